@@ -1,0 +1,196 @@
+package esdk
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// A CMM (cryptographic materials manager) assembles the keys of a message. Most
+// users need none of their own: a [Client] with a [Keyring] uses the default
+// one. Package esdktest checks one of your own.
+//
+// A CMM must be safe for concurrent use. It must not change a request, nor keep
+// any slice or map of it. The materials belong to the caller, who clears the
+// data key: a CMM that keeps materials returns copies.
+// Specification: framework/cmm-interface.md.
+type CMM interface {
+	// EncryptionMaterials returns what encrypts one message.
+	EncryptionMaterials(ctx context.Context, req *EncryptionRequest) (*EncryptionMaterials, error)
+
+	// DecryptionMaterials returns what decrypts one message. It fails with
+	// [ErrEncryptionContext] if a reproduced pair is not as the message has it.
+	DecryptionMaterials(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error)
+}
+
+// An EncryptionRequest asks a [CMM] for materials to encrypt with.
+type EncryptionRequest struct {
+	EncryptionContext EncryptionContext
+	CommitmentPolicy  CommitmentPolicy
+
+	// Suite is the one to use; 0 leaves it to the CMM, within the policy.
+	Suite SuiteID
+
+	// RequiredContextKeys are the keys of the pairs that are not to be stored.
+	RequiredContextKeys []string
+
+	// PlaintextLength is the length of the plaintext in bytes, or a bound on it;
+	// -1 if neither is known.
+	PlaintextLength int64
+}
+
+// EncryptionMaterials are what encrypts one message.
+// Specification: framework/structures.md#encryption-materials.
+type EncryptionMaterials struct {
+	Suite SuiteID
+
+	// EncryptionContext is what the message is bound to. For a suite that signs
+	// it has the public key as "aws-crypto-public-key".
+	EncryptionContext EncryptionContext
+
+	// RequiredContextKeys are the keys of pairs that are authenticated but not
+	// stored.
+	RequiredContextKeys []string
+
+	DataKey           []byte
+	EncryptedDataKeys []EncryptedDataKey
+
+	// SigningKey is of the curve of the suite, and nil if it does not sign.
+	SigningKey *ecdsa.PrivateKey
+}
+
+// A DecryptionRequest asks a [CMM] for materials to decrypt with.
+type DecryptionRequest struct {
+	Suite             SuiteID
+	CommitmentPolicy  CommitmentPolicy
+	EncryptionContext EncryptionContext // as the message stores it
+	EncryptedDataKeys []EncryptedDataKey
+
+	// Reproduced is what the caller knows of the encryption context.
+	Reproduced EncryptionContext
+}
+
+// DecryptionMaterials are what decrypts one message.
+// Specification: framework/structures.md#decryption-materials.
+type DecryptionMaterials struct {
+	// EncryptionContext is what the message stores and what was reproduced.
+	EncryptionContext EncryptionContext
+
+	// RequiredContextKeys are the keys of pairs that were reproduced and are not
+	// stored.
+	RequiredContextKeys []string
+
+	DataKey []byte
+
+	// VerificationKey is of the curve of the suite, and nil if it does not sign.
+	VerificationKey *ecdsa.PublicKey
+}
+
+type defaultCMM struct{ keyring Keyring }
+
+// NewDefaultCMM returns the CMM that a [Client] uses if it is given a keyring:
+// each message has a data key of the keyring, and, if its suite signs, a key
+// pair of its own. It is there to be put under another CMM.
+// Specification: framework/default-cmm.md.
+func NewDefaultCMM(kr Keyring) (CMM, error) {
+	if kr == nil {
+		return nil, errors.New("esdk: default CMM needs a keyring")
+	}
+	return &defaultCMM{kr}, nil
+}
+
+func (c *defaultCMM) EncryptionMaterials(ctx context.Context, req *EncryptionRequest) (*EncryptionMaterials, error) {
+	id := req.Suite
+	if id == 0 {
+		id = req.CommitmentPolicy.defaultSuite()
+	}
+	s, err := id.lookup()
+	if err != nil {
+		return nil, err
+	}
+	if err := req.CommitmentPolicy.checkEncrypt(s); err != nil {
+		return nil, err
+	}
+	if _, ok := req.EncryptionContext[publicKeyKey]; ok {
+		return nil, contextError("key %q is reserved", publicKeyKey)
+	}
+	m := &EncryptionMaterials{
+		Suite:               id,
+		EncryptionContext:   cloneContext(req.EncryptionContext),
+		RequiredContextKeys: slices.Clone(req.RequiredContextKeys),
+	}
+	if s.Signs() {
+		if m.SigningKey, err = s.GenerateSigningKey(); err != nil {
+			return nil, fmt.Errorf("esdk: making a signing key: %w", err)
+		}
+		if m.EncryptionContext[publicKeyKey], err = s.EncodePublicKey(&m.SigningKey.PublicKey); err != nil {
+			return nil, fmt.Errorf("esdk: making a signing key: %w", err)
+		}
+	}
+	wrapped, err := c.keyring.Wrap(ctx, &WrapRequest{Suite: id, EncryptionContext: m.EncryptionContext})
+	if err != nil {
+		return nil, err
+	}
+	m.DataKey, m.EncryptedDataKeys = wrapped.DataKey, wrapped.EncryptedDataKeys
+	return m, nil
+}
+
+func (c *defaultCMM) DecryptionMaterials(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error) {
+	s, err := req.Suite.lookup()
+	if err != nil {
+		return nil, err
+	}
+	if err := req.CommitmentPolicy.checkDecrypt(s); err != nil {
+		return nil, err
+	}
+	m := new(DecryptionMaterials)
+	m.EncryptionContext, m.RequiredContextKeys, err = reproduce(req.EncryptionContext, req.Reproduced)
+	if err != nil {
+		return nil, err
+	}
+	encoded, ok := m.EncryptionContext[publicKeyKey]
+	if ok != s.Signs() {
+		return nil, contextError("%q belongs to signed messages, and to all of them", publicKeyKey)
+	}
+	if ok {
+		if m.VerificationKey, err = s.DecodePublicKey(encoded); err != nil {
+			return nil, contextError("%q: %v", publicKeyKey, err)
+		}
+	}
+	m.DataKey, err = c.keyring.Unwrap(ctx, &UnwrapRequest{
+		Suite:             req.Suite,
+		EncryptionContext: m.EncryptionContext,
+		EncryptedDataKeys: req.EncryptedDataKeys,
+	})
+	if err != nil && !errors.Is(err, ErrNoDataKey) {
+		err = &NoDataKeyError{[]error{err}}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// reproduce adds to a stored context the pairs that the caller reproduced, and
+// lists the keys of those that were not stored. A pair that is stored must be
+// the same.
+func reproduce(stored, reproduced EncryptionContext) (full EncryptionContext, added []string, err error) {
+	full = cloneContext(stored)
+	for k, v := range reproduced {
+		have, ok := stored[k]
+		switch {
+		case ok && have != v:
+			return nil, nil, contextError("the message has another value for key %q", k)
+		case ok:
+		case k == publicKeyKey:
+			return nil, nil, contextError("the message has no %q", k)
+		default:
+			full[k] = v
+			added = append(added, k)
+		}
+	}
+	slices.Sort(added)
+	return full, added, nil
+}

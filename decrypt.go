@@ -1,0 +1,262 @@
+package esdk
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/subtle"
+	"fmt"
+	"io"
+
+	"esdk/internal/format"
+	"esdk/internal/stream"
+	"esdk/internal/suite"
+)
+
+// Decrypt decrypts a message and returns its plaintext and its header, or
+// neither unless all of the message is authentic. Each pair of the encryption
+// context given must be one of the message, or have been required without being
+// stored; a nil context accepts any that is stored.
+//
+// It fails with a [*FormatError], a [*NoDataKeyError], [ErrAuthentication],
+// [ErrCommitment], [ErrCommitmentPolicy], [ErrEncryptionContext], [ErrLimit],
+// [ErrSigned], or the error of the CMM. Specification: client-apis/decrypt.md.
+func (c *Client) Decrypt(ctx context.Context, message []byte, ec EncryptionContext) ([]byte, *Header, error) {
+	d, err := c.beginDecryption(ctx, bytes.NewReader(message), ec)
+	if err != nil {
+		return nil, nil, err
+	}
+	plaintext, err := stream.Open(message[d.header.Length:], d.source())
+	if err != nil {
+		return nil, nil, public(err)
+	}
+	return plaintext, d.header, nil
+}
+
+// NewReader returns a reader of the plaintext of the message in src, which must
+// end with the message: src is read up to its end. NewReader reads and verifies
+// the header, and all of the message under [VerifyFirst]. It fails as
+// [Client.Decrypt] does. The encryption context is as there. The context ctx is
+// used for the keyring, not for reading.
+func (c *Client) NewReader(ctx context.Context, src io.Reader, ec EncryptionContext) (*Reader, error) {
+	// The header is read in small pieces; a body is read past this buffer.
+	buffered := bufio.NewReader(src)
+	seeker, start := seekable(src)
+	d, err := c.beginDecryption(ctx, buffered, ec)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{header: d.header, body: stream.NewReader(buffered, d.source())}
+	if c.config.Release != VerifyFirst {
+		return r, nil
+	}
+	if seeker == nil {
+		verified := new(bytes.Buffer)
+		if _, err := r.WriteTo(verified); err != nil {
+			return nil, err
+		}
+		r.body = verified
+		return r, nil
+	}
+	if _, err := r.WriteTo(io.Discard); err != nil {
+		return nil, err
+	}
+	if _, err := seeker.Seek(start+int64(d.header.Length), io.SeekStart); err != nil {
+		return nil, fmt.Errorf("esdk: reading message: %w", err)
+	}
+	r.body = stream.NewReader(src, d.source())
+	return r, nil
+}
+
+// seekable returns a seeker and where it is, or nil if src cannot really seek,
+// as a file that is a pipe cannot.
+func seekable(src io.Reader) (io.Seeker, int64) {
+	seeker, ok := src.(io.Seeker)
+	if !ok {
+		return nil, 0
+	}
+	start, err := seeker.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, 0
+	}
+	return seeker, start
+}
+
+// A Reader decrypts a message as it is read. Its memory depends on the length
+// of the frames and not on that of the message, but see [VerifyFirst] and
+// messages that are not framed, which are held as a whole. It is not safe for
+// concurrent use.
+type Reader struct {
+	header *Header
+	body   interface {
+		io.Reader
+		io.WriterTo
+	}
+}
+
+// Header returns the header of the message, which is authentic.
+func (r *Reader) Header() *Header { return r.header }
+
+// Read reads plaintext that is authenticated. It returns [io.EOF] only once all
+// of the message was verified, with its signature. A message that was cut short
+// fails with [io.ErrUnexpectedEOF] in a [*FormatError].
+func (r *Reader) Read(p []byte) (int, error) {
+	n, err := r.body.Read(p)
+	return n, public(err)
+}
+
+// WriteTo writes all of the plaintext to w. It implements [io.WriterTo]. A nil
+// error means that all of the message was verified.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	n, err := r.body.WriteTo(w)
+	return n, public(err)
+}
+
+// decryption is what one message is decrypted with.
+type decryption struct {
+	header          *Header
+	head            []byte // the header as bytes
+	params          stream.Params
+	suite           *suite.Suite
+	verificationKey *ecdsa.PublicKey
+}
+
+// beginDecryption reads the header, gets materials and verifies the header.
+func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec EncryptionContext) (*decryption, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	h, err := format.ReadHeader(r, format.Limits{DataKeys: c.config.MaxEncryptedDataKeys, Size: c.config.MaxHeaderLength})
+	if err != nil {
+		return nil, public(err)
+	}
+	if err := c.checkHeader(h); err != nil {
+		return nil, err
+	}
+	header := newHeader(h)
+	m, err := c.cmm.DecryptionMaterials(ctx, &DecryptionRequest{
+		Suite:             header.Suite,
+		CommitmentPolicy:  c.config.CommitmentPolicy,
+		EncryptionContext: cloneContext(h.Context),
+		EncryptedDataKeys: newDataKeys(h.DataKeys),
+		Reproduced:        cloneContext(ec),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer clear(m.DataKey)
+	if err := checkDecryptionMaterials(h.Suite, m); err != nil {
+		return nil, err
+	}
+	aead, err := c.openHeader(h, m)
+	if err != nil {
+		return nil, err
+	}
+	header.complete(m.EncryptionContext, m.RequiredContextKeys)
+	return &decryption{
+		header:          header,
+		head:            h.Append(nil),
+		params:          c.bodyParams(h, aead),
+		suite:           h.Suite,
+		verificationKey: m.VerificationKey,
+	}, nil
+}
+
+// checkHeader refuses what needs no key to be refused.
+func (c *Client) checkHeader(h *format.Header) error {
+	if err := c.config.CommitmentPolicy.checkDecrypt(h.Suite); err != nil {
+		return err
+	}
+	if c.config.Release == RejectSigned && h.Suite.Signs() {
+		return ErrSigned
+	}
+	if limit := c.config.MaxFrameLength; limit > 0 && h.FrameLength > limit {
+		return fmt.Errorf("%w: frames have %d bytes, at most %d are allowed", ErrLimit, h.FrameLength, limit)
+	}
+	return nil
+}
+
+// checkDecryptionMaterials refuses what a CMM of the user's may have got wrong.
+func checkDecryptionMaterials(s *suite.Suite, m *DecryptionMaterials) error {
+	if len(m.DataKey) != s.KeyLength {
+		return fmt.Errorf("esdk: materials have a data key of %d bytes, suite %s takes %d", len(m.DataKey), s.Name, s.KeyLength)
+	}
+	if s.Signs() && !s.FitsKey(m.VerificationKey) || !s.Signs() && m.VerificationKey != nil {
+		return fmt.Errorf("esdk: materials have a verification key that does not fit suite %s", s.Name)
+	}
+	for _, k := range m.RequiredContextKeys {
+		if _, ok := m.EncryptionContext[k]; !ok || k == publicKeyKey {
+			return contextError("materials require key %q", k)
+		}
+	}
+	return nil
+}
+
+// openHeader derives the content key, checks the commitment and then the header
+// tag, and returns the cipher of the body.
+func (c *Client) openHeader(h *format.Header, m *DecryptionMaterials) (cipher.AEAD, error) {
+	keys, err := h.Suite.Derive(m.DataKey, h.MessageID)
+	if err != nil {
+		return nil, fmt.Errorf("esdk: %w", err)
+	}
+	defer keys.Clear()
+	if h.Suite.Commits && subtle.ConstantTimeCompare(keys.Commitment, h.Commitment) != 1 {
+		return nil, ErrCommitment
+	}
+	_, required := m.EncryptionContext.split(m.RequiredContextKeys)
+	aad, err := headerAAD(h, required)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := verifyHeader(h, keys, aad)
+	if err == nil || !c.config.RecoverNET400 {
+		return aead, err
+	}
+	return verifyHeaderNET400(h, keys, m.DataKey, aad, len(required) == 0)
+}
+
+func verifyHeader(h *format.Header, keys *suite.Keys, aad []byte) (cipher.AEAD, error) {
+	aead, err := newGCM(keys.Content)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := aead.Open(nil, h.IV, h.Tag, aad); err != nil {
+		return nil, ErrAuthentication
+	}
+	return aead, nil
+}
+
+// verifyHeaderNET400 reads what version 4.0.0 of the .NET SDK wrote: it left the
+// message id out of the key derivation of suites that do not commit, and
+// serialized an empty set of required pairs as a count of zero.
+// See aws/aws-encryption-sdk issue 619.
+func verifyHeaderNET400(h *format.Header, keys *suite.Keys, dataKey, aad []byte, noneRequired bool) (cipher.AEAD, error) {
+	if h.Suite.Derives() && !h.Suite.Commits {
+		var err error
+		if keys, err = h.Suite.DeriveNET400(dataKey); err != nil {
+			return nil, fmt.Errorf("esdk: %w", err)
+		}
+		defer keys.Clear()
+	}
+	if noneRequired {
+		aad = append(aad[:len(aad):len(aad)], 0, 0)
+	}
+	return verifyHeader(h, keys, aad)
+}
+
+// source describes the body, for one pass over it.
+func (d *decryption) source() stream.Source {
+	s := stream.Source{Params: d.params, Offset: int64(d.header.Length)}
+	if digest := newDigest(d.suite, d.head); digest != nil {
+		s.Digest = digest
+		s.Verify = func(signature []byte) error {
+			if !d.suite.Verify(d.verificationKey, digest.Sum(nil), signature) {
+				return ErrAuthentication
+			}
+			return nil
+		}
+	}
+	return s
+}

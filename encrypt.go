@@ -1,0 +1,258 @@
+package esdk
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+
+	"esdk/internal/format"
+	"esdk/internal/stream"
+	"esdk/internal/suite"
+)
+
+// Encrypt encrypts a plaintext, bound to an encryption context, which may be
+// nil. It returns the message and its header. It fails with the error of the
+// keyring or CMM, [ErrEncryptionContext], [ErrCommitmentPolicy] or [ErrLimit].
+// Specification: client-apis/encrypt.md.
+func (c *Client) Encrypt(ctx context.Context, plaintext []byte, ec EncryptionContext) ([]byte, *Header, error) {
+	if limit := c.config.MaxPlaintextLength; limit > 0 && int64(len(plaintext)) > limit {
+		return nil, nil, fmt.Errorf("%w: plaintext has %d bytes, at most %d are allowed", ErrLimit, len(plaintext), limit)
+	}
+	bodySize, ok := format.BodySize(int64(len(plaintext)), c.config.FrameLength)
+	if !ok || bodySize > math.MaxInt/2 {
+		return nil, nil, fmt.Errorf("%w: plaintext of %d bytes is too long for frames of %d", ErrLimit, len(plaintext), c.config.FrameLength)
+	}
+	e, err := c.beginEncryption(ctx, ec, int64(len(plaintext)))
+	if err != nil {
+		return nil, nil, err
+	}
+	message := make([]byte, 0, len(e.head)+int(bodySize)+e.footerSize())
+	message = append(message, e.head...)
+	if message, err = stream.NewSealer(e.params).AppendBody(message, plaintext); err != nil {
+		return nil, nil, err
+	}
+	footer, err := e.footer()
+	if err != nil {
+		return nil, nil, err
+	}
+	return append(message, footer...), e.header, nil
+}
+
+// NewWriter returns a writer that encrypts what is written to it into dst,
+// bound to an encryption context, which may be nil. The caller must call
+// [Writer.Close]; without it the message is not complete, and does not decrypt.
+// NewWriter itself writes nothing. It fails as [Client.Encrypt] does. The
+// context ctx is used for the keyring, not for writing.
+// Specification: client-apis/streaming.md.
+func (c *Client) NewWriter(ctx context.Context, dst io.Writer, ec EncryptionContext) (*Writer, error) {
+	length := int64(-1)
+	if c.config.MaxPlaintextLength > 0 {
+		length = c.config.MaxPlaintextLength
+	}
+	e, err := c.beginEncryption(ctx, ec, length)
+	if err != nil {
+		return nil, err
+	}
+	return &Writer{encryption: e, body: stream.NewWriter(dst, e.head, e.params)}, nil
+}
+
+// A Writer encrypts a message as it is written, in memory of a few frames. It is
+// not safe for concurrent use.
+type Writer struct {
+	encryption *encryption
+	body       *stream.Writer
+	closed     bool
+}
+
+// Header returns the header of the message.
+func (w *Writer) Header() *Header { return w.encryption.header }
+
+var errClosed = errors.New("esdk: write to a closed Writer")
+
+// Write encrypts p. The encrypted bytes may reach the underlying writer later.
+// It fails with [ErrLimit] as soon as the plaintext is longer than allowed. After
+// an error the message cannot be completed.
+func (w *Writer) Write(p []byte) (int, error) {
+	if w.closed {
+		return 0, errClosed
+	}
+	return w.body.Write(p)
+}
+
+// ReadFrom encrypts all of r. It implements [io.ReaderFrom].
+func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
+	if w.closed {
+		return 0, errClosed
+	}
+	return w.body.ReadFrom(r)
+}
+
+// Close completes the message. It does not close the underlying writer. After an
+// error of Write or ReadFrom it must not be taken for success to have called
+// Close: it returns the error of the writer again, but knows nothing of a
+// reader's, and an application that stops half-way must not call it.
+func (w *Writer) Close() error {
+	if w.closed {
+		return nil
+	}
+	w.closed = true
+	return w.body.Finish(w.encryption.footer)
+}
+
+// encryption is what one message is encrypted with.
+type encryption struct {
+	header     *Header
+	head       []byte // the header as bytes
+	params     stream.Params
+	suite      *suite.Suite
+	signingKey *ecdsa.PrivateKey
+}
+
+// beginEncryption gets materials and makes the header.
+func (c *Client) beginEncryption(ctx context.Context, ec EncryptionContext, length int64) (*encryption, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := ec.checkInput(); err != nil {
+		return nil, err
+	}
+	m, err := c.cmm.EncryptionMaterials(ctx, &EncryptionRequest{
+		EncryptionContext: cloneContext(ec),
+		CommitmentPolicy:  c.config.CommitmentPolicy,
+		Suite:             c.config.Suite,
+		PlaintextLength:   length,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer clear(m.DataKey)
+	s, err := c.checkEncryptionMaterials(m)
+	if err != nil {
+		return nil, err
+	}
+	return c.newEncryption(s, m)
+}
+
+// checkEncryptionMaterials refuses materials that would make a message that
+// nobody can decrypt, or that the policy forbids. The CMM may be the user's.
+func (c *Client) checkEncryptionMaterials(m *EncryptionMaterials) (*suite.Suite, error) {
+	s, err := m.Suite.lookup()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.config.CommitmentPolicy.checkEncrypt(s); err != nil {
+		return nil, err
+	}
+	if err := c.checkDataKeys(len(m.EncryptedDataKeys)); err != nil {
+		return nil, err
+	}
+	if len(m.DataKey) != s.KeyLength {
+		return nil, fmt.Errorf("esdk: materials have a data key of %d bytes, suite %v takes %d", len(m.DataKey), m.Suite, s.KeyLength)
+	}
+	for _, k := range m.RequiredContextKeys {
+		if _, ok := m.EncryptionContext[k]; !ok || k == publicKeyKey {
+			return nil, contextError("materials require key %q", k)
+		}
+	}
+	encoded, ok := m.EncryptionContext[publicKeyKey]
+	if ok != s.Signs() || ok != (m.SigningKey != nil) {
+		return nil, contextError("materials have %q or a signing key where the suite does not sign, or lack them", publicKeyKey)
+	}
+	if !ok {
+		return s, nil
+	}
+	if !s.FitsKey(&m.SigningKey.PublicKey) {
+		return nil, errors.New("esdk: materials have a signing key of another curve than the suite's")
+	}
+	if want, err := s.EncodePublicKey(&m.SigningKey.PublicKey); err != nil || want != encoded {
+		return nil, contextError("materials have a %q that is not the signing key's", publicKeyKey)
+	}
+	return s, nil
+}
+
+func (c *Client) newEncryption(s *suite.Suite, m *EncryptionMaterials) (*encryption, error) {
+	h := &format.Header{
+		Suite:       s,
+		MessageID:   make([]byte, s.MessageIDLength()),
+		DataKeys:    formatDataKeys(m.EncryptedDataKeys),
+		FrameLength: c.config.FrameLength,
+		IV:          make([]byte, format.IVLength),
+	}
+	stored, required := m.EncryptionContext.split(m.RequiredContextKeys)
+	h.Context = stored
+	rand.Read(h.MessageID)
+	keys, err := s.Derive(m.DataKey, h.MessageID)
+	if err != nil {
+		return nil, fmt.Errorf("esdk: %w", err)
+	}
+	defer keys.Clear()
+	h.Commitment = keys.Commitment
+	if err := h.Build(); err != nil {
+		return nil, fmt.Errorf("esdk: header: %w", err)
+	}
+	aead, err := newGCM(keys.Content)
+	if err != nil {
+		return nil, err
+	}
+	aad, err := headerAAD(h, required)
+	if err != nil {
+		return nil, err
+	}
+	h.Tag = aead.Seal(nil, h.IV, nil, aad)
+	e := &encryption{header: newHeader(h), head: h.Append(nil), suite: s, signingKey: m.SigningKey}
+	e.header.complete(m.EncryptionContext, m.RequiredContextKeys)
+	e.params = c.bodyParams(h, aead)
+	e.params.Digest = newDigest(s, e.head)
+	return e, nil
+}
+
+// headerAAD is what the header tag covers: the header as it stands in the
+// message, and the pairs that are required but not stored.
+// Specification: client-apis/encrypt.md#construct-the-header.
+func headerAAD(h *format.Header, required EncryptionContext) ([]byte, error) {
+	return required.AppendBinary(h.Raw)
+}
+
+func (c *Client) bodyParams(h *format.Header, aead cipher.AEAD) stream.Params {
+	return stream.Params{
+		AEAD:         aead,
+		MessageID:    h.MessageID,
+		FrameLength:  h.FrameLength,
+		MaxPlaintext: c.config.MaxPlaintextLength,
+	}
+}
+
+// newDigest starts the hash that the signature covers, nil if there is none.
+func newDigest(s *suite.Suite, head []byte) hash.Hash {
+	digest := s.NewDigest()
+	if digest != nil {
+		digest.Write(head)
+	}
+	return digest
+}
+
+// footerSize is the length of the footer in bytes.
+func (e *encryption) footerSize() int {
+	if !e.suite.Signs() {
+		return 0
+	}
+	return 2 + e.suite.SignatureLength
+}
+
+// footer signs the message, once the digest has all of it.
+func (e *encryption) footer() ([]byte, error) {
+	if !e.suite.Signs() {
+		return nil, nil
+	}
+	signature, err := e.suite.Sign(e.signingKey, e.params.Digest.Sum(nil))
+	if err != nil {
+		return nil, fmt.Errorf("esdk: signing: %w", err)
+	}
+	return format.AppendFooter(nil, signature), nil
+}

@@ -1,0 +1,92 @@
+package esdk
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"esdk/internal/format"
+	"esdk/internal/stream"
+)
+
+// What a caller can decide on. Each error of this package wraps one of these, a
+// [*FormatError], the error of a keyring, CMM, reader or writer, or is about a
+// mistake in the arguments. Test for them with [errors.Is].
+var (
+	// ErrAuthentication says that a tag or the signature is not valid: the
+	// message was changed, or is read with another key or context. It does not
+	// say which of them, by intent.
+	ErrAuthentication = stream.ErrAuthentication
+
+	// ErrCommitment says that the data key is not the one that the message
+	// commits to.
+	ErrCommitment = errors.New("esdk: key commitment does not match")
+
+	// ErrCommitmentPolicy says that the [CommitmentPolicy] forbids the suite.
+	ErrCommitmentPolicy = errors.New("esdk: suite is not allowed by the commitment policy")
+
+	// ErrEncryptionContext says that an encryption context is not valid, or not
+	// the one of the message.
+	ErrEncryptionContext = errors.New("esdk: encryption context")
+
+	// ErrNoDataKey says that no keyring could decrypt any of the encrypted data
+	// keys. The error is a [*NoDataKeyError].
+	ErrNoDataKey = errors.New("esdk: no encrypted data key could be decrypted")
+
+	// ErrSigned says that the message is signed and [RejectSigned] refuses it.
+	ErrSigned = errors.New("esdk: message is signed, and only unsigned ones are accepted")
+
+	// ErrLimit says that a message is over a limit of the [Config] or of the
+	// format.
+	ErrLimit = format.ErrLimit
+)
+
+// A FormatError is a violation of the message format, a message that is cut
+// short included: that one wraps [io.ErrUnexpectedEOF].
+type FormatError struct {
+	Offset int64  // where the field starts, in bytes from the start of the message
+	Field  string // the field of the format
+	Err    error
+}
+
+func (e *FormatError) Error() string { return (*format.Error)(e).Error() }
+
+func (e *FormatError) Unwrap() error { return e.Err }
+
+// A NoDataKeyError says why each keyring, or each attempt of one, could not
+// decrypt a data key. It has no errors if none of the encrypted data keys was
+// for the keyring. It matches [ErrNoDataKey], and [errors.Is] and [errors.As]
+// reach each of the errors.
+type NoDataKeyError struct {
+	Errors []error
+}
+
+func (e *NoDataKeyError) Error() string {
+	if len(e.Errors) == 0 {
+		return ErrNoDataKey.Error() + ": none is for this keyring"
+	}
+	texts := make([]string, len(e.Errors))
+	for i, err := range e.Errors {
+		texts[i] = strings.TrimPrefix(err.Error(), ErrNoDataKey.Error()+": ")
+	}
+	return ErrNoDataKey.Error() + ": " + strings.Join(texts, "; ")
+}
+
+// Unwrap makes errors.Is and errors.As look into each error.
+func (e *NoDataKeyError) Unwrap() []error { return e.Errors }
+
+// Is reports whether the target is [ErrNoDataKey].
+func (e *NoDataKeyError) Is(target error) bool { return target == ErrNoDataKey }
+
+// public returns the error of an internal package as this one publishes it.
+func public(err error) error {
+	if e, ok := err.(*format.Error); ok {
+		return (*FormatError)(e)
+	}
+	return err
+}
+
+// contextError reports what is wrong with an encryption context.
+func contextError(text string, args ...any) error {
+	return fmt.Errorf("%w: "+text, append([]any{ErrEncryptionContext}, args...)...)
+}

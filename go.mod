@@ -1,0 +1,3 @@
+module esdk
+
+go 1.26.0

@@ -1,0 +1,145 @@
+package esdk
+
+import (
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"esdk/internal/format"
+)
+
+// An EncryptionContext is a set of pairs of text that is bound to a message but
+// not secret. Keys and values are UTF-8, and the pairs take at most 65,535
+// bytes, with 2 bytes for the whole and 4 for each pair. Keys that start with
+// "aws-crypto-" are reserved. The Java SDK reads at most 32,767 bytes and no
+// empty key or value; KMS takes at most 8,192 characters.
+//
+// An EncryptionContext that was passed to this package is not changed and not
+// kept.
+type EncryptionContext map[string]string
+
+// AppendBinary appends the pairs as the message format serializes them, for use
+// as the additional data of a keyring's own encryption: nothing for an empty
+// context. It implements [encoding.BinaryAppender] and fails with
+// [ErrEncryptionContext]. Specification: framework/structures.md#serialization.
+func (ec EncryptionContext) AppendBinary(b []byte) ([]byte, error) {
+	b, err := format.AppendContext(b, ec)
+	if err != nil {
+		return nil, contextError("%v", err)
+	}
+	return b, nil
+}
+
+const (
+	reservedPrefix = "aws-crypto-"
+
+	// publicKeyKey is the key of the pair that holds the verification key of a
+	// signed message.
+	publicKeyKey = "aws-crypto-public-key"
+)
+
+// checkInput refuses what a user may not ask to be encrypted.
+func (ec EncryptionContext) checkInput() error {
+	for k := range ec {
+		if strings.HasPrefix(k, reservedPrefix) {
+			return contextError("key %q is reserved", k)
+		}
+	}
+	_, err := ec.AppendBinary(nil)
+	return err
+}
+
+// without returns the pairs whose keys are not listed, and those that are.
+func (ec EncryptionContext) split(keys []string) (rest, listed EncryptionContext) {
+	rest, listed = maps.Clone(ec), EncryptionContext{}
+	for _, k := range keys {
+		if v, ok := ec[k]; ok {
+			listed[k] = v
+			delete(rest, k)
+		}
+	}
+	return rest, listed
+}
+
+// An EncryptedDataKey is a data key as one wrapping key encrypted it.
+type EncryptedDataKey struct {
+	ProviderID   string // of the kind of keyring that made it, such as "aws-kms"
+	ProviderInfo []byte // names the wrapping key to that kind of keyring
+	Ciphertext   []byte
+}
+
+// A Header is what a message says of itself.
+// Specification: data-format/message-header.md.
+type Header struct {
+	Version   int // of the format: 1, or 2 for suites that commit
+	Suite     SuiteID
+	MessageID []byte // random: 16 bytes, or 32 in version 2
+
+	// EncryptionContext holds the pairs that the message stores, which for a
+	// signed message include its public key, and, once it was decrypted or
+	// encrypted, also those that are authenticated but not stored.
+	EncryptionContext EncryptionContext
+
+	// RequiredContextKeys are the keys of the pairs that are not stored.
+	RequiredContextKeys []string
+
+	EncryptedDataKeys []EncryptedDataKey
+
+	FrameLength uint32 // plaintext bytes of a frame; 0 if the body is not framed
+	Length      int    // bytes of the whole header
+}
+
+// ParseHeader reads the header of a message and nothing beyond it. It needs no
+// key: nothing that it returns is authenticated, and anybody can have written
+// it. It fails with a [*FormatError], with [ErrLimit] beyond 10 MiB, or with
+// the error of the reader.
+func ParseHeader(r io.Reader) (*Header, error) {
+	h, err := format.ReadHeader(r, format.Limits{Size: defaultHeaderLength})
+	if err != nil {
+		return nil, public(err)
+	}
+	return newHeader(h), nil
+}
+
+// newHeader returns a copy that does not share memory with the parser's.
+func newHeader(h *format.Header) *Header {
+	return &Header{
+		Version:           int(h.Suite.Version()),
+		Suite:             SuiteID(h.Suite.ID),
+		MessageID:         slices.Clone(h.MessageID),
+		EncryptionContext: cloneContext(h.Context),
+		EncryptedDataKeys: newDataKeys(h.DataKeys),
+		FrameLength:       h.FrameLength,
+		Length:            h.Size(),
+	}
+}
+
+// cloneContext returns a copy that is never nil, so that it can be added to.
+func cloneContext(ec EncryptionContext) EncryptionContext {
+	c := make(EncryptionContext, len(ec)+1)
+	maps.Copy(c, ec)
+	return c
+}
+
+func newDataKeys(keys []format.DataKey) []EncryptedDataKey {
+	edks := make([]EncryptedDataKey, len(keys))
+	for i, k := range keys {
+		edks[i] = EncryptedDataKey{k.ProviderID, slices.Clone(k.ProviderInfo), slices.Clone(k.Ciphertext)}
+	}
+	return edks
+}
+
+func formatDataKeys(edks []EncryptedDataKey) []format.DataKey {
+	keys := make([]format.DataKey, len(edks))
+	for i, k := range edks {
+		keys[i] = format.DataKey(k)
+	}
+	return keys
+}
+
+// complete sets what the materials know beyond the header itself.
+func (h *Header) complete(ec EncryptionContext, required []string) {
+	h.EncryptionContext = cloneContext(ec)
+	h.RequiredContextKeys = slices.Clone(required)
+}

@@ -1,0 +1,38 @@
+// Package format turns the parts of a message into bytes and back: header,
+// frames and footer. It knows no keys.
+//
+// Specification: data-format/message.md, message-header.md, message-body.md,
+// message-body-aad.md and message-footer.md.
+package format
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ErrLimit is wrapped by each error about a message that is over a limit.
+var ErrLimit = errors.New("esdk: limit exceeded")
+
+// Error is a violation of the message format. The root package publishes it.
+type Error struct {
+	Offset int64  // where the field starts, in bytes from the start of the message
+	Field  string // the field of the format
+	Err    error
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("esdk: malformed message: %s at byte %d: %v", e.Field, e.Offset, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Truncated returns the error for a message that ends within a field, given
+// what the source of the message returned. An error of the source itself is
+// not one of the format.
+func Truncated(offset int64, field string, err error) error {
+	if err != io.EOF && err != io.ErrUnexpectedEOF {
+		return fmt.Errorf("esdk: reading message: %w", err)
+	}
+	return &Error{Offset: offset, Field: field, Err: io.ErrUnexpectedEOF}
+}

@@ -1,0 +1,341 @@
+package format
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"unicode/utf8"
+
+	"esdk/internal/suite"
+)
+
+// Lengths of AES-GCM's parameters in every suite, in bytes.
+const (
+	IVLength  = 12
+	TagLength = 16
+)
+
+const (
+	messageType       = 0x80 // customer authenticated encrypted data
+	contentNonFramed  = 1
+	contentFramed     = 2
+	reservedFieldSize = 4
+)
+
+// DataKey is an encrypted data key.
+type DataKey struct {
+	ProviderID   string
+	ProviderInfo []byte
+	Ciphertext   []byte
+}
+
+// Header is a message header. Nothing in it is authentic until its tag has
+// been verified.
+type Header struct {
+	Suite       *suite.Suite
+	MessageID   []byte
+	Context     map[string]string
+	DataKeys    []DataKey
+	FrameLength uint32 // 0: the body is not framed
+	Commitment  []byte // only of suites that commit
+
+	// Raw holds the header body as it stands in the message. The header tag
+	// covers these bytes, not a new serialization: the order of the encryption
+	// context is not canonical in all messages.
+	Raw []byte
+
+	IV, Tag []byte // the header authentication
+}
+
+// Size is the length in bytes of the whole header.
+func (h *Header) Size() int {
+	if h.Suite.Commits {
+		return len(h.Raw) + TagLength
+	}
+	return len(h.Raw) + IVLength + TagLength
+}
+
+// Append appends the whole header, whose Raw, IV and Tag must be set.
+func (h *Header) Append(dst []byte) []byte {
+	dst = append(dst, h.Raw...)
+	if !h.Suite.Commits {
+		dst = append(dst, h.IV...)
+	}
+	return append(dst, h.Tag...)
+}
+
+// Build sets Raw from the other fields.
+func (h *Header) Build() error {
+	ec, err := AppendContext(nil, h.Context)
+	if err != nil {
+		return err
+	}
+	var b []byte
+	if h.Suite.Commits {
+		b = append(b, 2)
+	} else {
+		b = append(b, 1, messageType)
+	}
+	b = binary.BigEndian.AppendUint16(b, h.Suite.ID)
+	b = append(b, h.MessageID...)
+	b = appendField(b, ec)
+	if b, err = appendDataKeys(b, h.DataKeys); err != nil {
+		return err
+	}
+	b = append(b, contentFramed)
+	if !h.Suite.Commits {
+		b = append(b, 0, 0, 0, 0, IVLength)
+	}
+	b = binary.BigEndian.AppendUint32(b, h.FrameLength)
+	h.Raw = append(b, h.Commitment...)
+	return nil
+}
+
+func appendDataKeys(b []byte, keys []DataKey) ([]byte, error) {
+	if len(keys) == 0 || len(keys) > math.MaxUint16 {
+		return nil, fmt.Errorf("%d encrypted data keys, need 1 to 65,535", len(keys))
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(keys)))
+	for i, k := range keys {
+		if !utf8.ValidString(k.ProviderID) {
+			return nil, fmt.Errorf("provider id of encrypted data key %d is not valid UTF-8", i)
+		}
+		if max(len(k.ProviderID), len(k.ProviderInfo), len(k.Ciphertext)) > math.MaxUint16 {
+			return nil, fmt.Errorf("encrypted data key %d has a field of more than 65,535 bytes", i)
+		}
+		b = appendField(b, k.ProviderID)
+		b = appendField(b, k.ProviderInfo)
+		b = appendField(b, k.Ciphertext)
+	}
+	return b, nil
+}
+
+// Limits bound what ReadHeader accepts; 0 means no limit.
+type Limits struct {
+	DataKeys int // encrypted data keys
+	Size     int // bytes of the whole header
+}
+
+// ReadHeader reads a header and nothing beyond it. It allocates no more than
+// has arrived and one field of at most 65,535 bytes.
+func ReadHeader(r io.Reader, limits Limits) (*Header, error) {
+	p := &headerParser{r: r, limits: limits}
+	h, err := p.parse()
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// headerParser reads a header field by field into buf. Fields handed out stay
+// valid when buf grows, since it only ever grows by copying.
+type headerParser struct {
+	r      io.Reader
+	limits Limits
+	buf    []byte
+	start  int // of the current field in buf
+}
+
+// next reads a field of n bytes.
+func (p *headerParser) next(n int, field string) ([]byte, error) {
+	p.start = len(p.buf)
+	if p.limits.Size > 0 && n > p.limits.Size-p.start {
+		return nil, fmt.Errorf("%w: header is longer than %d bytes", ErrLimit, p.limits.Size)
+	}
+	if cap(p.buf)-p.start < n {
+		p.buf = append(make([]byte, 0, max(512, p.start+n+p.start/2)), p.buf...)
+	}
+	p.buf = p.buf[:p.start+n]
+	if _, err := io.ReadFull(p.r, p.buf[p.start:]); err != nil {
+		return nil, Truncated(int64(p.start), field, err)
+	}
+	return p.buf[p.start:len(p.buf):len(p.buf)], nil
+}
+
+// errorf reports what is wrong with the field that was read last.
+func (p *headerParser) errorf(field, text string, args ...any) error {
+	return &Error{Offset: int64(p.start), Field: field, Err: fmt.Errorf(text, args...)}
+}
+
+func (p *headerParser) uint16(field string) (int, error) {
+	b, err := p.next(2, field)
+	if err != nil {
+		return 0, err
+	}
+	return int(binary.BigEndian.Uint16(b)), nil
+}
+
+// field reads a field that follows its length of 16 bits.
+func (p *headerParser) field(name string) ([]byte, error) {
+	n, err := p.uint16(name)
+	if err != nil {
+		return nil, err
+	}
+	return p.next(n, name)
+}
+
+func (p *headerParser) parse() (*Header, error) {
+	h := new(Header)
+	if err := p.parseVersion(h); err != nil {
+		return nil, err
+	}
+	id, err := p.next(h.Suite.MessageIDLength(), "message id")
+	if err != nil {
+		return nil, err
+	}
+	h.MessageID = id
+	ec, err := p.field("encryption context")
+	if err != nil {
+		return nil, err
+	}
+	if h.Context, err = parseContext(ec); err != nil {
+		return nil, p.errorf("encryption context", "%w", err)
+	}
+	if err := p.parseDataKeys(h); err != nil {
+		return nil, err
+	}
+	if err := p.parseContent(h); err != nil {
+		return nil, err
+	}
+	h.Raw = p.buf[:len(p.buf):len(p.buf)]
+	return h, p.parseAuthentication(h)
+}
+
+// base64Starts are the first characters of messages in Base64: of version 1
+// (01 80), and of version 2 with either suite (02 04 78, 02 05 78).
+var base64Starts = [][]byte{[]byte("AY"), []byte("AgR4"), []byte("AgV4")}
+
+var errBase64 = errors.New("the message seems to be Base64 text; decode it first")
+
+func (p *headerParser) parseVersion(h *Header) error {
+	version, err := p.next(1, "version")
+	if err != nil {
+		return err
+	}
+	switch version[0] {
+	case 1:
+		kind, err := p.next(1, "type")
+		if err != nil {
+			return err
+		}
+		if kind[0] != messageType {
+			return p.errorf("type", "0x%02x, need 0x80", kind[0])
+		}
+	case 2: // has no type
+	default:
+		return p.badVersion(version[0])
+	}
+	id, err := p.uint16("algorithm suite")
+	if err != nil {
+		return err
+	}
+	if h.Suite = suite.Lookup(uint16(id)); h.Suite == nil {
+		return p.errorf("algorithm suite", "0x%04x is not one of the message format", id)
+	}
+	if h.Suite.Version() != version[0] {
+		return p.errorf("algorithm suite", "0x%04x in a message of version %d", id, version[0])
+	}
+	return nil
+}
+
+func (p *headerParser) badVersion(version byte) error {
+	bad := p.errorf("version", "0x%02x, need 0x01 or 0x02", version)
+	if version != base64Starts[0][0] {
+		return bad
+	}
+	// A read that falls short leaves zeros, which match nothing.
+	start := make([]byte, 4)
+	start[0] = version
+	io.ReadFull(p.r, start[1:])
+	for _, s := range base64Starts {
+		if bytes.HasPrefix(start, s) {
+			return p.errorf("version", "%w", errBase64)
+		}
+	}
+	return bad
+}
+
+func (p *headerParser) parseDataKeys(h *Header) error {
+	const name = "encrypted data keys"
+	count, err := p.uint16(name)
+	if err != nil {
+		return err
+	}
+	if count == 0 {
+		return p.errorf(name, "none")
+	}
+	if p.limits.DataKeys > 0 && count > p.limits.DataKeys {
+		return fmt.Errorf("%w: message has %d encrypted data keys, at most %d are allowed", ErrLimit, count, p.limits.DataKeys)
+	}
+	for range count {
+		provider, err := p.field(name)
+		if err != nil {
+			return err
+		}
+		info, err := p.field(name)
+		if err != nil {
+			return err
+		}
+		ciphertext, err := p.field(name)
+		if err != nil {
+			return err
+		}
+		// A provider id that is not UTF-8 belongs to no keyring of ours, and is
+		// no reason to refuse the other keys.
+		h.DataKeys = append(h.DataKeys, DataKey{ProviderID: string(provider), ProviderInfo: info, Ciphertext: ciphertext})
+	}
+	return nil
+}
+
+func (p *headerParser) parseContent(h *Header) error {
+	content, err := p.next(1, "content type")
+	if err != nil {
+		return err
+	}
+	if content[0] != contentFramed && content[0] != contentNonFramed {
+		return p.errorf("content type", "0x%02x, need 0x01 or 0x02", content[0])
+	}
+	framed := content[0] == contentFramed
+	if !h.Suite.Commits {
+		reserved, err := p.next(reservedFieldSize, "reserved field")
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(reserved, make([]byte, reservedFieldSize)) {
+			return p.errorf("reserved field", "not zero")
+		}
+		ivLength, err := p.next(1, "IV length")
+		if err != nil {
+			return err
+		}
+		if ivLength[0] != IVLength {
+			return p.errorf("IV length", "%d, need %d", ivLength[0], IVLength)
+		}
+	}
+	length, err := p.next(4, "frame length")
+	if err != nil {
+		return err
+	}
+	h.FrameLength = binary.BigEndian.Uint32(length)
+	if framed != (h.FrameLength > 0) {
+		return p.errorf("frame length", "%d with content type 0x%02x", h.FrameLength, content[0])
+	}
+	if h.Suite.Commits {
+		h.Commitment, err = p.next(suite.CommitmentLength, "key commitment")
+	}
+	return err
+}
+
+func (p *headerParser) parseAuthentication(h *Header) (err error) {
+	h.IV = make([]byte, IVLength) // version 2 does not store it: all zero
+	if !h.Suite.Commits {
+		if h.IV, err = p.next(IVLength, "header IV"); err != nil {
+			return err
+		}
+	}
+	h.Tag, err = p.next(TagLength, "header tag")
+	return err
+}

@@ -1,0 +1,378 @@
+package stream
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"esdk/internal/format"
+)
+
+// ErrAuthentication is the error for each failed tag or signature. It does not
+// say which, since that would help only an attacker.
+var ErrAuthentication = errors.New("esdk: message authentication failed")
+
+// A Source describes the bytes to decrypt.
+type Source struct {
+	Params
+
+	// Offset is where the body starts in the message, for errors.
+	Offset int64
+
+	// Verify, if not nil, checks the signature in the footer once Digest is
+	// complete. Without it the message has no footer.
+	Verify func(signature []byte) error
+}
+
+// A Reader decrypts a body and checks that the message ends with it. It
+// releases no byte of a frame before its tag has been verified, nor the final
+// frame before all of the message has been. It is not safe for concurrent use.
+type Reader struct {
+	Source
+	regular, final format.BodyAAD
+
+	src    io.Reader // nil: all there is, is in the window
+	window []byte    // received, not yet opened
+	buf    []byte    // what window is a part of
+
+	out   []byte // opened frames
+	plain []byte // the part of out, or of buf, that is not yet released
+
+	sequence uint32 // of the last frame
+	offset   int64  // of the window in the message
+	total    int64  // plaintext bytes so far
+	err      error  // sticky, once plain is released
+}
+
+// NewReader returns a reader of the body that src holds.
+func NewReader(src io.Reader, s Source) *Reader {
+	r := newReader(s)
+	r.src = src
+	return r
+}
+
+func newReader(s Source) *Reader {
+	r := &Reader{Source: s, offset: s.Offset, final: format.NewBodyAAD(s.MessageID, format.Final)}
+	if s.FrameLength > 0 {
+		r.regular = format.NewBodyAAD(s.MessageID, format.Regular)
+	}
+	return r
+}
+
+// Open decrypts a whole body, which it leaves as it is, and returns nothing of
+// it unless all of it is authentic.
+func Open(body []byte, s Source) ([]byte, error) {
+	r := newReader(s)
+	r.window = body
+	// A plaintext is shorter than its body, so that no frame is opened in
+	// place, and the final frame leaves room for its own overhead.
+	r.out = make([]byte, 0, r.plaintextBound())
+	for r.err == nil {
+		r.openNext(r.out)
+		r.out = r.plain
+	}
+	if r.err != io.EOF {
+		clear(r.out)
+		return nil, r.err
+	}
+	return r.out, nil
+}
+
+// plaintextBound returns a bound on the plaintext in the window, from the
+// lengths that the frames have or claim, not longer than the window.
+func (r *Reader) plaintextBound() int {
+	body := len(r.window)
+	overhead := 0
+	if r.FrameLength > 0 {
+		overhead = int(int64(body) / (int64(r.FrameLength) + format.FrameOverhead) * format.FrameOverhead)
+	}
+	return max(0, body-overhead)
+}
+
+// Read implements io.Reader.
+func (r *Reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := r.fill(); err != nil {
+		return 0, err
+	}
+	n := copy(p, r.plain)
+	r.plain = r.plain[n:]
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo.
+func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
+	for {
+		if err := r.fill(); err == io.EOF {
+			return n, nil
+		} else if err != nil {
+			return n, err
+		}
+		m, err := w.Write(r.plain)
+		n += int64(m)
+		if err == nil && m < len(r.plain) {
+			err = io.ErrShortWrite
+		}
+		if err != nil {
+			return n, err
+		}
+		r.plain = nil
+	}
+}
+
+// fill sees to it that there is plaintext to release, unless it returns an
+// error.
+func (r *Reader) fill() error {
+	for len(r.plain) == 0 {
+		if r.err != nil {
+			clear(r.out[:cap(r.out)])
+			return r.err
+		}
+		r.openBatch()
+	}
+	return nil
+}
+
+// openBatch opens at least one frame, and as many more as have arrived and
+// have room, so that the consumer gets them in one piece.
+func (r *Reader) openBatch() {
+	if r.out == nil && 0 < r.FrameLength && r.FrameLength <= batchSize/4 {
+		r.out = make([]byte, 0, batchSize)
+	}
+	r.plain = r.out[:0]
+	for r.openNext(r.plain) && r.hasFrame() && cap(r.plain)-len(r.plain) >= int(r.FrameLength) {
+	}
+}
+
+// hasFrame reports whether a whole regular frame is in the window.
+func (r *Reader) hasFrame() bool {
+	size := int64(r.FrameLength) + format.FrameOverhead
+	return r.FrameLength > 0 && int64(len(r.window)) >= size && binary.BigEndian.Uint32(r.window) != format.EndFrame
+}
+
+// openNext opens the next frame and sets plain to dst with the plaintext
+// appended. It reports whether frames may follow; if not, err says why.
+func (r *Reader) openNext(dst []byte) bool {
+	var more bool
+	plain, err := dst, error(nil)
+	if r.FrameLength == 0 {
+		plain, err = r.openSingle(dst)
+	} else {
+		plain, more, err = r.openFrame(dst)
+	}
+	if err != nil {
+		// Frames that were opened before, in this batch, are authentic.
+		r.plain, r.err = dst, err
+		return false
+	}
+	r.plain = plain
+	if !more {
+		r.err = io.EOF
+	}
+	return more
+}
+
+func (r *Reader) openFrame(dst []byte) (plain []byte, more bool, err error) {
+	if err := r.need(4, "sequence number"); err != nil {
+		return nil, false, err
+	}
+	sequence := binary.BigEndian.Uint32(r.window)
+	if sequence == format.EndFrame {
+		plain, err = r.openFinal(dst)
+		return plain, false, err
+	}
+	if err := r.checkSequence(sequence, 0); err != nil {
+		return nil, false, err
+	}
+	if err := r.checkPlaintext(r.total + int64(r.FrameLength)); err != nil {
+		return nil, false, err
+	}
+	size := int64(r.FrameLength) + format.FrameOverhead
+	if err := r.need(size, "frame"); err != nil {
+		return nil, false, err
+	}
+	frame := r.take(int(size))
+	plain, err = r.open(dst, frame[4:], frame[4+format.IVLength:], r.regular)
+	return plain, true, err
+}
+
+func (r *Reader) openFinal(dst []byte) ([]byte, error) {
+	const fields = format.FinalOverhead - format.TagLength
+	if err := r.need(fields, "final frame"); err != nil {
+		return nil, err
+	}
+	if err := r.checkSequence(binary.BigEndian.Uint32(r.window[4:]), 4); err != nil {
+		return nil, err
+	}
+	length := binary.BigEndian.Uint32(r.window[fields-4:])
+	if length > r.FrameLength {
+		return nil, r.errorf(fields-4, "final frame length", "%d is more than the frame length, %d", length, r.FrameLength)
+	}
+	return r.openLast(dst, fields, int64(length), 8, r.final)
+}
+
+func (r *Reader) openSingle(dst []byte) ([]byte, error) {
+	const fields = format.NonFramedOverhead - format.TagLength
+	if err := r.need(fields, "body length"); err != nil {
+		return nil, err
+	}
+	length := binary.BigEndian.Uint64(r.window[format.IVLength:])
+	if length > format.MaxNonFramed {
+		return nil, r.errorf(format.IVLength, "body length", "%d is more than 2^36-32", length)
+	}
+	r.sequence = 1
+	aad := format.NewBodyAAD(r.MessageID, format.Single)
+	return r.openLast(dst, fields, int64(length), 0, aad)
+}
+
+// openLast opens the last frame, which has some bytes of fields, with its IV
+// at an offset, and then a ciphertext; and verifies the end of the message.
+func (r *Reader) openLast(dst []byte, fields, length, iv int64, aad format.BodyAAD) ([]byte, error) {
+	if err := r.checkPlaintext(r.total + length); err != nil {
+		return nil, err
+	}
+	size := fields + length + format.TagLength
+	signature, err := r.readEnd(size)
+	if err != nil {
+		return nil, err
+	}
+	frame := r.take(int(size))
+	plain, err := r.open(dst, frame[iv:], frame[fields:], aad)
+	if err != nil {
+		return nil, err
+	}
+	if r.Verify != nil {
+		if err := r.Verify(signature); err != nil {
+			clear(plain[len(dst):])
+			return nil, err
+		}
+	}
+	return plain, nil
+}
+
+// readEnd has the window hold the last frame, of the size, the footer, and
+// nothing more. It returns the signature in the footer.
+func (r *Reader) readEnd(size int64) (signature []byte, err error) {
+	if err := r.need(size, "frame"); err != nil {
+		return nil, err
+	}
+	end := size
+	if r.Verify != nil {
+		if err := r.need(size+2, "signature length"); err != nil {
+			return nil, err
+		}
+		end = size + 2 + int64(binary.BigEndian.Uint16(r.window[size:]))
+		if err := r.need(end, "signature"); err != nil {
+			return nil, err
+		}
+	}
+	err = r.receive(end + 1)
+	if err == nil {
+		return nil, r.errorf(end, "end", "more bytes after the message")
+	}
+	if err != io.EOF {
+		return nil, fmt.Errorf("esdk: reading message: %w", err)
+	}
+	return r.window[min(size+2, end):end], nil
+}
+
+func (r *Reader) checkSequence(sequence uint32, at int64) error {
+	if want := uint64(r.sequence) + 1; uint64(sequence) != want {
+		return r.errorf(at, "sequence number", "%d, need %d", sequence, want)
+	}
+	r.sequence = sequence
+	return nil
+}
+
+// open verifies and decrypts a frame's ciphertext, appending to dst if it has
+// room, else in place.
+func (r *Reader) open(dst, iv, ciphertext []byte, aad format.BodyAAD) ([]byte, error) {
+	length := len(ciphertext) - format.TagLength
+	if cap(dst)-len(dst) < length {
+		if len(dst) > 0 || r.src == nil {
+			panic("internal error: no room for a frame")
+		}
+		dst = ciphertext[:0:length]
+	}
+	plain, err := r.AEAD.Open(dst, iv[:format.IVLength], ciphertext, aad.Frame(r.sequence, uint64(length)))
+	if err != nil {
+		return nil, ErrAuthentication
+	}
+	r.total += int64(length)
+	return plain, nil
+}
+
+// take removes a frame from the window and adds it to the digest, before it is
+// opened in place.
+func (r *Reader) take(n int) []byte {
+	frame := r.window[:n]
+	if r.Digest != nil {
+		r.Digest.Write(frame)
+	}
+	r.window = r.window[n:]
+	r.offset += int64(n)
+	return frame
+}
+
+func (r *Reader) errorf(at int64, field, text string, args ...any) error {
+	return &format.Error{Offset: r.offset + at, Field: field, Err: fmt.Errorf(text, args...)}
+}
+
+// need has the window hold n bytes.
+func (r *Reader) need(n int64, field string) error {
+	if n > math.MaxInt-batchSize {
+		return fmt.Errorf("%w: frame of %d bytes is too long for this machine", format.ErrLimit, n)
+	}
+	if err := r.receive(n); err != nil {
+		return format.Truncated(r.offset+int64(len(r.window)), field, err)
+	}
+	return nil
+}
+
+// receive reads until the window holds n bytes. The buffer grows only with
+// bytes that have arrived: the length may be a lie.
+func (r *Reader) receive(n int64) error {
+	for empty := 0; int64(len(r.window)) < n; {
+		if r.src == nil {
+			return io.EOF
+		}
+		if cap(r.window) == len(r.window) {
+			r.makeRoom(n)
+		}
+		m, err := r.src.Read(r.window[len(r.window):cap(r.window)])
+		r.window = r.window[:len(r.window)+m]
+		if int64(len(r.window)) >= n {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if empty++; m > 0 {
+			empty = 0
+		} else if empty == 100 {
+			return io.ErrNoProgress
+		}
+	}
+	return nil
+}
+
+// makeRoom has room behind the window, of which n bytes are needed. It moves the
+// window to the start of the buffer, or to a larger one if it fills this one.
+func (r *Reader) makeRoom(n int64) {
+	if n <= int64(len(r.buf)) || len(r.window) < len(r.buf) {
+		copy(r.buf, r.window)
+	} else {
+		size := max(2*int64(len(r.buf)), 4<<10)
+		if size > n {
+			// No frame needs more than n; what is over reads ahead, and holds
+			// the footer.
+			size = max(n+512, batchSize)
+		}
+		r.buf = append(make([]byte, 0, size), r.window...)[:size]
+	}
+	r.window = r.buf[:len(r.window)]
+}

@@ -1,0 +1,70 @@
+package suite
+
+import (
+	"crypto/hkdf"
+	"encoding/binary"
+	"fmt"
+)
+
+// CommitmentLength is the length in bytes of the key commitment in the header
+// of a suite that commits.
+const CommitmentLength = 32
+
+// Keys are the keys of one message.
+type Keys struct {
+	Content    []byte // encrypts header tag and body
+	Commitment []byte // stored in the header; nil if the suite does not commit
+}
+
+// Clear overwrites the content key.
+func (k *Keys) Clear() { clear(k.Content) }
+
+// Derive derives the keys of the message with the id from its data key, which
+// it does not keep. Specification: framework/transitive-requirements.md#hkdf
+// and framework/algorithm-suites.md#algorithm-suites-encryption-key-derivation-settings.
+func (s *Suite) Derive(dataKey, messageID []byte) (*Keys, error) {
+	switch {
+	case len(dataKey) != s.KeyLength:
+		return nil, fmt.Errorf("data key has %d bytes, suite 0x%04x takes %d", len(dataKey), s.ID, s.KeyLength)
+	case s.kdf == 0:
+		return &Keys{Content: append([]byte(nil), dataKey...)}, nil
+	case s.Commits:
+		return s.deriveCommitting(dataKey, messageID)
+	}
+	return s.expand(dataKey, append(s.idBytes(), messageID...))
+}
+
+// DeriveNET400 derives the content key as version 4.0.0 of the .NET SDK did for
+// suites that do not commit: without the message id.
+// See aws/aws-encryption-sdk issue 619.
+func (s *Suite) DeriveNET400(dataKey []byte) (*Keys, error) {
+	return s.expand(dataKey, s.idBytes())
+}
+
+func (s *Suite) expand(dataKey, info []byte) (*Keys, error) {
+	content, err := hkdf.Key(s.kdf.New, dataKey, nil, string(info), s.KeyLength)
+	if err != nil {
+		return nil, err
+	}
+	return &Keys{Content: content}, nil
+}
+
+func (s *Suite) deriveCommitting(dataKey, messageID []byte) (*Keys, error) {
+	prk, err := hkdf.Extract(s.kdf.New, dataKey, messageID)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(prk)
+	content, err := hkdf.Expand(s.kdf.New, prk, string(s.idBytes())+"DERIVEKEY", s.KeyLength)
+	if err != nil {
+		return nil, err
+	}
+	// The commitment's info has no suite id, unlike the key's.
+	commitment, err := hkdf.Expand(s.kdf.New, prk, "COMMITKEY", CommitmentLength)
+	if err != nil {
+		return nil, err
+	}
+	return &Keys{Content: content, Commitment: commitment}, nil
+}
+
+func (s *Suite) idBytes() []byte { return binary.BigEndian.AppendUint16(nil, s.ID) }

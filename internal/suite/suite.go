@@ -1,0 +1,110 @@
+// Package suite holds the algorithm suites of the message format: their table,
+// key derivation, key commitment and signatures.
+//
+// Specification: framework/algorithm-suites.md and
+// framework/transitive-requirements.md.
+package suite
+
+import (
+	"crypto"
+	"crypto/elliptic"
+	"strconv"
+	"strings"
+)
+
+// A Suite is one row of the table of algorithm suites. All of them encrypt with
+// AES-GCM, a 12-byte IV and a 16-byte tag. Suites are compared by pointer.
+type Suite struct {
+	ID   uint16
+	Name string
+
+	// KeyLength is the length in bytes of the data key, and of the content key
+	// that is derived from it.
+	KeyLength int
+
+	// Commits says that the header commits to the data key; such messages have
+	// format version 2.
+	Commits bool
+
+	// SignatureLength is the length in bytes of the DER signatures that are
+	// written; 0 if the suite does not sign. Any valid length is read.
+	SignatureLength int
+
+	kdf   crypto.Hash    // 0: the data key is the content key
+	curve elliptic.Curve // nil: not signed
+	hash  crypto.Hash    // of the signature
+}
+
+var (
+	p256 = elliptic.P256()
+	p384 = elliptic.P384()
+)
+
+// All are the suites that the message format knows, in order of their ids.
+// Other products share the registry of ids; theirs are not listed.
+var All = []*Suite{
+	{ID: 0x0014, Name: "AES_128_GCM_IV12_TAG16", KeyLength: 16},
+	{ID: 0x0046, Name: "AES_192_GCM_IV12_TAG16", KeyLength: 24},
+	{ID: 0x0078, Name: "AES_256_GCM_IV12_TAG16", KeyLength: 32},
+	{ID: 0x0114, Name: "AES_128_GCM_IV12_TAG16_HKDF_SHA256", KeyLength: 16, kdf: crypto.SHA256},
+	{ID: 0x0146, Name: "AES_192_GCM_IV12_TAG16_HKDF_SHA256", KeyLength: 24, kdf: crypto.SHA256},
+	{ID: 0x0178, Name: "AES_256_GCM_IV12_TAG16_HKDF_SHA256", KeyLength: 32, kdf: crypto.SHA256},
+	{ID: 0x0214, Name: "AES_128_GCM_IV12_TAG16_HKDF_SHA256_ECDSA_P256", KeyLength: 16, kdf: crypto.SHA256,
+		curve: p256, hash: crypto.SHA256, SignatureLength: 71},
+	{ID: 0x0346, Name: "AES_192_GCM_IV12_TAG16_HKDF_SHA384_ECDSA_P384", KeyLength: 24, kdf: crypto.SHA384,
+		curve: p384, hash: crypto.SHA384, SignatureLength: 103},
+	{ID: 0x0378, Name: "AES_256_GCM_IV12_TAG16_HKDF_SHA384_ECDSA_P384", KeyLength: 32, kdf: crypto.SHA384,
+		curve: p384, hash: crypto.SHA384, SignatureLength: 103},
+	{ID: 0x0478, Name: "AES_256_GCM_HKDF_SHA512_COMMIT_KEY", KeyLength: 32, kdf: crypto.SHA512, Commits: true},
+	{ID: 0x0578, Name: "AES_256_GCM_HKDF_SHA512_COMMIT_KEY_ECDSA_P384", KeyLength: 32, kdf: crypto.SHA512, Commits: true,
+		curve: p384, hash: crypto.SHA384, SignatureLength: 103},
+}
+
+// Lookup returns the suite with the id, or nil.
+func Lookup(id uint16) *Suite {
+	for _, s := range All {
+		if s.ID == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// Parse returns the suite with a name or a hexadecimal id such as 0x0578 or
+// 0578, or nil. Case does not matter, nor whether a name spells out
+// IV12_TAG16.
+func Parse(text string) *Suite {
+	if id, err := strconv.ParseUint(strings.TrimPrefix(strings.ToLower(text), "0x"), 16, 16); err == nil {
+		return Lookup(uint16(id))
+	}
+	short := func(name string) string { return strings.Replace(strings.ToUpper(name), "_IV12_TAG16", "", 1) }
+	for _, s := range All {
+		if short(text) == short(s.Name) {
+			return s
+		}
+	}
+	return nil
+}
+
+// Signs reports whether messages end in a signature.
+func (s *Suite) Signs() bool { return s.curve != nil }
+
+// Derives reports whether a content key is derived for each message; if not,
+// the data key itself encrypts.
+func (s *Suite) Derives() bool { return s.kdf != 0 }
+
+// Version is the version of the message format that the suite belongs to.
+func (s *Suite) Version() byte {
+	if s.Commits {
+		return 2
+	}
+	return 1
+}
+
+// MessageIDLength is the length in bytes of the message id in the header.
+func (s *Suite) MessageIDLength() int {
+	if s.Commits {
+		return 32
+	}
+	return 16
+}

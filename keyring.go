@@ -1,0 +1,118 @@
+package esdk
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A Keyring protects data keys with wrapping keys. Most users only pass one of
+// the keyrings of this module on; package esdktest checks one of your own.
+//
+// A Keyring must be safe for concurrent use. It must not change a request, nor
+// keep any slice or map of it. It must not put key material into errors. Its
+// provider id must not start with "aws-kms", which is AWS's.
+// Specification: framework/keyring-interface.md.
+type Keyring interface {
+	// Wrap encrypts the data key of the request, or a new one if it has none,
+	// under each wrapping key. It fails if any of them fails.
+	// Specification: framework/keyring-interface.md#onencrypt.
+	Wrap(ctx context.Context, req *WrapRequest) (*WrapResult, error)
+
+	// Unwrap decrypts one of the encrypted data keys. It passes over those that
+	// are not its own, tries each of the others until one succeeds, and fails
+	// with a [*NoDataKeyError] that holds what each attempt returned.
+	// Specification: framework/keyring-interface.md#ondecrypt.
+	Unwrap(ctx context.Context, req *UnwrapRequest) (dataKey []byte, err error)
+}
+
+// A WrapRequest asks a [Keyring] for encrypted data keys.
+type WrapRequest struct {
+	Suite             SuiteID
+	EncryptionContext EncryptionContext // to bind the data key to
+
+	// DataKey is to be encrypted. If it is nil, the keyring generates one of
+	// [SuiteID.DataKeyLength] bytes. Its bytes must not be kept.
+	DataKey []byte
+}
+
+// A WrapResult holds a data key and its encrypted forms. The caller owns it
+// and clears the data key.
+type WrapResult struct {
+	DataKey           []byte // the generated one; may be nil if the request had one
+	EncryptedDataKeys []EncryptedDataKey
+}
+
+// An UnwrapRequest asks a [Keyring] for a data key.
+type UnwrapRequest struct {
+	Suite             SuiteID
+	EncryptionContext EncryptionContext  // that the data key is bound to
+	EncryptedDataKeys []EncryptedDataKey // all of the message, in its order
+}
+
+// generateDataKey returns the data key to wrap, and the one for the result:
+// nil unless it is new.
+func generateDataKey(req *WrapRequest) (dataKey, generated []byte, err error) {
+	if req.DataKey != nil {
+		return req.DataKey, nil, nil
+	}
+	s, err := req.Suite.lookup()
+	if err != nil {
+		return nil, nil, err
+	}
+	generated = make([]byte, s.KeyLength)
+	rand.Read(generated)
+	return generated, generated, nil
+}
+
+// wrapOne makes the result of a keyring that has one wrapping key.
+func wrapOne(req *WrapRequest, encrypt func(dataKey []byte) (EncryptedDataKey, error)) (*WrapResult, error) {
+	dataKey, generated, err := generateDataKey(req)
+	if err != nil {
+		return nil, err
+	}
+	edk, err := encrypt(dataKey)
+	if err != nil {
+		clear(generated)
+		return nil, err
+	}
+	return &WrapResult{DataKey: generated, EncryptedDataKeys: []EncryptedDataKey{edk}}, nil
+}
+
+// unwrapFirst tries the encrypted data keys that match, in their order.
+func unwrapFirst(req *UnwrapRequest, matches func(*EncryptedDataKey) bool, decrypt func(*EncryptedDataKey) ([]byte, error)) ([]byte, error) {
+	s, err := req.Suite.lookup()
+	if err != nil {
+		return nil, err
+	}
+	failed := new(NoDataKeyError)
+	for i := range req.EncryptedDataKeys {
+		edk := &req.EncryptedDataKeys[i]
+		if !matches(edk) {
+			continue
+		}
+		dataKey, err := decrypt(edk)
+		if err == nil && len(dataKey) != s.KeyLength {
+			err = fmt.Errorf("data key has %d bytes, suite %v takes %d", len(dataKey), req.Suite, s.KeyLength)
+			clear(dataKey)
+		}
+		if err == nil {
+			return dataKey, nil
+		}
+		failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): %w", i+1, edk.ProviderID, err))
+	}
+	return nil, failed
+}
+
+// checkName refuses a namespace or name that a raw keyring may not use.
+func checkName(namespace, name string) error {
+	switch {
+	case namespace == "" || name == "":
+		return errors.New("esdk: keyring needs a key namespace and a key name")
+	case strings.HasPrefix(namespace, "aws-kms"):
+		return fmt.Errorf("esdk: key namespace %q: those that start with aws-kms are reserved", namespace)
+	}
+	return nil
+}

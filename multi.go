@@ -1,0 +1,85 @@
+package esdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+type multiKeyring struct {
+	generator Keyring
+	children  []Keyring
+}
+
+// NewMultiKeyring returns a keyring that encrypts a data key under each of
+// several keyrings, so that any one of them decrypts it. The generator makes the
+// data key; it may be nil, and then the keyring can only wrap a data key that a
+// [CMM] or another keyring made. To encrypt, all of them must succeed; to
+// decrypt, they are tried in order until one does.
+// Specification: framework/multi-keyring.md.
+func NewMultiKeyring(generator Keyring, children ...Keyring) (Keyring, error) {
+	if generator == nil && len(children) == 0 {
+		return nil, errors.New("esdk: multi-keyring needs a generator or a child")
+	}
+	for i, c := range children {
+		if c == nil {
+			return nil, fmt.Errorf("esdk: multi-keyring: child %d is nil", i)
+		}
+	}
+	return &multiKeyring{generator, append([]Keyring(nil), children...)}, nil
+}
+
+func (m *multiKeyring) Wrap(ctx context.Context, req *WrapRequest) (*WrapResult, error) {
+	result := new(WrapResult)
+	child := *req
+	if m.generator != nil {
+		if req.DataKey != nil {
+			return nil, errors.New("esdk: multi-keyring with a generator was given a data key")
+		}
+		generated, err := m.generator.Wrap(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		if len(generated.DataKey) == 0 {
+			return nil, errors.New("esdk: multi-keyring: generator made no data key")
+		}
+		result = generated
+		child.DataKey = generated.DataKey
+	}
+	if child.DataKey == nil {
+		return nil, errors.New("esdk: multi-keyring has no generator and was given no data key")
+	}
+	for i, kr := range m.children {
+		r, err := kr.Wrap(ctx, &child)
+		if err != nil {
+			clear(result.DataKey)
+			return nil, fmt.Errorf("child keyring %d: %w", i, err)
+		}
+		result.EncryptedDataKeys = append(result.EncryptedDataKeys, r.EncryptedDataKeys...)
+	}
+	return result, nil
+}
+
+func (m *multiKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte, error) {
+	keyrings := m.children
+	if m.generator != nil {
+		keyrings = append([]Keyring{m.generator}, keyrings...)
+	}
+	failed := new(NoDataKeyError)
+	for _, kr := range keyrings {
+		dataKey, err := kr.Unwrap(ctx, req)
+		if err == nil {
+			return dataKey, nil
+		}
+		if none, ok := err.(*NoDataKeyError); ok {
+			failed.Errors = append(failed.Errors, none.Errors...)
+		} else {
+			failed.Errors = append(failed.Errors, err)
+		}
+		// There is no use in asking the others for an answer nobody waits for.
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, failed
+}

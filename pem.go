@@ -1,0 +1,66 @@
+package esdk
+
+import (
+	"cmp"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+)
+
+// ParsePEM reads the first PEM block of a kind of key: a private key in PKCS #8,
+// PKCS #1 or SEC 1, or a public key in SubjectPublicKeyInfo or PKCS #1. It does
+// not decrypt keys. Blocks of other kinds, such as EC parameters, are passed
+// over.
+//
+//	key, err := esdk.ParsePEM[*rsa.PrivateKey](data)
+func ParsePEM[K *rsa.PublicKey | *rsa.PrivateKey | *ecdh.PublicKey | *ecdh.PrivateKey](data []byte) (K, error) {
+	var want K
+	var firstErr error
+	for {
+		block, rest := pem.Decode(data)
+		if block == nil {
+			break
+		}
+		data = rest
+		key, err := parseKey(block)
+		if err != nil {
+			firstErr = cmp.Or(firstErr, err)
+		} else if key, ok := key.(K); ok {
+			return key, nil
+		}
+	}
+	firstErr = cmp.Or(firstErr, errors.New("none there"))
+	return want, fmt.Errorf("esdk: reading a %T from PEM: %w", want, firstErr)
+}
+
+// parseKey returns an elliptic key as crypto/ecdh has it.
+func parseKey(block *pem.Block) (key any, err error) {
+	switch block.Type {
+	case "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	case "PUBLIC KEY":
+		key, err = x509.ParsePKIXPublicKey(block.Bytes)
+	case "RSA PUBLIC KEY":
+		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	case "ENCRYPTED PRIVATE KEY":
+		err = errors.New("the private key is encrypted; decrypt it first")
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch k := key.(type) {
+	case *ecdsa.PrivateKey:
+		return k.ECDH()
+	case *ecdsa.PublicKey:
+		return k.ECDH()
+	}
+	return key, nil
+}

@@ -1,0 +1,93 @@
+package esdk
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"esdk/internal/format"
+)
+
+type rawAESKeyring struct {
+	namespace, name string
+	aead            cipher.AEAD
+}
+
+// NewRawAESKeyring returns a keyring that wraps data keys with AES-GCM under a
+// key of 16, 24 or 32 bytes, which it does not keep. The namespace and the name
+// stand in each message, and decryption needs the same ones.
+//
+// Each wrap draws a random IV, so that one key should not wrap more than 2^32
+// data keys (NIST SP 800-38D).
+// Specification: framework/raw-aes-keyring.md.
+func NewRawAESKeyring(namespace, name string, key []byte) (Keyring, error) {
+	if err := checkName(namespace, name); err != nil {
+		return nil, err
+	}
+	aead, err := newGCM(key)
+	if err != nil {
+		return nil, errors.New("esdk: AES wrapping key must have 16, 24 or 32 bytes")
+	}
+	return &rawAESKeyring{namespace, name, aead}, nil
+}
+
+func newGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// infoPrefix is the provider info but for the IV: the key's name and the
+// lengths of the tag, in bits, and of the IV, in bytes.
+func (k *rawAESKeyring) infoPrefix() []byte {
+	info := []byte(k.name)
+	info = binary.BigEndian.AppendUint32(info, format.TagLength*8)
+	return binary.BigEndian.AppendUint32(info, format.IVLength)
+}
+
+func (k *rawAESKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult, error) {
+	aad, err := req.EncryptionContext.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	return wrapOne(req, func(dataKey []byte) (EncryptedDataKey, error) {
+		iv := make([]byte, format.IVLength)
+		rand.Read(iv)
+		return EncryptedDataKey{
+			ProviderID:   k.namespace,
+			ProviderInfo: append(k.infoPrefix(), iv...),
+			Ciphertext:   k.aead.Seal(nil, iv, dataKey, aad),
+		}, nil
+	})
+}
+
+func (k *rawAESKeyring) Unwrap(_ context.Context, req *UnwrapRequest) ([]byte, error) {
+	aad, err := req.EncryptionContext.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	matches := func(edk *EncryptedDataKey) bool {
+		// The length too must fit, lest one key's name be the start of another's.
+		return edk.ProviderID == k.namespace &&
+			len(edk.ProviderInfo) == len(k.name)+8+format.IVLength &&
+			string(edk.ProviderInfo[:len(k.name)]) == k.name
+	}
+	return unwrapFirst(req, matches, func(edk *EncryptedDataKey) ([]byte, error) {
+		iv, ok := bytes.CutPrefix(edk.ProviderInfo, k.infoPrefix())
+		if !ok {
+			return nil, errors.New("provider info has another length of tag or IV")
+		}
+		dataKey, err := k.aead.Open(nil, iv, edk.Ciphertext, aad)
+		if err != nil {
+			return nil, fmt.Errorf("AES key %q: wrong wrapping key or encryption context", k.name)
+		}
+		return dataKey, nil
+	})
+}

@@ -1,0 +1,164 @@
+package esdk
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdh"
+	"errors"
+	"fmt"
+
+	"esdk/internal/keyagreement"
+)
+
+// The providers of ECDH's encrypted data keys, which have one format: each
+// keyring reads those of both.
+const (
+	rawECDHProvider = "raw-ecdh"
+	kmsECDHProvider = "aws-kms-ecdh"
+)
+
+// rawECDHKeyring has both keys if it is static, only the peer's if ephemeral,
+// and only its own for discovery.
+type rawECDHKeyring struct {
+	curve   *keyagreement.Curve
+	private *ecdh.PrivateKey
+	peer    *ecdh.PublicKey
+}
+
+// NewRawECDHKeyring returns a keyring that wraps data keys under a secret that
+// two parties agree on: the owner of the private key, who encrypts, and a peer,
+// to whom. Either decrypts, with its own private and the other's public key.
+// The keys are on P-256, P-384 or P-521. [ParsePEM] reads them.
+// Specification: framework/raw-ecdh-keyring.md (RawPrivateKeyToStaticPublicKey).
+func NewRawECDHKeyring(private *ecdh.PrivateKey, peer *ecdh.PublicKey) (Keyring, error) {
+	if private == nil || peer == nil {
+		return nil, errors.New("esdk: ECDH keyring needs a private key and the peer's public key")
+	}
+	if private.Curve() != peer.Curve() {
+		return nil, errors.New("esdk: ECDH keyring: the keys are on different curves")
+	}
+	return newRawECDHKeyring(peer.Curve(), private, peer)
+}
+
+// NewRawECDHEphemeralKeyring returns a keyring that only encrypts: to the owner
+// of a public key, with a new key pair for each data key. The owner decrypts
+// with [NewRawECDHDiscoveryKeyring]. Nothing tells who encrypted.
+// Specification: framework/raw-ecdh-keyring.md (EphemeralPrivateKeyToStaticPublicKey).
+func NewRawECDHEphemeralKeyring(recipient *ecdh.PublicKey) (Keyring, error) {
+	if recipient == nil {
+		return nil, errors.New("esdk: ECDH keyring needs the recipient's public key")
+	}
+	return newRawECDHKeyring(recipient.Curve(), nil, recipient)
+}
+
+// NewRawECDHDiscoveryKeyring returns a keyring that only decrypts: whatever was
+// encrypted to its key, by anybody, with the public key that the message names.
+// Specification: framework/raw-ecdh-keyring.md (PublicKeyDiscovery).
+func NewRawECDHDiscoveryKeyring(private *ecdh.PrivateKey) (Keyring, error) {
+	if private == nil {
+		return nil, errors.New("esdk: ECDH keyring needs a private key")
+	}
+	return newRawECDHKeyring(private.Curve(), private, nil)
+}
+
+func newRawECDHKeyring(c ecdh.Curve, private *ecdh.PrivateKey, peer *ecdh.PublicKey) (Keyring, error) {
+	curve, err := keyagreement.CurveOf(c)
+	if err != nil {
+		return nil, fmt.Errorf("esdk: ECDH keyring: %w", err)
+	}
+	return &rawECDHKeyring{curve, private, peer}, nil
+}
+
+func (k *rawECDHKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult, error) {
+	if k.peer == nil {
+		return nil, errors.New("esdk: ECDH discovery keyring cannot encrypt")
+	}
+	serialized, err := req.EncryptionContext.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	return wrapOne(req, func(dataKey []byte) (EncryptedDataKey, error) {
+		info, ciphertext, err := k.seal(serialized, dataKey)
+		if err != nil {
+			return EncryptedDataKey{}, fmt.Errorf("esdk: ECDH keyring: %w", err)
+		}
+		return EncryptedDataKey{rawECDHProvider, info.Bytes(), ciphertext}, nil
+	})
+}
+
+func (k *rawECDHKeyring) seal(serialized, dataKey []byte) (info *keyagreement.Info, ciphertext []byte, err error) {
+	private := k.private
+	if private == nil {
+		if private, err = k.curve.GenerateKey(); err != nil {
+			return nil, nil, err
+		}
+	}
+	secret, err := private.ECDH(k.peer)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer clear(secret)
+	info = &keyagreement.Info{
+		Curve:     k.curve,
+		Recipient: keyagreement.Compress(k.peer),
+		Sender:    keyagreement.Compress(private.PublicKey()),
+	}
+	ciphertext, err = info.Seal(secret, serialized, dataKey)
+	return info, ciphertext, err
+}
+
+func (k *rawECDHKeyring) Unwrap(_ context.Context, req *UnwrapRequest) ([]byte, error) {
+	if k.private == nil {
+		return nil, &NoDataKeyError{[]error{errors.New("ECDH keyring with an ephemeral key cannot decrypt")}}
+	}
+	serialized, err := req.EncryptionContext.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	matches := func(edk *EncryptedDataKey) bool {
+		if edk.ProviderID != rawECDHProvider && edk.ProviderID != kmsECDHProvider {
+			return false
+		}
+		info, err := k.curve.ParseInfo(edk.ProviderInfo)
+		return err != nil || k.publicKeyFor(info) != nil
+	}
+	return unwrapFirst(req, matches, func(edk *EncryptedDataKey) ([]byte, error) {
+		info, err := k.curve.ParseInfo(edk.ProviderInfo)
+		if err != nil {
+			return nil, err
+		}
+		return k.open(info, serialized, edk.Ciphertext)
+	})
+}
+
+func (k *rawECDHKeyring) open(info *keyagreement.Info, serialized, ciphertext []byte) ([]byte, error) {
+	public, err := k.curve.Decompress(k.publicKeyFor(info))
+	if err != nil {
+		return nil, err
+	}
+	secret, err := k.private.ECDH(public)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	return info.Open(secret, serialized, ciphertext)
+}
+
+// publicKeyFor returns the compressed public key with which our private key
+// agrees on the secret of an encrypted data key, or nil if that is not ours.
+// With static keys it is for both parties; with discovery we are its recipient.
+func (k *rawECDHKeyring) publicKeyFor(info *keyagreement.Info) []byte {
+	own := keyagreement.Compress(k.private.PublicKey())
+	if k.peer == nil {
+		if bytes.Equal(info.Recipient, own) {
+			return info.Sender
+		}
+		return nil
+	}
+	peer := keyagreement.Compress(k.peer)
+	if bytes.Equal(info.Sender, own) && bytes.Equal(info.Recipient, peer) ||
+		bytes.Equal(info.Sender, peer) && bytes.Equal(info.Recipient, own) {
+		return peer
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package esdk
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+)
+
+// RawRSAConfig configures [NewRawRSAKeyring].
+type RawRSAConfig struct {
+	// Namespace and Name stand in each message, and decryption needs the same.
+	Namespace, Name string
+
+	// PublicKey encrypts, PrivateKey decrypts. One of them may be nil: a keyring
+	// does not take the public key out of the private one. [ParsePEM] reads both.
+	PublicKey  *rsa.PublicKey
+	PrivateKey *rsa.PrivateKey
+
+	// Hash is the hash of OAEP and its MGF1: SHA-1, SHA-256, SHA-384 or SHA-512.
+	// 0 means SHA-256.
+	Hash crypto.Hash
+
+	// PKCS1v15 selects the padding of PKCS #1 v1.5 in place of OAEP. It is for
+	// messages and readers that know no other. A data key of such a padding that
+	// does not decrypt is only noticed when the message does not.
+	PKCS1v15 bool
+}
+
+type rawRSAKeyring struct{ RawRSAConfig }
+
+// NewRawRSAKeyring returns a keyring that wraps data keys with RSA. RSA does not
+// bind the encryption context to the data key; the message does.
+// Specification: framework/raw-rsa-keyring.md.
+func NewRawRSAKeyring(c RawRSAConfig) (Keyring, error) {
+	if err := checkName(c.Namespace, c.Name); err != nil {
+		return nil, err
+	}
+	if c.PublicKey == nil && c.PrivateKey == nil {
+		return nil, errors.New("esdk: RSA keyring needs a public or a private key")
+	}
+	switch c.Hash {
+	case 0:
+		if !c.PKCS1v15 {
+			c.Hash = crypto.SHA256
+		}
+	case crypto.SHA1, crypto.SHA256, crypto.SHA384, crypto.SHA512:
+		if c.PKCS1v15 {
+			return nil, errors.New("esdk: RSA keyring: the padding is either PKCS1v15 or OAEP with a hash")
+		}
+	default:
+		return nil, fmt.Errorf("esdk: RSA keyring: hash %v is not one of SHA-1, SHA-256, SHA-384 and SHA-512", c.Hash)
+	}
+	return &rawRSAKeyring{c}, nil
+}
+
+func (k *rawRSAKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult, error) {
+	if k.PublicKey == nil {
+		return nil, fmt.Errorf("esdk: RSA key %q has no public key, and cannot encrypt", k.Name)
+	}
+	return wrapOne(req, func(dataKey []byte) (EncryptedDataKey, error) {
+		ciphertext, err := k.encrypt(dataKey)
+		if err != nil {
+			return EncryptedDataKey{}, fmt.Errorf("esdk: RSA key %q: %w", k.Name, err)
+		}
+		return EncryptedDataKey{k.Namespace, []byte(k.Name), ciphertext}, nil
+	})
+}
+
+func (k *rawRSAKeyring) encrypt(dataKey []byte) ([]byte, error) {
+	if k.PKCS1v15 {
+		return rsa.EncryptPKCS1v15(rand.Reader, k.PublicKey, dataKey)
+	}
+	return rsa.EncryptOAEP(k.Hash.New(), rand.Reader, k.PublicKey, dataKey, nil)
+}
+
+func (k *rawRSAKeyring) Unwrap(_ context.Context, req *UnwrapRequest) ([]byte, error) {
+	if k.PrivateKey == nil {
+		return nil, &NoDataKeyError{[]error{fmt.Errorf("RSA key %q has no private key, and cannot decrypt", k.Name)}}
+	}
+	matches := func(edk *EncryptedDataKey) bool {
+		return edk.ProviderID == k.Namespace && string(edk.ProviderInfo) == k.Name
+	}
+	return unwrapFirst(req, matches, func(edk *EncryptedDataKey) ([]byte, error) {
+		dataKey, err := k.decrypt(edk.Ciphertext, req.Suite.DataKeyLength())
+		if err != nil {
+			return nil, fmt.Errorf("RSA key %q: %w", k.Name, err)
+		}
+		return dataKey, nil
+	})
+}
+
+func (k *rawRSAKeyring) decrypt(ciphertext []byte, length int) ([]byte, error) {
+	if !k.PKCS1v15 {
+		return rsa.DecryptOAEP(k.Hash.New(), nil, k.PrivateKey, ciphertext, nil)
+	}
+	// To say whether the padding is right would make us an oracle that decrypts
+	// for an attacker (Bleichenbacher). So a wrong one gives a random data key,
+	// in constant time, which then does not open the message.
+	dataKey := make([]byte, length)
+	rand.Read(dataKey)
+	return dataKey, rsa.DecryptPKCS1v15SessionKey(nil, k.PrivateKey, ciphertext, dataKey)
+}

@@ -1,0 +1,79 @@
+package esdk
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+)
+
+type requiredContextCMM struct {
+	underlying CMM
+	keys       []string
+}
+
+// NewRequiredContextCMM returns a CMM that does not store some pairs of the
+// encryption context in the message, though it is bound to them: whoever
+// decrypts must know them. To encrypt, the context must have all of the keys; to
+// decrypt, it must reproduce all of them, or [ErrEncryptionContext] results.
+//
+// The C and JavaScript SDKs, aws-encryption-cli, and versions of the Java and
+// Python SDKs before 3 and 4 cannot read such messages.
+// Specification: framework/required-encryption-context-cmm.md.
+func NewRequiredContextCMM(underlying CMM, keys ...string) (CMM, error) {
+	if underlying == nil {
+		return nil, errors.New("esdk: required-context CMM needs an underlying CMM")
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("esdk: required-context CMM needs a key")
+	}
+	for _, k := range keys {
+		if strings.HasPrefix(k, reservedPrefix) {
+			return nil, contextError("key %q is reserved and cannot be required", k)
+		}
+	}
+	return &requiredContextCMM{underlying, slices.Clone(keys)}, nil
+}
+
+func (c *requiredContextCMM) EncryptionMaterials(ctx context.Context, req *EncryptionRequest) (*EncryptionMaterials, error) {
+	if err := c.check(req.EncryptionContext, "required key %q is missing"); err != nil {
+		return nil, err
+	}
+	inner := *req
+	inner.RequiredContextKeys = slices.Compact(slices.Sorted(slices.Values(slices.Concat(req.RequiredContextKeys, c.keys))))
+	m, err := c.underlying.EncryptionMaterials(ctx, &inner)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range c.keys {
+		if !slices.Contains(m.RequiredContextKeys, k) {
+			clear(m.DataKey)
+			return nil, contextError("underlying CMM does not require key %q", k)
+		}
+	}
+	return m, nil
+}
+
+func (c *requiredContextCMM) DecryptionMaterials(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error) {
+	if err := c.check(req.Reproduced, "required key %q was not given"); err != nil {
+		return nil, err
+	}
+	m, err := c.underlying.DecryptionMaterials(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.check(m.EncryptionContext, "underlying CMM lost key %q"); err != nil {
+		clear(m.DataKey)
+		return nil, err
+	}
+	return m, nil
+}
+
+func (c *requiredContextCMM) check(ec EncryptionContext, text string) error {
+	for _, k := range c.keys {
+		if _, ok := ec[k]; !ok {
+			return contextError(text, k)
+		}
+	}
+	return nil
+}
