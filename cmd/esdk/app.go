@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// app is what the sub-commands share.
+type app struct {
+	stdin          *os.File
+	stdout, stderr *os.File
+
+	quiet, noProgress, json bool
+	configFile              string
+
+	// stdinUsed says what reads standard input, which only one thing can.
+	stdinUsed string
+
+	// secrets are the files that keys were read from, never to be overwritten.
+	secrets []os.FileInfo
+
+	// keyUsed is the key that decrypted the last data key.
+	keyUsed string
+
+	// temporary are files to remove if the command is interrupted.
+	mu        sync.Mutex
+	temporary map[string]bool
+
+	// usage says that the arguments have not been accepted yet, so that an
+	// error is one of usage.
+	usage bool
+}
+
+func newApp() *app {
+	return &app{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		temporary: make(map[string]bool),
+		usage:     true,
+	}
+}
+
+// execute runs the command line and returns the exit status.
+func (a *app) execute(ctx context.Context, args []string) int {
+	root := a.newRootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && a.usage && !errors.As(err, new(*cliError)) {
+		err = usageError("%v", err).withHint("run \"esdk help\" for the commands, or \"esdk help COMMAND\" for one")
+	}
+	if err == nil {
+		return exitOK
+	}
+	a.reportError("", err)
+	return exitStatus(err)
+}
+
+func (a *app) newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "esdk",
+		Short: "Encrypt and decrypt files in the message format of the AWS Encryption SDK",
+		Long: `esdk encrypts and decrypts files in the message format of the AWS Encryption
+SDK: each message has a data key of its own, which one or more wrapping keys
+encrypt, and any one of them decrypts it.`,
+		Example: `  esdk encrypt -k local backup.tar            writes backup.tar.encrypted
+  esdk decrypt -k local backup.tar.encrypted  writes backup.tar
+  tar c docs | esdk encrypt -k aes:corp/backup@backup.key -c kind=docs > docs.tar.encrypted
+  esdk inspect docs.tar.encrypted`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			a.usage = false
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print errors only")
+	flags.BoolVar(&a.noProgress, "no-progress", false, "print no progress line")
+	flags.BoolVar(&a.json, "json", false, "print results and errors as JSON")
+	flags.StringVar(&a.configFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration folder)")
+	root.AddCommand(
+		a.newEncryptCommand(), a.newDecryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),
+		a.newKeygenCommand(), a.newVectorsCommand(), a.newVersionCommand(),
+	)
+	root.AddCommand(helpTopics()...)
+	root.InitDefaultCompletionCmd()
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	return root
+}
+
+// note tells the user something that is not a result.
+func (a *app) note(text string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.stderr, "esdk: "+text+"\n", args...)
+	}
+}
+
+// claimStdin reserves standard input for one use.
+func (a *app) claimStdin(what string) (io.Reader, error) {
+	if a.stdinUsed != "" {
+		return nil, usageError("standard input cannot be both %s and %s", a.stdinUsed, what)
+	}
+	a.stdinUsed = what
+	return a.stdin, nil
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// handleSignals removes unfinished files before the process ends, since a read
+// that blocks cannot be told to stop. A closed pipe is an error of the write, so
+// that it takes the same path as any other.
+func (a *app) handleSignals() {
+	signal.Ignore(sigPipe...)
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-stop
+		a.mu.Lock() // and never unlock: nothing may be finished any more
+		for name := range a.temporary {
+			os.Remove(name)
+		}
+		fmt.Fprintln(a.stderr, "esdk: interrupted")
+		os.Exit(exitInterrupted)
+	}()
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"esdk"
+)
+
+// contextFlags are what -c and --require-context say.
+type contextFlags struct {
+	pairs    []string // K=V, or K to decrypt
+	required []string // keys that are authenticated but not stored
+}
+
+// parse returns the pairs, and the keys that were given without a value.
+func (f *contextFlags) parse() (ec esdk.EncryptionContext, present []string, err error) {
+	ec = make(esdk.EncryptionContext)
+	seen := make(map[string]bool)
+	for _, pair := range f.pairs {
+		k, v, hasValue := strings.Cut(pair, "=")
+		if k == "" {
+			return nil, nil, usageError("-c %s: want KEY=VALUE", printable(pair))
+		}
+		if seen[k] {
+			return nil, nil, usageError("-c: key %s twice", printable(k))
+		}
+		seen[k] = true
+		if hasValue {
+			ec[k] = v
+		} else {
+			present = append(present, k)
+		}
+	}
+	return ec, present, nil
+}
+
+// wrap puts the checks of the flags around a keyring.
+func (f *contextFlags) wrap(kr esdk.Keyring, given esdk.EncryptionContext, present []string) (esdk.CMM, error) {
+	cmm, err := esdk.NewDefaultCMM(kr)
+	if err != nil {
+		return nil, err
+	}
+	if len(f.required) > 0 {
+		for _, k := range f.required {
+			if _, ok := given[k]; !ok {
+				return nil, usageError("--require-context %s: no -c %s=VALUE", printable(k), printable(k))
+			}
+		}
+		if cmm, err = esdk.NewRequiredContextCMM(cmm, f.required...); err != nil {
+			return nil, err
+		}
+	}
+	return &contextCMM{CMM: cmm, required: f.required, present: present}, nil
+}
+
+// contextCMM refuses a message that does not store what -c says, before any key
+// is used. The SDK itself takes a pair that is not stored for one that was
+// required at encryption, and fails only at the key; here --require-context
+// tells the two apart.
+type contextCMM struct {
+	esdk.CMM
+	required, present []string
+}
+
+func (c *contextCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	for _, k := range slices.Sorted(maps.Keys(req.Reproduced)) {
+		if _, ok := req.EncryptionContext[k]; !ok && !slices.Contains(c.required, k) {
+			err := fmt.Errorf("%w: the message does not store key %q", esdk.ErrEncryptionContext, k)
+			return nil, hinted(err, "if it was encrypted with --require-context %s, give that here too", k)
+		}
+	}
+	for _, k := range c.present {
+		if _, ok := req.EncryptionContext[k]; !ok {
+			return nil, fmt.Errorf("%w: the message does not store key %q", esdk.ErrEncryptionContext, k)
+		}
+	}
+	return c.CMM.DecryptionMaterials(ctx, req)
+}

@@ -1,0 +1,345 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"unicode"
+	"unicode/utf8"
+
+	"esdk"
+	"github.com/spf13/cobra"
+)
+
+// Limits that the library leaves to its user.
+const (
+	defaultMaxKeys  = 32
+	defaultMaxFrame = 64 << 20
+
+	// maxBuffered is the most plaintext to keep in memory until it is verified,
+	// and maxTerminal to look at before it goes to a terminal.
+	maxBuffered = 256 << 20
+	maxTerminal = 1 << 20
+)
+
+// decryptOptions are what decrypt and verify have in common.
+type decryptOptions struct {
+	outputOptions
+	contextFlags
+	reportOptions
+	keys         []string
+	commitment   string
+	unsignedOnly bool
+	maxKeys      int
+	maxFrame     int64
+	net400       bool
+	base64       bool
+	release      string
+}
+
+func (a *app) newDecryptCommand() *cobra.Command {
+	o := new(decryptOptions)
+	cmd := &cobra.Command{
+		Use:   "decrypt -k KEY [flags] [FILE]...",
+		Short: "Decrypt files or standard input",
+		Long: `Decrypt files or standard input.
+
+FILE.encrypted is written to FILE, another FILE to FILE.decrypted, and standard
+input to standard output, unless -o says otherwise. A file appears only when all
+of the message was verified. --release says when plaintext goes to standard
+output:
+
+  verified  only when all of the message was verified. A file is read twice, and
+            a pipe is kept in memory, up to 256 MiB
+  frames    frame by frame, as each is verified; the last one only when all of
+            the message was. The exit status tells whether to trust the whole
+  auto      verified for a file, frames for a pipe (the default)`,
+		Example: `  esdk decrypt -k local notes.txt.encrypted
+  esdk decrypt -k rsa:corp/backup@private.pem -c kind=db -o db.dump /backup/db.encrypted
+  esdk decrypt -k aes:corp/backup@backup.key < app.encrypted | psql app`,
+		RunE: func(cmd *cobra.Command, inputs []string) error { return a.decrypt(cmd.Context(), o, inputs) },
+	}
+	o.addFlags(cmd)
+	o.outputOptions.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&o.release, "release", "auto", "`WHEN` to release plaintext to standard output: auto, verified or frames")
+	cmd.RegisterFlagCompletionFunc("release", cobra.FixedCompletions([]string{"auto", "verified", "frames"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (a *app) newVerifyCommand() *cobra.Command {
+	o := new(decryptOptions)
+	cmd := &cobra.Command{
+		Use:   "verify -k KEY [flags] [FILE]...",
+		Short: "Decrypt files or standard input, and write nothing",
+		Long: `Decrypt files or standard input, and write nothing: the exit status says
+whether each message is authentic, complete and has the encryption context that
+was given.`,
+		Example: `  esdk verify -k local *.encrypted`,
+		RunE:    func(cmd *cobra.Command, inputs []string) error { return a.verify(cmd.Context(), o, inputs) },
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func (o *decryptOptions) addFlags(cmd *cobra.Command) {
+	addKeyFlag(cmd, &o.keys, false)
+	o.reportOptions.addFlags(cmd)
+	addCommitmentFlag(cmd, &o.commitment)
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&o.pairs, "context", "c", nil, "`KEY[=VALUE]` that the encryption context of the message must have; repeatable")
+	flags.StringArrayVar(&o.required, "require-context", nil, "the message does not store the pair of this `KEY`, and -c gives it; repeatable")
+	flags.BoolVar(&o.unsignedOnly, "unsigned-only", false, "refuse signed messages, so that each frame is final when it is released")
+	flags.IntVar(&o.maxKeys, "max-keys", defaultMaxKeys, "refuse messages of more than this `NUMBER` of encrypted data keys; 0 means no limit")
+	flags.Int64Var(&o.maxFrame, "max-frame", defaultMaxFrame, "refuse messages with frames of more than this many `BYTES`; 0 means no limit")
+	flags.BoolVar(&o.net400, "recover-net-4.0.0", false, "also decrypt what version 4.0.0 of the .NET SDK wrote, against the specification")
+	flags.BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look so")
+}
+
+// decryptConfig turns the flags into a configuration, but for Release.
+func (a *app) decryptConfig(o *decryptOptions) (esdk.EncryptionContext, *esdk.Config, error) {
+	ec, present, err := o.parse()
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.maxKeys < 0 || o.maxFrame < 0 || o.maxFrame > 1<<32-1 {
+		return nil, nil, usageError("--max-keys and --max-frame want a number from 0, and a frame has less than 4 GiB")
+	}
+	policy, err := parsePolicy(o.commitment)
+	if err != nil {
+		return nil, nil, err
+	}
+	kr, err := a.keyring(o.keys, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	cmm, err := o.wrap(kr, ec, present)
+	return ec, &esdk.Config{
+		CMM:                  cmm,
+		CommitmentPolicy:     policy,
+		MaxEncryptedDataKeys: o.maxKeys,
+		MaxFrameLength:       uint32(o.maxFrame),
+		RecoverNET400:        o.net400,
+	}, err
+}
+
+func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) error {
+	switch o.release {
+	case "auto", "frames":
+	case "verified":
+		if o.unsignedOnly {
+			return usageError("--unsigned-only releases frames, and --release verified does not")
+		}
+	default:
+		return usageError("--release %s: want auto, verified or frames", printable(o.release))
+	}
+	ec, config, err := a.decryptConfig(o)
+	if err != nil {
+		return err
+	}
+	jobs, err := a.planJobs(inputs, &o.outputOptions, decryptedName)
+	if err != nil {
+		return err
+	}
+	return a.runJobs(jobs, &o.reportOptions, "decrypt", func(j *job, r *record) error {
+		return a.decryptJob(ctx, config, ec, o, j, r)
+	})
+}
+
+func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, j *job, r *record) error {
+	in, err := a.openInput(j)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if j.output == standard && o.path != standard && isTerminal(a.stdout) {
+		return a.decryptToTerminal(ctx, config, ec, o, in, r)
+	}
+	out, err := a.open(j, &o.outputOptions, 0o600)
+	if err != nil {
+		return err
+	}
+	defer out.Abort()
+	c := *config
+	c.Release = o.releaseFor(j, in)
+	if c.Release == esdk.VerifyFirst && !canSeek(in) {
+		c.MaxPlaintextLength = maxBuffered
+	}
+	if err := a.decryptStream(ctx, &c, ec, o, in, out, r); err != nil {
+		if c.MaxPlaintextLength > 0 && errors.Is(err, esdk.ErrLimit) {
+			err = hinted(err, "-o FILE verifies without keeping the plaintext in memory; --release frames releases it as it is verified")
+		}
+		return err
+	}
+	return out.Commit()
+}
+
+// releaseFor says when a job releases plaintext. A file that is made appears
+// only at the end in any case.
+func (o *decryptOptions) releaseFor(j *job, in *os.File) esdk.ReleasePolicy {
+	switch {
+	case o.unsignedOnly:
+		return esdk.RejectSigned
+	case j.stream && (o.release == "verified" || o.release == "auto" && canSeek(in)):
+		return esdk.VerifyFirst
+	}
+	return esdk.VerifyAtEOF
+}
+
+func canSeek(f *os.File) bool {
+	_, err := f.Seek(0, io.SeekCurrent)
+	return err == nil
+}
+
+// decryptToTerminal shows a plaintext that is text, once it is verified.
+func (a *app) decryptToTerminal(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in *os.File, r *record) error {
+	c := *config
+	c.MaxPlaintextLength = maxTerminal
+	if o.unsignedOnly {
+		c.Release = esdk.RejectSigned
+	}
+	advice := "-o FILE writes a file, and -o - writes to the terminal all the same"
+	var plaintext bytes.Buffer
+	if err := a.decryptStream(ctx, &c, ec, o, in, &plaintext, r); err != nil {
+		if errors.Is(err, esdk.ErrLimit) {
+			err = newError(exitNotWritten, "too much to show on a terminal: %w", err).withHint("%s", advice)
+		}
+		return err
+	}
+	if !isText(plaintext.Bytes()) {
+		return newError(exitNotWritten, "the plaintext is binary, and standard output a terminal").withHint("%s", advice)
+	}
+	_, err := a.stdout.Write(plaintext.Bytes())
+	return err
+}
+
+// isText reports whether text cannot harm a terminal.
+func isText(b []byte) bool {
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		if r == utf8.RuneError && n == 1 || !unicode.IsPrint(r) && r != '\n' && r != '\t' && r != '\r' {
+			return false
+		}
+		b = b[n:]
+	}
+	return true
+}
+
+// decryptStream decrypts in to out.
+func (a *app) decryptStream(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in *os.File, out io.Writer, r *record) error {
+	client, err := esdk.New(*c)
+	if err != nil {
+		return err
+	}
+	progress := a.newProgress(in, in.Name())
+	defer progress.stop()
+	src, err := decodeBase64(progress, canSeek(in), o.base64)
+	if err != nil {
+		return err
+	}
+	reader, err := client.NewReader(ctx, r.watchReader(src), ec)
+	if err != nil {
+		return explain(err, r)
+	}
+	n, err := reader.WriteTo(out)
+	r.setHeader(reader.Header(), n)
+	return explain(err, r)
+}
+
+// decodeBase64 decodes what is, or seems to be, Base64 text. Else it returns a
+// reader that seeks if src really can.
+func decodeBase64(src io.ReadSeeker, seeks, text bool) (io.Reader, error) {
+	buffered := bufio.NewReader(src)
+	start, err := buffered.Peek(4)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	for _, s := range []string{"AY", "AgR4", "AgV4"} {
+		text = text || bytes.HasPrefix(start, []byte(s))
+	}
+	if text {
+		return &base64Reader{base64.NewDecoder(base64.StdEncoding, buffered)}, nil
+	}
+	if !seeks {
+		return buffered, nil
+	}
+	_, err = src.Seek(int64(-buffered.Buffered()), io.SeekCurrent)
+	return src, err
+}
+
+// base64Reader tells broken text from a failure to read it.
+type base64Reader struct{ decoder io.Reader }
+
+func (r *base64Reader) Read(p []byte) (int, error) {
+	n, err := r.decoder.Read(p)
+	if errors.As(err, new(base64.CorruptInputError)) {
+		err = newError(exitNotAuthentic, "malformed Base64 text: %v", err)
+	}
+	return n, err
+}
+
+// explain adds to an error what the header tells about it.
+func explain(err error, r *record) error {
+	switch {
+	case errors.Is(err, esdk.ErrNoDataKey):
+		h, headErr := esdk.ParseHeader(bytes.NewReader(r.head.buf))
+		if headErr != nil {
+			return err
+		}
+		var names []string
+		for _, k := range h.EncryptedDataKeys {
+			names = append(names, dataKeyName(&k))
+		}
+		return hinted(err, "the message names these keys: %s", joinSome(names))
+	case errors.Is(err, esdk.ErrLimit) && hint(err) == "":
+		return hinted(err, "--max-keys and --max-frame raise the limits")
+	}
+	return err
+}
+
+// joinSome joins the first names.
+func joinSome(names []string) string {
+	const most = 8
+	text := ""
+	for i, name := range names {
+		if i == most {
+			return text + fmt.Sprintf(", and %d more", len(names)-most)
+		}
+		if i > 0 {
+			text += ", "
+		}
+		text += name
+	}
+	return text
+}
+
+func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) error {
+	ec, config, err := a.decryptConfig(o)
+	if err != nil {
+		return err
+	}
+	if o.unsignedOnly {
+		config.Release = esdk.RejectSigned
+	}
+	jobs, err := a.inputJobs(inputs)
+	if err != nil {
+		return err
+	}
+	return a.runJobs(jobs, &o.reportOptions, "verify", func(j *job, r *record) error {
+		in, err := a.openInput(j)
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		if err := a.decryptStream(ctx, config, ec, o, in, io.Discard, r); err != nil {
+			return err
+		}
+		a.note("%s: verified, %d bytes of plaintext", printable(j.input), r.Plaintext)
+		return nil
+	})
+}

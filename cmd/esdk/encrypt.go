@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"io"
+	"math"
+
+	"esdk"
+	"github.com/spf13/cobra"
+)
+
+type encryptOptions struct {
+	outputOptions
+	contextFlags
+	reportOptions
+	keys        []string
+	suite       string
+	unsigned    bool
+	commitment  string
+	frameLength int64
+	maxKeys     int
+	base64      bool
+}
+
+func (a *app) newEncryptCommand() *cobra.Command {
+	o := new(encryptOptions)
+	cmd := &cobra.Command{
+		Use:   "encrypt -k KEY [flags] [FILE]...",
+		Short: "Encrypt files or standard input",
+		Long: `Encrypt files or standard input.
+
+A FILE is written to FILE.encrypted, standard input to standard output, unless
+-o says otherwise. A result appears only when all of it is on the disk, and an
+existing file is not replaced without --force.`,
+		Example: `  esdk encrypt -k local notes.txt
+  esdk encrypt -k rsa:corp/backup@public.pem -c kind=db -o /backup/db.encrypted db.dump
+  pg_dump app | esdk encrypt -k aes:corp/backup@backup.key > app.encrypted`,
+		RunE: func(cmd *cobra.Command, inputs []string) error { return a.encrypt(cmd.Context(), o, inputs) },
+	}
+	addKeyFlag(cmd, &o.keys, true)
+	o.outputOptions.addFlags(cmd)
+	o.reportOptions.addFlags(cmd)
+	addCommitmentFlag(cmd, &o.commitment)
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&o.pairs, "context", "c", nil, "pair `KEY=VALUE` of the encryption context, which is bound to the message and not secret; repeatable")
+	flags.StringArrayVar(&o.required, "require-context", nil, "do not store the pair of this `KEY`: who decrypts must know it; repeatable")
+	flags.StringVar(&o.suite, "suite", "", "algorithm `SUITE`: a name or an id such as 0x0578 (see \"esdk help suites\")")
+	flags.BoolVar(&o.unsigned, "unsigned", false, "use a suite without a signature: faster, and each frame is final when decrypted as a stream")
+	flags.Int64Var(&o.frameLength, "frame-length", 4096, "plaintext `BYTES` of a frame")
+	flags.IntVar(&o.maxKeys, "max-keys", 0, "fail if there would be more than this `NUMBER` of encrypted data keys (default no limit)")
+	flags.BoolVar(&o.base64, "base64", false, "write Base64 text")
+	cmd.MarkFlagsMutuallyExclusive("suite", "unsigned")
+	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
+	return cmd
+}
+
+func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) error {
+	ec, client, err := a.newEncryptClient(o)
+	if err != nil {
+		return err
+	}
+	jobs, err := a.planJobs(inputs, &o.outputOptions, encryptedName)
+	if err != nil {
+		return err
+	}
+	return a.runJobs(jobs, &o.reportOptions, "encrypt", func(j *job, r *record) error {
+		return a.encryptJob(ctx, client, ec, o, j, r)
+	})
+}
+
+func (a *app) newEncryptClient(o *encryptOptions) (esdk.EncryptionContext, *esdk.Client, error) {
+	ec, bare, err := o.parse()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(bare) > 0 {
+		return nil, nil, usageError("-c %s: want KEY=VALUE; a value may be empty", printable(bare[0]))
+	}
+	if o.frameLength < 1 || o.frameLength > math.MaxUint32 {
+		return nil, nil, usageError("--frame-length %d: want 1 to 4294967295", o.frameLength)
+	}
+	if o.maxKeys < 0 {
+		return nil, nil, usageError("--max-keys %d: want a number from 1, or 0 for no limit", o.maxKeys)
+	}
+	policy, err := parsePolicy(o.commitment)
+	if err != nil {
+		return nil, nil, err
+	}
+	suiteID, err := parseSuite(o.suite, o.unsigned, policy)
+	if err != nil {
+		return nil, nil, err
+	}
+	kr, err := a.keyring(o.keys, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	cmm, err := o.wrap(kr, ec, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := esdk.New(esdk.Config{
+		CMM:                  cmm,
+		CommitmentPolicy:     policy,
+		Suite:                suiteID,
+		FrameLength:          uint32(o.frameLength),
+		MaxEncryptedDataKeys: o.maxKeys,
+	})
+	return ec, client, err
+}
+
+func (a *app) encryptJob(ctx context.Context, client *esdk.Client, ec esdk.EncryptionContext, o *encryptOptions, j *job, r *record) error {
+	if j.output == standard && o.path != standard && !o.base64 && isTerminal(a.stdout) {
+		return newError(exitNotWritten, "the message is binary, and standard output a terminal").
+			withHint("-o FILE writes a file, --base64 writes text, and -o - writes to the terminal all the same")
+	}
+	in, err := a.openInput(j)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := a.open(j, &o.outputOptions, 0o666&^fileMask)
+	if err != nil {
+		return err
+	}
+	defer out.Abort()
+	src := a.newProgress(in, j.input)
+	defer src.stop()
+	if err := encryptStream(ctx, client, ec, src, out, o.base64, r); err != nil {
+		return err
+	}
+	return out.Commit()
+}
+
+func encryptStream(ctx context.Context, client *esdk.Client, ec esdk.EncryptionContext, src io.Reader, dst io.Writer, text bool, r *record) error {
+	message := dst
+	var encoder io.WriteCloser
+	if text {
+		encoder = base64.NewEncoder(base64.StdEncoding, dst)
+		message = encoder
+	}
+	w, err := client.NewWriter(ctx, r.watchWriter(message), ec)
+	if err != nil {
+		return err
+	}
+	n, err := w.ReadFrom(src)
+	if err == nil {
+		err = w.Close()
+	}
+	r.setHeader(w.Header(), n)
+	if err != nil {
+		return err
+	}
+	if text {
+		if err := encoder.Close(); err != nil {
+			return err
+		}
+		_, err = io.WriteString(dst, "\n")
+	}
+	return err
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"esdk"
+)
+
+// The exit codes are a promise; docs/cli.md and "esdk help exit-codes" list
+// them. New ones may be added.
+const (
+	exitOK           = 0
+	exitError        = 1
+	exitUsage        = 2
+	exitSomeFailed   = 3
+	exitNotAuthentic = 4
+	exitNoKey        = 5
+	exitContext      = 6
+	exitPolicy       = 7
+	exitNotWritten   = 8
+	exitInterrupted  = 130
+)
+
+// kinds name the exit codes in JSON.
+var kinds = map[int]string{
+	exitError:        "error",
+	exitUsage:        "usage",
+	exitSomeFailed:   "some-failed",
+	exitNotAuthentic: "not-authentic",
+	exitNoKey:        "no-key",
+	exitContext:      "context",
+	exitPolicy:       "policy",
+	exitNotWritten:   "not-written",
+	exitInterrupted:  "interrupted",
+}
+
+// A cliError is an error with the exit code and the hint that go with it.
+type cliError struct {
+	code int
+	err  error
+	hint string
+}
+
+func (e *cliError) Error() string { return e.err.Error() }
+
+func (e *cliError) Unwrap() error { return e.err }
+
+func (e *cliError) withHint(text string, args ...any) *cliError {
+	e.hint = fmt.Sprintf(text, args...)
+	return e
+}
+
+func newError(code int, text string, args ...any) *cliError {
+	return &cliError{code: code, err: fmt.Errorf(text, args...)}
+}
+
+func usageError(text string, args ...any) *cliError { return newError(exitUsage, text, args...) }
+
+// hinted adds a hint to an error without changing its exit code.
+func hinted(err error, text string, args ...any) error {
+	return (&cliError{code: exitStatus(err), err: err}).withHint(text, args...)
+}
+
+// exitStatus returns the exit code for an error.
+func exitStatus(err error) int {
+	var cli *cliError
+	var malformed *esdk.FormatError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &cli):
+		return cli.code
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, esdk.ErrAuthentication), errors.Is(err, esdk.ErrCommitment), errors.As(err, &malformed):
+		return exitNotAuthentic
+	case errors.Is(err, esdk.ErrNoDataKey):
+		return exitNoKey
+	case errors.Is(err, esdk.ErrEncryptionContext):
+		return exitContext
+	case errors.Is(err, esdk.ErrCommitmentPolicy), errors.Is(err, esdk.ErrSigned), errors.Is(err, esdk.ErrLimit):
+		return exitPolicy
+	case errors.Is(err, fs.ErrExist):
+		return exitNotWritten
+	}
+	return exitError
+}
+
+// hint returns advice on an error, "" if there is none.
+func hint(err error) string {
+	var cli *cliError
+	switch {
+	case errors.As(err, &cli) && cli.hint != "":
+		return cli.hint
+	case errors.Is(err, esdk.ErrCommitmentPolicy):
+		return "--commitment forbid-encrypt-allow-decrypt encrypts with such a suite; --commitment require-encrypt-allow-decrypt decrypts it"
+	case errors.Is(err, esdk.ErrSigned):
+		return "leave out --unsigned-only to accept signed messages"
+	}
+	return ""
+}
+
+// reportError prints an error about an input, if it is about one.
+func (a *app) reportError(input string, err error) {
+	code, advice := exitStatus(err), hint(err)
+	if a.json {
+		type body struct {
+			Code    int    `json:"code"`
+			Kind    string `json:"kind"`
+			Input   string `json:"input,omitempty"`
+			Message string `json:"message"`
+			Hint    string `json:"hint,omitempty"`
+		}
+		text, _ := json.Marshal(map[string]body{"error": {code, kinds[code], input, message(err), advice}})
+		fmt.Fprintf(a.stderr, "%s\n", text)
+		return
+	}
+	if input != "" {
+		input += ": "
+	}
+	fmt.Fprintf(a.stderr, "esdk: %serror: %s\n", input, message(err))
+	if advice != "" {
+		fmt.Fprintf(a.stderr, "esdk: hint: %s\n", advice)
+	}
+}

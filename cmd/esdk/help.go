@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"esdk/internal/suite"
+	"github.com/spf13/cobra"
+)
+
+// helpTopics are pages of help that belong to no command.
+func helpTopics() []*cobra.Command {
+	return []*cobra.Command{
+		{Use: "keys", Short: "The kinds of keys that -k takes", Long: helpKeys},
+		{Use: "suites", Short: "The algorithm suites", Long: helpSuites()},
+		{Use: "config", Short: "The configuration file with named keys", Long: helpConfig},
+		{Use: "exit-codes", Short: "What the exit status means", Long: helpExitCodes},
+		{Use: "safety", Short: "What the command promises about files and plaintext", Long: helpSafety},
+	}
+}
+
+const helpKeys = `A key is given as -k KEY, and -k may be repeated: to encrypt, the first key makes
+the data key, and any one of the keys decrypts; to decrypt, they are tried in
+order.
+
+  local
+      An AES-256 key in the user's configuration folder, made when it first
+      encrypts. Keep a copy of it: without it, what it encrypted is lost.
+
+  aes:NAMESPACE/NAME@FILE
+      An AES key of 128, 192 or 256 bits. FILE holds what "esdk keygen aes" wrote,
+      the raw bytes, or them as hex or Base64 text.
+
+  rsa:NAMESPACE/NAME@FILE[?pad=PADDING]
+      An RSA key in PEM. The public key encrypts, the private key does both.
+      PADDING is pkcs1, oaep-sha1, oaep-sha256 (the default), oaep-sha384 or
+      oaep-sha512.
+
+  ecdh:PEER-FILE@OWN-FILE
+  ecdh:PEER-FILE
+  ecdh:@OWN-FILE
+      Elliptic-curve key agreement (P-256, P-384, P-521) between the peer's public
+      key and one's own private key, both in PEM: either side decrypts. Without
+      an own key it only encrypts, with a key made for each message; without a
+      peer it only decrypts, whoever encrypted.
+
+  @NAME
+      A key of the configuration file; see "esdk help config".
+
+NAMESPACE and NAME stand in the message, and decryption needs the same ones: the
+other SDKs call them key namespace (or provider id) and key name (or key id).
+
+FILE may be - for standard input, or /dev/fd/N. No secret is ever taken from the
+command line or the environment.
+`
+
+const helpConfig = `Named keys, for -k @NAME, stand in a TOML file: --config FILE, or $ESDK_CONFIG, or
+esdk/config.toml in the user's configuration folder. It is never looked for in the
+current folder. What it does not know is an error. Paths may start with ~/, and
+relative ones start at the file's folder.
+
+  [keys.backup]
+  type = "aes"               # local, aes, rsa or ecdh
+  namespace = "corp"         # aes, rsa
+  name = "backup-2026"       # aes, rsa
+  file = "backup.key"        # aes, rsa
+
+  [keys.archive]
+  type = "rsa"
+  namespace = "corp"
+  name = "archive"
+  file = "~/keys/archive.pem"
+  padding = "oaep-sha384"    # as for rsa: on the command line
+
+  [keys.alice]
+  type = "ecdh"
+  peer = "alice-public.pem"
+  own = "mine.pem"
+`
+
+const helpExitCodes = `  0    all went well
+  1    another error
+  2    the command line or the configuration is wrong
+  3    of several inputs, some failed
+  4    the message is not authentic: changed, cut short or malformed
+  5    none of the keys could decrypt a data key
+  6    the encryption context is not as given
+  7    refused by a policy or a limit: commitment, --unsigned-only, --max-keys, --max-frame
+  8    refused to write: the output exists, is the input, or is a terminal
+  130  interrupted
+
+New codes may be added: treat those that you do not know as failures. With
+--json, the last line of standard error is {"error":{"code":…,"kind":…,"message":…}}.
+`
+
+const helpSafety = `  - A file appears under its name only when all of it is written, verified and on
+    the disk. Until then it is a temporary file in the same folder, readable by
+    its owner only, which an error or interrupt removes.
+  - An existing file is never replaced without --force, and never by a command
+    that fails.
+  - Decrypted files can be read by their owner only. Encrypted ones have the mode
+    that the umask gives.
+  - To standard output, plaintext goes when all of the message was verified, or
+    from a pipe, frame by frame as each was; see --release of "esdk decrypt".
+  - Binary data does not go to a terminal, unless -o - is given.
+  - An input, key or configuration file is never an output.
+  - -c of "esdk decrypt" is checked before any key is used.
+  - Messages with more than 32 encrypted data keys or frames of more than 64 MiB
+    are refused, unless --max-keys and --max-frame allow them.
+`
+
+func helpSuites() string {
+	var b strings.Builder
+	b.WriteString("--suite takes the id or the name; the part IV12_TAG16_ may be left out.\n\n")
+	for _, s := range suite.All {
+		var notes []string
+		if s.Commits {
+			notes = append(notes, "commits to the key")
+		}
+		if s.Signs() {
+			notes = append(notes, "signed")
+		}
+		if s.ID == 0x0578 {
+			notes = append(notes, "the default")
+		}
+		if s.ID == 0x0478 {
+			notes = append(notes, "--unsigned")
+		}
+		fmt.Fprintf(&b, "  0x%04x  %-46s %s\n", s.ID, s.Name, strings.Join(notes, ", "))
+	}
+	b.WriteString("\nSuites that do not commit need --commitment forbid-encrypt-allow-decrypt to encrypt,\nand require-encrypt-allow-decrypt to decrypt.\n")
+	return b.String()
+}

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"esdk"
+	"esdk/internal/format"
+	"github.com/spf13/cobra"
+)
+
+type inspectOptions struct {
+	frames bool
+	base64 bool
+}
+
+func (a *app) newInspectCommand() *cobra.Command {
+	o := new(inspectOptions)
+	cmd := &cobra.Command{
+		Use:   "inspect [flags] [FILE]...",
+		Short: "Show what messages say of themselves, without a key",
+		Long: `Show what messages say of themselves: suite, encryption context, wrapping keys,
+frames and sizes. It needs no key, and nothing that it shows is authenticated:
+anybody can have written it. "esdk verify" tells whether it is true.`,
+		Example: `  esdk inspect notes.txt.encrypted
+  esdk inspect --json notes.txt.encrypted | jq .header.encryption_context`,
+		RunE: func(_ *cobra.Command, inputs []string) error { return a.inspect(o, inputs) },
+	}
+	cmd.Flags().BoolVar(&o.frames, "frames", false, "list each frame")
+	cmd.Flags().BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look so")
+	return cmd
+}
+
+func (a *app) inspect(o *inspectOptions, inputs []string) error {
+	jobs, err := a.inputJobs(inputs)
+	if err != nil {
+		return err
+	}
+	return a.runJobs(jobs, &reportOptions{}, "inspect", func(j *job, _ *record) error {
+		in, err := a.openInput(j)
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		src, err := decodeBase64(in, false, o.base64)
+		if err != nil {
+			return err
+		}
+		return a.inspectMessage(j.input, src, o)
+	})
+}
+
+// An inspection is what can be known of a message without its keys.
+type inspection struct {
+	Input         string        `json:"input"`
+	Authenticated bool          `json:"authenticated"` // never
+	Header        *headerRecord `json:"header"`
+	Body          *bodyRecord   `json:"body,omitempty"`
+}
+
+type bodyRecord struct {
+	Frames    int64         `json:"frames"` // 0: not framed
+	Plaintext int64         `json:"plaintext_bytes"`
+	Body      int64         `json:"body_bytes"`
+	Footer    int64         `json:"footer_bytes"`
+	Message   int64         `json:"message_bytes"`
+	List      []frameRecord `json:"list,omitempty"`
+}
+
+type frameRecord struct {
+	Sequence  uint32 `json:"sequence_number"`
+	Plaintext int64  `json:"plaintext_bytes"`
+	Final     bool   `json:"final"`
+}
+
+// inspectMessage shows the header even if the body is broken.
+func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) error {
+	r := bufio.NewReaderSize(src, 64<<10)
+	h, err := format.ReadHeader(r, format.Limits{Size: 10 << 20})
+	if err != nil {
+		return publicError(err)
+	}
+	header := publicHeader(h)
+	result := inspection{Input: name, Header: newHeaderRecord(header)}
+	result.Header.CommitmentKey = h.Commitment
+	walk := &bodyWalk{r: r, header: h, offset: int64(h.Size()), list: o.frames}
+	bodyErr := walk.run()
+	if bodyErr == nil {
+		result.Body = &walk.bodyRecord
+	}
+	if a.json {
+		encoder := json.NewEncoder(a.stdout)
+		encoder.SetEscapeHTML(false)
+		return firstError(encoder.Encode(result), bodyErr)
+	}
+	_, err = io.WriteString(a.stdout, inspectionText(&result, header))
+	return firstError(err, bodyErr)
+}
+
+// publicHeader and publicError give what ParseHeader would: the inspection also
+// needs the parts of the header that only the format knows.
+func publicHeader(h *format.Header) *esdk.Header {
+	header, err := esdk.ParseHeader(strings.NewReader(string(h.Append(nil))))
+	if err != nil {
+		panic("internal error: header parsed once and not again")
+	}
+	return header
+}
+
+func publicError(err error) error {
+	if e := (*format.Error)(nil); errors.As(err, &e) {
+		return (*esdk.FormatError)(e)
+	}
+	return err
+}
+
+func inspectionText(i *inspection, h *esdk.Header) string {
+	var b strings.Builder
+	row := func(name, text string, args ...any) {
+		fmt.Fprintf(&b, "  %-12s "+text+"\n", append([]any{name}, args...)...)
+	}
+	fmt.Fprintf(&b, "%s: NOT AUTHENTICATED, anybody can have written this\n", printable(i.Input))
+	row("version", "%d", h.Version)
+	row("suite", "%s %v", suiteID(h.Suite), h.Suite)
+	row("message id", "%x", h.MessageID)
+	for n, k := range slices.Sorted(maps.Keys(h.EncryptionContext)) {
+		row(once(n, "context"), "%s=%s", printable(k), printable(h.EncryptionContext[k]))
+	}
+	for n, k := range h.EncryptedDataKeys {
+		row(once(n, "data keys"), "%s (%d bytes)", dataKeyName(&k), len(k.Ciphertext))
+	}
+	if h.FrameLength > 0 {
+		row("frame length", "%d", h.FrameLength)
+	} else {
+		row("frame length", "none: the body is not framed")
+	}
+	if i.Body == nil {
+		row("header", "%d bytes", h.Length)
+		return b.String()
+	}
+	if h.FrameLength > 0 {
+		row("frames", "%d", i.Body.Frames)
+	}
+	row("plaintext", "%d bytes", i.Body.Plaintext)
+	row("message", "%d bytes: header %d, body %d, footer %d", i.Body.Message, h.Length, i.Body.Body, i.Body.Footer)
+	for _, f := range i.Body.List {
+		final := ""
+		if f.Final {
+			final = ", final"
+		}
+		row("frame", "%d: %d bytes%s", f.Sequence, f.Plaintext, final)
+	}
+	return b.String()
+}
+
+func once(n int, name string) string {
+	if n > 0 {
+		return ""
+	}
+	return name
+}
+
+func suiteID(id esdk.SuiteID) string { return fmt.Sprintf("0x%04x", uint16(id)) }
+
+// dataKeyName names a wrapping key, as far as it can be told from what stands in
+// the message.
+func dataKeyName(k *esdk.EncryptedDataKey) string {
+	info := k.ProviderInfo
+	// A raw AES key's name is followed by the lengths of tag and IV and the IV.
+	const tail = 4 + 4 + format.IVLength
+	if n := len(info) - tail; n > 0 && string(info[n:n+8]) == "\x00\x00\x00\x80\x00\x00\x00\x0c" {
+		info = info[:n]
+	}
+	name := printable(string(info))
+	if !utf8.Valid(info) || strings.ContainsFunc(string(info), func(r rune) bool { return r < ' ' }) {
+		name = base64.StdEncoding.EncodeToString(info)
+	}
+	return printable(k.ProviderID) + "/" + name
+}
+
+// bodyWalk goes from frame to frame by their lengths.
+type bodyWalk struct {
+	bodyRecord
+	r      *bufio.Reader
+	header *format.Header
+	offset int64
+	list   bool
+}
+
+// maxListed bounds the memory of a list of frames.
+const maxListed = 1 << 20
+
+func (w *bodyWalk) run() error {
+	start := w.offset
+	walk := w.walkFrames
+	if w.header.FrameLength == 0 {
+		walk = w.walkSingle
+	}
+	if err := walk(); err != nil {
+		return publicError(err)
+	}
+	w.Body = w.offset - start
+	if w.header.Suite.Signs() {
+		length, err := w.next(2, "signature length")
+		if err != nil {
+			return publicError(err)
+		}
+		if err := w.skip(int64(binary.BigEndian.Uint16(length)), "signature"); err != nil {
+			return publicError(err)
+		}
+		w.Footer = w.offset - start - w.Body
+	}
+	w.Message = w.offset
+	if _, err := w.r.ReadByte(); err != io.EOF {
+		if err != nil {
+			return err
+		}
+		return publicError(&format.Error{Offset: w.offset, Field: "end", Err: errors.New("more bytes after the message")})
+	}
+	return nil
+}
+
+func (w *bodyWalk) walkFrames() error {
+	for {
+		b, err := w.next(4, "sequence number")
+		if err != nil {
+			return err
+		}
+		sequence, length := binary.BigEndian.Uint32(b), w.header.FrameLength
+		final := sequence == format.EndFrame
+		if final {
+			if b, err = w.next(4+format.IVLength+4, "final frame"); err != nil {
+				return err
+			}
+			sequence, length = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4+format.IVLength:])
+		} else if _, err = w.next(format.IVLength, "frame"); err != nil {
+			return err
+		}
+		if err := w.skip(int64(length)+format.TagLength, "frame"); err != nil {
+			return err
+		}
+		w.Frames++
+		w.Plaintext += int64(length)
+		if w.list && len(w.List) < maxListed {
+			w.List = append(w.List, frameRecord{sequence, int64(length), final})
+		}
+		if final {
+			return nil
+		}
+	}
+}
+
+func (w *bodyWalk) walkSingle() error {
+	b, err := w.next(format.IVLength+8, "body length")
+	if err != nil {
+		return err
+	}
+	length := binary.BigEndian.Uint64(b[format.IVLength:])
+	if length > format.MaxNonFramed {
+		return &format.Error{Offset: w.offset - 8, Field: "body length", Err: fmt.Errorf("%d is more than 2^36-32", length)}
+	}
+	w.Plaintext = int64(length)
+	return w.skip(w.Plaintext+format.TagLength, "body")
+}
+
+// next reads some bytes, few enough for the buffer.
+func (w *bodyWalk) next(n int, field string) ([]byte, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(w.r, b); err != nil {
+		return nil, format.Truncated(w.offset, field, err)
+	}
+	w.offset += int64(n)
+	return b, nil
+}
+
+func (w *bodyWalk) skip(n int64, field string) error {
+	skipped, err := io.CopyN(io.Discard, w.r, n)
+	if err != nil {
+		return format.Truncated(w.offset+skipped, field, err)
+	}
+	w.offset += n
+	return nil
+}

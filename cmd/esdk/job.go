@@ -1,0 +1,219 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// A job is one input and where its result goes.
+type job struct {
+	input  string // "-" is standard input
+	output string // "-" is standard output, "" nowhere
+	stream bool   // the output is a pipe or device, not a file to be made
+	skip   bool
+}
+
+const (
+	standard        = "-"
+	encryptedSuffix = ".encrypted"
+	decryptedSuffix = ".decrypted"
+)
+
+// outputOptions say where results go.
+type outputOptions struct {
+	path             string
+	force, noClobber bool
+}
+
+func (o *outputOptions) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVarP(&o.path, "output", "o", "", "`PATH` of the result: a file, a folder, or - for standard output")
+	flags.BoolVar(&o.force, "force", false, "replace existing files")
+	flags.BoolVar(&o.noClobber, "no-clobber", false, "skip inputs whose result exists already")
+	cmd.MarkFlagsMutuallyExclusive("force", "no-clobber")
+}
+
+// planJobs finds the output for each input, and refuses, before any work, what
+// cannot be written. The function names the result of a file.
+func (a *app) planJobs(inputs []string, o *outputOptions, rename func(string) string) ([]job, error) {
+	if len(inputs) == 0 {
+		inputs = []string{standard}
+	}
+	folder := isFolder(o.path)
+	if len(inputs) > 1 && o.path != "" && !folder {
+		return nil, usageError("%d inputs need a folder for -o, and %s is none", len(inputs), printable(o.path))
+	}
+	var jobs []job
+	outputs := make(map[string]string)
+	for _, input := range inputs {
+		j := job{input: input}
+		if err := a.planOutput(&j, o, folder, rename); err != nil {
+			return nil, err
+		}
+		if other, ok := outputs[j.output]; ok && !j.stream {
+			return nil, newError(exitNotWritten, "%s and %s would both be written to %s", other, input, j.output)
+		}
+		outputs[j.output] = input
+		jobs = append(jobs, j)
+	}
+	return jobs, nil
+}
+
+// inputJobs are for a command that writes nothing.
+func (a *app) inputJobs(inputs []string) ([]job, error) {
+	if len(inputs) == 0 {
+		inputs = []string{standard}
+	}
+	var jobs []job
+	for _, input := range inputs {
+		if _, err := a.checkInput(input); err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, job{input: input})
+	}
+	return jobs, nil
+}
+
+func (a *app) planOutput(j *job, o *outputOptions, folder bool, rename func(string) string) error {
+	info, err := a.checkInput(j.input)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.path == standard:
+		j.output = standard
+	case folder && j.input == standard:
+		return usageError("standard input has no name for a file in folder %s", o.path)
+	case folder:
+		j.output = filepath.Join(o.path, filepath.Base(rename(j.input)))
+	case o.path != "":
+		j.output = o.path
+	case j.input == standard || !info.Mode().IsRegular():
+		j.output = standard
+	default:
+		j.output = rename(j.input)
+	}
+	return a.checkOutput(j, o, info)
+}
+
+// checkInput refuses folders. The file may be nil for standard input.
+func (a *app) checkInput(input string) (fs.FileInfo, error) {
+	if input == standard {
+		if _, err := a.claimStdin("the input"); err != nil {
+			return nil, err
+		}
+		return a.stdin.Stat()
+	}
+	info, err := os.Stat(input)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, newError(exitError, "%s is a folder", input).withHint("name the files in it")
+	}
+	return info, nil
+}
+
+// checkOutput refuses to overwrite what must not be.
+func (a *app) checkOutput(j *job, o *outputOptions, input fs.FileInfo) error {
+	if j.output == standard {
+		j.stream = true
+		if out, err := a.stdout.Stat(); err == nil && out.Mode().IsRegular() && os.SameFile(out, input) {
+			return newError(exitNotWritten, "standard output is the input")
+		}
+		return nil
+	}
+	info, err := os.Stat(j.output)
+	if err == nil && info.IsDir() {
+		return newError(exitNotWritten, "%s is a folder", j.output)
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		j.stream = true
+		return nil
+	}
+	if err == nil {
+		if os.SameFile(info, input) {
+			return newError(exitNotWritten, "%s is both input and output", j.output)
+		}
+		for _, secret := range a.secrets {
+			if os.SameFile(info, secret) {
+				return newError(exitNotWritten, "%s is a key or configuration file", j.output)
+			}
+		}
+	}
+	if err := checkAbsent(j.output); err != nil && !o.force {
+		if !o.noClobber {
+			return err
+		}
+		j.skip = true
+	}
+	return nil
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func encryptedName(input string) string { return input + encryptedSuffix }
+
+func decryptedName(input string) string {
+	if name, ok := strings.CutSuffix(input, encryptedSuffix); ok && filepath.Base(input) != encryptedSuffix {
+		return name
+	}
+	return input + decryptedSuffix
+}
+
+// open opens the output of the job. Mode is that of a file.
+func (a *app) open(j *job, o *outputOptions, mode fs.FileMode) (output, error) {
+	switch {
+	case j.output == standard:
+		return newStreamOutput(a.stdout), nil
+	case j.stream:
+		f, err := os.OpenFile(j.output, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, err
+		}
+		return newStreamOutput(f), nil
+	}
+	return a.newFileOutput(j.output, mode, o.force)
+}
+
+// openInput opens the input of the job.
+func (a *app) openInput(j *job) (*os.File, error) {
+	if j.input == standard {
+		return a.stdin, nil
+	}
+	return os.Open(j.input)
+}
+
+// runJobs runs a function for each job, and reports it. An error of one input
+// does not stop the others.
+func (a *app) runJobs(jobs []job, o *reportOptions, mode string, run func(*job, *record) error) (err error) {
+	report, err := a.openReport(o, mode, jobs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, report.close()) }()
+	failed := 0
+	for i := range jobs {
+		j := &jobs[i]
+		err := report.run(j, run)
+		if err == nil {
+			continue
+		}
+		if len(jobs) == 1 {
+			return err
+		}
+		a.reportError(j.input, err)
+		failed++
+	}
+	if failed > 0 {
+		return newError(exitSomeFailed, "%d of %d inputs failed", failed, len(jobs))
+	}
+	return nil
+}

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/rsa"
+	"fmt"
+	"strings"
+
+	"esdk"
+	"github.com/spf13/cobra"
+)
+
+// A keyKind reads one kind of the --key flag. The text is what stands behind
+// the prefix. Encrypt says what the key is for; some kinds only do one.
+type keyKind struct {
+	prefix string
+	usage  string
+	parse  func(a *app, text string, encrypt bool) (esdk.Keyring, error)
+}
+
+// keyKinds is the grammar of keys, in the order in which it is documented.
+// It is a function since named keys refer back to it.
+func keyKinds() []keyKind {
+	return []keyKind{
+		{"local", "local", (*app).localKeyring},
+		{"aes:", "aes:NAMESPACE/NAME@FILE", (*app).aesKeyring},
+		{"rsa:", "rsa:NAMESPACE/NAME@FILE[?pad=PADDING]", (*app).rsaKeyring},
+		{"ecdh:", "ecdh:[PEER-FILE][@OWN-FILE]", (*app).ecdhKeyring},
+		{"@", "@NAME", (*app).configuredKeyring},
+	}
+}
+
+func addKeyFlag(cmd *cobra.Command, keys *[]string, encrypt bool) {
+	usage := "`KEY` to decrypt with; repeat it to try several"
+	if encrypt {
+		usage = "`KEY` to encrypt under; repeat it, and any one of them decrypts"
+	}
+	cmd.Flags().StringArrayVarP(keys, "key", "k", nil, usage+` (see "esdk help keys")`)
+}
+
+// keyring makes the keyring for the --key flags. The first key generates the
+// data key.
+func (a *app) keyring(keys []string, encrypt bool) (esdk.Keyring, error) {
+	if len(keys) == 0 {
+		return nil, usageError("which key? Give at least one -k KEY").
+			withHint("-k local is a key of your own on this machine; \"esdk help keys\" lists the kinds of keys")
+	}
+	var keyrings []esdk.Keyring
+	for _, k := range keys {
+		kr, err := a.parseKey(k, encrypt)
+		if err != nil {
+			return nil, err
+		}
+		keyrings = append(keyrings, &namedKeyring{kr, k, &a.keyUsed})
+	}
+	if len(keyrings) == 1 {
+		return keyrings[0], nil
+	}
+	return esdk.NewMultiKeyring(keyrings[0], keyrings[1:]...)
+}
+
+// namedKeyring notes which key decrypted.
+type namedKeyring struct {
+	esdk.Keyring
+	name string
+	used *string
+}
+
+func (k *namedKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	dataKey, err := k.Keyring.Unwrap(ctx, req)
+	if err == nil {
+		*k.used = k.name
+	}
+	return dataKey, err
+}
+
+func (a *app) parseKey(text string, encrypt bool) (esdk.Keyring, error) {
+	var usages []string
+	for _, kind := range keyKinds() {
+		usages = append(usages, kind.usage)
+		rest, ok := strings.CutPrefix(text, kind.prefix)
+		if !ok || kind.usage == kind.prefix && rest != "" {
+			continue
+		}
+		kr, err := kind.parse(a, rest, encrypt)
+		if err != nil {
+			return nil, keyError(text, err)
+		}
+		return kr, nil
+	}
+	return nil, usageError("-k %s: unknown kind of key", printable(text)).
+		withHint("a key is one of: %s", strings.Join(usages, "   "))
+}
+
+// keyError names the key that an error is about.
+func keyError(text string, err error) error {
+	code := exitStatus(err)
+	if code == exitError {
+		code = exitUsage
+	}
+	return (&cliError{code: code, err: fmt.Errorf("-k %s: %w", printable(text), err)}).withHint("%s", hint(err))
+}
+
+// splitKey splits NAMESPACE/NAME@FILE.
+func splitKey(text string) (namespace, name, file string, err error) {
+	id, file, ok := strings.Cut(text, "@")
+	namespace, name, slash := strings.Cut(id, "/")
+	if !ok || !slash || namespace == "" || name == "" || file == "" {
+		return "", "", "", usageError("want NAMESPACE/NAME@FILE")
+	}
+	return namespace, name, file, nil
+}
+
+func (a *app) aesKeyring(text string, _ bool) (esdk.Keyring, error) {
+	namespace, name, file, err := splitKey(text)
+	if err != nil {
+		return nil, err
+	}
+	return a.newAESKeyring(namespace, name, file)
+}
+
+func (a *app) newAESKeyring(namespace, name, file string) (esdk.Keyring, error) {
+	data, err := a.readSecret(file)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(data)
+	key, err := parseAESKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	defer clear(key)
+	return esdk.NewRawAESKeyring(namespace, name, key)
+}
+
+// paddings are the values of pad for RSA keys; 0 is PKCS #1 v1.5.
+var paddings = map[string]crypto.Hash{
+	"pkcs1":       0,
+	"oaep-sha1":   crypto.SHA1,
+	"oaep-sha256": crypto.SHA256,
+	"oaep-sha384": crypto.SHA384,
+	"oaep-sha512": crypto.SHA512,
+}
+
+const defaultPadding = "oaep-sha256"
+
+func (a *app) rsaKeyring(text string, encrypt bool) (esdk.Keyring, error) {
+	namespace, name, file, err := splitKey(text)
+	if err != nil {
+		return nil, err
+	}
+	file, query, ok := strings.Cut(file, "?")
+	padding := defaultPadding
+	if ok {
+		if padding, ok = strings.CutPrefix(query, "pad="); !ok {
+			return nil, usageError("want ?pad=PADDING behind the file")
+		}
+	}
+	return a.newRSAKeyring(namespace, name, file, padding, encrypt)
+}
+
+// newRSAKeyring takes both verbs' keys from one file. A keyring does not take
+// the public key out of the private one; here it is the user who gives the
+// file for both.
+func (a *app) newRSAKeyring(namespace, name, file, padding string, encrypt bool) (esdk.Keyring, error) {
+	hash, ok := paddings[padding]
+	if !ok {
+		return nil, usageError("padding %q is not one of pkcs1, oaep-sha1, oaep-sha256, oaep-sha384, oaep-sha512", padding)
+	}
+	c := esdk.RawRSAConfig{Namespace: namespace, Name: name, Hash: hash, PKCS1v15: hash == 0}
+	data, err := a.readKeyFile(file)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(data)
+	private, privateErr := esdk.ParsePEM[*rsa.PrivateKey](data)
+	if privateErr == nil {
+		a.checkSecret(file)
+		c.PrivateKey, c.PublicKey = private, &private.PublicKey
+		return esdk.NewRawRSAKeyring(c)
+	}
+	if c.PublicKey, err = esdk.ParsePEM[*rsa.PublicKey](data); err != nil {
+		return nil, usageError("%s: %v", file, privateErr)
+	}
+	if !encrypt {
+		return nil, usageError("%s has only the public key, which cannot decrypt", file)
+	}
+	return esdk.NewRawRSAKeyring(c)
+}
+
+func (a *app) ecdhKeyring(text string, encrypt bool) (esdk.Keyring, error) {
+	peer, own, _ := strings.Cut(text, "@")
+	return a.newECDHKeyring(peer, own, encrypt)
+}
+
+func (a *app) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Keyring, error) {
+	var peer *ecdh.PublicKey
+	var own *ecdh.PrivateKey
+	if peerFile != "" {
+		data, err := a.readKeyFile(peerFile)
+		if err != nil {
+			return nil, err
+		}
+		if peer, err = esdk.ParsePEM[*ecdh.PublicKey](data); err != nil {
+			return nil, usageError("%s: %v", peerFile, err)
+		}
+	}
+	if ownFile != "" {
+		data, err := a.readSecret(ownFile)
+		if err != nil {
+			return nil, err
+		}
+		defer clear(data)
+		if own, err = esdk.ParsePEM[*ecdh.PrivateKey](data); err != nil {
+			return nil, usageError("%s: %v", ownFile, err)
+		}
+	}
+	switch {
+	case peer == nil && own == nil:
+		return nil, usageError("want PEER-FILE@OWN-FILE, or one of them")
+	case peer != nil && own != nil:
+		return esdk.NewRawECDHKeyring(own, peer)
+	case own != nil && !encrypt:
+		return esdk.NewRawECDHDiscoveryKeyring(own)
+	case own != nil:
+		return nil, usageError("to encrypt, the peer's public key is needed").withHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:PEER-FILE")
+	case encrypt:
+		return esdk.NewRawECDHEphemeralKeyring(peer)
+	}
+	return nil, usageError("to decrypt, your own private key is needed").withHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:@OWN-FILE")
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// maxKeyFile is longer than any key file, in bytes.
+const maxKeyFile = 1 << 20
+
+// readKeyFile reads a file that may hold a key; "-" is standard input.
+func (a *app) readKeyFile(name string) ([]byte, error) {
+	if name == standard {
+		stdin, err := a.claimStdin("a key")
+		if err != nil {
+			return nil, err
+		}
+		return readLimited(stdin, "standard input")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	a.secrets = append(a.secrets, info)
+	return readLimited(f, name)
+}
+
+func readLimited(r io.Reader, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxKeyFile+1))
+	if err == nil && len(data) > maxKeyFile {
+		err = fmt.Errorf("%s is too large for a key file", name)
+	}
+	return data, err
+}
+
+// readSecret reads a file that must be for its owner alone.
+func (a *app) readSecret(name string) ([]byte, error) {
+	data, err := a.readKeyFile(name)
+	if err == nil {
+		a.checkSecret(name)
+	}
+	return data, err
+}
+
+// checkSecret warns if others can read a secret.
+func (a *app) checkSecret(name string) {
+	info, err := os.Stat(name)
+	if name == standard || err != nil || runtime.GOOS == "windows" {
+		return
+	}
+	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		a.note("warning: others can read the key file %s; chmod 600 it", printable(name))
+	}
+}
+
+// parseAESKey reads an AES key: raw bytes, or hex or Base64 text, in which
+// lines that start with # are comments.
+func parseAESKey(data []byte) ([]byte, error) {
+	if text, ok := keyText(data); ok {
+		for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
+			if key, err := decode(text); err == nil && isAESLength(len(key)) {
+				return key, nil
+			}
+		}
+	}
+	if isAESLength(len(data)) {
+		return bytes.Clone(data), nil
+	}
+	return nil, usageError("does not hold an AES key: 16, 24 or 32 bytes, raw or as hex or Base64 text").
+		withHint("\"esdk keygen aes -o FILE\" makes one")
+}
+
+func isAESLength(n int) bool { return n == 16 || n == 24 || n == 32 }
+
+// keyText returns the text of a key file without comments and white space, or
+// false if it is not text.
+func keyText(data []byte) (string, bool) {
+	var text []byte
+	for line := range bytes.Lines(data) {
+		if line = bytes.TrimSpace(line); !bytes.HasPrefix(line, []byte("#")) {
+			text = append(text, line...)
+		}
+	}
+	for _, b := range text {
+		if b < ' ' || b > '~' {
+			return "", false
+		}
+	}
+	return string(text), true
+}
+
+// formatAESKey is what keygen writes.
+func formatAESKey(key []byte) []byte {
+	return fmt.Appendf(nil, "# AES-%d wrapping key, made by esdk %s. Whoever has it can decrypt; without it, nobody can.\n%s\n",
+		len(key)*8, time.Now().UTC().Format(time.DateOnly), base64.StdEncoding.EncodeToString(key))
+}
+
+// writeSecret makes a file with mode 0600 that must not exist.
+func (a *app) writeSecret(name string, data []byte) error {
+	out, err := a.newFileOutput(name, 0o600, false)
+	if err != nil {
+		return err
+	}
+	defer out.Abort()
+	if _, err := out.Write(data); err != nil {
+		return err
+	}
+	return out.Commit()
+}
+
+// configFolder is the folder of the user's configuration of this command.
+func configFolder() (string, error) {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "esdk"), nil
+}

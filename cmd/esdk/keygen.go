@@ -1,0 +1,128 @@
+package main
+
+import (
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) newKeygenCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "keygen aes|rsa|ecdh -o FILE",
+		Short: "Make a wrapping key",
+		Long: `Make a wrapping key in a new FILE that only its owner can read. Of a key pair,
+the public key goes to standard output.`,
+		Example: `  esdk keygen aes -o backup.key
+  esdk keygen rsa --bits 3072 -o private.pem > public.pem
+  esdk keygen ecdh --curve p384 -o mine.pem > mine-public.pem`,
+	}
+	cmd.AddCommand(a.newKeygenAES(), a.newKeygenRSA(), a.newKeygenECDH())
+	return cmd
+}
+
+// newKeygen makes the sub-command for a kind of key. The function makes the file
+// and the public key, if there is one, and returns them with how to use the file.
+func (a *app) newKeygen(kind, short string, generate func(file string) (secret, public []byte, usage string, err error)) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   kind + " -o FILE",
+		Short: short,
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if file == "" {
+				return usageError("where to? Give -o FILE").withHint("-o - writes the secret key to standard output")
+			}
+			secret, public, usage, err := generate(file)
+			if err != nil {
+				return err
+			}
+			defer clear(secret)
+			if file == standard {
+				_, err := a.stdout.Write(secret)
+				return err
+			}
+			if err := a.writeSecret(file, secret); err != nil {
+				return err
+			}
+			a.note("wrote %s; use it as -k %s", printable(file), usage)
+			_, err = a.stdout.Write(public)
+			return err
+		},
+	}
+	cmd.Flags().StringVarP(&file, "output", "o", "", "`FILE` to make, which must not exist; - for standard output")
+	return cmd
+}
+
+func (a *app) newKeygenAES() *cobra.Command {
+	var bits int
+	cmd := a.newKeygen("aes", "Make an AES key", func(file string) ([]byte, []byte, string, error) {
+		if !isAESLength(bits/8) || bits%8 != 0 {
+			return nil, nil, "", usageError("--bits %d: want 128, 192 or 256", bits)
+		}
+		key := make([]byte, bits/8)
+		rand.Read(key)
+		defer clear(key)
+		return formatAESKey(key), nil, "aes:NAMESPACE/NAME@" + file, nil
+	})
+	cmd.Flags().IntVar(&bits, "bits", 256, "`BITS` of the key: 128, 192 or 256")
+	return cmd
+}
+
+func (a *app) newKeygenRSA() *cobra.Command {
+	var bits int
+	cmd := a.newKeygen("rsa", "Make an RSA key pair", func(file string) ([]byte, []byte, string, error) {
+		if bits < 2048 || bits > 8192 {
+			return nil, nil, "", usageError("--bits %d: want 2048 to 8192", bits)
+		}
+		key, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			return nil, nil, "", err
+		}
+		secret, public, err := pemPair(key, &key.PublicKey)
+		return secret, public, "rsa:NAMESPACE/NAME@" + file, err
+	})
+	cmd.Flags().IntVar(&bits, "bits", 4096, "`BITS` of the modulus, 2048 to 8192")
+	return cmd
+}
+
+// keygenCurves are the values of --curve.
+var keygenCurves = map[string]ecdh.Curve{"p256": ecdh.P256(), "p384": ecdh.P384(), "p521": ecdh.P521()}
+
+func (a *app) newKeygenECDH() *cobra.Command {
+	var name string
+	cmd := a.newKeygen("ecdh", "Make a key pair for elliptic-curve key agreement", func(file string) ([]byte, []byte, string, error) {
+		curve, ok := keygenCurves[strings.ToLower(strings.ReplaceAll(name, "-", ""))]
+		if !ok {
+			return nil, nil, "", usageError("--curve %s: want p256, p384 or p521", printable(name))
+		}
+		key, err := curve.GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, nil, "", err
+		}
+		secret, public, err := pemPair(key, key.PublicKey())
+		return secret, public, fmt.Sprintf("ecdh:PEER-FILE@%s, or ecdh:@%s to decrypt", file, file), err
+	})
+	cmd.Flags().StringVar(&name, "curve", "p384", "`CURVE`: p256, p384 or p521")
+	return cmd
+}
+
+// pemPair encodes a key pair as PKCS #8 and SubjectPublicKeyInfo.
+func pemPair(private, public any) (secret, open []byte, err error) {
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer clear(der)
+	publicDER, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}), nil
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"esdk"
+)
+
+const localNamespace = "esdk-local"
+
+// localKeyring is the embedded default: a key in the configuration folder, made
+// when it first encrypts.
+func (a *app) localKeyring(_ string, encrypt bool) (esdk.Keyring, error) {
+	dir, err := configFolder()
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "local.key")
+	kr, err := a.openLocalKey(file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return kr, err
+	}
+	if encrypt {
+		return &newLocalKey{a, file}, nil
+	}
+	return nil, newError(exitNoKey, "there is no local key at %s", file).
+		withHint("it is made when \"esdk encrypt -k local\" first runs; a message of another machine or user needs the key from there")
+}
+
+func (a *app) openLocalKey(file string) (esdk.Keyring, error) {
+	data, err := a.readSecret(file)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(data)
+	key, err := parseAESKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	defer clear(key)
+	// The name tells one machine's key from another's, in the message too.
+	sum := sha256.Sum256(append([]byte("esdk local key\x00"), key...))
+	return esdk.NewRawAESKeyring(localNamespace, hex.EncodeToString(sum[:8]), key)
+}
+
+// newLocalKey makes the local key when it is first used, so that a command that
+// fails before leaves nothing behind.
+type newLocalKey struct {
+	app  *app
+	file string
+}
+
+func (k *newLocalKey) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	if err := k.app.makeLocalKey(k.file); err != nil {
+		return nil, err
+	}
+	kr, err := k.app.openLocalKey(k.file)
+	if err != nil {
+		return nil, err
+	}
+	return kr.Wrap(ctx, req)
+}
+
+func (k *newLocalKey) Unwrap(context.Context, *esdk.UnwrapRequest) ([]byte, error) {
+	return nil, errors.New("internal error: a key not made yet cannot decrypt")
+}
+
+// makeLocalKey makes the key unless it is there.
+func (a *app) makeLocalKey(file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	key := make([]byte, 32)
+	rand.Read(key)
+	defer clear(key)
+	err := a.writeSecret(file, formatAESKey(key))
+	if errors.Is(err, fs.ErrExist) {
+		return nil // another process, or an input before, was faster
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "esdk: made a new local key: %s\n"+
+		"esdk: keep a copy of it in a safe place; without it, what it encrypted is lost\n", file)
+	return nil
+}

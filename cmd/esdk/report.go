@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"esdk"
+	"esdk/internal/format"
+	"github.com/spf13/cobra"
+)
+
+type reportOptions struct{ reportPath string }
+
+func (o *reportOptions) addFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.reportPath, "report", "", "append a line of JSON for each input to a `FILE`, or - for standard output")
+}
+
+// A report is a file of one JSON line for each input. The nil report discards.
+type report struct {
+	file *os.File
+	mode string
+	app  *app
+}
+
+// A record is a line of the report. Its fields have the names that
+// aws-encryption-cli gives them in its metadata, where it has them.
+type record struct {
+	Mode       string          `json:"mode"`
+	Input      string          `json:"input"`
+	Output     string          `json:"output,omitempty"`
+	Result     string          `json:"result"` // ok, failed or skipped
+	Error      string          `json:"error,omitempty"`
+	ExitCode   int             `json:"exit_code"`
+	Header     *headerRecord   `json:"header,omitempty"`
+	HeaderAuth *authentication `json:"header_auth,omitempty"`
+	KeyUsed    string          `json:"key_used,omitempty"`
+	Plaintext  int64           `json:"plaintext_bytes"`
+	Message    int64           `json:"message_bytes"`
+	DurationMS float64         `json:"duration_ms"`
+
+	head headCopy
+}
+
+type headerRecord struct {
+	Algorithm         string                 `json:"algorithm"`
+	AlgorithmID       string                 `json:"algorithm_id"`
+	Version           string                 `json:"version"`
+	MessageID         []byte                 `json:"message_id"`
+	EncryptionContext esdk.EncryptionContext `json:"encryption_context"`
+	RequiredKeys      []string               `json:"required_encryption_context_keys,omitempty"`
+	DataKeys          []dataKeyRecord        `json:"encrypted_data_keys"`
+	FrameLength       uint32                 `json:"frame_length"`
+	CommitmentKey     []byte                 `json:"commitment_key,omitempty"`
+	HeaderLength      int                    `json:"header_length"`
+}
+
+type dataKeyRecord struct {
+	KeyProvider struct {
+		ProviderID string `json:"provider_id"`
+		KeyInfo    []byte `json:"key_info"`
+	} `json:"key_provider"`
+	EncryptedDataKey []byte `json:"encrypted_data_key"`
+}
+
+type authentication struct {
+	IV  []byte `json:"iv,omitempty"`
+	Tag []byte `json:"tag"`
+}
+
+func newHeaderRecord(h *esdk.Header) *headerRecord {
+	r := &headerRecord{
+		Algorithm:         h.Suite.String(),
+		AlgorithmID:       suiteID(h.Suite),
+		Version:           [...]string{1: "1.0", 2: "2.0"}[h.Version],
+		MessageID:         h.MessageID,
+		EncryptionContext: h.EncryptionContext,
+		RequiredKeys:      h.RequiredContextKeys,
+		FrameLength:       h.FrameLength,
+		HeaderLength:      h.Length,
+	}
+	for _, k := range h.EncryptedDataKeys {
+		d := dataKeyRecord{EncryptedDataKey: k.Ciphertext}
+		d.KeyProvider.ProviderID, d.KeyProvider.KeyInfo = k.ProviderID, k.ProviderInfo
+		r.DataKeys = append(r.DataKeys, d)
+	}
+	return r
+}
+
+// openReport opens the report, if there is to be one.
+func (a *app) openReport(o *reportOptions, mode string, jobs []job) (*report, error) {
+	r := &report{mode: mode, app: a}
+	switch o.reportPath {
+	case "":
+	case standard:
+		for _, j := range jobs {
+			if j.output == standard {
+				return nil, usageError("standard output cannot be both the result and the report")
+			}
+		}
+		r.file = a.stdout
+	default:
+		f, err := os.OpenFile(o.reportPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		r.file = f
+		if err := a.checkReport(f, o.reportPath, jobs); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// checkReport refuses to append to a file that is something else.
+func (a *app) checkReport(f *os.File, path string, jobs []job) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	others := a.secrets
+	for _, j := range jobs {
+		for _, name := range []string{j.input, j.output} {
+			if other, err := os.Stat(name); err == nil {
+				others = append(others, other)
+			}
+			if clean(name) == clean(path) {
+				return newError(exitNotWritten, "%s is both the report and an input or output", path)
+			}
+		}
+	}
+	for _, other := range others {
+		if os.SameFile(info, other) && info.Mode().IsRegular() {
+			return newError(exitNotWritten, "the report %s is an input, output, key or configuration file", path)
+		}
+	}
+	return nil
+}
+
+func clean(name string) string {
+	if name == standard || name == "" {
+		return name
+	}
+	if abs, err := filepath.Abs(name); err == nil {
+		return abs
+	}
+	return name
+}
+
+// run runs a job and writes down what came of it.
+func (r *report) run(j *job, run func(*job, *record) error) error {
+	start := time.Now()
+	rec := &record{Mode: r.mode, Input: clean(j.input), Output: clean(j.output), Result: "ok"}
+	if j.skip {
+		r.app.note("%s exists, skipped %s", printable(j.output), printable(j.input))
+		rec.Result = "skipped"
+		return r.write(rec)
+	}
+	r.app.keyUsed = ""
+	err := run(j, rec)
+	if err != nil {
+		rec.Result, rec.Error, rec.ExitCode = "failed", message(err), exitStatus(err)
+	}
+	rec.KeyUsed = r.app.keyUsed
+	rec.DurationMS = float64(time.Since(start).Microseconds()) / 1000
+	return firstError(err, r.write(rec))
+}
+
+func (r *report) write(rec *record) error {
+	if r.file == nil {
+		return nil
+	}
+	line, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	_, err = r.file.Write(append(line, '\n'))
+	return err
+}
+
+func (r *report) close() error {
+	if r.file == nil || r.file == r.app.stdout {
+		return nil
+	}
+	return r.file.Close()
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setHeader notes the header of a message, and its parts that only its bytes
+// have.
+func (r *record) setHeader(h *esdk.Header, plaintext int64) {
+	r.Header = newHeaderRecord(h)
+	r.Plaintext = plaintext
+	r.Message = r.head.total
+	if raw, err := format.ReadHeader(bytes.NewReader(r.head.buf), format.Limits{}); err == nil {
+		r.Header.CommitmentKey = raw.Commitment
+		r.HeaderAuth = &authentication{raw.IV, raw.Tag}
+	}
+}
+
+// watchWriter keeps a copy of a message's header as it passes.
+func (r *record) watchWriter(w io.Writer) io.Writer { return io.MultiWriter(w, &r.head) }
+
+// watchReader is the same for a message that is read. It seeks if src does.
+func (r *record) watchReader(src io.Reader) io.Reader {
+	tee := io.TeeReader(src, &r.head)
+	if seeker, ok := src.(io.Seeker); ok {
+		return &watchedSeeker{tee, seeker, &r.head}
+	}
+	return tee
+}
+
+type watchedSeeker struct {
+	io.Reader
+	seeker io.Seeker
+	head   *headCopy
+}
+
+func (w *watchedSeeker) Seek(offset int64, whence int) (int64, error) {
+	n, err := w.seeker.Seek(offset, whence)
+	if err == nil {
+		w.head.total = n
+	}
+	return n, err
+}
+
+// headCopy keeps the start of what is written to it, and counts it all.
+type headCopy struct {
+	buf   []byte
+	total int64
+}
+
+const maxHeadCopy = 64 << 10
+
+func (h *headCopy) Write(p []byte) (int, error) {
+	h.total += int64(len(p))
+	h.buf = append(h.buf, p[:min(len(p), maxHeadCopy-len(h.buf))]...)
+	return len(p), nil
+}

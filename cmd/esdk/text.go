@@ -1,0 +1,22 @@
+package main
+
+import (
+	"strings"
+	"unicode"
+)
+
+// message is an error's text without the package's name, on one line.
+func message(err error) string {
+	return printable(strings.ReplaceAll(err.Error(), "esdk: ", ""))
+}
+
+// printable replaces what could move the cursor or end the line. Names and
+// encryption contexts come from files that anybody can have written.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return '�'
+		}
+		return r
+	}, text)
+}

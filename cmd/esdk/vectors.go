@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"esdk/internal/vectors"
+	"github.com/spf13/cobra"
+)
+
+type vectorsOptions struct {
+	keys   string
+	filter string
+	net400 bool
+}
+
+func (a *app) newVectorsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "vectors",
+		Short: "Run test vectors",
+	}
+	o := new(vectorsOptions)
+	run := &cobra.Command{
+		Use:   "run [flags] MANIFEST...",
+		Short: "Run the test vectors of manifests",
+		Long: `Run the test vectors of manifests in the formats of the AWS Crypto Tools test
+vector framework: awses-decrypt (versions 1 to 5), awses-mpl-decrypt (4) and the
+older ciphertext manifest. A MANIFEST that is not there is looked for below the
+folder $ESDK_VECTORS, or else ../shared/vectors.
+
+Each message is decrypted in one shot and as a stream. Cases with a kind of key
+that is not supported are counted as such. The exit status is 3 if one failed.`,
+		Example: `  esdk vectors run dafny-4.1.0-v5/decrypt-manifest.json
+  esdk vectors run --filter '^0578-' --json net-4.0.1-v4/manifest.json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, manifests []string) error { return a.runVectors(cmd.Context(), o, manifests) },
+	}
+	flags := run.Flags()
+	flags.StringVar(&o.keys, "keys", "", "keys manifest `FILE`, in place of the one that the manifest names")
+	flags.StringVar(&o.filter, "filter", "", "run only the cases whose id or description matches the `REGEXP`")
+	flags.BoolVar(&o.net400, "recover-net-4.0.0", false, "also decrypt what version 4.0.0 of the .NET SDK wrote, against the specification")
+	cmd.AddCommand(run)
+	return cmd
+}
+
+func (a *app) runVectors(ctx context.Context, o *vectorsOptions, manifests []string) error {
+	filter, err := regexp.Compile(o.filter)
+	if err != nil {
+		return usageError("--filter: %v", err)
+	}
+	failed, total := 0, 0
+	for _, name := range manifests {
+		m, err := vectors.Load(findManifest(name), vectors.Options{Keys: o.keys, RecoverNET400: o.net400})
+		if err != nil {
+			return err
+		}
+		summary, err := a.runManifest(ctx, name, m, filter)
+		if err != nil {
+			return err
+		}
+		failed += summary.Failed
+		total += summary.Total()
+	}
+	if total == 0 {
+		return usageError("no case matches --filter %s", printable(o.filter))
+	}
+	if failed > 0 {
+		return newError(exitSomeFailed, "%d of %d cases failed", failed, total)
+	}
+	return nil
+}
+
+// findManifest returns the path of a manifest as given or below the folder of
+// the official vectors.
+func findManifest(name string) string {
+	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) || filepath.IsAbs(name) {
+		return name
+	}
+	dir := os.Getenv("ESDK_VECTORS")
+	if dir == "" {
+		dir = filepath.Join("..", "shared", "vectors")
+	}
+	if below := filepath.Join(dir, name); isFile(below) {
+		return below
+	}
+	return name
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// runManifest prints the cases that failed, and the counts; as JSON, all cases.
+func (a *app) runManifest(ctx context.Context, name string, m *vectors.Manifest, filter *regexp.Regexp) (*vectors.Summary, error) {
+	type line struct {
+		Manifest    string          `json:"manifest"`
+		ID          string          `json:"id"`
+		Description string          `json:"description,omitempty"`
+		KeyType     string          `json:"key_type"`
+		Outcome     vectors.Outcome `json:"outcome"`
+		Error       string          `json:"error,omitempty"`
+	}
+	summary := new(vectors.Summary)
+	out := json.NewEncoder(a.stdout)
+	for _, c := range m.Cases {
+		if !filter.MatchString(c.ID) && !filter.MatchString(c.Description) {
+			continue
+		}
+		r := c.Run(ctx)
+		summary.Add(r)
+		text := ""
+		if r.Err != nil {
+			text = message(r.Err)
+		}
+		switch {
+		case a.json:
+			if err := out.Encode(line{name, r.ID, r.Description, r.KeyType, r.Outcome, text}); err != nil {
+				return nil, err
+			}
+		case r.Outcome == vectors.Failed:
+			fmt.Fprintf(a.stdout, "FAILED %s (%s): %s\n", printable(r.ID), printable(r.Description), text)
+		}
+	}
+	if a.json {
+		return summary, nil
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s: %d passed, %d failed, %d not supported%s\n",
+		printable(name), summary.Passed, summary.Failed, summary.Unsupported, unsupportedTypes(summary))
+	return summary, err
+}
+
+func unsupportedTypes(s *vectors.Summary) string {
+	if len(s.UnsupportedTypes) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(s.UnsupportedTypes)) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, s.UnsupportedTypes[name]))
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"crypto/fips140"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := buildVersion()
+			if a.json {
+				return json.NewEncoder(a.stdout).Encode(v)
+			}
+			fips := ""
+			if v.FIPS {
+				fips = ", FIPS 140-3 mode"
+			}
+			_, err := fmt.Fprintf(a.stdout, "esdk %s (%s, %s%s)\n", v.Version, v.Go, v.Platform, fips)
+			return err
+		},
+	}
+}
+
+type versionRecord struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+	FIPS     bool   `json:"fips140"`
+}
+
+func buildVersion() versionRecord {
+	v := versionRecord{
+		Version:  "(devel)",
+		Go:       runtime.Version(),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		FIPS:     fips140.Enabled(),
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if info.Main.Version != "" {
+		v.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v.Revision = s.Value
+		}
+	}
+	return v
+}
