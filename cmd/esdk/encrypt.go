@@ -50,7 +50,6 @@ existing file is not replaced without --force.`,
 	flags.Int64Var(&o.frameLength, "frame-length", 4096, "plaintext `BYTES` of a frame")
 	flags.IntVar(&o.maxKeys, "max-keys", 0, "fail if there would be more than this `NUMBER` of encrypted data keys (default no limit)")
 	flags.BoolVar(&o.base64, "base64", false, "write Base64 text")
-	cmd.MarkFlagsMutuallyExclusive("suite", "unsigned")
 	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
 	return cmd
 }

@@ -34,12 +34,14 @@ func (o *outputOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVarP(&o.path, "output", "o", "", "`PATH` of the result: a file, a folder, or - for standard output")
 	flags.BoolVar(&o.force, "force", false, "replace existing files")
 	flags.BoolVar(&o.noClobber, "no-clobber", false, "skip inputs whose result exists already")
-	cmd.MarkFlagsMutuallyExclusive("force", "no-clobber")
 }
 
 // planJobs finds the output for each input, and refuses, before any work, what
 // cannot be written. The function names the result of a file.
 func (a *app) planJobs(inputs []string, o *outputOptions, rename func(string) string) ([]job, error) {
+	if o.force && o.noClobber {
+		return nil, usageError("--force and --no-clobber contradict each other")
+	}
 	if len(inputs) == 0 {
 		inputs = []string{standard}
 	}

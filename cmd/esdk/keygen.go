@@ -21,6 +21,8 @@ the public key goes to standard output.`,
 		Example: `  esdk keygen aes -o backup.key
   esdk keygen rsa --bits 3072 -o private.pem > public.pem
   esdk keygen ecdh --curve p384 -o mine.pem > mine-public.pem`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return usageError("which kind of key: aes, rsa or ecdh?") },
 	}
 	cmd.AddCommand(a.newKeygenAES(), a.newKeygenRSA(), a.newKeygenECDH())
 	return cmd

@@ -51,6 +51,8 @@ func suiteNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDire
 // parseSuite reads --suite and --unsigned.
 func parseSuite(name string, unsigned bool, policy esdk.CommitmentPolicy) (esdk.SuiteID, error) {
 	switch {
+	case unsigned && name != "":
+		return 0, usageError("--unsigned chooses a suite, and so does --suite")
 	case unsigned && policy == esdk.ForbidEncryptAllowDecrypt:
 		return esdk.AES256GCMHKDFSHA256, nil
 	case unsigned:

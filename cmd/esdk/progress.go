@@ -69,16 +69,20 @@ func (p *progress) show(w *os.File, name string, total int64) {
 			return
 		case <-ticker.C:
 			if elapsed := time.Since(start); elapsed > time.Second {
-				width, _, err := term.GetSize(int(w.Fd()))
-				if err != nil {
-					width = 80
-				}
 				line := []rune(progressLine(name, p.count.Load(), total, elapsed))
-				fmt.Fprintf(w, "\r%s\x1b[K", string(line[:min(len(line), max(width-1, 0))]))
+				fmt.Fprintf(w, "\r%s\x1b[K", string(line[:min(len(line), terminalWidth(w)-1)]))
 				shown = true
 			}
 		}
 	}
+}
+
+func terminalWidth(f *os.File) int {
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 {
+		return 80
+	}
+	return width
 }
 
 // progressLine tells how much of how many bytes passed in a time; the total is 0

@@ -27,6 +27,8 @@ func (a *app) newVectorsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "vectors",
 		Short: "Run test vectors",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return usageError("do what with the vectors? There is \"run\"") },
 	}
 	o := new(vectorsOptions)
 	run := &cobra.Command{

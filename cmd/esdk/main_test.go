@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(cleanup{m}, map[string]func(){"esdk": main})
+}
+
+// buildFolder holds the command that tests have built, if any has.
+var buildFolder string
+
+type cleanup struct{ *testing.M }
+
+func (c cleanup) Run() int {
+	defer func() { os.RemoveAll(buildFolder) }()
+	return c.M.Run()
+}
+
+func TestScripts(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			home := filepath.Join(env.WorkDir, "home")
+			env.Setenv("HOME", home)
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(home, "config"))
+			env.Setenv("AppData", filepath.Join(home, "config"))
+			env.Setenv("REPOSITORY", root)
+			env.Setenv("ESDK_CONFIG", "")
+			return os.Mkdir(home, 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"pattern":  cmdPattern,
+			"flip":     cmdFlip,
+			"truncate": cmdTruncate,
+			"mode":     cmdMode,
+			"status":   cmdStatus,
+			"files":    cmdFiles,
+		},
+		RequireExplicitExec: false,
+		RequireUniqueNames:  true,
+	})
+}
+
+// cmdPattern writes a file of N bytes: pattern FILE N.
+func cmdPattern(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	file := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(file), 0o755))
+	ts.Check(os.WriteFile(file, pattern(n), 0o644))
+}
+
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i*131 + i>>8*7)
+	}
+	return b
+}
+
+// cmdFlip flips a bit of a byte, counted from the end if negative:
+// flip FILE OFFSET.
+func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
+	edit(ts, args, func(b []byte, n int) []byte {
+		b[(n+len(b))%len(b)] ^= 1
+		return b
+	})
+}
+
+// cmdTruncate cuts a file to N bytes, or by N if negative: truncate FILE N.
+func cmdTruncate(ts *testscript.TestScript, _ bool, args []string) {
+	edit(ts, args, func(b []byte, n int) []byte {
+		if n < 0 {
+			n += len(b)
+		}
+		return b[:n]
+	})
+}
+
+func edit(ts *testscript.TestScript, args []string, change func([]byte, int) []byte) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	file := ts.MkAbs(args[0])
+	b, err := os.ReadFile(file)
+	ts.Check(err)
+	ts.Check(os.WriteFile(file, change(b, n), 0o644))
+}
+
+// cmdMode checks the permissions of a file: mode FILE 600.
+func cmdMode(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[1] {
+		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
+}
+
+// cmdStatus runs esdk and checks its exit status: status N ARGUMENT...
+func cmdStatus(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec("esdk", args[1:]...)
+	got := "0"
+	if err != nil {
+		got = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("esdk %s: status %s, want %s", strings.Join(args[1:], " "), got, args[0])
+	}
+}
+
+// cmdFiles checks what is in a folder, hidden files included:
+// files FOLDER NAME...
+func cmdFiles(ts *testscript.TestScript, _ bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if want := args[1:]; strings.Join(got, "\n") != strings.Join(want, "\n") {
+		ts.Fatalf("%s has %q, want %q", args[0], got, want)
+	}
+}

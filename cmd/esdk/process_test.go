@@ -1,0 +1,391 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// build makes the command as users have it: the test binary may have the race
+// detector in it, which takes a multiple of the memory.
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "esdk-test-")
+	if err != nil {
+		return "", err
+	}
+	buildFolder = dir
+	binary := filepath.Join(dir, "esdk")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%v: %s", err, out)
+	}
+	return binary, nil
+})
+
+// command prepares a run of the command in a folder that has an AES key.
+func command(t *testing.T, dir string, args ...string) *exec.Cmd {
+	t.Helper()
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(dir, "key")
+	if err := os.WriteFile(key, pattern(32), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(binary, args...)
+	c.Dir = dir
+	c.Stderr = new(bytes.Buffer)
+	return c
+}
+
+func checkStatus(t *testing.T, c *exec.Cmd, err error, want int) {
+	t.Helper()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if got := c.ProcessState.ExitCode(); got != want {
+		t.Fatalf("%v: exit status %d, want %d; stderr: %s", c.Args[1:], got, want, c.Stderr)
+	}
+	if strings.Contains(fmt.Sprint(c.Stderr), "goroutine ") {
+		t.Fatalf("panic: %s", c.Stderr)
+	}
+}
+
+// runCommand runs the command, to the exit status.
+func runCommand(t *testing.T, dir string, status int, args ...string) *exec.Cmd {
+	t.Helper()
+	c := command(t, dir, args...)
+	checkStatus(t, c, c.Run(), status)
+	return c
+}
+
+func TestInterrupt(t *testing.T) {
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		for _, verb := range []string{"encrypt", "decrypt"} {
+			t.Run(fmt.Sprint(verb, " ", sig), func(t *testing.T) { testInterrupt(t, verb, sig) })
+		}
+	}
+}
+
+func testInterrupt(t *testing.T, verb string, sig os.Signal) {
+	dir := t.TempDir()
+	writeFile(t, dir, "plain", pattern(3<<20))
+	runCommand(t, dir, 0, "encrypt", "-k", "aes:n/k@key", "-o", "message", "plain")
+	input := map[string]string{"encrypt": "plain", "decrypt": "message"}[verb]
+	data, err := os.ReadFile(filepath.Join(dir, input))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	out := filepath.Join(dir, "out")
+	if err := os.Mkdir(out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := command(t, dir, verb, "-k", "aes:n/k@key", "-o", "out/result")
+	stdin, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stdin.Write(data[:len(data)-1]); err != nil { // and the end never comes
+		t.Fatal(err)
+	}
+	waitForData(t, out)
+	if err := c.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+	checkStatus(t, c, c.Wait(), exitInterrupted)
+	if entries, _ := os.ReadDir(out); len(entries) > 0 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// waitForData waits until a file in a folder has data.
+func waitForData(t *testing.T, dir string) {
+	t.Helper()
+	for range 1000 {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && info.Size() > 0 {
+				return
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("no data was written")
+}
+
+func writeFile(t *testing.T, dir, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestClosedPipe(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir, "plain", pattern(3<<20))
+	runCommand(t, dir, 0, "encrypt", "-k", "aes:n/k@key", "plain")
+	for _, args := range [][]string{
+		{"encrypt", "-k", "aes:n/k@key", "-o", "-", "plain"},
+		{"decrypt", "-k", "aes:n/k@key", "-o", "-", "plain.encrypted"},
+		{"inspect", "plain.encrypted"},
+	} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		c := command(t, dir, args...)
+		c.Stdout = w
+		checkStatus(t, c, c.Run(), exitError)
+		w.Close()
+		if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "broken pipe") {
+			t.Errorf("%s: stderr %q does not say why", args[0], text)
+		}
+	}
+}
+
+// TestFullDisk fills a small file system of its own, in a name space of its own.
+func TestFullDisk(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount a file system; /dev/full stands in for it in the scripts")
+	}
+	dir := t.TempDir()
+	writeFile(t, dir, "plain", pattern(1<<20))
+	runCommand(t, dir, 0, "encrypt", "-k", "aes:n/k@key", "plain")
+	if err := os.Mkdir(filepath.Join(dir, "small"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := `mount -t tmpfs -o size=256k none small || exit 99
+echo precious > small/old
+"$1" decrypt -k aes:n/k@key -o small/new plain.encrypted; echo "status $?"
+"$1" decrypt -k aes:n/k@key --force -o small/old plain.encrypted; echo "status $?"
+"$1" encrypt -k aes:n/k@key -o small/new plain; echo "status $?"
+ls -A small; cat small/old`
+	c := exec.Command("unshare", "-m", "sh", "-c", script, "sh", binary)
+	c.Dir = dir
+	c.Stderr = os.Stderr
+	out, err := c.Output()
+	if err != nil && c.ProcessState != nil && (c.ProcessState.ExitCode() == 99 || c.ProcessState.ExitCode() == 1) {
+		t.Skip("cannot mount a file system here; /dev/full stands in for it in the scripts")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.Repeat("status 1\n", 3) + "old\nprecious\n"; string(out) != want {
+		t.Errorf("got:\n%swant:\n%s", out, want)
+	}
+}
+
+// TestPipeMemory passes a large message through a pipe of two commands.
+func TestPipeMemory(t *testing.T) {
+	const size, limit = 1 << 30, 64 << 10 // bytes, KiB
+	dir := t.TempDir()
+	for _, flags := range [][]string{nil, {"--unsigned"}} {
+		encrypt := command(t, dir, append([]string{"encrypt", "-k", "aes:n/k@key"}, flags...)...)
+		decrypt := command(t, dir, "decrypt", "-k", "aes:n/k@key", "-o", "-")
+		encrypt.Stdin = io.LimitReader(zeros{}, size)
+		pipe, err := encrypt.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		decrypt.Stdin = pipe
+		count := new(counter)
+		decrypt.Stdout = count
+		if err := errors.Join(encrypt.Start(), decrypt.Start()); err != nil {
+			t.Fatal(err)
+		}
+		checkStatus(t, decrypt, decrypt.Wait(), 0)
+		checkStatus(t, encrypt, encrypt.Wait(), 0)
+		if count.n != size {
+			t.Errorf("%d bytes came out, %d went in", count.n, size)
+		}
+		for _, c := range []*exec.Cmd{encrypt, decrypt} {
+			rss := maxRSS(c)
+			t.Logf("%v: %d KiB resident at most", c.Args[1:], rss)
+			if rss > limit {
+				t.Errorf("%v: %d KiB resident, more than %d", c.Args[1:], rss, limit)
+			}
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+type counter struct{ n int64 }
+
+func (c *counter) Write(p []byte) (int, error) { c.n += int64(len(p)); return len(p), nil }
+
+// maxRSS is the most memory that a process had, in KiB.
+func maxRSS(c *exec.Cmd) int64 { return int64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) }
+
+// TestLies gives the command short files that claim to be huge.
+func TestLies(t *testing.T) {
+	const limit = 32 << 10 // KiB
+	dir := t.TempDir()
+	writeFile(t, dir, "plain", pattern(5))
+	runCommand(t, dir, 0, "encrypt", "-k", "aes:n/k@key", "--unsigned", "--frame-length", "4294967295", "-o", "message", "plain")
+	message, err := os.ReadFile(filepath.Join(dir, "message"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	finalLength := len(message) - 16 - 5 - 4
+	regular := bytes.Clone(message)
+	copy(regular[finalLength-20:], []byte{0, 0, 0, 1}) // a regular frame of 4 GiB
+	final := bytes.Clone(message)
+	copy(final[finalLength:], []byte{0xff, 0xff, 0xff, 0xff})
+	keys := bytes.Clone(message[:200])
+	copy(keys[2+1+32+2:], []byte{0xff, 0xff}) // count of encrypted data keys, behind an empty context
+	for name, lie := range map[string][]byte{"regular": regular, "final": final, "keys": keys} {
+		writeFile(t, dir, name, lie)
+		for _, verb := range [][]string{{"verify", "-k", "aes:n/k@key", "--max-keys", "0", "--max-frame", "0"}, {"inspect"}} {
+			c := runCommand(t, dir, exitNotAuthentic, append(verb, name)...)
+			if rss := maxRSS(c); rss > limit {
+				t.Errorf("%s %s: %d KiB resident, more than %d", verb[0], name, rss, limit)
+			}
+		}
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir, "text", []byte("grüß\tdich\n"))
+	writeFile(t, dir, "binary", []byte("\x1b[2J"))
+	runCommand(t, dir, 0, "encrypt", "-k", "aes:n/k@key", "text", "binary")
+	for _, test := range []struct {
+		status int
+		shows  string
+		args   []string
+	}{
+		{exitNotWritten, "", []string{"encrypt", "-k", "aes:n/k@key"}},
+		{0, "AgV4", []string{"encrypt", "-k", "aes:n/k@key", "--base64"}},
+		{0, "\x02\x05\x78", []string{"encrypt", "-k", "aes:n/k@key", "-o", "-"}},
+	} {
+		c := command(t, dir, test.args...)
+		c.Stdin = strings.NewReader("plain")
+		checkShown(t, c, test.status, test.shows)
+	}
+	for _, test := range []struct {
+		status int
+		shows  string
+		file   string
+		args   []string
+	}{
+		{0, "grüß\tdich\r\n", "text.encrypted", []string{"decrypt", "-k", "aes:n/k@key"}},
+		{exitNotWritten, "", "binary.encrypted", []string{"decrypt", "-k", "aes:n/k@key"}},
+		{0, "\x1b[2J", "binary.encrypted", []string{"decrypt", "-k", "aes:n/k@key", "-o", "-"}},
+	} {
+		c := command(t, dir, test.args...)
+		stdin, err := os.Open(filepath.Join(dir, test.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Stdin = stdin
+		checkShown(t, c, test.status, test.shows)
+		stdin.Close()
+	}
+}
+
+// checkShown runs a command whose standard output is a terminal.
+func checkShown(t *testing.T, c *exec.Cmd, status int, shows string) {
+	t.Helper()
+	master, terminal := openTerminal(t)
+	c.Stdout = terminal
+	checkStatus(t, c, c.Run(), status)
+	terminal.Close()
+	got, _ := io.ReadAll(master) // ends in an error when the other side is closed
+	if !bytes.Contains(got, []byte(shows)) || shows == "" && len(got) > 0 {
+		t.Errorf("%v shows %q, want %q", c.Args[1:], got, shows)
+	}
+}
+
+// TestProgress has an input that takes longer than a second.
+func TestProgress(t *testing.T) {
+	dir := t.TempDir()
+	for _, flags := range [][]string{nil, {"--no-progress"}, {"-q"}} {
+		master, terminal := openTerminal(t)
+		c := command(t, dir, append([]string{"encrypt", "-k", "aes:n/k@key", "-o", "out", "--force"}, flags...)...)
+		c.Stderr = terminal
+		stdin, err := c.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		stdin.Write(pattern(1 << 20))
+		time.Sleep(1500 * time.Millisecond)
+		stdin.Close()
+		if err := c.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		terminal.Close()
+		got, _ := io.ReadAll(master)
+		if shown := bytes.Contains(got, []byte("1.0 MiB")); shown != (flags == nil) {
+			t.Errorf("%v: terminal shows %q", flags, got)
+		}
+	}
+}
+
+// openTerminal makes a pseudo-terminal.
+func openTerminal(t *testing.T) (master, terminal *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { master.Close() })
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return master, terminal
+}
+
+func TestProgressLine(t *testing.T) {
+	for _, test := range []struct {
+		count, total int64
+		want         string
+	}{
+		{1 << 20, 4 << 20, "f  1.0 MiB/4.0 MiB  25%  512.0 KiB/s  ETA 6s"},
+		{4 << 20, 4 << 20, "f  4.0 MiB/4.0 MiB  100%  2.0 MiB/s"},
+		{100, 0, "f  100 B  50 B/s"},
+	} {
+		if got := progressLine("f", test.count, test.total, 2*time.Second); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}
