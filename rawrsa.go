@@ -71,6 +71,7 @@ func (k *rawRSAKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult, 
 
 func (k *rawRSAKeyring) encrypt(dataKey []byte) ([]byte, error) {
 	if k.PKCS1v15 {
+		//lint:ignore SA1019 the format has this padding, and the user has asked for it
 		return rsa.EncryptPKCS1v15(rand.Reader, k.PublicKey, dataKey)
 	}
 	return rsa.EncryptOAEP(k.Hash.New(), rand.Reader, k.PublicKey, dataKey, nil)
@@ -96,10 +97,15 @@ func (k *rawRSAKeyring) decrypt(ciphertext []byte, length int) ([]byte, error) {
 	if !k.PKCS1v15 {
 		return rsa.DecryptOAEP(k.Hash.New(), nil, k.PrivateKey, ciphertext, nil)
 	}
+	// crypto/rsa takes a ciphertext of any length, which RFC 8017 does not allow.
+	if len(ciphertext) != k.PrivateKey.Size() {
+		return nil, fmt.Errorf("ciphertext has %d bytes, need %d", len(ciphertext), k.PrivateKey.Size())
+	}
 	// To say whether the padding is right would make us an oracle that decrypts
 	// for an attacker (Bleichenbacher). So a wrong one gives a random data key,
 	// in constant time, which then does not open the message.
 	dataKey := make([]byte, length)
 	rand.Read(dataKey)
+	//lint:ignore SA1019 the format has this padding, and the user has asked for it
 	return dataKey, rsa.DecryptPKCS1v15SessionKey(nil, k.PrivateKey, ciphertext, dataKey)
 }

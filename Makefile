@@ -1,0 +1,71 @@
+# "make check" is everything that must pass; the parts can be run on their own.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# Where the command must build: 386 stands for all machines of 32 bits.
+PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+FUZZTIME = 10m
+
+.PHONY: check build test format vet staticcheck race fips cross vulnerabilities interop fuzz bench vectors
+
+check: format vet staticcheck race fips cross vulnerabilities interop
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/esdk ./cmd/esdk
+
+test:
+	go test ./...
+
+format:
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:" $$files; exit 1; fi
+
+vet:
+	go vet ./...
+
+staticcheck:
+	go run $(STATICCHECK) ./...
+
+race:
+	go test -race ./...
+
+# The same tests with the FIPS 140-3 module of the standard library.
+fips:
+	GODEBUG=fips140=on go test . ./internal/... ./esdktest
+
+cross:
+	@for p in $(PLATFORMS); do \
+		echo "building and vetting for $$p"; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 go build ./... && \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 go vet ./... || exit 1; \
+	done
+
+# The database of vulnerabilities may be out of reach, which is no fault of the
+# code; it is said, and anything else fails.
+vulnerabilities:
+	@out=$$(go run $(GOVULNCHECK) ./... 2>&1); status=$$?; echo "$$out"; \
+	case "$$out" in \
+	*"fetching vulnerabilities:"*) echo "NOT CHECKED for vulnerabilities: the database is out of reach" ;; \
+	*) exit $$status ;; \
+	esac
+
+# Messages both ways with the official Python SDK, from its registry.
+interop:
+	interop/live/run.sh
+
+# Each fuzz target for FUZZTIME.
+fuzz:
+	@set -e; for dir in $$(grep -l '^func Fuzz' -r --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$dir/*_test.go | cut -d' ' -f2); do \
+			echo "$$dir $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$dir; \
+		done; \
+	done
+
+bench:
+	go test -run '^$$' -bench . -benchmem .
+
+# The vectors of testdata/official, made anew by the official SDKs.
+vectors:
+	interop/official/generate.sh
