@@ -1,0 +1,177 @@
+package vectors
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"esdk"
+)
+
+// Of awses-decrypt there are two shapes. Up to version 4 a test lists master
+// keys, one of which is to decrypt.
+type masterKeysTest struct {
+	Description string
+	Ciphertext  string
+	Plaintext   string // of version 1; later ones have a result
+	Result      *struct {
+		Output *struct{ Plaintext string }
+		Error  json.RawMessage
+	}
+	MasterKeys []keyDescription       `json:"master-keys"`
+	Method     string                 `json:"decryption-method"`
+	CMM        string                 `json:"cmm"`
+	Context    esdk.EncryptionContext `json:"encryption-context"`
+}
+
+func (l *loader) parseMasterKeys(text json.RawMessage) (*Case, error) {
+	var t masterKeysTest
+	if err := json.Unmarshal(text, &t); err != nil {
+		return nil, err
+	}
+	plaintext, negative, err := t.outcome()
+	if err != nil {
+		return nil, err
+	}
+	if len(t.MasterKeys) == 0 {
+		return nil, errors.New("no master keys")
+	}
+	d, err := t.keyDescription()
+	if err != nil {
+		return nil, err
+	}
+	m := l.newMessageTest(t.Ciphertext, plaintext)
+	m.context, m.reproduced = t.Context, t.Context
+	switch t.Method {
+	case "":
+	case "streaming-unsigned-only":
+		m.config.Release = esdk.RejectSigned
+	default:
+		return nil, fmt.Errorf("decryption method %q is not supported", t.Method)
+	}
+	c := l.newCase(d, m)
+	c.KeyType = t.MasterKeys[0].Type
+	c.Description = cmp.Or(t.Description, "master key "+t.MasterKeys[0].Key)
+	c.Negative = negative
+	return c, nil
+}
+
+// outcome returns the file with the plaintext, unless the case is negative.
+func (t *masterKeysTest) outcome() (plaintext string, negative bool, err error) {
+	r := t.Result
+	switch {
+	case r == nil && t.Plaintext != "":
+		return t.Plaintext, false, nil
+	case r != nil && t.Plaintext == "" && r.Output != nil && r.Error == nil:
+		return r.Output.Plaintext, false, nil
+	case r != nil && t.Plaintext == "" && r.Output == nil && r.Error != nil:
+		return "", true, nil
+	}
+	return "", false, errors.New("need exactly one of a plaintext, a result with one, and a result with an error")
+}
+
+// keyDescription says the same as version 5 would: a multi-keyring.
+func (t *masterKeysTest) keyDescription() (*keyDescription, error) {
+	d := &keyDescription{Type: "multi-keyring", Children: t.MasterKeys}
+	switch t.CMM {
+	case "", "Default":
+		return d, nil
+	case "RequiredEncryptionContext":
+		// The manifest does not tell which keys are required. To reproduce, and
+		// to require, all of them is always right.
+		required := &keyDescription{Type: "required-encryption-context-cmm", Underlying: d}
+		for k := range t.Context {
+			required.RequiredKeys = append(required.RequiredKeys, k)
+		}
+		return required, nil
+	}
+	return nil, fmt.Errorf("CMM %q is not supported", t.CMM)
+}
+
+// scenarioTest is a test of version 5.
+type scenarioTest struct {
+	Scenario struct {
+		Type             string
+		Description      string
+		ErrorDescription string `json:"errorDescription"`
+		Ciphertext       string
+		Result           string                 // the file with the plaintext
+		Suite            suiteID                `json:"algorithmSuiteId"`
+		Key              *keyDescription        `json:"decryptKeyDescription"`
+		Reproduced       esdk.EncryptionContext `json:"reproduced-encryption-context"`
+
+		// Context is what was given to encryption, if it is known. The published
+		// format does not have it.
+		Context esdk.EncryptionContext `json:"encryptionContext"`
+	} `json:"decryption-scenario"`
+}
+
+func (l *loader) parseScenario(text json.RawMessage) (*Case, error) {
+	var t scenarioTest
+	if err := json.Unmarshal(text, &t); err != nil {
+		return nil, err
+	}
+	s := &t.Scenario
+	if s.Key == nil {
+		return nil, errors.New("no key description")
+	}
+	m := l.newMessageTest(s.Ciphertext, s.Result)
+	m.suite = esdk.SuiteID(s.Suite)
+	m.context, m.reproduced = s.Context, s.Reproduced
+	c := l.newCase(s.Key, m)
+	c.Description = s.Description
+	switch s.Type {
+	case "positive-esdk":
+	case "negative-esdk":
+		c.Negative = true
+		c.Description = joinDescription(s.Description, s.ErrorDescription)
+	default:
+		return nil, fmt.Errorf("test of type %q is not supported", s.Type)
+	}
+	return c, nil
+}
+
+func joinDescription(description, errorDescription string) string {
+	if description == "" || errorDescription == "" {
+		return description + errorDescription
+	}
+	return description + ": " + errorDescription
+}
+
+func (l *loader) newMessageTest(ciphertext, plaintext string) *messageTest {
+	return &messageTest{
+		ciphertext: func() ([]byte, error) { return l.files.readURI(ciphertext) },
+		plaintext:  func() ([]byte, error) { return l.files.readURI(plaintext) },
+		config:     l.config(),
+	}
+}
+
+// config allows all suites: most vectors are of those that do not commit.
+func (l *loader) config() esdk.Config {
+	return esdk.Config{
+		CommitmentPolicy: esdk.RequireEncryptAllowDecrypt,
+		RecoverNET400:    l.options.RecoverNET400,
+	}
+}
+
+func (l *loader) newCase(d *keyDescription, t test) *Case {
+	return &Case{
+		KeyType: d.Type,
+		cmm:     func() (esdk.CMM, error) { return l.keys.cmm(d) },
+		test:    t,
+	}
+}
+
+// suiteID is the id of a suite in hexadecimal.
+type suiteID esdk.SuiteID
+
+func (id *suiteID) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 16, 16)
+	if err != nil {
+		return fmt.Errorf("algorithm suite %q", text)
+	}
+	*id = suiteID(n)
+	return nil
+}

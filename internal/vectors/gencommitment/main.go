@@ -1,0 +1,221 @@
+// Command gencommitment writes test vectors for key commitment: messages whose
+// commitment is forged, while all else in them opens under their data key. An
+// implementation that does not check the commitment decrypts them.
+//
+// The output is the same each time: all that is random in a message comes from
+// a fixed seed, and the signatures are deterministic (RFC 6979).
+//
+//	go run ./internal/vectors/gencommitment > testdata/commitment/commitment.json
+package main
+
+import (
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"esdk"
+	"esdk/internal/format"
+	"esdk/internal/stream"
+	"esdk/internal/suite"
+)
+
+const seed = "esdk: test vectors for key commitment, 1"
+
+// manifest is what is written.
+type manifest struct {
+	Manifest     manifestType  `json:"manifest"`
+	WrappingKeys []wrappingKey `json:"wrapping-keys"`
+	Tests        []vector      `json:"tests"`
+}
+
+type manifestType struct {
+	Type    string `json:"type"`
+	Version int    `json:"version"`
+}
+
+// wrappingKey is an AES key. Each message has its data key under all of them.
+type wrappingKey struct {
+	Namespace string `json:"provider-id"`
+	Name      string `json:"key-id"`
+	Material  []byte `json:"material"`
+}
+
+type vector struct {
+	ID          string `json:"id"`
+	Description string `json:"description"`
+	Suite       string `json:"algorithmSuiteId"`
+	Outcome     string `json:"outcome"` // plaintext, or commitment: refused for it
+	DataKey     []byte `json:"data-key"`
+	Plaintext   []byte `json:"plaintext"`
+	Message     []byte `json:"message"`
+}
+
+func main() {
+	if err := write(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "gencommitment:", err)
+		os.Exit(1)
+	}
+}
+
+func write(w io.Writer) error {
+	m := manifest{Manifest: manifestType{"esdk-commitment", 1}}
+	for _, name := range []string{"first", "second", "third"} {
+		m.WrappingKeys = append(m.WrappingKeys, wrappingKey{"commitment-vectors", name, random("wrapping key "+name, 32)})
+	}
+	for _, s := range []*suite.Suite{suite.Lookup(0x0478), suite.Lookup(0x0578)} {
+		for _, f := range forgeries {
+			v, err := newVector(s, f, m.WrappingKeys)
+			if err != nil {
+				return fmt.Errorf("%04x %s: %w", s.ID, f.name, err)
+			}
+			m.Tests = append(m.Tests, *v)
+		}
+	}
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", " ")
+	return e.Encode(m)
+}
+
+// random returns bytes that depend on the seed and a label alone.
+func random(label string, n int) []byte {
+	b, err := hkdf.Key(sha256.New, []byte(seed), nil, label, n)
+	if err != nil {
+		panic("internal error: " + err.Error())
+	}
+	return b
+}
+
+const frameLength = 64
+
+func newVector(s *suite.Suite, f forgery, wrapping []wrappingKey) (*vector, error) {
+	id := fmt.Sprintf("%04x-%s", s.ID, f.name)
+	m := &message{
+		suite:     s,
+		id:        random(id+" message id", s.MessageIDLength()),
+		dataKey:   random(id+" data key", s.KeyLength),
+		plaintext: random(id+" plaintext", f.plaintext),
+		wrapping:  wrapping,
+		label:     id,
+	}
+	keys, err := s.Derive(m.dataKey, m.id)
+	if err != nil {
+		return nil, err
+	}
+	commitment, err := f.forge(m, keys.Commitment)
+	if err != nil {
+		return nil, err
+	}
+	text, err := m.encrypt(keys.Content, commitment)
+	if err != nil {
+		return nil, err
+	}
+	v := &vector{ID: id, Description: f.description, Suite: fmt.Sprintf("%04x", s.ID), Outcome: "commitment",
+		DataKey: m.dataKey, Plaintext: m.plaintext, Message: text}
+	if string(commitment) == string(keys.Commitment) {
+		v.Outcome = "plaintext"
+	}
+	return v, nil
+}
+
+// message is a message to be.
+type message struct {
+	suite                  *suite.Suite
+	id, dataKey, plaintext []byte
+	wrapping               []wrappingKey
+	label                  string // for random
+}
+
+// encrypt makes the message as the specification says, but for the commitment.
+func (m *message) encrypt(contentKey, commitment []byte) ([]byte, error) {
+	ec := map[string]string{"purpose": "commitment", "Case": m.label}
+	var signer *ecdsa.PrivateKey
+	if m.suite.Signs() {
+		var err error
+		if signer, err = m.signingKey(); err != nil {
+			return nil, err
+		}
+		if ec["aws-crypto-public-key"], err = m.suite.EncodePublicKey(&signer.PublicKey); err != nil {
+			return nil, err
+		}
+	}
+	h := &format.Header{Suite: m.suite, MessageID: m.id, Context: ec, FrameLength: frameLength,
+		Commitment: commitment, IV: make([]byte, format.IVLength)}
+	var err error
+	if h.DataKeys, err = m.wrap(ec); err != nil {
+		return nil, err
+	}
+	if err := h.Build(); err != nil {
+		return nil, err
+	}
+	aead, err := newGCM(contentKey)
+	if err != nil {
+		return nil, err
+	}
+	h.Tag = aead.Seal(nil, h.IV, nil, h.Raw)
+	sealer := stream.NewSealer(stream.Params{AEAD: aead, MessageID: m.id, FrameLength: frameLength})
+	b, err := sealer.AppendBody(h.Append(nil), m.plaintext)
+	if err != nil || signer == nil {
+		return b, err
+	}
+	return m.sign(b, signer)
+}
+
+// signingKey makes a key pair from the seed.
+func (m *message) signingKey() (*ecdsa.PrivateKey, error) {
+	scalar := random(m.label+" signing key", 48)
+	scalar[0] &= 0x7f // below the order of P-384
+	return ecdsa.ParseRawPrivateKey(elliptic.P384(), scalar)
+}
+
+func (m *message) sign(b []byte, key *ecdsa.PrivateKey) ([]byte, error) {
+	digest := m.suite.NewDigest()
+	digest.Write(b)
+	// Without a source of randomness the signature is deterministic.
+	signature, err := key.Sign(nil, digest.Sum(nil), crypto.SHA384)
+	if err != nil {
+		return nil, err
+	}
+	return format.AppendFooter(b, signature), nil
+}
+
+// wrap encrypts the data key as a raw AES keyring does, but for the IVs.
+func (m *message) wrap(ec esdk.EncryptionContext) ([]format.DataKey, error) {
+	aad, err := ec.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	var keys []format.DataKey
+	for _, w := range m.wrapping {
+		aead, err := newGCM(w.Material)
+		if err != nil {
+			return nil, err
+		}
+		iv := random(m.label+" IV "+w.Name, format.IVLength)
+		info := binary.BigEndian.AppendUint32([]byte(w.Name), format.TagLength*8)
+		info = binary.BigEndian.AppendUint32(info, format.IVLength)
+		keys = append(keys, format.DataKey{
+			ProviderID:   w.Namespace,
+			ProviderInfo: append(info, iv...),
+			Ciphertext:   aead.Seal(nil, iv, m.dataKey, aad),
+		})
+	}
+	return keys, nil
+}
+
+func newGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}

@@ -1,0 +1,152 @@
+package vectors
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestBrokenManifests(t *testing.T) {
+	const ok = `"ciphertext": "file://c", "plaintext": "file://p"`
+	v5 := func(scenario string) string {
+		return `{"manifest": {"type": "awses-decrypt", "version": 5}, "keys": "file://keys.json", "tests": {"a": {"decryption-scenario": ` + scenario + `}}}`
+	}
+	mpl := func(test string) string {
+		return `{"manifest": {"type": "awses-mpl-decrypt", "version": 4}, "keys": "file://keys.json", "tests": {"a": ` + test + `}}`
+	}
+	for name, text := range map[string]string{
+		"empty":               "",
+		"not JSON":            "{",
+		"null":                "null",
+		"list":                "[]",
+		"deep":                strings.Repeat("[", 1<<20),
+		"no type":             `{}`,
+		"other type":          `{"manifest": {"type": "awses-encrypt", "version": 1}}`,
+		"version 0":           `{"manifest": {"type": "awses-decrypt", "version": 0}}`,
+		"version 6":           `{"manifest": {"type": "awses-decrypt", "version": 6}}`,
+		"version text":        `{"manifest": {"type": "awses-decrypt", "version": "4"}}`,
+		"no keys":             `{"manifest": {"type": "awses-decrypt", "version": 4}}`,
+		"keys elsewhere":      strings.Replace(v4(ok), "file://keys", "file://../keys", 1),
+		"keys not local":      strings.Replace(v4(ok), "file://keys.json", "https://example.com/keys.json", 1),
+		"keys not keys":       strings.Replace(v4(ok), "keys.json", "manifest.json", 1),
+		"keys missing":        strings.Replace(v4(ok), "keys.json", "none.json", 1),
+		"test null":           `{"manifest": {"type": "awses-decrypt", "version": 4}, "keys": "file://keys.json", "tests": {"a": null}}`,
+		"test list":           `{"manifest": {"type": "awses-decrypt", "version": 4}, "keys": "file://keys.json", "tests": {"a": []}}`,
+		"no result":           v4(`"ciphertext": "file://c"`),
+		"two results":         v4(ok + `, "result": {"output": {"plaintext": "file://p"}}`),
+		"output and error":    v4(`"ciphertext": "file://c", "result": {"output": {"plaintext": "file://p"}, "error": {}}`),
+		"no master keys":      v4(ok + `, "master-keys": []`),
+		"unknown CMM":         v4(ok + `, "cmm": "Other"`),
+		"unknown method":      v4(ok + `, "decryption-method": "other"`),
+		"no scenario":         v5(`null`),
+		"no key description":  v5(`{"type": "positive-esdk", "ciphertext": "file://c", "result": "file://p"}`),
+		"unknown scenario":    v5(`{"type": "other", "decryptKeyDescription": {"type": "raw"}}`),
+		"suite not hex":       v5(`{"type": "positive-esdk", "algorithmSuiteId": "x", "decryptKeyDescription": {"type": "raw"}}`),
+		"suite too long":      v5(`{"type": "positive-esdk", "algorithmSuiteId": "10578", "decryptKeyDescription": {"type": "raw"}}`),
+		"materials no key":    mpl(`{"type": "negative-keyring"}`),
+		"materials no result": mpl(`{"type": "positive-keyring", "keyDescription": {"type": "raw"}}`),
+		"materials type":      mpl(`{"type": "other", "keyDescription": {"type": "raw"}}`),
+		"materials base64":    mpl(`{"type": "negative-keyring", "keyDescription": {"type": "raw"}, "encryptedDataKeys": [{"ciphertext": "!"}]}`),
+		"legacy no keys":      `{"manifest": {"type": "ciphertext"}, "test_cases": [{}]}`,
+	} {
+		path := filepath.Join(writeFiles(t, map[string]string{"keys.json": testKeys, "manifest.json": text}), "manifest.json")
+		if m, err := Load(path, Options{}); err == nil {
+			t.Errorf("%s: loaded %d cases", name, len(m.Cases))
+		}
+	}
+}
+
+// TestBrokenKeys has descriptions and keys that are only looked at when a case
+// runs.
+func TestBrokenKeys(t *testing.T) {
+	keysText := `{"manifest": {"type": "keys", "version": 1}, "keys": {
+		"null": null,
+		"number": {"type": "symmetric", "encoding": "base64", "material": 5},
+		"hex": {"type": "symmetric", "encoding": "hex", "material": "00"},
+		"short": {"type": "symmetric", "encoding": "base64", "material": ["AAAA"]},
+		"rsa": {"type": "private", "encoding": "pem", "material": "-----BEGIN"},
+		"rsa?": {"type": "other", "material": ""},
+		"ecc": {"type": "ecc-private", "sender-material": "?", "recipient-material": "?", "recipient-material-public-key": "AAAA"}}}`
+	for _, description := range []string{
+		`{"type": ""}`,
+		`{"type": "raw", "key": "none"}`,
+		`{"type": "raw", "encryption-algorithm": "other", "key": "hex"}`,
+		`{"type": "raw", "encryption-algorithm": "aes", "provider-id": "p", "key": "null"}`,
+		`{"type": "raw", "encryption-algorithm": "aes", "provider-id": "p", "key": "number"}`,
+		`{"type": "raw", "encryption-algorithm": "aes", "provider-id": "p", "key": "hex"}`,
+		`{"type": "raw", "encryption-algorithm": "aes", "provider-id": "p", "key": "short"}`,
+		`{"type": "raw", "encryption-algorithm": "rsa", "provider-id": "p", "key": "rsa", "padding-algorithm": "pkcs1"}`,
+		`{"type": "raw", "encryption-algorithm": "rsa", "provider-id": "p", "key": "rsa?", "padding-algorithm": "pkcs1"}`,
+		`{"type": "raw-ecdh", "schema": "static", "sender": "ecc", "recipient": "ecc", "recipient-public-key": "recipient-material-public-key"}`,
+		`{"type": "raw-ecdh", "schema": "discovery", "recipient": "ecc", "recipient-public-key": "recipient-material-public-key"}`,
+		`{"type": "raw-ecdh", "schema": "other", "recipient": "ecc", "recipient-public-key": "recipient-material-public-key"}`,
+		`{"type": "raw-ecdh", "schema": "static", "recipient": "ecc", "recipient-public-key": "material"}`,
+		`{"type": "raw-ecdh", "schema": "static", "recipient": "none"}`,
+		`{"type": "multi-keyring"}`,
+		`{"type": "multi-keyring", "childKeyrings": [null]}`,
+		`{"type": "required-encryption-context-cmm", "requiredEncryptionContextKeys": ["a"]}`,
+		`{"type": "required-encryption-context-cmm", "underlying": {"type": "multi-keyring"}}`,
+		`{"type": "static-material-keyring", "key": "none"}`,
+	} {
+		manifest := `{"manifest": {"type": "awses-decrypt", "version": 5}, "keys": "file://keys.json", "tests": {"a":
+			{"decryption-scenario": {"type": "negative-esdk", "decryptKeyDescription": ` + description + `}}}}`
+		path := filepath.Join(writeFiles(t, map[string]string{"keys.json": keysText, "manifest.json": manifest}), "manifest.json")
+		if r := load(t, path, Options{}).Cases[0].Run(t.Context()); r.Outcome != Failed || r.Err == nil {
+			t.Errorf("%s\ngot %s: %v", description, r.Outcome, r.Err)
+		}
+	}
+}
+
+// TestFolder does not leave the folder, by whatever name.
+func TestFolder(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"inside": "x", "outside": "secret"})
+	sub := filepath.Join(dir, "sub")
+	if err := os.Mkdir(sub, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(sub, "file"), []byte("ok"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files := folder(sub)
+	if b, err := files.readURI("file://file"); err != nil || string(b) != "ok" {
+		t.Errorf("%q, %v", b, err)
+	}
+	uris := []string{
+		"", "file", "file:file", "file://", "file://.", "file:///", "file://../outside", "file://x/../../outside",
+		"file://" + filepath.ToSlash(filepath.Join(dir, "outside")), "https://example.com/file", "file://none",
+	}
+	if err := os.Symlink(filepath.Join("..", "outside"), filepath.Join(sub, "link")); err == nil {
+		uris = append(uris, "file://link")
+	}
+	for _, uri := range uris {
+		if b, err := files.readURI(uri); err == nil {
+			t.Errorf("%q: read %q", uri, b)
+		}
+	}
+}
+
+// FuzzLoad has every manifest either refused or run: each case has a result.
+func FuzzLoad(f *testing.F) {
+	f.Add(v4(`"ciphertext": "file://message", "plaintext": "file://plaintext"`), testKeys)
+	f.Add(`{"manifest": {"type": "awses-mpl-decrypt", "version": 4}, "keys": "file://keys.json", "tests": {"a":
+		{"type": "positive-keyring", "algorithmSuiteId": "0014", "keyDescription": {"type": "static-material-keyring", "key": "aes"},
+		"result": {"plaintextDataKey": "AQ=="}}}}`, testKeys)
+	f.Add(`{"manifest": {"type": "ciphertext"}, "test_keys": {"RSA": {"2048": {"key": ["-----BEGIN"]}}}, "test_cases": [{"algorithm": "0014",
+		"master_keys": [{"provider_id": "p", "decryptable": true, "encryption_algorithm": "RSA", "key_bits": 2048}]}]}`, "")
+	message := testMessage(f, "text", 0)
+	f.Fuzz(func(t *testing.T, manifest, keys string) {
+		dir := writeFiles(t, map[string]string{"manifest.json": manifest, "keys.json": keys, "message": message, "plaintext": "text"})
+		m, err := Load(filepath.Join(dir, "manifest.json"), Options{})
+		if err != nil {
+			return
+		}
+		var s Summary
+		for _, c := range m.Cases {
+			s.Add(c.Run(t.Context()))
+		}
+		if s.Total() != len(m.Cases) {
+			t.Errorf("%d cases, but %+v", len(m.Cases), s)
+		}
+	})
+}

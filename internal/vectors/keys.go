@@ -1,0 +1,164 @@
+package vectors
+
+import (
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"esdk"
+)
+
+// keys are the entries of a keys manifest, by their names.
+type keys map[string]key
+
+// key is one entry. Which fields it has depends on its type.
+type key struct {
+	Type          string
+	ID            string `json:"key-id"`
+	Encoding      string
+	Material      json.RawMessage // a text, or in version 1 its lines
+	LineSeparator string          `json:"line-separator"`
+
+	// An entry for key agreement holds both parties.
+	SenderMaterial     string `json:"sender-material"`
+	RecipientMaterial  string `json:"recipient-material"`
+	SenderPublicKey    []byte `json:"sender-material-public-key"`
+	RecipientPublicKey []byte `json:"recipient-material-public-key"`
+
+	// Of static-material.
+	PlaintextDataKey []byte `json:"plaintextDataKey"`
+}
+
+func parseKeys(text []byte) (keys, error) {
+	var d struct {
+		Manifest struct {
+			Type    string
+			Version int
+		}
+		Keys keys
+	}
+	if err := json.Unmarshal(text, &d); err != nil {
+		return nil, err
+	}
+	if m := d.Manifest; m.Type != "keys" || m.Version < 1 || m.Version > 3 {
+		return nil, fmt.Errorf("manifest of type %q, version %d, is not supported", m.Type, m.Version)
+	}
+	return d.Keys, nil
+}
+
+// get returns the entry with a name, which is also its key id if it has none.
+func (ks keys) get(name string) (key, error) {
+	k, ok := ks[name]
+	if !ok {
+		return key{}, fmt.Errorf("no key %q in the keys manifest", name)
+	}
+	if k.ID == "" {
+		k.ID = name
+	}
+	return k, nil
+}
+
+// text returns the material as it stands in the manifest.
+func (k *key) text() (string, error) {
+	var lines []string
+	if json.Unmarshal(k.Material, &lines) == nil {
+		return strings.Join(lines, k.LineSeparator), nil
+	}
+	var text string
+	if err := json.Unmarshal(k.Material, &text); err != nil {
+		return "", fmt.Errorf("material of key %q: %w", k.ID, err)
+	}
+	return text, nil
+}
+
+func (k *key) aes() ([]byte, error) {
+	text, err := k.text()
+	if err != nil {
+		return nil, err
+	}
+	if k.Encoding != "base64" {
+		return nil, fmt.Errorf("key %q: encoding %q of an AES key is not supported", k.ID, k.Encoding)
+	}
+	return base64.StdEncoding.DecodeString(text)
+}
+
+// setRSA sets the private or the public key of a configuration.
+func (k *key) setRSA(c *esdk.RawRSAConfig) error {
+	pem, err := k.text()
+	if err != nil {
+		return err
+	}
+	switch k.Type {
+	case "private":
+		c.PrivateKey, err = esdk.ParsePEM[*rsa.PrivateKey]([]byte(pem))
+	case "public":
+		c.PublicKey, err = esdk.ParsePEM[*rsa.PublicKey]([]byte(pem))
+	default:
+		err = fmt.Errorf("key %q: type %q of an RSA key is not supported", k.ID, k.Type)
+	}
+	return err
+}
+
+// setRSAPadding sets the padding as manifests name it, whatever their case.
+func setRSAPadding(c *esdk.RawRSAConfig, padding, hash string) error {
+	switch strings.ToLower(padding) {
+	case "pkcs1":
+		c.PKCS1v15 = true
+		return nil
+	case "oaep-mgf1":
+	default:
+		return fmt.Errorf("RSA padding %q is not supported", padding)
+	}
+	switch strings.ReplaceAll(strings.ToLower(hash), "-", "") {
+	case "sha1":
+		c.Hash = crypto.SHA1
+	case "sha256":
+		c.Hash = crypto.SHA256
+	case "sha384":
+		c.Hash = crypto.SHA384
+	case "sha512":
+		c.Hash = crypto.SHA512
+	default:
+		return fmt.Errorf("RSA padding hash %q is not supported", hash)
+	}
+	return nil
+}
+
+// party is a party of a key agreement.
+type party struct {
+	private string // PEM
+	public  []byte // DER
+}
+
+// party returns one of both parties, by the name of its field in the manifest.
+func (k *key) party(field string) (party, error) {
+	switch strings.TrimSuffix(field, "-public-key") {
+	case "sender-material":
+		return party{k.SenderMaterial, k.SenderPublicKey}, nil
+	case "recipient-material":
+		return party{k.RecipientMaterial, k.RecipientPublicKey}, nil
+	}
+	return party{}, fmt.Errorf("key %q: field %q is not supported", k.ID, field)
+}
+
+func (p party) privateKey() (*ecdh.PrivateKey, error) {
+	return esdk.ParsePEM[*ecdh.PrivateKey]([]byte(p.private))
+}
+
+func (p party) publicKey() (*ecdh.PublicKey, error) {
+	public, err := x509.ParsePKIXPublicKey(p.public)
+	if err != nil {
+		return nil, err
+	}
+	k, ok := public.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("public key is a %T, need one for ECDH", public)
+	}
+	return k.ECDH()
+}

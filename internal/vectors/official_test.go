@@ -1,0 +1,298 @@
+package vectors
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"esdk"
+)
+
+// repoRoot returns the folder with go.mod.
+func repoRoot(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !exists(filepath.Join(dir, "go.mod")) {
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			t.Fatal("no go.mod above the test")
+		}
+		dir = parent
+	}
+	return dir
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// officialVectors returns the folder with the official vectors, which are not
+// part of this repository. Without it the test is skipped, or fails if
+// ESDK_REQUIRE_VECTORS is set.
+func officialVectors(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("ESDK_VECTORS")
+	if dir == "" {
+		dir = filepath.Join("..", "shared", "vectors")
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(repoRoot(t), dir)
+	}
+	if exists(dir) {
+		return dir
+	}
+	const text = "the official test vectors were NOT run: there is no folder %s. Set ESDK_VECTORS to a copy of them."
+	if os.Getenv("ESDK_REQUIRE_VECTORS") != "" {
+		t.Fatalf(text, dir)
+	}
+	t.Skipf(text+" Set ESDK_REQUIRE_VECTORS to have this fail.", dir)
+	return ""
+}
+
+// A set is one set of the official vectors.
+type set struct {
+	name string
+	run  func(t *testing.T, dir string) Summary
+	want Summary
+
+	// checked is how many cases of the set another implementation decided
+	// without a network. Of these, notBuilt counts those that wait for a part of
+	// this module, by its name. beyond counts what passes here though it was not
+	// decided there.
+	checked  int
+	notBuilt map[string]int
+	beyond   int
+}
+
+// kms are the cases by key type that need AWS KMS, and the hierarchical ones,
+// of the three sets that the MPL's generator made.
+func kms(symmetric, hierarchy int) map[string]int {
+	return map[string]int{
+		"aws-kms": symmetric, "aws-kms-ecdh": 33, "aws-kms-hierarchy": hierarchy,
+		"aws-kms-mrk-aware": 22, "aws-kms-mrk-aware-discovery": 22, "aws-kms-rsa": 7,
+	}
+}
+
+func hierarchy(n int) map[string]int { return map[string]int{"aws-kms-hierarchy": n} }
+
+var sets = []set{
+	{"net-4.0.1-v4", runManifest("manifest.json", Options{}), want(49, map[string]int{"aws-kms": 17}), 49, nil, 0},
+	{"net-4.0.0-invalid", runInvalidNET400, want(14, nil), 14, nil, 0},
+	{"net-4.0.0-valid", runManifest("manifest.json", Options{}), want(3, nil), 3, nil, 0},
+	{"net-4.0.0-mixed", runMixedNET400, want(49, map[string]int{"aws-kms": 17}), 49, nil, 0},
+	{"dafny-4.1.0-v5", runManifest("decrypt-manifest.json", Options{}), want(143, kms(11, 6)), 149, hierarchy(6), 0},
+	{"python-1.3.0-legacy", runManifest("manifests/ciphertext.manifest", Options{}), want(450, map[string]int{"aws-kms": 180}), 450, nil, 0},
+	{"python-1.3.5-kms", runPython135, want(0, map[string]int{"aws-kms": 180}), 0, nil, 0},
+	// Of each, the checker had no static keyring for one case.
+	{"mpl-decrypt-go", runManifest("manifest.json", Options{}), want(184, kms(11, 5)), 188, hierarchy(5), 1},
+	{"mpl-decrypt-py", runManifest("manifest.json", Options{}), want(465, kms(115, 5)), 469, hierarchy(5), 1},
+
+	{"commitment-kat", runCommitmentKAT, want(23, nil), 23, nil, 0},
+	{"python-decrypt-oracle", runPythonOracle, want(9, map[string]int{"aws-kms": 5}), 9, nil, 0},
+	{"c-zero-key", runCZeroKey, want(23, nil), 23, nil, 0},
+	{"js-decrypt-fixtures", runJSFixtures, want(10, nil), 10, nil, 0},
+	{"js-hierarchical", runJSHierarchical, want(0, hierarchy(2)), 2, hierarchy(2), 0},
+	// The branch key of its two hierarchical cases is not known.
+	{"python-perf", runPythonPerf, want(4, map[string]int{"aws-kms": 4, "aws-kms-hierarchy": 2}), 4, nil, 0},
+
+	{"kat/hkdf", runHKDF, want(7, nil), 7, nil, 0},
+	{"kat/raw-aes-keyring", runRawAES, want(3, nil), 3, nil, 0},
+	{"kat/raw-rsa-keyring", runRawRSA, want(5, nil), 5, nil, 0},
+	{"kat/ecdsa-signatures", runECDSA, want(3, nil), 3, nil, 0},
+	{"kat/ec-point-compression", runPointCompression, want(2, nil), 2, nil, 0},
+	{"kat/frame-ivs", runFrameIVs, want(3, nil), 3, nil, 0},
+	{"kat/serialize-fixtures", runSerializeFixtures, want(32, nil), 0, nil, 32},
+	{"kat/kdf-ctr-hmac-sha256", countKDF, want(0, map[string]int{"kdf-ctr-hmac-sha256": 37}), 37, map[string]int{"kdf-ctr-hmac-sha256": 37}, 0},
+	{"kat/caching-cmm-cache-ids", countCacheIDs, want(0, map[string]int{"caching-cmm-cache-ids": 6}), 6, map[string]int{"caching-cmm-cache-ids": 6}, 0},
+	// Only the parsing of ARNs was decided elsewhere.
+	{"kat/kms-arn-and-mrk", countARNs, want(0, map[string]int{"kms-arn-and-mrk": 42}), 18, map[string]int{"kms-arn-and-mrk": 18}, 0},
+}
+
+// checkedOffline is how many cases of all sets another implementation decided
+// without a network.
+const checkedOffline = 1526
+
+func want(passed int, unsupported map[string]int) Summary {
+	s := Summary{Passed: passed, UnsupportedTypes: unsupported}
+	for _, n := range unsupported {
+		s.Unsupported += n
+	}
+	return s
+}
+
+// TestOfficial runs all sets, and shows that no case was lost on the way.
+func TestOfficial(t *testing.T) {
+	dir := officialVectors(t)
+	got := make([]Summary, len(sets))
+	t.Run("set", func(t *testing.T) {
+		for i, s := range sets {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				got[i] = s.run(t, filepath.Join(dir, filepath.FromSlash(s.name)))
+				s.check(t, got[i])
+			})
+		}
+	})
+	logTable(t, got)
+}
+
+func (s *set) check(t *testing.T, got Summary) {
+	if got.Passed != s.want.Passed || got.Failed != 0 || got.Unsupported != s.want.Unsupported ||
+		!maps.Equal(got.UnsupportedTypes, s.want.UnsupportedTypes) {
+		t.Errorf("got %+v, want %+v", got, s.want)
+	}
+	if sum := got.Passed - s.beyond + total(s.notBuilt); sum != s.checked {
+		t.Errorf("%d cases are accounted for, want %d", sum, s.checked)
+	}
+}
+
+func total(counts map[string]int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+// logTable prints what came of each set, and accounts for all cases that can be
+// decided without a network.
+func logTable(t *testing.T, got []Summary) {
+	var table strings.Builder
+	var all Summary
+	var checked, beyond int
+	notBuilt := map[string]int{}
+	row := func(name string, s Summary) {
+		fmt.Fprintf(&table, "%-26s %6d %6d %11d  %v\n", name, s.Passed, s.Failed, s.Unsupported, s.UnsupportedTypes)
+	}
+	fmt.Fprintf(&table, "\n%-26s %6s %6s %11s\n", "set", "passed", "failed", "unsupported")
+	for i, s := range sets {
+		row(s.name, got[i])
+		all.Passed += got[i].Passed
+		all.Failed += got[i].Failed
+		all.Unsupported += got[i].Unsupported
+		checked += s.checked
+		beyond += s.beyond
+		for k, n := range s.notBuilt {
+			notBuilt[k] += n
+		}
+	}
+	row("all", all)
+	fmt.Fprintf(&table, "%d can be decided without a network: %d passed, not counting %d that were not among them; not built yet: %v\n",
+		checked, all.Passed-beyond, beyond, notBuilt)
+	t.Log(table.String())
+	if slices.ContainsFunc(got, func(s Summary) bool { return s.Total() == 0 }) {
+		t.Log("not all sets were run")
+		return
+	}
+	if checked != checkedOffline || all.Passed-beyond+total(notBuilt) != checkedOffline {
+		t.Errorf("not all of the %d cases are accounted for", checkedOffline)
+	}
+}
+
+// runManifest runs the cases of a manifest.
+func runManifest(name string, o Options) func(*testing.T, string) Summary {
+	return func(t *testing.T, dir string) (s Summary) {
+		for _, c := range load(t, filepath.Join(dir, filepath.FromSlash(name)), o).Cases {
+			r := c.Run(t.Context())
+			s.Add(r)
+			checkResult(t, c, r)
+		}
+		return s
+	}
+}
+
+func load(t testing.TB, path string, o Options) *Manifest {
+	t.Helper()
+	m, err := Load(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Cases) == 0 {
+		t.Fatal("manifest has no cases")
+	}
+	return m
+}
+
+// checkResult reports a case that failed, or was refused for another reason
+// than it should be. Of a message that is not supported it checks what needs no
+// key.
+func checkResult(t *testing.T, c *Case, r Result) {
+	t.Helper()
+	switch {
+	case r.Outcome == Unsupported:
+		if message, err := c.Message(); err != nil {
+			t.Errorf("%s: %v", r.ID, err)
+		} else if message != nil {
+			checkStructure(t, message, -1)
+		}
+	case r.Outcome == Failed:
+		t.Errorf("%s (%s): %v", r.ID, r.Description, r.Err)
+	case r.Outcome == Passed && c.Negative && !isExpected(c, r.Err):
+		t.Errorf("%s (%s): refused with: %v", r.ID, r.Description, r.Err)
+	}
+}
+
+// isExpected reports whether an error fits what a negative case says of itself.
+func isExpected(c *Case, err error) bool {
+	_, after, _ := strings.Cut(c.Description, ": ")
+	if after == "" {
+		after = c.Description
+	}
+	committing := strings.Contains(c.ID, "-0478-") || strings.Contains(c.ID, "-0578-")
+	switch {
+	case strings.HasSuffix(c.Description, "The reproducedEncryptionContext is not correct"):
+		return errors.Is(err, esdk.ErrEncryptionContext) || errors.Is(err, esdk.ErrNoDataKey)
+	case strings.HasSuffix(c.Description, "No plaintext data key on encrypt fails"):
+		return errors.Is(err, esdk.ErrNoDataKey)
+	case after == "a byte of the message ID is changed" && committing:
+		return errors.Is(err, esdk.ErrCommitment)
+	case after == "the last byte is missing", after == "all after the first frame is missing":
+		return isTruncation(err)
+	}
+	return errors.Is(err, esdk.ErrAuthentication)
+}
+
+// runInvalidNET400 has the messages of .NET 4.0.0 refused, and recovered. Their
+// manifest says only the latter.
+func runInvalidNET400(t *testing.T, dir string) (s Summary) {
+	path := filepath.Join(dir, "manifest.json")
+	for _, c := range load(t, path, Options{}).Cases {
+		c.Negative = true
+		r := c.Run(t.Context())
+		s.Add(r)
+		checkResult(t, c, r)
+	}
+	recovered := runManifest("manifest.json", Options{RecoverNET400: true})(t, dir)
+	if recovered.Passed != s.Passed {
+		t.Errorf("%d were refused but %d recovered", s.Passed, recovered.Passed)
+	}
+	return s
+}
+
+// runMixedNET400 has those refused that only .NET 4.0.0 wrote so, and all of
+// them read with recovery.
+func runMixedNET400(t *testing.T, dir string) Summary {
+	const name = "manifest.json"
+	refused := 0
+	for _, c := range load(t, filepath.Join(dir, name), Options{}).Cases {
+		if c.Negative && c.KeyType == "raw" {
+			refused++
+		}
+	}
+	if refused != 41 {
+		t.Errorf("%d are to be refused, want 41", refused)
+	}
+	s := runManifest(name, Options{})(t, dir)
+	if recovered := runManifest(name, Options{RecoverNET400: true})(t, dir); recovered.Passed != s.Passed {
+		t.Errorf("with recovery %d pass, want %d", recovered.Passed, s.Passed)
+	}
+	return s
+}

@@ -1,0 +1,165 @@
+package vectors
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"esdk"
+	"esdk/internal/format"
+	"esdk/internal/stream"
+)
+
+// runSerializeFixtures parses and writes the parts of messages that the
+// JavaScript SDK tests its parser with. Their names say what they are.
+func runSerializeFixtures(t *testing.T, dir string) (s Summary) {
+	var set struct{ Fixtures map[string]hexBytes }
+	readJSON(t, &set, dir+".json")
+	for name, b := range set.Fixtures {
+		check, ok := serializeChecks[name]
+		count(t, &s, name, ok && check(set.Fixtures, b))
+	}
+	if s.Total() != len(serializeChecks) {
+		t.Errorf("%d fixtures, want %d", s.Total(), len(serializeChecks))
+	}
+	return s
+}
+
+type fixtures = map[string]hexBytes
+
+var serializeChecks = map[string]func(all fixtures, b hexBytes) bool{
+	"basicMessageHeader":                     headerGives(nil),
+	"basicV2MessageHeader":                   headerGives(nil),
+	"zeroByteEncryptionContextMessageHeader": headerGives(nil),
+	"ivLengthMismatchMessageHeader":          headerGives(isFormatError),
+	"reservedBytesNoZeroMessageHeader":       headerGives(isFormatError),
+	"suiteIdNotValidMessageHeader":           headerGives(isFormatError),
+	"typeNotValidMessageHeader":              headerGives(isFormatError),
+	"versionNotValidMessageHeader":           headerGives(isFormatError),
+	"base64MessageHeader":                    headerGives(isBase64Hint),
+
+	// Cut off after the count of data keys, which alone is over the limit.
+	"threeEdksMessagePartialHeaderV1": dataKeysOverLimit,
+	"threeEdksMessagePartialHeaderV2": dataKeysOverLimit,
+
+	"basicEncryptionContext":                                    contextGives(nil),
+	"hasOwnPropertyEncryptionContext":                           contextGives(nil),
+	"encryptionContextWithHighUtf8CodePoint":                    contextGives(nil),
+	"encryptionContextWithHighUtf8CodePointWithReservedKeyword": contextGives(nil),
+	"duplicateKeysEncryptionContext":                            contextGives(isFormatError),
+	"missingDataEncryptionContext":                              contextGives(isFormatError),
+	"tooMuchDataEncryptionContext":                              contextGives(isFormatError),
+	"encryptedDataKey":                                          dataKeysRoundTrip,
+
+	"basicFrameIV":              isIV(1),
+	"basicNonFrameIV":           isIV(1),
+	"headerAuthIV":              isIV(0),
+	"basicFrameHeader":          isWritten(format.AppendRegular(nil, 1)),
+	"finalFrameHeader":          isWritten(format.AppendFinal(nil, 1, 999)),
+	"finalFrameHeaderZeroBytes": isWritten(format.AppendFinal(nil, 1, 0)),
+
+	// What is well-formed here only lacks a ciphertext that is authentic.
+	"basicNonFrameHeader":                            bodyGives(0, is(stream.ErrAuthentication)),
+	"invalidNonFrameHeaderContentLengthExcedsLimits": bodyGives(0, isTooLong),
+	"invalidSequenceEndFinalFrameHeader":             bodyGives(4096, isBodyError),
+	"invalidSequenceNumberFinalFrameHeader":          bodyGives(4096, isBodyError),
+	"invalidSequenceNumberFrameHeader":               bodyGives(4096, isBodyError),
+
+	"ecdsaP256SignatureInfo": func(all fixtures, b hexBytes) bool {
+		return bytes.Equal(format.AppendFooter(nil, all["ecdsaP256Signature"]), b)
+	},
+	"ecdsaP256Signature": func(all fixtures, b hexBytes) bool {
+		return bytes.HasSuffix(all["ecdsaP256SignatureInfo"], b)
+	},
+}
+
+// headerAuthentication stands for IV and tag, which the fixtures lack. It is
+// long enough for either version.
+var headerAuthentication = make([]byte, format.IVLength+format.TagLength)
+
+func parseHeader(body []byte) (*esdk.Header, error) {
+	return esdk.ParseHeader(bytes.NewReader(slices.Concat(body, headerAuthentication)))
+}
+
+// headerGives parses a header body. It is to succeed if fails is nil.
+func headerGives(fails func(error) bool) func(fixtures, hexBytes) bool {
+	return func(_ fixtures, b hexBytes) bool {
+		_, err := parseHeader(b)
+		return err == nil && fails == nil || err != nil && fails != nil && fails(err)
+	}
+}
+
+func isBase64Hint(err error) bool {
+	return isFormatError(err) && strings.Contains(err.Error(), "Base64")
+}
+
+func dataKeysOverLimit(_ fixtures, b hexBytes) bool {
+	client, err := esdk.New(esdk.Config{
+		Keyring: staticKeyring{}, CommitmentPolicy: esdk.RequireEncryptAllowDecrypt, MaxEncryptedDataKeys: 2,
+	})
+	if err != nil {
+		return false
+	}
+	_, err = client.NewReader(context.Background(), bytes.NewReader(b), nil)
+	return errors.Is(err, esdk.ErrLimit)
+}
+
+// contextGives parses a context, with its length, in place of the one in a
+// header that is valid.
+func contextGives(fails func(error) bool) func(fixtures, hexBytes) bool {
+	return func(all fixtures, b hexBytes) bool {
+		header := bytes.Replace(all["basicMessageHeader"], all["basicEncryptionContext"], b, 1)
+		return headerGives(fails)(all, header)
+	}
+}
+
+// dataKeysRoundTrip finds the data keys in a header, and again in one that is
+// written with them.
+func dataKeysRoundTrip(all fixtures, b hexBytes) bool {
+	h, err := format.ReadHeader(bytes.NewReader(slices.Concat(all["basicMessageHeader"], headerAuthentication)), format.Limits{})
+	if err != nil || len(h.DataKeys) != 2 || h.DataKeys[0].ProviderID != "½ + ¼ = ¾" {
+		return false
+	}
+	original := h.Raw
+	return h.Build() == nil && bytes.Contains(h.Raw, b) && len(h.Raw) == len(original)
+}
+
+func isIV(sequence byte) func(fixtures, hexBytes) bool {
+	return isWritten([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, sequence})
+}
+
+func isWritten(want []byte) func(fixtures, hexBytes) bool {
+	return func(_ fixtures, b hexBytes) bool { return bytes.Equal(b, want) }
+}
+
+func isBodyError(err error) bool {
+	var formatError *format.Error
+	return errors.As(err, &formatError)
+}
+
+// isTooLong has the body of 2^36-32 bytes, which is just within the format's
+// limit, cut short, or refused at once where no slice is that long.
+func isTooLong(err error) bool { return isBodyError(err) || errors.Is(err, format.ErrLimit) }
+
+// bodyGives opens a body that starts with the fixture, and then has zeros.
+func bodyGives(frameLength uint32, fails func(error) bool) func(fixtures, hexBytes) bool {
+	return func(_ fixtures, b hexBytes) bool {
+		block, err := aes.NewCipher(make([]byte, 16))
+		if err != nil {
+			return false
+		}
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			return false
+		}
+		_, err = stream.Open(append(b, make([]byte, format.TagLength)...), stream.Source{
+			Params: stream.Params{AEAD: aead, MessageID: make([]byte, 16), FrameLength: frameLength},
+		})
+		return fails(err)
+	}
+}

@@ -1,0 +1,203 @@
+// Package vectors reads and runs test vectors of the AWS Encryption SDK:
+// messages that an implementation wrote, with the keys that decrypt them and
+// what is to come of it.
+//
+// It reads the manifests awses-decrypt of versions 1 to 5, awses-mpl-decrypt of
+// version 4 with keys of versions 1 to 3, and the older ciphertext manifest
+// that has its keys in it. Where the implementations differ from the published
+// formats (github.com/awslabs/aws-crypto-tools-test-vector-framework), it
+// follows what they wrote.
+//
+// A manifest is not trusted: it may be malformed, and names no file outside of
+// its own folder.
+package vectors
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"esdk"
+)
+
+// Options say how to load a manifest. The zero value is the usual way.
+type Options struct {
+	// Keys is the path of a keys manifest to use in place of the one that the
+	// manifest names. It may be anywhere.
+	Keys string
+
+	// RecoverNET400 decrypts with [esdk.Config.RecoverNET400].
+	RecoverNET400 bool
+}
+
+// A Manifest is a list of cases.
+type Manifest struct {
+	Type    string // such as awses-decrypt
+	Version int    // 0 for the ciphertext manifest, which has none
+
+	// Cases are in the order of their ids.
+	Cases []*Case
+}
+
+// document is a manifest as JSON, of every type.
+type document struct {
+	Manifest struct {
+		Type    string
+		Version int
+	}
+	Keys  string
+	Tests map[string]json.RawMessage
+
+	// The ciphertext manifest has these in place of the two above.
+	TestKeys  legacyKeys   `json:"test_keys"`
+	TestCases []legacyCase `json:"test_cases"`
+}
+
+// Load reads a manifest and its keys, but not yet the messages. Of a manifest
+// it refuses all or nothing.
+func Load(path string, o Options) (*Manifest, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("vectors: %w", err)
+	}
+	var d document
+	if err := json.Unmarshal(text, &d); err != nil {
+		return nil, fmt.Errorf("vectors: %s: %w", path, err)
+	}
+	l := &loader{document: &d, options: o, files: folderOf(path)}
+	cases, err := l.load()
+	if err != nil {
+		return nil, fmt.Errorf("vectors: %s: %w", path, err)
+	}
+	slices.SortStableFunc(cases, func(a, b *Case) int { return cmp.Compare(a.ID, b.ID) })
+	return &Manifest{Type: d.Manifest.Type, Version: d.Manifest.Version, Cases: cases}, nil
+}
+
+// loader turns the tests of one document into cases.
+type loader struct {
+	*document
+	options Options
+	files   folder
+	keys    keys
+
+	// provenance says of some ids which messages are not as the specification
+	// has them.
+	provenance map[string]string
+}
+
+func (l *loader) load() ([]*Case, error) {
+	var parse func(*loader, json.RawMessage) (*Case, error)
+	switch v := l.Manifest.Version; {
+	case l.Manifest.Type == "ciphertext" && v == 0:
+		return l.loadLegacy()
+	case l.Manifest.Type == "awses-decrypt" && 1 <= v && v <= 4:
+		parse = (*loader).parseMasterKeys
+	case l.Manifest.Type == "awses-decrypt" && v == 5:
+		parse = (*loader).parseScenario
+	case l.Manifest.Type == "awses-mpl-decrypt" && v == 4:
+		parse = (*loader).parseMaterials
+	default:
+		return nil, fmt.Errorf("manifest of type %q, version %d, is not supported", l.Manifest.Type, v)
+	}
+	if err := l.loadKeys(); err != nil {
+		return nil, err
+	}
+	if err := l.loadProvenance(); err != nil {
+		return nil, err
+	}
+	var cases []*Case
+	for id, test := range l.Tests {
+		c, err := parse(l, test)
+		if err != nil {
+			return nil, fmt.Errorf("test %q: %w", id, err)
+		}
+		c.ID = id
+		if err := l.applyProvenance(c); err != nil {
+			return nil, fmt.Errorf("test %q: %w", id, err)
+		}
+		cases = append(cases, c)
+	}
+	return cases, nil
+}
+
+func (l *loader) loadKeys() (err error) {
+	var text []byte
+	switch {
+	case l.options.Keys != "":
+		text, err = os.ReadFile(l.options.Keys)
+	case l.Keys != "":
+		text, err = l.files.readURI(l.Keys)
+	default:
+		err = errors.New("manifest names no keys")
+	}
+	if err == nil {
+		l.keys, err = parseKeys(text)
+	}
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	return nil
+}
+
+// Version 4.0.0 of the .NET SDK wrote messages that no conforming SDK reads,
+// though their manifest states a plaintext. A file beside it may tell them
+// apart, by these words.
+const (
+	provenanceFile = "expected.json"
+	conforming     = "conforming"
+	onlyNET400     = "net-v4.0.0-only"
+)
+
+func (l *loader) loadProvenance() error {
+	text, err := l.files.read(provenanceFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &l.provenance)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", provenanceFile, err)
+	}
+	return nil
+}
+
+func (l *loader) applyProvenance(c *Case) error {
+	switch origin := l.provenance[c.ID]; origin {
+	case "", conforming:
+	case onlyNET400:
+		c.Negative = c.Negative || !l.options.RecoverNET400
+	default:
+		return fmt.Errorf("%s says %q", provenanceFile, origin)
+	}
+	return nil
+}
+
+// A Case is one test vector.
+type Case struct {
+	ID          string
+	Description string // what the manifest says of it, or else how it was made
+
+	// KeyType is the type of the key description, such as raw or multi-keyring.
+	KeyType string
+
+	// Negative says that decryption must fail.
+	Negative bool
+
+	// cmm makes what decrypts, and fails with an unsupportedError.
+	cmm  func() (esdk.CMM, error)
+	test test
+}
+
+// Message returns the message of the case, or nil if it is of a manifest that
+// has none.
+func (c *Case) Message() ([]byte, error) {
+	if t, ok := c.test.(*messageTest); ok {
+		return t.ciphertext()
+	}
+	return nil, nil
+}
