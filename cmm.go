@@ -116,6 +116,11 @@ func (c *defaultCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 	if _, ok := req.EncryptionContext[publicKeyKey]; ok {
 		return nil, contextError("key %q is reserved", publicKeyKey)
 	}
+	for _, k := range req.RequiredContextKeys {
+		if _, ok := req.EncryptionContext[k]; !ok {
+			return nil, contextError("required key %q is missing", k)
+		}
+	}
 	m := &EncryptionMaterials{
 		Suite:               id,
 		EncryptionContext:   cloneContext(req.EncryptionContext),

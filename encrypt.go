@@ -68,6 +68,7 @@ type Writer struct {
 	encryption *encryption
 	body       *stream.Writer
 	closed     bool
+	closeErr   error
 }
 
 // Header returns the header of the message.
@@ -98,11 +99,11 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 // Close: it returns the error of the writer again, but knows nothing of a
 // reader's, and an application that stops half-way must not call it.
 func (w *Writer) Close() error {
-	if w.closed {
-		return nil
+	if !w.closed {
+		w.closed = true
+		w.closeErr = w.body.Finish(w.encryption.footer)
 	}
-	w.closed = true
-	return w.body.Finish(w.encryption.footer)
+	return w.closeErr
 }
 
 // encryption is what one message is encrypted with.
@@ -194,6 +195,10 @@ func (c *Client) newEncryption(s *suite.Suite, m *EncryptionMaterials) (*encrypt
 	defer keys.Clear()
 	h.Commitment = keys.Commitment
 	if err := h.Build(); err != nil {
+		// A context that was short enough may not be with the public key.
+		if _, err := stored.AppendBinary(nil); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("esdk: header: %w", err)
 	}
 	aead, err := newGCM(keys.Content)

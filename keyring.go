@@ -55,12 +55,15 @@ type UnwrapRequest struct {
 // generateDataKey returns the data key to wrap, and the one for the result:
 // nil unless it is new.
 func generateDataKey(req *WrapRequest) (dataKey, generated []byte, err error) {
-	if req.DataKey != nil {
-		return req.DataKey, nil, nil
-	}
 	s, err := req.Suite.lookup()
 	if err != nil {
 		return nil, nil, err
+	}
+	if req.DataKey != nil {
+		if len(req.DataKey) != s.KeyLength {
+			return nil, nil, fmt.Errorf("esdk: data key to wrap has %d bytes, suite %v takes %d", len(req.DataKey), req.Suite, s.KeyLength)
+		}
+		return req.DataKey, nil, nil
 	}
 	generated = make([]byte, s.KeyLength)
 	rand.Read(generated)

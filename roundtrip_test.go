@@ -11,43 +11,6 @@ import (
 	"esdk/internal/suite"
 )
 
-func testKeyring(t testing.TB) esdk.Keyring {
-	t.Helper()
-	kr, err := esdk.NewRawAESKeyring("test", "key", make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kr
-}
-
-// policyFor returns a policy under which a suite both encrypts and decrypts.
-func policyFor(s *suite.Suite) esdk.CommitmentPolicy {
-	if s.Commits {
-		return esdk.RequireEncryptRequireDecrypt
-	}
-	return esdk.ForbidEncryptAllowDecrypt
-}
-
-func newClient(t testing.TB, c esdk.Config) *esdk.Client {
-	t.Helper()
-	if c.Keyring == nil && c.CMM == nil {
-		c.Keyring = testKeyring(t)
-	}
-	client, err := esdk.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
-}
-
-func pattern(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i*131 + i>>8*7)
-	}
-	return b
-}
-
 func TestRoundTrip(t *testing.T) {
 	for _, s := range suite.All {
 		for _, frame := range []uint32{1, 16, 4096, 1 << 20} {
@@ -66,15 +29,9 @@ func TestRoundTrip(t *testing.T) {
 
 func roundTrip(t *testing.T, client *esdk.Client, plaintext []byte) {
 	ec := esdk.EncryptionContext{"Stage": "test", "who": "ünïcödé \U0001F600"}
-	message, _, err := client.Encrypt(t.Context(), plaintext, ec)
-	if err != nil {
-		t.Fatal(err)
-	}
+	message := encrypt(t, client, plaintext, ec)
 	var streamed bytes.Buffer
-	w, err := client.NewWriter(t.Context(), &streamed, ec)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := must[*esdk.Writer](t)(client.NewWriter(t.Context(), &streamed, ec))
 	if _, err := io.Copy(w, iotest.HalfReader(bytes.NewReader(plaintext))); err != nil {
 		t.Fatal(err)
 	}
@@ -85,15 +42,70 @@ func roundTrip(t *testing.T, client *esdk.Client, plaintext []byte) {
 		t.Errorf("stream wrote %d bytes, one-shot %d", streamed.Len(), len(message))
 	}
 	for _, m := range [][]byte{message, streamed.Bytes()} {
-		if got, _, err := client.Decrypt(t.Context(), m, ec); err != nil || !bytes.Equal(got, plaintext) {
-			t.Fatalf("one-shot: %d bytes, %v", len(got), err)
-		}
-		r, err := client.NewReader(t.Context(), iotest.HalfReader(bytes.NewReader(m)), ec)
-		if err != nil {
-			t.Fatal(err)
-		}
+		wantDecrypts(t, client, m, ec, plaintext)
+		r := must[*esdk.Reader](t)(client.NewReader(t.Context(), iotest.HalfReader(bytes.NewReader(m)), ec))
 		if got, err := io.ReadAll(iotest.HalfReader(r)); err != nil || !bytes.Equal(got, plaintext) {
 			t.Fatalf("stream: %d bytes, %v", len(got), err)
 		}
+	}
+}
+
+// Bodies that are not framed are only ever read.
+func TestNonFramed(t *testing.T) {
+	for _, s := range suite.All {
+		for _, size := range []int{0, 1, 16, 5000, 300_000} {
+			t.Run(fmt.Sprintf("%04x/%d", s.ID, size), func(t *testing.T) {
+				f := newForger(t, s, 0, sampleContext)
+				plaintext := pattern(size)
+				message := f.message(t, f.nonFramed(plaintext))
+				wantDecrypts(t, reader(t), message, sampleContext, plaintext)
+				h := must[*esdk.Header](t)(esdk.ParseHeader(bytes.NewReader(message)))
+				if h.FrameLength != 0 {
+					t.Errorf("frame length %d, want 0", h.FrameLength)
+				}
+			})
+		}
+	}
+}
+
+// Python ends a plaintext that fills its frames with an empty final frame, and
+// the others with a full one.
+func TestEmptyFinalFrame(t *testing.T) {
+	for _, s := range suite.All {
+		f := newForger(t, s, 8, sampleContext)
+		plaintext := pattern(16)
+		wantDecrypts(t, reader(t), f.message(t, f.regular(1, plaintext[:8]), f.regular(2, plaintext[8:]), f.final(3, nil)), nil, plaintext)
+		wantDecrypts(t, reader(t), f.message(t, f.regular(1, plaintext[:8]), f.final(2, plaintext[8:])), nil, plaintext)
+	}
+}
+
+func TestHeaderOfMessage(t *testing.T) {
+	ec := esdk.EncryptionContext{"tenant": "17", "stage": "test"}
+	cmm := must[esdk.CMM](t)(esdk.NewRequiredContextCMM(defaultCMM(t), "tenant"))
+	c := newClient(t, esdk.Config{CMM: cmm, FrameLength: 100})
+	message, encrypted, err := c.Encrypt(t.Context(), nil, ec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, decrypted, err := c.Decrypt(t.Context(), message, ec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := must[*esdk.Writer](t)(c.NewWriter(t.Context(), io.Discard, ec))
+	r := must[*esdk.Reader](t)(c.NewReader(t.Context(), bytes.NewReader(message), ec))
+	for name, h := range map[string]*esdk.Header{"Encrypt": encrypted, "Decrypt": decrypted, "Writer": w.Header(), "Reader": r.Header()} {
+		if h.Version != 2 || h.Suite != esdk.AES256GCMHKDFSHA512CommitECDSAP384 || h.FrameLength != 100 ||
+			len(h.MessageID) != 32 || len(h.EncryptedDataKeys) != 1 || h.EncryptedDataKeys[0].ProviderID != "test" {
+			t.Errorf("%s: header %+v", name, h)
+		}
+		if h.EncryptionContext["tenant"] != "17" || h.EncryptionContext["stage"] != "test" || h.EncryptionContext["aws-crypto-public-key"] == "" {
+			t.Errorf("%s: context %v", name, h.EncryptionContext)
+		}
+		if len(h.RequiredContextKeys) != 1 || h.RequiredContextKeys[0] != "tenant" {
+			t.Errorf("%s: required keys %q", name, h.RequiredContextKeys)
+		}
+	}
+	if encrypted.Length != decrypted.Length || !bytes.Equal(encrypted.MessageID, decrypted.MessageID) {
+		t.Errorf("encrypted %+v, decrypted %+v", encrypted, decrypted)
 	}
 }

@@ -140,11 +140,21 @@ func (r *Reader) fill() error {
 // openBatch opens at least one frame, and as many more as have arrived and
 // have room, so that the consumer gets them in one piece.
 func (r *Reader) openBatch() {
-	if r.out == nil && 0 < r.FrameLength && r.FrameLength <= batchSize/4 {
-		r.out = make([]byte, 0, batchSize)
-	}
+	r.makeOut()
 	r.plain = r.out[:0]
 	for r.openNext(r.plain) && r.hasFrame() && cap(r.plain)-len(r.plain) >= int(r.FrameLength) {
+	}
+}
+
+// makeOut has out take as much as the buffer, so that a short message takes
+// little memory. Long frames have none of it, and are opened in place.
+func (r *Reader) makeOut() {
+	if r.FrameLength == 0 || r.FrameLength > batchSize/4 {
+		return
+	}
+	if size := max(int(r.FrameLength), min(len(r.buf), batchSize)); cap(r.out) < size {
+		clear(r.out[:cap(r.out)])
+		r.out = make([]byte, 0, size)
 	}
 }
 
@@ -361,18 +371,25 @@ func (r *Reader) receive(n int64) error {
 }
 
 // makeRoom has room behind the window, of which n bytes are needed. It moves the
-// window to the start of the buffer, or to a larger one if it fills this one.
+// window to the start of the buffer, or to a larger one if it fills this one, or
+// if more has arrived than a short message has.
 func (r *Reader) makeRoom(n int64) {
-	if n <= int64(len(r.buf)) || len(r.window) < len(r.buf) {
-		copy(r.buf, r.window)
-	} else {
-		size := max(2*int64(len(r.buf)), 4<<10)
+	have := int64(len(r.buf))
+	switch {
+	case have < n && len(r.window) == len(r.buf):
+		size := max(2*have, minBuffer)
 		if size > n {
 			// No frame needs more than n; what is over reads ahead, and holds
 			// the footer.
-			size = max(n+512, batchSize)
+			size = n + minBuffer
 		}
-		r.buf = append(make([]byte, 0, size), r.window...)[:size]
+		r.grow(size)
+	case have < batchSize:
+		r.grow(min(4*have, batchSize))
+	default:
+		copy(r.buf, r.window)
 	}
 	r.window = r.buf[:len(r.window)]
 }
+
+func (r *Reader) grow(size int64) { r.buf = append(make([]byte, 0, size), r.window...)[:size] }

@@ -20,6 +20,9 @@ import (
 // make a system call cheap, and little enough to stay in a core's cache.
 const batchSize = 256 << 10
 
+// minBuffer is what a stream starts with, since most messages are short.
+const minBuffer = 8 << 10
+
 // Params are what the body of one message needs.
 type Params struct {
 	AEAD        cipher.AEAD
@@ -167,13 +170,17 @@ func (w *Writer) sealFrame(plaintext []byte) {
 }
 
 func (w *Writer) flush() {
-	_, w.err = w.dst.Write(w.out)
+	n, err := w.dst.Write(w.out)
+	if err == nil && n < len(w.out) {
+		err = io.ErrShortWrite
+	}
+	w.err = err
 	w.out = w.out[:0]
 }
 
 // ReadFrom encrypts all of r.
 func (w *Writer) ReadFrom(r io.Reader) (n int64, err error) {
-	buf := make([]byte, batchSize)
+	buf := make([]byte, minBuffer)
 	for w.err == nil {
 		m, err := r.Read(buf)
 		if m > 0 {
@@ -181,6 +188,9 @@ func (w *Writer) ReadFrom(r io.Reader) (n int64, err error) {
 				return n, err
 			}
 			n += int64(m)
+		}
+		if m == len(buf) && m < batchSize {
+			buf = make([]byte, 4*m)
 		}
 		if err == io.EOF {
 			return n, nil

@@ -1,0 +1,370 @@
+package esdk_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"esdk"
+	"esdk/esdktest"
+)
+
+const publicKeyKey = "aws-crypto-public-key"
+
+func TestNewCMM(t *testing.T) {
+	if _, err := esdk.NewDefaultCMM(nil); err == nil {
+		t.Error("default CMM without a keyring")
+	}
+	if _, err := esdk.NewRequiredContextCMM(nil, "k"); err == nil {
+		t.Error("required-context CMM without an underlying one")
+	}
+	if _, err := esdk.NewRequiredContextCMM(defaultCMM(t)); err == nil {
+		t.Error("required-context CMM without a key")
+	}
+	for _, k := range []string{publicKeyKey, "aws-crypto-anything"} {
+		if _, err := esdk.NewRequiredContextCMM(defaultCMM(t), "k", k); !errors.Is(err, esdk.ErrEncryptionContext) {
+			t.Errorf("required-context CMM with %q: %v", k, err)
+		}
+	}
+}
+
+// A policy is checked of what the user asks, in the CMM, and of what the CMM
+// returns.
+func TestCommitmentPolicy(t *testing.T) {
+	const committing, other = esdk.AES256GCMHKDFSHA512Commit, esdk.AES256GCMHKDFSHA256
+	for _, c := range []struct {
+		policy  esdk.CommitmentPolicy
+		suite   esdk.SuiteID
+		encrypt bool
+		decrypt bool
+	}{
+		{esdk.RequireEncryptRequireDecrypt, committing, true, true},
+		{esdk.RequireEncryptRequireDecrypt, other, false, false},
+		{esdk.RequireEncryptAllowDecrypt, committing, true, true},
+		{esdk.RequireEncryptAllowDecrypt, other, false, true},
+		{esdk.ForbidEncryptAllowDecrypt, committing, false, true},
+		{esdk.ForbidEncryptAllowDecrypt, other, true, true},
+	} {
+		t.Run(c.policy.String()+"/"+c.suite.String(), func(t *testing.T) {
+			check := func(what string, err error, allowed bool) {
+				t.Helper()
+				if allowed != (err == nil) || !allowed && !errors.Is(err, esdk.ErrCommitmentPolicy) {
+					t.Errorf("%s: %v; allowed: %t", what, err, allowed)
+				}
+			}
+			_, err := esdk.New(esdk.Config{Keyring: testKeyring(t), Suite: c.suite, CommitmentPolicy: c.policy})
+			check("New", err, c.encrypt)
+			_, err = defaultCMM(t).EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{Suite: c.suite, CommitmentPolicy: c.policy})
+			check("EncryptionMaterials", err, c.encrypt)
+
+			// This CMM has a mind of its own.
+			stubborn := cmmFunc{CMM: defaultCMM(t), encryption: func(m *esdk.EncryptionMaterials) {
+				m.Suite, m.SigningKey = c.suite, nil
+				delete(m.EncryptionContext, publicKeyKey)
+			}}
+			client := newClient(t, esdk.Config{CMM: stubborn, CommitmentPolicy: c.policy})
+			_, _, err = client.Encrypt(t.Context(), nil, nil)
+			check("Encrypt", err, c.encrypt)
+			_, err = client.NewWriter(t.Context(), io.Discard, nil)
+			check("NewWriter", err, c.encrypt)
+
+			writer := newClient(t, esdk.Config{Suite: c.suite, CommitmentPolicy: map[bool]esdk.CommitmentPolicy{
+				true: esdk.RequireEncryptRequireDecrypt, false: esdk.ForbidEncryptAllowDecrypt}[c.suite == committing]})
+			message, header, err := writer.Encrypt(t.Context(), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = defaultCMM(t).DecryptionMaterials(t.Context(), &esdk.DecryptionRequest{
+				Suite: c.suite, CommitmentPolicy: c.policy, EncryptedDataKeys: header.EncryptedDataKeys,
+			})
+			check("DecryptionMaterials", err, c.decrypt)
+
+			keyring := &countingKeyring{Keyring: testKeyring(t)}
+			client = newClient(t, esdk.Config{Keyring: keyring, CommitmentPolicy: c.policy})
+			_, _, err = client.Decrypt(t.Context(), message, nil)
+			check("Decrypt", err, c.decrypt)
+			_, err = decryptStream(t, client, bytes.NewReader(message), nil)
+			check("Reader", err, c.decrypt)
+			if asked := keyring.unwraps.Load() > 0; asked != c.decrypt {
+				t.Errorf("keyring was asked: %t", asked)
+			}
+		})
+	}
+}
+
+func TestDefaultSuites(t *testing.T) {
+	for policy, want := range map[esdk.CommitmentPolicy]esdk.SuiteID{
+		esdk.RequireEncryptRequireDecrypt: esdk.AES256GCMHKDFSHA512CommitECDSAP384,
+		esdk.RequireEncryptAllowDecrypt:   esdk.AES256GCMHKDFSHA512CommitECDSAP384,
+		esdk.ForbidEncryptAllowDecrypt:    esdk.AES256GCMHKDFSHA384ECDSAP384,
+	} {
+		_, h, err := newClient(t, esdk.Config{CommitmentPolicy: policy}).Encrypt(t.Context(), nil, nil)
+		if err != nil || h.Suite != want {
+			t.Errorf("%v: %v, %v; want %v", policy, h.Suite, err, want)
+		}
+	}
+}
+
+func signingKey(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
+	t.Helper()
+	return must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(curve, rand.Reader))
+}
+
+// A client does not believe a CMM, which may be the user's.
+func TestClientChecksEncryptionMaterials(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(m *esdk.EncryptionMaterials)
+		want  string
+	}{
+		{"unknown suite", func(m *esdk.EncryptionMaterials) { m.Suite = 0x0067 }, "unknown algorithm suite"},
+		{"no data key", func(m *esdk.EncryptionMaterials) { m.DataKey = nil }, "data key of 0 bytes"},
+		{"short data key", func(m *esdk.EncryptionMaterials) { m.DataKey = m.DataKey[:31] }, "data key of 31 bytes"},
+		{"no encrypted data key", func(m *esdk.EncryptionMaterials) { m.EncryptedDataKeys = nil }, "0 encrypted data keys"},
+		{"too many encrypted data keys", func(m *esdk.EncryptionMaterials) {
+			m.EncryptedDataKeys = slices.Repeat(m.EncryptedDataKeys, 65536)
+		}, "65536 encrypted data keys"},
+		{"provider id not UTF-8", func(m *esdk.EncryptionMaterials) { m.EncryptedDataKeys[0].ProviderID = "\xff" }, "UTF-8"},
+		{"long provider info", func(m *esdk.EncryptionMaterials) { m.EncryptedDataKeys[0].ProviderInfo = make([]byte, 65536) }, "65,535 bytes"},
+		{"no signing key", func(m *esdk.EncryptionMaterials) { m.SigningKey = nil }, "signing key"},
+		{"no public key", func(m *esdk.EncryptionMaterials) { delete(m.EncryptionContext, publicKeyKey) }, publicKeyKey},
+		{"signing key of another curve", func(m *esdk.EncryptionMaterials) { m.SigningKey = signingKey(t, elliptic.P256()) }, "another curve"},
+		{"another signing key", func(m *esdk.EncryptionMaterials) { m.SigningKey = signingKey(t, elliptic.P384()) }, "not the signing key's"},
+		{"signing key without a use", func(m *esdk.EncryptionMaterials) { m.Suite = esdk.AES256GCMHKDFSHA512Commit }, "does not sign"},
+		{"required key that is not there", func(m *esdk.EncryptionMaterials) { m.RequiredContextKeys = []string{"nope"} }, `require key "nope"`},
+		{"required public key", func(m *esdk.EncryptionMaterials) { m.RequiredContextKeys = []string{publicKeyKey} }, "require key"},
+		{"context not UTF-8", func(m *esdk.EncryptionMaterials) { m.EncryptionContext["k"] = "\xff" }, "UTF-8"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client := newClient(t, esdk.Config{CMM: cmmFunc{CMM: defaultCMM(t), encryption: c.spoil}})
+			if _, _, err := client.Encrypt(t.Context(), nil, sampleContext); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Encrypt: %v; want an error with %q", err, c.want)
+			}
+			if _, err := client.NewWriter(t.Context(), io.Discard, sampleContext); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("NewWriter: %v; want an error with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestClientChecksDecryptionMaterials(t *testing.T) {
+	signed := encrypt(t, newClient(t, esdk.Config{}), nil, sampleContext)
+	unsigned := encrypt(t, newClient(t, esdk.Config{Suite: esdk.AES256GCMHKDFSHA512Commit}), nil, sampleContext)
+	other := signingKey(t, elliptic.P384())
+	for _, c := range []struct {
+		name    string
+		message []byte
+		spoil   func(m *esdk.DecryptionMaterials)
+		want    string
+	}{
+		{"no data key", signed, func(m *esdk.DecryptionMaterials) { m.DataKey = nil }, "data key of 0 bytes"},
+		{"long data key", signed, func(m *esdk.DecryptionMaterials) { m.DataKey = make([]byte, 33) }, "data key of 33 bytes"},
+		{"another data key", signed, func(m *esdk.DecryptionMaterials) { m.DataKey = pattern(32) }, esdk.ErrCommitment.Error()},
+		{"no verification key", signed, func(m *esdk.DecryptionMaterials) { m.VerificationKey = nil }, "verification key"},
+		{"verification key of another curve", signed, func(m *esdk.DecryptionMaterials) {
+			m.VerificationKey = &signingKey(t, elliptic.P256()).PublicKey
+		}, "verification key"},
+		{"another verification key", signed, func(m *esdk.DecryptionMaterials) { m.VerificationKey = &other.PublicKey }, esdk.ErrAuthentication.Error()},
+		{"verification key without a use", unsigned, func(m *esdk.DecryptionMaterials) { m.VerificationKey = &other.PublicKey }, "verification key"},
+		{"required key that is not there", signed, func(m *esdk.DecryptionMaterials) { m.RequiredContextKeys = []string{"nope"} }, `require key "nope"`},
+		{"required public key", signed, func(m *esdk.DecryptionMaterials) { m.RequiredContextKeys = []string{publicKeyKey} }, "require key"},
+		{"required key that is stored", signed, func(m *esdk.DecryptionMaterials) { m.RequiredContextKeys = []string{"k"} }, esdk.ErrAuthentication.Error()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client := newClient(t, esdk.Config{CMM: cmmFunc{CMM: defaultCMM(t), decryption: c.spoil}})
+			if _, _, err := client.Decrypt(t.Context(), c.message, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Decrypt: %v; want an error with %q", err, c.want)
+			}
+			if _, err := decryptStream(t, client, bytes.NewReader(c.message), nil); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Reader: %v; want an error with %q", err, c.want)
+			}
+		})
+	}
+}
+
+// Once a call has returned, nothing of the data key is left where the CMM might
+// still find it.
+func TestDataKeysAreCleared(t *testing.T) {
+	var kept [][]byte
+	cmm := cmmFunc{
+		CMM:        defaultCMM(t),
+		encryption: func(m *esdk.EncryptionMaterials) { kept = append(kept, m.DataKey) },
+		decryption: func(m *esdk.DecryptionMaterials) { kept = append(kept, m.DataKey) },
+	}
+	c := newClient(t, esdk.Config{CMM: cmm})
+	message := encrypt(t, c, pattern(100), nil)
+	must[*esdk.Writer](t)(c.NewWriter(t.Context(), io.Discard, nil))
+	must[*esdk.Reader](t)(c.NewReader(t.Context(), bytes.NewReader(message), nil))
+	if _, _, err := c.Decrypt(t.Context(), message, nil); err != nil {
+		t.Fatal(err)
+	}
+	// Failure is no reason to leave it either.
+	cmm.encryption = func(m *esdk.EncryptionMaterials) { kept, m.EncryptedDataKeys = append(kept, m.DataKey), nil }
+	cmm.decryption = func(m *esdk.DecryptionMaterials) { kept, m.VerificationKey = append(kept, m.DataKey), nil }
+	c = newClient(t, esdk.Config{CMM: cmm})
+	c.Encrypt(t.Context(), nil, nil)
+	c.Decrypt(t.Context(), message, nil)
+	if len(kept) != 6 {
+		t.Fatalf("kept %d data keys, want 6", len(kept))
+	}
+	for i, dataKey := range kept {
+		if len(dataKey) != 32 || !bytes.Equal(dataKey, make([]byte, 32)) {
+			t.Errorf("data key %d: %x", i, dataKey)
+		}
+	}
+	// A multi-keyring makes a data key before it knows that a child fails.
+	var made []byte
+	generator := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		r, err := testKeyring(t).Wrap(ctx, req)
+		made = r.DataKey
+		return r, err
+	}}
+	multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(generator, keyringFunc{}))
+	if _, err := esdk.Encrypt(t.Context(), multi, nil, nil); !errors.Is(err, errNotAsked) {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(made, make([]byte, 32)) {
+		t.Errorf("data key of the multi-keyring: %x", made)
+	}
+}
+
+func TestRequiredContext(t *testing.T) {
+	full := esdk.EncryptionContext{"tenant": "17", "user": "ann", "stage": "test"}
+	cmm := must[esdk.CMM](t)(esdk.NewRequiredContextCMM(defaultCMM(t), "user", "tenant", "user"))
+	for _, suite := range []esdk.SuiteID{esdk.AES256GCMHKDFSHA512Commit, esdk.AES256GCMHKDFSHA512CommitECDSAP384} {
+		c := newClient(t, esdk.Config{CMM: cmm, Suite: suite})
+		message := encrypt(t, c, []byte("secret"), full)
+		stored := must[*esdk.Header](t)(esdk.ParseHeader(bytes.NewReader(message))).EncryptionContext
+		delete(stored, publicKeyKey)
+		if !maps.Equal(stored, esdk.EncryptionContext{"stage": "test"}) {
+			t.Errorf("stored: %v", stored)
+		}
+		plain := newClient(t, esdk.Config{})
+		for _, d := range []struct {
+			name string
+			c    *esdk.Client
+			ec   esdk.EncryptionContext
+			want error
+		}{
+			{"all", c, full, nil},
+			{"the required ones", c, esdk.EncryptionContext{"tenant": "17", "user": "ann"}, nil},
+			{"one is missing", c, esdk.EncryptionContext{"tenant": "17", "stage": "test"}, esdk.ErrEncryptionContext},
+			{"none", c, nil, esdk.ErrEncryptionContext},
+			{"stored one is wrong", c, esdk.EncryptionContext{"tenant": "17", "user": "ann", "stage": "prod"}, esdk.ErrEncryptionContext},
+			// The keyring notices, whose encryption is bound to the context.
+			{"required one is wrong", c, esdk.EncryptionContext{"tenant": "18", "user": "ann"}, esdk.ErrNoDataKey},
+			{"one too many", c, esdk.EncryptionContext{"tenant": "17", "user": "ann", "x": "y"}, esdk.ErrNoDataKey},
+			{"default CMM, all", plain, full, nil},
+			{"default CMM, the required ones", plain, esdk.EncryptionContext{"tenant": "17", "user": "ann"}, nil},
+			{"default CMM, none", plain, nil, esdk.ErrNoDataKey},
+			{"default CMM, one is missing", plain, esdk.EncryptionContext{"tenant": "17"}, esdk.ErrNoDataKey},
+		} {
+			t.Run(suite.String()+"/"+d.name, func(t *testing.T) {
+				if d.want != nil {
+					wantRefused(t, d.c, message, d.ec, d.want)
+					return
+				}
+				wantDecrypts(t, d.c, message, d.ec, []byte("secret"))
+			})
+		}
+	}
+	c := newClient(t, esdk.Config{CMM: cmm})
+	for _, ec := range []esdk.EncryptionContext{nil, {"tenant": "17"}, {"stage": "test"}} {
+		if _, _, err := c.Encrypt(t.Context(), nil, ec); !errors.Is(err, esdk.ErrEncryptionContext) {
+			t.Errorf("Encrypt with %v: %v", ec, err)
+		}
+	}
+	// What was stored need not be reproduced, but what this CMM requires is
+	// never taken from the message.
+	message := encrypt(t, newClient(t, esdk.Config{}), nil, full)
+	wantRefused(t, c, message, nil, esdk.ErrEncryptionContext)
+	wantDecrypts(t, c, message, full, nil)
+}
+
+// With RSA, which binds no context, it is the header tag that notices.
+func TestRequiredContextWithRSA(t *testing.T) {
+	kr := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey()})
+	cmm := must[esdk.CMM](t)(esdk.NewRequiredContextCMM(must[esdk.CMM](t)(esdk.NewDefaultCMM(kr)), "tenant"))
+	c := newClient(t, esdk.Config{CMM: cmm})
+	message := encrypt(t, c, nil, esdk.EncryptionContext{"tenant": "17"})
+	wantDecrypts(t, c, message, esdk.EncryptionContext{"tenant": "17"}, nil)
+	wantRefused(t, c, message, esdk.EncryptionContext{"tenant": "18"}, esdk.ErrAuthentication)
+	wantRefused(t, newClient(t, esdk.Config{Keyring: kr}), message, nil, esdk.ErrAuthentication)
+}
+
+func TestRequiredContextNested(t *testing.T) {
+	inner := must[esdk.CMM](t)(esdk.NewRequiredContextCMM(defaultCMM(t), "a"))
+	c := newClient(t, esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewRequiredContextCMM(inner, "b"))})
+	ec := esdk.EncryptionContext{"a": "1", "b": "2"}
+	message, header, err := c.Encrypt(t.Context(), nil, ec)
+	if err != nil || !slices.Equal(header.RequiredContextKeys, []string{"a", "b"}) {
+		t.Fatalf("%q, %v", header.RequiredContextKeys, err)
+	}
+	wantDecrypts(t, c, message, ec, nil)
+	wantRefused(t, c, message, esdk.EncryptionContext{"b": "2"}, esdk.ErrEncryptionContext)
+}
+
+// The CMM beneath may be one that does not know of required keys.
+func TestRequiredContextChecksUnderlying(t *testing.T) {
+	forgets := cmmFunc{
+		CMM:        defaultCMM(t),
+		encryption: func(m *esdk.EncryptionMaterials) { m.RequiredContextKeys = nil },
+		decryption: func(m *esdk.DecryptionMaterials) { delete(m.EncryptionContext, "tenant") },
+	}
+	c := newClient(t, esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewRequiredContextCMM(forgets, "tenant"))})
+	ec := esdk.EncryptionContext{"tenant": "17"}
+	if _, _, err := c.Encrypt(t.Context(), nil, ec); !errors.Is(err, esdk.ErrEncryptionContext) {
+		t.Errorf("Encrypt: %v", err)
+	}
+	wantRefused(t, c, encrypt(t, newClient(t, esdk.Config{}), nil, ec), ec, esdk.ErrEncryptionContext)
+}
+
+func TestDefaultCMMRefuses(t *testing.T) {
+	cmm := defaultCMM(t)
+	for name, req := range map[string]*esdk.EncryptionRequest{
+		"reserved key":        {EncryptionContext: esdk.EncryptionContext{publicKeyKey: "x"}},
+		"missing required":    {RequiredContextKeys: []string{"k"}},
+		"public key required": {RequiredContextKeys: []string{publicKeyKey}},
+	} {
+		if _, err := cmm.EncryptionMaterials(t.Context(), req); !errors.Is(err, esdk.ErrEncryptionContext) {
+			t.Errorf("encryption: %s: %v", name, err)
+		}
+	}
+	if _, err := cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{Suite: 0x0067}); err == nil {
+		t.Error("encryption: unknown suite")
+	}
+	m := must[*esdk.EncryptionMaterials](t)(cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{EncryptionContext: sampleContext}))
+	for name, change := range map[string]func(req *esdk.DecryptionRequest){
+		"another value": func(req *esdk.DecryptionRequest) { req.Reproduced = esdk.EncryptionContext{"k": "w"} },
+		"no public key": func(req *esdk.DecryptionRequest) { delete(req.EncryptionContext, publicKeyKey) },
+		"reproduced public key": func(req *esdk.DecryptionRequest) {
+			delete(req.EncryptionContext, publicKeyKey)
+			req.Reproduced = m.EncryptionContext
+		},
+		"public key, but not signed": func(req *esdk.DecryptionRequest) { req.Suite = esdk.AES256GCMHKDFSHA512Commit },
+		"public key of no curve":     func(req *esdk.DecryptionRequest) { req.EncryptionContext[publicKeyKey] = "AAAA" },
+		"public key not Base64":      func(req *esdk.DecryptionRequest) { req.EncryptionContext[publicKeyKey] += "=" },
+		"public key of P-256":        func(req *esdk.DecryptionRequest) { req.Suite = esdk.AES128GCMHKDFSHA256ECDSAP256 },
+	} {
+		req := &esdk.DecryptionRequest{
+			Suite: m.Suite, CommitmentPolicy: esdk.RequireEncryptAllowDecrypt,
+			EncryptionContext: maps.Clone(m.EncryptionContext), EncryptedDataKeys: m.EncryptedDataKeys,
+		}
+		change(req)
+		if _, err := cmm.DecryptionMaterials(t.Context(), req); !errors.Is(err, esdk.ErrEncryptionContext) {
+			t.Errorf("decryption: %s: %v", name, err)
+		}
+	}
+}
+
+func TestExampleCMM(t *testing.T) {
+	esdktest.TestCMM(t, &labelCMM{defaultCMM(t), "billing"})
+}

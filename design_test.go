@@ -1,0 +1,179 @@
+package esdk_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// module is the path of this module.
+const module = "esdk"
+
+// TestImportDirection holds the rule of docs/design.md: cmd may import
+// everything, the root package and internal nothing but the standard library
+// and each other, and nobody imports cmd.
+func TestImportDirection(t *testing.T) {
+	for _, dir := range packages(t) {
+		for path, imports := range importsOf(t, dir) {
+			for _, imported := range imports {
+				// Only paths of the standard library have no dot in their first
+				// element, but for this module.
+				inside := imported == module || strings.HasPrefix(imported, module+"/")
+				first, _, _ := strings.Cut(imported, "/")
+				switch {
+				case strings.HasPrefix(imported, module+"/cmd/") && !strings.HasPrefix(dir, "cmd"):
+					t.Errorf("%s imports %s, a command", path, imported)
+				case isCore(dir) && !inside && strings.Contains(first, "."):
+					t.Errorf("%s imports %s, which is not of the standard library", path, imported)
+				case dir == "." && inside && !strings.HasPrefix(imported, module+"/internal/"):
+					t.Errorf("%s imports %s, which is above it", path, imported)
+				case slices.Contains(layers, dir) && inside && !slices.Contains(layers, strings.TrimPrefix(imported, module+"/")):
+					t.Errorf("%s imports %s, which is above it", path, imported)
+				}
+			}
+		}
+	}
+}
+
+// layers are the packages beneath the root package, which know nothing of it.
+var layers = []string{"internal/ecpoint", "internal/suite", "internal/format", "internal/stream", "internal/keyagreement"}
+
+func isCore(dir string) bool {
+	return dir == "." || strings.HasPrefix(dir, "internal/") || dir == "esdktest"
+}
+
+// packages returns the directories of this module that hold Go files.
+func packages(t *testing.T) (dirs []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		name := d.Name()
+		if path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || isModule(path)) {
+			return filepath.SkipDir
+		}
+		if files := goFiles(t, path); len(files) > 0 {
+			dirs = append(dirs, filepath.ToSlash(path))
+		}
+		return nil
+	})
+	if err != nil || !slices.Contains(dirs, ".") || !slices.Contains(dirs, "internal/stream") {
+		t.Fatalf("packages: %q, %v", dirs, err)
+	}
+	return dirs
+}
+
+// isModule reports whether a directory has a module of its own.
+func isModule(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "go.mod"))
+	return err == nil
+}
+
+// goFiles returns the files of a package without its tests.
+func goFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, "_test.go") })
+}
+
+func importsOf(t *testing.T, dir string) map[string][]string {
+	t.Helper()
+	imports := make(map[string][]string)
+	for _, path := range goFiles(t, dir) {
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range f.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			imports[path] = append(imports[path], imported)
+		}
+	}
+	return imports
+}
+
+// maxExported is how many identifiers the root package may export, methods and
+// fields apart. A small API is a promise too.
+const maxExported = 70
+
+func TestExportedIdentifiers(t *testing.T) {
+	var names []string
+	for _, path := range goFiles(t, ".") {
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			for _, e := range exportedOf(d) {
+				if !e.documented {
+					t.Errorf("%s: %s has no comment", path, e.name)
+				}
+				if !e.method {
+					names = append(names, e.name)
+				}
+			}
+		}
+	}
+	t.Logf("the root package exports %d identifiers", len(names))
+	if len(names) > maxExported {
+		t.Errorf("the root package exports %d identifiers, at most %d are allowed: %q", len(names), maxExported, names)
+	}
+}
+
+type exported struct {
+	name               string
+	documented, method bool
+}
+
+// exportedOf returns what a declaration exports. A constant or variable is
+// documented by its own comment or by that of its group; a field or a method of
+// an interface is left to the comment of its type.
+func exportedOf(d ast.Decl) (all []exported) {
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Name.IsExported() && (d.Recv == nil || exportedReceiver(d.Recv)) {
+			// These two are what package errors says they are.
+			known := d.Recv != nil && (d.Name.Name == "Error" || d.Name.Name == "Unwrap")
+			all = append(all, exported{d.Name.Name, d.Doc != nil || known, d.Recv != nil})
+		}
+	case *ast.GenDecl:
+		for _, spec := range d.Specs {
+			switch s := spec.(type) {
+			case *ast.TypeSpec:
+				if s.Name.IsExported() {
+					all = append(all, exported{s.Name.Name, s.Doc != nil || d.Doc != nil, false})
+				}
+			case *ast.ValueSpec:
+				for _, n := range s.Names {
+					if n.IsExported() {
+						all = append(all, exported{n.Name, s.Doc != nil || d.Doc != nil || s.Comment != nil, false})
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+func exportedReceiver(r *ast.FieldList) bool {
+	typ := r.List[0].Type
+	if star, ok := typ.(*ast.StarExpr); ok {
+		typ = star.X
+	}
+	name, ok := typ.(*ast.Ident)
+	return ok && name.IsExported()
+}

@@ -1,0 +1,487 @@
+package esdktest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"esdk"
+)
+
+// TestKeyring checks a keyring that encrypts and decrypts.
+func TestKeyring(t *testing.T, kr esdk.Keyring) {
+	KeyringTest{Encrypt: kr, Decrypt: kr}.Run(t)
+}
+
+// A KeyringTest checks a keyring, or a pair of them, of which more or less is
+// known. Each field but the first two loosens what is demanded, and belongs into
+// the documentation of the keyring.
+type KeyringTest struct {
+	// Encrypt wraps data keys, and Decrypt unwraps what Encrypt wrapped. Both
+	// are set, and for most keyrings they are the same.
+	Encrypt, Decrypt esdk.Keyring
+
+	// Suites are those that the keyring supports; nil means all.
+	Suites []esdk.SuiteID
+
+	// ProviderIDs are the only ones that the encrypted data keys may have. Nil
+	// means any that does not start with "aws-kms", which is AWS's.
+	ProviderIDs []string
+
+	// NoGenerate says that the keyring never makes a data key, and NoWrap that
+	// it wraps only those that it made. It then must refuse the other.
+	NoGenerate, NoWrap bool
+
+	// NoIntegrity says that the keyring cannot tell that a ciphertext of the
+	// right length was changed, as one with RSA and the padding of PKCS #1 v1.5
+	// must not. The message then does not decrypt.
+	NoIntegrity bool
+}
+
+// Run runs the checks as subtests of t.
+func (k KeyringTest) Run(t *testing.T) {
+	t.Helper()
+	if k.Encrypt == nil || k.Decrypt == nil {
+		t.Fatal("esdktest: KeyringTest needs a keyring to encrypt and one to decrypt")
+	}
+	for _, c := range keyringChecks {
+		t.Run(c.name, func(t *testing.T) { c.run(&k, t) })
+	}
+}
+
+// Each check takes a testing.TB, for the tests of this package to record what
+// it finds in a broken keyring.
+var keyringChecks = []struct {
+	name string
+	run  func(*KeyringTest, testing.TB)
+}{
+	{"new data key", (*KeyringTest).newDataKey},
+	{"given data key", (*KeyringTest).givenDataKey},
+	{"encrypted data keys", (*KeyringTest).encryptedDataKeys},
+	{"empty context", (*KeyringTest).emptyContext},
+	{"request unchanged", (*KeyringTest).requestUnchanged},
+	{"request not kept", (*KeyringTest).requestNotKept},
+	{"result not kept", (*KeyringTest).resultNotKept},
+	{"foreign skipped", (*KeyringTest).foreignSkipped},
+	{"other provider info", (*KeyringTest).otherProviderInfo},
+	{"corrupted", (*KeyringTest).corrupted},
+	{"wrong length", (*KeyringTest).wrongLength},
+	{"no key in errors", (*KeyringTest).noKeyInErrors},
+	{"cancelled context", (*KeyringTest).cancelledContext},
+	{"concurrent use", (*KeyringTest).concurrentUse},
+	{"messages", (*KeyringTest).messages},
+}
+
+func (k *KeyringTest) suites() []esdk.SuiteID {
+	if k.Suites == nil {
+		return allSuites
+	}
+	return k.Suites
+}
+
+// request asks for a new data key if the keyring makes one.
+func (k *KeyringTest) request(id esdk.SuiteID) *esdk.WrapRequest {
+	req := &esdk.WrapRequest{Suite: id, EncryptionContext: sampleContext()}
+	if k.NoGenerate {
+		req.DataKey = randomBytes(id.DataKeyLength())
+	}
+	return req
+}
+
+// try wraps a data key and returns copies.
+func (k *KeyringTest) try(ctx context.Context, req *esdk.WrapRequest) (dataKey []byte, edks []esdk.EncryptedDataKey, err error) {
+	given := bytes.Clone(req.DataKey)
+	r, err := k.Encrypt.Wrap(ctx, req)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%v: Wrap: %w", req.Suite, err)
+	}
+	if r == nil {
+		return nil, nil, errors.New("its Wrap returned neither a result nor an error")
+	}
+	dataKey = given
+	if dataKey == nil {
+		dataKey = bytes.Clone(r.DataKey)
+	}
+	return dataKey, cloneDataKeys(r.EncryptedDataKeys), nil
+}
+
+func (k *KeyringTest) wrap(t testing.TB, req *esdk.WrapRequest) (dataKey []byte, edks []esdk.EncryptedDataKey) {
+	t.Helper()
+	dataKey, edks, err := k.try(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dataKey, edks
+}
+
+func (k *KeyringTest) unwrap(ctx context.Context, id esdk.SuiteID, edks []esdk.EncryptedDataKey) ([]byte, error) {
+	return k.Decrypt.Unwrap(ctx, &esdk.UnwrapRequest{
+		Suite: id, EncryptionContext: sampleContext(), EncryptedDataKeys: cloneDataKeys(edks),
+	})
+}
+
+// mustUnwrap checks that encrypted data keys give the data key.
+func (k *KeyringTest) mustUnwrap(t testing.TB, what string, id esdk.SuiteID, edks []esdk.EncryptedDataKey, want []byte) {
+	t.Helper()
+	if got, err := k.unwrap(t.Context(), id, edks); err != nil {
+		t.Errorf("%v: Unwrap of %s: %v", id, what, err)
+	} else if !bytes.Equal(got, want) {
+		t.Errorf("%v: Unwrap of %s returned another data key than was wrapped", id, what)
+	}
+}
+
+// mustFail checks that encrypted data keys give nothing but the right error,
+// which it returns.
+func (k *KeyringTest) mustFail(t testing.TB, what string, id esdk.SuiteID, edks []esdk.EncryptedDataKey) *esdk.NoDataKeyError {
+	t.Helper()
+	dataKey, err := k.unwrap(t.Context(), id, edks)
+	if err == nil {
+		t.Errorf("%v: Unwrap of %s succeeded", id, what)
+		return new(esdk.NoDataKeyError)
+	}
+	if dataKey != nil {
+		t.Errorf("%v: Unwrap of %s returned both a data key and an error", id, what)
+	}
+	none := new(esdk.NoDataKeyError)
+	if !errors.As(err, &none) {
+		t.Errorf("%v: Unwrap of %s fails with %q, which is not a *NoDataKeyError", id, what, err)
+	}
+	return none
+}
+
+func (k *KeyringTest) newDataKey(t testing.TB) {
+	for _, id := range k.suites() {
+		req := &esdk.WrapRequest{Suite: id, EncryptionContext: sampleContext()}
+		if k.NoGenerate {
+			if _, err := k.Encrypt.Wrap(t.Context(), req); err == nil {
+				t.Errorf("%v: Wrap without a data key succeeded, though the keyring makes none", id)
+			}
+			continue
+		}
+		first, edks := k.wrap(t, req)
+		if len(first) != id.DataKeyLength() {
+			t.Errorf("%v: Wrap made a data key of %d bytes, need %d", id, len(first), id.DataKeyLength())
+		}
+		if bytes.Equal(first, make([]byte, len(first))) {
+			t.Errorf("%v: Wrap made a data key of zeros", id)
+		}
+		if second, _ := k.wrap(t, req); bytes.Equal(first, second) {
+			t.Errorf("%v: Wrap made the same data key twice", id)
+		}
+		k.mustUnwrap(t, "a new data key", id, edks, first)
+	}
+}
+
+func (k *KeyringTest) givenDataKey(t testing.TB) {
+	for _, id := range k.suites() {
+		given := randomBytes(id.DataKeyLength())
+		req := &esdk.WrapRequest{Suite: id, EncryptionContext: sampleContext(), DataKey: bytes.Clone(given)}
+		r, err := k.Encrypt.Wrap(t.Context(), req)
+		if k.NoWrap {
+			if err == nil {
+				t.Errorf("%v: Wrap of a given data key succeeded, though the keyring wraps only its own", id)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%v: Wrap of a given data key: %v", id, err)
+			continue
+		}
+		if !bytes.Equal(req.DataKey, given) {
+			t.Errorf("%v: Wrap changed the data key that it was given", id)
+		}
+		if r.DataKey != nil && !bytes.Equal(r.DataKey, given) {
+			t.Errorf("%v: Wrap returned another data key than it was given", id)
+		}
+		k.mustUnwrap(t, "a given data key", id, r.EncryptedDataKeys, given)
+	}
+}
+
+func (k *KeyringTest) encryptedDataKeys(t testing.TB) {
+	for _, id := range k.suites() {
+		dataKey, edks := k.wrap(t, k.request(id))
+		checkDataKeys(t, edks, dataKey)
+		for i, edk := range edks {
+			if k.ProviderIDs == nil && strings.HasPrefix(edk.ProviderID, "aws-kms") {
+				t.Errorf("provider id %q is reserved", edk.ProviderID)
+			}
+			if k.ProviderIDs != nil && !slices.Contains(k.ProviderIDs, edk.ProviderID) {
+				t.Errorf("provider id %q is none of %q", edk.ProviderID, k.ProviderIDs)
+			}
+			k.mustUnwrap(t, fmt.Sprintf("encrypted data key %d alone", i), id, edks[i:i+1], dataKey)
+		}
+	}
+}
+
+// A context of no pairs is the same as none.
+func (k *KeyringTest) emptyContext(t testing.TB) {
+	contexts := []esdk.EncryptionContext{nil, {}}
+	for i, ec := range contexts {
+		req := k.request(k.suites()[0])
+		req.EncryptionContext = ec
+		dataKey, edks := k.wrap(t, req)
+		got, err := k.Decrypt.Unwrap(t.Context(), &esdk.UnwrapRequest{
+			Suite: req.Suite, EncryptionContext: contexts[1-i], EncryptedDataKeys: edks,
+		})
+		if err != nil || !bytes.Equal(got, dataKey) {
+			t.Errorf("an empty context and a nil one are not the same: %v", err)
+		}
+	}
+}
+
+func (k *KeyringTest) requestUnchanged(t testing.TB) {
+	req := k.request(k.suites()[0])
+	before := *req
+	before.EncryptionContext, before.DataKey = maps.Clone(req.EncryptionContext), bytes.Clone(req.DataKey)
+	_, edks := k.wrap(t, req)
+	if !reflect.DeepEqual(*req, before) {
+		t.Error("Wrap changed its request")
+	}
+	bad := changeAll(cloneDataKeys(edks), flipLast)
+	for _, list := range [][]esdk.EncryptedDataKey{edks, bad} {
+		req := &esdk.UnwrapRequest{Suite: req.Suite, EncryptionContext: sampleContext(), EncryptedDataKeys: list}
+		before := esdk.UnwrapRequest{Suite: req.Suite, EncryptionContext: sampleContext(), EncryptedDataKeys: cloneDataKeys(list)}
+		k.Decrypt.Unwrap(t.Context(), req)
+		if !reflect.DeepEqual(*req, before) {
+			t.Error("Unwrap changed its request")
+		}
+	}
+}
+
+// A caller may reuse what it passed once a call has returned.
+func (k *KeyringTest) requestNotKept(t testing.TB) {
+	id := k.suites()[0]
+	req := k.request(id)
+	if !k.NoWrap {
+		req.DataKey = randomBytes(id.DataKeyLength())
+	}
+	dataKey := bytes.Clone(req.DataKey)
+	r, err := k.Encrypt.Wrap(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dataKey == nil {
+		dataKey = bytes.Clone(r.DataKey)
+	}
+	fill(req.DataKey)
+	clear(req.EncryptionContext)
+	k.mustUnwrap(t, "what was wrapped before the request was overwritten", id, r.EncryptedDataKeys, dataKey)
+
+	unwrap := &esdk.UnwrapRequest{Suite: id, EncryptionContext: sampleContext(), EncryptedDataKeys: cloneDataKeys(r.EncryptedDataKeys)}
+	got, err := k.Decrypt.Unwrap(t.Context(), unwrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scribble(unwrap.EncryptedDataKeys)
+	clear(unwrap.EncryptionContext)
+	if !bytes.Equal(got, dataKey) {
+		t.Error("the unwrapped data key is a part of the request")
+	}
+	k.mustUnwrap(t, "the same data keys, after a request for them was overwritten", id, r.EncryptedDataKeys, dataKey)
+}
+
+// The caller clears the data key, and may do so with all of a result.
+func (k *KeyringTest) resultNotKept(t testing.TB) {
+	id := k.suites()[0]
+	r, err := k.Encrypt.Wrap(t.Context(), k.request(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(r.DataKey)
+	scribble(r.EncryptedDataKeys)
+	dataKey, edks := k.wrap(t, k.request(id))
+	checkDataKeys(t, edks, dataKey)
+	k.mustUnwrap(t, "what was wrapped after another result was overwritten", id, edks, dataKey)
+
+	got, err := k.unwrap(t.Context(), id, edks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(got)
+	k.mustUnwrap(t, "the same data keys, after the data key was overwritten", id, edks, dataKey)
+}
+
+func (k *KeyringTest) foreignSkipped(t testing.TB) {
+	id := k.suites()[0]
+	dataKey, edks := k.wrap(t, k.request(id))
+	foreign := []esdk.EncryptedDataKey{
+		{ProviderID: "esdktest", ProviderInfo: []byte("\xff not text"), Ciphertext: randomBytes(40)},
+		{ProviderID: "\xff\xfe", ProviderInfo: nil, Ciphertext: randomBytes(256)},
+		{ProviderID: "esdktest"},
+	}
+	// A provider id is compared as a whole.
+	for _, edk := range cloneDataKeys(edks) {
+		edk.ProviderID += "-"
+		foreign = append(foreign, edk)
+	}
+	k.mustUnwrap(t, "data keys behind those of others", id, slices.Concat(foreign, edks), dataKey)
+	for what, list := range map[string][]esdk.EncryptedDataKey{"data keys of others": foreign, "no data keys": nil} {
+		if none := k.mustFail(t, what, id, list); len(none.Errors) > 0 {
+			t.Errorf("Unwrap of %s reports errors, and should pass over them: %v", what, none)
+		}
+	}
+}
+
+// A data key that names another wrapping key of the provider must not stop the
+// keyring from finding its own.
+func (k *KeyringTest) otherProviderInfo(t testing.TB) {
+	id := k.suites()[0]
+	dataKey, edks := k.wrap(t, k.request(id))
+	other := cloneDataKeys(edks)
+	for i := range other {
+		other[i].ProviderInfo = append(other[i].ProviderInfo, 'x')
+	}
+	k.mustUnwrap(t, "data keys behind those of another wrapping key", id, slices.Concat(other, edks), dataKey)
+	// A keyring may do without the provider info.
+	if got, err := k.unwrap(t.Context(), id, other); err != nil {
+		k.mustFail(t, "data keys of another wrapping key", id, other)
+	} else if !k.NoIntegrity && !bytes.Equal(got, dataKey) {
+		t.Error("Unwrap of data keys of another wrapping key returned something")
+	}
+}
+
+// These do nothing where there is no ciphertext, since nothing forbids that.
+
+func flipFirst(edk *esdk.EncryptedDataKey) {
+	if len(edk.Ciphertext) > 0 {
+		edk.Ciphertext[0] ^= 1
+	}
+}
+
+func flipLast(edk *esdk.EncryptedDataKey) {
+	if n := len(edk.Ciphertext); n > 0 {
+		edk.Ciphertext[n-1] ^= 1
+	}
+}
+
+func cutShort(edk *esdk.EncryptedDataKey) {
+	edk.Ciphertext = edk.Ciphertext[:max(0, len(edk.Ciphertext)-1)]
+}
+
+func lengthen(edk *esdk.EncryptedDataKey) { edk.Ciphertext = append(edk.Ciphertext, 0) }
+
+func empty(edk *esdk.EncryptedDataKey) { edk.Ciphertext = nil }
+
+func changeAll(edks []esdk.EncryptedDataKey, change func(*esdk.EncryptedDataKey)) []esdk.EncryptedDataKey {
+	for i := range edks {
+		change(&edks[i])
+	}
+	return edks
+}
+
+func (k *KeyringTest) corrupted(t testing.TB) {
+	id := k.suites()[0]
+	dataKey, edks := k.wrap(t, k.request(id))
+	corruptions := []struct {
+		name       string
+		sameLength bool
+		corrupt    func(*esdk.EncryptedDataKey)
+	}{
+		{"changed at its end", true, flipLast},
+		{"changed at its start", true, flipFirst},
+		{"cut short", false, cutShort},
+		{"one byte longer", false, lengthen},
+		{"empty", false, empty},
+	}
+	for _, c := range corruptions {
+		bad := changeAll(cloneDataKeys(edks), c.corrupt)
+		if k.NoIntegrity && c.sameLength {
+			if got, err := k.unwrap(t.Context(), id, bad); err == nil && bytes.Equal(got, dataKey) {
+				t.Errorf("a data key that is %s unwraps as before", c.name)
+			}
+			continue
+		}
+		k.mustUnwrap(t, "data keys behind one that is "+c.name, id, slices.Concat(bad, edks), dataKey)
+		if none := k.mustFail(t, "a data key that is "+c.name, id, bad); len(none.Errors) < len(bad) {
+			t.Errorf("Unwrap of %d data keys that are %s reports %d errors, and should report each", len(bad), c.name, len(none.Errors))
+		}
+	}
+}
+
+// A data key of one suite's length must not be returned for another suite.
+func (k *KeyringTest) wrongLength(t testing.TB) {
+	for _, made := range k.suites() {
+		for _, asked := range k.suites() {
+			if made.DataKeyLength() == asked.DataKeyLength() {
+				continue
+			}
+			dataKey, edks := k.wrap(t, k.request(made))
+			if k.NoIntegrity {
+				// Some such keyrings return a data key of the right length, but
+				// must not return this one.
+				got, err := k.unwrap(t.Context(), asked, edks)
+				if err == nil && (len(got) != asked.DataKeyLength() || bytes.HasPrefix(got, dataKey) || bytes.HasPrefix(dataKey, got)) {
+					t.Errorf("Unwrap for %v returned a data key made for %v", asked, made)
+				}
+			} else {
+				k.mustFail(t, fmt.Sprintf("a data key made for %v", made), asked, edks)
+			}
+			break
+		}
+	}
+}
+
+func (k *KeyringTest) noKeyInErrors(t testing.TB) {
+	check := func(what string, err error, dataKey []byte) {
+		if err != nil && leaks(err.Error(), dataKey) {
+			t.Errorf("the error for %s has bytes of the data key", what)
+		}
+	}
+	for _, id := range k.suites() {
+		dataKey, edks := k.wrap(t, k.request(id))
+		for _, other := range k.suites() {
+			_, err := k.unwrap(t.Context(), other, edks)
+			check("another suite", err, dataKey)
+		}
+		_, err := k.unwrap(t.Context(), id, changeAll(cloneDataKeys(edks), flipLast))
+		check("a changed data key", err, dataKey)
+
+		given := randomBytes(id.DataKeyLength())
+		_, err = k.Encrypt.Wrap(t.Context(), &esdk.WrapRequest{
+			Suite: id, DataKey: given, EncryptionContext: esdk.EncryptionContext{"not UTF-8": "\xff"},
+		})
+		check("a context that is not UTF-8", err, given)
+	}
+}
+
+func (k *KeyringTest) cancelledContext(t testing.TB) {
+	id := k.suites()[0]
+	_, edks := k.wrap(t, k.request(id))
+	_, _, err := k.try(cancelled(t), k.request(id))
+	checkCancelled(t, "Wrap", err)
+	_, err = k.unwrap(cancelled(t), id, edks)
+	checkCancelled(t, "Unwrap", err)
+}
+
+func (k *KeyringTest) concurrentUse(t testing.TB) {
+	id := k.suites()[0]
+	concurrently(t, func() error {
+		dataKey, edks, err := k.try(t.Context(), k.request(id))
+		if err != nil {
+			return err
+		}
+		got, err := k.unwrap(t.Context(), id, edks)
+		if err == nil && !bytes.Equal(got, dataKey) {
+			err = errors.New("its Unwrap returned another data key than was wrapped")
+		}
+		return err
+	})
+}
+
+func (k *KeyringTest) messages(t testing.TB) {
+	if k.NoGenerate {
+		return // it takes a CMM of its own
+	}
+	for _, id := range k.suites() {
+		c := esdk.Config{Suite: id, CommitmentPolicy: policyFor(id)}
+		encrypt, decrypt := c, c
+		encrypt.Keyring, decrypt.Keyring = k.Encrypt, k.Decrypt
+		checkMessages(t, encrypt, decrypt, sampleContext())
+	}
+}

@@ -1,0 +1,427 @@
+package esdk_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"os"
+	"strings"
+
+	"esdk"
+)
+
+// wrappingKey stands for a key of 32 random bytes that is kept somewhere safe.
+var wrappingKey = make([]byte, 32)
+
+func newKeyring() esdk.Keyring {
+	kr, err := esdk.NewRawAESKeyring("my-app", "2026-11", wrappingKey)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return kr
+}
+
+func Example() {
+	ctx := context.Background()
+	kr, err := esdk.NewRawAESKeyring("my-app", "2026-11", wrappingKey)
+	if err != nil {
+		log.Fatal(err)
+	}
+	// The encryption context is not secret, but the message is bound to it.
+	tenant := esdk.EncryptionContext{"tenant": "17"}
+	message, err := esdk.Encrypt(ctx, kr, []byte("my secret"), tenant)
+	if err != nil {
+		log.Fatal(err)
+	}
+	plaintext, err := esdk.Decrypt(ctx, kr, message, tenant)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(plaintext))
+
+	_, err = esdk.Decrypt(ctx, kr, message, esdk.EncryptionContext{"tenant": "18"})
+	fmt.Println(errors.Is(err, esdk.ErrEncryptionContext))
+	// Output:
+	// my secret
+	// true
+}
+
+func ExampleClient() {
+	ctx := context.Background()
+	client, err := esdk.New(esdk.Config{
+		Keyring:              newKeyring(),
+		Suite:                esdk.AES256GCMHKDFSHA512Commit, // not signed: sender and reader are the same
+		MaxEncryptedDataKeys: 3,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	message, _, err := client.Encrypt(ctx, []byte("my secret"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	plaintext, header, err := client.Decrypt(ctx, message, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s, with %v\n", plaintext, header.Suite)
+	// Output: my secret, with AES_256_GCM_HKDF_SHA512_COMMIT_KEY
+}
+
+// A message is complete only once Close has returned no error. Close must not be
+// deferred without a look at its error, nor be called if the source failed: what
+// was written until then does not decrypt, and so cannot be taken for all of it.
+func ExampleWriter() {
+	ctx := context.Background()
+	client, err := esdk.New(esdk.Config{Keyring: newKeyring()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	encrypt := func(dst io.Writer, src io.Reader) error {
+		w, err := client.NewWriter(ctx, dst, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(w, src); err != nil {
+			return err
+		}
+		return w.Close()
+	}
+	var message bytes.Buffer
+	if err := encrypt(&message, strings.NewReader("a long text")); err != nil {
+		log.Fatal(err)
+	}
+
+	r, err := client.NewReader(ctx, &message, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	// What was copied is authentic as a whole only if Copy returns no error.
+	if _, err := io.Copy(os.Stdout, r); err != nil {
+		log.Fatal(err)
+	}
+	// Output: a long text
+}
+
+// The public key encrypts, and may be on machines that must not decrypt.
+func ExampleNewRawRSAKeyring() {
+	ctx := context.Background()
+	publicPEM, privatePEM := newRSAKeys()
+
+	public, err := esdk.ParsePEM[*rsa.PublicKey](publicPEM)
+	if err != nil {
+		log.Fatal(err)
+	}
+	encrypt, err := esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "my-app", Name: "backup", PublicKey: public})
+	if err != nil {
+		log.Fatal(err)
+	}
+	message, err := esdk.Encrypt(ctx, encrypt, []byte("my backup"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	private, err := esdk.ParsePEM[*rsa.PrivateKey](privatePEM)
+	if err != nil {
+		log.Fatal(err)
+	}
+	decrypt, err := esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "my-app", Name: "backup", PrivateKey: private})
+	if err != nil {
+		log.Fatal(err)
+	}
+	plaintext, err := esdk.Decrypt(ctx, decrypt, message, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(plaintext))
+	// Output: my backup
+}
+
+// newRSAKeys stands for two files of keys.
+func newRSAKeys() (public, private []byte) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		log.Fatal(err)
+	}
+	public = pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&key.PublicKey)})
+	private = pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+	return public, private
+}
+
+// Alice and Bob know each other's public keys, and both can decrypt what one of
+// them encrypted to the other.
+func ExampleNewRawECDHKeyring() {
+	ctx := context.Background()
+	alice, err := ecdh.P384().GenerateKey(rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	bob, err := ecdh.P384().GenerateKey(rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	toBob, err := esdk.NewRawECDHKeyring(alice, bob.PublicKey())
+	if err != nil {
+		log.Fatal(err)
+	}
+	message, err := esdk.Encrypt(ctx, toBob, []byte("hello Bob"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	fromAlice, err := esdk.NewRawECDHKeyring(bob, alice.PublicKey())
+	if err != nil {
+		log.Fatal(err)
+	}
+	plaintext, err := esdk.Decrypt(ctx, fromAlice, message, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(plaintext))
+	// Output: hello Bob
+}
+
+// Nobody needs a key of their own to encrypt to Bob.
+func ExampleNewRawECDHEphemeralKeyring() {
+	ctx := context.Background()
+	bob, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	toBob, err := esdk.NewRawECDHEphemeralKeyring(bob.PublicKey())
+	if err != nil {
+		log.Fatal(err)
+	}
+	message, err := esdk.Encrypt(ctx, toBob, []byte("guess who"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	asBob, err := esdk.NewRawECDHDiscoveryKeyring(bob)
+	if err != nil {
+		log.Fatal(err)
+	}
+	plaintext, err := esdk.Decrypt(ctx, asBob, message, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(plaintext))
+	// Output: guess who
+}
+
+// Either of two keys decrypts, such as that of each year, or the daily one and
+// one in a vault.
+func ExampleNewMultiKeyring() {
+	ctx := context.Background()
+	daily, err := esdk.NewRawAESKeyring("my-app", "daily", bytes.Repeat([]byte{1}, 32))
+	if err != nil {
+		log.Fatal(err)
+	}
+	vault, err := esdk.NewRawAESKeyring("my-app", "vault", bytes.Repeat([]byte{2}, 32))
+	if err != nil {
+		log.Fatal(err)
+	}
+	both, err := esdk.NewMultiKeyring(daily, vault)
+	if err != nil {
+		log.Fatal(err)
+	}
+	message, err := esdk.Encrypt(ctx, both, []byte("my secret"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	plaintext, err := esdk.Decrypt(ctx, vault, message, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(plaintext))
+	// Output: my secret
+}
+
+// The tenant is not in the message: whoever decrypts it must know, and cannot
+// take it from the message by mistake.
+func ExampleNewRequiredContextCMM() {
+	ctx := context.Background()
+	underlying, err := esdk.NewDefaultCMM(newKeyring())
+	if err != nil {
+		log.Fatal(err)
+	}
+	cmm, err := esdk.NewRequiredContextCMM(underlying, "tenant")
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := esdk.New(esdk.Config{CMM: cmm})
+	if err != nil {
+		log.Fatal(err)
+	}
+	message, _, err := client.Encrypt(ctx, []byte("my secret"), esdk.EncryptionContext{"tenant": "17"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, _, err = client.Decrypt(ctx, message, nil)
+	fmt.Println(err)
+	plaintext, _, err := client.Decrypt(ctx, message, esdk.EncryptionContext{"tenant": "17"})
+	fmt.Println(string(plaintext), err)
+	// Output:
+	// esdk: encryption context: required key "tenant" was not given
+	// my secret <nil>
+}
+
+// A header can be read without a key. Nothing of it is authenticated.
+func ExampleParseHeader() {
+	message, err := esdk.Encrypt(context.Background(), newKeyring(), []byte("my secret"), esdk.EncryptionContext{"tenant": "17"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	header, err := esdk.ParseHeader(bytes.NewReader(message))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(header.Suite, header.EncryptionContext["tenant"])
+	for _, edk := range header.EncryptedDataKeys {
+		fmt.Println(edk.ProviderID)
+	}
+	// Output:
+	// AES_256_GCM_HKDF_SHA512_COMMIT_KEY_ECDSA_P384 17
+	// my-app
+}
+
+// An hsmKeyring wraps data keys in a hardware module, for which a cipher stands
+// here. Package esdktest checks it.
+type hsmKeyring struct {
+	key  string // its name in the module
+	aead cipher.AEAD
+}
+
+func (k *hsmKeyring) Wrap(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	result := new(esdk.WrapResult)
+	dataKey := req.DataKey
+	if dataKey == nil {
+		dataKey = make([]byte, req.Suite.DataKeyLength())
+		rand.Read(dataKey)
+		result.DataKey = dataKey
+	}
+	bound, err := req.EncryptionContext.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, k.aead.NonceSize())
+	rand.Read(nonce)
+	result.EncryptedDataKeys = []esdk.EncryptedDataKey{{
+		ProviderID:   "my-hsm",
+		ProviderInfo: []byte(k.key),
+		Ciphertext:   k.aead.Seal(nonce, nonce, dataKey, bound),
+	}}
+	return result, nil
+}
+
+func (k *hsmKeyring) Unwrap(_ context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	bound, err := req.EncryptionContext.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	failed := new(esdk.NoDataKeyError)
+	for _, edk := range req.EncryptedDataKeys {
+		if edk.ProviderID != "my-hsm" || string(edk.ProviderInfo) != k.key {
+			continue // not ours
+		}
+		dataKey, err := k.open(edk.Ciphertext, bound)
+		if err == nil && len(dataKey) != req.Suite.DataKeyLength() {
+			err = errors.New("data key has the wrong length")
+		}
+		if err == nil {
+			return dataKey, nil
+		}
+		failed.Errors = append(failed.Errors, fmt.Errorf("HSM key %s: %w", k.key, err))
+	}
+	return nil, failed
+}
+
+func (k *hsmKeyring) open(ciphertext, bound []byte) ([]byte, error) {
+	n := k.aead.NonceSize()
+	if len(ciphertext) < n {
+		return nil, errors.New("ciphertext is too short")
+	}
+	return k.aead.Open(nil, ciphertext[:n], ciphertext[n:], bound)
+}
+
+// The whole of a keyring of one's own.
+func ExampleKeyring() {
+	ctx := context.Background()
+	block, err := aes.NewCipher(wrappingKey)
+	if err != nil {
+		log.Fatal(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		log.Fatal(err)
+	}
+	kr := &hsmKeyring{"slot-3", aead}
+	message, err := esdk.Encrypt(ctx, kr, []byte("my secret"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	plaintext, err := esdk.Decrypt(ctx, kr, message, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(plaintext))
+	// Output: my secret
+}
+
+// A labelCMM writes into each message which service made it, and refuses
+// messages of others before any keyring is asked.
+type labelCMM struct {
+	esdk.CMM
+	service string
+}
+
+func (c *labelCMM) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
+	labelled := *req // the request and its map are the caller's
+	labelled.EncryptionContext = maps.Clone(req.EncryptionContext)
+	labelled.EncryptionContext["service"] = c.service
+	return c.CMM.EncryptionMaterials(ctx, &labelled)
+}
+
+func (c *labelCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	if got := req.EncryptionContext["service"]; got != c.service {
+		return nil, fmt.Errorf("%w: message is of service %q", esdk.ErrEncryptionContext, got)
+	}
+	return c.CMM.DecryptionMaterials(ctx, req)
+}
+
+// A CMM of one's own, on top of the default one.
+func ExampleCMM() {
+	ctx := context.Background()
+	newClient := func(service string) *esdk.Client {
+		underlying, err := esdk.NewDefaultCMM(newKeyring())
+		if err != nil {
+			log.Fatal(err)
+		}
+		client, err := esdk.New(esdk.Config{CMM: &labelCMM{underlying, service}})
+		if err != nil {
+			log.Fatal(err)
+		}
+		return client
+	}
+	message, header, err := newClient("billing").Encrypt(ctx, []byte("my secret"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(header.EncryptionContext["service"])
+	_, _, err = newClient("shipping").Decrypt(ctx, message, nil)
+	fmt.Println(err)
+	// Output:
+	// billing
+	// esdk: encryption context: message is of service "billing"
+}

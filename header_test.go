@@ -1,0 +1,198 @@
+package esdk_test
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"esdk"
+	"esdk/internal/suite"
+)
+
+var _ encoding.BinaryAppender = esdk.EncryptionContext(nil)
+
+func TestParseHeader(t *testing.T) {
+	for _, s := range samples(t) {
+		source := bytes.NewReader(s.message)
+		h, err := esdk.ParseHeader(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if read := len(s.message) - source.Len(); h.Length != s.header || read != s.header {
+			t.Errorf("%s: length %d, read %d bytes, want %d", s.name, h.Length, read, s.header)
+		}
+		if h.Suite != esdk.SuiteID(s.suite.ID) || h.Version != int(s.suite.Version()) || len(h.MessageID) != s.suite.MessageIDLength() ||
+			h.EncryptionContext["k"] != "v" || len(h.EncryptedDataKeys) != 1 || h.RequiredContextKeys != nil {
+			t.Errorf("%s: %+v", s.name, h)
+		}
+		again, err := esdk.ParseHeader(iotest.OneByteReader(bytes.NewReader(s.message)))
+		if err != nil || again.Length != s.header {
+			t.Errorf("%s: in small pieces: %v", s.name, err)
+		}
+		// What was parsed is the caller's.
+		id := bytes.Clone(h.MessageID)
+		clear(s.message)
+		if !bytes.Equal(h.MessageID, id) {
+			t.Errorf("%s: the header shares memory with its source", s.name)
+		}
+	}
+}
+
+func TestParseHeaderErrors(t *testing.T) {
+	errSource := errors.New("network is down")
+	if _, err := esdk.ParseHeader(iotest.ErrReader(errSource)); !errors.Is(err, errSource) {
+		t.Errorf("got %v", err)
+	}
+	var malformed *esdk.FormatError
+	_, err := esdk.ParseHeader(strings.NewReader(""))
+	if !errors.As(err, &malformed) || malformed.Offset != 0 || malformed.Field != "version" || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("empty: %v", err)
+	}
+}
+
+// Users meet Base64 in configuration and databases, and forget it.
+func TestBase64Mistake(t *testing.T) {
+	starts := make(map[string]bool)
+	for _, s := range samples(t) {
+		text := base64.StdEncoding.EncodeToString(s.message)
+		starts[text[:min(4, len(text))]] = true
+		_, _, err := reader(t).Decrypt(t.Context(), []byte(text), nil)
+		var malformed *esdk.FormatError
+		if !errors.As(err, &malformed) || !strings.Contains(err.Error(), "Base64") {
+			t.Errorf("%s: %v", s.name, err)
+		}
+	}
+	for _, start := range []string{"AgR4", "AgV4"} {
+		if !starts[start] {
+			t.Errorf("no sample starts with %s", start)
+		}
+	}
+	for _, text := range []string{"A", "AB", "Ag", "AgR", "AgQ4", "AgV5"} {
+		if _, err := esdk.ParseHeader(strings.NewReader(text)); err == nil || strings.Contains(err.Error(), "Base64") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// Other products share the registry of suites.
+func TestForeignSuites(t *testing.T) {
+	for _, id := range []uint16{0x0000, 0x0070, 0x0071, 0x0067, 0x6701, 0x6702, 0xFFFF} {
+		for _, start := range [][]byte{{1, 0x80}, {2}} {
+			message := binary.BigEndian.AppendUint16(start, id)
+			wantMalformed(t, reader(t), append(message, make([]byte, 500)...), "algorithm suite")
+		}
+	}
+	// A suite belongs to one version of the format.
+	for _, s := range suite.All {
+		start := []byte{2}
+		if s.Commits {
+			start = []byte{1, 0x80}
+		}
+		wantMalformed(t, reader(t), append(binary.BigEndian.AppendUint16(start, s.ID), make([]byte, 500)...), "algorithm suite")
+	}
+}
+
+// Each violation of the header's format, and where it is reported.
+func TestMalformedHeaders(t *testing.T) {
+	v1, v2 := sampleOf(t, "0014/framed"), sampleOf(t, "0478/framed")
+	set := func(s sample, at int, b ...byte) []byte {
+		m := bytes.Clone(s.message)
+		copy(m[at:], b)
+		return m
+	}
+	// The context k=v has 2 bytes of count and 2 times 3 of fields.
+	context1, context2 := 2+2+16, 1+2+32
+	for _, c := range []struct {
+		name    string
+		message []byte
+		field   string
+	}{
+		{"version 0", set(v1, 0, 0), "version"},
+		{"version 3", set(v1, 0, 3), "version"},
+		{"type", set(v1, 1, 0x81), "type"},
+		{"context of one byte", set(v1, context1, 0, 1), "encryption context"},
+		{"count of 0 before pairs", set(v1, context1+2, 0, 0), "encryption context"},
+		{"count too low", slices.Insert(set(v1, context1, 0, 9), context1+10, 0), "encryption context"},
+		{"count too high", set(v1, context1+2, 0, 2), "encryption context"},
+		{"key too long", set(v1, context1+4, 0, 200), "encryption context"},
+		{"value too long", set(v1, context1+7, 0, 200), "encryption context"},
+		{"key not UTF-8", set(v1, context1+6, 0xFF), "encryption context"},
+		{"value not UTF-8", set(v2, context2+9, 0xFF), "encryption context"},
+		{"no data keys", set(v2, context2+10, 0, 0), "encrypted data keys"},
+		{"content type 0", set(v1, v1.header-28-10, 0), "content type"},
+		{"content type 3", set(v2, v2.header-16-37, 3), "content type"},
+		{"not framed, with a frame length", set(v2, v2.header-16-37, 1), "frame length"},
+		{"framed, without a frame length", set(v2, v2.header-16-36, 0, 0, 0, 0), "frame length"},
+		{"reserved field", set(v1, v1.header-28-6, 1), "reserved field"},
+		{"IV length", set(v1, v1.header-28-5, 16), "IV length"},
+	} {
+		t.Run(c.name, func(t *testing.T) { wantMalformed(t, reader(t), c.message, c.field) })
+	}
+}
+
+// Messages that others wrote differ from ours, and are read.
+func TestLegacyHeaders(t *testing.T) {
+	for _, s := range suite.All {
+		if s.Signs() {
+			continue // it would have a public key in its context
+		}
+		// An empty context may have a count.
+		f := newForger(t, s, 16, nil)
+		at := len(f.header.MessageID) + 3
+		if !s.Commits {
+			at++
+		}
+		f.header.Raw = slices.Replace(f.header.Raw, at, at+2, 0, 2, 0, 0)
+		f.header.Tag = f.aead.Seal(nil, f.header.IV, nil, f.header.Raw)
+		wantDecrypts(t, reader(t), f.message(t, f.final(1, pattern(5))), nil, pattern(5))
+
+		// JavaScript sorted keys as a locale does. The keyring sees the order
+		// of bytes nonetheless.
+		f = newForger(t, s, 16, esdk.EncryptionContext{"Stage": "x", "at": "home"})
+		sorted := []byte("\x00\x05Stage\x00\x01x\x00\x02at\x00\x04home")
+		if !bytes.Contains(f.header.Raw, sorted) {
+			t.Fatal("context is not in the order of bytes")
+		}
+		f.header.Raw = bytes.Replace(f.header.Raw, sorted, []byte("\x00\x02at\x00\x04home\x00\x05Stage\x00\x01x"), 1)
+		f.header.Tag = f.aead.Seal(nil, f.header.IV, nil, f.header.Raw)
+		wantDecrypts(t, reader(t), f.message(t, f.final(1, pattern(5))), nil, pattern(5))
+
+		// Before data keys were cached, IVs were random. Those in the message
+		// count.
+		if !s.Commits {
+			f = newForger(t, s, 16, nil)
+			f.header.IV = pattern(12)
+			f.header.Tag = f.aead.Seal(nil, f.header.IV, nil, f.header.Raw)
+			wantDecrypts(t, reader(t), f.message(t, f.final(1, pattern(5))), nil, pattern(5))
+		}
+	}
+}
+
+func TestContextAppendBinary(t *testing.T) {
+	for _, c := range []struct {
+		ec   esdk.EncryptionContext
+		want string
+	}{
+		{nil, ""},
+		{esdk.EncryptionContext{}, ""},
+		{esdk.EncryptionContext{"": ""}, "\x00\x01\x00\x00\x00\x00"},
+		{esdk.EncryptionContext{"b": "2", "a": "1", "B": "3"}, "\x00\x03\x00\x01B\x00\x013\x00\x01a\x00\x011\x00\x01b\x00\x012"},
+		// UTF-16 would have these two the other way round.
+		{esdk.EncryptionContext{"\U00010000": "", "\uffff": ""}, "\x00\x02\x00\x03\uffff\x00\x00\x00\x04\U00010000\x00\x00"},
+	} {
+		got, err := c.ec.AppendBinary([]byte("x"))
+		if err != nil || string(got) != "x"+c.want {
+			t.Errorf("%v: %q, %v; want %q", c.ec, got, err, "x"+c.want)
+		}
+	}
+	if _, err := (esdk.EncryptionContext{"\xff": ""}).AppendBinary(nil); !errors.Is(err, esdk.ErrEncryptionContext) {
+		t.Errorf("not UTF-8: %v", err)
+	}
+}

@@ -1,0 +1,322 @@
+package esdk_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"esdk"
+	"esdk/internal/format"
+	"esdk/internal/suite"
+)
+
+// must returns what a constructor made.
+func must[T any](t testing.TB) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func testKeyring(t testing.TB) esdk.Keyring {
+	t.Helper()
+	return must[esdk.Keyring](t)(esdk.NewRawAESKeyring("test", "key", make([]byte, 32)))
+}
+
+// policyFor returns a policy under which a suite both encrypts and decrypts.
+func policyFor(s *suite.Suite) esdk.CommitmentPolicy {
+	if s.Commits {
+		return esdk.RequireEncryptRequireDecrypt
+	}
+	return esdk.ForbidEncryptAllowDecrypt
+}
+
+func newClient(t testing.TB, c esdk.Config) *esdk.Client {
+	t.Helper()
+	if c.Keyring == nil && c.CMM == nil {
+		c.Keyring = testKeyring(t)
+	}
+	return must[*esdk.Client](t)(esdk.New(c))
+}
+
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i*131 + i>>8*7)
+	}
+	return b
+}
+
+func encrypt(t testing.TB, c *esdk.Client, plaintext []byte, ec esdk.EncryptionContext) []byte {
+	t.Helper()
+	message, _, err := c.Encrypt(t.Context(), plaintext, ec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return message
+}
+
+func encryptStream(t testing.TB, c *esdk.Client, plaintext []byte, ec esdk.EncryptionContext) []byte {
+	t.Helper()
+	var message bytes.Buffer
+	w := must[*esdk.Writer](t)(c.NewWriter(t.Context(), &message, ec))
+	if _, err := w.Write(plaintext); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return message.Bytes()
+}
+
+// decryptStream returns what was released, and how it ended.
+func decryptStream(t testing.TB, c *esdk.Client, src io.Reader, ec esdk.EncryptionContext) ([]byte, error) {
+	r, err := c.NewReader(t.Context(), src, ec)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
+// wantDecrypts has a message decrypt, at once and as a stream.
+func wantDecrypts(t testing.TB, c *esdk.Client, message []byte, ec esdk.EncryptionContext, want []byte) {
+	t.Helper()
+	if got, _, err := c.Decrypt(t.Context(), message, ec); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("Decrypt: %d bytes, %v; want %d bytes", len(got), err, len(want))
+	}
+	if got, err := decryptStream(t, c, bytes.NewReader(message), ec); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("Reader: %d bytes, %v; want %d bytes", len(got), err, len(want))
+	}
+}
+
+// wantRefused has a message fail with an error, at once and as a stream.
+func wantRefused(t testing.TB, c *esdk.Client, message []byte, ec esdk.EncryptionContext, want error) {
+	t.Helper()
+	got, header, err := c.Decrypt(t.Context(), message, ec)
+	if !errors.Is(err, want) || got != nil || header != nil {
+		t.Errorf("Decrypt: %d bytes, header %v, %v; want %v", len(got), header, err, want)
+	}
+	if _, err := decryptStream(t, c, bytes.NewReader(message), ec); !errors.Is(err, want) {
+		t.Errorf("Reader: %v; want %v", err, want)
+	}
+}
+
+// wantMalformed has a message fail with a FormatError about a field.
+func wantMalformed(t testing.TB, c *esdk.Client, message []byte, field string) {
+	t.Helper()
+	_, _, oneShot := c.Decrypt(t.Context(), message, nil)
+	_, streamed := decryptStream(t, c, bytes.NewReader(message), nil)
+	for how, err := range map[string]error{"Decrypt": oneShot, "Reader": streamed} {
+		var malformed *esdk.FormatError
+		if !errors.As(err, &malformed) || malformed.Field != field {
+			t.Errorf("%s: %v; want a FormatError about %q", how, err, field)
+		}
+	}
+}
+
+// A keyringFunc is a keyring made of two functions; what is nil fails.
+type keyringFunc struct {
+	wrap   func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error)
+	unwrap func(context.Context, *esdk.UnwrapRequest) ([]byte, error)
+}
+
+var errNotAsked = errors.New("this keyring should not have been asked")
+
+func (k keyringFunc) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	if k.wrap == nil {
+		return nil, errNotAsked
+	}
+	return k.wrap(ctx, req)
+}
+
+func (k keyringFunc) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	if k.unwrap == nil {
+		return nil, errNotAsked
+	}
+	return k.unwrap(ctx, req)
+}
+
+// A cmmFunc is a CMM whose materials can be changed.
+type cmmFunc struct {
+	esdk.CMM
+	encryption func(*esdk.EncryptionMaterials)
+	decryption func(*esdk.DecryptionMaterials)
+}
+
+func (c cmmFunc) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
+	m, err := c.CMM.EncryptionMaterials(ctx, req)
+	if err == nil && c.encryption != nil {
+		c.encryption(m)
+	}
+	return m, err
+}
+
+func (c cmmFunc) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	m, err := c.CMM.DecryptionMaterials(ctx, req)
+	if err == nil && c.decryption != nil {
+		c.decryption(m)
+	}
+	return m, err
+}
+
+func defaultCMM(t testing.TB) esdk.CMM {
+	return must[esdk.CMM](t)(esdk.NewDefaultCMM(testKeyring(t)))
+}
+
+// countingKeyring counts how often it was asked to unwrap.
+type countingKeyring struct {
+	esdk.Keyring
+	unwraps atomic.Int64
+}
+
+func (k *countingKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	k.unwraps.Add(1)
+	return k.Keyring.Unwrap(ctx, req)
+}
+
+// A forger has the data key of a message, and makes what Client would not.
+type forger struct {
+	header *format.Header
+	aead   cipher.AEAD
+	key    *ecdsa.PrivateKey
+}
+
+// newForger makes a header for testKeyring, whose tag is valid. A frame length
+// of 0 makes one whose body is not framed.
+func newForger(t testing.TB, s *suite.Suite, frameLength uint32, ec esdk.EncryptionContext) *forger {
+	t.Helper()
+	f := &forger{header: &format.Header{
+		Suite:       s,
+		MessageID:   pattern(s.MessageIDLength()),
+		Context:     map[string]string{},
+		FrameLength: frameLength,
+		IV:          make([]byte, format.IVLength),
+	}}
+	for k, v := range ec {
+		f.header.Context[k] = v
+	}
+	if s.Signs() {
+		f.key = must[*ecdsa.PrivateKey](t)(s.GenerateSigningKey())
+		f.header.Context["aws-crypto-public-key"] = must[string](t)(s.EncodePublicKey(&f.key.PublicKey))
+	}
+	wrapped := must[*esdk.WrapResult](t)(testKeyring(t).Wrap(t.Context(), &esdk.WrapRequest{
+		Suite: esdk.SuiteID(s.ID), EncryptionContext: f.header.Context,
+	}))
+	for _, edk := range wrapped.EncryptedDataKeys {
+		f.header.DataKeys = append(f.header.DataKeys, format.DataKey(edk))
+	}
+	keys := must[*suite.Keys](t)(s.Derive(wrapped.DataKey, f.header.MessageID))
+	f.header.Commitment = keys.Commitment
+	f.aead = must[cipher.AEAD](t)(cipher.NewGCM(must[cipher.Block](t)(aes.NewCipher(keys.Content))))
+	if err := f.header.Build(); err != nil {
+		t.Fatal(err)
+	}
+	f.setContentType()
+	f.header.Tag = f.aead.Seal(nil, f.header.IV, nil, f.header.Raw)
+	return f
+}
+
+// setContentType writes what Build never does: that the body is not framed.
+func (f *forger) setContentType() {
+	behind := 4 + suite.CommitmentLength
+	if !f.header.Suite.Commits {
+		behind = 4 + 1 + 4
+	}
+	if f.header.FrameLength == 0 {
+		f.header.Raw[len(f.header.Raw)-behind-1] = 1
+	}
+}
+
+func (f *forger) head() []byte { return f.header.Append(nil) }
+
+// nonFramed makes a body that is not framed.
+func (f *forger) nonFramed(plaintext []byte) []byte {
+	iv := binary.BigEndian.AppendUint32(make([]byte, 8), 1)
+	body := binary.BigEndian.AppendUint64(slices.Clone(iv), uint64(len(plaintext)))
+	aad := format.NewBodyAAD(f.header.MessageID, format.Single).Frame(1, uint64(len(plaintext)))
+	return f.aead.Seal(body, iv, plaintext, aad)
+}
+
+// regular makes one regular frame.
+func (f *forger) regular(sequence uint32, plaintext []byte) []byte {
+	frame := format.AppendRegular(nil, sequence)
+	aad := format.NewBodyAAD(f.header.MessageID, format.Regular).Frame(sequence, uint64(len(plaintext)))
+	return f.aead.Seal(frame, frame[4:4+format.IVLength], plaintext, aad)
+}
+
+// final makes a final frame.
+func (f *forger) final(sequence uint32, plaintext []byte) []byte {
+	frame := format.AppendFinal(nil, sequence, uint32(len(plaintext)))
+	aad := format.NewBodyAAD(f.header.MessageID, format.Final).Frame(sequence, uint64(len(plaintext)))
+	return f.aead.Seal(frame, frame[8:8+format.IVLength], plaintext, aad)
+}
+
+// message puts the parts of a body behind the header, and signs them.
+func (f *forger) message(t testing.TB, parts ...[]byte) []byte {
+	t.Helper()
+	message := append(f.head(), slices.Concat(parts...)...)
+	digest := f.header.Suite.NewDigest()
+	if digest == nil {
+		return message
+	}
+	digest.Write(message)
+	signature := must[[]byte](t)(f.header.Suite.Sign(f.key, digest.Sum(nil)))
+	return format.AppendFooter(message, signature)
+}
+
+// A sample is a small message of each kind that is ever read.
+type sample struct {
+	name      string
+	suite     *suite.Suite
+	message   []byte
+	plaintext []byte
+	header    int // its length
+}
+
+var sampleContext = esdk.EncryptionContext{"k": "v"}
+
+// samples returns a framed and a non-framed message of each suite.
+func samples(t testing.TB) []sample {
+	t.Helper()
+	var all []sample
+	plaintext := []byte("ten bytes.")
+	for _, s := range suite.All {
+		c := newClient(t, esdk.Config{Suite: esdk.SuiteID(s.ID), CommitmentPolicy: policyFor(s), FrameLength: 4})
+		message, header, err := c.Encrypt(t.Context(), plaintext, sampleContext)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, sample{fmt.Sprintf("%04x/framed", s.ID), s, message, plaintext, header.Length})
+		f := newForger(t, s, 0, sampleContext)
+		all = append(all, sample{fmt.Sprintf("%04x/non-framed", s.ID), s, f.message(t, f.nonFramed(plaintext)), plaintext, len(f.head())})
+	}
+	return all
+}
+
+func sampleOf(t testing.TB, name string) sample {
+	t.Helper()
+	for _, s := range samples(t) {
+		if s.name == name {
+			return s
+		}
+	}
+	t.Fatalf("there is no sample %s", name)
+	return sample{}
+}
+
+// reader returns a client that reads all samples.
+func reader(t testing.TB) *esdk.Client {
+	return newClient(t, esdk.Config{CommitmentPolicy: esdk.RequireEncryptAllowDecrypt})
+}

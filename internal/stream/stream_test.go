@@ -1,0 +1,519 @@
+package stream
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"esdk/internal/format"
+)
+
+func testParams(frameLength uint32) Params {
+	block, err := aes.NewCipher(make([]byte, 16))
+	if err != nil {
+		panic(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err)
+	}
+	return Params{AEAD: aead, MessageID: []byte("message id"), FrameLength: frameLength}
+}
+
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i*131 + i>>8*7)
+	}
+	return b
+}
+
+// seal makes a body, framed or not.
+func seal(t testing.TB, p Params, plaintext []byte) []byte {
+	t.Helper()
+	if p.FrameLength == 0 {
+		return single(p, plaintext)
+	}
+	body, err := NewSealer(p).AppendBody(nil, plaintext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// single makes a body that is not framed.
+func single(p Params, plaintext []byte) []byte {
+	body := binary.BigEndian.AppendUint64(make([]byte, format.IVLength), uint64(len(plaintext)))
+	aad := format.NewBodyAAD(p.MessageID, format.Single).Frame(1, uint64(len(plaintext)))
+	return p.AEAD.Seal(body, body[:format.IVLength], plaintext, aad)
+}
+
+// readAll reads with a buffer of a size.
+func readAll(r io.Reader, size int) ([]byte, error) {
+	var all []byte
+	buf := make([]byte, size)
+	for {
+		n, err := r.Read(buf)
+		all = append(all, buf[:n]...)
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return all, err
+		}
+	}
+}
+
+// chunks is a source that returns so many bytes at once.
+type chunks struct {
+	r    io.Reader
+	size int
+}
+
+func (c *chunks) Read(p []byte) (int, error) { return c.r.Read(p[:min(len(p), c.size)]) }
+
+// stutter returns nothing before each read.
+type stutter struct {
+	r      io.Reader
+	silent bool
+}
+
+func (s *stutter) Read(p []byte) (int, error) {
+	if s.silent = !s.silent; s.silent {
+		return 0, nil
+	}
+	return s.r.Read(p)
+}
+
+// Frames of few bytes, of more than a batch, and of about as many as decide how
+// they are opened.
+var frameLengths = []uint32{1, 7, 4096, batchSize/4 - 1, batchSize / 4, batchSize/4 + 1, batchSize, batchSize + 1, 3 * batchSize}
+
+func TestReaderChunkings(t *testing.T) {
+	for _, frame := range frameLengths {
+		p := testParams(frame)
+		sizes := []int{0, 1, int(frame) - 1, int(frame), int(frame) + 1, 2 * int(frame), 2*int(frame) + 3}
+		for _, size := range sizes {
+			plaintext := pattern(size)
+			body := seal(t, p, plaintext)
+			for name, source := range map[string]func() io.Reader{
+				"at once":       func() io.Reader { return bytes.NewReader(body) },
+				"1000 bytes":    func() io.Reader { return &chunks{bytes.NewReader(body), 1000} },
+				"halves":        func() io.Reader { return iotest.HalfReader(bytes.NewReader(body)) },
+				"data with EOF": func() io.Reader { return iotest.DataErrReader(bytes.NewReader(body)) },
+				"stuttering":    func() io.Reader { return &stutter{r: bytes.NewReader(body)} },
+				"bytes":         func() io.Reader { return iotest.OneByteReader(bytes.NewReader(body)) },
+			} {
+				if name == "bytes" && len(body) > 100_000 {
+					continue
+				}
+				t.Run(fmt.Sprintf("%d/%d/%s", frame, size, name), func(t *testing.T) {
+					for _, buffer := range []int{1 << 20, 1000, 1} {
+						if buffer == 1 && size > 100_000 {
+							continue
+						}
+						got, err := readAll(NewReader(source(), Source{Params: p}), buffer)
+						if err != nil || !bytes.Equal(got, plaintext) {
+							t.Errorf("reading %d bytes at once: %d bytes, %v", buffer, len(got), err)
+						}
+					}
+					var out bytes.Buffer
+					if n, err := NewReader(source(), Source{Params: p}).WriteTo(&out); err != nil || n != int64(size) || !bytes.Equal(out.Bytes(), plaintext) {
+						t.Errorf("WriteTo: %d bytes, %v", n, err)
+					}
+				})
+			}
+			before := bytes.Clone(body)
+			if got, err := Open(body, Source{Params: p}); err != nil || !bytes.Equal(got, plaintext) || !bytes.Equal(body, before) {
+				t.Errorf("%d/%d: Open: %d bytes, %v", frame, size, len(got), err)
+			}
+		}
+	}
+}
+
+func TestReaderNonFramed(t *testing.T) {
+	p := testParams(0)
+	for _, size := range []int{0, 1, 1000, batchSize - 36, batchSize, 3*batchSize + 1} {
+		plaintext := pattern(size)
+		body := single(p, plaintext)
+		for _, chunk := range []int{1 << 30, 1000} {
+			got, err := readAll(NewReader(&chunks{bytes.NewReader(body), chunk}, Source{Params: p}), 1000)
+			if err != nil || !bytes.Equal(got, plaintext) {
+				t.Errorf("%d: %d bytes, %v", size, len(got), err)
+			}
+		}
+		if got, err := Open(body, Source{Params: p}); err != nil || !bytes.Equal(got, plaintext) {
+			t.Errorf("%d: Open: %d bytes, %v", size, len(got), err)
+		}
+	}
+}
+
+func TestWriterChunkings(t *testing.T) {
+	for _, frame := range frameLengths {
+		p := testParams(frame)
+		size := 2*int(frame) + 3
+		plaintext := pattern(size)
+		want := append([]byte("head"), seal(t, p, plaintext)...)
+		for _, chunk := range []int{1, 5, 1000, int(frame), int(frame) + 1, size} {
+			if chunk < 1000 && size > 100_000 {
+				continue
+			}
+			var out bytes.Buffer
+			w := NewWriter(&out, []byte("head"), p)
+			for part := range slices.Chunk(plaintext, chunk) {
+				if n, err := w.Write(part); n != len(part) || err != nil {
+					t.Fatalf("Write: %d, %v", n, err)
+				}
+			}
+			if err := w.Finish(nil); err != nil || !bytes.Equal(out.Bytes(), want) {
+				t.Errorf("frame %d, writing %d: %d bytes, %v; want %d", frame, chunk, out.Len(), err, len(want))
+			}
+			out.Reset()
+			w = NewWriter(&out, []byte("head"), p)
+			if n, err := w.ReadFrom(&chunks{bytes.NewReader(plaintext), chunk}); n != int64(size) || err != nil {
+				t.Fatalf("ReadFrom: %d, %v", n, err)
+			}
+			if err := w.Finish(nil); err != nil || !bytes.Equal(out.Bytes(), want) {
+				t.Errorf("frame %d, reading %d: %d bytes, %v; want %d", frame, chunk, out.Len(), err, len(want))
+			}
+		}
+	}
+}
+
+// A Write of nothing changes nothing, nor does one of a nil slice.
+func TestEmptyWrites(t *testing.T) {
+	p := testParams(4)
+	var out bytes.Buffer
+	w := NewWriter(&out, nil, p)
+	for _, part := range []string{"", "abcd", "", "efgh", ""} {
+		if n, err := io.WriteString(w, part); n != len(part) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if err := w.Finish(nil); err != nil || !bytes.Equal(out.Bytes(), seal(t, p, []byte("abcdefgh"))) {
+		t.Error(err)
+	}
+}
+
+// The message ends at 2^32-1 frames, of which the last one is final.
+func TestFrameCount(t *testing.T) {
+	p := testParams(2)
+	s := NewSealer(p)
+	s.sequence = format.MaxFrames - 2
+	frame, err := s.AppendFrame(nil, []byte("ab"))
+	if err != nil || binary.BigEndian.Uint32(frame) != format.MaxFrames-1 {
+		t.Fatalf("%x, %v", frame, err)
+	}
+	if _, err := s.AppendFrame(nil, []byte("cd")); !errors.Is(err, format.ErrLimit) {
+		t.Errorf("regular frame 2^32-1: %v", err)
+	}
+	final, err := s.AppendFinal(nil, []byte("ef"))
+	if err != nil || binary.BigEndian.Uint32(final[4:]) != format.MaxFrames {
+		t.Fatalf("%x, %v", final, err)
+	}
+	if _, err := s.AppendFinal(nil, nil); !errors.Is(err, format.ErrLimit) {
+		t.Errorf("frame 2^32: %v", err)
+	}
+
+	r := NewReader(bytes.NewReader(slices.Concat(frame, final)), Source{Params: p})
+	r.sequence = format.MaxFrames - 2
+	if got, err := readAll(r, 10); err != nil || string(got) != "abef" {
+		t.Errorf("%q, %v", got, err)
+	}
+	// Behind the last number comes none, not 0 again.
+	r = NewReader(bytes.NewReader(final), Source{Params: p})
+	r.sequence = format.MaxFrames
+	if _, err := readAll(r, 10); !errors.As(err, new(*format.Error)) {
+		t.Errorf("the number wraps: %v", err)
+	}
+
+	// The writer says so when the frame comes, and from then on.
+	w := NewWriter(io.Discard, nil, p)
+	w.sealer.sequence = format.MaxFrames - 1
+	if _, err := w.Write([]byte("ab")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := w.Write([]byte("c")); !errors.Is(err, format.ErrLimit) {
+			t.Errorf("Write: %v", err)
+		}
+	}
+	if err := w.Finish(nil); !errors.Is(err, format.ErrLimit) {
+		t.Errorf("Finish: %v", err)
+	}
+}
+
+func TestMaxPlaintext(t *testing.T) {
+	p := testParams(10)
+	bodies := map[int][]byte{25: seal(t, p, pattern(25)), 26: seal(t, p, pattern(26)), 30: seal(t, p, pattern(30)), 31: seal(t, p, pattern(31))}
+	p.MaxPlaintext = 25
+	for size, body := range bodies {
+		_, err := Open(body, Source{Params: p})
+		got, streamErr := readAll(NewReader(bytes.NewReader(body), Source{Params: p}), 100)
+		for _, err := range []error{err, streamErr} {
+			if ok := size <= 25; ok != (err == nil) || !ok && !errors.Is(err, format.ErrLimit) {
+				t.Errorf("%d bytes: %v", size, err)
+			}
+		}
+		if len(got) > 25 {
+			t.Errorf("released %d bytes", len(got))
+		}
+	}
+	w := NewWriter(io.Discard, nil, p)
+	if n, err := w.Write(pattern(26)); n != 0 || !errors.Is(err, format.ErrLimit) {
+		t.Errorf("Write: %d, %v", n, err)
+	}
+	if _, err := NewSealer(p).AppendBody(nil, pattern(26)); !errors.Is(err, format.ErrLimit) {
+		t.Errorf("AppendBody: %v", err)
+	}
+	// The claim is enough to refuse it: nothing of it need have arrived.
+	p = testParams(0)
+	claim := binary.BigEndian.AppendUint64(make([]byte, format.IVLength), 26)
+	p.MaxPlaintext = 25
+	if _, err := Open(append(claim, 0), Source{Params: p}); !errors.Is(err, format.ErrLimit) {
+		t.Errorf("not framed: %v", err)
+	}
+}
+
+// Each error of a source is told as it is, and after as many frames as are
+// authentic.
+func TestSourceErrors(t *testing.T) {
+	errSource := errors.New("source is ill")
+	for _, p := range []Params{testParams(10), testParams(batchSize / 2), testParams(0)} {
+		plaintext := pattern(35)
+		body := seal(t, p, plaintext)
+		for n := range len(body) + 1 {
+			for name, end := range map[string]io.Reader{
+				"source": iotest.ErrReader(errSource), "with data": iotest.DataErrReader(iotest.ErrReader(errSource)),
+			} {
+				got, err := readAll(NewReader(io.MultiReader(bytes.NewReader(body[:n]), end), Source{Params: p}), 100)
+				if !errors.Is(err, errSource) || errors.As(err, new(*format.Error)) || !bytes.HasPrefix(plaintext, got) || len(got) == len(plaintext) {
+					t.Errorf("%s after %d bytes: %d bytes, %v", name, n, len(got), err)
+				}
+				if p.FrameLength == 10 && len(got) != min(30, n/42*10) {
+					t.Errorf("%s after %d bytes: released %d bytes", name, n, len(got))
+				}
+			}
+			if n == len(body) {
+				continue
+			}
+			got, err := readAll(NewReader(bytes.NewReader(body[:n]), Source{Params: p, Offset: 1000}), 100)
+			var malformed *format.Error
+			if !errors.As(err, &malformed) || !errors.Is(err, io.ErrUnexpectedEOF) || !bytes.HasPrefix(plaintext, got) {
+				t.Errorf("%d bytes: %d bytes, %v", n, len(got), err)
+			} else if malformed.Offset < 1000 || malformed.Offset > 1000+int64(n) {
+				t.Errorf("%d bytes: offset %d", n, malformed.Offset)
+			}
+		}
+	}
+}
+
+type silence struct{}
+
+func (silence) Read([]byte) (int, error) { return 0, nil }
+
+func TestNoProgress(t *testing.T) {
+	r := NewReader(silence{}, Source{Params: testParams(10)})
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A batch that ends in a bad frame gives the good ones before it.
+func TestGoodFramesOfBadBatch(t *testing.T) {
+	p := testParams(10)
+	plaintext := pattern(100)
+	body := seal(t, p, plaintext)
+	for i := range body {
+		bad := bytes.Clone(body)
+		bad[i] ^= 1
+		got, err := readAll(NewReader(bytes.NewReader(bad), Source{Params: p}), 1000)
+		if err == nil || !bytes.Equal(got, plaintext[:min(i/42, 9)*10]) {
+			t.Errorf("byte %d: %d bytes, %v", i, len(got), err)
+		}
+		if got, err := Open(bad, Source{Params: p}); err == nil || got != nil {
+			t.Errorf("byte %d: Open: %d bytes, %v", i, len(got), err)
+		}
+	}
+}
+
+// The footer is over what the digest saw: all of the body and nothing else.
+func TestFooter(t *testing.T) {
+	for _, p := range []Params{testParams(10), testParams(3 * batchSize), testParams(0)} {
+		plaintext := pattern(25)
+		digest := sha256.New()
+		p.Digest = digest
+		var message []byte
+		if p.FrameLength == 0 {
+			message = single(p, plaintext)
+			digest.Write(message)
+			message = format.AppendFooter(message, digest.Sum(nil))
+		} else {
+			var out bytes.Buffer
+			w := NewWriter(&out, []byte("head"), p)
+			w.Write(plaintext)
+			footer := func() ([]byte, error) { return format.AppendFooter(nil, digest.Sum(nil)), nil }
+			if err := w.Finish(footer); err != nil {
+				t.Fatal(err)
+			}
+			message = out.Bytes()[len("head"):]
+			body := message[:len(message)-2-sha256.Size]
+			if want := sha256.Sum256(body); !bytes.HasSuffix(message, want[:]) {
+				t.Error("the writer's digest is not of the body")
+			}
+		}
+		source := func(errVerify error) Source {
+			s := Source{Params: p}
+			h := sha256.New()
+			s.Digest = h
+			s.Verify = func(signature []byte) error {
+				if !bytes.Equal(signature, h.Sum(nil)) {
+					t.Error("the digest is not of the body")
+				}
+				return errVerify
+			}
+			return s
+		}
+		for name, open := range map[string]func(Source) ([]byte, error){
+			"Open":   func(s Source) ([]byte, error) { return Open(message, s) },
+			"Reader": func(s Source) ([]byte, error) { return readAll(NewReader(bytes.NewReader(message), s), 7) },
+			"bytes": func(s Source) ([]byte, error) {
+				return readAll(NewReader(iotest.OneByteReader(bytes.NewReader(message)), s), 7)
+			},
+		} {
+			if got, err := open(source(nil)); err != nil || !bytes.Equal(got, plaintext) {
+				t.Errorf("%s: %d bytes, %v", name, len(got), err)
+			}
+			got, err := open(source(ErrAuthentication))
+			if err != ErrAuthentication || len(got) > 20 {
+				t.Errorf("%s: %d bytes, %v", name, len(got), err)
+			}
+		}
+	}
+}
+
+func TestFooterFails(t *testing.T) {
+	errSign := errors.New("no signature")
+	var out bytes.Buffer
+	w := NewWriter(&out, []byte("head"), testParams(10))
+	w.Write(pattern(5))
+	for range 2 {
+		if err := w.Finish(func() ([]byte, error) { return nil, errSign }); !errors.Is(err, errSign) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if out.Len() > 0 {
+		t.Errorf("wrote %d bytes", out.Len())
+	}
+}
+
+// A claim of a frame takes memory only as its bytes come.
+func TestMemoryOfClaims(t *testing.T) {
+	huge := testParams(1<<32 - 1)
+	start := append(format.AppendRegular(nil, 1), pattern(100)...)
+	body := binary.BigEndian.AppendUint64(make([]byte, format.IVLength), format.MaxNonFramed)
+	for name, c := range map[string]struct {
+		p    Params
+		body []byte
+	}{
+		"frame":      {huge, start},
+		"final":      {huge, append(format.AppendFinal(nil, 1, 1<<32-1), pattern(100)...)},
+		"not framed": {testParams(0), append(body, pattern(100)...)},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, streamErr := readAll(NewReader(bytes.NewReader(c.body), Source{Params: c.p}), 10)
+		_, err := Open(c.body, Source{Params: c.p})
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, io.ErrUnexpectedEOF) || !errors.Is(streamErr, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: %v, %v", name, err, streamErr)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 2<<20 {
+			t.Errorf("%s: %d bytes of memory", name, n)
+		}
+	}
+	body = binary.BigEndian.AppendUint64(make([]byte, format.IVLength), format.MaxNonFramed+1)
+	if _, err := Open(body, Source{Params: testParams(0)}); !errors.As(err, new(*format.Error)) {
+		t.Errorf("more than AES-GCM encrypts: %v", err)
+	}
+}
+
+// The memory of a stream does not depend on its length.
+func TestMemoryOfStream(t *testing.T) {
+	p := testParams(4096)
+	const size = 64 << 20
+	source, sink := io.Pipe()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	go func() {
+		w := NewWriter(sink, nil, p)
+		_, err := w.ReadFrom(io.LimitReader(zeros{}, size))
+		if err == nil {
+			err = w.Finish(nil)
+		}
+		sink.CloseWithError(err)
+	}()
+	n, err := NewReader(source, Source{Params: p}).WriteTo(io.Discard)
+	runtime.ReadMemStats(&after)
+	if n != size || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
+		t.Errorf("%d bytes of memory", n)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// FuzzStreamReader has a reader and Open agree, on any bytes and in any
+// chunks: what is released is the plaintext from its start, and all of it only
+// if the body is the one that was sealed.
+func FuzzStreamReader(f *testing.F) {
+	plaintext := pattern(100)
+	for _, frame := range []uint32{1, 10, 99, 100, 101} {
+		body := seal(f, testParams(frame), plaintext)
+		f.Add(body, frame, uint8(0))
+		f.Add(body[:len(body)-1], frame, uint8(3))
+		f.Add(append(bytes.Clone(body), 0), frame, uint8(50))
+	}
+	f.Add(single(testParams(0), plaintext), uint32(0), uint8(9))
+	f.Add(format.AppendFinal(nil, 1, 1<<32-1), uint32(1<<32-1), uint8(1))
+	f.Add([]byte(strings.Repeat("\xff", 100)), uint32(7), uint8(0))
+	f.Fuzz(func(t *testing.T, body []byte, frame uint32, chunk uint8) {
+		p := testParams(frame)
+		valid := seal(t, p, plaintext)
+		opened, openErr := Open(body, Source{Params: p})
+		source := io.Reader(bytes.NewReader(body))
+		if chunk > 0 {
+			source = &chunks{source, int(chunk)}
+		}
+		released, streamErr := readAll(NewReader(source, Source{Params: p}), 1+int(chunk))
+		if (openErr == nil) != (streamErr == nil) || openErr != nil && openErr.Error() != streamErr.Error() {
+			t.Fatalf("Open: %v; Reader: %v", openErr, streamErr)
+		}
+		if openErr == nil && !bytes.Equal(opened, released) {
+			t.Fatalf("Open: %q; Reader: %q", opened, released)
+		}
+		if openErr == nil && !bytes.Equal(body, valid) {
+			t.Fatalf("accepted %x, sealed was %x", body, valid)
+		}
+		if openErr != nil && (opened != nil || !bytes.HasPrefix(plaintext, released) || len(released) == len(plaintext)) {
+			t.Fatalf("released %q of %q", released, plaintext)
+		}
+	})
+}

@@ -1,0 +1,565 @@
+package esdk_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"esdk"
+	"esdk/esdktest"
+)
+
+// rsaKey makes one key for all tests, since that takes long.
+var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+func ecdhKey(t testing.TB, curve ecdh.Curve) *ecdh.PrivateKey {
+	t.Helper()
+	return must[*ecdh.PrivateKey](t)(curve.GenerateKey(rand.Reader))
+}
+
+func aesKeyring(t testing.TB, namespace, name string, key []byte) esdk.Keyring {
+	t.Helper()
+	return must[esdk.Keyring](t)(esdk.NewRawAESKeyring(namespace, name, key))
+}
+
+func rsaKeyring(t testing.TB, c esdk.RawRSAConfig) esdk.Keyring {
+	t.Helper()
+	c.Namespace, c.Name = "test", "rsa"
+	return must[esdk.Keyring](t)(esdk.NewRawRSAKeyring(c))
+}
+
+func ecdhKeyring(t testing.TB, private *ecdh.PrivateKey, peer *ecdh.PublicKey) esdk.Keyring {
+	t.Helper()
+	return must[esdk.Keyring](t)(esdk.NewRawECDHKeyring(private, peer))
+}
+
+func wrap(t testing.TB, kr esdk.Keyring, id esdk.SuiteID) *esdk.WrapResult {
+	t.Helper()
+	return must[*esdk.WrapResult](t)(kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: id, EncryptionContext: sampleContext}))
+}
+
+func unwrap(t testing.TB, kr esdk.Keyring, id esdk.SuiteID, edks ...esdk.EncryptedDataKey) ([]byte, error) {
+	return kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: id, EncryptionContext: sampleContext, EncryptedDataKeys: edks})
+}
+
+// wantNoDataKey checks that an error holds so many errors of attempts.
+func wantNoDataKey(t testing.TB, dataKey []byte, err error, attempts int) {
+	t.Helper()
+	var none *esdk.NoDataKeyError
+	if dataKey != nil || !errors.As(err, &none) || !errors.Is(err, esdk.ErrNoDataKey) {
+		t.Errorf("got %d bytes and %v, want a NoDataKeyError", len(dataKey), err)
+	} else if len(none.Errors) != attempts {
+		t.Errorf("got %d errors of attempts, want %d: %v", len(none.Errors), attempts, err)
+	}
+}
+
+func TestKeyringConstructors(t *testing.T) {
+	key, private := make([]byte, 32), ecdhKey(t, ecdh.P256())
+	x25519 := ecdhKey(t, ecdh.X25519())
+	public := &rsaKey().PublicKey
+	cases := []struct {
+		name string
+		make func() (esdk.Keyring, error)
+		want string // a part of the error
+	}{
+		{"AES: key of 15 bytes", func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("n", "k", key[:15]) }, "16, 24 or 32"},
+		{"AES: no key", func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("n", "k", nil) }, "16, 24 or 32"},
+		{"AES: no namespace", func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("", "k", key) }, "needs a key namespace"},
+		{"AES: no name", func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("n", "", key) }, "needs a key namespace"},
+		{"AES: namespace of KMS", func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("aws-kms", "k", key) }, "reserved"},
+		{"AES: start of a namespace of KMS", func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("aws-kms-rsa-2", "k", key) }, "reserved"},
+		{"RSA: no key", func() (esdk.Keyring, error) {
+			return esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "n", Name: "k"})
+		}, "public or a private key"},
+		{"RSA: namespace of KMS", func() (esdk.Keyring, error) {
+			return esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "aws-kms", Name: "k", PublicKey: public})
+		}, "reserved"},
+		{"RSA: unknown hash", func() (esdk.Keyring, error) {
+			return esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "n", Name: "k", PublicKey: public, Hash: crypto.MD5})
+		}, "hash"},
+		{"RSA: two paddings", func() (esdk.Keyring, error) {
+			return esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "n", Name: "k", PublicKey: public, Hash: crypto.SHA256, PKCS1v15: true})
+		}, "padding"},
+		{"ECDH: no private key", func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(nil, private.PublicKey()) }, "private key"},
+		{"ECDH: no peer", func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(private, nil) }, "public key"},
+		{"ECDH: two curves", func() (esdk.Keyring, error) {
+			return esdk.NewRawECDHKeyring(private, ecdhKey(t, ecdh.P384()).PublicKey())
+		}, "different curves"},
+		{"ECDH: other curve", func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(x25519, x25519.PublicKey()) }, "P-256"},
+		{"ECDH: no recipient", func() (esdk.Keyring, error) { return esdk.NewRawECDHEphemeralKeyring(nil) }, "public key"},
+		{"ECDH: no key to discover with", func() (esdk.Keyring, error) { return esdk.NewRawECDHDiscoveryKeyring(nil) }, "private key"},
+		{"multi: none", func() (esdk.Keyring, error) { return esdk.NewMultiKeyring(nil) }, "needs a generator"},
+		{"multi: a child is nil", func() (esdk.Keyring, error) { return esdk.NewMultiKeyring(testKeyring(t), nil) }, "child 0 is nil"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if kr, err := c.make(); err == nil || kr != nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, %v; want an error with %q", kr, err, c.want)
+			}
+		})
+	}
+}
+
+// What a keyring does with an encrypted data key that it cannot use: pass over
+// it, or try and remember the error. Either way it goes on to the next one.
+func TestErrorOrContinue(t *testing.T) {
+	const id = esdk.AES256GCMHKDFSHA512Commit
+	key := bytes.Repeat([]byte{1}, 32)
+	private, peer := ecdhKey(t, ecdh.P256()), ecdhKey(t, ecdh.P256())
+	other := ecdhKeyring(t, ecdhKey(t, ecdh.P384()), ecdhKey(t, ecdh.P384()).PublicKey())
+	stranger := ecdhKeyring(t, ecdhKey(t, ecdh.P256()), peer.PublicKey())
+	rsaConfig := esdk.RawRSAConfig{PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey()}
+	pkcs1 := rsaConfig
+	pkcs1.PKCS1v15 = true
+
+	info := func(change func(b []byte) []byte) func(*esdk.EncryptedDataKey) {
+		return func(edk *esdk.EncryptedDataKey) { edk.ProviderInfo = change(edk.ProviderInfo) }
+	}
+	ciphertext := func(change func(b []byte) []byte) func(*esdk.EncryptedDataKey) {
+		return func(edk *esdk.EncryptedDataKey) {
+			edk.Ciphertext = change(edk.Ciphertext)
+		}
+	}
+	set := func(i int, v byte) func(b []byte) []byte {
+		return func(b []byte) []byte {
+			b[i] = v
+			return b
+		}
+	}
+	flip := func(i int) func(b []byte) []byte { // -1 is the last byte
+		return func(b []byte) []byte {
+			b[(i+len(b))%len(b)] ^= 1
+			return b
+		}
+	}
+	provider := func(id string) func(*esdk.EncryptedDataKey) {
+		return func(edk *esdk.EncryptedDataKey) { edk.ProviderID = id }
+	}
+	replace := func(kr esdk.Keyring, id esdk.SuiteID) func(*esdk.EncryptedDataKey) {
+		return func(edk *esdk.EncryptedDataKey) { *edk = wrap(t, kr, id).EncryptedDataKeys[0] }
+	}
+
+	const skipped, tried = 0, 1
+	aes, rsa := aesKeyring(t, "test", "key", key), rsaKeyring(t, rsaConfig)
+	ecdh, discovery := ecdhKeyring(t, private, peer.PublicKey()), must[esdk.Keyring](t)(esdk.NewRawECDHDiscoveryKeyring(peer))
+	cases := []struct {
+		name    string
+		encrypt esdk.Keyring
+		decrypt esdk.Keyring
+		spoil   func(*esdk.EncryptedDataKey)
+		want    int
+	}{
+		{"AES: other provider", aes, aes, provider("other"), skipped},
+		{"AES: provider not UTF-8", aes, aes, provider("\xff"), skipped},
+		{"AES: other name", aes, aes, info(set(0, 'x')), skipped},
+		{"AES: info too short", aes, aes, info(func(b []byte) []byte { return b[:len(b)-1] }), skipped},
+		{"AES: info is the name only", aes, aes, info(func(b []byte) []byte { return b[:3] }), skipped},
+		{"AES: no info", aes, aes, info(func([]byte) []byte { return nil }), skipped},
+		{"AES: tag of 96 bits", aes, aes, info(set(3+3, 96)), tried},
+		{"AES: tag of 16 bits, which is 16 bytes mistaken", aes, aes, info(set(3+3, 16)), tried},
+		{"AES: IV of 16 bytes", aes, aes, info(set(3+7, 16)), tried},
+		{"AES: other IV", aes, aes, info(flip(-1)), tried},
+		{"AES: tag", aes, aes, ciphertext(flip(-1)), tried},
+		{"AES: shorter than a tag", aes, aes, ciphertext(func(b []byte) []byte { return b[:15] }), tried},
+		{"AES: other wrapping key", aes, aes, replace(aesKeyring(t, "test", "key", key[:16]), id), tried},
+		{"AES: data key of another length", aes, aes, replace(aes, esdk.AES128GCM), tried},
+		{"RSA: other name", rsa, rsa, info(func([]byte) []byte { return []byte("rsa2") }), skipped},
+		{"RSA: unwrap fails", rsa, rsa, ciphertext(flip(-1)), tried},
+		{"RSA: other padding", rsa, rsa, replace(rsaKeyring(t, pkcs1), id), tried},
+		{"RSA: empty", rsa, rsa, ciphertext(func([]byte) []byte { return nil }), tried},
+		{"RSA: data key of another length", rsa, rsa, replace(rsa, esdk.AES128GCM), tried},
+		{"PKCS #1: other length than the modulus", rsaKeyring(t, pkcs1), rsaKeyring(t, pkcs1), ciphertext(func(b []byte) []byte { return b[1:] }), tried},
+		{"ECDH: other provider", ecdh, ecdh, provider("raw-ecdh2"), skipped},
+		{"ECDH: of other parties", ecdh, ecdh, replace(stranger, id), skipped},
+		{"ECDH: version 2", ecdh, ecdh, info(set(0, 2)), tried},
+		{"ECDH: no info", ecdh, ecdh, info(func([]byte) []byte { return nil }), tried},
+		{"ECDH: length of a point", ecdh, ecdh, info(set(4, 49)), tried},
+		{"ECDH: more info", ecdh, ecdh, info(func(b []byte) []byte { return append(b, 0) }), tried},
+		{"ECDH: other curve", ecdh, ecdh, replace(other, id), tried},
+		{"ECDH: salt", ecdh, ecdh, ciphertext(flip(0)), tried},
+		{"ECDH: commitment", ecdh, ecdh, ciphertext(flip(32)), tried},
+		{"ECDH: data key", ecdh, ecdh, ciphertext(flip(64)), tried},
+		{"ECDH: tag", ecdh, ecdh, ciphertext(flip(-1)), tried},
+		{"ECDH: too short", ecdh, ecdh, ciphertext(func(b []byte) []byte { return b[:79] }), tried},
+		{"ECDH: data key of another length", ecdh, ecdh, replace(ecdh, esdk.AES128GCM), tried},
+		{"ECDH discovery: other recipient", ecdh, discovery, info(flip(5 + 32)), skipped},
+		{"ECDH discovery: sender not on the curve", ecdh, discovery, info(func(b []byte) []byte {
+			binary.BigEndian.PutUint64(b[len(b)-32:], 1<<64-1)
+			return b
+		}), tried},
+		{"ECDH discovery: sender uncompressed", ecdh, discovery, info(set(5+33+4, 4)), tried},
+		{"ECDH discovery: sender at infinity", ecdh, discovery, info(func(b []byte) []byte {
+			clear(b[len(b)-33:])
+			return b
+		}), tried},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			good := wrap(t, c.encrypt, id)
+			bad := slices.Clone(good.EncryptedDataKeys)[0]
+			bad.ProviderInfo, bad.Ciphertext = bytes.Clone(bad.ProviderInfo), bytes.Clone(bad.Ciphertext)
+			c.spoil(&bad)
+			dataKey, err := unwrap(t, c.decrypt, id, bad)
+			wantNoDataKey(t, dataKey, err, c.want)
+			dataKey, err = unwrap(t, c.decrypt, id, bad, bad)
+			wantNoDataKey(t, dataKey, err, 2*c.want)
+			dataKey, err = unwrap(t, c.decrypt, id, bad, good.EncryptedDataKeys[0])
+			if err != nil || !bytes.Equal(dataKey, good.DataKey) {
+				t.Errorf("with a good one behind: %d bytes, %v", len(dataKey), err)
+			}
+		})
+	}
+}
+
+// The name of one key may be the start of another's.
+func TestNamePrefix(t *testing.T) {
+	key := make([]byte, 32)
+	for _, names := range [][2]string{{"a", "ab"}, {"ab", "a"}, {"ab", "ba"}, {"a", "a\x00\x00\x00\x80\x00\x00\x00\x0c"}} {
+		one, two := aesKeyring(t, "test", names[0], key), aesKeyring(t, "test", names[1], key)
+		r := wrap(t, two, esdk.AES256GCM)
+		dataKey, err := unwrap(t, one, esdk.AES256GCM, r.EncryptedDataKeys...)
+		wantNoDataKey(t, dataKey, err, 0)
+
+		c := esdk.RawRSAConfig{Namespace: "test", PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey()}
+		c.Name = names[0]
+		oneRSA := must[esdk.Keyring](t)(esdk.NewRawRSAKeyring(c))
+		c.Name = names[1]
+		r = wrap(t, must[esdk.Keyring](t)(esdk.NewRawRSAKeyring(c)), esdk.AES256GCM)
+		dataKey, err = unwrap(t, oneRSA, esdk.AES256GCM, r.EncryptedDataKeys...)
+		wantNoDataKey(t, dataKey, err, 0)
+	}
+}
+
+func TestWrapRefuses(t *testing.T) {
+	private := ecdhKey(t, ecdh.P256())
+	keyrings := map[string]esdk.Keyring{
+		"AES":       testKeyring(t),
+		"RSA":       rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey()}),
+		"PKCS1":     rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey(), PKCS1v15: true}),
+		"ECDH":      ecdhKeyring(t, private, ecdhKey(t, ecdh.P256()).PublicKey()),
+		"ephemeral": must[esdk.Keyring](t)(esdk.NewRawECDHEphemeralKeyring(private.PublicKey())),
+		"multi":     must[esdk.Keyring](t)(esdk.NewMultiKeyring(nil, testKeyring(t))),
+	}
+	requests := map[string]*esdk.WrapRequest{
+		"unknown suite":                     {Suite: 0x0067},
+		"unknown suite, given data key":     {Suite: 0x0067, DataKey: make([]byte, 32)},
+		"data key too short":                {Suite: esdk.AES256GCM, DataKey: make([]byte, 16)},
+		"data key too long":                 {Suite: esdk.AES128GCM, DataKey: make([]byte, 32)},
+		"data key of no bytes, but not nil": {Suite: esdk.AES256GCM, DataKey: []byte{}},
+	}
+	for name, kr := range keyrings {
+		for what, req := range requests {
+			if r, err := kr.Wrap(t.Context(), req); err == nil {
+				t.Errorf("%s: %s: got %d encrypted data keys", name, what, len(r.EncryptedDataKeys))
+			}
+		}
+		if dataKey, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: 0x0067}); err == nil {
+			t.Errorf("%s: unknown suite: got %d bytes", name, len(dataKey))
+		}
+	}
+}
+
+// The encryption context is bound to a data key, but not with RSA, which has no
+// place for it.
+func TestKeyringBindsContext(t *testing.T) {
+	private := ecdhKey(t, ecdh.P256())
+	for name, kr := range map[string]esdk.Keyring{
+		"AES":  testKeyring(t),
+		"ECDH": ecdhKeyring(t, private, private.PublicKey()),
+	} {
+		r := wrap(t, kr, esdk.AES256GCM)
+		for _, ec := range []esdk.EncryptionContext{nil, {}, {"k": "w"}, {"k": "v", "": ""}, {"kv": ""}} {
+			dataKey, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{
+				Suite: esdk.AES256GCM, EncryptionContext: ec, EncryptedDataKeys: r.EncryptedDataKeys,
+			})
+			if err == nil {
+				t.Errorf("%s: context %v gives a data key wrapped under %v", name, ec, sampleContext)
+			}
+			wantNoDataKey(t, dataKey, err, 1)
+		}
+	}
+}
+
+func TestRawRSAHalves(t *testing.T) {
+	key := rsaKey()
+	for _, pkcs1 := range []bool{false, true} {
+		public := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &key.PublicKey, PKCS1v15: pkcs1})
+		private := rsaKeyring(t, esdk.RawRSAConfig{PrivateKey: key, PKCS1v15: pkcs1})
+		message, err := esdk.Encrypt(t.Context(), public, []byte("to you"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := esdk.Encrypt(t.Context(), private, nil, nil); err == nil || !strings.Contains(err.Error(), "no public key") {
+			t.Errorf("a private key alone encrypts: %v", err)
+		}
+		if _, err := esdk.Decrypt(t.Context(), public, message, nil); !errors.Is(err, esdk.ErrNoDataKey) || !strings.Contains(err.Error(), "no private key") {
+			t.Errorf("a public key decrypts: %v", err)
+		}
+		if got, err := esdk.Decrypt(t.Context(), private, message, nil); err != nil || string(got) != "to you" {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+}
+
+// Whether the padding of PKCS #1 v1.5 is right must not be seen: a wrong one
+// and a wrong data key both fail when the message does.
+func TestPKCS1IsNoOracle(t *testing.T) {
+	key := rsaKey()
+	kr := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &key.PublicKey, PrivateKey: key, PKCS1v15: true})
+	//lint:ignore SA1019 this padding is what is tested
+	wrongKey := must[[]byte](t)(rsa.EncryptPKCS1v15(rand.Reader, &key.PublicKey, make([]byte, 32)))
+	//lint:ignore SA1019 this padding is what is tested
+	wrongLength := must[[]byte](t)(rsa.EncryptPKCS1v15(rand.Reader, &key.PublicKey, make([]byte, 31)))
+	wrongPadding := must[[]byte](t)(rsa.EncryptOAEP(crypto.SHA256.New(), rand.Reader, &key.PublicKey, make([]byte, 32), nil))
+	noPadding := make([]byte, key.Size())
+	for suite, want := range map[esdk.SuiteID]error{
+		esdk.AES256GCMHKDFSHA512Commit: esdk.ErrCommitment,
+		esdk.AES256GCMHKDFSHA256:       esdk.ErrAuthentication,
+	} {
+		policy := esdk.ForbidEncryptAllowDecrypt
+		if want == esdk.ErrCommitment {
+			policy = esdk.RequireEncryptRequireDecrypt
+		}
+		c := newClient(t, esdk.Config{Keyring: kr, Suite: suite, CommitmentPolicy: policy})
+		message, header, err := c.Encrypt(t.Context(), pattern(100), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts := make(map[string]bool)
+		for name, ciphertext := range map[string][]byte{
+			"other key": wrongKey, "other length": wrongLength, "other padding": wrongPadding, "no padding": noPadding,
+		} {
+			forged := bytes.Replace(message, header.EncryptedDataKeys[0].Ciphertext, ciphertext, 1)
+			_, _, err := c.Decrypt(t.Context(), forged, nil)
+			if !errors.Is(err, want) || errors.Is(err, esdk.ErrNoDataKey) {
+				t.Errorf("%v: %s: %v, want %v", suite, name, err, want)
+			}
+			texts[fmt.Sprint(err)] = true
+		}
+		if len(texts) != 1 {
+			t.Errorf("%v: the errors tell the cases apart: %v", suite, texts)
+		}
+	}
+}
+
+func TestECDHParties(t *testing.T) {
+	for _, curve := range []ecdh.Curve{ecdh.P256(), ecdh.P384(), ecdh.P521()} {
+		alice, bob, carol := ecdhKey(t, curve), ecdhKey(t, curve), ecdhKey(t, curve)
+		ephemeral := must[esdk.Keyring](t)(esdk.NewRawECDHEphemeralKeyring(bob.PublicKey()))
+		discovery := func(private *ecdh.PrivateKey) esdk.Keyring {
+			return must[esdk.Keyring](t)(esdk.NewRawECDHDiscoveryKeyring(private))
+		}
+		plaintext := []byte("hello")
+		static := must[[]byte](t)(esdk.Encrypt(t.Context(), ecdhKeyring(t, alice, bob.PublicKey()), plaintext, sampleContext))
+		anonymous := must[[]byte](t)(esdk.Encrypt(t.Context(), ephemeral, plaintext, sampleContext))
+		for _, c := range []struct {
+			name    string
+			message []byte
+			keyring esdk.Keyring
+			want    bool
+		}{
+			{"static: the sender", static, ecdhKeyring(t, alice, bob.PublicKey()), true},
+			{"static: the recipient", static, ecdhKeyring(t, bob, alice.PublicKey()), true},
+			{"static: a third", static, ecdhKeyring(t, carol, bob.PublicKey()), false},
+			{"static: the recipient, of somebody else", static, ecdhKeyring(t, bob, carol.PublicKey()), false},
+			{"static: the recipient discovers", static, discovery(bob), true},
+			{"static: the sender does not discover", static, discovery(alice), false},
+			{"static: an ephemeral keyring", static, ephemeral, false},
+			{"ephemeral: the recipient discovers", anonymous, discovery(bob), true},
+			{"ephemeral: a third does not", anonymous, discovery(carol), false},
+			{"ephemeral: static keys", anonymous, ecdhKeyring(t, bob, alice.PublicKey()), false},
+			{"ephemeral: the ephemeral keyring", anonymous, ephemeral, false},
+		} {
+			got, err := esdk.Decrypt(t.Context(), c.keyring, c.message, sampleContext)
+			if ok := err == nil && bytes.Equal(got, plaintext); ok != c.want || err != nil && !errors.Is(err, esdk.ErrNoDataKey) {
+				t.Errorf("%v: %s: %q, %v", curve, c.name, got, err)
+			}
+		}
+		if _, err := esdk.Encrypt(t.Context(), discovery(bob), plaintext, nil); err == nil {
+			t.Errorf("%v: a discovery keyring encrypts", curve)
+		}
+	}
+}
+
+// Raw and KMS keyrings read each other's data keys.
+func TestECDHReadsKMS(t *testing.T) {
+	private := ecdhKey(t, ecdh.P384())
+	kr := ecdhKeyring(t, private, private.PublicKey())
+	r := wrap(t, kr, esdk.AES256GCM)
+	r.EncryptedDataKeys[0].ProviderID = "aws-kms-ecdh"
+	if got, err := unwrap(t, kr, esdk.AES256GCM, r.EncryptedDataKeys...); err != nil || !bytes.Equal(got, r.DataKey) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
+// What the keyrings write, field by field.
+func TestEncryptedDataKeyLayout(t *testing.T) {
+	edk := wrap(t, testKeyring(t), esdk.AES192GCM).EncryptedDataKeys[0]
+	if info := edk.ProviderInfo; edk.ProviderID != "test" || len(info) != 3+20 || string(info[:11]) != "key\x00\x00\x00\x80\x00\x00\x00\x0c" {
+		t.Errorf("AES: %q %q", edk.ProviderID, info)
+	}
+	if len(edk.Ciphertext) != 24+16 {
+		t.Errorf("AES: ciphertext has %d bytes", len(edk.Ciphertext))
+	}
+	edk = wrap(t, rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &rsaKey().PublicKey}), esdk.AES256GCM).EncryptedDataKeys[0]
+	if edk.ProviderID != "test" || string(edk.ProviderInfo) != "rsa" || len(edk.Ciphertext) != 256 {
+		t.Errorf("RSA: %q %q, ciphertext of %d bytes", edk.ProviderID, edk.ProviderInfo, len(edk.Ciphertext))
+	}
+	for curve, length := range map[ecdh.Curve]int{ecdh.P256(): 75, ecdh.P384(): 107, ecdh.P521(): 143} {
+		private, peer := ecdhKey(t, curve), ecdhKey(t, curve)
+		edk := wrap(t, ecdhKeyring(t, private, peer.PublicKey()), esdk.AES256GCM).EncryptedDataKeys[0]
+		if edk.ProviderID != "raw-ecdh" || len(edk.ProviderInfo) != length || edk.ProviderInfo[0] != 1 || len(edk.Ciphertext) != 32+32+32+16 {
+			t.Errorf("ECDH %v: %q, %d bytes, ciphertext of %d bytes", curve, edk.ProviderID, len(edk.ProviderInfo), len(edk.Ciphertext))
+		}
+		// The recipient comes first.
+		point := peer.PublicKey().Bytes()
+		if size := (len(point) - 1) / 2; !bytes.Equal(edk.ProviderInfo[6:6+size], point[1:1+size]) {
+			t.Errorf("ECDH %v: the recipient does not come first", curve)
+		}
+	}
+}
+
+func TestMultiKeyringWrap(t *testing.T) {
+	aes := testKeyring(t)
+	errChild := errors.New("child is ill")
+	ill := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, errChild }}
+	lazy := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return new(esdk.WrapResult), nil }}
+	multi := func(generator esdk.Keyring, children ...esdk.Keyring) esdk.Keyring {
+		return must[esdk.Keyring](t)(esdk.NewMultiKeyring(generator, children...))
+	}
+	given := &esdk.WrapRequest{Suite: esdk.AES256GCM, DataKey: make([]byte, 32)}
+	none := &esdk.WrapRequest{Suite: esdk.AES256GCM}
+	for _, c := range []struct {
+		name    string
+		keyring esdk.Keyring
+		req     *esdk.WrapRequest
+		is      error  // that the error matches, if not nil
+		want    string // a part of the error; nothing: success
+		edks    int
+	}{
+		{"generator", multi(aes), none, nil, "", 1},
+		{"generator and children", multi(aes, aes, aes), none, nil, "", 3},
+		{"children wrap a given data key", multi(nil, aes, aes), given, nil, "", 2},
+		{"nested", multi(multi(aes, aes), multi(nil, aes, aes)), none, nil, "", 4},
+		{"generator is given a data key", multi(aes, aes), given, nil, "was given a data key", 0},
+		{"no generator and no data key", multi(nil, aes), none, nil, "no generator", 0},
+		{"generator fails", multi(ill, aes), none, errChild, "child is ill", 0},
+		{"generator makes no data key", multi(lazy, aes), none, nil, "no data key", 0},
+		{"child fails", multi(aes, aes, ill), none, errChild, "child keyring 1: child is ill", 0},
+		{"generator among the children", multi(aes, multi(aes)), none, nil, "was given a data key", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, err := c.keyring.Wrap(t.Context(), c.req)
+			if c.want == "" {
+				if err != nil || len(r.EncryptedDataKeys) != c.edks {
+					t.Fatalf("%+v, %v; want %d encrypted data keys", r, err, c.edks)
+				}
+				if c.req == none && len(r.DataKey) != 32 {
+					t.Errorf("data key has %d bytes", len(r.DataKey))
+				}
+				return
+			}
+			if err == nil || r != nil || !strings.Contains(err.Error(), c.want) || c.is != nil && !errors.Is(err, c.is) {
+				t.Errorf("%+v, %v; want an error with %q", r, err, c.want)
+			}
+		})
+	}
+}
+
+func TestMultiKeyringUnwrap(t *testing.T) {
+	errFirst, errSecond := errors.New("first is ill"), errors.New("second is ill")
+	fails := func(err error) esdk.Keyring {
+		return keyringFunc{unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) { return nil, err }}
+	}
+	aes := testKeyring(t)
+	r := wrap(t, aes, esdk.AES256GCM)
+
+	multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(fails(errFirst), fails(errSecond), aes))
+	if got, err := unwrap(t, multi, esdk.AES256GCM, r.EncryptedDataKeys...); err != nil || !bytes.Equal(got, r.DataKey) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+	// The last keyring has nothing to say to a data key that is not its own.
+	foreign := esdk.EncryptedDataKey{ProviderID: "foreign"}
+	got, err := unwrap(t, multi, esdk.AES256GCM, foreign)
+	wantNoDataKey(t, got, err, 2)
+	if !errors.Is(err, errFirst) || !errors.Is(err, errSecond) {
+		t.Errorf("%v lacks a cause", err)
+	}
+	if text := err.Error(); strings.Count(text, esdk.ErrNoDataKey.Error()) != 1 || !strings.Contains(text, "first is ill; second is ill") {
+		t.Errorf("text: %s", text)
+	}
+	// Nested failures are listed flat.
+	outer := must[esdk.Keyring](t)(esdk.NewMultiKeyring(nil, multi, fails(errFirst)))
+	got, err = unwrap(t, outer, esdk.AES256GCM, foreign)
+	wantNoDataKey(t, got, err, 3)
+}
+
+// Each child sees the same request and all of the data keys.
+func TestMultiKeyringPassesRequest(t *testing.T) {
+	var seen []*esdk.UnwrapRequest
+	child := keyringFunc{unwrap: func(_ context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+		seen = append(seen, req)
+		return nil, &esdk.NoDataKeyError{}
+	}}
+	multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(child, child, child))
+	unwrap(t, multi, esdk.AES256GCM, esdk.EncryptedDataKey{ProviderID: "a"}, esdk.EncryptedDataKey{ProviderID: "b"})
+	if len(seen) != 3 {
+		t.Fatalf("asked %d keyrings, want 3", len(seen))
+	}
+	for _, req := range seen {
+		if len(req.EncryptedDataKeys) != 2 || req.EncryptionContext["k"] != "v" || req.Suite != esdk.AES256GCM {
+			t.Errorf("request %+v", req)
+		}
+	}
+}
+
+func TestMultiKeyringStopsWhenCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	first := keyringFunc{unwrap: func(ctx context.Context, _ *esdk.UnwrapRequest) ([]byte, error) {
+		cancel()
+		return nil, ctx.Err()
+	}}
+	asked := false
+	second := keyringFunc{unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) {
+		asked = true
+		return nil, &esdk.NoDataKeyError{}
+	}}
+	multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(first, second))
+	_, err := multi.Unwrap(ctx, &esdk.UnwrapRequest{Suite: esdk.AES256GCM})
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, esdk.ErrNoDataKey) || asked {
+		t.Errorf("%v; second keyring asked: %t", err, asked)
+	}
+}
+
+// A caller may change its slice of keyrings afterwards.
+func TestMultiKeyringCopies(t *testing.T) {
+	children := []esdk.Keyring{testKeyring(t)}
+	multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(testKeyring(t), children...))
+	children[0] = nil
+	if r := wrap(t, multi, esdk.AES256GCM); len(r.EncryptedDataKeys) != 2 {
+		t.Errorf("%d encrypted data keys", len(r.EncryptedDataKeys))
+	}
+}
+
+// What the documentation shows is good enough to be copied.
+func TestExampleKeyring(t *testing.T) {
+	esdktest.TestKeyring(t, &hsmKeyring{"slot", must[cipher.AEAD](t)(cipher.NewGCM(must[cipher.Block](t)(aes.NewCipher(wrappingKey))))})
+}
