@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"esdk"
 	"esdk/esdktest"
@@ -132,4 +133,9 @@ func TestRequiredContextCMM(t *testing.T) {
 	t.Run("default decrypts", func(t *testing.T) {
 		esdktest.CMMTest{Encrypt: cmm, Decrypt: inner, EncryptionContext: esdk.EncryptionContext{"tenant": "17", "Ünïcode": "ja"}}.Run(t)
 	})
+}
+
+func TestCachingCMM(t *testing.T) {
+	cmm := ok[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: rawAES(t, "key", 32), MaxAge: time.Hour}))
+	esdktest.TestCMM(t, cmm)
 }

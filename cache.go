@@ -1,0 +1,316 @@
+package esdk
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A Cache keeps what costs a call to a key service, under ids that its users
+// make: a caching CMM and keyrings of this module. One Cache may serve several
+// of them, which share entries only if they are told to, by a partition. It is
+// safe for concurrent use.
+//
+// Its entries hold key material in memory; see docs/security.md.
+type Cache interface {
+	// Load returns the entry that is kept under an id, or else the one that
+	// fetch makes. Of several calls for one id only one fetches, as far as the
+	// cache can see to it; the others wait for it, and get its error if it
+	// fails. It never returns an entry that has expired.
+	Load(ctx context.Context, id string, fetch func(context.Context) (*CacheEntry, error)) (*CacheEntry, error)
+
+	// Remove drops an entry if it is still the one kept under the id.
+	Remove(id string, e *CacheEntry)
+
+	// Stats returns what has happened so far.
+	Stats() CacheStats
+}
+
+// A CacheEntry is a value that is kept for a time. It is not changed once it
+// was returned.
+type CacheEntry struct {
+	Value            any
+	Created, Expires time.Time
+}
+
+// CacheStats count what a [Cache] did, and what it holds.
+type CacheStats struct {
+	Hits, Misses, Evictions uint64
+	Entries                 int
+	InFlight                int // calls of fetch that have not returned
+}
+
+// A StormConfig configures [NewStormCache]. Each zero value is the default that
+// all implementations have. It must hold GraceInterval ≤ InFlightTTL ≤
+// GracePeriod.
+// Specification: framework/storm-tracking-cryptographic-materials-cache.md.
+type StormConfig struct {
+	// Capacity is the most entries; 0 means 1000.
+	Capacity int
+
+	// GracePeriod is how long before it expires an entry is fetched anew, while
+	// others still use it; 0 means 10 seconds. Entries should live longer.
+	GracePeriod time.Duration
+
+	// GraceInterval is how long a fetch may take before another is tried beside
+	// it; 0 means a second.
+	GraceInterval time.Duration
+
+	// FanOut is the most fetches at once, over all ids; 0 means 20.
+	FanOut int
+
+	// InFlightTTL is how long to wait for somebody else's fetch before it is an
+	// error; 0 means 10 seconds.
+	InFlightTTL time.Duration
+}
+
+// NewCache returns a cache that drops the entry that was used least recently
+// when it has more than its capacity. With capacity 0 it keeps nothing, and
+// each Load fetches.
+// Specification: framework/synchronized-local-cryptographic-materials-cache.md.
+func NewCache(capacity int) (Cache, error) {
+	if capacity < 0 {
+		return nil, errors.New("esdk: cache: negative capacity")
+	}
+	return newLocalCache(capacity, nil), nil
+}
+
+// NewStormCache returns a cache as of [NewCache] that also spares the key
+// service: it fetches an entry anew before it expires, once, while others go on
+// with the old one, and bounds how many fetches there are at once.
+func NewStormCache(c StormConfig) (Cache, error) {
+	if c.Capacity < 0 || c.FanOut < 0 || c.GracePeriod < 0 || c.GraceInterval < 0 || c.InFlightTTL < 0 {
+		return nil, errors.New("esdk: storm cache: negative value")
+	}
+	setDefault(&c.Capacity, 1000)
+	setDefault(&c.FanOut, 20)
+	setDefault(&c.GracePeriod, 10*time.Second)
+	setDefault(&c.GraceInterval, time.Second)
+	setDefault(&c.InFlightTTL, 10*time.Second)
+	if c.GraceInterval > c.InFlightTTL || c.InFlightTTL > c.GracePeriod {
+		return nil, fmt.Errorf("esdk: storm cache: want grace interval %v ≤ in-flight TTL %v ≤ grace period %v", c.GraceInterval, c.InFlightTTL, c.GracePeriod)
+	}
+	return newLocalCache(c.Capacity, &c), nil
+}
+
+func setDefault[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
+
+// localCache is both caches; storm is nil for the plain one.
+type localCache struct {
+	capacity int
+	storm    *StormConfig
+
+	mu      sync.Mutex
+	slots   map[string]*list.Element // of *slot
+	recent  list.List                // most recently used first
+	flights map[string]*flight
+	flying  int           // fetches, also those that another was tried beside
+	landed  chan struct{} // closed when a fetch returns
+	stats   CacheStats
+}
+
+type slot struct {
+	id    string
+	entry *CacheEntry
+}
+
+// A flight is a call of fetch. Its results are set before done is closed.
+type flight struct {
+	started time.Time
+	done    chan struct{}
+	entry   *CacheEntry
+	err     error
+	retry   bool // the error is the caller's own: others should try themselves
+}
+
+func newLocalCache(capacity int, storm *StormConfig) *localCache {
+	return &localCache{
+		capacity: capacity,
+		storm:    storm,
+		slots:    make(map[string]*list.Element),
+		flights:  make(map[string]*flight),
+		landed:   make(chan struct{}),
+	}
+}
+
+func (c *localCache) Load(ctx context.Context, id string, fetch func(context.Context) (*CacheEntry, error)) (*CacheEntry, error) {
+	start := time.Now()
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		d := c.decide(id)
+		switch {
+		case d.entry != nil && d.fetch == nil:
+			return d.entry, nil
+		case d.fetch != nil:
+			return c.fly(ctx, id, d, fetch)
+		}
+		if c.storm != nil && time.Since(start) > c.storm.InFlightTTL {
+			return nil, fmt.Errorf("esdk: cache: waited %v for another call to the key service", c.storm.InFlightTTL)
+		}
+		entry, err := d.await(ctx)
+		if entry != nil || err != nil {
+			return entry, err
+		}
+	}
+}
+
+// A decision is what a call of Load is to do next: return entry; else fetch, and
+// fall back on entry if there is one; else wait.
+type decision struct {
+	entry *CacheEntry
+	fetch *flight
+	wait  *flight         // for its end,
+	slack <-chan struct{} // or for any
+	limit time.Duration   // and no longer; 0 means as long as it takes
+}
+
+func (c *localCache) decide(id string) decision {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	c.prune(now)
+	entry := c.lookup(id, now)
+	f := c.flights[id]
+	fresh := entry != nil && (c.storm == nil || now.Before(entry.Expires.Add(-c.storm.GracePeriod)))
+	stale := f != nil && c.storm != nil && now.Sub(f.started) >= c.storm.GraceInterval
+	full := c.storm != nil && c.flying >= c.storm.FanOut
+	switch {
+	case fresh, entry != nil && (full || f != nil && !stale):
+		c.stats.Hits++
+		return decision{entry: entry}
+	case f == nil && full, stale && full:
+		return decision{slack: c.landed, limit: c.storm.GraceInterval}
+	case f != nil && !stale && c.capacity > 0:
+		limit := time.Duration(0)
+		if c.storm != nil {
+			limit = f.started.Add(c.storm.GraceInterval).Sub(now)
+		}
+		return decision{wait: f, limit: limit}
+	}
+	c.stats.Misses++
+	c.flying++
+	f = &flight{started: now, done: make(chan struct{})}
+	c.flights[id] = f
+	return decision{entry: entry, fetch: f}
+}
+
+// lookup returns the entry of an id that has not expired, or nil.
+func (c *localCache) lookup(id string, now time.Time) *CacheEntry {
+	e, ok := c.slots[id]
+	if !ok {
+		return nil
+	}
+	entry := e.Value.(*slot).entry
+	if !now.Before(entry.Expires) {
+		c.drop(e)
+		return nil
+	}
+	c.recent.MoveToFront(e)
+	return entry
+}
+
+// prune drops the entry that was used least recently if it has expired, so that
+// a cache that is used does not keep what nobody asks for.
+func (c *localCache) prune(now time.Time) {
+	if e := c.recent.Back(); e != nil && !now.Before(e.Value.(*slot).entry.Expires) {
+		c.drop(e)
+	}
+}
+
+func (c *localCache) drop(e *list.Element) {
+	c.recent.Remove(e)
+	delete(c.slots, e.Value.(*slot).id)
+	c.stats.Evictions++
+}
+
+// await waits as decided. It returns nothing if the caller should decide again.
+func (d *decision) await(ctx context.Context) (*CacheEntry, error) {
+	done := d.slack
+	if d.wait != nil {
+		done = d.wait.done
+	}
+	var timeout <-chan time.Time
+	if d.limit > 0 {
+		timer := time.NewTimer(d.limit)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-timeout:
+	case <-done:
+		if d.wait != nil && !d.wait.retry {
+			return d.wait.entry, d.wait.err
+		}
+	}
+	return nil, nil
+}
+
+// fly fetches, and keeps what comes of it.
+func (c *localCache) fly(ctx context.Context, id string, d decision, fetch func(context.Context) (*CacheEntry, error)) (*CacheEntry, error) {
+	f := d.fetch
+	f.err = errors.New("esdk: cache: fetch panicked")
+	defer c.land(id, f)
+	entry, err := fetch(ctx)
+	// A call that was given up, or an entry born old, says nothing to the others.
+	f.retry = err != nil && ctx.Err() != nil || err == nil && !time.Now().Before(entry.Expires)
+	f.entry, f.err = entry, err
+	if err != nil && d.entry != nil && time.Now().Before(d.entry.Expires) {
+		f.entry, f.err = d.entry, nil // it is still good
+	}
+	return f.entry, f.err
+}
+
+func (c *localCache) land(id string, f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flying--
+	if c.flights[id] == f {
+		delete(c.flights, id)
+	}
+	if f.err == nil && !f.retry {
+		c.put(id, f.entry)
+	}
+	close(f.done)
+	close(c.landed)
+	c.landed = make(chan struct{})
+}
+
+func (c *localCache) put(id string, entry *CacheEntry) {
+	if e, ok := c.slots[id]; ok {
+		e.Value.(*slot).entry = entry
+		c.recent.MoveToFront(e)
+	} else if c.capacity > 0 {
+		c.slots[id] = c.recent.PushFront(&slot{id, entry})
+	}
+	for len(c.slots) > c.capacity {
+		c.drop(c.recent.Back())
+	}
+}
+
+func (c *localCache) Remove(id string, entry *CacheEntry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.slots[id]; ok && e.Value.(*slot).entry == entry {
+		c.drop(e)
+	}
+}
+
+func (c *localCache) Stats() CacheStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.Entries, s.InFlight = len(c.slots), c.flying
+	return s
+}

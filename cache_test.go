@@ -1,0 +1,317 @@
+package esdk_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"esdk"
+)
+
+// source is something that costs: it counts what is fetched from it.
+type source struct {
+	fetched atomic.Int64
+	ttl     time.Duration
+	takes   time.Duration
+	err     error
+}
+
+func (s *source) fetch(ctx context.Context) (*esdk.CacheEntry, error) {
+	n := s.fetched.Add(1)
+	select {
+	case <-time.After(s.takes):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	now := time.Now()
+	return &esdk.CacheEntry{Value: n, Created: now, Expires: now.Add(s.ttl)}, nil
+}
+
+func newCache(t *testing.T, capacity int) esdk.Cache {
+	t.Helper()
+	c, err := esdk.NewCache(capacity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func newStormCache(t *testing.T, c esdk.StormConfig) esdk.Cache {
+	t.Helper()
+	cache, err := esdk.NewStormCache(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cache
+}
+
+// want loads an id and checks which fetch it comes from.
+func want(t *testing.T, c esdk.Cache, id string, s *source, value int64) *esdk.CacheEntry {
+	t.Helper()
+	e, err := c.Load(t.Context(), id, s.fetch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Value != value {
+		t.Fatalf("%s: entry of fetch %v, want %d", id, e.Value, value)
+	}
+	return e
+}
+
+func TestCacheKeepsAndExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, 2)
+		s := &source{ttl: time.Minute}
+		want(t, c, "a", s, 1)
+		want(t, c, "a", s, 1)
+		want(t, c, "b", s, 2)
+		want(t, c, "a", s, 1)
+		want(t, c, "c", s, 3) // drops b, which was used least recently
+		want(t, c, "a", s, 1)
+		want(t, c, "b", s, 4)
+		if got := c.Stats(); got != (esdk.CacheStats{Hits: 3, Misses: 4, Evictions: 2, Entries: 2}) {
+			t.Errorf("stats %+v", got)
+		}
+		time.Sleep(time.Minute)
+		want(t, c, "a", s, 5)
+
+		e := want(t, c, "a", s, 5)
+		c.Remove("a", &esdk.CacheEntry{})
+		want(t, c, "a", s, 5)
+		c.Remove("a", e)
+		want(t, c, "a", s, 6)
+	})
+}
+
+func TestCacheOfNothing(t *testing.T) {
+	c := newCache(t, 0)
+	s := &source{ttl: time.Minute}
+	want(t, c, "a", s, 1)
+	want(t, c, "a", s, 2)
+	if got := c.Stats().Entries; got != 0 {
+		t.Errorf("%d entries", got)
+	}
+}
+
+func TestCacheColdStart(t *testing.T) {
+	for name, c := range map[string]esdk.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, esdk.StormConfig{})} {
+		t.Run(name, func(t *testing.T) {
+			s := &source{ttl: time.Minute, takes: 50 * time.Millisecond}
+			var all sync.WaitGroup
+			for range 1000 {
+				all.Go(func() {
+					if _, err := c.Load(t.Context(), "a", s.fetch); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if n := s.fetched.Load(); n != 1 {
+				t.Errorf("%d fetches, want 1", n)
+			}
+		})
+	}
+}
+
+// TestCacheFailure has waiters woken by a failure, and get it, without trying
+// one after the other.
+func TestCacheFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failure := errors.New("key service is down")
+		c := newStormCache(t, esdk.StormConfig{})
+		s := &source{takes: 100 * time.Millisecond, err: failure}
+		start := time.Now()
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if _, err := c.Load(t.Context(), "a", s.fetch); !errors.Is(err, failure) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		all.Wait()
+		if n, took := s.fetched.Load(), time.Since(start); n != 1 || took != s.takes {
+			t.Errorf("%d fetches in %v", n, took)
+		}
+		s.err, s.ttl = nil, time.Minute
+		want(t, c, "a", s, 2)
+	})
+}
+
+// TestCacheGivenUp has one caller give up: another fetches in its place.
+func TestCacheGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, 10)
+		s := &source{ttl: time.Minute, takes: time.Second}
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() {
+			if _, err := c.Load(ctx, "a", s.fetch); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+		synctest.Wait()
+		all.Go(func() { want(t, c, "a", s, 2) })
+		synctest.Wait()
+		cancel()
+		all.Wait()
+		if got := c.Stats().InFlight; got != 0 {
+			t.Errorf("%d in flight", got)
+		}
+	})
+}
+
+func TestCachePanic(t *testing.T) {
+	c := newCache(t, 10)
+	func() {
+		defer func() { _ = recover() }()
+		c.Load(t.Context(), "a", func(context.Context) (*esdk.CacheEntry, error) { panic("user's code") })
+	}()
+	want(t, c, "a", &source{ttl: time.Minute}, 1)
+}
+
+// TestStormGrace: before an entry expires, one caller fetches it anew, and the
+// others go on with the old one.
+func TestStormGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newStormCache(t, esdk.StormConfig{})
+		s := &source{ttl: time.Minute}
+		want(t, c, "a", s, 1)
+		time.Sleep(49 * time.Second)
+		want(t, c, "a", s, 1)
+		time.Sleep(2 * time.Second) // in the grace period of 10 s
+		s.takes = 500 * time.Millisecond
+		var all sync.WaitGroup
+		all.Go(func() { want(t, c, "a", s, 2) })
+		synctest.Wait()
+		start := time.Now()
+		for range 100 {
+			want(t, c, "a", s, 1)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("others waited %v", took)
+		}
+		all.Wait()
+		want(t, c, "a", s, 2)
+
+		// A fetch that fails in the grace period costs nobody anything.
+		time.Sleep(55 * time.Second)
+		s.err = errors.New("key service is down")
+		want(t, c, "a", s, 2)
+		time.Sleep(5 * time.Second)
+		if _, err := c.Load(t.Context(), "a", s.fetch); !errors.Is(err, s.err) {
+			t.Errorf("an entry that has expired: %v", err)
+		}
+	})
+}
+
+// TestStormSlowFetch: another call is tried beside one that takes longer than
+// the interval.
+func TestStormSlowFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newStormCache(t, esdk.StormConfig{})
+		slow, fast := &source{ttl: time.Minute, takes: time.Hour}, &source{ttl: time.Minute}
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() { c.Load(ctx, "a", slow.fetch) })
+		synctest.Wait()
+		start := time.Now()
+		want(t, c, "a", fast, 1)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("took %v, want the interval of 1s", took)
+		}
+		cancel()
+		all.Wait()
+		want(t, c, "a", slow, 1) // the fast one's entry is kept
+	})
+}
+
+func TestStormFanOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newStormCache(t, esdk.StormConfig{FanOut: 2, GraceInterval: 10 * time.Second})
+		s := &source{ttl: time.Minute, takes: time.Second}
+		start := time.Now()
+		var all sync.WaitGroup
+		for i := range 6 {
+			all.Go(func() {
+				if _, err := c.Load(t.Context(), fmt.Sprint(i), s.fetch); err != nil {
+					t.Error(err)
+				}
+				if n := c.Stats().InFlight; n > 2 {
+					t.Errorf("%d in flight", n)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("6 fetches of 1s, 2 at once, took %v", took)
+		}
+
+		// Waiting has an end.
+		s.takes = time.Hour
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range 2 {
+			all.Go(func() { c.Load(ctx, fmt.Sprint("slow", i), s.fetch) })
+		}
+		synctest.Wait()
+		start = time.Now()
+		_, err := c.Load(t.Context(), "b", s.fetch)
+		if took := time.Since(start); err == nil || took < 10*time.Second || took > 21*time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+		cancel()
+		all.Wait()
+	})
+}
+
+func TestStormConfig(t *testing.T) {
+	for _, c := range []esdk.StormConfig{
+		{Capacity: -1},
+		{GracePeriod: time.Second},
+		{GraceInterval: 20 * time.Second},
+		{InFlightTTL: 20 * time.Second},
+	} {
+		if _, err := esdk.NewStormCache(c); err == nil {
+			t.Errorf("%+v was accepted", c)
+		}
+	}
+	if _, err := esdk.NewCache(-1); err == nil {
+		t.Error("a negative capacity was accepted")
+	}
+}
+
+func TestCacheConcurrent(t *testing.T) {
+	for name, c := range map[string]esdk.Cache{"plain": newCache(t, 3), "storm": newStormCache(t, esdk.StormConfig{Capacity: 3})} {
+		t.Run(name, func(t *testing.T) {
+			s := &source{ttl: 100 * time.Microsecond}
+			var all sync.WaitGroup
+			for i := range 50 {
+				all.Go(func() {
+					for j := range 200 {
+						id := fmt.Sprint((i + j) % 7)
+						e, err := c.Load(t.Context(), id, s.fetch)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if j%10 == 0 {
+							c.Remove(id, e)
+						}
+					}
+				})
+			}
+			all.Wait()
+			if got := c.Stats(); got.InFlight != 0 || got.Entries > 3 {
+				t.Errorf("stats %+v", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,267 @@
+package esdk
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha512"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A CachingConfig configures [NewCachingCMM].
+type CachingConfig struct {
+	// Keyring or CMM provides materials: exactly one of them is set.
+	Keyring Keyring
+	CMM     CMM
+
+	// Cache keeps the materials; nil means one of its own, of 1000 entries.
+	Cache Cache
+
+	// MaxAge is how long a data key is used. It must be set.
+	MaxAge time.Duration
+
+	// MaxMessages is how many messages are encrypted under a data key; 0 means
+	// 2^32, which is the most.
+	MaxMessages uint64
+
+	// MaxBytes is how many bytes of plaintext are encrypted under a data key; 0
+	// means no limit.
+	MaxBytes int64
+
+	// Partition names those caching CMMs that share entries in one Cache: they
+	// must have the same keys. Empty means that this one shares with none.
+	Partition string
+}
+
+type cachingCMM struct {
+	CachingConfig
+	cmm CMM
+}
+
+// NewCachingCMM returns a CMM that uses a data key for several messages, within
+// limits that hold exactly, whatever the concurrency. Messages share a data key
+// only if they have the same encryption context, suite, required keys and
+// commitment policy.
+//
+// It does not cache for suites that do not derive a key for each message, nor to
+// encrypt if the length of the plaintext is not known: streams need
+// [Config.MaxPlaintextLength].
+// Specification: framework/caching-cmm.md.
+func NewCachingCMM(c CachingConfig) (CMM, error) {
+	if (c.Keyring == nil) == (c.CMM == nil) {
+		return nil, errors.New("esdk: CachingConfig needs either a Keyring or a CMM")
+	}
+	if c.MaxAge <= 0 {
+		return nil, errors.New("esdk: CachingConfig needs a MaxAge")
+	}
+	if c.MaxMessages > 1<<32 || c.MaxBytes < 0 {
+		return nil, errors.New("esdk: CachingConfig: limit out of range")
+	}
+	c.MaxMessages = cmp.Or(c.MaxMessages, 1<<32)
+	c.MaxBytes = cmp.Or(c.MaxBytes, math.MaxInt64)
+	if c.Cache == nil {
+		c.Cache = newLocalCache(1000, nil)
+	}
+	if c.Partition == "" {
+		c.Partition = "\x00" + rand.Text() // no user's string starts so
+	}
+	m := &cachingCMM{CachingConfig: c, cmm: c.CMM}
+	if m.cmm == nil {
+		m.cmm = &defaultCMM{c.Keyring}
+	}
+	return m, nil
+}
+
+// cachedEncryption are materials with what was used of them.
+type cachedEncryption struct {
+	materials *EncryptionMaterials
+
+	mu       sync.Mutex
+	messages uint64 // left
+	bytes    int64  // left
+}
+
+// use counts a message, unless it would be one too many.
+func (c *cachedEncryption) use(bytes int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.messages == 0 || bytes > c.bytes {
+		return false
+	}
+	c.messages--
+	c.bytes -= bytes
+	return true
+}
+
+func (c *cachingCMM) EncryptionMaterials(ctx context.Context, req *EncryptionRequest) (*EncryptionMaterials, error) {
+	if req.PlaintextLength < 0 || req.PlaintextLength > c.MaxBytes || !cachable(req.Suite) {
+		return c.cmm.EncryptionMaterials(ctx, req)
+	}
+	id, err := c.encryptionID(req)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		e, err := c.Cache.Load(ctx, id, func(ctx context.Context) (*CacheEntry, error) { return c.fetchEncryption(ctx, req) })
+		if err != nil {
+			return nil, err
+		}
+		cached, ok := e.Value.(*cachedEncryption)
+		if !ok {
+			return nil, fmt.Errorf("esdk: caching CMM: cache returned a %T", e.Value)
+		}
+		if c.young(e) && cached.use(req.PlaintextLength) {
+			return cloneEncryptionMaterials(cached.materials), nil
+		}
+		c.Cache.Remove(id, e)
+	}
+}
+
+// cachable reports whether materials of a suite may serve several messages. Of
+// suites that do not derive a key for each, two messages would have the same key
+// and the same IVs. 0 is not known yet.
+func cachable(id SuiteID) bool {
+	s, err := id.lookup()
+	return id == 0 || err == nil && s.Derives()
+}
+
+// young reports whether an entry is not too old for this CMM: another, with a
+// longer MaxAge, may have made it.
+func (c *cachingCMM) young(e *CacheEntry) bool { return time.Since(e.Created) < c.MaxAge }
+
+func (c *cachingCMM) fetchEncryption(ctx context.Context, req *EncryptionRequest) (*CacheEntry, error) {
+	all := *req
+	// The materials will serve longer plaintexts too.
+	all.PlaintextLength = -1
+	created := time.Now()
+	m, err := c.cmm.EncryptionMaterials(ctx, &all)
+	if err != nil {
+		return nil, err
+	}
+	cached := &cachedEncryption{materials: m, messages: c.MaxMessages, bytes: c.MaxBytes}
+	if !cachable(m.Suite) {
+		cached.messages = 1
+	}
+	return &CacheEntry{Value: cached, Created: created, Expires: created.Add(c.MaxAge)}, nil
+}
+
+func (c *cachingCMM) DecryptionMaterials(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error) {
+	if !cachable(req.Suite) {
+		return c.cmm.DecryptionMaterials(ctx, req)
+	}
+	id, err := c.decryptionID(req)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		e, err := c.Cache.Load(ctx, id, func(ctx context.Context) (*CacheEntry, error) {
+			created := time.Now()
+			m, err := c.cmm.DecryptionMaterials(ctx, req)
+			if err != nil {
+				return nil, err
+			}
+			return &CacheEntry{Value: m, Created: created, Expires: created.Add(c.MaxAge)}, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		m, ok := e.Value.(*DecryptionMaterials)
+		if !ok {
+			return nil, fmt.Errorf("esdk: caching CMM: cache returned a %T", e.Value)
+		}
+		if c.young(e) {
+			return cloneDecryptionMaterials(m), nil
+		}
+		c.Cache.Remove(id, e)
+	}
+}
+
+func cloneEncryptionMaterials(m *EncryptionMaterials) *EncryptionMaterials {
+	c := *m
+	c.EncryptionContext = cloneContext(m.EncryptionContext)
+	c.RequiredContextKeys = slices.Clone(m.RequiredContextKeys)
+	c.DataKey = slices.Clone(m.DataKey)
+	c.EncryptedDataKeys = newDataKeys(formatDataKeys(m.EncryptedDataKeys))
+	return &c
+}
+
+func cloneDecryptionMaterials(m *DecryptionMaterials) *DecryptionMaterials {
+	c := *m
+	c.EncryptionContext = cloneContext(m.EncryptionContext)
+	c.RequiredContextKeys = slices.Clone(m.RequiredContextKeys)
+	c.DataKey = slices.Clone(m.DataKey)
+	return &c
+}
+
+// encryptionID identifies what materials depend on. The specification's ids
+// leave out the required keys and the policy; with them a hit could store pairs
+// that must not be, or have a suite that the policy forbids. Ids are never part
+// of a message, and need not be those of other implementations.
+func (c *cachingCMM) encryptionID(req *EncryptionRequest) (string, error) {
+	id := newCacheID("encrypt", c.Partition)
+	id.uint(uint64(req.CommitmentPolicy))
+	id.uint(uint64(req.Suite))
+	if err := id.context(req.EncryptionContext); err != nil {
+		return "", err
+	}
+	keys := slices.Sorted(slices.Values(req.RequiredContextKeys))
+	id.uint(uint64(len(keys)))
+	for _, k := range keys {
+		id.bytes([]byte(k))
+	}
+	return id.sum(), nil
+}
+
+// decryptionID is the same for decryption: it has the pairs that were
+// reproduced, lest a hit skip their comparison.
+func (c *cachingCMM) decryptionID(req *DecryptionRequest) (string, error) {
+	id := newCacheID("decrypt", c.Partition)
+	id.uint(uint64(req.CommitmentPolicy))
+	id.uint(uint64(req.Suite))
+	for _, ec := range []EncryptionContext{req.EncryptionContext, req.Reproduced} {
+		if err := id.context(ec); err != nil {
+			return "", err
+		}
+	}
+	for _, k := range req.EncryptedDataKeys {
+		id.bytes([]byte(k.ProviderID))
+		id.bytes(k.ProviderInfo)
+		id.bytes(k.Ciphertext)
+	}
+	return id.sum(), nil
+}
+
+// cacheID collects fields, each behind its length, so that no two lists of
+// fields are the same bytes.
+type cacheID []byte
+
+func newCacheID(operation, partition string) *cacheID {
+	id := new(cacheID)
+	id.bytes([]byte(operation))
+	id.bytes([]byte(partition))
+	return id
+}
+
+func (id *cacheID) uint(n uint64) { *id = binary.BigEndian.AppendUint64(*id, n) }
+
+func (id *cacheID) bytes(b []byte) {
+	id.uint(uint64(len(b)))
+	*id = append(*id, b...)
+}
+
+func (id *cacheID) context(ec EncryptionContext) error {
+	b, err := ec.AppendBinary(nil)
+	id.bytes(b)
+	return err
+}
+
+func (id *cacheID) sum() string {
+	sum := sha512.Sum384(*id)
+	return string(sum[:])
+}

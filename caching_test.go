@@ -1,0 +1,343 @@
+package esdk_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"esdk"
+	"esdk/internal/suite"
+)
+
+// meter counts what a keyring is asked for.
+type meter struct {
+	esdk.Keyring
+	wraps, unwraps atomic.Int64
+	takes          time.Duration
+}
+
+func newMeter(t testing.TB) *meter { return &meter{Keyring: testKeyring(t)} }
+
+func (m *meter) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	m.wraps.Add(1)
+	time.Sleep(m.takes)
+	return m.Keyring.Wrap(ctx, req)
+}
+
+func (m *meter) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	m.unwraps.Add(1)
+	time.Sleep(m.takes)
+	return m.Keyring.Unwrap(ctx, req)
+}
+
+func (m *meter) check(t *testing.T, wraps, unwraps int64) {
+	t.Helper()
+	if w, u := m.wraps.Load(), m.unwraps.Load(); w != wraps || u != unwraps {
+		t.Errorf("%d wraps and %d unwraps, want %d and %d", w, u, wraps, unwraps)
+	}
+}
+
+func cachingClient(t testing.TB, c esdk.CachingConfig, config esdk.Config) *esdk.Client {
+	t.Helper()
+	if c.MaxAge == 0 {
+		c.MaxAge = time.Hour
+	}
+	config.CMM = must[esdk.CMM](t)(esdk.NewCachingCMM(c))
+	return newClient(t, config)
+}
+
+func TestCachingReusesDataKeys(t *testing.T) {
+	m := newMeter(t)
+	c := cachingClient(t, esdk.CachingConfig{Keyring: m}, esdk.Config{})
+	ec := esdk.EncryptionContext{"a": "b"}
+	ids := make(map[string]bool)
+	for i := range 20 {
+		plaintext := pattern(i * 1000)
+		message, h, err := c.Encrypt(t.Context(), plaintext, ec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[string(h.MessageID)] = true
+		// Twice: the data key must not have been cleared for the others.
+		wantDecrypts(t, c, message, ec, plaintext)
+		wantDecrypts(t, c, message, ec, plaintext)
+		// And by a client that does not cache.
+		wantDecrypts(t, newClient(t, esdk.Config{}), message, ec, plaintext)
+	}
+	m.check(t, 1, 1)
+	if len(ids) != 20 {
+		t.Errorf("%d message ids for 20 messages", len(ids))
+	}
+}
+
+func TestCachingLimits(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		config esdk.CachingConfig
+		size   int
+		n      int
+		wraps  int64
+	}{
+		{"messages", esdk.CachingConfig{MaxMessages: 10}, 1, 95, 10},
+		{"one message", esdk.CachingConfig{MaxMessages: 1}, 1, 20, 20},
+		{"bytes", esdk.CachingConfig{MaxBytes: 1000}, 100, 95, 10},
+		{"bytes of which some are left", esdk.CachingConfig{MaxBytes: 1099}, 100, 95, 10},
+		{"more bytes than may be", esdk.CachingConfig{MaxBytes: 99}, 100, 5, 5},
+		{"empty messages take no bytes", esdk.CachingConfig{MaxBytes: 1}, 0, 50, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newMeter(t)
+			test.config.Keyring = m
+			c := cachingClient(t, test.config, esdk.Config{})
+			for range test.n {
+				if _, _, err := c.Encrypt(t.Context(), pattern(test.size), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m.check(t, test.wraps, 0)
+		})
+	}
+}
+
+// TestCachingLimitsConcurrent counts what was encrypted under each data key.
+func TestCachingLimitsConcurrent(t *testing.T) {
+	const limit, goroutines, each, size = 7, 50, 40, 10
+	m := newMeter(t)
+	c := cachingClient(t, esdk.CachingConfig{Keyring: m, MaxMessages: limit, MaxBytes: limit * size}, esdk.Config{
+		Suite: esdk.AES256GCMHKDFSHA512Commit,
+	})
+	var mu sync.Mutex
+	messages := make(map[string]int)
+	var all sync.WaitGroup
+	for range goroutines {
+		all.Go(func() {
+			for range each {
+				_, h, err := c.Encrypt(t.Context(), pattern(size), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				messages[string(h.EncryptedDataKeys[0].Ciphertext)]++
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	total := 0
+	for _, n := range messages {
+		total += n
+		if n > limit {
+			t.Errorf("%d messages under one data key, at most %d are allowed", n, limit)
+		}
+	}
+	if total != goroutines*each {
+		t.Errorf("%d messages", total)
+	}
+}
+
+func TestCachingAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeter(t)
+		cache := newCache(t, 100)
+		long := cachingClient(t, esdk.CachingConfig{Keyring: m, Cache: cache, MaxAge: time.Hour, Partition: "p"}, esdk.Config{})
+		short := cachingClient(t, esdk.CachingConfig{Keyring: m, Cache: cache, MaxAge: time.Minute, Partition: "p"}, esdk.Config{})
+		message := encrypt(t, long, pattern(10), nil)
+		wantDecrypts(t, long, message, nil, pattern(10))
+		time.Sleep(59 * time.Second)
+		encrypt(t, short, pattern(10), nil) // shares the entry
+		wantDecrypts(t, short, message, nil, pattern(10))
+		m.check(t, 1, 1)
+		time.Sleep(2 * time.Second)
+		encrypt(t, long, pattern(10), nil)
+		m.check(t, 1, 1)
+		encrypt(t, short, pattern(10), nil) // too old for this one
+		wantDecrypts(t, short, message, nil, pattern(10))
+		m.check(t, 2, 2)
+		time.Sleep(time.Hour)
+		encrypt(t, long, pattern(10), nil)
+		m.check(t, 3, 2)
+	})
+}
+
+func TestCachingColdStart(t *testing.T) {
+	m := newMeter(t)
+	m.takes = 20 * time.Millisecond
+	c := cachingClient(t, esdk.CachingConfig{Keyring: m}, esdk.Config{Suite: esdk.AES256GCMHKDFSHA512Commit})
+	var all sync.WaitGroup
+	for range 1000 {
+		all.Go(func() {
+			if _, _, err := c.Encrypt(t.Context(), nil, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	m.check(t, 1, 0)
+}
+
+// TestCachingIdentity changes one thing at a time, each of which needs another
+// data key.
+func TestCachingIdentity(t *testing.T) {
+	m := newMeter(t)
+	cache := newCache(t, 100)
+	inner := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: m, Cache: cache, MaxAge: time.Hour, Partition: "p"}))
+	ec := esdk.EncryptionContext{"a": "1", "b": "2"}
+	n := int64(0)
+	check := func(name string, config esdk.Config, ec esdk.EncryptionContext) {
+		t.Helper()
+		c := newClient(t, config)
+		encrypt(t, c, nil, ec)
+		encrypt(t, c, nil, ec)
+		if n++; m.wraps.Load() != n {
+			t.Errorf("%s: %d wraps, want %d", name, m.wraps.Load(), n)
+			n = m.wraps.Load()
+		}
+	}
+	check("base", esdk.Config{CMM: inner}, ec)
+	check("context", esdk.Config{CMM: inner}, esdk.EncryptionContext{"a": "1", "b": "3"})
+	check("pairs that look alike", esdk.Config{CMM: inner}, esdk.EncryptionContext{"a": "1b2"})
+	check("suite", esdk.Config{CMM: inner, Suite: esdk.AES256GCMHKDFSHA512Commit}, ec)
+	check("policy", esdk.Config{CMM: inner, CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt}, ec)
+	check("required key", esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewRequiredContextCMM(inner, "a"))}, ec)
+	check("other required key", esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewRequiredContextCMM(inner, "b"))}, ec)
+	check("partition", esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{
+		Keyring: m, Cache: cache, MaxAge: time.Hour, Partition: "q",
+	}))}, ec)
+	check("no partition", esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: m, Cache: cache, MaxAge: time.Hour}))}, ec)
+}
+
+// TestCachingChecksContext: a hit must not skip the comparison of pairs.
+func TestCachingChecksContext(t *testing.T) {
+	m := newMeter(t)
+	c := cachingClient(t, esdk.CachingConfig{Keyring: m}, esdk.Config{})
+	message := encrypt(t, c, nil, esdk.EncryptionContext{"a": "1"})
+	wantDecrypts(t, c, message, nil, nil)
+	wantDecrypts(t, c, message, esdk.EncryptionContext{"a": "1"}, nil)
+	wantRefused(t, c, message, esdk.EncryptionContext{"a": "2"}, esdk.ErrEncryptionContext)
+	wantRefused(t, c, message, esdk.EncryptionContext{"a": "2"}, esdk.ErrEncryptionContext)
+}
+
+func TestCachingBypass(t *testing.T) {
+	for _, id := range []esdk.SuiteID{esdk.AES128GCM, esdk.AES192GCM, esdk.AES256GCM} {
+		m := newMeter(t)
+		c := cachingClient(t, esdk.CachingConfig{Keyring: m}, esdk.Config{Suite: id, CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt})
+		message := encrypt(t, c, nil, nil)
+		encrypt(t, c, nil, nil)
+		wantDecrypts(t, c, message, nil, nil)
+		if m.wraps.Load() != 2 {
+			t.Errorf("%v: %d data keys for 2 messages", id, m.wraps.Load())
+		}
+	}
+
+	// A stream's length is not known, unless a limit says so.
+	m := newMeter(t)
+	c := cachingClient(t, esdk.CachingConfig{Keyring: m}, esdk.Config{})
+	encryptStream(t, c, pattern(10), nil)
+	encryptStream(t, c, pattern(10), nil)
+	m.check(t, 2, 0)
+	c = cachingClient(t, esdk.CachingConfig{Keyring: m}, esdk.Config{MaxPlaintextLength: 100})
+	encryptStream(t, c, pattern(10), nil)
+	encryptStream(t, c, pattern(10), nil)
+	m.check(t, 3, 0)
+}
+
+// TestCachingOtherSuite has a CMM choose a suite without key derivation where
+// none was asked for: such a data key serves one message only, also when many
+// ask at once.
+func TestCachingOtherSuite(t *testing.T) {
+	m := newMeter(t)
+	m.takes = time.Millisecond
+	cmm := identityCMM{must[esdk.CMM](t)(esdk.NewDefaultCMM(m))}
+	c := cachingClient(t, esdk.CachingConfig{CMM: cmm}, esdk.Config{CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt})
+	var mu sync.Mutex
+	keys := make(map[string]bool)
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			_, h, err := c.Encrypt(t.Context(), nil, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			keys[string(h.EncryptedDataKeys[0].Ciphertext)] = true
+			mu.Unlock()
+		})
+	}
+	all.Wait()
+	if len(keys) != 50 {
+		t.Errorf("%d data keys for 50 messages", len(keys))
+	}
+}
+
+// identityCMM encrypts with a suite that does not derive keys.
+type identityCMM struct{ esdk.CMM }
+
+func (c identityCMM) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
+	r := *req
+	r.Suite = esdk.AES256GCM
+	return c.CMM.EncryptionMaterials(ctx, &r)
+}
+
+func TestCachingEverySuite(t *testing.T) {
+	for _, s := range suite.All {
+		t.Run(fmt.Sprintf("%04x", s.ID), func(t *testing.T) {
+			c := cachingClient(t, esdk.CachingConfig{Keyring: newMeter(t)}, esdk.Config{Suite: esdk.SuiteID(s.ID), CommitmentPolicy: policyFor(s)})
+			for i := range 3 {
+				wantDecrypts(t, c, encrypt(t, c, pattern(i), nil), nil, pattern(i))
+			}
+		})
+	}
+}
+
+// TestCachingCopies changes what was returned: the cache must not see it.
+func TestCachingCopies(t *testing.T) {
+	cmm := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: newMeter(t), MaxAge: time.Hour}))
+	req := &esdk.EncryptionRequest{EncryptionContext: esdk.EncryptionContext{"a": "b"}, RequiredContextKeys: []string{"a"}}
+	first := must[*esdk.EncryptionMaterials](t)(cmm.EncryptionMaterials(t.Context(), req))
+	dataKey := bytes.Clone(first.DataKey)
+	clear(first.DataKey)
+	clear(first.EncryptedDataKeys[0].Ciphertext)
+	first.EncryptionContext["a"] = "c"
+	first.RequiredContextKeys[0] = "c"
+	second := must[*esdk.EncryptionMaterials](t)(cmm.EncryptionMaterials(t.Context(), req))
+	if !bytes.Equal(second.DataKey, dataKey) || second.EncryptionContext["a"] != "b" || second.RequiredContextKeys[0] != "a" {
+		t.Error("a change of what was returned changed the cache")
+	}
+	if bytes.Equal(second.EncryptedDataKeys[0].Ciphertext, first.EncryptedDataKeys[0].Ciphertext) {
+		t.Error("encrypted data keys are shared")
+	}
+}
+
+func TestCachingConfig(t *testing.T) {
+	kr := testKeyring(t)
+	for _, c := range []esdk.CachingConfig{
+		{MaxAge: time.Hour},
+		{Keyring: kr, CMM: defaultCMM(t), MaxAge: time.Hour},
+		{Keyring: kr},
+		{Keyring: kr, MaxAge: -1},
+		{Keyring: kr, MaxAge: time.Hour, MaxMessages: 1<<32 + 1},
+		{Keyring: kr, MaxAge: time.Hour, MaxBytes: -1},
+	} {
+		if _, err := esdk.NewCachingCMM(c); err == nil || !strings.HasPrefix(err.Error(), "esdk: ") {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+func TestCachingFailure(t *testing.T) {
+	failure := errors.New("key service is down")
+	kr := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, failure }}
+	c := cachingClient(t, esdk.CachingConfig{Keyring: kr}, esdk.Config{})
+	if _, _, err := c.Encrypt(t.Context(), nil, nil); !errors.Is(err, failure) {
+		t.Errorf("got %v", err)
+	}
+}
