@@ -51,7 +51,8 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// Each bit of a message matters, and each part has its error.
+// Each bit of a message matters, and each part has its error. With the race
+// detector, which has nothing to find here, it is one bit of each byte.
 func TestFlippedBits(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {
@@ -60,6 +61,9 @@ func TestFlippedBits(t *testing.T) {
 			bad := bytes.Clone(s.message)
 			for i := range bad {
 				for bit := range 8 {
+					if raceEnabled && bit != i%8 {
+						continue
+					}
 					bad[i] ^= 1 << bit
 					what := fmt.Sprintf("bit %d of byte %d", bit, i)
 					oneShot, streamed := refuse(t, c, bad, s.plaintext, what)
