@@ -27,7 +27,7 @@ type CMM interface {
 
 // An EncryptionRequest asks a [CMM] for materials to encrypt with.
 type EncryptionRequest struct {
-	EncryptionContext EncryptionContext
+	EncryptionContext EncryptionContext // never nil
 	CommitmentPolicy  CommitmentPolicy
 
 	// Suite is the one to use; 0 leaves it to the CMM, within the policy.
@@ -65,10 +65,10 @@ type EncryptionMaterials struct {
 type DecryptionRequest struct {
 	Suite             SuiteID
 	CommitmentPolicy  CommitmentPolicy
-	EncryptionContext EncryptionContext // as the message stores it
+	EncryptionContext EncryptionContext // as the message stores it; never nil
 	EncryptedDataKeys []EncryptedDataKey
 
-	// Reproduced is what the caller knows of the encryption context.
+	// Reproduced is what the caller knows of the encryption context; never nil.
 	Reproduced EncryptionContext
 }
 
@@ -135,6 +135,9 @@ func (c *defaultCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 		}
 	}
 	wrapped, err := c.keyring.Wrap(ctx, &WrapRequest{Suite: id, EncryptionContext: m.EncryptionContext})
+	if err == nil && wrapped == nil {
+		err = errNoResult
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -169,13 +172,24 @@ func (c *defaultCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 		EncryptionContext: m.EncryptionContext,
 		EncryptedDataKeys: req.EncryptedDataKeys,
 	})
-	if err != nil && !errors.Is(err, ErrNoDataKey) {
-		err = &NoDataKeyError{[]error{err}}
-	}
 	if err != nil {
-		return nil, err
+		return nil, explainNoDataKey(err, m.RequiredContextKeys)
 	}
 	return m, nil
+}
+
+// explainNoDataKey adds to an error of a keyring what else may be its cause: a
+// pair that is not stored is taken for a required one, even if it is only
+// misspelt.
+func explainNoDataKey(err error, required []string) error {
+	none := &NoDataKeyError{[]error{err}}
+	if e, ok := err.(*NoDataKeyError); ok {
+		none.Errors = slices.Clone(e.Errors)
+	}
+	if len(required) > 0 {
+		none.Errors = append(none.Errors, fmt.Errorf("the message does not store keys %q of the encryption context, which were taken for required ones", required))
+	}
+	return none
 }
 
 // reproduce adds to a stored context the pairs that the caller reproduced, and

@@ -146,6 +146,9 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 	if err != nil {
 		return nil, err
 	}
+	if m == nil {
+		return nil, errNoMaterials
+	}
 	defer clear(m.DataKey)
 	if err := checkDecryptionMaterials(h.Suite, m); err != nil {
 		return nil, err

@@ -86,7 +86,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
-// ReadFrom encrypts all of r. It implements [io.ReaderFrom].
+// ReadFrom encrypts all of r. It implements [io.ReaderFrom]. After an error of r
+// the message cannot be completed either, lest a part of it be taken for all.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	if w.closed {
 		return 0, errClosed
@@ -95,9 +96,9 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 }
 
 // Close completes the message. It does not close the underlying writer. After an
-// error of Write or ReadFrom it must not be taken for success to have called
-// Close: it returns the error of the writer again, but knows nothing of a
-// reader's, and an application that stops half-way must not call it.
+// error of Write or ReadFrom it returns that error again, and leaves a message
+// that does not decrypt. An application that stops half-way for a reason of its
+// own must not call it.
 func (w *Writer) Close() error {
 	if !w.closed {
 		w.closed = true
@@ -132,6 +133,9 @@ func (c *Client) beginEncryption(ctx context.Context, ec EncryptionContext, leng
 	if err != nil {
 		return nil, err
 	}
+	if m == nil {
+		return nil, errNoMaterials
+	}
 	defer clear(m.DataKey)
 	s, err := c.checkEncryptionMaterials(m)
 	if err != nil {
@@ -139,6 +143,8 @@ func (c *Client) beginEncryption(ctx context.Context, ec EncryptionContext, leng
 	}
 	return c.newEncryption(s, m)
 }
+
+var errNoMaterials = errors.New("esdk: the CMM returned neither materials nor an error")
 
 // checkEncryptionMaterials refuses materials that would make a message that
 // nobody can decrypt, or that the policy forbids. The CMM may be the user's.

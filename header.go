@@ -50,7 +50,7 @@ func (ec EncryptionContext) checkInput() error {
 	return err
 }
 
-// without returns the pairs whose keys are not listed, and those that are.
+// split returns the pairs whose keys are not listed, and those that are.
 func (ec EncryptionContext) split(keys []string) (rest, listed EncryptionContext) {
 	rest, listed = maps.Clone(ec), EncryptionContext{}
 	for _, k := range keys {

@@ -52,6 +52,8 @@ type UnwrapRequest struct {
 	EncryptedDataKeys []EncryptedDataKey // all of the message, in its order
 }
 
+var errNoResult = errors.New("esdk: the keyring returned neither a result nor an error")
+
 // generateDataKey returns the data key to wrap, and the one for the result:
 // nil unless it is new.
 func generateDataKey(req *WrapRequest) (dataKey, generated []byte, err error) {

@@ -37,6 +37,9 @@ func (m *multiKeyring) Wrap(ctx context.Context, req *WrapRequest) (*WrapResult,
 			return nil, errors.New("esdk: multi-keyring with a generator was given a data key")
 		}
 		generated, err := m.generator.Wrap(ctx, req)
+		if err == nil && generated == nil {
+			err = errNoResult
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -51,6 +54,9 @@ func (m *multiKeyring) Wrap(ctx context.Context, req *WrapRequest) (*WrapResult,
 	}
 	for i, kr := range m.children {
 		r, err := kr.Wrap(ctx, &child)
+		if err == nil && r == nil {
+			err = errNoResult
+		}
 		if err != nil {
 			clear(result.DataKey)
 			return nil, fmt.Errorf("child keyring %d: %w", i, err)

@@ -25,7 +25,8 @@ type RawRSAConfig struct {
 
 	// PKCS1v15 selects the padding of PKCS #1 v1.5 in place of OAEP. It is for
 	// messages and readers that know no other. A data key of such a padding that
-	// does not decrypt is only noticed when the message does not.
+	// does not decrypt is only noticed when the message does not; of several keys
+	// with one name, only the first is ever tried.
 	PKCS1v15 bool
 }
 

@@ -54,6 +54,9 @@ type Sealer struct {
 
 // NewSealer returns the sealer of one body.
 func NewSealer(p Params) *Sealer {
+	if p.FrameLength == 0 {
+		panic("internal error: only framed bodies are written")
+	}
 	return &Sealer{
 		Params:  p,
 		regular: format.NewBodyAAD(p.MessageID, format.Regular),
@@ -178,7 +181,8 @@ func (w *Writer) flush() {
 	w.out = w.out[:0]
 }
 
-// ReadFrom encrypts all of r.
+// ReadFrom encrypts all of r. An error of r is kept, as one of Write is: what was
+// read until then is not all, and must not be completed.
 func (w *Writer) ReadFrom(r io.Reader) (n int64, err error) {
 	buf := make([]byte, minBuffer)
 	for w.err == nil {
@@ -196,7 +200,7 @@ func (w *Writer) ReadFrom(r io.Reader) (n int64, err error) {
 			return n, nil
 		}
 		if err != nil {
-			return n, err
+			w.err = err
 		}
 	}
 	return n, w.err

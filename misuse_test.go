@@ -1,0 +1,77 @@
+package esdk_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"esdk"
+)
+
+// A source that fails half-way must not become a message of the first half, not
+// even if Close is called all the same.
+func TestFailedSource(t *testing.T) {
+	failure := errors.New("disk is gone")
+	for _, size := range []int{0, 1, 4096, 100_000} {
+		var message bytes.Buffer
+		c := newClient(t, esdk.Config{})
+		w := must[*esdk.Writer](t)(c.NewWriter(t.Context(), &message, nil))
+		source := io.MultiReader(bytes.NewReader(pattern(size)), iotest.ErrReader(failure))
+		if n, err := io.Copy(w, source); n != int64(size) || err != failure {
+			t.Errorf("copied %d bytes, %v", n, err)
+		}
+		for range 2 {
+			if err := w.Close(); !errors.Is(err, failure) {
+				t.Errorf("Close: %v", err)
+			}
+		}
+		if plaintext, _, err := c.Decrypt(t.Context(), message.Bytes(), nil); err == nil {
+			t.Errorf("%d bytes of a source that failed decrypt to %d", size, len(plaintext))
+		}
+	}
+}
+
+type nilCMM struct{}
+
+func (nilCMM) EncryptionMaterials(context.Context, *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
+	return nil, nil
+}
+
+func (nilCMM) DecryptionMaterials(context.Context, *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	return nil, nil
+}
+
+// Users' code that returns nothing is an error, and no panic.
+func TestNothingReturned(t *testing.T) {
+	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
+	nothing := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, nil }}
+	for name, config := range map[string]esdk.Config{
+		"CMM":       {CMM: nilCMM{}},
+		"keyring":   {Keyring: nothing},
+		"generator": {Keyring: must[esdk.Keyring](t)(esdk.NewMultiKeyring(nothing))},
+		"child":     {Keyring: must[esdk.Keyring](t)(esdk.NewMultiKeyring(testKeyring(t), nothing))},
+	} {
+		c := newClient(t, config)
+		if _, _, err := c.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "neither") {
+			t.Errorf("%s: Encrypt: %v", name, err)
+		}
+	}
+	if _, _, err := newClient(t, esdk.Config{CMM: nilCMM{}}).Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), "neither") {
+		t.Errorf("Decrypt: %v", err)
+	}
+}
+
+// A key of the context that is misspelt is named, since it is taken for one
+// that is not stored.
+func TestMisspeltContextKey(t *testing.T) {
+	c := newClient(t, esdk.Config{})
+	message := encrypt(t, c, nil, esdk.EncryptionContext{"tenant": "17"})
+	_, _, err := c.Decrypt(t.Context(), message, esdk.EncryptionContext{"tennant": "17"})
+	if !errors.Is(err, esdk.ErrNoDataKey) || !strings.Contains(err.Error(), `"tennant"`) {
+		t.Errorf("got %v", err)
+	}
+}
