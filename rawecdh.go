@@ -1,7 +1,6 @@
 package esdk
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdh"
 	"errors"
@@ -146,19 +145,10 @@ func (k *rawECDHKeyring) open(info *keyagreement.Info, serialized, ciphertext []
 
 // publicKeyFor returns the compressed public key with which our private key
 // agrees on the secret of an encrypted data key, or nil if that is not ours.
-// With static keys it is for both parties; with discovery we are its recipient.
 func (k *rawECDHKeyring) publicKeyFor(info *keyagreement.Info) []byte {
-	own := keyagreement.Compress(k.private.PublicKey())
-	if k.peer == nil {
-		if bytes.Equal(info.Recipient, own) {
-			return info.Sender
-		}
-		return nil
+	var peer []byte
+	if k.peer != nil {
+		peer = keyagreement.Compress(k.peer)
 	}
-	peer := keyagreement.Compress(k.peer)
-	if bytes.Equal(info.Sender, own) && bytes.Equal(info.Recipient, peer) ||
-		bytes.Equal(info.Sender, peer) && bytes.Equal(info.Recipient, own) {
-		return peer
-	}
-	return nil
+	return info.OtherParty(keyagreement.Compress(k.private.PublicKey()), peer)
 }

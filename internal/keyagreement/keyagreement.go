@@ -8,6 +8,7 @@
 package keyagreement
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdh"
@@ -96,6 +97,23 @@ func (c *Curve) ParseInfo(b []byte) (*Info, error) {
 	return &Info{Curve: c, Recipient: b[4 : 4+n], Sender: b[8+n:]}, nil
 }
 
+// OtherParty returns the public key with which the owner of a key agrees on the
+// secret, or nil if that is not the owner's. With a peer, the two are the
+// parties, whichever encrypted; without one, the owner is the recipient, and
+// anybody the sender. All are compressed public keys.
+func (i *Info) OtherParty(own, peer []byte) []byte {
+	isParties := func(sender, recipient []byte) bool {
+		return bytes.Equal(i.Sender, sender) && bytes.Equal(i.Recipient, recipient)
+	}
+	switch {
+	case peer == nil && bytes.Equal(i.Recipient, own):
+		return i.Sender
+	case peer != nil && (isParties(own, peer) || isParties(peer, own)):
+		return peer
+	}
+	return nil
+}
+
 // fixedInfo is the label of the key derivation, and the additional data of the
 // data key's encryption. Unlike in the provider info, the sender comes first.
 func (i *Info) fixedInfo(context []byte) []byte {
@@ -112,6 +130,9 @@ func (i *Info) fixedInfo(context []byte) []byte {
 const (
 	saltLength       = 32
 	commitmentLength = 32
+
+	// Overhead is how much longer than a data key its encrypted form is.
+	Overhead = saltLength + commitmentLength + format.TagLength
 )
 
 // Seal encrypts a data key under a secret, bound to a serialized encryption
@@ -130,7 +151,7 @@ func (i *Info) Seal(secret, context, dataKey []byte) ([]byte, error) {
 
 // Open is the inverse of Seal.
 func (i *Info) Open(secret, context, ciphertext []byte) ([]byte, error) {
-	if len(ciphertext) < saltLength+commitmentLength+format.TagLength {
+	if len(ciphertext) < Overhead {
 		return nil, errors.New("encrypted data key is too short")
 	}
 	salt, rest := ciphertext[:saltLength], ciphertext[saltLength:]

@@ -1,0 +1,132 @@
+package awskms
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"esdk"
+)
+
+// A Filter says whose keys a discovery keyring uses: those of a partition, such
+// as "aws", and of any of the accounts in it. Both must be set.
+type Filter struct {
+	Partition string
+	Accounts  []string
+}
+
+func (f *Filter) check() error {
+	switch {
+	case f == nil:
+		return nil
+	case f.Partition == "":
+		return errors.New("awskms: discovery filter has no partition")
+	case len(f.Accounts) == 0:
+		return errors.New("awskms: discovery filter has no accounts, and would allow no key")
+	case slices.Contains(f.Accounts, ""):
+		return errors.New("awskms: discovery filter has an empty account")
+	}
+	return nil
+}
+
+func (f *Filter) allows(a arn) bool {
+	return f == nil || a.partition == f.Partition && slices.Contains(f.Accounts, a.account)
+}
+
+type discoveryKeyring struct {
+	config  Config
+	filter  *Filter
+	regions []string
+	mrk     bool
+}
+
+// NewDiscoveryKeyring returns a keyring that only decrypts, with the keys that
+// the message names, as far as the filter allows; nil allows all. Whoever can
+// encrypt under any key that the credentials may use can make messages that it
+// decrypts, so that a filter is advised.
+//
+// The Regions are asked in their order, and each for all keys: those of others
+// fail there, and their errors are kept. Without any, the default Region is asked.
+// Specification: framework/aws-kms/aws-kms-discovery-keyring.md and
+// aws-kms-multi-keyrings.md#aws-kms-discovery-multi-keyring.
+func NewDiscoveryKeyring(c Config, filter *Filter, regions ...string) (esdk.Keyring, error) {
+	if len(regions) == 0 {
+		return newDiscoveryKeyring(c, filter, []string{""}, false)
+	}
+	if slices.Contains(regions, "") {
+		return nil, errors.New("awskms: discovery keyring has an empty Region")
+	}
+	return newDiscoveryKeyring(c, filter, regions, false)
+}
+
+// NewMRKDiscoveryKeyring returns a keyring as [NewDiscoveryKeyring] does, but
+// asks each Region only for its own keys and for its replicas of multi-Region
+// keys, by whichever replica the message names. It needs a Region.
+// Specification: framework/aws-kms/aws-kms-mrk-discovery-keyring.md and
+// aws-kms-mrk-multi-keyrings.md#aws-kms-mrk-discovery-multi-keyring.
+func NewMRKDiscoveryKeyring(c Config, filter *Filter, regions ...string) (esdk.Keyring, error) {
+	if len(regions) == 0 || slices.Contains(regions, "") {
+		return nil, errors.New("awskms: MRK discovery keyring needs Regions, none of them empty")
+	}
+	if f, ok := c.Clients.(fixedClient); ok && f.client != nil {
+		for _, r := range regions {
+			if err := f.checkRegion(r); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return newDiscoveryKeyring(c, filter, regions, true)
+}
+
+func newDiscoveryKeyring(c Config, filter *Filter, regions []string, mrk bool) (esdk.Keyring, error) {
+	c, err := c.checked()
+	if err != nil {
+		return nil, err
+	}
+	if err := filter.check(); err != nil {
+		return nil, err
+	}
+	if filter != nil {
+		filter = &Filter{filter.Partition, slices.Clone(filter.Accounts)}
+	}
+	return &discoveryKeyring{c, filter, slices.Clone(regions), mrk}, nil
+}
+
+func (kr *discoveryKeyring) Wrap(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	return nil, errors.New("awskms: discovery keyring cannot encrypt, since it names no key")
+}
+
+func (kr *discoveryKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	if _, err := checkUnwrap(req); err != nil {
+		return nil, err
+	}
+	all, err := candidates(req, kmsProvider)
+	if err != nil {
+		return nil, err
+	}
+	var attempts []attempt
+	for _, region := range kr.regions {
+		for _, c := range all {
+			if a, ok := kr.keyFor(region, c.arn); ok {
+				k := key{kr.config, a.String(), region}
+				attempts = append(attempts, attempt{c, func() ([]byte, error) {
+					return k.decryptSymmetric(ctx, req, c.EncryptedDataKey)
+				}})
+			}
+		}
+	}
+	return unwrapFirst(ctx, attempts)
+}
+
+// keyFor returns the key to ask a Region for, for one that a message names.
+func (kr *discoveryKeyring) keyFor(region string, named arn) (arn, bool) {
+	switch {
+	case !kr.filter.allows(named):
+		return arn{}, false
+	case !kr.mrk:
+		return named, true
+	case named.isMRK():
+		return named.in(region), true
+	}
+	return named, named.region == region
+}

@@ -1,0 +1,187 @@
+package awskms
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"esdk"
+	"esdk/internal/keyagreement"
+)
+
+// ecdhKeyring has a peer unless it is for discovery.
+type ecdhKeyring struct {
+	key       key
+	curve     *keyagreement.Curve
+	own, peer []byte // compressed public keys
+}
+
+// NewECDHKeyring returns a keyring that wraps data keys under a secret that two
+// parties agree on: the owner of a key pair in AWS KMS, who encrypts, and a peer,
+// to whom. Either decrypts, with its own private and the other's public key; a
+// peer whose private key is not in AWS KMS uses [esdk.NewRawECDHKeyring].
+//
+// The key pair is on P-256, P-384 or P-521, and for key agreement; its id may
+// have any form that AWS KMS takes. Its public key may be nil, and then AWS KMS is
+// asked for it, once and now: that alone needs ctx, and the permission
+// kms:GetPublicKey. Encryption and decryption need kms:DeriveSharedSecret.
+// Specification: framework/aws-kms/aws-kms-ecdh-keyring.md and
+// framework/key-agreement-schemas.md#kmsprivatekeytostaticpublickey.
+func NewECDHKeyring(ctx context.Context, c Config, keyID string, public, peer *ecdh.PublicKey) (esdk.Keyring, error) {
+	if peer == nil {
+		return nil, errors.New("awskms: ECDH keyring needs the peer's public key")
+	}
+	kr, public, err := newECDHKeyring(ctx, c, keyID, public)
+	if err != nil {
+		return nil, err
+	}
+	if public.Curve() != peer.Curve() {
+		return nil, fmt.Errorf("awskms: ECDH keyring: KMS key %s is on %v, the peer's on %v", keyID, public.Curve(), peer.Curve())
+	}
+	kr.peer = keyagreement.Compress(peer)
+	return kr, nil
+}
+
+// NewECDHDiscoveryKeyring returns a keyring that only decrypts: whatever was
+// encrypted to its key pair in AWS KMS, by anybody, with the public key that the
+// message names. The rest is as for [NewECDHKeyring].
+// Specification: framework/aws-kms/aws-kms-ecdh-keyring.md and
+// framework/key-agreement-schemas.md#kmspublickeydiscovery.
+func NewECDHDiscoveryKeyring(ctx context.Context, c Config, keyID string, public *ecdh.PublicKey) (esdk.Keyring, error) {
+	kr, _, err := newECDHKeyring(ctx, c, keyID, public)
+	if err != nil {
+		return nil, err
+	}
+	return kr, nil
+}
+
+func newECDHKeyring(ctx context.Context, c Config, keyID string, public *ecdh.PublicKey) (*ecdhKeyring, *ecdh.PublicKey, error) {
+	c, err := c.checked()
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := c.newKey(keyID)
+	if err != nil {
+		return nil, nil, err
+	}
+	if public == nil {
+		if public, err = k.publicKey(ctx); err != nil {
+			return nil, nil, fmt.Errorf("awskms: %w", err)
+		}
+	}
+	curve, err := keyagreement.CurveOf(public.Curve())
+	if err != nil {
+		return nil, nil, fmt.Errorf("awskms: ECDH keyring: %w", err)
+	}
+	return &ecdhKeyring{key: k, curve: curve, own: keyagreement.Compress(public)}, public, nil
+}
+
+// publicKey asks AWS KMS for the public key of a key pair for key agreement.
+func (k key) publicKey(ctx context.Context) (public *ecdh.PublicKey, err error) {
+	_, err = call(ctx, k, Client.GetPublicKey, &kms.GetPublicKeyInput{
+		KeyId:       &k.id,
+		GrantTokens: k.GrantTokens,
+	}, func(out *kms.GetPublicKeyOutput) error {
+		if out.KeyUsage != types.KeyUsageTypeKeyAgreement {
+			return fmt.Errorf("the key is for %s, not for %s", out.KeyUsage, types.KeyUsageTypeKeyAgreement)
+		}
+		if err := k.checkKeyID(out.KeyId); err != nil {
+			return err
+		}
+		public, err = parsePublicKey(out.PublicKey)
+		return err
+	})
+	return public, err
+}
+
+func parsePublicKey(der []byte) (*ecdh.PublicKey, error) {
+	parsed, err := x509.ParsePKIXPublicKey(der)
+	if err != nil {
+		return nil, err
+	}
+	elliptic, ok := parsed.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("the public key is a %T, not one of an elliptic curve", parsed)
+	}
+	return elliptic.ECDH()
+}
+
+func (kr *ecdhKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	if kr.peer == nil {
+		return nil, errors.New("awskms: ECDH discovery keyring cannot encrypt")
+	}
+	serialized, err := checkWrap(req)
+	if err != nil {
+		return nil, err
+	}
+	return wrapOne(req, func(dataKey []byte) (esdk.EncryptedDataKey, error) {
+		secret, err := kr.secretWith(ctx, kr.peer)
+		if err != nil {
+			return esdk.EncryptedDataKey{}, err
+		}
+		defer clear(secret)
+		info := &keyagreement.Info{Curve: kr.curve, Recipient: kr.peer, Sender: kr.own}
+		ciphertext, err := info.Seal(secret, serialized, dataKey)
+		return esdk.EncryptedDataKey{ProviderID: ecdhProvider, ProviderInfo: info.Bytes(), Ciphertext: ciphertext}, err
+	})
+}
+
+// secretWith returns the secret that the key in AWS KMS and the owner of a
+// compressed public key agree on.
+func (kr *ecdhKeyring) secretWith(ctx context.Context, compressed []byte) ([]byte, error) {
+	public, err := kr.curve.Decompress(compressed)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return nil, err
+	}
+	return kr.key.deriveSharedSecret(ctx, der, len(compressed)-1)
+}
+
+func (kr *ecdhKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	serialized, err := checkUnwrap(req)
+	if err != nil {
+		return nil, err
+	}
+	var attempts []attempt
+	for i := range req.EncryptedDataKeys {
+		c := candidate{EncryptedDataKey: &req.EncryptedDataKeys[i], index: i}
+		if c.ProviderID != ecdhProvider && c.ProviderID != rawECDHProvider {
+			continue
+		}
+		info, err := kr.curve.ParseInfo(c.ProviderInfo)
+		if err != nil {
+			attempts = append(attempts, attempt{c, func() ([]byte, error) { return nil, err }})
+		} else if other := info.OtherParty(kr.own, kr.peer); other != nil {
+			attempts = append(attempts, attempt{c, func() ([]byte, error) {
+				return kr.open(ctx, info, other, serialized, c.Ciphertext, req.Suite)
+			}})
+		}
+	}
+	return unwrapFirst(ctx, attempts)
+}
+
+func (kr *ecdhKeyring) open(ctx context.Context, info *keyagreement.Info, other, serialized, ciphertext []byte, id esdk.SuiteID) ([]byte, error) {
+	// AWS KMS need not be asked about what cannot be a data key of the suite.
+	if got, want := len(ciphertext), keyagreement.Overhead+id.DataKeyLength(); got != want {
+		return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", got, want, id)
+	}
+	secret, err := kr.secretWith(ctx, other)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	dataKey, err := info.Open(secret, serialized, ciphertext)
+	if err != nil {
+		return nil, fmt.Errorf("KMS key %s: %w", kr.key.id, err)
+	}
+	return dataKey, nil
+}

@@ -1,0 +1,152 @@
+package awskms
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha512"
+	"crypto/subtle"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"esdk"
+)
+
+// RSAConfig configures [NewRSAKeyring].
+type RSAConfig struct {
+	// KeyID is the ARN of an RSA key of AWS KMS for encryption and decryption.
+	// A replica of the same multi-Region key decrypts too.
+	KeyID string
+
+	// PublicKey is the public part of that key, of at least 2048 bits. It
+	// encrypts; without it, the keyring only decrypts. Nothing checks that it
+	// belongs to the key. [esdk.ParsePEM] reads it.
+	PublicKey *rsa.PublicKey
+
+	// Hash is the hash of OAEP and its MGF1, SHA-1 or SHA-256. 0 means SHA-256.
+	Hash crypto.Hash
+}
+
+const minRSABits = 2048
+
+var rsaAlgorithms = map[crypto.Hash]types.EncryptionAlgorithmSpec{
+	crypto.SHA1:   types.EncryptionAlgorithmSpecRsaesOaepSha1,
+	crypto.SHA256: types.EncryptionAlgorithmSpecRsaesOaepSha256,
+}
+
+type rsaKeyring struct {
+	key    key
+	public *rsa.PublicKey
+	hash   crypto.Hash
+}
+
+// NewRSAKeyring returns a keyring that wraps data keys under an RSA key of AWS
+// KMS. It encrypts with the public key, without AWS; AWS KMS decrypts.
+//
+// It takes only suites that do not sign, such as [esdk.AES256GCMHKDFSHA512Commit]:
+// everybody may have the public key, so that a signature would not say who
+// encrypted. It needs the permission kms:Decrypt.
+// Specification: framework/aws-kms/aws-kms-rsa-keyring.md.
+func NewRSAKeyring(c Config, r RSAConfig) (esdk.Keyring, error) {
+	c, err := c.checked()
+	if err != nil {
+		return nil, err
+	}
+	k, err := c.newKey(r.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	if !isKeyARN(r.KeyID) {
+		return nil, fmt.Errorf("awskms: RSA keyring needs the ARN of its key, for messages to name it, not %q", r.KeyID)
+	}
+	if r.Hash == 0 {
+		r.Hash = crypto.SHA256
+	}
+	if rsaAlgorithms[r.Hash] == "" {
+		return nil, fmt.Errorf("awskms: RSA keyring: hash %v is neither SHA-1 nor SHA-256", r.Hash)
+	}
+	kr := &rsaKeyring{key: k, hash: r.Hash}
+	if r.PublicKey != nil {
+		if r.PublicKey.N == nil || r.PublicKey.N.BitLen() < minRSABits {
+			return nil, fmt.Errorf("awskms: RSA keyring: the public key has less than %d bits", minRSABits)
+		}
+		public := *r.PublicKey
+		kr.public = &public
+	}
+	return kr, nil
+}
+
+func checkUnsigned(id esdk.SuiteID) error {
+	if id.Signed() {
+		return fmt.Errorf("awskms: RSA keyring takes only suites that do not sign, not %v", id)
+	}
+	return nil
+}
+
+func (kr *rsaKeyring) Wrap(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	if kr.public == nil {
+		return nil, fmt.Errorf("awskms: RSA keyring of %s has no public key, and cannot encrypt", kr.key.id)
+	}
+	if err := checkUnsigned(req.Suite); err != nil {
+		return nil, err
+	}
+	serialized, err := checkWrap(req)
+	if err != nil {
+		return nil, err
+	}
+	return wrapOne(req, func(dataKey []byte) (esdk.EncryptedDataKey, error) {
+		digest := sha512.Sum384(serialized)
+		plaintext := slices.Concat(digest[:], dataKey)
+		defer clear(plaintext)
+		ciphertext, err := rsa.EncryptOAEP(kr.hash.New(), rand.Reader, kr.public, plaintext, nil)
+		if err != nil {
+			return esdk.EncryptedDataKey{}, fmt.Errorf("KMS key %s: %w", kr.key.id, err)
+		}
+		return esdk.EncryptedDataKey{ProviderID: rsaProvider, ProviderInfo: []byte(kr.key.id), Ciphertext: ciphertext}, nil
+	})
+}
+
+func (kr *rsaKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	if err := checkUnsigned(req.Suite); err != nil {
+		return nil, &esdk.NoDataKeyError{Errors: []error{err}}
+	}
+	serialized, err := checkUnwrap(req)
+	if err != nil {
+		return nil, err
+	}
+	all, err := candidates(req, rsaProvider)
+	if err != nil {
+		return nil, err
+	}
+	var attempts []attempt
+	for _, c := range all {
+		if matchMRK(kr.key.id, string(c.ProviderInfo)) {
+			attempts = append(attempts, attempt{c, func() ([]byte, error) {
+				return kr.decrypt(ctx, c.Ciphertext, serialized, req.Suite.DataKeyLength())
+			}})
+		}
+	}
+	return unwrapFirst(ctx, attempts)
+}
+
+// decrypt returns the data key, if the hash before it is that of the context:
+// RSA has no other way to bind the two.
+func (kr *rsaKeyring) decrypt(ctx context.Context, ciphertext, serialized []byte, length int) ([]byte, error) {
+	plaintext, err := kr.key.decrypt(ctx, &kms.DecryptInput{
+		CiphertextBlob:      ciphertext,
+		EncryptionAlgorithm: rsaAlgorithms[kr.hash],
+	}, sha512.Size384+length)
+	if err != nil {
+		return nil, err
+	}
+	digest := sha512.Sum384(serialized)
+	if subtle.ConstantTimeCompare(digest[:], plaintext[:sha512.Size384]) != 1 {
+		clear(plaintext)
+		return nil, fmt.Errorf("KMS key %s: wrong encryption context", kr.key.id)
+	}
+	return plaintext[sha512.Size384:], nil
+}
