@@ -1,0 +1,111 @@
+package branchkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"esdk"
+)
+
+// CreateKeyStore makes the table or file, unless it exists, waits until it can
+// be used, and returns the table's ARN or the file's path. It fails with
+// [ErrSchema] if what exists is no key store.
+// Specification: framework/branch-key-store.md#createkeystore.
+func (s *Store) CreateKeyStore(ctx context.Context) (string, error) {
+	name, err := s.storage.Create(ctx)
+	if err != nil {
+		return "", fmt.Errorf("creating key store %q: %w", s.storage.Name(), err)
+	}
+	return name, nil
+}
+
+// CreateKey makes a branch key, with its first version and its beacon key, and
+// returns its id. If id is empty it is a random UUID; else the encryption
+// context must not be empty. The encryption context is bound to all versions of
+// the key; it is stored in the clear.
+//
+// It fails with [ErrExists] if there is such a key, with [ErrNoKeyStore],
+// [ErrDiscovery], [ErrKMSKey], or an error of the storage or AWS KMS.
+// Specification: framework/branch-key-store.md#createkey.
+func (s *Store) CreateKey(ctx context.Context, id string, ec esdk.EncryptionContext) (string, error) {
+	if s.config.KMS.discovers() {
+		return "", ErrDiscovery
+	}
+	if id != "" && len(ec) == 0 {
+		return "", errors.New("branchkey: a branch key with an id of its own needs an encryption context")
+	}
+	if id == "" {
+		id = formatUUID(newUUID())
+	}
+	if err := checkName("branch key id", id); err != nil {
+		return "", err
+	}
+	if _, err := ec.AppendBinary(nil); err != nil {
+		return "", err
+	}
+	attributes := newAttributes(s.configuredARN(), time.Now(), ec)
+	beacon := &Item{ID: id, Type: beaconType, Attributes: attributes}
+	stays, active, err := s.newVersion(ctx, id, attributes)
+	if err == nil {
+		err = s.generate(ctx, beacon)
+	}
+	if err == nil {
+		err = s.storage.Write(ctx, Put{Item: stays}, Put{Item: active}, Put{Item: beacon})
+	}
+	if err != nil {
+		return "", fmt.Errorf("creating branch key %q: %w", id, err)
+	}
+	return id, nil
+}
+
+// newVersion has AWS KMS make the key of a new version.
+// Specification: framework/branch-key-store.md#wrapped-branch-key-creation.
+func (s *Store) newVersion(ctx context.Context, id string, attributes map[string]string) (stays, active *Item, err error) {
+	stays, active = newVersionItems(id, formatUUID(newUUID()), attributes)
+	if err := s.generate(ctx, stays); err != nil {
+		return nil, nil, err
+	}
+	active.Enc, err = s.reEncrypt(ctx, stays, active)
+	return stays, active, err
+}
+
+// VersionKey makes a new version of a branch key, and the active one of it. Old
+// versions stay. The KMS key and the encryption context are those of the version
+// before, which AWS KMS authenticates first.
+//
+// If somebody else makes a version at the same time, one of the two gets
+// [ErrConflict], and its version is not stored. It fails else as
+// [Store.CreateKey] and [Store.ActiveBranchKey] do.
+// Specification: framework/branch-key-store.md#versionkey.
+func (s *Store) VersionKey(ctx context.Context, id string) error {
+	if s.config.KMS.discovers() {
+		return ErrDiscovery
+	}
+	old, err := s.get(ctx, id, activeType)
+	if err != nil {
+		return err
+	}
+	if err := s.version(ctx, old); err != nil {
+		return fmt.Errorf("versioning branch key %q: %w", id, err)
+	}
+	return nil
+}
+
+func (s *Store) version(ctx context.Context, old *Item) error {
+	if _, err := s.keyFor(old); err != nil {
+		return err
+	}
+	if _, err := s.reEncrypt(ctx, old, old); err != nil {
+		return err
+	}
+	attributes := old.Attributes
+	attributes[timeAttribute] = time.Now().UTC().Format(timeFormat)
+	delete(attributes, versionAttribute)
+	stays, active, err := s.newVersion(ctx, old.ID, attributes)
+	if err != nil {
+		return err
+	}
+	return s.storage.Write(ctx, Put{Item: stays}, Put{Item: active, Replaces: old.Enc})
+}

@@ -1,0 +1,323 @@
+package branchkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// A DynamoDBClient is what a storage needs of a [*dynamodb.Client].
+type DynamoDBClient interface {
+	CreateTable(ctx context.Context, in *dynamodb.CreateTableInput, options ...func(*dynamodb.Options)) (*dynamodb.CreateTableOutput, error)
+	DescribeTable(ctx context.Context, in *dynamodb.DescribeTableInput, options ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
+	GetItem(ctx context.Context, in *dynamodb.GetItemInput, options ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
+	TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, options ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
+}
+
+// createTimeout is how long a new table may take to become active.
+const createTimeout = 5 * time.Minute
+
+type dynamoDBStorage struct {
+	client DynamoDBClient
+	table  string
+}
+
+// NewDynamoDBStorage returns a storage in a table of DynamoDB, which the
+// official SDKs may use too. If client is nil, it is one of the AWS SDK's
+// default configuration: environment, shared files and roles, in the Region of
+// the KMS key or of MRDiscovery of the [Store] that the storage is given to.
+func NewDynamoDBStorage(client DynamoDBClient, table string) (Storage, error) {
+	if table == "" {
+		return nil, errors.New("branchkey: table name is empty")
+	}
+	if client == nil || client == DynamoDBClient((*dynamodb.Client)(nil)) {
+		return &defaultDynamoDB{dynamoDBStorage{table: table}, "", make(chan struct{}, 1)}, nil
+	}
+	return &dynamoDBStorage{client, table}, nil
+}
+
+// defaultDynamoDB makes its client when it is first needed.
+type defaultDynamoDB struct {
+	made   dynamoDBStorage
+	region string
+	lock   chan struct{} // a mutex that is given up on when the context ends
+}
+
+func (d *defaultDynamoDB) in(region string) Storage {
+	return &defaultDynamoDB{dynamoDBStorage{table: d.made.table}, region, make(chan struct{}, 1)}
+}
+
+func (d *defaultDynamoDB) storage(ctx context.Context) (*dynamoDBStorage, error) {
+	select {
+	case d.lock <- struct{}{}:
+		defer func() { <-d.lock }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if d.made.client == nil {
+		c, err := config.LoadDefaultConfig(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if d.region != "" {
+			c.Region = d.region
+		}
+		d.made.client = dynamodb.NewFromConfig(c)
+	}
+	return &d.made, nil
+}
+
+func (d *defaultDynamoDB) Name() string { return d.made.table }
+
+func (d *defaultDynamoDB) Create(ctx context.Context) (string, error) {
+	s, err := d.storage(ctx)
+	if err != nil {
+		return "", err
+	}
+	return s.Create(ctx)
+}
+
+func (d *defaultDynamoDB) Get(ctx context.Context, id, itemType string, consistent bool) (*Item, error) {
+	s, err := d.storage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Get(ctx, id, itemType, consistent)
+}
+
+func (d *defaultDynamoDB) Write(ctx context.Context, puts ...Put) error {
+	s, err := d.storage(ctx)
+	if err != nil {
+		return err
+	}
+	return s.Write(ctx, puts...)
+}
+
+func (d *dynamoDBStorage) Name() string { return d.table }
+
+// The schema of the table.
+// Specification: framework/branch-key-store.md#keyschema.
+var (
+	keySchema = []types.KeySchemaElement{
+		{AttributeName: aws.String(idAttribute), KeyType: types.KeyTypeHash},
+		{AttributeName: aws.String(typeAttribute), KeyType: types.KeyTypeRange},
+	}
+	attributeDefinitions = []types.AttributeDefinition{
+		{AttributeName: aws.String(idAttribute), AttributeType: types.ScalarAttributeTypeS},
+		{AttributeName: aws.String(typeAttribute), AttributeType: types.ScalarAttributeTypeS},
+	}
+)
+
+func (d *dynamoDBStorage) Create(ctx context.Context) (string, error) {
+	table, err := d.describe(ctx)
+	if errors.Is(err, ErrNoKeyStore) {
+		table, err = d.createTable(ctx)
+	}
+	if err != nil {
+		return "", err
+	}
+	if table.TableStatus == types.TableStatusCreating {
+		if table, err = d.wait(ctx); err != nil {
+			return "", err
+		}
+	}
+	if err := checkSchema(table); err != nil {
+		return "", err
+	}
+	return aws.ToString(table.TableArn), nil
+}
+
+func (d *dynamoDBStorage) describe(ctx context.Context) (*types.TableDescription, error) {
+	out, err := d.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &d.table})
+	if err != nil {
+		return nil, d.error("DescribeTable", err)
+	}
+	return out.Table, nil
+}
+
+func (d *dynamoDBStorage) createTable(ctx context.Context) (*types.TableDescription, error) {
+	out, err := d.client.CreateTable(ctx, &dynamodb.CreateTableInput{
+		TableName:            &d.table,
+		KeySchema:            keySchema,
+		AttributeDefinitions: attributeDefinitions,
+		BillingMode:          types.BillingModePayPerRequest,
+	})
+	var exists *types.ResourceInUseException
+	if errors.As(err, &exists) {
+		return d.describe(ctx) // somebody else was faster
+	}
+	if err != nil {
+		return nil, d.error("CreateTable", err)
+	}
+	return out.TableDescription, nil
+}
+
+func (d *dynamoDBStorage) wait(ctx context.Context) (*types.TableDescription, error) {
+	waiter := dynamodb.NewTableExistsWaiter(d.client, func(o *dynamodb.TableExistsWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 100*time.Millisecond, 5*time.Second
+	})
+	out, err := waiter.WaitForOutput(ctx, &dynamodb.DescribeTableInput{TableName: &d.table}, createTimeout)
+	if err != nil {
+		return nil, d.error("DescribeTable", err)
+	}
+	return out.Table, nil
+}
+
+func checkSchema(table *types.TableDescription) error {
+	var columns []string
+	for _, k := range table.KeySchema {
+		for _, a := range table.AttributeDefinitions {
+			if aws.ToString(a.AttributeName) == aws.ToString(k.AttributeName) {
+				columns = append(columns, fmt.Sprint(*a.AttributeName, " ", k.KeyType, " ", a.AttributeType))
+			}
+		}
+	}
+	slices.Sort(columns)
+	want := []string{idAttribute + " HASH S", typeAttribute + " RANGE S"}
+	if !slices.Equal(columns, want) {
+		return fmt.Errorf("%w: the table %s has the key schema %q, need %q", ErrSchema, aws.ToString(table.TableName), columns, want)
+	}
+	return nil
+}
+
+func (d *dynamoDBStorage) Get(ctx context.Context, id, itemType string, consistent bool) (*Item, error) {
+	in := &dynamodb.GetItemInput{
+		TableName: &d.table,
+		Key: map[string]types.AttributeValue{
+			idAttribute:   &types.AttributeValueMemberS{Value: id},
+			typeAttribute: &types.AttributeValueMemberS{Value: itemType},
+		},
+	}
+	if consistent {
+		in.ConsistentRead = &consistent
+	}
+	out, err := d.client.GetItem(ctx, in)
+	if err != nil {
+		return nil, d.error("GetItem", err)
+	}
+	if len(out.Item) == 0 {
+		return nil, ErrNotFound
+	}
+	return decodeItem(out.Item)
+}
+
+func decodeItem(attributes map[string]types.AttributeValue) (*Item, error) {
+	item := &Item{Attributes: make(map[string]string, len(attributes))}
+	for name, value := range attributes {
+		switch v := value.(type) {
+		case *types.AttributeValueMemberB:
+			if name == encAttribute {
+				item.Enc = v.Value
+				continue
+			}
+		case *types.AttributeValueMemberN:
+			if name == hierarchyAttribute {
+				item.Attributes[name] = v.Value
+				continue
+			}
+		case *types.AttributeValueMemberS:
+			if name != encAttribute && name != hierarchyAttribute {
+				item.Attributes[name] = v.Value
+				continue
+			}
+		}
+		return nil, fmt.Errorf("%w: its attribute %q is a %T", ErrItem, name, value)
+	}
+	item.ID, item.Type = item.Attributes[idAttribute], item.Attributes[typeAttribute]
+	delete(item.Attributes, idAttribute)
+	delete(item.Attributes, typeAttribute)
+	return item, nil
+}
+
+func encodeItem(item *Item) map[string]types.AttributeValue {
+	attributes := map[string]types.AttributeValue{
+		idAttribute:   &types.AttributeValueMemberS{Value: item.ID},
+		typeAttribute: &types.AttributeValueMemberS{Value: item.Type},
+		encAttribute:  &types.AttributeValueMemberB{Value: item.Enc},
+	}
+	for name, value := range item.Attributes {
+		if name == hierarchyAttribute {
+			attributes[name] = &types.AttributeValueMemberN{Value: value}
+		} else {
+			attributes[name] = &types.AttributeValueMemberS{Value: value}
+		}
+	}
+	return attributes
+}
+
+// writeAttempts is how often a transaction is tried that was cancelled because
+// of another one that was under way. Each try decides its conditions anew, so
+// that of two writers one always gets through.
+const writeAttempts = 8
+
+func (d *dynamoDBStorage) Write(ctx context.Context, puts ...Put) error {
+	for attempt := 1; ; attempt++ {
+		// The SDK makes a new token for each call, and uses it for its retries: a
+		// write whose answer was lost does not take itself for somebody else's.
+		_, err := d.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: d.transaction(puts)})
+		if err == nil {
+			return nil
+		}
+		var cancelled *types.TransactionCanceledException
+		if !errors.As(err, &cancelled) {
+			return d.error("TransactWriteItems", err)
+		}
+		for i, r := range cancelled.CancellationReasons {
+			if aws.ToString(r.Code) == "ConditionalCheckFailed" && i < len(puts) {
+				return fmt.Errorf("DynamoDB table %s: %w: %w", d.table, puts[i].failed(), err)
+			}
+		}
+		if attempt == writeAttempts || !collided(cancelled) {
+			return d.error("TransactWriteItems", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(attempt) * 25 * time.Millisecond):
+		}
+	}
+}
+
+// collided reports whether another transaction was under way.
+func collided(e *types.TransactionCanceledException) bool {
+	return slices.ContainsFunc(e.CancellationReasons, func(r types.CancellationReason) bool {
+		return aws.ToString(r.Code) == "TransactionConflict"
+	})
+}
+
+// transaction is what the specification prescribes. Its expressions name
+// attributes by placeholders, since a name with a hyphen cannot stand in one.
+// Specification: framework/branch-key-store.md#versionkey.
+func (d *dynamoDBStorage) transaction(puts []Put) []types.TransactWriteItem {
+	items := make([]types.TransactWriteItem, len(puts))
+	for i, p := range puts {
+		put := &types.Put{
+			TableName:                &d.table,
+			Item:                     encodeItem(p.Item),
+			ConditionExpression:      aws.String("attribute_not_exists(#id)"),
+			ExpressionAttributeNames: map[string]string{"#id": idAttribute},
+		}
+		if p.Replaces != nil {
+			put.ConditionExpression = aws.String("attribute_exists(#id) AND enc = :encOld")
+			put.ExpressionAttributeValues = map[string]types.AttributeValue{":encOld": &types.AttributeValueMemberB{Value: p.Replaces}}
+		}
+		items[i].Put = put
+	}
+	return items
+}
+
+// error names the table, and tells a missing one apart.
+func (d *dynamoDBStorage) error(operation string, err error) error {
+	var noTable *types.ResourceNotFoundException
+	if errors.As(err, &noTable) {
+		err = fmt.Errorf("%w: %w", ErrNoKeyStore, err)
+	}
+	return fmt.Errorf("DynamoDB table %s: %s: %w", d.table, operation, err)
+}

@@ -1,0 +1,271 @@
+package branchkey
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// lockTimeout is how long to wait for another process.
+const lockTimeout = 10 * time.Second
+
+// The file is a database of bbolt. This bucket has a bucket for each branch key
+// id, in which the items are JSON, by their types.
+const itemsBucket = "esdk/branch-keys/v1"
+
+// storedItem is an item in the file.
+type storedItem struct {
+	Enc        []byte            `json:"enc"`
+	Attributes map[string]string `json:"attributes"`
+}
+
+type fileStorage struct {
+	path    string
+	timeout time.Duration
+}
+
+// NewFileStorage returns a storage in a local file, for a single machine and for
+// development. The directory must exist.
+//
+// Writes are atomic and synced to the disk: whatever process is killed, and
+// whenever, the file is readable, and has all of a write or nothing. Several
+// processes may use the file: each opens it for the time of one operation, and
+// while one writes, others wait up to 10 seconds, or until their context ends,
+// and then fail with [ErrLocked]. The file should not be on a network file
+// system.
+//
+// [Store.CreateKeyStore] makes the file, readable to its owner alone. It holds no
+// key in the clear, but who can write it can bring back an old version.
+func NewFileStorage(path string) (Storage, error) {
+	if path == "" {
+		return nil, errors.New("branchkey: path of the file is empty")
+	}
+	return &fileStorage{path, lockTimeout}, nil
+}
+
+func (f *fileStorage) Name() string { return f.path }
+
+func (f *fileStorage) Create(ctx context.Context) (string, error) {
+	if _, err := os.Lstat(f.path); errors.Is(err, fs.ErrNotExist) {
+		if err := f.create(); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+	}
+	return f.path, f.view(ctx, func(*bbolt.Bucket) error { return nil })
+}
+
+// create makes the file under another name first, so that it is complete when
+// it appears.
+func (f *fileStorage) create() error {
+	temporary, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".*.tmp") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary.Name())
+	if err := temporary.Close(); err != nil {
+		return err
+	}
+	db, err := bbolt.Open(temporary.Name(), 0o600, nil)
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket([]byte(itemsBucket))
+		return err
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(temporary.Name(), f.path); err != nil {
+		return f.rename(temporary.Name(), err)
+	}
+	syncDir(filepath.Dir(f.path))
+	return nil
+}
+
+// rename is for file systems that have no links.
+func (f *fileStorage) rename(temporary string, linkErr error) error {
+	if _, err := os.Lstat(f.path); err == nil || errors.Is(linkErr, fs.ErrExist) {
+		return fs.ErrExist
+	}
+	if err := os.Rename(temporary, f.path); err != nil {
+		return err
+	}
+	syncDir(filepath.Dir(f.path))
+	return nil
+}
+
+// syncDir has a new name last; not every system can.
+func syncDir(path string) {
+	if dir, err := os.Open(path); err == nil {
+		dir.Sync()
+		dir.Close()
+	}
+}
+
+func (f *fileStorage) Get(ctx context.Context, id, itemType string, _ bool) (item *Item, err error) {
+	err = f.view(ctx, func(items *bbolt.Bucket) error {
+		item, err = getItem(items.Bucket([]byte(id)), id, itemType)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return item, nil
+}
+
+func getItem(types *bbolt.Bucket, id, itemType string) (*Item, error) {
+	if types == nil {
+		return nil, ErrNotFound
+	}
+	text := types.Get([]byte(itemType))
+	if text == nil {
+		return nil, ErrNotFound
+	}
+	var s storedItem
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrItem, err)
+	}
+	return &Item{ID: id, Type: itemType, Enc: s.Enc, Attributes: s.Attributes}, nil
+}
+
+func (f *fileStorage) Write(ctx context.Context, puts ...Put) error {
+	return f.with(ctx, false, func(db *bbolt.DB) error {
+		return db.Update(func(tx *bbolt.Tx) error {
+			items := tx.Bucket([]byte(itemsBucket))
+			if items == nil {
+				return ErrSchema
+			}
+			for _, p := range puts {
+				if err := putItem(items, &p); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
+func putItem(items *bbolt.Bucket, p *Put) error {
+	types, err := items.CreateBucketIfNotExists([]byte(p.Item.ID))
+	if err != nil {
+		return err
+	}
+	stored, err := getItem(types, p.Item.ID, p.Item.Type)
+	exists := !errors.Is(err, ErrNotFound)
+	switch {
+	case exists != (p.Replaces != nil):
+		return p.failed()
+	case exists && err != nil:
+		return err
+	case exists && !bytes.Equal(stored.Enc, p.Replaces):
+		return p.failed()
+	}
+	text, err := json.Marshal(storedItem{p.Item.Enc, p.Item.Attributes})
+	if err != nil {
+		return err
+	}
+	return types.Put([]byte(p.Item.Type), text)
+}
+
+func (f *fileStorage) view(ctx context.Context, read func(items *bbolt.Bucket) error) error {
+	return f.with(ctx, true, func(db *bbolt.DB) error {
+		return db.View(func(tx *bbolt.Tx) error {
+			items := tx.Bucket([]byte(itemsBucket))
+			if items == nil {
+				return ErrSchema
+			}
+			return read(items)
+		})
+	})
+}
+
+// with opens the file for one operation. A damaged file makes bbolt panic, or
+// read beyond the end of the file, which is an error here.
+func (f *fileStorage) with(ctx context.Context, readOnly bool, use func(*bbolt.DB) error) (err error) {
+	var file *os.File
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			file.Close() // bbolt may not have, and it holds the lock
+			err = fmt.Errorf("%w: the file is damaged: %v", ErrSchema, r)
+		}
+		if err != nil {
+			err = fmt.Errorf("key store file %s: %w", f.path, err)
+		}
+	}()
+	db, err := f.open(ctx, readOnly, func(name string, flag int, mode fs.FileMode) (*os.File, error) {
+		var err error
+		file, err = openExisting(name, flag, mode)
+		return file, err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return use(db)
+}
+
+// open waits for the lock of the file, which readers share.
+func (f *fileStorage) open(ctx context.Context, readOnly bool, openFile func(string, int, fs.FileMode) (*os.File, error)) (*bbolt.DB, error) {
+	giveUp := time.NewTimer(f.timeout)
+	defer giveUp.Stop()
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		db, err := bbolt.Open(f.path, 0o600, &bbolt.Options{
+			ReadOnly: readOnly,
+			Timeout:  1, // not zero: that would wait for ever, and for no context
+			OpenFile: openFile,
+		})
+		if !errors.Is(err, berrors.ErrTimeout) {
+			return db, openError(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", ErrLocked, ctx.Err())
+		case <-giveUp.C:
+			return nil, ErrLocked
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// openExisting opens what is not to be created. bbolt would make a database of
+// an empty file too.
+func openExisting(name string, flag int, mode fs.FileMode) (*os.File, error) {
+	file, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && (info.Size() == 0 || !info.Mode().IsRegular()) {
+		err = ErrSchema
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+func openError(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %w", ErrNoKeyStore, err)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
+		return fmt.Errorf("%w: %w", ErrSchema, err)
+	}
+	return err
+}

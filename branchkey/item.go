@@ -1,0 +1,187 @@
+package branchkey
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"esdk"
+)
+
+// The attributes of items, whose names all implementations share. In the
+// encryption context of AWS KMS, all but enc have the same names.
+// Specification: framework/branch-key-store.md#record-format.
+const (
+	idAttribute        = "branch-key-id"
+	typeAttribute      = "type"
+	versionAttribute   = "version"
+	encAttribute       = "enc"
+	kmsARNAttribute    = "kms-arn"
+	timeAttribute      = "create-time"
+	hierarchyAttribute = "hierarchy-version"
+	customPrefix       = "aws-crypto-ec:"
+
+	tableName = "tablename" // only in the encryption context: the logical name
+)
+
+const (
+	activeType    = "branch:ACTIVE"
+	versionPrefix = "branch:version:"
+	beaconType    = "beacon:ACTIVE"
+
+	hierarchyVersion = "1"
+
+	// timeFormat has microseconds.
+	timeFormat = "2006-01-02T15:04:05.000000Z"
+)
+
+// maxID is how long DynamoDB lets a partition key be.
+const maxID = 2048
+
+// checkName fails if a string cannot be a branch key id, a logical name or a
+// partition. A NUL in one could make two cache ids the same.
+func checkName(what, s string) error {
+	switch {
+	case s == "":
+		return fmt.Errorf("branchkey: %s is empty", what)
+	case len(s) > maxID:
+		return fmt.Errorf("branchkey: %s is longer than %d bytes", what, maxID)
+	case !utf8.ValidString(s) || strings.Contains(s, "\x00"):
+		return fmt.Errorf("branchkey: %s %q has a NUL or is not valid UTF-8", what, s)
+	}
+	return nil
+}
+
+// attributes are those that a new key's three items have in common.
+func newAttributes(kmsARN string, now time.Time, custom esdk.EncryptionContext) map[string]string {
+	a := map[string]string{
+		kmsARNAttribute:    kmsARN,
+		timeAttribute:      now.UTC().Format(timeFormat),
+		hierarchyAttribute: hierarchyVersion,
+	}
+	for k, v := range custom {
+		a[customPrefix+k] = v
+	}
+	return a
+}
+
+// newVersionItems returns the items of a new version, still without their keys:
+// the one that stays, and the one that is active until the next version.
+func newVersionItems(id, version string, attributes map[string]string) (stays, active *Item) {
+	stays = &Item{ID: id, Type: versionPrefix + version, Attributes: maps.Clone(attributes)}
+	active = &Item{ID: id, Type: activeType, Attributes: maps.Clone(attributes)}
+	active.Attributes[versionAttribute] = versionPrefix + version
+	return stays, active
+}
+
+// kmsContext is the encryption context of the item's key. It has every attribute,
+// those that are not known too, so that none can be changed or added.
+// Specification: framework/branch-key-store.md#encryption-context.
+func (i *Item) kmsContext(logicalName string) map[string]string {
+	ec := maps.Clone(i.Attributes)
+	ec[idAttribute] = i.ID
+	ec[typeAttribute] = i.Type
+	ec[tableName] = logicalName
+	return ec
+}
+
+// custom is what of the encryption context the creator of the key gave.
+func (i *Item) custom() esdk.EncryptionContext {
+	ec := esdk.EncryptionContext{}
+	for k, v := range i.Attributes {
+		if name, ok := strings.CutPrefix(k, customPrefix); ok {
+			ec[name] = v
+		}
+	}
+	return ec
+}
+
+// version returns the UUID of the version; empty for a beacon key.
+func (i *Item) version() string {
+	if i.Type == activeType {
+		return strings.TrimPrefix(i.Attributes[versionAttribute], versionPrefix)
+	}
+	version, _ := strings.CutPrefix(i.Type, versionPrefix)
+	if version == i.Type {
+		return ""
+	}
+	return version
+}
+
+// check fails unless the item is one that was asked for and has what it must
+// have. What the attributes say is left to AWS KMS.
+func (i *Item) check(id, itemType string) error {
+	if v, ok := i.Attributes[hierarchyAttribute]; ok && v != hierarchyVersion {
+		return fmt.Errorf("%w: %q; this package knows %s", ErrHierarchyVersion, v, hierarchyVersion)
+	}
+	if i.ID != id || i.Type != itemType {
+		return fmt.Errorf("%w: the storage returned the item %q of %q", ErrItem, i.Type, i.ID)
+	}
+	if len(i.Enc) == 0 {
+		return missing(encAttribute)
+	}
+	for _, name := range []string{kmsARNAttribute, timeAttribute, hierarchyAttribute} {
+		if i.Attributes[name] == "" {
+			return missing(name)
+		}
+	}
+	// These would be hidden by the context's own.
+	for _, name := range []string{tableName, encAttribute, idAttribute, typeAttribute} {
+		if _, ok := i.Attributes[name]; ok {
+			return fmt.Errorf("%w: it has an attribute %q", ErrItem, name)
+		}
+	}
+	return i.checkVersion()
+}
+
+func missing(name string) error {
+	return fmt.Errorf("%w: it has no attribute %q", ErrItem, name)
+}
+
+func (i *Item) checkVersion() error {
+	v, ok := i.Attributes[versionAttribute]
+	if ok != (i.Type == activeType) {
+		return fmt.Errorf("%w: active items have a version, and only they", ErrItem)
+	}
+	if ok && !strings.HasPrefix(v, versionPrefix) {
+		return fmt.Errorf("%w: version %q does not start with %q", ErrItem, v, versionPrefix)
+	}
+	if i.Type == beaconType {
+		return nil
+	}
+	if _, err := parseUUID(i.version()); err != nil {
+		return fmt.Errorf("%w: version: %w", ErrItem, err)
+	}
+	return nil
+}
+
+// newUUID returns a random UUID, of version 4.
+func newUUID() [16]byte {
+	var u [16]byte
+	rand.Read(u[:])
+	u[6] = u[6]&0x0F | 0x40
+	u[8] = u[8]&0x3F | 0x80
+	return u
+}
+
+func formatUUID(u [16]byte) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+}
+
+// parseUUID reads a UUID in lower case, the only form that a message leads back
+// to.
+func parseUUID(s string) (u [16]byte, err error) {
+	b, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
+	if err == nil && len(b) == len(u) {
+		u = [16]byte(b)
+		if formatUUID(u) == s {
+			return u, nil
+		}
+	}
+	return u, errors.New("not a UUID in lower case")
+}

@@ -1,0 +1,171 @@
+package branchkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"esdk/internal/kmsarn"
+)
+
+// providerID also stands in the user agent, as the specification wants it.
+const providerID = "aws-kms-hierarchy"
+
+// keyLength is that of branch keys and beacon keys, in bytes.
+const keyLength = 32
+
+// A keyMaker is what a client of AWS KMS has to have to create keys.
+type keyMaker interface {
+	GenerateDataKeyWithoutPlaintext(context.Context, *kms.GenerateDataKeyWithoutPlaintextInput, ...func(*kms.Options)) (*kms.GenerateDataKeyWithoutPlaintextOutput, error)
+	ReEncrypt(context.Context, *kms.ReEncryptInput, ...func(*kms.Options)) (*kms.ReEncryptOutput, error)
+}
+
+func userAgent(o *kms.Options) {
+	o.APIOptions = append(o.APIOptions, awsmiddleware.AddUserAgentKey(providerID))
+}
+
+// configuredARN is the key that encrypts, unless the Store discovers its keys.
+func (s *Store) configuredARN() string { return s.config.KMS.KeyARN + s.config.KMS.MRKeyARN }
+
+// keyFor returns the KMS key to use with an item, if it is allowed.
+// Specification: framework/branch-key-store.md#aws-key-arn-compatibility.
+func (s *Store) keyFor(item *Item) (string, error) {
+	stored := item.Attributes[kmsARNAttribute]
+	arn, err := kmsarn.Parse(stored)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s: %w", ErrItem, kmsARNAttribute, err)
+	}
+	k := &s.config.KMS
+	switch {
+	case k.Discovery, k.MRDiscovery != "" && !arn.IsMRK():
+		return stored, nil
+	case k.MRDiscovery != "":
+		return arn.In(k.MRDiscovery).String(), nil
+	case k.KeyARN == stored, k.MRKeyARN != "" && kmsarn.MatchMRK(s.key, arn):
+		return s.configuredARN(), nil
+	}
+	return "", fmt.Errorf("%w: the item is of %s, the key store is configured with %s", ErrKMSKey, stored, s.configuredARN())
+}
+
+// decrypt returns the key of an item.
+// Specification: framework/branch-key-store.md#aws-kms-branch-key-decryption.
+func (s *Store) decrypt(ctx context.Context, item *Item) ([]byte, error) {
+	keyID, err := s.keyFor(item)
+	if err != nil {
+		return nil, err
+	}
+	client, err := s.config.Clients.Client(ctx, s.region)
+	if err != nil {
+		return nil, err
+	}
+	out, err := client.Decrypt(ctx, &kms.DecryptInput{
+		KeyId:             &keyID,
+		CiphertextBlob:    item.Enc,
+		EncryptionContext: item.kmsContext(s.config.LogicalName),
+		GrantTokens:       s.config.GrantTokens,
+	}, userAgent)
+	if err != nil {
+		return nil, kmsError("Decrypt", keyID, err)
+	}
+	err = checkAnswer(keyID, out.KeyId)
+	if err == nil && len(out.Plaintext) != keyLength {
+		err = fmt.Errorf("the answer has a key of %d bytes, need %d", len(out.Plaintext), keyLength)
+	}
+	if err != nil {
+		clear(out.Plaintext)
+		return nil, kmsError("Decrypt", keyID, err)
+	}
+	return out.Plaintext, nil
+}
+
+func (s *Store) keyMaker(ctx context.Context) (keyMaker, error) {
+	client, err := s.config.Clients.Client(ctx, s.region)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := client.(keyMaker)
+	if !ok {
+		return nil, fmt.Errorf("branchkey: the KMS client, a %T, has no GenerateDataKeyWithoutPlaintext and ReEncrypt", client)
+	}
+	return m, nil
+}
+
+// generate has AWS KMS make the key of an item.
+func (s *Store) generate(ctx context.Context, item *Item) error {
+	m, err := s.keyMaker(ctx)
+	if err != nil {
+		return err
+	}
+	keyID := s.configuredARN()
+	out, err := m.GenerateDataKeyWithoutPlaintext(ctx, &kms.GenerateDataKeyWithoutPlaintextInput{
+		KeyId:             &keyID,
+		NumberOfBytes:     aws.Int32(keyLength),
+		EncryptionContext: item.kmsContext(s.config.LogicalName),
+		GrantTokens:       s.config.GrantTokens,
+	}, userAgent)
+	if err == nil {
+		err = checkBlob(keyID, out.CiphertextBlob, out.KeyId)
+	}
+	if err != nil {
+		return kmsError("GenerateDataKeyWithoutPlaintext", keyID, err)
+	}
+	item.Enc = out.CiphertextBlob
+	return nil
+}
+
+// reEncrypt has AWS KMS decrypt one item's key, and encrypt it with the context
+// of another item. It returns the ciphertext.
+func (s *Store) reEncrypt(ctx context.Context, from, to *Item) ([]byte, error) {
+	m, err := s.keyMaker(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keyID := s.configuredARN()
+	out, err := m.ReEncrypt(ctx, &kms.ReEncryptInput{
+		CiphertextBlob:               from.Enc,
+		SourceKeyId:                  &keyID,
+		SourceEncryptionContext:      from.kmsContext(s.config.LogicalName),
+		DestinationKeyId:             &keyID,
+		DestinationEncryptionContext: to.kmsContext(s.config.LogicalName),
+		GrantTokens:                  s.config.GrantTokens,
+	}, userAgent)
+	if err == nil {
+		err = checkBlob(keyID, out.CiphertextBlob, out.SourceKeyId, out.KeyId)
+	}
+	if err != nil {
+		return nil, kmsError("ReEncrypt", keyID, err)
+	}
+	return out.CiphertextBlob, nil
+}
+
+func checkBlob(keyID string, ciphertext []byte, answered ...*string) error {
+	if len(ciphertext) == 0 {
+		return errors.New("the answer has no ciphertext")
+	}
+	return checkAnswer(keyID, answered...)
+}
+
+// checkAnswer fails unless AWS KMS used the key that it was asked to.
+func checkAnswer(keyID string, answered ...*string) error {
+	for _, got := range answered {
+		if aws.ToString(got) != keyID {
+			return fmt.Errorf("%w: the answer is of %q", ErrKMSKey, aws.ToString(got))
+		}
+	}
+	return nil
+}
+
+// kmsError names the key, and tells apart what is due to the item.
+func kmsError(operation, keyID string, err error) error {
+	var invalid *types.InvalidCiphertextException
+	var incorrect *types.IncorrectKeyException
+	if errors.As(err, &invalid) || errors.As(err, &incorrect) {
+		err = fmt.Errorf("%w: %w", ErrItem, err)
+	}
+	return fmt.Errorf("KMS key %s: %s: %w", keyID, operation, err)
+}

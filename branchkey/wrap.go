@@ -1,0 +1,150 @@
+package branchkey
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"runtime"
+
+	"esdk"
+)
+
+// A wrapped data key is
+//
+//	salt[16] ‖ iv[12] ‖ version[16] ‖ AES-256-GCM(data key) ‖ tag[16]
+//
+// Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#ciphertext.
+const (
+	saltLength    = 16
+	ivLength      = 12
+	versionLength = 16
+	tagLength     = 16
+	overhead      = saltLength + ivLength + versionLength + tagLength
+)
+
+// A branchKey is what a cache keeps of a [Key]. Its secret is cleared once nobody
+// can reach the branchKey any more.
+type branchKey struct {
+	id      string
+	version [versionLength]byte
+	secret  []byte
+}
+
+// newBranchKey takes over the secret of a key, which must be of the id and, if
+// that is not empty, of the version.
+func newBranchKey(k *Key, id, version string) (*branchKey, error) {
+	u, err := parseUUID(k.Version)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("version %q: %w", k.Version, err)
+	case k.ID != id || version != "" && k.Version != version:
+		err = fmt.Errorf("the store returned another one, %v", k)
+	case len(k.Secret) != keyLength:
+		err = fmt.Errorf("the store returned a key of %d bytes, need %d", len(k.Secret), keyLength)
+	}
+	if err != nil {
+		clear(k.Secret)
+		return nil, fmt.Errorf("branch key %q: %w", id, err)
+	}
+	b := &branchKey{id, u, k.Secret}
+	runtime.AddCleanup(b, func(secret []byte) { clear(secret) }, k.Secret)
+	return b, nil
+}
+
+// wrap encrypts a data key under a key that is derived for it alone. ec is the
+// serialized encryption context.
+// Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-wrapping.
+func (b *branchKey) wrap(dataKey, ec []byte) ([]byte, error) {
+	out := make([]byte, saltLength+ivLength, overhead+len(dataKey))
+	rand.Read(out)
+	aead, err := b.aead(out[:saltLength])
+	if err != nil {
+		return nil, err
+	}
+	iv := out[saltLength:]
+	out = append(out, b.version[:]...)
+	return aead.Seal(out, iv, dataKey, b.aad(ec)), nil
+}
+
+// unwrap is the inverse of wrap. The ciphertext is longer than the overhead.
+// Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-unwrapping.
+func (b *branchKey) unwrap(ciphertext, ec []byte) ([]byte, error) {
+	salt, rest := ciphertext[:saltLength], ciphertext[saltLength:]
+	aead, err := b.aead(salt)
+	if err != nil {
+		return nil, err
+	}
+	dataKey, err := aead.Open(nil, rest[:ivLength], rest[ivLength+versionLength:], b.aad(ec))
+	if err != nil {
+		return nil, errors.New("wrong branch key or encryption context")
+	}
+	return dataKey, nil
+}
+
+// versionOf returns the version that a ciphertext was wrapped with.
+func versionOf(ciphertext []byte) string {
+	return formatUUID([versionLength]byte(ciphertext[saltLength+ivLength:]))
+}
+
+// aad is what is authenticated with a data key.
+// Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-wrapping-and-unwrapping-aad.
+func (b *branchKey) aad(ec []byte) []byte {
+	aad := append([]byte(providerID), b.id...)
+	aad = append(aad, b.version[:]...)
+	return append(aad, ec...)
+}
+
+func (b *branchKey) aead(salt []byte) (cipher.AEAD, error) {
+	key := deriveKey(b.secret, salt)
+	runtime.KeepAlive(b)
+	defer clear(key)
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// deriveKey derives the key for one data key. The provider id is its label too.
+func deriveKey(secret, salt []byte) []byte {
+	info := append([]byte(providerID), 0)
+	info = append(info, salt...)
+	info = binary.BigEndian.AppendUint32(info, keyLength*8)
+	return counterKDF(sha256.New, secret, info, keyLength)
+}
+
+// counterKDF is the KDF in counter mode of NIST SP 800-108, with HMAC and a
+// counter of 32 bits in front.
+func counterKDF(h func() hash.Hash, key, info []byte, length int) []byte {
+	var out []byte
+	for i := uint32(1); len(out) < length; i++ {
+		mac := hmac.New(h, key)
+		mac.Write(binary.BigEndian.AppendUint32(nil, i))
+		mac.Write(info)
+		out = mac.Sum(out)
+	}
+	return out[:length]
+}
+
+// dataKeyFor returns the data key to wrap, and the one for the result: nil
+// unless it is new.
+func dataKeyFor(req *esdk.WrapRequest) (dataKey, generated []byte, err error) {
+	length := req.Suite.DataKeyLength()
+	switch {
+	case length == 0:
+		return nil, nil, fmt.Errorf("branchkey: unknown algorithm suite %v", req.Suite)
+	case req.DataKey == nil:
+		generated = make([]byte, length)
+		rand.Read(generated)
+		return generated, generated, nil
+	case len(req.DataKey) != length:
+		return nil, nil, fmt.Errorf("branchkey: data key to wrap has %d bytes, suite %v takes %d", len(req.DataKey), req.Suite, length)
+	}
+	return req.DataKey, nil, nil
+}
