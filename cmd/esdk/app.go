@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 
+	"esdk/awskms"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -30,6 +31,9 @@ type app struct {
 
 	// keyUsed is the key that decrypted the last data key.
 	keyUsed string
+
+	// kmsClients are those of all keyrings of AWS KMS, once there is one.
+	kmsClients awskms.Clients
 
 	// temporary are files to remove if the command is interrupted.
 	mu        sync.Mutex
@@ -89,7 +93,7 @@ encrypt, and any one of them decrypts it.`,
 	flags.StringVar(&a.configFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration folder)")
 	root.AddCommand(
 		a.newEncryptCommand(), a.newDecryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),
-		a.newKeygenCommand(), a.newVectorsCommand(), a.newVersionCommand(),
+		a.newKeygenCommand(), a.newKeystoreCommand(), a.newVectorsCommand(), a.newVersionCommand(),
 	)
 	root.AddCommand(helpTopics()...)
 	root.InitDefaultCompletionCmd()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -60,7 +61,7 @@ func (k *keyConfig) check(needed, optional []string) error {
 }
 
 // configuredKeyring makes the keyring of a named key.
-func (a *app) configuredKeyring(name string, encrypt bool) (esdk.Keyring, error) {
+func (a *app) configuredKeyring(ctx context.Context, name string, encrypt bool) (esdk.Keyring, error) {
 	c, file, err := a.loadConfig()
 	if err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func (a *app) configuredKeyring(name string, encrypt bool) (esdk.Keyring, error)
 		if err := k.check(nil, nil); err != nil {
 			return nil, err
 		}
-		return a.localKeyring("", encrypt)
+		return a.localKeyring(ctx, "", encrypt)
 	case "aes":
 		if err := k.check([]string{"namespace", "name", "file"}, nil); err != nil {
 			return nil, err

@@ -40,6 +40,7 @@ type decryptOptions struct {
 	net400       bool
 	base64       bool
 	release      string
+	cache        string
 }
 
 func (a *app) newDecryptCommand() *cobra.Command {
@@ -91,6 +92,7 @@ func (o *decryptOptions) addFlags(cmd *cobra.Command) {
 	addKeyFlag(cmd, &o.keys, false)
 	o.reportOptions.addFlags(cmd)
 	addCommitmentFlag(cmd, &o.commitment)
+	addCacheFlag(cmd, &o.cache)
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&o.pairs, "context", "c", nil, "`KEY[=VALUE]` that the encryption context of the message must have; repeatable")
 	flags.StringArrayVar(&o.required, "require-context", nil, "the message does not store the pair of this `KEY`, and -c gives it; repeatable")
@@ -102,7 +104,7 @@ func (o *decryptOptions) addFlags(cmd *cobra.Command) {
 }
 
 // decryptConfig turns the flags into a configuration, but for Release.
-func (a *app) decryptConfig(o *decryptOptions) (esdk.EncryptionContext, *esdk.Config, error) {
+func (a *app) decryptConfig(ctx context.Context, o *decryptOptions) (esdk.EncryptionContext, *esdk.Config, error) {
 	ec, present, err := o.parse()
 	if err != nil {
 		return nil, nil, err
@@ -114,11 +116,14 @@ func (a *app) decryptConfig(o *decryptOptions) (esdk.EncryptionContext, *esdk.Co
 	if err != nil {
 		return nil, nil, err
 	}
-	kr, err := a.keyring(o.keys, false)
+	kr, err := a.keyring(ctx, o.keys, false)
 	if err != nil {
 		return nil, nil, err
 	}
 	cmm, err := o.wrap(kr, ec, present)
+	if err == nil {
+		cmm, err = withCache(cmm, o.cache)
+	}
 	return ec, &esdk.Config{
 		CMM:                  cmm,
 		CommitmentPolicy:     policy,
@@ -138,7 +143,7 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	default:
 		return usageError("--release %s: want auto, verified or frames", printable(o.release))
 	}
-	ec, config, err := a.decryptConfig(o)
+	ec, config, err := a.decryptConfig(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -319,7 +324,7 @@ func joinSome(names []string) string {
 }
 
 func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) error {
-	ec, config, err := a.decryptConfig(o)
+	ec, config, err := a.decryptConfig(ctx, o)
 	if err != nil {
 		return err
 	}

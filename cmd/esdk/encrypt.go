@@ -21,6 +21,7 @@ type encryptOptions struct {
 	frameLength int64
 	maxKeys     int
 	base64      bool
+	cache       string
 }
 
 func (a *app) newEncryptCommand() *cobra.Command {
@@ -50,12 +51,13 @@ existing file is not replaced without --force.`,
 	flags.Int64Var(&o.frameLength, "frame-length", 4096, "plaintext `BYTES` of a frame")
 	flags.IntVar(&o.maxKeys, "max-keys", 0, "fail if there would be more than this `NUMBER` of encrypted data keys (default no limit)")
 	flags.BoolVar(&o.base64, "base64", false, "write Base64 text")
+	addCacheFlag(cmd, &o.cache)
 	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
 	return cmd
 }
 
 func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) error {
-	ec, client, err := a.newEncryptClient(o)
+	ec, config, err := a.encryptConfig(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -64,11 +66,11 @@ func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) e
 		return err
 	}
 	return a.runJobs(jobs, &o.reportOptions, "encrypt", func(j *job, r *record) error {
-		return a.encryptJob(ctx, client, ec, o, j, r)
+		return a.encryptJob(ctx, config, ec, o, j, r)
 	})
 }
 
-func (a *app) newEncryptClient(o *encryptOptions) (esdk.EncryptionContext, *esdk.Client, error) {
+func (a *app) encryptConfig(ctx context.Context, o *encryptOptions) (esdk.EncryptionContext, *esdk.Config, error) {
 	ec, bare, err := o.parse()
 	if err != nil {
 		return nil, nil, err
@@ -90,7 +92,7 @@ func (a *app) newEncryptClient(o *encryptOptions) (esdk.EncryptionContext, *esdk
 	if err != nil {
 		return nil, nil, err
 	}
-	kr, err := a.keyring(o.keys, true)
+	kr, err := a.keyring(ctx, o.keys, true)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,17 +100,21 @@ func (a *app) newEncryptClient(o *encryptOptions) (esdk.EncryptionContext, *esdk
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := esdk.New(esdk.Config{
+	if cmm, err = withCache(cmm, o.cache); err != nil {
+		return nil, nil, err
+	}
+	config := &esdk.Config{
 		CMM:                  cmm,
 		CommitmentPolicy:     policy,
 		Suite:                suiteID,
 		FrameLength:          uint32(o.frameLength),
 		MaxEncryptedDataKeys: o.maxKeys,
-	})
-	return ec, client, err
+	}
+	_, err = esdk.New(*config) // what contradicts is a mistake before any work
+	return ec, config, err
 }
 
-func (a *app) encryptJob(ctx context.Context, client *esdk.Client, ec esdk.EncryptionContext, o *encryptOptions, j *job, r *record) error {
+func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *encryptOptions, j *job, r *record) error {
 	if j.output == standard && o.path != standard && !o.base64 && isTerminal(a.stdout) {
 		return newError(exitNotWritten, "the message is binary, and standard output a terminal").
 			withHint("-o FILE writes a file, --base64 writes text, and -o - writes to the terminal all the same")
@@ -123,6 +129,14 @@ func (a *app) encryptJob(ctx context.Context, client *esdk.Client, ec esdk.Encry
 		return err
 	}
 	defer out.Abort()
+	c := *config
+	if o.cache != "" {
+		c.MaxPlaintextLength = fileLength(in)
+	}
+	client, err := esdk.New(c)
+	if err != nil {
+		return err
+	}
 	src := a.newProgress(in, j.input)
 	defer src.stop()
 	if err := encryptStream(ctx, client, ec, src, out, o.base64, r); err != nil {

@@ -44,11 +44,38 @@ order.
       an own key it only encrypts, with a key made for each message; without a
       peer it only decrypts, whoever encrypted.
 
+  arn:…:key/ID
+  alias/NAME
+      A symmetric key of AWS KMS. Messages name their key by ARN, so that an alias
+      encrypts but does not decrypt. Any replica of a multi-Region key decrypts.
+
+  kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION]
+      Decrypts with whatever key of AWS KMS the message names, if it is of the
+      accounts, such as kms-discovery:aws/111122223333. With a REGION, of a
+      multi-Region key it uses the replica there.
+
+  kms-rsa:ARN[@PUBLIC-FILE][?pad=PADDING]
+      An RSA key of AWS KMS. The public key in FILE encrypts, without AWS; AWS KMS
+      decrypts. PADDING is oaep-sha256 (the default) or oaep-sha1. Suites that
+      sign are refused: encrypt with --unsigned.
+
+  kms-ecdh:ARN[@PEER-FILE]
+      As ecdh:, with one's own private key in AWS KMS.
+
+  branch:TABLE/BRANCH-KEY-ID[?kms=ARN]
+      A branch key in a key store, a table of DynamoDB, that "esdk keystore"
+      makes: AWS KMS is asked once in ten minutes, not for each message. Without
+      kms=ARN it uses whatever KMS key the branch key names. With file=FILE the
+      key store is a file, and TABLE its logical name.
+
   @NAME
       A key of the configuration file; see "esdk help config".
 
 NAMESPACE and NAME stand in the message, and decryption needs the same ones: the
 other SDKs call them key namespace (or provider id) and key name (or key id).
+
+Credentials, Region and endpoint of AWS KMS are those of the AWS SDK: its
+environment variables, ~/.aws/config, roles. A key's ARN gives its Region.
 
 FILE may be - for standard input, or /dev/fd/N. No secret is ever taken from the
 command line or the environment.

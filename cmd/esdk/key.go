@@ -6,6 +6,7 @@ import (
 	"crypto/ecdh"
 	"crypto/rsa"
 	"fmt"
+	"slices"
 	"strings"
 
 	"esdk"
@@ -17,7 +18,7 @@ import (
 type keyKind struct {
 	prefix string
 	usage  string
-	parse  func(a *app, text string, encrypt bool) (esdk.Keyring, error)
+	parse  func(a *app, ctx context.Context, text string, encrypt bool) (esdk.Keyring, error)
 }
 
 // keyKinds is the grammar of keys, in the order in which it is documented.
@@ -28,6 +29,12 @@ func keyKinds() []keyKind {
 		{"aes:", "aes:NAMESPACE/NAME@FILE", (*app).aesKeyring},
 		{"rsa:", "rsa:NAMESPACE/NAME@FILE[?pad=PADDING]", (*app).rsaKeyring},
 		{"ecdh:", "ecdh:[PEER-FILE][@OWN-FILE]", (*app).ecdhKeyring},
+		{"arn:", "arn:…:key/ID", (*app).kmsARNKeyring},
+		{"alias/", "alias/NAME", (*app).kmsAliasKeyring},
+		{"kms-discovery:", "kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION]", (*app).kmsDiscoveryKeyring},
+		{"kms-rsa:", "kms-rsa:ARN[@PUBLIC-FILE][?pad=PADDING]", (*app).kmsRSAKeyring},
+		{"kms-ecdh:", "kms-ecdh:ARN[@PEER-FILE]", (*app).kmsECDHKeyring},
+		{"branch:", "branch:TABLE/BRANCH-KEY-ID[?kms=ARN]", (*app).branchKeyring},
 		{"@", "@NAME", (*app).configuredKeyring},
 	}
 }
@@ -42,14 +49,21 @@ func addKeyFlag(cmd *cobra.Command, keys *[]string, encrypt bool) {
 
 // keyring makes the keyring for the --key flags. The first key generates the
 // data key.
-func (a *app) keyring(keys []string, encrypt bool) (esdk.Keyring, error) {
+func (a *app) keyring(ctx context.Context, keys []string, encrypt bool) (esdk.Keyring, error) {
 	if len(keys) == 0 {
 		return nil, usageError("which key? Give at least one -k KEY").
 			withHint("-k local is a key of your own on this machine; \"esdk help keys\" lists the kinds of keys")
 	}
+	if encrypt && len(keys) > 1 && !slices.ContainsFunc(keys, func(k string) bool { return !isKMSKey(k) }) {
+		kr, err := a.kmsKeyring(keys)
+		if err != nil {
+			return nil, usageError("%w", err)
+		}
+		return kr, nil
+	}
 	var keyrings []esdk.Keyring
 	for _, k := range keys {
-		kr, err := a.parseKey(k, encrypt)
+		kr, err := a.parseKey(ctx, k, encrypt)
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +90,7 @@ func (k *namedKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]b
 	return dataKey, err
 }
 
-func (a *app) parseKey(text string, encrypt bool) (esdk.Keyring, error) {
+func (a *app) parseKey(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	var usages []string
 	for _, kind := range keyKinds() {
 		usages = append(usages, kind.usage)
@@ -84,7 +98,7 @@ func (a *app) parseKey(text string, encrypt bool) (esdk.Keyring, error) {
 		if !ok || kind.usage == kind.prefix && rest != "" {
 			continue
 		}
-		kr, err := kind.parse(a, rest, encrypt)
+		kr, err := kind.parse(a, ctx, rest, encrypt)
 		if err != nil {
 			return nil, keyError(text, err)
 		}
@@ -113,7 +127,7 @@ func splitKey(text string) (namespace, name, file string, err error) {
 	return namespace, name, file, nil
 }
 
-func (a *app) aesKeyring(text string, _ bool) (esdk.Keyring, error) {
+func (a *app) aesKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
 	namespace, name, file, err := splitKey(text)
 	if err != nil {
 		return nil, err
@@ -146,19 +160,28 @@ var paddings = map[string]crypto.Hash{
 
 const defaultPadding = "oaep-sha256"
 
-func (a *app) rsaKeyring(text string, encrypt bool) (esdk.Keyring, error) {
+func (a *app) rsaKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	namespace, name, file, err := splitKey(text)
 	if err != nil {
 		return nil, err
 	}
-	file, query, ok := strings.Cut(file, "?")
-	padding := defaultPadding
-	if ok {
-		if padding, ok = strings.CutPrefix(query, "pad="); !ok {
-			return nil, usageError("want ?pad=PADDING behind the file")
-		}
+	file, padding, err := cutPadding(file)
+	if err != nil {
+		return nil, err
 	}
 	return a.newRSAKeyring(namespace, name, file, padding, encrypt)
+}
+
+// cutPadding splits ?pad=PADDING off a key.
+func cutPadding(text string) (rest, padding string, err error) {
+	rest, query, ok := strings.Cut(text, "?")
+	if !ok {
+		return rest, defaultPadding, nil
+	}
+	if padding, ok = strings.CutPrefix(query, "pad="); !ok {
+		return "", "", usageError("want ?pad=PADDING behind the file")
+	}
+	return rest, padding, nil
 }
 
 // newRSAKeyring takes both verbs' keys from one file. A keyring does not take
@@ -190,7 +213,7 @@ func (a *app) newRSAKeyring(namespace, name, file, padding string, encrypt bool)
 	return esdk.NewRawRSAKeyring(c)
 }
 
-func (a *app) ecdhKeyring(text string, encrypt bool) (esdk.Keyring, error) {
+func (a *app) ecdhKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	peer, own, _ := strings.Cut(text, "@")
 	return a.newECDHKeyring(peer, own, encrypt)
 }

@@ -18,7 +18,7 @@ const localNamespace = "esdk-local"
 
 // localKeyring is the embedded default: a key in the configuration folder, made
 // when it first encrypts.
-func (a *app) localKeyring(_ string, encrypt bool) (esdk.Keyring, error) {
+func (a *app) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Keyring, error) {
 	dir, err := configFolder()
 	if err != nil {
 		return nil, err

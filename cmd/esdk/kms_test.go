@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"esdk/esdktest/kmssim"
+)
+
+// TestKMSScripts runs scripts against a simulator of AWS KMS, which the command
+// finds as it would find any other endpoint.
+func TestKMSScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:   "testdata/kms",
+		Setup: setupKMS,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"pattern": cmdPattern,
+			"flip":    cmdFlip,
+			"status":  cmdStatus,
+			"calls":   cmdCalls,
+		},
+		RequireUniqueNames: true,
+	})
+}
+
+type simulator struct{}
+
+func setupKMS(env *testscript.Env) error {
+	s := kmssim.New()
+	env.Defer(s.Close)
+	env.Values[simulator{}] = s
+	home := filepath.Join(env.WorkDir, "home")
+	key := s.CreateKey("us-west-2", types.KeySpecSymmetricDefault)
+	primary := s.CreateMultiRegionKey("us-west-2", types.KeySpecSymmetricDefault)
+	rsaKey := s.CreateKey("us-west-2", types.KeySpecRsa2048)
+	ecdhKey := s.CreateKey("us-west-2", types.KeySpecEccNistP384)
+	s.CreateAlias("us-west-2", "alias/app", key)
+	for name, value := range map[string]string{
+		"HOME":                  home,
+		"XDG_CONFIG_HOME":       filepath.Join(home, "config"),
+		"AWS_ENDPOINT_URL":      s.URL(),
+		"AWS_REGION":            "us-west-2",
+		"AWS_ACCESS_KEY_ID":     "AKIDEXAMPLE",
+		"AWS_SECRET_ACCESS_KEY": "secret",
+		"AWS_MAX_ATTEMPTS":      "1",
+		"KEY":                   key,
+		"OTHER":                 s.CreateKey("us-west-2", types.KeySpecSymmetricDefault),
+		"MRK":                   primary,
+		"REPLICA":               s.Replicate(primary, "eu-west-1"),
+		"RSA":                   rsaKey,
+		"ECDH":                  ecdhKey,
+	} {
+		env.Setenv(name, value)
+	}
+	if err := os.Mkdir(home, 0o700); err != nil {
+		return err
+	}
+	for file, arn := range map[string]string{"rsa.pub": rsaKey, "ecdh.pub": ecdhKey} {
+		out, err := s.Client("us-west-2").GetPublicKey(context.Background(), &kms.GetPublicKeyInput{KeyId: aws.String(arn)})
+		if err != nil {
+			return err
+		}
+		if _, err := x509.ParsePKIXPublicKey(out.PublicKey); err != nil {
+			return err
+		}
+		text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: out.PublicKey})
+		if err := os.WriteFile(filepath.Join(env.WorkDir, file), text, 0o644); err != nil {
+			return err
+		}
+	}
+	s.Reset()
+	return nil
+}
+
+// cmdCalls checks how often an operation was called since the last check:
+// calls Decrypt 3.
+func cmdCalls(ts *testscript.TestScript, _ bool, args []string) {
+	s := ts.Value(simulator{}).(*kmssim.Server)
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if got := s.Count(args[0]); got != want {
+		ts.Fatalf("%d calls of %s, want %d: %v", got, args[0], want, s.Counts())
+	}
+	s.Reset()
+}
