@@ -8,9 +8,9 @@ PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/
 
 FUZZTIME = 10m
 
-.PHONY: check build test format vet staticcheck race fips cross vulnerabilities interop fuzz bench vectors
+.PHONY: check build test format vet staticcheck race fips cross vulnerabilities interop backends fuzz bench vectors
 
-check: format vet staticcheck race fips cross vulnerabilities interop
+check: format vet staticcheck race fips cross vulnerabilities interop backends
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/esdk ./cmd/esdk
@@ -28,11 +28,11 @@ staticcheck:
 	go run $(STATICCHECK) ./...
 
 race:
-	go test -race ./...
+	go test -race -timeout 30m ./...
 
 # The same tests with the FIPS 140-3 module of the standard library.
 fips:
-	GODEBUG=fips140=on go test . ./internal/... ./esdktest
+	GODEBUG=fips140=on go test . ./internal/... ./esdktest ./awskms ./branchkey
 
 cross:
 	@for p in $(PLATFORMS); do \
@@ -54,12 +54,16 @@ vulnerabilities:
 interop:
 	interop/live/run.sh
 
+# What simulators stand in for elsewhere, on real servers, from their registries.
+backends:
+	interop/backends/test.sh
+
 # Each fuzz target for FUZZTIME.
 fuzz:
 	@set -e; for dir in $$(grep -l '^func Fuzz' -r --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$dir/*_test.go | cut -d' ' -f2); do \
 			echo "$$dir $$target"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$dir; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$dir; \
 		done; \
 	done
 

@@ -47,7 +47,7 @@ start() {
   nohup "$@" >"$log" 2>&1 </dev/null &
   pid=$!
   printf '%s\n' "$pid" "$url" "$(born "$pid")" >"$run/$name"
-  for _ in $(seq 1 300); do
+  for _ in $(seq 1 1200); do
     if ! kill -0 "$pid" 2>/dev/null; then
       rm -f "$run/$name"
       echo "$name ended:" >&2

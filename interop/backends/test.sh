@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Installs and starts moto and DynamoDB Local, and runs the tests that want real servers: the KMS
+# simulator's calls against moto, and the key store on both. Stops what it started.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$here/../.."
+
+stop() { "$here/moto.sh" stop; "$here/dynamodb-local.sh" stop; }
+stop
+"$here/moto.sh" install
+"$here/dynamodb-local.sh" install
+trap stop EXIT
+ESDK_MOTO_URL=$("$here/moto.sh" start)
+dynamodb=$("$here/dynamodb-local.sh" start)
+export ESDK_MOTO_URL ESDK_REQUIRE_BACKENDS=1
+
+echo "KMS: the simulator and moto, $ESDK_MOTO_URL"
+go test -count=1 ./esdktest/kmssim
+for url in "$dynamodb" "$ESDK_MOTO_URL"; do
+  echo "key store on DynamoDB at $url"
+  ESDK_DYNAMODB_URL=$url go test -count=1 ./branchkey
+done
