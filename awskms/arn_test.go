@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"esdk/internal/kmsarn"
 )
 
 const (
@@ -17,8 +19,8 @@ const (
 
 func TestParseARN(t *testing.T) {
 	for _, s := range []string{keyARN, mrkARN, aliasARN, "arn:aws-cn:kms:cn-north-1:1:key/a/b/c", "arn:p:kms:r:a:alias/aws/s3"} {
-		if a, err := parseARN(s); err != nil || a.String() != s {
-			t.Errorf("parseARN(%q) = %v, %v", s, a, err)
+		if a, err := kmsarn.Parse(s); err != nil || a.String() != s {
+			t.Errorf("kmsarn.Parse(%q) = %v, %v", s, a, err)
 		}
 		if region, err := checkIdentifier(s); err != nil || region == "" {
 			t.Errorf("checkIdentifier(%q) = %q, %v", s, region, err)
@@ -32,8 +34,8 @@ func TestParseARN(t *testing.T) {
 		"arn:aws:kms:r:a:/x", "arn:aws:kms:r:a:keys/x", "arn:aws:kms:r:a:alias/", "arn:aws:kms:r:a:key:x",
 		"arn:aws:kms:r:a:key/\xff",
 	} {
-		if a, err := parseARN(s); err == nil {
-			t.Errorf("parseARN(%q) = %v", s, a)
+		if a, err := kmsarn.Parse(s); err == nil {
+			t.Errorf("kmsarn.Parse(%q) = %v", s, a)
 		}
 		if strings.HasPrefix(s, "arn:") {
 			if _, err := checkIdentifier(s); err == nil {
@@ -41,7 +43,7 @@ func TestParseARN(t *testing.T) {
 			}
 		}
 	}
-	if _, err := parseKeyARN(aliasARN); err == nil {
+	if _, err := kmsarn.ParseKey(aliasARN); err == nil {
 		t.Error("parseKeyARN takes the ARN of an alias")
 	}
 }
@@ -63,26 +65,26 @@ func TestCheckIdentifier(t *testing.T) {
 }
 
 func TestMatchMRK(t *testing.T) {
-	a, err := parseARN(mrkARN)
+	a, err := kmsarn.Parse(mrkARN)
 	if err != nil {
 		t.Fatal(err)
 	}
 	otherResource := a
-	otherResource.resourceID += "0"
+	otherResource.ResourceID += "0"
 	otherAccount := a
-	otherAccount.account = "444455556666"
+	otherAccount.Account = "444455556666"
 	otherPartition := a
-	otherPartition.partition = "aws-cn"
+	otherPartition.Partition = "aws-cn"
 	for _, c := range []struct {
 		a, b string
 		want bool
 	}{
 		{mrkARN, mrkARN, true},
-		{mrkARN, a.in("eu-west-1").String(), true},
+		{mrkARN, a.In("eu-west-1").String(), true},
 		{keyARN, keyARN, true},
 		{keyARN, strings.Replace(keyARN, "us-west-2", "eu-west-1", 1), false},
 		{mrkARN, otherResource.String(), false},
-		{mrkARN, otherAccount.in("eu-west-1").String(), false},
+		{mrkARN, otherAccount.In("eu-west-1").String(), false},
 		{mrkARN, otherPartition.String(), false},
 		{aliasARN, strings.Replace(aliasARN, "us-west-2", "eu-west-1", 1), false},
 		{"mrk-1234abcd12ab34cd56ef1234567890ab", mrkARN, false}, // its account is not known
@@ -162,9 +164,11 @@ func TestOfficialARNs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range set.Parse {
-		a, err := parseARN(c.ARN)
-		if c.Valid != (err == nil) || a != (arn{c.Partition, c.Region, c.Account, c.ResourceType, c.ResourceID}) {
-			t.Errorf("parseARN(%q) = %v, %v", c.ARN, a, err)
+		a, err := kmsarn.Parse(c.ARN)
+		if c.Valid != (err == nil) || a != (kmsarn.ARN{
+			Partition: c.Partition, Region: c.Region, Account: c.Account, ResourceType: c.ResourceType, ResourceID: c.ResourceID,
+		}) {
+			t.Errorf("kmsarn.Parse(%q) = %v, %v", c.ARN, a, err)
 		}
 		if _, err := checkIdentifier(c.ARN); (err == nil) != (c.Valid || c.Identifier != "") {
 			t.Errorf("checkIdentifier(%q): %v", c.ARN, err)
@@ -197,14 +201,14 @@ func FuzzARN(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if a, err := parseARN(s); err == nil && a.String() != s {
+		if a, err := kmsarn.Parse(s); err == nil && a.String() != s {
 			t.Errorf("%q became %q", s, a)
 		}
 		if !matchMRK(s, s) {
 			t.Errorf("%q does not match itself", s)
 		}
 		region, err := checkIdentifier(s)
-		if a, arnErr := parseARN(s); arnErr == nil && (err != nil || region != a.region) {
+		if a, arnErr := kmsarn.Parse(s); arnErr == nil && (err != nil || region != a.Region) {
 			t.Errorf("checkIdentifier(%q) = %q, %v", s, region, err)
 		}
 	})

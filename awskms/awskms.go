@@ -22,11 +22,9 @@
 // All keyrings are safe for concurrent use. The context of a call cancels its
 // requests to AWS KMS; retries and timeouts are those of the AWS SDK's client.
 // Errors name the key and the Region, and [errors.As] reaches the errors of the
-// AWS SDK in them, such as [*types.KMSInvalidStateException] or smithy.APIError.
+// AWS SDK in them, such as types.KMSInvalidStateException or smithy.APIError.
 //
 // Specification: framework/aws-kms.
-//
-// [*types.KMSInvalidStateException]: https://pkg.go.dev/github.com/aws/aws-sdk-go-v2/service/kms/types#KMSInvalidStateException
 package awskms
 
 import "slices"

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"esdk"
+	"esdk/internal/kmsarn"
 )
 
 // The providers of the encrypted data keys.
@@ -176,7 +177,7 @@ func (k key) checkWrapped(keyID *string, ciphertext []byte) error {
 // was asked for unless that was another kind of name.
 func (k key) checkKeyID(keyID *string) error {
 	got := aws.ToString(keyID)
-	if _, err := parseKeyARN(got); err != nil {
+	if _, err := kmsarn.ParseKey(got); err != nil {
 		return fmt.Errorf("the answer does not name its key: %w", err)
 	}
 	if isKeyARN(k.id) && got != k.id {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"esdk"
+	"esdk/internal/kmsarn"
 )
 
 // A Filter says whose keys a discovery keyring uses: those of a partition, such
@@ -29,8 +30,8 @@ func (f *Filter) check() error {
 	return nil
 }
 
-func (f *Filter) allows(a arn) bool {
-	return f == nil || a.partition == f.Partition && slices.Contains(f.Accounts, a.account)
+func (f *Filter) allows(a kmsarn.ARN) bool {
+	return f == nil || a.Partition == f.Partition && slices.Contains(f.Accounts, a.Account)
 }
 
 type discoveryKeyring struct {
@@ -119,14 +120,14 @@ func (kr *discoveryKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest)
 }
 
 // keyFor returns the key to ask a Region for, for one that a message names.
-func (kr *discoveryKeyring) keyFor(region string, named arn) (arn, bool) {
+func (kr *discoveryKeyring) keyFor(region string, named kmsarn.ARN) (kmsarn.ARN, bool) {
 	switch {
 	case !kr.filter.allows(named):
-		return arn{}, false
+		return kmsarn.ARN{}, false
 	case !kr.mrk:
 		return named, true
-	case named.isMRK():
-		return named.in(region), true
+	case named.IsMRK():
+		return named.In(region), true
 	}
-	return named, named.region == region
+	return named, named.Region == region
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"esdk"
+	"esdk/internal/kmsarn"
 )
 
 // What the keyrings share with each other: the parts of Wrap and Unwrap that do
@@ -52,7 +53,7 @@ func wrapOne(req *esdk.WrapRequest, encrypt func(dataKey []byte) (esdk.Encrypted
 type candidate struct {
 	*esdk.EncryptedDataKey
 	index int
-	arn   arn // the key that encrypted it
+	arn   kmsarn.ARN // the key that encrypted it
 }
 
 // candidates returns the encrypted data keys of a provider. It looks at nothing
@@ -66,7 +67,7 @@ func candidates(req *esdk.UnwrapRequest, provider string) ([]candidate, error) {
 			continue
 		}
 		var err error
-		if c.arn, err = parseKeyARN(string(c.ProviderInfo)); err != nil {
+		if c.arn, err = kmsarn.ParseKey(string(c.ProviderInfo)); err != nil {
 			return nil, &esdk.NoDataKeyError{Errors: []error{c.failed(err)}}
 		}
 		all = append(all, c)

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"esdk"
+	"esdk/internal/kmsarn"
 )
 
 // Encrypted data keys of the official SDKs, made with AWS KMS itself. Where a
@@ -259,8 +260,8 @@ func runSymmetric(t *testing.T, c *officialCase, keys officialKeys) {
 		ask = keys.find(t, c.Key).KeyID
 		kr, err = NewMRKKeyring(config, ask)
 	default:
-		named, _ := parseKeyARN(string(c.edks[0].ProviderInfo))
-		ask = named.in(c.Region).String()
+		named, _ := kmsarn.ParseKey(string(c.edks[0].ProviderInfo))
+		ask = named.In(c.Region).String()
 		var filter *Filter
 		if c.Filter != nil {
 			filter = &Filter{c.Filter.Partition, c.Filter.Accounts}

@@ -76,8 +76,9 @@ type KMSConfig struct {
 	// replicas in other Regions encrypted.
 	MRKeyARN string
 
-	// Discovery has whatever key an item names. Such a Store cannot create or
-	// version keys.
+	// Discovery has whatever key an item names, so that who can write to the
+	// storage chooses the key, among those that the caller may decrypt with.
+	// Such a Store cannot create or version keys.
 	Discovery bool
 
 	// MRDiscovery is a Region, and is as Discovery, but of a multi-Region key
@@ -146,7 +147,7 @@ func (s *Store) parseKMS() (err error) {
 	if k.discovers() {
 		return nil
 	}
-	if s.key, err = kmsarn.Parse(k.KeyARN + k.MRKeyARN); err != nil {
+	if s.key, err = kmsarn.ParseKey(k.KeyARN + k.MRKeyARN); err != nil {
 		return fmt.Errorf("branchkey: KMSConfig: %w", err)
 	}
 	s.region = s.key.Region

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"esdk/awskms"
 	"esdk/internal/kmsarn"
 )
 
@@ -36,7 +37,7 @@ func (s *Store) configuredARN() string { return s.config.KMS.KeyARN + s.config.K
 // Specification: framework/branch-key-store.md#aws-key-arn-compatibility.
 func (s *Store) keyFor(item *Item) (string, error) {
 	stored := item.Attributes[kmsARNAttribute]
-	arn, err := kmsarn.Parse(stored)
+	arn, err := kmsarn.ParseKey(stored)
 	if err != nil {
 		return "", fmt.Errorf("%w: %s: %w", ErrItem, kmsARNAttribute, err)
 	}
@@ -59,7 +60,7 @@ func (s *Store) decrypt(ctx context.Context, item *Item) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := s.config.Clients.Client(ctx, s.region)
+	client, err := s.client(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -83,8 +84,16 @@ func (s *Store) decrypt(ctx context.Context, item *Item) ([]byte, error) {
 	return out.Plaintext, nil
 }
 
-func (s *Store) keyMaker(ctx context.Context) (keyMaker, error) {
+func (s *Store) client(ctx context.Context) (awskms.Client, error) {
 	client, err := s.config.Clients.Client(ctx, s.region)
+	if err == nil && (client == nil || client == awskms.Client((*kms.Client)(nil))) {
+		err = errors.New("branchkey: there is no KMS client")
+	}
+	return client, err
+}
+
+func (s *Store) keyMaker(ctx context.Context) (keyMaker, error) {
+	client, err := s.client(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -8,37 +8,49 @@ import (
 	"unicode/utf8"
 )
 
-// An ARN is the name that a key has everywhere. It can be compared.
+// An ARN is the name of a key or an alias that AWS KMS has for it everywhere. It
+// can be compared.
 type ARN struct {
 	Partition, Region, Account string
-	KeyID                      string
+	ResourceType               string // key or alias
+	ResourceID                 string
 }
 
-// Parse reads the ARN of a key. That of an alias is an error.
+// Parse reads the ARN of a key or an alias.
 func Parse(s string) (ARN, error) {
 	parts := strings.Split(s, ":")
 	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "kms" || !utf8.ValidString(s) {
-		return ARN{}, fmt.Errorf("%q is not the ARN of a KMS key", s)
+		return ARN{}, fmt.Errorf("%q is not an ARN of AWS KMS", s)
 	}
-	kind, id, _ := strings.Cut(parts[5], "/")
-	a := ARN{Partition: parts[1], Region: parts[3], Account: parts[4], KeyID: id}
+	a := ARN{Partition: parts[1], Region: parts[3], Account: parts[4]}
+	a.ResourceType, a.ResourceID, _ = strings.Cut(parts[5], "/")
 	switch {
-	case a.Partition == "" || a.Region == "" || a.Account == "" || a.KeyID == "":
-		return ARN{}, fmt.Errorf("%q is not the ARN of a KMS key: a part of it is empty", s)
-	case kind == "alias":
-		return ARN{}, fmt.Errorf("%q is the ARN of an alias, not of a key", s)
-	case kind != "key":
-		return ARN{}, fmt.Errorf("%q is not the ARN of a KMS key", s)
+	case a.Partition == "" || a.Region == "" || a.Account == "" || a.ResourceID == "":
+		return ARN{}, fmt.Errorf("%q is not an ARN of AWS KMS: a part of it is empty", s)
+	case a.ResourceType != "key" && a.ResourceType != "alias":
+		return ARN{}, fmt.Errorf("%q is not the ARN of a key or an alias", s)
 	}
 	return a, nil
 }
 
-func (a ARN) String() string {
-	return "arn:" + a.Partition + ":kms:" + a.Region + ":" + a.Account + ":key/" + a.KeyID
+// ParseKey reads the ARN of a key. That of an alias is an error.
+func ParseKey(s string) (ARN, error) {
+	a, err := Parse(s)
+	if err == nil && a.ResourceType != "key" {
+		return ARN{}, fmt.Errorf("%q is the ARN of an alias, not of a key", s)
+	}
+	return a, err
 }
 
-// IsMRK reports whether the key is a multi-Region key.
-func (a ARN) IsMRK() bool { return strings.HasPrefix(a.KeyID, "mrk-") }
+func (a ARN) String() string {
+	return "arn:" + a.Partition + ":kms:" + a.Region + ":" + a.Account + ":" + a.ResourceType + "/" + a.ResourceID
+}
+
+// IsMRK reports whether the ARN is that of a multi-Region key.
+func (a ARN) IsMRK() bool { return a.ResourceType == "key" && IsMRKID(a.ResourceID) }
+
+// IsMRKID reports whether a bare key id is that of a multi-Region key.
+func IsMRKID(id string) bool { return strings.HasPrefix(id, "mrk-") }
 
 // In returns the ARN of the replica in a Region.
 func (a ARN) In(region string) ARN {

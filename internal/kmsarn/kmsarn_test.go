@@ -10,7 +10,7 @@ const (
 
 func parse(t *testing.T, s string) ARN {
 	t.Helper()
-	a, err := Parse(s)
+	a, err := ParseKey(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 		"arn:aws:kms:us-west-2:1:grant/a",
 		"arn:aws:kms:us-west-2:1:key/\xff",
 	} {
-		if a, err := Parse(s); err == nil {
+		if a, err := ParseKey(s); err == nil {
 			t.Errorf("%q is read as %+v", s, a)
 		}
 	}
