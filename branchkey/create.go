@@ -76,8 +76,9 @@ func (s *Store) newVersion(ctx context.Context, id string, attributes map[string
 // before, which AWS KMS authenticates first.
 //
 // If somebody else makes a version at the same time, one of the two gets
-// [ErrConflict], and its version is not stored. It fails else as
-// [Store.CreateKey] and [Store.ActiveBranchKey] do.
+// [ErrConflict], and its version is not stored. The read before is consistent,
+// since a stale one would always lose. It fails else as [Store.CreateKey] and
+// [Store.ActiveBranchKey] do.
 // Specification: framework/branch-key-store.md#versionkey.
 func (s *Store) VersionKey(ctx context.Context, id string) error {
 	if s.config.KMS.discovers() {

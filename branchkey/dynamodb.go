@@ -123,10 +123,13 @@ func (d *dynamoDBStorage) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if table.TableStatus == types.TableStatusCreating {
+	if table != nil && table.TableStatus == types.TableStatusCreating {
 		if table, err = d.wait(ctx); err != nil {
 			return "", err
 		}
+	}
+	if table == nil {
+		return "", fmt.Errorf("%w: DynamoDB does not describe the table %s", ErrSchema, d.table)
 	}
 	if err := checkSchema(table); err != nil {
 		return "", err
@@ -175,7 +178,7 @@ func checkSchema(table *types.TableDescription) error {
 	for _, k := range table.KeySchema {
 		for _, a := range table.AttributeDefinitions {
 			if aws.ToString(a.AttributeName) == aws.ToString(k.AttributeName) {
-				columns = append(columns, fmt.Sprint(*a.AttributeName, " ", k.KeyType, " ", a.AttributeType))
+				columns = append(columns, fmt.Sprint(aws.ToString(a.AttributeName), " ", k.KeyType, " ", a.AttributeType))
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/smithy-go"
 
@@ -285,6 +286,12 @@ func TestClients(t *testing.T) {
 	}
 	if err := reader.VersionKey(t.Context(), id); err == nil || !strings.Contains(err.Error(), "ReEncrypt") {
 		t.Error(err)
+	}
+	noClient := k.with(t, storage, func(c *Config) { c.Clients = awskms.FixedClient((*kms.Client)(nil)) })
+	for name, operation := range operations(noClient, id, formatUUID(newUUID())) {
+		if err := operation(t.Context()); err == nil {
+			t.Errorf("%s works without a client", name)
+		}
 	}
 	broken := errors.New("no credentials")
 	s := k.with(t, storage, func(c *Config) { c.Clients = failingClients{broken} })

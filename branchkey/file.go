@@ -220,10 +220,10 @@ func (f *fileStorage) with(ctx context.Context, readOnly bool, use func(*bbolt.D
 func (f *fileStorage) open(ctx context.Context, readOnly bool, openFile func(string, int, fs.FileMode) (*os.File, error)) (*bbolt.DB, error) {
 	giveUp := time.NewTimer(f.timeout)
 	defer giveUp.Stop()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
 		db, err := bbolt.Open(f.path, 0o600, &bbolt.Options{
 			ReadOnly: readOnly,
 			Timeout:  1, // not zero: that would wait for ever, and for no context

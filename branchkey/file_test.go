@@ -186,6 +186,38 @@ func TestFileCreatedByManyAtOnce(t *testing.T) {
 	}
 }
 
+// On a file system without links the file is renamed, unless there is one.
+func TestFileWithoutLinks(t *testing.T) {
+	s := newFile(t).(*fileStorage)
+	temporary := filepath.Join(filepath.Dir(s.path), "temporary")
+	noLinks := errors.New("no links here")
+	must(t, os.WriteFile(temporary, []byte("1"), 0o600))
+	must(t, s.rename(temporary, noLinks))
+	must(t, os.WriteFile(temporary, []byte("2"), 0o600))
+	wantError(t, s.rename(temporary, noLinks), os.ErrExist)
+	if got := string(ok[[]byte](t)(os.ReadFile(s.path))); got != "1" {
+		t.Errorf("the file has %q", got)
+	}
+	missing := &fileStorage{filepath.Join(s.path, "no", "directory"), time.Second}
+	if _, err := missing.Create(t.Context()); err == nil {
+		t.Error("created in no directory")
+	}
+}
+
+func TestFileItemIsNoJSON(t *testing.T) {
+	s := newFile(t)
+	ok[string](t)(s.Create(t.Context()))
+	editFile(t, s, func(items *bbolt.Bucket) error {
+		b, err := items.CreateBucket([]byte("id"))
+		return errors.Join(err, b.Put([]byte(activeType), []byte("{")))
+	})
+	_, err := s.Get(t.Context(), "id", activeType, true)
+	wantError(t, err, ErrItem)
+	item := &Item{ID: "id", Type: activeType}
+	wantError(t, s.Write(t.Context(), Put{Item: item}), ErrExists)
+	wantError(t, s.Write(t.Context(), Put{Item: item, Replaces: []byte{1}}), ErrItem)
+}
+
 // writerEnv has this test binary write keys into the file until it is killed.
 const writerEnv = "BRANCHKEY_TEST_WRITER"
 

@@ -57,7 +57,7 @@ func checkName(what, s string) error {
 	return nil
 }
 
-// attributes are those that a new key's three items have in common.
+// newAttributes are those that a new key's three items have in common.
 func newAttributes(kmsARN string, now time.Time, custom esdk.EncryptionContext) map[string]string {
 	a := map[string]string{
 		kmsARNAttribute:    kmsARN,

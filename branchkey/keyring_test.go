@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha512"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -546,10 +545,4 @@ func TestWrapIsRandom(t *testing.T) {
 			seen[part] = true
 		}
 	}
-}
-
-func ExampleKey() {
-	key := &Key{ID: "tenant-17", Version: "e9ce18a3-edb5-4272-9f86-1cacb7997ff6", Secret: []byte("not to be printed")}
-	fmt.Printf("%+v\n", key)
-	// Output: branch key "tenant-17" version e9ce18a3-edb5-4272-9f86-1cacb7997ff6
 }

@@ -2,6 +2,7 @@ package branchkey
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ func TestStore(t *testing.T) {
 			{"hierarchy version", testHierarchyVersion},
 			{"KMS configurations", testKMSConfigurations},
 			{"KMS key stays", testKMSKeyStays},
+			{"stored alias", testStoredAlias},
 			{"two writers", testTwoWriters},
 			{"many writers", testManyWriters},
 			{"created by many", testCreatedByMany},
@@ -260,6 +262,10 @@ func tampered(t *testing.T, good *Item, storage Storage, second string) map[stri
 	}
 	change("changed "+encAttribute, func(i *Item) { i.Enc[len(i.Enc)-1] ^= 1 })
 	change("cut "+encAttribute, func(i *Item) { i.Enc = i.Enc[:len(i.Enc)-1] })
+	if good.Type == activeType {
+		change("version without prefix", func(i *Item) { i.Attributes["version"] = i.version() })
+		change("version of another key", func(i *Item) { i.Attributes["version"] = versionPrefix + formatUUID(newUUID()) })
+	}
 	change("other version", func(i *Item) { i.Attributes[hierarchyAttribute] = "2" })
 	change("other KMS key", func(i *Item) {
 		i.Attributes[kmsARNAttribute] = strings.Replace(i.Attributes[kmsARNAttribute], "key/", "key/0", 1)
@@ -358,6 +364,25 @@ func testKMSKeyStays(t *testing.T, b backend, k *kmsEnv) {
 	wantError(t, other.VersionKey(t.Context(), id), ErrKMSKey)
 }
 
+// testStoredAlias has an item name its KMS key by what is no key ARN.
+func testStoredAlias(t *testing.T, b backend, k *kmsEnv) {
+	storage := b.new(t)
+	id := ok[string](t)(k.newStore(t, storage).CreateKey(t.Context(), "", nil))
+	item := ok[*Item](t)(storage.Get(t.Context(), id, activeType, true))
+	for _, name := range []string{k.CreateAlias(region, "alias/"+id, k.arn), "alias/a", k.arn[len(k.arn)-36:]} {
+		item.Attributes[kmsARNAttribute] = name
+		b.put(t, storage, item)
+		k.Reset()
+		for _, c := range []KMSConfig{{KeyARN: k.arn}, {MRKeyARN: k.arn}, {Discovery: true}, {MRDiscovery: region}} {
+			_, err := k.with(t, storage, func(config *Config) { config.KMS = c }).ActiveBranchKey(t.Context(), id)
+			wantError(t, err, ErrItem)
+		}
+		if n := len(k.Requests()); n != 0 {
+			t.Errorf("KMS was asked %d times", n)
+		}
+	}
+}
+
 // testTwoWriters has a second writer come between the first one's read and write.
 func testTwoWriters(t *testing.T, b backend, k *kmsEnv) {
 	storage := b.new(t)
@@ -437,6 +462,39 @@ func testCreatedByMany(t *testing.T, b backend, k *kmsEnv) {
 	}
 	if made != 1 {
 		t.Errorf("the key was created %d times", made)
+	}
+}
+
+// wrongStorage returns other items than those it is asked for.
+type wrongStorage struct {
+	Storage
+	change func(*Item)
+}
+
+func (w wrongStorage) Get(ctx context.Context, id, itemType string, consistent bool) (*Item, error) {
+	item, err := w.Storage.Get(ctx, id, itemType, consistent)
+	if err == nil {
+		w.change(item)
+	}
+	return item, err
+}
+
+func TestWrongStorage(t *testing.T) {
+	k := newKMS(t)
+	storage := newFile(t)
+	id := ok[string](t)(k.newStore(t, storage).CreateKey(t.Context(), "", nil))
+	for name, change := range map[string]func(*Item){
+		"other id":      func(i *Item) { i.ID = "other" },
+		"other type":    func(i *Item) { i.Type = beaconType },
+		"no attributes": func(i *Item) { i.Attributes = nil },
+		"no key":        func(i *Item) { i.Enc = nil },
+		"hidden id":     func(i *Item) { i.Attributes[idAttribute] = i.ID },
+		"hidden type":   func(i *Item) { i.Attributes[typeAttribute] = i.Type },
+	} {
+		s := k.with(t, wrongStorage{storage, change}, func(*Config) {})
+		if _, err := s.ActiveBranchKey(t.Context(), id); !errors.Is(err, ErrItem) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

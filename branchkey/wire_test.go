@@ -347,6 +347,20 @@ func TestCreateKeyStoreRequests(t *testing.T) {
 			wantError(t, err, ErrSchema)
 		}
 	}
+	described = 0
+	db.setAnswer(func(op string, body object) (int, object) {
+		if op == "CreateTable" { // somebody else was faster
+			return failure("ResourceInUseException")
+		}
+		return missing(op, body)
+	})
+	db.take()
+	ok[string](t)(s.CreateKeyStore(t.Context()))
+	wantRequests(t, "made by another", db.take(), []object{describe, create, describe, describe})
+
+	db.setAnswer(func(string, object) (int, object) { return 200, object{} })
+	_, err := s.CreateKeyStore(t.Context())
+	wantError(t, err, ErrSchema)
 	db.setAnswer(func(op string, _ object) (int, object) {
 		if op == "DescribeTable" {
 			return failure("ResourceNotFoundException")
@@ -354,7 +368,7 @@ func TestCreateKeyStoreRequests(t *testing.T) {
 		return failure("LimitExceededException")
 	})
 	var limit *types.LimitExceededException
-	_, err := s.CreateKeyStore(t.Context())
+	_, err = s.CreateKeyStore(t.Context())
 	wantError(t, err, &limit)
 }
 
