@@ -129,6 +129,7 @@ type flight struct {
 	entry   *CacheEntry
 	err     error
 	retry   bool // the error is the caller's own: others should try themselves
+	keep    bool // the entry is new
 }
 
 func newLocalCache(capacity int, storm *StormConfig) *localCache {
@@ -266,6 +267,7 @@ func (c *localCache) fly(ctx context.Context, id string, d decision, fetch func(
 	// A call that was given up, or an entry born old, says nothing to the others.
 	f.retry = err != nil && ctx.Err() != nil || err == nil && !time.Now().Before(entry.Expires)
 	f.entry, f.err = entry, err
+	f.keep = err == nil && !f.retry
 	if err != nil && d.entry != nil && time.Now().Before(d.entry.Expires) {
 		f.entry, f.err = d.entry, nil // it is still good
 	}
@@ -279,7 +281,7 @@ func (c *localCache) land(id string, f *flight) {
 	if c.flights[id] == f {
 		delete(c.flights, id)
 	}
-	if f.err == nil && !f.retry {
+	if f.keep {
 		c.put(id, f.entry)
 	}
 	close(f.done)
@@ -297,6 +299,15 @@ func (c *localCache) put(id string, entry *CacheEntry) {
 	for len(c.slots) > c.capacity {
 		c.drop(c.recent.Back())
 	}
+}
+
+// GracePeriod is how long before an entry expires it is fetched anew. Users of a
+// cache whose entries must live longer look for this method.
+func (c *localCache) GracePeriod() time.Duration {
+	if c.storm == nil {
+		return 0
+	}
+	return c.storm.GracePeriod
 }
 
 func (c *localCache) Remove(id string, entry *CacheEntry) {

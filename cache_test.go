@@ -213,6 +213,26 @@ func TestStormGrace(t *testing.T) {
 	})
 }
 
+// TestStormRemoved: a failed fetch in the grace period does not bring back what
+// was removed meanwhile.
+func TestStormRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newStormCache(t, esdk.StormConfig{})
+		s := &source{ttl: time.Minute}
+		e := want(t, c, "a", s, 1)
+		time.Sleep(55 * time.Second)
+		s.err, s.takes = errors.New("key service is down"), time.Second
+		var all sync.WaitGroup
+		all.Go(func() { want(t, c, "a", s, 1) })
+		synctest.Wait()
+		c.Remove("a", e)
+		all.Wait()
+		if n := c.Stats().Entries; n != 0 {
+			t.Errorf("%d entries", n)
+		}
+	})
+}
+
 // TestStormSlowFetch: another call is tried beside one that takes longer than
 // the interval.
 func TestStormSlowFetch(t *testing.T) {

@@ -107,7 +107,7 @@ func (c *cachingCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 	if err != nil {
 		return nil, err
 	}
-	for {
+	for start := time.Now(); ; {
 		e, err := c.Cache.Load(ctx, id, func(ctx context.Context) (*CacheEntry, error) { return c.fetchEncryption(ctx, req) })
 		if err != nil {
 			return nil, err
@@ -116,7 +116,7 @@ func (c *cachingCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 		if !ok {
 			return nil, fmt.Errorf("esdk: caching CMM: cache returned a %T", e.Value)
 		}
-		if c.young(e) && cached.use(req.PlaintextLength) {
+		if c.young(e, start) && cached.use(req.PlaintextLength) {
 			return cloneEncryptionMaterials(cached.materials), nil
 		}
 		c.Cache.Remove(id, e)
@@ -132,8 +132,11 @@ func cachable(id SuiteID) bool {
 }
 
 // young reports whether an entry is not too old for this CMM: another, with a
-// longer MaxAge, may have made it.
-func (c *cachingCMM) young(e *CacheEntry) bool { return time.Since(e.Created) < c.MaxAge }
+// longer MaxAge, may have made it. What was made for the call that started then
+// never is, even if that took longer than MaxAge.
+func (c *cachingCMM) young(e *CacheEntry, start time.Time) bool {
+	return !e.Created.Before(start) || time.Since(e.Created) < c.MaxAge
+}
 
 func (c *cachingCMM) fetchEncryption(ctx context.Context, req *EncryptionRequest) (*CacheEntry, error) {
 	all := *req
@@ -159,7 +162,7 @@ func (c *cachingCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 	if err != nil {
 		return nil, err
 	}
-	for {
+	for start := time.Now(); ; {
 		e, err := c.Cache.Load(ctx, id, func(ctx context.Context) (*CacheEntry, error) {
 			created := time.Now()
 			m, err := c.cmm.DecryptionMaterials(ctx, req)
@@ -175,7 +178,7 @@ func (c *cachingCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 		if !ok {
 			return nil, fmt.Errorf("esdk: caching CMM: cache returned a %T", e.Value)
 		}
-		if c.young(e) {
+		if c.young(e, start) {
 			return cloneDecryptionMaterials(m), nil
 		}
 		c.Cache.Remove(id, e)

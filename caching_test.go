@@ -167,6 +167,21 @@ func TestCachingAge(t *testing.T) {
 	})
 }
 
+// TestCachingShortAge: a data key that took longer to make than it may live
+// serves the call that it was made for.
+func TestCachingShortAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeter(t)
+		m.takes = time.Second
+		c := cachingClient(t, esdk.CachingConfig{Keyring: m, MaxAge: time.Millisecond}, esdk.Config{})
+		message := encrypt(t, c, nil, nil)
+		wantDecrypts(t, c, message, nil, nil)
+		if w := m.wraps.Load(); w != 1 {
+			t.Errorf("%d wraps", w)
+		}
+	})
+}
+
 func TestCachingColdStart(t *testing.T) {
 	m := newMeter(t)
 	m.takes = 20 * time.Millisecond
