@@ -2,8 +2,10 @@ package branchkey
 
 import (
 	"testing"
+	"time"
 
 	"esdk"
+	"esdk/awskms"
 )
 
 func BenchmarkFileGet(b *testing.B) {
@@ -32,4 +34,41 @@ func BenchmarkKeyring(b *testing.B) {
 			ok[[]byte](b)(unwrap(kr, r.EncryptedDataKeys...))
 		}
 	})
+}
+
+// BenchmarkMessages encrypts messages of 1 KiB with a KMS that takes 5 ms to
+// answer: with a call for each, with a caching CMM, and with branch keys.
+func BenchmarkMessages(b *testing.B) {
+	k := newKMS(b)
+	store := k.newStore(b, newFile(b))
+	id := ok[string](b)(store.CreateKey(b.Context(), "", nil))
+	direct := ok[esdk.Keyring](b)(awskms.NewKeyring(awskms.Config{Clients: k.clients()}, k.arn))
+	caching := ok[esdk.CMM](b)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: direct, MaxAge: time.Minute, MaxMessages: 1000}))
+	k.SetLatency(5 * time.Millisecond)
+	for name, config := range map[string]esdk.Config{
+		"call for each": {Keyring: direct},
+		"caching CMM":   {CMM: caching},
+		"branch key":    {Keyring: newKeyring(b, KeyringConfig{Store: store, BranchKeyID: id, TTL: time.Minute})},
+	} {
+		config.Suite = esdk.AES256GCMHKDFSHA512Commit
+		client := ok[*esdk.Client](b)(esdk.New(config))
+		plaintext := make([]byte, 1024)
+		b.Run(name, func(b *testing.B) {
+			k.Reset()
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, _, err := client.Encrypt(b.Context(), plaintext, nil); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			calls := 0
+			for _, n := range k.Counts() {
+				calls += n
+			}
+			b.ReportMetric(float64(calls)/float64(b.N), "KMS-calls/op")
+		})
+	}
 }
