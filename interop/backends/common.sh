@@ -1,7 +1,7 @@
 # Sourced by the scripts here: where things are installed, and how servers are started and stopped.
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/esdk-interop
-run=$cache/run
+run=${ESDK_RUN:-$cache/run} # those with another ESDK_RUN have servers of their own
 mkdir -p "$run"
 
 usage() { echo "usage: $(basename "$0") install|start [PORT]|stop" >&2; exit 2; }

@@ -5,11 +5,12 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
 
-stop() { "$here/moto.sh" stop; "$here/dynamodb-local.sh" stop; }
-stop
+ESDK_RUN=$(mktemp -d)
+export ESDK_RUN
+stop() { "$here/moto.sh" stop; "$here/dynamodb-local.sh" stop; rm -rf "$ESDK_RUN"; }
+trap stop EXIT
 "$here/moto.sh" install
 "$here/dynamodb-local.sh" install
-trap stop EXIT
 ESDK_MOTO_URL=$("$here/moto.sh" start)
 dynamodb=$("$here/dynamodb-local.sh" start)
 export ESDK_MOTO_URL ESDK_REQUIRE_BACKENDS=1
