@@ -8,15 +8,19 @@ PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/
 
 FUZZTIME = 10m
 
-.PHONY: check build test format vet staticcheck race fips cross vulnerabilities interop backends fuzz bench vectors
+.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities interop backends fuzz bench vectors
 
 check: format vet staticcheck race fips cross vulnerabilities interop backends
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/esdk ./cmd/esdk
 
-test:
+test: missing
 	go test ./...
+
+# "go test" is silent about tests that are skipped.
+missing:
+	@test -d "$${ESDK_VECTORS:-../shared/vectors}" || echo "NOT RUN: the official test vectors, since $${ESDK_VECTORS:-../shared/vectors} is missing; see README.md"
 
 format:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:" $$files; exit 1; fi
@@ -27,7 +31,7 @@ vet:
 staticcheck:
 	go run $(STATICCHECK) ./...
 
-race:
+race: missing
 	go test -race -timeout 30m ./...
 
 # The same tests with the FIPS 140-3 module of the standard library.
