@@ -54,9 +54,11 @@ vulnerabilities:
 	*) exit $$status ;; \
 	esac
 
-# Messages both ways with the official Python SDK, from its registry.
+# Messages and key stores both ways with the official Python SDK, from its
+# registry.
 interop:
 	interop/live/run.sh
+	interop/kms/run.sh
 
 # What simulators stand in for elsewhere, on real servers, from their registries.
 backends:

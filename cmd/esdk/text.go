@@ -5,9 +5,11 @@ import (
 	"unicode"
 )
 
-// message is an error's text without the package's name, on one line.
+// message is an error's text without the package's name, on one line. The name
+// stands at the start of the text of an error, which may be within another's.
 func message(err error) string {
-	return printable(strings.ReplaceAll(err.Error(), "esdk: ", ""))
+	text := strings.TrimPrefix(err.Error(), "esdk: ")
+	return printable(strings.NewReplacer(": esdk: ", ": ", "; esdk: ", "; ").Replace(text))
 }
 
 // printable replaces what could move the cursor or end the line. Names and
