@@ -102,8 +102,8 @@ func TestCacheOfNothing(t *testing.T) {
 }
 
 func TestCacheColdStart(t *testing.T) {
-	for name, c := range map[string]esdk.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, esdk.StormConfig{})} {
-		t.Run(name, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]esdk.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, esdk.StormConfig{})} {
 			s := &source{ttl: time.Minute, takes: 50 * time.Millisecond}
 			var all sync.WaitGroup
 			for range 1000 {
@@ -115,10 +115,10 @@ func TestCacheColdStart(t *testing.T) {
 			}
 			all.Wait()
 			if n := s.fetched.Load(); n != 1 {
-				t.Errorf("%d fetches, want 1", n)
+				t.Errorf("%s: %d fetches, want 1", name, n)
 			}
-		})
-	}
+		}
+	})
 }
 
 // TestCacheFailure has waiters woken by a failure, and get it, without trying
