@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"esdk"
+	"esdk/internal/format"
 	"github.com/spf13/cobra"
 )
 
@@ -264,10 +265,7 @@ func decodeBase64(src io.ReadSeeker, seeks, text bool) (io.Reader, error) {
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	for _, s := range []string{"AY", "AgR4", "AgV4"} {
-		text = text || bytes.HasPrefix(start, []byte(s))
-	}
-	if text {
+	if text || format.SeemsBase64(start) {
 		return &base64Reader{base64.NewDecoder(base64.StdEncoding, buffered)}, nil
 	}
 	if !seeks {

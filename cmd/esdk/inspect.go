@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -100,10 +101,10 @@ func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) erro
 	if a.json {
 		encoder := json.NewEncoder(a.stdout)
 		encoder.SetEscapeHTML(false)
-		return firstError(encoder.Encode(result), bodyErr)
+		return cmp.Or(encoder.Encode(result), bodyErr)
 	}
 	_, err = io.WriteString(a.stdout, inspectionText(&result, header))
-	return firstError(err, bodyErr)
+	return cmp.Or(err, bodyErr)
 }
 
 // publicHeader and publicError give what ParseHeader would: the inspection also

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -200,7 +201,7 @@ func (a *app) runJobs(jobs []job, o *reportOptions, mode string, run func(*job, 
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstError(err, report.close()) }()
+	defer func() { err = cmp.Or(err, report.close()) }()
 	failed := 0
 	for i := range jobs {
 		j := &jobs[i]

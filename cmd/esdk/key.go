@@ -136,14 +136,9 @@ func (a *app) aesKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, 
 }
 
 func (a *app) newAESKeyring(namespace, name, file string) (esdk.Keyring, error) {
-	data, err := a.readSecret(file)
+	key, err := a.readAESKey(file)
 	if err != nil {
 		return nil, err
-	}
-	defer clear(data)
-	key, err := parseAESKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	defer clear(key)
 	return esdk.NewRawAESKeyring(namespace, name, key)

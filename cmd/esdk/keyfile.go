@@ -65,6 +65,19 @@ func (a *app) checkSecret(name string) {
 	}
 }
 
+func (a *app) readAESKey(name string) ([]byte, error) {
+	data, err := a.readSecret(name)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(data)
+	key, err := parseAESKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return key, nil
+}
+
 // parseAESKey reads an AES key: raw bytes, or hex or Base64 text, in which
 // lines that start with # are comments.
 func parseAESKey(data []byte) ([]byte, error) {

@@ -36,14 +36,9 @@ func (a *app) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Keyr
 }
 
 func (a *app) openLocalKey(file string) (esdk.Keyring, error) {
-	data, err := a.readSecret(file)
+	key, err := a.readAESKey(file)
 	if err != nil {
 		return nil, err
-	}
-	defer clear(data)
-	key, err := parseAESKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	defer clear(key)
 	// The name tells one machine's key from another's, in the message too.

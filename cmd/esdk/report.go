@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"os"
@@ -167,7 +168,7 @@ func (r *report) run(j *job, run func(*job, *record) error) error {
 	}
 	rec.KeyUsed = r.app.keyUsed
 	rec.DurationMS = float64(time.Since(start).Microseconds()) / 1000
-	return firstError(err, r.write(rec))
+	return cmp.Or(err, r.write(rec))
 }
 
 func (r *report) write(rec *record) error {
@@ -187,15 +188,6 @@ func (r *report) close() error {
 		return nil
 	}
 	return r.file.Close()
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // setHeader notes the header of a message, and its parts that only its bytes

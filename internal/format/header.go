@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"unicode/utf8"
 
 	"esdk/internal/suite"
@@ -250,12 +251,16 @@ func (p *headerParser) badVersion(version byte) error {
 	start := make([]byte, 4)
 	start[0] = version
 	io.ReadFull(p.r, start[1:])
-	for _, s := range base64Starts {
-		if bytes.HasPrefix(start, s) {
-			return p.errorf("version", "%w", errBase64)
-		}
+	if SeemsBase64(start) {
+		return p.errorf("version", "%w", errBase64)
 	}
 	return bad
+}
+
+// SeemsBase64 reports whether the first four bytes of something are those of a
+// message in Base64.
+func SeemsBase64(start []byte) bool {
+	return slices.ContainsFunc(base64Starts, func(s []byte) bool { return bytes.HasPrefix(start, s) })
 }
 
 func (p *headerParser) parseDataKeys(h *Header) error {
