@@ -98,10 +98,7 @@ func (kr *discoveryKeyring) Wrap(context.Context, *esdk.WrapRequest) (*esdk.Wrap
 }
 
 func (kr *discoveryKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
-	if _, err := checkUnwrap(req); err != nil {
-		return nil, err
-	}
-	all, err := candidates(req, kmsProvider)
+	all, _, err := candidates(req, kmsProvider)
 	if err != nil {
 		return nil, err
 	}

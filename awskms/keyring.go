@@ -56,23 +56,24 @@ type candidate struct {
 	arn   kmsarn.ARN // the key that encrypted it
 }
 
-// candidates returns the encrypted data keys of a provider. It looks at nothing
-// of the others, which may be of any form. That one is not of the ARN of a key
-// fails the whole call, as the specification has it.
-func candidates(req *esdk.UnwrapRequest, provider string) ([]candidate, error) {
-	var all []candidate
+// candidates checks a request and returns its encrypted data keys of a provider.
+// It looks at nothing of the others, which may be of any form. That one is not of
+// the ARN of a key fails the whole call, as the specification has it.
+func candidates(req *esdk.UnwrapRequest, provider string) (all []candidate, serializedContext []byte, err error) {
+	if serializedContext, err = checkUnwrap(req); err != nil {
+		return nil, nil, err
+	}
 	for i := range req.EncryptedDataKeys {
 		c := candidate{EncryptedDataKey: &req.EncryptedDataKeys[i], index: i}
 		if c.ProviderID != provider {
 			continue
 		}
-		var err error
 		if c.arn, err = kmsarn.ParseKey(string(c.ProviderInfo)); err != nil {
-			return nil, &esdk.NoDataKeyError{Errors: []error{c.failed(err)}}
+			return nil, nil, &esdk.NoDataKeyError{Errors: []error{c.failed(err)}}
 		}
 		all = append(all, c)
 	}
-	return all, nil
+	return all, serializedContext, nil
 }
 
 func (c *candidate) failed(err error) error {

@@ -114,11 +114,7 @@ func (kr *rsaKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]by
 	if err := checkUnsigned(req.Suite); err != nil {
 		return nil, &esdk.NoDataKeyError{Errors: []error{err}}
 	}
-	serialized, err := checkUnwrap(req)
-	if err != nil {
-		return nil, err
-	}
-	all, err := candidates(req, rsaProvider)
+	all, serialized, err := candidates(req, rsaProvider)
 	if err != nil {
 		return nil, err
 	}

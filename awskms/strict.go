@@ -145,10 +145,7 @@ func (kr *strictKeyring) keys() []key {
 }
 
 func (kr *strictKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
-	if _, err := checkUnwrap(req); err != nil {
-		return nil, err
-	}
-	all, err := candidates(req, kmsProvider)
+	all, _, err := candidates(req, kmsProvider)
 	if err != nil {
 		return nil, err
 	}

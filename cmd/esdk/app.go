@@ -32,8 +32,8 @@ type app struct {
 	// keyUsed is the key that decrypted the last data key.
 	keyUsed string
 
-	// kmsClients are those of all keyrings of AWS KMS, once there is one.
-	kmsClients awskms.Clients
+	// kmsClients are those of all keyrings of AWS KMS, by the profile.
+	kmsClients map[string]awskms.Clients
 
 	// temporary are files to remove if the command is interrupted.
 	mu        sync.Mutex
@@ -47,8 +47,9 @@ type app struct {
 func newApp() *app {
 	return &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		temporary: make(map[string]bool),
-		usage:     true,
+		kmsClients: make(map[string]awskms.Clients),
+		temporary:  make(map[string]bool),
+		usage:      true,
 	}
 }
 

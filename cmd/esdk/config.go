@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,49 +13,84 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/awskms"
 	"github.com/BurntSushi/toml"
 )
 
 // A config is the configuration file. Keys that it does not know are errors.
 type config struct {
-	Keys map[string]keyConfig `toml:"keys"`
+	Keys   map[string]keyConfig `toml:"keys"`
+	fields map[string][]string  // those that are set, by the name of the key
 }
 
 // A keyConfig is a named key. Which fields it has depends on its type.
 type keyConfig struct {
-	Type      string `toml:"type"` // local, aes, rsa or ecdh
-	Namespace string `toml:"namespace"`
-	Name      string `toml:"name"`
-	File      string `toml:"file"`    // aes, rsa
-	Padding   string `toml:"padding"` // rsa
-	Peer      string `toml:"peer"`    // ecdh: the peer's public key
-	Own       string `toml:"own"`     // ecdh: one's own private key
+	Type       string   `toml:"type"` // one of configuredKinds
+	Namespace  string   `toml:"namespace"`
+	Name       string   `toml:"name"`
+	File       string   `toml:"file"`
+	Padding    string   `toml:"padding"`
+	Peer       string   `toml:"peer"` // the peer's public key
+	Own        string   `toml:"own"`  // one's own private key
+	Key        string   `toml:"key"`  // of AWS KMS
+	Partition  string   `toml:"partition"`
+	Accounts   []string `toml:"accounts"`
+	Region     string   `toml:"region"`
+	Table      string   `toml:"table"`
+	ID         string   `toml:"id"`
+	AWSProfile string   `toml:"aws-profile"`
 }
 
-// fields lists the fields that are set, but for the type.
-func (k *keyConfig) fields() []string {
-	var set []string
-	for name, value := range map[string]string{
-		"namespace": k.Namespace, "name": k.Name, "file": k.File, "padding": k.Padding, "peer": k.Peer, "own": k.Own,
-	} {
-		if value != "" {
-			set = append(set, name)
-		}
-	}
-	return set
+// A configuredKind is a type of named keys: the fields that it needs and those
+// that it may have.
+type configuredKind struct {
+	name             string
+	needed, optional []string
+	make             func(a *app, ctx context.Context, k *keyConfig, encrypt bool) (esdk.Keyring, error)
+}
+
+// configuredKinds are the types of named keys, in the order in which they are
+// documented. The text on the command line is to their fields what keyKinds say.
+var configuredKinds = []configuredKind{
+	{"local", nil, nil, func(a *app, ctx context.Context, _ *keyConfig, encrypt bool) (esdk.Keyring, error) {
+		return a.localKeyring(ctx, "", encrypt)
+	}},
+	{"aes", []string{"namespace", "name", "file"}, nil, func(a *app, _ context.Context, k *keyConfig, _ bool) (esdk.Keyring, error) {
+		return a.newAESKeyring(k.Namespace, k.Name, k.File)
+	}},
+	{"rsa", []string{"namespace", "name", "file"}, []string{"padding"}, func(a *app, _ context.Context, k *keyConfig, encrypt bool) (esdk.Keyring, error) {
+		return a.newRSAKeyring(k.Namespace, k.Name, k.File, cmp.Or(k.Padding, defaultPadding), encrypt)
+	}},
+	{"ecdh", nil, []string{"peer", "own"}, func(a *app, _ context.Context, k *keyConfig, encrypt bool) (esdk.Keyring, error) {
+		return a.newECDHKeyring(k.Peer, k.Own, encrypt)
+	}},
+	{"kms", []string{"key"}, []string{"aws-profile"}, func(a *app, _ context.Context, k *keyConfig, _ bool) (esdk.Keyring, error) {
+		return awskms.NewMRKKeyring(a.kms(k.AWSProfile), k.Key)
+	}},
+	{"kms-discovery", []string{"partition", "accounts"}, []string{"region", "aws-profile"}, func(a *app, _ context.Context, k *keyConfig, encrypt bool) (esdk.Keyring, error) {
+		return newKMSDiscoveryKeyring(a.kms(k.AWSProfile), &awskms.Filter{Partition: k.Partition, Accounts: k.Accounts}, k.Region, encrypt)
+	}},
+	{"kms-rsa", []string{"key"}, []string{"file", "padding", "aws-profile"}, func(a *app, _ context.Context, k *keyConfig, encrypt bool) (esdk.Keyring, error) {
+		return a.newKMSRSAKeyring(a.kms(k.AWSProfile), k.Key, k.File, cmp.Or(k.Padding, defaultPadding), encrypt)
+	}},
+	{"kms-ecdh", []string{"key"}, []string{"peer", "aws-profile"}, func(a *app, ctx context.Context, k *keyConfig, encrypt bool) (esdk.Keyring, error) {
+		return a.newKMSECDHKeyring(ctx, a.kms(k.AWSProfile), k.Key, k.Peer, encrypt)
+	}},
+	{"branch", []string{"id"}, []string{"table", "file", "name", "key", "aws-profile"}, func(a *app, ctx context.Context, k *keyConfig, _ bool) (esdk.Keyring, error) {
+		return a.newBranchKeyring(ctx, &storeOptions{table: k.Table, file: k.File, logicalName: k.Name, kmsKey: k.Key, awsProfile: k.AWSProfile}, k.ID)
+	}},
 }
 
 // check refuses fields that a type does not have, and misses those it needs.
-func (k *keyConfig) check(needed, optional []string) error {
-	set := k.fields()
-	for _, f := range needed {
-		if !slices.Contains(set, f) {
-			return usageError("a key of type %s needs %s", k.Type, f)
+func (kind *configuredKind) check(fields []string) error {
+	for _, f := range kind.needed {
+		if !slices.Contains(fields, f) {
+			return usageError("a key of type %s needs %s", kind.name, f)
 		}
 	}
-	for _, f := range set {
-		if !slices.Contains(needed, f) && !slices.Contains(optional, f) {
-			return usageError("a key of type %s has no %s", k.Type, f)
+	for _, f := range fields {
+		if f != "type" && !slices.Contains(kind.needed, f) && !slices.Contains(kind.optional, f) {
+			return usageError("a key of type %s has no %s", kind.name, f)
 		}
 	}
 	return nil
@@ -71,34 +107,22 @@ func (a *app) configuredKeyring(ctx context.Context, name string, encrypt bool) 
 		return nil, usageError("%s has no key of this name", file).
 			withHint("it has: %s", strings.Join(slices.Sorted(maps.Keys(c.Keys)), ", "))
 	}
-	// Paths are relative to the configuration, not to where the command runs.
-	path := func(name string) string { return expandPath(filepath.Dir(file), name) }
-	switch k.Type {
-	case "local":
-		if err := k.check(nil, nil); err != nil {
+	var names []string
+	for _, kind := range configuredKinds {
+		names = append(names, kind.name)
+		if kind.name != k.Type {
+			continue
+		}
+		if err := kind.check(c.fields[name]); err != nil {
 			return nil, err
 		}
-		return a.localKeyring(ctx, "", encrypt)
-	case "aes":
-		if err := k.check([]string{"namespace", "name", "file"}, nil); err != nil {
-			return nil, err
+		// Paths are relative to the configuration, not to where the command runs.
+		for _, path := range []*string{&k.File, &k.Peer, &k.Own} {
+			*path = expandPath(filepath.Dir(file), *path)
 		}
-		return a.newAESKeyring(k.Namespace, k.Name, path(k.File))
-	case "rsa":
-		if err := k.check([]string{"namespace", "name", "file"}, []string{"padding"}); err != nil {
-			return nil, err
-		}
-		if k.Padding == "" {
-			k.Padding = defaultPadding
-		}
-		return a.newRSAKeyring(k.Namespace, k.Name, path(k.File), k.Padding, encrypt)
-	case "ecdh":
-		if err := k.check(nil, []string{"peer", "own"}); err != nil {
-			return nil, err
-		}
-		return a.newECDHKeyring(path(k.Peer), path(k.Own), encrypt)
+		return kind.make(a, ctx, &k, encrypt)
 	}
-	return nil, usageError("type %q is not one of local, aes, rsa, ecdh", k.Type)
+	return nil, usageError("type %q is not one of %s", k.Type, strings.Join(names, ", "))
 }
 
 // loadConfig reads the configuration file, which is never looked for in the
@@ -125,6 +149,12 @@ func (a *app) loadConfig() (*config, string, error) {
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return nil, "", usageError("%s: unknown key %s", file, unknown[0])
+	}
+	c.fields = make(map[string][]string)
+	for _, key := range meta.Keys() {
+		if len(key) == 3 {
+			c.fields[key[1]] = append(c.fields[key[1]], key[2])
+		}
 	}
 	return c, file, a.registerSecret(file)
 }

@@ -87,22 +87,52 @@ current folder. What it does not know is an error. Paths may start with ~/, and
 relative ones start at the file's folder.
 
   [keys.backup]
-  type = "aes"               # local, aes, rsa or ecdh
-  namespace = "corp"         # aes, rsa
-  name = "backup-2026"       # aes, rsa
-  file = "backup.key"        # aes, rsa
+  type = "aes"
+  namespace = "corp"
+  name = "backup-2026"
+  file = "backup.key"
 
   [keys.archive]
   type = "rsa"
   namespace = "corp"
   name = "archive"
   file = "~/keys/archive.pem"
-  padding = "oaep-sha384"    # as for rsa: on the command line
+  padding = "oaep-sha384"    # as on the command line
 
   [keys.alice]
   type = "ecdh"
   peer = "alice-public.pem"
   own = "mine.pem"
+
+  [keys.app]
+  type = "kms"
+  key = "arn:aws:kms:eu-west-1:111122223333:key/…"   # or an alias, to encrypt
+  aws-profile = "payments"   # of the AWS SDK's configuration; all kms- and branch
+
+  [keys.anyone]
+  type = "kms-discovery"
+  partition = "aws"
+  accounts = ["111122223333"]
+  region = "eu-west-1"       # may be left out
+
+  [keys.partner]
+  type = "kms-rsa"
+  key = "arn:…"
+  file = "partner-public.pem"    # to encrypt
+  padding = "oaep-sha256"        # or oaep-sha1
+
+  [keys.agreed]
+  type = "kms-ecdh"
+  key = "arn:…"
+  peer = "alice-public.pem"      # without it, decrypts what anybody sent to key
+
+  [keys.tenant]
+  type = "branch"
+  table = "keys"             # or file = "keys.db" and name = "keys"
+  id = "tenant-17"
+  key = "arn:…"              # may be left out
+
+The type local has no fields.
 `
 
 const helpExitCodes = `  0    all went well

@@ -13,12 +13,15 @@ import (
 
 	"esdk"
 	"esdk/branchkey"
+	"esdk/internal/kmsarn"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/spf13/cobra"
 )
 
 // storeOptions say which key store to use, and how.
 type storeOptions struct {
-	table, file, logicalName, kmsKey string
+	table, file, logicalName, kmsKey, awsProfile string
 }
 
 func (o *storeOptions) addFlags(cmd *cobra.Command) {
@@ -29,15 +32,15 @@ func (o *storeOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.kmsKey, "kms-key", "", "the `ARN` of the KMS key of branch keys (default the one that each names, which cannot create them)")
 }
 
-// open makes no request.
-func (a *app) openStore(o *storeOptions) (*branchkey.Store, error) {
+// openStore makes no request.
+func (a *app) openStore(ctx context.Context, o *storeOptions) (*branchkey.Store, error) {
 	var storage branchkey.Storage
 	var err error
 	switch {
 	case (o.table == "") == (o.file == ""):
-		return nil, usageError("which key store? Give --table TABLE or --file FILE")
+		return nil, usageError("which key store? Give a table or a file")
 	case o.table != "":
-		storage, err = branchkey.NewDynamoDBStorage(nil, o.table)
+		storage, err = openTable(ctx, o)
 	default:
 		storage, err = branchkey.NewFileStorage(o.file)
 	}
@@ -48,22 +51,39 @@ func (a *app) openStore(o *storeOptions) (*branchkey.Store, error) {
 		Storage:     storage,
 		LogicalName: o.logicalName,
 		KMS:         branchkey.KMSConfig{MRKeyARN: o.kmsKey, Discovery: o.kmsKey == ""},
-		Clients:     a.kms().Clients,
+		Clients:     a.kms(o.awsProfile).Clients,
 	}
 	if c.LogicalName == "" {
 		c.LogicalName = o.table
 	}
 	if c.LogicalName == "" {
-		return nil, usageError("a key store in a file needs --logical-name NAME")
+		return nil, usageError("a key store in a file needs a logical name")
 	}
 	return branchkey.NewStore(c)
+}
+
+// openTable uses the table in the Region of the KMS key, as the default client
+// does.
+func openTable(ctx context.Context, o *storeOptions) (branchkey.Storage, error) {
+	if o.awsProfile == "" {
+		return branchkey.NewDynamoDBStorage(nil, o.table)
+	}
+	options := awsProfile(o.awsProfile)
+	if arn, err := kmsarn.ParseKey(o.kmsKey); err == nil {
+		options = append(options, awsconfig.WithRegion(arn.Region))
+	}
+	c, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, err
+	}
+	return branchkey.NewDynamoDBStorage(dynamodb.NewFromConfig(c), o.table)
 }
 
 // branchKeyTTL is longer than most runs of the command.
 const branchKeyTTL = 10 * time.Minute
 
 // branchKeyring reads TABLE/BRANCH-KEY-ID[?kms=ARN][&file=FILE].
-func (a *app) branchKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
+func (a *app) branchKeyring(ctx context.Context, text string, _ bool) (esdk.Keyring, error) {
 	text, query, _ := strings.Cut(text, "?")
 	table, id, ok := strings.Cut(text, "/")
 	values, err := url.ParseQuery(query)
@@ -79,7 +99,11 @@ func (a *app) branchKeyring(_ context.Context, text string, _ bool) (esdk.Keyrin
 			return nil, usageError("want ?kms=ARN or ?file=FILE behind the branch key id, not %s", printable(name))
 		}
 	}
-	store, err := a.openStore(o)
+	return a.newBranchKeyring(ctx, o, id)
+}
+
+func (a *app) newBranchKeyring(ctx context.Context, o *storeOptions, id string) (esdk.Keyring, error) {
+	store, err := a.openStore(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +144,7 @@ file. Keys never leave it in the clear, and none is printed.`,
 // storeCommand completes a command that works on a key store.
 func (a *app) storeCommand(o *storeOptions, cmd *cobra.Command, run func(ctx context.Context, s *branchkey.Store, args []string) error) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := a.openStore(o)
+		s, err := a.openStore(cmd.Context(), o)
 		if err != nil {
 			return err
 		}

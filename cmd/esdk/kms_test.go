@@ -28,6 +28,7 @@ func TestKMSScripts(t *testing.T) {
 			"flip":    cmdFlip,
 			"status":  cmdStatus,
 			"calls":   cmdCalls,
+			"expand":  cmdExpand,
 		},
 		RequireUniqueNames: true,
 	})
@@ -45,6 +46,7 @@ func setupKMS(env *testscript.Env) error {
 	rsaKey := s.CreateKey("us-west-2", types.KeySpecRsa2048)
 	ecdhKey := s.CreateKey("us-west-2", types.KeySpecEccNistP384)
 	s.CreateAlias("us-west-2", "alias/app", key)
+	s.CreateAlias("eu-west-1", "alias/elsewhere", s.CreateKey("eu-west-1", types.KeySpecSymmetricDefault))
 	for name, value := range map[string]string{
 		"HOME":                  home,
 		"XDG_CONFIG_HOME":       filepath.Join(home, "config"),
@@ -92,4 +94,10 @@ func cmdCalls(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%d calls of %s, want %d: %v", got, args[0], want, s.Counts())
 	}
 	s.Reset()
+}
+
+// cmdExpand puts the values of variables into a file: expand FILE.
+func cmdExpand(ts *testscript.TestScript, _ bool, args []string) {
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }

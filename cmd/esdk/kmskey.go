@@ -8,15 +8,24 @@ import (
 
 	"esdk"
 	"esdk/awskms"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 )
 
-// kms is how keyrings of AWS KMS reach it. They share their clients, so that the
-// AWS SDK's configuration is read once.
-func (a *app) kms() awskms.Config {
-	if a.kmsClients == nil {
-		a.kmsClients = awskms.DefaultClients()
+// kms is how keyrings of AWS KMS reach it, with a profile of the AWS SDK's
+// configuration, or the default one if that is empty. They share their clients, so
+// that the configuration is read once.
+func (a *app) kms(profile string) awskms.Config {
+	if a.kmsClients[profile] == nil {
+		a.kmsClients[profile] = awskms.DefaultClients(awsProfile(profile)...)
 	}
-	return awskms.Config{Clients: a.kmsClients}
+	return awskms.Config{Clients: a.kmsClients[profile]}
+}
+
+func awsProfile(name string) []func(*awsconfig.LoadOptions) error {
+	if name == "" {
+		return nil
+	}
+	return []func(*awsconfig.LoadOptions) error{awsconfig.WithSharedConfigProfile(name)}
 }
 
 // isKMSKey reports whether a key is one of AWS KMS by its ARN or alias.
@@ -26,7 +35,7 @@ func isKMSKey(text string) bool {
 
 // kmsKeyring wraps under all of the keys at the same time.
 func (a *app) kmsKeyring(keys []string) (esdk.Keyring, error) {
-	return awskms.NewMRKKeyring(a.kms(), keys[0], keys[1:]...)
+	return awskms.NewMRKKeyring(a.kms(""), keys[0], keys[1:]...)
 }
 
 func (a *app) kmsARNKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
@@ -39,19 +48,23 @@ func (a *app) kmsAliasKeyring(_ context.Context, text string, _ bool) (esdk.Keyr
 
 // kmsDiscoveryKeyring reads PARTITION/ACCOUNT[,ACCOUNT]...[@REGION].
 func (a *app) kmsDiscoveryKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
-	if encrypt {
-		return nil, usageError("discovery only decrypts").withHint("to encrypt, name the key: -k arn:…")
-	}
 	text, region, hasRegion := strings.Cut(text, "@")
 	partition, accounts, _ := strings.Cut(text, "/")
 	if partition == "" || accounts == "" || hasRegion && region == "" {
 		return nil, usageError("want kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION], such as kms-discovery:aws/111122223333")
 	}
-	filter := &awskms.Filter{Partition: partition, Accounts: strings.Split(accounts, ",")}
-	if hasRegion {
-		return awskms.NewMRKDiscoveryKeyring(a.kms(), filter, region)
+	return newKMSDiscoveryKeyring(a.kms(""), &awskms.Filter{Partition: partition, Accounts: strings.Split(accounts, ",")}, region, encrypt)
+}
+
+// newKMSDiscoveryKeyring looks at replicas only if it is given a Region.
+func newKMSDiscoveryKeyring(c awskms.Config, filter *awskms.Filter, region string, encrypt bool) (esdk.Keyring, error) {
+	switch {
+	case encrypt:
+		return nil, usageError("discovery only decrypts").withHint("to encrypt, name the key: -k arn:…")
+	case region != "":
+		return awskms.NewMRKDiscoveryKeyring(c, filter, region)
 	}
-	return awskms.NewDiscoveryKeyring(a.kms(), filter)
+	return awskms.NewDiscoveryKeyring(c, filter)
 }
 
 // kmsRSAKeyring reads ARN[@PUBLIC-FILE][?pad=PADDING].
@@ -61,6 +74,10 @@ func (a *app) kmsRSAKeyring(_ context.Context, text string, encrypt bool) (esdk.
 		return nil, err
 	}
 	arn, file, _ := strings.Cut(text, "@")
+	return a.newKMSRSAKeyring(a.kms(""), arn, file, padding, encrypt)
+}
+
+func (a *app) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, encrypt bool) (esdk.Keyring, error) {
 	c := awskms.RSAConfig{KeyID: arn, Hash: paddings[padding]}
 	if padding != "oaep-sha1" && padding != "oaep-sha256" {
 		return nil, usageError("padding %q is not one of oaep-sha1, oaep-sha256", padding)
@@ -77,17 +94,21 @@ func (a *app) kmsRSAKeyring(_ context.Context, text string, encrypt bool) (esdk.
 			return nil, usageError("%s: %v", file, err)
 		}
 	}
-	return awskms.NewRSAKeyring(a.kms(), c)
+	return awskms.NewRSAKeyring(kms, c)
 }
 
 // kmsECDHKeyring reads ARN[@PEER-FILE].
 func (a *app) kmsECDHKeyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	arn, file, _ := strings.Cut(text, "@")
+	return a.newKMSECDHKeyring(ctx, a.kms(""), arn, file, encrypt)
+}
+
+func (a *app) newKMSECDHKeyring(ctx context.Context, kms awskms.Config, arn, file string, encrypt bool) (esdk.Keyring, error) {
 	if file == "" && encrypt {
 		return nil, usageError("to encrypt, the peer's public key is needed").withHint("write kms-ecdh:ARN@PEER-FILE")
 	}
 	if file == "" {
-		return awskms.NewECDHDiscoveryKeyring(ctx, a.kms(), arn, nil)
+		return awskms.NewECDHDiscoveryKeyring(ctx, kms, arn, nil)
 	}
 	data, err := a.readKeyFile(file)
 	if err != nil {
@@ -97,5 +118,5 @@ func (a *app) kmsECDHKeyring(ctx context.Context, text string, encrypt bool) (es
 	if err != nil {
 		return nil, usageError("%s: %v", file, err)
 	}
-	return awskms.NewECDHKeyring(ctx, a.kms(), arn, nil, peer)
+	return awskms.NewECDHKeyring(ctx, kms, arn, nil, peer)
 }

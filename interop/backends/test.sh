@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs and starts moto and DynamoDB Local, and runs the tests that want real servers: the KMS
-# simulator's calls against moto, and the key store on both. Stops what it started.
+# simulator's calls and the KMS keyrings on moto, and the key store on both. Stops what it started.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
@@ -17,6 +17,8 @@ export ESDK_MOTO_URL ESDK_REQUIRE_BACKENDS=1
 
 echo "KMS: the simulator and moto, $ESDK_MOTO_URL"
 go test -count=1 ./esdktest/kmssim
+echo "KMS keyrings on moto"
+go test -count=1 -run Moto ./awskms
 for url in "$dynamodb" "$ESDK_MOTO_URL"; do
   echo "key store on DynamoDB at $url"
   ESDK_DYNAMODB_URL=$url go test -count=1 ./branchkey
