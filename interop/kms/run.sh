@@ -1,51 +1,18 @@
 #!/usr/bin/env bash
-# AWS KMS and key stores, both ways between the official Python SDK and cmd/esdk, on the KMS simulator
-# and DynamoDB Local. Prints one line per row and the totals; the exit status is 1 if a row failed.
-# Needs go, python3 and what ../backends/dynamodb-local.sh needs.
+# AWS KMS and key stores, both ways between the official Python and Go SDKs and cmd/esdk, on the KMS
+# simulator and DynamoDB Local. Prints one line per row and the totals; the exit status is 1 if a row
+# failed. Needs go, python3 and what ../backends/dynamodb-local.sh needs.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$here/../..
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/esdk-interop
-export PYTHONDONTWRITEBYTECODE=1
-
-mkdir -p "$cache"
-[ -x "$cache/venv/bin/python" ] || python3 -m venv "$cache/venv"
-"$cache/venv/bin/python" -m pip install -q --disable-pip-version-check -r "$here/../official/python/requirements.txt"
-[ -n "$(ls "$cache"/dynamodb-local-*/Loopback.class 2>/dev/null)" ] || "$here/../backends/dynamodb-local.sh" install
-
-umask 077
-t=$(mktemp -d)
-kmssim=
-dynamodb=
-# With a cache folder of its own, so that other scripts neither stop this server nor are stopped by this one.
-dynamodb_local() { XDG_CACHE_HOME=$t/cache "$here/../backends/dynamodb-local.sh" "$@"; }
-cleanup() {
-  [ -z "$kmssim" ] || kill "$kmssim" 2>/dev/null || true
-  [ -z "$dynamodb" ] || dynamodb_local stop || true
-  rm -rf "$t"
-}
-trap cleanup EXIT
-(cd "$root" && go build -o "$t" ./cmd/esdk ./esdktest/kmssim/cmd/kmssim)
-
-# Nothing of the user's own AWS settings, and no proxy, may come between the commands and the servers.
-export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
-export AWS_REGION=us-west-2 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
-export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
-unset AWS_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_IGNORE_CONFIGURED_ENDPOINT_URLS ESDK_CONFIG
-
-mkdir -p "$t/cache/esdk-interop"
-ln -s "$cache"/dynamodb-local-* "$t/cache/esdk-interop/"
-dynamodb=$(dynamodb_local start)
-export AWS_ENDPOINT_URL_DYNAMODB=$dynamodb
-"$t/kmssim" -addr 127.0.0.1:0 >"$t/kmssim.url" &
-kmssim=$!
-for _ in $(seq 1 100); do [ -s "$t/kmssim.url" ] || sleep 0.1; done
-[ -s "$t/kmssim.url" ] || { echo "the KMS simulator does not start" >&2; exit 1; }
-AWS_ENDPOINT_URL_KMS=$(cat "$t/kmssim.url")
-export AWS_ENDPOINT_URL_KMS
+. "$here/servers.sh"
+trap stop_servers EXIT
+install_sdks
+(cd "$root" && go build -o "$t" ./cmd/esdk)
+start_servers
 
 python() { "$cache/venv/bin/python" "$here/peer.py" "$@"; }
+gosdk() { "$t/gopeer" "$@"; }
 esdk() { "$t/esdk" "$@"; }
 
 python keys "$t" >"$t/keys"
@@ -56,30 +23,27 @@ account=$(cut -d: -f5 <<<"$one")
 
 head -c 10000 /dev/urandom >"$t/plain"
 context=(-c purpose=interop -c Tenant=42)
+everyone=(python go esdk)
+ways=("python esdk" "esdk python" "go esdk" "esdk go")
 
 # encrypt WHO SUITE KEY OUT, decrypt WHO KEY IN OUT
 encrypt() {
   case $1 in
     python) python encrypt --key "$3" --suite "$2" "${context[@]}" "$t/plain" "$4" ;;
+    go) gosdk encrypt --key "$3" --suite "$2" "${context[@]}" "$t/plain" "$4" ;;
     esdk) esdk encrypt -k "$3" --suite "0x$2" "${context[@]}" --force -o "$4" "$t/plain" ;;
   esac
 }
 decrypt() {
   case $1 in
     python) python decrypt --key "$2" "${context[@]}" "$3" "$4" ;;
+    go) gosdk decrypt --key "$2" "${context[@]}" "$3" "$4" ;;
     esdk) esdk decrypt -k "$2" "${context[@]}" -o "$4" "$3" ;;
   esac
 }
 
 # why prints what was wrong: the last line of the log that is not advice.
 why() { grep -v '^esdk: hint:' "$t/log" | tail -n 1 || true; }
-
-passed=0
-failed=0
-result() { # VERDICT LABEL
-  if [ "$1" = ok ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-  printf '%-70s %s\n' "$2" "$1"
-}
 
 # reads WHO KEY MESSAGE LABEL: a row that the message decrypts.
 reads() {
@@ -107,7 +71,7 @@ row() {
   fi
 }
 
-for way in "python esdk" "esdk python"; do
+for way in "${ways[@]}"; do
   read -r from to <<<"$way"
   for suite in 0578 0478; do
     row "$from" "$to" "$suite" "KMS, one key" "$one" "$one"
@@ -127,6 +91,7 @@ done
 store() {
   case $1-$2 in
     python-*) python store "${@:2}" ;;
+    go-*) gosdk store "${@:2}" ;;
     esdk-create) esdk keystore create --table "$3" --kms-key "$4" ;;
     esdk-key) esdk keystore key create --table "$3" --kms-key "$4" ;;
     esdk-version) esdk keystore key version "$5" --table "$3" --kms-key "$4" ;;
@@ -135,21 +100,24 @@ store() {
   esac
 }
 
-# same_version TABLE ID LABEL: a row that both see the same newest version. Sets version.
+# same_version TABLE ID LABEL: a row that all see the same newest version. Sets version.
 same_version() {
-  local by_esdk
-  if version=$(store python active "$1" "$one" "$2" 2>"$t/log") &&
-    by_esdk=$(store esdk active "$1" "$one" "$2" 2>"$t/log") && [ "$version" = "$by_esdk" ]; then
+  local who seen=
+  for who in "${everyone[@]}"; do
+    version=$(store "$who" active "$1" "$one" "$2" 2>"$t/log") || version="nothing ($(why))"
+    [ "$version" = "${seen:=$version}" ] || break
+  done
+  if [ "$version" = "$seen" ] && [[ $version != nothing* ]]; then
     result ok "$3"
   else
-    result "FAILED: ${version:-nothing} and ${by_esdk:-nothing}: $(why)" "$3"
+    result "FAILED: $who sees $version, others $seen" "$3"
   fi
 }
 
-# messages NAME KEY: both encrypt, for the rows that follow.
+# messages NAME KEY: all encrypt, for the rows that follow.
 messages() {
   local who suite
-  for who in python esdk; do
+  for who in "${everyone[@]}"; do
     for suite in 0578 0478; do
       rm -f "$t/$1-$who-$suite"
       encrypt "$who" "$suite" "$2" "$t/$1-$who-$suite" >"$t/log" 2>&1 || why
@@ -158,7 +126,7 @@ messages() {
 }
 
 # One makes the key store, and each versions the key, so that each reads what the other wrote.
-for owner in python esdk; do
+for owner in "${everyone[@]}"; do
   table=store-of-$owner
   if ! { store "$owner" create "$table" "$one" && id=$(store "$owner" key "$table" "$one"); } >"$t/log" 2>&1; then
     result "FAILED: $(why)" "$owner makes a key store and a branch key"
@@ -167,9 +135,9 @@ for owner in python esdk; do
   result ok "$owner makes a key store and a branch key"
   branch="branch:$table/$id?kms=$one"
   names=first
-  same_version "$table" "$id" "key store of $owner: both see the first version"
+  same_version "$table" "$id" "key store of $owner: all see the first version"
   messages first "$branch"
-  for by in python esdk; do
+  for by in "${everyone[@]}"; do
     before=$version
     label="key store of $owner: $by makes a version"
     if store "$by" version "$table" "$one" "$id" >"$t/log" 2>&1; then
@@ -177,7 +145,7 @@ for owner in python esdk; do
     else
       result "FAILED: $(why)" "$label"
     fi
-    same_version "$table" "$id" "key store of $owner: both see the version by $by"
+    same_version "$table" "$id" "key store of $owner: all see the version by $by"
     if [ "$version" != "$before" ]; then
       result ok "key store of $owner: the version by $by is another"
     else
@@ -188,7 +156,7 @@ for owner in python esdk; do
   done
   for name in $names; do
     for suite in 0578 0478; do
-      for way in "python esdk" "esdk python"; do
+      for way in "${ways[@]}"; do
         read -r from to <<<"$way"
         reads "$to" "$branch" "$t/$name-$from-$suite" \
           "$(printf '%-6s -> %-6s  %s  store of %s, version %s' "$from" "$to" "$suite" "$owner" "$name")"
@@ -197,5 +165,4 @@ for owner in python esdk; do
   done
 done
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+totals

@@ -1,20 +1,12 @@
 #!/usr/bin/env bash
-# Round trips between the official Python SDK and cmd/esdk, both ways. Prints one line per row and
-# the totals; the exit status is 1 if a row failed. Needs go, python3 and openssl.
+# Round trips between the official Python and Go SDKs and cmd/esdk, both ways. Prints one line per row
+# and the totals; the exit status is 1 if a row failed. Needs go, python3 and openssl.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$here/../..
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/esdk-interop
-export PYTHONDONTWRITEBYTECODE=1
-
-mkdir -p "$cache"
-[ -x "$cache/venv/bin/python" ] || python3 -m venv "$cache/venv"
-"$cache/venv/bin/python" -m pip install -q --disable-pip-version-check -r "$here/../official/python/requirements.txt"
-
-umask 077
-t=$(mktemp -d)
+. "$here/../common.sh"
 trap 'rm -rf "$t"' EXIT
+install_sdks
 (cd "$root" && go build -o "$t/esdk" ./cmd/esdk)
 
 openssl rand -out "$t/aes.key" 32
@@ -30,18 +22,18 @@ python() { local command=$1; shift; "$cache/venv/bin/python" "$here/peer.py" "$c
 encrypt() {
   case $1 in
     python) python encrypt --key "$3" --suite "$2" "${context[@]}" "$4" "$5" ;;
+    go) "$t/gopeer" encrypt --key "$3" --suite "$2" "${context[@]}" "$4" "$5" ;;
     esdk) "$t/esdk" encrypt -k "$3" --suite "0x$2" "${context[@]}" -o "$5" "$4" ;;
   esac
 }
 decrypt() {
   case $1 in
     python) python decrypt --key "$2" "${context[@]}" "$3" "$4" ;;
+    go) "$t/gopeer" decrypt --key "$2" "${context[@]}" "$3" "$4" ;;
     esdk) "$t/esdk" decrypt -k "$2" "${context[@]}" -o "$4" "$3" ;;
   esac
 }
 
-passed=0
-failed=0
 row() { # FROM TO SUITE LABEL KEY-TO-ENCRYPT KEY-TO-DECRYPT SIZE
   local verdict=ok
   rm -f "$t/message" "$t/back"
@@ -52,8 +44,7 @@ row() { # FROM TO SUITE LABEL KEY-TO-ENCRYPT KEY-TO-DECRYPT SIZE
   elif ! cmp -s "$t/plain-$7" "$t/back"; then
     verdict="FAILED: another plaintext"
   fi
-  if [ "$verdict" = ok ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-  printf '%-6s -> %-6s  %s  %-16s %8d  %s\n' "$1" "$2" "$3" "$4" "$7" "$verdict"
+  result "$verdict" "$(printf '%-6s -> %-6s  %s  %-16s %8d' "$1" "$2" "$3" "$4" "$7")"
 }
 
 aes=aes:interop/aes-key@$t/aes.key
@@ -61,7 +52,7 @@ public="rsa:interop/rsa-key@$t/rsa.pub.pem?pad=oaep-sha256"
 private="rsa:interop/rsa-key@$t/rsa.pem?pad=oaep-sha256"
 for suite in 0578 0478; do
   for n in "${sizes[@]}"; do
-    for way in "python esdk" "esdk python"; do
+    for way in "python esdk" "esdk python" "go esdk" "esdk go"; do
       # shellcheck disable=SC2086
       row $way "$suite" "AES-256" "$aes" "$aes" "$n"
       # shellcheck disable=SC2086
@@ -70,5 +61,4 @@ for suite in 0578 0478; do
   done
 done
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+totals
