@@ -30,6 +30,7 @@ vet:
 
 staticcheck:
 	go run $(STATICCHECK) ./...
+	cd interop && go vet ./... && go run $(STATICCHECK) ./...
 
 race: missing
 	go test -race -timeout 30m ./...
@@ -54,8 +55,8 @@ vulnerabilities:
 	*) exit $$status ;; \
 	esac
 
-# Messages and key stores both ways with the official Python SDK, from its
-# registry.
+# Messages and key stores both ways with the official Python and Go SDKs, from
+# their registries.
 interop:
 	interop/live/run.sh
 	interop/kms/run.sh
