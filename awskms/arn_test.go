@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"esdk/internal/kmsarn"
+	"esdk/internal/vectors/vectorstest"
 )
 
 const (
@@ -116,28 +117,14 @@ func TestCheckMRKsUnique(t *testing.T) {
 	}
 }
 
-// officialVectors returns a file of the official vectors, which are not part of
-// this repository. Without it the test is skipped, or fails if
-// ESDK_REQUIRE_VECTORS is set.
+// officialVectors returns a file of the official vectors.
 func officialVectors(t *testing.T, name string) []byte {
 	t.Helper()
-	dir := os.Getenv("ESDK_VECTORS")
-	if dir == "" {
-		dir = filepath.Join("..", "shared", "vectors")
+	data, err := os.ReadFile(filepath.Join(vectorstest.Dir(t), filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join("..", dir) // it is relative to the root of the module
-	}
-	data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
-	if err == nil {
-		return data
-	}
-	const text = "the official test vectors were NOT run: %v. Set ESDK_VECTORS to a copy of them."
-	if !os.IsNotExist(err) || os.Getenv("ESDK_REQUIRE_VECTORS") != "" {
-		t.Fatalf(text, err)
-	}
-	t.Skipf(text+" Set ESDK_REQUIRE_VECTORS to have this fail.", err)
-	return nil
+	return data
 }
 
 func TestOfficialARNs(t *testing.T) {

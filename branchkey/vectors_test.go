@@ -12,36 +12,11 @@ import (
 	"hash"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 
 	"esdk"
+	"esdk/internal/vectors/vectorstest"
 )
-
-// officialVectors returns the folder with the official vectors, which are not
-// part of this repository. Without it the test is skipped, or fails if
-// ESDK_REQUIRE_VECTORS is set.
-func officialVectors(t testing.TB) string {
-	t.Helper()
-	root := filepath.Dir(ok[string](t)(os.Getwd()))
-	dir := os.Getenv("ESDK_VECTORS")
-	if dir == "" {
-		dir = filepath.Join("..", "shared", "vectors")
-	}
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(root, dir)
-	}
-	if _, err := os.Stat(dir); err == nil {
-		return dir
-	}
-	const text = "the official test vectors were NOT run: there is no folder %s. Set ESDK_VECTORS to a copy of them."
-	if os.Getenv("ESDK_REQUIRE_VECTORS") != "" {
-		t.Fatalf(text, dir)
-	}
-	t.Skipf(text+" Set ESDK_REQUIRE_VECTORS to have this fail.", dir)
-	return ""
-}
 
 func readJSON(t testing.TB, v any, path ...string) {
 	t.Helper()
@@ -77,19 +52,6 @@ func (k *staticKey) keyring(t testing.TB) esdk.Keyring {
 	return newKeyring(t, KeyringConfig{Store: k, BranchKeyID: k.ID})
 }
 
-func staticKeys(t testing.TB, dir string) map[string]*staticKey {
-	var keys struct{ Keys map[string]json.RawMessage }
-	readJSON(t, &keys, dir, "keys.json")
-	static := map[string]*staticKey{}
-	for name, text := range keys.Keys {
-		k := new(staticKey)
-		if json.Unmarshal(text, k) == nil && k.Type == "static-branch-key" {
-			static[name] = k
-		}
-	}
-	return static
-}
-
 func decrypts(t *testing.T, kr esdk.Keyring, message, plaintext []byte, ec esdk.EncryptionContext) {
 	t.Helper()
 	client := ok[*esdk.Client](t)(esdk.New(esdk.Config{Keyring: kr, CommitmentPolicy: esdk.RequireEncryptAllowDecrypt}))
@@ -99,17 +61,15 @@ func decrypts(t *testing.T, kr esdk.Keyring, message, plaintext []byte, ec esdk.
 	}
 }
 
-// TestOfficialVectors runs all cases whose branch key is given.
+// TestOfficialVectors runs the sets that are no manifests; those with branch keys
+// are run by the command.
 func TestOfficialVectors(t *testing.T) {
-	dir := officialVectors(t)
+	dir := vectorstest.Dir(t)
 	for _, set := range []struct {
 		name string
 		run  func(*testing.T, string) int
 		want int
 	}{
-		{"dafny-4.1.0-v5", runMessages, 6},
-		{"mpl-decrypt-go", runDataKeys, 5},
-		{"mpl-decrypt-py", runDataKeys, 5},
 		{"js-hierarchical", runJS, 2},
 		{"kat", runKDF, 37},
 	} {
@@ -119,76 +79,6 @@ func TestOfficialVectors(t *testing.T) {
 			}
 		})
 	}
-}
-
-type keyDescription struct{ Type, Key string }
-
-func runMessages(t *testing.T, dir string) (n int) {
-	keys := staticKeys(t, dir)
-	var manifest struct {
-		Tests map[string]struct {
-			Scenario struct {
-				Ciphertext, Result, Description string
-				Key                             keyDescription         `json:"decryptKeyDescription"`
-				Reproduced                      esdk.EncryptionContext `json:"reproduced-encryption-context"`
-			} `json:"decryption-scenario"`
-		}
-	}
-	readJSON(t, &manifest, dir, "decrypt-manifest.json")
-	file := func(uri string) []byte {
-		return ok[[]byte](t)(os.ReadFile(filepath.Join(dir, filepath.FromSlash(strings.TrimPrefix(uri, "file://")))))
-	}
-	for id, test := range manifest.Tests {
-		s := test.Scenario
-		if s.Key.Type != "aws-kms-hierarchy" {
-			continue
-		}
-		n++
-		t.Run(id, func(t *testing.T) {
-			decrypts(t, keys[s.Key.Key].keyring(t), file(s.Ciphertext), file(s.Result), s.Reproduced)
-		})
-	}
-	return n
-}
-
-func runDataKeys(t *testing.T, dir string) (n int) {
-	keys := staticKeys(t, dir)
-	var manifest struct {
-		Tests map[string]struct {
-			Type  string
-			Suite string         `json:"algorithmSuiteId"`
-			Key   keyDescription `json:"keyDescription"`
-			EDKs  []struct {
-				ProviderID   string `json:"keyProviderId"`
-				ProviderInfo []byte `json:"keyProviderInfo"`
-				Ciphertext   []byte
-			} `json:"encryptedDataKeys"`
-			Result  struct{ PlaintextDataKey []byte }
-			Context esdk.EncryptionContext `json:"encryptionContext"`
-		}
-	}
-	readJSON(t, &manifest, dir, "manifest.json")
-	for id, test := range manifest.Tests {
-		if test.Key.Type != "aws-kms-hierarchy" {
-			continue
-		}
-		n++
-		t.Run(id, func(t *testing.T) {
-			if test.Type != "positive-keyring" {
-				t.Fatalf("type is %q", test.Type)
-			}
-			suite := ok[uint64](t)(strconv.ParseUint(test.Suite, 16, 16))
-			req := &esdk.UnwrapRequest{Suite: esdk.SuiteID(suite), EncryptionContext: test.Context}
-			for _, e := range test.EDKs {
-				req.EncryptedDataKeys = append(req.EncryptedDataKeys, esdk.EncryptedDataKey(e))
-			}
-			got := ok[[]byte](t)(keys[test.Key.Key].keyring(t).Unwrap(t.Context(), req))
-			if !bytes.Equal(got, test.Result.PlaintextDataKey) {
-				t.Error("another data key")
-			}
-		})
-	}
-	return n
 }
 
 func runJS(t *testing.T, dir string) int {

@@ -21,6 +21,7 @@ type vectorsOptions struct {
 	keys   string
 	filter string
 	net400 bool
+	kms    bool
 }
 
 func (a *app) newVectorsCommand() *cobra.Command {
@@ -40,7 +41,12 @@ older ciphertext manifest. A MANIFEST that is not there is looked for below the
 folder $ESDK_VECTORS, or else ../shared/vectors.
 
 Each message is decrypted in one shot and as a stream. Cases with a kind of key
-that is not supported are counted as such. The exit status is 3 if one failed.`,
+that is not supported are counted as such. The exit status is 3 if one failed.
+
+Without --kms nothing but files is used, and keys of AWS KMS are not supported.
+With it, AWS KMS is asked several times for each message, with the credentials
+and the endpoint of the AWS SDK, to decrypt with the keys that the manifest
+names: those of the official manifests may be used by everybody.`,
 		Example: `  esdk vectors run dafny-4.1.0-v5/decrypt-manifest.json
   esdk vectors run --filter '^0578-' --json net-4.0.1-v4/manifest.json`,
 		Args: cobra.MinimumNArgs(1),
@@ -50,6 +56,7 @@ that is not supported are counted as such. The exit status is 3 if one failed.`,
 	flags.StringVar(&o.keys, "keys", "", "keys manifest `FILE`, in place of the one that the manifest names")
 	flags.StringVar(&o.filter, "filter", "", "run only the cases whose id or description matches the `REGEXP`")
 	flags.BoolVar(&o.net400, "recover-net-4.0.0", false, "also decrypt what version 4.0.0 of the .NET SDK wrote, against the specification")
+	flags.BoolVar(&o.kms, "kms", false, "ask AWS KMS, for cases with keys in it")
 	cmd.AddCommand(run)
 	return cmd
 }
@@ -59,9 +66,10 @@ func (a *app) runVectors(ctx context.Context, o *vectorsOptions, manifests []str
 	if err != nil {
 		return usageError("--filter: %v", err)
 	}
-	failed, total := 0, 0
+	failed, total, needKMS := 0, 0, 0
+	options := vectors.Options{Keys: o.keys, RecoverNET400: o.net400, Keyring: a.vectorKeyring(ctx, o.kms)}
 	for _, name := range manifests {
-		m, err := vectors.Load(findManifest(name), vectors.Options{Keys: o.keys, RecoverNET400: o.net400})
+		m, err := vectors.Load(findManifest(name), options)
 		if err != nil {
 			return err
 		}
@@ -71,6 +79,12 @@ func (a *app) runVectors(ctx context.Context, o *vectorsOptions, manifests []str
 		}
 		failed += summary.Failed
 		total += summary.Total()
+		for keyType := range kmsVectorKeyrings {
+			needKMS += summary.UnsupportedTypes[keyType]
+		}
+	}
+	if needKMS > 0 {
+		a.note("cases that need --kms, which asks AWS KMS: %d", needKMS)
 	}
 	if total == 0 {
 		return usageError("no case matches --filter %s", printable(o.filter))
@@ -147,7 +161,7 @@ func unsupportedTypes(s *vectors.Summary) string {
 	}
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(s.UnsupportedTypes)) {
-		parts = append(parts, fmt.Sprintf("%s %d", name, s.UnsupportedTypes[name]))
+		parts = append(parts, fmt.Sprintf("%s %d", printable(name), s.UnsupportedTypes[name]))
 	}
 	return " (" + strings.Join(parts, ", ") + ")"
 }

@@ -20,7 +20,7 @@ type masterKeysTest struct {
 		Output *struct{ Plaintext string }
 		Error  json.RawMessage
 	}
-	MasterKeys []keyDescription       `json:"master-keys"`
+	MasterKeys []KeyDescription       `json:"master-keys"`
 	Method     string                 `json:"decryption-method"`
 	CMM        string                 `json:"cmm"`
 	Context    esdk.EncryptionContext `json:"encryption-context"`
@@ -73,15 +73,15 @@ func (t *masterKeysTest) outcome() (plaintext string, negative bool, err error) 
 }
 
 // keyDescription says the same as version 5 would: a multi-keyring.
-func (t *masterKeysTest) keyDescription() (*keyDescription, error) {
-	d := &keyDescription{Type: "multi-keyring", Children: t.MasterKeys}
+func (t *masterKeysTest) keyDescription() (*KeyDescription, error) {
+	d := &KeyDescription{Type: "multi-keyring", Children: t.MasterKeys}
 	switch t.CMM {
 	case "", "Default":
 		return d, nil
 	case "RequiredEncryptionContext":
 		// The manifest does not tell which keys are required. To reproduce, and
 		// to require, all of them is always right.
-		required := &keyDescription{Type: "required-encryption-context-cmm", Underlying: d}
+		required := &KeyDescription{Type: "required-encryption-context-cmm", Underlying: d}
 		for k := range t.Context {
 			required.RequiredKeys = append(required.RequiredKeys, k)
 		}
@@ -99,7 +99,7 @@ type scenarioTest struct {
 		Ciphertext       string
 		Result           string                 // the file with the plaintext
 		Suite            suiteID                `json:"algorithmSuiteId"`
-		Key              *keyDescription        `json:"decryptKeyDescription"`
+		Key              *KeyDescription        `json:"decryptKeyDescription"`
 		Reproduced       esdk.EncryptionContext `json:"reproduced-encryption-context"`
 
 		// Context is what was given to encryption, if it is known. The published
@@ -156,10 +156,11 @@ func (l *loader) config() esdk.Config {
 	}
 }
 
-func (l *loader) newCase(d *keyDescription, t test) *Case {
+func (l *loader) newCase(d *KeyDescription, t test) *Case {
+	m := &keyringMaker{l.keys, &l.options}
 	return &Case{
 		KeyType: d.Type,
-		cmm:     func() (esdk.CMM, error) { return l.keys.cmm(d) },
+		cmm:     func() (esdk.CMM, error) { return m.cmm(d) },
 		test:    t,
 	}
 }

@@ -333,8 +333,8 @@ func runPythonPerf(t *testing.T, dir string) (s Summary) {
 	}
 	readJSON(t, &set, dir, "vectors.json")
 	for _, c := range set.Tests {
-		k := key{Type: "private", ID: c.Key.ID, Encoding: "base64", Material: quote(c.Key.Material)}
-		d := keyDescription{Type: "raw", ProviderID: c.Key.ProviderID, Padding: "oaep-mgf1", Hash: "sha256"}
+		k := Key{Type: "private", ID: c.Key.ID, Encoding: "base64", Material: quote(c.Key.Material)}
+		d := KeyDescription{Type: "raw", ProviderID: c.Key.ProviderID, Padding: "oaep-mgf1", Hash: "sha256"}
 		switch c.Key.Type {
 		case "raw-aes":
 			d.Algorithm = "aes"
@@ -351,7 +351,7 @@ func runPythonPerf(t *testing.T, dir string) (s Summary) {
 			plaintext:  func() ([]byte, error) { return files.read(c.Plaintext) },
 			suite:      esdk.AES256GCMHKDFSHA512CommitECDSAP384,
 		}
-		cs := &Case{ID: c.Ciphertext, KeyType: d.Type, test: test, cmm: func() (esdk.CMM, error) { return keys{"": k}.cmm(&d) }}
+		cs := &Case{ID: c.Ciphertext, KeyType: d.Type, test: test, cmm: func() (esdk.CMM, error) { return (&keyringMaker{Keys{"": k}, new(Options)}).cmm(&d) }}
 		r := cs.Run(t.Context())
 		s.Add(r)
 		checkResult(t, cs, r)

@@ -1,10 +1,13 @@
 package vectors
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"esdk"
 )
 
 func TestBrokenManifests(t *testing.T) {
@@ -47,6 +50,9 @@ func TestBrokenManifests(t *testing.T) {
 		"materials no key":    mpl(`{"type": "negative-keyring"}`),
 		"materials no result": mpl(`{"type": "positive-keyring", "keyDescription": {"type": "raw"}}`),
 		"materials type":      mpl(`{"type": "other", "keyDescription": {"type": "raw"}}`),
+		"filter not object":   v5(`{"type": "positive-esdk", "decryptKeyDescription": {"type": "aws-kms-mrk-aware-discovery", "aws-kms-discovery-filter": "aws"}}`),
+		"accounts not texts":  v5(`{"type": "positive-esdk", "decryptKeyDescription": {"type": "aws-kms-mrk-aware-discovery", "aws-kms-discovery-filter": {"account-ids": [1]}}}`),
+		"region not text":     v5(`{"type": "positive-esdk", "decryptKeyDescription": {"type": "aws-kms-mrk-aware-discovery", "default-mrk-region": []}}`),
 		"materials base64":    mpl(`{"type": "negative-keyring", "keyDescription": {"type": "raw"}, "encryptedDataKeys": [{"ciphertext": "!"}]}`),
 		"legacy no keys":      `{"manifest": {"type": "ciphertext"}, "test_cases": [{}]}`,
 	} {
@@ -98,6 +104,58 @@ func TestBrokenKeys(t *testing.T) {
 	}
 }
 
+func TestBrokenKeysManifest(t *testing.T) {
+	for _, entry := range []string{
+		`{"type": "static-branch-key", "branchKey": "!"}`,
+		`{"type": "static-branch-key", "branchKey": 5}`,
+		`{"type": "static-branch-key", "branchKeyVersion": {}}`,
+		`{"type": "aws-kms", "key-id": ["arn"]}`,
+		`{"type": "aws-kms-ecdh", "sender-material-public-key": "!"}`,
+	} {
+		if ks, err := parseKeys([]byte(`{"manifest": {"type": "keys", "version": 2}, "keys": {"a": ` + entry + `}}`)); err == nil {
+			t.Errorf("%s: read as %+v", entry, ks)
+		}
+	}
+}
+
+// useAll is a hook that has all of a description looked up.
+func useAll(d *KeyDescription, ks Keys) (esdk.Keyring, error) {
+	_, keyErr := ks.Get(d.Key)
+	sender, recipient, err := ks.Parties(d)
+	if err != nil {
+		return nil, errors.Join(keyErr, err)
+	}
+	if _, err := recipient.PublicKey(); err != nil {
+		return nil, err
+	}
+	if sender != nil {
+		if _, err := sender.PublicKey(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, ErrUnsupported
+}
+
+// TestBrokenDescriptions has what a hook looks up fail, unless it is all there.
+func TestBrokenDescriptions(t *testing.T) {
+	for description, want := range map[string]Outcome{
+		`{"type": "x", "schema": "discovery", "recipient": "pair", "recipient-public-key": "recipient-material-public-key"}`: Unsupported,
+		`{"type": "x"}`:                Failed,
+		`{"type": "x", "key": "none"}`: Failed,
+		`{"type": "x", "schema": "other", "recipient": "pair", "recipient-public-key": "recipient-material-public-key"}`:                                 Failed,
+		`{"type": "x", "schema": "discovery", "recipient": "kms", "recipient-public-key": "recipient-material-public-key"}`:                              Failed,
+		`{"type": "x", "schema": "discovery", "recipient": "pair", "recipient-public-key": "material"}`:                                                  Failed,
+		`{"type": "x", "schema": "static", "sender": "none", "recipient": "pair", "recipient-public-key": "recipient-material"}`:                         Failed,
+		`{"type": "x", "schema": "static", "sender": "pair", "recipient": "pair", "recipient-public-key": "recipient-material"}`:                         Failed,
+		strings.Repeat(`{"type": "multi-keyring", "childKeyrings": [`, 3000) + `{"type": "x"}` + strings.Repeat(`]}`, 3000):                              Failed,
+		strings.Repeat(`{"type": "multi-keyring", "generator": `, 3000) + `{"type": "multi-keyring", "childKeyrings": [{}]}` + strings.Repeat(`}`, 3000): Failed,
+	} {
+		if r := runWithHook(t, "negative-esdk", description, useAll); r.Outcome != want || r.Err == nil {
+			t.Errorf("%.200s\ngot %s: %v", description, r.Outcome, r.Err)
+		}
+	}
+}
+
 // TestFolder does not leave the folder, by whatever name.
 func TestFolder(t *testing.T) {
 	dir := writeFiles(t, map[string]string{"inside": "x", "outside": "secret"})
@@ -134,10 +192,19 @@ func FuzzLoad(f *testing.F) {
 		"result": {"plaintextDataKey": "AQ=="}}}}`, testKeys)
 	f.Add(`{"manifest": {"type": "ciphertext"}, "test_keys": {"RSA": {"2048": {"key": ["-----BEGIN"]}}}, "test_cases": [{"algorithm": "0014",
 		"master_keys": [{"provider_id": "p", "decryptable": true, "encryption_algorithm": "RSA", "key_bits": 2048}]}]}`, "")
+	for _, description := range []string{
+		`{"type": "aws-kms-hierarchy", "key": "branch"}`,
+		`{"type": "aws-kms-mrk-aware-discovery", "default-mrk-region": "r", "aws-kms-discovery-filter": {"partition": "aws", "account-ids": ["1"]}}`,
+		`{"type": "aws-kms-ecdh", "schema": "static", "sender": "pair", "recipient": "pair", "recipient-public-key": "recipient-material-public-key"}`,
+	} {
+		f.Add(`{"manifest": {"type": "awses-decrypt", "version": 5}, "keys": "file://keys.json", "tests": {"a": {"decryption-scenario":
+			{"type": "positive-esdk", "ciphertext": "file://message", "result": "file://plaintext", "decryptKeyDescription": `+description+`}}}}`, hookKeys)
+	}
+	f.Add(`{"manifest": {"type": "ciphertext"}, "test_cases": [{"master_keys": [{"provider_id": "aws-kms", "decryptable": true, "key_id": "arn:aws:kms:r:1:alias/a"}]}]}`, "")
 	message := testMessage(f, "text", 0)
 	f.Fuzz(func(t *testing.T, manifest, keys string) {
 		dir := writeFiles(t, map[string]string{"manifest.json": manifest, "keys.json": keys, "message": message, "plaintext": "text"})
-		m, err := Load(filepath.Join(dir, "manifest.json"), Options{})
+		m, err := Load(filepath.Join(dir, "manifest.json"), Options{Keyring: useAll})
 		if err != nil {
 			return
 		}

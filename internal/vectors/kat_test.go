@@ -37,10 +37,10 @@ func count(t *testing.T, s *Summary, name string, ok bool) {
 	s.Add(r)
 }
 
-// notBuilt counts known answers of a part of this module that there is not yet.
-func notBuilt(t *testing.T, keyType string, n int) Summary {
+// notOfThisPackage counts known answers of another part of this module.
+func notOfThisPackage(t *testing.T, keyType string, n int) Summary {
 	t.Helper()
-	t.Logf("not built yet: %d known answers for %s", n, keyType)
+	t.Logf("not of this package: %d known answers for %s", n, keyType)
 	return want(0, map[string]int{keyType: n})
 }
 
@@ -197,13 +197,13 @@ func countKDF(t *testing.T, dir string) Summary {
 		KDF       []json.RawMessage
 	}
 	readJSON(t, &set, dir+".json")
-	return notBuilt(t, "kdf-ctr-hmac-sha256", len(set.RawDerive)+len(set.KDF))
+	return notOfThisPackage(t, "kdf-ctr-hmac-sha256", len(set.RawDerive)+len(set.KDF))
 }
 
 func countCacheIDs(t *testing.T, dir string) Summary {
 	var set struct{ Encrypt, Decrypt []json.RawMessage }
 	readJSON(t, &set, dir+".json")
-	return notBuilt(t, "caching-cmm-cache-ids", len(set.Encrypt)+len(set.Decrypt))
+	return notOfThisPackage(t, "caching-cmm-cache-ids", len(set.Encrypt)+len(set.Decrypt))
 }
 
 func countARNs(t *testing.T, dir string) Summary {
@@ -214,5 +214,5 @@ func countARNs(t *testing.T, dir string) Summary {
 		Unique []json.RawMessage `json:"mrk-are-unique"`
 	}
 	readJSON(t, &set, dir+".json")
-	return notBuilt(t, "kms-arn-and-mrk", len(set.Parse)+len(set.IsMRK)+len(set.Match)+len(set.Unique))
+	return notOfThisPackage(t, "kms-arn-and-mrk", len(set.Parse)+len(set.IsMRK)+len(set.Match)+len(set.Unique))
 }

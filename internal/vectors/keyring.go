@@ -8,44 +8,69 @@ import (
 	"esdk"
 )
 
-// A keyDescription says with what to decrypt. Which fields it has depends on
+// A KeyDescription says with what to decrypt. Which fields it has depends on
 // its type.
-type keyDescription struct {
+type KeyDescription struct {
 	Type string
 
+	// Key is the name of an entry of the keys manifest. Types with two parties
+	// have [Keys.Parties] instead, and discovery has none.
+	Key string
+
+	// Algorithm is aes or rsa for raw; for aws-kms-rsa, what AWS KMS calls it.
+	Algorithm string `json:"encryption-algorithm"`
+
 	// Of raw.
-	Key        string
 	ProviderID string `json:"provider-id"`
-	Algorithm  string `json:"encryption-algorithm"`
 	Padding    string `json:"padding-algorithm"`
 	Hash       string `json:"padding-hash"`
 
-	// Of raw-ecdh: the entries for both parties, and their fields there.
+	// Of raw-ecdh and aws-kms-ecdh: the entries for both parties, and which of
+	// the parties there is the recipient.
 	Schema             string
 	Sender             string
 	Recipient          string
 	RecipientPublicKey string `json:"recipient-public-key"`
 
+	// Of aws-kms-mrk-aware-discovery. Without a filter, all keys may decrypt.
+	Region string           `json:"default-mrk-region"`
+	Filter *DiscoveryFilter `json:"aws-kms-discovery-filter"`
+
 	// Of multi-keyring.
-	Generator *keyDescription
-	Children  []keyDescription `json:"childKeyrings"`
+	Generator *KeyDescription
+	Children  []KeyDescription `json:"childKeyrings"`
 
 	// Of required-encryption-context-cmm.
-	Underlying   *keyDescription
+	Underlying   *KeyDescription
 	RequiredKeys []string `json:"requiredEncryptionContextKeys"`
 }
 
-// unsupportedError names a type of key that there is no keyring for here.
-type unsupportedError string
+// A DiscoveryFilter says whose keys of AWS KMS may decrypt.
+type DiscoveryFilter struct {
+	Partition string
+	Accounts  []string `json:"account-ids"`
+}
 
-func (e unsupportedError) Error() string {
-	return fmt.Sprintf("key type %q is not supported", string(e))
+// unsupportedError is of a type of key that there is no keyring for.
+type unsupportedError struct {
+	keyType string
+	err     error // ErrUnsupported, maybe with more to it
+}
+
+func (e *unsupportedError) Error() string { return fmt.Sprintf("key type %q is %v", e.keyType, e.err) }
+
+func (e *unsupportedError) Unwrap() error { return e.err }
+
+// A keyringMaker makes what descriptions describe.
+type keyringMaker struct {
+	Keys
+	options *Options
 }
 
 // cmm returns what a description describes.
-func (ks keys) cmm(d *keyDescription) (esdk.CMM, error) {
+func (m *keyringMaker) cmm(d *KeyDescription) (esdk.CMM, error) {
 	if d.Type != "required-encryption-context-cmm" {
-		kr, err := ks.keyring(d)
+		kr, err := m.keyring(d)
 		if err != nil {
 			return nil, err
 		}
@@ -54,32 +79,44 @@ func (ks keys) cmm(d *keyDescription) (esdk.CMM, error) {
 	if d.Underlying == nil {
 		return nil, fmt.Errorf("%s has nothing underlying", d.Type)
 	}
-	underlying, err := ks.cmm(d.Underlying)
+	underlying, err := m.cmm(d.Underlying)
 	if err != nil {
 		return nil, err
 	}
 	return esdk.NewRequiredContextCMM(underlying, d.RequiredKeys...)
 }
 
-func (ks keys) keyring(d *keyDescription) (esdk.Keyring, error) {
+func (m *keyringMaker) keyring(d *KeyDescription) (esdk.Keyring, error) {
 	switch d.Type {
 	case "raw":
-		return ks.raw(d)
+		return m.raw(d)
 	case "raw-ecdh":
-		return ks.rawECDH(d)
+		return m.rawECDH(d)
 	case "multi-keyring":
-		return ks.multi(d)
+		return m.multi(d)
 	case "static-material-keyring":
-		k, err := ks.get(d.Key)
+		k, err := m.Get(d.Key)
 		return staticKeyring(k.PlaintextDataKey), err
 	case "":
 		return nil, errors.New("key description has no type")
 	}
-	return nil, unsupportedError(d.Type)
+	return m.options.keyring(d, m.Keys)
 }
 
-func (ks keys) raw(d *keyDescription) (esdk.Keyring, error) {
-	k, err := ks.get(d.Key)
+// keyring makes the keyring of a type that this package has none for.
+func (o *Options) keyring(d *KeyDescription, ks Keys) (esdk.Keyring, error) {
+	if o.Keyring == nil {
+		return nil, &unsupportedError{d.Type, ErrUnsupported}
+	}
+	kr, err := o.Keyring(d, ks)
+	if errors.Is(err, ErrUnsupported) {
+		return nil, &unsupportedError{d.Type, err}
+	}
+	return kr, err
+}
+
+func (ks Keys) raw(d *KeyDescription) (esdk.Keyring, error) {
+	k, err := ks.Get(d.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -105,55 +142,44 @@ func (ks keys) raw(d *keyDescription) (esdk.Keyring, error) {
 
 // rawECDH returns the keyring of the sender if both parties are static, else
 // that of the recipient.
-func (ks keys) rawECDH(d *keyDescription) (esdk.Keyring, error) {
-	recipientKey, err := ks.get(d.Recipient)
+func (ks Keys) rawECDH(d *KeyDescription) (esdk.Keyring, error) {
+	sender, recipient, err := ks.Parties(d)
 	if err != nil {
 		return nil, err
 	}
-	recipient, err := recipientKey.party(d.RecipientPublicKey)
+	if sender != nil {
+		return staticECDH(sender, recipient)
+	}
+	private, err := recipient.privateKey()
 	if err != nil {
 		return nil, err
 	}
-	switch d.Schema {
-	case "static":
-		senderKey, err := ks.get(d.Sender)
-		if err != nil {
-			return nil, err
-		}
-		return staticECDH(party{private: senderKey.SenderMaterial}, recipient)
-	case "discovery":
-		private, err := recipient.privateKey()
-		if err != nil {
-			return nil, err
-		}
-		return esdk.NewRawECDHDiscoveryKeyring(private)
-	}
-	return nil, fmt.Errorf("%s with schema %q is not supported", d.Type, d.Schema)
+	return esdk.NewRawECDHDiscoveryKeyring(private)
 }
 
-func staticECDH(own, peer party) (esdk.Keyring, error) {
+func staticECDH(own, peer *Party) (esdk.Keyring, error) {
 	private, err := own.privateKey()
 	if err != nil {
 		return nil, err
 	}
-	public, err := peer.publicKey()
+	public, err := peer.PublicKey()
 	if err != nil {
 		return nil, err
 	}
 	return esdk.NewRawECDHKeyring(private, public)
 }
 
-func (ks keys) multi(d *keyDescription) (esdk.Keyring, error) {
+func (m *keyringMaker) multi(d *KeyDescription) (esdk.Keyring, error) {
 	var generator esdk.Keyring
 	var err error
 	if d.Generator != nil {
-		if generator, err = ks.keyring(d.Generator); err != nil {
+		if generator, err = m.keyring(d.Generator); err != nil {
 			return nil, err
 		}
 	}
 	children := make([]esdk.Keyring, len(d.Children))
 	for i := range d.Children {
-		if children[i], err = ks.keyring(&d.Children[i]); err != nil {
+		if children[i], err = m.keyring(&d.Children[i]); err != nil {
 			return nil, err
 		}
 	}

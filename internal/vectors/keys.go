@@ -14,11 +14,11 @@ import (
 	"esdk"
 )
 
-// keys are the entries of a keys manifest, by their names.
-type keys map[string]key
+// Keys are the entries of a keys manifest, by their names.
+type Keys map[string]Key
 
-// key is one entry. Which fields it has depends on its type.
-type key struct {
+// A Key is one entry. Which fields it has depends on its type.
+type Key struct {
 	Type          string
 	ID            string `json:"key-id"`
 	Encoding      string
@@ -33,15 +33,19 @@ type key struct {
 
 	// Of static-material.
 	PlaintextDataKey []byte `json:"plaintextDataKey"`
+
+	// Of static-branch-key.
+	BranchKeyVersion string `json:"branchKeyVersion"`
+	BranchKey        []byte `json:"branchKey"`
 }
 
-func parseKeys(text []byte) (keys, error) {
+func parseKeys(text []byte) (Keys, error) {
 	var d struct {
 		Manifest struct {
 			Type    string
 			Version int
 		}
-		Keys keys
+		Keys Keys
 	}
 	if err := json.Unmarshal(text, &d); err != nil {
 		return nil, err
@@ -52,11 +56,11 @@ func parseKeys(text []byte) (keys, error) {
 	return d.Keys, nil
 }
 
-// get returns the entry with a name, which is also its key id if it has none.
-func (ks keys) get(name string) (key, error) {
+// Get returns the entry with a name, which is also its key id if it has none.
+func (ks Keys) Get(name string) (Key, error) {
 	k, ok := ks[name]
 	if !ok {
-		return key{}, fmt.Errorf("no key %q in the keys manifest", name)
+		return Key{}, fmt.Errorf("no key %q in the keys manifest", name)
 	}
 	if k.ID == "" {
 		k.ID = name
@@ -65,7 +69,7 @@ func (ks keys) get(name string) (key, error) {
 }
 
 // text returns the material as it stands in the manifest.
-func (k *key) text() (string, error) {
+func (k *Key) text() (string, error) {
 	var lines []string
 	if json.Unmarshal(k.Material, &lines) == nil {
 		return strings.Join(lines, k.LineSeparator), nil
@@ -77,7 +81,7 @@ func (k *key) text() (string, error) {
 	return text, nil
 }
 
-func (k *key) aes() ([]byte, error) {
+func (k *Key) aes() ([]byte, error) {
 	text, err := k.text()
 	if err != nil {
 		return nil, err
@@ -89,7 +93,7 @@ func (k *key) aes() ([]byte, error) {
 }
 
 // setRSA sets the private or the public key of a configuration.
-func (k *key) setRSA(c *esdk.RawRSAConfig) error {
+func (k *Key) setRSA(c *esdk.RawRSAConfig) error {
 	pem, err := k.text()
 	if err != nil {
 		return err
@@ -130,28 +134,49 @@ func setRSAPadding(c *esdk.RawRSAConfig, padding, hash string) error {
 	return nil
 }
 
-// party is a party of a key agreement.
-type party struct {
-	private string // PEM
-	public  []byte // DER
+// A Party is a party of a key agreement.
+type Party struct {
+	Material string // the private key in PEM, or the ARN of one in AWS KMS
+	public   []byte // DER
+}
+
+// Parties returns who agrees on a secret. The sender is nil if the schema is
+// discovery: then it can be anybody.
+func (ks Keys) Parties(d *KeyDescription) (sender, recipient *Party, err error) {
+	k, err := ks.Get(d.Recipient)
+	if err != nil {
+		return nil, nil, err
+	}
+	if recipient, err = k.party(d.RecipientPublicKey); err != nil {
+		return nil, nil, err
+	}
+	switch d.Schema {
+	case "static":
+		k, err := ks.Get(d.Sender)
+		return &Party{k.SenderMaterial, k.SenderPublicKey}, recipient, err
+	case "discovery":
+		return nil, recipient, nil
+	}
+	return nil, nil, fmt.Errorf("%s with schema %q is not supported", d.Type, d.Schema)
 }
 
 // party returns one of both parties, by the name of its field in the manifest.
-func (k *key) party(field string) (party, error) {
+func (k *Key) party(field string) (*Party, error) {
 	switch strings.TrimSuffix(field, "-public-key") {
 	case "sender-material":
-		return party{k.SenderMaterial, k.SenderPublicKey}, nil
+		return &Party{k.SenderMaterial, k.SenderPublicKey}, nil
 	case "recipient-material":
-		return party{k.RecipientMaterial, k.RecipientPublicKey}, nil
+		return &Party{k.RecipientMaterial, k.RecipientPublicKey}, nil
 	}
-	return party{}, fmt.Errorf("key %q: field %q is not supported", k.ID, field)
+	return nil, fmt.Errorf("key %q: field %q is not supported", k.ID, field)
 }
 
-func (p party) privateKey() (*ecdh.PrivateKey, error) {
-	return esdk.ParsePEM[*ecdh.PrivateKey]([]byte(p.private))
+func (p *Party) privateKey() (*ecdh.PrivateKey, error) {
+	return esdk.ParsePEM[*ecdh.PrivateKey]([]byte(p.Material))
 }
 
-func (p party) publicKey() (*ecdh.PublicKey, error) {
+// PublicKey returns the public key that the keys manifest states.
+func (p *Party) PublicKey() (*ecdh.PublicKey, error) {
 	public, err := x509.ParsePKIXPublicKey(p.public)
 	if err != nil {
 		return nil, err

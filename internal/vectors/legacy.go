@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/internal/kmsarn"
 )
 
 // The ciphertext manifest, of version 1.3.0 of the Python SDK, is older than
@@ -33,6 +34,7 @@ type legacyFile struct{ Filename string }
 
 type legacyMasterKey struct {
 	ProviderID  string `json:"provider_id"`
+	KeyID       string `json:"key_id"`
 	Decryptable bool
 	Algorithm   string `json:"encryption_algorithm"`
 	Bits        int    `json:"key_bits"`
@@ -54,7 +56,7 @@ func (l *loader) loadLegacy() ([]*Case, error) {
 			ID:          t.Ciphertext.Filename,
 			Description: t.describe(),
 			KeyType:     t.MasterKeys[0].keyType(),
-			cmm:         func() (esdk.CMM, error) { return l.TestKeys.cmm(t.MasterKeys) },
+			cmm:         func() (esdk.CMM, error) { return l.legacyCMM(t.MasterKeys) },
 			test: &messageTest{
 				ciphertext: func() ([]byte, error) { return files.read(t.Ciphertext.Filename) },
 				plaintext:  func() ([]byte, error) { return files.read(t.Plaintext.Filename) },
@@ -82,14 +84,14 @@ func (k *legacyMasterKey) keyType() string {
 	return "raw"
 }
 
-func (ks legacyKeys) cmm(masterKeys []legacyMasterKey) (esdk.CMM, error) {
+func (l *loader) legacyCMM(masterKeys []legacyMasterKey) (esdk.CMM, error) {
 	var children []esdk.Keyring
 	for _, k := range masterKeys {
 		// The keys of those that do not decrypt were never written down.
 		if !k.Decryptable {
 			continue
 		}
-		more, err := ks.keyrings(&k)
+		more, err := l.legacyKeyrings(&k)
 		if err != nil {
 			return nil, err
 		}
@@ -102,17 +104,42 @@ func (ks legacyKeys) cmm(masterKeys []legacyMasterKey) (esdk.CMM, error) {
 	return esdk.NewDefaultCMM(kr)
 }
 
-func (ks legacyKeys) keyrings(k *legacyMasterKey) ([]esdk.Keyring, error) {
+func (l *loader) legacyKeyrings(k *legacyMasterKey) ([]esdk.Keyring, error) {
 	switch k.Algorithm {
 	case "":
-		return nil, unsupportedError(k.keyType())
+		kr, err := l.legacyProvider(k)
+		return []esdk.Keyring{kr}, err
 	case "AES":
-		return ks.aes(k)
+		return l.TestKeys.aes(k)
 	case "RSA":
-		kr, err := ks.rsa(k)
+		kr, err := l.TestKeys.rsa(k)
 		return []esdk.Keyring{kr}, err
 	}
 	return nil, fmt.Errorf("raw key with algorithm %q is not supported", k.Algorithm)
+}
+
+// legacyProvider returns the keyring of a key that is not raw. The manifest
+// names keys of AWS KMS by their alias, which no message does: SDKs of its time
+// decrypted with whatever key the message names. Here that is one of the account
+// and Region of the alias.
+func (l *loader) legacyProvider(k *legacyMasterKey) (esdk.Keyring, error) {
+	if k.ProviderID != "aws-kms" {
+		return nil, &unsupportedError{k.ProviderID, ErrUnsupported}
+	}
+	arn, err := kmsarn.Parse(k.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	kr, err := l.options.keyring(&KeyDescription{
+		Type:   "aws-kms-mrk-aware-discovery",
+		Region: arn.Region,
+		Filter: &DiscoveryFilter{arn.Partition, []string{arn.Account}},
+	}, nil)
+	var unsupported *unsupportedError
+	if errors.As(err, &unsupported) {
+		unsupported.keyType = k.ProviderID
+	}
+	return kr, err
 }
 
 // aes returns a keyring for each AES key: the manifest does not tell which of

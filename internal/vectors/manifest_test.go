@@ -77,7 +77,7 @@ func TestOutcomes(t *testing.T) {
 		{`"ciphertext": "file://unsigned", "plaintext": "file://plaintext", "decryption-method": "streaming-unsigned-only"`, Passed, nil},
 		{`"ciphertext": "file://signed", "result": {"error": {}}, "decryption-method": "streaming-unsigned-only"`, Passed, esdk.ErrSigned},
 		{`"ciphertext": "file://signed", "plaintext": "file://plaintext", "encryption-context": {"a": "b"}`, Failed, esdk.ErrNoDataKey},
-		{`"ciphertext": "file://signed", "plaintext": "file://plaintext", "master-keys": [{"type": "new"}]`, Unsupported, unsupportedError("new")},
+		{`"ciphertext": "file://signed", "plaintext": "file://plaintext", "master-keys": [{"type": "new"}]`, Unsupported, ErrUnsupported},
 	} {
 		files["manifest.json"] = v4(c.fields)
 		m := load(t, filepath.Join(writeFiles(t, files), "manifest.json"), Options{})

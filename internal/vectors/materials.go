@@ -18,7 +18,7 @@ type materialsTest struct {
 	Description       string
 	ErrorDescription  string                 `json:"errorDescription"`
 	Suite             suiteID                `json:"algorithmSuiteId"`
-	Key               *keyDescription        `json:"keyDescription"`
+	Key               *KeyDescription        `json:"keyDescription"`
 	Context           esdk.EncryptionContext `json:"encryptionContext"`
 	Reproduced        esdk.EncryptionContext `json:"reproducedEncryptionContext"`
 	EncryptedDataKeys []struct {

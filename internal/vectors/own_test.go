@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/internal/vectors/vectorstest"
 )
 
 // TestOwn runs the vectors that the official SDKs wrote for this repository.
@@ -61,7 +62,7 @@ func TestECDHRecipient(t *testing.T) {
 		}
 	}
 	t.Run("official", func(t *testing.T) {
-		path := filepath.Join(officialVectors(t), "dafny-4.1.0-v5", "decrypt-manifest.json")
+		path := filepath.Join(vectorstest.Dir(t), "dafny-4.1.0-v5", "decrypt-manifest.json")
 		if got := runAsRecipient(t, path); got != 16 {
 			t.Errorf("%d cases, want 16", got)
 		}
@@ -93,7 +94,7 @@ func runAsRecipient(t *testing.T, path string) (n int) {
 		}
 		n++
 		own, peer := l.keys[d.Recipient], l.keys[d.Sender]
-		kr, err := staticECDH(party{private: own.RecipientMaterial}, party{public: peer.SenderPublicKey})
+		kr, err := staticECDH(&Party{Material: own.RecipientMaterial}, &Party{public: peer.SenderPublicKey})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +119,7 @@ func TestRequiredContext(t *testing.T) {
 		}
 	}
 	t.Run("official", func(t *testing.T) {
-		path := filepath.Join(officialVectors(t), "dafny-4.1.0-v5", "decrypt-manifest.json")
+		path := filepath.Join(vectorstest.Dir(t), "dafny-4.1.0-v5", "decrypt-manifest.json")
 		if got := checkRequiredContext(t, path); got != 28 {
 			t.Errorf("%d cases, want 28", got)
 		}
@@ -161,7 +162,7 @@ func checkRequiredContext(t *testing.T, path string) (n int) {
 // their data keys are bound to: that they are refused is due to it alone.
 func TestMaterialsControls(t *testing.T) {
 	for _, set := range []string{"mpl-decrypt-go", "mpl-decrypt-py"} {
-		dir := filepath.Join(officialVectors(t), set)
+		dir := filepath.Join(vectorstest.Dir(t), set)
 		text, err := folder(dir).read("keys.json")
 		if err != nil {
 			t.Fatal(err)
@@ -183,7 +184,7 @@ func TestMaterialsControls(t *testing.T) {
 	}
 }
 
-func checkControl(t *testing.T, ks keys, c *Case) {
+func checkControl(t *testing.T, ks Keys, c *Case) {
 	t.Helper()
 	m := *c.test.(*materialsTest)
 	m.Reproduced = esdk.EncryptionContext{"a": "a", "b": "b"}
@@ -192,7 +193,7 @@ func checkControl(t *testing.T, ks keys, c *Case) {
 		// It may require a key that the true context does not have.
 		d = d.Underlying
 	}
-	cmm, err := ks.cmm(d)
+	cmm, err := (&keyringMaker{ks, new(Options)}).cmm(d)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,13 +74,16 @@ type test interface {
 func (c *Case) Run(ctx context.Context) Result {
 	r := Result{ID: c.ID, Description: c.Description, KeyType: c.KeyType, Outcome: Passed}
 	cmm, err := c.cmm()
-	var unsupported unsupportedError
+	var unsupported *unsupportedError
 	switch {
 	case errors.As(err, &unsupported):
-		r.Outcome, r.KeyType, r.Err = Unsupported, string(unsupported), err
+		r.Outcome, r.KeyType, r.Err = Unsupported, unsupported.keyType, err
 		return r
 	case err == nil && c.Negative:
 		r.Err, err = c.test.refused(ctx, cmm)
+		if errors.Is(r.Err, ErrInconclusive) {
+			err = r.Err
+		}
 	case err == nil:
 		err = c.test.opens(ctx, cmm)
 	}

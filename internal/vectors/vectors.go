@@ -32,7 +32,25 @@ type Options struct {
 
 	// RecoverNET400 decrypts with [esdk.Config.RecoverNET400].
 	RecoverNET400 bool
+
+	// Keyring, if it is set, makes the keyrings for types of keys that this
+	// package has none for, wherever in a description they are. For types that
+	// it has none for either, it fails with [ErrUnsupported]. It is called
+	// concurrently, when cases run, and must not change its arguments.
+	//
+	// An error of the keyring that is [ErrInconclusive] has a negative case fail,
+	// too.
+	Keyring func(*KeyDescription, Keys) (esdk.Keyring, error)
 }
+
+// What an [Options.Keyring] can say, to be tested for with [errors.Is].
+var (
+	ErrUnsupported = errors.New("not supported")
+
+	// ErrInconclusive says that decryption failed for something other than what
+	// is being decrypted, such as the network.
+	ErrInconclusive = errors.New("inconclusive")
+)
 
 // A Manifest is a list of cases.
 type Manifest struct {
@@ -82,7 +100,7 @@ type loader struct {
 	*document
 	options Options
 	files   folder
-	keys    keys
+	keys    Keys
 
 	// provenance says of some ids which messages are not as the specification
 	// has them.
@@ -188,7 +206,7 @@ type Case struct {
 	// Negative says that decryption must fail.
 	Negative bool
 
-	// cmm makes what decrypts, and fails with an unsupportedError.
+	// cmm makes what decrypts, and fails with an *unsupportedError.
 	cmm  func() (esdk.CMM, error)
 	test test
 }

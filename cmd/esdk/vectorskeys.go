@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+
+	"esdk"
+	"esdk/awskms"
+	"esdk/branchkey"
+	"esdk/internal/vectors"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/smithy-go"
+)
+
+// vectorKeyring returns what makes the keyrings that package vectors cannot,
+// since it imports nothing but the standard library.
+func (a *app) vectorKeyring(ctx context.Context, askKMS bool) func(*vectors.KeyDescription, vectors.Keys) (esdk.Keyring, error) {
+	config := awskms.Config{Clients: vectorClients{a.kms("").Clients}}
+	return func(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Keyring, error) {
+		newKeyring := kmsVectorKeyrings[d.Type]
+		switch {
+		case d.Type == "aws-kms-hierarchy":
+			return staticBranchKeyring(d, keys)
+		case newKeyring == nil:
+			return nil, vectors.ErrUnsupported
+		case !askKMS:
+			return nil, fmt.Errorf("%w without --kms, which asks AWS KMS", vectors.ErrUnsupported)
+		}
+		return newKeyring(ctx, config, d, keys)
+	}
+}
+
+type newKMSVectorKeyring func(context.Context, awskms.Config, *vectors.KeyDescription, vectors.Keys) (esdk.Keyring, error)
+
+// kmsVectorKeyrings make the keyrings of AWS KMS, by the type of key.
+var kmsVectorKeyrings = map[string]newKMSVectorKeyring{
+	"aws-kms":                     strictVectorKeyring(awskms.NewKeyring),
+	"aws-kms-mrk-aware":           strictVectorKeyring(awskms.NewMRKKeyring),
+	"aws-kms-mrk-aware-discovery": discoveryVectorKeyring,
+	"aws-kms-rsa":                 rsaVectorKeyring,
+	"aws-kms-ecdh":                ecdhVectorKeyring,
+}
+
+func strictVectorKeyring(newKeyring func(awskms.Config, string, ...string) (esdk.Keyring, error)) newKMSVectorKeyring {
+	return func(_ context.Context, c awskms.Config, d *vectors.KeyDescription, keys vectors.Keys) (esdk.Keyring, error) {
+		k, err := findVectorKey(keys, d.Key, "aws-kms")
+		if err != nil {
+			return nil, err
+		}
+		return newKeyring(c, k.ID)
+	}
+}
+
+func discoveryVectorKeyring(_ context.Context, c awskms.Config, d *vectors.KeyDescription, _ vectors.Keys) (esdk.Keyring, error) {
+	return awskms.NewMRKDiscoveryKeyring(c, (*awskms.Filter)(d.Filter), d.Region)
+}
+
+// findVectorKey returns an entry of the keys manifest, which must have a type.
+func findVectorKey(keys vectors.Keys, name, keyType string) (vectors.Key, error) {
+	k, err := keys.Get(name)
+	if err == nil && k.Type != keyType {
+		err = fmt.Errorf("key %q is of type %q, need %s", name, k.Type, keyType)
+	}
+	return k, err
+}
+
+func rsaVectorKeyring(_ context.Context, c awskms.Config, d *vectors.KeyDescription, keys vectors.Keys) (esdk.Keyring, error) {
+	k, err := findVectorKey(keys, d.Key, "aws-kms-rsa")
+	if err != nil {
+		return nil, err
+	}
+	hash := map[string]crypto.Hash{"RSAES_OAEP_SHA_1": crypto.SHA1, "RSAES_OAEP_SHA_256": crypto.SHA256}[d.Algorithm]
+	if hash == 0 {
+		return nil, fmt.Errorf("encryption algorithm %q is not supported", d.Algorithm)
+	}
+	return awskms.NewRSAKeyring(c, awskms.RSAConfig{KeyID: k.ID, Hash: hash})
+}
+
+// ecdhVectorKeyring makes the keyring of the sender if both parties are known,
+// else that of the recipient, as for raw keys.
+func ecdhVectorKeyring(ctx context.Context, c awskms.Config, d *vectors.KeyDescription, keys vectors.Keys) (esdk.Keyring, error) {
+	sender, recipient, err := keys.Parties(d)
+	if err != nil {
+		return nil, err
+	}
+	recipientKey, err := recipient.PublicKey()
+	if err != nil {
+		return nil, fmt.Errorf("recipient's public key: %w", err)
+	}
+	if sender == nil {
+		return awskms.NewECDHDiscoveryKeyring(ctx, c, recipient.Material, recipientKey)
+	}
+	senderKey, err := sender.PublicKey()
+	if err != nil {
+		return nil, fmt.Errorf("sender's public key: %w", err)
+	}
+	return awskms.NewECDHKeyring(ctx, c, sender.Material, senderKey, recipientKey)
+}
+
+// staticBranchKey is a key store of one version of one branch key.
+type staticBranchKey struct{ key vectors.Key }
+
+func staticBranchKeyring(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Keyring, error) {
+	k, err := findVectorKey(keys, d.Key, "static-branch-key")
+	if err != nil {
+		return nil, err
+	}
+	return branchkey.NewKeyring(branchkey.KeyringConfig{Store: staticBranchKey{k}, BranchKeyID: k.ID, TTL: branchKeyTTL})
+}
+
+func (s staticBranchKey) LogicalName() string { return "vectors" }
+
+func (s staticBranchKey) ActiveBranchKey(context.Context, string) (*branchkey.Key, error) {
+	return &branchkey.Key{ID: s.key.ID, Version: s.key.BranchKeyVersion, Secret: bytes.Clone(s.key.BranchKey)}, nil
+}
+
+func (s staticBranchKey) BranchKeyVersion(ctx context.Context, id, version string) (*branchkey.Key, error) {
+	if id != s.key.ID || version != s.key.BranchKeyVersion {
+		return nil, branchkey.ErrNotFound
+	}
+	return s.ActiveBranchKey(ctx, id)
+}
+
+// vectorClients are clients with the errors that test vectors need.
+type vectorClients struct{ awskms.Clients }
+
+func (c vectorClients) Client(ctx context.Context, region string) (awskms.Client, error) {
+	client, err := c.Clients.Client(ctx, region)
+	if err != nil {
+		return nil, &vectorKMSError{err}
+	}
+	return vectorClient{client}, nil
+}
+
+type vectorClient struct{ awskms.Client }
+
+func (c vectorClient) Decrypt(ctx context.Context, in *kms.DecryptInput, options ...func(*kms.Options)) (*kms.DecryptOutput, error) {
+	out, err := c.Client.Decrypt(ctx, in, options...)
+	if err != nil {
+		return nil, &vectorKMSError{err}
+	}
+	return out, nil
+}
+
+func (c vectorClient) DeriveSharedSecret(ctx context.Context, in *kms.DeriveSharedSecretInput, options ...func(*kms.Options)) (*kms.DeriveSharedSecretOutput, error) {
+	out, err := c.Client.DeriveSharedSecret(ctx, in, options...)
+	if err != nil {
+		return nil, &vectorKMSError{err}
+	}
+	return out, nil
+}
+
+// A vectorKMSError is one of a request to AWS KMS.
+type vectorKMSError struct{ err error }
+
+// Error returns the same for the same answer: the error of the AWS SDK has the
+// id of the request, and all ways to decrypt a message must fail alike.
+func (e *vectorKMSError) Error() string {
+	var answer smithy.APIError
+	if errors.As(e.err, &answer) {
+		return answer.Error()
+	}
+	return e.err.Error()
+}
+
+func (e *vectorKMSError) Unwrap() error { return e.err }
+
+// Is has an error be inconclusive unless AWS KMS says that it is the ciphertext
+// that is wrong. A key that is not there, a permission or the network say nothing
+// of the message.
+func (e *vectorKMSError) Is(target error) bool {
+	return target == vectors.ErrInconclusive &&
+		!errors.As(e.err, new(*types.InvalidCiphertextException)) && !errors.As(e.err, new(*types.IncorrectKeyException))
+}

@@ -1,0 +1,49 @@
+// Package vectorstest finds the official test vectors for tests.
+package vectorstest
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Dir returns the folder with the official vectors, which are not part of this
+// repository: ESDK_VECTORS, or else ../shared/vectors, relative to the root of the
+// module. Without it the test is skipped, or fails if ESDK_REQUIRE_VECTORS is set.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("ESDK_VECTORS")
+	if dir == "" {
+		dir = filepath.Join("..", "shared", "vectors")
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(moduleRoot(t), dir)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	const text = "the official test vectors were NOT run: there is no folder %s. Set ESDK_VECTORS to a copy of them."
+	if os.Getenv("ESDK_REQUIRE_VECTORS") != "" {
+		t.Fatalf(text, dir)
+	}
+	t.Skipf(text+" Set ESDK_REQUIRE_VECTORS to have this fail.", dir)
+	return ""
+}
+
+// moduleRoot returns the folder above the test's own that has go.mod.
+func moduleRoot(t testing.TB) string {
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			t.Fatal("there is no go.mod above the test")
+		}
+		dir = parent
+	}
+}
