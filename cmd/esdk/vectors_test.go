@@ -2,16 +2,12 @@ package main
 
 import (
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/aws/aws-sdk-go-v2/service/kms"
-	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"esdk/esdktest/kmssim"
 	"esdk/internal/vectors"
@@ -165,83 +161,4 @@ func startKMS(t *testing.T) *kmssim.Server {
 		t.Setenv(name, value)
 	}
 	return s
-}
-
-// TestVectorsKMS runs a manifest of keys that AWS KMS has: for each type, a
-// message that decrypts and one with another key, which does not.
-func TestVectorsKMS(t *testing.T) {
-	s := startKMS(t)
-	dir := t.TempDir()
-	write := func(name string, content []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	publicKey := func(arn string) []byte {
-		out, err := s.Client("us-west-2").GetPublicKey(t.Context(), &kms.GetPublicKeyInput{KeyId: &arn})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out.PublicKey
-	}
-	key, other := s.CreateKey("us-west-2", types.KeySpecSymmetricDefault), s.CreateKey("us-west-2", types.KeySpecSymmetricDefault)
-	primary := s.CreateMultiRegionKey("us-west-2", types.KeySpecSymmetricDefault)
-	replica := s.Replicate(primary, "eu-west-1")
-	rsaKey := s.CreateKey("us-west-2", types.KeySpecRsa2048)
-	alice, bob := s.CreateKey("us-west-2", types.KeySpecEccNistP256), s.CreateKey("us-west-2", types.KeySpecEccNistP256)
-	rsaFile := write("rsa.pem", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicKey(rsaKey)}))
-	bobFile := write("bob.pem", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicKey(bob)}))
-
-	type object map[string]any
-	ecdh := func(schema string) object {
-		return object{"type": "aws-kms-ecdh", "schema": schema, "sender": "ecdh", "recipient": "ecdh", "recipient-public-key": "recipient-material-public-key"}
-	}
-	tests := object{}
-	for name, c := range map[string]struct {
-		encrypt, another string
-		decrypt          object
-	}{
-		"strict": {key, other, object{"type": "aws-kms", "key": "key"}},
-		"mrk":    {replica, other, object{"type": "aws-kms-mrk-aware", "key": "mrk"}},
-		"discovery": {replica, "", object{"type": "aws-kms-mrk-aware-discovery", "default-mrk-region": "us-west-2",
-			"aws-kms-discovery-filter": object{"partition": "aws", "account-ids": []string{kmssim.Account}}}},
-		"rsa":            {"kms-rsa:" + rsaKey + "@" + rsaFile, key, object{"type": "aws-kms-rsa", "key": "rsa", "encryption-algorithm": "RSAES_OAEP_SHA_256"}},
-		"ecdh":           {"kms-ecdh:" + alice + "@" + bobFile, key, ecdh("static")},
-		"ecdh-discovery": {"kms-ecdh:" + alice + "@" + bobFile, key, ecdh("discovery")},
-	} {
-		for kind, wrapping := range map[string]string{"positive": c.encrypt, "negative": c.another} {
-			if wrapping == "" {
-				continue
-			}
-			out := name + "-" + kind
-			if status, _, stderr := runHere(t, "encrypt", "--unsigned", "-k", wrapping, "-o", filepath.Join(dir, out), write(out+".plain", []byte("plaintext"))); status != exitOK {
-				t.Fatal(stderr)
-			}
-			tests[out] = object{"decryption-scenario": object{
-				"type": kind + "-esdk", "ciphertext": "file://" + out, "result": "file://" + out + ".plain",
-				"algorithmSuiteId": "0478", "decryptKeyDescription": c.decrypt,
-			}}
-		}
-	}
-	marshal := func(v object) []byte {
-		text, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
-	}
-	write("keys.json", marshal(object{"manifest": object{"type": "keys", "version": 3}, "keys": object{
-		"key": object{"type": "aws-kms", "key-id": key},
-		"mrk": object{"type": "aws-kms", "key-id": primary},
-		"rsa": object{"type": "aws-kms-rsa", "key-id": rsaKey},
-		"ecdh": object{"type": "aws-kms-ecdh", "sender-material": alice, "recipient-material": bob,
-			"sender-material-public-key": publicKey(alice), "recipient-material-public-key": publicKey(bob)},
-	}}))
-	path := write("manifest.json", marshal(object{"manifest": object{"type": "awses-decrypt", "version": 5}, "keys": "file://keys.json", "tests": tests}))
-	status, stdout, _ := runHere(t, "vectors", "run", "--kms", path)
-	if want := fmt.Sprintf("%s: 11 passed, 0 failed, 0 not supported\n", path); status != exitOK || stdout != want {
-		t.Errorf("status %d, %q, want %q", status, stdout, want)
-	}
 }

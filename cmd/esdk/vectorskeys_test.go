@@ -1,0 +1,303 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/pem"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"esdk"
+	"esdk/esdktest/kmssim"
+	"esdk/internal/vectors"
+)
+
+type object map[string]any
+
+// vectorFolder is a folder with manifests, their keys, and messages of each kind
+// of key.
+type vectorFolder struct {
+	*testing.T
+	dir string
+	kms *kmssim.Server
+	key string // of AWS KMS
+}
+
+const branchKeyVersion = "e9ce18a3-edb5-4272-9f86-1cacb7997ff6"
+
+func newVectorFolder(t *testing.T) *vectorFolder {
+	s := startKMS(t)
+	f := &vectorFolder{t, t.TempDir(), s, s.CreateKey("us-west-2", types.KeySpecSymmetricDefault)}
+	primary := s.CreateMultiRegionKey("us-west-2", types.KeySpecSymmetricDefault)
+	rsaKey := s.CreateKey("us-west-2", types.KeySpecRsa2048)
+	sender, recipient := s.CreateKey("us-west-2", types.KeySpecEccNistP384), s.CreateKey("us-west-2", types.KeySpecEccNistP384)
+	f.write("plaintext", []byte("plaintext"))
+	f.encrypt("key", f.key)
+	f.encrypt("mrk", primary)
+	f.encrypt("rsa", "kms-rsa:"+rsaKey+"@"+f.writePublicKey("rsa.pem", rsaKey)+"?pad=oaep-sha1")
+	f.encrypt("ecdh", "kms-ecdh:"+sender+"@"+f.writePublicKey("recipient.pem", recipient))
+	f.encryptBranch("branch")
+	keys := object{
+		"key":     object{"type": "aws-kms", "key-id": f.key},
+		"replica": object{"type": "aws-kms", "key-id": s.Replicate(primary, "eu-west-1")},
+		"rsa":     object{"type": "aws-kms-rsa", "key-id": rsaKey},
+		"branch":  object{"type": "static-branch-key", "key-id": "tenant", "branchKeyVersion": branchKeyVersion, "branchKey": pattern(32)},
+		"pair": object{
+			"type": "aws-kms-ecdh", "sender-material": sender, "recipient-material": recipient,
+			"sender-material-public-key": f.publicKey(sender), "recipient-material-public-key": f.publicKey(recipient),
+		},
+		"rsa-pair": object{"type": "aws-kms-ecdh", "recipient-material": recipient, "recipient-material-public-key": f.publicKey(rsaKey)},
+		"pem":      object{"type": "aws-kms-ecdh", "recipient-material": "-----BEGIN PRIVATE KEY-----\n", "recipient-material-public-key": f.publicKey(recipient)},
+	}
+	maps.Copy(keys, brokenKeys)
+	f.write("keys.json", object{"manifest": object{"type": "keys", "version": 3}, "keys": keys})
+	return f
+}
+
+// brokenKeys cannot be used, or not as they are named.
+var brokenKeys = object{
+	"aes":        object{"type": "symmetric", "key-id": "aes"},
+	"bucket":     object{"type": "aws-kms", "key-id": "arn:aws:s3:::bucket"},
+	"alias":      object{"type": "aws-kms", "key-id": "alias/app"},
+	"rsa-alias":  object{"type": "aws-kms-rsa", "key-id": "alias/app"},
+	"short":      object{"type": "static-branch-key", "key-id": "tenant", "branchKeyVersion": branchKeyVersion, "branchKey": pattern(5)},
+	"no-version": object{"type": "static-branch-key", "key-id": "tenant", "branchKey": pattern(32)},
+}
+
+func (f *vectorFolder) publicKey(arn string) []byte {
+	f.Helper()
+	out, err := f.kms.Client("us-west-2").GetPublicKey(f.Context(), &kms.GetPublicKeyInput{KeyId: &arn})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return out.PublicKey
+}
+
+func (f *vectorFolder) writePublicKey(name, arn string) (path string) {
+	f.Helper()
+	return f.write(name, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: f.publicKey(arn)}))
+}
+
+// write writes bytes, or else JSON.
+func (f *vectorFolder) write(name string, content any) (path string) {
+	f.Helper()
+	text, ok := content.([]byte)
+	if !ok {
+		var err error
+		if text, err = json.Marshal(content); err != nil {
+			f.Fatal(err)
+		}
+	}
+	path = filepath.Join(f.dir, name)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		f.Fatal(err)
+	}
+	return path
+}
+
+func (f *vectorFolder) encrypt(name, key string) {
+	f.Helper()
+	in, out := filepath.Join(f.dir, "plaintext"), filepath.Join(f.dir, name)
+	if status, _, stderr := runHere(f.T, "encrypt", "--unsigned", "-k", key, "-o", out, in); status != exitOK {
+		f.Fatal(stderr)
+	}
+	f.writeMessage(name, []byte(readFile(f.T, out)))
+}
+
+func (f *vectorFolder) encryptBranch(name string) {
+	f.Helper()
+	kr, err := staticBranchKeyring(&vectors.KeyDescription{Key: "branch"}, vectors.Keys{
+		"branch": {Type: "static-branch-key", ID: "tenant", BranchKeyVersion: branchKeyVersion, BranchKey: pattern(32)},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	message, err := esdk.Encrypt(f.Context(), kr, []byte("plaintext"), nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.writeMessage(name, message)
+}
+
+// writeMessage also writes one whose encrypted data key was changed.
+func (f *vectorFolder) writeMessage(name string, message []byte) {
+	f.Helper()
+	f.write(name, message)
+	h, err := esdk.ParseHeader(bytes.NewReader(message))
+	if err != nil {
+		f.Fatal(err)
+	}
+	dataKey := h.EncryptedDataKeys[0].Ciphertext
+	message[bytes.Index(message, dataKey)+len(dataKey)-1] ^= 1
+	f.write(name+"-changed", message)
+}
+
+// run runs a manifest, and returns what came of each case.
+func (f *vectorFolder) run(manifest object, args ...string) map[string]result {
+	f.Helper()
+	path := f.write("manifest.json", manifest)
+	_, stdout, _ := runHere(f.T, append([]string{"vectors", "run", "--json", path}, args...)...)
+	results := map[string]result{}
+	for _, r := range readResults(f.T, stdout) {
+		results[r.ID] = r
+	}
+	return results
+}
+
+func check(t *testing.T, r result, want vectors.Outcome, text string) {
+	t.Helper()
+	if r.Outcome != want || !strings.Contains(r.Error, text) {
+		t.Errorf("%+v, want %s, %q", r, want, text)
+	}
+}
+
+// versionFive is a manifest that has messages decrypted, and refused if their
+// data keys were changed. Names of tests start with that of the message.
+func versionFive(descriptions map[string]object) object {
+	tests := object{}
+	for name, d := range descriptions {
+		message, _, _ := strings.Cut(name, " ")
+		for suffix, kind := range map[string]string{"": "positive-esdk", "-changed": "negative-esdk"} {
+			tests[name+suffix] = object{"decryption-scenario": object{
+				"type": kind, "ciphertext": "file://" + message + suffix, "result": "file://plaintext", "decryptKeyDescription": d,
+			}}
+		}
+	}
+	return object{"manifest": object{"type": "awses-decrypt", "version": 5}, "keys": "file://keys.json", "tests": tests}
+}
+
+func ecdhVector(schema, recipient string) object {
+	return object{
+		"type": "aws-kms-ecdh", "schema": schema, "sender": "pair",
+		"recipient": recipient, "recipient-public-key": "recipient-material-public-key",
+	}
+}
+
+// TestVectorsKMS has messages of each type of key decrypted, and refused for
+// what they are: by AWS KMS where it has the key that opens the data key, else
+// by the keyring.
+func TestVectorsKMS(t *testing.T) {
+	f := newVectorFolder(t)
+	strict := object{"type": "aws-kms", "key": "key"}
+	filter := object{"partition": "aws", "account-ids": []string{kmssim.Account}}
+	const byKMS, byKeyring = "InvalidCiphertextException", "encrypted data key 1 (aws-kms-ecdh)"
+	cases := map[string]struct {
+		description object
+		refusal     string
+	}{
+		"key":           {strict, byKMS},
+		"key in multi":  {object{"type": "multi-keyring", "childKeyrings": []object{ecdhVector("static", "pair"), strict}}, byKMS},
+		"mrk":           {object{"type": "aws-kms-mrk-aware", "key": "replica"}, byKMS},
+		"mrk discovery": {object{"type": "aws-kms-mrk-aware-discovery", "default-mrk-region": "eu-west-1"}, byKMS},
+		"mrk filter":    {object{"type": "aws-kms-mrk-aware-discovery", "default-mrk-region": "eu-west-1", "aws-kms-discovery-filter": filter}, byKMS},
+		"rsa":           {object{"type": "aws-kms-rsa", "key": "rsa", "encryption-algorithm": "RSAES_OAEP_SHA_1"}, byKMS},
+		"ecdh static":   {ecdhVector("static", "pair"), byKeyring},
+		"ecdh":          {ecdhVector("discovery", "pair"), byKeyring},
+		"branch":        {object{"type": "aws-kms-hierarchy", "key": "branch"}, "wrong branch key or encryption context"},
+	}
+	descriptions := map[string]object{}
+	for name, c := range cases {
+		descriptions[name] = c.description
+	}
+	f.kms.Reset()
+	offline := f.run(versionFive(descriptions))
+	if n := len(f.kms.Requests()); n > 0 {
+		t.Errorf("%d requests without --kms", n)
+	}
+	online := f.run(versionFive(descriptions), "--kms")
+	for name, c := range cases {
+		check(t, online[name], vectors.Passed, "")
+		check(t, online[name+"-changed"], vectors.Passed, c.refusal)
+		if name == "branch" {
+			check(t, offline[name], vectors.Passed, "")
+		} else {
+			check(t, offline[name], vectors.Unsupported, "is not supported without --kms")
+			check(t, offline[name+"-changed"], vectors.Unsupported, "is not supported without --kms")
+		}
+	}
+}
+
+// TestVectorsKMSDown has cases fail if AWS KMS cannot tell, also those that are
+// to be refused: a key that cannot be used says nothing of a message.
+func TestVectorsKMSDown(t *testing.T) {
+	f := newVectorFolder(t)
+	manifest := versionFive(map[string]object{"key": {"type": "aws-kms", "key": "key"}})
+	f.kms.Disable(f.key)
+	for _, r := range f.run(manifest, "--kms") {
+		check(t, r, vectors.Failed, "DisabledException")
+	}
+	f.kms.Close()
+	for _, r := range f.run(manifest, "--kms") {
+		check(t, r, vectors.Failed, "request send failed")
+	}
+}
+
+// TestVectorsKMSOlder has keys of AWS KMS in the older manifests.
+func TestVectorsKMSOlder(t *testing.T) {
+	f := newVectorFolder(t)
+	masterKeys := []object{{"type": "aws-kms", "key": "key"}}
+	r := f.run(object{"manifest": object{"type": "awses-decrypt", "version": 4}, "keys": "file://keys.json", "tests": object{
+		"key":         object{"ciphertext": "file://key", "master-keys": masterKeys, "result": object{"output": object{"plaintext": "file://plaintext"}}},
+		"key-changed": object{"ciphertext": "file://key-changed", "master-keys": masterKeys, "result": object{"error": object{}}},
+	}}, "--kms")
+	check(t, r["key"], vectors.Passed, "")
+	check(t, r["key-changed"], vectors.Passed, "InvalidCiphertextException")
+
+	// Whatever key of the alias's account and Region the message names.
+	legacy := func(account string) result {
+		return f.run(object{"manifest": object{"type": "ciphertext"}, "test_cases": []object{{
+			"algorithm": "0478", "ciphertext": object{"filename": "key"}, "plaintext": object{"filename": "plaintext"},
+			"master_keys": []object{{"provider_id": "aws-kms", "decryptable": true, "key_id": "arn:aws:kms:us-west-2:" + account + ":alias/a"}},
+		}}}, "--kms")["key"]
+	}
+	check(t, legacy(kmssim.Account), vectors.Passed, "")
+	check(t, legacy("444455556666"), vectors.Failed, "none is for this keyring")
+}
+
+// TestVectorsHostile has cases with broken keys fail, and say what is wrong.
+func TestVectorsHostile(t *testing.T) {
+	f := newVectorFolder(t)
+	discovery := func(region string, filter any) object {
+		return object{"type": "aws-kms-mrk-aware-discovery", "default-mrk-region": region, "aws-kms-discovery-filter": filter}
+	}
+	for text, d := range map[string]object{
+		`no key "" in the keys manifest`:                 {"type": "aws-kms"},
+		`no key "none" in`:                               {"type": "aws-kms-hierarchy", "key": "none"},
+		`key "aes" is of type "symmetric", need aws-kms`: {"type": "aws-kms", "key": "aes"},
+		`is of type "aws-kms", need static-branch-key`:   {"type": "aws-kms-hierarchy", "key": "key"},
+		`is of type "aws-kms", need aws-kms-rsa`:         {"type": "aws-kms-rsa", "key": "key", "encryption-algorithm": "RSAES_OAEP_SHA_1"},
+		`is not an ARN of AWS KMS`:                       {"type": "aws-kms-mrk-aware", "key": "bucket"},
+		`configure the key's ARN`:                        {"type": "aws-kms", "key": "alias"},
+		`RSA keyring needs the ARN of its key`:           {"type": "aws-kms-rsa", "key": "rsa-alias", "encryption-algorithm": "RSAES_OAEP_SHA_1"},
+		`encryption algorithm "RSA" is not supported`:    {"type": "aws-kms-rsa", "key": "rsa", "encryption-algorithm": "RSA"},
+		`needs Regions`:                                  discovery("", nil),
+		`invalid input region example.com/#`:             discovery("example.com/#", nil),
+		`discovery filter has no partition`:              discovery("us-west-2", object{}),
+		`discovery filter has no accounts`:               discovery("us-west-2", object{"partition": "aws"}),
+		`discovery filter has an empty account`:          discovery("us-west-2", object{"partition": "aws", "account-ids": []string{""}}),
+		`with schema "?" is not supported`:               ecdhVector("?", "pair"),
+		`recipient's public key: asn1`:                   ecdhVector("discovery", "key"),
+		`public key is a *rsa.PublicKey`:                 ecdhVector("discovery", "rsa-pair"),
+		`is neither an ARN, an alias nor a key id`:       ecdhVector("discovery", "pem"),
+		`returned a key of 5 bytes, need 32`:             {"type": "aws-kms-hierarchy", "key": "short"},
+		`branch key not found`:                           {"type": "aws-kms-hierarchy", "key": "no-version"},
+		`key type "aws-kms-new" is not supported`:        {"type": "aws-kms-new", "key": "key"},
+	} {
+		message, outcome := "key", vectors.Failed
+		switch d["type"] {
+		case "aws-kms-hierarchy":
+			message = "branch"
+		case "aws-kms-mrk-aware-discovery":
+			message = "mrk"
+		case "aws-kms-new":
+			outcome = vectors.Unsupported
+		}
+		check(t, f.run(versionFive(map[string]object{message: d}), "--kms")[message], outcome, text)
+	}
+}
