@@ -33,6 +33,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 )
 
 // Encrypt encrypts a plaintext under a keyring, bound to an encryption context,
@@ -129,6 +130,13 @@ type Config struct {
 	// Release says when a [Reader] releases plaintext.
 	Release ReleasePolicy
 
+	// Concurrency is how many cores a call may keep busy; 0 means all of
+	// [runtime.GOMAXPROCS], and 1 that no goroutine is started. Streams use at
+	// most 8. Only messages of more than 512 KiB use more than one, and no
+	// goroutine outlives the call that started it. Plaintext is released, and
+	// errors are reported, as if there were one.
+	Concurrency int
+
 	// RecoverNET400 has messages decrypt that version 4.0.0 of the .NET SDK
 	// wrote, against the specification: with a content key that does not depend
 	// on the message, and other additional data for the header. A message that
@@ -154,7 +162,7 @@ func New(c Config) (*Client, error) {
 	if c.Release < VerifyAtEOF || c.Release > RejectSigned {
 		return nil, fmt.Errorf("esdk: Config: unknown ReleasePolicy(%d)", int(c.Release))
 	}
-	if c.MaxEncryptedDataKeys < 0 || c.MaxPlaintextLength < 0 || c.MaxHeaderLength < 0 {
+	if c.MaxEncryptedDataKeys < 0 || c.MaxPlaintextLength < 0 || c.MaxHeaderLength < 0 || c.Concurrency < 0 {
 		return nil, errors.New("esdk: Config: negative limit")
 	}
 	if c.Suite != 0 {
@@ -171,6 +179,9 @@ func New(c Config) (*Client, error) {
 	}
 	if c.MaxHeaderLength == 0 {
 		c.MaxHeaderLength = defaultHeaderLength
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = runtime.GOMAXPROCS(0)
 	}
 	client := &Client{config: c, cmm: c.CMM}
 	if c.CMM == nil {

@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"esdk/internal/format"
 )
-
-// ErrAuthentication is the error for each failed tag or signature. It does not
-// say which, since that would help only an attacker.
-var ErrAuthentication = errors.New("esdk: message authentication failed")
 
 // A Source describes the bytes to decrypt.
 type Source struct {
@@ -29,13 +26,20 @@ type Source struct {
 // A Reader decrypts a body and checks that the message ends with it. It
 // releases no byte of a frame before its tag has been verified, nor the final
 // frame before all of the message has been. It is not safe for concurrent use.
+//
+// Its methods open frame by frame, except that runs of regular frames, once they
+// have arrived, are opened together; whatever is not as it should be about one
+// of those is left to the former.
 type Reader struct {
 	Source
 	regular, final format.BodyAAD
+	pipe           pipeline
 
-	src    io.Reader // nil: all there is, is in the window
-	window []byte    // received, not yet opened
-	buf    []byte    // what window is a part of
+	src      io.Reader // nil: all there is, is in the window
+	srcErr   error     // of src, sticky
+	lastRead int       // bytes that src returned last
+	window   []byte    // received, not yet opened
+	buf      []byte    // what window is a part of
 
 	out   []byte // opened frames
 	plain []byte // the part of out, or of buf, that is not yet released
@@ -48,6 +52,7 @@ type Reader struct {
 
 // NewReader returns a reader of the body that src holds.
 func NewReader(src io.Reader, s Source) *Reader {
+	s.Workers = min(s.Workers, maxStreamWorkers)
 	r := newReader(s)
 	r.src = src
 	return r
@@ -61,23 +66,26 @@ func newReader(s Source) *Reader {
 	return r
 }
 
-// Open decrypts a whole body, which it leaves as it is, and returns nothing of
-// it unless all of it is authentic.
-func Open(body []byte, s Source) ([]byte, error) {
+// Open decrypts a whole body, which it leaves as it is, and appends its
+// plaintext to dst, whose spare memory must not overlap it. It returns nothing
+// unless all of it is authentic, and leaves nothing in dst.
+func Open(dst, body []byte, s Source) ([]byte, error) {
 	r := newReader(s)
 	r.window = body
 	// A plaintext is shorter than its body, so that no frame is opened in
 	// place, and the final frame leaves room for its own overhead.
-	r.out = make([]byte, 0, r.plaintextBound())
+	bound := r.plaintextBound()
+	dst = slices.Grow(dst, bound)
+	r.out = dst[len(dst) : len(dst) : len(dst)+bound]
 	for r.err == nil {
-		r.openNext(r.out)
+		r.openBatch(r.out)
 		r.out = r.plain
 	}
 	if r.err != io.EOF {
-		clear(r.out)
+		clear(r.out[:cap(r.out)])
 		return nil, r.err
 	}
-	return r.out, nil
+	return dst[:len(dst)+len(r.out)], nil
 }
 
 // plaintextBound returns a bound on the plaintext in the window, from the
@@ -86,10 +94,13 @@ func (r *Reader) plaintextBound() int {
 	body := len(r.window)
 	overhead := 0
 	if r.FrameLength > 0 {
-		overhead = int(int64(body) / (int64(r.FrameLength) + format.FrameOverhead) * format.FrameOverhead)
+		overhead = int(int64(body) / r.frameSize() * format.FrameOverhead)
 	}
 	return max(0, body-overhead)
 }
+
+// frameSize is the length of a regular frame in the message.
+func (r *Reader) frameSize() int64 { return int64(r.FrameLength) + format.FrameOverhead }
 
 // Read implements io.Reader.
 func (r *Reader) Read(p []byte) (int, error) {
@@ -112,15 +123,19 @@ func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
 		} else if err != nil {
 			return n, err
 		}
-		m, err := w.Write(r.plain)
+		m, err := writeAll(w, r.plain)
 		n += int64(m)
-		if err == nil && m < len(r.plain) {
-			err = io.ErrShortWrite
-		}
 		if err != nil {
 			return n, err
 		}
 		r.plain = nil
+		if r.worthPumping() {
+			m, err := r.pump(w)
+			n += m
+			if err != nil {
+				return n, err
+			}
+		}
 	}
 }
 
@@ -128,40 +143,209 @@ func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
 // error.
 func (r *Reader) fill() error {
 	for len(r.plain) == 0 {
+		if r.err == nil {
+			r.err = r.stopped()
+		}
 		if r.err != nil {
 			clear(r.out[:cap(r.out)])
 			return r.err
 		}
-		r.openBatch()
+		r.makeOut()
+		r.openBatch(r.out[:0])
 	}
 	return nil
 }
 
 // openBatch opens at least one frame, and as many more as have arrived and
-// have room, so that the consumer gets them in one piece.
-func (r *Reader) openBatch() {
-	r.makeOut()
-	r.plain = r.out[:0]
-	for r.openNext(r.plain) && r.hasFrame() && cap(r.plain)-len(r.plain) >= int(r.FrameLength) {
+// have room, so that the consumer gets them in one piece. It sets plain to dst
+// with their plaintext appended.
+func (r *Reader) openBatch(dst []byte) {
+	if r.openNext(dst) {
+		r.openArrived()
 	}
+}
+
+// openArrived opens the regular frames that follow in the window and have room
+// behind plain, as far as they are good.
+func (r *Reader) openArrived() {
+	frames := min(r.framesIn(len(r.window)), int64(cap(r.plain)-len(r.plain))/int64(max(1, r.FrameLength)))
+	if frames == 0 {
+		return
+	}
+	size, frame := int(r.frameSize()), int(r.FrameLength)
+	in, out := r.window[:int(frames)*size], r.plain[len(r.plain):]
+	next := r.sequence + 1
+	inBatch := int(r.batchLength()) / frame * size
+	opened := 0
+	r.begin(r.workersFor(frames*int64(frame)), func(b *batch) bool {
+		b.in = in[:min(inBatch, len(in))]
+		in = in[len(b.in):]
+		n := len(b.in) / size
+		b.out, out = out[:0:n*frame], out[n*frame:cap(out)]
+		b.first = next
+		next += uint32(n)
+		return n > 0
+	})
+	r.pipe.drain = func(b *batch) error {
+		opened += b.used
+		return nil
+	}
+	err := r.pipe.run()
+	n := opened / size
+	r.count(n)
+	r.window = r.window[opened:]
+	r.plain = r.plain[:len(r.plain)+n*frame]
+	if err != errIrregular {
+		r.err = err
+	}
+}
+
+// framesIn returns how many regular frames there can be in so many bytes, and
+// within the limits.
+func (r *Reader) framesIn(n int) int64 {
+	if r.FrameLength == 0 {
+		return 0
+	}
+	// The last sequence number is left to the final frame.
+	frames := min(int64(n)/r.frameSize(), format.MaxFrames-1-int64(r.sequence))
+	if r.MaxPlaintext > 0 {
+		frames = min(frames, (r.MaxPlaintext-r.total)/int64(r.FrameLength))
+	}
+	return max(0, frames)
+}
+
+// count counts regular frames that were opened.
+func (r *Reader) count(frames int) {
+	r.sequence += uint32(frames)
+	r.total += int64(frames) * int64(r.FrameLength)
+	r.offset += int64(frames) * r.frameSize()
+}
+
+// begin sets up the pipeline, but for what comes of the frames.
+func (r *Reader) begin(workers int, fill func(*batch) bool) {
+	r.pipe.workers = workers
+	r.pipe.stopped = r.stopped
+	r.pipe.fill = fill
+	r.pipe.work = r.openFrames
+	r.pipe.digest = r.Digest
+	r.pipe.digests = func(b *batch) []byte { return b.in[:b.used] }
+}
+
+// errIrregular says that a frame is not the regular one that was expected: it
+// may be the final one, or wrong.
+var errIrregular = errors.New("irregular frame")
+
+// openFrames opens the frames of a batch and appends their plaintext to its out.
+func (r *Reader) openFrames(b *batch) {
+	if b.aad == nil {
+		b.aad = format.NewBodyAAD(r.MessageID, format.Regular)
+	}
+	size := int(r.frameSize())
+	for sequence := b.first; b.used < len(b.in); sequence++ {
+		frame := b.in[b.used : b.used+size]
+		if got := binary.BigEndian.Uint32(frame); got != sequence || got == format.EndFrame {
+			b.err = errIrregular
+			return
+		}
+		iv := frame[4 : 4+format.IVLength]
+		out, err := r.AEAD.Open(b.out, iv, frame[4+format.IVLength:], b.aad.Frame(sequence, uint64(r.FrameLength)))
+		if err != nil {
+			b.err = ErrAuthentication
+			return
+		}
+		b.out = out
+		b.used += size
+	}
+}
+
+// worthPumping reports whether frames come so fast that it is worth to read
+// ahead. If a source is slow it must not be read before what it brought has been
+// written: its next bytes may depend on that.
+func (r *Reader) worthPumping() bool {
+	return r.Workers > 1 && r.err == nil && r.src != nil && r.isFast() && r.FrameLength > 0 &&
+		r.batchLength() > int64(r.FrameLength) && int64(len(r.window)) < r.frameSize()
+}
+
+// isFast reports whether the source had much when it was read last.
+func (r *Reader) isFast() bool { return int64(r.lastRead) >= r.batchLength()/8 && r.srcErr == nil }
+
+// pump writes plaintext to w for as long as the source is fast and has nothing
+// but regular frames.
+func (r *Reader) pump(w io.Writer) (n int64, err error) {
+	more := true
+	r.begin(r.Workers, func(b *batch) bool {
+		if !more {
+			return false
+		}
+		more = r.receiveBatch(b)
+		return len(b.in) > 0
+	})
+	r.pipe.work = func(b *batch) {
+		b.outBuf = slices.Grow(b.outBuf[:0], int(r.batchLength()))
+		b.out = b.outBuf
+		r.openFrames(b)
+	}
+	r.pipe.drain = func(b *batch) error {
+		m, err := writeAll(w, b.out)
+		n += int64(m)
+		return err
+	}
+	r.err = r.pipe.run()
+	// What is left is in the memory of a batch.
+	r.buf = append(r.buf[:0], r.window...)
+	r.window = r.buf
+	r.buf = r.buf[:cap(r.buf)]
+	return n, r.err
+}
+
+// receiveBatch reads what the source has into the batch, which gets the regular
+// frames of it; the window keeps the rest. It reports whether to go on.
+func (r *Reader) receiveBatch(b *batch) bool {
+	size := int(r.frameSize())
+	if b.inBuf == nil {
+		b.inBuf = make([]byte, int(r.batchLength()/int64(r.FrameLength))*size)
+	}
+	have := copy(b.inBuf, r.window)
+	m, err := r.read(b.inBuf[have:])
+	buf := b.inBuf[:have+m]
+	frames, regular := 0, int(r.framesIn(len(buf)))
+	for frames < regular && binary.BigEndian.Uint32(buf[frames*size:]) == r.sequence+1+uint32(frames) {
+		frames++
+	}
+	b.in, b.first = buf[:frames*size], r.sequence+1
+	r.window = buf[frames*size:]
+	r.count(frames)
+	return err == nil && r.isFast() && len(r.window) < size
+}
+
+// read reads from the source, whose error is kept.
+func (r *Reader) read(buf []byte) (n int, err error) {
+	if r.srcErr != nil {
+		return 0, r.srcErr
+	}
+	n, r.srcErr = readSome(r.src, buf)
+	r.lastRead = n
+	return n, r.srcErr
 }
 
 // makeOut has out take as much as the buffer, so that a short message takes
 // little memory. Long frames have none of it, and are opened in place.
 func (r *Reader) makeOut() {
-	if r.FrameLength == 0 || r.FrameLength > batchSize/4 {
+	if r.FrameLength == 0 || int64(r.FrameLength) > defaultBatch/4 {
 		return
 	}
-	if size := max(int(r.FrameLength), min(len(r.buf), batchSize)); cap(r.out) < size {
+	if size := max(int(r.FrameLength), min(len(r.buf), r.windowLength())); cap(r.out) < size {
 		clear(r.out[:cap(r.out)])
 		r.out = make([]byte, 0, size)
 	}
 }
 
-// hasFrame reports whether a whole regular frame is in the window.
-func (r *Reader) hasFrame() bool {
-	size := int64(r.FrameLength) + format.FrameOverhead
-	return r.FrameLength > 0 && int64(len(r.window)) >= size && binary.BigEndian.Uint32(r.window) != format.EndFrame
+// windowLength is how long the buffer gets that a long message is read into.
+func (r *Reader) windowLength() int {
+	if r.Workers > 1 {
+		return gathered * defaultBatch
+	}
+	return defaultBatch
 }
 
 // openNext opens the next frame and sets plain to dst with the plaintext
@@ -334,7 +518,7 @@ func (r *Reader) errorf(at int64, field, text string, args ...any) error {
 
 // need has the window hold n bytes.
 func (r *Reader) need(n int64, field string) error {
-	if n > math.MaxInt-batchSize {
+	if n > math.MaxInt-defaultBatch {
 		return fmt.Errorf("%w: frame of %d bytes is too long for this machine", format.ErrLimit, n)
 	}
 	if err := r.receive(n); err != nil {
@@ -346,25 +530,17 @@ func (r *Reader) need(n int64, field string) error {
 // receive reads until the window holds n bytes. The buffer grows only with
 // bytes that have arrived: the length may be a lie.
 func (r *Reader) receive(n int64) error {
-	for empty := 0; int64(len(r.window)) < n; {
+	for int64(len(r.window)) < n {
 		if r.src == nil {
 			return io.EOF
 		}
 		if cap(r.window) == len(r.window) {
 			r.makeRoom(n)
 		}
-		m, err := r.src.Read(r.window[len(r.window):cap(r.window)])
+		m, err := r.read(r.window[len(r.window):cap(r.window)])
 		r.window = r.window[:len(r.window)+m]
-		if int64(len(r.window)) >= n {
-			return nil
-		}
-		if err != nil {
+		if err != nil && int64(len(r.window)) < n {
 			return err
-		}
-		if empty++; m > 0 {
-			empty = 0
-		} else if empty == 100 {
-			return io.ErrNoProgress
 		}
 	}
 	return nil
@@ -384,8 +560,8 @@ func (r *Reader) makeRoom(n int64) {
 			size = n + minBuffer
 		}
 		r.grow(size)
-	case have < batchSize:
-		r.grow(min(4*have, batchSize))
+	case have < int64(r.windowLength()):
+		r.grow(min(4*have, int64(r.windowLength())))
 	default:
 		copy(r.buf, r.window)
 	}

@@ -44,7 +44,7 @@ func seal(t testing.TB, p Params, plaintext []byte) []byte {
 	if p.FrameLength == 0 {
 		return single(p, plaintext)
 	}
-	body, err := NewSealer(p).AppendBody(nil, plaintext)
+	body, err := Seal(nil, plaintext, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func (s *stutter) Read(p []byte) (int, error) {
 
 // Frames of few bytes, of more than a batch, and of about as many as decide how
 // they are opened.
-var frameLengths = []uint32{1, 7, 4096, batchSize/4 - 1, batchSize / 4, batchSize/4 + 1, batchSize, batchSize + 1, 3 * batchSize}
+var frameLengths = []uint32{1, 7, 4096, defaultBatch/4 - 1, defaultBatch / 4, defaultBatch/4 + 1, defaultBatch, defaultBatch + 1, 3 * defaultBatch}
 
 func TestReaderChunkings(t *testing.T) {
 	for _, frame := range frameLengths {
@@ -134,7 +134,7 @@ func TestReaderChunkings(t *testing.T) {
 				})
 			}
 			before := bytes.Clone(body)
-			if got, err := Open(body, Source{Params: p}); err != nil || !bytes.Equal(got, plaintext) || !bytes.Equal(body, before) {
+			if got, err := Open(nil, body, Source{Params: p}); err != nil || !bytes.Equal(got, plaintext) || !bytes.Equal(body, before) {
 				t.Errorf("%d/%d: Open: %d bytes, %v", frame, size, len(got), err)
 			}
 		}
@@ -143,7 +143,7 @@ func TestReaderChunkings(t *testing.T) {
 
 func TestReaderNonFramed(t *testing.T) {
 	p := testParams(0)
-	for _, size := range []int{0, 1, 1000, batchSize - 36, batchSize, 3*batchSize + 1} {
+	for _, size := range []int{0, 1, 1000, defaultBatch - 36, defaultBatch, 3*defaultBatch + 1} {
 		plaintext := pattern(size)
 		body := single(p, plaintext)
 		for _, chunk := range []int{1 << 30, 1000} {
@@ -152,7 +152,7 @@ func TestReaderNonFramed(t *testing.T) {
 				t.Errorf("%d: %d bytes, %v", size, len(got), err)
 			}
 		}
-		if got, err := Open(body, Source{Params: p}); err != nil || !bytes.Equal(got, plaintext) {
+		if got, err := Open(nil, body, Source{Params: p}); err != nil || !bytes.Equal(got, plaintext) {
 			t.Errorf("%d: Open: %d bytes, %v", size, len(got), err)
 		}
 	}
@@ -208,21 +208,18 @@ func TestEmptyWrites(t *testing.T) {
 // The message ends at 2^32-1 frames, of which the last one is final.
 func TestFrameCount(t *testing.T) {
 	p := testParams(2)
-	s := NewSealer(p)
-	s.sequence = format.MaxFrames - 2
-	frame, err := s.AppendFrame(nil, []byte("ab"))
-	if err != nil || binary.BigEndian.Uint32(frame) != format.MaxFrames-1 {
-		t.Fatalf("%x, %v", frame, err)
+	var out bytes.Buffer
+	w := NewWriter(&out, nil, p)
+	w.total = 2 * (format.MaxFrames - 2)
+	if _, err := w.Write([]byte("abef")); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := s.AppendFrame(nil, []byte("cd")); !errors.Is(err, format.ErrLimit) {
-		t.Errorf("regular frame 2^32-1: %v", err)
+	if err := w.Finish(nil); err != nil {
+		t.Fatal(err)
 	}
-	final, err := s.AppendFinal(nil, []byte("ef"))
-	if err != nil || binary.BigEndian.Uint32(final[4:]) != format.MaxFrames {
-		t.Fatalf("%x, %v", final, err)
-	}
-	if _, err := s.AppendFinal(nil, nil); !errors.Is(err, format.ErrLimit) {
-		t.Errorf("frame 2^32: %v", err)
+	frame, final := out.Bytes()[:2+format.FrameOverhead], out.Bytes()[2+format.FrameOverhead:]
+	if binary.BigEndian.Uint32(frame) != format.MaxFrames-1 || binary.BigEndian.Uint32(final[4:]) != format.MaxFrames {
+		t.Fatalf("%x, %x", frame, final)
 	}
 
 	r := NewReader(bytes.NewReader(slices.Concat(frame, final)), Source{Params: p})
@@ -238,8 +235,8 @@ func TestFrameCount(t *testing.T) {
 	}
 
 	// The writer says so when the frame comes, and from then on.
-	w := NewWriter(io.Discard, nil, p)
-	w.sealer.sequence = format.MaxFrames - 1
+	w = NewWriter(io.Discard, nil, p)
+	w.total = 2 * (format.MaxFrames - 1)
 	if _, err := w.Write([]byte("ab")); err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +255,7 @@ func TestMaxPlaintext(t *testing.T) {
 	bodies := map[int][]byte{25: seal(t, p, pattern(25)), 26: seal(t, p, pattern(26)), 30: seal(t, p, pattern(30)), 31: seal(t, p, pattern(31))}
 	p.MaxPlaintext = 25
 	for size, body := range bodies {
-		_, err := Open(body, Source{Params: p})
+		_, err := Open(nil, body, Source{Params: p})
 		got, streamErr := readAll(NewReader(bytes.NewReader(body), Source{Params: p}), 100)
 		for _, err := range []error{err, streamErr} {
 			if ok := size <= 25; ok != (err == nil) || !ok && !errors.Is(err, format.ErrLimit) {
@@ -273,14 +270,14 @@ func TestMaxPlaintext(t *testing.T) {
 	if n, err := w.Write(pattern(26)); n != 0 || !errors.Is(err, format.ErrLimit) {
 		t.Errorf("Write: %d, %v", n, err)
 	}
-	if _, err := NewSealer(p).AppendBody(nil, pattern(26)); !errors.Is(err, format.ErrLimit) {
+	if _, err := Seal(nil, pattern(26), p); !errors.Is(err, format.ErrLimit) {
 		t.Errorf("AppendBody: %v", err)
 	}
 	// The claim is enough to refuse it: nothing of it need have arrived.
 	p = testParams(0)
 	claim := binary.BigEndian.AppendUint64(make([]byte, format.IVLength), 26)
 	p.MaxPlaintext = 25
-	if _, err := Open(append(claim, 0), Source{Params: p}); !errors.Is(err, format.ErrLimit) {
+	if _, err := Open(nil, append(claim, 0), Source{Params: p}); !errors.Is(err, format.ErrLimit) {
 		t.Errorf("not framed: %v", err)
 	}
 }
@@ -289,7 +286,7 @@ func TestMaxPlaintext(t *testing.T) {
 // authentic.
 func TestSourceErrors(t *testing.T) {
 	errSource := errors.New("source is ill")
-	for _, p := range []Params{testParams(10), testParams(batchSize / 2), testParams(0)} {
+	for _, p := range []Params{testParams(10), testParams(defaultBatch / 2), testParams(0)} {
 		plaintext := pattern(35)
 		body := seal(t, p, plaintext)
 		for n := range len(body) + 1 {
@@ -341,7 +338,7 @@ func TestGoodFramesOfBadBatch(t *testing.T) {
 		if err == nil || !bytes.Equal(got, plaintext[:min(i/42, 9)*10]) {
 			t.Errorf("byte %d: %d bytes, %v", i, len(got), err)
 		}
-		if got, err := Open(bad, Source{Params: p}); err == nil || got != nil {
+		if got, err := Open(nil, bad, Source{Params: p}); err == nil || got != nil {
 			t.Errorf("byte %d: Open: %d bytes, %v", i, len(got), err)
 		}
 	}
@@ -349,7 +346,7 @@ func TestGoodFramesOfBadBatch(t *testing.T) {
 
 // The footer is over what the digest saw: all of the body and nothing else.
 func TestFooter(t *testing.T) {
-	for _, p := range []Params{testParams(10), testParams(3 * batchSize), testParams(0)} {
+	for _, p := range []Params{testParams(10), testParams(3 * defaultBatch), testParams(0)} {
 		plaintext := pattern(25)
 		digest := sha256.New()
 		p.Digest = digest
@@ -385,7 +382,7 @@ func TestFooter(t *testing.T) {
 			return s
 		}
 		for name, open := range map[string]func(Source) ([]byte, error){
-			"Open":   func(s Source) ([]byte, error) { return Open(message, s) },
+			"Open":   func(s Source) ([]byte, error) { return Open(nil, message, s) },
 			"Reader": func(s Source) ([]byte, error) { return readAll(NewReader(bytes.NewReader(message), s), 7) },
 			"bytes": func(s Source) ([]byte, error) {
 				return readAll(NewReader(iotest.OneByteReader(bytes.NewReader(message)), s), 7)
@@ -433,7 +430,7 @@ func TestMemoryOfClaims(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		_, streamErr := readAll(NewReader(bytes.NewReader(c.body), Source{Params: c.p}), 10)
-		_, err := Open(c.body, Source{Params: c.p})
+		_, err := Open(nil, c.body, Source{Params: c.p})
 		runtime.ReadMemStats(&after)
 		if !errors.Is(err, io.ErrUnexpectedEOF) || !errors.Is(streamErr, io.ErrUnexpectedEOF) {
 			t.Errorf("%s: %v, %v", name, err, streamErr)
@@ -443,7 +440,7 @@ func TestMemoryOfClaims(t *testing.T) {
 		}
 	}
 	body = binary.BigEndian.AppendUint64(make([]byte, format.IVLength), format.MaxNonFramed+1)
-	if _, err := Open(body, Source{Params: testParams(0)}); !errors.As(err, new(*format.Error)) {
+	if _, err := Open(nil, body, Source{Params: testParams(0)}); !errors.As(err, new(*format.Error)) {
 		t.Errorf("more than AES-GCM encrypts: %v", err)
 	}
 }
@@ -497,7 +494,7 @@ func FuzzStreamReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, frame uint32, chunk uint8) {
 		p := testParams(frame)
 		valid := seal(t, p, plaintext)
-		opened, openErr := Open(body, Source{Params: p})
+		opened, openErr := Open(nil, body, Source{Params: p})
 		source := io.Reader(bytes.NewReader(body))
 		if chunk > 0 {
 			source = &chunks{source, int(chunk)}

@@ -88,7 +88,7 @@ func openWithoutCommitment(message, dataKey []byte) ([]byte, error) {
 		}
 		verifySignature(&source, h, public)
 	}
-	return stream.Open(message[h.Size():], source)
+	return stream.Open(nil, message[h.Size():], source)
 }
 
 func verifySignature(s *stream.Source, h *format.Header, public *ecdsa.PublicKey) {

@@ -157,7 +157,7 @@ func bodyGives(frameLength uint32, fails func(error) bool) func(fixtures, hexByt
 		if err != nil {
 			return false
 		}
-		_, err = stream.Open(append(b, make([]byte, format.TagLength)...), stream.Source{
+		_, err = stream.Open(nil, append(b, make([]byte, format.TagLength)...), stream.Source{
 			Params: stream.Params{AEAD: aead, MessageID: make([]byte, 16), FrameLength: frameLength},
 		})
 		return fails(err)

@@ -1,0 +1,137 @@
+// Package stream encrypts and decrypts message bodies, frame by frame, in
+// memory that depends on the length of a frame but not on that of the message.
+// It knows no header, keyring or signature.
+//
+// Frames are independent of each other: batches of them are sealed and opened
+// on several cores, and keep their order; see pipeline.
+//
+// Specification: client-apis/encrypt.md#construct-the-body and
+// client-apis/decrypt.md#decrypt-the-message-body.
+package stream
+
+import (
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"esdk/internal/format"
+)
+
+const (
+	// defaultBatch is about how many bytes of plaintext make a batch: enough to
+	// make a system call cheap and a hand-over between cores not worth
+	// mentioning, and little enough to stay in a core's cache.
+	defaultBatch = 256 << 10
+
+	// gathered is how many batches a stream collects that is written or read in
+	// small pieces, before it goes over them with several workers.
+	gathered = 4
+
+	// maxStreamWorkers bounds the memory of a stream. More do not help: a source
+	// or sink keeps up with a few at most.
+	maxStreamWorkers = 8
+
+	// minBuffer is what a stream starts with, since most messages are short.
+	minBuffer = 8 << 10
+)
+
+// Params are what the body of one message needs.
+type Params struct {
+	AEAD        cipher.AEAD
+	MessageID   []byte
+	FrameLength uint32 // 0: not framed, which is only ever read
+
+	// MaxPlaintext is the most plaintext that the body may hold, in bytes; 0
+	// means no limit.
+	MaxPlaintext int64
+
+	// Digest, if not nil, is fed each byte of the body.
+	Digest hash.Hash
+
+	// Workers is how many cores to use. With 0 or 1, no goroutine is started.
+	// None outlives a call.
+	Workers int
+
+	// Stopped, if not nil, is asked before each batch. Its error ends the body.
+	Stopped func() error
+
+	batch int // for tests; 0 means defaultBatch
+}
+
+func (p *Params) checkPlaintext(n int64) error {
+	if p.MaxPlaintext > 0 && n > p.MaxPlaintext {
+		return fmt.Errorf("%w: plaintext is longer than %d bytes", format.ErrLimit, p.MaxPlaintext)
+	}
+	return nil
+}
+
+func (p *Params) stopped() error {
+	if p.Stopped == nil {
+		return nil
+	}
+	return p.Stopped()
+}
+
+// batchLength is the plaintext of a batch in bytes: whole frames.
+func (p *Params) batchLength() int64 {
+	frame := int64(p.FrameLength)
+	size := int64(p.batch)
+	if size == 0 {
+		size = defaultBatch
+	}
+	return max(1, size/frame) * frame
+}
+
+// gatherLength is how much plaintext a stream collects at most.
+func (p *Params) gatherLength() int64 {
+	if n := p.batchLength(); p.Workers > 1 && n > int64(p.FrameLength) {
+		return gathered * n
+	}
+	return p.batchLength()
+}
+
+// workersFor is how many workers so many bytes of plaintext are worth.
+func (p *Params) workersFor(n int64) int {
+	return int(min(int64(p.Workers), n/p.batchLength()))
+}
+
+// maxEmptyReads is how often a source may return nothing.
+const maxEmptyReads = 100
+
+// readSome reads at least a byte, or returns an error.
+func readSome(r io.Reader, buf []byte) (int, error) {
+	for range maxEmptyReads {
+		if n, err := r.Read(buf); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}
+
+// writeAll writes b, and tells how much of it was written.
+func writeAll(w io.Writer, b []byte) (int, error) {
+	n, err := w.Write(b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
+// room returns buf with room behind it, for at most limit bytes in all. It grows
+// only as it is filled: the limit may be a frame that never comes.
+func room(buf []byte, limit int64) []byte {
+	if len(buf) < cap(buf) || int64(len(buf)) >= limit {
+		return buf
+	}
+	size := min(max(4*int64(cap(buf)), minBuffer), limit)
+	if cap(buf) >= defaultBatch {
+		size = min(2*int64(cap(buf)), limit)
+	}
+	return append(make([]byte, 0, size), buf...)
+}
+
+// ErrAuthentication is the error for each failed tag or signature. It does not
+// say which, since that would help only an attacker.
+var ErrAuthentication = errors.New("esdk: message authentication failed")
