@@ -4,115 +4,328 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hkdf"
+	"crypto/rand"
 	"crypto/sha512"
 	"fmt"
 	"io"
+	"math"
+	"sync"
 	"testing"
+	"time"
 
 	"esdk"
 )
 
-// benchmarkSuites are the defaults, unsigned and signed.
-var benchmarkSuites = []esdk.SuiteID{esdk.AES256GCMHKDFSHA512Commit, esdk.AES256GCMHKDFSHA512CommitECDSAP384}
+const (
+	unsigned = esdk.AES256GCMHKDFSHA512Commit
+	signed   = esdk.AES256GCMHKDFSHA512CommitECDSAP384
 
-var benchmarkSizes = []int{1 << 10, 1 << 20, 100 << 20}
+	kib = 1 << 10
+	mib = 1 << 20
+)
 
-// BenchmarkLimit is what the others are measured against, in the same run: bare
-// AES-GCM in blocks of 4 KiB with as much additional data as a frame has, and
-// the hash of a signature.
-func BenchmarkLimit(b *testing.B) {
-	block, err := aes.NewCipher(make([]byte, 32))
+// An operation is what a benchmark repeats. Prepare is not measured.
+type operation struct {
+	name    string
+	prepare func(tb testing.TB, id esdk.SuiteID, size, cores int) func()
+}
+
+var operations = []operation{
+	{"Encrypt", func(tb testing.TB, id esdk.SuiteID, size, cores int) func() {
+		client, plaintext, _ := benchmarkMessage(tb, id, size, cores)
+		return func() { mustDo(tb, second(client.Encrypt(tb.Context(), plaintext, nil))) }
+	}},
+	{"Decrypt", func(tb testing.TB, id esdk.SuiteID, size, cores int) func() {
+		client, _, message := benchmarkMessage(tb, id, size, cores)
+		return func() { mustDo(tb, second(client.Decrypt(tb.Context(), message, nil))) }
+	}},
+	{"AppendEncrypt", func(tb testing.TB, id esdk.SuiteID, size, cores int) func() {
+		client, plaintext, message := benchmarkMessage(tb, id, size, cores)
+		dst := make([]byte, 0, len(message))
+		return func() { mustDo(tb, second(client.AppendEncrypt(tb.Context(), dst, plaintext, nil))) }
+	}},
+	{"AppendDecrypt", func(tb testing.TB, id esdk.SuiteID, size, cores int) func() {
+		client, _, message := benchmarkMessage(tb, id, size, cores)
+		dst := make([]byte, 0, len(message))
+		return func() { mustDo(tb, second(client.AppendDecrypt(tb.Context(), dst, message, nil))) }
+	}},
+	{"Writer", func(tb testing.TB, id esdk.SuiteID, size, cores int) func() {
+		client, plaintext, _ := benchmarkMessage(tb, id, size, cores)
+		return func() {
+			w, err := client.NewWriter(tb.Context(), io.Discard, nil)
+			mustDo(tb, err)
+			_, err = w.ReadFrom(bytes.NewReader(plaintext))
+			mustDo(tb, err)
+			mustDo(tb, w.Close())
+		}
+	}},
+	{"Reader", func(tb testing.TB, id esdk.SuiteID, size, cores int) func() {
+		client, _, message := benchmarkMessage(tb, id, size, cores)
+		return func() {
+			r, err := client.NewReader(tb.Context(), bytes.NewReader(message), nil)
+			mustDo(tb, err)
+			_, err = r.WriteTo(io.Discard)
+			mustDo(tb, err)
+		}
+	}},
+}
+
+func second[T, U any](_ T, _ U, err error) error { return err }
+
+func mustDo(tb testing.TB, err error) {
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		b.Fatal(err)
-	}
-	plaintext := pattern(100 << 20)
-	b.Run("AES-GCM", func(b *testing.B) {
-		out := make([]byte, 0, 4096+16)
-		nonce, aad := make([]byte, 12), make([]byte, 32+28+12)
-		b.SetBytes(int64(len(plaintext)))
-		for b.Loop() {
-			for p := plaintext; len(p) > 0; p = p[4096:] {
-				aead.Seal(out, nonce, p[:4096], aad)
-			}
-		}
-	})
-	b.Run("SHA-384", func(b *testing.B) {
-		b.SetBytes(int64(len(plaintext)))
-		for b.Loop() {
-			sha512.Sum384(plaintext)
-		}
-	})
 }
 
-func BenchmarkEncrypt(b *testing.B) {
-	forEachBenchmark(b, func(b *testing.B, client *esdk.Client, plaintext, _ []byte) {
-		for b.Loop() {
-			if _, _, err := client.Encrypt(b.Context(), plaintext, nil); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
+func benchmarkMessage(tb testing.TB, id esdk.SuiteID, size, cores int) (client *esdk.Client, plaintext, message []byte) {
+	client = newClient(tb, esdk.Config{Suite: id, Concurrency: cores})
+	plaintext = pattern(size)
+	message, _, err := client.Encrypt(tb.Context(), plaintext, nil)
+	mustDo(tb, err)
+	return client, plaintext, message
 }
 
-func BenchmarkDecrypt(b *testing.B) {
-	forEachBenchmark(b, func(b *testing.B, client *esdk.Client, _, message []byte) {
-		for b.Loop() {
-			if _, _, err := client.Decrypt(b.Context(), message, nil); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
-func BenchmarkWriter(b *testing.B) {
-	forEachBenchmark(b, func(b *testing.B, client *esdk.Client, plaintext, _ []byte) {
-		for b.Loop() {
-			w, err := client.NewWriter(b.Context(), io.Discard, nil)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := w.ReadFrom(bytes.NewReader(plaintext)); err != nil {
-				b.Fatal(err)
-			}
-			if err := w.Close(); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
-func BenchmarkReader(b *testing.B) {
-	forEachBenchmark(b, func(b *testing.B, client *esdk.Client, _, message []byte) {
-		for b.Loop() {
-			r, err := client.NewReader(b.Context(), bytes.NewReader(message), nil)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := r.WriteTo(io.Discard); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
-func forEachBenchmark(b *testing.B, run func(b *testing.B, client *esdk.Client, plaintext, message []byte)) {
-	for _, id := range benchmarkSuites {
-		client := newClient(b, esdk.Config{Suite: id})
-		for _, size := range benchmarkSizes {
-			b.Run(fmt.Sprintf("%04x/%d", uint16(id), size), func(b *testing.B) {
-				plaintext := pattern(size)
-				message, _, err := client.Encrypt(b.Context(), plaintext, nil)
-				if err != nil {
-					b.Fatal(err)
+// BenchmarkMessage measures each operation alone, with its allocations.
+func BenchmarkMessage(b *testing.B) {
+	for _, op := range operations {
+		for _, id := range []esdk.SuiteID{unsigned, signed} {
+			for _, size := range []int{kib, mib, 100 * mib} {
+				for _, cores := range []int{1, 2} {
+					if size == kib && cores > 1 {
+						continue
+					}
+					b.Run(fmt.Sprintf("op=%s/suite=%04x/KiB=%d/cores=%d", op.name, uint16(id), size/kib, cores), func(b *testing.B) {
+						run := op.prepare(b, id, size, cores)
+						b.SetBytes(int64(size))
+						b.ReportAllocs()
+						for b.Loop() {
+							run()
+						}
+					})
 				}
-				b.SetBytes(int64(size))
-				b.ReportAllocs()
-				run(b, client, plaintext, message)
+			}
+		}
+	}
+}
+
+// BenchmarkTarget holds each operation against what the machine could do at best,
+// measured in turn with it. The metrics are the speed as a part of the limit's,
+// from the fastest time of each, which noise hardly touches, and from the sums.
+func BenchmarkTarget(b *testing.B) {
+	streams := operations[4:]
+	inPlace := operations[2:4]
+	allocating := operations[:2]
+	for _, t := range []struct {
+		name  string
+		limit func(testing.TB) func()
+		ops   []operation
+		id    esdk.SuiteID
+		size  int
+		cores int
+	}{
+		{"goal=0.92/limit=AES-GCM", limitGCM, inPlace, unsigned, 100 * mib, 1},
+		{"goal=0.92/limit=AES-GCM,new-output", limitGCMNew, allocating, unsigned, 100 * mib, 1},
+		{"goal=0.85/limit=AES-GCM", limitGCM, streams, unsigned, 100 * mib, 1},
+		{"goal=1.65/limit=AES-GCM", limitGCM, inPlace, unsigned, 100 * mib, 2},
+		{"goal=1.65/limit=AES-GCM,new-output", limitGCMNew, allocating, unsigned, 100 * mib, 2},
+		{"goal=1.50/limit=AES-GCM", limitGCM, streams, unsigned, 100 * mib, 2},
+		{"goal=0.95/limit=SHA-384", limitSHA384, operations, signed, 100 * mib, 2},
+		{"goal=0.67/limit=forced-calls", limitSmallEncrypt, operations[:1], unsigned, kib, 1},
+		{"goal=0.67/limit=forced-calls", limitSmallDecrypt, operations[1:2], unsigned, kib, 1},
+		{"goal=0.87/limit=P-384", limitSign, operations[:1], signed, kib, 1},
+		{"goal=0.87/limit=P-384", limitVerify, operations[1:2], signed, kib, 1},
+	} {
+		for _, op := range t.ops {
+			name := fmt.Sprintf("op=%s/suite=%04x/KiB=%d/cores=%d/%s", op.name, uint16(t.id), t.size/kib, t.cores, t.name)
+			b.Run(name, func(b *testing.B) { compare(b, t.limit(b), op.prepare(b, t.id, t.size, t.cores)) })
+		}
+	}
+}
+
+// compare runs a limit and what is measured against it in turns.
+func compare(b *testing.B, limit, run func()) {
+	b.StopTimer()
+	best, sum := [2]float64{math.Inf(1), math.Inf(1)}, [2]float64{}
+	repeat := 1
+	if start := time.Now(); true {
+		limit()
+		repeat = max(1, int(2*time.Millisecond/max(1, time.Since(start))))
+	}
+	for range b.N {
+		for i, f := range []func(){limit, run} {
+			start := time.Now()
+			if i == 1 {
+				b.StartTimer()
+			}
+			for range repeat {
+				f()
+			}
+			b.StopTimer()
+			t := time.Since(start).Seconds()
+			best[i] = min(best[i], t)
+			sum[i] += t
+		}
+	}
+	b.ReportMetric(best[0]/best[1], "best-of-limit")
+	b.ReportMetric(sum[0]/sum[1], "mean-of-limit")
+}
+
+func newGCM(tb testing.TB, key []byte) cipher.AEAD {
+	block, err := aes.NewCipher(key)
+	mustDo(tb, err)
+	aead, err := cipher.NewGCM(block)
+	mustDo(tb, err)
+	return aead
+}
+
+// frameAAD has as many bytes as the additional data of a regular frame.
+var frameAAD = make([]byte, 32+28+12)
+
+// sealBlocks is the bare loop that everything unsigned is held against.
+func sealBlocks(aead cipher.AEAD, dst, plaintext []byte) []byte {
+	nonce := make([]byte, 12)
+	for ; len(plaintext) > 0; plaintext = plaintext[4096:] {
+		dst = aead.Seal(dst, nonce, plaintext[:4096], frameAAD)
+	}
+	return dst
+}
+
+func limitGCM(tb testing.TB) func() {
+	aead, plaintext := newGCM(tb, make([]byte, 32)), pattern(100*mib)
+	dst := make([]byte, 0, sealedSize)
+	return func() { sealBlocks(aead, dst, plaintext) }
+}
+
+const sealedSize = 100*mib + 100*mib/4096*16
+
+var sink []byte
+
+// limitGCMNew makes its output anew each time, as Encrypt and Decrypt do.
+func limitGCMNew(tb testing.TB) func() {
+	aead, plaintext := newGCM(tb, make([]byte, 32)), pattern(100*mib)
+	return func() { sink = sealBlocks(aead, make([]byte, 0, sealedSize), plaintext) }
+}
+
+func limitSHA384(testing.TB) func() {
+	plaintext := pattern(100 * mib)
+	return func() { sha512.Sum384(plaintext) }
+}
+
+// limitSmallEncrypt makes the calls that the format forces on a short message:
+// random bytes, the wrapped data key, one extraction and two expansions of HKDF,
+// the header tag and a frame.
+func limitSmallEncrypt(tb testing.TB) func() {
+	wrapping, plaintext := newGCM(tb, make([]byte, 32)), pattern(kib)
+	return func() {
+		random := make([]byte, 32+32+12)
+		rand.Read(random)
+		dataKey, id, nonce := random[:32], random[32:64], random[64:]
+		wrapping.Seal(nil, nonce, dataKey, nil)
+		content := deriveKeys(tb, dataKey, id)
+		content.Seal(nil, nonce, nil, make([]byte, 191))
+		content.Seal(nil, nonce, plaintext, frameAAD)
+	}
+}
+
+func limitSmallDecrypt(tb testing.TB) func() {
+	wrapping, nonce, id := newGCM(tb, make([]byte, 32)), make([]byte, 12), make([]byte, 32)
+	dataKey, header := make([]byte, 32), make([]byte, 191)
+	wrapped := wrapping.Seal(nil, nonce, dataKey, nil)
+	content := deriveKeys(tb, dataKey, id)
+	tag, frame := content.Seal(nil, nonce, nil, header), content.Seal(nil, nonce, pattern(kib), frameAAD)
+	return func() {
+		dataKey, err := wrapping.Open(nil, nonce, wrapped, nil)
+		mustDo(tb, err)
+		content := deriveKeys(tb, dataKey, id)
+		_, err = content.Open(nil, nonce, tag, header)
+		mustDo(tb, err)
+		_, err = content.Open(nil, nonce, frame, frameAAD)
+		mustDo(tb, err)
+	}
+}
+
+func deriveKeys(tb testing.TB, dataKey, id []byte) cipher.AEAD {
+	prk, err := hkdf.Extract(sha512.New, dataKey, id)
+	mustDo(tb, err)
+	key, err := hkdf.Expand(sha512.New, prk, "\x04\x78DERIVEKEY", 32)
+	mustDo(tb, err)
+	_, err = hkdf.Expand(sha512.New, prk, "COMMITKEY", 32)
+	mustDo(tb, err)
+	return newGCM(tb, key)
+}
+
+func limitSign(tb testing.TB) func() {
+	digest := make([]byte, 48)
+	return func() {
+		key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+		mustDo(tb, err)
+		_, err = ecdsa.SignASN1(rand.Reader, key, digest)
+		mustDo(tb, err)
+	}
+}
+
+func limitVerify(tb testing.TB) func() {
+	digest := make([]byte, 48)
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	mustDo(tb, err)
+	signature, err := ecdsa.SignASN1(rand.Reader, key, digest)
+	mustDo(tb, err)
+	return func() {
+		if !ecdsa.VerifyASN1(&key.PublicKey, digest, signature) {
+			tb.Fatal("own signature")
+		}
+	}
+}
+
+// BenchmarkScaling tells how much faster two goroutines make short messages than
+// one, all of them with one client.
+func BenchmarkScaling(b *testing.B) {
+	for _, op := range operations[:2] {
+		for _, id := range []esdk.SuiteID{unsigned, signed} {
+			b.Run(fmt.Sprintf("op=%s/suite=%04x/KiB=1/goal=1.80", op.name, uint16(id)), func(b *testing.B) {
+				run := op.prepare(b, id, kib, 1)
+				const messages = 200
+				many := func(goroutines int) func() {
+					return func() {
+						var group sync.WaitGroup
+						for range goroutines {
+							group.Go(func() {
+								for range messages / goroutines {
+									run()
+								}
+							})
+						}
+						group.Wait()
+					}
+				}
+				compare(b, many(1), many(2))
 			})
 		}
+	}
+}
+
+// BenchmarkLimit are the limits alone.
+func BenchmarkLimit(b *testing.B) {
+	for _, l := range []struct {
+		name  string
+		limit func(testing.TB) func()
+		size  int64
+	}{
+		{"AES-GCM", limitGCM, 100 * mib}, {"AES-GCM,new-output", limitGCMNew, 100 * mib}, {"SHA-384", limitSHA384, 100 * mib},
+		{"forced-calls-encrypt", limitSmallEncrypt, kib}, {"forced-calls-decrypt", limitSmallDecrypt, kib},
+		{"P-384-generate-sign", limitSign, 0}, {"P-384-verify", limitVerify, 0},
+	} {
+		b.Run("limit="+l.name, func(b *testing.B) {
+			run := l.limit(b)
+			b.SetBytes(l.size)
+			b.ReportAllocs()
+			for b.Loop() {
+				run()
+			}
+		})
 	}
 }

@@ -55,7 +55,10 @@ func (c *Client) AppendDecrypt(ctx context.Context, dst, message []byte, ec Encr
 // of src that blocks is not interrupted.
 func (c *Client) NewReader(ctx context.Context, src io.Reader, ec EncryptionContext) (*Reader, error) {
 	// The header is read in small pieces; a body is read past this buffer.
-	buffered := bufio.NewReader(src)
+	buffered := src
+	if stream.InMemory(src) == nil {
+		buffered = bufio.NewReader(src)
+	}
 	seeker, start := seekable(src)
 	d, err := c.beginDecryption(ctx, buffered, ec)
 	if err != nil {

@@ -117,6 +117,11 @@ func (r *Reader) Read(p []byte) (int, error) {
 
 // WriteTo implements io.WriterTo.
 func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
+	if r.src != nil && len(r.window)+len(r.plain) == 0 {
+		if n, err = r.feed(w); err != nil {
+			return n, err
+		}
+	}
 	for {
 		if err := r.fill(); err == io.EOF {
 			return n, nil
@@ -174,30 +179,32 @@ func (r *Reader) openArrived() {
 	}
 	size, frame := int(r.frameSize()), int(r.FrameLength)
 	in, out := r.window[:int(frames)*size], r.plain[len(r.plain):]
-	next := r.sequence + 1
-	inBatch := int(r.batchLength()) / frame * size
-	opened := 0
+	next, opened := r.sequence+1, 0
 	r.begin(r.workersFor(frames*int64(frame)), func(b *batch) bool {
-		b.in = in[:min(inBatch, len(in))]
-		in = in[len(b.in):]
-		n := len(b.in) / size
+		n := r.cut(b, &in, &next)
 		b.out, out = out[:0:n*frame], out[n*frame:cap(out)]
-		b.first = next
-		next += uint32(n)
 		return n > 0
 	})
 	r.pipe.drain = func(b *batch) error {
 		opened += b.used
 		return nil
 	}
-	err := r.pipe.run()
+	r.err = r.runRegular()
 	n := opened / size
 	r.count(n)
 	r.window = r.window[opened:]
 	r.plain = r.plain[:len(r.plain)+n*frame]
-	if err != errIrregular {
-		r.err = err
-	}
+}
+
+// cut has the batch open the first frames of in, which it removes from there. It
+// returns how many.
+func (r *Reader) cut(b *batch, in *[]byte, next *uint32) int {
+	size := int(r.frameSize())
+	frames := min(int(r.batchLength()/int64(r.FrameLength)), len(*in)/size)
+	b.in, *in = (*in)[:frames*size], (*in)[frames*size:]
+	b.first = *next
+	*next += uint32(frames)
+	return frames
 }
 
 // framesIn returns how many regular frames there can be in so many bytes, and
@@ -229,6 +236,15 @@ func (r *Reader) begin(workers int, fill func(*batch) bool) {
 	r.pipe.work = r.openFrames
 	r.pipe.digest = r.Digest
 	r.pipe.digests = func(b *batch) []byte { return b.in[:b.used] }
+}
+
+// runRegular runs the pipeline up to a frame that is not regular.
+func (r *Reader) runRegular() error {
+	err := r.pipe.run()
+	if err == errIrregular {
+		return nil
+	}
+	return err
 }
 
 // errIrregular says that a frame is not the regular one that was expected: it
@@ -280,6 +296,17 @@ func (r *Reader) pump(w io.Writer) (n int64, err error) {
 		more = r.receiveBatch(b)
 		return len(b.in) > 0
 	})
+	r.drainTo(w, &n)
+	r.err = r.runRegular()
+	// What is left is in the memory of a batch.
+	r.buf = append(r.buf[:0], r.window...)
+	r.window = r.buf
+	r.buf = r.buf[:cap(r.buf)]
+	return n, r.err
+}
+
+// drainTo has the pipeline write plaintext to w, and count it.
+func (r *Reader) drainTo(w io.Writer, n *int64) {
 	r.pipe.work = func(b *batch) {
 		b.outBuf = slices.Grow(b.outBuf[:0], int(r.batchLength()))
 		b.out = b.outBuf
@@ -287,16 +314,40 @@ func (r *Reader) pump(w io.Writer) (n int64, err error) {
 	}
 	r.pipe.drain = func(b *batch) error {
 		m, err := writeAll(w, b.out)
-		n += int64(m)
+		*n += int64(m)
 		return err
 	}
-	r.err = r.pipe.run()
-	// What is left is in the memory of a batch.
-	r.buf = append(r.buf[:0], r.window...)
-	r.window = r.buf
-	r.buf = r.buf[:cap(r.buf)]
+}
+
+// feed writes the plaintext of the regular frames to w if the source has them in
+// memory, from where they need not be copied.
+func (r *Reader) feed(w io.Writer) (n int64, err error) {
+	src := InMemory(r.src)
+	if src == nil || r.FrameLength == 0 || r.err != nil {
+		return 0, nil
+	}
+	// The source keeps what is not taken, and calls that a short write.
+	src.WriteTo(writerFunc(func(body []byte) int {
+		frames := r.framesIn(len(body))
+		in, next, used := body[:frames*r.frameSize()], r.sequence+1, 0
+		r.begin(r.workersFor(frames*int64(r.FrameLength)), func(b *batch) bool { return r.cut(b, &in, &next) > 0 })
+		r.drainTo(w, &n)
+		drain := r.pipe.drain
+		r.pipe.drain = func(b *batch) error {
+			used += b.used
+			return drain(b)
+		}
+		r.err = r.runRegular()
+		r.count(used / int(r.frameSize()))
+		return used
+	}))
 	return n, r.err
 }
+
+// A writerFunc takes some of what is written to it.
+type writerFunc func([]byte) int
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p), nil }
 
 // receiveBatch reads what the source has into the batch, which gets the regular
 // frames of it; the window keeps the rest. It reports whether to go on.

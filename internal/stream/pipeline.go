@@ -3,8 +3,8 @@ package stream
 import (
 	"errors"
 	"hash"
+	"slices"
 	"sync"
-	"sync/atomic"
 
 	"esdk/internal/format"
 )
@@ -17,23 +17,36 @@ type batch struct {
 	used  int    // bytes of in that out was made of
 	err   error  // why those are not all
 
-	aad  format.BodyAAD
-	done chan struct{} // receives once the work is done
+	stage stage
+	aad   format.BodyAAD
 
 	inBuf, outBuf []byte // memory of the batch's own, if it needs any
 }
 
+// A stage is how far a batch has come.
+type stage int
+
+const (
+	filled stage = iota
+	worked
+	digested
+)
+
 // A pipeline has batches pass four stages:
 //
-//	fill   in the calling goroutine, which may read a source
-//	work   in any of the workers, several at a time
-//	digest in order, if there is one
-//	drain  in order, which may write to a sink
+//	fill   which may read a source; one at a time
+//	work   several at a time
+//	digest in order, one at a time, if there is a digest
+//	drain  in order, one at a time, which may write to a sink
 //
-// With several workers, digest and drain have a goroutine each, so that hashing,
-// which is the slowest and cannot be shared out, goes on beside all the rest. The
-// first batch in order that fails, by its work or its drain, is drained as far as
-// it is good, and ends everything; run waits for all goroutines.
+// All of it is done by as many workers as there are, of which the calling
+// goroutine is one: each takes, again and again, the task that is furthest along,
+// so that no core waits while there is something to do, a batch mostly stays in
+// one core's cache, and with one worker all happens in turn. Hashing comes first,
+// since it is the slowest and cannot be shared out.
+//
+// The first batch in order that fails, by its work or its drain, is drained as far
+// as it is good, and ends everything.
 type pipeline struct {
 	workers int
 	stopped func() error
@@ -46,71 +59,14 @@ type pipeline struct {
 	idle []*batch // kept for the next run
 }
 
-func (p *pipeline) newBatch() *batch {
-	if n := len(p.idle); n > 0 {
-		b := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		return b
-	}
-	return new(batch)
-}
-
+// run returns when all is done, with no goroutine left.
 func (p *pipeline) run() error {
-	b := p.newBatch()
-	if p.workers > 1 {
-		return p.runParallel(b)
-	}
-	defer func() { p.idle = append(p.idle, b) }()
-	for p.next(b) {
-		p.work(b)
-		p.hash(b)
-		if err := p.finish(b); err != nil {
-			return err
-		}
-	}
-	return p.stopped()
-}
-
-// next fills a batch, unless everything has been stopped.
-func (p *pipeline) next(b *batch) bool {
-	b.used, b.err = 0, nil
-	return p.stopped() == nil && p.fill(b)
-}
-
-func (p *pipeline) hash(b *batch) {
-	if p.digest != nil {
-		p.digest.Write(p.digests(b))
-	}
-}
-
-// finish drains what is good of a batch.
-func (p *pipeline) finish(b *batch) error {
-	if err := p.drain(b); err != nil {
-		return err
-	}
-	return b.err
-}
-
-// runParallel starts nothing before there is a batch.
-func (p *pipeline) runParallel(b *batch) error {
-	if !p.next(b) {
-		p.idle = append(p.idle, b)
-		return p.stopped()
-	}
-	depth := p.workers + 2
-	r := &parallelRun{
-		pipeline: p,
-		free:     make(chan *batch, depth),
-		todo:     make(chan *batch, depth),
-		ordered:  make(chan *batch, depth),
-	}
-	for range depth - 1 {
-		r.free <- p.newBatch()
-	}
-	r.dispatch(b)
-	for range depth {
-		p.idle = append(p.idle, <-r.free)
-	}
+	r := &pipelineRun{pipeline: p, started: 1}
+	r.changed.L = &r.mu
+	defer r.others.Wait() // even if a sink ends this goroutine
+	r.loop()
+	r.others.Wait()
+	p.idle = append(p.idle, r.batches...)
 	if r.panicked != nil {
 		panic(r.panicked)
 	}
@@ -120,115 +76,144 @@ func (p *pipeline) runParallel(b *batch) error {
 	return r.err
 }
 
-type parallelRun struct {
+// pipelineRun is the state that the workers share.
+type pipelineRun struct {
 	*pipeline
-	free, todo, ordered chan *batch
+	others sync.WaitGroup // all workers but the calling goroutine
 
-	failed   atomic.Bool
+	mu       sync.Mutex // guards all below
+	changed  sync.Cond
+	batches  []*batch // those filled and not yet drained, in order
+	taken    int      // of batches, how many some worker works on or has
+	digested int      // of batches, how many the digest has
+	started  int      // workers
+
+	filling, digesting, draining bool
+
+	ended    bool  // nothing is filled any more
+	failed   bool  // nor done at all
 	err      error // of the first batch in order that failed
-	panicked any   // what a stage panicked with, to go on with in the caller
-	group    sync.WaitGroup
+	panicked any   // what some task panicked with, to go on with in the caller
 }
 
-// dispatch hands out a batch and fills others until there is nothing more to do,
-// and waits for all that it started. Even if fill panics, no goroutine is left.
-func (r *parallelRun) dispatch(b *batch) {
-	defer r.group.Wait()
-	drained := r.ordered
+// loop does tasks until none is left.
+func (r *pipelineRun) loop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !r.failed && !(r.ended && len(r.batches) == 0) {
+		if r.doNext() {
+			r.changed.Broadcast()
+		} else {
+			r.changed.Wait()
+		}
+	}
+}
+
+// doNext does a task, if there is one. It is called with mu held, as are the
+// tasks, which give it up meanwhile.
+func (r *pipelineRun) doNext() bool {
+	switch {
+	case r.digest != nil && !r.digesting && r.digested < r.taken && r.batches[r.digested].stage == worked:
+		r.digestOne()
+	case !r.draining && len(r.batches) > 0 && r.batches[0].stage == r.lastStage():
+		r.drainOne()
+	case r.taken < len(r.batches):
+		r.workOne()
+	case !r.filling && !r.ended && len(r.batches) < r.workers+2:
+		r.fillOne()
+	default:
+		return false
+	}
+	return true
+}
+
+func (r *pipelineRun) lastStage() stage {
 	if r.digest != nil {
-		drained = make(chan *batch, cap(r.ordered))
-		r.group.Go(func() { r.hashAll(drained) })
+		return digested
 	}
-	r.group.Go(func() { r.drainAll(drained) })
-	defer close(r.ordered)
-	defer close(r.todo)
-	for started := 0; ; started++ {
-		if b.done == nil {
-			b.done = make(chan struct{}, 1)
-		}
-		if started < r.workers {
-			r.group.Go(r.workAll)
-		}
-		r.todo <- b
-		r.ordered <- b
-		b = <-r.free
-		if r.failed.Load() || !r.next(b) {
-			r.free <- b
-			return
-		}
-	}
+	return worked
 }
 
-func (r *parallelRun) workAll() {
-	for b := range r.todo {
-		r.workOn(b)
-	}
-}
-
-// workOn works on a batch. A panic, as from misuse of the caller's memory, is
-// kept for the caller: nobody could recover from it here.
-func (r *parallelRun) workOn(b *batch) {
-	defer func() {
-		if v := recover(); v != nil {
-			b.err = &panicError{v}
-		}
-		b.done <- struct{}{}
-	}()
-	if !r.failed.Load() {
-		r.work(b)
-	}
-}
-
-type panicError struct{ value any }
-
-func (*panicError) Error() string { return "panic" }
-
-func (r *parallelRun) hashAll(drained chan<- *batch) {
-	defer close(drained)
-	good := true
-	for b := range r.ordered {
-		<-b.done
-		if good {
-			r.hash(b)
-			good = b.err == nil
-		}
-		b.done <- struct{}{}
-		drained <- b
-	}
-}
-
-// drainAll runs code of the caller's, a sink, which may panic or even end the
-// goroutine. Then too, all batches come back.
-func (r *parallelRun) drainAll(drained <-chan *batch) {
+// unlocked runs a function without the lock. A panic, or an end of the goroutine,
+// which code of the user's may cause, ends everything, and goes on in the caller.
+func (r *pipelineRun) unlocked(f func()) {
+	r.mu.Unlock()
 	finished := false
 	defer func() {
-		if v := recover(); v != nil {
-			r.panicked = v
-		} else if !finished {
-			r.err = errors.New("esdk: the sink ended its goroutine")
+		r.mu.Lock()
+		if finished {
+			return
 		}
-		r.failed.Store(true)
-		for b := range drained {
-			<-b.done
-			r.free <- b
+		r.panicked = recover()
+		if r.panicked == nil {
+			r.err = errors.New("esdk: a source or sink ended its goroutine")
 		}
+		r.failed = true
+		r.changed.Broadcast()
 	}()
-	for b := range drained {
-		r.drainOne(b)
-	}
+	f()
 	finished = true
 }
 
-func (r *parallelRun) drainOne(b *batch) {
-	defer func() { r.free <- b }()
-	<-b.done
-	if r.err != nil {
+func (r *pipelineRun) fillOne() {
+	b := new(batch)
+	if n := len(r.idle); n > 0 {
+		b, r.idle = r.idle[n-1], r.idle[:n-1]
+	}
+	b.stage, b.used, b.err = filled, 0, nil
+	r.filling = true
+	ok := false
+	r.unlocked(func() { ok = r.stopped() == nil && r.fill(b) })
+	r.filling = false
+	if !ok {
+		r.ended = true
+		r.idle = append(r.idle, b)
 		return
 	}
-	if r.err = r.finish(b); r.err != nil {
-		r.failed.Store(true)
+	r.batches = append(r.batches, b)
+	if r.started < r.workers {
+		r.started++
+		r.others.Go(r.loop)
 	}
-	if p, ok := r.err.(*panicError); ok {
-		panic(p.value)
+}
+
+func (r *pipelineRun) workOne() {
+	b := r.batches[r.taken]
+	r.taken++
+	r.unlocked(func() { r.work(b) })
+	b.stage = worked
+}
+
+func (r *pipelineRun) digestOne() {
+	b := r.batches[r.digested]
+	r.digesting = true
+	r.unlocked(func() { r.digest.Write(r.digests(b)) })
+	// Nothing behind what is good is hashed.
+	r.digesting = b.err != nil
+	r.digested++
+	b.stage = digested
+}
+
+func (r *pipelineRun) drainOne() {
+	b := r.batches[0]
+	r.draining = true
+	err := b.err
+	r.unlocked(func() {
+		if drainErr := r.drain(b); drainErr != nil {
+			err = drainErr
+		}
+	})
+	r.draining = false
+	if r.failed {
+		return
 	}
+	if r.err, r.failed = err, err != nil; r.failed {
+		return
+	}
+	r.batches = slices.Delete(r.batches, 0, 1)
+	r.taken--
+	if r.digest != nil {
+		r.digested--
+	}
+	r.idle = append(r.idle, b)
 }

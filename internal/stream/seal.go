@@ -252,6 +252,9 @@ func (w *Writer) ReadFrom(r io.Reader) (n int64, err error) {
 	if w.err != nil {
 		return 0, w.err
 	}
+	if src := InMemory(r); src != nil {
+		return src.WriteTo(struct{ io.Writer }{w}) // not copied
+	}
 	src := &plainSource{r: r, w: w}
 	if regular := w.regularLength(len(w.in)); int64(len(w.in)) > w.batchLength() {
 		w.seal(w.in[:regular])

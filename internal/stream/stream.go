@@ -10,6 +10,7 @@
 package stream
 
 import (
+	"bytes"
 	"crypto/cipher"
 	"errors"
 	"fmt"
@@ -108,6 +109,18 @@ func readSome(r io.Reader, buf []byte) (int, error) {
 		}
 	}
 	return 0, io.ErrNoProgress
+}
+
+// InMemory returns r if it is a source that has all its bytes in memory and
+// passes them in one piece; else nil.
+func InMemory(r io.Reader) io.WriterTo {
+	switch r := r.(type) {
+	case *bytes.Reader:
+		return r
+	case *bytes.Buffer:
+		return r
+	}
+	return nil
 }
 
 // writeAll writes b, and tells how much of it was written.
