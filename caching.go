@@ -190,7 +190,7 @@ func cloneEncryptionMaterials(m *EncryptionMaterials) *EncryptionMaterials {
 	c.EncryptionContext = cloneContext(m.EncryptionContext)
 	c.RequiredContextKeys = slices.Clone(m.RequiredContextKeys)
 	c.DataKey = slices.Clone(m.DataKey)
-	c.EncryptedDataKeys = newDataKeys(formatDataKeys(m.EncryptedDataKeys))
+	c.EncryptedDataKeys = cloneDataKeys(m.EncryptedDataKeys)
 	return &c
 }
 

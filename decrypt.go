@@ -133,7 +133,7 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 // decryption is what one message is decrypted with.
 type decryption struct {
 	header          *Header
-	head            []byte // the header as bytes
+	head            []byte // the header as bytes, if a signature covers it
 	params          stream.Params
 	suite           *suite.Suite
 	verificationKey *ecdsa.PublicKey
@@ -151,12 +151,12 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 	if err := c.checkHeader(h); err != nil {
 		return nil, err
 	}
-	header := newHeader(h)
+	header := newHeader(h, newDataKeys(h.DataKeys))
 	m, err := c.cmm.DecryptionMaterials(ctx, &DecryptionRequest{
 		Suite:             header.Suite,
 		CommitmentPolicy:  c.config.CommitmentPolicy,
-		EncryptionContext: cloneContext(h.Context),
-		EncryptedDataKeys: newDataKeys(h.DataKeys),
+		EncryptionContext: orEmpty(h.Context),
+		EncryptedDataKeys: header.EncryptedDataKeys,
 		Reproduced:        cloneContext(ec),
 	})
 	if err != nil {
@@ -174,13 +174,11 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 		return nil, err
 	}
 	header.complete(m.EncryptionContext, m.RequiredContextKeys)
-	return &decryption{
-		header:          header,
-		head:            h.Append(nil),
-		params:          c.bodyParams(ctx, h, aead),
-		suite:           h.Suite,
-		verificationKey: m.VerificationKey,
-	}, nil
+	d := &decryption{header: header, params: c.bodyParams(ctx, h, aead), suite: h.Suite, verificationKey: m.VerificationKey}
+	if h.Suite.Signs() {
+		d.head = h.Append(nil)
+	}
+	return d, nil
 }
 
 // checkHeader refuses what needs no key to be refused.

@@ -218,7 +218,6 @@ func (c *Client) newEncryption(ctx context.Context, s *suite.Suite, m *Encryptio
 		MessageID:   make([]byte, s.MessageIDLength()),
 		DataKeys:    formatDataKeys(m.EncryptedDataKeys),
 		FrameLength: c.config.FrameLength,
-		IV:          make([]byte, format.IVLength),
 	}
 	stored, required := m.EncryptionContext.split(m.RequiredContextKeys)
 	h.Context = stored
@@ -244,8 +243,8 @@ func (c *Client) newEncryption(ctx context.Context, s *suite.Suite, m *Encryptio
 	if err != nil {
 		return nil, err
 	}
-	h.Tag = aead.Seal(nil, h.IV, nil, aad)
-	e := &encryption{header: newHeader(h), head: h.Append(nil), suite: s, signingKey: m.SigningKey}
+	e := &encryption{head: h.Seal(aead, aad), suite: s, signingKey: m.SigningKey}
+	e.header = newHeader(h, m.EncryptedDataKeys)
 	e.header.complete(m.EncryptionContext, m.RequiredContextKeys)
 	e.params = c.bodyParams(ctx, h, aead)
 	e.params.Digest = newDigest(s, e.head)
@@ -256,7 +255,7 @@ func (c *Client) newEncryption(ctx context.Context, s *suite.Suite, m *Encryptio
 // message, and the pairs that are required but not stored.
 // Specification: client-apis/encrypt.md#construct-the-header.
 func headerAAD(h *format.Header, required EncryptionContext) ([]byte, error) {
-	return required.AppendBinary(h.Raw)
+	return required.AppendBinary(slices.Clip(h.Raw))
 }
 
 func (c *Client) bodyParams(ctx context.Context, h *format.Header, aead cipher.AEAD) stream.Params {

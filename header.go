@@ -52,6 +52,9 @@ func (ec EncryptionContext) checkInput() error {
 
 // split returns the pairs whose keys are not listed, and those that are.
 func (ec EncryptionContext) split(keys []string) (rest, listed EncryptionContext) {
+	if len(keys) == 0 {
+		return ec, nil
+	}
 	rest, listed = maps.Clone(ec), EncryptionContext{}
 	for _, k := range keys {
 		if v, ok := ec[k]; ok {
@@ -99,20 +102,29 @@ func ParseHeader(r io.Reader) (*Header, error) {
 	if err != nil {
 		return nil, public(err)
 	}
-	return newHeader(h), nil
+	return newHeader(h, newDataKeys(h.DataKeys)), nil
 }
 
-// newHeader returns a copy that does not share memory with the parser's.
-func newHeader(h *format.Header) *Header {
+// newHeader returns a header that shares memory with the other, which is not
+// used any more once it is handed out.
+func newHeader(h *format.Header, dataKeys []EncryptedDataKey) *Header {
 	return &Header{
 		Version:           int(h.Suite.Version()),
 		Suite:             SuiteID(h.Suite.ID),
-		MessageID:         slices.Clone(h.MessageID),
-		EncryptionContext: cloneContext(h.Context),
-		EncryptedDataKeys: newDataKeys(h.DataKeys),
+		MessageID:         h.MessageID,
+		EncryptionContext: h.Context,
+		EncryptedDataKeys: dataKeys,
 		FrameLength:       h.FrameLength,
 		Length:            h.Size(),
 	}
+}
+
+// orEmpty returns a context that is never nil.
+func orEmpty(ec EncryptionContext) EncryptionContext {
+	if ec == nil {
+		return EncryptionContext{}
+	}
+	return ec
 }
 
 // cloneContext returns a copy that is never nil, so that it can be added to.
@@ -125,9 +137,18 @@ func cloneContext(ec EncryptionContext) EncryptionContext {
 func newDataKeys(keys []format.DataKey) []EncryptedDataKey {
 	edks := make([]EncryptedDataKey, len(keys))
 	for i, k := range keys {
-		edks[i] = EncryptedDataKey{k.ProviderID, slices.Clone(k.ProviderInfo), slices.Clone(k.Ciphertext)}
+		edks[i] = EncryptedDataKey(k)
 	}
 	return edks
+}
+
+func cloneDataKeys(keys []EncryptedDataKey) []EncryptedDataKey {
+	c := slices.Clone(keys)
+	for i := range c {
+		c[i].ProviderInfo = slices.Clone(c[i].ProviderInfo)
+		c[i].Ciphertext = slices.Clone(c[i].Ciphertext)
+	}
+	return c
 }
 
 func formatDataKeys(edks []EncryptedDataKey) []format.DataKey {
@@ -140,6 +161,5 @@ func formatDataKeys(edks []EncryptedDataKey) []format.DataKey {
 
 // complete sets what the materials know beyond the header itself.
 func (h *Header) complete(ec EncryptionContext, required []string) {
-	h.EncryptionContext = cloneContext(ec)
-	h.RequiredContextKeys = slices.Clone(required)
+	h.EncryptionContext, h.RequiredContextKeys = ec, required
 }

@@ -92,7 +92,7 @@ func unwrapFirst(req *UnwrapRequest, matches func(*EncryptedDataKey) bool, decry
 	if err != nil {
 		return nil, err
 	}
-	failed := new(NoDataKeyError)
+	var failed []error
 	for i := range req.EncryptedDataKeys {
 		edk := &req.EncryptedDataKeys[i]
 		if !matches(edk) {
@@ -106,9 +106,9 @@ func unwrapFirst(req *UnwrapRequest, matches func(*EncryptedDataKey) bool, decry
 		if err == nil {
 			return dataKey, nil
 		}
-		failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): %w", i+1, edk.ProviderID, err))
+		failed = append(failed, fmt.Errorf("encrypted data key %d (%s): %w", i+1, edk.ProviderID, err))
 	}
-	return nil, failed
+	return nil, &NoDataKeyError{failed}
 }
 
 // checkName refuses a namespace or name that a raw keyring may not use.

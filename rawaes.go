@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"esdk/internal/format"
 )
@@ -16,6 +17,10 @@ import (
 type rawAESKeyring struct {
 	namespace, name string
 	aead            cipher.AEAD
+
+	// infoPrefix is the provider info but for the IV: the key's name and the
+	// lengths of the tag, in bits, and of the IV, in bytes.
+	infoPrefix []byte
 }
 
 // NewRawAESKeyring returns a keyring that wraps data keys with AES-GCM under a
@@ -33,7 +38,9 @@ func NewRawAESKeyring(namespace, name string, key []byte) (Keyring, error) {
 	if err != nil {
 		return nil, errors.New("esdk: AES wrapping key must have 16, 24 or 32 bytes")
 	}
-	return &rawAESKeyring{namespace, name, aead}, nil
+	prefix := binary.BigEndian.AppendUint32([]byte(name), format.TagLength*8)
+	prefix = binary.BigEndian.AppendUint32(prefix, format.IVLength)
+	return &rawAESKeyring{namespace, name, aead, prefix}, nil
 }
 
 func newGCM(key []byte) (cipher.AEAD, error) {
@@ -44,26 +51,20 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// infoPrefix is the provider info but for the IV: the key's name and the
-// lengths of the tag, in bits, and of the IV, in bytes.
-func (k *rawAESKeyring) infoPrefix() []byte {
-	info := []byte(k.name)
-	info = binary.BigEndian.AppendUint32(info, format.TagLength*8)
-	return binary.BigEndian.AppendUint32(info, format.IVLength)
-}
-
 func (k *rawAESKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult, error) {
 	aad, err := req.EncryptionContext.AppendBinary(nil)
 	if err != nil {
 		return nil, err
 	}
 	return wrapOne(req, func(dataKey []byte) (EncryptedDataKey, error) {
-		iv := make([]byte, format.IVLength)
+		length := len(k.infoPrefix) + format.IVLength
+		info := make([]byte, length, length+len(dataKey)+format.TagLength)
+		iv := info[copy(info, k.infoPrefix):]
 		rand.Read(iv)
 		return EncryptedDataKey{
 			ProviderID:   k.namespace,
-			ProviderInfo: append(k.infoPrefix(), iv...),
-			Ciphertext:   k.aead.Seal(nil, iv, dataKey, aad),
+			ProviderInfo: slices.Clip(info),
+			Ciphertext:   k.aead.Seal(info, iv, dataKey, aad)[length:],
 		}, nil
 	})
 }
@@ -80,7 +81,7 @@ func (k *rawAESKeyring) Unwrap(_ context.Context, req *UnwrapRequest) ([]byte, e
 			string(edk.ProviderInfo[:len(k.name)]) == k.name
 	}
 	return unwrapFirst(req, matches, func(edk *EncryptedDataKey) ([]byte, error) {
-		iv, ok := bytes.CutPrefix(edk.ProviderInfo, k.infoPrefix())
+		iv, ok := bytes.CutPrefix(edk.ProviderInfo, k.infoPrefix)
 		if !ok {
 			return nil, errors.New("provider info has another length of tag or IV")
 		}

@@ -2,6 +2,7 @@ package format
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -59,6 +60,22 @@ func (h *Header) Size() int {
 	return len(h.Raw) + IVLength + TagLength
 }
 
+// zeroIV is the IV of header tags that are written. It must not be changed.
+var zeroIV [IVLength]byte
+
+// Seal adds IV and Tag to a header that was built, and returns the whole of it.
+// The tag covers aad, which starts with Raw.
+func (h *Header) Seal(aead cipher.AEAD, aad []byte) []byte {
+	h.IV = zeroIV[:]
+	b := h.Raw
+	if !h.Suite.Commits {
+		b = append(b, h.IV...)
+	}
+	b = aead.Seal(b, h.IV, nil, aad)
+	h.Tag = b[len(b)-TagLength:]
+	return b
+}
+
 // Append appends the whole header, whose Raw, IV and Tag must be set.
 func (h *Header) Append(dst []byte) []byte {
 	dst = append(dst, h.Raw...)
@@ -70,11 +87,7 @@ func (h *Header) Append(dst []byte) []byte {
 
 // Build sets Raw from the other fields.
 func (h *Header) Build() error {
-	ec, err := AppendContext(nil, h.Context)
-	if err != nil {
-		return err
-	}
-	var b []byte
+	b := make([]byte, 0, h.buildSize())
 	if h.Suite.Commits {
 		b = append(b, 2)
 	} else {
@@ -82,7 +95,13 @@ func (h *Header) Build() error {
 	}
 	b = binary.BigEndian.AppendUint16(b, h.Suite.ID)
 	b = append(b, h.MessageID...)
-	b = appendField(b, ec)
+	b = binary.BigEndian.AppendUint16(b, 0) // the length, once it is known
+	start := len(b)
+	b, err := AppendContext(b, h.Context)
+	if err != nil {
+		return err
+	}
+	binary.BigEndian.PutUint16(b[start-2:], uint16(len(b)-start))
 	if b, err = appendDataKeys(b, h.DataKeys); err != nil {
 		return err
 	}
@@ -93,6 +112,19 @@ func (h *Header) Build() error {
 	b = binary.BigEndian.AppendUint32(b, h.FrameLength)
 	h.Raw = append(b, h.Commitment...)
 	return nil
+}
+
+// buildSize is a bound on the length of the whole header.
+func (h *Header) buildSize() int {
+	const fixed = 64 // all that is neither variable nor the authentication
+	n := fixed + len(h.MessageID) + len(h.Commitment) + IVLength + TagLength
+	for k, v := range h.Context {
+		n += 4 + len(k) + len(v)
+	}
+	for _, k := range h.DataKeys {
+		n += 6 + len(k.ProviderID) + len(k.ProviderInfo) + len(k.Ciphertext)
+	}
+	return n
 }
 
 func appendDataKeys(b []byte, keys []DataKey) ([]byte, error) {
@@ -335,7 +367,7 @@ func (p *headerParser) parseContent(h *Header) error {
 }
 
 func (p *headerParser) parseAuthentication(h *Header) (err error) {
-	h.IV = make([]byte, IVLength) // version 2 does not store it: all zero
+	h.IV = zeroIV[:] // version 2 does not store it
 	if !h.Suite.Commits {
 		if h.IV, err = p.next(IVLength, "header IV"); err != nil {
 			return err

@@ -59,10 +59,8 @@ func NewReader(src io.Reader, s Source) *Reader {
 }
 
 func newReader(s Source) *Reader {
-	r := &Reader{Source: s, offset: s.Offset, final: format.NewBodyAAD(s.MessageID, format.Final)}
-	if s.FrameLength > 0 {
-		r.regular = format.NewBodyAAD(s.MessageID, format.Regular)
-	}
+	r := &Reader{Source: s, offset: s.Offset}
+	r.final = r.ownMessageID()
 	return r
 }
 
@@ -439,6 +437,9 @@ func (r *Reader) openFrame(dst []byte) (plain []byte, more bool, err error) {
 	size := int64(r.FrameLength) + format.FrameOverhead
 	if err := r.need(size, "frame"); err != nil {
 		return nil, false, err
+	}
+	if r.regular == nil {
+		r.regular = format.NewBodyAAD(r.MessageID, format.Regular)
 	}
 	frame := r.take(int(size))
 	plain, err = r.open(dst, frame[4:], frame[4+format.IVLength:], r.regular)

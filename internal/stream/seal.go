@@ -17,17 +17,20 @@ func Seal(dst, plaintext []byte, p Params) ([]byte, error) {
 	}
 	size, _ := format.BodySize(int64(len(plaintext)), p.FrameLength)
 	dst = slices.Grow(dst, int(size))
-	regular := s.regularLength(len(plaintext))
-	dst, err := s.appendRegular(dst, plaintext[:regular])
-	if err != nil {
-		return nil, err
+	if regular := s.regularLength(len(plaintext)); regular > 0 {
+		var err error
+		if dst, err = s.appendRegular(dst, plaintext[:regular]); err != nil {
+			return nil, err
+		}
+		plaintext = plaintext[regular:]
 	}
-	return s.appendFinal(dst, plaintext[regular:]), nil
+	return s.appendFinal(dst, plaintext), nil
 }
 
 // A sealer encrypts the frames of one body in their order.
 type sealer struct {
 	Params
+	final format.BodyAAD
 	total int64 // plaintext bytes so far; whole frames, until the final one
 	pipe  pipeline
 }
@@ -36,7 +39,9 @@ func newSealer(p Params) *sealer {
 	if p.FrameLength == 0 {
 		panic("internal error: only framed bodies are written")
 	}
-	return &sealer{Params: p}
+	s := &sealer{Params: p}
+	s.final = s.ownMessageID()
+	return s
 }
 
 // check refuses a plaintext that is too long, before any of it is sealed.
@@ -71,9 +76,6 @@ func (s *sealer) advance(n int) uint32 {
 
 // appendRegular appends regular frames to dst, which has room for them.
 func (s *sealer) appendRegular(dst, plaintext []byte) ([]byte, error) {
-	if len(plaintext) == 0 {
-		return dst, nil
-	}
 	end := len(dst)
 	s.begin(len(plaintext), func(b *batch) bool {
 		if plaintext = s.cut(b, plaintext); len(b.in) == 0 {
@@ -126,8 +128,7 @@ func (s *sealer) appendFinal(dst, plaintext []byte) []byte {
 	dst = slices.Grow(dst, len(plaintext)+format.FinalOverhead)
 	dst = format.AppendFinal(dst, sequence, uint32(len(plaintext)))
 	iv := dst[start+8 : start+8+format.IVLength]
-	aad := format.NewBodyAAD(s.MessageID, format.Final)
-	dst = s.AEAD.Seal(dst, iv, plaintext, aad.Frame(sequence, uint64(len(plaintext))))
+	dst = s.AEAD.Seal(dst, iv, plaintext, s.final.Frame(sequence, uint64(len(plaintext))))
 	if s.Digest != nil {
 		s.Digest.Write(dst[start:])
 	}

@@ -61,6 +61,14 @@ type Params struct {
 	batch int // for tests; 0 means defaultBatch
 }
 
+// ownMessageID has the params keep a copy of the message id, inside of the
+// additional data of the final frame, which every body has.
+func (p *Params) ownMessageID() format.BodyAAD {
+	final := format.NewBodyAAD(p.MessageID, format.Final)
+	p.MessageID = final[:len(p.MessageID):len(p.MessageID)]
+	return final
+}
+
 func (p *Params) checkPlaintext(n int64) error {
 	if p.MaxPlaintext > 0 && n > p.MaxPlaintext {
 		return fmt.Errorf("%w: plaintext is longer than %d bytes", format.ErrLimit, p.MaxPlaintext)

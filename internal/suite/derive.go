@@ -2,7 +2,6 @@ package suite
 
 import (
 	"crypto/hkdf"
-	"encoding/binary"
 	"fmt"
 )
 
@@ -31,18 +30,18 @@ func (s *Suite) Derive(dataKey, messageID []byte) (*Keys, error) {
 	case s.Commits:
 		return s.deriveCommitting(dataKey, messageID)
 	}
-	return s.expand(dataKey, append(s.idBytes(), messageID...))
+	return s.expand(dataKey, s.info+string(messageID))
 }
 
 // DeriveNET400 derives the content key as version 4.0.0 of the .NET SDK did for
 // suites that do not commit: without the message id.
 // See aws/aws-encryption-sdk issue 619.
 func (s *Suite) DeriveNET400(dataKey []byte) (*Keys, error) {
-	return s.expand(dataKey, s.idBytes())
+	return s.expand(dataKey, s.info)
 }
 
-func (s *Suite) expand(dataKey, info []byte) (*Keys, error) {
-	content, err := hkdf.Key(s.kdf.New, dataKey, nil, string(info), s.KeyLength)
+func (s *Suite) expand(dataKey []byte, info string) (*Keys, error) {
+	content, err := hkdf.Key(s.kdf.New, dataKey, nil, info, s.KeyLength)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +54,7 @@ func (s *Suite) deriveCommitting(dataKey, messageID []byte) (*Keys, error) {
 		return nil, err
 	}
 	defer clear(prk)
-	content, err := hkdf.Expand(s.kdf.New, prk, string(s.idBytes())+"DERIVEKEY", s.KeyLength)
+	content, err := hkdf.Expand(s.kdf.New, prk, s.info+"DERIVEKEY", s.KeyLength)
 	if err != nil {
 		return nil, err
 	}
@@ -66,5 +65,3 @@ func (s *Suite) deriveCommitting(dataKey, messageID []byte) (*Keys, error) {
 	}
 	return &Keys{Content: content, Commitment: commitment}, nil
 }
-
-func (s *Suite) idBytes() []byte { return binary.BigEndian.AppendUint16(nil, s.ID) }

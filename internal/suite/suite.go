@@ -8,6 +8,7 @@ package suite
 import (
 	"crypto"
 	"crypto/elliptic"
+	"encoding/binary"
 	"strconv"
 	"strings"
 )
@@ -30,6 +31,7 @@ type Suite struct {
 	// written; 0 if the suite does not sign. Any valid length is read.
 	SignatureLength int
 
+	info  string         // the id as bytes, for key derivation
 	kdf   crypto.Hash    // 0: the data key is the content key
 	curve elliptic.Curve // nil: not signed
 	hash  crypto.Hash    // of the signature
@@ -42,7 +44,7 @@ var (
 
 // All are the suites that the message format knows, in order of their ids.
 // Other products share the registry of ids; theirs are not listed.
-var All = []*Suite{
+var All = withInfo([]*Suite{
 	{ID: 0x0014, Name: "AES_128_GCM_IV12_TAG16", KeyLength: 16},
 	{ID: 0x0046, Name: "AES_192_GCM_IV12_TAG16", KeyLength: 24},
 	{ID: 0x0078, Name: "AES_256_GCM_IV12_TAG16", KeyLength: 32},
@@ -58,6 +60,13 @@ var All = []*Suite{
 	{ID: 0x0478, Name: "AES_256_GCM_HKDF_SHA512_COMMIT_KEY", KeyLength: 32, kdf: crypto.SHA512, Commits: true},
 	{ID: 0x0578, Name: "AES_256_GCM_HKDF_SHA512_COMMIT_KEY_ECDSA_P384", KeyLength: 32, kdf: crypto.SHA512, Commits: true,
 		curve: p384, hash: crypto.SHA384, SignatureLength: 103},
+})
+
+func withInfo(suites []*Suite) []*Suite {
+	for _, s := range suites {
+		s.info = string(binary.BigEndian.AppendUint16(nil, s.ID))
+	}
+	return suites
 }
 
 // Lookup returns the suite with the id, or nil.
