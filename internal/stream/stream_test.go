@@ -18,6 +18,18 @@ import (
 	"esdk/internal/format"
 )
 
+// variants are ways to go over a body, which must not make a difference.
+var variants = []struct{ workers, batch int }{{1, 0}, {2, 0}, {8, 0}, {1, 25}, {2, 25}, {8, 100}, {3, 5000}}
+
+var variant = variants[0]
+
+func eachVariant(t *testing.T, test func(*testing.T)) {
+	for _, variant = range variants {
+		t.Run(fmt.Sprintf("workers=%d,batch=%d", variant.workers, variant.batch), test)
+	}
+	variant = variants[0]
+}
+
 func testParams(frameLength uint32) Params {
 	block, err := aes.NewCipher(make([]byte, 16))
 	if err != nil {
@@ -27,7 +39,7 @@ func testParams(frameLength uint32) Params {
 	if err != nil {
 		panic(err)
 	}
-	return Params{AEAD: aead, MessageID: []byte("message id"), FrameLength: frameLength}
+	return Params{AEAD: aead, MessageID: []byte("message id"), FrameLength: frameLength, Workers: variant.workers, batch: variant.batch}
 }
 
 func pattern(n int) []byte {
@@ -99,10 +111,15 @@ func (s *stutter) Read(p []byte) (int, error) {
 // they are opened.
 var frameLengths = []uint32{1, 7, 4096, defaultBatch/4 - 1, defaultBatch / 4, defaultBatch/4 + 1, defaultBatch, defaultBatch + 1, 3 * defaultBatch}
 
-func TestReaderChunkings(t *testing.T) {
+func TestReaderChunkings(t *testing.T) { eachVariant(t, testReaderChunkings) }
+
+func testReaderChunkings(t *testing.T) {
 	for _, frame := range frameLengths {
 		p := testParams(frame)
 		sizes := []int{0, 1, int(frame) - 1, int(frame), int(frame) + 1, 2 * int(frame), 2*int(frame) + 3}
+		if frame <= 4096 {
+			sizes = append(sizes, 30*int(frame)-1, 30*int(frame))
+		}
 		for _, size := range sizes {
 			plaintext := pattern(size)
 			body := seal(t, p, plaintext)
@@ -114,12 +131,12 @@ func TestReaderChunkings(t *testing.T) {
 				"stuttering":    func() io.Reader { return &stutter{r: bytes.NewReader(body)} },
 				"bytes":         func() io.Reader { return iotest.OneByteReader(bytes.NewReader(body)) },
 			} {
-				if name == "bytes" && len(body) > 100_000 {
+				if name == "bytes" && len(body) > 20_000 {
 					continue
 				}
 				t.Run(fmt.Sprintf("%d/%d/%s", frame, size, name), func(t *testing.T) {
 					for _, buffer := range []int{1 << 20, 1000, 1} {
-						if buffer == 1 && size > 100_000 {
+						if buffer == 1 && size > 10_000 {
 							continue
 						}
 						got, err := readAll(NewReader(source(), Source{Params: p}), buffer)
@@ -141,7 +158,9 @@ func TestReaderChunkings(t *testing.T) {
 	}
 }
 
-func TestReaderNonFramed(t *testing.T) {
+func TestReaderNonFramed(t *testing.T) { eachVariant(t, testReaderNonFramed) }
+
+func testReaderNonFramed(t *testing.T) {
 	p := testParams(0)
 	for _, size := range []int{0, 1, 1000, defaultBatch - 36, defaultBatch, 3*defaultBatch + 1} {
 		plaintext := pattern(size)
@@ -158,10 +177,15 @@ func TestReaderNonFramed(t *testing.T) {
 	}
 }
 
-func TestWriterChunkings(t *testing.T) {
+func TestWriterChunkings(t *testing.T) { eachVariant(t, testWriterChunkings) }
+
+func testWriterChunkings(t *testing.T) {
 	for _, frame := range frameLengths {
 		p := testParams(frame)
 		size := 2*int(frame) + 3
+		if frame <= 4096 {
+			size += 40 * int(frame)
+		}
 		plaintext := pattern(size)
 		want := append([]byte("head"), seal(t, p, plaintext)...)
 		for _, chunk := range []int{1, 5, 1000, int(frame), int(frame) + 1, size} {
@@ -178,20 +202,29 @@ func TestWriterChunkings(t *testing.T) {
 			if err := w.Finish(nil); err != nil || !bytes.Equal(out.Bytes(), want) {
 				t.Errorf("frame %d, writing %d: %d bytes, %v; want %d", frame, chunk, out.Len(), err, len(want))
 			}
-			out.Reset()
-			w = NewWriter(&out, []byte("head"), p)
-			if n, err := w.ReadFrom(&chunks{bytes.NewReader(plaintext), chunk}); n != int64(size) || err != nil {
-				t.Fatalf("ReadFrom: %d, %v", n, err)
-			}
-			if err := w.Finish(nil); err != nil || !bytes.Equal(out.Bytes(), want) {
-				t.Errorf("frame %d, reading %d: %d bytes, %v; want %d", frame, chunk, out.Len(), err, len(want))
+			for name, source := range map[string]io.Reader{
+				"chunks": &chunks{bytes.NewReader(plaintext[1:]), chunk}, "memory": bytes.NewReader(plaintext[1:]), "buffer": bytes.NewBuffer(plaintext[1:]),
+			} {
+				out.Reset()
+				w = NewWriter(&out, []byte("head"), p)
+				if _, err := w.Write(plaintext[:1]); err != nil {
+					t.Fatal(err)
+				}
+				if n, err := w.ReadFrom(source); n != int64(size-1) || err != nil {
+					t.Fatalf("ReadFrom: %d, %v", n, err)
+				}
+				if err := w.Finish(nil); err != nil || !bytes.Equal(out.Bytes(), want) {
+					t.Errorf("frame %d, reading %d of %s: %d bytes, %v; want %d", frame, chunk, name, out.Len(), err, len(want))
+				}
 			}
 		}
 	}
 }
 
 // A Write of nothing changes nothing, nor does one of a nil slice.
-func TestEmptyWrites(t *testing.T) {
+func TestEmptyWrites(t *testing.T) { eachVariant(t, testEmptyWrites) }
+
+func testEmptyWrites(t *testing.T) {
 	p := testParams(4)
 	var out bytes.Buffer
 	w := NewWriter(&out, nil, p)
@@ -206,7 +239,9 @@ func TestEmptyWrites(t *testing.T) {
 }
 
 // The message ends at 2^32-1 frames, of which the last one is final.
-func TestFrameCount(t *testing.T) {
+func TestFrameCount(t *testing.T) { eachVariant(t, testFrameCount) }
+
+func testFrameCount(t *testing.T) {
 	p := testParams(2)
 	var out bytes.Buffer
 	w := NewWriter(&out, nil, p)
@@ -250,7 +285,9 @@ func TestFrameCount(t *testing.T) {
 	}
 }
 
-func TestMaxPlaintext(t *testing.T) {
+func TestMaxPlaintext(t *testing.T) { eachVariant(t, testMaxPlaintext) }
+
+func testMaxPlaintext(t *testing.T) {
 	p := testParams(10)
 	bodies := map[int][]byte{25: seal(t, p, pattern(25)), 26: seal(t, p, pattern(26)), 30: seal(t, p, pattern(30)), 31: seal(t, p, pattern(31))}
 	p.MaxPlaintext = 25
@@ -284,7 +321,9 @@ func TestMaxPlaintext(t *testing.T) {
 
 // Each error of a source is told as it is, and after as many frames as are
 // authentic.
-func TestSourceErrors(t *testing.T) {
+func TestSourceErrors(t *testing.T) { eachVariant(t, testSourceErrors) }
+
+func testSourceErrors(t *testing.T) {
 	errSource := errors.New("source is ill")
 	for _, p := range []Params{testParams(10), testParams(defaultBatch / 2), testParams(0)} {
 		plaintext := pattern(35)
@@ -319,7 +358,9 @@ type silence struct{}
 
 func (silence) Read([]byte) (int, error) { return 0, nil }
 
-func TestNoProgress(t *testing.T) {
+func TestNoProgress(t *testing.T) { eachVariant(t, testNoProgress) }
+
+func testNoProgress(t *testing.T) {
 	r := NewReader(silence{}, Source{Params: testParams(10)})
 	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("got %v", err)
@@ -327,7 +368,9 @@ func TestNoProgress(t *testing.T) {
 }
 
 // A batch that ends in a bad frame gives the good ones before it.
-func TestGoodFramesOfBadBatch(t *testing.T) {
+func TestGoodFramesOfBadBatch(t *testing.T) { eachVariant(t, testGoodFramesOfBadBatch) }
+
+func testGoodFramesOfBadBatch(t *testing.T) {
 	p := testParams(10)
 	plaintext := pattern(100)
 	body := seal(t, p, plaintext)
@@ -345,7 +388,9 @@ func TestGoodFramesOfBadBatch(t *testing.T) {
 }
 
 // The footer is over what the digest saw: all of the body and nothing else.
-func TestFooter(t *testing.T) {
+func TestFooter(t *testing.T) { eachVariant(t, testFooter) }
+
+func testFooter(t *testing.T) {
 	for _, p := range []Params{testParams(10), testParams(3 * defaultBatch), testParams(0)} {
 		plaintext := pattern(25)
 		digest := sha256.New()
@@ -399,7 +444,9 @@ func TestFooter(t *testing.T) {
 	}
 }
 
-func TestFooterFails(t *testing.T) {
+func TestFooterFails(t *testing.T) { eachVariant(t, testFooterFails) }
+
+func testFooterFails(t *testing.T) {
 	errSign := errors.New("no signature")
 	var out bytes.Buffer
 	w := NewWriter(&out, []byte("head"), testParams(10))
@@ -415,7 +462,9 @@ func TestFooterFails(t *testing.T) {
 }
 
 // A claim of a frame takes memory only as its bytes come.
-func TestMemoryOfClaims(t *testing.T) {
+func TestMemoryOfClaims(t *testing.T) { eachVariant(t, testMemoryOfClaims) }
+
+func testMemoryOfClaims(t *testing.T) {
 	huge := testParams(1<<32 - 1)
 	start := append(format.AppendRegular(nil, 1), pattern(100)...)
 	body := binary.BigEndian.AppendUint64(make([]byte, format.IVLength), format.MaxNonFramed)
@@ -495,17 +544,32 @@ func FuzzStreamReader(f *testing.F) {
 		p := testParams(frame)
 		valid := seal(t, p, plaintext)
 		opened, openErr := Open(nil, body, Source{Params: p})
-		source := io.Reader(bytes.NewReader(body))
-		if chunk > 0 {
-			source = &chunks{source, int(chunk)}
+		var released []byte
+		for _, variant = range variants {
+			p := testParams(frame)
+			source := io.Reader(bytes.NewReader(body))
+			if chunk > 0 {
+				source = &chunks{source, int(chunk)}
+			}
+			var streamErr error
+			released, streamErr = readAll(NewReader(source, Source{Params: p}), 1+int(chunk))
+			if (openErr == nil) != (streamErr == nil) || openErr != nil && openErr.Error() != streamErr.Error() {
+				t.Fatalf("Open: %v; Reader: %v", openErr, streamErr)
+			}
+			if openErr == nil && !bytes.Equal(opened, released) {
+				t.Fatalf("Open: %q; Reader: %q", opened, released)
+			}
+			var written bytes.Buffer
+			source = bytes.NewReader(body)
+			if chunk > 0 {
+				source = &chunks{source, int(chunk)}
+			}
+			_, writeErr := NewReader(source, Source{Params: p}).WriteTo(&written)
+			if (writeErr == nil) != (streamErr == nil) || writeErr != nil && writeErr.Error() != streamErr.Error() || !bytes.Equal(written.Bytes(), released) {
+				t.Fatalf("WriteTo: %q, %v; Read: %q, %v", written.Bytes(), writeErr, released, streamErr)
+			}
 		}
-		released, streamErr := readAll(NewReader(source, Source{Params: p}), 1+int(chunk))
-		if (openErr == nil) != (streamErr == nil) || openErr != nil && openErr.Error() != streamErr.Error() {
-			t.Fatalf("Open: %v; Reader: %v", openErr, streamErr)
-		}
-		if openErr == nil && !bytes.Equal(opened, released) {
-			t.Fatalf("Open: %q; Reader: %q", opened, released)
-		}
+		variant = variants[0]
 		if openErr == nil && !bytes.Equal(body, valid) {
 			t.Fatalf("accepted %x, sealed was %x", body, valid)
 		}
