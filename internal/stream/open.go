@@ -47,6 +47,7 @@ type Reader struct {
 	sequence uint32 // of the last frame
 	offset   int64  // of the window in the message
 	total    int64  // plaintext bytes so far
+	end      int64  // of the body in the message
 	err      error  // sticky, once plain is released
 }
 
@@ -96,9 +97,6 @@ func (r *Reader) plaintextBound() int {
 	}
 	return max(0, body-overhead)
 }
-
-// frameSize is the length of a regular frame in the message.
-func (r *Reader) frameSize() int64 { return int64(r.FrameLength) + format.FrameOverhead }
 
 // Read implements io.Reader.
 func (r *Reader) Read(p []byte) (int, error) {
@@ -231,7 +229,7 @@ func (r *Reader) begin(workers int, fill func(*batch) bool) {
 	r.pipe.workers = workers
 	r.pipe.stopped = r.stopped
 	r.pipe.fill = fill
-	r.pipe.work = r.openFrames
+	r.pipe.work = func(b *batch) { openFrames(&r.Params, b) }
 	r.pipe.digest = r.Digest
 	r.pipe.digests = func(b *batch) []byte { return b.in[:b.used] }
 }
@@ -250,11 +248,11 @@ func (r *Reader) runRegular() error {
 var errIrregular = errors.New("irregular frame")
 
 // openFrames opens the frames of a batch and appends their plaintext to its out.
-func (r *Reader) openFrames(b *batch) {
+func openFrames(p *Params, b *batch) {
 	if b.aad == nil {
-		b.aad = format.NewBodyAAD(r.MessageID, format.Regular)
+		b.aad = format.NewBodyAAD(p.MessageID, format.Regular)
 	}
-	size := int(r.frameSize())
+	size := int(p.frameSize())
 	for sequence := b.first; b.used < len(b.in); sequence++ {
 		frame := b.in[b.used : b.used+size]
 		if got := binary.BigEndian.Uint32(frame); got != sequence || got == format.EndFrame {
@@ -262,7 +260,7 @@ func (r *Reader) openFrames(b *batch) {
 			return
 		}
 		iv := frame[4 : 4+format.IVLength]
-		out, err := r.AEAD.Open(b.out, iv, frame[4+format.IVLength:], b.aad.Frame(sequence, uint64(r.FrameLength)))
+		out, err := p.AEAD.Open(b.out, iv, frame[4+format.IVLength:], b.aad.Frame(sequence, uint64(p.FrameLength)))
 		if err != nil {
 			b.err = ErrAuthentication
 			return
@@ -308,7 +306,7 @@ func (r *Reader) drainTo(w io.Writer, n *int64) {
 	r.pipe.work = func(b *batch) {
 		b.outBuf = slices.Grow(b.outBuf[:0], int(r.batchLength()))
 		b.out = b.outBuf
-		r.openFrames(b)
+		openFrames(&r.Params, b)
 	}
 	r.pipe.drain = func(b *batch) error {
 		m, err := writeAll(w, b.out)
@@ -376,6 +374,9 @@ func (r *Reader) read(buf []byte) (n int, err error) {
 	r.lastRead = n
 	return n, r.srcErr
 }
+
+// End returns where the body ended in the message, once all of it was read.
+func (r *Reader) End() int64 { return r.end }
 
 // makeOut has out take as much as the buffer, so that a short message takes
 // little memory. Long frames have none of it, and are opened in place.
@@ -487,6 +488,7 @@ func (r *Reader) openLast(dst []byte, fields, length, iv int64, aad format.BodyA
 		return nil, err
 	}
 	frame := r.take(int(size))
+	r.end = r.offset
 	plain, err := r.open(dst, frame[iv:], frame[fields:], aad)
 	if err != nil {
 		return nil, err

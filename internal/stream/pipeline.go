@@ -17,6 +17,8 @@ type batch struct {
 	used  int    // bytes of in that out was made of
 	err   error  // why those are not all
 
+	offset int64 // of out in the plaintext, where it matters
+
 	stage stage
 	aad   format.BodyAAD
 

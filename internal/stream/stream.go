@@ -83,6 +83,9 @@ func (p *Params) stopped() error {
 	return p.Stopped()
 }
 
+// frameSize is the length of a regular frame in the message.
+func (p *Params) frameSize() int64 { return int64(p.FrameLength) + format.FrameOverhead }
+
 // batchLength is the plaintext of a batch in bytes: whole frames.
 func (p *Params) batchLength() int64 {
 	frame := int64(p.FrameLength)

@@ -1,0 +1,250 @@
+package stream
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"esdk/internal/format"
+)
+
+const (
+	// cachedBytes bounds the plaintext that a ReaderAt keeps, but for one frame.
+	cachedBytes = 1 << 20
+
+	// cachedFrames bounds how many frames that may be.
+	cachedFrames = 64
+)
+
+// A ReaderAt decrypts any part of a body that is framed. It is safe for
+// concurrent use if its source is.
+type ReaderAt struct {
+	Params
+	src   io.ReaderAt
+	start int64 // of the body in src
+	size  int64 // of the plaintext
+	last  int64 // index of the final frame, which is also the number of regular ones
+
+	mu    sync.Mutex
+	cache []cachedFrame // the one used last comes last
+}
+
+type cachedFrame struct {
+	index     int64
+	plaintext []byte // not changed any more
+}
+
+// NewReaderAt returns a reader of the body in src between two offsets, behind
+// which there is no footer. It checks the length of the body against its frames
+// and authenticates the final one: from then on, it is sure that there is neither
+// less nor more.
+func NewReaderAt(src io.ReaderAt, start, end int64, p Params) (*ReaderAt, error) {
+	r := &ReaderAt{Params: p, src: src, start: start}
+	r.ownMessageID()
+	// All frames but the final one have the same size, so that the length of the
+	// body tells how many there are.
+	rest := end - start - format.FinalOverhead
+	if rest < 0 {
+		return nil, format.Truncated(end, "final frame", io.EOF)
+	}
+	r.last = rest / r.frameSize()
+	final := rest % r.frameSize()
+	if r.last >= format.MaxFrames || final > int64(p.FrameLength) {
+		return nil, r.wrongEnd("message has a length that it cannot have")
+	}
+	r.size = r.last*int64(p.FrameLength) + final
+	if err := r.checkPlaintext(r.size); err != nil {
+		return nil, err
+	}
+	plaintext, err := r.open(r.last, r.last+1)
+	if err != nil {
+		return nil, err
+	}
+	r.keep(r.last, plaintext)
+	return r, nil
+}
+
+// wrongEnd says what is wrong where the final frame should be: that it was cut
+// off, if a regular one is there.
+func (r *ReaderAt) wrongEnd(text string) error {
+	at := r.frameAt(r.last)
+	if found, err := readAt(r.src, at, 4); err != nil {
+		return err
+	} else if binary.BigEndian.Uint32(found) == uint32(r.last+1) {
+		return format.Truncated(at, "final frame", io.EOF)
+	}
+	return &format.Error{Offset: at, Field: "final frame", Err: errors.New(text)}
+}
+
+// Size returns the length of the plaintext.
+func (r *ReaderAt) Size() int64 { return r.size }
+
+// frameAt is where a frame starts in the source.
+func (r *ReaderAt) frameAt(index int64) int64 { return r.start + index*r.frameSize() }
+
+// ReadAt implements io.ReaderAt. It reads and opens the frames that it needs and
+// no others, a batch at once, by several workers if p is long.
+func (r *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, errors.New("esdk: negative offset")
+	}
+	if off >= r.size {
+		return 0, io.EOF
+	}
+	if most := r.size - off; int64(len(p)) > most {
+		p, err = p[:most], io.EOF
+	}
+	if int64(len(p)) <= r.toBatchEnd(off) {
+		if partErr := r.readPart(p, off); partErr != nil {
+			return 0, partErr
+		}
+		return len(p), err
+	}
+	rest := p
+	pipe := pipeline{workers: r.workersFor(int64(len(p))), stopped: func() error { return nil }}
+	pipe.fill = func(b *batch) bool {
+		b.out = rest[:min(int64(len(rest)), r.toBatchEnd(off))]
+		rest = rest[len(b.out):]
+		b.offset = off
+		off += int64(len(b.out))
+		return len(b.out) > 0
+	}
+	pipe.work = func(b *batch) { b.err = r.readPart(b.out, b.offset) }
+	pipe.drain = func(b *batch) error {
+		if b.err == nil {
+			n += len(b.out)
+		}
+		return nil
+	}
+	if pipeErr := pipe.run(); pipeErr != nil {
+		clear(p[n:])
+		return n, pipeErr
+	}
+	return n, err
+}
+
+// toBatchEnd is how much plaintext there is from an offset to the end of its
+// batch, or to the final frame, which is read alone.
+func (r *ReaderAt) toBatchEnd(off int64) int64 {
+	regular := r.last * int64(r.FrameLength)
+	if off >= regular {
+		return r.size - off
+	}
+	return min(r.batchLength()-off%r.batchLength(), regular-off)
+}
+
+// readPart fills p from frames of one batch.
+func (r *ReaderAt) readPart(p []byte, off int64) error {
+	if err := r.stopped(); err != nil {
+		return err
+	}
+	frame := int64(r.FrameLength)
+	index := min(off/frame, r.last)
+	skip := off - index*frame
+	if plaintext := r.cached(index); plaintext != nil {
+		n := copy(p, plaintext[skip:])
+		p, index, skip = p[n:], index+1, 0
+	}
+	if len(p) == 0 {
+		return nil
+	}
+	end := index + max(1, (skip+int64(len(p))+frame-1)/frame)
+	plaintext, err := r.open(index, end)
+	if err != nil {
+		return err
+	}
+	copy(p, plaintext[skip:])
+	// The last one is likely to be read on.
+	r.keep(end-1, plaintext[(end-1-index)*frame:])
+	return nil
+}
+
+// open reads and opens frames, the final one only by itself.
+func (r *ReaderAt) open(index, end int64) ([]byte, error) {
+	if index == r.last {
+		return r.openFinal()
+	}
+	size := r.frameSize()
+	body, err := readAt(r.src, r.frameAt(index), (end-index)*size)
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{in: body, first: uint32(index + 1), out: make([]byte, 0, (end-index)*int64(r.FrameLength))}
+	openFrames(&r.Params, b)
+	if b.err == errIrregular {
+		at := r.frameAt(index) + int64(b.used)
+		return nil, &format.Error{Offset: at, Field: "sequence number", Err: errors.New("not the one of the frame that should be here")}
+	}
+	return b.out, b.err
+}
+
+func (r *ReaderAt) openFinal() ([]byte, error) {
+	const fields = format.FinalOverhead - format.TagLength
+	length := uint32(r.size - r.last*int64(r.FrameLength))
+	frame, err := readAt(r.src, r.frameAt(r.last), format.FinalOverhead+int64(length))
+	if err != nil {
+		return nil, err
+	}
+	sequence := uint32(r.last + 1)
+	if binary.BigEndian.Uint32(frame) != format.EndFrame ||
+		binary.BigEndian.Uint32(frame[4:]) != sequence ||
+		binary.BigEndian.Uint32(frame[fields-4:]) != length {
+		return nil, r.wrongEnd("message has not the length that its end says")
+	}
+	aad := format.NewBodyAAD(r.MessageID, format.Final).Frame(sequence, uint64(length))
+	plaintext, err := r.AEAD.Open(nil, frame[8:8+format.IVLength], frame[fields:], aad)
+	if err != nil {
+		return nil, ErrAuthentication
+	}
+	return plaintext, nil
+}
+
+// readAt reads exactly so many bytes. Memory is taken as they come: a frame may
+// claim to be longer than the source is.
+func readAt(src io.ReaderAt, offset, length int64) ([]byte, error) {
+	var buf []byte
+	for int64(len(buf)) < length {
+		n := len(buf)
+		buf = slices.Grow(buf, int(min(length-int64(n), max(defaultBatch+1<<16, int64(n)))))
+		part := buf[n:min(int64(cap(buf)), length)]
+		m, err := src.ReadAt(part, offset+int64(n))
+		buf = buf[:n+m]
+		if m < len(part) {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF // the size was said to be more
+			}
+			return nil, fmt.Errorf("esdk: reading message: %w", err)
+		}
+	}
+	return buf, nil
+}
+
+// cached returns the plaintext of a frame if it is there.
+func (r *ReaderAt) cached(index int64) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(r.cache, func(f cachedFrame) bool { return f.index == index })
+	if i < 0 {
+		return nil
+	}
+	f := r.cache[i]
+	r.cache = append(slices.Delete(r.cache, i, i+1), f)
+	return f.plaintext
+}
+
+// keep adds a frame to the cache, and makes room for it.
+func (r *ReaderAt) keep(index int64, plaintext []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if slices.ContainsFunc(r.cache, func(f cachedFrame) bool { return f.index == index }) {
+		return
+	}
+	limit := max(1, min(cachedFrames, int(cachedBytes/int64(r.FrameLength))))
+	if n := len(r.cache); n >= limit {
+		r.cache = slices.Delete(r.cache, 0, n-limit+1)
+	}
+	r.cache = append(r.cache, cachedFrame{index, slices.Clone(plaintext)})
+}
