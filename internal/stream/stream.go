@@ -58,8 +58,12 @@ type Params struct {
 	// Stopped, if not nil, is asked before each batch. Its error ends the body.
 	Stopped func() error
 
-	batch int // for tests; 0 means defaultBatch
+	batch int // for tests; 0 means TestOnlyBatch
 }
+
+// TestOnlyBatch is about how many bytes of plaintext make a batch. Tests lower it
+// before all else, so that short messages take the way of long ones.
+var TestOnlyBatch = defaultBatch
 
 // ownMessageID has the params keep a copy of the message id, inside of the
 // additional data of the final frame, which every body has.
@@ -91,7 +95,7 @@ func (p *Params) batchLength() int64 {
 	frame := int64(p.FrameLength)
 	size := int64(p.batch)
 	if size == 0 {
-		size = defaultBatch
+		size = int64(TestOnlyBatch)
 	}
 	return max(1, size/frame) * frame
 }

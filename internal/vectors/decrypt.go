@@ -153,6 +153,7 @@ func (l *loader) config() esdk.Config {
 	return esdk.Config{
 		CommitmentPolicy: esdk.RequireEncryptAllowDecrypt,
 		RecoverNET400:    l.options.RecoverNET400,
+		Concurrency:      l.options.Concurrency,
 	}
 }
 

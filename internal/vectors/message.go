@@ -120,6 +120,7 @@ var ways = []way{
 	{"by WriteTo", false, decryptByWriteTo},
 	{"by Read, verified first", true, decryptByRead},
 	{"by WriteTo, verified first", true, decryptByWriteTo},
+	{"by ReadAt, verified first", true, decryptByReadAt},
 }
 
 func decryptAtOnce(ctx context.Context, c *esdk.Client, message []byte, ec esdk.EncryptionContext) ([]byte, *esdk.Header, error) {
@@ -146,6 +147,20 @@ func decryptByWriteTo(ctx context.Context, c *esdk.Client, message []byte, ec es
 	var plaintext bytes.Buffer
 	_, err = r.WriteTo(&plaintext)
 	return plaintext.Bytes(), r.Header(), err
+}
+
+// decryptByReadAt reads pieces that end within frames. What is not framed has no
+// such way.
+func decryptByReadAt(ctx context.Context, c *esdk.Client, message []byte, ec esdk.EncryptionContext) ([]byte, *esdk.Header, error) {
+	if h, err := esdk.ParseHeader(bytes.NewReader(message)); err == nil && h.FrameLength == 0 {
+		return decryptAtOnce(ctx, c, message, ec)
+	}
+	r, err := c.NewReaderAt(ctx, bytes.NewReader(message), int64(len(message)), ec)
+	if err != nil {
+		return nil, nil, err
+	}
+	plaintext, err := io.ReadAll(&pieces{r: io.NewSectionReader(r, 0, r.Size()), sizes: pieceSizes(len(message))})
+	return plaintext, r.Header(), err
 }
 
 // pieces reads pieces of sizes that take turns.

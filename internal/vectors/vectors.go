@@ -33,6 +33,9 @@ type Options struct {
 	// RecoverNET400 decrypts with [esdk.Config.RecoverNET400].
 	RecoverNET400 bool
 
+	// Concurrency is that of [esdk.Config].
+	Concurrency int
+
 	// Keyring, if it is set, makes the keyrings for types of keys that this
 	// package has none for, wherever in a description they are. For types that
 	// it has none for either, it fails with [ErrUnsupported]. It is called
