@@ -273,6 +273,9 @@ func TestMemoryOfClaims(t *testing.T) {
 				t.Errorf("%s: Reader: %v", name, err)
 			}
 			esdk.ParseHeader(bytes.NewReader(message))
+			if _, err := c.NewReaderAt(t.Context(), bytes.NewReader(message), int64(len(message)), nil); err == nil {
+				t.Errorf("%s: ReaderAt: no error", name)
+			}
 		})
 		if n > enough {
 			t.Errorf("%s: %d bytes of memory for a message of %d", name, n, len(message))

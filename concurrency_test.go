@@ -181,3 +181,27 @@ func waitForGoroutines(t *testing.T, want int) {
 		}
 	}
 }
+
+// A one-shot call allocates its output once, and less than 1 MiB besides, on
+// however many cores.
+func TestMemoryOfOneShot(t *testing.T) {
+	plaintext := pattern(20 * mib)
+	for _, id := range []esdk.SuiteID{unsigned, signed} {
+		for _, cores := range []int{1, 2, 64} {
+			client := newClient(t, esdk.Config{Suite: id, Concurrency: cores})
+			message := encrypt(t, client, plaintext, nil)
+			n := allocated(func() { encrypt(t, client, plaintext, nil) })
+			if n > uint64(len(message))+mib {
+				t.Errorf("%v on %d cores: encrypting %d bytes took %d", id, cores, len(message), n)
+			}
+			n = allocated(func() {
+				if _, _, err := client.Decrypt(t.Context(), message, nil); err != nil {
+					t.Error(err)
+				}
+			})
+			if n > uint64(len(plaintext))+mib {
+				t.Errorf("%v on %d cores: decrypting %d bytes took %d", id, cores, len(plaintext), n)
+			}
+		}
+	}
+}
