@@ -146,7 +146,7 @@ type Writer struct {
 
 // NewWriter returns a writer that seals frames into dst, after head.
 func NewWriter(dst io.Writer, head []byte, p Params) *Writer {
-	p.Workers = min(p.Workers, maxStreamWorkers)
+	p.limitWorkers()
 	return &Writer{sealer: *newSealer(p), dst: dst, out: head}
 }
 

@@ -31,8 +31,10 @@ const (
 	gathered = 4
 
 	// maxStreamWorkers bounds the memory of a stream. More do not help: a source
-	// or sink keeps up with a few at most.
+	// or sink keeps up with a few at most. With long frames they are fewer, and
+	// have about maxStreamFrames bytes of them at once.
 	maxStreamWorkers = 8
+	maxStreamFrames  = 8 << 20
 
 	// minBuffer is what a stream starts with, since most messages are short.
 	minBuffer = 8 << 10
@@ -106,6 +108,12 @@ func (p *Params) gatherLength() int64 {
 		return gathered * n
 	}
 	return p.batchLength()
+}
+
+// limitWorkers is for streams, which hold what their workers work on.
+func (p *Params) limitWorkers() {
+	fit := max(1, maxStreamFrames/max(1, int64(p.FrameLength)))
+	p.Workers = int(min(int64(p.Workers), maxStreamWorkers, fit))
 }
 
 // workersFor is how many workers so many bytes of plaintext are worth.
