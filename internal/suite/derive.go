@@ -1,8 +1,10 @@
 package suite
 
 import (
+	"crypto"
 	"crypto/hkdf"
 	"fmt"
+	"hash"
 )
 
 // CommitmentLength is the length in bytes of the key commitment in the header
@@ -41,7 +43,9 @@ func (s *Suite) DeriveNET400(dataKey []byte) (*Keys, error) {
 }
 
 func (s *Suite) expand(dataKey []byte, info string) (*Keys, error) {
-	content, err := hkdf.Key(s.kdf.New, dataKey, nil, info, s.KeyLength)
+	h := s.takeHashes()
+	defer s.giveHashes(h)
+	content, err := hkdf.Key(h.next, dataKey, nil, info, s.KeyLength)
 	if err != nil {
 		return nil, err
 	}
@@ -49,19 +53,53 @@ func (s *Suite) expand(dataKey []byte, info string) (*Keys, error) {
 }
 
 func (s *Suite) deriveCommitting(dataKey, messageID []byte) (*Keys, error) {
-	prk, err := hkdf.Extract(s.kdf.New, dataKey, messageID)
+	h := s.takeHashes()
+	defer s.giveHashes(h)
+	prk, err := hkdf.Extract(h.next, dataKey, messageID)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(prk)
-	content, err := hkdf.Expand(s.kdf.New, prk, s.info+"DERIVEKEY", s.KeyLength)
+	content, err := hkdf.Expand(h.next, prk, s.info+"DERIVEKEY", s.KeyLength)
 	if err != nil {
 		return nil, err
 	}
 	// The commitment's info has no suite id, unlike the key's.
-	commitment, err := hkdf.Expand(s.kdf.New, prk, "COMMITKEY", CommitmentLength)
+	commitment, err := hkdf.Expand(h.next, prk, "COMMITKEY", CommitmentLength)
 	if err != nil {
 		return nil, err
 	}
 	return &Keys{Content: content, Commitment: commitment}, nil
+}
+
+// hashes are the hash states that HKDF asks for in one derivation, of which it
+// forgets each when it is done. They are a quarter of what a short message
+// allocates, and so are kept for the next one.
+type hashes struct {
+	kdf    crypto.Hash
+	states []hash.Hash
+	used   int
+}
+
+func (h *hashes) next() hash.Hash {
+	if h.used == len(h.states) {
+		h.states = append(h.states, h.kdf.New())
+	}
+	h.used++
+	return h.states[h.used-1]
+}
+
+func (s *Suite) takeHashes() *hashes {
+	if h, ok := s.hashes.Get().(*hashes); ok {
+		return h
+	}
+	return &hashes{kdf: s.kdf}
+}
+
+func (s *Suite) giveHashes(h *hashes) {
+	for _, state := range h.states[:h.used] {
+		state.Reset()
+	}
+	h.used = 0
+	s.hashes.Put(h)
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // A Suite is one row of the table of algorithm suites. All of them encrypt with
@@ -35,6 +36,8 @@ type Suite struct {
 	kdf   crypto.Hash    // 0: the data key is the content key
 	curve elliptic.Curve // nil: not signed
 	hash  crypto.Hash    // of the signature
+
+	hashes sync.Pool // of *hashes
 }
 
 var (
