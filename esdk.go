@@ -132,7 +132,7 @@ type Config struct {
 
 	// Concurrency is how many cores a call may keep busy; 0 means all of
 	// [runtime.GOMAXPROCS], and 1 that no goroutine is started. Streams use at
-	// most 8. Only messages of more than 512 KiB use more than one, and no
+	// most 8, and messages of less than 512 KiB one. No
 	// goroutine outlives the call that started it. Plaintext is released, and
 	// errors are reported, as if there were one.
 	Concurrency int

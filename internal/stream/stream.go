@@ -34,7 +34,12 @@ const (
 	// or sink keeps up with a few at most. With long frames they are fewer, and
 	// have about maxStreamFrames bytes of them at once.
 	maxStreamWorkers = 8
-	maxStreamFrames  = 8 << 20
+
+	// maxDigestWorkers is the same with a digest, since hashing takes several
+	// times as long as all else.
+	maxDigestWorkers = 3
+
+	maxStreamFrames = 8 << 20
 
 	// minBuffer is what a stream starts with, since most messages are short.
 	minBuffer = 8 << 10
@@ -99,6 +104,9 @@ func (p *Params) batchLength() int64 {
 	if size == 0 {
 		size = int64(TestOnlyBatch)
 	}
+	if p.Digest != nil {
+		size *= 2 // the core that hashes wakes the others less often
+	}
 	return max(1, size/frame) * frame
 }
 
@@ -114,6 +122,9 @@ func (p *Params) gatherLength() int64 {
 func (p *Params) limitWorkers() {
 	fit := max(1, maxStreamFrames/max(1, int64(p.FrameLength)))
 	p.Workers = int(min(int64(p.Workers), maxStreamWorkers, fit))
+	if p.Digest != nil {
+		p.Workers = min(p.Workers, maxDigestWorkers)
+	}
 }
 
 // workersFor is how many workers so many bytes of plaintext are worth.
