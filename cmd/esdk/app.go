@@ -29,15 +29,16 @@ type app struct {
 	// secrets are the files that keys were read from, never to be overwritten.
 	secrets []os.FileInfo
 
-	// keyUsed is the key that decrypted the last data key.
-	keyUsed string
-
 	// kmsClients are those of all keyrings of AWS KMS, by the profile.
 	kmsClients map[string]awskms.Clients
 
 	// temporary are files to remove if the command is interrupted.
 	mu        sync.Mutex
 	temporary map[string]bool
+
+	// progress is that of the inputs, of which several may be worked on at once.
+	progress   *progress
+	sideBySide bool
 
 	// usage says that the arguments have not been accepted yet, so that an
 	// error is one of usage.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,7 +61,7 @@ func (f *contextFlags) wrap(kr esdk.Keyring, given esdk.EncryptionContext, prese
 // contextCMM refuses a message that does not store what -c says, before any key
 // is used. The SDK itself takes a pair that is not stored for one that was
 // required at encryption, and fails only at the key; here --require-context
-// tells the two apart.
+// tells the two apart. And when no key fits, it tells which would.
 type contextCMM struct {
 	esdk.CMM
 	required, present []string
@@ -78,5 +79,13 @@ func (c *contextCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decrypti
 			return nil, fmt.Errorf("%w: the message does not store key %q", esdk.ErrEncryptionContext, k)
 		}
 	}
-	return c.CMM.DecryptionMaterials(ctx, req)
+	m, err := c.CMM.DecryptionMaterials(ctx, req)
+	if errors.Is(err, esdk.ErrNoDataKey) {
+		var names []string
+		for _, k := range req.EncryptedDataKeys {
+			names = append(names, dataKeyName(&k))
+		}
+		err = hinted(err, "the message names these keys: %s", joinSome(names))
+	}
+	return m, err
 }

@@ -42,6 +42,9 @@ type decryptOptions struct {
 	base64       bool
 	release      string
 	cache        string
+	jobs         int
+	rangeText    string
+	part         *byteRange // of rangeText, nil for all
 }
 
 func (a *app) newDecryptCommand() *cobra.Command {
@@ -60,15 +63,21 @@ output:
             a pipe is kept in memory, up to 256 MiB
   frames    frame by frame, as each is verified; the last one only when all of
             the message was. The exit status tells whether to trust the whole
-  auto      verified for a file, frames for a pipe (the default)`,
+  auto      verified for a file, frames for a pipe (the default)
+
+With --range, a part of an unsigned message is written, to standard output unless
+-o says otherwise. Only the end of the file and the frames that hold the part are
+read. A signed message needs --release verified, which reads all of it first.`,
 		Example: `  esdk decrypt -k local notes.txt.encrypted
   esdk decrypt -k rsa:corp/backup@private.pem -c kind=db -o db.dump /backup/db.encrypted
-  esdk decrypt -k aes:corp/backup@backup.key < app.encrypted | psql app`,
+  esdk decrypt -k aes:corp/backup@backup.key < app.encrypted | psql app
+  esdk decrypt -k local --range 1M:64K disk.img.encrypted | xxd`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.decrypt(cmd.Context(), o, inputs) },
 	}
 	o.addFlags(cmd)
 	o.outputOptions.addFlags(cmd)
 	flags := cmd.Flags()
+	flags.StringVar(&o.rangeText, "range", "", "write only the part `OFFSET:LENGTH` of the plaintext, without reading the rest; OFFSET: is all from there on")
 	flags.StringVar(&o.release, "release", "auto", "`WHEN` to release plaintext to standard output: auto, verified or frames")
 	cmd.RegisterFlagCompletionFunc("release", cobra.FixedCompletions([]string{"auto", "verified", "frames"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -94,6 +103,7 @@ func (o *decryptOptions) addFlags(cmd *cobra.Command) {
 	o.reportOptions.addFlags(cmd)
 	addCommitmentFlag(cmd, &o.commitment)
 	addCacheFlag(cmd, &o.cache)
+	addJobsFlag(cmd, &o.jobs)
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&o.pairs, "context", "c", nil, "`KEY[=VALUE]` that the encryption context of the message must have; repeatable")
 	flags.StringArrayVar(&o.required, "require-context", nil, "the message does not store the pair of this `KEY`, and -c gives it; repeatable")
@@ -144,33 +154,44 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	default:
 		return usageError("--release %s: want auto, verified or frames", printable(o.release))
 	}
+	rename := decryptedName
+	if o.rangeText != "" {
+		part, err := parseRange(o.rangeText)
+		if err != nil {
+			return err
+		}
+		o.part = &part
+		if !isFolder(o.path) {
+			// A part is not what the name of the whole stands for.
+			rename = func(string) string { return standard }
+		}
+	}
 	ec, config, err := a.decryptConfig(ctx, o)
 	if err != nil {
 		return err
 	}
-	jobs, err := a.planJobs(inputs, &o.outputOptions, decryptedName)
+	jobs, err := a.planJobs(inputs, &o.outputOptions, rename)
 	if err != nil {
 		return err
 	}
-	return a.runJobs(jobs, &o.reportOptions, "decrypt", func(j *job, r *record) error {
+	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "decrypt", func(ctx context.Context, j *job, r *record) (output, error) {
 		return a.decryptJob(ctx, config, ec, o, j, r)
 	})
 }
 
-func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, j *job, r *record) error {
+func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, j *job, r *record) (output, error) {
 	in, err := a.openInput(j)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer in.Close()
 	if j.output == standard && o.path != standard && isTerminal(a.stdout) {
-		return a.decryptToTerminal(ctx, config, ec, o, in, r)
+		return nil, a.decryptToTerminal(ctx, config, ec, o, in, r)
 	}
 	out, err := a.open(j, &o.outputOptions, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer out.Abort()
 	c := *config
 	c.Release = o.releaseFor(j, in)
 	if c.Release == esdk.VerifyFirst && !canSeek(in) {
@@ -180,9 +201,9 @@ func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 		if c.MaxPlaintextLength > 0 && errors.Is(err, esdk.ErrLimit) {
 			err = hinted(err, "-o FILE verifies without keeping the plaintext in memory; --release frames releases it as it is verified")
 		}
-		return err
+		return out, err
 	}
-	return out.Commit()
+	return out, nil
 }
 
 // releaseFor says when a job releases plaintext. A file that is made appears
@@ -191,6 +212,8 @@ func (o *decryptOptions) releaseFor(j *job, in *os.File) esdk.ReleasePolicy {
 	switch {
 	case o.unsignedOnly:
 		return esdk.RejectSigned
+	case o.part != nil && o.release != "verified":
+		return esdk.VerifyAtEOF // each part that is read is final, since it is not signed
 	case j.stream && (o.release == "verified" || o.release == "auto" && canSeek(in)):
 		return esdk.VerifyFirst
 	}
@@ -220,7 +243,8 @@ func (a *app) decryptToTerminal(ctx context.Context, config *esdk.Config, ec esd
 	if !isText(plaintext.Bytes()) {
 		return newError(exitNotWritten, "the plaintext is binary, and standard output a terminal").withHint("%s", advice)
 	}
-	_, err := a.stdout.Write(plaintext.Bytes())
+	var err error
+	a.progress.aside(func() { _, err = a.stdout.Write(plaintext.Bytes()) })
 	return err
 }
 
@@ -238,23 +262,26 @@ func isText(b []byte) bool {
 
 // decryptStream decrypts in to out.
 func (a *app) decryptStream(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in *os.File, out io.Writer, r *record) error {
-	client, err := esdk.New(*c)
+	config := *c
+	config.Concurrency = a.concurrency(in)
+	if o.part != nil {
+		return explain(decryptRange(ctx, config, ec, *o.part, in, out, r))
+	}
+	client, err := esdk.New(config)
 	if err != nil {
 		return err
 	}
-	progress := a.newProgress(in, in.Name())
-	defer progress.stop()
-	src, err := decodeBase64(progress, canSeek(in), o.base64)
+	src, err := decodeBase64(a.progress.watch(in), canSeek(in), o.base64)
 	if err != nil {
 		return err
 	}
 	reader, err := client.NewReader(ctx, r.watchReader(src), ec)
 	if err != nil {
-		return explain(err, r)
+		return explain(err)
 	}
 	n, err := reader.WriteTo(out)
 	r.setHeader(reader.Header(), n)
-	return explain(err, r)
+	return explain(err)
 }
 
 // decodeBase64 decodes what is, or seems to be, Base64 text. Else it returns a
@@ -286,20 +313,9 @@ func (r *base64Reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// explain adds to an error what the header tells about it.
-func explain(err error, r *record) error {
-	switch {
-	case errors.Is(err, esdk.ErrNoDataKey):
-		h, headErr := esdk.ParseHeader(bytes.NewReader(r.head.buf))
-		if headErr != nil {
-			return err
-		}
-		var names []string
-		for _, k := range h.EncryptedDataKeys {
-			names = append(names, dataKeyName(&k))
-		}
-		return hinted(err, "the message names these keys: %s", joinSome(names))
-	case errors.Is(err, esdk.ErrLimit) && hint(err) == "":
+// explain adds to an error how to go on.
+func explain(err error) error {
+	if errors.Is(err, esdk.ErrLimit) && hint(err) == "" {
 		return hinted(err, "--max-keys and --max-frame raise the limits")
 	}
 	return err
@@ -333,16 +349,16 @@ func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) er
 	if err != nil {
 		return err
 	}
-	return a.runJobs(jobs, &o.reportOptions, "verify", func(j *job, r *record) error {
+	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "verify", func(ctx context.Context, j *job, r *record) (output, error) {
 		in, err := a.openInput(j)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer in.Close()
 		if err := a.decryptStream(ctx, config, ec, o, in, io.Discard, r); err != nil {
-			return err
+			return nil, err
 		}
-		a.note("%s: verified, %d bytes of plaintext", printable(j.input), r.Plaintext)
-		return nil
+		r.note = fmt.Sprintf("%s: verified, %d bytes of plaintext", printable(j.input), r.Plaintext)
+		return nil, nil
 	})
 }

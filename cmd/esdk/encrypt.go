@@ -22,6 +22,7 @@ type encryptOptions struct {
 	maxKeys     int
 	base64      bool
 	cache       string
+	jobs        int
 }
 
 func (a *app) newEncryptCommand() *cobra.Command {
@@ -52,6 +53,7 @@ existing file is not replaced without --force.`,
 	flags.IntVar(&o.maxKeys, "max-keys", 0, "fail if there would be more than this `NUMBER` of encrypted data keys (default no limit)")
 	flags.BoolVar(&o.base64, "base64", false, "write Base64 text")
 	addCacheFlag(cmd, &o.cache)
+	addJobsFlag(cmd, &o.jobs)
 	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
 	return cmd
 }
@@ -65,7 +67,7 @@ func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	return a.runJobs(jobs, &o.reportOptions, "encrypt", func(j *job, r *record) error {
+	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "encrypt", func(ctx context.Context, j *job, r *record) (output, error) {
 		return a.encryptJob(ctx, config, ec, o, j, r)
 	})
 }
@@ -114,35 +116,30 @@ func (a *app) encryptConfig(ctx context.Context, o *encryptOptions) (esdk.Encryp
 	return ec, config, err
 }
 
-func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *encryptOptions, j *job, r *record) error {
+func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *encryptOptions, j *job, r *record) (output, error) {
 	if j.output == standard && o.path != standard && !o.base64 && isTerminal(a.stdout) {
-		return newError(exitNotWritten, "the message is binary, and standard output a terminal").
+		return nil, newError(exitNotWritten, "the message is binary, and standard output a terminal").
 			withHint("-o FILE writes a file, --base64 writes text, and -o - writes to the terminal all the same")
 	}
 	in, err := a.openInput(j)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer in.Close()
 	out, err := a.open(j, &o.outputOptions, 0o666&^fileMask)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer out.Abort()
 	c := *config
+	c.Concurrency = a.concurrency(in)
 	if o.cache != "" {
 		c.MaxPlaintextLength = fileLength(in)
 	}
 	client, err := esdk.New(c)
 	if err != nil {
-		return err
+		return out, err
 	}
-	src := a.newProgress(in, j.input)
-	defer src.stop()
-	if err := encryptStream(ctx, client, ec, src, out, o.base64, r); err != nil {
-		return err
-	}
-	return out.Commit()
+	return out, encryptStream(ctx, client, ec, a.progress.watch(in), out, o.base64, r)
 }
 
 func encryptStream(ctx context.Context, client *esdk.Client, ec esdk.EncryptionContext, src io.Reader, dst io.Writer, text bool, r *record) error {

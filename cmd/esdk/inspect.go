@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -34,29 +35,29 @@ frames and sizes. It needs no key, and nothing that it shows is authenticated:
 anybody can have written it. "esdk verify" tells whether it is true.`,
 		Example: `  esdk inspect notes.txt.encrypted
   esdk inspect --json notes.txt.encrypted | jq .header.encryption_context`,
-		RunE: func(_ *cobra.Command, inputs []string) error { return a.inspect(o, inputs) },
+		RunE: func(cmd *cobra.Command, inputs []string) error { return a.inspect(cmd.Context(), o, inputs) },
 	}
 	cmd.Flags().BoolVar(&o.frames, "frames", false, "list each frame")
 	cmd.Flags().BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look so")
 	return cmd
 }
 
-func (a *app) inspect(o *inspectOptions, inputs []string) error {
+func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) error {
 	jobs, err := a.inputJobs(inputs)
 	if err != nil {
 		return err
 	}
-	return a.runJobs(jobs, &reportOptions{}, "inspect", func(j *job, _ *record) error {
+	return a.runJobs(ctx, jobs, 1, &reportOptions{}, "inspect", func(_ context.Context, j *job, _ *record) (output, error) {
 		in, err := a.openInput(j)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer in.Close()
 		src, err := decodeBase64(in, false, o.base64)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return a.inspectMessage(j.input, src, o)
+		return nil, a.inspectMessage(j.input, src, o)
 	})
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +15,9 @@ type job struct {
 	output string // "-" is standard output, "" nowhere
 	stream bool   // the output is a pipe or device, not a file to be made
 	skip   bool
+
+	special bool  // the input is not a regular file
+	size    int64 // of the input, 0 if it is special
 }
 
 const (
@@ -73,16 +75,17 @@ func (a *app) inputJobs(inputs []string) ([]job, error) {
 	}
 	var jobs []job
 	for _, input := range inputs {
-		if _, err := a.checkInput(input); err != nil {
+		j := job{input: input}
+		if _, err := a.checkInput(&j); err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, job{input: input})
+		jobs = append(jobs, j)
 	}
 	return jobs, nil
 }
 
 func (a *app) planOutput(j *job, o *outputOptions, folder bool, rename func(string) string) error {
-	info, err := a.checkInput(j.input)
+	info, err := a.checkInput(j)
 	if err != nil {
 		return err
 	}
@@ -104,19 +107,23 @@ func (a *app) planOutput(j *job, o *outputOptions, folder bool, rename func(stri
 }
 
 // checkInput refuses folders. The file may be nil for standard input.
-func (a *app) checkInput(input string) (fs.FileInfo, error) {
-	if input == standard {
+func (a *app) checkInput(j *job) (fs.FileInfo, error) {
+	if j.input == standard {
+		j.special = true
 		if _, err := a.claimStdin("the input"); err != nil {
 			return nil, err
 		}
 		return a.stdin.Stat()
 	}
-	info, err := os.Stat(input)
+	info, err := os.Stat(j.input)
 	if err != nil {
 		return nil, err
 	}
 	if info.IsDir() {
-		return nil, newError(exitError, "%s is a folder", input).withHint("name the files in it")
+		return nil, newError(exitError, "%s is a folder", j.input).withHint("name the files in it")
+	}
+	if j.special = !info.Mode().IsRegular(); !j.special {
+		j.size = info.Size()
 	}
 	return info, nil
 }
@@ -192,31 +199,4 @@ func (a *app) openInput(j *job) (*os.File, error) {
 		return a.stdin, nil
 	}
 	return os.Open(j.input)
-}
-
-// runJobs runs a function for each job, and reports it. An error of one input
-// does not stop the others.
-func (a *app) runJobs(jobs []job, o *reportOptions, mode string, run func(*job, *record) error) (err error) {
-	report, err := a.openReport(o, mode, jobs)
-	if err != nil {
-		return err
-	}
-	defer func() { err = cmp.Or(err, report.close()) }()
-	failed := 0
-	for i := range jobs {
-		j := &jobs[i]
-		err := report.run(j, run)
-		if err == nil {
-			continue
-		}
-		if len(jobs) == 1 {
-			return err
-		}
-		a.reportError(j.input, err)
-		failed++
-	}
-	if failed > 0 {
-		return newError(exitSomeFailed, "%d of %d inputs failed", failed, len(jobs))
-	}
-	return nil
 }

@@ -67,7 +67,7 @@ func (a *app) keyring(ctx context.Context, keys []string, encrypt bool) (esdk.Ke
 		if err != nil {
 			return nil, err
 		}
-		keyrings = append(keyrings, &namedKeyring{kr, k, &a.keyUsed})
+		keyrings = append(keyrings, &namedKeyring{kr, k})
 	}
 	if len(keyrings) == 1 {
 		return keyrings[0], nil
@@ -75,17 +75,24 @@ func (a *app) keyring(ctx context.Context, keys []string, encrypt bool) (esdk.Ke
 	return esdk.NewMultiKeyring(keyrings[0], keyrings[1:]...)
 }
 
-// namedKeyring notes which key decrypted.
+// namedKeyring notes which key decrypted, for the one who asked: the context of
+// the call says where.
 type namedKeyring struct {
 	esdk.Keyring
 	name string
-	used *string
+}
+
+// keyUsed is the key of a context's value, a *string.
+type keyUsed struct{}
+
+func withKeyUsed(ctx context.Context, name *string) context.Context {
+	return context.WithValue(ctx, keyUsed{}, name)
 }
 
 func (k *namedKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 	dataKey, err := k.Keyring.Unwrap(ctx, req)
-	if err == nil {
-		*k.used = k.name
+	if used, ok := ctx.Value(keyUsed{}).(*string); ok && err == nil {
+		*used = k.name
 	}
 	return dataKey, err
 }

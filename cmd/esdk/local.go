@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"esdk"
 )
@@ -29,7 +30,12 @@ func (a *app) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Keyr
 		return kr, err
 	}
 	if encrypt {
-		return &newLocalKey{a, file}, nil
+		return &newLocalKey{sync.OnceValues(func() (esdk.Keyring, error) {
+			if err := a.makeLocalKey(file); err != nil {
+				return nil, err
+			}
+			return a.openLocalKey(file)
+		})}, nil
 	}
 	return nil, newError(exitNoKey, "there is no local key at %s", file).
 		withHint("it is made when \"esdk encrypt -k local\" first runs; a message of another machine or user needs the key from there")
@@ -48,16 +54,10 @@ func (a *app) openLocalKey(file string) (esdk.Keyring, error) {
 
 // newLocalKey makes the local key when it is first used, so that a command that
 // fails before leaves nothing behind.
-type newLocalKey struct {
-	app  *app
-	file string
-}
+type newLocalKey struct{ make func() (esdk.Keyring, error) }
 
 func (k *newLocalKey) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
-	if err := k.app.makeLocalKey(k.file); err != nil {
-		return nil, err
-	}
-	kr, err := k.app.openLocalKey(k.file)
+	kr, err := k.make()
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (a *app) makeLocalKey(file string) error {
 	defer clear(key)
 	err := a.writeSecret(file, formatAESKey(key))
 	if errors.Is(err, fs.ErrExist) {
-		return nil // another process, or an input before, was faster
+		return nil // another process was faster
 	}
 	if err != nil {
 		return err

@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 )
 
+// temporaryMode is that of files until they have their name.
+const temporaryMode fs.FileMode = 0o600
+
 // An output is where a message or plaintext goes. Nothing is to be seen of it
 // before Commit, if it is a file.
 type output interface {
@@ -47,6 +50,7 @@ type fileOutput struct {
 	target string
 	mode   fs.FileMode
 	force  bool
+	onDisk bool
 	done   bool
 }
 
@@ -60,7 +64,7 @@ func (a *app) newFileOutput(target string, mode fs.FileMode, force bool) (output
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	// The file is made with mode 0600, and exclusively.
+	// The file is made with temporaryMode, and exclusively.
 	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".esdk-*")
 	if err != nil {
 		return nil, err
@@ -83,8 +87,29 @@ func existsError(target string) error {
 
 func (o *fileOutput) Write(p []byte) (int, error) { return o.file.Write(p) }
 
-func (o *fileOutput) Commit() error {
-	if err := errors.Join(o.file.Chmod(o.mode), o.file.Sync(), o.file.Close()); err != nil {
+func (o *fileOutput) Commit() error { return commitFiles([]*fileOutput{o})[0] }
+
+// sync puts what was written on the disk.
+func (o *fileOutput) sync() error {
+	if o.onDisk {
+		return nil
+	}
+	err := o.file.Sync()
+	o.onDisk = err == nil
+	return err
+}
+
+func (o *fileOutput) setMode() error {
+	if o.mode == temporaryMode {
+		return nil
+	}
+	return o.file.Chmod(o.mode)
+}
+
+// finish gives the file its name, unless the command was interrupted: then it
+// waits for the end.
+func (o *fileOutput) finish() error {
+	if err := o.file.Close(); err != nil {
 		return err
 	}
 	o.app.mu.Lock()
@@ -94,7 +119,6 @@ func (o *fileOutput) Commit() error {
 	}
 	o.done = true
 	delete(o.app.temporary, o.file.Name())
-	syncFolder(filepath.Dir(o.target))
 	return nil
 }
 
@@ -128,13 +152,4 @@ func (o *fileOutput) Abort() {
 	os.Remove(o.file.Name())
 	delete(o.app.temporary, o.file.Name())
 	o.done = true
-}
-
-// syncFolder makes a new name last. Not every system can, and the data itself
-// is safe already.
-func syncFolder(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		d.Sync()
-		d.Close()
-	}
 }

@@ -4,77 +4,127 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
 )
 
-// progress counts the bytes read from a file, and shows them on a terminal once
+// progress counts what was read of all inputs, and shows it on a terminal once
 // that takes longer than a second.
 type progress struct {
-	src   io.ReadSeeker
-	count atomic.Int64
-	done  chan struct{}
-	ended chan struct{}
+	name     string // of a single input
+	files    int
+	total    int64 // bytes, 0 if not known
+	finished atomic.Int64
+	count    atomic.Int64
+
+	terminal *os.File // nil if nothing is to be shown
+	done     chan struct{}
+	ended    chan struct{}
+
+	mu    sync.Mutex // whoever holds it may write to the terminal
+	shown bool
 }
 
-func (a *app) newProgress(f *os.File, name string) *progress {
-	p := &progress{src: f, done: make(chan struct{}), ended: make(chan struct{})}
-	if a.quiet || a.noProgress || a.json || !isTerminal(a.stderr) {
-		close(p.ended)
-		return p
+func (a *app) newProgress(jobs []job) *progress {
+	p := &progress{files: len(jobs)}
+	if len(jobs) == 1 {
+		p.name = jobs[0].input
 	}
-	var total int64
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-		total = info.Size()
+	for _, j := range jobs {
+		if j.special {
+			p.total = 0
+			break
+		}
+		p.total += j.size
 	}
-	go p.show(a.stderr, name, total)
+	if !a.quiet && !a.noProgress && !a.json && isTerminal(a.stderr) {
+		p.terminal = a.stderr
+		p.done, p.ended = make(chan struct{}), make(chan struct{})
+		go p.show()
+	}
 	return p
 }
 
-func (p *progress) Read(b []byte) (int, error) {
-	n, err := p.src.Read(b)
-	p.count.Add(int64(n))
+// watch returns a reader of an input that counts.
+func (p *progress) watch(src io.ReadSeeker) io.ReadSeeker { return &watchedInput{src, p, 0} }
+
+type watchedInput struct {
+	io.ReadSeeker
+	progress *progress
+	offset   int64
+}
+
+func (w *watchedInput) Read(b []byte) (int, error) {
+	n, err := w.ReadSeeker.Read(b)
+	w.offset += int64(n)
+	w.progress.count.Add(int64(n))
 	return n, err
 }
 
 // Seek lets a message be read twice; what was counted starts anew.
-func (p *progress) Seek(offset int64, whence int) (int64, error) {
-	n, err := p.src.Seek(offset, whence)
+func (w *watchedInput) Seek(offset int64, whence int) (int64, error) {
+	n, err := w.ReadSeeker.Seek(offset, whence)
 	if err == nil {
-		p.count.Store(n)
+		w.progress.count.Add(n - w.offset)
+		w.offset = n
 	}
 	return n, err
 }
 
-// stop removes the line.
-func (p *progress) stop() {
-	close(p.done)
-	<-p.ended
+// aside lets something else be written to the terminal.
+func (p *progress) aside(write func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.erase()
+	write()
 }
 
-func (p *progress) show(w *os.File, name string, total int64) {
+func (p *progress) erase() {
+	if p.shown {
+		fmt.Fprint(p.terminal, "\r\x1b[K")
+		p.shown = false
+	}
+}
+
+// stop removes the line.
+func (p *progress) stop() {
+	if p.terminal != nil {
+		close(p.done)
+		<-p.ended
+	}
+}
+
+func (p *progress) show() {
 	defer close(p.ended)
 	start := time.Now()
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
-	shown := false
 	for {
 		select {
 		case <-p.done:
-			if shown {
-				fmt.Fprint(w, "\r\x1b[K")
-			}
+			p.aside(func() {})
 			return
 		case <-ticker.C:
 			if elapsed := time.Since(start); elapsed > time.Second {
-				line := []rune(progressLine(name, p.count.Load(), total, elapsed))
-				fmt.Fprintf(w, "\r%s\x1b[K", string(line[:min(len(line), terminalWidth(w)-1)]))
-				shown = true
+				p.draw(elapsed)
 			}
 		}
 	}
+}
+
+func (p *progress) draw(elapsed time.Duration) {
+	name := printable(p.name)
+	if p.files > 1 {
+		name = fmt.Sprintf("%d/%d files", p.finished.Load(), p.files)
+	}
+	line := []rune(progressLine(name, p.count.Load(), p.total, elapsed))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.terminal, "\r%s\x1b[K", string(line[:min(len(line), terminalWidth(p.terminal)-1)]))
+	p.shown = true
 }
 
 func terminalWidth(f *os.File) int {
@@ -90,9 +140,9 @@ func terminalWidth(f *os.File) int {
 func progressLine(name string, count, total int64, elapsed time.Duration) string {
 	rate := float64(count) / elapsed.Seconds()
 	if total <= 0 {
-		return fmt.Sprintf("%s  %s  %s/s", printable(name), byteSize(float64(count)), byteSize(rate))
+		return fmt.Sprintf("%s  %s  %s/s", name, byteSize(float64(count)), byteSize(rate))
 	}
-	line := fmt.Sprintf("%s  %s/%s  %d%%  %s/s", printable(name), byteSize(float64(count)), byteSize(float64(total)),
+	line := fmt.Sprintf("%s  %s/%s  %d%%  %s/s", name, byteSize(float64(count)), byteSize(float64(total)),
 		min(100, count*100/total), byteSize(rate))
 	if rate > 0 && count < total {
 		line += fmt.Sprintf("  ETA %s", time.Duration(float64(total-count)/rate*float64(time.Second)).Round(time.Second))

@@ -2,12 +2,10 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"esdk"
 	"esdk/internal/format"
@@ -20,7 +18,7 @@ func (o *reportOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.reportPath, "report", "", "append a line of JSON for each input to a `FILE`, or - for standard output")
 }
 
-// A report is a file of one JSON line for each input. The nil report discards.
+// A report is a file of one JSON line for each input, or none.
 type report struct {
 	file *os.File
 	mode string
@@ -43,7 +41,10 @@ type record struct {
 	Message    int64           `json:"message_bytes"`
 	DurationMS float64         `json:"duration_ms"`
 
-	head headCopy
+	note string // for the user, if all goes well
+
+	watched bool // there is a report, to have the header and key too
+	head    headCopy
 }
 
 type headerRecord struct {
@@ -152,28 +153,26 @@ func clean(name string) string {
 	return name
 }
 
-// run runs a job and writes down what came of it.
-func (r *report) run(j *job, run func(*job, *record) error) error {
-	start := time.Now()
-	rec := &record{Mode: r.mode, Input: clean(j.input), Output: clean(j.output), Result: "ok"}
-	if j.skip {
-		r.app.note("%s exists, skipped %s", printable(j.output), printable(j.input))
-		rec.Result = "skipped"
-		return r.write(rec)
+// newRecord begins the record of a job.
+func (r *report) newRecord(j *job) record {
+	if r.file == nil {
+		return record{}
 	}
-	r.app.keyUsed = ""
-	err := run(j, rec)
-	if err != nil {
-		rec.Result, rec.Error, rec.ExitCode = "failed", message(err), exitStatus(err)
-	}
-	rec.KeyUsed = r.app.keyUsed
-	rec.DurationMS = float64(time.Since(start).Microseconds()) / 1000
-	return cmp.Or(err, r.write(rec))
+	return record{Mode: r.mode, Input: clean(j.input), Output: clean(j.output), watched: true}
 }
 
-func (r *report) write(rec *record) error {
+// write writes down what came of a job.
+func (r *report) write(rec *record, skipped bool, jobErr error) error {
 	if r.file == nil {
 		return nil
+	}
+	switch {
+	case jobErr != nil:
+		rec.Result, rec.Error, rec.ExitCode = "failed", message(jobErr), exitStatus(jobErr)
+	case skipped:
+		rec.Result = "skipped"
+	default:
+		rec.Result = "ok"
 	}
 	line, err := json.Marshal(rec)
 	if err != nil {
@@ -193,8 +192,11 @@ func (r *report) close() error {
 // setHeader notes the header of a message, and its parts that only its bytes
 // have.
 func (r *record) setHeader(h *esdk.Header, plaintext int64) {
-	r.Header = newHeaderRecord(h)
 	r.Plaintext = plaintext
+	if !r.watched {
+		return
+	}
+	r.Header = newHeaderRecord(h)
 	r.Message = r.head.total
 	if raw, err := format.ReadHeader(bytes.NewReader(r.head.buf), format.Limits{}); err == nil {
 		r.Header.CommitmentKey = raw.Commitment
@@ -203,10 +205,18 @@ func (r *record) setHeader(h *esdk.Header, plaintext int64) {
 }
 
 // watchWriter keeps a copy of a message's header as it passes.
-func (r *record) watchWriter(w io.Writer) io.Writer { return io.MultiWriter(w, &r.head) }
+func (r *record) watchWriter(w io.Writer) io.Writer {
+	if !r.watched {
+		return w
+	}
+	return io.MultiWriter(w, &r.head)
+}
 
 // watchReader is the same for a message that is read. It seeks if src does.
 func (r *record) watchReader(src io.Reader) io.Reader {
+	if !r.watched {
+		return src
+	}
 	tee := io.TeeReader(src, &r.head)
 	if seeker, ok := src.(io.Seeker); ok {
 		return &watchedSeeker{tee, seeker, &r.head}

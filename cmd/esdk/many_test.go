@@ -1,0 +1,136 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// manyFiles is enough for several groups of results that are put on the disk
+// together.
+const manyFiles = 1000
+
+// makeMany makes files in a folder in, and returns the arguments that name them.
+func makeMany(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	for _, folder := range []string{"in", "out"} {
+		if err := os.Mkdir(filepath.Join(dir, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range manyFiles {
+		name := filepath.Join("in", fmt.Sprintf("f%04d", i))
+		writeFile(t, dir, name, manyText(name))
+		names = append(names, name)
+	}
+	return names
+}
+
+func manyText(name string) []byte { return bytes.Repeat([]byte(name), 500) }
+
+// A command that is interrupted, or killed, while it works on many files leaves
+// whole results and nothing else, but for temporary files if it could not help it.
+func TestManyFilesInterrupted(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		for range 5 {
+			t.Run(sig.String(), func(t *testing.T) { testManyFilesInterrupted(t, sig) })
+		}
+	}
+}
+
+func testManyFilesInterrupted(t *testing.T, sig syscall.Signal) {
+	dir := t.TempDir()
+	names := makeMany(t, dir)
+	c := command(t, dir, append([]string{"encrypt", "-q", "--unsigned", "-k", "aes:n/k@key", "-o", "out"}, names...)...)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitForData(t, filepath.Join(dir, "out"))
+	time.Sleep(time.Duration(rand.IntN(int(50 * time.Millisecond))))
+	if err := c.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+	c.Wait()
+	entries, err := os.ReadDir(filepath.Join(dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var results []string
+	for _, e := range entries {
+		switch temporary := strings.HasPrefix(e.Name(), "."); {
+		case !temporary:
+			results = append(results, filepath.Join("out", e.Name()))
+		case sig != syscall.SIGKILL:
+			t.Errorf("left behind: %s", e.Name())
+		}
+	}
+	t.Logf("%d of %d files are done", len(results), manyFiles)
+	checkMany(t, dir, results)
+}
+
+// checkMany decrypts results and compares them.
+func checkMany(t *testing.T, dir string, results []string) {
+	t.Helper()
+	if len(results) == 0 {
+		return
+	}
+	if err := os.Mkdir(filepath.Join(dir, "back"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	runCommand(t, dir, 0, append([]string{"decrypt", "-q", "-k", "aes:n/k@key", "-o", "back"}, results...)...)
+	for _, result := range results {
+		name := strings.TrimSuffix(filepath.Base(result), encryptedSuffix)
+		got, err := os.ReadFile(filepath.Join(dir, "back", name))
+		if err != nil || !bytes.Equal(got, manyText(filepath.Join("in", name))) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
+}
+
+// A disk that fills half-way takes the files that fit, and has nothing of the
+// others.
+func TestManyFilesFullDisk(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount a file system")
+	}
+	dir := t.TempDir()
+	makeMany(t, dir)
+	command(t, dir, "version") // makes the key
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := `mount -t tmpfs -o size=1m none out || exit 99
+"$1" encrypt -q -k aes:n/k@key -o out in/* 2>errors; echo "status $?"
+ls -A out | grep -c '^\.' ; mkdir whole; cp out/* whole`
+	c := exec.Command("unshare", "-m", "sh", "-c", script, "sh", binary)
+	c.Dir = dir
+	out, err := c.Output()
+	if err != nil && c.ProcessState != nil && (c.ProcessState.ExitCode() == 99 || c.ProcessState.ExitCode() == 1) {
+		t.Skip("cannot mount a file system here")
+	}
+	if err != nil || string(out) != "status 3\n0\n" {
+		t.Fatalf("%s%v", out, err)
+	}
+	results, err := filepath.Glob(filepath.Join(dir, "whole", "*"))
+	if err != nil || len(results) == 0 || len(results) == manyFiles {
+		t.Fatalf("%d of %d files fit, %v", len(results), manyFiles, err)
+	}
+	errors, err := os.ReadFile(filepath.Join(dir, "errors"))
+	if n := bytes.Count(errors, []byte("no space left on device")); err != nil || n != manyFiles-len(results) {
+		t.Errorf("%d files are done, and %d errors said: %v", len(results), n, err)
+	}
+	for i, path := range results {
+		results[i] = filepath.Join("whole", filepath.Base(path))
+	}
+	checkMany(t, dir, results)
+}

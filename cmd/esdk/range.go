@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+
+	"esdk"
+)
+
+// A byteRange is a part of a plaintext.
+type byteRange struct {
+	offset, length int64
+}
+
+// toEnd is the length of a range without one.
+const toEnd = math.MaxInt64
+
+// parseRange reads --range, such as 1000:500, 1M:64K or 1000: for the rest.
+func parseRange(text string) (byteRange, error) {
+	bad := usageError("--range %s: want OFFSET:LENGTH in bytes, such as 1M:64K, or OFFSET: for the rest", printable(text))
+	offset, length, ok := strings.Cut(text, ":")
+	if !ok {
+		return byteRange{}, bad
+	}
+	r := byteRange{length: toEnd}
+	var err error
+	if offset != "0" {
+		if r.offset, err = parseBytes(offset); err != nil {
+			return r, bad
+		}
+	}
+	if length != "" {
+		if r.length, err = parseBytes(length); err != nil {
+			return r, bad
+		}
+	}
+	return r, nil
+}
+
+// decryptRange writes a part of the plaintext of in to out. It reads the header,
+// the end of the message, and the frames that hold the part. A limit on the
+// plaintext is one on the part.
+func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext, part byteRange, in *os.File, out io.Writer, r *record) error {
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return newError(exitError, "--range needs a file: of a pipe or device, no part can be read without the rest")
+	}
+	limit := c.MaxPlaintextLength
+	c.MaxPlaintextLength = 0
+	client, err := esdk.New(c)
+	if err != nil {
+		return err
+	}
+	reader, err := client.NewReaderAt(ctx, in, info.Size(), ec)
+	if err != nil {
+		if errors.Is(err, esdk.ErrSigned) && c.Release == esdk.VerifyAtEOF {
+			err = hinted(err, "the signature is over all of the message: --release verified reads and verifies all of it first")
+		}
+		return err
+	}
+	if part.offset > reader.Size() {
+		return newError(exitError, "--range starts at byte %d, and the plaintext has %d", part.offset, reader.Size())
+	}
+	part.length = min(part.length, reader.Size()-part.offset)
+	if limit > 0 && part.length > limit {
+		return fmt.Errorf("%w: %d bytes", esdk.ErrLimit, part.length)
+	}
+	n, err := copyPart(out, reader, part)
+	if err == nil {
+		err = r.setRange(reader.Header(), n, in, info.Size())
+	}
+	return err
+}
+
+// copyPart copies a part in pieces that are worth several cores.
+func copyPart(out io.Writer, reader *esdk.ReaderAt, part byteRange) (int64, error) {
+	src := io.NewSectionReader(reader, part.offset, part.length)
+	return io.CopyBuffer(struct{ io.Writer }{out}, src, make([]byte, min(4<<20, max(1, part.length))))
+}
+
+// setRange notes the header of a message of which a part was read.
+func (r *record) setRange(h *esdk.Header, plaintext int64, message io.ReaderAt, length int64) error {
+	if r.watched {
+		if _, err := io.Copy(&r.head, io.NewSectionReader(message, 0, int64(h.Length))); err != nil {
+			return err
+		}
+		r.head.total = length
+	}
+	r.setHeader(h, plaintext)
+	return nil
+}

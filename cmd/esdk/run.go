@@ -1,0 +1,223 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	// maxAhead is how many inputs may be done, or under way, behind one that is
+	// not, since they are told of in order.
+	maxAhead = 1024
+
+	// longFile is the length of files that may have several cores even while
+	// others are worked on.
+	longFile = 16 << 20
+)
+
+func addJobsFlag(cmd *cobra.Command, value *int) {
+	cmd.Flags().IntVar(value, "jobs", 0, "work on this `NUMBER` of files side by side (default one for each core)")
+}
+
+// A work does a job, but for committing its output. It returns that, if it opened
+// one, even if it fails.
+type work func(context.Context, *job, *record) (output, error)
+
+// A runner does the work on all inputs of a command.
+type runner struct {
+	app    *app
+	report *report
+	work   work
+	jobs   []job
+	failed int
+	err    error // of the job that failed last
+}
+
+// A task is a job that is under way.
+type task struct {
+	*job
+	record record
+	start  time.Time
+	out    output
+	err    error
+	done   chan struct{}
+}
+
+// runJobs works on the jobs, so many side by side, and tells of them in their
+// order. An error of one input does not stop the others.
+func (a *app) runJobs(ctx context.Context, jobs []job, parallel int, o *reportOptions, mode string, work work) (err error) {
+	if parallel < 0 {
+		return usageError("--jobs %d: want a number from 1, or 0 for one for each core", parallel)
+	}
+	report, err := a.openReport(o, mode, jobs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, report.close()) }()
+	parallel = parallelJobs(jobs, parallel)
+	a.sideBySide = parallel > 1
+	a.progress = a.newProgress(jobs)
+	defer a.progress.stop()
+	r := &runner{app: a, report: report, work: work, jobs: jobs}
+	if a.sideBySide {
+		r.sideBySide(ctx, parallel)
+	} else {
+		r.oneByOne(ctx)
+	}
+	if r.failed > 0 && len(jobs) > 1 {
+		return newError(exitSomeFailed, "%d of %d inputs failed", r.failed, len(jobs))
+	}
+	return r.err
+}
+
+// parallelJobs is how many jobs to work on at once. What is no regular file has
+// its order, and may be the same pipe under several names. Even on one core, two
+// can wait for the disk together.
+func parallelJobs(jobs []job, parallel int) int {
+	if slices.ContainsFunc(jobs, func(j job) bool { return j.stream || j.special }) {
+		return 1
+	}
+	return min(cmp.Or(parallel, max(2, runtime.GOMAXPROCS(0))), len(jobs))
+}
+
+func (r *runner) oneByOne(ctx context.Context) {
+	for i := range r.jobs {
+		t := &task{job: &r.jobs[i]}
+		r.begin(ctx, t)
+		t.commit()
+		r.tell(t)
+	}
+}
+
+// sideBySide has so many workers begin jobs, in their order, while the results of
+// others are put on the disk.
+func (r *runner) sideBySide(ctx context.Context, workers int) {
+	tasks := make(chan *task, maxAhead)
+	begin, commit := make(chan *task), make(chan *task, maxGroup)
+	go func() {
+		defer close(tasks)
+		for i := range r.jobs {
+			t := &task{job: &r.jobs[i], done: make(chan struct{})}
+			tasks <- t
+			begin <- t
+		}
+	}()
+	for range workers {
+		go func() {
+			for t := range begin {
+				r.begin(ctx, t)
+				t.syncLong()
+				commit <- t
+			}
+		}()
+	}
+	go func() {
+		for t := range commit {
+			commitGroup(gather(t, commit))
+		}
+	}()
+	for t := range tasks {
+		<-t.done
+		r.tell(t)
+	}
+}
+
+// gather returns a task and those that wait by now. While a group is being put on
+// the disk the next one gathers: nothing waits for more to come.
+func gather(t *task, more <-chan *task) []*task {
+	group := []*task{t}
+	for len(group) < maxGroup {
+		select {
+		case t := <-more:
+			group = append(group, t)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// commitGroup ends tasks, and puts those that went well on the disk together.
+func commitGroup(group []*task) {
+	var files []*fileOutput
+	var owners []*task
+	for _, t := range group {
+		if o, ok := t.out.(*fileOutput); ok && t.err == nil {
+			files, owners = append(files, o), append(owners, t)
+		}
+	}
+	for i, err := range commitFiles(files) {
+		owners[i].err = err
+	}
+	for _, t := range group {
+		t.end()
+		close(t.done)
+	}
+}
+
+func (r *runner) begin(ctx context.Context, t *task) {
+	t.start = time.Now()
+	t.record = r.report.newRecord(t.job)
+	if !t.skip {
+		t.out, t.err = r.work(withKeyUsed(ctx, &t.record.KeyUsed), t.job, &t.record)
+	}
+}
+
+// syncLong puts a long result on the disk at once, lest a group be too much.
+func (t *task) syncLong() {
+	if o, ok := t.out.(*fileOutput); ok && t.err == nil && t.size >= longFile {
+		t.err = o.sync()
+	}
+}
+
+func (t *task) commit() {
+	if t.out != nil && t.err == nil {
+		t.err = t.out.Commit()
+	}
+	t.end()
+}
+
+// end removes what did not become a result.
+func (t *task) end() {
+	if t.out != nil {
+		t.out.Abort()
+	}
+	t.record.DurationMS = float64(time.Since(t.start).Microseconds()) / 1000
+}
+
+// tell says and writes down what came of a task.
+func (r *runner) tell(t *task) {
+	r.app.progress.finished.Add(1)
+	r.app.progress.aside(func() {
+		switch {
+		case t.err != nil:
+		case t.skip:
+			r.app.note("%s exists, skipped %s", printable(t.output), printable(t.input))
+		case t.record.note != "":
+			r.app.note("%s", t.record.note)
+		}
+		err := cmp.Or(t.err, r.report.write(&t.record, t.skip, t.err))
+		if err == nil {
+			return
+		}
+		r.failed++
+		r.err = err
+		if len(r.jobs) > 1 {
+			r.app.reportError(t.input, err)
+		}
+	})
+}
+
+// concurrency is how many cores the library may use for a file: 0 means all.
+func (a *app) concurrency(f *os.File) int {
+	if !a.sideBySide || fileLength(f) >= longFile {
+		return 0
+	}
+	return 1
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// syncable are the file systems whose sync is known to wait for the disk.
+var syncable = map[int64]bool{
+	unix.EXT4_SUPER_MAGIC:      true, // and ext2, ext3
+	unix.XFS_SUPER_MAGIC:       true,
+	unix.BTRFS_SUPER_MAGIC:     true,
+	unix.F2FS_SUPER_MAGIC:      true,
+	unix.OVERLAYFS_SUPER_MAGIC: true,
+	unix.TMPFS_MAGIC:           true,
+}
+
+// reportsErrors says whether syncfs(2) returns errors of writing, as it does from
+// Linux 5.8 on.
+var reportsErrors = sync.OnceValue(func() bool {
+	var name unix.Utsname
+	var major, minor int
+	if unix.Uname(&name) != nil {
+		return false
+	}
+	n, _ := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
+	return n == 2 && (major > 5 || major == 5 && minor >= 8)
+})
+
+// syncFileSystems syncs the file systems that the files are on, if all of them
+// can be. After an error, each file has to be asked what became of it.
+func syncFileSystems(files []*fileOutput) bool {
+	if !reportsErrors() {
+		return false
+	}
+	seen := make(map[uint64]bool)
+	for _, o := range files {
+		var stat syscall.Stat_t
+		fd := int(o.file.Fd())
+		if syscall.Fstat(fd, &stat) != nil {
+			return false
+		}
+		if seen[stat.Dev] {
+			continue
+		}
+		seen[stat.Dev] = true
+		var system unix.Statfs_t
+		if unix.Fstatfs(fd, &system) != nil || !syncable[int64(system.Type)] || unix.Syncfs(fd) != nil {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// syncFileSystems says that this system cannot.
+func syncFileSystems([]*fileOutput) bool { return false }
