@@ -8,9 +8,9 @@ PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/
 
 FUZZTIME = 10m
 
-.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities interop backends fuzz bench vectors
+.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest interop backends fuzz bench performance vectors
 
-check: format vet staticcheck race fips cross vulnerabilities interop backends
+check: format vet staticcheck race fips cross vulnerabilities benchtest interop backends
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/esdk ./cmd/esdk
@@ -31,6 +31,7 @@ vet:
 staticcheck:
 	go run $(STATICCHECK) ./...
 	cd interop && go vet ./... && go run $(STATICCHECK) ./...
+	cd bench && go vet ./... && go run $(STATICCHECK) ./...
 
 race: missing
 	go test -race -timeout 30m ./...
@@ -74,8 +75,18 @@ fuzz:
 		done; \
 	done
 
+# In turns with what the machine could do at best.
 bench:
-	go test -run '^$$' -bench . -benchmem .
+	go test -run '^$$' -bench 'Target|Scaling' -benchtime 20x .
+	go test -run '^$$' -bench 'Limit|Message' .
+
+# That the programs which measure other libraries work; bench/run.sh measures.
+benchtest:
+	cd bench && go test ./...
+
+# docs/performance.md, beside the official SDKs and others.
+performance:
+	bench/run.sh
 
 # The vectors of testdata/official, made anew by the official SDKs.
 vectors:

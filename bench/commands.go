@@ -1,0 +1,310 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A timed is what a command took, in each round.
+type timed struct {
+	Name    string
+	Seconds []float64
+	RSS     int64 // the most that was resident, of all rounds
+	Note    string
+}
+
+type commands struct {
+	FileSize  int
+	Files     int // in the tree
+	Timed     []timed
+	Workplace string // the file system
+}
+
+func (c *commands) find(name string) *timed {
+	i := slices.IndexFunc(c.Timed, func(t timed) bool { return t.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &c.Timed[i]
+}
+
+// least is the shortest time of a command.
+func (c *commands) least(name string) (float64, bool) {
+	t := c.find(name)
+	if t == nil || len(t.Seconds) == 0 {
+		return 0, false
+	}
+	return slices.Min(t.Seconds), true
+}
+
+// A job is one command that is timed.
+type job struct {
+	name  string
+	reset string   // a file or folder that must not be there yet
+	needs []string // programs
+	run   func() (rss int64, err error)
+}
+
+// workshop is where commands are timed.
+type workshop struct {
+	dir, bin string
+	out      *commands
+	log      io.Writer
+}
+
+func (w *workshop) path(name string) string    { return filepath.Join(w.dir, name) }
+func (w *workshop) program(name string) string { return filepath.Join(w.bin, name) }
+
+// measureCommands times the commands on a large file, on a tree of small ones, and
+// on nothing.
+func measureCommands(dir, bin string, fileSize, files, rounds int, log io.Writer) (commands, error) {
+	began := time.Now()
+	out := commands{FileSize: fileSize, Files: files}
+	w := &workshop{dir, bin, &out, log}
+	if err := w.makeInputs(); err != nil {
+		return out, err
+	}
+	for range 10 * rounds {
+		w.time(w.startUps())
+	}
+	for range rounds {
+		w.time(w.fileJobs())
+	}
+	// The official command takes minutes, and does not need to be timed again.
+	w.time(w.treeJobs(true))
+	for range rounds - 1 {
+		w.time(w.treeJobs(false))
+	}
+	fmt.Fprintf(log, "%-20s %6.1f s\n", "commands", time.Since(began).Seconds())
+	return out, nil
+}
+
+func (w *workshop) makeInputs() error {
+	key := make([]byte, 32)
+	for i := range key {
+		key[i] = byte(i)
+	}
+	if err := os.WriteFile(w.path("key"), key, 0o600); err != nil {
+		return err
+	}
+	if _, err := os.Stat(w.program("age-keygen")); err == nil {
+		if _, err := run(w.program("age-keygen"), "-o", w.path("age.key")); err != nil {
+			return err
+		}
+	}
+	block := slices.Repeat(key, mib/len(key))
+	if err := writeFile(w.path("file"), block, w.out.FileSize); err != nil {
+		return err
+	}
+	if err := os.Mkdir(w.path("tree"), 0o755); err != nil {
+		return err
+	}
+	for i := range w.out.Files {
+		if err := os.WriteFile(w.path(fmt.Sprintf("tree/file-%05d", i)), block[:4*kib], 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeFile(path string, block []byte, size int) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	for size > 0 {
+		n := min(size, len(block))
+		if _, err := f.Write(block[:n]); err != nil {
+			return err
+		}
+		size -= n
+	}
+	return f.Sync()
+}
+
+// time does jobs once each. What was written before is on the disk by then, and
+// does not slow them.
+func (w *workshop) time(jobs []job) {
+	for _, j := range jobs {
+		t := w.out.find(j.name)
+		if t == nil {
+			w.out.Timed = append(w.out.Timed, timed{Name: j.name})
+			t = &w.out.Timed[len(w.out.Timed)-1]
+		}
+		if t.Note != "" {
+			continue
+		}
+		if t.Note = w.missing(j); t.Note != "" {
+			continue
+		}
+		if j.reset != "" {
+			os.RemoveAll(j.reset)
+			syscall.Sync()
+		}
+		began := time.Now()
+		rss, err := j.run()
+		if err != nil {
+			t.Note = "failed"
+			fmt.Fprintf(w.log, "%s: %v\n", j.name, err)
+			continue
+		}
+		t.Seconds = append(t.Seconds, time.Since(began).Seconds())
+		t.RSS = max(t.RSS, rss)
+	}
+}
+
+func (w *workshop) missing(j job) string {
+	for _, program := range j.needs {
+		if _, err := os.Stat(w.program(program)); err != nil {
+			return errNotInstalled.Error()
+		}
+	}
+	return ""
+}
+
+func (w *workshop) startUps() []job {
+	return []job{w.command("esdk version", "", "esdk-command", "version"), w.command("age --version", "", "age-command", "--version")}
+}
+
+// command is a job that runs a program.
+func (w *workshop) command(name, reset, program string, args ...string) job {
+	return job{name, reset, []string{program}, func() (int64, error) { return run(w.program(program), args...) }}
+}
+
+// The names of what targets look at.
+const (
+	jobCopy      = "copy and sync"
+	jobEncrypt   = "esdk encrypt --unsigned"
+	jobDecrypt   = "esdk decrypt, unsigned"
+	jobAge       = "age encrypt, no sync"
+	jobAgeSync   = "age encrypt, then sync"
+	jobAgeBack   = "age decrypt, no sync"
+	jobAgeBackS  = "age decrypt, then sync"
+	jobTree      = "esdk encrypt, tree"
+	jobTreeBack  = "esdk decrypt, tree"
+	jobTreeCLI   = "aws-encryption-cli encrypt, tree"
+	jobTreeCLIBk = "aws-encryption-cli decrypt, tree"
+	jobStart     = "esdk version"
+)
+
+func (w *workshop) fileJobs() []job {
+	key := "aes:bench/aes256@" + w.path("key")
+	file, back := w.path("file"), w.path("back")
+	unsigned, signed, age := w.path("unsigned"), w.path("signed"), w.path("age")
+	return []job{
+		w.command(jobEncrypt, unsigned, "esdk-command", "encrypt", "-q", "-k", key, "--unsigned", "-o", unsigned, file),
+		{jobCopy, back, nil, func() (int64, error) { return 0, copyAndSync(back, unsigned) }},
+		w.command(jobDecrypt, back, "esdk-command", "decrypt", "-q", "-k", key, "-o", back, unsigned),
+		w.command("esdk encrypt", signed, "esdk-command", "encrypt", "-q", "-k", key, "-o", signed, file),
+		w.command("esdk decrypt", back, "esdk-command", "decrypt", "-q", "-k", key, "-o", back, signed),
+		w.command(jobAge, age, "age-command", "-e", "-i", w.path("age.key"), "-o", age, file),
+		w.synced(jobAgeSync, age, "-e", "-i", w.path("age.key"), "-o", age, file),
+		w.command(jobAgeBack, back, "age-command", "-d", "-i", w.path("age.key"), "-o", back, age),
+		w.synced(jobAgeBackS, back, "-d", "-i", w.path("age.key"), "-o", back, age),
+	}
+}
+
+// synced is age, which leaves its output to the system, with the sync that esdk
+// does.
+func (w *workshop) synced(name, out string, args ...string) job {
+	return job{name, out, []string{"age-command"}, func() (int64, error) {
+		rss, err := run(w.program("age-command"), args...)
+		if err != nil {
+			return 0, err
+		}
+		return rss, syncFile(out)
+	}}
+}
+
+func (w *workshop) treeJobs(cli bool) []job {
+	key := "aes:bench/aes256@" + w.path("key")
+	sealed, back, cliSealed, cliBack := w.path("tree.sealed"), w.path("tree.back"), w.path("tree.cli"), w.path("tree.cliback")
+	jobs := []job{
+		w.tree(jobTree, sealed, w.path("tree"), "encrypt", "-q", "-k", key, "-o", sealed),
+		w.tree(jobTreeBack, back, sealed, "decrypt", "-q", "-k", key, "-o", back),
+	}
+	if !cli {
+		return jobs
+	}
+	provider := []string{"provider=bench-raw-aes", "key=aes256", "file=" + w.path("key")}
+	args := func(mode, in, out string) []string {
+		a := []string{mode, "--recursive", "--suppress-metadata", "--input", in, "--output", out}
+		return append(append(a, "--wrapping-keys"), provider...)
+	}
+	return append(jobs,
+		w.into(w.command(jobTreeCLI, cliSealed, "aws-encryption-cli", args("--encrypt", w.path("tree"), cliSealed)...)),
+		w.into(w.command(jobTreeCLIBk, cliBack, "aws-encryption-cli", args("--decrypt", cliSealed, cliBack)...)),
+	)
+}
+
+// into has the folder that a job writes into made before.
+func (w *workshop) into(j job) job {
+	work := j.run
+	j.run = func() (int64, error) {
+		if err := os.Mkdir(j.reset, 0o755); err != nil {
+			return 0, err
+		}
+		return work()
+	}
+	return j
+}
+
+// tree gives a command all files of a folder.
+func (w *workshop) tree(name, out, in string, args ...string) job {
+	return w.into(job{name, out, []string{"esdk-command"}, func() (int64, error) {
+		files, err := filepath.Glob(filepath.Join(in, "*"))
+		if err != nil {
+			return 0, err
+		}
+		return run(w.program("esdk-command"), append(args, files...)...)
+	}})
+}
+
+// run runs a program, and returns the most that it had resident.
+func run(program string, args ...string) (int64, error) {
+	cmd := exec.Command(program, args...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		text := string(out)
+		return 0, fmt.Errorf("%s: %w: %s", filepath.Base(program), err, strings.TrimSpace(text[:min(len(text), 500)]))
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0, nil
+	}
+	return usage.Maxrss << 10, nil
+}
+
+func copyAndSync(to, from string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	if _, err := io.Copy(out, in); err != nil {
+		return err
+	}
+	return out.Sync()
+}
+
+func syncFile(path string) (err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return f.Sync()
+}

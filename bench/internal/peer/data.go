@@ -1,0 +1,74 @@
+package peer
+
+import (
+	"bytes"
+	"io"
+)
+
+// Key is the wrapping key of all peers.
+func Key() []byte {
+	key := make([]byte, 32)
+	for i := range key {
+		key[i] = byte(i)
+	}
+	return key
+}
+
+// period is how long the pattern is before it repeats.
+const period = 1 << 16
+
+// Pattern returns n bytes to encrypt.
+func Pattern(n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(i) ^ byte(i>>8)
+	}
+	return p
+}
+
+var onePeriod = Pattern(period)
+
+// A source is the pattern as a stream, in no memory of its own.
+type source struct{ at, left int }
+
+func (s *source) Read(p []byte) (int, error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), s.left)], onePeriod[s.at:])
+	s.at = (s.at + n) % period
+	s.left -= n
+	return n, nil
+}
+
+// A sink discards. [io.Discard] would offer some streams a shortcut.
+type sink struct{}
+
+func (sink) Write(p []byte) (int, error) { return len(p), nil }
+
+// A counter counts what it discards.
+type counter struct{ n *int }
+
+func (c counter) Write(p []byte) (int, error) {
+	*c.n += len(p)
+	return len(p), nil
+}
+
+// A checker compares what is written with what is wanted.
+type checker struct {
+	want    []byte
+	differs bool
+}
+
+func (c *checker) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(c.want, p) {
+		c.differs = true
+		return len(p), nil
+	}
+	c.want = c.want[len(p):]
+	return len(p), nil
+}
+
+// ReaderOnly hides what else a reader can do: bytes.Reader would hand over all at
+// once, which is not what a stream is.
+func ReaderOnly(r io.Reader) io.Reader { return struct{ io.Reader }{r} }

@@ -1,0 +1,37 @@
+// Package peer is what the Go peers have in common: the protocol, and how time
+// is taken. ../../README.md describes both, for peers in other languages too.
+package peer
+
+// A Request is one line of JSON on the standard input of a peer.
+type Request struct {
+	Op      string `json:"op"`
+	Suite   string `json:"suite,omitempty"`
+	Size    int    `json:"size,omitempty"`
+	Stream  bool   `json:"stream,omitempty"`
+	Threads int    `json:"threads,omitempty"`
+	Cores   int    `json:"cores,omitempty"`
+	Reuse   bool   `json:"reuse,omitempty"`
+	Millis  int    `json:"millis,omitempty"`
+	Path    string `json:"path,omitempty"`
+}
+
+// An Answer is one line of JSON on its standard output. Best and Median are
+// seconds for each operation.
+type Answer struct {
+	Iterations int     `json:"iterations,omitempty"`
+	Best       float64 `json:"best,omitempty"`
+	Median     float64 `json:"median,omitempty"`
+	Allocs     float64 `json:"allocs,omitempty"`
+
+	RSS     int64  `json:"rss,omitempty"`
+	Version string `json:"version,omitempty"`
+
+	// Unsupported says why there is no figure, Error what failed.
+	Unsupported string `json:"unsupported,omitempty"`
+	Error       string `json:"error,omitempty"`
+}
+
+// Unsupported is the error of an operation that a peer does not have.
+type Unsupported string
+
+func (u Unsupported) Error() string { return string(u) }

@@ -1,0 +1,196 @@
+package peer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+)
+
+// A Scheme is a way to encrypt, set up for one request. What it does not have is
+// nil.
+type Scheme struct {
+	// Encrypt and Decrypt append their output to dst.
+	Encrypt func(dst, plaintext []byte) ([]byte, error)
+	Decrypt func(dst, message []byte) ([]byte, error)
+
+	EncryptStream func(dst io.Writer, plaintext io.Reader) error
+	DecryptStream func(dst io.Writer, message io.Reader) error
+}
+
+// Schemes returns the operations of schemes, for [Main].
+func Schemes(setUp func(*Request) (*Scheme, error)) func(*Request) (Operation, error) {
+	o := &opener{setUp: setUp}
+	return o.open
+}
+
+type opener struct {
+	setUp  func(*Request) (*Scheme, error)
+	sample *sample
+}
+
+// A sample serves all requests for its suite and size, so that a message is made,
+// and seen to come back, once.
+type sample struct {
+	suite              string
+	size               int
+	plaintext, message []byte
+}
+
+func (o *opener) open(r *Request) (Operation, error) {
+	if r.Suite != "" && r.Suite != "0478" && r.Suite != "0578" {
+		return nil, Unsupported("suite")
+	}
+	s, err := o.setUp(r)
+	if err != nil {
+		return nil, err
+	}
+	if r.Stream && s.EncryptStream == nil {
+		return nil, Unsupported("no streaming")
+	}
+	switch r.Op {
+	case "save":
+		return func() error { return s.save(r) }, nil
+	case "load":
+		return func() error { return s.load(r) }, nil
+	case "encrypt", "decrypt":
+		if err := o.prepare(r, s); err != nil {
+			return nil, err
+		}
+		if r.Op == "encrypt" {
+			return operation(r, s.Encrypt, s.EncryptStream, o.sample.plaintext), nil
+		}
+		return operation(r, s.Decrypt, s.DecryptStream, o.sample.message), nil
+	}
+	return nil, Unsupported("operation " + r.Op)
+}
+
+func operation(
+	r *Request,
+	once func(dst, in []byte) ([]byte, error),
+	stream func(dst io.Writer, in io.Reader) error,
+	in []byte,
+) Operation {
+	if r.Stream {
+		return func() error { return stream(sink{}, bytes.NewReader(in)) }
+	}
+	var out []byte
+	return func() error {
+		result, err := once(out[:0], in)
+		if r.Reuse {
+			out = result
+		}
+		return err
+	}
+}
+
+// prepare makes the sample of a request, by each way that there is, and checks
+// that it comes back.
+func (o *opener) prepare(r *Request, s *Scheme) error {
+	if o.sample != nil && o.sample.suite == r.Suite && o.sample.size == r.Size {
+		return nil
+	}
+	o.sample = nil // lets go of it before the next is made
+	plaintext := Pattern(r.Size)
+	if s.EncryptStream != nil {
+		if err := s.checkStreams(plaintext); err != nil {
+			return err
+		}
+	}
+	message, err := s.Encrypt(nil, plaintext)
+	if err != nil {
+		return err
+	}
+	back, err := s.Decrypt(nil, message)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(back, plaintext) {
+		return errRoundTrip
+	}
+	o.sample = &sample{r.Suite, r.Size, plaintext, message}
+	return nil
+}
+
+func (s *Scheme) checkStreams(plaintext []byte) error {
+	message := new(bytes.Buffer)
+	if err := s.EncryptStream(message, bytes.NewReader(plaintext)); err != nil {
+		return err
+	}
+	back := &checker{want: plaintext}
+	if err := s.DecryptStream(back, message); err != nil {
+		return err
+	}
+	if back.differs || len(back.want) > 0 {
+		return errRoundTrip
+	}
+	return nil
+}
+
+var errRoundTrip = errors.New("the plaintext that came back is another one")
+
+// save encrypts into a file, for measures of memory.
+func (s *Scheme) save(r *Request) (err error) {
+	if !r.Stream {
+		message, err := s.Encrypt(nil, Pattern(r.Size))
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(r.Path, message, 0o600)
+	}
+	f, err := os.Create(r.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	// Some streams close what has a Close method.
+	return s.EncryptStream(struct{ io.Writer }{f}, &source{left: r.Size})
+}
+
+// load decrypts a file.
+func (s *Scheme) load(r *Request) error {
+	n := 0
+	if r.Stream {
+		f, err := os.Open(r.Path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := s.DecryptStream(counter{&n}, struct{ io.Reader }{f}); err != nil {
+			return err
+		}
+	} else {
+		message, err := os.ReadFile(r.Path)
+		if err != nil {
+			return err
+		}
+		plaintext, err := s.Decrypt(nil, message)
+		if err != nil {
+			return err
+		}
+		n = len(plaintext)
+	}
+	if n != r.Size {
+		return fmt.Errorf("%d bytes of %d came back", n, r.Size)
+	}
+	return nil
+}
+
+// InMemory gives a scheme that only streams its one-shot calls, into memory that
+// is allocated once.
+func (s *Scheme) InMemory() *Scheme {
+	s.Encrypt = func(dst, plaintext []byte) ([]byte, error) {
+		// None of the formats adds more than this.
+		out := bytes.NewBuffer(slices.Grow(dst, len(plaintext)+len(plaintext)/128+4096))
+		err := s.EncryptStream(out, bytes.NewReader(plaintext))
+		return out.Bytes(), err
+	}
+	s.Decrypt = func(dst, message []byte) ([]byte, error) {
+		out := bytes.NewBuffer(slices.Grow(dst, len(message)))
+		err := s.DecryptStream(out, bytes.NewReader(message))
+		return out.Bytes(), err
+	}
+	return s
+}

@@ -1,0 +1,45 @@
+// Limits is the peer that does only what cannot be left out: the primitives of the
+// standard library, over the same bytes.
+package main
+
+import (
+	"crypto/sha512"
+
+	"esdk/bench/internal/peer"
+)
+
+func main() { peer.Main("", open) }
+
+func open(r *peer.Request) (peer.Operation, error) {
+	switch r.Op {
+	case "seal":
+		return seal(r)
+	case "open":
+		return unseal(r)
+	case "sha384":
+		data := data(r.Size)
+		return func() error {
+			sha512.Sum384(data)
+			return nil
+		}, nil
+	case "forced-encrypt":
+		return forcedEncrypt(r.Size)
+	case "forced-decrypt":
+		return forcedDecrypt(r.Size)
+	case "sign":
+		return sign, nil
+	case "verify":
+		return verify()
+	}
+	return nil, peer.Unsupported("operation " + r.Op)
+}
+
+// samples are kept, so that a request for the same size does not make them again.
+var samples = map[int][]byte{}
+
+func data(size int) []byte {
+	if samples[size] == nil {
+		samples[size] = peer.Pattern(size)
+	}
+	return samples[size]
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha512"
+	"errors"
+
+	"esdk/bench/internal/peer"
+)
+
+// headerLength is about what the header of the messages here has that the header
+// tag covers.
+const headerLength = 200
+
+// forcedEncrypt does what the format makes everybody do for a short unsigned
+// message: random numbers, a wrapped data key, derived keys, the header tag, and
+// one frame.
+func forcedEncrypt(size int) (peer.Operation, error) {
+	plaintext, wrappingKey := data(size), peer.Key()
+	header, aad := make([]byte, headerLength), make([]byte, aadLength)
+	out := make([]byte, 0, size+tagLength)
+	return func() error {
+		random := make([]byte, 32+32+12) // data key, message id, IV
+		rand.Read(random)
+		dataKey, messageID, iv := random[:32], random[32:64], random[64:]
+		if _, err := wrap(wrappingKey, dataKey, iv); err != nil {
+			return err
+		}
+		content, err := derive(dataKey, messageID)
+		if err != nil {
+			return err
+		}
+		gcm, err := newGCM(content)
+		if err != nil {
+			return err
+		}
+		nonce := make([]byte, 12)
+		gcm.Seal(nil, nonce, nil, header)
+		nonce[11] = 1
+		gcm.Seal(out, nonce, plaintext, aad)
+		return nil
+	}, nil
+}
+
+// forcedDecrypt does the same for decryption.
+func forcedDecrypt(size int) (peer.Operation, error) {
+	wrappingKey, dataKey, messageID := peer.Key(), peer.Key(), make([]byte, 32)
+	header, aad := make([]byte, headerLength), make([]byte, aadLength)
+	iv, nonce, next := make([]byte, 12), make([]byte, 12), append(make([]byte, 11), 1)
+	wrapped, err := wrap(wrappingKey, dataKey, iv)
+	if err != nil {
+		return nil, err
+	}
+	content, err := derive(dataKey, messageID)
+	if err != nil {
+		return nil, err
+	}
+	gcm, err := newGCM(content)
+	if err != nil {
+		return nil, err
+	}
+	tag := gcm.Seal(nil, nonce, nil, header)
+	frame := gcm.Seal(nil, next, data(size), aad)
+	out := make([]byte, 0, size)
+	return func() error {
+		wrapping, err := newGCM(wrappingKey)
+		if err != nil {
+			return err
+		}
+		dataKey, err := wrapping.Open(nil, iv, wrapped, make([]byte, contextLength))
+		if err != nil {
+			return err
+		}
+		content, err := derive(dataKey, messageID)
+		if err != nil {
+			return err
+		}
+		gcm, err := newGCM(content)
+		if err != nil {
+			return err
+		}
+		if _, err := gcm.Open(nil, nonce, tag, header); err != nil {
+			return err
+		}
+		_, err = gcm.Open(out, next, frame, aad)
+		return err
+	}, nil
+}
+
+// contextLength is that of {"purpose":"bench"}, serialized.
+const contextLength = 2 + 2 + 7 + 2 + 5
+
+func wrap(wrappingKey, dataKey, iv []byte) ([]byte, error) {
+	gcm, err := newGCM(wrappingKey)
+	if err != nil {
+		return nil, err
+	}
+	return gcm.Seal(nil, iv, dataKey, make([]byte, contextLength)), nil
+}
+
+// derive makes the key of the content, and the commitment beside it.
+func derive(dataKey, messageID []byte) ([]byte, error) {
+	prk, err := hkdf.Extract(sha512.New, dataKey, messageID)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := hkdf.Expand(sha512.New, prk, "COMMITKEY", 32); err != nil {
+		return nil, err
+	}
+	return hkdf.Expand(sha512.New, prk, "\x04\x78DERIVEKEY", 32)
+}
+
+var digest = make([]byte, 48)
+
+// sign is what a signature costs each message: a key of its own, and the
+// signature.
+func sign() error {
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	_, err = ecdsa.SignASN1(rand.Reader, key, digest)
+	return err
+}
+
+// verify is what it costs to decrypt one: the public key comes compressed.
+func verify() (peer.Operation, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	uncompressed, err := key.PublicKey.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	compressed := append([]byte{2 | uncompressed[len(uncompressed)-1]&1}, uncompressed[1:49]...)
+	signature, err := ecdsa.SignASN1(rand.Reader, key, digest)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		x, y := elliptic.UnmarshalCompressed(elliptic.P384(), compressed)
+		if x == nil {
+			return errors.New("no point")
+		}
+		point := append([]byte{4}, x.FillBytes(make([]byte, 48))...)
+		point = append(point, y.FillBytes(make([]byte, 48))...)
+		public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), point)
+		if err != nil {
+			return err
+		}
+		if !ecdsa.VerifyASN1(public, digest, signature) {
+			return errors.New("signature not valid")
+		}
+		return nil
+	}, nil
+}

@@ -1,0 +1,60 @@
+// Tink is the peer of Tink's streaming AEAD, in segments of 4 KiB, which is given
+// a key of its own for all messages.
+package main
+
+import (
+	"io"
+
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/streamingaead"
+	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"esdk/bench/internal/peer"
+)
+
+func main() {
+	// The key is as long-lived as the process, as that of the other peers is.
+	aead, err := newAEAD()
+	peer.Main("github.com/tink-crypto/tink-go/v2", peer.Schemes(func(r *peer.Request) (*peer.Scheme, error) {
+		if err != nil {
+			return nil, err
+		}
+		if r.Suite == "0578" {
+			return nil, peer.Unsupported("does not sign")
+		}
+		return scheme(aead), nil
+	}))
+}
+
+func newAEAD() (tink.StreamingAEAD, error) {
+	handle, err := keyset.NewHandle(streamingaead.AES256GCMHKDF4KBKeyTemplate())
+	if err != nil {
+		return nil, err
+	}
+	return streamingaead.New(handle)
+}
+
+func scheme(aead tink.StreamingAEAD) *peer.Scheme {
+	associated := []byte("purpose=bench")
+	s := &peer.Scheme{
+		EncryptStream: func(dst io.Writer, plaintext io.Reader) error {
+			w, err := aead.NewEncryptingWriter(dst, associated)
+			if err != nil {
+				return err
+			}
+			if _, err := io.Copy(w, peer.ReaderOnly(plaintext)); err != nil {
+				return err
+			}
+			return w.Close()
+		},
+		DecryptStream: func(dst io.Writer, message io.Reader) error {
+			r, err := aead.NewDecryptingReader(message, associated)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(dst, r)
+			return err
+		},
+	}
+	return s.InMemory()
+}

@@ -1,0 +1,163 @@
+package main
+
+import "esdk/bench/internal/peer"
+
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
+// A contestant is a peer of the tables.
+type contestant struct {
+	name  string // of its program
+	label string
+	sdk   bool // whether it is an official SDK
+}
+
+// us and limits are in all comparisons.
+const (
+	us     = "esdk"
+	limits = "limits"
+)
+
+var contestants = []contestant{
+	{us, "esdk (this)", false},
+	{"c", "C", true},
+	{"java", "Java", true},
+	{"python", "Python", true},
+	{"rust", "Rust", true},
+	{"official", "Go", true},
+	{"js", "JavaScript", true},
+	{"sio", "minio/sio", false},
+	{"tink", "Tink streaming", false},
+	{"age", "age", false},
+}
+
+// A cell is what one figure is of. It can be the key of a map.
+type cell struct {
+	Peer    string
+	Request peer.Request
+}
+
+// A group is measured together: all of its cells in each round, so that what a
+// machine does at the time meets all of them.
+type group struct {
+	name   string
+	rounds int
+	cells  []cell
+}
+
+func (g *group) add(name string, r peer.Request) { g.cells = append(g.cells, cell{name, r}) }
+
+// plan is all that is measured in processes that stay.
+func plan(rounds int) []group {
+	var groups []group
+	for _, suite := range []string{"0478", "0578"} {
+		for _, size := range []int{kib, mib, 100 * mib} {
+			groups = append(groups, comparison(suite, size, rounds))
+		}
+	}
+	for _, size := range scenarioSizes {
+		if size != kib && size != mib && size != 100*mib {
+			groups = append(groups, scenario(size))
+		}
+	}
+	return append(groups, concurrency(rounds), scaling(rounds))
+}
+
+// comparison has a suite and a size: the limits, us in all ways, and the others.
+func comparison(suite string, size, rounds int) group {
+	g := group{name: suite + " " + sizeText(size), rounds: rounds}
+	for _, op := range []string{"encrypt", "decrypt"} {
+		g.cells = append(g.cells, limitsOf(suite, size, op)...)
+		if size == 100*mib {
+			for _, cores := range []int{1, 2} {
+				g.add(us, peer.Request{Op: op, Suite: suite, Size: size, Cores: cores, Reuse: true})
+				g.add(us, peer.Request{Op: op, Suite: suite, Size: size, Cores: cores})
+				g.add(us, peer.Request{Op: op, Suite: suite, Size: size, Cores: cores, Stream: true})
+			}
+		} else {
+			g.add(us, peer.Request{Op: op, Suite: suite, Size: size, Cores: 1})
+		}
+		for _, c := range contestants {
+			if suite == "0578" && !c.sdk && c.name != us {
+				continue
+			}
+			g.add(c.name, peer.Request{Op: op, Suite: suite, Size: size})
+			if size == 100*mib {
+				g.add(c.name, peer.Request{Op: op, Suite: suite, Size: size, Stream: true})
+			}
+		}
+	}
+	return g
+}
+
+// limitsOf are the limits that an operation is held against.
+func limitsOf(suite string, size int, op string) []cell {
+	bulk, short, signature := "seal", "forced-encrypt", "sign"
+	if op == "decrypt" {
+		bulk, short, signature = "open", "forced-decrypt", "verify"
+	}
+	switch {
+	case suite == "0478" && size == kib:
+		return []cell{{limits, peer.Request{Op: short, Size: size, Cores: 1}}}
+	case suite == "0578" && size == kib:
+		return []cell{{limits, peer.Request{Op: signature, Cores: 1}}}
+	case suite == "0578":
+		return []cell{{limits, peer.Request{Op: "sha384", Size: size, Cores: 1}}}
+	}
+	return []cell{
+		{limits, peer.Request{Op: bulk, Size: size, Cores: 1, Reuse: true}},
+		{limits, peer.Request{Op: bulk, Size: size, Cores: 1}},
+		{limits, peer.Request{Op: bulk, Size: size, Cores: 2, Reuse: true}},
+	}
+}
+
+// The scenarios of the official suite for performance tests: these sizes, with
+// the default suite, and these numbers of threads.
+var (
+	scenarioSizes   = []int{kib, 5 * kib, 10 * kib, 100 * kib, 500 * kib, mib, 10 * mib, 50 * mib, 100 * mib}
+	scenarioThreads = []int{1, 2, 4, 8, 16}
+)
+
+const threadsSize = 10 * kib
+
+func scenario(size int) group {
+	g := group{name: "scenario " + sizeText(size), rounds: 1}
+	for _, op := range []string{"encrypt", "decrypt"} {
+		for _, c := range contestants {
+			if c.sdk || c.name == us {
+				g.add(c.name, peer.Request{Op: op, Suite: "0578", Size: size})
+			}
+		}
+	}
+	return g
+}
+
+func concurrency(rounds int) group {
+	g := group{name: "concurrency", rounds: min(rounds, 2)}
+	for _, threads := range scenarioThreads {
+		for _, op := range []string{"encrypt", "decrypt"} {
+			for _, c := range contestants {
+				if c.sdk || c.name == us {
+					g.add(c.name, peer.Request{Op: op, Suite: "0578", Size: threadsSize, Threads: threads})
+				}
+			}
+		}
+	}
+	return g
+}
+
+// scaling is of messages of 1 KiB, from one goroutine to two.
+func scaling(rounds int) group {
+	g := group{name: "scaling", rounds: rounds}
+	for _, suite := range []string{"0478", "0578"} {
+		for _, op := range []string{"encrypt", "decrypt"} {
+			for _, threads := range []int{1, 2} {
+				g.add(us, peer.Request{Op: op, Suite: suite, Size: kib, Threads: threads})
+			}
+		}
+	}
+	return g
+}

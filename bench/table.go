@@ -1,0 +1,313 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"esdk/bench/internal/peer"
+)
+
+// tableRows are the rows of the side-by-side table.
+func tableRows() []peer.Request {
+	var rows []peer.Request
+	for _, suite := range []string{"0478", "0578"} {
+		for _, size := range []int{kib, mib, 100 * mib} {
+			for _, op := range operations {
+				rows = append(rows, peer.Request{Op: op, Suite: suite, Size: size})
+			}
+		}
+		for _, op := range operations {
+			rows = append(rows, peer.Request{Op: op, Suite: suite, Size: 100 * mib, Stream: true})
+		}
+	}
+	return rows
+}
+
+const introduction = `# Performance
+
+Made by [bench](../bench/README.md), in one run: this library, the limits of the machine and the other libraries take turns
+in each round, with the same sizes, the same wrapping key (raw AES-256), frames of 4 KiB and the encryption context
+{"purpose":"bench"}. To run it again:
+
+    bench/run.sh
+
+`
+
+// page is all of performance.md.
+func page(r *results) string {
+	var b strings.Builder
+	b.WriteString(introduction)
+	fmt.Fprintf(&b, "Of %s: %d cores of %s, Linux %s, %s; %d rounds. ", r.Machine.Date, r.Machine.Cores, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Rounds)
+	b.WriteString("Suite 0478 does not sign, 0578 does, with P-384.\n\n")
+	b.WriteString("![Throughput of 100 MiB, and messages of 1 KiB a second](performance.svg)\n")
+	targetSection(&b, r)
+	limitSection(&b, r)
+	sideBySide(&b, r)
+	scenarioSection(&b, r)
+	threadSection(&b, r)
+	memorySection(&b, r)
+	commandSection(&b, &r.Commands)
+	versionSection(&b, r)
+	return b.String()
+}
+
+// table writes rows of Markdown.
+func table(b *strings.Builder, head []string, rows [][]string) {
+	line := func(cells []string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	b.WriteString("\n")
+	line(head)
+	b.WriteString("|" + strings.Repeat("---|", len(head)) + "\n")
+	for _, row := range rows {
+		line(row)
+	}
+}
+
+func targetSection(b *strings.Builder, r *results) {
+	b.WriteString("\n## Targets\n\nA ratio is the median of the rounds, each of which compares its own best times.\n")
+	var rows [][]string
+	for _, v := range judge(r) {
+		row := []string{v.Topic, v.Target, v.Figure, "no"}
+		switch {
+		case !v.Measured:
+			row[2], row[3] = "–", "not measured"
+		case strings.HasPrefix(v.Target, "–"):
+			row[3] = ""
+		case v.Met:
+			row[3] = "yes"
+		}
+		rows = append(rows, row)
+	}
+	table(b, []string{"", "target", "figure", "met"}, rows)
+}
+
+func limitSection(b *strings.Builder, r *results) {
+	b.WriteString(`
+## Limits
+
+What no implementation in Go can do without, with the standard library: AES-GCM in a bare loop over 100 MiB, in blocks of 4 KiB
+with 72 bytes of additional data; SHA-384 over as much; P-384; and for a message of 1 KiB, what the format forces: random
+numbers, a data key wrapped, HKDF with SHA-512, the header tag and one frame.
+`)
+	var rows [][]string
+	for _, m := range r.Cells {
+		if m.Peer != limits {
+			continue
+		}
+		row := []string{limitText(m.Request), ""}
+		if seconds, why := r.best(m.cell); why != "" {
+			row[1] = why
+		} else if m.Request.Size >= mib {
+			row[1] = rateText(m.Request.Size, seconds)
+		} else {
+			row[1] = timeText(seconds)
+		}
+		rows = append(rows, row)
+	}
+	table(b, []string{"limit", "best"}, rows)
+}
+
+func limitText(r peer.Request) string {
+	names := map[string]string{
+		"seal":           "AES-256-GCM, encrypt",
+		"open":           "AES-256-GCM, decrypt",
+		"sha384":         "SHA-384",
+		"sign":           "P-384: new key, signature",
+		"verify":         "P-384: compressed key, verification",
+		"forced-encrypt": "forced by the format, encrypt",
+		"forced-decrypt": "forced by the format, decrypt",
+	}
+	parts := []string{names[r.Op]}
+	if r.Size > 0 {
+		parts = append(parts, sizeText(r.Size))
+	}
+	if r.Cores > 1 {
+		parts = append(parts, fmt.Sprintf("%d cores", r.Cores))
+	}
+	if (r.Op == "seal" || r.Op == "open") && !r.Reuse {
+		parts = append(parts, "new output")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// cellText is a figure of the tables: time for short messages, else throughput.
+func cellText(r *results, c cell) string {
+	seconds, why := r.typical(c)
+	switch {
+	case why != "":
+		return why
+	case c.Request.Size < mib:
+		return timeText(seconds)
+	}
+	return rateText(c.Request.Size, seconds)
+}
+
+func sideBySide(b *strings.Builder, r *results) {
+	b.WriteString(`
+## Side by side
+
+Medians, with all cores to use. Up to 1 KiB the time for a message, above it MiB of plaintext a second. The last three rows have
+formats of their own, which do less: none signs, minio/sio and Tink wrap no key for each message, and age has blocks of 64 KiB
+and ChaCha20-Poly1305.
+`)
+	for _, suite := range []string{"0478", "0578"} {
+		fmt.Fprintf(b, "\n### %s\n", suiteText(suite))
+		head := []string{""}
+		var requests []peer.Request
+		for _, row := range tableRows() {
+			if row.Suite == suite {
+				requests = append(requests, row)
+				name := row.Op + ", " + sizeText(row.Size)
+				if row.Stream {
+					name += " stream"
+				}
+				head = append(head, name)
+			}
+		}
+		var rows [][]string
+		for _, c := range contestants {
+			if suite == "0578" && !c.sdk && c.name != us {
+				continue
+			}
+			row := []string{c.label}
+			for _, request := range requests {
+				row = append(row, cellText(r, cell{c.name, request}))
+			}
+			rows = append(rows, row)
+		}
+		table(b, head, rows)
+	}
+}
+
+// sdks are this library and the official ones.
+func sdks() []contestant {
+	return slices.DeleteFunc(slices.Clone(contestants), func(c contestant) bool { return !c.sdk && c.name != us })
+}
+
+func scenarioSection(b *strings.Builder, r *results) {
+	b.WriteString(`
+## The sizes of the official performance suite
+
+The default suite, 0578: a message encrypted and decrypted again, in messages a second.
+`)
+	head := []string{""}
+	for _, size := range scenarioSizes {
+		head = append(head, sizeText(size))
+	}
+	var rows [][]string
+	for _, c := range sdks() {
+		row := []string{c.label}
+		for _, size := range scenarioSizes {
+			row = append(row, cycleText(r, c.name, peer.Request{Suite: "0578", Size: size}))
+		}
+		rows = append(rows, row)
+	}
+	table(b, head, rows)
+}
+
+// cycleText is how many messages a second are encrypted and decrypted again.
+func cycleText(r *results, name string, request peer.Request) string {
+	sum := 0.0
+	for _, op := range operations {
+		request.Op = op
+		seconds, why := r.typical(cell{name, request})
+		if why != "" {
+			return why
+		}
+		sum += seconds
+	}
+	return countText(1 / sum)
+}
+
+func threadSection(b *strings.Builder, r *results) {
+	fmt.Fprintf(b, "\n## Threads\n\nThe same with messages of %s and several threads, or what the language has for them.\n", sizeText(threadsSize))
+	head := []string{""}
+	for _, n := range scenarioThreads {
+		head = append(head, fmt.Sprint(n))
+	}
+	var rows [][]string
+	for _, c := range sdks() {
+		row := []string{c.label}
+		for _, n := range scenarioThreads {
+			row = append(row, cycleText(r, c.name, peer.Request{Suite: "0578", Size: threadsSize, Threads: n}))
+		}
+		rows = append(rows, row)
+	}
+	table(b, head, rows)
+}
+
+func memorySection(b *strings.Builder, r *results) {
+	b.WriteString(`
+## Memory
+
+The most that was resident in a process that does only this: encrypts 100 MiB into a file, and decrypts that. In memory, that holds
+both plaintext and message. The first column is a process that has done nothing yet.
+`)
+	head := []string{"", "idle"}
+	ways := []memory{{Suite: "0478"}, {Suite: "0478", Stream: true}, {Suite: "0578"}, {Suite: "0578", Stream: true}}
+	for _, way := range ways {
+		head = append(head, way.Suite+map[bool]string{false: " in memory", true: " stream"}[way.Stream])
+	}
+	var rows [][]string
+	for _, c := range contestants {
+		row := []string{c.label, memoryOf(r, memory{Peer: c.name})}
+		for _, way := range ways {
+			way.Peer = c.name
+			row = append(row, memoryOf(r, way))
+		}
+		rows = append(rows, row)
+	}
+	table(b, head, rows)
+}
+
+func memoryOf(r *results, want memory) string {
+	if why, ok := r.Missing[want.Peer]; ok {
+		return why
+	}
+	for _, m := range r.Memory {
+		if m.Peer == want.Peer && m.Suite == want.Suite && m.Stream == want.Stream && m.Op == "" {
+			if m.Note != "" {
+				return m.Note
+			}
+			return memoryText(m.RSS)
+		}
+	}
+	return "not measured"
+}
+
+func commandSection(b *strings.Builder, c *commands) {
+	fmt.Fprintf(b, `
+## The command
+
+A file of %s, and a tree of %d files of 4 KiB, signed where it is not said otherwise. "esdk" has its output on the disk when it ends; age and
+aws-encryption-cli leave that to the system, so age is also timed with a sync of its file after it. The best of the rounds.
+`, sizeText(c.FileSize), c.Files)
+	var rows [][]string
+	for _, t := range c.Timed {
+		row := []string{"`" + t.Name + "`", t.Note, ""}
+		if t.Note == "" && len(t.Seconds) > 0 {
+			row[1] = timeText(slices.Min(t.Seconds))
+		}
+		if t.RSS > 0 {
+			row[2] = memoryText(t.RSS)
+		}
+		rows = append(rows, row)
+	}
+	table(b, []string{"", "time", "resident"}, rows)
+}
+
+func versionSection(b *strings.Builder, r *results) {
+	b.WriteString("\n## Versions\n")
+	var rows [][]string
+	for _, c := range contestants {
+		version := r.Versions[c.name]
+		if why, ok := r.Missing[c.name]; ok {
+			version = why
+		}
+		if c.name == us {
+			version = "this tree, with " + r.Machine.Go
+		}
+		rows = append(rows, []string{c.label, version})
+	}
+	table(b, []string{"", "version"}, rows)
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"fmt"
+
+	"esdk/bench/internal/peer"
+)
+
+// A verdict is a target beside what was measured.
+type verdict struct {
+	Topic, Target, Figure string
+	Measured, Met         bool
+}
+
+// judge holds all targets against the results.
+func judge(r *results) []verdict {
+	var all []verdict
+	all = append(all, oneCore(r)...)
+	all = append(all, twoCores(r)...)
+	all = append(all, signed(r)...)
+	all = append(all, short(r)...)
+	all = append(all, memoryTargets(r)...)
+	all = append(all, others(r)...)
+	return append(all, commandTargets(&r.Commands)...)
+}
+
+var operations = []string{"encrypt", "decrypt"}
+
+// bulkLimit is the loop of AES-GCM that an operation is held against.
+func bulkLimit(op string, cores int, reuse bool) cell {
+	name := map[string]string{"encrypt": "seal", "decrypt": "open"}[op]
+	return cell{limits, peer.Request{Op: name, Size: 100 * mib, Cores: cores, Reuse: reuse}}
+}
+
+func ours(op, suite string, cores int, reuse, stream bool) cell {
+	return cell{us, peer.Request{Op: op, Suite: suite, Size: 100 * mib, Cores: cores, Reuse: reuse, Stream: stream}}
+}
+
+func oneCore(r *results) []verdict {
+	var all []verdict
+	for _, op := range operations {
+		topic := "unsigned, 100 MiB, one core: " + op
+		all = append(all,
+			r.atLeast(topic+", reused buffer", 0.92, "of the limit", ours(op, "0478", 1, true, false), bulkLimit(op, 1, true)),
+			r.atLeast(topic+", new output", 0.92, "of the limit with new output", ours(op, "0478", 1, false, false), bulkLimit(op, 1, false)),
+			r.atLeast(topic+", stream", 0.85, "of the limit", ours(op, "0478", 1, false, true), bulkLimit(op, 1, true)))
+	}
+	return all
+}
+
+func twoCores(r *results) []verdict {
+	var all []verdict
+	for _, op := range operations {
+		topic := "unsigned, 100 MiB, two cores: "
+		all = append(all,
+			r.info(topic+"the limit itself, "+op, "of the one-core limit", bulkLimit(op, 2, true), bulkLimit(op, 1, true)),
+			r.atLeast(topic+op+", reused buffer", 1.65, "of the one-core limit", ours(op, "0478", 2, true, false), bulkLimit(op, 1, true)),
+			r.atLeast(topic+op+", new output", 1.65, "of the one-core limit with new output", ours(op, "0478", 2, false, false), bulkLimit(op, 1, false)),
+			r.atLeast(topic+op+", stream", 1.5, "of the one-core limit", ours(op, "0478", 2, false, true), bulkLimit(op, 1, true)))
+	}
+	return all
+}
+
+func signed(r *results) []verdict {
+	var all []verdict
+	hash := cell{limits, peer.Request{Op: "sha384", Size: 100 * mib, Cores: 1}}
+	for _, op := range operations {
+		topic := "signed, 100 MiB, two cores: " + op
+		all = append(all,
+			r.atLeast(topic+", reused buffer", 0.95, "of SHA-384 on one core", ours(op, "0578", 2, true, false), hash),
+			r.atLeast(topic+", new output", 0.95, "of SHA-384 on one core", ours(op, "0578", 2, false, false), hash),
+			r.atLeast(topic+", stream", 0.95, "of SHA-384 on one core", ours(op, "0578", 2, false, true), hash))
+	}
+	return all
+}
+
+// short is about messages of 1 KiB.
+func short(r *results) []verdict {
+	var all []verdict
+	for _, op := range operations {
+		forced := map[string]string{"encrypt": "forced-encrypt", "decrypt": "forced-decrypt"}[op]
+		signature := map[string]string{"encrypt": "sign", "decrypt": "verify"}[op]
+		unsigned := cell{us, peer.Request{Op: op, Suite: "0478", Size: kib, Cores: 1}}
+		withSignature := cell{us, peer.Request{Op: op, Suite: "0578", Size: kib, Cores: 1}}
+		all = append(all,
+			r.atMost("1 KiB, unsigned: "+op, 1.5, "of what the format forces", unsigned, cell{limits, peer.Request{Op: forced, Size: kib, Cores: 1}}),
+			r.atMost("1 KiB, signed: "+op, 1.15, "of P-384", withSignature, cell{limits, peer.Request{Op: signature, Cores: 1}}),
+			r.scaling("1 KiB, unsigned: "+op, op, "0478"),
+			r.scaling("1 KiB, signed: "+op, op, "0578"),
+			r.allocations("1 KiB, unsigned: "+op, unsigned))
+	}
+	return all
+}
+
+// atLeast is a target for how fast a is, as a part of how fast b is.
+func (r *results) atLeast(topic string, target float64, of string, a, b cell) verdict {
+	ratio, ok := r.ratio(a, b)
+	return verdict{topic, fmt.Sprintf("≥ %.2f %s", target, of), fmt.Sprintf("%.2f", ratio), ok, ratio >= target}
+}
+
+// atMost is one for the time that a takes, as a multiple of what b takes.
+func (r *results) atMost(topic string, target float64, of string, a, b cell) verdict {
+	ratio, ok := r.ratio(b, a)
+	return verdict{topic, fmt.Sprintf("≤ %.2f × %s", target, of), fmt.Sprintf("%.2f", ratio), ok, ratio <= target}
+}
+
+// info is no target, but what a target has to be seen beside.
+func (r *results) info(topic, of string, a, b cell) verdict {
+	ratio, ok := r.ratio(a, b)
+	return verdict{topic, "– (" + of + ")", fmt.Sprintf("%.2f", ratio), ok, true}
+}
+
+func (r *results) scaling(topic, op, suite string) verdict {
+	one, why1 := r.typical(cell{us, peer.Request{Op: op, Suite: suite, Size: kib, Threads: 1}})
+	two, why2 := r.typical(cell{us, peer.Request{Op: op, Suite: suite, Size: kib, Threads: 2}})
+	v := verdict{Topic: topic, Target: "≥ 1.80 times as many with two goroutines", Measured: why1+why2 == ""}
+	if v.Measured {
+		v.Figure, v.Met = fmt.Sprintf("%.2f", one/two), one/two >= 1.8
+	}
+	return v
+}
+
+func (r *results) allocations(topic string, c cell) verdict {
+	answers, why := r.answers(c)
+	v := verdict{Topic: topic, Target: "≤ 25 allocations", Measured: why == ""}
+	if v.Measured {
+		n := answers[len(answers)-1].Allocs
+		v.Figure, v.Met = fmt.Sprintf("%.0f", n), n <= 25
+	}
+	return v
+}
+
+func memoryTargets(r *results) []verdict {
+	var all []verdict
+	for _, m := range r.Memory {
+		if m.Op == "" {
+			continue
+		}
+		what := map[string]string{"save": "encrypt", "load": "decrypt"}[m.Op]
+		all = append(all, verdict{
+			Topic:    fmt.Sprintf("memory, stream of %s, %s: %s", sizeText(m.Size), suiteText(m.Suite), what),
+			Target:   "< 16 MiB resident, the whole process",
+			Figure:   memoryText(m.RSS),
+			Measured: m.Note == "",
+			Met:      m.RSS < 16*mib,
+		})
+	}
+	return all
+}
+
+// others is about the other SDKs.
+func others(r *results) []verdict {
+	all := []verdict{r.allRows("all rows, beside C", "C", "c", 1, allRows())}
+	for _, op := range operations {
+		row := cell{us, peer.Request{Op: op, Suite: "0478", Size: 100 * mib}}
+		all = append(all, r.allRows("unsigned, 100 MiB, beside Go: "+op, "official Go", "official", 15, []cell{row}))
+	}
+	return all
+}
+
+// allRows are our cells of the side-by-side table.
+func allRows() []cell {
+	var rows []cell
+	for _, row := range tableRows() {
+		rows = append(rows, cell{us, row})
+	}
+	return rows
+}
+
+// allRows is a target for the least ratio to another peer, of the rows that both
+// have.
+func (r *results) allRows(topic, label, other string, target float64, rows []cell) verdict {
+	v := verdict{Topic: topic, Target: fmt.Sprintf("≥ %.0f × as fast as %s", target, label)}
+	least := 0.0
+	for _, row := range rows {
+		ratio, ok := r.ratio(row, cell{other, row.Request})
+		if ok && (!v.Measured || ratio < least) {
+			v.Measured, least = true, ratio
+		}
+	}
+	v.Figure, v.Met = fmt.Sprintf("%.2f", least), least >= target
+	return v
+}
+
+func commandTargets(c *commands) []verdict {
+	tree := fmt.Sprintf("command, %d files of 4 KiB: ", c.Files)
+	file := "command, " + sizeText(c.FileSize) + ": "
+	all := []verdict{
+		c.atMost(file+"encrypt", 1.25, "the copy", jobEncrypt, jobCopy),
+		c.atMost(file+"decrypt", 1.25, "the copy", jobDecrypt, jobCopy),
+		c.atMost(file+"encrypt", 1, "age", jobEncrypt, jobAge),
+		c.atMost(file+"encrypt", 1, "age and a sync", jobEncrypt, jobAgeSync),
+		c.atMost(file+"decrypt", 1, "age", jobDecrypt, jobAgeBack),
+		c.atMost(file+"decrypt", 1, "age and a sync", jobDecrypt, jobAgeBackS),
+		c.atMost(tree+"encrypt", 1./50, "aws-encryption-cli", jobTree, jobTreeCLI),
+		c.atMost(tree+"decrypt", 1./50, "aws-encryption-cli", jobTreeBack, jobTreeCLIBk),
+	}
+	v := verdict{Topic: "command: start-up (`esdk version`)", Target: "< 15 ms"}
+	if seconds, ok := c.typical(jobStart); ok {
+		v.Measured, v.Figure, v.Met = true, timeText(seconds), seconds < 0.015
+	}
+	return append(all, v)
+}
+
+func (c *commands) typical(name string) (float64, bool) {
+	t := c.find(name)
+	if t == nil || len(t.Seconds) == 0 {
+		return 0, false
+	}
+	return median(t.Seconds), true
+}
+
+// atMost compares the shortest times of two commands.
+func (c *commands) atMost(topic string, target float64, of, a, b string) verdict {
+	v := verdict{Topic: topic, Target: fmt.Sprintf("≤ %.2f × the time of %s", target, of)}
+	mine, ok1 := c.least(a)
+	other, ok2 := c.least(b)
+	if v.Measured = ok1 && ok2; v.Measured {
+		ratio := mine / other
+		v.Figure, v.Met = fmt.Sprintf("%.2f", ratio), ratio <= target
+		if target < 1 {
+			v.Target = fmt.Sprintf("≥ %.0f × as fast as %s", 1/target, of)
+			v.Figure = fmt.Sprintf("%.0f", 1/ratio)
+		}
+	}
+	return v
+}
