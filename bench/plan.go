@@ -76,6 +76,7 @@ func comparison(suite string, size, rounds int) group {
 				g.add(us, peer.Request{Op: op, Suite: suite, Size: size, Cores: cores, Reuse: true})
 				g.add(us, peer.Request{Op: op, Suite: suite, Size: size, Cores: cores})
 				g.add(us, peer.Request{Op: op, Suite: suite, Size: size, Cores: cores, Stream: true})
+				g.add(us, peer.Request{Op: op, Suite: suite, Size: size, Cores: cores, Stream: true, Copied: true})
 			}
 		} else {
 			g.add(us, peer.Request{Op: op, Suite: suite, Size: size, Cores: 1})

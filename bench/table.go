@@ -64,7 +64,14 @@ func table(b *strings.Builder, head []string, rows [][]string) {
 }
 
 func targetSection(b *strings.Builder, r *results) {
-	b.WriteString("\n## Targets\n\nA ratio is the median of the rounds, each of which compares its own best times.\n")
+	b.WriteString(`
+## Targets
+
+A ratio is the median of the rounds, each of which compares its own best times. "Reused buffer" is AppendEncrypt and AppendDecrypt, "new
+output" is Encrypt and Decrypt, whose output the system has to provide anew each time; so has the limit that they are held
+against. A stream comes from memory and is discarded; "that is copied" means a source that has to copy what it has, as files and connections
+do, which alone takes a fifth of the time of the limit.
+`)
 	var rows [][]string
 	for _, v := range judge(r) {
 		row := []string{v.Topic, v.Target, v.Figure, "no"}
@@ -280,7 +287,8 @@ func commandSection(b *strings.Builder, c *commands) {
 ## The command
 
 A file of %s, and a tree of %d files of 4 KiB, signed where it is not said otherwise. "esdk" has its output on the disk when it ends; age and
-aws-encryption-cli leave that to the system, so age is also timed with a sync of its file after it. The best of the rounds.
+aws-encryption-cli leave that to the system, so age is also timed with a sync of its file after it. The best of the rounds. For the tree,
+the copy shows what the files alone cost, and a signature or its verification for each file is work for the processor that no command can avoid.
 `, sizeText(c.FileSize), c.Files)
 	var rows [][]string
 	for _, t := range c.Timed {

@@ -69,6 +69,6 @@ func (c *checker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// ReaderOnly hides what else a reader can do: bytes.Reader would hand over all at
-// once, which is not what a stream is.
-func ReaderOnly(r io.Reader) io.Reader { return struct{ io.Reader }{r} }
+// readerOnly hides what else a reader can do: bytes.Reader can hand over all at
+// once, which most sources cannot.
+func readerOnly(r io.Reader) io.Reader { return struct{ io.Reader }{r} }

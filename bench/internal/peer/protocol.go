@@ -8,6 +8,7 @@ type Request struct {
 	Suite   string `json:"suite,omitempty"`
 	Size    int    `json:"size,omitempty"`
 	Stream  bool   `json:"stream,omitempty"`
+	Copied  bool   `json:"copied,omitempty"` // the stream comes from a source that copies
 	Threads int    `json:"threads,omitempty"`
 	Cores   int    `json:"cores,omitempty"`
 	Reuse   bool   `json:"reuse,omitempty"`

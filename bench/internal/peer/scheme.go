@@ -74,6 +74,9 @@ func operation(
 	in []byte,
 ) Operation {
 	if r.Stream {
+		if r.Copied {
+			return func() error { return stream(sink{}, readerOnly(bytes.NewReader(in))) }
+		}
 		return func() error { return stream(sink{}, bytes.NewReader(in)) }
 	}
 	var out []byte
@@ -178,9 +181,38 @@ func (s *Scheme) load(r *Request) error {
 	return nil
 }
 
-// InMemory gives a scheme that only streams its one-shot calls, into memory that
-// is allocated once.
-func (s *Scheme) InMemory() *Scheme {
+// Streams is the scheme of a library that has only streams, with what makes one.
+func Streams(
+	encrypt func(dst io.Writer) (io.WriteCloser, error),
+	decrypt func(message io.Reader) (io.Reader, error),
+) *Scheme {
+	s := &Scheme{
+		EncryptStream: func(dst io.Writer, plaintext io.Reader) error {
+			w, err := encrypt(dst)
+			if err != nil {
+				return err
+			}
+			if _, err := io.Copy(w, plaintext); err != nil {
+				return err
+			}
+			return w.Close()
+		},
+		DecryptStream: func(dst io.Writer, message io.Reader) error {
+			r, err := decrypt(message)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(dst, r)
+			return err
+		},
+	}
+	s.addInMemory()
+	return s
+}
+
+// addInMemory gives a scheme that only streams its one-shot calls, into memory
+// that is allocated once.
+func (s *Scheme) addInMemory() {
 	s.Encrypt = func(dst, plaintext []byte) ([]byte, error) {
 		// None of the formats adds more than this.
 		out := bytes.NewBuffer(slices.Grow(dst, len(plaintext)+len(plaintext)/128+4096))
@@ -192,5 +224,4 @@ func (s *Scheme) InMemory() *Scheme {
 		err := s.DecryptStream(out, bytes.NewReader(message))
 		return out.Bytes(), err
 	}
-	return s
 }

@@ -24,25 +24,8 @@ func main() {
 }
 
 func scheme(identity *age.X25519Identity) *peer.Scheme {
-	s := &peer.Scheme{
-		EncryptStream: func(dst io.Writer, plaintext io.Reader) error {
-			w, err := age.Encrypt(dst, identity.Recipient())
-			if err != nil {
-				return err
-			}
-			if _, err := io.Copy(w, peer.ReaderOnly(plaintext)); err != nil {
-				return err
-			}
-			return w.Close()
-		},
-		DecryptStream: func(dst io.Writer, message io.Reader) error {
-			r, err := age.Decrypt(message, identity)
-			if err != nil {
-				return err
-			}
-			_, err = io.Copy(dst, r)
-			return err
-		},
-	}
-	return s.InMemory()
+	return peer.Streams(
+		func(dst io.Writer) (io.WriteCloser, error) { return age.Encrypt(dst, identity.Recipient()) },
+		func(message io.Reader) (io.Reader, error) { return age.Decrypt(message, identity) },
+	)
 }

@@ -17,25 +17,8 @@ func setUp(r *peer.Request) (*peer.Scheme, error) {
 		return nil, peer.Unsupported("does not sign")
 	}
 	config := sio.Config{MinVersion: sio.Version20, CipherSuites: []byte{sio.AES_256_GCM}, Key: peer.Key()}
-	s := &peer.Scheme{
-		EncryptStream: func(dst io.Writer, plaintext io.Reader) error {
-			w, err := sio.EncryptWriter(dst, config)
-			if err != nil {
-				return err
-			}
-			if _, err := io.Copy(w, peer.ReaderOnly(plaintext)); err != nil {
-				return err
-			}
-			return w.Close()
-		},
-		DecryptStream: func(dst io.Writer, message io.Reader) error {
-			r, err := sio.DecryptReader(message, config)
-			if err != nil {
-				return err
-			}
-			_, err = io.Copy(dst, r)
-			return err
-		},
-	}
-	return s.InMemory(), nil
+	return peer.Streams(
+		func(dst io.Writer) (io.WriteCloser, error) { return sio.EncryptWriter(dst, config) },
+		func(message io.Reader) (io.Reader, error) { return sio.DecryptReader(message, config) },
+	), nil
 }

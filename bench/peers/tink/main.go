@@ -36,25 +36,8 @@ func newAEAD() (tink.StreamingAEAD, error) {
 
 func scheme(aead tink.StreamingAEAD) *peer.Scheme {
 	associated := []byte("purpose=bench")
-	s := &peer.Scheme{
-		EncryptStream: func(dst io.Writer, plaintext io.Reader) error {
-			w, err := aead.NewEncryptingWriter(dst, associated)
-			if err != nil {
-				return err
-			}
-			if _, err := io.Copy(w, peer.ReaderOnly(plaintext)); err != nil {
-				return err
-			}
-			return w.Close()
-		},
-		DecryptStream: func(dst io.Writer, message io.Reader) error {
-			r, err := aead.NewDecryptingReader(message, associated)
-			if err != nil {
-				return err
-			}
-			_, err = io.Copy(dst, r)
-			return err
-		},
-	}
-	return s.InMemory()
+	return peer.Streams(
+		func(dst io.Writer) (io.WriteCloser, error) { return aead.NewEncryptingWriter(dst, associated) },
+		func(message io.Reader) (io.Reader, error) { return aead.NewDecryptingReader(message, associated) },
+	)
 }
