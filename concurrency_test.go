@@ -109,7 +109,7 @@ func TestNoGoroutines(t *testing.T) {
 	if _, err := r.WriteTo(count); err != nil {
 		t.Fatal(err)
 	}
-	if most != before {
+	if most > before {
 		t.Errorf("%d goroutines, of which %d were there before", most, before)
 	}
 }
@@ -185,6 +185,9 @@ func waitForGoroutines(t *testing.T, want int) {
 // A one-shot call allocates its output once, and less than 1 MiB besides, on
 // however many cores.
 func TestMemoryOfOneShot(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector has slices.Grow allocate twice")
+	}
 	plaintext := pattern(20 * mib)
 	for _, id := range []esdk.SuiteID{unsigned, signed} {
 		for _, cores := range []int{1, 2, 64} {

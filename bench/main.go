@@ -87,6 +87,7 @@ func measureAll(o *options) (_ *results, err error) {
 			return nil, fmt.Errorf("%s is %s: run install.sh first", name, why)
 		}
 	}
+	b.warmUp()
 	for _, g := range plan(o.rounds) {
 		b.run(g)
 	}

@@ -162,7 +162,7 @@ func (p *panel) draw(b *strings.Builder, top int) {
 			x(v), x(v), first, last, x(v), last+16, axisText(v))
 	}
 	fmt.Fprintf(b, `<line class="axis" x1="%d" x2="%d" y1="%d" y2="%d"/><text x="%d" y="%d" text-anchor="end">%s</text>`+"\n",
-		labelWidth, plotWidth-40, last, last, labelWidth-12, last+16, p.unit)
+		labelWidth, plotWidth-40, last, last, labelWidth-34, last+16, p.unit)
 	for _, l := range p.limits {
 		anchor := "middle"
 		if x(l.value) > plotWidth-180 {

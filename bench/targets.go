@@ -93,8 +93,8 @@ func short(r *results) []verdict {
 		unsigned := cell{us, peer.Request{Op: op, Suite: "0478", Size: kib, Cores: 1}}
 		withSignature := cell{us, peer.Request{Op: op, Suite: "0578", Size: kib, Cores: 1}}
 		all = append(all,
-			r.atMost("1 KiB, unsigned: "+op, 1.5, "of what the format forces", unsigned, cell{limits, peer.Request{Op: forced, Size: kib, Cores: 1}}),
-			r.atMost("1 KiB, signed: "+op, 1.15, "of P-384", withSignature, cell{limits, peer.Request{Op: signature, Cores: 1}}),
+			r.atMost("1 KiB, unsigned: "+op, 1.5, "what the format forces", unsigned, cell{limits, peer.Request{Op: forced, Size: kib, Cores: 1}}),
+			r.atMost("1 KiB, signed: "+op, 1.15, "P-384 alone", withSignature, cell{limits, peer.Request{Op: signature, Cores: 1}}),
 			r.scaling("1 KiB, unsigned: "+op, op, "0478"),
 			r.scaling("1 KiB, signed: "+op, op, "0578"),
 			r.allocations("1 KiB, unsigned: "+op, unsigned))
@@ -111,7 +111,7 @@ func (r *results) atLeast(topic string, target float64, of string, a, b cell) ve
 // atMost is one for the time that a takes, as a multiple of what b takes.
 func (r *results) atMost(topic string, target float64, of string, a, b cell) verdict {
 	ratio, ok := r.ratio(b, a)
-	return verdict{topic, fmt.Sprintf("≤ %.2f × %s", target, of), fmt.Sprintf("%.2f", ratio), ok, ratio <= target}
+	return verdict{topic, fmt.Sprintf("≤ %.2f × the time of %s", target, of), fmt.Sprintf("%.2f", ratio), ok, ratio <= target}
 }
 
 // info is no target, but what a target has to be seen beside.

@@ -345,7 +345,7 @@ static int answer(const struct request *r) {
         return 0;
     }
     if (prepare(r)) return -1;
-    return r->threads > 1 ? time_threads(r) : time_one(r);
+    return r->threads > 0 ? time_threads(r) : time_one(r);
 }
 
 int main(void) {

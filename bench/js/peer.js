@@ -144,7 +144,7 @@ async function answer (request) {
     case 'encrypt':
     case 'decrypt':
       await prepare(request)
-      return request.threads > 1
+      return request.threads
         ? timeTogether(operation(request), request.threads, request.millis || 0)
         : timeOne(operation(request), request.millis || 0)
   }

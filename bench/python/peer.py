@@ -138,8 +138,8 @@ class Peer:
             return {"unsupported": "operation"}
         limit = request.get("millis", 0) / 1000
         work = self.operation(request)
-        threads = request.get("threads", 1)
-        return time_threads(work, threads, limit) if threads > 1 else time_one(work, limit)
+        threads = request.get("threads", 0)
+        return time_threads(work, threads, limit) if threads else time_one(work, limit)
 
 
 def copy(stream, sink):

@@ -77,10 +77,16 @@ func (s *server) try(r *Request) (*Answer, error) {
 			return nil, err
 		}
 	}
+	if r.Reuse {
+		// The first use of the memory is what reuse saves.
+		if err := ops[0](); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case r.Op == "save" || r.Op == "load":
 		return &Answer{}, ops[0]()
-	case len(ops) > 1:
+	case r.Threads > 0:
 		return timeThreads(ops, r.limit())
 	}
 	return timeOne(ops[0], r.limit())

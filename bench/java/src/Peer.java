@@ -240,7 +240,7 @@ public final class Peer {
         prepare(r);
         long nanos = r.number("millis") * 1_000_000L;
         int threads = r.number("threads");
-        return threads > 1 ? timeThreads(operation(r), threads, nanos) : timeOne(operation(r), nanos);
+        return threads > 0 ? timeThreads(operation(r), threads, nanos) : timeOne(operation(r), nanos);
       default:
         return "{\"unsupported\":\"operation\"}";
     }
