@@ -102,8 +102,9 @@ func seekable(src io.Reader) (io.Seeker, int64) {
 
 // A Reader decrypts a message as it is read. Its memory depends on the length
 // of the frames and not on that of the message, but see [VerifyFirst] and
-// messages that are not framed, which are held as a whole. It is not safe for
-// concurrent use.
+// messages that are not framed, which are held as a whole. The source may be read,
+// and the argument of WriteTo written to, by other goroutines, one at a time,
+// before a call returns. A Reader is not safe for concurrent use.
 type Reader struct {
 	header *Header
 	body   interface {

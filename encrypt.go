@@ -91,7 +91,9 @@ func (c *Client) NewWriter(ctx context.Context, dst io.Writer, ec EncryptionCont
 	return &Writer{encryption: e, body: stream.NewWriter(dst, e.head, e.params)}, nil
 }
 
-// A Writer encrypts a message as it is written, in memory of a few frames. It is
+// A Writer encrypts a message as it is written, in memory of a few MiB, or of a
+// few frames if those are longer. What is written to the underlying writer may be
+// written by other goroutines, one at a time, before a call returns. A Writer is
 // not safe for concurrent use.
 type Writer struct {
 	encryption *encryption

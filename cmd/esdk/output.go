@@ -52,7 +52,12 @@ type fileOutput struct {
 	force  bool
 	onDisk bool
 	done   bool
+
+	written, begun int64 // bytes, and how many of them go to the disk already
 }
+
+// writeAhead is how much is left to the system before it goes to the disk.
+const writeAhead = 8 << 20
 
 // newFileOutput makes an output with the mode and, with force, in place of an
 // existing file.
@@ -85,7 +90,17 @@ func existsError(target string) error {
 		withHint("--force replaces it, --no-clobber skips it")
 }
 
-func (o *fileOutput) Write(p []byte) (int, error) { return o.file.Write(p) }
+// Write has the disk begin with what was written, while more of it is made: else
+// it would begin when all is there, and a long result take the sum of both times.
+func (o *fileOutput) Write(p []byte) (int, error) {
+	n, err := o.file.Write(p)
+	o.written += int64(n)
+	if o.written-o.begun >= writeAhead {
+		beginWriting(o.file, o.begun, o.written-o.begun)
+		o.begun = o.written
+	}
+	return n, err
+}
 
 func (o *fileOutput) Commit() error { return commitFiles([]*fileOutput{o})[0] }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"sync"
 	"syscall"
 
@@ -53,4 +54,10 @@ func syncFileSystems(files []*fileOutput) bool {
 		}
 	}
 	return true
+}
+
+// beginWriting has a part of a file go to the disk, and does not wait for it. It
+// is advice: whether all is there, syncing the file tells.
+func beginWriting(f *os.File, offset, length int64) {
+	unix.SyncFileRange(int(f.Fd()), offset, length, unix.SYNC_FILE_RANGE_WRITE)
 }
