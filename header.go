@@ -46,8 +46,10 @@ func (ec EncryptionContext) checkInput() error {
 			return contextError("key %q is reserved", k)
 		}
 	}
-	_, err := ec.AppendBinary(nil)
-	return err
+	if _, err := format.ContextSize(ec); err != nil {
+		return contextError("%v", err)
+	}
+	return nil
 }
 
 // split returns the pairs whose keys are not listed, and those that are.

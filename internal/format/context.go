@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"unicode/utf8"
@@ -14,28 +13,46 @@ import (
 // empty, else a count and the pairs in the order of their keys' bytes.
 // Specification: framework/structures.md#serialization.
 func AppendContext(dst []byte, ec map[string]string) ([]byte, error) {
-	if len(ec) == 0 {
+	size, err := ContextSize(ec)
+	if err != nil {
+		return nil, err
+	}
+	if size == 0 {
 		return dst, nil
+	}
+	dst = slices.Grow(dst, size)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(ec)))
+	var few [8]string // on the stack, for most contexts
+	keys := few[:0]
+	for k := range ec {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		dst = appendField(dst, k)
+		dst = appendField(dst, ec[k])
+	}
+	return dst, nil
+}
+
+// ContextSize is how many bytes AppendContext appends. It fails if that does.
+func ContextSize(ec map[string]string) (int, error) {
+	if len(ec) == 0 {
+		return 0, nil
 	}
 	size := 2
 	for k, v := range ec {
 		if !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return nil, fmt.Errorf("pair %q: %q is not valid UTF-8", k, v)
+			return 0, fmt.Errorf("pair %q: %q is not valid UTF-8", k, v)
 		}
 		size += 4 + len(k) + len(v)
 		// Each length field and the count have 16 bits, and so has the length
 		// of the whole, which makes this the only check.
 		if size > math.MaxUint16 {
-			return nil, errors.New("encryption context takes more than 65,535 bytes")
+			return 0, errors.New("encryption context takes more than 65,535 bytes")
 		}
 	}
-	dst = slices.Grow(dst, size)
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(ec)))
-	for _, k := range slices.Sorted(maps.Keys(ec)) {
-		dst = appendField(dst, k)
-		dst = appendField(dst, ec[k])
-	}
-	return dst, nil
+	return size, nil
 }
 
 func appendField[T string | []byte](dst []byte, field T) []byte {

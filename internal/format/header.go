@@ -87,7 +87,11 @@ func (h *Header) Append(dst []byte) []byte {
 
 // Build sets Raw from the other fields.
 func (h *Header) Build() error {
-	b := make([]byte, 0, h.buildSize())
+	contextSize, err := ContextSize(h.Context)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, 0, h.buildSize()+contextSize)
 	if h.Suite.Commits {
 		b = append(b, 2)
 	} else {
@@ -95,13 +99,10 @@ func (h *Header) Build() error {
 	}
 	b = binary.BigEndian.AppendUint16(b, h.Suite.ID)
 	b = append(b, h.MessageID...)
-	b = binary.BigEndian.AppendUint16(b, 0) // the length, once it is known
-	start := len(b)
-	b, err := AppendContext(b, h.Context)
-	if err != nil {
+	b = binary.BigEndian.AppendUint16(b, uint16(contextSize))
+	if b, err = AppendContext(b, h.Context); err != nil {
 		return err
 	}
-	binary.BigEndian.PutUint16(b[start-2:], uint16(len(b)-start))
 	if b, err = appendDataKeys(b, h.DataKeys); err != nil {
 		return err
 	}
@@ -114,13 +115,10 @@ func (h *Header) Build() error {
 	return nil
 }
 
-// buildSize is a bound on the length of the whole header.
+// buildSize is a bound on the length of the whole header but for the context.
 func (h *Header) buildSize() int {
 	const fixed = 64 // all that is neither variable nor the authentication
 	n := fixed + len(h.MessageID) + len(h.Commitment) + IVLength + TagLength
-	for k, v := range h.Context {
-		n += 4 + len(k) + len(v)
-	}
 	for _, k := range h.DataKeys {
 		n += 6 + len(k.ProviderID) + len(k.ProviderInfo) + len(k.Ciphertext)
 	}
