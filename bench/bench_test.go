@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/xml"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -22,15 +23,53 @@ func TestPeers(t *testing.T) {
 	for _, name := range []string{us, "official", "sio", "tink", "age"} {
 		t.Run(name, func(t *testing.T) { testPeer(t, bin, name) })
 	}
+	t.Run("cross-decryption", func(t *testing.T) { testCross(t, bin) })
 	t.Run(limits, func(t *testing.T) {
 		p := startPeer(t, bin, limits)
 		for _, op := range []string{"seal", "open", "sha384"} {
 			wantFigure(t, p.ask(peer.Request{Op: op, Size: mib, Cores: 1, Reuse: true}))
 		}
-		for _, op := range []string{"forced-encrypt", "forced-decrypt", "sign", "verify"} {
+		for _, op := range []string{"forced-encrypt", "forced-decrypt", "sign", "verify", "decompress"} {
 			wantFigure(t, p.ask(peer.Request{Op: op, Size: kib, Cores: 1}))
 		}
 	})
+}
+
+func testCross(t *testing.T, bin string) {
+	b := &bench{bin: bin, names: []string{us, "official"}, log: t.Output(), results: newResults(1)}
+	b.startAll()
+	defer b.stopAll()
+	path := filepath.Join(t.TempDir(), "message")
+	if b.crossCheck(path); len(b.results.Missing) > 0 {
+		t.Errorf("%v", b.results.Missing)
+	}
+	if err := b.passes(us, us, filepath.Join(path, "no", "folder")); err == nil {
+		t.Error("a message passed by a file that there cannot be")
+	}
+}
+
+// A peer that fails has its error in the results, and is started again.
+func TestRestart(t *testing.T) {
+	bin := t.TempDir()
+	// It answers once, and dies of the second request.
+	script := "#!/bin/sh\nread line; echo '{\"version\":\"1\"}'; read line\n"
+	if err := os.WriteFile(filepath.Join(bin, us), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{bin: bin, names: []string{us, "c"}, log: t.Output(), results: newResults(1)}
+	b.startAll()
+	defer b.stopAll()
+	if b.results.Versions[us] != "1" || b.results.Missing["c"] == "" {
+		t.Fatalf("%+v", b.results)
+	}
+	died := cell{us, peer.Request{Op: "encrypt", Size: kib}}
+	b.measure(died)
+	if _, why := b.results.answers(died); why == "" {
+		t.Error("the error of a peer that died is not in the results")
+	}
+	if a := b.running[us].ask(peer.Request{Op: "version"}); a.Version != "1" {
+		t.Errorf("it was not started again: %+v", a)
+	}
 }
 
 func startPeer(t *testing.T, bin, name string) *process {
@@ -96,7 +135,86 @@ func made(seconds func(c cell) float64) *results {
 			r.add(c, peer.Answer{Iterations: 1, Best: s, Median: s, Allocs: 20})
 		}
 	}
+	for _, op := range []string{"save", "load"} {
+		r.Memory = append(r.Memory, memory{Peer: us, Suite: "0478", Size: 10 * gib, Stream: true, Op: op, RSS: 12 * mib})
+	}
+	r.Memory = append(r.Memory, memory{Peer: us, Suite: "0478", Size: 100 * mib, RSS: 200 * mib})
 	return r
+}
+
+// TestCommandTargets is about ratios within rounds: of what fails in one, there is
+// none.
+func TestCommandTargets(t *testing.T) {
+	c := &commands{FileSize: gib, Files: 10_000, Timed: []timed{
+		{Name: jobCopy, Seconds: []float64{1, 10, 1}},
+		{Name: jobEncrypt, Seconds: []float64{1.2, 12, 9}},
+		{Name: jobDecrypt, Seconds: []float64{2, 20, 1}},
+		{Name: jobAge, Seconds: []float64{1}, Note: "failed"},
+		{Name: jobStart, Seconds: []float64{0.020, 0.002, 0.003}},
+		{Name: treeJob(ourCommand, "encrypt", "0478"), Seconds: []float64{1}},
+		{Name: treeJob(officialCommand, "encrypt", "0478"), Seconds: []float64{60}},
+	}}
+	got := make(map[string]verdict)
+	for _, v := range commandTargets(c) {
+		got[v.Topic+": "+v.Target] = v
+	}
+	for key, want := range map[string]string{
+		"command, 1 GiB: encrypt: ≤ 1.25 × the time of the copy":                                        "1.20 true",
+		"command, 1 GiB: decrypt: ≤ 1.25 × the time of the copy":                                        "2.00 false",
+		"command, 1 GiB: encrypt: ≤ 1.00 × the time of age":                                             "",
+		"command: start-up (`esdk version`): < 15 ms":                                                   "3.00 ms true",
+		"command, 10000 files of 4 KiB: encrypt, unsigned (0478): ≥ 50 × as fast as aws-encryption-cli": "60.0 true",
+		"command, 10000 files of 4 KiB: decrypt, unsigned (0478): ≥ 50 × as fast as aws-encryption-cli": "",
+	} {
+		v, ok := got[key]
+		figure := ""
+		if v.Measured {
+			figure = fmt.Sprint(v.Figure, " ", v.Met)
+		}
+		if !ok || figure != want {
+			t.Errorf("%s: %q, want %q", key, figure, want)
+		}
+	}
+}
+
+// TestRatio is about the median of the rounds, of whose ratios each has its own
+// best times.
+func TestRatio(t *testing.T) {
+	r := newResults(3)
+	a, b := bulkLimit("encrypt", 2, true), bulkLimit("encrypt", 1, true)
+	for _, round := range [][2]float64{{1, 2}, {10, 20}, {1, 9}} {
+		r.add(a, peer.Answer{Best: round[0]})
+		r.add(b, peer.Answer{Best: round[1]})
+	}
+	if ratio, ok := r.ratio(a, b); !ok || ratio != 2 {
+		t.Errorf("%v, %v, want 2", ratio, ok)
+	}
+	r.add(a, peer.Answer{Error: "late"})
+	if _, ok := r.ratio(a, b); ok {
+		t.Error("a ratio to a peer that failed")
+	}
+}
+
+func TestPlain(t *testing.T) {
+	if got := plain("a |\n b" + strings.Repeat("é", 200)); strings.ContainsAny(got, "|\n") || len([]rune(got)) != 151 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	for _, test := range []struct {
+		given     options
+		out, kept string
+	}{
+		{options{cache: "c", rounds: 3}, filepath.Join("..", "docs"), filepath.Join("c", "results.json")},
+		{options{cache: "c", rounds: 3, quick: true}, "c", filepath.Join("c", "quick.json")},
+		{options{cache: "c", out: "o", quick: true}, "o", filepath.Join("c", "quick.json")},
+	} {
+		o := test.given
+		if o.setDefaults(); o.out != test.out || o.kept() != test.kept || o.dir != "c" {
+			t.Errorf("%+v: %+v", test.given, o)
+		}
+	}
 }
 
 func TestJudge(t *testing.T) {
@@ -137,7 +255,7 @@ func TestJudge(t *testing.T) {
 func TestRendering(t *testing.T) {
 	r := made(func(cell) float64 { return 0.01 })
 	text := page(r)
-	for _, want := range []string{"a <machine>", "not installed", "JavaScript", "10 KiB"} {
+	for _, want := range []string{"a <machine>", "not installed", "JavaScript", "10 KiB", "encrypts 100 MiB into a file"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page has no %q", want)
 		}

@@ -23,10 +23,10 @@ type timed struct {
 }
 
 type commands struct {
-	FileSize  int
-	Files     int // in the tree
-	Timed     []timed
-	Workplace string // the file system
+	FileSize   int
+	Files      int // in the tree
+	FileSystem string
+	Timed      []timed
 }
 
 func (c *commands) find(name string) *timed {
@@ -37,14 +37,8 @@ func (c *commands) find(name string) *timed {
 	return &c.Timed[i]
 }
 
-// least is the shortest time of a command.
-func (c *commands) least(name string) (float64, bool) {
-	t := c.find(name)
-	if t == nil || len(t.Seconds) == 0 {
-		return 0, false
-	}
-	return slices.Min(t.Seconds), true
-}
+// measured reports whether a command was timed, and did not fail in any round.
+func (t *timed) measured() bool { return t != nil && t.Note == "" && len(t.Seconds) > 0 }
 
 // A job is one command that is timed.
 type job struct {
@@ -68,7 +62,7 @@ func (w *workshop) program(name string) string { return filepath.Join(w.bin, nam
 // on nothing.
 func measureCommands(dir, bin string, fileSize, files, rounds int, log io.Writer) (commands, error) {
 	began := time.Now()
-	out := commands{FileSize: fileSize, Files: files}
+	out := commands{FileSize: fileSize, Files: files, FileSystem: fileSystem(dir)}
 	w := &workshop{dir, bin, &out, log}
 	if err := w.makeInputs(); err != nil {
 		return out, err
@@ -198,7 +192,7 @@ func (w *workshop) fileJobs() []job {
 	unsigned, signed, age := w.path("unsigned"), w.path("signed"), w.path("age")
 	return []job{
 		w.command(jobEncrypt, unsigned, "esdk-command", "encrypt", "-q", "-k", key, "--unsigned", "-o", unsigned, file),
-		{jobCopy, back, nil, func() (int64, error) { return 0, copyAndSync(back, unsigned) }},
+		{jobCopy, back, nil, func() (int64, error) { return 0, copyAndSync(back, file) }},
 		w.command(jobDecrypt, back, "esdk-command", "decrypt", "-q", "-k", key, "-o", back, unsigned),
 		w.command("esdk encrypt", signed, "esdk-command", "encrypt", "-q", "-k", key, "-o", signed, file),
 		w.command("esdk decrypt", back, "esdk-command", "decrypt", "-q", "-k", key, "-o", back, signed),

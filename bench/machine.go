@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -31,4 +32,13 @@ func thisMachine() machine {
 		m.Kernel, _, _ = strings.Cut(strings.TrimSpace(string(release)), "-")
 	}
 	return m
+}
+
+// fileSystem is the kind that a folder is on, if it is a usual one.
+func fileSystem(dir string) string {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return ""
+	}
+	return map[int64]string{0xef53: "ext4", 0x58465342: "xfs", 0x9123683e: "btrfs", 0x1021994: "tmpfs, which is memory", 0x794c7630: "overlayfs"}[int64(s.Type)]
 }

@@ -7,21 +7,25 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 func main() {
 	var o options
-	flag.StringVar(&o.out, "o", ".", "folder for performance.md and performance.svg")
+	flag.StringVar(&o.out, "o", "", "folder for performance.md and performance.svg (default ../docs, or that of install.sh if quick)")
 	flag.StringVar(&o.cache, "cache", cacheFolder(), "folder that install.sh filled")
-	flag.StringVar(&o.dir, "dir", "", "folder for large temporary files (default that of the system)")
+	flag.StringVar(&o.dir, "dir", "", "folder on a disk for 5 GiB of temporary files (default that of install.sh)")
 	flag.StringVar(&o.peers, "peers", "", "only these, with commas between (default all)")
 	flag.StringVar(&o.render, "render", "", "measure nothing, and render the results in this file")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often all is measured")
 	flag.BoolVar(&o.quick, "quick", false, "only see that all works; the figures mean nothing")
 	flag.Parse()
+	o.setDefaults()
 	if err := perform(&o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -32,6 +36,31 @@ type options struct {
 	out, cache, dir, peers, render string
 	rounds                         int
 	quick                          bool
+}
+
+// setDefaults fills in what depends on other options.
+func (o *options) setDefaults() {
+	if o.quick {
+		o.rounds = 1
+	}
+	switch {
+	case o.out != "":
+	case o.quick:
+		o.out = o.cache
+	default:
+		o.out = filepath.Join("..", "docs")
+	}
+	if o.dir == "" {
+		o.dir = o.cache
+	}
+}
+
+// kept is where results are, so that a change of the tables needs no other run.
+func (o *options) kept() string {
+	if o.quick {
+		return filepath.Join(o.cache, "quick.json")
+	}
+	return filepath.Join(o.cache, "results.json")
 }
 
 func cacheFolder() string {
@@ -53,18 +82,18 @@ func perform(o *options) error {
 		}
 		return write(o.out, r)
 	}
-	if o.quick {
-		o.rounds = 1
-	}
 	r, err := measureAll(o)
 	if err != nil {
 		return err
 	}
-	// Kept, so that a change of the tables needs no other run.
-	if err := r.save(filepath.Join(o.cache, "results.json")); err != nil {
+	if err := r.save(o.kept()); err != nil {
 		return err
 	}
-	return write(o.out, r)
+	if err := write(o.out, r); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "wrote", filepath.Join(o.out, "performance.md"))
+	return nil
 }
 
 func measureAll(o *options) (_ *results, err error) {
@@ -73,37 +102,67 @@ func measureAll(o *options) (_ *results, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	removeOnInterrupt(dir)
 	r := newResults(o.rounds)
-	r.Machine = thisMachine()
+	r.Machine, r.Quick = thisMachine(), o.quick
 	b := &bench{bin: filepath.Join(o.cache, "bin"), names: names(o.peers), quick: o.quick, log: os.Stderr, results: r}
+	defer b.stopAll()
+	if err := b.measurePeers(dir); err != nil {
+		return nil, err
+	}
+	b.stopAll()
+	file, files := gib, 10_000
+	if o.quick {
+		file, files = 10*mib, 20
+	}
+	if version, err := exec.Command(filepath.Join(b.bin, officialCommand), "--version").Output(); err == nil {
+		r.Versions[officialCommand] = strings.TrimSpace(string(version))
+	}
+	r.Commands, err = measureCommands(dir, b.bin, file, files, o.rounds, os.Stderr)
+	return r, err
+}
+
+// removeOnInterrupt keeps gigabytes from being left behind. The peers end with
+// their input.
+func removeOnInterrupt(dir string) {
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupts
+		os.RemoveAll(dir)
+		os.Exit(1)
+	}()
+}
+
+// measurePeers measures all but the commands.
+func (b *bench) measurePeers(dir string) error {
 	for _, c := range contestants {
 		if !slices.Contains(b.names, c.name) {
-			r.Missing[c.name] = "not asked for"
+			b.results.Missing[c.name] = "not asked for"
 		}
 	}
 	b.startAll()
 	for _, name := range []string{us, limits} {
-		if why, ok := r.Missing[name]; ok {
-			return nil, fmt.Errorf("%s is %s: run install.sh first", name, why)
+		if why, ok := b.results.Missing[name]; ok {
+			return fmt.Errorf("%s is %s: run install.sh first", name, why)
 		}
 	}
+	b.crossCheck(filepath.Join(dir, "message"))
 	b.warmUp()
-	for _, g := range plan(o.rounds) {
+	for _, g := range plan(b.results.Rounds) {
 		b.run(g)
 	}
 	b.memory(dir)
-	long, file, files := 10*gib, gib, 10_000
-	if o.quick {
-		long, file, files = 100*mib, 10*mib, 20
+	long := 10 * gib
+	if b.quick {
+		long = 100 * mib
 	}
 	for _, suite := range []string{"0478", "0578"} {
 		if err := b.longStream(dir, suite, long); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	b.stopAll()
-	r.Commands, err = measureCommands(dir, b.bin, file, files, o.rounds, os.Stderr)
-	return r, err
+	return nil
 }
 
 // names are the peers to start: those that were asked for, and what all are

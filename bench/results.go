@@ -12,6 +12,7 @@ import (
 type results struct {
 	Machine  machine
 	Rounds   int
+	Quick    bool
 	Versions map[string]string
 	Missing  map[string]string
 	Cells    []measured

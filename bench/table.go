@@ -38,7 +38,10 @@ in each round, with the same sizes, the same wrapping key (raw AES-256), frames 
 func page(r *results) string {
 	var b strings.Builder
 	b.WriteString(introduction)
-	fmt.Fprintf(&b, "Of %s: %d cores of %s, Linux %s, %s; %d rounds. ", r.Machine.Date, r.Machine.Cores, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Rounds)
+	if r.Quick {
+		b.WriteString("**This was a quick run, whose figures mean nothing.**\n\n")
+	}
+	fmt.Fprintf(&b, "Of %s: %d cores of %s, Linux %s, %s; rounds: %d. ", r.Machine.Date, r.Machine.Cores, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Rounds)
 	b.WriteString("Suite 0478 does not sign, 0578 does, with P-384.\n\n")
 	b.WriteString("![Throughput of 100 MiB, and messages of 1 KiB a second](performance.svg)\n")
 	targetSection(&b, r)
@@ -54,13 +57,28 @@ func page(r *results) string {
 
 // table writes rows of Markdown.
 func table(b *strings.Builder, head []string, rows [][]string) {
-	line := func(cells []string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	line := func(cells []string) {
+		b.WriteString("|")
+		for _, cell := range cells {
+			b.WriteString(" " + plain(cell) + " |")
+		}
+		b.WriteString("\n")
+	}
 	b.WriteString("\n")
 	line(head)
 	b.WriteString("|" + strings.Repeat("---|", len(head)) + "\n")
 	for _, row := range rows {
 		line(row)
 	}
+}
+
+// plain is text that does not break a table, as that of an error may.
+func plain(s string) string {
+	s = strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", "/")
+	if runes := []rune(s); len(runes) > 150 {
+		s = string(runes[:150]) + "…"
+	}
+	return s
 }
 
 func targetSection(b *strings.Builder, r *results) {
@@ -120,7 +138,8 @@ func limitText(r peer.Request) string {
 		"open":           "AES-256-GCM, decrypt",
 		"sha384":         "SHA-384",
 		"sign":           "P-384: new key, signature",
-		"verify":         "P-384: compressed key, verification",
+		"verify":         "P-384: verification",
+		"decompress":     "P-384: public key, compressed",
 		"forced-encrypt": "forced by the format, encrypt",
 		"forced-decrypt": "forced by the format, decrypt",
 	}
@@ -252,12 +271,12 @@ func threadSection(b *strings.Builder, r *results) {
 }
 
 func memorySection(b *strings.Builder, r *results) {
-	b.WriteString(`
+	fmt.Fprintf(b, `
 ## Memory
 
-The most that was resident in a process that does only this: encrypts 100 MiB into a file, and decrypts that. In memory, that holds
+The most that was resident in a process that does only this: encrypts %s into a file, and decrypts that. In memory, that holds
 both plaintext and message. The first column is a process that has done nothing yet.
-`)
+`, sizeText(r.memorySize()))
 	head := []string{"", "idle"}
 	ways := []memory{{Suite: "0478"}, {Suite: "0478", Stream: true}, {Suite: "0578"}, {Suite: "0578", Stream: true}}
 	for _, way := range ways {
@@ -273,6 +292,16 @@ both plaintext and message. The first column is a process that has done nothing 
 		rows = append(rows, row)
 	}
 	table(b, head, rows)
+}
+
+// memorySize is that of the messages in the table.
+func (r *results) memorySize() int {
+	for _, m := range r.Memory {
+		if m.Op == "" && m.Size > 0 {
+			return m.Size
+		}
+	}
+	return 0
 }
 
 func memoryOf(r *results, want memory) string {
@@ -295,14 +324,18 @@ func commandSection(b *strings.Builder, c *commands) {
 ## The command
 
 A file of %s, and a tree of %d files of 4 KiB, signed where it is not said otherwise. "esdk" has its output on the disk when it ends; age and
-aws-encryption-cli leave that to the system, so age is also timed with a sync of its file after it. The best of the rounds. For the tree,
-the copy shows what the files alone cost, and a signature or its verification for each file is work for the processor that no command can avoid.
+aws-encryption-cli leave that to the system, so age is also timed with a sync of its file after it. Medians, and in brackets the best of the
+rounds. For the tree, the copy shows what the files alone cost, and a signature or its verification for each file is work for the
+processor that no command can avoid.
 `, sizeText(c.FileSize), c.Files)
+	if c.FileSystem != "" {
+		fmt.Fprintf(b, "\nThe file system is %s.\n", c.FileSystem)
+	}
 	var rows [][]string
 	for _, t := range c.Timed {
 		row := []string{"`" + t.Name + "`", t.Note, ""}
 		if t.Note == "" && len(t.Seconds) > 0 {
-			row[1] = timeText(slices.Min(t.Seconds))
+			row[1] = timeText(median(t.Seconds)) + " (" + timeText(slices.Min(t.Seconds)) + ")"
 		}
 		if t.RSS > 0 {
 			row[2] = memoryText(t.RSS)
@@ -324,6 +357,9 @@ func versionSection(b *strings.Builder, r *results) {
 			version = "this tree, with " + r.Machine.Go
 		}
 		rows = append(rows, []string{c.label, version})
+	}
+	if version := r.Versions[officialCommand]; version != "" {
+		rows = append(rows, []string{officialCommand, version})
 	}
 	table(b, []string{"", "version"}, rows)
 }

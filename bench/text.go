@@ -12,8 +12,11 @@ func sizeText(n int) string {
 	return fmt.Sprintf("%d KiB", n/kib)
 }
 
-func suiteText(suite string) string {
-	return map[string]string{"0478": "unsigned (0478)", "0578": "signed (0578)"}[suite]
+func suiteText(suite string) string { return suiteWord(suite) + " (" + suite + ")" }
+
+// suiteWord is what the suite does about signatures.
+func suiteWord(suite string) string {
+	return map[string]string{"0478": "unsigned", "0578": "signed"}[suite]
 }
 
 func timeText(seconds float64) string {

@@ -6,6 +6,7 @@
 #include <aws/cryptosdk/raw_aes_keyring.h>
 #include <aws/cryptosdk/session.h>
 #include <aws/cryptosdk/version.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -337,7 +338,7 @@ static int answer(const struct request *r) {
     if (strcmp(r->op, "save") == 0) return save(r);
     if (strcmp(r->op, "load") == 0) return load(r);
     if (strcmp(r->op, "version") == 0) {
-        printf("{\"version\":\"%s\"}\n", AWS_CRYPTOSDK_VERSION_STR);
+        printf("{\"version\":\"%s, %s\"}\n", AWS_CRYPTOSDK_VERSION_STR, OpenSSL_version(OPENSSL_VERSION));
         return 0;
     }
     if (strcmp(r->op, "encrypt") != 0 && strcmp(r->op, "decrypt") != 0) {

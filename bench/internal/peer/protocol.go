@@ -12,6 +12,7 @@ type Request struct {
 	Threads int    `json:"threads,omitempty"`
 	Cores   int    `json:"cores,omitempty"`
 	Reuse   bool   `json:"reuse,omitempty"`
+	Heap    int    `json:"heap,omitempty"` // bytes that are live meanwhile
 	Millis  int    `json:"millis,omitempty"`
 	Path    string `json:"path,omitempty"`
 }

@@ -70,6 +70,8 @@ func (s *server) try(r *Request) (*Answer, error) {
 		// One core is one core for the garbage collector too.
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.Cores))
 	}
+	live := make([]byte, r.Heap)
+	defer runtime.KeepAlive(live)
 	ops := make([]Operation, max(r.Threads, 1))
 	for i := range ops {
 		var err error

@@ -227,7 +227,8 @@ public final class Peer {
   private String answer(Request r) throws Exception {
     switch (r.text("op")) {
       case "version":
-        return "{\"version\":\"3.0.2\"}"; // as in pom.xml: the SDK does not say
+        // As in pom.xml: the SDK does not say.
+        return "{\"version\":\"3.0.2 with MPL 1.11.0, Java " + System.getProperty("java.version") + "\"}";
       case "rss":
         return "{\"rss\":" + peakRSS() + "}";
       case "save":

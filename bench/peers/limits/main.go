@@ -30,6 +30,8 @@ func open(r *peer.Request) (peer.Operation, error) {
 		return sign, nil
 	case "verify":
 		return verify()
+	case "decompress":
+		return decompress()
 	}
 	return nil, peer.Unsupported("operation " + r.Op)
 }

@@ -11,24 +11,33 @@ import (
 	"esdk/bench/internal/peer"
 )
 
-// headerLength is about what the header of the messages here has that the header
-// tag covers.
-const headerLength = 200
+// contextLength is that of {"purpose":"bench"}, serialized.
+const contextLength = 2 + 2 + 7 + 2 + 5
+
+// headerLength is what the header tag covers: version, suite, message id, context,
+// one data key, content type, frame length and commitment.
+const headerLength = 1 + 2 + 32 + 2 + contextLength + 2 + keyLength + 1 + 4 + 32
+
+// keyLength is that of a data key wrapped by a raw AES key: "bench", "aes256" with
+// the lengths of tag and IV, and the data key with its tag.
+const keyLength = 2 + 5 + 2 + 6 + 4 + 4 + 12 + 2 + 32 + tagLength
 
 // forcedEncrypt does what the format makes everybody do for a short unsigned
 // message: random numbers, a wrapped data key, derived keys, the header tag, and
-// one frame.
+// one frame. The cipher that wraps is no part of it: a keyring can keep it.
 func forcedEncrypt(size int) (peer.Operation, error) {
-	plaintext, wrappingKey := data(size), peer.Key()
+	wrapping, err := newGCM(peer.Key())
+	if err != nil {
+		return nil, err
+	}
+	plaintext, context := data(size), make([]byte, contextLength)
 	header, aad := make([]byte, headerLength), make([]byte, aadLength)
 	out := make([]byte, 0, size+tagLength)
 	return func() error {
 		random := make([]byte, 32+32+12) // data key, message id, IV
 		rand.Read(random)
 		dataKey, messageID, iv := random[:32], random[32:64], random[64:]
-		if _, err := wrap(wrappingKey, dataKey, iv); err != nil {
-			return err
-		}
+		wrapping.Seal(nil, iv, dataKey, context)
 		content, err := derive(dataKey, messageID)
 		if err != nil {
 			return err
@@ -47,13 +56,14 @@ func forcedEncrypt(size int) (peer.Operation, error) {
 
 // forcedDecrypt does the same for decryption.
 func forcedDecrypt(size int) (peer.Operation, error) {
-	wrappingKey, dataKey, messageID := peer.Key(), peer.Key(), make([]byte, 32)
-	header, aad := make([]byte, headerLength), make([]byte, aadLength)
-	iv, nonce, next := make([]byte, 12), make([]byte, 12), append(make([]byte, 11), 1)
-	wrapped, err := wrap(wrappingKey, dataKey, iv)
+	wrapping, err := newGCM(peer.Key())
 	if err != nil {
 		return nil, err
 	}
+	dataKey, messageID, context := peer.Key(), make([]byte, 32), make([]byte, contextLength)
+	header, aad := make([]byte, headerLength), make([]byte, aadLength)
+	iv, nonce, next := make([]byte, 12), make([]byte, 12), append(make([]byte, 11), 1)
+	wrapped := wrapping.Seal(nil, iv, dataKey, context)
 	content, err := derive(dataKey, messageID)
 	if err != nil {
 		return nil, err
@@ -66,11 +76,7 @@ func forcedDecrypt(size int) (peer.Operation, error) {
 	frame := gcm.Seal(nil, next, data(size), aad)
 	out := make([]byte, 0, size)
 	return func() error {
-		wrapping, err := newGCM(wrappingKey)
-		if err != nil {
-			return err
-		}
-		dataKey, err := wrapping.Open(nil, iv, wrapped, make([]byte, contextLength))
+		dataKey, err := wrapping.Open(nil, iv, wrapped, context)
 		if err != nil {
 			return err
 		}
@@ -88,17 +94,6 @@ func forcedDecrypt(size int) (peer.Operation, error) {
 		_, err = gcm.Open(out, next, frame, aad)
 		return err
 	}, nil
-}
-
-// contextLength is that of {"purpose":"bench"}, serialized.
-const contextLength = 2 + 2 + 7 + 2 + 5
-
-func wrap(wrappingKey, dataKey, iv []byte) ([]byte, error) {
-	gcm, err := newGCM(wrappingKey)
-	if err != nil {
-		return nil, err
-	}
-	return gcm.Seal(nil, iv, dataKey, make([]byte, contextLength)), nil
 }
 
 // derive makes the key of the content, and the commitment beside it.
@@ -126,8 +121,26 @@ func sign() error {
 	return err
 }
 
-// verify is what it costs to decrypt one: the public key comes compressed.
+// verify is what it costs to decrypt one.
 func verify() (peer.Operation, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := ecdsa.SignASN1(rand.Reader, key, digest)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		if !ecdsa.VerifyASN1(&key.PublicKey, digest, signature) {
+			return errors.New("signature not valid")
+		}
+		return nil
+	}, nil
+}
+
+// decompress is what comes before it: the format has the public key compressed.
+func decompress() (peer.Operation, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -137,10 +150,6 @@ func verify() (peer.Operation, error) {
 		return nil, err
 	}
 	compressed := append([]byte{2 | uncompressed[len(uncompressed)-1]&1}, uncompressed[1:49]...)
-	signature, err := ecdsa.SignASN1(rand.Reader, key, digest)
-	if err != nil {
-		return nil, err
-	}
 	return func() error {
 		x, y := elliptic.UnmarshalCompressed(elliptic.P384(), compressed)
 		if x == nil {
@@ -148,13 +157,7 @@ func verify() (peer.Operation, error) {
 		}
 		point := append([]byte{4}, x.FillBytes(make([]byte, 48))...)
 		point = append(point, y.FillBytes(make([]byte, 48))...)
-		public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), point)
-		if err != nil {
-			return err
-		}
-		if !ecdsa.VerifyASN1(public, digest, signature) {
-			return errors.New("signature not valid")
-		}
-		return nil
+		_, err := ecdsa.ParseUncompressedPublicKey(elliptic.P384(), point)
+		return err
 	}, nil
 }
