@@ -53,7 +53,8 @@ install_js() (
 install_java() (
   set -e
   mkdir -p "$cache/java"
-  (cd "$bench/java" && mvn -q -B dependency:build-classpath -Dmdep.outputFile="$cache/java/classpath")
+  # It writes control characters even when it has nothing to say.
+  said=$(cd "$bench/java" && mvn -q -B dependency:build-classpath -Dmdep.outputFile="$cache/java/classpath" 2>&1) || { echo "$said" >&2; exit 1; }
   javac -cp "$(cat "$cache/java/classpath")" -d "$cache/java" "$bench/java/src/Peer.java"
   wrap java java -cp "$cache/java:$(cat "$cache/java/classpath")" Peer
 )
@@ -69,7 +70,7 @@ install_rust() (
 install_c() (
   set -e
   if [ -z "${ESDK_C_PREFIX:-}" ]; then
-    echo "c: ESDK_C_PREFIX is not set"
+    [ -x "$bin/c" ] || echo "c: ESDK_C_PREFIX is not set"
     exit 0
   fi
   gcc -O2 -Wall -I"$ESDK_C_PREFIX/include" -o "$bin/c" "$bench/c/peer.c" -L"$ESDK_C_PREFIX/lib" \

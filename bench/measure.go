@@ -192,6 +192,9 @@ func (b *bench) fileMemory(name string, r peer.Request) memory {
 	for _, op := range []string{"save", "load", "rss"} {
 		r.Op = op
 		a := p.ask(r)
+		if a.Error != "" {
+			fmt.Fprintf(b.log, "%s %+v: %s\n", name, r, a.Error)
+		}
 		if m.Note = a.Unsupported + a.Error; m.Note != "" {
 			return m
 		}
@@ -227,6 +230,7 @@ func (b *bench) pipeEnd(op, path, suite string, size int) memory {
 	defer p.stop()
 	if a := p.ask(peer.Request{Op: op, Suite: suite, Size: size, Stream: true, Path: path}); a.Error != "" {
 		m.Note = a.Error
+		fmt.Fprintf(b.log, "%s of %s, suite %s: %s\n", op, sizeText(size), suite, a.Error)
 		return m
 	}
 	m.RSS = p.ask(peer.Request{Op: "rss"}).RSS

@@ -60,7 +60,8 @@ func (p *process) ask(r peer.Request) peer.Answer {
 	defer late.Stop()
 	line, err = p.answers.ReadBytes('\n')
 	if err != nil {
-		return failure(fmt.Errorf("no answer: %w", err))
+		// Wait says what ended it, if it was not itself.
+		return failure(fmt.Errorf("no answer: %w", errors.Join(err, p.cmd.Wait())))
 	}
 	var a peer.Answer
 	if err := json.Unmarshal(line, &a); err != nil {

@@ -104,19 +104,18 @@ func (r *results) typical(c cell) (seconds float64, why string) {
 	return median(all), why
 }
 
-// ratio is how many times as fast as b a is: the median of the rounds, each of
-// which has its own.
-func (r *results) ratio(a, b cell) (float64, bool) {
+// ratios are how many times as fast as b a is, in each round.
+func (r *results) ratios(a, b cell) []float64 {
 	of, why1 := r.answers(a)
 	to, why2 := r.answers(b)
 	if why1+why2 != "" {
-		return 0, false
+		return nil
 	}
 	var ratios []float64
 	for i := range min(len(of), len(to)) {
 		ratios = append(ratios, to[i].Best/of[i].Best)
 	}
-	return median(ratios), len(ratios) > 0
+	return ratios
 }
 
 func median(x []float64) float64 {

@@ -85,7 +85,7 @@ func targetSection(b *strings.Builder, r *results) {
 	b.WriteString(`
 ## Targets
 
-A ratio is the median of the rounds, each of which compares its own best times. "Reused buffer" is AppendEncrypt and AppendDecrypt, "new
+A ratio is the median of the rounds, each of which compares its own best times, and in brackets that of the best round. "Reused buffer" is AppendEncrypt and AppendDecrypt, "new
 output" is Encrypt and Decrypt, whose output the system has to provide anew each time; so has the limit that they are held
 against. A stream comes from memory and is discarded; "that is copied" means a source that has to copy what it has, as files and connections
 do, which alone takes a fifth of the time of the limit.
@@ -156,6 +156,18 @@ func limitText(r peer.Request) string {
 	return strings.Join(parts, ", ")
 }
 
+// operationText is a column of the side-by-side tables, and rowText says which
+// table too.
+func operationText(r peer.Request) string {
+	text := r.Op + " " + sizeText(r.Size)
+	if r.Stream {
+		text += " stream"
+	}
+	return text
+}
+
+func rowText(r peer.Request) string { return operationText(r) + ", " + suiteText(r.Suite) }
+
 // cellText is a figure of the side-by-side tables, with the best in brackets:
 // microseconds for short messages, else MiB a second.
 func cellText(r *results, c cell) string {
@@ -186,10 +198,7 @@ none signs, minio/sio and Tink wrap no key for each message, and age has blocks 
 		for _, row := range tableRows() {
 			if row.Suite == suite {
 				requests = append(requests, row)
-				name := row.Op + " " + sizeText(row.Size)
-				if row.Stream {
-					name += " stream"
-				}
+				name := operationText(row)
 				if row.Size < mib {
 					name += ", µs"
 				} else {

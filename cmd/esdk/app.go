@@ -35,6 +35,7 @@ type app struct {
 	// temporary are files to remove if the command is interrupted.
 	mu        sync.Mutex
 	temporary map[string]bool
+	opened    int // outputs, so far
 
 	// progress is that of the inputs, of which several may be worked on at once.
 	progress   *progress

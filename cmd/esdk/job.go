@@ -53,17 +53,24 @@ func (a *app) planJobs(inputs []string, o *outputOptions, rename func(string) st
 		return nil, usageError("%d inputs need a folder for -o, and %s is none", len(inputs), printable(o.path))
 	}
 	var jobs []job
-	outputs := make(map[string]string)
+	outputs := make(map[string]job)
 	for _, input := range inputs {
 		j := job{input: input}
 		if err := a.planOutput(&j, o, folder, rename); err != nil {
 			return nil, err
 		}
-		if other, ok := outputs[j.output]; ok && !j.stream {
-			return nil, newError(exitNotWritten, "%s and %s would both be written to %s", other, input, j.output)
+		name := filepath.Clean(j.output)
+		if other, ok := outputs[name]; ok && !j.stream {
+			return nil, newError(exitNotWritten, "%s and %s would both be written to %s", other.input, input, j.output)
 		}
-		outputs[j.output] = input
+		outputs[name] = j
 		jobs = append(jobs, j)
+	}
+	for _, input := range inputs {
+		// Else what is read would depend on which job is faster.
+		if other, ok := outputs[filepath.Clean(input)]; ok && !other.stream && !other.skip {
+			return nil, newError(exitNotWritten, "%s is an input, and %s would be written to it", input, other.input)
+		}
 	}
 	return jobs, nil
 }

@@ -48,6 +48,7 @@ func TestScripts(t *testing.T) {
 			"mode":     cmdMode,
 			"status":   cmdStatus,
 			"files":    cmdFiles,
+			"many":     cmdMany,
 		},
 		RequireExplicitExec: false,
 		RequireUniqueNames:  true,
@@ -131,5 +132,21 @@ func cmdFiles(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if want := args[1:]; strings.Join(got, "\n") != strings.Join(want, "\n") {
 		ts.Fatalf("%s has %q, want %q", args[0], got, want)
+	}
+}
+
+// cmdMany makes a folder of N files f00, f01, …, of which some are long, so that
+// those behind them are done first: many FOLDER N.
+func cmdMany(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	for i := range n {
+		length := 100 + i
+		if i%7 == 0 {
+			length += 3 << 20
+		}
+		ts.Check(os.WriteFile(filepath.Join(dir, fmt.Sprintf("f%02d", i)), pattern(length), 0o644))
 	}
 }

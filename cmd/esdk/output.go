@@ -50,6 +50,7 @@ type fileOutput struct {
 	target string
 	mode   fs.FileMode
 	force  bool
+	number int // of the files that were opened before
 	onDisk bool
 	done   bool
 
@@ -75,7 +76,8 @@ func (a *app) newFileOutput(target string, mode fs.FileMode, force bool) (output
 		return nil, err
 	}
 	a.temporary[f.Name()] = true
-	return &fileOutput{app: a, file: f, target: target, mode: mode, force: force}, nil
+	a.opened++
+	return &fileOutput{app: a, file: f, target: target, mode: mode, force: force, number: a.opened}, nil
 }
 
 func checkAbsent(target string) error {
