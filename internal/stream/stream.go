@@ -34,12 +34,11 @@ const (
 	// or sink keeps up with a few at most. With long frames they are fewer, and
 	// have about maxStreamFrames bytes of them at once.
 	maxStreamWorkers = 8
+	maxStreamFrames  = 8 << 20
 
 	// maxDigestWorkers is the same with a digest, since hashing takes several
 	// times as long as all else.
 	maxDigestWorkers = 3
-
-	maxStreamFrames = 8 << 20
 
 	// minBuffer is what a stream starts with, since most messages are short.
 	minBuffer = 8 << 10
