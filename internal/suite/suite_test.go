@@ -209,10 +209,12 @@ func TestPublicKeys(t *testing.T) {
 			"not Base64":     "!" + text[1:],
 			"URL alphabet":   strings.Repeat("_", len(text)),
 			"no padding":     strings.TrimRight(text, "="),
+			"a line break":   text[:4] + "\n" + text[4:],
+			"spare bits":     spareBits(text),
 			"uncompressed":   base64.StdEncoding.EncodeToString(uncompressed),
 			"not on a curve": base64.StdEncoding.EncodeToString(append([]byte{2}, bytes.Repeat([]byte{0xFF}, len(text)/4*3-1)...)),
 		} {
-			if name == "no padding" && bad == text {
+			if bad == text { // without padding, nothing is spare
 				continue
 			}
 			if _, err := s.DecodePublicKey(bad); err == nil {
@@ -226,4 +228,15 @@ func TestPublicKeys(t *testing.T) {
 			t.Errorf("%s: a key of P-521 fits", s.Name)
 		}
 	}
+}
+
+// spareBits sets a bit of the last character that stands for no byte.
+func spareBits(text string) string {
+	digits := strings.TrimRight(text, "=")
+	if digits == text {
+		return text
+	}
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	last := strings.IndexByte(alphabet, digits[len(digits)-1]) + 1 // the spare bits were zero
+	return digits[:len(digits)-1] + alphabet[last:last+1] + text[len(digits):]
 }
