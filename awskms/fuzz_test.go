@@ -1,0 +1,90 @@
+package awskms_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"esdk"
+	"esdk/awskms"
+	"esdk/esdktest/kmssim"
+	"esdk/internal/kmsarn"
+)
+
+// FuzzUnwrap: of all encrypted data keys for a key in AWS KMS, only the very one
+// that was made unwraps, and each keyring has an error for all others.
+func FuzzUnwrap(f *testing.F) {
+	s := newSim(f)
+	c := s.config()
+	kr := mustKeyring(f)
+	one := kr(awskms.NewKeyring(c, s.symmetric(west)))
+	primary, replica := s.mrk()
+	multi := kr(awskms.NewMRKKeyring(c, primary))
+	rsaARN := s.CreateKey(west, types.KeySpecRsa2048)
+	rsaKeyring := kr(awskms.NewRSAKeyring(c, awskms.RSAConfig{KeyID: rsaARN, PublicKey: rsaPublicKey(f, s, rsaARN)}))
+	alice, bob := s.CreateKey(west, types.KeySpecEccNistP256), s.CreateKey(west, types.KeySpecEccNistP256)
+	agreed := kr(awskms.NewECDHKeyring(f.Context(), c, alice, nil, ecdhPublicKey(f, s, bob)))
+	filter := &awskms.Filter{Partition: "aws", Accounts: []string{kmssim.Account}}
+
+	pairs := []struct{ wraps, unwraps esdk.Keyring }{
+		{one, one},
+		{one, kr(awskms.NewDiscoveryKeyring(c, filter))},
+		{multi, kr(awskms.NewMRKKeyring(c, replica))},
+		{multi, kr(awskms.NewMRKDiscoveryKeyring(c, filter, east))},
+		{rsaKeyring, rsaKeyring},
+		{agreed, kr(awskms.NewECDHDiscoveryKeyring(f.Context(), c, bob, nil))},
+	}
+	var made []*esdk.WrapResult
+	for i, p := range pairs {
+		made = append(made, wrap(f, p.wraps, nil))
+		f.Add(uint8(i), "", []byte{}, []byte{}, uint16(0))
+		f.Add(uint8(i), "", []byte{1}, []byte{}, uint16(9))
+		f.Add(uint8(i), "", []byte("xxx"), []byte{1}, uint16(500))
+		f.Add(uint8(i), "aws-kms", []byte{}, []byte{}, uint16(0))
+	}
+	f.Fuzz(func(t *testing.T, which uint8, provider string, info, ciphertext []byte, at uint16) {
+		defer s.Reset() // it keeps all requests
+		i := int(which) % len(pairs)
+		good := made[i].EncryptedDataKeys[0]
+		edk := esdk.EncryptedDataKey{
+			ProviderID: good.ProviderID, ProviderInfo: changed(good.ProviderInfo, info, at), Ciphertext: changed(good.Ciphertext, ciphertext, at),
+		}
+		if provider != "" {
+			edk.ProviderID = provider
+		}
+		ecdhKeys := good.ProviderID == "aws-kms-ecdh" && edk.ProviderID == "raw-ecdh" // which have one format
+		same := (edk.ProviderID == good.ProviderID || ecdhKeys) &&
+			sameKey(string(edk.ProviderInfo), string(good.ProviderInfo), pairs[i].wraps == multi) && bytes.Equal(edk.Ciphertext, good.Ciphertext)
+		got, err := tryUnwrap(t, pairs[i].unwraps, edk)
+		if same != (err == nil) || same != bytes.Equal(got, made[i].DataKey) {
+			t.Errorf("unwrap: %v, but that it is the same is %t", err, same)
+		}
+	})
+}
+
+// sameKey reports whether an encrypted data key says that it is of a key: of a
+// multi-Region key, any replica is the same.
+func sameKey(info, key string, multiRegion bool) bool {
+	got, err := kmsarn.Parse(info)
+	if !multiRegion || err != nil {
+		return info == key
+	}
+	want, err := kmsarn.Parse(key)
+	want.Region = got.Region
+	return err == nil && got == want
+}
+
+// changed returns bytes of which some were flipped, from a place on; beyond the
+// end they are appended.
+func changed(good, flips []byte, at uint16) []byte {
+	b := bytes.Clone(good)
+	for i, flip := range flips {
+		if n := int(at) + i; n < len(b) {
+			b[n] ^= flip
+		} else {
+			b = append(b, flip)
+		}
+	}
+	return b
+}

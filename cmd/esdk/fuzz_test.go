@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"esdk"
+)
+
+// fuzzApp is a command that finds nothing of the user's, and in whose folder are
+// a few files.
+func fuzzApp(f *testing.F) (a *app, dir string) {
+	dir = f.TempDir()
+	f.Setenv("HOME", dir)
+	f.Setenv("XDG_CONFIG_HOME", dir)
+	f.Setenv("ESDK_CONFIG", "")
+	f.Setenv("AWS_CONFIG_FILE", filepath.Join(dir, "none"))
+	f.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(dir, "none"))
+	// No request leaves the machine: nobody listens there.
+	f.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+	f.Setenv("AWS_MAX_ATTEMPTS", "1")
+	f.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	f.Chdir(dir)
+	none, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { none.Close() })
+	a = newApp()
+	a.stdin, a.stdout, a.stderr = none, none, none
+	return a, dir
+}
+
+// FuzzKey has a keyring or an error come of whatever stands behind --key, and no
+// error show what a file holds.
+func FuzzKey(f *testing.F) {
+	a, dir := fuzzApp(f)
+	const secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=" // 32 bytes
+	writeFuzzFile(f, filepath.Join(dir, "k"), secret)
+	writeFuzzFile(f, filepath.Join(dir, "config.toml"), "[keys.k]\ntype = \"aes\"\nnamespace = \"n\"\nname = \"k\"\nfile = \"k\"\n")
+	for _, text := range []string{
+		"aes:n/k@k", "rsa:n/k@k?pad=oaep-sha1", "ecdh:k@k", "ecdh:@k", "arn:aws:kms:us-west-2:111122223333:key/x", "alias/x",
+		"kms-discovery:aws/1,2@eu-west-1", "kms-rsa:arn:aws:kms:r:1:key/x@k?pad=oaep-sha1", "branch:t/id?kms=arn:aws:kms:r:1:key/x",
+		"branch:k/id", "@k", "@none", "aes:n/k@none", "aes:n/k@", "aes:", "", ":", "aes:aws-kms/k@k", "aes:\xff/\x00@k", "local",
+	} {
+		f.Add(text, true)
+		f.Add(text, false)
+	}
+	f.Fuzz(func(t *testing.T, text string, encrypt bool) {
+		// Keys that ask AWS KMS or a key store when they are made take the time
+		// of a request that nobody answers.
+		if strings.HasPrefix(text, "kms-ecdh:") || strings.Contains(text, standard) {
+			t.Skip()
+		}
+		kr, err := a.parseKey(context.Background(), text, encrypt)
+		if (kr == nil) == (err == nil) {
+			t.Fatalf("%v, %v", kr, err)
+		}
+		if err != nil {
+			checkFuzzError(t, err, secret)
+		}
+	})
+}
+
+func checkFuzzError(t *testing.T, err error, secret string) {
+	t.Helper()
+	var known *cliError
+	if !errors.As(err, &known) {
+		t.Errorf("error of no class: %v", err)
+	}
+	text := message(err) + hint(err)
+	if strings.Contains(text, secret) || strings.Contains(text, "secret secret") {
+		t.Errorf("shows the secret: %s", text)
+	}
+	for _, r := range message(err) {
+		if r < ' ' || r == 0x7f {
+			t.Errorf("control characters in %q", message(err))
+			break
+		}
+	}
+}
+
+func writeFuzzFile(f *testing.F, path, text string) {
+	f.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// FuzzKeyFile has a key or an error come of any file, and a key be read again
+// as the same one once it is written.
+func FuzzKeyFile(f *testing.F) {
+	key := bytes.Repeat([]byte{0xab}, 32)
+	for _, seed := range [][]byte{
+		key, key[:24], key[:16], formatAESKey(key), []byte("# comment\n\nabababababababababababababababab\n"),
+		[]byte("q6urq6urq6urq6urq6urqw=="), []byte("q6urq6urq6urq6\r\nurq6urqw=="), nil,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		key, err := parseAESKey(data)
+		if (key == nil) == (err == nil) || err == nil && !isAESLength(len(key)) {
+			t.Fatalf("%d bytes, %v", len(key), err)
+		}
+		if err != nil {
+			return
+		}
+		if _, err := esdk.NewRawAESKeyring("n", "k", key); err != nil {
+			t.Error(err)
+		}
+		again, err := parseAESKey(formatAESKey(key))
+		if err != nil || !bytes.Equal(again, key) {
+			t.Errorf("%x is read again as %x, %v", key, again, err)
+		}
+	})
+}
+
+// FuzzConfig has a configuration or an error come of any file.
+func FuzzConfig(f *testing.F) {
+	a, dir := fuzzApp(f)
+	const secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I="
+	writeFuzzFile(f, filepath.Join(dir, "k"), secret)
+	a.configFile = filepath.Join(dir, "c.toml")
+	for _, text := range []string{
+		"", "[keys.k]\ntype = \"aes\"\nnamespace = \"n\"\nname = \"k\"\nfile = \"k\"\n", "[keys.k]\ntype = \"kms\"\nkey = \"alias/x\"\n",
+		"[keys.k]\ntype = \"none\"\n", "[keys]\nk = 1\n", "keys = []", "[keys.k]\ntype=\"rsa\"\nfile=\"~/k\"\nnamespace=\"n\"\nname=\"k\"\npadding=\"x\"\n",
+		"[keys.k]\ntype = \"kms-discovery\"\npartition = \"aws\"\naccounts = [\"1\"]\n", "[keys.\"a.b\"]\ntype = \"local\"\n", "[[keys.k]]\n", "\xff",
+		"[keys.k]\ntype = \"branch\"\ntable = \"t\"\nid = \"x\"\nkey = \"arn:aws:kms:r:1:key/x\"\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		// These would ask AWS KMS, for which there is no reply.
+		if strings.Contains(text, "kms-ecdh") || strings.Contains(text, standard) {
+			t.Skip()
+		}
+		if err := os.WriteFile(a.configFile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, _, err := a.loadConfig()
+		if (c == nil) == (err == nil) {
+			t.Fatalf("%v, %v", c, err)
+		}
+		if err != nil {
+			checkFuzzError(t, err, secret)
+			return
+		}
+		for name := range c.Keys {
+			if _, err := a.parseKey(context.Background(), "@"+name, false); err != nil {
+				checkFuzzError(t, err, secret)
+			}
+		}
+	})
+}
