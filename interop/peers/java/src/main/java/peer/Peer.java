@@ -4,7 +4,6 @@ import com.amazonaws.encryptionsdk.AwsCrypto;
 import com.amazonaws.encryptionsdk.CommitmentPolicy;
 import com.amazonaws.encryptionsdk.CryptoAlgorithm;
 import com.amazonaws.encryptionsdk.CryptoInputStream;
-import com.amazonaws.encryptionsdk.CryptoOutputStream;
 import com.amazonaws.encryptionsdk.CryptoResult;
 import com.amazonaws.encryptionsdk.MasterKeyProvider;
 import com.amazonaws.encryptionsdk.jce.JceMasterKey;
@@ -58,7 +57,6 @@ import software.amazon.cryptography.materialproviders.ICryptographicMaterialsMan
 import software.amazon.cryptography.materialproviders.IKeyring;
 import software.amazon.cryptography.materialproviders.MaterialProviders;
 import software.amazon.cryptography.materialproviders.model.AesWrappingAlg;
-import software.amazon.cryptography.materialproviders.model.CollectionOfErrors;
 import software.amazon.cryptography.materialproviders.model.CreateAwsKmsDiscoveryKeyringInput;
 import software.amazon.cryptography.materialproviders.model.CreateAwsKmsEcdhKeyringInput;
 import software.amazon.cryptography.materialproviders.model.CreateAwsKmsHierarchicalKeyringInput;
@@ -84,7 +82,10 @@ import software.amazon.cryptography.materialproviders.model.RawEcdhStaticConfigu
 import software.amazon.cryptography.materialproviders.model.RawPrivateKeyToStaticPublicKeyInput;
 import software.amazon.cryptography.primitives.model.ECDHCurveSpec;
 
-/** Does with the official Java SDK what the lines of its standard input ask for; see ../../README.md. */
+/**
+ * Does with the official Java SDK what the lines of its standard input ask for; see interop/README.md. It has to
+ * run in a UTF-8 locale: the JVM takes the encoding of paths from there, and from nowhere else.
+ */
 public final class Peer {
   private final Map<String, JsonNode> keys;
   private final Map<Region, KmsClient> kmsClients = new HashMap<>();
@@ -474,17 +475,21 @@ public final class Peer {
             .build();
     Wrapping with = wrapping(r);
     Map<String, String> context = context(r, "context");
+    // Nor does it read them: it fails with such a message.
+    if (context.containsKey("") || context.containsValue(""))
+      throw new Unsupported("an encryption context has no empty keys or values");
     Path in = Path.of(text(r, "in"));
     return whole(
         r,
         path -> {
           if (flag(r, "stream")) {
-            try (InputStream source = Files.newInputStream(in);
-                OutputStream file = Files.newOutputStream(path);
-                CryptoOutputStream<?> sink =
+            // Not the SDK's output stream: if nothing is written to it, it writes no header (its issue 218).
+            try (InputStream file = Files.newInputStream(in);
+                CryptoInputStream<?> source =
                     with.cmm == null
                         ? crypto.createEncryptingStream(with.provider, file, context)
-                        : crypto.createEncryptingStream(with.cmm, file, context)) {
+                        : crypto.createEncryptingStream(with.cmm, file, context);
+                OutputStream sink = Files.newOutputStream(path)) {
               source.transferTo(sink);
             }
           } else {
@@ -589,15 +594,8 @@ public final class Peer {
       return Map.of("unsupported", e.getMessage());
     } catch (Throwable e) { // whatever fails, an answer is awaited
       if (System.getenv("PEER_DEBUG") != null) e.printStackTrace();
-      return Map.of("error", describe(e).replaceAll("\\s+", " "));
+      return Map.of("error", (e.getClass().getSimpleName() + ": " + e.getMessage()).replaceAll("\\s+", " "));
     }
-  }
-
-  private static String describe(Throwable e) {
-    StringBuilder out = new StringBuilder(e.getClass().getSimpleName() + ": " + e.getMessage());
-    // Its own message does not say what its errors are.
-    if (e instanceof CollectionOfErrors all) all.list().forEach(each -> out.append("; ").append(describe(each)));
-    return out.toString();
   }
 
   public static void main(String[] args) throws IOException {
