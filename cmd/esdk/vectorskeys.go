@@ -18,7 +18,7 @@ import (
 
 // vectorKeyring returns what makes the keyrings that package vectors cannot,
 // since it imports nothing but the standard library.
-func (a *app) vectorKeyring(ctx context.Context, askKMS bool) func(*vectors.KeyDescription, vectors.Keys) (esdk.Keyring, error) {
+func (a *app) vectorKeyring(ctx context.Context, askKMS bool) vectors.KeyringFunc {
 	config := awskms.Config{Clients: vectorClients{a.kms("").Clients}}
 	return func(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Keyring, error) {
 		newKeyring := kmsVectorKeyrings[d.Type]
@@ -77,7 +77,14 @@ func rsaVectorKeyring(_ context.Context, c awskms.Config, d *vectors.KeyDescript
 	if hash == 0 {
 		return nil, fmt.Errorf("encryption algorithm %q is not supported", d.Algorithm)
 	}
-	return awskms.NewRSAKeyring(c, awskms.RSAConfig{KeyID: k.ID, Hash: hash})
+	r := awskms.RSAConfig{KeyID: k.ID, Hash: hash}
+	// To decrypt, it is not needed.
+	if len(k.Material) > 0 {
+		if r.PublicKey, err = k.RSAPublicKey(); err != nil {
+			return nil, err
+		}
+	}
+	return awskms.NewRSAKeyring(c, r)
 }
 
 // ecdhVectorKeyring makes the keyring of the sender if both parties are known,

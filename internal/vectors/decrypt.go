@@ -158,10 +158,9 @@ func (l *loader) config() esdk.Config {
 }
 
 func (l *loader) newCase(d *KeyDescription, t test) *Case {
-	m := &keyringMaker{l.keys, &l.options}
 	return &Case{
 		KeyType: d.Type,
-		cmm:     func() (esdk.CMM, error) { return m.cmm(d) },
+		cmm:     func() (esdk.CMM, error) { return l.keys.CMM(d, l.options.Keyring) },
 		test:    t,
 	}
 }

@@ -351,7 +351,7 @@ func runPythonPerf(t *testing.T, dir string) (s Summary) {
 			plaintext:  func() ([]byte, error) { return files.read(c.Plaintext) },
 			suite:      esdk.AES256GCMHKDFSHA512CommitECDSAP384,
 		}
-		cs := &Case{ID: c.Ciphertext, KeyType: d.Type, test: test, cmm: func() (esdk.CMM, error) { return (&keyringMaker{Keys{"": k}, new(Options)}).cmm(&d) }}
+		cs := &Case{ID: c.Ciphertext, KeyType: d.Type, test: test, cmm: func() (esdk.CMM, error) { return Keys{"": k}.CMM(&d, nil) }}
 		r := cs.Run(t.Context())
 		s.Add(r)
 		checkResult(t, cs, r)

@@ -112,7 +112,7 @@ func TestBrokenKeysManifest(t *testing.T) {
 		`{"type": "aws-kms", "key-id": ["arn"]}`,
 		`{"type": "aws-kms-ecdh", "sender-material-public-key": "!"}`,
 	} {
-		if ks, err := parseKeys([]byte(`{"manifest": {"type": "keys", "version": 2}, "keys": {"a": ` + entry + `}}`)); err == nil {
+		if ks, err := ParseKeys([]byte(`{"manifest": {"type": "keys", "version": 2}, "keys": {"a": ` + entry + `}}`)); err == nil {
 			t.Errorf("%s: read as %+v", entry, ks)
 		}
 	}

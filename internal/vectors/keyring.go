@@ -8,48 +8,60 @@ import (
 	"esdk"
 )
 
-// A KeyDescription says with what to decrypt. Which fields it has depends on
-// its type.
+// A KeyDescription says with what to encrypt or decrypt. Which fields it has
+// depends on its type.
 type KeyDescription struct {
-	Type string
+	Type string `json:"type"`
 
 	// Key is the name of an entry of the keys manifest. Types with two parties
 	// have [Keys.Parties] instead, and discovery has none.
-	Key string
+	Key string `json:"key,omitempty"`
 
 	// Algorithm is aes or rsa for raw; for aws-kms-rsa, what AWS KMS calls it.
-	Algorithm string `json:"encryption-algorithm"`
+	Algorithm string `json:"encryption-algorithm,omitempty"`
 
-	// Of raw.
-	ProviderID string `json:"provider-id"`
-	Padding    string `json:"padding-algorithm"`
-	Hash       string `json:"padding-hash"`
+	// Of raw, and of raw-ecdh only because the format has it there.
+	ProviderID string `json:"provider-id,omitempty"`
+	Padding    string `json:"padding-algorithm,omitempty"`
+	Hash       string `json:"padding-hash,omitempty"`
 
 	// Of raw-ecdh and aws-kms-ecdh: the entries for both parties, and which of
-	// the parties there is the recipient.
-	Schema             string
-	Sender             string
-	Recipient          string
-	RecipientPublicKey string `json:"recipient-public-key"`
+	// the parties there is which. The curve and the sender's public key are for
+	// other readers: the keys themselves say it.
+	Schema             string `json:"schema,omitempty"`
+	Curve              string `json:"ecc-curve,omitempty"`
+	Sender             string `json:"sender,omitempty"`
+	SenderPublicKey    string `json:"sender-public-key,omitempty"`
+	Recipient          string `json:"recipient,omitempty"`
+	RecipientPublicKey string `json:"recipient-public-key,omitempty"`
 
 	// Of aws-kms-mrk-aware-discovery. Without a filter, all keys may decrypt.
-	Region string           `json:"default-mrk-region"`
-	Filter *DiscoveryFilter `json:"aws-kms-discovery-filter"`
+	Region string           `json:"default-mrk-region,omitempty"`
+	Filter *DiscoveryFilter `json:"aws-kms-discovery-filter,omitempty"`
 
 	// Of multi-keyring.
-	Generator *KeyDescription
-	Children  []KeyDescription `json:"childKeyrings"`
+	Generator *KeyDescription  `json:"generator,omitempty"`
+	Children  []KeyDescription `json:"childKeyrings,omitzero"`
 
 	// Of required-encryption-context-cmm.
-	Underlying   *KeyDescription
-	RequiredKeys []string `json:"requiredEncryptionContextKeys"`
+	Underlying   *KeyDescription `json:"underlying,omitempty"`
+	RequiredKeys []string        `json:"requiredEncryptionContextKeys,omitempty"`
 }
 
 // A DiscoveryFilter says whose keys of AWS KMS may decrypt.
 type DiscoveryFilter struct {
-	Partition string
+	Partition string   `json:"partition"`
 	Accounts  []string `json:"account-ids"`
 }
+
+// A KeyringFunc makes the keyrings for types of keys that this package has none
+// for, wherever in a description they are. For types that it has none for
+// either, it fails with [ErrUnsupported]. It may be called concurrently, and must
+// not change its arguments.
+//
+// An error of such a keyring that is [ErrInconclusive] has a negative case fail,
+// too.
+type KeyringFunc func(*KeyDescription, Keys) (esdk.Keyring, error)
 
 // unsupportedError is of a type of key that there is no keyring for.
 type unsupportedError struct {
@@ -61,13 +73,20 @@ func (e *unsupportedError) Error() string { return fmt.Sprintf("key type %q is %
 
 func (e *unsupportedError) Unwrap() error { return e.err }
 
+// CMM returns what a description describes, to encrypt or to decrypt: the
+// entries that it names, and for key agreement its schema, say which of both it
+// can. Types of keyrings that this package does not have are left to more, which
+// may be nil; an error is [ErrUnsupported] if there is none there either.
+func (ks Keys) CMM(d *KeyDescription, more KeyringFunc) (esdk.CMM, error) {
+	return (&keyringMaker{ks, more}).cmm(d)
+}
+
 // A keyringMaker makes what descriptions describe.
 type keyringMaker struct {
 	Keys
-	options *Options
+	more KeyringFunc
 }
 
-// cmm returns what a description describes.
 func (m *keyringMaker) cmm(d *KeyDescription) (esdk.CMM, error) {
 	if d.Type != "required-encryption-context-cmm" {
 		kr, err := m.keyring(d)
@@ -100,15 +119,15 @@ func (m *keyringMaker) keyring(d *KeyDescription) (esdk.Keyring, error) {
 	case "":
 		return nil, errors.New("key description has no type")
 	}
-	return m.options.keyring(d, m.Keys)
+	return m.more.keyring(d, m.Keys)
 }
 
 // keyring makes the keyring of a type that this package has none for.
-func (o *Options) keyring(d *KeyDescription, ks Keys) (esdk.Keyring, error) {
-	if o.Keyring == nil {
+func (more KeyringFunc) keyring(d *KeyDescription, ks Keys) (esdk.Keyring, error) {
+	if more == nil {
 		return nil, &unsupportedError{d.Type, ErrUnsupported}
 	}
-	kr, err := o.Keyring(d, ks)
+	kr, err := more(d, ks)
 	if errors.Is(err, ErrUnsupported) {
 		return nil, &unsupportedError{d.Type, err}
 	}
@@ -140,9 +159,20 @@ func (ks Keys) raw(d *KeyDescription) (esdk.Keyring, error) {
 	return nil, fmt.Errorf("raw key with algorithm %q is not supported", d.Algorithm)
 }
 
-// rawECDH returns the keyring of the sender if both parties are static, else
-// that of the recipient.
+// rawECDH returns the keyring of the sender, but for discovery that of the
+// recipient.
 func (ks Keys) rawECDH(d *KeyDescription) (esdk.Keyring, error) {
+	if d.Schema == "ephemeral" {
+		recipient, err := ks.recipient(d)
+		if err != nil {
+			return nil, err
+		}
+		public, err := recipient.PublicKey()
+		if err != nil {
+			return nil, err
+		}
+		return esdk.NewRawECDHEphemeralKeyring(public)
+	}
 	sender, recipient, err := ks.Parties(d)
 	if err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func TestHook(t *testing.T) {
 }
 
 func TestHookKeys(t *testing.T) {
-	ks, err := parseKeys([]byte(hookKeys))
+	ks, err := ParseKeys([]byte(hookKeys))
 	if err != nil {
 		t.Fatal(err)
 	}

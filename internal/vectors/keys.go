@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 
 	"esdk"
@@ -39,7 +40,21 @@ type Key struct {
 	BranchKey        []byte `json:"branchKey"`
 }
 
-func parseKeys(text []byte) (Keys, error) {
+// ReadKeys reads a keys manifest.
+func ReadKeys(path string) (Keys, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("vectors: %w", err)
+	}
+	ks, err := ParseKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("vectors: %s: %w", path, err)
+	}
+	return ks, nil
+}
+
+// ParseKeys reads a keys manifest of version 1, 2 or 3.
+func ParseKeys(text []byte) (Keys, error) {
 	var d struct {
 		Manifest struct {
 			Type    string
@@ -92,21 +107,34 @@ func (k *Key) aes() ([]byte, error) {
 	return base64.StdEncoding.DecodeString(text)
 }
 
-// setRSA sets the private or the public key of a configuration.
-func (k *Key) setRSA(c *esdk.RawRSAConfig) error {
-	pem, err := k.text()
-	if err != nil {
-		return err
-	}
+// setRSA sets the public key of a configuration, and the private key if the
+// entry has it.
+func (k *Key) setRSA(c *esdk.RawRSAConfig) (err error) {
 	switch k.Type {
 	case "private":
-		c.PrivateKey, err = esdk.ParsePEM[*rsa.PrivateKey]([]byte(pem))
+		var pem string
+		if pem, err = k.text(); err != nil {
+			return err
+		}
+		if c.PrivateKey, err = esdk.ParsePEM[*rsa.PrivateKey]([]byte(pem)); err != nil {
+			return err
+		}
+		c.PublicKey = &c.PrivateKey.PublicKey
 	case "public":
-		c.PublicKey, err = esdk.ParsePEM[*rsa.PublicKey]([]byte(pem))
+		c.PublicKey, err = k.RSAPublicKey()
 	default:
 		err = fmt.Errorf("key %q: type %q of an RSA key is not supported", k.ID, k.Type)
 	}
 	return err
+}
+
+// RSAPublicKey returns the key of an entry with an RSA public key.
+func (k *Key) RSAPublicKey() (*rsa.PublicKey, error) {
+	pem, err := k.text()
+	if err != nil {
+		return nil, err
+	}
+	return esdk.ParsePEM[*rsa.PublicKey]([]byte(pem))
 }
 
 // setRSAPadding sets the padding as manifests name it, whatever their case.
@@ -143,11 +171,7 @@ type Party struct {
 // Parties returns who agrees on a secret. The sender is nil if the schema is
 // discovery: then it can be anybody.
 func (ks Keys) Parties(d *KeyDescription) (sender, recipient *Party, err error) {
-	k, err := ks.Get(d.Recipient)
-	if err != nil {
-		return nil, nil, err
-	}
-	if recipient, err = k.party(d.RecipientPublicKey); err != nil {
+	if recipient, err = ks.recipient(d); err != nil {
 		return nil, nil, err
 	}
 	switch d.Schema {
@@ -158,6 +182,14 @@ func (ks Keys) Parties(d *KeyDescription) (sender, recipient *Party, err error) 
 		return nil, recipient, nil
 	}
 	return nil, nil, fmt.Errorf("%s with schema %q is not supported", d.Type, d.Schema)
+}
+
+func (ks Keys) recipient(d *KeyDescription) (*Party, error) {
+	k, err := ks.Get(d.Recipient)
+	if err != nil {
+		return nil, err
+	}
+	return k.party(d.RecipientPublicKey)
 }
 
 // party returns one of both parties, by the name of its field in the manifest.

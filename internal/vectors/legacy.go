@@ -130,7 +130,7 @@ func (l *loader) legacyProvider(k *legacyMasterKey) (esdk.Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	kr, err := l.options.keyring(&KeyDescription{
+	kr, err := l.options.Keyring.keyring(&KeyDescription{
 		Type:   "aws-kms-mrk-aware-discovery",
 		Region: arn.Region,
 		Filter: &DiscoveryFilter{arn.Partition, []string{arn.Account}},

@@ -169,7 +169,7 @@ func TestMaterialsControls(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ks, err := parseKeys(text)
+		ks, err := ParseKeys(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +195,7 @@ func checkControl(t *testing.T, ks Keys, c *Case) {
 		// It may require a key that the true context does not have.
 		d = d.Underlying
 	}
-	cmm, err := (&keyringMaker{ks, new(Options)}).cmm(d)
+	cmm, err := ks.CMM(d, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,17 +36,12 @@ type Options struct {
 	// Concurrency is that of [esdk.Config].
 	Concurrency int
 
-	// Keyring, if it is set, makes the keyrings for types of keys that this
-	// package has none for, wherever in a description they are. For types that
-	// it has none for either, it fails with [ErrUnsupported]. It is called
-	// concurrently, when cases run, and must not change its arguments.
-	//
-	// An error of the keyring that is [ErrInconclusive] has a negative case fail,
-	// too.
-	Keyring func(*KeyDescription, Keys) (esdk.Keyring, error)
+	// Keyring, if it is set, makes what this package has no keyrings for, when
+	// cases run.
+	Keyring KeyringFunc
 }
 
-// What an [Options.Keyring] can say, to be tested for with [errors.Is].
+// What a [KeyringFunc] can say, to be tested for with [errors.Is].
 var (
 	ErrUnsupported = errors.New("not supported")
 
@@ -156,7 +151,7 @@ func (l *loader) loadKeys() (err error) {
 		err = errors.New("manifest names no keys")
 	}
 	if err == nil {
-		l.keys, err = parseKeys(text)
+		l.keys, err = ParseKeys(text)
 	}
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
