@@ -46,10 +46,10 @@ func must[T any](b *testing.B) func(T, error) T {
 
 // BenchmarkKMS encrypts and decrypts messages of 1 KiB, unsigned, with a KMS that
 // takes 5 ms to answer, and 8 goroutines. Each reports the calls that it made of
-// KMS. DynamoDB is at AWS_ENDPOINT_URL_DYNAMODB, as kms/bench.sh starts it.
+// KMS. DynamoDB is at AWS_ENDPOINT_URL_DYNAMODB, as run.sh starts it.
 func BenchmarkKMS(b *testing.B) {
 	if os.Getenv("AWS_ENDPOINT_URL_DYNAMODB") == "" {
-		b.Fatal("AWS_ENDPOINT_URL_DYNAMODB is not set: run kms/bench.sh")
+		b.Fatal("AWS_ENDPOINT_URL_DYNAMODB is not set: run run.sh here")
 	}
 	sim := kmssim.New()
 	b.Cleanup(sim.Close)
@@ -141,17 +141,16 @@ func our(b *testing.B, name string, c esdk.Config) peer {
 
 // theirs has no caching CMM: the official Go SDK has none.
 func theirs(b *testing.B, arn, table, id string) []peer {
-	keyring := func(key string) mpltypes.IKeyring {
-		return must[mpltypes.IKeyring](b)(gosdk.Keyring(b.Context(), key))
-	}
+	k := must[*gosdk.Keyrings](b)(gosdk.NewKeyrings(""))
+	keyring := must[mpltypes.IKeyring](b)
 	return []peer{
-		their(b, "official Go/call for each", keyring(arn)),
-		their(b, "official Go/branch key", keyring("branch:"+table+"/"+id+"?kms="+arn)),
+		their(b, "official Go/call for each", keyring(k.Strict(b.Context(), arn, false))),
+		their(b, "official Go/branch key", keyring(k.Branch(b.Context(), table, arn, id))),
 	}
 }
 
 func their(b *testing.B, name string, kr mpltypes.IKeyring) peer {
-	client, err := gosdk.NewClient()
+	client, err := gosdk.NewClient(mpltypes.ESDKCommitmentPolicyRequireEncryptRequireDecrypt)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,11 +1,13 @@
-// Package gosdk makes the keyrings and key stores of the official Go SDK from the
-// texts that name keys on the command line of esdk.
+// Package gosdk makes the keyrings and key stores of the official Go SDK from
+// descriptions of keys.
 package gosdk
 
 import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"os"
@@ -22,25 +24,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"esdk/interop/peer"
 )
 
-// NewClient returns a client that encrypts and decrypts with commitment only.
-func NewClient() (*official.Client, error) {
-	policy := mpltypes.ESDKCommitmentPolicyRequireEncryptRequireDecrypt
+// NewClient returns a client with a policy.
+func NewClient(policy mpltypes.ESDKCommitmentPolicy) (*official.Client, error) {
 	return official.NewClient(officialtypes.AwsEncryptionSdkConfig{CommitmentPolicy: &policy})
 }
 
-// KMS returns a client of AWS KMS in a Region, or the default one.
+// KMS returns a client of AWS KMS in a Region.
 func KMS(ctx context.Context, region string) (*kms.Client, error) {
 	c, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return kms.NewFromConfig(c, func(o *kms.Options) {
-		if region != "" {
-			o.Region = region
-		}
-	}), nil
+	return kms.NewFromConfig(c, func(o *kms.Options) { o.Region = region }), nil
 }
 
 func kmsOf(ctx context.Context, arn string) (*kms.Client, error) {
@@ -69,72 +68,89 @@ func KeyStore(ctx context.Context, table, arn string) (*keystore.Client, error) 
 	})
 }
 
-// Keyring returns the keyring of a key: aes:…, rsa:…, arn:…, kms-discovery:…,
-// kms-rsa:…, kms-ecdh:… or branch:….
-func Keyring(ctx context.Context, key string) (mpltypes.IKeyring, error) {
-	m, err := mpl.NewClient(mpltypes.MaterialProvidersConfig{})
-	if err != nil {
-		return nil, err
-	}
-	kind, rest, _ := strings.Cut(key, ":")
-	what, where, _ := strings.Cut(rest, "@")
-	switch kind {
-	case "aes":
-		return rawAES(ctx, m, what, where)
-	case "rsa":
-		return rawRSA(ctx, m, what, where)
-	case "arn":
-		return strict(ctx, m, key)
-	case "kms-discovery":
-		return discovery(ctx, m, what, where)
-	case "kms-rsa":
-		return kmsRSA(ctx, m, what, where)
-	case "kms-ecdh":
-		return kmsECDH(ctx, m, what, where)
-	case "branch":
-		return branch(ctx, m, rest)
-	}
-	return nil, fmt.Errorf("bad key %q", key)
+// Entries are those of a keys manifest.
+type Entries map[string]struct {
+	Type               string
+	ID                 string `json:"key-id"`
+	Material           string
+	SenderMaterial     string `json:"sender-material"`
+	RecipientMaterial  string `json:"recipient-material"`
+	RecipientPublicKey []byte `json:"recipient-material-public-key"`
 }
 
-func rawAES(ctx context.Context, m *mpl.Client, id, file string) (mpltypes.IKeyring, error) {
-	key, err := os.ReadFile(file)
+// Keyrings makes keyrings.
+type Keyrings struct {
+	*mpl.Client
+	keys Entries
+}
+
+// NewKeyrings returns what makes keyrings of the entries of a keys manifest,
+// of which there may be none.
+func NewKeyrings(manifest string) (*Keyrings, error) {
+	client, err := mpl.NewClient(mpltypes.MaterialProvidersConfig{})
+	if err != nil || manifest == "" {
+		return &Keyrings{Client: client}, err
+	}
+	text, err := os.ReadFile(manifest)
 	if err != nil {
 		return nil, err
 	}
-	namespace, name, _ := strings.Cut(id, "/")
-	return m.CreateRawAesKeyring(ctx, mpltypes.CreateRawAesKeyringInput{
-		KeyNamespace: namespace, KeyName: name, WrappingKey: key,
+	var m struct{ Keys Entries }
+	err = json.Unmarshal(text, &m)
+	return &Keyrings{client, m.Keys}, err
+}
+
+// Keyring returns the keyring that a description describes.
+func (k *Keyrings) Keyring(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, error) {
+	switch d.Type {
+	case "raw":
+		if d.Algorithm == "aes" {
+			return k.rawAES(ctx, d)
+		}
+		return k.rawRSA(ctx, d)
+	case "raw-ecdh":
+		return k.rawECDH(ctx, d)
+	case "multi-keyring":
+		return k.multi(ctx, d)
+	case "aws-kms", "aws-kms-mrk-aware":
+		return k.Strict(ctx, k.keys[d.Key].ID, d.Type == "aws-kms-mrk-aware")
+	case "aws-kms-discovery", "aws-kms-mrk-aware-discovery":
+		return k.discovery(ctx, d)
+	case "aws-kms-rsa":
+		return k.kmsRSA(ctx, d)
+	case "aws-kms-ecdh":
+		return k.kmsECDH(ctx, d)
+	case "branch-key":
+		return k.Branch(ctx, d.Table, d.KMS, d.ID)
+	}
+	return nil, fmt.Errorf("no keyring for %q", d.Type)
+}
+
+func (k *Keyrings) rawAES(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, error) {
+	key, err := base64.StdEncoding.DecodeString(k.keys[d.Key].Material)
+	if err != nil {
+		return nil, err
+	}
+	return k.CreateRawAesKeyring(ctx, mpltypes.CreateRawAesKeyringInput{
+		KeyNamespace: d.ProviderID, KeyName: k.keys[d.Key].ID, WrappingKey: key,
 		WrappingAlg: mpltypes.AesWrappingAlg(fmt.Sprintf("ALG_AES%d_GCM_IV12_TAG16", 8*len(key))),
 	})
 }
 
-var paddings = map[string]mpltypes.PaddingScheme{
-	"pkcs1":       mpltypes.PaddingSchemePkcs1,
-	"oaep-sha1":   mpltypes.PaddingSchemeOaepSha1Mgf1,
-	"oaep-sha256": mpltypes.PaddingSchemeOaepSha256Mgf1,
-	"oaep-sha384": mpltypes.PaddingSchemeOaepSha384Mgf1,
-	"oaep-sha512": mpltypes.PaddingSchemeOaepSha512Mgf1,
-}
-
-func rawRSA(ctx context.Context, m *mpl.Client, id, where string) (mpltypes.IKeyring, error) {
-	file, padding, ok := strings.Cut(where, "?pad=")
-	if !ok {
-		padding = "oaep-sha256"
+func (k *Keyrings) rawRSA(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, error) {
+	padding := mpltypes.PaddingSchemePkcs1
+	if d.Padding != "pkcs1" {
+		padding = mpltypes.PaddingScheme("OAEP_" + strings.ToUpper(d.Hash) + "_MGF1")
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	namespace, name, _ := strings.Cut(id, "/")
-	in := mpltypes.CreateRawRsaKeyringInput{KeyNamespace: namespace, KeyName: name, PaddingScheme: paddings[padding]}
+	in := mpltypes.CreateRawRsaKeyringInput{KeyNamespace: d.ProviderID, KeyName: k.keys[d.Key].ID, PaddingScheme: padding}
+	text := []byte(k.keys[d.Key].Material + "\n")
 	block, _ := pem.Decode(text)
 	switch {
 	case block == nil:
-		return nil, fmt.Errorf("%s is not PEM", file)
+		return nil, fmt.Errorf("key %q is not PEM", d.Key)
 	case block.Type == "PUBLIC KEY":
 		in.PublicKey = text
-		return m.CreateRawRsaKeyring(ctx, in)
+		return k.CreateRawRsaKeyring(ctx, in)
 	}
 	// The SDK wants the public half apart from the private one.
 	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
@@ -146,86 +162,135 @@ func rawRSA(ctx context.Context, m *mpl.Client, id, where string) (mpltypes.IKey
 		return nil, err
 	}
 	in.PrivateKey, in.PublicKey = text, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
-	return m.CreateRawRsaKeyring(ctx, in)
+	return k.CreateRawRsaKeyring(ctx, in)
 }
 
-func strict(ctx context.Context, m *mpl.Client, arn string) (mpltypes.IKeyring, error) {
-	client, err := kmsOf(ctx, arn)
-	if err != nil {
-		return nil, err
-	}
-	if strings.Contains(arn, ":key/mrk-") {
-		return m.CreateAwsKmsMrkKeyring(ctx, mpltypes.CreateAwsKmsMrkKeyringInput{KmsKeyId: arn, KmsClient: client})
-	}
-	return m.CreateAwsKmsKeyring(ctx, mpltypes.CreateAwsKmsKeyringInput{KmsKeyId: arn, KmsClient: client})
+// curve turns ecc-256 into the SDK's name.
+func curve(d *peer.Key) primitives.ECDHCurveSpec {
+	return primitives.ECDHCurveSpec("ECC_NIST_P" + strings.TrimPrefix(d.Curve, "ecc-"))
 }
 
-func discovery(ctx context.Context, m *mpl.Client, what, region string) (mpltypes.IKeyring, error) {
-	partition, account, _ := strings.Cut(what, "/")
-	filter := &mpltypes.DiscoveryFilter{Partition: partition, AccountIds: []string{account}}
-	client, err := KMS(ctx, region)
-	if err != nil {
-		return nil, err
+func (k *Keyrings) rawECDH(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, error) {
+	recipient := k.keys[d.Recipient]
+	in := mpltypes.CreateRawEcdhKeyringInput{CurveSpec: curve(d)}
+	switch d.Schema {
+	case "static":
+		in.KeyAgreementScheme = &mpltypes.RawEcdhStaticConfigurationsMemberRawPrivateKeyToStaticPublicKey{
+			Value: mpltypes.RawPrivateKeyToStaticPublicKeyInput{
+				SenderStaticPrivateKey: []byte(k.keys[d.Sender].SenderMaterial + "\n"), RecipientPublicKey: recipient.RecipientPublicKey,
+			},
+		}
+	case "ephemeral":
+		in.KeyAgreementScheme = &mpltypes.RawEcdhStaticConfigurationsMemberEphemeralPrivateKeyToStaticPublicKey{
+			Value: mpltypes.EphemeralPrivateKeyToStaticPublicKeyInput{RecipientPublicKey: recipient.RecipientPublicKey},
+		}
+	default:
+		in.KeyAgreementScheme = &mpltypes.RawEcdhStaticConfigurationsMemberPublicKeyDiscovery{
+			Value: mpltypes.PublicKeyDiscoveryInput{RecipientStaticPrivateKey: []byte(recipient.RecipientMaterial + "\n")},
+		}
 	}
-	if region != "" {
-		return m.CreateAwsKmsMrkDiscoveryKeyring(ctx, mpltypes.CreateAwsKmsMrkDiscoveryKeyringInput{KmsClient: client, Region: region, DiscoveryFilter: filter})
-	}
-	return m.CreateAwsKmsDiscoveryKeyring(ctx, mpltypes.CreateAwsKmsDiscoveryKeyringInput{KmsClient: client, DiscoveryFilter: filter})
+	return k.CreateRawEcdhKeyring(ctx, in)
 }
 
-func kmsRSA(ctx context.Context, m *mpl.Client, arn, file string) (mpltypes.IKeyring, error) {
-	client, err := kmsOf(ctx, arn)
-	if err != nil {
-		return nil, err
-	}
-	in := mpltypes.CreateAwsKmsRsaKeyringInput{
-		KmsKeyId: arn, KmsClient: client, EncryptionAlgorithm: kmstypes.EncryptionAlgorithmSpecRsaesOaepSha256,
-	}
-	if file != "" {
-		if in.PublicKey, err = os.ReadFile(file); err != nil {
+func (k *Keyrings) multi(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, error) {
+	var in mpltypes.CreateMultiKeyringInput
+	var err error
+	if d.Generator != nil {
+		if in.Generator, err = k.Keyring(ctx, d.Generator); err != nil {
 			return nil, err
 		}
 	}
-	return m.CreateAwsKmsRsaKeyring(ctx, in)
-}
-
-// kmsECDH takes keys on P-384, as ../kms/peer.py makes them.
-func kmsECDH(ctx context.Context, m *mpl.Client, arn, file string) (mpltypes.IKeyring, error) {
-	client, err := kmsOf(ctx, arn)
-	if err != nil {
-		return nil, err
-	}
-	in := mpltypes.CreateAwsKmsEcdhKeyringInput{
-		KmsClient: client, CurveSpec: primitives.ECDHCurveSpecEccNistP384,
-		KeyAgreementScheme: &mpltypes.KmsEcdhStaticConfigurationsMemberKmsPublicKeyDiscovery{
-			Value: mpltypes.KmsPublicKeyDiscoveryInput{RecipientKmsIdentifier: arn},
-		},
-	}
-	if file != "" {
-		text, err := os.ReadFile(file)
+	for _, child := range d.Children {
+		kr, err := k.Keyring(ctx, child)
 		if err != nil {
 			return nil, err
 		}
-		block, _ := pem.Decode(text)
-		if block == nil {
-			return nil, fmt.Errorf("%s is not PEM", file)
-		}
-		in.KeyAgreementScheme = &mpltypes.KmsEcdhStaticConfigurationsMemberKmsPrivateKeyToStaticPublicKey{
-			Value: mpltypes.KmsPrivateKeyToStaticPublicKeyInput{SenderKmsIdentifier: arn, RecipientPublicKey: block.Bytes},
-		}
+		in.ChildKeyrings = append(in.ChildKeyrings, kr)
 	}
-	return m.CreateAwsKmsEcdhKeyring(ctx, in)
+	return k.CreateMultiKeyring(ctx, in)
 }
 
-// branch reads TABLE/ID?kms=ARN.
-func branch(ctx context.Context, m *mpl.Client, text string) (mpltypes.IKeyring, error) {
-	where, arn, _ := strings.Cut(text, "?kms=")
-	table, id, _ := strings.Cut(where, "/")
+// RequiredContext returns the CMM that a description describes.
+func (k *Keyrings) RequiredContext(ctx context.Context, d *peer.Key) (mpltypes.ICryptographicMaterialsManager, error) {
+	kr, err := k.Keyring(ctx, d.Underlying)
+	if err != nil {
+		return nil, err
+	}
+	cmm, err := k.CreateDefaultCryptographicMaterialsManager(ctx, mpltypes.CreateDefaultCryptographicMaterialsManagerInput{Keyring: kr})
+	if err != nil {
+		return nil, err
+	}
+	return k.CreateRequiredEncryptionContextCMM(ctx, mpltypes.CreateRequiredEncryptionContextCMMInput{
+		UnderlyingCMM: cmm, RequiredEncryptionContextKeys: d.RequiredKeys,
+	})
+}
+
+// Strict returns the keyring of one key in AWS KMS.
+func (k *Keyrings) Strict(ctx context.Context, arn string, multiRegion bool) (mpltypes.IKeyring, error) {
+	client, err := kmsOf(ctx, arn)
+	if err != nil {
+		return nil, err
+	}
+	if multiRegion {
+		return k.CreateAwsKmsMrkKeyring(ctx, mpltypes.CreateAwsKmsMrkKeyringInput{KmsKeyId: arn, KmsClient: client})
+	}
+	return k.CreateAwsKmsKeyring(ctx, mpltypes.CreateAwsKmsKeyringInput{KmsKeyId: arn, KmsClient: client})
+}
+
+func (k *Keyrings) discovery(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, error) {
+	filter := &mpltypes.DiscoveryFilter{Partition: d.Filter.Partition, AccountIds: d.Filter.Accounts}
+	client, err := KMS(ctx, d.Region+d.MRKRegion) // it has one of both
+	if err != nil {
+		return nil, err
+	}
+	if d.MRKRegion != "" {
+		return k.CreateAwsKmsMrkDiscoveryKeyring(ctx, mpltypes.CreateAwsKmsMrkDiscoveryKeyringInput{
+			KmsClient: client, Region: d.MRKRegion, DiscoveryFilter: filter,
+		})
+	}
+	return k.CreateAwsKmsDiscoveryKeyring(ctx, mpltypes.CreateAwsKmsDiscoveryKeyringInput{KmsClient: client, DiscoveryFilter: filter})
+}
+
+func (k *Keyrings) kmsRSA(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, error) {
+	entry := k.keys[d.Key]
+	client, err := kmsOf(ctx, entry.ID)
+	if err != nil {
+		return nil, err
+	}
+	return k.CreateAwsKmsRsaKeyring(ctx, mpltypes.CreateAwsKmsRsaKeyringInput{
+		KmsKeyId: entry.ID, KmsClient: client, PublicKey: []byte(entry.Material + "\n"),
+		EncryptionAlgorithm: kmstypes.EncryptionAlgorithmSpec(d.Algorithm),
+	})
+}
+
+func (k *Keyrings) kmsECDH(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, error) {
+	entry := k.keys[d.Recipient]
+	in := mpltypes.CreateAwsKmsEcdhKeyringInput{CurveSpec: curve(d)}
+	arn := entry.RecipientMaterial
+	if d.Schema == "static" {
+		arn = k.keys[d.Sender].SenderMaterial
+		in.KeyAgreementScheme = &mpltypes.KmsEcdhStaticConfigurationsMemberKmsPrivateKeyToStaticPublicKey{
+			Value: mpltypes.KmsPrivateKeyToStaticPublicKeyInput{SenderKmsIdentifier: arn, RecipientPublicKey: entry.RecipientPublicKey},
+		}
+	} else {
+		in.KeyAgreementScheme = &mpltypes.KmsEcdhStaticConfigurationsMemberKmsPublicKeyDiscovery{
+			Value: mpltypes.KmsPublicKeyDiscoveryInput{RecipientKmsIdentifier: arn},
+		}
+	}
+	var err error
+	if in.KmsClient, err = kmsOf(ctx, arn); err != nil {
+		return nil, err
+	}
+	return k.CreateAwsKmsEcdhKeyring(ctx, in)
+}
+
+// Branch returns the hierarchical keyring of a branch key.
+func (k *Keyrings) Branch(ctx context.Context, table, arn, id string) (mpltypes.IKeyring, error) {
 	s, err := KeyStore(ctx, table, arn)
 	if err != nil {
 		return nil, err
 	}
-	return m.CreateAwsKmsHierarchicalKeyring(ctx, mpltypes.CreateAwsKmsHierarchicalKeyringInput{
+	return k.CreateAwsKmsHierarchicalKeyring(ctx, mpltypes.CreateAwsKmsHierarchicalKeyringInput{
 		KeyStore: s, BranchKeyId: &id, TtlSeconds: 600,
 	})
 }

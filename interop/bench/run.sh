@@ -3,7 +3,7 @@
 # takes 5 ms to answer. Needs go and what ../backends/dynamodb-local.sh needs. Arguments go to "go test".
 set -euo pipefail
 
-. "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../servers.sh"
 trap stop_servers EXIT
 isolate
 start_dynamodb

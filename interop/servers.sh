@@ -1,7 +1,7 @@
 # Sourced by the scripts here: the KMS simulator and DynamoDB Local, and the environment in which all
 # SDKs find them.
 
-. "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 backends=$interop/backends
 kmssim=
 dynamodb=

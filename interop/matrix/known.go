@@ -1,0 +1,44 @@
+package main
+
+import (
+	"esdk/internal/suite"
+	"esdk/interop/peer"
+)
+
+type key = peer.Key
+
+// A fault is a known one of an official SDK: a row that must fail, since
+// docs/compatibility.md says so.
+type fault struct {
+	feature string   // of the tests that show it
+	peers   []string // that have it
+	text    string   // what the error has in it, where it is theirs
+	says    string   // what it is, and our answer
+}
+
+const (
+	faultMixed = "discovery with data keys of other providers in the message"
+	faultOrder = "JavaScript's default order of the context"
+)
+
+var faults = []fault{
+	{faultMixed, []string{"go", "rust", "python", "java"}, "",
+		"The AWS KMS discovery keyrings of the material providers look at the provider information of each encrypted data key before they look " +
+			"at its provider id, and fail for a message that also has a data key of a raw key. Ours skip those, as the specification says. To have such " +
+			"messages read by discovery in those SDKs, use their multi-Region discovery keyring, which does not have the fault."},
+	{faultOrder, []string{"javascript"}, "",
+		"The raw AES and the hierarchical keyring order the encryption context by locale unless they are made with `utf8Sorting: true`. For a " +
+			"context with capital or non-ASCII letters in its keys, and so for every signed message with a key that begins with a capital letter, " +
+			"no other SDK opens what they wrote, nor they what others wrote. We refuse such a message, as one whose data key does not open; nothing in it " +
+			"tells the order. The answer is to set `utf8Sorting: true`."},
+}
+
+// differences are the tests that show the faults, for all SDKs: those without a
+// fault pass.
+func (p *plan) differences() {
+	for _, id := range []uint16{0x0578, 0x0478} {
+		s := suite.Lookup(id)
+		p.add(test{feature: faultMixed, suite: s, use: use{multi(both(kmsKey("kms")), aes(256)).encrypt, []*key{discovery()}}, onlyOurs: true})
+		p.add(test{feature: faultOrder, suite: s, use: aes(256), context: "mixed case", legacy: true})
+	}
+}

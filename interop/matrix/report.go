@@ -1,0 +1,196 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"esdk/interop/peer"
+)
+
+// A direction of messages.
+type direction int
+
+const (
+	oursToTheirs direction = iota
+	theirsToOurs
+)
+
+// A cell counts the tests of a row and an SDK.
+type cell struct {
+	passed  [2]int
+	reasons []string // why some cannot be
+	faulty  bool
+}
+
+// results are those of all peers. They are safe for concurrent use.
+type results struct {
+	mu     sync.Mutex
+	peers  map[string]*peer.Answer
+	cells  map[[2]string]*cell // of a row and a peer
+	failed []string
+	passed int
+	shown  map[[2]string]int // faults of a row and a peer
+}
+
+func newResults() *results {
+	return &results{peers: map[string]*peer.Answer{}, cells: map[[2]string]*cell{}, shown: map[[2]string]int{}}
+}
+
+func (r *results) setPeer(name string, hello *peer.Answer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.peers[name] = hello
+}
+
+func (r *results) fail(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = append(r.failed, text)
+}
+
+// faultOf returns the known fault that a test shows of a peer.
+func faultOf(name string, t *test) *fault {
+	for i, f := range faults {
+		if f.feature == t.feature && slices.Contains(f.peers, name) {
+			return &faults[i]
+		}
+	}
+	return nil
+}
+
+func (r *results) add(name string, t *test, d direction, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := [2]string{t.feature, name}
+	if r.cells[at] == nil {
+		r.cells[at] = new(cell)
+	}
+	c := r.cells[at]
+	var unsupported peer.UnsupportedError
+	fault := faultOf(name, t)
+	switch {
+	case errors.As(err, &unsupported):
+		if !slices.Contains(c.reasons, string(unsupported)) {
+			c.reasons = append(c.reasons, string(unsupported))
+		}
+	case fault != nil && err == nil:
+		err = errors.New("passes, but is known to fail: mend the faults")
+	case fault != nil:
+		c.faulty = true
+		r.shown[at]++
+		err = nil
+	case err == nil:
+		c.passed[d]++
+		r.passed++
+	}
+	if err != nil && unsupported == "" {
+		r.failed = append(r.failed, fmt.Sprintf("%s, %s: %s: %v", name, [2]string{"ours to theirs", "theirs to ours"}[d], t, err))
+	}
+	if *verbose {
+		fmt.Printf("%s %d %s: %v\n", name, d, t, err)
+	}
+}
+
+// summary prints the totals. It fails if a test did, or if there was none.
+func (r *results) summary(w io.Writer) error {
+	slices.Sort(r.failed)
+	for _, f := range r.failed {
+		fmt.Fprintln(w, "FAILED", f)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.peers)) {
+		n := [2]int{}
+		for at, c := range r.cells {
+			if at[1] == name {
+				n[0] += c.passed[0]
+				n[1] += c.passed[1]
+			}
+		}
+		fmt.Fprintf(w, "%s %s: %d of ours to theirs, %d of theirs to ours\n", r.peers[name].Name, r.peers[name].Version, n[0], n[1])
+	}
+	fmt.Fprintf(w, "%d passed, %d failed\n", r.passed, len(r.failed))
+	if len(r.failed) > 0 || r.passed == 0 {
+		return errors.New("not all passed")
+	}
+	return nil
+}
+
+// document returns docs/compatibility.md.
+func (r *results) document() string {
+	names := slices.SortedFunc(maps.Keys(r.peers), func(a, b string) int {
+		order := []string{"python", "java", "javascript", "go", "rust", "cli"}
+		return cmp.Compare(slices.Index(order, a), slices.Index(order, b))
+	})
+	b := new(strings.Builder)
+	fmt.Fprint(b, header)
+	for _, name := range names {
+		p := r.peers[name]
+		fmt.Fprintf(b, "| %s | `%s` %s | %s |\n", titles[name], p.Name, p.Version, p.With)
+	}
+	fmt.Fprint(b, beforeTable)
+	fmt.Fprintf(b, "| |")
+	for _, name := range names {
+		fmt.Fprintf(b, " %s |", titles[name])
+	}
+	fmt.Fprintf(b, "\n|---|%s\n", strings.Repeat("---|", len(names)))
+	notes := new(footnotes)
+	for _, row := range rows {
+		fmt.Fprintf(b, "| %s |", row)
+		for _, name := range names {
+			fmt.Fprintf(b, " %s |", r.cellText(row, name, notes))
+		}
+		fmt.Fprintln(b)
+	}
+	fmt.Fprintf(b, "\n%d messages in all.\n\n", r.passed)
+	for i, n := range *notes {
+		fmt.Fprintf(b, "%d. %s\n", i+1, n)
+	}
+	fmt.Fprint(b, beforeFaults)
+	for _, f := range faults {
+		var who []string
+		for _, name := range names {
+			if r.shown[[2]string{f.feature, name}] > 0 {
+				who = append(who, titles[name])
+			}
+		}
+		fmt.Fprintf(b, "**%s** (%s). %s\n\n", strings.ToUpper(f.feature[:1])+f.feature[1:], strings.Join(who, ", "), f.says)
+	}
+	fmt.Fprint(b, differential)
+	return b.String()
+}
+
+// footnotes are reasons, each once.
+type footnotes []string
+
+func (f *footnotes) number(text string) int {
+	i := slices.Index(*f, text)
+	if i < 0 {
+		i = len(*f)
+		*f = append(*f, text)
+	}
+	return i + 1
+}
+
+func (r *results) cellText(row, name string, notes *footnotes) string {
+	c := r.cells[[2]string{row, name}]
+	if c == nil {
+		return "–"
+	}
+	text := fmt.Sprintf("%d / %d", c.passed[oursToTheirs], c.passed[theirsToOurs])
+	if c.passed == [2]int{} {
+		text = "–"
+	}
+	for _, reason := range c.reasons {
+		text += fmt.Sprintf(" <sup>%d</sup>", notes.number(reason))
+	}
+	return text
+}
+
+var titles = map[string]string{
+	"python": "Python", "java": "Java", "javascript": "JavaScript", "go": "Go", "rust": "Rust", "cli": "CLI",
+}

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Passes messages both ways between this library and the official SDKs: run.sh [-peers NAME,...] [-share N] [-seed N]
+# [-write FILE]. Installs the SDKs, and starts the KMS simulator and DynamoDB Local. The exit status is 1 if a test failed.
+set -euo pipefail
+
+. "$(dirname "${BASH_SOURCE[0]}")/../servers.sh"
+trap stop_servers EXIT
+
+peers=python,java,javascript,go,rust,cli
+arguments=("$@")
+for i in "${!arguments[@]}"; do
+  if [ "${arguments[$i]}" = -peers ]; then peers=${arguments[$((i + 1))]}; fi
+done
+# shellcheck disable=SC2086
+"$interop/install.sh" ${peers//,/ }
+(cd "$root" && CGO_ENABLED=0 go build -o "$cache/peers/esdk" ./cmd/esdk)
+isolate
+start_dynamodb
+cd "$interop"
+go build -o "$t/matrix" ./matrix
+"$t/matrix" -bin "$cache/peers" "$@"
