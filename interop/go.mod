@@ -1,6 +1,6 @@
 module esdk/interop
 
-go 1.26.0
+go 1.26.4
 
 replace esdk => ../
 
@@ -12,6 +12,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/config v1.33.16
 	github.com/aws/aws-sdk-go-v2/service/dynamodb v1.73.2
 	github.com/aws/aws-sdk-go-v2/service/kms v1.62.5
+	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
 )
 
 require (

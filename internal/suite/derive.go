@@ -30,46 +30,40 @@ func (s *Suite) Derive(dataKey, messageID []byte) (*Keys, error) {
 	case s.kdf == 0:
 		return &Keys{Content: append([]byte(nil), dataKey...)}, nil
 	case s.Commits:
-		return s.deriveCommitting(dataKey, messageID)
+		// The commitment's info has no suite id, unlike the key's.
+		return s.HKDF(dataKey, messageID, s.KeyLength, s.info+"DERIVEKEY", "COMMITKEY")
 	}
-	return s.expand(dataKey, s.info+string(messageID))
+	return s.HKDF(dataKey, nil, s.KeyLength, s.info+string(messageID), "")
 }
 
 // DeriveNET400 derives the content key as version 4.0.0 of the .NET SDK did for
 // suites that do not commit: without the message id.
 // See aws/aws-encryption-sdk issue 619.
 func (s *Suite) DeriveNET400(dataKey []byte) (*Keys, error) {
-	return s.expand(dataKey, s.info)
+	return s.HKDF(dataKey, nil, s.KeyLength, s.info, "")
 }
 
-func (s *Suite) expand(dataKey []byte, info string) (*Keys, error) {
+// HKDF is RFC 5869 with the suite's hash: a content key of some length from one
+// info, and, if the suite commits, a commitment from another. It is exported for
+// test vectors, which have other infos than the format.
+func (s *Suite) HKDF(secret, salt []byte, length int, content, commitment string) (*Keys, error) {
 	h := s.takeHashes()
 	defer s.giveHashes(h)
-	content, err := hkdf.Key(h.next, dataKey, nil, info, s.KeyLength)
-	if err != nil {
-		return nil, err
-	}
-	return &Keys{Content: content}, nil
-}
-
-func (s *Suite) deriveCommitting(dataKey, messageID []byte) (*Keys, error) {
-	h := s.takeHashes()
-	defer s.giveHashes(h)
-	prk, err := hkdf.Extract(h.next, dataKey, messageID)
+	prk, err := hkdf.Extract(h.next, secret, salt)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(prk)
-	content, err := hkdf.Expand(h.next, prk, s.info+"DERIVEKEY", s.KeyLength)
-	if err != nil {
+	keys := new(Keys)
+	if keys.Content, err = hkdf.Expand(h.next, prk, content, length); err != nil {
 		return nil, err
 	}
-	// The commitment's info has no suite id, unlike the key's.
-	commitment, err := hkdf.Expand(h.next, prk, "COMMITKEY", CommitmentLength)
-	if err != nil {
-		return nil, err
+	if s.Commits {
+		if keys.Commitment, err = hkdf.Expand(h.next, prk, commitment, CommitmentLength); err != nil {
+			return nil, err
+		}
 	}
-	return &Keys{Content: content, Commitment: commitment}, nil
+	return keys, nil
 }
 
 // hashes are the hash states that HKDF asks for in one derivation, of which it
