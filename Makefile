@@ -8,9 +8,9 @@ PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/
 
 FUZZTIME = 10m
 
-.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest interop backends fuzz bench performance vectors
+.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest interop backends fuzz wycheproof bench performance vectors
 
-check: format vet staticcheck race fips cross vulnerabilities benchtest interop backends
+check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof interop backends
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/esdk ./cmd/esdk
@@ -38,7 +38,7 @@ race: missing
 
 # The same tests with the FIPS 140-3 module of the standard library.
 fips:
-	GODEBUG=fips140=on go test . ./internal/... ./esdktest ./awskms ./branchkey
+	GODEBUG=fips140=on go test -timeout 30m ./...
 
 cross:
 	@for p in $(PLATFORMS); do \
@@ -55,6 +55,10 @@ vulnerabilities:
 	*"fetching vulnerabilities:"*) echo "NOT CHECKED for vulnerabilities: the database is out of reach" ;; \
 	*) exit $$status ;; \
 	esac
+
+# The vectors of Project Wycheproof, from the Go module proxy.
+wycheproof:
+	cd interop && go test ./wycheproof
 
 # Messages and key stores both ways with the official Python and Go SDKs, from
 # their registries.
