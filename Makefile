@@ -36,7 +36,8 @@ staticcheck:
 race: missing
 	go test -race -timeout 30m ./...
 
-# The same tests with the FIPS 140-3 module of the standard library.
+# The same tests with the FIPS 140-3 module of the standard library; TestFIPS140Only
+# has what fips140=only refuses.
 fips:
 	GODEBUG=fips140=on go test -timeout 30m ./...
 

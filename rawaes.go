@@ -35,20 +35,28 @@ func NewRawAESKeyring(namespace, name string, key []byte) (Keyring, error) {
 		return nil, err
 	}
 	aead, err := newGCM(key)
-	if err != nil {
+	if _, wrongSize := errors.AsType[aes.KeySizeError](err); wrongSize {
 		return nil, errors.New("esdk: AES wrapping key must have 16, 24 or 32 bytes")
+	} else if err != nil {
+		return nil, err
 	}
 	prefix := binary.BigEndian.AppendUint32([]byte(name), format.TagLength*8)
 	prefix = binary.BigEndian.AppendUint32(prefix, format.IVLength)
 	return &rawAESKeyring{namespace, name, aead, prefix}, nil
 }
 
+// newGCM fails for a key of a wrong length, and under GODEBUG=fips140=only, which
+// allows no IVs but those that the standard library draws.
 func newGCM(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("esdk: %w", err)
 	}
-	return cipher.NewGCM(block)
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, fmt.Errorf("esdk: %w", err)
+	}
+	return aead, nil
 }
 
 func (k *rawAESKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult, error) {
