@@ -8,49 +8,25 @@ import (
 	"crypto/fips140"
 	"crypto/rand"
 	"crypto/rsa"
-	"errors"
+	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
 
 	"esdk"
+	"esdk/internal/fipstest"
 	"esdk/internal/suite"
 )
 
-// TestFIPS140Only holds the table in docs/security.md. Since the mode is that of a
-// process, the test runs itself in one of its own.
+// TestFIPS140Only holds the table in docs/security.md, with its namesakes in awskms
+// and branchkey.
 func TestFIPS140Only(t *testing.T) {
-	if !fips140.Enforced() {
-		runEnforced(t)
+	if !fipstest.Enforced(t) {
 		return
 	}
 	t.Run("messages", testOnlyMessages)
 	t.Run("streams", testOnlyStreams)
 	t.Run("keyrings", testOnlyKeyrings)
 	t.Run("derivation and signatures", testOnlySuites)
-}
-
-func runEnforced(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), must[string](t)(os.Executable()), "-test.run=^TestFIPS140Only$", "-test.v")
-	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
-	out, err := cmd.CombinedOutput()
-	if err != nil || bytes.Count(out, []byte("    --- PASS: TestFIPS140Only/")) != 4 {
-		t.Errorf("with GODEBUG=fips140=only: %v\n%s", err, out)
-	}
-}
-
-// wantNotAllowed wants the error of a primitive that the mode does not allow, and
-// nothing but that.
-func wantNotAllowed(t *testing.T, what string, err error) {
-	t.Helper()
-	if err == nil || !strings.Contains(err.Error(), "not allowed in FIPS 140-only mode") {
-		t.Errorf("%s: %v, want it refused", what, err)
-	}
-	if errors.Is(err, esdk.ErrAuthentication) || errors.Is(err, esdk.ErrCommitment) {
-		t.Errorf("%s: %v, as if the message was wrong", what, err)
-	}
 }
 
 func oaepKeyring(t *testing.T, bits int, c esdk.RawRSAConfig) esdk.Keyring {
@@ -66,7 +42,7 @@ func testOnlyMessages(t *testing.T) {
 	for _, s := range suite.All {
 		client := newClient(t, esdk.Config{Keyring: keyring, Suite: esdk.SuiteID(s.ID), CommitmentPolicy: policyFor(s)})
 		_, _, err := client.Encrypt(t.Context(), pattern(100), nil)
-		wantNotAllowed(t, s.Name+": Encrypt", err)
+		fipstest.WantRefused(t, s.Name+": Encrypt", err)
 
 		var message []byte
 		fips140.WithoutEnforcement(func() { message, _, err = client.Encrypt(t.Context(), pattern(100), nil) })
@@ -74,7 +50,7 @@ func testOnlyMessages(t *testing.T) {
 			t.Fatalf("%s: exempt: %v", s.Name, err)
 		}
 		_, _, err = client.Decrypt(t.Context(), message, nil)
-		wantNotAllowed(t, s.Name+": Decrypt", err)
+		fipstest.WantRefused(t, s.Name+": Decrypt", err)
 
 		var got []byte
 		fips140.WithoutEnforcement(func() { got, _, err = client.Decrypt(t.Context(), message, nil) })
@@ -88,7 +64,7 @@ func testOnlyMessages(t *testing.T) {
 func testOnlyStreams(t *testing.T) {
 	client := newClient(t, esdk.Config{Keyring: oaepKeyring(t, 2048, esdk.RawRSAConfig{}), FrameLength: 64})
 	_, err := client.NewWriter(t.Context(), io.Discard, nil)
-	wantNotAllowed(t, "NewWriter", err)
+	fipstest.WantRefused(t, "NewWriter", err)
 
 	var message, got bytes.Buffer
 	var w *esdk.Writer
@@ -104,7 +80,7 @@ func testOnlyStreams(t *testing.T) {
 	}
 
 	_, err = client.NewReader(t.Context(), bytes.NewReader(message.Bytes()), nil)
-	wantNotAllowed(t, "NewReader", err)
+	fipstest.WantRefused(t, "NewReader", err)
 	var r *esdk.Reader
 	fips140.WithoutEnforcement(func() { r, err = client.NewReader(t.Context(), &message, nil) })
 	if err != nil {
@@ -118,7 +94,7 @@ func testOnlyStreams(t *testing.T) {
 func testOnlyKeyrings(t *testing.T) {
 	for _, n := range []int{16, 24, 32} {
 		_, err := esdk.NewRawAESKeyring("test", "key", make([]byte, n))
-		wantNotAllowed(t, "AES", err)
+		fipstest.WantRefused(t, "AES", err)
 	}
 	for _, hash := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
 		for _, bits := range []int{2048, 3072} {
@@ -127,7 +103,14 @@ func testOnlyKeyrings(t *testing.T) {
 	}
 	checkOnlyKeyring(t, "OAEP with SHA-1", oaepKeyring(t, 2048, esdk.RawRSAConfig{Hash: crypto.SHA1}), false)
 	checkOnlyKeyring(t, "PKCS #1 v1.5", oaepKeyring(t, 2048, esdk.RawRSAConfig{PKCS1v15: true}), false)
-	checkOnlyKeyring(t, "RSA of 1024 bits", oaepKeyring(t, 1024, esdk.RawRSAConfig{}), false)
+	for _, bits := range []int{1024, 2049} {
+		checkOnlyKeyring(t, fmt.Sprintf("RSA of %d bits", bits), oaepKeyring(t, bits, esdk.RawRSAConfig{}), false)
+	}
+	public := must[*rsa.PrivateKey](t)(rsa.GenerateKey(rand.Reader, 2048)).PublicKey
+	public.E = 3
+	smallExponent := must[esdk.Keyring](t)(esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "test", Name: "key", PublicKey: &public}))
+	_, err := smallExponent.Wrap(t.Context(), &esdk.WrapRequest{Suite: 0x0578})
+	fipstest.WantRefused(t, "exponent 3: Wrap", err)
 	for _, curve := range []ecdh.Curve{ecdh.P256(), ecdh.P384(), ecdh.P521()} {
 		key := must[*ecdh.PrivateKey](t)(curve.GenerateKey(rand.Reader))
 		checkOnlyKeyring(t, "ECDH", must[esdk.Keyring](t)(esdk.NewRawECDHKeyring(key, key.PublicKey())), false)
@@ -142,7 +125,7 @@ func checkOnlyKeyring(t *testing.T, what string, k esdk.Keyring, works bool) {
 	wrap := &esdk.WrapRequest{Suite: id, DataKey: pattern(32)}
 	wrapped, err := k.Wrap(t.Context(), wrap)
 	if !works {
-		wantNotAllowed(t, what+": Wrap", err)
+		fipstest.WantRefused(t, what+": Wrap", err)
 		fips140.WithoutEnforcement(func() { wrapped, err = k.Wrap(context.Background(), wrap) })
 	}
 	if err != nil {
@@ -150,7 +133,7 @@ func checkOnlyKeyring(t *testing.T, what string, k esdk.Keyring, works bool) {
 	}
 	dataKey, err := k.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: id, EncryptedDataKeys: wrapped.EncryptedDataKeys})
 	if !works {
-		wantNotAllowed(t, what+": Unwrap", err)
+		fipstest.WantRefused(t, what+": Unwrap", err)
 	} else if err != nil || !bytes.Equal(dataKey, wrap.DataKey) {
 		t.Errorf("%s: Unwrap: %x, %v", what, dataKey, err)
 	}
