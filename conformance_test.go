@@ -1,0 +1,222 @@
+package esdk_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// TestConformance has docs/conformance.md name only tests that there are.
+func TestConformance(t *testing.T) {
+	text, err := os.ReadFile("docs/conformance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range checkConformance(string(text), os.DirFS(".")) {
+		t.Error(err)
+	}
+}
+
+const (
+	conformanceHead = "| Section | Held by | Remarks |"
+	conformanceRule = "|---|---|---|"
+)
+
+var (
+	codeSpan    = regexp.MustCompile("`([^`]*)`")
+	specSection = regexp.MustCompile(`^([a-z0-9/-]+\.md)?#[a-z0-9_-]+$`)
+	testName    = regexp.MustCompile(`^(?:([a-z0-9/]+)\.)?((?:Test|Fuzz|Example)\w*)(?:/(\w+))?$`)
+)
+
+// checkConformance checks the tables of a document, whose rows have sections of
+// the specification, the tests that hold them, and remarks. A section without a
+// file is of the file before it. A test is named by package, unless that is the
+// root, and by script, if it runs scripts.
+func checkConformance(text string, module fs.FS) (errs []error) {
+	c := &conformance{tests: make(map[string][]string), module: module, seen: make(map[string]bool)}
+	inTable := false
+	for i, line := range strings.Split(text, "\n") {
+		c.line = i + 1
+		switch {
+		case !strings.HasPrefix(line, "|"):
+			inTable = false
+		case line == conformanceHead:
+			inTable = true
+		case !inTable:
+			c.errorf("a table that does not start with %s", conformanceHead)
+		case line != conformanceRule:
+			c.row(line)
+		}
+	}
+	if len(c.seen) == 0 {
+		c.errorf("there are no sections")
+	}
+	return c.errs
+}
+
+type conformance struct {
+	module fs.FS
+	tests  map[string][]string // by folder
+	seen   map[string]bool     // sections
+	line   int
+	errs   []error
+}
+
+func (c *conformance) errorf(text string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf("line %d: "+text, append([]any{c.line}, args...)...))
+}
+
+func (c *conformance) row(line string) {
+	cells := strings.Split(strings.Trim(line, "|"), "|")
+	if len(cells) != 3 {
+		c.errorf("%d cells, want 3", len(cells))
+		return
+	}
+	sections := c.spans(cells[0])
+	if len(sections) == 0 {
+		c.errorf("there is no section")
+	}
+	file := ""
+	for _, s := range sections {
+		file = c.section(file, s)
+	}
+	tests := c.spans(cells[1])
+	for _, name := range tests {
+		c.test(name)
+	}
+	if len(tests) == 0 && strings.TrimSpace(cells[2]) == "" {
+		c.errorf("%s has neither a test nor a reason", sections)
+	}
+}
+
+// spans returns what a list of code spans holds.
+func (c *conformance) spans(cell string) (names []string) {
+	if rest := codeSpan.ReplaceAllString(cell, ""); strings.Trim(rest, " ,") != "" {
+		c.errorf("%q is more than a list of names", strings.TrimSpace(cell))
+	}
+	for _, m := range codeSpan.FindAllStringSubmatch(cell, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+func (c *conformance) section(file, name string) string {
+	m := specSection.FindStringSubmatch(name)
+	if m == nil || m[1] == "" && file == "" {
+		c.errorf("%q is not a file and a section", name)
+		return file
+	}
+	if m[1] != "" {
+		file = m[1]
+	} else {
+		name = file + name
+	}
+	if c.seen[name] {
+		c.errorf("%s comes twice", name)
+	}
+	c.seen[name] = true
+	return file
+}
+
+func (c *conformance) test(name string) {
+	m := testName.FindStringSubmatch(name)
+	if m == nil {
+		c.errorf("%q is not the name of a test", name)
+		return
+	}
+	folder := path.Join(".", m[1])
+	if !slices.Contains(c.testsIn(folder), m[2]) {
+		c.errorf("there is no test %s", name)
+	}
+	if m[3] == "" {
+		return
+	}
+	if _, err := fs.Stat(c.module, path.Join(folder, "testdata", "script", m[3]+".txt")); err != nil {
+		c.errorf("%s: there is no script: %w", name, err)
+	}
+}
+
+// testsIn returns the functions in the tests of a folder, whatever their build
+// tags.
+func (c *conformance) testsIn(folder string) []string {
+	if names, ok := c.tests[folder]; ok {
+		return names
+	}
+	names := []string{}
+	paths, err := fs.Glob(c.module, path.Join(folder, "*_test.go"))
+	if err != nil {
+		c.errorf("%w", err)
+	}
+	for _, p := range paths {
+		source, err := fs.ReadFile(c.module, p)
+		if err != nil {
+			c.errorf("%w", err)
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), p, source, parser.SkipObjectResolution)
+		if err != nil {
+			c.errorf("%w", err)
+			continue
+		}
+		for _, d := range f.Decls {
+			if d, ok := d.(*ast.FuncDecl); ok && d.Recv == nil {
+				names = append(names, d.Name.Name)
+			}
+		}
+	}
+	c.tests[folder] = names
+	return names
+}
+
+func TestCheckConformance(t *testing.T) {
+	module := fstest.MapFS{
+		"a_test.go":                        {Data: []byte("package p\nfunc TestA() {}\nfunc (T) TestMethod() {}")},
+		"a.go":                             {Data: []byte("package p\nfunc TestNoTest() {}")},
+		"internal/x/b_test.go":             {Data: []byte("//go:build never\n\npackage x\nfunc FuzzB() {}")},
+		"cmd/esdk/c_test.go":               {Data: []byte("package main\nfunc TestScripts() {}")},
+		"cmd/esdk/testdata/script/one.txt": {},
+	}
+	for _, c := range []struct {
+		rows string
+		want string // a part of the only error; nothing: none
+	}{
+		{"| `f/g.md#a` | `TestA` | |", ""},
+		{"| `f/g.md#a`, `#b` | `TestA`, `internal/x.FuzzB` | and a remark |", ""},
+		{"| `g.md#a` | `cmd/esdk.TestScripts/one` | |", ""},
+		{"| `g.md#a` | | for a reason |", ""},
+		{"| `g.md#a` | `TestB` | |", "no test TestB"},
+		{"| `g.md#a` | `TestA`, `TestMethod` | |", "no test TestMethod"},
+		{"| `g.md#a` | `TestNoTest` | |", "no test TestNoTest"},
+		{"| `g.md#a` | `internal/x.TestA` | |", "no test internal/x.TestA"},
+		{"| `g.md#a` | `internal/y.FuzzB` | |", "no test internal/y.FuzzB"},
+		{"| `g.md#a` | `cmd/esdk.TestScripts/two` | |", "no script"},
+		{"| `g.md#a` | `helper` | |", "not the name of a test"},
+		{"| `g.md#a` | TestA | |", "more than a list"},
+		{"| `g.md#a` | | |", "neither a test nor a reason"},
+		{"| `g.md#a` | | for a reason |\n| `g.md#a` | `TestA` | |", "g.md#a comes twice"},
+		{"| `g.md#a`, `#a` | `TestA` | |", "g.md#a comes twice"},
+		{"| `g.md#b` | `TestA` | |\n| `#a` | `TestA` | |", "not a file and a section"},
+		{"| `g.md` | `TestA` | |", "not a file and a section"},
+		{"| `g.md#a` | `TestA` |", "2 cells"},
+		{"| | `TestA` | |", "no section"},
+		{"| `g.md#a` | `TestA` | |\n\n| `g.md#b` | `TestA` | |", "does not start with"},
+		{"", "no sections"},
+	} {
+		errs := checkConformance(conformanceHead+"\n"+conformanceRule+"\n"+c.rows+"\n", module)
+		if c.want == "" && len(errs) > 0 {
+			t.Errorf("%s: %v", c.rows, errs)
+		}
+		if c.want != "" && (len(errs) == 0 || !strings.Contains(errs[0].Error(), c.want)) {
+			t.Errorf("%s: %v, want an error with %q", c.rows, errs, c.want)
+		}
+	}
+}
