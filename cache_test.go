@@ -335,3 +335,72 @@ func TestCacheConcurrent(t *testing.T) {
 		})
 	}
 }
+
+// TestCachePrunes: what has expired goes, though nobody asks for it.
+func TestCachePrunes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]esdk.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, esdk.StormConfig{})} {
+			s := &source{ttl: time.Minute}
+			want(t, c, "a", s, 1)
+			want(t, c, "b", s, 2)
+			time.Sleep(time.Minute)
+			for _, entries := range []int{2, 1} { // one for each call, but the new one stays
+				want(t, c, "c", s, 3)
+				if got := c.Stats().Entries; got != entries {
+					t.Errorf("%s: %d entries, want %d", name, got, entries)
+				}
+			}
+		}
+	})
+}
+
+// TestStormSlowRefresh: in the grace period too, another call is tried beside
+// one that takes longer than the interval, and the others do not wait.
+func TestStormSlowRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newStormCache(t, esdk.StormConfig{})
+		slow, fast := &source{ttl: time.Minute}, &source{ttl: time.Minute}
+		want(t, c, "a", slow, 1)
+		time.Sleep(51 * time.Second)
+		slow.takes = time.Hour
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() { c.Load(ctx, "a", slow.fetch) })
+		synctest.Wait()
+		time.Sleep(time.Second - 1)
+		want(t, c, "a", slow, 1)
+		if n := slow.fetched.Load(); n != 2 {
+			t.Errorf("%d fetches within the interval", n)
+		}
+		time.Sleep(1)
+		want(t, c, "a", fast, 1)
+		want(t, c, "a", slow, 1) // the fast one's entry
+		if s, f := slow.fetched.Load(), fast.fetched.Load(); s != 2 || f != 1 {
+			t.Errorf("%d slow and %d fast fetches", s, f)
+		}
+		cancel()
+		all.Wait()
+	})
+}
+
+// TestStormGraceFanOut: who has an entry in its grace period uses it rather than
+// wait for others' fetches.
+func TestStormGraceFanOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newStormCache(t, esdk.StormConfig{FanOut: 1})
+		s := &source{ttl: time.Minute}
+		want(t, c, "a", s, 1)
+		time.Sleep(51 * time.Second)
+		slow := &source{ttl: time.Minute, takes: 500 * time.Millisecond}
+		var all sync.WaitGroup
+		all.Go(func() { want(t, c, "b", slow, 1) })
+		synctest.Wait()
+		start := time.Now()
+		want(t, c, "a", s, 1)
+		if took := time.Since(start); took != 0 {
+			t.Errorf("waited %v", took)
+		}
+		all.Wait()
+		want(t, c, "a", s, 2)
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -367,4 +368,57 @@ func TestDefaultCMMRefuses(t *testing.T) {
 
 func TestExampleCMM(t *testing.T) {
 	esdktest.TestCMM(t, &labelCMM{defaultCMM(t), "billing"})
+}
+
+// recordingCMM keeps what it was asked.
+type recordingCMM struct {
+	esdk.CMM
+	encryption *esdk.EncryptionRequest
+	decryption *esdk.DecryptionRequest
+}
+
+func (c *recordingCMM) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
+	c.encryption = req
+	return c.CMM.EncryptionMaterials(ctx, req)
+}
+
+func (c *recordingCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	c.decryption = req
+	return c.CMM.DecryptionMaterials(ctx, req)
+}
+
+// What a client asks a CMM for: the length of the plaintext if it is known, else
+// the bound, else none.
+func TestRequestsToCMM(t *testing.T) {
+	const policy = esdk.RequireEncryptAllowDecrypt
+	for _, suite := range []esdk.SuiteID{0, esdk.AES256GCMHKDFSHA512Commit} {
+		for _, bound := range []int64{0, 1000} {
+			cmm := &recordingCMM{CMM: defaultCMM(t)}
+			c := newClient(t, esdk.Config{CMM: cmm, Suite: suite, CommitmentPolicy: policy, MaxPlaintextLength: bound})
+			want := esdk.EncryptionRequest{EncryptionContext: sampleContext, CommitmentPolicy: policy, Suite: suite, PlaintextLength: 10}
+			message, header, err := c.Encrypt(t.Context(), pattern(10), sampleContext)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(*cmm.encryption, want) {
+				t.Errorf("Encrypt asks for %+v, want %+v", *cmm.encryption, want)
+			}
+			if want.PlaintextLength = bound; bound == 0 {
+				want.PlaintextLength = -1
+			}
+			must[*esdk.Writer](t)(c.NewWriter(t.Context(), io.Discard, sampleContext))
+			if !reflect.DeepEqual(*cmm.encryption, want) {
+				t.Errorf("NewWriter asks for %+v, want %+v", *cmm.encryption, want)
+			}
+			if _, _, err := c.Decrypt(t.Context(), message, sampleContext); err != nil {
+				t.Fatal(err)
+			}
+			if want := (esdk.DecryptionRequest{
+				Suite: header.Suite, CommitmentPolicy: policy, EncryptionContext: header.EncryptionContext,
+				EncryptedDataKeys: header.EncryptedDataKeys, Reproduced: sampleContext,
+			}); !reflect.DeepEqual(*cmm.decryption, want) {
+				t.Errorf("Decrypt asks for %+v, want %+v", *cmm.decryption, want)
+			}
+		}
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing/iotest"
 
 	"esdk"
+	"esdk/internal/format"
 	"esdk/internal/suite"
 )
 
@@ -194,5 +195,23 @@ func TestContextAppendBinary(t *testing.T) {
 	}
 	if _, err := (esdk.EncryptionContext{"\xff": ""}).AppendBinary(nil); !errors.Is(err, esdk.ErrEncryptionContext) {
 		t.Errorf("not UTF-8: %v", err)
+	}
+}
+
+// So it is with the IVs of frames: before data keys were cached they were
+// random.
+func TestLegacyFrameIVs(t *testing.T) {
+	const frame = 16
+	plaintext := pattern(frame + 5)
+	for _, s := range suite.All {
+		f := newForger(t, s, frame, sampleContext)
+		regular := slices.Concat([]byte{0, 0, 0, 1}, pattern(12))
+		aad := format.NewBodyAAD(f.header.MessageID, format.Regular).Frame(1, frame)
+		regular = f.aead.Seal(regular, pattern(12), plaintext[:frame], aad)
+		iv := bytes.Repeat([]byte{7}, 12)
+		final := slices.Concat([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 2}, iv, []byte{0, 0, 0, 5})
+		aad = format.NewBodyAAD(f.header.MessageID, format.Final).Frame(2, 5)
+		final = f.aead.Seal(final, iv, plaintext[frame:], aad)
+		wantDecrypts(t, reader(t), f.message(t, regular, final), nil, plaintext)
 	}
 }

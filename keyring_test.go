@@ -563,3 +563,35 @@ func TestMultiKeyringCopies(t *testing.T) {
 func TestExampleKeyring(t *testing.T) {
 	esdktest.TestKeyring(t, &hsmKeyring{"slot", must[cipher.AEAD](t)(cipher.NewGCM(must[cipher.Block](t)(aes.NewCipher(wrappingKey))))})
 }
+
+// A context that cannot be serialized cannot be bound to a data key.
+func TestKeyringsRefuseContext(t *testing.T) {
+	private := ecdhKey(t, ecdh.P256())
+	bad := esdk.EncryptionContext{"k": "\xff"}
+	for name, kr := range map[string]esdk.Keyring{
+		"AES":  testKeyring(t),
+		"ECDH": ecdhKeyring(t, private, private.PublicKey()),
+	} {
+		if _, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: esdk.AES256GCM, EncryptionContext: bad}); !errors.Is(err, esdk.ErrEncryptionContext) {
+			t.Errorf("%s: Wrap: %v", name, err)
+		}
+		_, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{
+			Suite: esdk.AES256GCM, EncryptionContext: bad, EncryptedDataKeys: wrap(t, kr, esdk.AES256GCM).EncryptedDataKeys,
+		})
+		if !errors.Is(err, esdk.ErrEncryptionContext) {
+			t.Errorf("%s: Unwrap: %v", name, err)
+		}
+	}
+}
+
+// Two wraps of one data key under one wrapping key must not share an IV.
+func TestRawAESDrawsIVs(t *testing.T) {
+	seen := make(map[string]bool)
+	for range 1000 {
+		info := wrap(t, testKeyring(t), esdk.AES256GCM).EncryptedDataKeys[0].ProviderInfo
+		seen[string(info[len(info)-12:])] = true
+	}
+	if len(seen) != 1000 {
+		t.Errorf("%d IVs for 1000 wraps", len(seen))
+	}
+}

@@ -2,6 +2,7 @@ package esdk_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"testing"
@@ -107,5 +108,103 @@ func TestHeaderOfMessage(t *testing.T) {
 	}
 	if encrypted.Length != decrypted.Length || !bytes.Equal(encrypted.MessageID, decrypted.MessageID) {
 		t.Errorf("encrypted %+v, decrypted %+v", encrypted, decrypted)
+	}
+}
+
+// Each field that is written, taken apart by hand and in the order of the
+// specification: a reader with the same mistake as the writer would not notice.
+func TestMessageLayout(t *testing.T) {
+	for _, s := range suite.All {
+		for _, streamed := range []bool{false, true} {
+			c := newClient(t, esdk.Config{Suite: esdk.SuiteID(s.ID), CommitmentPolicy: policyFor(s), Keyring: keptKeyring(t)})
+			write := encrypt
+			if streamed {
+				write = encryptStream
+			}
+			// 4096 is the default; the last frame is full.
+			checkLayout(t, s, write(t, c, pattern(3*4096), sampleContext), 4096, 4096, 4096)
+			checkLayout(t, s, write(t, c, pattern(4097), sampleContext), 4096, 1)
+			checkLayout(t, s, write(t, c, nil, sampleContext), 0)
+		}
+	}
+}
+
+// checkLayout checks a message of frames of these lengths.
+func checkLayout(t *testing.T, s *suite.Suite, message []byte, frames ...int) {
+	t.Helper()
+	rest := message
+	take := func(n int) []byte {
+		t.Helper()
+		if len(rest) < n {
+			t.Fatalf("%04x: %d bytes are left, want %d", s.ID, len(rest), n)
+		}
+		field := rest[:n]
+		rest = rest[n:]
+		return field
+	}
+	want := func(what string, field ...byte) {
+		t.Helper()
+		if got := take(len(field)); !bytes.Equal(got, field) {
+			t.Errorf("%04x: %s is %x, want %x", s.ID, what, got, field)
+		}
+	}
+	variable := func() []byte { return take(int(binary.BigEndian.Uint16(take(2)))) }
+
+	if s.Commits {
+		want("version", 2)
+	} else {
+		want("version and type", 1, 0x80)
+	}
+	want("suite", byte(s.ID>>8), byte(s.ID))
+	if s.Commits {
+		take(32)
+	} else {
+		take(16)
+	}
+	if s.Signs() {
+		if ec := variable(); !bytes.HasPrefix(ec, []byte("\x00\x02\x00\x15aws-crypto-public-key\x00")) || !bytes.HasSuffix(ec, []byte("\x00\x01k\x00\x01v")) {
+			t.Errorf("%04x: context is %q", s.ID, ec)
+		}
+	} else if ec := variable(); string(ec) != "\x00\x01\x00\x01k\x00\x01v" {
+		t.Errorf("%04x: context is %q", s.ID, ec)
+	}
+	want("count of data keys", 0, 2)
+	for _, provider := range []string{"test", "raw-ecdh"} {
+		if got := variable(); string(got) != provider {
+			t.Errorf("%04x: provider is %q, want %q", s.ID, got, provider)
+		}
+		variable()
+		variable()
+	}
+	want("content type", 2)
+	if !s.Commits {
+		want("reserved field and IV length", 0, 0, 0, 0, 12)
+	}
+	want("frame length", 0, 0, 16, 0)
+	if s.Commits {
+		take(32 + 16)
+	} else {
+		want("IV", make([]byte, 12)...)
+		take(16)
+	}
+	for i, n := range frames {
+		sequence := []byte{0, 0, 0, byte(i + 1)}
+		if last := i == len(frames)-1; last {
+			want("end", 0xff, 0xff, 0xff, 0xff)
+			want("sequence number", sequence...)
+			want("IV", append(make([]byte, 8), sequence...)...)
+			want("length", 0, 0, byte(n>>8), byte(n))
+		} else {
+			want("sequence number", sequence...)
+			want("IV", append(make([]byte, 8), sequence...)...)
+		}
+		take(n + 16)
+	}
+	if s.Signs() {
+		want("length of the signature", 0, byte(s.SignatureLength))
+		take(s.SignatureLength)
+	}
+	if len(rest) > 0 {
+		t.Errorf("%04x: %d bytes more", s.ID, len(rest))
 	}
 }

@@ -109,6 +109,8 @@ func TestRSAUnwrap(t *testing.T) {
 
 	digest := must[[]byte](t)(testContext.AppendBinary(nil))
 	sum := sha512.Sum384(digest)
+	s.edit("Decrypt", "Plaintext", slices.Concat(sum[:], dataKey))
+	wantKey(t, kr, dataKey, edk)
 	for name, plaintext := range map[string][]byte{
 		"short":        slices.Concat(sum[:], dataKey[:31]),
 		"long":         slices.Concat(sum[:], dataKey, []byte{0}),

@@ -3,6 +3,8 @@ package branchkey
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -12,6 +14,7 @@ import (
 	"hash"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"esdk"
@@ -151,5 +154,26 @@ func TestDeriveKey(t *testing.T) {
 	mac.Write([]byte("\x00\x00\x00\x01aws-kms-hierarchy\x00" + string(salt) + "\x00\x00\x01\x00"))
 	if got, want := deriveKey(secret, salt), mac.Sum(nil); !bytes.Equal(got, want) {
 		t.Errorf("%x, want %x", got, want)
+	}
+}
+
+// TestWrapLayout unwraps by hand what the keyring wrapped: a mistake that wrap
+// and unwrap share would not be noticed else.
+func TestWrapLayout(t *testing.T) {
+	source := newSource()
+	version := source.add("Näme")
+	r, _ := wrap(t, newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "Näme"}))
+	edk := r.EncryptedDataKeys[0]
+	if edk.ProviderID != "aws-kms-hierarchy" || string(edk.ProviderInfo) != "Näme" {
+		t.Errorf("%q %q", edk.ProviderID, edk.ProviderInfo)
+	}
+	salt, iv, uuid, sealed := edk.Ciphertext[:16], edk.Ciphertext[16:28], edk.Ciphertext[28:44], edk.Ciphertext[44:]
+	mac := hmac.New(sha256.New, source.secrets["Näme"+version])
+	mac.Write([]byte("\x00\x00\x00\x01aws-kms-hierarchy\x00" + string(salt) + "\x00\x00\x01\x00"))
+	aead := ok[cipher.AEAD](t)(cipher.NewGCM(ok[cipher.Block](t)(aes.NewCipher(mac.Sum(nil)))))
+	aad := "aws-kms-hierarchy" + "Näme" + string(uuid) + "\x00\x01\x00\x06tenant\x00\x0217"
+	got, err := aead.Open(nil, iv, sealed, []byte(aad))
+	if err != nil || !bytes.Equal(got, r.DataKey) || hex.EncodeToString(uuid) != strings.ReplaceAll(version, "-", "") {
+		t.Errorf("%x, %v; version %x, want %s", got, err, uuid, version)
 	}
 }
