@@ -198,20 +198,27 @@ func TestContextAppendBinary(t *testing.T) {
 	}
 }
 
-// So it is with the IVs of frames: before data keys were cached they were
-// random.
+// Frames are opened with the IVs that they have. Before data keys were cached
+// those were random.
 func TestLegacyFrameIVs(t *testing.T) {
-	const frame = 16
-	plaintext := pattern(frame + 5)
+	const frame, frames = 16, 5
+	plaintext := pattern(frame*frames + 7)
 	for _, s := range suite.All {
 		f := newForger(t, s, frame, sampleContext)
-		regular := slices.Concat([]byte{0, 0, 0, 1}, pattern(12))
-		aad := format.NewBodyAAD(f.header.MessageID, format.Regular).Frame(1, frame)
-		regular = f.aead.Seal(regular, pattern(12), plaintext[:frame], aad)
-		iv := bytes.Repeat([]byte{7}, 12)
-		final := slices.Concat([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 2}, iv, []byte{0, 0, 0, 5})
-		aad = format.NewBodyAAD(f.header.MessageID, format.Final).Frame(2, 5)
-		final = f.aead.Seal(final, iv, plaintext[frame:], aad)
-		wantDecrypts(t, reader(t), f.message(t, regular, final), nil, plaintext)
+		seal := func(kind format.Kind, sequence byte, head []byte, plaintext []byte) []byte {
+			aad := format.NewBodyAAD(f.header.MessageID, kind).Frame(uint32(sequence), uint64(len(plaintext)))
+			return f.aead.Seal(head, randomIV(sequence), plaintext, aad)
+		}
+		var parts [][]byte
+		for i := range byte(frames) {
+			head := slices.Concat([]byte{0, 0, 0, i + 1}, randomIV(i+1))
+			parts = append(parts, seal(format.Regular, i+1, head, plaintext[int(i)*frame:][:frame]))
+		}
+		head := slices.Concat([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, frames + 1}, randomIV(frames+1), []byte{0, 0, 0, 7})
+		parts = append(parts, seal(format.Final, frames+1, head, plaintext[frame*frames:]))
+		wantDecrypts(t, reader(t), f.message(t, parts...), nil, plaintext)
 	}
 }
+
+// randomIV is not that of any sequence number.
+func randomIV(i byte) []byte { return bytes.Repeat([]byte{0x80 | i}, format.IVLength) }

@@ -492,6 +492,19 @@ func TestMultiKeyringUnwrap(t *testing.T) {
 	aes := testKeyring(t)
 	r := wrap(t, aes, esdk.AES256GCM)
 
+	spare := keyringFunc{unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) {
+		t.Error("a keyring was asked after another had the data key")
+		return nil, errFirst
+	}}
+	for _, multi := range []esdk.Keyring{
+		must[esdk.Keyring](t)(esdk.NewMultiKeyring(aes, spare)),
+		must[esdk.Keyring](t)(esdk.NewMultiKeyring(nil, aes, spare)),
+	} {
+		if got, err := unwrap(t, multi, esdk.AES256GCM, r.EncryptedDataKeys...); err != nil || !bytes.Equal(got, r.DataKey) {
+			t.Errorf("got %d bytes, %v", len(got), err)
+		}
+	}
+
 	multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(fails(errFirst), fails(errSecond), aes))
 	if got, err := unwrap(t, multi, esdk.AES256GCM, r.EncryptedDataKeys...); err != nil || !bytes.Equal(got, r.DataKey) {
 		t.Errorf("got %d bytes, %v", len(got), err)

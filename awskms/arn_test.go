@@ -103,7 +103,7 @@ func TestMatchMRK(t *testing.T) {
 // The texts of the errors name all duplicates.
 func TestCheckMRKsUnique(t *testing.T) {
 	east := strings.Replace(mrkARN, "us-west-2", "us-east-1", 1)
-	if err := checkMRKsUnique([]string{keyARN, keyARN, mrkARN, aliasARN, aliasARN}); err != nil {
+	if err := checkMRKsUnique([]string{keyARN, keyARN, mrkARN, aliasARN, aliasARN, "alias/mrk-alias", "alias/mrk-alias"}); err != nil {
 		t.Error(err)
 	}
 	err := checkMRKsUnique([]string{mrkARN, keyARN, east, "mrk-1234abcd12ab34cd56ef1234567890ab", "mrk-2", "mrk-3", "mrk-3"})

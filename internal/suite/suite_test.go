@@ -24,6 +24,9 @@ func TestTable(t *testing.T) {
 		if Lookup(s.ID) != s {
 			t.Errorf("Lookup(%04x) finds another suite", s.ID)
 		}
+		if Parse(s.Name) != s {
+			t.Errorf("Parse(%s) finds another suite", s.Name)
+		}
 		// Each property can be read from the name.
 		name := s.Name
 		if want := strings.Contains(name, "COMMIT_KEY"); s.Commits != want || want != (s.Version() == 2) || want != (s.MessageIDLength() == 32) {
