@@ -608,3 +608,13 @@ func TestRawAESDrawsIVs(t *testing.T) {
 		t.Errorf("%d IVs for 1000 wraps", len(seen))
 	}
 }
+
+// An ephemeral key pair is one of its data key alone.
+func TestECDHEphemeralKeys(t *testing.T) {
+	kr := must[esdk.Keyring](t)(esdk.NewRawECDHEphemeralKeyring(ecdhKey(t, ecdh.P256()).PublicKey()))
+	one, two := wrap(t, kr, esdk.AES256GCM).EncryptedDataKeys[0].ProviderInfo, wrap(t, kr, esdk.AES256GCM).EncryptedDataKeys[0].ProviderInfo
+	sender := len(one) - 33
+	if !bytes.Equal(one[:sender], two[:sender]) || bytes.Equal(one[sender:], two[sender:]) {
+		t.Errorf("%x and %x: want one recipient and two senders", one, two)
+	}
+}
