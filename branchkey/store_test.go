@@ -338,6 +338,15 @@ func testKMSConfigurations(t *testing.T, b backend, k *kmsEnv) {
 		wantError(t, err, ErrDiscovery)
 		wantError(t, s.VersionKey(t.Context(), ids[k.arn]), ErrDiscovery)
 	}
+	// The Region of a multi-Region key is rewritten, and of no other.
+	s := k.with(t, storage, func(c *Config) { c.KMS, c.Clients = KMSConfig{MRDiscovery: "eu-west-1"}, eu })
+	for arn, want := range map[string]string{k.arn: k.arn, primary: replica} {
+		k.Reset()
+		s.ActiveBranchKey(t.Context(), ids[arn])
+		if requests := k.Requests(); len(requests) != 1 || requests[0].Input["KeyId"] != want {
+			t.Errorf("key of %s: requests %v, want one of %s", arn, requests, want)
+		}
+	}
 }
 
 // testKMSKeyStays versions a key by way of a replica.
