@@ -367,12 +367,12 @@ func TestStormSlowRefresh(t *testing.T) {
 		var all sync.WaitGroup
 		all.Go(func() { c.Load(ctx, "a", slow.fetch) })
 		synctest.Wait()
-		time.Sleep(time.Second - 1)
+		time.Sleep(time.Second - time.Nanosecond)
 		want(t, c, "a", slow, 1)
 		if n := slow.fetched.Load(); n != 2 {
 			t.Errorf("%d fetches within the interval", n)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		want(t, c, "a", fast, 1)
 		want(t, c, "a", slow, 1) // the fast one's entry
 		if s, f := slow.fetched.Load(), fast.fetched.Load(); s != 2 || f != 1 {

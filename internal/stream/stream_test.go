@@ -489,7 +489,8 @@ func testMemoryOfClaims(t *testing.T) {
 		}
 	}
 	body = binary.BigEndian.AppendUint64(make([]byte, format.IVLength), format.MaxNonFramed+1)
-	if _, err := Open(nil, body, Source{Params: testParams(0)}); !errors.As(err, new(*format.Error)) {
+	var malformed *format.Error
+	if _, err := Open(nil, body, Source{Params: testParams(0)}); !errors.As(err, &malformed) || malformed.Field != "body length" {
 		t.Errorf("more than AES-GCM encrypts: %v", err)
 	}
 }
