@@ -81,13 +81,14 @@ func TestCacheKeepsAndExpires(t *testing.T) {
 			t.Errorf("stats %+v", got)
 		}
 		time.Sleep(time.Minute)
-		want(t, c, "a", s, 5)
-
-		e := want(t, c, "a", s, 5)
-		c.Remove("a", &esdk.CacheEntry{})
-		want(t, c, "a", s, 5)
-		c.Remove("a", e)
+		want(t, c, "b", s, 5) // not the one that is pruned
 		want(t, c, "a", s, 6)
+
+		e := want(t, c, "a", s, 6)
+		c.Remove("a", &esdk.CacheEntry{})
+		want(t, c, "a", s, 6)
+		c.Remove("a", e)
+		want(t, c, "a", s, 7)
 	})
 }
 
