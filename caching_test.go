@@ -226,7 +226,19 @@ func TestCachingIdentity(t *testing.T) {
 	check("partition", esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{
 		Keyring: m, Cache: cache, MaxAge: time.Hour, Partition: "q",
 	}))}, ec)
-	check("no partition", esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: m, Cache: cache, MaxAge: time.Hour}))}, ec)
+	for _, name := range []string{"no partition", "no partition either"} {
+		check(name, esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: m, Cache: cache, MaxAge: time.Hour}))}, ec)
+	}
+}
+
+// TestCachingHidesLength: materials serve longer plaintexts than the first, whose
+// length says nothing about them.
+func TestCachingHidesLength(t *testing.T) {
+	cmm := &recordingCMM{CMM: defaultCMM(t)}
+	encrypt(t, cachingClient(t, esdk.CachingConfig{CMM: cmm}, esdk.Config{}), pattern(10), nil)
+	if n := cmm.encryption.PlaintextLength; n != -1 {
+		t.Errorf("the underlying CMM was told a length of %d", n)
+	}
 }
 
 // TestCachingChecksContext: a hit must not skip the comparison of pairs.
