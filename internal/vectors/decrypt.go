@@ -13,18 +13,28 @@ import (
 // Of awses-decrypt there are two shapes. Up to version 4 a test lists master
 // keys, one of which is to decrypt.
 type masterKeysTest struct {
-	Description string
-	Ciphertext  string
-	Plaintext   string // of version 1; later ones have a result
-	Result      *struct {
-		Output *struct{ Plaintext string }
-		Error  json.RawMessage
-	}
-	MasterKeys []KeyDescription       `json:"master-keys"`
-	Method     string                 `json:"decryption-method"`
-	CMM        string                 `json:"cmm"`
-	Context    esdk.EncryptionContext `json:"encryption-context"`
+	Description string                 `json:"description,omitempty"`
+	Ciphertext  string                 `json:"ciphertext"`
+	Plaintext   string                 `json:"plaintext,omitempty"` // of version 1; later ones have a result
+	Result      *masterKeysResult      `json:"result,omitempty"`
+	MasterKeys  []KeyDescription       `json:"master-keys"`
+	Method      string                 `json:"decryption-method,omitempty"`
+	CMM         string                 `json:"cmm,omitempty"`
+	Context     esdk.EncryptionContext `json:"encryption-context,omitzero"`
 }
+
+// A masterKeysResult has either of both.
+type masterKeysResult struct {
+	Output *masterKeysOutput `json:"output,omitempty"`
+	Error  json.RawMessage   `json:"error,omitempty"`
+}
+
+type masterKeysOutput struct {
+	Plaintext string `json:"plaintext"`
+}
+
+// unsignedOnly is the only decryption method that there is a name for.
+const unsignedOnly = "streaming-unsigned-only"
 
 func (l *loader) parseMasterKeys(text json.RawMessage) (*Case, error) {
 	var t masterKeysTest
@@ -46,7 +56,7 @@ func (l *loader) parseMasterKeys(text json.RawMessage) (*Case, error) {
 	m.context, m.reproduced = t.Context, t.Context
 	switch t.Method {
 	case "":
-	case "streaming-unsigned-only":
+	case unsignedOnly:
 		m.config.Release = esdk.RejectSigned
 	default:
 		return nil, fmt.Errorf("decryption method %q is not supported", t.Method)
@@ -92,21 +102,30 @@ func (t *masterKeysTest) keyDescription() (*KeyDescription, error) {
 
 // scenarioTest is a test of version 5.
 type scenarioTest struct {
-	Scenario struct {
-		Type             string
-		Description      string
-		ErrorDescription string `json:"errorDescription"`
-		Ciphertext       string
-		Result           string                 // the file with the plaintext
-		Suite            suiteID                `json:"algorithmSuiteId"`
-		Key              *KeyDescription        `json:"decryptKeyDescription"`
-		Reproduced       esdk.EncryptionContext `json:"reproduced-encryption-context"`
-
-		// Context is what was given to encryption, if it is known. The published
-		// format does not have it.
-		Context esdk.EncryptionContext `json:"encryptionContext"`
-	} `json:"decryption-scenario"`
+	Scenario decryptionScenario `json:"decryption-scenario"`
 }
+
+type decryptionScenario struct {
+	Type             string                 `json:"type"`
+	Description      string                 `json:"description"`
+	ErrorDescription string                 `json:"errorDescription,omitempty"`
+	Ciphertext       string                 `json:"ciphertext"`
+	Result           string                 `json:"result,omitempty"` // the file with the plaintext
+	Suite            suiteID                `json:"algorithmSuiteId"`
+	FrameLength      uint32                 `json:"frame-size,omitempty"`
+	Key              *KeyDescription        `json:"decryptKeyDescription"`
+	Reproduced       esdk.EncryptionContext `json:"reproduced-encryption-context"`
+
+	// Context is what was given to encryption, if it is known. The published
+	// format does not have it.
+	Context esdk.EncryptionContext `json:"encryptionContext,omitzero"`
+}
+
+// The types of tests of version 5.
+const (
+	positive = "positive-esdk"
+	negative = "negative-esdk"
+)
 
 func (l *loader) parseScenario(text json.RawMessage) (*Case, error) {
 	var t scenarioTest
@@ -123,8 +142,8 @@ func (l *loader) parseScenario(text json.RawMessage) (*Case, error) {
 	c := l.newCase(s.Key, m)
 	c.Description = s.Description
 	switch s.Type {
-	case "positive-esdk":
-	case "negative-esdk":
+	case positive:
+	case negative:
 		c.Negative = true
 		c.Description = joinDescription(s.Description, s.ErrorDescription)
 	default:
@@ -167,6 +186,8 @@ func (l *loader) newCase(d *KeyDescription, t test) *Case {
 
 // suiteID is the id of a suite in hexadecimal.
 type suiteID esdk.SuiteID
+
+func (id suiteID) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%04x", uint16(id)), nil }
 
 func (id *suiteID) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(string(text), 16, 16)

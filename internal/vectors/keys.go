@@ -20,24 +20,30 @@ type Keys map[string]Key
 
 // A Key is one entry. Which fields it has depends on its type.
 type Key struct {
-	Type          string
-	ID            string `json:"key-id"`
-	Encoding      string
-	Material      json.RawMessage // a text, or in version 1 its lines
-	LineSeparator string          `json:"line-separator"`
+	Type          string          `json:"type"`
+	ID            string          `json:"key-id,omitempty"`
+	Encrypt       bool            `json:"encrypt"`
+	Decrypt       bool            `json:"decrypt"`
+	Algorithm     string          `json:"algorithm,omitempty"`
+	Bits          int             `json:"bits,omitempty"`
+	Encoding      string          `json:"encoding,omitempty"`
+	Material      json.RawMessage `json:"material,omitempty"` // a text, or in version 1 its lines
+	LineSeparator string          `json:"line-separator,omitempty"`
 
 	// An entry for key agreement holds both parties.
-	SenderMaterial     string `json:"sender-material"`
-	RecipientMaterial  string `json:"recipient-material"`
-	SenderPublicKey    []byte `json:"sender-material-public-key"`
-	RecipientPublicKey []byte `json:"recipient-material-public-key"`
+	SenderMaterial     string `json:"sender-material,omitempty"`
+	RecipientMaterial  string `json:"recipient-material,omitempty"`
+	PublicKeyEncoding  string `json:"public-key-encoding,omitempty"`
+	SenderPublicKey    []byte `json:"sender-material-public-key,omitempty"`
+	RecipientPublicKey []byte `json:"recipient-material-public-key,omitempty"`
 
 	// Of static-material.
-	PlaintextDataKey []byte `json:"plaintextDataKey"`
+	PlaintextDataKey []byte `json:"plaintextDataKey,omitempty"`
 
-	// Of static-branch-key.
-	BranchKeyVersion string `json:"branchKeyVersion"`
-	BranchKey        []byte `json:"branchKey"`
+	// Of static-branch-key. The beacon key encrypts no message.
+	BranchKeyVersion string `json:"branchKeyVersion,omitempty"`
+	BranchKey        []byte `json:"branchKey,omitempty"`
+	BeaconKey        []byte `json:"beaconKey,omitempty"`
 }
 
 // ReadKeys reads a keys manifest.

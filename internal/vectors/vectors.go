@@ -68,6 +68,9 @@ type document struct {
 	Keys  string
 	Tests map[string]json.RawMessage
 
+	// Plaintexts are the sizes of those that a manifest says to encrypt.
+	Plaintexts map[string]int
+
 	// The ciphertext manifest has these in place of the two above.
 	TestKeys  legacyKeys   `json:"test_keys"`
 	TestCases []legacyCase `json:"test_cases"`
@@ -99,6 +102,8 @@ type loader struct {
 	options Options
 	files   folder
 	keys    Keys
+
+	keysText []byte
 
 	// provenance says of some ids which messages are not as the specification
 	// has them.
@@ -151,6 +156,7 @@ func (l *loader) loadKeys() (err error) {
 		err = errors.New("manifest names no keys")
 	}
 	if err == nil {
+		l.keysText = text
 		l.keys, err = ParseKeys(text)
 	}
 	if err != nil {

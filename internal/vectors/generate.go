@@ -1,0 +1,393 @@
+package vectors
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"esdk"
+)
+
+// A Plan says what to encrypt, and what is to come of it.
+type Plan struct {
+	scenarios  []*scenario
+	plaintexts map[string]int // their sizes, by name
+	keys       Keys
+	keysText   []byte // the manifest of the keys
+	more       KeyringFunc
+
+	// version is that of the decrypt manifests.
+	version int
+
+	// own says that the plan is no manifest's, so that one is written of it.
+	own bool
+}
+
+// A scenario says how to make a message, or several of them by tampering.
+type scenario struct {
+	id          string
+	encrypt     *KeyDescription
+	suite       esdk.SuiteID
+	frameLength uint32 // 0: a body without frames, which the library does not write
+	plaintext   string // the name of one
+	context     esdk.EncryptionContext
+	decrypt     []decryption
+
+	// tamper makes the messages, if it is set. Else the message is good, though
+	// it must be refused if refusal says why.
+	tamper  tampering
+	refusal string
+}
+
+// A decryption is a way to decrypt the messages of a scenario.
+type decryption struct {
+	suffix string // of the id
+	test   incompleteTest
+}
+
+// An incompleteTest is one of a decrypt manifest but for the files.
+type incompleteTest interface {
+	// complete returns the test with the files of a message, which must be
+	// refused if refusal says why.
+	complete(ciphertext, plaintext, refusal string) any
+}
+
+func (d decryptionScenario) complete(ciphertext, plaintext, refusal string) any {
+	d.Type, d.Ciphertext, d.Result = positive, ciphertext, plaintext
+	if refusal != "" {
+		d.Type, d.Result, d.ErrorDescription = negative, "", refusal
+	}
+	return scenarioTest{d}
+}
+
+func (t masterKeysTest) complete(ciphertext, plaintext, refusal string) any {
+	t.Ciphertext, t.Result = ciphertext, &masterKeysResult{Output: &masterKeysOutput{plaintext}}
+	if refusal != "" {
+		text, _ := json.Marshal(map[string]string{"error-description": refusal}) // of texts cannot fail
+		t.Result = &masterKeysResult{Error: text}
+	}
+	return t
+}
+
+const (
+	defaultFrameLength = 4096
+
+	// maxPlaintexts is how much plaintext there may be. All of it is in memory.
+	maxPlaintexts = 1 << 30
+)
+
+func (s *scenario) setFrameLength(n *uint32) {
+	s.frameLength = defaultFrameLength
+	if n != nil {
+		s.frameLength = *n
+	}
+}
+
+// LoadPlan reads a manifest of what to encrypt, and its keys: awses-encrypt or
+// awses-decrypt-generate.
+func LoadPlan(path string, o Options) (*Plan, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("vectors: %w", err)
+	}
+	var d document
+	if err := json.Unmarshal(text, &d); err != nil {
+		return nil, fmt.Errorf("vectors: %s: %w", path, err)
+	}
+	p, err := (&loader{document: &d, options: o, files: folderOf(path)}).loadPlan()
+	if err != nil {
+		return nil, fmt.Errorf("vectors: %s: %w", path, err)
+	}
+	return p, nil
+}
+
+func (l *loader) loadPlan() (*Plan, error) {
+	var parse func(json.RawMessage) (*scenario, error)
+	// Tests with master keys are all written as the last version that has them,
+	// which alone has all fields.
+	p := &Plan{plaintexts: l.Plaintexts, more: l.options.Keyring, version: 4}
+	switch v := l.Manifest.Version; {
+	case l.Manifest.Type == "awses-encrypt" && 1 <= v && v <= 4:
+		parse = parseMasterKeysEncryption
+	case l.Manifest.Type == "awses-encrypt" && v == 5:
+		parse, p.version = parseEncryption, 5
+	case l.Manifest.Type == "awses-decrypt-generate" && 1 <= v && v <= 4:
+		parse = parseGeneration
+	default:
+		return nil, fmt.Errorf("manifest of type %q, version %d, does not say what to encrypt", l.Manifest.Type, v)
+	}
+	if err := l.loadKeys(); err != nil {
+		return nil, err
+	}
+	p.keys, p.keysText = l.keys, l.keysText
+	if err := p.checkPlaintexts(); err != nil {
+		return nil, err
+	}
+	for id, test := range l.Tests {
+		s, err := parse(test)
+		if err == nil {
+			s.id, err = id, checkFileName(id)
+		}
+		if err == nil {
+			err = p.checkPlaintext(s.plaintext)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("test %q: %w", id, err)
+		}
+		p.scenarios = append(p.scenarios, s)
+	}
+	slices.SortFunc(p.scenarios, func(a, b *scenario) int { return cmp.Compare(a.id, b.id) })
+	return p, nil
+}
+
+func (p *Plan) checkPlaintexts() error {
+	total := 0
+	for name, size := range p.plaintexts {
+		if err := checkFileName(name); err != nil {
+			return err
+		}
+		if size < 0 || size > maxPlaintexts-total {
+			return fmt.Errorf("plaintext %q: %d bytes; at most %d are possible, of all plaintexts together", name, size, maxPlaintexts)
+		}
+		total += size
+	}
+	return nil
+}
+
+func (p *Plan) checkPlaintext(name string) error {
+	if _, ok := p.plaintexts[name]; !ok {
+		return fmt.Errorf("no plaintext %q in the manifest", name)
+	}
+	return nil
+}
+
+// A Client is what made test vectors.
+type Client struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+}
+
+// Generated counts what came of a plan: tests that say to decrypt, tests that say
+// to refuse, and scenarios that nothing came of since their keys, or messages
+// without frames, are not supported.
+type Generated struct {
+	Positive    int            `json:"positive"`
+	Negative    int            `json:"negative"`
+	Unsupported map[string]int `json:"unsupported"` // by the type of key
+}
+
+// Unframed is what [Generated] counts messages without frames as.
+const Unframed = "frame-size 0"
+
+// Generate carries out a plan. It passes each file to create, by its name with
+// slashes and in no folder but those named, and none twice:
+//
+//   - keys.json has the keys.
+//   - manifest.json and negative-manifest.json have the tests, if there are such.
+//     The official readers of version 5 refuse a manifest with a negative test.
+//   - encrypt-manifest.json has the plan, if it was not read from one.
+//   - plaintexts and ciphertexts have the files that those name.
+//
+// The plaintexts are random.
+func (p *Plan) Generate(ctx context.Context, c Client, create func(name string, content []byte) error) (*Generated, error) {
+	g := &generator{
+		Plan: p, client: c, create: create,
+		plaintexts: map[string][]byte{}, positive: map[string]any{}, negative: map[string]any{}, unsupported: map[string]int{},
+	}
+	for _, s := range p.scenarios {
+		if err := g.add(ctx, s); err != nil {
+			return nil, fmt.Errorf("vectors: test %q: %w", s.id, err)
+		}
+	}
+	if err := g.writeManifests(); err != nil {
+		return nil, fmt.Errorf("vectors: %w", err)
+	}
+	return &Generated{len(g.positive), len(g.negative), g.unsupported}, nil
+}
+
+type generator struct {
+	*Plan
+	client             Client
+	create             func(string, []byte) error
+	plaintexts         map[string][]byte // those that were written
+	positive, negative map[string]any    // tests by their ids
+	unsupported        map[string]int
+}
+
+// add makes the messages of a scenario and the tests of them.
+func (g *generator) add(ctx context.Context, s *scenario) error {
+	if s.frameLength == 0 {
+		g.unsupported[Unframed]++
+		return nil
+	}
+	cmm, err := g.keys.CMM(s.encrypt, g.more)
+	var unsupported *unsupportedError
+	if errors.As(err, &unsupported) {
+		g.unsupported[unsupported.keyType]++
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e := &encryption{scenario: s, cmm: cmm}
+	if e.data, err = g.plaintext(s.plaintext); err != nil {
+		return err
+	}
+	variants, err := e.variants(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range variants {
+		if err := g.addTests(s, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *generator) addTests(s *scenario, v variant) error {
+	ciphertext := "ciphertexts/" + s.id + v.suffix
+	if err := g.create(ciphertext, v.message); err != nil {
+		return err
+	}
+	tests := g.positive
+	if v.refusal != "" {
+		tests = g.negative
+	}
+	for _, d := range s.decrypt {
+		id := s.id + d.suffix + v.suffix
+		if g.positive[id] != nil || g.negative[id] != nil {
+			return fmt.Errorf("there are two tests of the name %q", id)
+		}
+		tests[id] = d.test.complete("file://"+ciphertext, "file://plaintexts/"+s.plaintext, v.refusal)
+	}
+	return nil
+}
+
+// plaintext returns one by its name, and writes it if it is new.
+func (g *generator) plaintext(name string) ([]byte, error) {
+	if b, ok := g.plaintexts[name]; ok {
+		return b, nil
+	}
+	b := randomBytes(g.Plan.plaintexts[name])
+	g.plaintexts[name] = b
+	return b, g.create("plaintexts/"+name, b)
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
+}
+
+// An encryption is a scenario with all that it needs.
+type encryption struct {
+	*scenario
+	cmm  esdk.CMM
+	data []byte // the plaintext
+}
+
+func (e *encryption) variants(ctx context.Context) ([]variant, error) {
+	if e.tamper != nil {
+		return e.tamper(ctx, e)
+	}
+	message, err := e.encrypt(ctx, e.cmm)
+	return []variant{{message: message, refusal: e.refusal}}, err
+}
+
+func (e *encryption) encrypt(ctx context.Context, cmm esdk.CMM) ([]byte, error) {
+	c := esdk.Config{CMM: cmm, Suite: e.suite, FrameLength: e.frameLength}
+	if !commits(e.suite) {
+		c.CommitmentPolicy = esdk.ForbidEncryptAllowDecrypt
+	}
+	client, err := esdk.New(c)
+	if err != nil {
+		return nil, err
+	}
+	message, _, err := client.Encrypt(ctx, e.data, e.context)
+	return message, err
+}
+
+func commits(id esdk.SuiteID) bool {
+	return id == esdk.AES256GCMHKDFSHA512Commit || id == esdk.AES256GCMHKDFSHA512CommitECDSAP384
+}
+
+// manifest is one that is written.
+type manifest struct {
+	Manifest   manifestType   `json:"manifest"`
+	Client     Client         `json:"client"`
+	Keys       string         `json:"keys"`
+	Plaintexts map[string]int `json:"plaintexts,omitempty"`
+	Tests      map[string]any `json:"tests"`
+}
+
+type manifestType struct {
+	Type    string `json:"type"`
+	Version int    `json:"version"`
+}
+
+const keysFile = "keys.json"
+
+func (g *generator) writeManifests() error {
+	if len(g.positive)+len(g.negative) == 0 {
+		return nil
+	}
+	if err := g.create(keysFile, g.keysText); err != nil {
+		return err
+	}
+	decrypt := manifestType{"awses-decrypt", g.version}
+	for name, tests := range map[string]map[string]any{"manifest.json": g.positive, "negative-manifest.json": g.negative} {
+		if err := g.writeManifest(name, manifest{Manifest: decrypt, Tests: tests}); err != nil {
+			return err
+		}
+	}
+	if !g.own {
+		return nil
+	}
+	m := manifest{Manifest: manifestType{"awses-encrypt", 5}, Plaintexts: map[string]int{}, Tests: map[string]any{}}
+	for _, s := range g.scenarios {
+		g.addEncryptTests(&m, s)
+	}
+	return g.writeManifest("encrypt-manifest.json", m)
+}
+
+// writeManifest writes a manifest that has tests.
+func (g *generator) writeManifest(name string, m manifest) error {
+	if len(m.Tests) == 0 {
+		return nil
+	}
+	m.Client, m.Keys = g.client, "file://"+keysFile
+	text, err := marshal(m)
+	if err != nil {
+		return err
+	}
+	return g.create(name, text)
+}
+
+// addEncryptTests adds the tests of a scenario that are positive. The official
+// readers refuse a manifest with an empty plaintext.
+func (g *generator) addEncryptTests(m *manifest, s *scenario) {
+	size := g.Plan.plaintexts[s.plaintext]
+	for _, d := range s.decrypt {
+		test, ok := d.test.(*decryptionScenario)
+		id := s.id + d.suffix
+		if !ok || size == 0 || g.positive[id] == nil {
+			continue
+		}
+		m.Plaintexts[s.plaintext] = size
+		m.Tests[id] = encryptTest{encryptionScenario{
+			Type: positive, Plaintext: s.plaintext, Description: test.Description, Suite: test.Suite, FrameLength: &s.frameLength,
+			EncryptKey: s.encrypt, DecryptKey: test.Key, Context: test.Context, Reproduced: test.Reproduced,
+		}}
+	}
+}
+
+func marshal(v any) ([]byte, error) {
+	text, err := json.MarshalIndent(v, "", "  ")
+	return append(text, '\n'), err
+}

@@ -1,0 +1,301 @@
+package vectors
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"esdk"
+	"esdk/internal/suite"
+)
+
+// The plan of this package: every suite with every kind of keyring. Which frame
+// length, plaintext and context a message has is decided by its place, so that
+// each plan is the same, but for the keys.
+
+// shapes are frame lengths with lengths of a plaintext. There are seven, against
+// eleven suites and five contexts: no two of these counts share a factor, so that
+// every kind of keyring meets all shapes and contexts.
+var shapes = []shape{{16, 75}, {100, 0}, {100, 437}, {4096, 1}, {128, 384}, {100, 100}, {4096, 10240}}
+
+type shape struct {
+	frame     uint32
+	plaintext int
+}
+
+// tamperedShape has several frames, the last of them not full.
+var tamperedShape = shape{100, 437}
+
+// planContexts are encryption contexts and what they are.
+var planContexts = []struct {
+	words string
+	esdk.EncryptionContext
+}{
+	{"no context", nil},
+	{"an ASCII context", esdk.EncryptionContext{"purpose": "vectors", "tenant": "42"}},
+	// The capital letters sort before the key that suites that sign add.
+	{"a mixed-case context", esdk.EncryptionContext{"Zone": "b", "alpha": "A", "Beta": "2", "beta": "3"}},
+	{"a non-ASCII context", esdk.EncryptionContext{"größe": "süß", "日本": "語", "z": "é"}},
+	// In UTF-16 U+1F511 sorts before U+FF5E, in UTF-8 after it.
+	{"a context beyond U+FFFF", esdk.EncryptionContext{"\U0001f511": "\U0001d11e", "～": "wave", "key": "\U0001f512"}},
+}
+
+// requirements are contexts, the keys in them that are required, and whether
+// decryption is given the whole context or the required pairs alone.
+var requirements = []struct {
+	esdk.EncryptionContext
+	keys  []string
+	whole bool
+}{
+	{esdk.EncryptionContext{"account": "12", "stage": "test"}, []string{"account"}, false},
+	{esdk.EncryptionContext{"Account": "12", "stage": "test"}, []string{"Account", "stage"}, true},
+	{esdk.EncryptionContext{"größe": "süß", "stage": "test"}, []string{"größe"}, true},
+	{esdk.EncryptionContext{"stage": "test", "Zone": "b", "\U0001f511": "key"}, []string{"Zone", "\U0001f511"}, false},
+}
+
+// NewPlan returns the plan of this package, with new keys. Keys of the manifest
+// that the options name are used in place of new ones. Keys of AWS KMS are in the
+// plan only if that has them, or if kms names them.
+func NewPlan(o Options, kms ...string) (*Plan, error) {
+	var given []byte
+	ks := &planKeys{Keys: Keys{}, new: Keys{}}
+	if o.Keys != "" {
+		var err error
+		if given, err = os.ReadFile(o.Keys); err != nil {
+			return nil, fmt.Errorf("vectors: keys: %w", err)
+		}
+		have, err := ParseKeys(given)
+		if err != nil {
+			return nil, fmt.Errorf("vectors: keys: %s: %w", o.Keys, err)
+		}
+		maps.Copy(ks.Keys, have)
+	}
+	for i, arn := range kms {
+		ks.add(fmt.Sprintf("kms-%d", i+1), &Key{Type: "aws-kms", ID: arn})
+	}
+	p := &planner{planKeys: ks, Plan: &Plan{plaintexts: map[string]int{}, keys: ks.Keys, more: o.Keyring, version: 5, own: true}}
+	if err := p.plan(); err != nil {
+		return nil, fmt.Errorf("vectors: %w", err)
+	}
+	var err error
+	if p.keysText, err = ks.manifest(given); err != nil {
+		return nil, fmt.Errorf("vectors: keys: %w", err)
+	}
+	return p.Plan, nil
+}
+
+type planner struct {
+	*Plan
+	*planKeys
+}
+
+// A planKeyring is a kind of keyring: what encrypts, and all ways to decrypt.
+type planKeyring struct {
+	name, words string
+	encrypt     *KeyDescription
+	decrypt     []planDecryption
+
+	// unsigned says that it takes only suites that do not sign.
+	unsigned bool
+}
+
+type planDecryption struct {
+	suffix string // of the test's id
+	key    *KeyDescription
+}
+
+func (p *planner) plan() error {
+	keyrings, err := p.keyrings()
+	if err != nil {
+		return err
+	}
+	for i, s := range suite.All {
+		for k, kr := range keyrings {
+			if kr.unsigned && s.Signs() {
+				continue
+			}
+			context := planContexts[(2*i+k)%len(planContexts)]
+			m := p.message(s, kr.name, kr.encrypt, shapes[(i+k)%len(shapes)], context.EncryptionContext)
+			for _, d := range kr.decrypt {
+				p.decryption(m, d.suffix, d.key, nil, fmt.Sprintf("%s, %s", kr.words, context.words))
+			}
+		}
+		p.required(s, i, keyrings)
+		if err := p.negatives(s); err != nil {
+			return err
+		}
+	}
+	return p.checkNames()
+}
+
+// message adds a message, and its plaintext.
+func (p *planner) message(s *suite.Suite, name string, key *KeyDescription, sh shape, ec esdk.EncryptionContext) *scenario {
+	m := &scenario{
+		id: fmt.Sprintf("%04x-%s", s.ID, name), encrypt: key, suite: esdk.SuiteID(s.ID),
+		frameLength: sh.frame, plaintext: fmt.Sprintf("bytes-%d", sh.plaintext), context: ec,
+	}
+	p.plaintexts[m.plaintext] = sh.plaintext
+	p.scenarios = append(p.scenarios, m)
+	return m
+}
+
+// decryption adds a test of a message.
+func (p *planner) decryption(m *scenario, suffix string, key *KeyDescription, reproduced esdk.EncryptionContext, words string) {
+	m.decrypt = append(m.decrypt, decryption{suffix, &decryptionScenario{
+		Description: fmt.Sprintf("%s, %d bytes in frames of %d", words, p.plaintexts[m.plaintext], m.frameLength),
+		Suite:       suiteID(m.suite), FrameLength: m.frameLength, Key: key,
+		Context: withoutNil(m.context), Reproduced: withoutNil(reproduced),
+	}})
+}
+
+func (p *planner) keyrings() ([]planKeyring, error) {
+	var all []planKeyring
+	for _, group := range []func() ([]planKeyring, error){p.rawAES, p.rawRSA, p.rawECDH, p.multi, p.hierarchy, p.kmsSymmetric, p.kmsRSA, p.kmsECDH} {
+		keyrings, err := group()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, keyrings...)
+	}
+	return all, nil
+}
+
+// bothWays is a keyring that is described the same to encrypt and to decrypt.
+func bothWays(name, words string, d *KeyDescription) planKeyring {
+	return planKeyring{name: name, words: words, encrypt: d, decrypt: []planDecryption{{"", d}}}
+}
+
+func aesDescription(key string) *KeyDescription {
+	return &KeyDescription{Type: "raw", Key: key, ProviderID: "vectors-aes", Algorithm: "aes"}
+}
+
+func (p *planner) rawAES() (all []planKeyring, err error) {
+	for _, bits := range []int{128, 192, 256} {
+		key, err := p.aes(bits)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, bothWays(fmt.Sprintf("raw-aes-%d", bits), fmt.Sprintf("raw AES-%d", bits), aesDescription(key)))
+	}
+	return all, nil
+}
+
+// rsaPaddings are the paddings of RSA with their hashes. The format wants one for
+// PKCS #1 v1.5 too, where it means nothing.
+var rsaPaddings = []struct{ name, padding, hash string }{
+	{"pkcs1", "pkcs1", "sha1"},
+	{"oaep-sha1", "oaep-mgf1", "sha1"},
+	{"oaep-sha256", "oaep-mgf1", "sha256"},
+	{"oaep-sha384", "oaep-mgf1", "sha384"},
+	{"oaep-sha512", "oaep-mgf1", "sha512"},
+}
+
+func rsaDescription(key, padding, hash string) *KeyDescription {
+	return &KeyDescription{Type: "raw", Key: key, ProviderID: "vectors-rsa", Algorithm: "rsa", Padding: padding, Hash: hash}
+}
+
+func (p *planner) rawRSA() (all []planKeyring, err error) {
+	private, public, err := p.rsa()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rsaPaddings {
+		kr := bothWays("raw-rsa-"+r.name, "raw RSA "+r.name, rsaDescription(private, r.padding, r.hash))
+		kr.encrypt = rsaDescription(public, r.padding, r.hash)
+		all = append(all, kr)
+	}
+	return all, nil
+}
+
+// ecdhDescription is of raw-ecdh or aws-kms-ecdh.
+func ecdhDescription(keyType, schema, curve, key string) *KeyDescription {
+	d := &KeyDescription{
+		Type: keyType, Schema: schema, Curve: curve, Sender: schema, SenderPublicKey: schema,
+		Recipient: key, RecipientPublicKey: "recipient-material-public-key",
+	}
+	if schema == "static" {
+		d.Sender, d.SenderPublicKey = key, "sender-material-public-key"
+	}
+	if keyType == "raw-ecdh" {
+		d.ProviderID = keyType
+	}
+	return d
+}
+
+// rawECDH has whoever holds the recipient's private key also find the sender in
+// the message.
+func (p *planner) rawECDH() (all []planKeyring, err error) {
+	for _, c := range curves {
+		key, err := p.ecdh(c.name, c.bits, c.Curve)
+		if err != nil {
+			return nil, err
+		}
+		curve := strings.Replace(c.name, "ecc-", "p", 1)
+		discovery := ecdhDescription("raw-ecdh", "discovery", c.name, key)
+		static := bothWays("raw-ecdh-static-"+curve, "raw ECDH static "+curve, ecdhDescription("raw-ecdh", "static", c.name, key))
+		static.decrypt = append(static.decrypt, planDecryption{"-by-discovery", discovery})
+		ephemeral := bothWays("raw-ecdh-ephemeral-"+curve, "raw ECDH ephemeral "+curve, discovery)
+		ephemeral.encrypt = ecdhDescription("raw-ecdh", "ephemeral", c.name, key)
+		all = append(all, static, ephemeral)
+	}
+	return all, nil
+}
+
+// multi has each member open alone, too.
+func (p *planner) multi() ([]planKeyring, error) {
+	aesKey, err := p.aes(256)
+	if err != nil {
+		return nil, err
+	}
+	private, public, err := p.rsa()
+	if err != nil {
+		return nil, err
+	}
+	c := curves[1]
+	ecdhKey, err := p.ecdh(c.name, c.bits, c.Curve)
+	if err != nil {
+		return nil, err
+	}
+	generator := aesDescription(aesKey)
+	opening := []*KeyDescription{rsaDescription(private, "oaep-mgf1", "sha256"), ecdhDescription("raw-ecdh", "discovery", c.name, ecdhKey)}
+	kr := bothWays("multi-keyring", "multi-keyring of AES, RSA and ECDH", multiDescription(generator, opening...))
+	kr.encrypt = multiDescription(generator, rsaDescription(public, "oaep-mgf1", "sha256"), ecdhDescription("raw-ecdh", "ephemeral", c.name, ecdhKey))
+	kr.decrypt = append(kr.decrypt, planDecryption{"-by-generator", generator}, planDecryption{"-by-rsa", opening[0]}, planDecryption{"-by-ecdh", opening[1]})
+	return []planKeyring{kr}, nil
+}
+
+func multiDescription(generator *KeyDescription, children ...*KeyDescription) *KeyDescription {
+	d := &KeyDescription{Type: "multi-keyring", Generator: generator, Children: []KeyDescription{}}
+	for _, c := range children {
+		d.Children = append(d.Children, *c)
+	}
+	return d
+}
+
+func (p *planner) hierarchy() ([]planKeyring, error) {
+	key, err := p.branch()
+	if err != nil {
+		return nil, err
+	}
+	return []planKeyring{bothWays("hierarchy", "hierarchical keyring with a static branch key", &KeyDescription{Type: "aws-kms-hierarchy", Key: key})}, nil
+}
+
+// required adds the required encryption context CMM over a keyring that suits all
+// suites.
+func (p *planner) required(s *suite.Suite, i int, keyrings []planKeyring) {
+	raw := keyrings[:3+len(rsaPaddings)+2*len(curves)]
+	under, r := raw[i%len(raw)], requirements[i%len(requirements)]
+	over := func(d *KeyDescription) *KeyDescription {
+		return &KeyDescription{Type: "required-encryption-context-cmm", Underlying: d, RequiredKeys: r.keys}
+	}
+	reproduced := maps.Clone(r.EncryptionContext)
+	for k := range r.EncryptionContext {
+		if !r.whole && !slices.Contains(r.keys, k) {
+			delete(reproduced, k)
+		}
+	}
+	m := p.message(s, "required-context", over(under.encrypt), shapes[(i+5)%len(shapes)], r.EncryptionContext)
+	p.decryption(m, "", over(under.decrypt[0].key), reproduced, "required encryption context CMM over "+under.words)
+}
