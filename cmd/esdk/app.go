@@ -32,7 +32,7 @@ type app struct {
 	// kmsClients are those of all keyrings of AWS KMS, by the profile.
 	kmsClients map[string]awskms.Clients
 
-	// temporary are files to remove if the command is interrupted.
+	// temporary are files and folders to remove if the command is interrupted.
 	mu        sync.Mutex
 	temporary map[string]bool
 	opened    int // outputs, so far
@@ -134,7 +134,7 @@ func (a *app) handleSignals() {
 		<-stop
 		a.mu.Lock() // and never unlock: nothing may be finished any more
 		for name := range a.temporary {
-			os.Remove(name)
+			os.RemoveAll(name)
 		}
 		fmt.Fprintln(a.stderr, "esdk: interrupted")
 		os.Exit(exitInterrupted)

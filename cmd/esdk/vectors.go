@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"strings"
 
 	"esdk/internal/vectors"
 	"github.com/spf13/cobra"
@@ -27,9 +24,11 @@ type vectorsOptions struct {
 func (a *app) newVectorsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "vectors",
-		Short: "Run test vectors",
+		Short: "Run and write test vectors",
 		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return usageError("do what with the vectors? There is \"run\"") },
+		RunE: func(*cobra.Command, []string) error {
+			return usageError("do what with the vectors? There are \"run\" and \"generate\"")
+		},
 	}
 	o := new(vectorsOptions)
 	run := &cobra.Command{
@@ -57,7 +56,7 @@ names: those of the official manifests may be used by everybody.`,
 	flags.StringVar(&o.filter, "filter", "", "run only the cases whose id or description matches the `REGEXP`")
 	flags.BoolVar(&o.net400, "recover-net-4.0.0", false, "also decrypt what version 4.0.0 of the .NET SDK wrote, against the specification")
 	flags.BoolVar(&o.kms, "kms", false, "ask AWS KMS, for cases with keys in it")
-	cmd.AddCommand(run)
+	cmd.AddCommand(run, a.newVectorsGenerateCommand())
 	return cmd
 }
 
@@ -66,7 +65,7 @@ func (a *app) runVectors(ctx context.Context, o *vectorsOptions, manifests []str
 	if err != nil {
 		return usageError("--filter: %v", err)
 	}
-	failed, total, needKMS := 0, 0, 0
+	failed, total, unasked := 0, 0, 0
 	options := vectors.Options{Keys: o.keys, RecoverNET400: o.net400, Keyring: a.vectorKeyring(ctx, o.kms)}
 	for _, name := range manifests {
 		m, err := vectors.Load(findManifest(name), options)
@@ -79,13 +78,9 @@ func (a *app) runVectors(ctx context.Context, o *vectorsOptions, manifests []str
 		}
 		failed += summary.Failed
 		total += summary.Total()
-		for keyType := range kmsVectorKeyrings {
-			needKMS += summary.UnsupportedTypes[keyType]
-		}
+		unasked += unaskedKMS(summary.UnsupportedTypes)
 	}
-	if needKMS > 0 {
-		a.note("cases that need --kms, which asks AWS KMS: %d", needKMS)
-	}
+	a.noteNeedsKMS(unasked)
 	if total == 0 {
 		return usageError("no case matches --filter %s", printable(o.filter))
 	}
@@ -151,17 +146,6 @@ func (a *app) runManifest(ctx context.Context, name string, m *vectors.Manifest,
 		return summary, nil
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s: %d passed, %d failed, %d not supported%s\n",
-		printable(name), summary.Passed, summary.Failed, summary.Unsupported, unsupportedTypes(summary))
+		printable(name), summary.Passed, summary.Failed, summary.Unsupported, countsByType(summary.UnsupportedTypes))
 	return summary, err
-}
-
-func unsupportedTypes(s *vectors.Summary) string {
-	if len(s.UnsupportedTypes) == 0 {
-		return ""
-	}
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(s.UnsupportedTypes)) {
-		parts = append(parts, fmt.Sprintf("%s %d", printable(name), s.UnsupportedTypes[name]))
-	}
-	return " (" + strings.Join(parts, ", ") + ")"
 }

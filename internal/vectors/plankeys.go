@@ -187,7 +187,9 @@ func newParty(curve ecdh.Curve) (private string, public []byte, err error) {
 }
 
 func (ks *planKeys) branch() (string, error) {
-	fits := func(k *Key) bool { return k.Type == "static-branch-key" && len(k.BranchKey) == 32 && k.BranchKeyVersion != "" }
+	fits := func(k *Key) bool {
+		return k.Type == "static-branch-key" && len(k.BranchKey) == 32 && k.BranchKeyVersion != ""
+	}
 	return ks.find("static-branch-key-1", fits, func() (*Key, error) {
 		return &Key{Type: "static-branch-key", ID: newUUID(), BranchKeyVersion: newUUID(), BranchKey: randomBytes(32), BeaconKey: randomBytes(32)}, nil
 	})

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"esdk/internal/vectors"
+	"github.com/spf13/cobra"
+)
+
+type generateOptions struct {
+	output  string
+	keys    string
+	kms     bool
+	kmsKeys []string
+	force   bool
+}
+
+func (a *app) newVectorsGenerateCommand() *cobra.Command {
+	o := new(generateOptions)
+	cmd := &cobra.Command{
+		Use:   "generate [flags] [MANIFEST] -o DIR",
+		Short: "Write test vectors, for other SDKs to read",
+		Long: `Write test vectors in the formats of the AWS Crypto Tools test vector framework:
+a folder DIR with the messages and plaintexts, keys.json, and the manifests
+manifest.json of messages to decrypt and negative-manifest.json of messages to
+refuse. "esdk vectors run" runs them.
+
+A MANIFEST says what to encrypt: awses-encrypt (versions 1 to 5) or
+awses-decrypt-generate (1 to 4). It is looked for as by "esdk vectors run". What
+comes of it is awses-decrypt of version 5, or else of version 4. Messages without
+frames are not written, and counted as not supported.
+
+Without one, every algorithm suite is used with every kind of keyring, several
+frame lengths, plaintexts and encryption contexts, and messages are tampered with
+in every way. The result is awses-decrypt of version 5, with what was encrypted in
+encrypt-manifest.json.
+
+The keys are made anew, unless --keys has some of their kinds. The private keys
+are in keys.json for everybody to read: they are of use for test vectors only.
+The files have the mode that the umask gives.
+
+Keys of AWS KMS take --kms, and are those of --keys, and the symmetric ones of
+--kms-key; of --keys that also holds for pairs of key agreement, and RSA keys.
+
+DIR appears when all of it is written. --force replaces one with test vectors.`,
+		Example: `  esdk vectors generate -o vectors
+  esdk vectors generate dafny-4.1.0-v5/encrypt-manifest.json -o vectors
+  esdk vectors generate --kms-key arn:aws:kms:us-west-2:111122223333:key/… -o vectors
+  esdk vectors run vectors/manifest.json vectors/negative-manifest.json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, manifest []string) error {
+			if o.output == "" || o.output == standard {
+				return usageError("where to? Give -o DIR")
+			}
+			return a.generateVectors(cmd.Context(), o, manifest)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&o.output, "output", "o", "", "`DIR` to make")
+	flags.StringVar(&o.keys, "keys", "", "keys manifest `FILE`, in place of the one that the manifest names, or of new keys")
+	flags.BoolVar(&o.kms, "kms", false, "ask AWS KMS, for keys in it")
+	flags.StringArrayVar(&o.kmsKeys, "kms-key", nil, "`ARN` of a symmetric key of AWS KMS to add, without a MANIFEST; implies --kms, may be repeated")
+	flags.BoolVar(&o.force, "force", false, "replace DIR, if it has test vectors")
+	return cmd
+}
+
+func (a *app) generateVectors(ctx context.Context, o *generateOptions, manifest []string) error {
+	options := vectors.Options{Keys: o.keys, Keyring: a.vectorKeyring(ctx, o.kms || len(o.kmsKeys) > 0)}
+	var plan *vectors.Plan
+	var err error
+	inputs := []string{o.keys}
+	switch {
+	case len(manifest) == 0:
+		plan, err = vectors.NewPlan(options, o.kmsKeys...)
+	case len(o.kmsKeys) > 0:
+		return usageError("--kms-key goes without a MANIFEST, which names its keys")
+	default:
+		path := findManifest(manifest[0])
+		inputs = append(inputs, path)
+		plan, err = vectors.LoadPlan(path, options)
+	}
+	if err != nil {
+		return err
+	}
+	out, err := a.newFolderOutput(o.output, o.force, inputs)
+	if err != nil {
+		return err
+	}
+	defer out.Abort()
+	client := vectors.Client{Name: "esdk", Version: buildVersion().Version}
+	made, err := plan.Generate(ctx, client, out.Create)
+	if err == nil {
+		err = checkGenerated(made)
+	}
+	if err == nil {
+		err = out.Commit()
+	}
+	if err != nil {
+		return err
+	}
+	return a.printGenerated(o.output, made)
+}
+
+// checkGenerated refuses to make a folder of nothing.
+func checkGenerated(g *vectors.Generated) error {
+	if g.Positive+g.Negative > 0 {
+		return nil
+	}
+	err := newError(exitError, "nothing was made%s", countsByType(g.Unsupported))
+	if unaskedKMS(g.Unsupported) > 0 {
+		return err.withHint("--kms asks AWS KMS")
+	}
+	return err
+}
+
+// unaskedKMS counts what is not supported since AWS KMS is not asked.
+func unaskedKMS(unsupported map[string]int) (n int) {
+	for keyType := range kmsVectorKeyrings {
+		n += unsupported[keyType]
+	}
+	return n
+}
+
+func (a *app) noteNeedsKMS(n int) {
+	if n > 0 {
+		a.note("cases that need --kms, which asks AWS KMS: %d", n)
+	}
+}
+
+func (a *app) printGenerated(dir string, g *vectors.Generated) error {
+	a.noteNeedsKMS(unaskedKMS(g.Unsupported))
+	if a.json {
+		return json.NewEncoder(a.stdout).Encode(struct {
+			Output string `json:"output"`
+			*vectors.Generated
+		}{dir, g})
+	}
+	unsupported := 0
+	for _, n := range g.Unsupported {
+		unsupported += n
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s: %d positive, %d negative, %d not supported%s\n",
+		printable(dir), g.Positive, g.Negative, unsupported, countsByType(g.Unsupported))
+	return err
+}
+
+// countsByType is a list in parentheses, behind a space.
+func countsByType(counts map[string]int) string {
+	if len(counts) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%s %d", printable(name), counts[name]))
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}

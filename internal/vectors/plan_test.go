@@ -1,0 +1,109 @@
+package vectors
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// parseGenerated reads the keys that a plan writes.
+func (p *Plan) parseGenerated(t testing.TB) Keys {
+	t.Helper()
+	ks, err := ParseKeys(p.keysText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ks
+}
+
+// TestPlanNewKeys has each plan make keys of its own.
+func TestPlanNewKeys(t *testing.T) {
+	first, second := newPlan(t, Options{}).parseGenerated(t), newPlan(t, Options{}).parseGenerated(t)
+	if len(first) != 9 {
+		t.Errorf("%d keys, want 9", len(first))
+	}
+	for name, k := range first {
+		other := second[name]
+		if string(k.Material)+k.SenderMaterial+string(k.BranchKey) == string(other.Material)+other.SenderMaterial+string(other.BranchKey) {
+			t.Errorf("%s is the same twice", name)
+		}
+	}
+}
+
+// TestPlanGivenKeys has keys that were given used, those of other kinds made, and
+// all of them written as they were.
+func TestPlanGivenKeys(t *testing.T) {
+	own := filepath.Join(ownVectors(t), "keys.json")
+	given, err := ReadKeys(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPlan(t, Options{Keys: own})
+	ks := p.parseGenerated(t)
+	if len(ks) != len(given)+1 || ks["static-branch-key-1"].BranchKey == nil {
+		t.Errorf("%d keys, want those given and a branch key", len(ks))
+	}
+	p.keep("0478-raw-")
+	for _, s := range p.scenarios {
+		if name := s.encrypt.Key + s.encrypt.Recipient; given[name].Type == "" {
+			t.Errorf("%s: uses %q, which was not given", s.id, name)
+		}
+	}
+	g := generate(t, p)
+	g.run("manifest.json")
+	var before, after struct{ Keys map[string]any }
+	readJSON(t, &before, own)
+	readJSON(t, &after, g.dir, keysFile)
+	for name, k := range before.Keys {
+		if text(t, after.Keys[name]) != text(t, k) {
+			t.Errorf("%s was changed", name)
+		}
+	}
+}
+
+func text(t testing.TB, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestPlanOddKeys has keys that do not fit left alone, and their names too.
+func TestPlanOddKeys(t *testing.T) {
+	path := filepath.Join(writeFiles(t, map[string]string{"keys.json": `{"manifest": {"type": "keys", "version": 3}, "keys": {
+		"aes-128": {"type": "symmetric", "encoding": "base64", "material": "AAAA", "unknown": 7},
+		"rsa-2048-private": {"type": "private", "encoding": "pem", "material": "-----BEGIN"},
+		"ecc-256-private": {"type": "ecc-private", "sender-material-public-key": "AAAA"},
+		"static-branch-key-1": {"type": "static-branch-key", "branchKey": "AAAA"},
+		"null": null}}`}), "keys.json")
+	p := newPlan(t, Options{Keys: path})
+	if ks := p.parseGenerated(t); len(ks) != 5+9 || ks["aes-128-new"].Bits != 128 || string(ks["aes-128"].Material) != `"AAAA"` {
+		t.Errorf("%+v", ks)
+	}
+	if !strings.Contains(string(p.keysText), `"unknown": 7`) {
+		t.Errorf("%s", p.keysText)
+	}
+	p.keep("0478-raw-")
+	generate(t, p).run("manifest.json")
+}
+
+// TestPlanBrokenKeys has a manifest of keys that cannot be read, or not be named
+// in files, refused.
+func TestPlanBrokenKeys(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty":    "",
+		"no keys":  `{"manifest": {"type": "awses-decrypt", "version": 5}}`,
+		"KMS name": `{"manifest": {"type": "keys", "version": 3}, "keys": {"../x": {"type": "aws-kms", "key-id": "arn", "encrypt": true, "decrypt": true}}}`,
+	} {
+		path := filepath.Join(writeFiles(t, map[string]string{"keys.json": text}), "keys.json")
+		if _, err := NewPlan(Options{Keys: path}); err == nil {
+			t.Errorf("%s: planned", name)
+		}
+	}
+	if _, err := NewPlan(Options{Keys: filepath.Join(t.TempDir(), "none")}); err == nil {
+		t.Error("planned with keys that are not there")
+	}
+}
