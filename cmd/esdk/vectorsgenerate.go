@@ -37,15 +37,15 @@ frames are not written, and counted as not supported.
 
 Without one, every algorithm suite is used with every kind of keyring, several
 frame lengths, plaintexts and encryption contexts, and messages are tampered with
-in every way. The result is awses-decrypt of version 5, with what was encrypted in
+in several ways. The result is awses-decrypt of version 5, with what was encrypted in
 encrypt-manifest.json.
 
-The keys are made anew, unless --keys has some of their kinds. The private keys
-are in keys.json for everybody to read: they are of use for test vectors only.
-The files have the mode that the umask gives.
+The keys are new, unless --keys has some of their kinds. The private keys in
+keys.json are thrown away with the vectors: they are for everybody to read, and
+must protect nothing else. The files have the mode that the umask gives.
 
-Keys of AWS KMS take --kms, and are those of --keys, and the symmetric ones of
---kms-key; of --keys that also holds for pairs of key agreement, and RSA keys.
+Keys of AWS KMS need --kms. They are those that --keys has, symmetric, RSA and for
+key agreement, and symmetric ones of --kms-key.
 
 DIR appears when all of it is written. --force replaces one with test vectors.`,
 		Example: `  esdk vectors generate -o vectors

@@ -1,4 +1,4 @@
-// Package vectors reads and runs test vectors of the AWS Encryption SDK:
+// Package vectors reads, runs and writes test vectors of the AWS Encryption SDK:
 // messages that an implementation wrote, with the keys that decrypt them and
 // what is to come of it.
 //
@@ -7,6 +7,9 @@
 // that has its keys in it. Where the implementations differ from the published
 // formats (github.com/awslabs/aws-crypto-tools-test-vector-framework), it
 // follows what they wrote.
+//
+// A [Plan] of what to write is read from the manifests awses-encrypt of versions 1
+// to 5 and awses-decrypt-generate of versions 1 to 4, or is this package's own.
 //
 // A manifest is not trusted: it may be malformed, and names no file outside of
 // its own folder.
