@@ -12,13 +12,14 @@ type key = peer.Key
 type fault struct {
 	feature string   // of the tests that show it
 	peers   []string // that have it
-	text    string   // what the error has in it, where it is theirs
+	text    string   // what the error has in it
 	says    string   // what it is, and our answer
 }
 
 const (
 	faultMixed = "discovery with data keys of other providers in the message"
 	faultOrder = "JavaScript's default order of the context"
+	faultFull  = "a final frame that is full"
 )
 
 var faults = []fault{
@@ -31,6 +32,17 @@ var faults = []fault{
 			"context with capital or non-ASCII letters in its keys, and so for every signed message with a key that begins with a capital letter, " +
 			"no other SDK opens what they wrote, nor they what others wrote. We refuse such a message, as one whose data key does not open; nothing in it " +
 			"tells the order. The answer is to set `utf8Sorting: true`."},
+	{faultFull, []string{"cli"}, "Invalid final frame length",
+		"The Python SDK before version 4.0.0, and the command, which is built on 3.3.1, refuse a message whose plaintext is a multiple of the frame " +
+			"length if its final frame is full, as the SDKs for C, Java, .NET, Go and Rust and ours write it and the specification advises. An empty one in its place, as " +
+			"Python writes, would be read; but then all plaintext of a signed stream would be released before its signature is verified, so we " +
+			"do not. The answer is version 4 of the SDK, our command, or a frame length that the length is no multiple of (`--frame-length 4095`)."},
+}
+
+// fullFrame has a test show the fault of full final frames.
+func (p *plan) fullFrame(t test) {
+	t.feature, t.onlyOurs, t.onlyTheirs = faultFull, true, false
+	p.tests = append(p.tests, &t)
 }
 
 // differences are the tests that show the faults, for all SDKs: those without a

@@ -65,11 +65,12 @@ var shapes = []struct {
 	size  int
 }{{128, 441}, {128, 0}, {256, 600}, {4096, 1}, {128, 384}, {128, 128}, {4096, 1000}}
 
-// A plan is a list of tests. Lengths and contexts are spread over its keys and
+// A plan is a list of tests for one SDK. Lengths and contexts are spread over its keys and
 // suites: no two of their numbers share a factor.
 type plan struct {
-	tests []*test
-	n     int
+	tests    []*test
+	n        int
+	keyrings bool // the SDK has them, and not only master keys
 }
 
 func (p *plan) add(t test) {
@@ -80,6 +81,10 @@ func (p *plan) add(t test) {
 		t.context = contextNames[p.n%len(contextNames)]
 	}
 	p.n++
+	if !p.keyrings && t.frame > 0 && t.size > 0 && t.size%int(t.frame) == 0 && t.tamper == "" {
+		p.fullFrame(t)
+		t.onlyTheirs = true
+	}
 	p.tests = append(p.tests, &t)
 }
 
@@ -136,8 +141,8 @@ var rows = slices.Concat(
 // newPlan plans all tests but those of key stores, for an SDK that has keyrings
 // or only master keys.
 func newPlan(keyrings bool) []*test {
-	p := new(plan)
-	p.everything(keyrings)
+	p := &plan{keyrings: keyrings}
+	p.everything()
 	if keyrings {
 		p.rawKeys()
 		p.requiredContext()
@@ -146,28 +151,30 @@ func newPlan(keyrings bool) []*test {
 		p.commands()
 	}
 	p.masterKeys()
-	p.tampered(keyrings)
+	p.tampered()
 	return p.tests
 }
 
 const mebibyte = 1 << 20
 
-func (p *plan) everything(keyrings bool) {
-	api := map[bool]string{false: "master-key"}[keyrings]
+// api is how the SDK is used where both ways would do.
+func (p *plan) api() string { return map[bool]string{false: "master-key"}[p.keyrings] }
+
+func (p *plan) everything() {
 	for _, s := range suite.All {
 		for _, size := range []int{0, 1, 4096, 3 * 4096, 10_000, 10 * mebibyte} {
 			for _, name := range contextNames {
-				p.add(test{feature: everything, suite: s, use: aes(256), frame: 4096, size: size, context: name, api: api})
+				p.add(test{feature: everything, suite: s, use: aes(256), frame: 4096, size: size, context: name, api: p.api()})
 			}
 		}
 		for _, frame := range []uint32{1, 100, 4095, 1 << 16, 1 << 20} {
-			p.add(test{feature: frames, suite: s, use: aes(128), frame: frame, size: min(int(frame)*3+1, 2*mebibyte), context: "ASCII", api: api})
+			p.add(test{feature: frames, suite: s, use: aes(128), frame: frame, size: min(int(frame)*3+1, 2*mebibyte), context: "ASCII", api: p.api()})
 		}
 		for i, size := range []int{0, 1, 437, 4096, mebibyte} {
-			p.add(test{feature: nonFramed, suite: s, use: aes(192), size: size, context: contextNames[i], onlyTheirs: true, api: api})
+			p.add(test{feature: nonFramed, suite: s, use: aes(192), size: size, context: contextNames[i], onlyTheirs: true, api: p.api()})
 		}
 		for _, size := range []int{0, 1, 4096, 12_288, 3 * mebibyte} {
-			p.add(test{feature: streamed, suite: s, use: aes(256), frame: 4096, size: size, context: contextNames[size%5], stream: true, api: api})
+			p.add(test{feature: streamed, suite: s, use: aes(256), frame: 4096, size: size, context: contextNames[size%5], stream: true, api: p.api()})
 		}
 	}
 }
@@ -262,11 +269,10 @@ func (p *plan) masterKeys() {
 }
 
 // tampered has both sides refuse the other's messages that were changed.
-func (p *plan) tampered(keyrings bool) {
-	api := map[bool]string{false: "master-key"}[keyrings]
+func (p *plan) tampered() {
 	for _, s := range suite.All {
 		for _, name := range tamperingNames {
-			p.add(test{feature: tampered, note: name, suite: s, use: aes(256), frame: 128, size: 441, tamper: name, api: api})
+			p.add(test{feature: tampered, note: name, suite: s, use: aes(256), frame: 128, size: 441, tamper: name, api: p.api()})
 		}
 	}
 }

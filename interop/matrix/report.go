@@ -79,6 +79,8 @@ func (r *results) add(name string, t *test, d direction, err error) {
 		if !slices.Contains(c.reasons, string(unsupported)) {
 			c.reasons = append(c.reasons, string(unsupported))
 		}
+	case fault != nil && err != nil && !strings.Contains(err.Error(), fault.text):
+		err = fmt.Errorf("fails for another reason than the known one: %w", err)
 	case fault != nil && err == nil:
 		err = errors.New("passes, but is known to fail: mend the faults")
 	case fault != nil:
