@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,17 +22,19 @@ import (
 
 type object = map[string]any
 
-// fakeDynamoDB records requests. It keeps items, and knows no conditions.
+// fakeDynamoDB records requests. It keeps items, and knows the conditions of the
+// specification and no others.
 type fakeDynamoDB struct {
 	*httptest.Server
 	mu       sync.Mutex
 	requests []object // with the operation as "op"
 	items    map[string]object
+	done     map[string]bool                                       // the tokens of transactions
 	answer   func(op string, body object) (status int, out object) // nil: as usual
 }
 
 func newFakeDynamoDB(t testing.TB) *fakeDynamoDB {
-	f := &fakeDynamoDB{items: map[string]object{}}
+	f := &fakeDynamoDB{items: map[string]object{}, done: map[string]bool{}}
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(f.Close)
 	return f
@@ -60,7 +63,7 @@ func (f *fakeDynamoDB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status, out = f.answer(op, body)
 	}
 	if status == 0 {
-		status, out = 200, f.usual(op, body)
+		status, out = f.usual(op, body)
 	}
 	answer, _ := json.Marshal(out)
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
@@ -74,19 +77,50 @@ func itemKey(attributes any) string {
 	return fmt.Sprint(a[idAttribute], a[typeAttribute])
 }
 
-func (f *fakeDynamoDB) usual(op string, body object) object {
+func (f *fakeDynamoDB) usual(op string, body object) (int, object) {
 	switch op {
 	case "TransactWriteItems":
-		for _, put := range body["TransactItems"].([]any) {
-			item := put.(object)["Put"].(object)["Item"]
-			f.items[itemKey(item)] = item.(object)
-		}
+		return f.write(body)
 	case "GetItem":
 		if item := f.items[itemKey(body["Key"])]; item != nil {
-			return object{"Item": item}
+			return 200, object{"Item": item}
 		}
 	}
-	return object{}
+	return 200, object{}
+}
+
+// write does a transaction, once, if all of its conditions hold.
+func (f *fakeDynamoDB) write(body object) (int, object) {
+	token := fmt.Sprint(body["ClientRequestToken"])
+	if f.done[token] {
+		return 200, object{}
+	}
+	var codes []string
+	for _, action := range body["TransactItems"].([]any) {
+		code := "None"
+		if !f.holds(action.(object)["Put"].(object)) {
+			code = "ConditionalCheckFailed"
+		}
+		codes = append(codes, code)
+	}
+	if slices.Contains(codes, "ConditionalCheckFailed") {
+		return reasons(codes...)
+	}
+	f.done[token] = true
+	for _, action := range body["TransactItems"].([]any) {
+		item := action.(object)["Put"].(object)["Item"].(object)
+		f.items[itemKey(item)] = item
+	}
+	return 200, object{}
+}
+
+func (f *fakeDynamoDB) holds(put object) bool {
+	stored := f.items[itemKey(put["Item"])]
+	if put["ConditionExpression"] == "attribute_not_exists(#id)" {
+		return stored == nil
+	}
+	values, _ := put["ExpressionAttributeValues"].(object)
+	return stored != nil && reflect.DeepEqual(stored[encAttribute], values[":encOld"])
 }
 
 func (f *fakeDynamoDB) take() []object {
