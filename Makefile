@@ -7,8 +7,9 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 FUZZTIME = 10m
+SOAKTIME = 10m
 
-.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest interop backends fuzz wycheproof bench performance vectors
+.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest interop backends crash soak fuzz wycheproof bench performance vectors
 
 check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof interop backends
 
@@ -70,6 +71,14 @@ interop:
 # What simulators stand in for elsewhere, on real servers, from their registries.
 backends:
 	interop/backends/test.sh
+
+# The command killed a thousand times.
+crash:
+	go test -timeout 2h -run '^TestCrash$$' -v ./cmd/esdk -crashes 1000
+
+# One of everything under 200 goroutines, for SOAKTIME.
+soak:
+	go test -race -timeout 24h -run '^TestSoak$$' -v ./branchkey -soak $(SOAKTIME)
 
 # Each fuzz target for FUZZTIME.
 fuzz:
