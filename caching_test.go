@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -164,6 +165,80 @@ func TestCachingAge(t *testing.T) {
 		time.Sleep(time.Hour)
 		encrypt(t, long, pattern(10), nil)
 		m.check(t, 3, 2)
+	})
+}
+
+// clockedKeyring takes a time that differs, and notes when each data key was asked
+// for.
+type clockedKeyring struct {
+	esdk.Keyring
+	mu   sync.Mutex
+	made map[string]time.Time
+}
+
+func (k *clockedKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	start := time.Now()
+	time.Sleep(time.Second * rand.N[time.Duration](3))
+	r, err := k.Keyring.Wrap(ctx, req)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.made[string(r.EncryptedDataKeys[0].Ciphertext)] = start
+	return r, err
+}
+
+// TestCachingLimitsOverTime has many share data keys for twenty minutes of a clock
+// that stands still while anything runs: so the age at use is known exactly. All
+// happens at whole seconds, so that many a key is asked for when it is just too
+// old.
+func TestCachingLimitsOverTime(t *testing.T) {
+	const age, messages, size = 10 * time.Second, 50, 1000
+	const bytes = 20 * size
+	synctest.Test(t, func(t *testing.T) {
+		kr := &clockedKeyring{Keyring: testKeyring(t), made: make(map[string]time.Time)}
+		c := cachingClient(t, esdk.CachingConfig{Keyring: kr, MaxAge: age, MaxMessages: messages, MaxBytes: bytes}, esdk.Config{
+			Suite: esdk.AES256GCMHKDFSHA512Commit,
+		})
+		var mu sync.Mutex
+		counts, sums := make(map[string]int), make(map[string]int)
+		mostMessages, mostBytes, oldest := 0, 0, time.Duration(0)
+		use := func(tenant, n int) {
+			start := time.Now()
+			_, h, err := c.Encrypt(t.Context(), pattern(n), esdk.EncryptionContext{"tenant": fmt.Sprint(tenant)})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			key := string(h.EncryptedDataKeys[0].Ciphertext)
+			counts[key]++
+			sums[key] += n
+			mostMessages, mostBytes = max(mostMessages, counts[key]), max(mostBytes, sums[key])
+			kr.mu.Lock()
+			made := kr.made[key]
+			kr.mu.Unlock()
+			if made.Before(start) { // else it was made for this call
+				oldest = max(oldest, time.Since(made))
+			}
+		}
+		var all sync.WaitGroup
+		for i := range 200 {
+			all.Go(func() {
+				pause := time.Minute / 2
+				if i%3 == 2 {
+					pause = 15 * time.Minute // so that these data keys get old
+				}
+				for start := time.Now(); time.Since(start) < 20*time.Minute; {
+					time.Sleep(time.Second * rand.N(1+pause/time.Second))
+					use(i%3, []int{rand.IntN(100), size, size}[i%3])
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%d data keys: at most %d messages, %d bytes, %v old", len(counts), mostMessages, mostBytes, oldest)
+		if mostMessages != messages || mostBytes != bytes || oldest != age-time.Second {
+			t.Errorf("at most %d messages of %d, %d bytes of %d, %v old of less than %v", mostMessages, messages, mostBytes, bytes, oldest, age)
+		}
 	})
 }
 
