@@ -336,27 +336,3 @@ func TestReadNothing(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 }
-
-// An error of the source is its error, and not that of a malformed message,
-// wherever it comes.
-func TestSourceErrors(t *testing.T) {
-	errSource := errors.New("network is down")
-	c := newClient(t, esdk.Config{FrameLength: 16})
-	message := encrypt(t, c, pattern(50), nil)
-	for n := range message {
-		source := io.MultiReader(bytes.NewReader(message[:n]), iotest.ErrReader(errSource))
-		got, err := decryptStream(t, c, source, nil)
-		var malformed *esdk.FormatError
-		if !errors.Is(err, errSource) || errors.As(err, &malformed) {
-			t.Errorf("after %d bytes: %v", n, err)
-		}
-		if !bytes.HasPrefix(pattern(50), got) {
-			t.Errorf("after %d bytes: released another plaintext", n)
-		}
-	}
-	// Even behind the message, where it might be complete.
-	source := io.MultiReader(bytes.NewReader(message), iotest.ErrReader(errSource))
-	if _, err := decryptStream(t, c, source, nil); !errors.Is(err, errSource) {
-		t.Errorf("behind the message: %v", err)
-	}
-}
