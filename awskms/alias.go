@@ -46,10 +46,10 @@ func ResolveAlias(ctx context.Context, c Config, alias string) (arn string, err 
 	return arn, nil
 }
 
-func describeKey(c Client, ctx context.Context, in *kms.DescribeKeyInput, _ ...func(*kms.Options)) (*kms.DescribeKeyOutput, error) {
+func describeKey(c Client, ctx context.Context, in *kms.DescribeKeyInput, options ...func(*kms.Options)) (*kms.DescribeKeyOutput, error) {
 	d, ok := c.(describer)
 	if !ok {
 		return nil, fmt.Errorf("the client, a %T, has no method DescribeKey", c)
 	}
-	return d.DescribeKey(ctx, in)
+	return d.DescribeKey(ctx, in, options...)
 }

@@ -59,7 +59,7 @@ func call[In, Out any](
 		if region == "" {
 			region = regionOf(client)
 		}
-		out, err := operation(client, ctx, in)
+		out, err := operation(client, ctx, in, limitAnswer)
 		if err == nil && out == nil {
 			err = errors.New("the client returned no answer")
 		}

@@ -29,10 +29,13 @@ const (
 )
 
 // sim are the clients of a simulated KMS.
-type sim struct{ *kmssim.Server }
+type sim struct {
+	*kmssim.Server
+	proxy string // the URL of what the clients have to go through, if anything
+}
 
 func newSim(t testing.TB) sim {
-	s := sim{kmssim.New()}
+	s := sim{Server: kmssim.New()}
 	t.Cleanup(s.Close)
 	return s
 }
@@ -41,7 +44,13 @@ func (s sim) Client(_ context.Context, region string) (awskms.Client, error) {
 	if region == "" {
 		region = west
 	}
-	return s.Server.Client(region), nil
+	client := s.Server.Client(region)
+	if s.proxy == "" {
+		return client, nil
+	}
+	o := client.Options()
+	o.BaseEndpoint = &s.proxy
+	return kms.New(o), nil
 }
 
 func (s sim) config() awskms.Config { return awskms.Config{Clients: s} }

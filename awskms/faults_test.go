@@ -1,0 +1,358 @@
+package awskms_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"esdk"
+)
+
+// A proxy stands between the AWS SDK's own client and a simulated KMS, and
+// spoils the answers, if it is told how.
+type proxy struct {
+	sim
+	spoil atomic.Pointer[spoiler]
+}
+
+// A spoiler answers in place of AWS KMS, whose own answer it is given.
+type spoiler func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder)
+
+func newProxy(t testing.TB) *proxy {
+	p := &proxy{sim: newSim(t)}
+	server := httptest.NewServer(p)
+	t.Cleanup(server.Close)
+	p.proxy = server.URL
+	return p
+}
+
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	spoil := p.spoil.Load()
+	if spoil == nil {
+		p.Server.ServeHTTP(w, r)
+		return
+	}
+	answer := httptest.NewRecorder()
+	p.Server.ServeHTTP(answer, r)
+	(*spoil)(w, r, answer)
+}
+
+func status(code int, body string) spoiler {
+	return func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
+		w.WriteHeader(code)
+		io.WriteString(w, body)
+	}
+}
+
+// edited has the answer with some members changed, as far as it has them.
+func edited(members ...any) spoiler {
+	return func(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
+		var out map[string]any
+		json.Unmarshal(answer.Body.Bytes(), &out)
+		for i := 0; i < len(members); i += 2 {
+			if name := members[i].(string); out[name] != nil {
+				out[name] = members[i+1]
+			}
+		}
+		json.NewEncoder(w).Encode(out)
+	}
+}
+
+// half sends one half of an answer that was to be whole, and then ends the
+// connection.
+func half(end func(*net.TCPConn)) spoiler {
+	return func(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
+		conn, buffer, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		body := answer.Body.Bytes()
+		fmt.Fprintf(buffer, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:len(body)/2])
+		buffer.Flush()
+		end(conn.(*net.TCPConn))
+	}
+}
+
+// endless goes on for as long as anyone reads.
+func endless(code int, start string) spoiler {
+	return func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
+		w.WriteHeader(code)
+		io.WriteString(w, start)
+		more := bytes.Repeat([]byte("AAAA"), 1<<14)
+		for {
+			if _, err := w.Write(more); err != nil {
+				return
+			}
+		}
+	}
+}
+
+func hasCode(code string) func(error) bool {
+	return func(err error) bool {
+		var api smithy.APIError
+		return errors.As(err, &api) && api.ErrorCode() == code
+	}
+}
+
+func hasA[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+func says(text string) func(error) bool {
+	return func(err error) bool { return strings.Contains(err.Error(), text) }
+}
+
+// wireFaults are what can happen to an answer, and how the cause of the error is
+// known.
+var wireFaults = map[string]struct {
+	spoil spoiler
+	cause func(error) bool
+}{
+	"throttled":      {status(400, `{"__type":"ThrottlingException"}`), hasCode("ThrottlingException")},
+	"denied":         {status(400, `{"__type":"AccessDeniedException"}`), hasCode("AccessDeniedException")},
+	"internal error": {status(500, `{"__type":"KMSInternalException"}`), hasA[*types.KMSInternalException]},
+	"bad gateway":    {status(502, "<html>bad gateway</html>"), hasA[*smithyhttp.ResponseError]},
+	"unavailable":    {status(503, ""), hasA[*smithyhttp.ResponseError]},
+	"reset mid-body": {half(func(c *net.TCPConn) { c.SetLinger(0) }), func(err error) bool { return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF) }},
+	"cut mid-body":   {half(func(*net.TCPConn) {}), func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
+	"no HTTP": {func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
+		hijackAndSay(w, "SSH-2.0\r\n")
+	}, hasA[*smithyhttp.RequestSendError]},
+	"HTML":            {status(200, "<html>please log in</html>"), hasA[*smithy.DeserializationError]},
+	"another JSON":    {status(200, `[1,2]`), func(err error) bool { return err != nil }},
+	"numbers":         {edited("Plaintext", 5, "SharedSecret", 5), hasA[*smithy.DeserializationError]},
+	"no Base64":       {edited("Plaintext", "!!", "SharedSecret", "!!"), hasA[*smithy.DeserializationError]},
+	"nothing":         {status(200, ""), says("the answer")},
+	"an empty object": {status(200, "{}"), says("the answer")},
+	"another key":     {edited("KeyId", "arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000000"), says("of another key")},
+	"no ARN":          {edited("KeyId", "key/1"), says("key/1")},
+	"short secret":    {edited("Plaintext", make([]byte, 31), "SharedSecret", make([]byte, 31)), says("31 bytes")},
+	"long secret":     {edited("Plaintext", make([]byte, 81), "SharedSecret", make([]byte, 81)), says("81 bytes")},
+	"no secret":       {edited("Plaintext", nil, "SharedSecret", nil), says("0 bytes")},
+	"endless":         {endless(200, `{"CiphertextBlob":"`), says("longer than")},
+	"endless error":   {endless(400, `{"__type":"`), says("longer than")},
+	"endless space":   {endless(200, strings.Repeat(" ", 1<<20)), says("longer than")},
+}
+
+func hijackAndSay(w http.ResponseWriter, text string) {
+	if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+		io.WriteString(conn, text)
+		conn.Close()
+	}
+}
+
+// TestWireFaults has each fault happen to each keyring, in both directions. The
+// error has the cause, others of a multi-keyring decrypt none the less, memory is
+// bounded, and once the fault is over the same keyring works.
+func TestWireFaults(t *testing.T) {
+	p := newProxy(t)
+	all := allKeyrings(t, p.sim)
+	for name, k := range all {
+		t.Run(name, func(t *testing.T) {
+			f := newFaultTest(t, k)
+			for fault, w := range wireFaults {
+				p.spoil.Store(&w.spoil)
+				n := allocated(func() { f.check(t, fault, w.cause) })
+				p.spoil.Store(nil)
+				if n > 32<<20 {
+					t.Errorf("%s: %d bytes of memory", fault, n)
+				}
+				f.works(t, fault)
+			}
+		})
+	}
+}
+
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// faultTest has a pair of keyrings, and what it encrypted alone and as the first
+// of two.
+type faultTest struct {
+	pair
+	both    esdk.Keyring // to decrypt
+	wrapped *esdk.WrapResult
+	alone   []byte
+	mixed   []byte
+}
+
+func newFaultTest(t *testing.T, k pair) *faultTest {
+	second := rawAES(t)
+	message := func(kr esdk.Keyring) []byte {
+		client := must[*esdk.Client](t)(esdk.New(esdk.Config{Keyring: kr, Suite: unsigned}))
+		m, _, err := client.Encrypt(t.Context(), []byte("plaintext"), testContext)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	return &faultTest{
+		pair:    k,
+		both:    mustKeyring(t)(esdk.NewMultiKeyring(nil, k.decrypt, second)),
+		wrapped: wrap(t, k.encrypt, nil),
+		alone:   message(k.encrypt),
+		mixed:   message(mustKeyring(t)(esdk.NewMultiKeyring(k.encrypt, second))),
+	}
+}
+
+// check has every call fail for a cause, but for those that need not ask.
+func (f *faultTest) check(t *testing.T, fault string, cause func(error) bool) {
+	t.Helper()
+	if r, err := tryWrap(t, f.encrypt, nil); !f.offline && (err == nil || r != nil || !cause(err)) {
+		t.Errorf("%s: Wrap: %v, %v", fault, r, err)
+	}
+	if none := wantNone(t, f.decrypt, f.wrapped.EncryptedDataKeys...); !cause(none) {
+		t.Errorf("%s: Unwrap: %v", fault, none)
+	}
+	plaintext, err := esdk.Decrypt(t.Context(), f.decrypt, f.alone, testContext)
+	if plaintext != nil || !errors.Is(err, esdk.ErrNoDataKey) || errors.Is(err, esdk.ErrAuthentication) || !cause(err) {
+		t.Errorf("%s: Decrypt: %q, %v", fault, plaintext, err)
+	}
+	if plaintext, err := esdk.Decrypt(t.Context(), f.both, f.mixed, testContext); string(plaintext) != "plaintext" {
+		t.Errorf("%s: the second keyring does not decrypt: %v", fault, err)
+	}
+}
+
+// works checks that the keyrings are none the worse for a fault.
+func (f *faultTest) works(t *testing.T, fault string) {
+	t.Helper()
+	r := wrap(t, f.encrypt, nil)
+	for _, r := range []*esdk.WrapResult{r, f.wrapped} {
+		if got, err := tryUnwrap(t, f.decrypt, r.EncryptedDataKeys...); err != nil || !bytes.Equal(got, r.DataKey) {
+			t.Errorf("after %s: %v", fault, err)
+		}
+	}
+}
+
+// An answer that does not come is waited for until the deadline of the context,
+// and no longer. The caller can try again.
+func TestWireTimeout(t *testing.T) {
+	p := newProxy(t)
+	var stall spoiler = func(_ http.ResponseWriter, r *http.Request, _ *httptest.ResponseRecorder) { <-r.Context().Done() }
+	for name, k := range allKeyrings(t, p.sim) {
+		t.Run(name, func(t *testing.T) {
+			f := newFaultTest(t, k)
+			p.spoil.Store(&stall)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+			defer cancel()
+			if _, err := k.encrypt.Wrap(ctx, &esdk.WrapRequest{Suite: unsigned}); !k.offline && !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Wrap: %v", err)
+			}
+			if _, err := esdk.Decrypt(ctx, k.decrypt, f.alone, nil); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Decrypt: %v", err)
+			}
+			ctx, cancel = context.WithTimeout(t.Context(), 30*time.Millisecond)
+			defer cancel()
+			_, err := k.decrypt.Unwrap(ctx, &esdk.UnwrapRequest{Suite: unsigned, EncryptionContext: testContext, EncryptedDataKeys: f.wrapped.EncryptedDataKeys})
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, esdk.ErrNoDataKey) {
+				t.Errorf("Unwrap: %v", err)
+			}
+			p.spoil.Store(nil)
+			f.works(t, name)
+		})
+	}
+}
+
+// countdown is a context that is cancelled when it has been asked so often
+// whether it has ended.
+type countdown struct {
+	context.Context
+	cancel func()
+	left   atomic.Int64
+}
+
+func newCountdown(ctx context.Context, n int) *countdown {
+	c := new(countdown)
+	c.Context, c.cancel = context.WithCancel(ctx)
+	c.left.Store(int64(n))
+	return c
+}
+
+func (c *countdown) Err() error {
+	c.step()
+	return c.Context.Err()
+}
+
+func (c *countdown) Done() <-chan struct{} {
+	c.step()
+	return c.Context.Done()
+}
+
+func (c *countdown) step() {
+	if c.left.Add(-1) < 0 {
+		c.cancel()
+	}
+}
+
+// A context that ends at any step of the AWS SDK's, of which there are some in
+// each request, ends the call with its error.
+func TestContextEndsAnywhere(t *testing.T) {
+	s := newSim(t)
+	for name, k := range allKeyrings(t, s) {
+		t.Run(name, func(t *testing.T) {
+			f := newFaultTest(t, k)
+			before := runtime.NumGoroutine()
+			for call, run := range map[string]func(context.Context) error{
+				"Wrap": func(ctx context.Context) error {
+					_, err := k.encrypt.Wrap(ctx, &esdk.WrapRequest{Suite: unsigned, EncryptionContext: testContext})
+					return err
+				},
+				"Unwrap": func(ctx context.Context) error {
+					_, err := k.decrypt.Unwrap(ctx, &esdk.UnwrapRequest{
+						Suite: unsigned, EncryptionContext: testContext, EncryptedDataKeys: f.wrapped.EncryptedDataKeys,
+					})
+					return err
+				},
+			} {
+				for steps, done := 0, false; !done; steps++ {
+					ctx := newCountdown(t.Context(), steps)
+					err := run(ctx)
+					ctx.cancel()
+					if done = err == nil; !done && !errors.Is(err, context.Canceled) {
+						t.Errorf("%s after %d steps: %v", call, steps, err)
+					}
+				}
+			}
+			f.works(t, name)
+			waitForGoroutines(t, s, before)
+		})
+	}
+}
+
+// waitForGoroutines waits until no more are left than there were, but for those
+// of connections that are kept.
+func waitForGoroutines(t *testing.T, s sim, want int) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > want; time.Sleep(time.Millisecond) {
+		if client, ok := s.Server.Client(west).Options().HTTPClient.(*http.Client); ok {
+			client.CloseIdleConnections()
+		}
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<16)
+			t.Fatalf("%d goroutines, want %d:\n%s", runtime.NumGoroutine(), want, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
