@@ -8,11 +8,11 @@ import (
 	"io"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
 	"esdk"
+	"esdk/internal/faulty"
 )
 
 // Sources and sinks that fail, stall or fall short at every offset of messages
@@ -355,37 +355,6 @@ func TestReaderAtSourceFailsAnywhere(t *testing.T) {
 	}
 }
 
-// countdown is a context that is cancelled when it has been asked so often
-// whether it has ended.
-type countdown struct {
-	context.Context
-	cancel func()
-	left   atomic.Int64
-}
-
-func newCountdown(ctx context.Context, n int) *countdown {
-	c := new(countdown)
-	c.Context, c.cancel = context.WithCancel(ctx)
-	c.left.Store(int64(n))
-	return c
-}
-
-func (c *countdown) Err() error {
-	c.step()
-	return c.Context.Err()
-}
-
-func (c *countdown) Done() <-chan struct{} {
-	c.step()
-	return c.Context.Done()
-}
-
-func (c *countdown) step() {
-	if c.left.Add(-1) < 0 {
-		c.cancel()
-	}
-}
-
 // A context that ends at any step ends the call, with its error and nothing
 // else, and the next call is none the worse for it.
 func TestContextEndsAnywhere(t *testing.T) {
@@ -401,9 +370,9 @@ func TestContextEndsAnywhere(t *testing.T) {
 				before := runtime.NumGoroutine()
 				steps := 0
 				for done := false; !done; steps++ {
-					ctx := newCountdown(t.Context(), steps)
+					ctx := faulty.NewCountdown(t.Context(), steps)
 					got, err := run(ctx)
-					ctx.cancel()
+					ctx.Cancel()
 					if done = err == nil; done {
 						if !bytes.Equal(got, plaintext) {
 							t.Errorf("%s: another plaintext after %d steps", call, steps)

@@ -5,14 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,46 +19,22 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"esdk"
+	"esdk/internal/faulty"
 )
 
-// A proxy stands between the AWS SDK's own client and a simulated KMS, and
-// spoils the answers, if it is told how.
-type proxy struct {
-	sim
-	spoil atomic.Pointer[spoiler]
-}
-
-// A spoiler answers in place of AWS KMS, whose own answer it is given.
-type spoiler func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder)
-
-func newProxy(t testing.TB) *proxy {
-	p := &proxy{sim: newSim(t)}
+// newProxy returns the AWS SDK's own clients of a simulated KMS, with a proxy
+// between them that spoils the answers.
+func newProxy(t testing.TB) (sim, *faulty.Proxy) {
+	s := newSim(t)
+	p := &faulty.Proxy{Handler: s.Server}
 	server := httptest.NewServer(p)
 	t.Cleanup(server.Close)
-	p.proxy = server.URL
-	return p
-}
-
-func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	spoil := p.spoil.Load()
-	if spoil == nil {
-		p.Server.ServeHTTP(w, r)
-		return
-	}
-	answer := httptest.NewRecorder()
-	p.Server.ServeHTTP(answer, r)
-	(*spoil)(w, r, answer)
-}
-
-func status(code int, body string) spoiler {
-	return func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
-		w.WriteHeader(code)
-		io.WriteString(w, body)
-	}
+	s.proxy = server.URL
+	return s, p
 }
 
 // edited has the answer with some members changed, as far as it has them.
-func edited(members ...any) spoiler {
+func edited(members ...any) faulty.Spoiler {
 	return func(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
 		var out map[string]any
 		json.Unmarshal(answer.Body.Bytes(), &out)
@@ -71,36 +44,6 @@ func edited(members ...any) spoiler {
 			}
 		}
 		json.NewEncoder(w).Encode(out)
-	}
-}
-
-// half sends one half of an answer that was to be whole, and then ends the
-// connection.
-func half(end func(*net.TCPConn)) spoiler {
-	return func(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
-		conn, buffer, err := w.(http.Hijacker).Hijack()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		body := answer.Body.Bytes()
-		fmt.Fprintf(buffer, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:len(body)/2])
-		buffer.Flush()
-		end(conn.(*net.TCPConn))
-	}
-}
-
-// endless goes on for as long as anyone reads.
-func endless(code int, start string) spoiler {
-	return func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
-		w.WriteHeader(code)
-		io.WriteString(w, start)
-		more := bytes.Repeat([]byte("AAAA"), 1<<14)
-		for {
-			if _, err := w.Write(more); err != nil {
-				return
-			}
-		}
 	}
 }
 
@@ -123,55 +66,45 @@ func says(text string) func(error) bool {
 // wireFaults are what can happen to an answer, and how the cause of the error is
 // known.
 var wireFaults = map[string]struct {
-	spoil spoiler
+	spoil faulty.Spoiler
 	cause func(error) bool
 }{
-	"throttled":      {status(400, `{"__type":"ThrottlingException"}`), hasCode("ThrottlingException")},
-	"denied":         {status(400, `{"__type":"AccessDeniedException"}`), hasCode("AccessDeniedException")},
-	"internal error": {status(500, `{"__type":"KMSInternalException"}`), hasA[*types.KMSInternalException]},
-	"bad gateway":    {status(502, "<html>bad gateway</html>"), hasA[*smithyhttp.ResponseError]},
-	"unavailable":    {status(503, ""), hasA[*smithyhttp.ResponseError]},
-	"reset mid-body": {half(func(c *net.TCPConn) { c.SetLinger(0) }), func(err error) bool { return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF) }},
-	"cut mid-body":   {half(func(*net.TCPConn) {}), func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
-	"no HTTP": {func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
-		hijackAndSay(w, "SSH-2.0\r\n")
-	}, hasA[*smithyhttp.RequestSendError]},
-	"HTML":            {status(200, "<html>please log in</html>"), hasA[*smithy.DeserializationError]},
-	"another JSON":    {status(200, `[1,2]`), func(err error) bool { return err != nil }},
+	"throttled":       {faulty.Status(400, `{"__type":"ThrottlingException"}`), hasCode("ThrottlingException")},
+	"denied":          {faulty.Status(400, `{"__type":"AccessDeniedException"}`), hasCode("AccessDeniedException")},
+	"internal error":  {faulty.Status(500, `{"__type":"KMSInternalException"}`), hasA[*types.KMSInternalException]},
+	"bad gateway":     {faulty.Status(502, "<html>bad gateway</html>"), hasA[*smithyhttp.ResponseError]},
+	"unavailable":     {faulty.Status(503, ""), hasA[*smithyhttp.ResponseError]},
+	"reset mid-body":  {faulty.Reset, func(err error) bool { return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF) }},
+	"cut mid-body":    {faulty.Cut, func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
+	"no HTTP":         {faulty.Say("SSH-2.0\r\n"), hasA[*smithyhttp.RequestSendError]},
+	"HTML":            {faulty.Status(200, "<html>please log in</html>"), hasA[*smithy.DeserializationError]},
+	"another JSON":    {faulty.Status(200, `[1,2]`), func(err error) bool { return err != nil }},
 	"numbers":         {edited("Plaintext", 5, "SharedSecret", 5), hasA[*smithy.DeserializationError]},
 	"no Base64":       {edited("Plaintext", "!!", "SharedSecret", "!!"), hasA[*smithy.DeserializationError]},
-	"nothing":         {status(200, ""), says("the answer")},
-	"an empty object": {status(200, "{}"), says("the answer")},
+	"nothing":         {faulty.Status(200, ""), says("the answer")},
+	"an empty object": {faulty.Status(200, "{}"), says("the answer")},
 	"another key":     {edited("KeyId", "arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000000"), says("of another key")},
 	"no ARN":          {edited("KeyId", "key/1"), says("key/1")},
 	"short secret":    {edited("Plaintext", make([]byte, 31), "SharedSecret", make([]byte, 31)), says("31 bytes")},
 	"long secret":     {edited("Plaintext", make([]byte, 81), "SharedSecret", make([]byte, 81)), says("81 bytes")},
 	"no secret":       {edited("Plaintext", nil, "SharedSecret", nil), says("0 bytes")},
-	"endless":         {endless(200, `{"CiphertextBlob":"`), says("longer than")},
-	"endless error":   {endless(400, `{"__type":"`), says("longer than")},
-	"endless space":   {endless(200, strings.Repeat(" ", 1<<20)), says("longer than")},
-}
-
-func hijackAndSay(w http.ResponseWriter, text string) {
-	if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
-		io.WriteString(conn, text)
-		conn.Close()
-	}
+	"endless":         {faulty.Endless(200, `{"CiphertextBlob":"`), says("longer than")},
+	"endless error":   {faulty.Endless(400, `{"__type":"`), says("longer than")},
+	"endless space":   {faulty.Endless(200, strings.Repeat(" ", 1<<20)), says("longer than")},
 }
 
 // TestWireFaults has each fault happen to each keyring, in both directions. The
 // error has the cause, others of a multi-keyring decrypt none the less, memory is
 // bounded, and once the fault is over the same keyring works.
 func TestWireFaults(t *testing.T) {
-	p := newProxy(t)
-	all := allKeyrings(t, p.sim)
-	for name, k := range all {
+	s, p := newProxy(t)
+	for name, k := range allKeyrings(t, s) {
 		t.Run(name, func(t *testing.T) {
 			f := newFaultTest(t, k)
 			for fault, w := range wireFaults {
-				p.spoil.Store(&w.spoil)
+				p.Spoil(w.spoil)
 				n := allocated(func() { f.check(t, fault, w.cause) })
-				p.spoil.Store(nil)
+				p.Spoil(nil)
 				if n > 32<<20 {
 					t.Errorf("%s: %d bytes of memory", fault, n)
 				}
@@ -250,12 +183,11 @@ func (f *faultTest) works(t *testing.T, fault string) {
 // An answer that does not come is waited for until the deadline of the context,
 // and no longer. The caller can try again.
 func TestWireTimeout(t *testing.T) {
-	p := newProxy(t)
-	var stall spoiler = func(_ http.ResponseWriter, r *http.Request, _ *httptest.ResponseRecorder) { <-r.Context().Done() }
-	for name, k := range allKeyrings(t, p.sim) {
+	s, p := newProxy(t)
+	for name, k := range allKeyrings(t, s) {
 		t.Run(name, func(t *testing.T) {
 			f := newFaultTest(t, k)
-			p.spoil.Store(&stall)
+			p.Spoil(faulty.Stall)
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 			defer cancel()
 			if _, err := k.encrypt.Wrap(ctx, &esdk.WrapRequest{Suite: unsigned}); !k.offline && !errors.Is(err, context.DeadlineExceeded) {
@@ -270,40 +202,9 @@ func TestWireTimeout(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, esdk.ErrNoDataKey) {
 				t.Errorf("Unwrap: %v", err)
 			}
-			p.spoil.Store(nil)
+			p.Spoil(nil)
 			f.works(t, name)
 		})
-	}
-}
-
-// countdown is a context that is cancelled when it has been asked so often
-// whether it has ended.
-type countdown struct {
-	context.Context
-	cancel func()
-	left   atomic.Int64
-}
-
-func newCountdown(ctx context.Context, n int) *countdown {
-	c := new(countdown)
-	c.Context, c.cancel = context.WithCancel(ctx)
-	c.left.Store(int64(n))
-	return c
-}
-
-func (c *countdown) Err() error {
-	c.step()
-	return c.Context.Err()
-}
-
-func (c *countdown) Done() <-chan struct{} {
-	c.step()
-	return c.Context.Done()
-}
-
-func (c *countdown) step() {
-	if c.left.Add(-1) < 0 {
-		c.cancel()
 	}
 }
 
@@ -328,9 +229,9 @@ func TestContextEndsAnywhere(t *testing.T) {
 				},
 			} {
 				for steps, done := 0, false; !done; steps++ {
-					ctx := newCountdown(t.Context(), steps)
+					ctx := faulty.NewCountdown(t.Context(), steps)
 					err := run(ctx)
-					ctx.cancel()
+					ctx.Cancel()
 					if done = err == nil; !done && !errors.Is(err, context.Canceled) {
 						t.Errorf("%s after %d steps: %v", call, steps, err)
 					}

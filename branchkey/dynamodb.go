@@ -138,7 +138,7 @@ func (d *dynamoDBStorage) Create(ctx context.Context) (string, error) {
 }
 
 func (d *dynamoDBStorage) describe(ctx context.Context) (*types.TableDescription, error) {
-	out, err := d.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &d.table})
+	out, err := d.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &d.table}, limitDynamoDB)
 	if err != nil {
 		return nil, d.error("DescribeTable", err)
 	}
@@ -151,7 +151,7 @@ func (d *dynamoDBStorage) createTable(ctx context.Context) (*types.TableDescript
 		KeySchema:            keySchema,
 		AttributeDefinitions: attributeDefinitions,
 		BillingMode:          types.BillingModePayPerRequest,
-	})
+	}, limitDynamoDB)
 	var exists *types.ResourceInUseException
 	if errors.As(err, &exists) {
 		return d.describe(ctx) // somebody else was faster
@@ -165,6 +165,7 @@ func (d *dynamoDBStorage) createTable(ctx context.Context) (*types.TableDescript
 func (d *dynamoDBStorage) wait(ctx context.Context) (*types.TableDescription, error) {
 	waiter := dynamodb.NewTableExistsWaiter(d.client, func(o *dynamodb.TableExistsWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 100*time.Millisecond, 5*time.Second
+		o.ClientOptions = append(o.ClientOptions, limitDynamoDB)
 	})
 	out, err := waiter.WaitForOutput(ctx, &dynamodb.DescribeTableInput{TableName: &d.table}, createTimeout)
 	if err != nil {
@@ -201,7 +202,7 @@ func (d *dynamoDBStorage) Get(ctx context.Context, id, itemType string, consiste
 	if consistent {
 		in.ConsistentRead = &consistent
 	}
-	out, err := d.client.GetItem(ctx, in)
+	out, err := d.client.GetItem(ctx, in, limitDynamoDB)
 	if err != nil {
 		return nil, d.error("GetItem", err)
 	}
@@ -264,7 +265,7 @@ func (d *dynamoDBStorage) Write(ctx context.Context, puts ...Put) error {
 	for attempt := 1; ; attempt++ {
 		// The SDK makes a new token for each call, and uses it for its retries: a
 		// write whose answer was lost does not take itself for somebody else's.
-		_, err := d.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: d.transaction(puts)})
+		_, err := d.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: d.transaction(puts)}, limitDynamoDB)
 		if err == nil {
 			return nil
 		}

@@ -69,7 +69,7 @@ func (s *Store) decrypt(ctx context.Context, item *Item) ([]byte, error) {
 		CiphertextBlob:    item.Enc,
 		EncryptionContext: item.kmsContext(s.config.LogicalName),
 		GrantTokens:       s.config.GrantTokens,
-	}, userAgent)
+	}, userAgent, limitKMS)
 	if err != nil {
 		return nil, kmsError("Decrypt", keyID, err)
 	}
@@ -116,7 +116,7 @@ func (s *Store) generate(ctx context.Context, item *Item) error {
 		NumberOfBytes:     aws.Int32(keyLength),
 		EncryptionContext: item.kmsContext(s.config.LogicalName),
 		GrantTokens:       s.config.GrantTokens,
-	}, userAgent)
+	}, userAgent, limitKMS)
 	if err == nil {
 		err = checkBlob(keyID, out.CiphertextBlob, out.KeyId)
 	}
@@ -142,7 +142,7 @@ func (s *Store) reEncrypt(ctx context.Context, from, to *Item) ([]byte, error) {
 		DestinationKeyId:             &keyID,
 		DestinationEncryptionContext: to.kmsContext(s.config.LogicalName),
 		GrantTokens:                  s.config.GrantTokens,
-	}, userAgent)
+	}, userAgent, limitKMS)
 	if err == nil {
 		err = checkBlob(keyID, out.CiphertextBlob, out.SourceKeyId, out.KeyId)
 	}

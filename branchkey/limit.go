@@ -1,0 +1,49 @@
+package branchkey
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// maxAnswer is more than any answer has: an item of DynamoDB is at most 400 KB,
+// of which binary parts are a third longer in Base64, and answers of AWS KMS are
+// much shorter.
+const maxAnswer = 1 << 20
+
+// Without a limit, the AWS SDK would keep all of an answer, however much comes.
+func limitKMS(o *kms.Options)           { o.APIOptions = append(o.APIOptions, addLimit) }
+func limitDynamoDB(o *dynamodb.Options) { o.APIOptions = append(o.APIOptions, addLimit) }
+
+// addLimit has the limit next to the connection, which is last.
+func addLimit(stack *middleware.Stack) error {
+	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("esdkLimitAnswer", limitBody), middleware.After)
+}
+
+func limitBody(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+	out, metadata, err := next.HandleDeserialize(ctx, in)
+	if r, ok := out.RawResponse.(*smithyhttp.Response); ok && r != nil && r.Body != nil {
+		r.Body = &limitedBody{r.Body, maxAnswer}
+	}
+	return out, metadata, err
+}
+
+// limitedBody fails behind so many bytes.
+type limitedBody struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}

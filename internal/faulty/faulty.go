@@ -1,0 +1,139 @@
+// Package faulty has things go wrong on purpose, for tests: contexts that end at
+// a step of one's choice, and HTTP services whose answers do not arrive as they
+// were sent.
+package faulty
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+)
+
+// A Countdown is a context that is cancelled when it has been asked so often
+// whether it has ended.
+type Countdown struct {
+	context.Context
+	Cancel func()
+	left   atomic.Int64
+}
+
+// NewCountdown returns a context that says n times that it goes on.
+func NewCountdown(ctx context.Context, n int) *Countdown {
+	c := new(Countdown)
+	c.Context, c.Cancel = context.WithCancel(ctx)
+	c.left.Store(int64(n))
+	return c
+}
+
+// Err implements [context.Context].
+func (c *Countdown) Err() error {
+	c.step()
+	return c.Context.Err()
+}
+
+// Done implements [context.Context].
+func (c *Countdown) Done() <-chan struct{} {
+	c.step()
+	return c.Context.Done()
+}
+
+func (c *Countdown) step() {
+	if c.left.Add(-1) < 0 {
+		c.Cancel()
+	}
+}
+
+// A Proxy passes requests on to a handler, whose answers it spoils if it is told
+// how.
+type Proxy struct {
+	http.Handler
+	spoil atomic.Pointer[Spoiler]
+}
+
+// A Spoiler answers a request in place of the handler, whose own answer it is
+// given.
+type Spoiler func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder)
+
+// Spoil sets what happens to all answers from now on; nil means nothing.
+func (p *Proxy) Spoil(s Spoiler) {
+	if s == nil {
+		p.spoil.Store(nil)
+	} else {
+		p.spoil.Store(&s)
+	}
+}
+
+// ServeHTTP implements [http.Handler].
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	spoil := p.spoil.Load()
+	if spoil == nil {
+		p.Handler.ServeHTTP(w, r)
+		return
+	}
+	answer := httptest.NewRecorder()
+	p.Handler.ServeHTTP(answer, r)
+	(*spoil)(w, r, answer)
+}
+
+// Status answers with a status and a body.
+func Status(code int, body string) Spoiler {
+	return func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
+		w.WriteHeader(code)
+		io.WriteString(w, body)
+	}
+}
+
+// Stall does not answer, until nobody waits any more.
+func Stall(_ http.ResponseWriter, r *http.Request, _ *httptest.ResponseRecorder) {
+	<-r.Context().Done()
+}
+
+// Cut sends half of the answer and closes the connection.
+func Cut(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
+	sendHalf(w, answer, func(*net.TCPConn) {})
+}
+
+// Reset sends half of the answer and resets the connection.
+func Reset(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
+	sendHalf(w, answer, func(c *net.TCPConn) { c.SetLinger(0) })
+}
+
+func sendHalf(w http.ResponseWriter, answer *httptest.ResponseRecorder, end func(*net.TCPConn)) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	body := answer.Body.Bytes()
+	fmt.Fprintf(conn, "HTTP/1.1 %d OK\r\nContent-Length: %d\r\n\r\n%s", answer.Code, len(body), body[:len(body)/2])
+	end(conn.(*net.TCPConn))
+}
+
+// Say sends bytes that need not be HTTP.
+func Say(text string) Spoiler {
+	return func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
+		if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+			io.WriteString(conn, text)
+			conn.Close()
+		}
+	}
+}
+
+// Endless answers for as long as anyone reads, after a start.
+func Endless(code int, start string) Spoiler {
+	return func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
+		w.WriteHeader(code)
+		io.WriteString(w, start)
+		more := bytes.Repeat([]byte("AAAA"), 1<<14)
+		for {
+			if _, err := w.Write(more); err != nil {
+				return
+			}
+		}
+	}
+}
