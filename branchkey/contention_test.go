@@ -1,0 +1,250 @@
+package branchkey
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+
+	"esdk"
+	"esdk/awskms"
+	"esdk/internal/faulty"
+)
+
+// newProxies returns a Store whose answers, of DynamoDB and of AWS KMS, go
+// through proxies.
+func newProxies(t *testing.T) (s *Store, db *fakeDynamoDB, dbProxy, kmsProxy *faulty.Proxy) {
+	k, db := newKMS(t), newFakeDynamoDB(t)
+	serve := func(h http.Handler) (*faulty.Proxy, string) {
+		p := &faulty.Proxy{Handler: h}
+		server := httptest.NewServer(p)
+		t.Cleanup(server.Close)
+		return p, server.URL
+	}
+	dbProxy, dbURL := serve(db)
+	kmsProxy, kmsURL := serve(k.Server)
+	s = k.with(t, ok[Storage](t)(NewDynamoDBStorage(newDynamoDBClient(dbURL), "table")), func(c *Config) {
+		o := k.Client(region).Options()
+		o.BaseEndpoint = &kmsURL
+		c.Clients = awskms.FixedClient(kms.New(o))
+	})
+	return s, db, dbProxy, kmsProxy
+}
+
+// together has so many callers do the same: none writes before all have read. It
+// returns their errors.
+func together(p *faulty.Proxy, callers int, call func() error) []error {
+	var waiting sync.WaitGroup
+	waiting.Add(callers)
+	tries := atomic.Int64{}
+	inner := p.Handler
+	p.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), "TransactWriteItems") && tries.Add(1) <= int64(callers) {
+			waiting.Done()
+			waiting.Wait()
+		}
+		inner.ServeHTTP(w, r)
+	})
+	defer func() { p.Handler = inner }()
+	errs := make([]error, callers)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { errs[i] = call() })
+	}
+	all.Wait()
+	return errs
+}
+
+// collide has DynamoDB say to every other transaction, of the first ones, that
+// another is under way.
+func collide(transactions int) func(string, object) (int, object) {
+	n := 0
+	return func(op string, _ object) (int, object) {
+		if op != "TransactWriteItems" || n == transactions {
+			return 0, nil
+		}
+		if n++; n%2 == 0 {
+			return 0, nil
+		}
+		return reasons("None", "TransactionConflict")
+	}
+}
+
+// Of many who create or rotate one branch key at once, exactly one does it. The
+// others are told so, with DynamoDB's own error in reach, and have changed
+// nothing. Who then tries again succeeds.
+func TestLostRaces(t *testing.T) {
+	const callers = 16
+	s, db, p, _ := newProxies(t)
+	create := func() error { _, err := s.CreateKey(t.Context(), "key", customContext); return err }
+	version := func() error { return s.VersionKey(t.Context(), "key") }
+	for round, race := range []struct {
+		call     func() error
+		sentinel error
+		added    int // items
+	}{{create, ErrExists, 3}, {version, ErrConflict, 1}, {version, ErrConflict, 1}} {
+		items := len(db.items)
+		db.setAnswer(collide(2 * callers))
+		won := 0
+		for _, err := range together(p, callers, race.call) {
+			var cancelled *dynamodbtypes.TransactionCanceledException
+			if err == nil {
+				won++
+			} else if !errors.Is(err, race.sentinel) || !errors.As(err, &cancelled) {
+				t.Errorf("round %d: a loser gets %v", round, err)
+			}
+		}
+		db.setAnswer(nil)
+		if won != 1 || len(db.items) != items+race.added {
+			t.Errorf("round %d: %d of %d won, %d items more, want %d", round, won, callers, len(db.items)-items, race.added)
+		}
+		active := ok[*Key](t)(s.ActiveBranchKey(t.Context(), "key"))
+		stays := ok[*Key](t)(s.BranchKeyVersion(t.Context(), "key", active.Version))
+		if !bytes.Equal(active.Secret, stays.Secret) {
+			t.Errorf("round %d: the active key is not the version that it names", round)
+		}
+	}
+	must(t, version())
+	wantError(t, create(), ErrExists)
+}
+
+// A write whose answer was lost is not taken for somebody else's when the AWS
+// SDK repeats it.
+func TestLostAnswer(t *testing.T) {
+	for name, spoil := range map[string]faulty.Spoiler{
+		"closed": faulty.Say(""), "reset": faulty.Reset, "error": faulty.Status(500, ""),
+	} {
+		s, db, p, _ := newProxies(t)
+		var lost atomic.Int64
+		once := func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+			if lost.Add(1); strings.HasSuffix(r.Header.Get("X-Amz-Target"), "TransactWriteItems") {
+				p.Spoil(nil)
+				spoil(w, r, answer)
+				return
+			}
+			w.Write(answer.Body.Bytes())
+		}
+		p.Spoil(once)
+		ok[string](t)(s.CreateKey(t.Context(), "key", customContext))
+		p.Spoil(once)
+		must(t, s.VersionKey(t.Context(), "key"))
+		if lost.Load() < 3 || len(db.items) != 4 {
+			t.Errorf("%s: %d answers, %d items", name, lost.Load(), len(db.items))
+		}
+	}
+}
+
+// Whatever the wire does, an operation fails and does not do half of what it
+// should, memory is bounded, and the next call works.
+func TestWireFaults(t *testing.T) {
+	s, db, dbProxy, kmsProxy := newProxies(t)
+	ok[string](t)(s.CreateKey(t.Context(), "key", customContext))
+	version := ok[*Key](t)(s.ActiveBranchKey(t.Context(), "key")).Version
+	for fault, spoil := range map[string]faulty.Spoiler{
+		"reset":          faulty.Reset,
+		"cut":            faulty.Cut,
+		"no HTTP":        faulty.Say("SSH-2.0\r\n"),
+		"internal error": faulty.Status(500, `{"__type":"InternalServerError"}`),
+		"HTML":           faulty.Status(200, "<html>please log in</html>"),
+		"bad gateway":    faulty.Status(502, "<html>bad gateway</html>"),
+		"endless":        faulty.Endless(200, `{"CiphertextBlob":"`),
+		"endless error":  faulty.Endless(400, `{"__type":"`),
+	} {
+		for service, p := range map[string]*faulty.Proxy{"DynamoDB": dbProxy, "KMS": kmsProxy} {
+			for name, operation := range operations(s, "key", version) {
+				what := fmt.Sprintf("%s of %s: %s", fault, service, name)
+				items := len(db.items)
+				p.Spoil(spoil)
+				var err error
+				n := allocated(func() { err = operation(t.Context()) })
+				p.Spoil(nil)
+				if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrExists) {
+					t.Errorf("%s: %v", what, err)
+				}
+				if n > 32<<20 {
+					t.Errorf("%s: %d bytes of memory", what, n)
+				}
+				// A write may be done though its answer was spoiled, but not by half.
+				if added := len(db.items) - items; added != 0 && (service == "KMS" || added != map[string]int{"CreateKey": 3, "VersionKey": 1}[name]) {
+					t.Errorf("%s: %d items more", what, added)
+				}
+				if err := operation(t.Context()); err != nil {
+					t.Errorf("after %s: %v", what, err)
+				}
+			}
+		}
+	}
+}
+
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// A context that ends at any step of the AWS SDK's, or of a cache, ends the call
+// with its error, and the next call works.
+func TestContextEndsAnywhere(t *testing.T) {
+	k := newKMS(t)
+	all, db := newOperations(t, k)
+	s := k.with(t, db.storage(t), func(*Config) {})
+	for name, call := range keyringCalls(t, s) {
+		all[name] = call
+	}
+	before := runtime.NumGoroutine()
+	for name, call := range all {
+		steps := 0
+		for done := false; !done; steps++ {
+			ctx := faulty.NewCountdown(t.Context(), steps)
+			err := call(ctx)
+			ctx.Cancel()
+			if done = err == nil; !done && !errors.Is(err, context.Canceled) {
+				t.Errorf("%s after %d steps: %v", name, steps, err)
+			}
+		}
+		if steps < 2 {
+			t.Errorf("%s never asks its context", name)
+		}
+		must(t, call(t.Context()))
+	}
+	// Connections that are kept have goroutines, which go with the servers.
+	db.CloseClientConnections()
+	k.Close()
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, want %d", runtime.NumGoroutine(), before)
+		}
+	}
+}
+
+// keyringCalls wrap and unwrap with keyrings that have nothing in their caches.
+func keyringCalls(t *testing.T, s *Store) map[string]func(context.Context) error {
+	fresh := func() esdk.Keyring {
+		return ok[esdk.Keyring](t)(NewKeyring(KeyringConfig{Store: s, BranchKeyID: "key", TTL: time.Minute}))
+	}
+	const suite = esdk.AES256GCMHKDFSHA512Commit
+	r := ok[*esdk.WrapResult](t)(fresh().Wrap(t.Context(), &esdk.WrapRequest{Suite: suite}))
+	return map[string]func(context.Context) error{
+		"Wrap": func(ctx context.Context) error {
+			_, err := fresh().Wrap(ctx, &esdk.WrapRequest{Suite: suite})
+			return err
+		},
+		"Unwrap": func(ctx context.Context) error {
+			_, err := fresh().Unwrap(ctx, &esdk.UnwrapRequest{Suite: suite, EncryptedDataKeys: r.EncryptedDataKeys})
+			return err
+		},
+	}
+}
