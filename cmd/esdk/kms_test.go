@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,7 +28,9 @@ func TestKMSScripts(t *testing.T) {
 			"pattern": cmdPattern,
 			"flip":    cmdFlip,
 			"status":  cmdStatus,
+			"files":   cmdFiles,
 			"calls":   cmdCalls,
+			"fault":   cmdFault,
 			"expand":  cmdExpand,
 		},
 		RequireUniqueNames: true,
@@ -94,6 +97,27 @@ func cmdCalls(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%d calls of %s, want %d: %v", got, args[0], want, s.Counts())
 	}
 	s.Reset()
+}
+
+// cmdFault has all calls fail after the next N: fault CODE [N], or fault none.
+func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
+	s := ts.Value(simulator{}).(*kmssim.Server)
+	if args[0] == "none" {
+		s.Fault(nil)
+		return
+	}
+	var left atomic.Int64
+	if len(args) > 1 {
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		left.Store(int64(n))
+	}
+	s.Fault(func(*kmssim.Request) *kmssim.Fault {
+		if left.Add(-1) >= 0 {
+			return nil
+		}
+		return &kmssim.Fault{Code: args[0]}
+	})
 }
 
 // cmdExpand puts the values of variables into a file: expand FILE.
