@@ -101,6 +101,7 @@ func TestWireFaults(t *testing.T) {
 	for name, k := range allKeyrings(t, s) {
 		t.Run(name, func(t *testing.T) {
 			f := newFaultTest(t, k)
+			before := runtime.NumGoroutine()
 			for fault, w := range wireFaults {
 				p.Spoil(w.spoil)
 				n := allocated(func() { f.check(t, fault, w.cause) })
@@ -110,6 +111,7 @@ func TestWireFaults(t *testing.T) {
 				}
 				f.works(t, fault)
 			}
+			waitForGoroutines(t, s, before)
 		})
 	}
 }
@@ -187,6 +189,7 @@ func TestWireTimeout(t *testing.T) {
 	for name, k := range allKeyrings(t, s) {
 		t.Run(name, func(t *testing.T) {
 			f := newFaultTest(t, k)
+			before := runtime.NumGoroutine()
 			p.Spoil(faulty.Stall)
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 			defer cancel()
@@ -204,6 +207,7 @@ func TestWireTimeout(t *testing.T) {
 			}
 			p.Spoil(nil)
 			f.works(t, name)
+			waitForGoroutines(t, s, before)
 		})
 	}
 }

@@ -195,16 +195,35 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// A context that ends at any step of the AWS SDK's, or of a cache, ends the call
-// with its error, and the next call works.
+// A context that ends at any step of the AWS SDK's, of a cache or of a storage,
+// ends the call with its error, and the next call works.
 func TestContextEndsAnywhere(t *testing.T) {
+	for name, storage := range map[string]func(t *testing.T) Storage{
+		"DynamoDB": func(t *testing.T) Storage { return newFakeDynamoDB(t).storage(t) },
+		"file":     func(t *testing.T) Storage { return newFile(t) },
+	} {
+		before := runtime.NumGoroutine()
+		t.Run(name, func(t *testing.T) { testContextEnds(t, storage(t)) })
+		// Connections that are kept have goroutines, which go with the servers.
+		for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d goroutines, want %d", name, runtime.NumGoroutine(), before)
+			}
+		}
+	}
+}
+
+func testContextEnds(t *testing.T, storage Storage) {
 	k := newKMS(t)
-	all, db := newOperations(t, k)
-	s := k.with(t, db.storage(t), func(*Config) {})
+	s := k.with(t, storage, func(*Config) {})
+	if _, isFile := storage.(*fileStorage); isFile {
+		ok[string](t)(s.CreateKeyStore(t.Context()))
+	}
+	ok[string](t)(s.CreateKey(t.Context(), "key", customContext))
+	all := operations(s, "key", ok[*Key](t)(s.ActiveBranchKey(t.Context(), "key")).Version)
 	for name, call := range keyringCalls(t, s) {
 		all[name] = call
 	}
-	before := runtime.NumGoroutine()
 	for name, call := range all {
 		steps := 0
 		for done := false; !done; steps++ {
@@ -219,14 +238,6 @@ func TestContextEndsAnywhere(t *testing.T) {
 			t.Errorf("%s never asks its context", name)
 		}
 		must(t, call(t.Context()))
-	}
-	// Connections that are kept have goroutines, which go with the servers.
-	db.CloseClientConnections()
-	k.Close()
-	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d goroutines, want %d", runtime.NumGoroutine(), before)
-		}
 	}
 }
 
