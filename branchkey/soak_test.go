@@ -128,14 +128,14 @@ func (s *soak) run(t *testing.T) {
 		})
 	}
 	all.Go(func() { s.rotate(ctx, t) })
-	warm := uint64(0)
-	time.AfterFunc(*soakTime/4, func() { atomic.StoreUint64(&warm, heap()) })
+	var warm atomic.Uint64
+	time.AfterFunc(*soakTime/4, func() { warm.Store(heap()) })
 	all.Wait()
 	s.kms.Fault(nil)
 	s.forgetRequests()
 	end := heap()
-	t.Logf("%d KiB held after a quarter of the time, %d at the end", atomic.LoadUint64(&warm)>>10, end>>10)
-	if end > atomic.LoadUint64(&warm)+16<<20 {
+	t.Logf("%d KiB held after a quarter of the time, %d at the end", warm.Load()>>10, end>>10)
+	if end > warm.Load()+16<<20 {
 		t.Error("memory grows")
 	}
 	// A slow machine may take more than seconds to use up a data key before it is old.
