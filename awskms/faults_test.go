@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -74,7 +74,7 @@ var wireFaults = map[string]struct {
 	"internal error":  {faulty.Status(500, `{"__type":"KMSInternalException"}`), hasA[*types.KMSInternalException]},
 	"bad gateway":     {faulty.Status(502, "<html>bad gateway</html>"), hasA[*smithyhttp.ResponseError]},
 	"unavailable":     {faulty.Status(503, ""), hasA[*smithyhttp.ResponseError]},
-	"reset mid-body":  {faulty.Reset, func(err error) bool { return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF) }},
+	"reset mid-body":  {faulty.Reset, func(err error) bool { return hasA[*net.OpError](err) || errors.Is(err, io.ErrUnexpectedEOF) }},
 	"cut mid-body":    {faulty.Cut, func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
 	"no HTTP":         {faulty.Say("SSH-2.0\r\n"), hasA[*smithyhttp.RequestSendError]},
 	"HTML":            {faulty.Status(200, "<html>please log in</html>"), hasA[*smithy.DeserializationError]},
