@@ -100,6 +100,9 @@ func NewKeyrings(manifest string) (*Keyrings, error) {
 	return &Keyrings{client, m.Keys}, err
 }
 
+// pemOf has a text be as the SDK wants it: nothing behind it but one line feed.
+func pemOf(text string) []byte { return []byte(strings.TrimSpace(text) + "\n") }
+
 // Keyring returns the keyring that a description describes.
 func (k *Keyrings) Keyring(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, error) {
 	switch d.Type {
@@ -143,7 +146,7 @@ func (k *Keyrings) rawRSA(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, 
 		padding = mpltypes.PaddingScheme("OAEP_" + strings.ToUpper(d.Hash) + "_MGF1")
 	}
 	in := mpltypes.CreateRawRsaKeyringInput{KeyNamespace: d.ProviderID, KeyName: k.keys[d.Key].ID, PaddingScheme: padding}
-	text := []byte(k.keys[d.Key].Material + "\n")
+	text := pemOf(k.keys[d.Key].Material)
 	block, _ := pem.Decode(text)
 	switch {
 	case block == nil:
@@ -177,7 +180,7 @@ func (k *Keyrings) rawECDH(ctx context.Context, d *peer.Key) (mpltypes.IKeyring,
 	case "static":
 		in.KeyAgreementScheme = &mpltypes.RawEcdhStaticConfigurationsMemberRawPrivateKeyToStaticPublicKey{
 			Value: mpltypes.RawPrivateKeyToStaticPublicKeyInput{
-				SenderStaticPrivateKey: []byte(k.keys[d.Sender].SenderMaterial + "\n"), RecipientPublicKey: recipient.RecipientPublicKey,
+				SenderStaticPrivateKey: pemOf(k.keys[d.Sender].SenderMaterial), RecipientPublicKey: recipient.RecipientPublicKey,
 			},
 		}
 	case "ephemeral":
@@ -186,7 +189,7 @@ func (k *Keyrings) rawECDH(ctx context.Context, d *peer.Key) (mpltypes.IKeyring,
 		}
 	default:
 		in.KeyAgreementScheme = &mpltypes.RawEcdhStaticConfigurationsMemberPublicKeyDiscovery{
-			Value: mpltypes.PublicKeyDiscoveryInput{RecipientStaticPrivateKey: []byte(recipient.RecipientMaterial + "\n")},
+			Value: mpltypes.PublicKeyDiscoveryInput{RecipientStaticPrivateKey: pemOf(recipient.RecipientMaterial)},
 		}
 	}
 	return k.CreateRawEcdhKeyring(ctx, in)
@@ -258,7 +261,7 @@ func (k *Keyrings) kmsRSA(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, 
 		return nil, err
 	}
 	return k.CreateAwsKmsRsaKeyring(ctx, mpltypes.CreateAwsKmsRsaKeyringInput{
-		KmsKeyId: entry.ID, KmsClient: client, PublicKey: []byte(entry.Material + "\n"),
+		KmsKeyId: entry.ID, KmsClient: client, PublicKey: pemOf(entry.Material),
 		EncryptionAlgorithm: kmstypes.EncryptionAlgorithmSpec(d.Algorithm),
 	})
 }

@@ -1,42 +1,76 @@
 package main
 
 import (
+	"slices"
+
 	"esdk/internal/suite"
 	"esdk/interop/peer"
 )
 
 type key = peer.Key
 
-// A fault is a known one of an official SDK: a row that must fail, since
+// A fault is a known one of official SDKs: tests that fail, since
 // docs/compatibility.md says so.
 type fault struct {
-	feature string   // of the tests that show it
-	peers   []string // that have it
-	text    string   // what the error has in it
-	says    string   // what it is, and our answer
+	title string
+	peers []string // that have it
+	shows func(*test, direction) bool
+	text  string // what the error has in it
+
+	// Not all tests that show it fail.
+	sometimes bool
+
+	says string // what it is, and our answer
 }
 
+func ofRow(row string) func(*test, direction) bool {
+	return func(t *test, _ direction) bool { return t.feature == row }
+}
+
+// The rows of tests that only show faults.
 const (
 	faultMixed = "discovery with data keys of other providers in the message"
-	faultOrder = "JavaScript's default order of the context"
+	faultOrder = "the default order of the context in JavaScript"
 	faultFull  = "a final frame that is full"
 )
 
 var faults = []fault{
-	{faultMixed, []string{"go", "rust", "python", "java"}, "",
-		"The AWS KMS discovery keyrings of the material providers look at the provider information of each encrypted data key before they look " +
+	{
+		title: faultMixed, peers: []string{"go", "rust", "python", "java"}, shows: ofRow(faultMixed),
+		says: "The AWS KMS discovery keyrings of the material providers look at the provider information of each encrypted data key before they look " +
 			"at its provider id, and fail for a message that also has a data key of a raw key. Ours skip those, as the specification says. To have such " +
-			"messages read by discovery in those SDKs, use their multi-Region discovery keyring, which does not have the fault."},
-	{faultOrder, []string{"javascript"}, "",
-		"The raw AES and the hierarchical keyring order the encryption context by locale unless they are made with `utf8Sorting: true`. For a " +
+			"messages read by discovery in those SDKs, use their multi-Region discovery keyring, which does not have the fault.",
+	},
+	{
+		title: faultOrder, peers: []string{"javascript"}, shows: ofRow(faultOrder),
+		says: "The raw AES and the hierarchical keyring order the encryption context by locale unless they are made with `utf8Sorting: true`. For a " +
 			"context with capital or non-ASCII letters in its keys, and so for every signed message with a key that begins with a capital letter, " +
 			"no other SDK opens what they wrote, nor they what others wrote. We refuse such a message, as one whose data key does not open; nothing in it " +
-			"tells the order. The answer is to set `utf8Sorting: true`."},
-	{faultFull, []string{"cli"}, "Invalid final frame length",
-		"The Python SDK before version 4.0.0, and the command, which is built on 3.3.1, refuse a message whose plaintext is a multiple of the frame " +
+			"tells the order. The answer is to set `utf8Sorting: true`.",
+	},
+	{
+		title: faultFull, peers: []string{"cli"}, shows: ofRow(faultFull), text: "Invalid final frame length",
+		says: "The Python SDK before version 4.0.0, and the command, which is built on 3.3.1, refuse a message whose plaintext is a multiple of the frame " +
 			"length if its final frame is full, as the SDKs for C, Java, .NET, Go and Rust and ours write it and the specification advises. An empty one in its place, as " +
 			"Python writes, would be read; but then all plaintext of a signed stream would be released before its signature is verified, so we " +
-			"do not. The answer is version 4 of the SDK, our command, or a frame length that the length is no multiple of (`--frame-length 4095`)."},
+			"do not. The answer is version 4 of the SDK, our command, or a frame length that the length is no multiple of (`--frame-length 4095`).",
+	},
+	{
+		title: "bytes behind the end of a message", peers: []string{"python", "java", "javascript", "cli"}, text: "accepts", sometimes: true,
+		shows: func(t *test, d direction) bool { return d == oursToTheirs && t.tamper == aByteMore },
+		says: "Python, the command, JavaScript (with suites that do not sign) and the streams of Java do not look whether anything follows a message. " +
+			"We refuse what has something behind it, as the specification says.",
+	},
+}
+
+// faultOf returns the known fault that a test shows of a peer.
+func faultOf(name string, t *test, d direction) *fault {
+	for i, f := range faults {
+		if slices.Contains(f.peers, name) && f.shows(t, d) {
+			return &faults[i]
+		}
+	}
+	return nil
 }
 
 // fullFrame has a test show the fault of full final frames.

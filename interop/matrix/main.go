@@ -45,6 +45,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 	manifest, storeKey := writeKeys(dir, sim)
+	if err := generateVectors(ctx, filepath.Join(dir, "vectors")); err != nil {
+		return err
+	}
 	all := newResults()
 	var wg sync.WaitGroup
 	for name := range strings.SplitSeq(*peers, ",") {
@@ -67,7 +70,20 @@ func runPeer(ctx context.Context, name, manifest, dir, storeKey string, all *res
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	r := &runner{name: name, dir: dir, results: all}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	if err := runWith(ctx, name, manifest, dir, storeKey, log, all); err != nil {
+		text := readFile(log.Name())
+		return fmt.Errorf("%w\n%s", err, text[max(0, len(text)-4096):])
+	}
+	return nil
+}
+
+func runWith(ctx context.Context, name, manifest, dir, storeKey string, log *os.File, all *results) error {
+	r := &runner{name: name, dir: dir, log: log, results: all}
 	var err error
 	if r.library, err = newLibrary(manifest); err != nil {
 		return err
@@ -75,7 +91,7 @@ func runPeer(ctx context.Context, name, manifest, dir, storeKey string, all *res
 	if r.command, err = newCommand(filepath.Join(*bin, "esdk"), manifest, dir); err != nil {
 		return err
 	}
-	if r.process, err = peer.Start(filepath.Join(*bin, name), manifest); err != nil {
+	if r.process, err = peer.Start(filepath.Join(*bin, name), manifest, log); err != nil {
 		return err
 	}
 	hello, err := r.process.Ask(&peer.Request{Op: "hello"})
@@ -90,6 +106,9 @@ func runPeer(ctx context.Context, name, manifest, dir, storeKey string, all *res
 	}
 	if name != "cli" {
 		r.stores(ctx, storeKey)
+	}
+	if err := r.vectors(filepath.Join(filepath.Dir(dir), "vectors")); err != nil {
+		return err
 	}
 	return r.process.Close()
 }

@@ -124,7 +124,8 @@ const (
 	kmsECDH     = "AWS KMS, ECDH"
 	hierarchy   = "hierarchical, key store"
 	tampered    = "refuses what was tampered with"
-	withCommand = "with the command esdk"
+	withCommand = "with the command `esdk`"
+	ownVectors  = "test vectors of `esdk vectors generate`"
 )
 
 var paddings = map[string]string{"pkcs1": "PKCS #1 v1.5", "sha1": "OAEP SHA-1", "sha256": "OAEP SHA-256", "sha384": "OAEP SHA-384", "sha512": "OAEP SHA-512"}
@@ -135,7 +136,7 @@ var rows = slices.Concat(
 	[]string{everything, frames, rawAES},
 	[]string{rawRSA + paddings["pkcs1"], rawRSA + paddings["sha1"], rawRSA + paddings["sha256"], rawRSA + paddings["sha384"], rawRSA + paddings["sha512"]},
 	[]string{rawStatic, rawEphem, multiRaw, reqContext, nonFramed, streamed, rawMaster},
-	[]string{kmsStrict, kmsMRK, kmsDisc, kmsMRKDisc, kmsRSARow, kmsECDH, hierarchy, multiKMS, kmsMaster, tampered, withCommand},
+	[]string{kmsStrict, kmsMRK, kmsDisc, kmsMRKDisc, kmsRSARow, kmsECDH, hierarchy, multiKMS, kmsMaster, tampered, withCommand, ownVectors},
 )
 
 // newPlan plans all tests but those of key stores, for an SDK that has keyrings

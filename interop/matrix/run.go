@@ -21,6 +21,7 @@ type runner struct {
 	name    string
 	process *peer.Process
 	dir     string
+	log     *os.File
 	results *results
 }
 
@@ -156,6 +157,8 @@ func (r *runner) weDecrypt(ctx context.Context, t *test, k *key, message string)
 	return readFile(out), nil, nil
 }
 
+const aByteMore = "a byte more"
+
 // tamperings change a message.
 var tamperings = map[string]func([]byte) []byte{
 	"the last byte":        func(b []byte) []byte { return flip(b, len(b)-1) },
@@ -163,7 +166,7 @@ var tamperings = map[string]func([]byte) []byte{
 	"a byte in the middle": func(b []byte) []byte { return flip(b, len(b)/2) },
 	"cut off by a byte":    func(b []byte) []byte { return b[:len(b)-1] },
 	"cut in half":          func(b []byte) []byte { return b[:len(b)/2] },
-	"a byte more":          func(b []byte) []byte { return append(slices.Clone(b), 0) },
+	aByteMore:              func(b []byte) []byte { return append(slices.Clone(b), 0) },
 }
 
 var tamperingNames = slices.Sorted(maps.Keys(tamperings))

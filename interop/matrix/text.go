@@ -28,7 +28,7 @@ cannot do.
 const beforeFaults = `
 ## Known faults of the official SDKs
 
-Each is shown by a test of the run: it fails the day that the SDK no longer has the fault.
+Each is shown by tests of the run, which fail the day that the SDK no longer has the fault.
 
 `
 

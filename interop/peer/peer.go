@@ -95,10 +95,11 @@ type Process struct {
 	out     *bufio.Reader
 }
 
-// Start starts a program with the path of a keys manifest.
-func Start(program, keys string) (*Process, error) {
+// Start starts a program with the path of a keys manifest. What it prints besides
+// answers goes to log.
+func Start(program, keys string, log *os.File) (*Process, error) {
 	p := &Process{command: exec.Command(program, keys)}
-	p.command.Stderr = os.Stderr
+	p.command.Stderr = log
 	var err error
 	if p.in, err = p.command.StdinPipe(); err != nil {
 		return nil, err

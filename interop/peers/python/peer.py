@@ -19,7 +19,7 @@ from aws_encryption_sdk import CommitmentPolicy
 from aws_encryption_sdk.identifiers import AlgorithmSuite, EncryptionKeyType, WrappingAlgorithm
 from aws_encryption_sdk.internal.crypto.wrapping_keys import WrappingKey
 from aws_encryption_sdk.key_providers import kms as providers
-from aws_encryption_sdk.key_providers.raw import RawMasterKey
+from aws_encryption_sdk.key_providers.raw import RawMasterKeyProvider
 
 MPL = AwsCryptographicMaterialProviders(config=MaterialProvidersConfig())
 SUITES = {"%04x" % suite.algorithm_id: suite for suite in AlgorithmSuite}
@@ -136,6 +136,21 @@ class Keyrings:
             key_store=key_store(d["table"], d["kms"]), branch_key_id=d["id"], ttl_seconds=600))
 
 
+class RawKey(RawMasterKeyProvider):
+    """A provider of one raw key."""
+    provider_id = None  # of each its own
+
+    def __new__(cls, *_):
+        # The base class would make a configuration of its own from the parameters.
+        return super().__new__(cls)
+
+    def __init__(self, provider_id, key):
+        self.provider_id, self._key = provider_id, key
+
+    def _get_raw_key(self, key_id):
+        return self._key
+
+
 class MasterKeys:
     """Makes master keys, or providers of them, of descriptions."""
 
@@ -157,8 +172,10 @@ class MasterKeys:
             material, kind = pem(entry["material"]), EncryptionKeyType[entry["type"].upper()]
             algorithm = ("RSA_PKCS1" if d["padding-algorithm"] == "pkcs1"
                          else f"RSA_OAEP_{d['padding-hash'].upper()}_MGF1")
-        return RawMasterKey(provider_id=d["provider-id"], key_id=entry["key-id"], wrapping_key=WrappingKey(
+        provider = RawKey(d["provider-id"], WrappingKey(
             wrapping_algorithm=WrappingAlgorithm[algorithm], wrapping_key=material, wrapping_key_type=kind))
+        provider.add_master_key(entry["key-id"])
+        return provider
 
     def multi_keyring(self, d):
         members = ([d["generator"]] if d.get("generator") else []) + d["childKeyrings"]
