@@ -9,9 +9,9 @@ PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/
 FUZZTIME = 10m
 SOAKTIME = 10m
 
-.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest interop backends crash soak fuzz wycheproof bench performance vectors
+.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop backends mutations crash soak fuzz bench performance vectors
 
-check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof interop backends
+check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix backends
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/esdk ./cmd/esdk
@@ -62,15 +62,24 @@ vulnerabilities:
 wycheproof:
 	cd interop && go test ./wycheproof
 
-# Messages and key stores both ways with the official Python and Go SDKs, from
-# their registries.
+# A share of the matrix, which changes nothing: with the SDKs that are quick to install.
+matrix:
+	interop/matrix/run.sh -peers python,javascript,go -share 6 -seed 1
+	cd interop && go test ./differential
+
+# Messages and key stores both ways with all official SDKs, from their registries;
+# writes docs/compatibility.md.
 interop:
-	interop/live/run.sh
-	interop/kms/run.sh
+	interop/matrix/run.sh -write "$(CURDIR)/docs/compatibility.md"
+	cd interop && go test ./differential -forged 100000
 
 # What simulators stand in for elsewhere, on real servers, from their registries.
 backends:
 	interop/backends/test.sh
+
+# A million messages that are put together from others.
+mutations:
+	go test -timeout 2h -run '^TestMutations$$' -v . -mutations 1000000
 
 # The command killed a thousand times.
 crash:
@@ -80,12 +89,12 @@ crash:
 soak:
 	go test -race -timeout 24h -run '^TestSoak$$' -v ./branchkey -soak $(SOAKTIME)
 
-# Each fuzz target for FUZZTIME.
+# Each fuzz target for FUZZTIME; those of interop have the official Go SDK beside.
 fuzz:
 	@set -e; for dir in $$(grep -l '^func Fuzz' -r --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$dir/*_test.go | cut -d' ' -f2); do \
 			echo "$$dir $$target"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$dir; \
+			(cd $$dir && go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .); \
 		done; \
 	done
 
