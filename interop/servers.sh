@@ -1,9 +1,7 @@
-# Sourced by the scripts here: the KMS simulator and DynamoDB Local, and the environment in which all
-# SDKs find them.
+# Sourced by the scripts here: DynamoDB Local, and the environment in which all SDKs find it.
 
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 backends=$interop/backends
-kmssim=
 dynamodb=
 
 # With a cache folder of its own, so that other scripts neither stop this server nor are stopped by this one.
@@ -17,16 +15,6 @@ start_dynamodb() {
   export AWS_ENDPOINT_URL_DYNAMODB=$dynamodb
 }
 
-start_kms() {
-  (cd "$root" && go build -o "$t" ./esdktest/kmssim/cmd/kmssim)
-  "$t/kmssim" -addr 127.0.0.1:0 >"$t/kmssim.url" &
-  kmssim=$!
-  for _ in $(seq 1 100); do [ -s "$t/kmssim.url" ] || sleep 0.1; done
-  [ -s "$t/kmssim.url" ] || { echo "the KMS simulator does not start" >&2; exit 1; }
-  AWS_ENDPOINT_URL_KMS=$(cat "$t/kmssim.url")
-  export AWS_ENDPOINT_URL_KMS
-}
-
 # Nothing of the user's own AWS settings, and no proxy, may come between the SDKs and the servers.
 isolate() {
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
@@ -35,14 +23,7 @@ isolate() {
   unset AWS_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_IGNORE_CONFIGURED_ENDPOINT_URLS ESDK_CONFIG
 }
 
-start_servers() {
-  isolate
-  start_dynamodb
-  start_kms
-}
-
 stop_servers() {
-  [ -z "$kmssim" ] || kill "$kmssim" 2>/dev/null || true
   [ -z "$dynamodb" ] || dynamodb_local stop || true
   rm -rf "$t"
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Passes messages both ways between this library and the official SDKs: run.sh [-peers NAME,...] [-share N] [-seed N]
-# [-write FILE]. Installs the SDKs, and starts the KMS simulator and DynamoDB Local. The exit status is 1 if a test failed.
+# [-write FILE] [-v]. Installs the SDKs and starts DynamoDB Local; the KMS simulator is in the program. The exit status
+# is 1 if a test failed.
 set -euo pipefail
 
 . "$(dirname "${BASH_SOURCE[0]}")/../servers.sh"

@@ -2,7 +2,9 @@
 
 cases.py keys WORK PEMS   keys.json out of the PEM and raw key files that openssl made
 cases.py plan WORK        plaintexts/ and plan/SDK.json, one entry for every message
+cases.py make WORK BIN    ciphertexts/, which the peers in BIN write and decrypt again
 cases.py publish WORK     tampered copies and SDK.json, one decrypt manifest for every SDK
+cases.py check WORK BIN   each peer goes through all manifests
 
 Needs the standard library only. Every choice is a function of the case's position, so that two
 runs differ in nothing but the random parts of the messages.
@@ -10,6 +12,7 @@ runs differ in nothing but the random parts of the messages.
 import base64
 import json
 import pathlib
+import subprocess
 import sys
 
 SUITES = ["0014", "0046", "0078", "0114", "0146", "0178", "0214", "0346", "0378", "0478", "0578"]
@@ -282,6 +285,88 @@ def publish(work):
             "keys": "file://keys.json", "tests": tests})
 
 
+# --- the SDKs
+
+class Peer:
+    """A program around an SDK; see ../README.md."""
+
+    def __init__(self, programs, sdk, keys):
+        self.process = subprocess.Popen([programs / sdk, keys], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        encoding="utf-8")
+
+    def ask(self, **request):
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        while True:
+            line = self.process.stdout.readline()
+            if not line:
+                sys.exit(f"{self.process.args[0]} has ended")
+            if line.startswith("{"):  # Node.js greets whoever lets it decrypt PKCS #1 v1.5
+                return json.loads(line)
+
+    def done(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def succeed(answer, case):
+    if "error" in answer or "unsupported" in answer:
+        sys.exit(f"{case}: {answer}")
+    return answer
+
+
+def make(work, programs):
+    """Has each SDK encrypt its cases, and decrypt each message again."""
+    for sdk in SDKS:
+        peer, cases = Peer(programs, sdk, work / "keys.json"), read_json(work / "plan" / f"{sdk}.json")
+        for case in cases:
+            api = {"api": "master-key"} if case["api"] == "master-key" else {}
+            plaintext, message = work / "plaintexts" / case["plaintext"], work / "ciphertexts" / case["id"]
+            succeed(peer.ask(op="encrypt", key=case["encrypt"], suite=case["suite"], frame=case["frame-size"],
+                             context=case["context"], **{"in": str(plaintext)}, out=str(message), **api), case["id"])
+            for d in [case["decrypt"]] + [d for _, d in case["also"]]:
+                succeed(peer.ask(op="decrypt", key=d, suite=case["suite"], reproduced=case["reproduced"],
+                                 **{"in": str(message)}, out=str(work / "back"), **api), case["id"])
+                if (work / "back").read_bytes() != plaintext.read_bytes():
+                    sys.exit(f"{case['id']}: decrypts to something else")
+        peer.done()
+        print(f"{sdk}: {len(cases)} messages written and decrypted")
+    (work / "back").unlink()
+
+
+def check(work, programs):
+    """Has each SDK go through all manifests."""
+    def at(url):
+        return work / url[len("file://"):]
+
+    for sdk in SDKS:
+        peer = Peer(programs, sdk, work / "keys.json")
+        for writer in SDKS:
+            counts = {"read": 0, "refused": 0, "skipped": 0}
+            for name, test in read_json(work / f"{writer}.json")["tests"].items():
+                s = test["decryption-scenario"]
+                answer = peer.ask(op="decrypt", key=s["decryptKeyDescription"], suite=s["algorithmSuiteId"],
+                                  reproduced=s["reproduced-encryption-context"],
+                                  **{"in": str(at(s["ciphertext"]))}, out=str(work / "back"))
+                if "unsupported" in answer:
+                    counts["skipped"] += 1
+                elif s["type"] == "negative-esdk":
+                    if "error" not in answer:
+                        sys.exit(f"{sdk}: {name}: not refused")
+                    counts["refused"] += 1
+                else:
+                    found = {**succeed(answer, name)["context"], **s["reproduced-encryption-context"]}
+                    found.pop("aws-crypto-public-key", None)
+                    if found != s["encryptionContext"]:
+                        sys.exit(f"{sdk}: {name}: another encryption context")
+                    if (work / "back").read_bytes() != at(s["result"]).read_bytes():
+                        sys.exit(f"{sdk}: {name}: decrypts to something else")
+                    counts["read"] += 1
+            print(f"{sdk}: {writer}.json: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
+        peer.done()
+    (work / "back").unlink()
+
+
 if __name__ == "__main__":
     command, arguments = sys.argv[1], [pathlib.Path(a) for a in sys.argv[2:]]
-    {"keys": make_keys, "plan": plan, "publish": publish}[command](*arguments)
+    {"keys": make_keys, "plan": plan, "make": make, "publish": publish, "check": check}[command](*arguments)
