@@ -95,7 +95,7 @@ encrypt, and any one of them decrypts it.`,
 	flags.BoolVar(&a.json, "json", false, "print results and errors as JSON")
 	flags.StringVar(&a.configFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration folder)")
 	root.AddCommand(
-		a.newEncryptCommand(), a.newDecryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),
+		a.newEncryptCommand(), a.newDecryptCommand(), a.newReencryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),
 		a.newKeygenCommand(), a.newKeystoreCommand(), a.newVectorsCommand(), a.newVersionCommand(),
 	)
 	root.AddCommand(helpTopics()...)

@@ -32,6 +32,7 @@ var (
 var crashVerbs = []crashVerb{
 	{"encrypt", "", encryptedSuffix, decryptsTo},
 	{"decrypt", encryptedSuffix, "", equalTo},
+	{"reencrypt", encryptedSuffix, encryptedSuffix, decryptsToNew},
 }
 
 type crashVerb struct {
@@ -48,7 +49,18 @@ func equalTo(result, plaintext []byte) error {
 }
 
 func decryptsTo(result, plaintext []byte) error {
-	kr, err := esdk.NewRawAESKeyring("n", "k", pattern(32))
+	return decryptsUnder("k", pattern(32), result, plaintext)
+}
+
+// newKey is the one of reencrypt.
+var newKey = bytes.Repeat([]byte{0xd1}, 32)
+
+func decryptsToNew(result, plaintext []byte) error {
+	return decryptsUnder("new", newKey, result, plaintext)
+}
+
+func decryptsUnder(name string, key, result, plaintext []byte) error {
+	kr, err := esdk.NewRawAESKeyring("n", name, key)
 	if err != nil {
 		return err
 	}
@@ -103,6 +115,9 @@ type crashFile struct {
 // newCrash makes a tree of inputs. Of the destinations, every other one exists.
 func newCrash(t *testing.T, v crashVerb) *crash {
 	c := &crash{crashVerb: v, dir: t.TempDir(), random: rand.New(rand.NewPCG(*crashSeed, uint64(len(v.name))))}
+	if err := os.WriteFile(filepath.Join(c.dir, "new"), newKey, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for i, size := range crashSizes {
 		if size >= longFile && *crashes < 100 {
 			continue
@@ -163,7 +178,11 @@ func encryptedAs(t *testing.T, suite esdk.SuiteID, plaintext []byte) []byte {
 // that makes a difference.
 func (c *crash) command(t *testing.T, n int) *exec.Cmd {
 	args := []string{c.name, "-q", "--force", "-k", "aes:n/k@key"}
-	if c.name == "encrypt" && n%2 == 1 {
+	if c.name == "reencrypt" {
+		// What an earlier run did, another does again.
+		args = []string{c.name, "-q", "--in-place", "--from-key", "aes:n/k@key", "--from-key", "aes:n/new@new", "-k", "aes:n/new@new"}
+	}
+	if c.name != "decrypt" && n%2 == 1 {
 		args = append(args, "--unsigned")
 	}
 	for _, f := range c.files {

@@ -30,6 +30,7 @@ const (
 type outputOptions struct {
 	path             string
 	force, noClobber bool
+	inPlace          bool // of reencrypt: the result takes the place of the input
 }
 
 func (o *outputOptions) addFlags(cmd *cobra.Command) {
@@ -44,6 +45,9 @@ func (o *outputOptions) addFlags(cmd *cobra.Command) {
 func (a *app) planJobs(inputs []string, o *outputOptions, rename func(string) string) ([]job, error) {
 	if o.force && o.noClobber {
 		return nil, usageError("--force and --no-clobber contradict each other")
+	}
+	if o.inPlace && (o.path != "" || o.force || o.noClobber) {
+		return nil, usageError("--in-place says where results go; -o, --force and --no-clobber contradict it")
 	}
 	if len(inputs) == 0 {
 		inputs = []string{standard}
@@ -68,7 +72,7 @@ func (a *app) planJobs(inputs []string, o *outputOptions, rename func(string) st
 	}
 	for _, input := range inputs {
 		// Else what is read would depend on which job is faster.
-		if other, ok := outputs[filepath.Clean(input)]; ok && !other.stream && !other.skip {
+		if other, ok := outputs[filepath.Clean(input)]; ok && !other.stream && !other.skip && !o.inPlace {
 			return nil, newError(exitNotWritten, "%s is an input, and %s would be written to it", input, other.input)
 		}
 	}
@@ -97,6 +101,8 @@ func (a *app) planOutput(j *job, o *outputOptions, folder bool, rename func(stri
 		return err
 	}
 	switch {
+	case o.inPlace:
+		return a.planInPlace(j)
 	case o.path == standard:
 		j.output = standard
 	case folder && j.input == standard:
@@ -108,9 +114,36 @@ func (a *app) planOutput(j *job, o *outputOptions, folder bool, rename func(stri
 	case j.input == standard || !info.Mode().IsRegular():
 		j.output = standard
 	default:
-		j.output = rename(j.input)
+		if j.output = rename(j.input); j.output == "" {
+			return usageError("where does the result of %s go? Give -o PATH, or --in-place", printable(j.input))
+		}
 	}
 	return a.checkOutput(j, o, info)
+}
+
+// planInPlace has a file be replaced, and not a link to it.
+func (a *app) planInPlace(j *job) (err error) {
+	if j.special {
+		return usageError("--in-place is for files, and %s is none", printable(j.input))
+	}
+	if j.output, err = filepath.EvalSymlinks(j.input); err != nil {
+		return err
+	}
+	info, err := os.Stat(j.output)
+	if err != nil {
+		return err
+	}
+	return a.checkSecrets(j, info)
+}
+
+// checkSecrets refuses to overwrite a file that holds a key.
+func (a *app) checkSecrets(j *job, output fs.FileInfo) error {
+	for _, secret := range a.secrets {
+		if os.SameFile(output, secret) {
+			return newError(exitNotWritten, "%s is a key or configuration file", j.output)
+		}
+	}
+	return nil
 }
 
 // checkInput refuses folders. The file may be nil for standard input.
@@ -156,10 +189,8 @@ func (a *app) checkOutput(j *job, o *outputOptions, input fs.FileInfo) error {
 		if os.SameFile(info, input) {
 			return newError(exitNotWritten, "%s is both input and output", j.output)
 		}
-		for _, secret := range a.secrets {
-			if os.SameFile(info, secret) {
-				return newError(exitNotWritten, "%s is a key or configuration file", j.output)
-			}
+		if err := a.checkSecrets(j, info); err != nil {
+			return err
 		}
 	}
 	if err := checkAbsent(j.output); err != nil && !o.force {
@@ -197,7 +228,7 @@ func (a *app) open(j *job, o *outputOptions, mode fs.FileMode) (output, error) {
 		}
 		return newStreamOutput(f), nil
 	}
-	return a.newFileOutput(j.output, mode, o.force)
+	return a.newFileOutput(j.output, mode, o.force || o.inPlace)
 }
 
 // openInput opens the input of the job.

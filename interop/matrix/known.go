@@ -49,7 +49,7 @@ var faults = []fault{
 			"tells the order. The answer is to set `utf8Sorting: true`.",
 	},
 	{
-		title: faultFull, peers: []string{"cli"}, shows: ofRow(faultFull), text: "Invalid final frame length",
+		title: faultFull, peers: []string{"cli"}, shows: func(t *test, _ direction) bool { return t.full }, text: "Invalid final frame length",
 		says: "The Python SDK before version 4.0.0, and the command, which is built on 3.3.1, refuse a message whose plaintext is a multiple of the frame " +
 			"length if its final frame is full, as the SDKs for C, Java, .NET, Go and Rust and ours write it and the specification advises. An empty one in its place, as " +
 			"Python writes, would be read; but then all plaintext of a signed stream would be released before its signature is verified, so we " +
@@ -75,7 +75,7 @@ func faultOf(name string, t *test, d direction) *fault {
 
 // fullFrame has a test show the fault of full final frames.
 func (p *plan) fullFrame(t test) {
-	t.feature, t.onlyOurs, t.onlyTheirs = faultFull, true, false
+	t.feature, t.full, t.onlyOurs, t.onlyTheirs = faultFull, true, true, false
 	p.tests = append(p.tests, &t)
 }
 

@@ -104,9 +104,7 @@ func runWith(ctx context.Context, name, manifest, dir, storeKey string, log *os.
 			r.run(ctx, t)
 		}
 	}
-	if name != "cli" {
-		r.stores(ctx, storeKey)
-	}
+	r.stores(ctx, storeKey)
 	if err := r.vectors(filepath.Join(filepath.Dir(dir), "vectors")); err != nil {
 		return err
 	}

@@ -23,6 +23,9 @@ type test struct {
 	legacy  bool
 	command bool // we are the command, not the library
 
+	unframed bool // the body is not framed
+	full     bool // the final frame is full
+
 	reproduced map[string]string // of the required context CMM
 	tamper     string            // one of tamperings: the message is to be refused
 
@@ -74,19 +77,22 @@ type plan struct {
 }
 
 func (p *plan) add(t test) {
-	if t.frame == 0 && t.size == 0 {
+	if t.frame == 0 && t.size == 0 && !t.unframed {
 		t.frame, t.size = shapes[p.n%len(shapes)].frame, shapes[p.n%len(shapes)].size
 	}
 	if t.context == "" {
 		t.context = contextNames[p.n%len(contextNames)]
 	}
 	p.n++
-	if !p.keyrings && t.frame > 0 && t.size > 0 && t.size%int(t.frame) == 0 && t.tamper == "" {
+	if !p.keyrings && t.api != "" && isFull(t.size, t.frame) && t.tamper == "" {
 		p.fullFrame(t)
 		t.onlyTheirs = true
 	}
 	p.tests = append(p.tests, &t)
 }
+
+// isFull reports whether the final frame of a message of ours is full.
+func isFull(size int, frame uint32) bool { return size > 0 && frame > 0 && size%int(frame) == 0 }
 
 func (p *plan) eachSuite(feature, note string, u use, change ...func(*test)) {
 	for _, s := range suite.All {
@@ -139,18 +145,16 @@ var rows = slices.Concat(
 	[]string{kmsStrict, kmsMRK, kmsDisc, kmsMRKDisc, kmsRSARow, kmsECDH, hierarchy, multiKMS, kmsMaster, tampered, withCommand, ownVectors},
 )
 
-// newPlan plans all tests but those of key stores, for an SDK that has keyrings
-// or only master keys.
+// newPlan plans all tests but those of key stores and test vectors, for an SDK
+// that has keyrings or only master keys: it says itself what it does not have.
 func newPlan(keyrings bool) []*test {
 	p := &plan{keyrings: keyrings}
 	p.everything()
-	if keyrings {
-		p.rawKeys()
-		p.requiredContext()
-		p.kmsKeys()
-		p.differences()
-		p.commands()
-	}
+	p.rawKeys()
+	p.requiredContext()
+	p.kmsKeys()
+	p.differences()
+	p.commands()
 	p.masterKeys()
 	p.tampered()
 	return p.tests
@@ -172,7 +176,7 @@ func (p *plan) everything() {
 			p.add(test{feature: frames, suite: s, use: aes(128), frame: frame, size: min(int(frame)*3+1, 2*mebibyte), context: "ASCII", api: p.api()})
 		}
 		for i, size := range []int{0, 1, 437, 4096, mebibyte} {
-			p.add(test{feature: nonFramed, suite: s, use: aes(192), size: size, context: contextNames[i], onlyTheirs: true, api: p.api()})
+			p.add(test{feature: nonFramed, suite: s, use: aes(192), size: size, context: contextNames[i], unframed: true, onlyTheirs: true, api: p.api()})
 		}
 		for _, size := range []int{0, 1, 4096, 12_288, 3 * mebibyte} {
 			p.add(test{feature: streamed, suite: s, use: aes(256), frame: 4096, size: size, context: contextNames[size%5], stream: true, api: p.api()})
@@ -262,7 +266,7 @@ func (p *plan) masterKeys() {
 	}
 	p.eachSuite(rawMaster, "AES and RSA", multi(aes(256), rsaKey("sha256")), masterKeys)
 	p.eachSuite(rawMaster, "stream", aes(256), masterKeys, streams)
-	p.eachSuite(rawMaster, "without frames", aes(256), masterKeys, func(t *test) { t.frame, t.size, t.onlyTheirs = 0, 437, true })
+	p.eachSuite(rawMaster, "without frames", aes(256), masterKeys, func(t *test) { t.size, t.unframed, t.onlyTheirs = 437, true, true })
 	p.eachSuite(kmsMaster, "", both(kmsKey("kms")), masterKeys)
 	p.eachSuite(kmsMaster, "discovery", use{kmsKey("kms"), []*key{discovery()}}, masterKeys)
 	p.eachSuite(kmsMaster, "multi-Region", use{mrk("kms-primary"), []*key{mrk("kms-replica")}}, masterKeys)

@@ -110,7 +110,7 @@ func (r *runner) stores(ctx context.Context, arn string) {
 		dir := map[string]direction{"ours": oursToTheirs, "theirs": theirsToOurs}[owner.name]
 		err := owner.create(ctx, table)
 		if owner.name == "theirs" && errors.As(err, new(peer.UnsupportedError)) {
-			// It fills the table of another.
+			// It may fill the table of another.
 			err = our.create(ctx, table)
 		}
 		id := ""
@@ -118,7 +118,7 @@ func (r *runner) stores(ctx context.Context, arn string) {
 			id, err = owner.key(ctx, table)
 		}
 		r.results.add(r.name, at, dir, err)
-		if err == nil {
+		if _, theirErr := their.active(ctx, table, id); err == nil && !errors.As(theirErr, new(peer.UnsupportedError)) {
 			r.branchKey(ctx, at, our, their, table, arn, id)
 		}
 	}

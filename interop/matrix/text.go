@@ -18,9 +18,10 @@ test vectors, which all pass.
 ## What passes
 
 "330 / 330" says that they read 330 messages of ours, and we 330 of theirs: the same plaintext and encryption context came back. Each count
-is over all eleven algorithm suites, but for AWS KMS RSA, which has no suites that sign. The first row has each suite with six lengths of plaintext (0, 1, one
+is over all eleven algorithm suites, but for AWS KMS RSA, which takes none that signs. The first row has each suite with six lengths of plaintext (0, 1, one
 frame, three frames, 10,000 bytes, 10 MiB) and five encryption contexts (none, ASCII, mixed case, beyond ASCII and U+FFFF, 40 pairs); the
-other rows take lengths and contexts in turn. A message of several keys is read with each of them. A number behind a cell gives the reason for what an SDK
+other rows take lengths and contexts in turn. A message of several keys is read with each of them. We write no bodies without frames, which the
+specification forbids. A number behind a cell gives the reason for what an SDK
 cannot do.
 
 `

@@ -41,6 +41,9 @@ func (r *runner) vectors(dir string) error {
 		}
 		for id, v := range m.Tests {
 			t := &test{feature: ownVectors, note: id + " " + v.Scenario.Description, suite: suite.Parse(v.Scenario.Suite), context: "none"}
+			if v.Scenario.Type == "positive-esdk" {
+				t.full = isFull(len(readFile(inFolder(dir, v.Scenario.Result))), v.Scenario.Frame)
+			}
 			if chosen(t) {
 				r.results.add(r.name, t, oursToTheirs, r.vector(process, dir, v.Scenario))
 			}
@@ -53,17 +56,19 @@ type scenario struct {
 	Type, Description, Ciphertext, Result string
 
 	Suite      string            `json:"algorithmSuiteId"`
+	Frame      uint32            `json:"frame-size"`
 	Key        *key              `json:"decryptKeyDescription"`
 	Reproduced map[string]string `json:"reproduced-encryption-context"`
 }
 
+func inFolder(dir, uri string) string { return filepath.Join(dir, strings.TrimPrefix(uri, "file://")) }
+
 func (r *runner) vector(process *peer.Process, dir string, s *scenario) error {
-	path := func(uri string) string { return filepath.Join(dir, strings.TrimPrefix(uri, "file://")) }
 	if s.Key.Type == "aws-kms-hierarchy" {
 		return peer.UnsupportedError("no key store with a static branch key")
 	}
 	out := r.path("back")
-	request := &peer.Request{Op: "decrypt", Key: s.Key, Suite: s.Suite, Reproduced: s.Reproduced, In: path(s.Ciphertext), Out: out}
+	request := &peer.Request{Op: "decrypt", Key: s.Key, Suite: s.Suite, Reproduced: s.Reproduced, In: inFolder(dir, s.Ciphertext), Out: out}
 	if r.name == "cli" {
 		request.API = "master-key"
 	}
@@ -75,7 +80,7 @@ func (r *runner) vector(process *peer.Process, dir string, s *scenario) error {
 		return errors.New("it accepts the message")
 	case s.Type == "negative-esdk":
 		return nil
-	case err == nil && !bytes.Equal(readFile(out), readFile(path(s.Result))):
+	case err == nil && !bytes.Equal(readFile(out), readFile(inFolder(dir, s.Result))):
 		return errors.New("another plaintext")
 	}
 	return err

@@ -65,10 +65,10 @@ impl Peer {
 
     fn answer(&self, request: &Value) -> Result<Value> {
         if request["stream"].as_bool() == Some(true) {
-            return Err(Box::new(Unsupported("no streaming: a message is read and written as a whole")));
+            return Err(Box::new(Unsupported("no streams")));
         }
         if request["api"].as_str() == Some("master-key") {
-            return Err(Box::new(Unsupported("no master keys: it has keyrings only")));
+            return Err(Box::new(Unsupported("no master key providers")));
         }
         match text(request, "op")? {
             "hello" => Ok(hello()),
@@ -81,7 +81,7 @@ impl Peer {
 
     fn encrypt(&self, request: &Value) -> Result<Value> {
         if request["frame"].as_i64() == Some(0) {
-            return Err(Box::new(Unsupported("it does not write bodies without frames")));
+            return Err(Box::new(Unsupported("writes no bodies without frames")));
         }
         let (suite, commits) = suite(request)?;
         let policy = if commits {

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strings"
+
+	"esdk"
+	"github.com/spf13/cobra"
+)
+
+// reencryptOptions are those of both: how to decrypt the old message, and how to
+// encrypt the new one.
+type reencryptOptions struct {
+	outputOptions
+	reportOptions
+	from  decryptOptions
+	to    encryptOptions
+	set   []string
+	unset []string
+}
+
+// reservedPrefix is that of context keys which only the SDK may set.
+const reservedPrefix = "aws-crypto-"
+
+func (a *app) newReencryptCommand() *cobra.Command {
+	o := new(reencryptOptions)
+	cmd := &cobra.Command{
+		Use:   "reencrypt -k KEY --from-key OLD-KEY [flags] [FILE]...",
+		Short: "Encrypt messages again, under other keys",
+		Long: `Decrypt messages and encrypt them again in one stream: under other keys, with
+another suite or another encryption context. Plaintext is never on the disk.
+
+A message keeps its encryption context, but for --set and --unset, and its frame
+length, but gets the default suite unless --suite or --unsigned say otherwise: so
+messages of older suites come to have a key commitment. To read those, give
+--commitment require-encrypt-allow-decrypt.
+
+Only replacing the encrypted data keys in the header would reuse a key and an IV,
+so there is no such command.
+
+With --in-place, a new message takes the place of the old one, and has its mode,
+once all of the old one was verified and the new one is on the disk. Else -o says
+where it goes; standard input goes to standard output.`,
+		Example: `  esdk reencrypt --from-key aes:corp/backup@2025.key -k aes:corp/backup@2026.key --in-place backup/*.encrypted
+  esdk reencrypt --from-key local -k arn:aws:kms:us-west-2:111122223333:key/… -o shared/ notes.txt.encrypted
+  esdk reencrypt --from-key @old -k @new -c tenant=17 --set stage=archive -o - a.encrypted | aws s3 cp - s3://bucket/a`,
+		RunE: func(cmd *cobra.Command, inputs []string) error { return a.reencrypt(cmd.Context(), o, inputs) },
+	}
+	addKeyFlag(cmd, &o.to.keys, true)
+	o.outputOptions.addFlags(cmd)
+	o.reportOptions.addFlags(cmd)
+	addCommitmentFlag(cmd, &o.to.commitment)
+	addCacheFlag(cmd, &o.to.cache)
+	addJobsFlag(cmd, &o.to.jobs)
+	flags := cmd.Flags()
+	flags.BoolVar(&o.inPlace, "in-place", false, "replace each FILE")
+	flags.StringArrayVar(&o.from.keys, "from-key", nil, "`KEY` to decrypt with; repeat it to try several")
+	flags.StringArrayVarP(&o.from.pairs, "context", "c", nil, "`KEY[=VALUE]` that the encryption context of the old message must have; repeatable")
+	flags.StringArrayVar(&o.from.required, "require-context", nil, "neither message stores the pair of this `KEY`, and -c gives it; repeatable")
+	flags.StringArrayVar(&o.set, "set", nil, "pair `KEY=VALUE` of the new message's encryption context; repeatable")
+	flags.StringArrayVar(&o.unset, "unset", nil, "leave the pair of this `KEY` out of the new message; repeatable")
+	flags.StringVar(&o.to.suite, "suite", "", "algorithm `SUITE` of the new message: a name or an id such as 0x0578")
+	flags.BoolVar(&o.to.unsigned, "unsigned", false, "use a suite without a signature")
+	flags.Int64Var(&o.to.frameLength, "frame-length", 0, "plaintext `BYTES` of a frame (default as in the old message)")
+	flags.IntVar(&o.from.maxKeys, "max-keys", defaultMaxKeys, "refuse messages of more than this `NUMBER` of encrypted data keys; 0 means no limit")
+	flags.Int64Var(&o.from.maxFrame, "max-frame", defaultMaxFrame, "refuse messages with frames of more than this many `BYTES`; 0 means no limit")
+	flags.BoolVar(&o.from.net400, "recover-net-4.0.0", false, "also read what version 4.0.0 of the .NET SDK wrote, against the specification")
+	flags.BoolVar(&o.from.base64, "base64", false, "the input is Base64 text, even if it does not look so")
+	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
+	return cmd
+}
+
+// A reencryption is what all jobs of a command share.
+type reencryption struct {
+	*reencryptOptions
+	oldConfig  *esdk.Config
+	newConfig  *esdk.Config
+	reproduced esdk.EncryptionContext // given with -c
+	set        esdk.EncryptionContext
+}
+
+func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []string) error {
+	re, err := a.newReencryption(ctx, o)
+	if err != nil {
+		return err
+	}
+	jobs, err := a.planJobs(inputs, &o.outputOptions, func(string) string { return "" })
+	if err != nil {
+		return err
+	}
+	return a.runJobs(ctx, jobs, o.to.jobs, &o.reportOptions, "reencrypt", func(ctx context.Context, j *job, r *record) (output, error) {
+		return a.reencryptJob(ctx, re, j, r)
+	})
+}
+
+func (a *app) newReencryption(ctx context.Context, o *reencryptOptions) (*reencryption, error) {
+	if len(o.from.keys) == 0 {
+		return nil, usageError("which key decrypts? Give at least one --from-key KEY")
+	}
+	if o.to.frameLength < 0 || o.to.frameLength > math.MaxUint32 {
+		return nil, usageError("--frame-length %d: want 1 to 4294967295", o.to.frameLength)
+	}
+	re := &reencryption{reencryptOptions: o}
+	var err error
+	if re.set, err = o.parseSet(); err != nil {
+		return nil, err
+	}
+	o.from.commitment, o.from.cache = o.to.commitment, o.to.cache
+	if re.reproduced, re.oldConfig, err = a.decryptConfig(ctx, &o.from); err != nil {
+		return nil, err
+	}
+	to := o.to
+	to.frameLength = max(1, to.frameLength) // that of each message, if none is given
+	to.required = o.from.required
+	for _, k := range to.required {
+		to.pairs = append(to.pairs, k+"="+re.reproduced[k])
+	}
+	_, re.newConfig, err = a.encryptConfig(ctx, &to)
+	return re, err
+}
+
+// parseSet parses --set, and checks --unset.
+func (o *reencryptOptions) parseSet() (esdk.EncryptionContext, error) {
+	set := make(esdk.EncryptionContext)
+	for _, pair := range o.set {
+		k, v, ok := strings.Cut(pair, "=")
+		if _, twice := set[k]; !ok || k == "" || twice {
+			return nil, usageError("--set %s: want KEY=VALUE, and each key once", printable(pair))
+		}
+		set[k] = v
+	}
+	for _, k := range o.unset {
+		if _, both := set[k]; both {
+			return nil, usageError("--set and --unset contradict each other about %s", printable(k))
+		}
+	}
+	for _, k := range o.from.required {
+		if _, both := set[k]; both || slices.Contains(o.unset, k) {
+			return nil, usageError("--require-context %s: neither --set nor --unset can change it", printable(k))
+		}
+	}
+	return set, nil
+}
+
+func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *job, r *record) (output, error) {
+	if j.output == standard && re.path != standard && isTerminal(a.stdout) {
+		return nil, newError(exitNotWritten, "the message is binary, and standard output a terminal").
+			withHint("-o FILE writes a file, and -o - writes to the terminal all the same")
+	}
+	in, err := a.openInput(j)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	mode := 0o666 &^ fileMask
+	if info, err := in.Stat(); re.inPlace && err == nil {
+		mode = info.Mode().Perm()
+	}
+	out, err := a.open(j, &re.outputOptions, mode)
+	if err != nil {
+		return nil, err
+	}
+	return out, a.reencryptStream(ctx, re, in, out, r)
+}
+
+// reencryptStream has what is decrypted be encrypted at once. The new message is
+// only complete if all of the old one was verified.
+func (a *app) reencryptStream(ctx context.Context, re *reencryption, in *os.File, out output, r *record) error {
+	oldConfig, newConfig := *re.oldConfig, *re.newConfig
+	oldConfig.Concurrency, newConfig.Concurrency = a.concurrency(in), a.concurrency(in)
+	decrypter, err := esdk.New(oldConfig)
+	if err != nil {
+		return err
+	}
+	src, err := decodeBase64(a.progress.watch(in), canSeek(in), re.from.base64)
+	if err != nil {
+		return err
+	}
+	reader, err := decrypter.NewReader(ctx, src, re.reproduced)
+	if err != nil {
+		return explain(err)
+	}
+	if re.to.frameLength == 0 {
+		// A body that is not framed has none.
+		newConfig.FrameLength = reader.Header().FrameLength
+	}
+	if re.to.cache != "" {
+		newConfig.MaxPlaintextLength = fileLength(in)
+	}
+	encrypter, err := esdk.New(newConfig)
+	if err != nil {
+		return err
+	}
+	w, err := encrypter.NewWriter(ctx, r.watchWriter(out), re.context(reader.Header()))
+	if err != nil {
+		return err
+	}
+	n, err := reader.WriteTo(w)
+	if err == nil {
+		err = w.Close()
+	}
+	r.setHeader(w.Header(), n)
+	return explain(err)
+}
+
+// context is that of a new message.
+func (re *reencryption) context(old *esdk.Header) esdk.EncryptionContext {
+	ec := make(esdk.EncryptionContext)
+	maps.Copy(ec, re.reproduced)
+	maps.Copy(ec, old.EncryptionContext)
+	for k := range ec {
+		if strings.HasPrefix(k, reservedPrefix) || slices.Contains(re.unset, k) {
+			delete(ec, k)
+		}
+	}
+	maps.Copy(ec, re.set)
+	return ec
+}
