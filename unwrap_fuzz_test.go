@@ -8,21 +8,8 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/internal/faulty"
 )
-
-// changed returns bytes of which some were flipped, from a place on; beyond the
-// end they are appended.
-func changed(good, flips []byte, at uint16) []byte {
-	b := bytes.Clone(good)
-	for i, flip := range flips {
-		if n := int(at) + i; n < len(b) {
-			b[n] ^= flip
-		} else {
-			b = append(b, flip)
-		}
-	}
-	return b
-}
 
 // FuzzUnwrap: of all encrypted data keys for a raw key, only the very one that
 // was made unwraps.
@@ -50,8 +37,8 @@ func FuzzUnwrap(f *testing.F) {
 		good := made.EncryptedDataKeys[0]
 		edk := esdk.EncryptedDataKey{
 			ProviderID:   good.ProviderID,
-			ProviderInfo: changed(good.ProviderInfo, info, at),
-			Ciphertext:   changed(good.Ciphertext, ciphertext, at),
+			ProviderInfo: faulty.Changed(good.ProviderInfo, info, at),
+			Ciphertext:   faulty.Changed(good.Ciphertext, ciphertext, at),
 		}
 		if provider != "" {
 			edk.ProviderID = provider

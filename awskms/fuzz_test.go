@@ -9,6 +9,7 @@ import (
 	"esdk"
 	"esdk/awskms"
 	"esdk/esdktest/kmssim"
+	"esdk/internal/faulty"
 	"esdk/internal/kmsarn"
 )
 
@@ -48,7 +49,7 @@ func FuzzUnwrap(f *testing.F) {
 		i := int(which) % len(pairs)
 		good := made[i].EncryptedDataKeys[0]
 		edk := esdk.EncryptedDataKey{
-			ProviderID: good.ProviderID, ProviderInfo: changed(good.ProviderInfo, info, at), Ciphertext: changed(good.Ciphertext, ciphertext, at),
+			ProviderID: good.ProviderID, ProviderInfo: faulty.Changed(good.ProviderInfo, info, at), Ciphertext: faulty.Changed(good.Ciphertext, ciphertext, at),
 		}
 		if provider != "" {
 			edk.ProviderID = provider
@@ -73,18 +74,4 @@ func sameKey(info, key string, multiRegion bool) bool {
 	want, err := kmsarn.Parse(key)
 	want.Region = got.Region
 	return err == nil && got == want
-}
-
-// changed returns bytes of which some were flipped, from a place on; beyond the
-// end they are appended.
-func changed(good, flips []byte, at uint16) []byte {
-	b := bytes.Clone(good)
-	for i, flip := range flips {
-		if n := int(at) + i; n < len(b) {
-			b[n] ^= flip
-		} else {
-			b = append(b, flip)
-		}
-	}
-	return b
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/internal/faulty"
 )
 
 // FuzzUnwrap: of all encrypted data keys, only the very one that was made
@@ -19,14 +20,7 @@ func FuzzUnwrap(f *testing.F) {
 	f.Add(good.ProviderID, good.ProviderInfo, []byte{1}, uint16(30))
 	f.Add("aws-kms", []byte("b"), []byte{1, 2, 3}, uint16(90))
 	f.Fuzz(func(t *testing.T, provider string, info, change []byte, at uint16) {
-		edk := esdk.EncryptedDataKey{ProviderID: provider, ProviderInfo: info, Ciphertext: bytes.Clone(good.Ciphertext)}
-		for i, b := range change {
-			if n := int(at) + i; n < len(edk.Ciphertext) {
-				edk.Ciphertext[n] ^= b
-			} else {
-				edk.Ciphertext = append(edk.Ciphertext, b)
-			}
-		}
+		edk := esdk.EncryptedDataKey{ProviderID: provider, ProviderInfo: info, Ciphertext: faulty.Changed(good.Ciphertext, change, at)}
 		same := provider == good.ProviderID && bytes.Equal(info, good.ProviderInfo) && bytes.Equal(edk.Ciphertext, good.Ciphertext)
 		got, err := unwrap(kr, edk)
 		if same != (err == nil) || same != bytes.Equal(got, r.DataKey) {

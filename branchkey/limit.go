@@ -2,13 +2,13 @@ package branchkey
 
 import (
 	"context"
-	"fmt"
-	"io"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"esdk/internal/bounded"
 )
 
 // maxAnswer is more than any answer has: an item of DynamoDB is at most 400 KB,
@@ -28,22 +28,7 @@ func addLimit(stack *middleware.Stack) error {
 func limitBody(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 	out, metadata, err := next.HandleDeserialize(ctx, in)
 	if r, ok := out.RawResponse.(*smithyhttp.Response); ok && r != nil && r.Body != nil {
-		r.Body = &limitedBody{r.Body, maxAnswer}
+		r.Body = bounded.Body(r.Body, maxAnswer)
 	}
 	return out, metadata, err
-}
-
-// limitedBody fails behind so many bytes.
-type limitedBody struct {
-	io.ReadCloser
-	left int
-}
-
-func (b *limitedBody) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
-	}
-	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	return n, err
 }

@@ -1,6 +1,6 @@
 // Package faulty has things go wrong on purpose, for tests: contexts that end at
-// a step of one's choice, and HTTP services whose answers do not arrive as they
-// were sent.
+// a step of one's choice, bytes that change, and HTTP services whose answers do not
+// arrive as they were sent.
 package faulty
 
 import (
@@ -13,6 +13,20 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 )
+
+// Changed returns bytes of which some were flipped, from a place on; beyond the
+// end they are appended.
+func Changed(good, flips []byte, at uint16) []byte {
+	b := bytes.Clone(good)
+	for i, flip := range flips {
+		if n := int(at) + i; n < len(b) {
+			b[n] ^= flip
+		} else {
+			b = append(b, flip)
+		}
+	}
+	return b
+}
 
 // A Countdown is a context that is cancelled when it has been asked so often
 // whether it has ended.

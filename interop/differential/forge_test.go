@@ -130,7 +130,7 @@ func (f *forger) publicKeyPair() []pair {
 	}
 	how := f.upTo(7)
 	f.note("public key, way %d", how)
-	uncompressed := elliptic.Marshal(f.signing.Curve, f.signing.X, f.signing.Y) //nolint:staticcheck // the point is wanted in this form
+	uncompressed, _ := f.signing.PublicKey.Bytes()
 	compressed, _ := base64.StdEncoding.DecodeString(encoded)
 	other := elliptic.P256()
 	if f.signing.Curve == other {
