@@ -2,6 +2,7 @@ package differential
 
 import (
 	"bytes"
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdsa"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"esdk"
 	"esdk/internal/format"
 	"esdk/internal/suite"
 )
@@ -233,7 +235,10 @@ func (f *forger) dataKeys() []byte {
 }
 
 func (f *forger) goodDataKey() []byte {
-	if f.upTo(3) == 2 {
+	switch f.upTo(5) {
+	case 4:
+		return f.agreedDataKey()
+	case 3:
 		wrapped, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, &rsaKey.PublicKey, f.dataKey, nil)
 		if err != nil {
 			panic(err)
@@ -243,6 +248,20 @@ func (f *forger) goodDataKey() []byte {
 	iv := f.bytesOf("wrapping IV", 12)
 	info := aesInfo(keyName, 128, 12, iv)
 	return field(field(field(nil, aesNamespace), info), newGCM(wrappingKey).Seal(nil, iv, f.dataKey, f.additionalData()))
+}
+
+// agreedDataKey is one of ECDH, as our keyring makes it.
+func (f *forger) agreedDataKey() []byte {
+	ec := esdk.EncryptionContext{}
+	for _, p := range f.pairs {
+		ec[p.key] = p.value
+	}
+	r, err := agreement.Wrap(context.Background(), &esdk.WrapRequest{Suite: esdk.SuiteID(f.suite.ID), EncryptionContext: ec, DataKey: f.dataKey})
+	if err != nil { // the context is none
+		return field(field(field(nil, "raw-ecdh"), ""), "")
+	}
+	edk := r.EncryptedDataKeys[0]
+	return field(field(field(nil, edk.ProviderID), edk.ProviderInfo), edk.Ciphertext)
 }
 
 func aesInfo(name string, tagBits, ivLength uint32, iv []byte) []byte {

@@ -36,5 +36,6 @@ Each is shown by tests of the run, which fail the day that the SDK no longer has
 const differential = "## Differences of verdict\n\n" +
 	"`interop/differential` has the official Go SDK and this library decrypt the same bytes, in one process, with the same keys: messages that a fuzzer\n" +
 	"makes, with tags that are right for a structure that need not be, and bytes that it changes. Both come to the same verdict, plaintext and context, but for\n\n" +
-	"- a message with an encrypted data key whose provider id is not UTF-8: the official SDK refuses the message, we skip that data key.\n\n" +
+	"- a message with an encrypted data key whose provider id is not UTF-8: the official SDK refuses the message, we skip that data key;\n" +
+	"- a message with a malformed data key of ECDH before a good one: the official ECDH keyring fails, ours goes on to the next, as the specification says.\n\n" +
 	"And on encryption, version 0.4.0 of the official Go SDK panics at a plaintext that is nil; ours is an empty message.\n"
