@@ -21,7 +21,7 @@ type app struct {
 	stdout, stderr *os.File
 
 	quiet, noProgress, json bool
-	configFile              string
+	configFile, profileName string
 
 	// stdinUsed says what reads standard input, which only one thing can.
 	stdinUsed string
@@ -84,8 +84,9 @@ encrypt, and any one of them decrypts it.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
-		PersistentPreRun: func(*cobra.Command, []string) {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.usage = false
+			return a.applyProfile(cmd)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -94,9 +95,10 @@ encrypt, and any one of them decrypts it.`,
 	flags.BoolVar(&a.noProgress, "no-progress", false, "print no progress line")
 	flags.BoolVar(&a.json, "json", false, "print results and errors as JSON")
 	flags.StringVar(&a.configFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration folder)")
+	flags.StringVar(&a.profileName, "profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile)")
 	root.AddCommand(
 		a.newEncryptCommand(), a.newDecryptCommand(), a.newReencryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),
-		a.newKeygenCommand(), a.newKeystoreCommand(), a.newVectorsCommand(), a.newVersionCommand(),
+		a.newKeygenCommand(), a.newKeysCommand(), a.newKeystoreCommand(), a.newVectorsCommand(), a.newVersionCommand(),
 	)
 	root.AddCommand(helpTopics()...)
 	root.InitDefaultCompletionCmd()

@@ -19,8 +19,11 @@ import (
 
 // A config is the configuration file. Keys that it does not know are errors.
 type config struct {
-	Keys   map[string]keyConfig `toml:"keys"`
-	fields map[string][]string  // those that are set, by the name of the key
+	DefaultProfile string               `toml:"default-profile"`
+	Keys           map[string]keyConfig `toml:"keys"`
+	Profiles       map[string]profile   `toml:"profiles"`
+
+	fields map[string][]string // those of keys that are set, by the name of the key
 }
 
 // A keyConfig is a named key. Which fields it has depends on its type.
@@ -96,16 +99,29 @@ func (kind *configuredKind) check(fields []string) error {
 	return nil
 }
 
+// key returns a named key, with its paths resolved.
+func (c *config) key(file, name string) (*keyConfig, error) {
+	k, ok := c.Keys[name]
+	if !ok {
+		return nil, usageError("%s has no key of this name", file).
+			withHint("it has: %s", strings.Join(slices.Sorted(maps.Keys(c.Keys)), ", "))
+	}
+	// Paths are relative to the configuration, not to where the command runs.
+	for _, path := range []*string{&k.File, &k.Peer, &k.Own} {
+		*path = expandPath(filepath.Dir(file), *path)
+	}
+	return &k, nil
+}
+
 // configuredKeyring makes the keyring of a named key.
 func (a *app) configuredKeyring(ctx context.Context, name string, encrypt bool) (esdk.Keyring, error) {
 	c, file, err := a.loadConfig()
 	if err != nil {
 		return nil, err
 	}
-	k, ok := c.Keys[name]
-	if !ok {
-		return nil, usageError("%s has no key of this name", file).
-			withHint("it has: %s", strings.Join(slices.Sorted(maps.Keys(c.Keys)), ", "))
+	k, err := c.key(file, name)
+	if err != nil {
+		return nil, err
 	}
 	var names []string
 	for _, kind := range configuredKinds {
@@ -116,28 +132,42 @@ func (a *app) configuredKeyring(ctx context.Context, name string, encrypt bool) 
 		if err := kind.check(c.fields[name]); err != nil {
 			return nil, err
 		}
-		// Paths are relative to the configuration, not to where the command runs.
-		for _, path := range []*string{&k.File, &k.Peer, &k.Own} {
-			*path = expandPath(filepath.Dir(file), *path)
-		}
-		return kind.make(a, ctx, &k, encrypt)
+		return kind.make(a, ctx, k, encrypt)
 	}
 	return nil, usageError("type %q is not one of %s", k.Type, strings.Join(names, ", "))
+}
+
+// configPath is that of the configuration file, which need not be there.
+func (a *app) configPath() (string, error) {
+	if a.configFile != "" {
+		return a.configFile, nil
+	}
+	if file := os.Getenv("ESDK_CONFIG"); file != "" {
+		return file, nil
+	}
+	dir, err := configFolder()
+	return filepath.Join(dir, "config.toml"), err
+}
+
+// hasConfig reports whether there is a configuration, or one is asked for.
+func (a *app) hasConfig() bool {
+	if a.configFile != "" {
+		return true
+	}
+	file, err := a.configPath()
+	if err != nil {
+		return false // as where there is no home folder
+	}
+	_, err = os.Stat(file)
+	return err == nil
 }
 
 // loadConfig reads the configuration file, which is never looked for in the
 // current folder.
 func (a *app) loadConfig() (*config, string, error) {
-	file := a.configFile
-	if file == "" {
-		file = os.Getenv("ESDK_CONFIG")
-	}
-	if file == "" {
-		dir, err := configFolder()
-		if err != nil {
-			return nil, "", err
-		}
-		file = filepath.Join(dir, "config.toml")
+	file, err := a.configPath()
+	if err != nil {
+		return nil, "", err
 	}
 	c := new(config)
 	meta, err := toml.DecodeFile(file, c)
@@ -152,7 +182,7 @@ func (a *app) loadConfig() (*config, string, error) {
 	}
 	c.fields = make(map[string][]string)
 	for _, key := range meta.Keys() {
-		if len(key) == 3 {
+		if len(key) == 3 && key[0] == "keys" {
 			c.fields[key[1]] = append(c.fields[key[1]], key[2])
 		}
 	}

@@ -11,7 +11,6 @@ import (
 // helpTopics are pages of help that belong to no command.
 func helpTopics() []*cobra.Command {
 	return []*cobra.Command{
-		{Use: "keys", Short: "The kinds of keys that -k takes", Long: helpKeys},
 		{Use: "suites", Short: "The algorithm suites", Long: helpSuites()},
 		{Use: "config", Short: "The configuration file with named keys", Long: helpConfig},
 		{Use: "exit-codes", Short: "What the exit status means", Long: helpExitCodes},
@@ -132,7 +131,23 @@ relative ones start at the file's folder.
   id = "tenant-17"
   key = "arn:…"              # may be left out
 
-The type local has no fields.
+The type local has no fields. "esdk keys list" lists them, "esdk keys show NAME" shows
+one with its paths resolved, and "esdk keys test NAME" tries it.
+
+A profile has values for flags that are not given. It is named by --profile, or
+$ESDK_PROFILE, or default-profile:
+
+  default-profile = "prod"
+
+  [profiles.prod]
+  keys = ["@app", "@backup"]
+  context = { env = "prod" }     # stored on encryption, demanded on decryption
+  commitment = "require-encrypt-require-decrypt"
+  unsigned = true                # or suite = "…"
+  frame-length = 65536
+  max-keys = 3
+  cache = "max-age=60s,max-messages=100"
+  jobs = 4
 `
 
 const helpExitCodes = `  0    all went well

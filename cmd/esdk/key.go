@@ -39,6 +39,12 @@ func keyKinds() []keyKind {
 	}
 }
 
+// cut returns what stands behind the prefix, if the text is of the kind.
+func (kind *keyKind) cut(text string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(text, kind.prefix)
+	return rest, ok && (kind.usage != kind.prefix || rest == "")
+}
+
 func addKeyFlag(cmd *cobra.Command, keys *[]string, encrypt bool) {
 	usage := "`KEY` to decrypt with; repeat it to try several"
 	if encrypt {
@@ -101,8 +107,8 @@ func (a *app) parseKey(ctx context.Context, text string, encrypt bool) (esdk.Key
 	var usages []string
 	for _, kind := range keyKinds() {
 		usages = append(usages, kind.usage)
-		rest, ok := strings.CutPrefix(text, kind.prefix)
-		if !ok || kind.usage == kind.prefix && rest != "" {
+		rest, ok := kind.cut(text)
+		if !ok {
 			continue
 		}
 		kr, err := kind.parse(a, ctx, rest, encrypt)
@@ -113,6 +119,11 @@ func (a *app) parseKey(ctx context.Context, text string, encrypt bool) (esdk.Key
 	}
 	return nil, usageError("-k %s: unknown kind of key", printable(text)).
 		withHint("a key is one of: %s", strings.Join(usages, "   "))
+}
+
+// isKey reports whether a text is of a kind of key.
+func isKey(text string) bool {
+	return slices.ContainsFunc(keyKinds(), func(kind keyKind) bool { _, ok := kind.cut(text); return ok })
 }
 
 // keyError names the key that an error is about.

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"esdk"
+	"github.com/BurntSushi/toml"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) newKeysCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "keys",
+		Short: "How to name keys; list, show and test those of the configuration",
+		Long:  helpKeys,
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return usageError("do what with the keys? list, show or test") },
+	}
+	list := &cobra.Command{
+		Use:   "list",
+		Short: "List the named keys",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return a.listKeys() },
+	}
+	show := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show what the configuration says of a key, with its paths resolved",
+		Args:  cobra.ExactArgs(1),
+		RunE:  func(_ *cobra.Command, names []string) error { return a.showKey(names[0]) },
+	}
+	test := &cobra.Command{
+		Use:   "test KEY...",
+		Short: "Encrypt a data key under each key, and decrypt it again",
+		Long: `Encrypt a new data key under each KEY, and decrypt it again. A KEY is a name of the
+configuration, or whatever stands behind -k. Of a key that only encrypts, only
+that is tested; one that only decrypts cannot be tested without a message.`,
+		Example: `  esdk keys test backup
+  esdk keys test arn:aws:kms:us-west-2:111122223333:key/…`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, keys []string) error { return a.testKeys(cmd.Context(), keys) },
+	}
+	cmd.AddCommand(list, show, test)
+	return cmd
+}
+
+func (a *app) listKeys() error {
+	c, _, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	type line struct {
+		Name string `json:"name"`
+		Type string `json:"type"`
+	}
+	lines := []line{}
+	for _, name := range slices.Sorted(maps.Keys(c.Keys)) {
+		lines = append(lines, line{name, c.Keys[name].Type})
+	}
+	if a.json {
+		return json.NewEncoder(a.stdout).Encode(lines)
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, l := range lines {
+		fmt.Fprintf(w, "@%s\t%s\n", printable(l.Name), printable(l.Type))
+	}
+	return w.Flush()
+}
+
+// showKey shows no secrets: there are none in the configuration.
+func (a *app) showKey(name string) error {
+	c, file, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	k, err := c.key(file, name)
+	if err != nil {
+		return err
+	}
+	fields := make(map[string]any)
+	var text bytes.Buffer
+	if err := toml.NewEncoder(&text).Encode(k); err != nil {
+		return err
+	}
+	if _, err := toml.Decode(text.String(), &fields); err != nil {
+		return err
+	}
+	maps.DeleteFunc(fields, func(field string, _ any) bool { return !slices.Contains(c.fields[name], field) })
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return json.NewEncoder(a.stdout).Encode(map[string]any{"name": name, "config": path, "key": fields})
+	}
+	fmt.Fprintf(a.stdout, "# %s\n", printable(path))
+	e := toml.NewEncoder(a.stdout)
+	e.Indent = ""
+	return e.Encode(map[string]any{"keys": map[string]any{name: fields}})
+}
+
+func (a *app) testKeys(ctx context.Context, keys []string) error {
+	failed := 0
+	var last error
+	for _, k := range keys {
+		if err := a.testKey(ctx, k); err != nil {
+			failed++
+			last = err
+			if len(keys) > 1 {
+				a.reportError(k, err)
+			}
+		}
+	}
+	if failed > 0 && len(keys) > 1 {
+		return newError(exitSomeFailed, "%d of %d keys failed", failed, len(keys))
+	}
+	return last
+}
+
+// A keyTest is what came of the test of a key.
+type keyTest struct {
+	Key      string   `json:"key"`
+	WrapMS   *float64 `json:"wrap_ms,omitempty"`
+	UnwrapMS *float64 `json:"unwrap_ms,omitempty"`
+}
+
+func (a *app) testKey(ctx context.Context, text string) error {
+	if !isKey(text) {
+		text = "@" + text
+	}
+	wrapper, wrapErr := a.parseKey(ctx, text, true)
+	unwrapper, unwrapErr := a.parseKey(ctx, text, false)
+	if wrapErr != nil && unwrapErr != nil {
+		return unwrapErr
+	}
+	if wrapErr != nil {
+		return newError(exitNoKey, "%s only decrypts, and there is no message to try it on", printable(text)).
+			withHint("esdk verify -k %s FILE tries it on one", printable(text))
+	}
+	t := keyTest{Key: text}
+	const suite = esdk.AES256GCMHKDFSHA512Commit // which every kind of key takes
+	ec := esdk.EncryptionContext{"purpose": "esdk keys test"}
+	start := time.Now()
+	r, err := wrapper.Wrap(ctx, &esdk.WrapRequest{Suite: suite, EncryptionContext: ec})
+	if err != nil {
+		return keyError(text, explain(err))
+	}
+	defer clear(r.DataKey)
+	t.WrapMS = since(start)
+	if unwrapErr == nil {
+		start = time.Now()
+		dataKey, err := unwrapper.Unwrap(ctx, &esdk.UnwrapRequest{Suite: suite, EncryptionContext: ec, EncryptedDataKeys: r.EncryptedDataKeys})
+		if err == nil && !bytes.Equal(dataKey, r.DataKey) {
+			err = errors.New("it decrypts to another data key")
+		}
+		if err != nil {
+			return keyError(text, explain(err))
+		}
+		clear(dataKey)
+		t.UnwrapMS = since(start)
+	}
+	return a.printKeyTest(&t)
+}
+
+func since(start time.Time) *float64 {
+	ms := float64(time.Since(start).Microseconds()) / 1000
+	return &ms
+}
+
+func (a *app) printKeyTest(t *keyTest) error {
+	if a.json {
+		return json.NewEncoder(a.stdout).Encode(t)
+	}
+	if t.UnwrapMS == nil {
+		_, err := fmt.Fprintf(a.stdout, "%s encrypts in %.1f ms; it does not decrypt\n", printable(t.Key), *t.WrapMS)
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s encrypts in %.1f ms and decrypts in %.1f ms\n", printable(t.Key), *t.WrapMS, *t.UnwrapMS)
+	return err
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// A profile has values for flags that are not given.
+type profile struct {
+	Keys        []string          `toml:"keys"`
+	Context     map[string]string `toml:"context"`
+	Commitment  string            `toml:"commitment"`
+	Suite       string            `toml:"suite"`
+	Unsigned    bool              `toml:"unsigned"`
+	FrameLength int64             `toml:"frame-length"`
+	MaxKeys     *int              `toml:"max-keys"`
+	Cache       string            `toml:"cache"`
+	Jobs        int               `toml:"jobs"`
+}
+
+// applyProfile sets the flags of a command that uses keys from the profile that is
+// named: by --profile, else $ESDK_PROFILE, else as the default in the configuration.
+func (a *app) applyProfile(cmd *cobra.Command) error {
+	if cmd.Flags().Lookup("key") == nil {
+		return nil
+	}
+	p, err := a.chosenProfile()
+	if err != nil || p == nil {
+		return err
+	}
+	return p.apply(cmd.Flags())
+}
+
+// chosenProfile is nil if there is none.
+func (a *app) chosenProfile() (*profile, error) {
+	name := a.profileName
+	if name == "" {
+		name = os.Getenv("ESDK_PROFILE")
+	}
+	if name == "" && !a.hasConfig() {
+		return nil, nil
+	}
+	c, file, err := a.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		name = c.DefaultProfile
+	}
+	if name == "" {
+		return nil, nil
+	}
+	p, ok := c.Profiles[name]
+	if !ok {
+		return nil, usageError("%s has no profile %s", file, printable(name)).
+			withHint("it has: %s", strings.Join(slices.Sorted(maps.Keys(c.Profiles)), ", "))
+	}
+	return &p, nil
+}
+
+// apply sets those flags that the command has and the user did not give.
+func (p *profile) apply(flags *pflag.FlagSet) error {
+	given := func(name string) bool { f := flags.Lookup(name); return f == nil || f.Changed }
+	values := map[string]string{"commitment": p.Commitment, "cache": p.Cache}
+	if !given("unsigned") { // which says the same as --suite
+		values["suite"] = p.Suite
+	}
+	if !given("suite") && p.Unsigned {
+		values["unsigned"] = "true"
+	}
+	if p.FrameLength != 0 {
+		values["frame-length"] = strconv.FormatInt(p.FrameLength, 10)
+	}
+	if p.MaxKeys != nil {
+		values["max-keys"] = strconv.Itoa(*p.MaxKeys)
+	}
+	if p.Jobs != 0 {
+		values["jobs"] = strconv.Itoa(p.Jobs)
+	}
+	for name, value := range values {
+		if value == "" || given(name) {
+			continue
+		}
+		if err := flags.Lookup(name).Value.Set(value); err != nil {
+			return usageError("profile: %s: %v", name, err)
+		}
+	}
+	return p.applyLists(flags, given("key"))
+}
+
+// applyLists adds keys, unless some are given, and pairs of the encryption context
+// whose keys are not.
+func (p *profile) applyLists(flags *pflag.FlagSet, keysGiven bool) error {
+	if !keysGiven {
+		for _, k := range p.Keys {
+			if err := flags.Lookup("key").Value.Set(k); err != nil {
+				return err
+			}
+		}
+	}
+	context := flags.Lookup("context")
+	if context == nil {
+		return nil
+	}
+	pairs, err := flags.GetStringArray("context")
+	if err != nil {
+		return fmt.Errorf("internal error: %w", err)
+	}
+	for _, k := range slices.Sorted(maps.Keys(p.Context)) {
+		if slices.ContainsFunc(pairs, func(pair string) bool { name, _, _ := strings.Cut(pair, "="); return name == k }) {
+			continue
+		}
+		if err := context.Value.Set(k + "=" + p.Context[k]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
