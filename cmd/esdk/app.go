@@ -70,6 +70,9 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	return exitStatus(err)
 }
 
+// extraCommands are those of build tags.
+var extraCommands []func(*app) *cobra.Command
+
 func (a *app) newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "esdk",
@@ -100,6 +103,9 @@ encrypt, and any one of them decrypts it.`,
 		a.newEncryptCommand(), a.newDecryptCommand(), a.newReencryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),
 		a.newKeygenCommand(), a.newKeysCommand(), a.newKeystoreCommand(), a.newVectorsCommand(), a.newVersionCommand(),
 	)
+	for _, extra := range extraCommands {
+		root.AddCommand(extra(a))
+	}
 	root.AddCommand(helpTopics()...)
 	root.InitDefaultCompletionCmd()
 	root.SetOut(a.stdout)

@@ -1,0 +1,56 @@
+//go:build man
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+// With the tag man, which releases are not built with, the command writes its
+// manual pages, out of the texts of its help.
+func init() {
+	extraCommands = append(extraCommands, func(a *app) *cobra.Command {
+		return &cobra.Command{
+			Use:    "man DIR",
+			Short:  "Write the manual pages",
+			Hidden: true,
+			Args:   cobra.ExactArgs(1),
+			RunE:   func(_ *cobra.Command, args []string) error { return writeManual(a, args[0]) },
+		}
+	})
+}
+
+func writeManual(a *app, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	root := a.newRootCommand()
+	root.DisableAutoGenTag = true // which would have the date of today
+	epoch := time.Unix(0, 0)      // and so would this
+	header := doc.GenManHeader{Section: "1", Source: "esdk", Manual: "esdk", Date: &epoch}
+	if err := doc.GenManTree(root, &header, dir); err != nil {
+		return err
+	}
+	for _, topic := range root.Commands() {
+		if !topic.IsAdditionalHelpTopicCommand() {
+			continue
+		}
+		f, err := os.Create(filepath.Join(dir, "esdk-"+topic.Name()+".1"))
+		if err != nil {
+			return err
+		}
+		topicHeader := header // each gets a title of its own
+		if err := doc.GenMan(topic, &topicHeader, f); err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
