@@ -24,7 +24,7 @@ go run -tags man ./cmd/esdk man "$work/man"
 go build -o "$work/esdk" ./cmd/esdk
 mkdir "$work/completions" "$work/out"
 for shell in bash zsh fish powershell; do "$work/esdk" completion "$shell" >"$work/completions/esdk.$shell"; done
-GOFLAGS= GOBIN=$work/bin CGO_ENABLED=0 go install "$CYCLONEDX"
+GOBIN=$work/bin go install "$CYCLONEDX"
 
 for platform in $platforms; do
   export GOOS=${platform%/*} GOARCH=${platform#*/}
