@@ -46,7 +46,7 @@ func TestImportDirection(t *testing.T) {
 var layers = []string{"internal/ecpoint", "internal/suite", "internal/format", "internal/stream", "internal/keyagreement"}
 
 func isCore(dir string) bool {
-	return dir == "." || strings.HasPrefix(dir, "internal/") || dir == "esdktest"
+	return dir == "." || strings.HasPrefix(dir, "internal/") || dir == "esdktest" || dir == "hpke"
 }
 
 // packages returns the directories of this module that hold Go files.

@@ -67,6 +67,9 @@ var configuredKinds = []configuredKind{
 	{"ecdh", nil, []string{"peer", "own"}, func(a *app, _ context.Context, k *keyConfig, encrypt bool) (esdk.Keyring, error) {
 		return a.newECDHKeyring(k.Peer, k.Own, encrypt)
 	}},
+	{"hpke", []string{"name", "file"}, nil, func(a *app, _ context.Context, k *keyConfig, encrypt bool) (esdk.Keyring, error) {
+		return a.newHPKEKeyring(k.Name, k.File, encrypt)
+	}},
 	{"kms", []string{"key"}, []string{"aws-profile"}, func(a *app, _ context.Context, k *keyConfig, _ bool) (esdk.Keyring, error) {
 		return awskms.NewMRKKeyring(a.kms(k.AWSProfile), k.Key)
 	}},

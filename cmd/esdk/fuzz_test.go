@@ -44,7 +44,7 @@ func FuzzKey(f *testing.F) {
 	writeFuzzFile(f, filepath.Join(dir, "k"), secret)
 	writeFuzzFile(f, filepath.Join(dir, "config.toml"), "[keys.k]\ntype = \"aes\"\nnamespace = \"n\"\nname = \"k\"\nfile = \"k\"\n")
 	for _, text := range []string{
-		"aes:n/k@k", "rsa:n/k@k?pad=oaep-sha1", "ecdh:k@k", "ecdh:@k", "arn:aws:kms:us-west-2:111122223333:key/x", "alias/x",
+		"aes:n/k@k", "rsa:n/k@k?pad=oaep-sha1", "ecdh:k@k", "ecdh:@k", "hpke:k@k", "hpke:@k", "hpke:k", "arn:aws:kms:us-west-2:111122223333:key/x", "alias/x",
 		"kms-discovery:aws/1,2@eu-west-1", "kms-rsa:arn:aws:kms:r:1:key/x@k?pad=oaep-sha1", "branch:t/id?kms=arn:aws:kms:r:1:key/x",
 		"branch:k/id", "@k", "@none", "aes:n/k@none", "aes:n/k@", "aes:", "", ":", "aes:aws-kms/k@k", "aes:\xff/\x00@k", "local",
 	} {
@@ -130,6 +130,7 @@ func FuzzConfig(f *testing.F) {
 		"", "[keys.k]\ntype = \"aes\"\nnamespace = \"n\"\nname = \"k\"\nfile = \"k\"\n", "[keys.k]\ntype = \"kms\"\nkey = \"alias/x\"\n",
 		"[keys.k]\ntype = \"none\"\n", "[keys]\nk = 1\n", "keys = []", "[keys.k]\ntype=\"rsa\"\nfile=\"~/k\"\nnamespace=\"n\"\nname=\"k\"\npadding=\"x\"\n",
 		"[keys.k]\ntype = \"kms-discovery\"\npartition = \"aws\"\naccounts = [\"1\"]\n", "[keys.\"a.b\"]\ntype = \"local\"\n", "[[keys.k]]\n", "\xff",
+		"[keys.k]\ntype = \"hpke\"\nname = \"k\"\nfile = \"k\"\n",
 		"[keys.k]\ntype = \"branch\"\ntable = \"t\"\nid = \"x\"\nkey = \"arn:aws:kms:r:1:key/x\"\n",
 	} {
 		f.Add(text)

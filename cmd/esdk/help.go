@@ -43,6 +43,12 @@ order.
       an own key it only encrypts, with a key made for each message; without a
       peer it only decrypts, whoever encrypted.
 
+  hpke:NAME@FILE
+      A key of ML-KEM-768 and X25519 together (HPKE), which also withstands a
+      quantum computer: FILE is of "esdk keygen hpke". The public key encrypts,
+      the private key does both. Other SDKs do not know it; with -k of another
+      kind beside it, they open the message by that.
+
   arn:…:key/ID
   alias/NAME
       A symmetric key of AWS KMS. Messages name their key by ARN, so that an alias
@@ -102,6 +108,11 @@ relative ones start at the file's folder.
   type = "ecdh"
   peer = "alice-public.pem"
   own = "mine.pem"
+
+  [keys.vault]
+  type = "hpke"
+  name = "vault-2026"
+  file = "vault.pem"         # or the public key, to encrypt
 
   [keys.app]
   type = "kms"

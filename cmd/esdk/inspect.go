@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"esdk"
+	"esdk/hpke"
 	"esdk/internal/format"
 	"github.com/spf13/cobra"
 )
@@ -177,16 +178,23 @@ func suiteID(id esdk.SuiteID) string { return fmt.Sprintf("0x%04x", uint16(id)) 
 // the message.
 func dataKeyName(k *esdk.EncryptedDataKey) string {
 	info := k.ProviderInfo
+	if name, fingerprint, err := hpke.ParseProviderInfo(info); k.ProviderID == hpke.ProviderID && err == nil {
+		return fmt.Sprintf("%s/%s, fingerprint %s", hpke.ProviderID, printableName([]byte(name)), fingerprint)
+	}
 	// A raw AES key's name is followed by the lengths of tag and IV and the IV.
 	const tail = 4 + 4 + format.IVLength
 	if n := len(info) - tail; n > 0 && string(info[n:n+8]) == "\x00\x00\x00\x80\x00\x00\x00\x0c" {
 		info = info[:n]
 	}
-	name := printable(string(info))
-	if !utf8.Valid(info) || strings.ContainsFunc(string(info), func(r rune) bool { return r < ' ' }) {
-		name = base64.StdEncoding.EncodeToString(info)
+	return printable(k.ProviderID) + "/" + printableName(info)
+}
+
+// printableName is text, or else Base64.
+func printableName(name []byte) string {
+	if !utf8.Valid(name) || strings.ContainsFunc(string(name), func(r rune) bool { return r < ' ' }) {
+		return base64.StdEncoding.EncodeToString(name)
 	}
-	return printable(k.ProviderID) + "/" + name
+	return printable(string(name))
 }
 
 // bodyWalk goes from frame to frame by their lengths.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/hpke"
 	"github.com/spf13/cobra"
 )
 
@@ -29,6 +30,7 @@ func keyKinds() []keyKind {
 		{"aes:", "aes:NAMESPACE/NAME@FILE", (*app).aesKeyring},
 		{"rsa:", "rsa:NAMESPACE/NAME@FILE[?pad=PADDING]", (*app).rsaKeyring},
 		{"ecdh:", "ecdh:[PEER-FILE][@OWN-FILE]", (*app).ecdhKeyring},
+		{"hpke:", "hpke:NAME@FILE", (*app).hpkeKeyring},
 		{"arn:", "arn:…:key/ID", (*app).kmsARNKeyring},
 		{"alias/", "alias/NAME", (*app).kmsAliasKeyring},
 		{"kms-discovery:", "kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION]", (*app).kmsDiscoveryKeyring},
@@ -266,4 +268,35 @@ func (a *app) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Keyri
 		return esdk.NewRawECDHEphemeralKeyring(peer)
 	}
 	return nil, usageError("to decrypt, your own private key is needed").withHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:@OWN-FILE")
+}
+
+func (a *app) hpkeKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	name, file, _ := strings.Cut(text, "@")
+	if name == "" || file == "" {
+		return nil, usageError("want NAME@FILE")
+	}
+	return a.newHPKEKeyring(name, file, encrypt)
+}
+
+// newHPKEKeyring takes both verbs' keys from one file, as newRSAKeyring does.
+func (a *app) newHPKEKeyring(name, file string, encrypt bool) (esdk.Keyring, error) {
+	data, err := a.readKeyFile(file)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(data)
+	c := hpke.Config{Name: name}
+	private, privateErr := hpke.ParsePrivateKey(data)
+	if privateErr == nil {
+		a.checkSecret(file)
+		c.PrivateKey, c.PublicKey = private, private.PublicKey()
+		return hpke.NewKeyring(c)
+	}
+	if c.PublicKey, err = hpke.ParsePublicKey(data); err != nil {
+		return nil, usageError("%s: %v", file, privateErr).withHint("\"esdk keygen hpke -o FILE\" makes one")
+	}
+	if !encrypt {
+		return nil, usageError("%s has only the public key, which cannot decrypt", file)
+	}
+	return hpke.NewKeyring(c)
 }

@@ -9,22 +9,24 @@ import (
 	"fmt"
 	"strings"
 
+	"esdk/hpke"
 	"github.com/spf13/cobra"
 )
 
 func (a *app) newKeygenCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "keygen aes|rsa|ecdh -o FILE",
+		Use:   "keygen aes|rsa|ecdh|hpke -o FILE",
 		Short: "Make a wrapping key",
 		Long: `Make a wrapping key in a new FILE that only its owner can read. Of a key pair,
 the public key goes to standard output.`,
 		Example: `  esdk keygen aes -o backup.key
   esdk keygen rsa --bits 3072 -o private.pem > public.pem
-  esdk keygen ecdh --curve p384 -o mine.pem > mine-public.pem`,
+  esdk keygen ecdh --curve p384 -o mine.pem > mine-public.pem
+  esdk keygen hpke -o archive.pem > archive-public.pem`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return usageError("which kind of key: aes, rsa or ecdh?") },
+		RunE: func(*cobra.Command, []string) error { return usageError("which kind of key: aes, rsa, ecdh or hpke?") },
 	}
-	cmd.AddCommand(a.newKeygenAES(), a.newKeygenRSA(), a.newKeygenECDH())
+	cmd.AddCommand(a.newKeygenAES(), a.newKeygenRSA(), a.newKeygenECDH(), a.newKeygenHPKE())
 	return cmd
 }
 
@@ -112,6 +114,21 @@ func (a *app) newKeygenECDH() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&name, "curve", "p384", "`CURVE`: p256, p384 or p521")
 	return cmd
+}
+
+func (a *app) newKeygenHPKE() *cobra.Command {
+	return a.newKeygen("hpke", "Make a key pair for HPKE, safe against quantum computers", func(file string) ([]byte, []byte, string, error) {
+		key, err := hpke.GenerateKey()
+		if err != nil {
+			return nil, nil, "", err
+		}
+		public, err := hpke.MarshalPublicKey(key.PublicKey())
+		if err != nil {
+			return nil, nil, "", err
+		}
+		secret, err := hpke.MarshalPrivateKey(key)
+		return secret, public, fmt.Sprintf("hpke:NAME@%s; its fingerprint is %s", file, hpke.Fingerprint(key.PublicKey())), err
+	})
 }
 
 // pemPair encodes a key pair as PKCS #8 and SubjectPublicKeyInfo.

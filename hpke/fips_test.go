@@ -1,0 +1,28 @@
+package hpke_test
+
+import (
+	"bytes"
+	"testing"
+
+	"esdk/hpke"
+	"esdk/internal/fipstest"
+)
+
+// TestFIPS140Only holds the table in docs/security.md.
+func TestFIPS140Only(t *testing.T) {
+	if !fipstest.Enforced(t) {
+		return
+	}
+	key, err := hpke.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kr := newKeyring(t, "key", key)
+	dataKey, edk := wrap(t, kr)
+	if got, err := unwrap(t, kr, edk); err != nil || !bytes.Equal(got, dataKey) {
+		t.Errorf("Unwrap: %v", err)
+	}
+	if b := must[[]byte](t)(hpke.MarshalPrivateKey(key)); len(b) == 0 {
+		t.Error("no PEM")
+	}
+}

@@ -1,0 +1,208 @@
+// Package hpke holds a keyring that protects data keys with a public key against
+// those, too, who record messages now and will have a quantum computer later.
+//
+//	key, err := hpke.GenerateKey()
+//	secret, err := hpke.MarshalPrivateKey(key)           // keep it: PEM for ParsePrivateKey
+//	public, err := hpke.MarshalPublicKey(key.PublicKey()) // hand it out: PEM for ParsePublicKey
+//
+//	to, err := hpke.NewKeyring(hpke.Config{Name: "archive", PublicKey: key.PublicKey()})
+//	message, err := esdk.Encrypt(ctx, to, plaintext, nil)
+//
+//	from, err := hpke.NewKeyring(hpke.Config{Name: "archive", PrivateKey: key})
+//	plaintext, err := esdk.Decrypt(ctx, from, message, nil)
+//
+// It is HPKE (RFC 9180) of [crypto/hpke], with ML-KEM-768 and X25519 together: a
+// data key is safe as long as one of both is. Keys have the types of that
+// package, so that they may be held by hardware.
+//
+// No official SDK knows such encrypted data keys; they pass over them. In a
+// multi-keyring with keys of AWS KMS, the message opens everywhere by these,
+// and is as safe against a quantum computer as AWS KMS keeps it.
+//
+// The format is ours: docs/format.md. An encrypted data key takes about 1.2 KiB
+// of the message.
+package hpke
+
+import (
+	"bytes"
+	"context"
+	"crypto/hpke"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"esdk"
+)
+
+// ProviderID is that of the keyring's encrypted data keys.
+const ProviderID = "esdk-hpke"
+
+// The suite of HPKE, which version 1 of the format fixes. HKDF takes an info of
+// any length; crypto/hpke cuts the length that it gives SHAKE to 16 bits, which
+// is too few for a provider info and an encryption context.
+var (
+	kem  = hpke.MLKEM768X25519()
+	kdf  = hpke.HKDFSHA256()
+	aead = hpke.AES256GCM()
+)
+
+const (
+	encLength = 1088 + 32 // ciphertext of ML-KEM-768, public key of X25519
+	tagLength = 16
+)
+
+// Config configures [NewKeyring].
+type Config struct {
+	// Name stands in each message, and decryption needs the same one. It is not
+	// empty, and has at most 65,518 bytes.
+	Name string
+
+	// PublicKey encrypts, PrivateKey decrypts. One of them may be nil: a keyring
+	// does not take the public key out of the private one. Both must be of
+	// ML-KEM-768 with X25519 and safe for concurrent use, as those of this package
+	// are, and of one pair.
+	PublicKey  hpke.PublicKey
+	PrivateKey hpke.PrivateKey
+}
+
+type keyring struct {
+	Config
+	info []byte // the provider info of all of its encrypted data keys
+}
+
+// NewKeyring returns a keyring that wraps each data key, with HPKE, to the owner
+// of the private key. It binds the data key to its algorithm suite, its
+// encryption context, and the name and the public key of the wrapping key. Who
+// encrypted it can not be told: anybody can who has the public key.
+//
+// Of encrypted data keys of this provider, those of other public keys are passed
+// over. What else does not fit is among the errors of the [*esdk.NoDataKeyError]:
+// malformed ones, later versions of the format, another name.
+// The keyring is safe for concurrent use.
+func NewKeyring(c Config) (esdk.Keyring, error) {
+	public := c.PublicKey
+	if public == nil && c.PrivateKey != nil {
+		public = c.PrivateKey.PublicKey()
+	}
+	switch {
+	case c.Name == "" || len(c.Name) > maxName:
+		return nil, fmt.Errorf("hpke: keyring needs a key name of 1 to %d bytes", maxName)
+	case public == nil:
+		return nil, errors.New("hpke: keyring needs a public or a private key")
+	case public.KEM().ID() != kem.ID() || c.PrivateKey != nil && c.PrivateKey.KEM().ID() != kem.ID():
+		return nil, errNotHybrid
+	case c.PrivateKey != nil && !bytes.Equal(public.Bytes(), c.PrivateKey.PublicKey().Bytes()):
+		// It would encrypt what it cannot decrypt, which is found out too late.
+		return nil, errors.New("hpke: keyring: the public key is not that of the private key")
+	}
+	return &keyring{c, appendInfo(nil, fingerprint(public), c.Name)}, nil
+}
+
+func (k *keyring) Wrap(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	if k.PublicKey == nil {
+		return nil, fmt.Errorf("hpke: key %q has no public key, and cannot encrypt", k.Name)
+	}
+	bound, err := k.bound(req.Suite, req.EncryptionContext)
+	if err != nil {
+		return nil, err
+	}
+	dataKey, generated, err := dataKeyFor(req)
+	if err != nil {
+		return nil, err
+	}
+	ciphertext, err := hpke.Seal(k.PublicKey, kdf, aead, bound, dataKey)
+	if err != nil {
+		clear(generated)
+		return nil, fmt.Errorf("hpke: key %q: %w", k.Name, err)
+	}
+	return &esdk.WrapResult{
+		DataKey:           generated,
+		EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: ProviderID, ProviderInfo: bytes.Clone(k.info), Ciphertext: ciphertext}},
+	}, nil
+}
+
+// dataKeyFor returns the data key to wrap, and the one for the result: nil
+// unless it is new.
+func dataKeyFor(req *esdk.WrapRequest) (dataKey, generated []byte, err error) {
+	length := req.Suite.DataKeyLength()
+	switch {
+	case length == 0:
+		return nil, nil, fmt.Errorf("hpke: unknown algorithm suite %v", req.Suite)
+	case req.DataKey == nil:
+		generated = make([]byte, length)
+		rand.Read(generated)
+		return generated, generated, nil
+	case len(req.DataKey) != length:
+		return nil, nil, fmt.Errorf("hpke: data key to wrap has %d bytes, suite %v takes %d", len(req.DataKey), req.Suite, length)
+	}
+	return req.DataKey, nil, nil
+}
+
+func (k *keyring) Unwrap(_ context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	if k.PrivateKey == nil {
+		return nil, &esdk.NoDataKeyError{Errors: []error{fmt.Errorf("HPKE key %q has no private key, and cannot decrypt", k.Name)}}
+	}
+	if req.Suite.DataKeyLength() == 0 {
+		return nil, fmt.Errorf("hpke: unknown algorithm suite %v", req.Suite)
+	}
+	bound, err := k.bound(req.Suite, req.EncryptionContext)
+	if err != nil {
+		return nil, err
+	}
+	failed := new(esdk.NoDataKeyError)
+	for i := range req.EncryptedDataKeys {
+		edk := &req.EncryptedDataKeys[i]
+		if edk.ProviderID != ProviderID {
+			continue
+		}
+		dataKey, err := k.unwrap(edk, bound, req.Suite)
+		if err == nil {
+			return dataKey, nil
+		}
+		if err != errOtherKey {
+			failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): %w", i+1, ProviderID, err))
+		}
+	}
+	return nil, failed
+}
+
+// errOtherKey says that an encrypted data key is for somebody else.
+var errOtherKey = errors.New("other key")
+
+func (k *keyring) unwrap(edk *esdk.EncryptedDataKey, bound []byte, suite esdk.SuiteID) ([]byte, error) {
+	id, name, err := parseInfo(edk.ProviderInfo)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(id, k.info[1:1+len(id)]) {
+		return nil, errOtherKey
+	}
+	if name != k.Name {
+		return nil, fmt.Errorf("the message has the key under another name than %q", k.Name)
+	}
+	if want := encLength + suite.DataKeyLength() + tagLength; len(edk.Ciphertext) != want {
+		return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", len(edk.Ciphertext), want, suite)
+	}
+	r, err := hpke.NewRecipient(edk.Ciphertext[:encLength], k.PrivateKey, kdf, aead, bound)
+	if err != nil {
+		return nil, fmt.Errorf("HPKE key %q: %w", k.Name, err)
+	}
+	dataKey, err := r.Open(nil, edk.Ciphertext[encLength:])
+	if err != nil {
+		return nil, fmt.Errorf("HPKE key %q: wrong encryption context or suite, or a changed data key", k.Name)
+	}
+	return dataKey, nil
+}
+
+// label keeps what is sealed here from being opened as anything else that is
+// sealed to the same key.
+const label = "esdk-hpke data key"
+
+// bound returns the info of HPKE: all that a data key is bound to. Only its last
+// part has no length before it.
+func (k *keyring) bound(suite esdk.SuiteID, ec esdk.EncryptionContext) ([]byte, error) {
+	b := binary.BigEndian.AppendUint16([]byte(label), uint16(suite))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(k.info)))
+	return ec.AppendBinary(append(b, k.info...))
+}
