@@ -65,13 +65,14 @@ wycheproof:
 # A share of the matrix, which changes nothing: with the SDKs that are quick to install.
 matrix:
 	interop/matrix/run.sh -peers python,javascript,go -share 6 -seed 1
-	cd interop && go test ./differential
+	cd interop && go test ./differential ./hpke
 
 # Messages and key stores both ways with all official SDKs, from their registries;
 # writes docs/compatibility.md.
 interop:
 	interop/matrix/run.sh -write "$(CURDIR)/docs/compatibility.md"
 	cd interop && go test ./differential -forged 100000
+	cd interop && go test ./hpke
 
 # What simulators stand in for elsewhere, on real servers, from their registries.
 backends:

@@ -2,7 +2,7 @@
 // those, too, who record messages now and will have a quantum computer later.
 //
 //	key, err := hpke.GenerateKey()
-//	secret, err := hpke.MarshalPrivateKey(key)           // keep it: PEM for ParsePrivateKey
+//	secret, err := hpke.MarshalPrivateKey(key)            // keep it: PEM for ParsePrivateKey
 //	public, err := hpke.MarshalPublicKey(key.PublicKey()) // hand it out: PEM for ParsePublicKey
 //
 //	to, err := hpke.NewKeyring(hpke.Config{Name: "archive", PublicKey: key.PublicKey()})
@@ -16,8 +16,9 @@
 // package, so that they may be held by hardware.
 //
 // No official SDK knows such encrypted data keys; they pass over them. In a
-// multi-keyring with keys of AWS KMS, the message opens everywhere by these,
-// and is as safe against a quantum computer as AWS KMS keeps it.
+// multi-keyring with keys of AWS KMS, the message opens everywhere by these. Each
+// key that a message is for opens it: beside one of RSA or ECDH, this keyring
+// protects nothing from a quantum computer.
 //
 // The format is ours: docs/format.md. An encrypted data key takes about 1.2 KiB
 // of the message.
@@ -73,8 +74,8 @@ type keyring struct {
 
 // NewKeyring returns a keyring that wraps each data key, with HPKE, to the owner
 // of the private key. It binds the data key to its algorithm suite, its
-// encryption context, and the name and the public key of the wrapping key. Who
-// encrypted it can not be told: anybody can who has the public key.
+// encryption context, and the name and the public key of the wrapping key. It
+// does not tell who encrypted: anybody can who has the public key.
 //
 // Of encrypted data keys of this provider, those of other public keys are passed
 // over. What else does not fit is among the errors of the [*esdk.NoDataKeyError]:

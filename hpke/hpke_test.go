@@ -157,6 +157,16 @@ func TestBound(t *testing.T) {
 	}
 }
 
+// A public key of which X25519's half has no secret with anybody encrypts nothing.
+func TestLowOrderPublicKey(t *testing.T) {
+	b := append(newKey(t, 1).PublicKey().Bytes()[:1184], make([]byte, 32)...)
+	public := must[stdhpke.PublicKey](t)(stdhpke.MLKEM768X25519().NewPublicKey(b))
+	kr := must[esdk.Keyring](t)(hpke.NewKeyring(hpke.Config{Name: "key", PublicKey: public}))
+	if r, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite}); r != nil || err == nil || !strings.Contains(err.Error(), `hpke: key "key"`) {
+		t.Errorf("%v, %v", r, err)
+	}
+}
+
 // What is for this provider and cannot be used is reported, and does not keep
 // the keyring from its own.
 func TestMalformed(t *testing.T) {

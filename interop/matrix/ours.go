@@ -18,6 +18,7 @@ import (
 	"esdk"
 	"esdk/awskms"
 	"esdk/branchkey"
+	"esdk/hpke"
 	"esdk/internal/vectors"
 )
 
@@ -129,6 +130,12 @@ func (l *library) keyring(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Ke
 			return awskms.NewECDHDiscoveryKeyring(ctx, l.kms, recipient.Material, public)
 		}
 		return awskms.NewECDHKeyring(ctx, l.kms, sender.Material, nil, public)
+	case "hpke":
+		key, err := hpke.GenerateKey()
+		if err != nil {
+			return nil, err
+		}
+		return hpke.NewKeyring(hpke.Config{Name: "matrix", PublicKey: key.PublicKey()})
 	case "branch-key":
 		parts := strings.Fields(d.Key)
 		s, err := l.store(parts[0], parts[1])

@@ -117,6 +117,7 @@ const (
 	rawEphem    = "raw ECDH, ephemeral"
 	multiRaw    = "multi-keyring, each member alone"
 	multiKMS    = "multi-keyring with AWS KMS"
+	multiHPKE   = "multi-keyring with `hpke`, by the other key"
 	reqContext  = "required encryption context"
 	nonFramed   = "bodies without frames"
 	streamed    = "streams"
@@ -142,7 +143,7 @@ var rows = slices.Concat(
 	[]string{everything, frames, rawAES},
 	[]string{rawRSA + paddings["pkcs1"], rawRSA + paddings["sha1"], rawRSA + paddings["sha256"], rawRSA + paddings["sha384"], rawRSA + paddings["sha512"]},
 	[]string{rawStatic, rawEphem, multiRaw, reqContext, nonFramed, streamed, rawMaster},
-	[]string{kmsStrict, kmsMRK, kmsDisc, kmsMRKDisc, kmsRSARow, kmsECDH, hierarchy, multiKMS, kmsMaster, tampered, withCommand, ownVectors},
+	[]string{kmsStrict, kmsMRK, kmsDisc, kmsMRKDisc, kmsRSARow, kmsECDH, hierarchy, multiKMS, multiHPKE, kmsMaster, tampered, withCommand, ownVectors},
 )
 
 // newPlan plans all tests but those of key stores and test vectors, for an SDK
@@ -156,6 +157,7 @@ func newPlan(keyrings bool) []*test {
 	p.differences()
 	p.commands()
 	p.masterKeys()
+	p.unknownKeys()
 	p.tampered()
 	return p.tests
 }
@@ -271,6 +273,21 @@ func (p *plan) masterKeys() {
 	p.eachSuite(kmsMaster, "discovery", use{kmsKey("kms"), []*key{discovery()}}, masterKeys)
 	p.eachSuite(kmsMaster, "multi-Region", use{mrk("kms-primary"), []*key{mrk("kms-replica")}}, masterKeys)
 	p.eachSuite(kmsMaster, "multi-Region discovery", use{mrk("kms-primary"), []*key{mrkDiscovery(foreign)}}, masterKeys)
+}
+
+// unknownKeys have them open, by a key that they know, what is also for one that
+// only we know.
+func (p *plan) unknownKeys() {
+	unknown, kms := both(&key{Type: "hpke"}), both(kmsKey("kms"))
+	for _, s := range suite.All {
+		t := test{feature: multiHPKE, suite: s, frame: 128, size: 441, onlyOurs: true, api: p.api()}
+		t.note, t.use = "before AES", use{multi(unknown, aes(256)).encrypt, aes(256).decrypts}
+		p.add(t)
+		t.note, t.use = "behind KMS", use{multi(kms, unknown).encrypt, kms.decrypts}
+		p.add(t)
+		t.note, t.use, t.api = "before KMS, discovery", use{multi(unknown, kms).encrypt, []*key{mrkDiscovery(home)}}, ""
+		p.add(t)
+	}
 }
 
 // tampered has both sides refuse the other's messages that were changed.
