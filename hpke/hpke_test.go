@@ -230,3 +230,24 @@ func TestFreshEncapsulation(t *testing.T) {
 		t.Error("two data keys have one encapsulation")
 	}
 }
+
+// A request that makes no sense is an error of its own, and gives nothing away.
+func TestBadRequests(t *testing.T) {
+	kr := newKeyring(t, "key", newKey(t, 1))
+	invalid := esdk.EncryptionContext{"k": "\xff"}
+	for name, req := range map[string]*esdk.WrapRequest{
+		"unknown suite": {Suite: 0x1234},
+		"short key":     {Suite: suite, DataKey: make([]byte, 16)},
+		"empty key":     {Suite: suite, DataKey: []byte{}},
+		"no UTF-8":      {Suite: suite, EncryptionContext: invalid},
+	} {
+		if r, err := kr.Wrap(t.Context(), req); r != nil || err == nil {
+			t.Errorf("%s: %v, %v", name, r, err)
+		}
+	}
+	_, edk := wrap(t, kr)
+	dataKey, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: suite, EncryptionContext: invalid, EncryptedDataKeys: []esdk.EncryptedDataKey{edk}})
+	if dataKey != nil || !errors.Is(err, esdk.ErrEncryptionContext) {
+		t.Errorf("no UTF-8: %v", err)
+	}
+}
