@@ -9,7 +9,7 @@ PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/
 FUZZTIME = 10m
 SOAKTIME = 10m
 
-.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop backends mutations crash soak fuzz bench performance vectors
+.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop backends mutations crash soak fuzz bench release performance vectors
 
 check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix backends
 
@@ -107,6 +107,10 @@ bench:
 # That the programs which measure other libraries work; bench/run.sh measures.
 benchtest:
 	cd bench && go test ./...
+
+# Archives for all platforms, with manual pages, completions and SBOMs, in dist.
+release:
+	release/build.sh
 
 # docs/performance.md, beside the official SDKs and others.
 performance:
