@@ -32,10 +32,12 @@ type app struct {
 	// kmsClients are those of all keyrings of AWS KMS, by the profile.
 	kmsClients map[string]awskms.Clients
 
-	// temporary are files and folders to remove if the command is interrupted.
+	// temporary are outputs that are not done, with what removes them if the
+	// command is interrupted.
 	mu        sync.Mutex
-	temporary map[string]bool
-	opened    int // outputs, so far
+	temporary map[any]func()
+	made      []madeFolder // which may be empty
+	opened    int          // outputs, so far
 
 	// progress is that of the inputs, of which several may be worked on at once.
 	progress   *progress
@@ -50,7 +52,7 @@ func newApp() *app {
 	return &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		kmsClients: make(map[string]awskms.Clients),
-		temporary:  make(map[string]bool),
+		temporary:  make(map[any]func()),
 		usage:      true,
 	}
 }
@@ -141,9 +143,10 @@ func (a *app) handleSignals() {
 	go func() {
 		<-stop
 		a.mu.Lock() // and never unlock: nothing may be finished any more
-		for name := range a.temporary {
-			os.RemoveAll(name)
+		for _, remove := range a.temporary {
+			remove()
 		}
+		a.removeEmpty()
 		fmt.Fprintln(a.stderr, "esdk: interrupted")
 		os.Exit(exitInterrupted)
 	}()

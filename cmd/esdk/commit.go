@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 )
@@ -28,17 +27,24 @@ const (
 // the names last. It returns an error, or nil, for each.
 func commitFiles(files []*fileOutput) []error {
 	errs := syncFiles(files)
-	folders := make(map[string]bool)
+	folders := make(map[string]*folder)
 	for i, o := range files {
 		if errs[i] == nil {
 			errs[i] = o.finish()
 		}
 		if errs[i] == nil {
-			folders[filepath.Dir(o.target)] = true
+			folders[o.folder.path] = o.folder
 		}
 	}
-	for path := range folders {
-		syncFolder(path)
+	trees := make(map[*tree]bool)
+	for _, f := range folders {
+		f.sync()
+		trees[f.tree] = true
+	}
+	for t := range trees {
+		if t != nil {
+			t.syncMade(files[0].app)
+		}
 	}
 	return errs
 }

@@ -185,10 +185,7 @@ func (c *crash) command(t *testing.T, n int) *exec.Cmd {
 	if c.name != "decrypt" && n%2 == 1 {
 		args = append(args, "--unsigned")
 	}
-	for _, f := range c.files {
-		args = append(args, f.in)
-	}
-	return command(t, c.dir, args...)
+	return command(t, c.dir, append(args, "-r", "tree")...)
 }
 
 // calibrate finds how long a run takes that is not killed.

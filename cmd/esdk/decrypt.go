@@ -76,6 +76,7 @@ read. A signed message needs --release verified, which reads all of it first.`,
 	}
 	o.addFlags(cmd)
 	o.outputOptions.addFlags(cmd)
+	o.treeOptions.addFlags(cmd, encryptedSuffix, "`SUFFIX` that names lose; what does not have it gets the suffix .decrypted")
 	flags := cmd.Flags()
 	flags.StringVar(&o.rangeText, "range", "", "write only the part `OFFSET:LENGTH` of the plaintext, without reading the rest; OFFSET: is all from there on")
 	flags.StringVar(&o.release, "release", "auto", "`WHEN` to release plaintext to standard output: auto, verified or frames")
@@ -95,6 +96,7 @@ was given.`,
 		RunE:    func(cmd *cobra.Command, inputs []string) error { return a.verify(cmd.Context(), o, inputs) },
 	}
 	o.addFlags(cmd)
+	o.treeOptions.addFlags(cmd, "", "of the files in folders, take only those with this `SUFFIX`")
 	return cmd
 }
 
@@ -154,14 +156,17 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	default:
 		return usageError("--release %s: want auto, verified or frames", printable(o.release))
 	}
-	rename := decryptedName
+	rename := func(input string) string { return decryptedName(input, o.suffix) }
 	if o.rangeText != "" {
 		part, err := parseRange(o.rangeText)
 		if err != nil {
 			return err
 		}
 		o.part = &part
-		if !isFolder(o.path) {
+		if o.recursive && o.path == "" {
+			return usageError("parts of the files in a folder need a folder for -o")
+		}
+		if !o.recursive && !isFolder(o.path) {
 			// A part is not what the name of the whole stands for.
 			rename = func(string) string { return standard }
 		}
@@ -169,6 +174,9 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	ec, config, err := a.decryptConfig(ctx, o)
 	if err != nil {
 		return err
+	}
+	if o.path == "" {
+		o.onlyWith()
 	}
 	jobs, err := a.planJobs(inputs, &o.outputOptions, rename)
 	if err != nil {
@@ -345,7 +353,8 @@ func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) er
 	if o.unsignedOnly {
 		config.Release = esdk.RejectSigned
 	}
-	jobs, err := a.inputJobs(inputs)
+	o.onlyWith()
+	jobs, err := a.inputJobs(inputs, &o.treeOptions)
 	if err != nil {
 		return err
 	}

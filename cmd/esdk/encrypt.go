@@ -42,6 +42,7 @@ existing file is not replaced without --force.`,
 	}
 	addKeyFlag(cmd, &o.keys, true)
 	o.outputOptions.addFlags(cmd)
+	o.treeOptions.addFlags(cmd, encryptedSuffix, "`SUFFIX` of the names of results")
 	o.reportOptions.addFlags(cmd)
 	addCommitmentFlag(cmd, &o.commitment)
 	flags := cmd.Flags()
@@ -63,7 +64,10 @@ func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	jobs, err := a.planJobs(inputs, &o.outputOptions, encryptedName)
+	if o.path == "" {
+		o.onlyWithout()
+	}
+	jobs, err := a.planJobs(inputs, &o.outputOptions, func(input string) string { return input + o.suffix })
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func (a *app) reportError(input string, err error) {
 		return
 	}
 	if input != "" {
-		input += ": "
+		input = printable(input) + ": "
 	}
 	fmt.Fprintf(a.stderr, "esdk: %serror: %s\n", input, message(err))
 	if advice != "" {

@@ -43,8 +43,9 @@ func (a *app) newFolderOutput(target string, force bool, inputs []string) (*fold
 	if err != nil {
 		return nil, err
 	}
-	a.temporary[temp] = true
-	return &folderOutput{app: a, temp: temp, target: target, force: force}, nil
+	o := &folderOutput{app: a, temp: temp, target: target, force: force}
+	a.temporary[o] = func() { os.RemoveAll(temp) }
+	return o, nil
 }
 
 // checkFolder fails if a folder has something that is not to be replaced.
@@ -83,6 +84,9 @@ func isInside(path, folder string) bool {
 		return false
 	}
 	if folder, err = filepath.EvalSymlinks(folder); err != nil {
+		return false
+	}
+	if folder, err = filepath.Abs(folder); err != nil {
 		return false
 	}
 	rel, err := filepath.Rel(folder, path)
@@ -163,7 +167,7 @@ func (o *folderOutput) Commit() error {
 	}
 	syncFolder(filepath.Dir(o.target))
 	o.done = true
-	delete(o.app.temporary, o.temp)
+	delete(o.app.temporary, o)
 	return nil
 }
 
@@ -212,6 +216,6 @@ func (o *folderOutput) Abort() {
 	o.app.mu.Lock()
 	defer o.app.mu.Unlock()
 	os.RemoveAll(o.temp)
-	delete(o.app.temporary, o.temp)
+	delete(o.app.temporary, o)
 	o.done = true
 }

@@ -44,7 +44,7 @@ anybody can have written it. "esdk verify" tells whether it is true.`,
 }
 
 func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) error {
-	jobs, err := a.inputJobs(inputs)
+	jobs, err := a.inputJobs(inputs, &treeOptions{})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,10 +15,16 @@ type job struct {
 	input  string // "-" is standard input
 	output string // "-" is standard output, "" nowhere
 	stream bool   // the output is a pipe or device, not a file to be made
-	skip   bool
+	skip   string // why nothing is to be done, "" otherwise
+	err    error  // why nothing can be done
 
-	special bool  // the input is not a regular file
-	size    int64 // of the input, 0 if it is special
+	special bool        // the input is not a regular file
+	size    int64       // of the input, 0 if it is special
+	info    fs.FileInfo // of the input, if it was named itself
+
+	// Below trees, the input and the output by their names there.
+	from, to     *tree
+	name, target string
 }
 
 const (
@@ -26,8 +33,12 @@ const (
 	decryptedSuffix = ".decrypted"
 )
 
+// exists is why an input is skipped with --no-clobber.
+const exists = "its result exists"
+
 // outputOptions say where results go.
 type outputOptions struct {
+	treeOptions
 	path             string
 	force, noClobber bool
 	inPlace          bool // of reencrypt: the result takes the place of the input
@@ -40,67 +51,165 @@ func (o *outputOptions) addFlags(cmd *cobra.Command) {
 	flags.BoolVar(&o.noClobber, "no-clobber", false, "skip inputs whose result exists already")
 }
 
+// check refuses what contradicts.
+func (o *outputOptions) check() error {
+	if o.force && o.noClobber {
+		return usageError("--force and --no-clobber contradict each other")
+	}
+	if o.inPlace && (o.path != "" || o.force || o.noClobber) {
+		return usageError("--in-place says where results go; -o, --force and --no-clobber contradict it")
+	}
+	return nil
+}
+
 // planJobs finds the output for each input, and refuses, before any work, what
 // cannot be written. The function names the result of a file.
 func (a *app) planJobs(inputs []string, o *outputOptions, rename func(string) string) ([]job, error) {
-	if o.force && o.noClobber {
-		return nil, usageError("--force and --no-clobber contradict each other")
+	if err := o.check(); err != nil {
+		return nil, err
 	}
-	if o.inPlace && (o.path != "" || o.force || o.noClobber) {
-		return nil, usageError("--in-place says where results go; -o, --force and --no-clobber contradict it")
+	if info, err := os.Stat(o.path); err == nil && o.path != "" {
+		o.results = info
 	}
-	if len(inputs) == 0 {
-		inputs = []string{standard}
+	jobs, trees, err := a.planInputs(inputs, &o.treeOptions)
+	if err != nil {
+		return nil, err
 	}
-	folder := isFolder(o.path)
-	if len(inputs) > 1 && o.path != "" && !folder {
-		return nil, usageError("%d inputs need a folder for -o, and %s is none", len(inputs), printable(o.path))
-	}
-	var jobs []job
-	outputs := make(map[string]job)
-	for _, input := range inputs {
-		j := job{input: input}
-		if err := a.planOutput(&j, o, folder, rename); err != nil {
+	var to *tree
+	if len(trees) > 0 {
+		if to, err = a.planTrees(trees, o); err != nil {
 			return nil, err
 		}
-		name := filepath.Clean(j.output)
-		if other, ok := outputs[name]; ok && !j.stream {
-			return nil, newError(exitNotWritten, "%s and %s would both be written to %s", other.input, input, j.output)
+	}
+	folder := to != nil || isFolder(o.path)
+	if len(jobs) > 1 && o.path != "" && !folder {
+		return nil, usageError("%d inputs need a folder for -o, and %s is none", len(jobs), printable(o.path))
+	}
+	for i := range jobs {
+		if err := a.planOutput(&jobs[i], o, folder, to, rename); err != nil {
+			return nil, err
 		}
-		outputs[name] = j
-		jobs = append(jobs, j)
+	}
+	return jobs, checkCollisions(jobs, o)
+}
+
+// planInputs finds the inputs, and those of folders with the trees that they are.
+func (a *app) planInputs(inputs []string, o *treeOptions) (jobs []job, trees []*tree, err error) {
+	if inputs, err = a.listInputs(inputs, o); err != nil {
+		return nil, nil, err
 	}
 	for _, input := range inputs {
-		// Else what is read would depend on which job is faster.
-		if other, ok := outputs[filepath.Clean(input)]; ok && !other.stream && !other.skip && !o.inPlace {
-			return nil, newError(exitNotWritten, "%s is an input, and %s would be written to it", input, other.input)
+		j := job{input: input}
+		if err := a.checkInput(&j); err != nil {
+			return nil, nil, err
 		}
+		if input == standard || j.err != nil || !j.info.IsDir() {
+			jobs = append(jobs, j)
+			continue
+		}
+		if !o.recursive {
+			return nil, nil, newError(exitError, "%s is a folder", input).withHint("-r takes all files in it")
+		}
+		t, err := openTree(input)
+		if err != nil {
+			return nil, nil, err
+		}
+		trees = append(trees, t)
+		jobs = append(jobs, t.walk(o)...)
 	}
-	return jobs, nil
+	return jobs, trees, nil
 }
 
 // inputJobs are for a command that writes nothing.
-func (a *app) inputJobs(inputs []string) ([]job, error) {
-	if len(inputs) == 0 {
-		inputs = []string{standard}
-	}
-	var jobs []job
-	for _, input := range inputs {
-		j := job{input: input}
-		if _, err := a.checkInput(&j); err != nil {
-			return nil, err
-		}
-		jobs = append(jobs, j)
-	}
-	return jobs, nil
+func (a *app) inputJobs(inputs []string, o *treeOptions) ([]job, error) {
+	jobs, _, err := a.planInputs(inputs, o)
+	return jobs, err
 }
 
-func (a *app) planOutput(j *job, o *outputOptions, folder bool, rename func(string) string) error {
-	info, err := a.checkInput(j)
-	if err != nil {
-		return err
+// checkCollisions refuses outputs that are those of others, or inputs.
+func checkCollisions(jobs []job, o *outputOptions) error {
+	real := make(realPaths)
+	outputs := make(map[string]*job)
+	for i := range jobs {
+		j := &jobs[i]
+		if j.output == "" {
+			continue
+		}
+		name := real.output(j)
+		if other, ok := outputs[name]; ok && !j.stream {
+			return newError(exitNotWritten, "%s and %s would both be written to %s", other.input, j.input, j.output)
+		}
+		outputs[name] = j
 	}
+	for i := range jobs {
+		// Else what is read would depend on which job is faster.
+		j := &jobs[i]
+		if j.skip != "" || j.err != nil {
+			continue
+		}
+		if other, ok := outputs[real.input(j)]; ok && !other.stream && other.skip == "" && !o.inPlace {
+			return newError(exitNotWritten, "%s is an input, and %s would be written to it", j.input, other.input)
+		}
+	}
+	return checkFolders(jobs, real, outputs)
+}
+
+// checkFolders refuses an output whose name others need for their folder.
+func checkFolders(jobs []job, real realPaths, outputs map[string]*job) error {
+	seen := make(map[string]bool)
+	for i := range jobs {
+		j := &jobs[i]
+		if j.to == nil {
+			continue
+		}
+		for dir := filepath.Dir(real.output(j)); len(dir) > len(j.to.real) && !seen[dir]; dir = filepath.Dir(dir) {
+			seen[dir] = true
+			if other, ok := outputs[dir]; ok {
+				return newError(exitNotWritten, "%s would be written to %s, which %s needs for a folder", other.input, other.output, j.input)
+			}
+		}
+	}
+	return nil
+}
+
+// realPaths tell whether two names are of one file. They remember what the links
+// on the way to a folder lead to.
+type realPaths map[string]string
+
+func (r realPaths) input(j *job) string {
+	if j.from != nil {
+		return filepath.Join(j.from.real, j.name)
+	}
+	return r.path(j.input)
+}
+
+func (r realPaths) output(j *job) string {
+	if j.to != nil {
+		return filepath.Join(j.to.real, j.target)
+	}
+	return r.path(j.output)
+}
+
+func (r realPaths) path(name string) string {
+	if name == standard {
+		return name
+	}
+	dir := filepath.Dir(name)
+	if _, ok := r[dir]; !ok {
+		r[dir] = clean(dir)
+		if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+			r[dir] = clean(resolved)
+		}
+	}
+	return filepath.Join(r[dir], filepath.Base(name))
+}
+
+func (a *app) planOutput(j *job, o *outputOptions, folder bool, to *tree, rename func(string) string) error {
 	switch {
+	case j.err != nil || j.skip != "":
+		return nil
+	case j.from != nil, to != nil && j.input != standard:
+		return a.planBelow(j, o, to, rename)
 	case o.inPlace:
 		return a.planInPlace(j)
 	case o.path == standard:
@@ -108,17 +217,29 @@ func (a *app) planOutput(j *job, o *outputOptions, folder bool, rename func(stri
 	case folder && j.input == standard:
 		return usageError("standard input has no name for a file in folder %s", o.path)
 	case folder:
-		j.output = filepath.Join(o.path, filepath.Base(rename(j.input)))
+		j.output = join(o.path, filepath.Base(rename(j.input)))
 	case o.path != "":
 		j.output = o.path
-	case j.input == standard || !info.Mode().IsRegular():
+	case j.input == standard || j.special:
 		j.output = standard
 	default:
-		if j.output = rename(j.input); j.output == "" {
-			return usageError("where does the result of %s go? Give -o PATH, or --in-place", printable(j.input))
+		if j.output = rename(j.input); j.output == j.input {
+			return noPlace(j)
 		}
 	}
-	return a.checkOutput(j, o, info)
+	return a.checkOutput(j, o)
+}
+
+func noPlace(j *job) error {
+	return usageError("where does the result of %s go? Give -o PATH, or --in-place", printable(j.input))
+}
+
+// join joins names to one that is not that of standard output.
+func join(folder, name string) string {
+	if path := filepath.Join(folder, name); path != standard {
+		return path
+	}
+	return "." + string(filepath.Separator) + standard
 }
 
 // planInPlace has a file be replaced, and not a link to it.
@@ -146,33 +267,30 @@ func (a *app) checkSecrets(j *job, output fs.FileInfo) error {
 	return nil
 }
 
-// checkInput refuses folders. The file may be nil for standard input.
-func (a *app) checkInput(j *job) (fs.FileInfo, error) {
+// checkInput looks at an input that was named. One that is not there fails alone.
+func (a *app) checkInput(j *job) (err error) {
 	if j.input == standard {
 		j.special = true
 		if _, err := a.claimStdin("the input"); err != nil {
-			return nil, err
+			return err
 		}
-		return a.stdin.Stat()
+		j.info, err = a.stdin.Stat()
+		return err
 	}
-	info, err := os.Stat(j.input)
-	if err != nil {
-		return nil, err
+	if j.info, j.err = os.Stat(j.input); j.err != nil {
+		return nil
 	}
-	if info.IsDir() {
-		return nil, newError(exitError, "%s is a folder", j.input).withHint("name the files in it")
+	if j.special = !j.info.Mode().IsRegular(); !j.special {
+		j.size = j.info.Size()
 	}
-	if j.special = !info.Mode().IsRegular(); !j.special {
-		j.size = info.Size()
-	}
-	return info, nil
+	return nil
 }
 
 // checkOutput refuses to overwrite what must not be.
-func (a *app) checkOutput(j *job, o *outputOptions, input fs.FileInfo) error {
+func (a *app) checkOutput(j *job, o *outputOptions) error {
 	if j.output == standard {
 		j.stream = true
-		if out, err := a.stdout.Stat(); err == nil && out.Mode().IsRegular() && os.SameFile(out, input) {
+		if out, err := a.stdout.Stat(); err == nil && out.Mode().IsRegular() && os.SameFile(out, j.info) {
 			return newError(exitNotWritten, "standard output is the input")
 		}
 		return nil
@@ -186,18 +304,28 @@ func (a *app) checkOutput(j *job, o *outputOptions, input fs.FileInfo) error {
 		return nil
 	}
 	if err == nil {
-		if os.SameFile(info, input) {
+		if os.SameFile(info, j.info) {
 			return newError(exitNotWritten, "%s is both input and output", j.output)
 		}
 		if err := a.checkSecrets(j, info); err != nil {
 			return err
 		}
 	}
-	if err := checkAbsent(j.output); err != nil && !o.force {
-		if !o.noClobber {
-			return err
-		}
-		j.skip = true
+	folder, name := folderOf(j.output)
+	return j.checkAbsent(folder.checkAbsent(name), o)
+}
+
+// checkAbsent takes what a look at the output has said, and has a file that exists
+// be skipped, replaced, or be a reason to do nothing at all. Any other error is
+// one of this job.
+func (j *job) checkAbsent(err error, o *outputOptions) error {
+	switch existing := errors.Is(err, fs.ErrExist); {
+	case existing && o.noClobber:
+		j.skip = exists
+	case existing && !o.force:
+		return err
+	case !existing:
+		j.err = err
 	}
 	return nil
 }
@@ -207,10 +335,8 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-func encryptedName(input string) string { return input + encryptedSuffix }
-
-func decryptedName(input string) string {
-	if name, ok := strings.CutSuffix(input, encryptedSuffix); ok && filepath.Base(input) != encryptedSuffix {
+func decryptedName(input, suffix string) string {
+	if name, ok := strings.CutSuffix(input, suffix); ok && filepath.Base(input) != suffix {
 		return name
 	}
 	return input + decryptedSuffix
@@ -219,6 +345,8 @@ func decryptedName(input string) string {
 // open opens the output of the job. Mode is that of a file.
 func (a *app) open(j *job, o *outputOptions, mode fs.FileMode) (output, error) {
 	switch {
+	case j.to != nil:
+		return a.newTreeOutput(j, mode, o.force || o.inPlace)
 	case j.output == standard:
 		return newStreamOutput(a.stdout), nil
 	case j.stream:
@@ -233,7 +361,10 @@ func (a *app) open(j *job, o *outputOptions, mode fs.FileMode) (output, error) {
 
 // openInput opens the input of the job.
 func (a *app) openInput(j *job) (*os.File, error) {
-	if j.input == standard {
+	switch {
+	case j.from != nil:
+		return j.from.openFile(j.name)
+	case j.input == standard:
 		return a.stdin, nil
 	}
 	return os.Open(j.input)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 // temporaryMode is that of files until they have their name.
@@ -47,6 +46,8 @@ func (o *streamOutput) Abort() { o.Flush() }
 type fileOutput struct {
 	app    *app
 	file   *os.File
+	folder *folder // of both names
+	temp   string
 	target string
 	mode   fs.FileMode
 	force  bool
@@ -63,28 +64,26 @@ const writeAhead = 8 << 20
 // newFileOutput makes an output with the mode and, with force, in place of an
 // existing file.
 func (a *app) newFileOutput(target string, mode fs.FileMode, force bool) (output, error) {
-	if !force {
-		if err := checkAbsent(target); err != nil {
-			return nil, err
-		}
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	// The file is made with temporaryMode, and exclusively.
-	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".esdk-*")
+	folder, name := folderOf(target)
+	return a.createOutput(folder, name, mode, force)
+}
+
+// createOutput makes the output of a name in a folder, with a.mu.
+func (a *app) createOutput(folder *folder, target string, mode fs.FileMode, force bool) (output, error) {
+	if err := folder.checkAbsent(target); err != nil && !(force && errors.Is(err, fs.ErrExist)) {
+		return nil, err
+	}
+	f, temp, err := folder.createTemp(target)
 	if err != nil {
 		return nil, err
 	}
-	a.temporary[f.Name()] = true
+	o := &fileOutput{app: a, file: f, folder: folder, temp: temp, target: target, mode: mode, force: force}
+	a.temporary[o] = func() { folder.remove(temp) }
 	a.opened++
-	return &fileOutput{app: a, file: f, target: target, mode: mode, force: force, number: a.opened}, nil
-}
-
-func checkAbsent(target string) error {
-	if _, err := os.Lstat(target); err == nil {
-		return existsError(target)
-	}
-	return nil
+	o.number = a.opened
+	return o, nil
 }
 
 func existsError(target string) error {
@@ -135,7 +134,7 @@ func (o *fileOutput) finish() error {
 		return err
 	}
 	o.done = true
-	delete(o.app.temporary, o.file.Name())
+	delete(o.app.temporary, o)
 	return nil
 }
 
@@ -143,30 +142,33 @@ func (o *fileOutput) finish() error {
 // one that has come up since it was checked; a rename does not.
 func (o *fileOutput) publish() error {
 	if o.force {
-		return os.Rename(o.file.Name(), o.target)
+		return o.folder.rename(o.temp, o.target)
 	}
-	err := os.Link(o.file.Name(), o.target)
+	err := o.folder.link(o.temp, o.target)
 	switch {
 	case err == nil:
-		return os.Remove(o.file.Name())
+		return o.folder.remove(o.temp)
 	case errors.Is(err, fs.ErrExist):
-		return existsError(o.target)
+		return existsError(o.folder.join(o.target))
 	}
 	// Some file systems have no links.
-	if err := checkAbsent(o.target); err != nil {
+	if err := o.folder.checkAbsent(o.target); err != nil {
 		return err
 	}
-	return os.Rename(o.file.Name(), o.target)
+	return o.folder.rename(o.temp, o.target)
 }
 
 func (o *fileOutput) Abort() {
-	if o.done {
-		return
-	}
 	o.app.mu.Lock()
 	defer o.app.mu.Unlock()
-	o.file.Close()
-	os.Remove(o.file.Name())
-	delete(o.app.temporary, o.file.Name())
-	o.done = true
+	if !o.done {
+		o.file.Close()
+		o.folder.remove(o.temp)
+		delete(o.app.temporary, o)
+		o.done = true
+	}
+	if o.folder != nil {
+		o.folder.release()
+		o.folder = nil
+	}
 }

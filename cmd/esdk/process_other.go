@@ -4,6 +4,8 @@ package main
 
 import "os"
 
+const noBlock = 0
+
 var sigPipe []os.Signal
 
 func disableCoreDumps() {}

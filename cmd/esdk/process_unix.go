@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// noBlock has a pipe be opened, to be found to be one, that nobody writes to.
+const noBlock = syscall.O_NONBLOCK
+
 var sigPipe = []os.Signal{syscall.SIGPIPE}
 
 // disableCoreDumps keeps keys and plaintext out of core files.

@@ -34,6 +34,9 @@ func (a *app) newProgress(jobs []job) *progress {
 		p.name = jobs[0].input
 	}
 	for _, j := range jobs {
+		if j.skip != "" {
+			continue
+		}
 		if j.special {
 			p.total = 0
 			break

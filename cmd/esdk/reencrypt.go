@@ -52,6 +52,7 @@ where it goes; standard input goes to standard output.`,
 	}
 	addKeyFlag(cmd, &o.to.keys, true)
 	o.outputOptions.addFlags(cmd)
+	o.treeOptions.addFlags(cmd, "", "of the files in folders, take only those with this `SUFFIX`")
 	o.reportOptions.addFlags(cmd)
 	addCommitmentFlag(cmd, &o.to.commitment)
 	addCacheFlag(cmd, &o.to.cache)
@@ -88,7 +89,8 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 	if err != nil {
 		return err
 	}
-	jobs, err := a.planJobs(inputs, &o.outputOptions, func(string) string { return "" })
+	o.onlyWith()
+	jobs, err := a.planJobs(inputs, &o.outputOptions, func(input string) string { return input })
 	if err != nil {
 		return err
 	}

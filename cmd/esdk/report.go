@@ -31,7 +31,8 @@ type record struct {
 	Mode       string          `json:"mode"`
 	Input      string          `json:"input"`
 	Output     string          `json:"output,omitempty"`
-	Result     string          `json:"result"` // ok, failed or skipped
+	Result     string          `json:"result"`           // ok, failed or skipped
+	Reason     string          `json:"reason,omitempty"` // why it was skipped
 	Error      string          `json:"error,omitempty"`
 	ExitCode   int             `json:"exit_code"`
 	Header     *headerRecord   `json:"header,omitempty"`
@@ -162,15 +163,15 @@ func (r *report) newRecord(j *job) record {
 }
 
 // write writes down what came of a job.
-func (r *report) write(rec *record, skipped bool, jobErr error) error {
+func (r *report) write(rec *record, skipped string, jobErr error) error {
 	if r.file == nil {
 		return nil
 	}
 	switch {
 	case jobErr != nil:
 		rec.Result, rec.Error, rec.ExitCode = "failed", message(jobErr), exitStatus(jobErr)
-	case skipped:
-		rec.Result = "skipped"
+	case skipped != "":
+		rec.Result, rec.Reason = "skipped", skipped
 	default:
 		rec.Result = "ok"
 	}

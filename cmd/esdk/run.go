@@ -3,9 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,6 +40,8 @@ type runner struct {
 	jobs   []job
 	failed int
 	err    error // of the job that failed last
+
+	skipped map[string]int // of trees, by the reason
 }
 
 // A task is a job that is under way.
@@ -55,6 +60,11 @@ func (a *app) runJobs(ctx context.Context, jobs []job, parallel int, o *reportOp
 	if parallel < 0 {
 		return usageError("--jobs %d: want a number from 1, or 0 for one for each core", parallel)
 	}
+	defer func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.removeEmpty()
+	}()
 	report, err := a.openReport(o, mode, jobs)
 	if err != nil {
 		return err
@@ -64,12 +74,13 @@ func (a *app) runJobs(ctx context.Context, jobs []job, parallel int, o *reportOp
 	a.sideBySide = parallel > 1
 	a.progress = a.newProgress(jobs)
 	defer a.progress.stop()
-	r := &runner{app: a, report: report, work: work, jobs: jobs}
+	r := &runner{app: a, report: report, work: work, jobs: jobs, skipped: make(map[string]int)}
 	if a.sideBySide {
 		r.sideBySide(ctx, parallel)
 	} else {
 		r.oneByOne(ctx)
 	}
+	a.progress.aside(r.tellSkipped)
 	if r.failed > 0 && len(jobs) > 1 {
 		return newError(exitSomeFailed, "%d of %d inputs failed", r.failed, len(jobs))
 	}
@@ -164,7 +175,7 @@ func commitGroup(group []*task) {
 func (r *runner) begin(ctx context.Context, t *task) {
 	t.start = time.Now()
 	t.record = r.report.newRecord(t.job)
-	if !t.skip {
+	if t.err = t.job.err; t.err == nil && t.skip == "" {
 		t.out, t.err = r.work(withKeyUsed(ctx, &t.record.KeyUsed), t.job, &t.record)
 	}
 }
@@ -197,10 +208,17 @@ func (r *runner) tell(t *task) {
 	r.app.progress.aside(func() {
 		switch {
 		case t.err != nil:
-		case t.skip:
+		case t.skip == "":
+			if t.record.note != "" {
+				r.app.note("%s", t.record.note)
+			}
+		case t.from != nil:
+			r.skipped[t.skip]++
+			if t.skip == isLink || t.skip == isSpecial || t.skip == isTemporary {
+				r.app.note("skipped %s: %s", printable(t.input), t.skip)
+			}
+		default:
 			r.app.note("%s exists, skipped %s", printable(t.output), printable(t.input))
-		case t.record.note != "":
-			r.app.note("%s", t.record.note)
 		}
 		err := cmp.Or(t.err, r.report.write(&t.record, t.skip, t.err))
 		if err == nil {
@@ -212,6 +230,20 @@ func (r *runner) tell(t *task) {
 			r.app.reportError(t.input, err)
 		}
 	})
+}
+
+// tellSkipped says how much of trees was skipped. What a run before has done is
+// not told of one by one.
+func (r *runner) tellSkipped() {
+	var reasons []string
+	count := 0
+	for _, reason := range slices.Sorted(maps.Keys(r.skipped)) {
+		count += r.skipped[reason]
+		reasons = append(reasons, fmt.Sprintf("%s (%d)", printable(reason), r.skipped[reason]))
+	}
+	if count > 0 {
+		r.app.note("skipped %d of %d: %s", count, len(r.jobs), strings.Join(reasons, ", "))
+	}
 }
 
 // concurrency is how many cores the library may use for a file: 0 means all.
