@@ -137,7 +137,7 @@ func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 	c := *config
 	c.Concurrency = a.concurrency(in)
 	if o.cache != "" {
-		c.MaxPlaintextLength = fileLength(in)
+		c.MaxPlaintextLength = lengthBound(in)
 	}
 	client, err := esdk.New(c)
 	if err != nil {

@@ -32,6 +32,7 @@ func TestKMSScripts(t *testing.T) {
 			"calls":   cmdCalls,
 			"fault":   cmdFault,
 			"expand":  cmdExpand,
+			"tree":    cmdTree,
 		},
 		RequireUniqueNames: true,
 	})
@@ -124,4 +125,15 @@ func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
 func cmdExpand(ts *testscript.TestScript, _ bool, args []string) {
 	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// cmdTree makes a tree of N small files: tree FOLDER N.
+func cmdTree(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	for i := range n {
+		dir := filepath.Join(ts.MkAbs(args[0]), strconv.Itoa(i%50))
+		ts.Check(os.MkdirAll(dir, 0o755))
+		ts.Check(os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), pattern(i%100), 0o644))
+	}
 }

@@ -390,6 +390,20 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// Of many files, the line says how many are done.
+func TestProgressFiles(t *testing.T) {
+	master, terminal := openTerminal(t)
+	p := newApp().newProgress(make([]job, 412))
+	p.terminal = terminal
+	p.finished.Add(37)
+	p.draw(time.Second)
+	line := make([]byte, 100)
+	n, err := master.Read(line)
+	if want := "\r37/412 files  "; err != nil || !strings.HasPrefix(string(line[:n]), want) {
+		t.Errorf("the terminal shows %q, want %q: %v", line[:n], want, err)
+	}
+}
+
 // openTerminal makes a pseudo-terminal.
 func openTerminal(t *testing.T) (master, terminal *os.File) {
 	t.Helper()

@@ -191,7 +191,7 @@ func (a *app) reencryptStream(ctx context.Context, re *reencryption, in *os.File
 		newConfig.FrameLength = reader.Header().FrameLength
 	}
 	if re.to.cache != "" {
-		newConfig.MaxPlaintextLength = fileLength(in)
+		newConfig.MaxPlaintextLength = lengthBound(in)
 	}
 	encrypter, err := esdk.New(newConfig)
 	if err != nil {

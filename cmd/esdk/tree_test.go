@@ -1,0 +1,358 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"esdk"
+	"golang.org/x/sys/unix"
+)
+
+// treeFiles is how many files the tree of TestTree has, at least.
+const treeFiles = 10_000
+
+// hostileNames are of files and folders. The last ones have no room for a suffix.
+var hostileNames = []string{
+	"-", "--", "-r", "--force", "-o", "..x", "...", ". ", " ", "~", "*", "?", "$(false)", "a\\b", `"'`, "new\nline", "\n", "tab\t",
+	"\x1b[2J", "\x7f", "\xff\xfe", "caf\xe9", "grün", "\u202e", "CON", "a:b", encryptedSuffix, "x" + encryptedSuffix,
+	"x" + encryptedSuffix + encryptedSuffix, decryptedSuffix, ".esdk-", "f.esdk-1", strings.Repeat("n", 245), strings.Repeat("ü", 122),
+	strings.Repeat("\xff", 240), strings.Repeat("t", 246), strings.Repeat("T", 255),
+}
+
+const tooLong = 2 // of hostileNames
+
+func hostileText(name string) []byte { return bytes.Repeat([]byte(name), 1+len(name)%50) }
+
+// makeHostile makes a tree, and returns how many files it has with a name that is
+// too long for a suffix, how many others, and how much else there is.
+func makeHostile(t *testing.T, dir string) (long, files, skipped int) {
+	root := makeRoot(t, dir)
+	write := func(name string) {
+		if err := root.WriteFile(name, hostileText(filepath.Base(name)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		files++
+	}
+	deep := "."
+	for range 30 { // longer than any path may be
+		deep = filepath.Join(deep, strings.Repeat("d", 200))
+	}
+	folders := []string{".", "dir\nline", "-d", "..d", "\xff", "d" + encryptedSuffix, deep}
+	for _, folder := range folders {
+		if err := root.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range hostileNames {
+			write(filepath.Join(folder, name))
+		}
+		files -= tooLong
+		long += tooLong
+		for name, target := range map[string]string{
+			"out": "../outside", "file": "../outside/secret", "absolute": "/etc/passwd", "up": "..", "self": "self", "here": ".", "inside": hostileNames[0],
+		} {
+			if err := root.Symlink(target, filepath.Join(folder, "link "+name)); err != nil {
+				t.Fatal(err)
+			}
+			skipped++
+		}
+	}
+	for files < treeFiles {
+		folder := fmt.Sprintf("many/%02x", files%256)
+		if err := root.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(filepath.Join(folder, fmt.Sprint("f", files)))
+	}
+	specials := map[string]uint32{"pipe": unix.S_IFIFO, "socket": unix.S_IFSOCK}
+	if os.Getuid() == 0 {
+		specials["device"], specials["disk"] = unix.S_IFCHR, unix.S_IFBLK
+	}
+	for name, kind := range specials {
+		if err := unix.Mknod(filepath.Join(dir, name), kind|0o644, int(unix.Mkdev(1, 3))); err == nil {
+			skipped++
+		} else if !errors.Is(err, unix.EPERM) {
+			t.Fatal(err)
+		}
+	}
+	return long, files, skipped
+}
+
+// makeRoot makes a folder and opens it.
+func makeRoot(t *testing.T, dir string) *os.Root {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	return root
+}
+
+// readTree returns the content of all files in a folder, and what else there is
+// as its kind. Its paths may be too long for others than roots.
+func readTree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	content := make(map[string]string)
+	readFolder(t, makeRoot(t, dir), ".", content)
+	return content
+}
+
+func readFolder(t *testing.T, root *os.Root, dir string, content map[string]string) {
+	f, err := root.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := f.ReadDir(-1)
+	f.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		name := filepath.Join(dir, e.Name())
+		switch {
+		case e.IsDir():
+			readFolder(t, root, name, content)
+		case e.Type().IsRegular():
+			b, err := root.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			content[name] = string(b)
+		default:
+			content[name] = e.Type().String()
+		}
+	}
+}
+
+// A large tree with hostile names passes through all verbs, and is the same
+// afterwards. Nothing outside of it is read or changed.
+func TestTree(t *testing.T) {
+	dir := t.TempDir()
+	long, files, skipped := makeHostile(t, filepath.Join(dir, "in"))
+	writeFile(t, makeRoot(t, filepath.Join(dir, "outside")).Name(), "secret", []byte("secret"))
+	before := readTree(t, filepath.Join(dir, "in"))
+
+	c := command(t, dir, "encrypt", "-r", "-k", "aes:n/k@key", "-o", "enc", "--report", "log", "in")
+	checkStatus(t, c, c.Run(), exitSomeFailed)
+	stderr := fmt.Sprint(c.Stderr)
+	if n := strings.Count(stderr, "file name too long"); n != long {
+		t.Errorf("%d errors, want %d: %s", n, long, stderr)
+	}
+	for _, want := range []string{fmt.Sprintf("%d of %d inputs failed", long, long+files+skipped), fmt.Sprintf("skipped %d of", skipped)} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("stderr does not say %q: %s", want, stderr)
+		}
+	}
+	if strings.ContainsAny(stderr, "\x1b\x7f\t") || !utf8.ValidString(stderr) {
+		t.Errorf("stderr has control characters: %q", stderr)
+	}
+	checkReport(t, filepath.Join(dir, "log"), map[string]int{"ok": files, "failed": long, "skipped": skipped})
+
+	runCommand(t, dir, 0, "verify", "-q", "-r", "-k", "aes:n/k@key", "enc")
+	runCommand(t, dir, 0, "reencrypt", "-q", "-r", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--unsigned", "-o", "moved", "enc")
+	runCommand(t, dir, 0, "reencrypt", "-q", "-r", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--unsigned", "--in-place", "moved")
+	runCommand(t, dir, 0, "decrypt", "-q", "-r", "-k", "aes:n/k@key", "-o", "back", "moved")
+	checkSame(t, before, readTree(t, filepath.Join(dir, "back")), files)
+	if after := readTree(t, filepath.Join(dir, "in")); len(after) != len(before) {
+		t.Errorf("%d inputs, %d before", len(after), len(before))
+	}
+	if outside := readTree(t, filepath.Join(dir, "outside")); len(outside) != 1 || outside["secret"] != "secret" {
+		t.Errorf("outside is %q", outside)
+	}
+}
+
+// checkSame compares what has come back to what went in. Links, and what had too
+// long a name, did not.
+func checkSame(t *testing.T, before, after map[string]string, files int) {
+	t.Helper()
+	if len(after) != files {
+		t.Errorf("%d files came back, want %d", len(after), files)
+	}
+	for name, got := range after {
+		if want, ok := before[name]; !ok || got != want {
+			t.Errorf("%q: %d bytes, want %d", name, len(got), len(want))
+		}
+	}
+}
+
+func checkReport(t *testing.T, path string, want map[string]int) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]int)
+	for line := range bytes.Lines(text) {
+		var r record
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		got[r.Result]++
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the report has %v, want %v", got, want)
+	}
+}
+
+// A run that is killed, and done again with --no-clobber, does what was left.
+func TestTreeResumed(t *testing.T) {
+	dir := t.TempDir()
+	makeMany(t, dir)
+	in := readTree(t, filepath.Join(dir, "in"))
+	args := []string{"encrypt", "-r", "--unsigned", "-k", "aes:n/k@key", "--no-clobber", "-o", "enc", "in"}
+	c := command(t, dir, args...)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 6000 { // until there is a result
+		if names, _ := filepath.Glob(filepath.Join(dir, "enc", "f*")); len(names) > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	c.Process.Kill()
+	c.Wait()
+	done, err := filepath.Glob(filepath.Join(dir, "enc", "f*"))
+	if err != nil || len(done) == 0 {
+		t.Fatalf("%d results, %v", len(done), err)
+	}
+	c = command(t, dir, append(args, "--report", "log")...)
+	checkStatus(t, c, c.Run(), 0)
+	if want := fmt.Sprintf("(%d)", len(done)); len(done) < manyFiles && !strings.Contains(fmt.Sprint(c.Stderr), want) {
+		t.Errorf("stderr does not say %s: %s", want, c.Stderr)
+	}
+	runCommand(t, dir, 0, "decrypt", "-q", "-r", "-k", "aes:n/k@key", "-o", "back", "enc")
+	checkSame(t, in, readTree(t, filepath.Join(dir, "back")), manyFiles)
+}
+
+// Links and pipes that take the place of files and folders while the command runs,
+// on either side, lead nowhere: nothing outside is read or written.
+func TestTreeSwapped(t *testing.T) {
+	for _, verb := range []string{"encrypt", "decrypt", "reencrypt", "in place"} {
+		t.Run(verb, func(t *testing.T) { testTreeSwapped(t, verb) })
+	}
+}
+
+func testTreeSwapped(t *testing.T, verb string) {
+	dir := t.TempDir()
+	args := map[string][]string{
+		"encrypt":   {"encrypt", "-o", "out", "--force", "in"},
+		"decrypt":   {"decrypt", "-o", "out", "--force", "--suffix=", "in"},
+		"reencrypt": {"reencrypt", "--from-key", "aes:n/k@key", "-o", "out", "--force", "in"},
+		"in place":  {"reencrypt", "--from-key", "aes:n/k@key", "--in-place", "in"},
+	}[verb]
+	inside, outside := []byte("inside"), []byte("outside")
+	if verb != "encrypt" {
+		const suite = esdk.AES256GCMHKDFSHA512Commit
+		inside, outside = encryptedAs(t, suite, inside), encryptedAs(t, suite, outside)
+	}
+	for i := range 200 {
+		name := fmt.Sprintf("d%d/f%03d", i%4, i)
+		for folder, content := range map[string][]byte{"in": inside, "outside": outside} {
+			if err := makeRoot(t, filepath.Join(dir, folder, filepath.Dir(name))).WriteFile(filepath.Base(name), content, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		makeRoot(t, filepath.Join(dir, "out", filepath.Dir(name)))
+	}
+	before := readTree(t, filepath.Join(dir, "outside"))
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		swapAll(t, dir, stop)
+	}()
+	args = append(args, "-q", "-r", "-k", "aes:n/k@key")
+	failed := 0
+	for range 20 {
+		c := command(t, dir, args...)
+		c.WaitDelay = time.Second
+		timer := time.AfterFunc(time.Minute, func() { c.Process.Kill() })
+		err := c.Run()
+		timer.Stop()
+		status := 0
+		if errors.As(err, new(*exec.ExitError)) {
+			status = exitSomeFailed
+			failed++
+		}
+		checkStatus(t, c, err, status)
+	}
+	close(stop)
+	<-stopped
+	t.Logf("%d of 20 runs met something else", failed)
+	if after := readTree(t, filepath.Join(dir, "outside")); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("outside has %d files, and had %d, or they have changed", len(after), len(before))
+	}
+	for _, side := range []string{"in", "out"} {
+		checkInside(t, filepath.Join(dir, side))
+	}
+}
+
+// checkInside checks that nothing in a folder has come from outside.
+func checkInside(t *testing.T, dir string) {
+	t.Helper()
+	kr, err := esdk.NewRawAESKeyring("n", "k", pattern(32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range readTree(t, dir) {
+		if plaintext, err := esdk.Decrypt(t.Context(), kr, []byte(content), nil); err == nil {
+			content = string(plaintext)
+		}
+		if content != "inside" && len(content) != len("L---------") {
+			t.Errorf("%s has %q", name, content)
+		}
+	}
+}
+
+// swapAll has files and folders on both sides, and links and pipes, take each
+// other's places until it is stopped.
+func swapAll(t *testing.T, dir string, stop chan struct{}) {
+	aside := makeRoot(t, filepath.Join(dir, "aside")).Name()
+	random := rand.New(rand.NewPCG(1, 2))
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		name := fmt.Sprintf("d%d", random.IntN(4))
+		target := filepath.Join(dir, "outside", name)
+		if random.IntN(2) == 0 {
+			name += fmt.Sprintf("/f%03d", random.IntN(200))
+			target = filepath.Join(dir, "outside", name)
+		}
+		side := []string{"in", "out"}[random.IntN(2)]
+		other := filepath.Join(aside, fmt.Sprint(n))
+		var err error
+		if random.IntN(4) == 0 {
+			err = unix.Mkfifo(other, 0o644)
+		} else {
+			err = os.Symlink(target, other)
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		// They change places at once, and soon back.
+		path := filepath.Join(dir, side, name)
+		if unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE) == nil {
+			time.Sleep(time.Duration(random.IntN(2000)) * time.Microsecond)
+			unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE)
+		}
+	}
+}
