@@ -65,10 +65,15 @@ output:
             the message was. The exit status tells whether to trust the whole
   auto      verified for a file, frames for a pipe (the default)
 
+With -r, a FILE may be a folder: the tree is built again below -o FOLDER, or the
+results go beside the files, of which those without the suffix are left out. After
+an interrupted run, --no-clobber does what is left.
+
 With --range, a part of an unsigned message is written, to standard output unless
 -o says otherwise. Only the end of the file and the frames that hold the part are
 read. A signed message needs --release verified, which reads all of it first.`,
 		Example: `  esdk decrypt -k local notes.txt.encrypted
+  esdk decrypt -r -k local -o documents/ encrypted/
   esdk decrypt -k rsa:corp/backup@private.pem -c kind=db -o db.dump /backup/db.encrypted
   esdk decrypt -k aes:corp/backup@backup.key < app.encrypted | psql app
   esdk decrypt -k local --range 1M:64K disk.img.encrypted | xxd`,
@@ -91,9 +96,11 @@ func (a *app) newVerifyCommand() *cobra.Command {
 		Short: "Decrypt files or standard input, and write nothing",
 		Long: `Decrypt files or standard input, and write nothing: the exit status says
 whether each message is authentic, complete and has the encryption context that
-was given.`,
-		Example: `  esdk verify -k local *.encrypted`,
-		RunE:    func(cmd *cobra.Command, inputs []string) error { return a.verify(cmd.Context(), o, inputs) },
+was given. With -r, a FILE may be a folder, of which all files are messages, or
+those with the --suffix.`,
+		Example: `  esdk verify -k local *.encrypted
+  esdk verify -r -k local encrypted/`,
+		RunE: func(cmd *cobra.Command, inputs []string) error { return a.verify(cmd.Context(), o, inputs) },
 	}
 	o.addFlags(cmd)
 	o.treeOptions.addFlags(cmd, "", "of the files in folders, take only those with this `SUFFIX`")

@@ -34,8 +34,13 @@ func (a *app) newEncryptCommand() *cobra.Command {
 
 A FILE is written to FILE.encrypted, standard input to standard output, unless
 -o says otherwise. A result appears only when all of it is on the disk, and an
-existing file is not replaced without --force.`,
+existing file is not replaced without --force.
+
+With -r, a FILE may be a folder: the tree is built again below -o FOLDER, or the
+results go beside the files. A file that fails does not stop the others. After an
+interrupted run, --no-clobber does what is left.`,
 		Example: `  esdk encrypt -k local notes.txt
+  esdk encrypt -r -k local -o encrypted/ documents/
   esdk encrypt -k rsa:corp/backup@public.pem -c kind=db -o /backup/db.encrypted db.dump
   pg_dump app | esdk encrypt -k aes:corp/backup@backup.key > app.encrypted`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.encrypt(cmd.Context(), o, inputs) },

@@ -182,9 +182,13 @@ const helpSafety = `  - A file appears under its name only when all of it is wri
   - An existing file is never replaced without --force, and never by a command
     that fails.
   - Decrypted files can be read by their owner only. Encrypted ones have the mode
-    that the umask gives.
+    that the umask gives. Folders that are made for them are as open, but no more
+    than those of the inputs.
   - To standard output, plaintext goes when all of the message was verified, or
     from a pipe, frame by frame as each was; see --release of "esdk decrypt".
+  - With -r, nothing outside of the folders is read or written, whatever symbolic
+    links are in them or come up while the command runs. Links, devices and pipes
+    are skipped and counted; --symlinks follow takes links that stay inside.
   - Binary data does not go to a terminal, unless -o - is given.
   - An input, key or configuration file is never an output.
   - -c of "esdk decrypt" is checked before any key is used.

@@ -44,8 +44,10 @@ so there is no such command.
 
 With --in-place, a new message takes the place of the old one, and has its mode,
 once all of the old one was verified and the new one is on the disk. Else -o says
-where it goes; standard input goes to standard output.`,
+where it goes; standard input goes to standard output. With -r, a FILE may be a
+folder, of which all files are messages, or those with the --suffix.`,
 		Example: `  esdk reencrypt --from-key aes:corp/backup@2025.key -k aes:corp/backup@2026.key --in-place backup/*.encrypted
+  esdk reencrypt -r --from-key @old -k @new --in-place encrypted/
   esdk reencrypt --from-key local -k arn:aws:kms:us-west-2:111122223333:key/… -o shared/ notes.txt.encrypted
   esdk reencrypt --from-key @old -k @new -c tenant=17 --set stage=archive -o - a.encrypted | aws s3 cp - s3://bucket/a`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.reencrypt(cmd.Context(), o, inputs) },
