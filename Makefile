@@ -9,12 +9,16 @@ PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/
 FUZZTIME = 10m
 SOAKTIME = 10m
 
-.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop backends mutations crash soak fuzz bench release performance vectors
+.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop backends mutations crash soak fuzz bench release performance vectors build-pkcs11 pkcs11
 
-check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix backends
+check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix backends pkcs11
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/esdk ./cmd/esdk
+
+# With keys in tokens, which needs a C compiler.
+build-pkcs11:
+	CGO_ENABLED=1 go build -trimpath -tags pkcs11 -o bin/esdk ./cmd/esdk
 
 test: missing
 	go test ./...
@@ -77,6 +81,10 @@ interop:
 # What simulators stand in for elsewhere, on real servers, from their registries.
 backends:
 	interop/backends/test.sh
+
+# The keyrings of PKCS #11, and the command with them, on two tokens.
+pkcs11:
+	interop/backends/pkcs11.sh
 
 # A million messages that are put together from others.
 mutations:

@@ -1,0 +1,197 @@
+package pkcs11
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+
+	"esdk"
+	"esdk/internal/keyagreement"
+)
+
+// The providers of ECDH's encrypted data keys, which have one format: each
+// keyring reads those of both.
+const (
+	rawECDHProvider = "raw-ecdh"
+	kmsECDHProvider = "aws-kms-ecdh"
+)
+
+// ECDHConfig configures [NewECDHKeyring] and [NewECDHDiscoveryKeyring].
+type ECDHConfig struct {
+	// Key is a private key of the token on P-256, P-384 or P-521, which allows
+	// to derive a secret that may be read.
+	Key KeyRef
+
+	// PublicKey is its public half. If it is nil, the token is asked for it.
+	PublicKey *ecdh.PublicKey
+
+	// Peer is the other party, nil for [NewECDHDiscoveryKeyring].
+	Peer *ecdh.PublicKey
+}
+
+// ecdhKeyring has a peer unless it is for discovery.
+type ecdhKeyring struct {
+	key       *key
+	public    *ecdh.PublicKey
+	curve     *keyagreement.Curve
+	own, peer []byte // compressed public keys
+}
+
+// NewECDHKeyring returns a keyring that wraps data keys under a secret that two
+// parties agree on: the owner of a private key in a token, who encrypts, and a
+// peer, to whom. Either decrypts; one with the private key at hand does so with
+// [esdk.NewRawECDHKeyring].
+//
+// The private key never leaves the token. The secret does, since the format has a
+// key derivation that PKCS #11 has not: it opens what these two parties encrypted to each
+// other. It is removed from the token at once.
+//
+// As [NewRSAKeyring], it tries the key once and now. To encrypt to a key pair in a
+// token without being a party, take its public key from [Token.PublicKey] for
+// [esdk.NewRawECDHEphemeralKeyring].
+func NewECDHKeyring(ctx context.Context, t *Token, c ECDHConfig) (esdk.Keyring, error) {
+	if c.Peer == nil {
+		return nil, errors.New("pkcs11: ECDH keyring needs the peer's public key")
+	}
+	return newECDHKeyring(ctx, t, c)
+}
+
+// NewECDHDiscoveryKeyring returns a keyring that only decrypts: whatever was
+// encrypted to its key pair in a token, by anybody, with the public key that the
+// message names. The rest is as for [NewECDHKeyring].
+func NewECDHDiscoveryKeyring(ctx context.Context, t *Token, c ECDHConfig) (esdk.Keyring, error) {
+	if c.Peer != nil {
+		return nil, errors.New("pkcs11: ECDH discovery keyring has no peer")
+	}
+	return newECDHKeyring(ctx, t, c)
+}
+
+func newECDHKeyring(ctx context.Context, t *Token, c ECDHConfig) (esdk.Keyring, error) {
+	k, err := newKey(ctx, t, privateKey, typeEC, c.Key)
+	if err != nil {
+		return nil, err
+	}
+	if c.PublicKey == nil {
+		public, err := k.public(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("pkcs11: %w", err)
+		}
+		c.PublicKey = public.(*ecdh.PublicKey)
+	}
+	curve, err := keyagreement.CurveOf(c.PublicKey.Curve())
+	if err != nil {
+		return nil, fmt.Errorf("pkcs11: ECDH keyring: %w", err)
+	}
+	kr := &ecdhKeyring{key: k, public: c.PublicKey, curve: curve, own: keyagreement.Compress(c.PublicKey)}
+	if c.Peer != nil {
+		if c.Peer.Curve() != c.PublicKey.Curve() {
+			return nil, fmt.Errorf("pkcs11: ECDH keyring: the token's key is on %v, the peer's on %v", c.PublicKey.Curve(), c.Peer.Curve())
+		}
+		kr.peer = keyagreement.Compress(c.Peer)
+	}
+	if err := kr.selfTest(ctx); err != nil {
+		return nil, fmt.Errorf("pkcs11: ECDH key cannot be used: %w", err)
+	}
+	return kr, nil
+}
+
+// selfTest agrees with a key pair of its own.
+func (kr *ecdhKeyring) selfTest(ctx context.Context) error {
+	private, err := kr.public.Curve().GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	want, err := private.ECDH(kr.public)
+	if err != nil {
+		return err
+	}
+	got, err := kr.secretWith(ctx, private.PublicKey())
+	if err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare(want, got) != 1 {
+		return errors.New("its public key is another one's, or the token does not return the bare secret")
+	}
+	return nil
+}
+
+// secretWith returns the secret that the token's key and the owner of a public key
+// agree on.
+func (kr *ecdhKeyring) secretWith(ctx context.Context, other *ecdh.PublicKey) (secret []byte, err error) {
+	length := fieldBytes(other.Curve())
+	err = kr.key.use(ctx, func(s *session, o object) error {
+		if secret, err = s.deriveECDH(s.handle, o, other.Bytes(), length); err != nil {
+			return err
+		}
+		if len(secret) != length {
+			clear(secret)
+			return fmt.Errorf("the token derived %d bytes, need %d", len(secret), length)
+		}
+		return nil
+	})
+	return secret, err
+}
+
+// secretWithCompressed takes a public key as encrypted data keys have it.
+func (kr *ecdhKeyring) secretWithCompressed(ctx context.Context, compressed []byte) ([]byte, error) {
+	// A point that is not on the curve, which would give the private key away bit by
+	// bit, never reaches the token.
+	other, err := kr.curve.Decompress(compressed)
+	if err != nil {
+		return nil, err
+	}
+	return kr.secretWith(ctx, other)
+}
+
+func (kr *ecdhKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	if kr.peer == nil {
+		return nil, errors.New("pkcs11: ECDH discovery keyring cannot encrypt")
+	}
+	serialized, err := req.EncryptionContext.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	return wrapOne(req, func(dataKey []byte) (esdk.EncryptedDataKey, error) {
+		secret, err := kr.secretWithCompressed(ctx, kr.peer)
+		if err != nil {
+			return esdk.EncryptedDataKey{}, err
+		}
+		defer clear(secret)
+		info := &keyagreement.Info{Curve: kr.curve, Recipient: kr.peer, Sender: kr.own}
+		ciphertext, err := info.Seal(secret, serialized, dataKey)
+		return esdk.EncryptedDataKey{ProviderID: rawECDHProvider, ProviderInfo: info.Bytes(), Ciphertext: ciphertext}, err
+	})
+}
+
+func (kr *ecdhKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	serialized, err := req.EncryptionContext.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	matches := func(edk *esdk.EncryptedDataKey) bool {
+		if edk.ProviderID != rawECDHProvider && edk.ProviderID != kmsECDHProvider {
+			return false
+		}
+		info, err := kr.curve.ParseInfo(edk.ProviderInfo)
+		return err != nil || info.OtherParty(kr.own, kr.peer) != nil
+	}
+	return unwrapFirst(ctx, req, matches, func(edk *esdk.EncryptedDataKey) ([]byte, error) {
+		info, err := kr.curve.ParseInfo(edk.ProviderInfo)
+		if err != nil {
+			return nil, err
+		}
+		// The token need not be asked about what cannot be a data key of the suite.
+		if got, want := len(edk.Ciphertext), keyagreement.Overhead+req.Suite.DataKeyLength(); got != want {
+			return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", got, want, req.Suite)
+		}
+		secret, err := kr.secretWithCompressed(ctx, info.OtherParty(kr.own, kr.peer))
+		if err != nil {
+			return nil, err
+		}
+		defer clear(secret)
+		return info.Open(secret, serialized, edk.Ciphertext)
+	})
+}

@@ -1,0 +1,78 @@
+package pkcs11
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+
+	"esdk"
+)
+
+// What the keyrings share: the parts of Wrap and Unwrap that do not depend on
+// how a key encrypts.
+
+// checkName refuses a namespace or name that a raw keyring may not use.
+func checkName(namespace, name string) error {
+	switch {
+	case namespace == "" || name == "":
+		return errors.New("pkcs11: keyring needs a key namespace and a key name")
+	case strings.HasPrefix(namespace, "aws-kms"):
+		return fmt.Errorf("pkcs11: key namespace %q: those that start with aws-kms are reserved", namespace)
+	}
+	return nil
+}
+
+// wrapOne wraps the data key of a request, or a new one.
+func wrapOne(req *esdk.WrapRequest, encrypt func(dataKey []byte) (esdk.EncryptedDataKey, error)) (*esdk.WrapResult, error) {
+	length := req.Suite.DataKeyLength()
+	switch {
+	case length == 0:
+		return nil, fmt.Errorf("pkcs11: unknown algorithm suite %v", req.Suite)
+	case req.DataKey != nil && len(req.DataKey) != length:
+		return nil, fmt.Errorf("pkcs11: data key to wrap has %d bytes, suite %v takes %d", len(req.DataKey), req.Suite, length)
+	}
+	dataKey, result := req.DataKey, new(esdk.WrapResult)
+	if dataKey == nil {
+		dataKey = make([]byte, length)
+		rand.Read(dataKey)
+		result.DataKey = dataKey
+	}
+	edk, err := encrypt(dataKey)
+	if err != nil {
+		clear(result.DataKey)
+		return nil, fmt.Errorf("pkcs11: %w", err)
+	}
+	result.EncryptedDataKeys = []esdk.EncryptedDataKey{edk}
+	return result, nil
+}
+
+// unwrapFirst tries the encrypted data keys that match, in their order.
+func unwrapFirst(ctx context.Context, req *esdk.UnwrapRequest, matches func(*esdk.EncryptedDataKey) bool, decrypt func(*esdk.EncryptedDataKey) ([]byte, error)) ([]byte, error) {
+	length := req.Suite.DataKeyLength()
+	if length == 0 {
+		return nil, fmt.Errorf("pkcs11: unknown algorithm suite %v", req.Suite)
+	}
+	failed := new(esdk.NoDataKeyError)
+	for i := range req.EncryptedDataKeys {
+		edk := &req.EncryptedDataKeys[i]
+		if !matches(edk) {
+			continue
+		}
+		dataKey, err := decrypt(edk)
+		if err == nil && len(dataKey) != length {
+			clear(dataKey)
+			err = fmt.Errorf("data key has %d bytes, suite %v takes %d", len(dataKey), req.Suite, length)
+		}
+		if err == nil {
+			return dataKey, nil
+		}
+		failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): %w", i+1, edk.ProviderID, err))
+		// The token need not work on what nobody waits for.
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, failed
+}

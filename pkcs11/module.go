@@ -1,0 +1,144 @@
+package pkcs11
+
+import (
+	"crypto"
+	"sync"
+)
+
+// A cryptoki is the library of a token, as far as it is used here. Errors of
+// its calls are of type *Error.
+type cryptoki interface {
+	initialize() error
+	finalize() error
+
+	tokens() ([]tokenInfo, error) // those that are present
+	openSession(slot uint) (session uint, err error)
+	closeSession(session uint) error
+	login(session uint, pin []byte) error
+
+	find(session uint, class class, kind keyType, label string, id []byte) ([]object, error)
+	attributes(session uint, o object, types ...attribute) ([][]byte, error)
+
+	// encryptGCM returns the IV that the token used, which need not be the given one.
+	encryptGCM(session uint, key object, iv, aad, plaintext []byte) (usedIV, ciphertext []byte, err error)
+	decryptGCM(session uint, key object, iv, aad, ciphertext []byte) ([]byte, error)
+
+	// decryptRSA has the padding of PKCS #1 v1.5 for hash 0, else OAEP's. It
+	// says whether an error is one of the decryption itself.
+	decryptRSA(session uint, key object, hash crypto.Hash, ciphertext []byte) (plaintext []byte, decrypting bool, err error)
+
+	// deriveECDH returns the secret of a number of bytes that the key and the
+	// owner of an uncompressed point agree on.
+	deriveECDH(session uint, key object, point []byte, length int) ([]byte, error)
+}
+
+type (
+	object    uint
+	class     uint
+	keyType   uint
+	attribute uint
+)
+
+// Constants of PKCS #11, which are here for a build without cgo, too.
+const (
+	publicKey  class = 2 // CKO_PUBLIC_KEY
+	privateKey class = 3 // CKO_PRIVATE_KEY
+	secretKey  class = 4 // CKO_SECRET_KEY
+
+	typeRSA keyType = 0x00 // CKK_RSA
+	typeEC  keyType = 0x03 // CKK_EC
+	typeAES keyType = 0x1f // CKK_AES
+
+	attributeID             attribute = 0x102 // CKA_ID
+	attributeModulus        attribute = 0x120 // CKA_MODULUS
+	attributePublicExponent attribute = 0x122 // CKA_PUBLIC_EXPONENT
+	attributeECParams       attribute = 0x180 // CKA_EC_PARAMS
+	attributeECPoint        attribute = 0x181 // CKA_EC_POINT
+
+	ckrSlotIDInvalid        = 0x003
+	ckrDeviceError          = 0x030
+	ckrDeviceRemoved        = 0x032
+	ckrKeyHandleInvalid     = 0x060
+	ckrObjectHandleInvalid  = 0x082
+	ckrOperationActive      = 0x090
+	ckrPINIncorrect         = 0x0a0
+	ckrPINInvalid           = 0x0a1
+	ckrPINLenRange          = 0x0a2
+	ckrPINExpired           = 0x0a3
+	ckrPINLocked            = 0x0a4
+	ckrSessionClosed        = 0x0b0
+	ckrSessionHandleInvalid = 0x0b3
+	ckrTokenNotPresent      = 0x0e0
+	ckrTokenNotRecognized   = 0x0e1
+	ckrUserAlreadyLoggedIn  = 0x100
+	ckrUserNotLoggedIn      = 0x101
+	ckrNotInitialized       = 0x190 // CKR_CRYPTOKI_NOT_INITIALIZED
+	ckrAlreadyInitialized   = 0x191 // CKR_CRYPTOKI_ALREADY_INITIALIZED
+)
+
+// A tokenInfo is a token in a slot.
+type tokenInfo struct {
+	slot                               uint
+	label, serial, manufacturer, model string
+}
+
+// A module is the library of a token, of which a process has only one copy: all
+// Tokens share it. It stays loaded, since not every library survives being
+// unloaded, but is finalized with the last of them.
+type module struct {
+	cryptoki
+	path string
+
+	users int  // guarded by modules.mu
+	ours  bool // whether it was we who initialized it
+}
+
+var modules = struct {
+	mu     sync.Mutex
+	byPath map[string]*module
+}{byPath: make(map[string]*module)}
+
+func openModule(path string) (*module, error) {
+	modules.mu.Lock()
+	defer modules.mu.Unlock()
+	m := modules.byPath[path]
+	if m == nil {
+		c, err := load(path)
+		if err != nil {
+			return nil, err
+		}
+		m = &module{cryptoki: c, path: path}
+		modules.byPath[path] = m
+	}
+	if m.users == 0 {
+		// Some other part of the program may use the library, too.
+		err := m.initialize()
+		if err != nil && !hasCode(err, ckrAlreadyInitialized) {
+			return nil, err
+		}
+		m.ours = err == nil
+	}
+	m.users++
+	return m, nil
+}
+
+func (m *module) close() error {
+	modules.mu.Lock()
+	defer modules.mu.Unlock()
+	if m.users--; m.users > 0 || !m.ours {
+		return nil
+	}
+	return m.finalize()
+}
+
+// reinitialize is for a library that somebody else has finalized.
+func (m *module) reinitialize() error {
+	modules.mu.Lock()
+	defer modules.mu.Unlock()
+	err := m.initialize()
+	if hasCode(err, ckrAlreadyInitialized) {
+		return nil
+	}
+	m.ours = err == nil
+	return err
+}

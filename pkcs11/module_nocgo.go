@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package pkcs11
+
+func load(string) (cryptoki, error) { return nil, ErrNoCgo }

@@ -1,0 +1,154 @@
+package pkcs11
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/subtle"
+	"fmt"
+
+	"esdk"
+)
+
+// RSAConfig configures [NewRSAKeyring].
+type RSAConfig struct {
+	// Namespace and Name stand in each message, and decryption needs the same.
+	Namespace, Name string
+
+	// Key is a private RSA key of the token, which allows to decrypt.
+	Key KeyRef
+
+	// PublicKey is its public half. If it is nil, the token is asked for it.
+	PublicKey *rsa.PublicKey
+
+	// Hash is the hash of OAEP and its MGF1: SHA-1, SHA-256, SHA-384 or SHA-512.
+	// 0 means SHA-256. Not every token has all of them.
+	Hash crypto.Hash
+
+	// PKCS1v15 selects the padding of PKCS #1 v1.5 in place of OAEP. What
+	// [esdk.RawRSAConfig] says of it holds here too. That the padding is right
+	// does not show in what is returned, but the time that the token takes is its own.
+	PKCS1v15 bool
+}
+
+type rsaKeyring struct {
+	esdk.Keyring // encrypts, with the public key
+	RSAConfig
+	key *key
+}
+
+// NewRSAKeyring returns a keyring that wraps data keys with an RSA key of a token.
+// It encrypts without the token, with the public key; the token decrypts.
+// [esdk.NewRawRSAKeyring] with a copy of the keys, or only the public one, reads
+// and writes the same encrypted data keys.
+//
+// It has the token decrypt something once and now, so that a public key that is
+// not of the private one, or a padding that the token does not have, is found out
+// before a message depends on it.
+func NewRSAKeyring(ctx context.Context, t *Token, c RSAConfig) (esdk.Keyring, error) {
+	if err := checkName(c.Namespace, c.Name); err != nil {
+		return nil, err
+	}
+	k, err := newKey(ctx, t, privateKey, typeRSA, c.Key)
+	if err != nil {
+		return nil, err
+	}
+	if c.PublicKey == nil {
+		public, err := k.public(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("pkcs11: %w", err)
+		}
+		c.PublicKey = public.(*rsa.PublicKey)
+	}
+	raw, err := esdk.NewRawRSAKeyring(esdk.RawRSAConfig{
+		Namespace: c.Namespace, Name: c.Name, PublicKey: c.PublicKey, Hash: c.Hash, PKCS1v15: c.PKCS1v15,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c.Hash == 0 && !c.PKCS1v15 {
+		c.Hash = crypto.SHA256
+	}
+	kr := &rsaKeyring{raw, c, k}
+	if err := kr.selfTest(ctx); err != nil {
+		return nil, fmt.Errorf("pkcs11: RSA key %q cannot be used: %w", c.Name, err)
+	}
+	return kr, nil
+}
+
+// selfTest decrypts a data key that belongs to no message.
+func (kr *rsaKeyring) selfTest(ctx context.Context) error {
+	const suite = esdk.AES256GCM
+	r, err := kr.Wrap(ctx, &esdk.WrapRequest{Suite: suite})
+	if err != nil {
+		return err
+	}
+	dataKey, err := kr.decrypt(ctx, r.EncryptedDataKeys[0].Ciphertext, suite.DataKeyLength())
+	if err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare(dataKey, r.DataKey) != 1 {
+		return fmt.Errorf("its public key is another one's")
+	}
+	return nil
+}
+
+// Wrap only adds to the raw keyring's that it asks ctx, as each call here does.
+func (kr *rsaKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return kr.Keyring.Wrap(ctx, req)
+}
+
+func (kr *rsaKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	matches := func(edk *esdk.EncryptedDataKey) bool {
+		return edk.ProviderID == kr.Namespace && string(edk.ProviderInfo) == kr.Name
+	}
+	return unwrapFirst(ctx, req, matches, func(edk *esdk.EncryptedDataKey) ([]byte, error) {
+		dataKey, err := kr.decrypt(ctx, edk.Ciphertext, req.Suite.DataKeyLength())
+		if err != nil {
+			return nil, fmt.Errorf("RSA key %q: %w", kr.Name, err)
+		}
+		return dataKey, nil
+	})
+}
+
+func (kr *rsaKeyring) decrypt(ctx context.Context, ciphertext []byte, length int) (dataKey []byte, err error) {
+	if len(ciphertext) != kr.PublicKey.Size() {
+		return nil, fmt.Errorf("ciphertext has %d bytes, need %d", len(ciphertext), kr.PublicKey.Size())
+	}
+	err = kr.key.use(ctx, func(s *session, o object) error {
+		plaintext, decrypting, err := s.decryptRSA(s.handle, o, kr.Hash, ciphertext)
+		if kr.PKCS1v15 && decrypting && !isLost(err) {
+			dataKey = implicitlyRejected(plaintext, err, length)
+			return nil
+		}
+		dataKey = plaintext
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return dataKey, nil
+}
+
+// implicitlyRejected returns the plaintext, or a random one if there is none, or one
+// of another length: to say whether the padding is right would make us an oracle
+// that decrypts for an attacker (Bleichenbacher). A wrong data key then does not
+// open the message.
+func implicitlyRejected(plaintext []byte, err error, length int) []byte {
+	dataKey := make([]byte, length)
+	rand.Read(dataKey)
+	candidate := make([]byte, length)
+	good := subtle.ConstantTimeEq(int32(copy(candidate, plaintext)), int32(length)) &
+		subtle.ConstantTimeEq(int32(len(plaintext)), int32(length))
+	if err != nil {
+		good = 0
+	}
+	subtle.ConstantTimeCopy(good, dataKey, candidate)
+	clear(plaintext)
+	clear(candidate)
+	return dataKey
+}

@@ -1,0 +1,303 @@
+package pkcs11
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// A Token is an open token, with a user logged in. It is safe for concurrent
+// use, and several keyrings may share it.
+//
+// If the token is lost, as by a restart of its service, or its sessions are, the
+// call that finds out connects again, logs in and tries once more. If that fails too,
+// the error is returned, and the next call tries again.
+//
+// Login is the whole program's, as PKCS #11 has it: with another Token for the
+// same token open, the PIN of a second one is not looked at.
+type Token struct {
+	config Config
+	uri    *URI
+	module *module
+	info   tokenInfo // as of Open; read only
+
+	free chan struct{} // as many elements as sessions are in use
+	done chan struct{} // closed by Close
+	once sync.Once
+
+	// lock guards the rest. It is a channel since a login may wait for a user, and
+	// whoever waits for that must be able to give up.
+	lock       chan struct{}
+	generation int    // of the connection; 0 is none
+	connected  bool   // whether the connection of this generation is good
+	slot       uint   // of the token
+	anchor     uint   // a session that keeps the login while no other is open
+	idle       []uint // open sessions of this generation
+	refused    error  // of a login, after which there is none
+}
+
+// A session is one of a token's, in use by one call.
+type session struct {
+	*module
+	handle     uint
+	generation int
+}
+
+// Open finds a token, opens a session and logs in. The user of a Token calls
+// [Token.Close] in the end.
+func Open(ctx context.Context, c Config) (*Token, error) {
+	uri := &URI{}
+	if c.URI != "" {
+		var err error
+		if uri, err = ParseURI(c.URI); err != nil {
+			return nil, err
+		}
+	}
+	if c.Token != "" && uri.Token != "" && c.Token != uri.Token {
+		return nil, errors.New("pkcs11: the URI is of another token than is given beside it")
+	}
+	if c.Token != "" {
+		uri.Token = c.Token
+	}
+	if c.Module == "" {
+		c.Module = uri.ModulePath
+	}
+	if c.PIN == nil {
+		c.PIN = uri.pin()
+	}
+	if c.Sessions == 0 {
+		c.Sessions = defaultSessions
+	}
+	switch {
+	case c.Module == "":
+		return nil, errors.New("pkcs11: which module? The file of the token's library is needed")
+	case c.Sessions < 0:
+		return nil, fmt.Errorf("pkcs11: %d sessions", c.Sessions)
+	}
+	m, err := openModule(c.Module)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, c, uri, m)
+}
+
+// open takes the module over.
+func open(ctx context.Context, c Config, uri *URI, m *module) (*Token, error) {
+	t := &Token{
+		config: c, uri: uri, module: m,
+		free: make(chan struct{}, c.Sessions), done: make(chan struct{}), lock: make(chan struct{}, 1),
+	}
+	if err := t.connect(ctx); err != nil {
+		m.close()
+		return nil, fmt.Errorf("pkcs11: %w", err)
+	}
+	return t, nil
+}
+
+// Close waits for the calls that the token works on, and closes its sessions,
+// which ends the login. Later calls fail with [ErrClosed].
+func (t *Token) Close() error {
+	var err error
+	t.once.Do(func() {
+		close(t.done)
+		for range cap(t.free) {
+			t.free <- struct{}{}
+		}
+		t.lock <- struct{}{}
+		t.disconnect()
+		err = t.module.close()
+	})
+	return err
+}
+
+// do calls f with a session, and once more with a new one if the first one, or
+// the token, was lost.
+func (t *Token) do(ctx context.Context, f func(*session) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-t.done:
+		return ErrClosed
+	default:
+	}
+	select {
+	case t.free <- struct{}{}:
+		defer func() { <-t.free }()
+	case <-t.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	lostGeneration, err := t.try(ctx, f)
+	if err == nil || !isLost(err) {
+		return err
+	}
+	if err := t.forget(ctx, lostGeneration); err != nil {
+		return err
+	}
+	_, err = t.try(ctx, f)
+	return err
+}
+
+func (t *Token) try(ctx context.Context, f func(*session) error) (generation int, err error) {
+	s, err := t.acquire(ctx)
+	if err != nil {
+		return s.generation, err
+	}
+	err = f(s)
+	t.release(s, err)
+	return s.generation, err
+}
+
+func (t *Token) locked(ctx context.Context) error {
+	select {
+	case t.lock <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t *Token) unlock() { <-t.lock }
+
+// acquire returns a session, with a generation even if it fails.
+func (t *Token) acquire(ctx context.Context) (*session, error) {
+	s := &session{module: t.module}
+	if err := t.locked(ctx); err != nil {
+		return s, err
+	}
+	defer t.unlock()
+	if !t.connected {
+		if err := t.connect(ctx); err != nil {
+			s.generation = t.generation
+			return s, err
+		}
+	}
+	s.generation = t.generation
+	if n := len(t.idle); n > 0 {
+		s.handle, t.idle = t.idle[n-1], t.idle[:n-1]
+		return s, nil
+	}
+	var err error
+	s.handle, err = t.module.openSession(t.slot)
+	return s, err
+}
+
+// release keeps a session for the next call, unless it may be in a state that is
+// not the one of a new one.
+func (t *Token) release(s *session, err error) {
+	t.lock <- struct{}{}
+	defer t.unlock()
+	if err == nil && s.generation == t.generation && t.connected {
+		t.idle = append(t.idle, s.handle)
+		return
+	}
+	t.module.closeSession(s.handle)
+}
+
+// forget drops a connection of which a session was lost, unless somebody else
+// has done so.
+func (t *Token) forget(ctx context.Context, generation int) error {
+	if err := t.locked(ctx); err != nil {
+		return err
+	}
+	defer t.unlock()
+	if t.generation == generation {
+		t.disconnect()
+	}
+	return nil
+}
+
+// disconnect needs the lock. Its errors are those of sessions that are gone.
+func (t *Token) disconnect() {
+	if !t.connected {
+		return
+	}
+	for _, s := range append(t.idle, t.anchor) {
+		t.module.closeSession(s)
+	}
+	t.idle, t.connected = nil, false
+}
+
+// connect finds the token, opens the session that keeps the login, and logs in.
+// It needs the lock, but for a Token that nobody else has yet.
+func (t *Token) connect(ctx context.Context) error {
+	if t.refused != nil {
+		return t.refused
+	}
+	info, err := t.findToken()
+	if hasCode(err, ckrNotInitialized) {
+		if err = t.module.reinitialize(); err == nil {
+			info, err = t.findToken()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	anchor, err := t.module.openSession(info.slot)
+	if err != nil {
+		return err
+	}
+	if err := t.login(ctx, anchor); err != nil {
+		t.module.closeSession(anchor)
+		return err
+	}
+	if t.generation++; t.generation == 1 {
+		t.info = info
+	}
+	t.slot, t.anchor, t.connected = info.slot, anchor, true
+	return nil
+}
+
+func (t *Token) findToken() (tokenInfo, error) {
+	tokens, err := t.module.tokens()
+	if err != nil {
+		return tokenInfo{}, err
+	}
+	all := len(tokens)
+	tokens = slices.DeleteFunc(tokens, func(i tokenInfo) bool { return !t.uri.matches(&i) })
+	switch len(tokens) {
+	case 0:
+		return tokenInfo{}, fmt.Errorf("%w among %d of %s", ErrNoToken, all, t.module.path)
+	case 1:
+		return tokens[0], nil
+	}
+	return tokenInfo{}, fmt.Errorf("which token? %w: %d of %s", ErrAmbiguous, len(tokens), t.module.path)
+}
+
+// login asks for the PIN. A PIN that is refused is not tried again.
+func (t *Token) login(ctx context.Context, session uint) error {
+	if t.config.PIN == nil {
+		return nil
+	}
+	pin, err := t.config.PIN(ctx)
+	if err != nil {
+		return fmt.Errorf("PIN: %w", err)
+	}
+	defer clear(pin)
+	err = t.module.login(session, pin)
+	switch {
+	case hasCode(err, ckrUserAlreadyLoggedIn):
+		return nil
+	case hasCode(err, ckrPINIncorrect, ckrPINInvalid, ckrPINLenRange, ckrPINExpired, ckrPINLocked):
+		t.refused = fmt.Errorf("%w: %w", ErrPIN, err)
+		return t.refused
+	}
+	return err
+}
+
+// isLost reports whether an error says that a session, the login, the token or
+// the handle of a key is gone, so that another try is of use.
+func isLost(err error) bool {
+	return hasCode(err, ckrSessionHandleInvalid, ckrSessionClosed, ckrUserNotLoggedIn, ckrOperationActive,
+		ckrDeviceRemoved, ckrDeviceError, ckrTokenNotPresent, ckrTokenNotRecognized, ckrSlotIDInvalid,
+		ckrKeyHandleInvalid, ckrObjectHandleInvalid, ckrNotInitialized)
+}
+
+func hasCode(err error, codes ...uint) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && slices.Contains(codes, e.Code)
+}

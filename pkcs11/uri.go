@@ -1,0 +1,144 @@
+package pkcs11
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A URI names a token or a key, after RFC 7512.
+type URI struct {
+	Token, Serial, Manufacturer, Model string // of the token; empty means any
+	SlotID                             *uint  // of the slot; nil means any
+
+	Object string // label of the key
+	ID     []byte // of the key
+	Type   string // "secret-key", "private", "public" or empty
+
+	ModulePath string // file of the token's library
+	PINSource  string // file that holds the PIN
+
+	// Query has the query's other attributes, which RFC 7512 leaves to whoever
+	// uses the URI. This package does not look at them.
+	Query map[string]string
+}
+
+// ParseURI reads a URI such as
+//
+//	pkcs11:token=payments;object=backup?module-path=/usr/lib/libcloudhsm.so&pin-source=file:/run/pin
+//
+// It refuses a pin-value: a PIN in a URI ends up in logs and lists of processes.
+// It refuses, too, attributes that it does not know before the question mark, since
+// to pass over one could choose another key.
+func ParseURI(text string) (*URI, error) {
+	rest, ok := strings.CutPrefix(text, "pkcs11:")
+	if !ok {
+		return nil, fmt.Errorf("pkcs11: a URI starts with pkcs11:")
+	}
+	path, query, _ := strings.Cut(rest, "?")
+	u := &URI{Query: make(map[string]string)}
+	if err := eachAttribute(path, ";", u.setPath); err != nil {
+		return nil, err
+	}
+	if err := eachAttribute(query, "&", u.setQuery); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// eachAttribute does not show values in errors: one may be a PIN.
+func eachAttribute(text, separator string, set func(name, value string) error) error {
+	var seen []string
+	for attribute := range strings.SplitSeq(text, separator) {
+		if attribute == "" {
+			continue
+		}
+		name, escaped, ok := strings.Cut(attribute, "=")
+		if !ok {
+			return fmt.Errorf("pkcs11: URI: an attribute has no value")
+		}
+		value, err := url.PathUnescape(escaped)
+		if err != nil {
+			return fmt.Errorf("pkcs11: URI: %s is not percent-encoded", name)
+		}
+		if slices.Contains(seen, name) {
+			return fmt.Errorf("pkcs11: URI: %s is there twice", name)
+		}
+		seen = append(seen, name)
+		if err := set(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *URI) setPath(name, value string) error {
+	switch name {
+	case "token":
+		u.Token = value
+	case "serial":
+		u.Serial = value
+	case "manufacturer":
+		u.Manufacturer = value
+	case "model":
+		u.Model = value
+	case "object":
+		u.Object = value
+	case "id":
+		u.ID = []byte(value)
+	case "type":
+		if value != "secret-key" && value != "private" && value != "public" {
+			return fmt.Errorf("pkcs11: URI: type %q is none of secret-key, private, public", value)
+		}
+		u.Type = value
+	case "slot-id":
+		id, err := strconv.ParseUint(value, 10, 32)
+		if err != nil {
+			return fmt.Errorf("pkcs11: URI: slot-id %q is not a number", value)
+		}
+		slot := uint(id)
+		u.SlotID = &slot
+	default:
+		return fmt.Errorf("pkcs11: URI: attribute %q is not supported", name)
+	}
+	return nil
+}
+
+func (u *URI) setQuery(name, value string) error {
+	switch name {
+	case "pin-value":
+		return fmt.Errorf("pkcs11: URI: no PIN is taken from a URI (pin-value), where others can see it: put it into a file, and name that as pin-source")
+	case "module-name":
+		return fmt.Errorf("pkcs11: URI: module-name is not supported: give the file as module-path")
+	case "module-path":
+		u.ModulePath = value
+	case "pin-source":
+		file := strings.TrimPrefix(strings.TrimPrefix(value, "file:"), "//")
+		if !filepath.IsAbs(file) {
+			return fmt.Errorf("pkcs11: URI: pin-source is not a file with its full path, such as file:/run/secrets/pin")
+		}
+		u.PINSource = file
+	default:
+		u.Query[name] = value
+	}
+	return nil
+}
+
+// matches reports whether a token has all that the URI says of one.
+func (u *URI) matches(t *tokenInfo) bool {
+	is := func(want, got string) bool { return want == "" || want == got }
+	return is(u.Token, t.label) && is(u.Serial, t.serial) && is(u.Manufacturer, t.manufacturer) && is(u.Model, t.model) &&
+		(u.SlotID == nil || *u.SlotID == t.slot)
+}
+
+// pin is the function for Config, nil if the URI has no pin-source.
+func (u *URI) pin() func(context.Context) ([]byte, error) {
+	if u.PINSource == "" {
+		return nil
+	}
+	return PINFile(u.PINSource)
+}
