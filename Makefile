@@ -26,6 +26,7 @@ test: missing
 # "go test" is silent about tests that are skipped.
 missing:
 	@test -d "$${ESDK_VECTORS:-../shared/vectors}" || echo "NOT RUN: the official test vectors, since $${ESDK_VECTORS:-../shared/vectors} is missing; see README.md"
+	@test -n "$$ESDK_PKCS11_MODULE" || echo "NOT RUN here: pkcs11 on real tokens, only on a simulated one; \"make pkcs11\" does that"
 
 format:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:" $$files; exit 1; fi

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 
 	"esdk"
@@ -89,7 +90,7 @@ func (kr *rsaKeyring) selfTest(ctx context.Context) error {
 		return err
 	}
 	if subtle.ConstantTimeCompare(dataKey, r.DataKey) != 1 {
-		return fmt.Errorf("its public key is another one's")
+		return errors.New("its public key is another one's")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package pkcs11
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -37,7 +38,7 @@ type URI struct {
 func ParseURI(text string) (*URI, error) {
 	rest, ok := strings.CutPrefix(text, "pkcs11:")
 	if !ok {
-		return nil, fmt.Errorf("pkcs11: a URI starts with pkcs11:")
+		return nil, errors.New(`pkcs11: a URI starts with "pkcs11:"`)
 	}
 	path, query, _ := strings.Cut(rest, "?")
 	u := &URI{Query: make(map[string]string)}
@@ -59,7 +60,7 @@ func eachAttribute(text, separator string, set func(name, value string) error) e
 		}
 		name, escaped, ok := strings.Cut(attribute, "=")
 		if !ok {
-			return fmt.Errorf("pkcs11: URI: an attribute has no value")
+			return errors.New("pkcs11: URI: an attribute has no value")
 		}
 		value, err := url.PathUnescape(escaped)
 		if err != nil {
@@ -111,15 +112,15 @@ func (u *URI) setPath(name, value string) error {
 func (u *URI) setQuery(name, value string) error {
 	switch name {
 	case "pin-value":
-		return fmt.Errorf("pkcs11: URI: no PIN is taken from a URI (pin-value), where others can see it: put it into a file, and name that as pin-source")
+		return errors.New("pkcs11: URI: no PIN is taken from a URI (pin-value), where others can see it: put it into a file, and name that as pin-source")
 	case "module-name":
-		return fmt.Errorf("pkcs11: URI: module-name is not supported: give the file as module-path")
+		return errors.New("pkcs11: URI: module-name is not supported: give the file as module-path")
 	case "module-path":
 		u.ModulePath = value
 	case "pin-source":
 		file := strings.TrimPrefix(strings.TrimPrefix(value, "file:"), "//")
 		if !filepath.IsAbs(file) {
-			return fmt.Errorf("pkcs11: URI: pin-source is not a file with its full path, such as file:/run/secrets/pin")
+			return errors.New("pkcs11: URI: pin-source is not a file with its full path, such as file:/run/secrets/pin")
 		}
 		u.PINSource = file
 	default:

@@ -1,0 +1,432 @@
+package pkcs11
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"esdk"
+	"esdk/esdktest"
+)
+
+func must[T any](t testing.TB) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+var (
+	aesBytes = bytes.Repeat([]byte{7}, 32)
+	rsaPair  = sync.OnceValue(func() *rsa.PrivateKey {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			panic(err)
+		}
+		return key
+	})
+)
+
+// simulated returns a simulator with a key of each kind, and its keyrings.
+func simulated(t testing.TB, c Config) (*simulator, *Token, map[string]esdk.Keyring) {
+	t.Helper()
+	s := newSimulator()
+	mine := must[*ecdh.PrivateKey](t)(ecdh.P384().GenerateKey(rand.Reader))
+	theirs := must[*ecdh.PrivateKey](t)(ecdh.P384().GenerateKey(rand.Reader))
+	s.put("aes", aesBytes)
+	s.put("rsa", rsaPair())
+	s.put("ec", mine)
+	c.Token = "simulated"
+	token := must[*Token](t)(s.open(t, c))
+	keyring := must[esdk.Keyring](t)
+	return s, token, map[string]esdk.Keyring{
+		"AES":   keyring(NewAESKeyring(t.Context(), token, AESConfig{Namespace: "corp", Name: "a", Key: KeyRef{Label: "aes"}})),
+		"RSA":   keyring(NewRSAKeyring(t.Context(), token, RSAConfig{Namespace: "corp", Name: "r", Key: KeyRef{Label: "rsa"}})),
+		"PKCS1": keyring(NewRSAKeyring(t.Context(), token, RSAConfig{Namespace: "corp", Name: "p", Key: KeyRef{Label: "rsa"}, PKCS1v15: true})),
+		"ECDH":  keyring(NewECDHKeyring(t.Context(), token, ECDHConfig{Key: KeyRef{Label: "ec"}, Peer: theirs.PublicKey()})),
+	}
+}
+
+const suite = esdk.AES256GCMHKDFSHA512Commit
+
+func wrap(t testing.TB, kr esdk.Keyring) (*esdk.WrapResult, *esdk.UnwrapRequest) {
+	t.Helper()
+	r := must[*esdk.WrapResult](t)(kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite}))
+	return r, &esdk.UnwrapRequest{Suite: suite, EncryptedDataKeys: r.EncryptedDataKeys}
+}
+
+// works checks that a keyring does; it reports, for goroutines too.
+func works(t testing.TB, what string, kr esdk.Keyring) {
+	t.Helper()
+	r, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite})
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+		return
+	}
+	got, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: suite, EncryptedDataKeys: r.EncryptedDataKeys})
+	if err != nil || !bytes.Equal(got, r.DataKey) {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
+func TestConformance(t *testing.T) {
+	_, _, keyrings := simulated(t, Config{})
+	for name, kr := range keyrings {
+		t.Run(name, func(t *testing.T) {
+			esdktest.KeyringTest{Encrypt: kr, Decrypt: kr, NoIntegrity: name == "PKCS1"}.Run(t)
+		})
+	}
+}
+
+// Whatever says that the token was lost leads to one new connection and one more try.
+func TestLost(t *testing.T) {
+	for _, code := range []uint{
+		ckrSlotIDInvalid, ckrDeviceError, ckrDeviceRemoved, ckrKeyHandleInvalid, ckrObjectHandleInvalid, ckrOperationActive,
+		ckrSessionClosed, ckrSessionHandleInvalid, ckrTokenNotPresent, ckrTokenNotRecognized, ckrUserNotLoggedIn, ckrNotInitialized,
+	} {
+		s, _, keyrings := simulated(t, Config{})
+		for name, kr := range keyrings {
+			r, req := wrap(t, kr)
+			fail := func(times int) {
+				s.fault = func(call string) error {
+					if times == 0 || call != "C_Decrypt" && call != "C_DeriveKey" {
+						return nil
+					}
+					times--
+					return ckr(call, code)
+				}
+			}
+			s.logins = 0
+			fail(1)
+			if got, err := kr.Unwrap(t.Context(), req); err != nil || !bytes.Equal(got, r.DataKey) || s.logins != 1 {
+				t.Errorf("%s, code %#x once: %d logins, %v", name, code, s.logins, err)
+			}
+			fail(2)
+			_, err := kr.Unwrap(t.Context(), req)
+			if !hasCode(err, code) || !errors.Is(err, esdk.ErrNoDataKey) {
+				t.Errorf("%s, code %#x twice: %v", name, code, err)
+			}
+			s.fault = nil
+			works(t, name+" after that", kr)
+		}
+		if len(s.sessions) > 2 {
+			t.Errorf("code %#x: %d sessions are open", code, len(s.sessions))
+		}
+	}
+}
+
+// The token goes away, and comes back in another slot, with other handles.
+func TestRemoved(t *testing.T) {
+	s, _, keyrings := simulated(t, Config{})
+	for _, slot := range []uint{7, 20} {
+		s.slot = 0
+		for name, kr := range keyrings {
+			if name == "RSA" || name == "PKCS1" {
+				continue // encrypts without the token
+			}
+			if _, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite}); !errors.Is(err, ErrNoToken) {
+				t.Errorf("%s without the token: %v", name, err)
+			}
+		}
+		s.slot = slot
+		s.lose()
+		for o, k := range s.keys {
+			s.next++
+			delete(s.keys, o)
+			s.keys[object(s.next)] = k
+			break
+		}
+		for name, kr := range keyrings {
+			works(t, name+" with the token back", kr)
+		}
+	}
+}
+
+// A PIN that was changed is refused once, and not tried until the token locks.
+func TestRefused(t *testing.T) {
+	s, _, keyrings := simulated(t, Config{})
+	s.pin = "9999"
+	s.lose()
+	s.logins = 0
+	for range 5 {
+		_, err := keyrings["AES"].Wrap(t.Context(), &esdk.WrapRequest{Suite: suite})
+		if !errors.Is(err, ErrPIN) || strings.Contains(err.Error(), "1234") {
+			t.Errorf("with another PIN: %v", err)
+		}
+	}
+	if s.logins != 1 {
+		t.Errorf("%d logins with a wrong PIN", s.logins)
+	}
+
+	s = newSimulator()
+	noPIN := errors.New("no PIN")
+	for want, pin := range map[error]func(context.Context) ([]byte, error){
+		ErrPIN: func(context.Context) ([]byte, error) { return []byte("0000"), nil },
+		noPIN:  func(context.Context) ([]byte, error) { return nil, noPIN },
+	} {
+		if _, err := s.open(t, Config{PIN: pin, Token: "simulated"}); !errors.Is(err, want) {
+			t.Errorf("want %v, got %v", want, err)
+		}
+		if len(s.sessions) > 0 {
+			t.Error("a session stays open")
+		}
+	}
+	if _, err := s.open(t, Config{}); !errors.Is(err, ErrAmbiguous) {
+		t.Errorf("two tokens: %v", err)
+	}
+}
+
+// An IV that the token makes is the one that the encrypted data key names.
+func TestTokenIV(t *testing.T) {
+	s, token, _ := simulated(t, Config{})
+	raw := must[esdk.Keyring](t)(esdk.NewRawAESKeyring("corp", "a", aesBytes))
+	for _, own := range []bool{false, true} {
+		kr := must[esdk.Keyring](t)(NewAESKeyring(t.Context(), token, AESConfig{Namespace: "corp", Name: "a", Key: KeyRef{Label: "aes"}, TokenIV: own}))
+		s.makesIV = []byte("token")
+		r, req := wrap(t, kr)
+		if !bytes.HasPrefix(r.EncryptedDataKeys[0].ProviderInfo[1+8:], s.makesIV) {
+			t.Error("the IV is not the token's")
+		}
+		for _, kr := range []esdk.Keyring{kr, raw} {
+			if got, err := kr.Unwrap(t.Context(), req); err != nil || !bytes.Equal(got, r.DataKey) {
+				t.Error(err)
+			}
+		}
+		s.makesIV = []byte("an IV that is too long")
+		if _, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite}); err == nil {
+			t.Error("an IV of another length is accepted")
+		}
+		s.makesIV = nil
+		if _, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite}); (err != nil) != own {
+			t.Errorf("the token makes no IV, and should %v: %v", own, err)
+		}
+	}
+}
+
+// With PKCS #1 v1.5, nothing tells a wrong padding from a right one.
+func TestNoOracle(t *testing.T) {
+	s, _, keyrings := simulated(t, Config{})
+	kr := keyrings["PKCS1"]
+	r, req := wrap(t, kr)
+	edk := &req.EncryptedDataKeys[0]
+	good := bytes.Clone(edk.Ciphertext)
+	bad := bytes.Clone(good)
+	bad[100] ^= 1
+	for name, test := range map[string]struct {
+		ciphertext []byte
+		plaintext  func([]byte) []byte
+	}{
+		"padding": {bad, nil},
+		"shorter": {good, func(b []byte) []byte { return b[1:] }},
+		"longer":  {good, func(b []byte) []byte { return append(b, 0) }},
+		"empty":   {good, func([]byte) []byte { return nil }},
+	} {
+		edk.Ciphertext, s.plaintext = test.ciphertext, test.plaintext
+		got, err := kr.Unwrap(t.Context(), req)
+		again, _ := kr.Unwrap(t.Context(), req)
+		if err != nil || len(got) != 32 || bytes.Equal(got, r.DataKey) || bytes.Equal(got, again) || bytes.Equal(got[:31], r.DataKey[1:]) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
+	// What is no matter of the padding is told.
+	edk.Ciphertext, s.plaintext = good[1:], nil
+	if _, err := kr.Unwrap(t.Context(), req); err == nil {
+		t.Error("a ciphertext that is too short is accepted")
+	}
+}
+
+// Keys are checked before a message depends on them.
+func TestConstructors(t *testing.T) {
+	s, token, _ := simulated(t, Config{})
+	other := must[*ecdh.PrivateKey](t)(ecdh.P384().GenerateKey(rand.Reader)).PublicKey()
+	p256 := must[*ecdh.PrivateKey](t)(ecdh.P256().GenerateKey(rand.Reader)).PublicKey()
+	strange := must[*rsa.PrivateKey](t)(rsa.GenerateKey(rand.Reader, 2048))
+	ec, rsaKey := KeyRef{Label: "ec"}, KeyRef{Label: "rsa"}
+	s.put("twice", aesBytes)
+	s.put("twice", aesBytes)
+	ctx := t.Context()
+	for name, f := range map[string]func() (esdk.Keyring, error){
+		"no token": func() (esdk.Keyring, error) {
+			return NewAESKeyring(ctx, nil, AESConfig{"n", "n", KeyRef{Label: "aes"}, false})
+		},
+		"no namespace": func() (esdk.Keyring, error) {
+			return NewAESKeyring(ctx, token, AESConfig{"", "n", KeyRef{Label: "aes"}, false})
+		},
+		"no name": func() (esdk.Keyring, error) { return NewRSAKeyring(ctx, token, RSAConfig{Namespace: "n", Key: rsaKey}) },
+		"AWS's": func() (esdk.Keyring, error) {
+			return NewAESKeyring(ctx, token, AESConfig{"aws-kms", "n", KeyRef{Label: "aes"}, false})
+		},
+		"no key": func() (esdk.Keyring, error) { return NewAESKeyring(ctx, token, AESConfig{"n", "n", KeyRef{}, false}) },
+		"two keys": func() (esdk.Keyring, error) {
+			return NewAESKeyring(ctx, token, AESConfig{"n", "n", KeyRef{Label: "twice"}, false})
+		},
+		"another token": func() (esdk.Keyring, error) {
+			return NewAESKeyring(ctx, token, AESConfig{"n", "n", KeyRef{URI: "pkcs11:token=x;object=aes"}, false})
+		},
+		"another label": func() (esdk.Keyring, error) {
+			return NewAESKeyring(ctx, token, AESConfig{"n", "n", KeyRef{URI: "pkcs11:object=aes", Label: "x"}, false})
+		},
+		"hash": func() (esdk.Keyring, error) {
+			return NewRSAKeyring(ctx, token, RSAConfig{Namespace: "n", Name: "n", Key: rsaKey, Hash: crypto.MD5})
+		},
+		"two paddings": func() (esdk.Keyring, error) {
+			return NewRSAKeyring(ctx, token, RSAConfig{Namespace: "n", Name: "n", Key: rsaKey, Hash: crypto.SHA256, PKCS1v15: true})
+		},
+		"another's RSA": func() (esdk.Keyring, error) {
+			return NewRSAKeyring(ctx, token, RSAConfig{Namespace: "n", Name: "n", Key: rsaKey, PKCS1v15: true, PublicKey: &strange.PublicKey})
+		},
+		"no peer": func() (esdk.Keyring, error) { return NewECDHKeyring(ctx, token, ECDHConfig{Key: ec}) },
+		"a peer": func() (esdk.Keyring, error) {
+			return NewECDHDiscoveryKeyring(ctx, token, ECDHConfig{Key: ec, Peer: other})
+		},
+		"other curve": func() (esdk.Keyring, error) { return NewECDHKeyring(ctx, token, ECDHConfig{Key: ec, Peer: p256}) },
+		"another's EC": func() (esdk.Keyring, error) {
+			return NewECDHDiscoveryKeyring(ctx, token, ECDHConfig{Key: ec, PublicKey: other})
+		},
+	} {
+		if kr, err := f(); err == nil || kr != nil {
+			t.Errorf("%s: %v, %v", name, kr, err)
+		}
+	}
+	discovery := must[esdk.Keyring](t)(NewECDHDiscoveryKeyring(ctx, token, ECDHConfig{Key: ec}))
+	if _, err := discovery.Wrap(ctx, &esdk.WrapRequest{Suite: suite}); err == nil {
+		t.Error("a discovery keyring encrypts")
+	}
+	if public, err := token.PublicKey(ctx, rsaKey); err != nil || !rsaPair().PublicKey.Equal(public) {
+		t.Errorf("the public RSA key: %v", err)
+	}
+	if _, err := token.PublicKey(ctx, KeyRef{Label: "aes"}); !errors.Is(err, ErrNoKey) {
+		t.Errorf("the public half of an AES key: %v", err)
+	}
+}
+
+// Many share few sessions, which are closed meanwhile, and no call notices.
+func TestConcurrent(t *testing.T) {
+	s, token, keyrings := simulated(t, Config{Sessions: 3})
+	var done atomic.Int64
+	var workers sync.WaitGroup
+	for range 8 {
+		for name, kr := range keyrings {
+			workers.Go(func() {
+				for range 8 {
+					works(t, name, kr)
+					if done.Add(1)%37 == 0 {
+						s.lose()
+					}
+				}
+			})
+		}
+	}
+	workers.Wait()
+	if s.most > 4 {
+		t.Errorf("%d sessions at once, of 3 and one for the login", s.most)
+	}
+	if err := token.Close(); err != nil || len(s.sessions) > 0 || s.up {
+		t.Errorf("after Close: %d sessions, %v", len(s.sessions), err)
+	}
+	if _, err := keyrings["AES"].Wrap(t.Context(), &esdk.WrapRequest{Suite: suite}); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	if err := token.Close(); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+}
+
+// Who waits for a session, or for another's login, can give up.
+func TestWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, answer := make(chan bool, 1), make(chan bool)
+		first := true
+		s, _, keyrings := simulated(t, Config{Sessions: 2, PIN: func(context.Context) ([]byte, error) {
+			if !first {
+				asked <- true
+				<-answer
+			}
+			first = false
+			return []byte("1234"), nil
+		}})
+		kr := keyrings["AES"]
+		s.lose()
+		var workers sync.WaitGroup
+		workers.Go(func() { works(t, "with a user who takes long", kr) })
+		<-asked
+		for range 3 { // one waits for the lock, and the rest for a session
+			ctx, cancel := context.WithCancel(t.Context())
+			workers.Go(func() {
+				if _, err := kr.Wrap(ctx, &esdk.WrapRequest{Suite: suite}); !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+			defer cancel()
+			if len(asked) > 0 {
+				t.Error("the PIN is asked for twice")
+			}
+			cancel()
+		}
+		synctest.Wait()
+		close(answer)
+		workers.Wait()
+		if s.logins != 2 {
+			t.Errorf("%d logins", s.logins)
+		}
+	})
+}
+
+func TestPINFile(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]string{"1234": "1234", "1234\n": "1234", "12 34 \r\n": "12 34 ", "": "", "\n": "", strings.Repeat("1", 5000): ""} {
+		name := filepath.Join(dir, "pin")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if pin, err := PINFile(name)(t.Context()); string(pin) != want || (err == nil) != (want != "") {
+			t.Errorf("%.10q: %v", text, err)
+		} else if err != nil && text != "" && strings.Contains(err.Error(), text) {
+			t.Error("the error shows the file")
+		}
+	}
+}
+
+func TestParseURI(t *testing.T) {
+	u := must[*URI](t)(ParseURI("pkcs11:token=The%20token;serial=01;manufacturer=M;model=X;slot-id=7;object=k%3B;id=%00%ff;type=private" +
+		"?module-path=/lib/x.so&pin-source=file:///run/pin&namespace=corp&pad=pkcs1"))
+	if u.Token != "The token" || u.Serial != "01" || u.Manufacturer != "M" || u.Model != "X" || *u.SlotID != 7 || u.Object != "k;" ||
+		string(u.ID) != "\x00\xff" || u.Type != "private" || u.ModulePath != "/lib/x.so" || u.PINSource != "/run/pin" ||
+		fmt.Sprint(u.Query) != "map[namespace:corp pad:pkcs1]" {
+		t.Errorf("%+v", u)
+	}
+	for text, want := range map[string]string{
+		"pkcs11:pin-source=x":           "not supported",
+		"pkcs11:?pin-value=8642":        "pin-source",
+		"pkcs11:?pin-source=pin":        "full path",
+		"pkcs11:?pin-source=|cat%20pin": "full path",
+		"pkcs11:?module-name=x":         "module-path",
+		"pkcs11:token=a;token=b":        "twice",
+		"pkcs11:token":                  "no value",
+		"pkcs11:token=%4":               "percent",
+		"pkcs11:type=cert":              "type",
+		"pkcs11:slot-id=x":              "number",
+		"pkcs11:x-vendor=1":             "x-vendor",
+		"PKCS11:token=a":                "starts with",
+	} {
+		if _, err := ParseURI(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "8642") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
