@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -278,6 +279,9 @@ func TestConstructors(t *testing.T) {
 		"another token": func() (esdk.Keyring, error) {
 			return NewAESKeyring(ctx, token, AESConfig{"n", "n", KeyRef{URI: "pkcs11:token=x;object=aes"}, false})
 		},
+		"another type": func() (esdk.Keyring, error) {
+			return NewAESKeyring(ctx, token, AESConfig{"n", "n", KeyRef{URI: "pkcs11:object=aes;type=private"}, false})
+		},
 		"another label": func() (esdk.Keyring, error) {
 			return NewAESKeyring(ctx, token, AESConfig{"n", "n", KeyRef{URI: "pkcs11:object=aes", Label: "x"}, false})
 		},
@@ -410,6 +414,12 @@ func TestParseURI(t *testing.T) {
 		string(u.ID) != "\x00\xff" || u.Type != "private" || u.ModulePath != "/lib/x.so" || u.PINSource != "/run/pin" ||
 		fmt.Sprint(u.Query) != "map[namespace:corp pad:pkcs1]" {
 		t.Errorf("%+v", u)
+	}
+	if again := must[*URI](t)(ParseURI(u.String())); !reflect.DeepEqual(again, u) {
+		t.Errorf("%s is %+v", u, again)
+	}
+	if got, want := u.OfToken().String(), "pkcs11:token=The%20token;serial=01;manufacturer=M;model=X;slot-id=7?module-path=%2Flib%2Fx.so&pin-source=%2Frun%2Fpin"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 	for text, want := range map[string]string{
 		"pkcs11:pin-source=x":           "not supported",

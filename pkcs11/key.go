@@ -31,7 +31,7 @@ func newKey(ctx context.Context, t *Token, class class, kind keyType, ref KeyRef
 	if t == nil {
 		return nil, errors.New("pkcs11: a keyring needs a token")
 	}
-	ref, err := ref.resolved(t)
+	ref, err := ref.resolved(t, class)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -49,6 +50,46 @@ func ParseURI(text string) (*URI, error) {
 		return nil, err
 	}
 	return u, nil
+}
+
+// OfToken returns the URI without what it says of a key, and without Query.
+func (u *URI) OfToken() *URI {
+	of := *u
+	of.Object, of.ID, of.Type, of.Query = "", nil, "", nil
+	return &of
+}
+
+// String returns the URI in a form that [ParseURI] reads. Those that say the same
+// are the same text.
+func (u *URI) String() string {
+	var path, query []string
+	add := func(list *[]string, name, value string) {
+		if value != "" {
+			// What PathEscape leaves as it is, but may mean something here.
+			value = strings.NewReplacer("&", "%26", ";", "%3B", "=", "%3D").Replace(url.PathEscape(value))
+			*list = append(*list, name+"="+value)
+		}
+	}
+	add(&path, "token", u.Token)
+	add(&path, "serial", u.Serial)
+	add(&path, "manufacturer", u.Manufacturer)
+	add(&path, "model", u.Model)
+	if u.SlotID != nil {
+		add(&path, "slot-id", strconv.FormatUint(uint64(*u.SlotID), 10))
+	}
+	add(&path, "object", u.Object)
+	add(&path, "id", string(u.ID))
+	add(&path, "type", u.Type)
+	add(&query, "module-path", u.ModulePath)
+	add(&query, "pin-source", u.PINSource)
+	for _, name := range slices.Sorted(maps.Keys(u.Query)) {
+		add(&query, name, u.Query[name])
+	}
+	text := "pkcs11:" + strings.Join(path, ";")
+	if len(query) > 0 {
+		text += "?" + strings.Join(query, "&")
+	}
+	return text
 }
 
 // eachAttribute does not show values in errors: one may be a PIN.

@@ -32,12 +32,16 @@ type app struct {
 	// kmsClients are those of all keyrings of AWS KMS, by the profile.
 	kmsClients map[string]awskms.Clients
 
+	// tokens are those of PKCS #11 that are open.
+	tokens tokens
+
 	// temporary are outputs that are not done, with what removes them if the
 	// command is interrupted.
-	mu        sync.Mutex
-	temporary map[any]func()
-	made      []madeFolder // which may be empty
-	opened    int          // outputs, so far
+	mu          sync.Mutex
+	temporary   map[any]func()
+	interrupted func()       // what else to do then; may be nil
+	made        []madeFolder // which may be empty
+	opened      int          // outputs, so far
 
 	// progress is that of the inputs, of which several may be worked on at once.
 	progress   *progress
@@ -62,6 +66,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.newRootCommand()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	a.tokens.close()
 	if err != nil && a.usage && !errors.As(err, new(*cliError)) {
 		err = usageError("%v", err).withHint("run \"esdk help\" for the commands, or \"esdk help COMMAND\" for one")
 	}
@@ -147,6 +152,9 @@ func (a *app) handleSignals() {
 			remove()
 		}
 		a.removeEmpty()
+		if a.interrupted != nil {
+			a.interrupted()
+		}
 		fmt.Fprintln(a.stderr, "esdk: interrupted")
 		os.Exit(exitInterrupted)
 	}()

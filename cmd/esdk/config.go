@@ -42,6 +42,7 @@ type keyConfig struct {
 	Table      string   `toml:"table"`
 	ID         string   `toml:"id"`
 	AWSProfile string   `toml:"aws-profile"`
+	URI        string   `toml:"uri"` // of PKCS #11
 }
 
 // A configuredKind is a type of named keys: the fields that it needs and those
@@ -84,6 +85,9 @@ var configuredKinds = []configuredKind{
 	}},
 	{"branch", []string{"id"}, []string{"table", "file", "name", "key", "aws-profile"}, func(a *app, ctx context.Context, k *keyConfig, _ bool) (esdk.Keyring, error) {
 		return a.newBranchKeyring(ctx, &storeOptions{table: k.Table, file: k.File, logicalName: k.Name, kmsKey: k.Key, awsProfile: k.AWSProfile}, k.ID)
+	}},
+	{"pkcs11", []string{"uri"}, []string{"peer"}, func(a *app, ctx context.Context, k *keyConfig, encrypt bool) (esdk.Keyring, error) {
+		return a.newPKCS11Keyring(ctx, k.URI, k.Peer, encrypt)
 	}},
 }
 

@@ -73,6 +73,16 @@ order.
       kms=ARN it uses whatever KMS key the branch key names. With file=FILE the
       key store is a file, and TABLE its logical name.
 
+  pkcs11:token=TOKEN;object=LABEL?module-path=FILE&namespace=NAMESPACE&name=NAME
+  pkcs11:token=TOKEN;object=LABEL?module-path=FILE[&peer=PEER-FILE]
+      A key in a hardware security module or another token of PKCS #11, as a URI of
+      RFC 7512 (in quotes, for the shell): AES or RSA, with pad=PADDING as above,
+      and without namespace and name ECDH. It may be named by its id, too, and the
+      token by its serial, model, manufacturer or slot-id. If there is both, type is
+      secret-key for AES, private for RSA. FILE is the token's library. The PIN is
+      in a file, pin-source=file:/PATH, or asked for on the terminal. iv=token is
+      for tokens that make the IV. This needs a build with "-tags pkcs11" and cgo.
+
   @NAME
       A key of the configuration file; see "esdk help config".
 
@@ -141,6 +151,12 @@ relative ones start at the file's folder.
   table = "keys"             # or file = "keys.db" and name = "keys"
   id = "tenant-17"
   key = "arn:…"              # may be left out
+
+  [keys.hsm]
+  type = "pkcs11"
+  uri = "pkcs11:token=corp;object=backup?module-path=/usr/lib/…"  # as on the command line
+  peer = "alice-public.pem"  # for ECDH
+
 
 The type local has no fields. "esdk keys list" lists them, "esdk keys show NAME" shows
 one with its paths resolved, and "esdk keys test NAME" tries it.

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdh"
 	"crypto/rsa"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -37,6 +38,7 @@ func keyKinds() []keyKind {
 		{"kms-rsa:", "kms-rsa:ARN[@PUBLIC-FILE][?pad=PADDING]", (*app).kmsRSAKeyring},
 		{"kms-ecdh:", "kms-ecdh:ARN[@PEER-FILE]", (*app).kmsECDHKeyring},
 		{"branch:", "branch:TABLE/BRANCH-KEY-ID[?kms=ARN]", (*app).branchKeyring},
+		{"pkcs11:", "pkcs11:token=TOKEN;object=LABEL?module-path=FILE…", (*app).pkcs11Keyring},
 		{"@", "@NAME", (*app).configuredKeyring},
 	}
 }
@@ -128,8 +130,12 @@ func isKey(text string) bool {
 	return slices.ContainsFunc(keyKinds(), func(kind keyKind) bool { _, ok := kind.cut(text); return ok })
 }
 
+// pinValue is a PIN in a URI, which is refused, but may not be shown either.
+var pinValue = regexp.MustCompile(`(?i)(pin-value=)[^&;?]*`)
+
 // keyError names the key that an error is about.
 func keyError(text string, err error) error {
+	text = pinValue.ReplaceAllString(text, "${1}…")
 	code := exitStatus(err)
 	if code == exitError {
 		code = exitUsage

@@ -1,0 +1,203 @@
+//go:build pkcs11
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/ecdh"
+	"errors"
+	"os"
+	"runtime"
+
+	"esdk"
+	"esdk/pkcs11"
+	"golang.org/x/term"
+)
+
+// tokens are those that are open, by their URI: keys of one token share it.
+type tokens map[string]*pkcs11.Token
+
+func (t tokens) close() {
+	for _, token := range t {
+		token.Close()
+	}
+}
+
+// pkcs11Keyring reads what stands behind pkcs11:, a URI of RFC 7512.
+func (a *app) pkcs11Keyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	return a.newPKCS11Keyring(ctx, "pkcs11:"+text, "", encrypt)
+}
+
+// A tokenKey is a key in a token, as its URI says.
+type tokenKey struct {
+	*pkcs11.URI
+	namespace, name, padding, peer string
+	tokenIV                        bool
+}
+
+func (a *app) newPKCS11Keyring(ctx context.Context, text, peer string, encrypt bool) (esdk.Keyring, error) {
+	k, err := parseTokenKey(text)
+	if err != nil {
+		return nil, err
+	}
+	k.peer = cmp.Or(peer, k.peer)
+	if err := k.check(encrypt); err != nil {
+		return nil, err
+	}
+	token, err := a.openToken(ctx, k.URI)
+	if err != nil {
+		return nil, err
+	}
+	switch ref := (pkcs11.KeyRef{URI: text}); {
+	case k.namespace == "":
+		return a.tokenECDHKeyring(ctx, token, ref, k.peer)
+	case k.padding != "" || k.Type == "private":
+		return tokenRSAKeyring(ctx, token, ref, k)
+	default:
+		kr, err := pkcs11.NewAESKeyring(ctx, token, pkcs11.AESConfig{Namespace: k.namespace, Name: k.name, Key: ref, TokenIV: k.tokenIV})
+		if k.Type == "" && errors.Is(err, pkcs11.ErrNoKey) {
+			return tokenRSAKeyring(ctx, token, ref, k)
+		}
+		return kr, err
+	}
+}
+
+func parseTokenKey(text string) (*tokenKey, error) {
+	uri, err := pkcs11.ParseURI(text)
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	k := &tokenKey{URI: uri}
+	for name, value := range uri.Query {
+		switch name {
+		case "namespace":
+			k.namespace = value
+		case "name":
+			k.name = value
+		case "pad":
+			k.padding = value
+		case "peer":
+			k.peer = value
+		case "iv":
+			if value != "token" {
+				return nil, usageError("iv=%s: the only value is token", value)
+			}
+			k.tokenIV = true
+		default:
+			return nil, usageError("the URI has no %s", name)
+		}
+	}
+	return k, nil
+}
+
+// check says which kind of key it is: AES and RSA have names in the message, ECDH
+// has none.
+func (k *tokenKey) check(encrypt bool) error {
+	_, known := paddings[k.padding]
+	switch {
+	case k.ModulePath == "":
+		return usageError("which module? The file of the token's library is needed").withHint("add ?module-path=/usr/lib/…")
+	case k.Object == "" && len(k.ID) == 0:
+		return usageError("which key? Its label or id is needed").withHint("add object=LABEL or id=%%01")
+	case (k.namespace == "") != (k.name == ""):
+		return usageError("namespace and name go together")
+	case k.Type == "public":
+		return usageError("a public key encrypts without the token").withHint("write rsa:NAMESPACE/NAME@FILE, or ecdh:FILE")
+	case k.padding != "" && !known:
+		return usageError("padding %q is not one of pkcs1, oaep-sha1, oaep-sha256, oaep-sha384, oaep-sha512", k.padding)
+	case k.padding != "" && (k.namespace == "" || k.Type == "secret-key" || k.tokenIV):
+		return usageError("pad is for RSA keys, which have namespace and name")
+	case k.tokenIV && (k.namespace == "" || k.Type == "private"):
+		return usageError("iv is for AES keys")
+	case k.namespace != "" && k.peer != "":
+		return usageError("peer is for ECDH keys, and namespace and name for the others")
+	case k.namespace == "" && k.Type == "secret-key":
+		return usageError("an AES key needs namespace and name")
+	case k.namespace == "" && k.peer == "" && encrypt:
+		return usageError("to encrypt, namespace and name are needed, or for ECDH the peer's public key").
+			withHint("add namespace=N&name=M, or peer=FILE")
+	}
+	return nil
+}
+
+func tokenRSAKeyring(ctx context.Context, token *pkcs11.Token, ref pkcs11.KeyRef, k *tokenKey) (esdk.Keyring, error) {
+	hash := paddings[cmp.Or(k.padding, defaultPadding)]
+	return pkcs11.NewRSAKeyring(ctx, token, pkcs11.RSAConfig{
+		Namespace: k.namespace, Name: k.name, Key: ref, Hash: hash, PKCS1v15: hash == 0,
+	})
+}
+
+func (a *app) tokenECDHKeyring(ctx context.Context, token *pkcs11.Token, ref pkcs11.KeyRef, peerFile string) (esdk.Keyring, error) {
+	if peerFile == "" {
+		return pkcs11.NewECDHDiscoveryKeyring(ctx, token, pkcs11.ECDHConfig{Key: ref})
+	}
+	data, err := a.readKeyFile(peerFile)
+	if err != nil {
+		return nil, err
+	}
+	peer, err := esdk.ParsePEM[*ecdh.PublicKey](data)
+	if err != nil {
+		return nil, usageError("%s: %v", peerFile, err)
+	}
+	return pkcs11.NewECDHKeyring(ctx, token, pkcs11.ECDHConfig{Key: ref, Peer: peer})
+}
+
+// openToken opens a token once, whatever number of its keys is used.
+func (a *app) openToken(ctx context.Context, uri *pkcs11.URI) (*pkcs11.Token, error) {
+	of := uri.OfToken()
+	id := of.String()
+	if token := a.tokens[id]; token != nil {
+		return token, nil
+	}
+	token, err := pkcs11.Open(ctx, pkcs11.Config{URI: id, PIN: func(context.Context) ([]byte, error) {
+		if of.PINSource == "" {
+			return a.promptPIN(cmp.Or(of.Token, of.Serial, of.ModulePath))
+		}
+		data, err := a.readSecret(of.PINSource)
+		return bytes.TrimRight(data, "\r\n"), err
+	}})
+	if err != nil {
+		return nil, err
+	}
+	if a.tokens == nil {
+		a.tokens = make(tokens)
+	}
+	a.tokens[id] = token
+	return token, nil
+}
+
+// atInterrupt has something done if the command is interrupted, until it is called
+// with nil.
+func (a *app) atInterrupt(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.interrupted = f
+}
+
+// promptPIN asks on the terminal, which standard input need not be.
+func (a *app) promptPIN(token string) ([]byte, error) {
+	name := "/dev/tty"
+	if runtime.GOOS == "windows" {
+		name = "CONIN$"
+	}
+	tty, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, usageError("there is no terminal to ask for the PIN").withHint("put the PIN into a file of mode 600, and add pin-source=file:/PATH to the URI")
+	}
+	defer tty.Close()
+	state, err := term.GetState(int(tty.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	a.atInterrupt(func() { term.Restore(int(tty.Fd()), state) })
+	defer a.atInterrupt(nil)
+	tty.WriteString("PIN of the token " + printable(token) + ": ")
+	pin, err := term.ReadPassword(int(tty.Fd()))
+	tty.WriteString("\n")
+	if err == nil && len(pin) == 0 {
+		err = usageError("no PIN was given")
+	}
+	return pin, err
+}

@@ -1,0 +1,24 @@
+//go:build !pkcs11
+
+package main
+
+import (
+	"context"
+
+	"esdk"
+)
+
+// Keys in tokens need cgo, which a command that is copied from machine to machine
+// is better without.
+type tokens struct{}
+
+func (tokens) close() {}
+
+func (a *app) pkcs11Keyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	return a.newPKCS11Keyring(ctx, text, "", encrypt)
+}
+
+func (a *app) newPKCS11Keyring(context.Context, string, string, bool) (esdk.Keyring, error) {
+	return nil, usageError("this build of esdk has no keys of PKCS #11").
+		withHint("build it with: CGO_ENABLED=1 go build -tags pkcs11 ./cmd/esdk")
+}
