@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/ecdh"
 	"errors"
+	"io"
 	"os"
 	"runtime"
 
@@ -187,15 +188,20 @@ func (a *app) promptPIN(token string) ([]byte, error) {
 		return nil, usageError("there is no terminal to ask for the PIN").withHint("put the PIN into a file of mode 600, and add pin-source=file:/PATH to the URI")
 	}
 	defer tty.Close()
-	state, err := term.GetState(int(tty.Fd()))
+	// Without echo from before the question is shown.
+	state, err := term.MakeRaw(int(tty.Fd()))
 	if err != nil {
 		return nil, err
 	}
-	a.atInterrupt(func() { term.Restore(int(tty.Fd()), state) })
+	restore := func() { term.Restore(int(tty.Fd()), state) }
+	a.atInterrupt(restore)
 	defer a.atInterrupt(nil)
-	tty.WriteString("PIN of the token " + printable(token) + ": ")
-	pin, err := term.ReadPassword(int(tty.Fd()))
-	tty.WriteString("\n")
+	defer restore()
+	text, err := term.NewTerminal(tty, "").ReadPassword("PIN of the token " + printable(token) + ": ")
+	if errors.Is(err, io.EOF) {
+		err = context.Canceled // Ctrl-C is a character like others here
+	}
+	pin := []byte(text)
 	if err == nil && len(pin) == 0 {
 		err = usageError("no PIN was given")
 	}

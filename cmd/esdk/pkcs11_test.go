@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/ecdh"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
@@ -93,7 +94,7 @@ func newHardware(t testing.TB, dir string) hardware {
 	write("aes.key", []byte(hex.EncodeToString(key)))
 	write("pin", []byte(h.pin+"\n"))
 	write("wrong", []byte("87654321\n"))
-	writePublic("rsa.pub", rsaKey(new(big.Int).SetBytes(read(rsaPublic, p11.CKA_MODULUS))))
+	writePublic("rsa.pub", &rsa.PublicKey{N: new(big.Int).SetBytes(read(rsaPublic, p11.CKA_MODULUS)), E: 65537})
 	writePublic("ec.pub", public)
 	return h
 }
@@ -111,8 +112,8 @@ func TestPKCS11Scripts(t *testing.T) {
 			for name, value := range map[string]string{
 				"AES": h.uri("aes", pin+"&namespace=corp&name=backup"), "RSA": h.uri("rsa", pin+"&namespace=corp&name=archive&pad=oaep-sha1"),
 				"EC": h.uri("ec", pin), "TOKEN": h.token, "MODULE": h.module, "LABEL": h.label, "PIN": pin,
-				"NOPIN": h.uri("aes", "&namespace=corp&name=backup"),
-				"WRONG": h.uri("aes", "&namespace=corp&name=backup&pin-source="+filepath.Join(env.WorkDir, "wrong")),
+				"NOPIN":         h.uri("aes", "&namespace=corp&name=backup"),
+				"WRONG":         h.uri("aes", "&namespace=corp&name=backup&pin-source="+filepath.Join(env.WorkDir, "wrong")),
 				"SOFTHSM2_CONF": os.Getenv("SOFTHSM2_CONF"), "KRYOPTIC_CONF": os.Getenv("KRYOPTIC_CONF"),
 			} {
 				env.Setenv(name, value)
@@ -137,7 +138,7 @@ func TestPKCS11Prompt(t *testing.T) {
 	master, terminal := openTerminal(t)
 	defer terminal.Close()
 	key := h.uri("aes", "&namespace=corp&name=backup")
-	command := exec.Command(buildCommand(t), "encrypt", "-k", key, "-k", key, name)
+	command := exec.Command("esdk", "encrypt", "-k", key, "-k", key, name)
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 3}
 	command.ExtraFiles = []*os.File{terminal}
 	var stderr bytes.Buffer
@@ -165,7 +166,7 @@ func TestPKCS11Prompt(t *testing.T) {
 	if shown = append(shown, b[:n]...); err != nil || bytes.Contains(shown, []byte(h.pin)) || bytes.Count(shown, []byte("PIN")) != 1 {
 		t.Errorf("the terminal shows %q: %v", shown, err)
 	}
-	if out, err := exec.Command(buildCommand(t), "verify", "-k", "aes:corp/backup@"+filepath.Join(dir, "aes.key"), name+".encrypted").CombinedOutput(); err != nil {
+	if out, err := exec.Command("esdk", "verify", "-k", "aes:corp/backup@"+filepath.Join(dir, "aes.key"), name+".encrypted").CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
 }
