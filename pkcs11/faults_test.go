@@ -134,8 +134,8 @@ func TestLost(t *testing.T) {
 // The token goes away, and comes back in another slot, with other handles.
 func TestRemoved(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{})
-	for _, slot := range []uint{7, 20} {
-		s.slot = 0
+	for _, slot := range []uint{7, 20, 30, 40} {
+		s.slot, s.looksOnce = 0, slot > 20
 		for name, kr := range keyrings {
 			if name == "RSA" || name == "PKCS1" {
 				continue // encrypts without the token
@@ -145,7 +145,9 @@ func TestRemoved(t *testing.T) {
 			}
 		}
 		s.slot = slot
-		s.lose()
+		if !s.looksOnce {
+			s.lose()
+		}
 		for o, k := range s.keys {
 			s.next++
 			delete(s.keys, o)
@@ -439,4 +441,19 @@ func TestParseURI(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
+}
+
+// FuzzURI has each URI that is read be read the same from its own text.
+func FuzzURI(f *testing.F) {
+	f.Add("pkcs11:token=The%20token;object=k%3B;id=%00%ff;type=private;slot-id=7?module-path=/lib/x.so&pin-source=file:///run/pin&pad=pkcs1")
+	f.Add("pkcs11:?pin-value=1")
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := ParseURI(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseURI(u.String()); err != nil || !reflect.DeepEqual(again, u) {
+			t.Errorf("%q is %+v, and %q is %+v: %v", text, u, u, again, err)
+		}
+	})
 }

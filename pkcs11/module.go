@@ -142,3 +142,12 @@ func (m *module) reinitialize() error {
 	m.ours = err == nil
 	return err
 }
+
+// restart is for a library that looks for tokens only when it is initialized. It
+// needs a library without any call in progress. It leaves one alone that others use,
+// and then reports false.
+func (m *module) restart() bool {
+	modules.mu.Lock()
+	defer modules.mu.Unlock()
+	return m.ours && m.users == 1 && m.finalize() == nil && m.initialize() == nil
+}

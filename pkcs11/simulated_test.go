@@ -31,6 +31,9 @@ type simulator struct {
 	slot     uint // 0 is none: the token is not there
 	up       bool // whether it is initialized
 
+	looksOnce bool // whether it looks for tokens only when it is initialized
+	seen      uint // the slot of that token
+
 	keys map[object]*simulatedKey
 
 	makesIV   []byte                  // if set, what IVs begin with that the token makes
@@ -128,13 +131,17 @@ func (s *simulator) lose() {
 }
 
 func (s *simulator) initialize() error {
-	s.up = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.up, s.seen = true, s.slot
 	return nil
 }
 
 func (s *simulator) finalize() error {
-	s.up = false
 	s.lose()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.up = false
 	return nil
 }
 
@@ -144,7 +151,7 @@ func (s *simulator) tokens() ([]tokenInfo, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.slot == 0 {
+	if s.slot == 0 || s.looksOnce && s.slot != s.seen {
 		return nil, nil
 	}
 	return []tokenInfo{{slot: s.slot, label: "simulated"}, {slot: s.slot + 1, label: "another"}}, nil

@@ -35,6 +35,7 @@ type Token struct {
 	slot       uint   // of the token
 	anchor     uint   // a session that keeps the login while no other is open
 	idle       []uint // open sessions of this generation
+	inUse      int    // sessions of any generation that calls have
 	refused    error  // of a login, after which there is none
 }
 
@@ -179,11 +180,15 @@ func (t *Token) acquire(ctx context.Context) (*session, error) {
 	s.generation = t.generation
 	if n := len(t.idle); n > 0 {
 		s.handle, t.idle = t.idle[n-1], t.idle[:n-1]
-		return s, nil
+	} else {
+		handle, err := t.module.openSession(t.slot)
+		if err != nil {
+			return s, err
+		}
+		s.handle = handle
 	}
-	var err error
-	s.handle, err = t.module.openSession(t.slot)
-	return s, err
+	t.inUse++
+	return s, nil
 }
 
 // release keeps a session for the next call, unless it may be in a state that is
@@ -191,6 +196,7 @@ func (t *Token) acquire(ctx context.Context) (*session, error) {
 func (t *Token) release(s *session, err error) {
 	t.lock <- struct{}{}
 	defer t.unlock()
+	t.inUse--
 	if err == nil && s.generation == t.generation && t.connected {
 		t.idle = append(t.idle, s.handle)
 		return
@@ -229,10 +235,13 @@ func (t *Token) connect(ctx context.Context) error {
 		return t.refused
 	}
 	info, err := t.findToken()
-	if hasCode(err, ckrNotInitialized) {
+	switch {
+	case hasCode(err, ckrNotInitialized):
 		if err = t.module.reinitialize(); err == nil {
 			info, err = t.findToken()
 		}
+	case errors.Is(err, ErrNoToken) && t.generation > 0 && t.inUse == 0 && t.module.restart():
+		info, err = t.findToken()
 	}
 	if err != nil {
 		return err

@@ -312,6 +312,31 @@ func TestTokenModuleLost(t *testing.T) {
 	}
 }
 
+// What the token keeps its keys in is taken away, and put back. A token may go on
+// with what it has in memory; else the error says what is missing.
+func TestTokenRemoved(t *testing.T) {
+	h := newHardware(t)
+	store := os.Getenv("ESDK_PKCS11_STORE")
+	if store == "" {
+		t.Skip("NOT RUN: ESDK_PKCS11_STORE is not set")
+	}
+	token := h.open(h.config())
+	label := newName("aes")
+	h.generateAES(label)
+	kr := aes(t, token, label)
+	for range 2 {
+		if err := os.Rename(store, store+".away"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: esdk.AES256GCM})
+		t.Logf("while it is away: %v", err)
+		if err := os.Rename(store+".away", store); err != nil {
+			t.Fatal(err)
+		}
+		exchange(t, "with the token back", kr, kr)
+	}
+}
+
 // A key that is put back, with another handle, is found.
 func TestTokenKeyReplaced(t *testing.T) {
 	h := newHardware(t)

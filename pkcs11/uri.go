@@ -65,9 +65,7 @@ func (u *URI) String() string {
 	var path, query []string
 	add := func(list *[]string, name, value string) {
 		if value != "" {
-			// What PathEscape leaves as it is, but may mean something here.
-			value = strings.NewReplacer("&", "%26", ";", "%3B", "=", "%3D").Replace(url.PathEscape(value))
-			*list = append(*list, name+"="+value)
+			*list = append(*list, name+"="+escapeAttribute(value))
 		}
 	}
 	add(&path, "token", u.Token)
@@ -83,13 +81,19 @@ func (u *URI) String() string {
 	add(&query, "module-path", u.ModulePath)
 	add(&query, "pin-source", u.PINSource)
 	for _, name := range slices.Sorted(maps.Keys(u.Query)) {
-		add(&query, name, u.Query[name])
+		query = append(query, name+"="+escapeAttribute(u.Query[name]))
 	}
 	text := "pkcs11:" + strings.Join(path, ";")
 	if len(query) > 0 {
 		text += "?" + strings.Join(query, "&")
 	}
 	return text
+}
+
+// escapeAttribute escapes what PathEscape leaves as it is, too, but means something
+// in these URIs.
+func escapeAttribute(value string) string {
+	return strings.NewReplacer("&", "%26", ";", "%3B", "=", "%3D").Replace(url.PathEscape(value))
 }
 
 // eachAttribute does not show values in errors: one may be a PIN.
@@ -100,8 +104,8 @@ func eachAttribute(text, separator string, set func(name, value string) error) e
 			continue
 		}
 		name, escaped, ok := strings.Cut(attribute, "=")
-		if !ok {
-			return errors.New("pkcs11: URI: an attribute has no value")
+		if !ok || name == "" {
+			return errors.New("pkcs11: URI: an attribute has no name or no value")
 		}
 		value, err := url.PathUnescape(escaped)
 		if err != nil {
@@ -131,7 +135,9 @@ func (u *URI) setPath(name, value string) error {
 	case "object":
 		u.Object = value
 	case "id":
-		u.ID = []byte(value)
+		if value != "" {
+			u.ID = []byte(value)
+		}
 	case "type":
 		if value != "secret-key" && value != "private" && value != "public" {
 			return fmt.Errorf("pkcs11: URI: type %q is none of secret-key, private, public", value)
@@ -159,7 +165,10 @@ func (u *URI) setQuery(name, value string) error {
 	case "module-path":
 		u.ModulePath = value
 	case "pin-source":
-		file := strings.TrimPrefix(strings.TrimPrefix(value, "file:"), "//")
+		file, ok := strings.CutPrefix(value, "file:")
+		if ok {
+			file = strings.TrimPrefix(file, "//")
+		}
 		if !filepath.IsAbs(file) {
 			return errors.New("pkcs11: URI: pin-source is not a file with its full path, such as file:/run/secrets/pin")
 		}

@@ -127,6 +127,41 @@ func TestPKCS11Scripts(t *testing.T) {
 	})
 }
 
+// prompted runs the command with a terminal of its own, on which it answers to the
+// question for the PIN, and returns what the terminal shows.
+func prompted(t *testing.T, h hardware, answer string, args ...string) (shown []byte, err error) {
+	t.Helper()
+	master, terminal := openTerminal(t)
+	defer terminal.Close()
+	command := exec.Command("esdk", args...)
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 3}
+	command.ExtraFiles = []*os.File{terminal}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read := func() {
+		b := make([]byte, 1000)
+		n, err := master.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown = append(shown, b[:n]...)
+	}
+	for !bytes.Contains(shown, []byte(h.token+": ")) {
+		read()
+	}
+	if _, err := master.WriteString(answer); err != nil {
+		t.Fatal(err)
+	}
+	err = command.Wait()
+	// So that there is something to read.
+	terminal.WriteString("end")
+	for !bytes.HasSuffix(shown, []byte("end")) {
+		read()
+	}
+	return shown, err
+}
+
 // The PIN is asked for on the terminal, once, and does not show there.
 func TestPKCS11Prompt(t *testing.T) {
 	dir := t.TempDir()
@@ -135,39 +170,19 @@ func TestPKCS11Prompt(t *testing.T) {
 	if err := os.WriteFile(name, pattern(5000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	master, terminal := openTerminal(t)
-	defer terminal.Close()
 	key := h.uri("aes", "&namespace=corp&name=backup")
-	command := exec.Command("esdk", "encrypt", "-k", key, "-k", key, name)
-	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 3}
-	command.ExtraFiles = []*os.File{terminal}
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var shown []byte
-	for !bytes.Contains(shown, []byte(h.token+": ")) {
-		b := make([]byte, 1000)
-		n, err := master.Read(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		shown = append(shown, b[:n]...)
-	}
-	if _, err := master.WriteString(h.pin + "\n"); err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Wait(); err != nil {
-		t.Fatalf("%v: %s", err, &stderr)
-	}
-	b := make([]byte, 1000)
-	n, err := master.Read(b)
-	if shown = append(shown, b[:n]...); err != nil || bytes.Contains(shown, []byte(h.pin)) || bytes.Count(shown, []byte("PIN")) != 1 {
+	shown, err := prompted(t, h, h.pin+"\r", "encrypt", "-k", key, "-k", key, name)
+	if err != nil || bytes.Contains(shown, []byte(h.pin)) || bytes.Count(shown, []byte("PIN")) != 1 {
 		t.Errorf("the terminal shows %q: %v", shown, err)
 	}
 	if out, err := exec.Command("esdk", "verify", "-k", "aes:corp/backup@"+filepath.Join(dir, "aes.key"), name+".encrypted").CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
+	}
+	for answer, want := range map[string]int{"\x03": exitInterrupted, "\x04": exitInterrupted, "\r": exitUsage, "87654321\r": exitUsage} {
+		shown, err := prompted(t, h, answer, "verify", "-k", key, name+".encrypted")
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != want || bytes.Contains(shown, []byte("8765")) {
+			t.Errorf("%q: the terminal shows %q: %v", answer, shown, err)
+		}
 	}
 }
 

@@ -11,6 +11,13 @@ installed() { [ -e "$1" ] || { echo "$(basename "$0"): run \"$0 install\" first"
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
+# apt_install PACKAGE...: from the packages of Debian or Ubuntu, whose lists may not be here yet.
+apt_install() {
+  apt-get install -qq -y --no-install-recommends "$@" >/dev/null 2>&1 && return
+  apt-get update -qq >/dev/null
+  apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+}
+
 # When the process began: with it, a process id that is used again is told from the one that was started.
 born() { ps -o lstart= -p "$1" 2>/dev/null || true; }
 

@@ -16,14 +16,14 @@ packages="libssl-dev libsqlite3-dev clang libclang-dev pkg-config opensc"
 install() {
   [ ! -e "$module" ] || ! command -v pkcs11-tool >/dev/null || return 0
   if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-    # shellcheck disable=SC2086 # a list
-    apt-get install -qq -y --no-install-recommends $packages >/dev/null
+    apt_install $packages
   fi
   local work
   work=$(mktemp -d)
   # A library cannot be installed by cargo: it fetches the crate, and the copy that it fetched is built.
   (cd "$work" && cargo init -q --name fetch && cargo add -q "kryoptic@=$version" && cargo fetch -q)
-  cp -R "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/kryoptic-$version "$work/kryoptic"
+  local sources=("${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/kryoptic-$version)
+  cp -R "${sources[0]}" "$work/kryoptic"
   # "standard" wants a newer OpenSSL than Debian 12 has.
   (cd "$work/kryoptic" && cargo build -q --release --no-default-features --features minimal,kryoptic-lib/dynamic)
   mkdir -p "$home"
@@ -40,7 +40,7 @@ init() {
   export KRYOPTIC_CONF=$dir/kryoptic.conf
   pkcs11-tool --module "$module" --init-token --slot 1 --label esdk --so-pin 56785678 >&2
   pkcs11-tool --module "$module" --login --login-type so --so-pin 56785678 --init-pin --pin 12341234 >&2
-  printf 'export KRYOPTIC_CONF=%q ESDK_PKCS11_MODULE=%q ESDK_PKCS11_TOKEN=esdk ESDK_PKCS11_PIN=12341234\n' "$KRYOPTIC_CONF" "$module"
+  printf 'export KRYOPTIC_CONF=%q ESDK_PKCS11_MODULE=%q ESDK_PKCS11_TOKEN=esdk ESDK_PKCS11_PIN=12341234 ESDK_PKCS11_STORE=%q\n' "$KRYOPTIC_CONF" "$module" "$dir/token.sql"
 }
 
 case ${1-} in

@@ -25,7 +25,7 @@ install() {
     echo "softhsm.sh: SoftHSM 2 is not here, and only root can install it (apt-get install softhsm2)" >&2
     exit 1
   fi
-  apt-get install -qq -y --no-install-recommends softhsm2 >/dev/null
+  apt_install softhsm2
 }
 
 init() {
@@ -35,7 +35,7 @@ init() {
   printf 'directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n' "$dir/tokens" >"$dir/softhsm2.conf"
   export SOFTHSM2_CONF=$dir/softhsm2.conf
   softhsm2-util --init-token --free --label esdk --so-pin 56785678 --pin 12341234 >&2
-  printf 'export SOFTHSM2_CONF=%q ESDK_PKCS11_MODULE=%q ESDK_PKCS11_TOKEN=esdk ESDK_PKCS11_PIN=12341234\n' "$SOFTHSM2_CONF" "$module"
+  printf 'export SOFTHSM2_CONF=%q ESDK_PKCS11_MODULE=%q ESDK_PKCS11_TOKEN=esdk ESDK_PKCS11_PIN=12341234 ESDK_PKCS11_STORE=%q\n' "$SOFTHSM2_CONF" "$module" "$dir/tokens"
 }
 
 case ${1-} in
