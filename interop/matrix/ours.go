@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/smithy-go/logging"
 
 	"esdk"
 	"esdk/awskms"
@@ -148,7 +149,8 @@ func (l *library) keyring(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Ke
 }
 
 func (l *library) store(table, arn string) (*branchkey.Store, error) {
-	c, err := config.LoadDefaultConfig(context.Background())
+	// DynamoDB Local has a wrong checksum in some answers, which the AWS SDK warns of.
+	c, err := config.LoadDefaultConfig(context.Background(), config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return nil, err
 	}
