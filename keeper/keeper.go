@@ -1,0 +1,233 @@
+// Package keeper protects data keys with key services that bind no encryption
+// context: HashiCorp Vault, Google Cloud KMS, Azure Key Vault, or any other that
+// encrypts and decrypts a few bytes.
+//
+// The services are reached through the drivers of the Go CDK,
+// gocloud.dev/secrets, of which each is an import of its own:
+//
+//	import _ "gocloud.dev/secrets/hashivault" // or gcpkms, azurekeyvault, localsecrets
+//
+//	k, err := secrets.OpenKeeper(ctx, "hashivault://orders")
+//	kr, err := keeper.NewKeyring(k, "orders")
+//
+// This package does not import the CDK, which brings twenty modules with it: any
+// [Keeper] will do.
+//
+// Only this library reads what the keyring wraps. The official SDKs pass over it,
+// so that their keyrings can stand beside it in a multi-keyring.
+package keeper
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"esdk"
+)
+
+// A Keeper encrypts and decrypts a few bytes under a key that it keeps. It is
+// what *secrets.Keeper of gocloud.dev/secrets is. It must be safe for concurrent
+// use, and must not keep or change the slices that it is given.
+type Keeper interface {
+	Encrypt(ctx context.Context, plaintext []byte) (ciphertext []byte, err error)
+	Decrypt(ctx context.Context, ciphertext []byte) (plaintext []byte, err error)
+}
+
+// What docs/format.md says of the encrypted data keys.
+const (
+	providerID    = "esdk-keeper"
+	version       = 1
+	kekLength     = 32
+	tagLength     = 16
+	maxCiphertext = math.MaxUint16
+)
+
+// zeroIV serves every wrap, since no key-encryption key is used twice.
+var zeroIV [12]byte
+
+type keyring struct {
+	keeper Keeper
+	name   string
+	info   []byte // the provider info
+}
+
+// NewKeyring returns a keyring that wraps each data key under a fresh
+// key-encryption key, which the keeper encrypts; the encryption context is bound
+// to the data key. Each wrap and unwrap is one call of the keeper:
+// [esdk.NewCachingCMM] makes them fewer.
+//
+// The name stands in each message, and tells a keyring which data keys are its
+// own: decryption needs the same one. It need not be the service's name of the
+// key, so that the key can move.
+//
+// Errors of the keeper are within reach of [errors.Is] and [errors.As]. The
+// context is passed on to the keeper, which may not heed it.
+func NewKeyring(k Keeper, name string) (esdk.Keyring, error) {
+	switch {
+	case k == nil:
+		return nil, errors.New("keeper: NewKeyring needs a Keeper")
+	case name == "":
+		return nil, errors.New("keeper: NewKeyring needs a name for the key")
+	case len(name) >= math.MaxUint16:
+		return nil, fmt.Errorf("keeper: name of the key has %d bytes, at most %d are allowed", len(name), math.MaxUint16-1)
+	}
+	return &keyring{k, name, append([]byte{version}, name...)}, nil
+}
+
+// Wrap implements [esdk.Keyring].
+func (k *keyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	ec, err := req.EncryptionContext.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	dataKey, generated, err := dataKeyFor(req)
+	if err != nil {
+		return nil, err
+	}
+	ciphertext, err := k.wrap(ctx, req.Suite, dataKey, ec)
+	if err != nil {
+		clear(generated)
+		return nil, fmt.Errorf("keeper: key %q: %w", k.name, err)
+	}
+	return &esdk.WrapResult{
+		DataKey: generated,
+		EncryptedDataKeys: []esdk.EncryptedDataKey{
+			{ProviderID: providerID, ProviderInfo: bytes.Clone(k.info), Ciphertext: ciphertext},
+		},
+	}, nil
+}
+
+// dataKeyFor returns the data key to wrap, and the one for the result: nil
+// unless it is new.
+func dataKeyFor(req *esdk.WrapRequest) (dataKey, generated []byte, err error) {
+	length := req.Suite.DataKeyLength()
+	switch {
+	case length == 0:
+		return nil, nil, fmt.Errorf("keeper: unknown algorithm suite %v", req.Suite)
+	case req.DataKey == nil:
+		generated = make([]byte, length)
+		rand.Read(generated)
+		return generated, generated, nil
+	case len(req.DataKey) != length:
+		return nil, nil, fmt.Errorf("keeper: data key to wrap has %d bytes, suite %v takes %d", len(req.DataKey), req.Suite, length)
+	}
+	return req.DataKey, nil, nil
+}
+
+func (k *keyring) wrap(ctx context.Context, suite esdk.SuiteID, dataKey, ec []byte) ([]byte, error) {
+	kek := make([]byte, kekLength)
+	rand.Read(kek)
+	defer clear(kek)
+	aead, err := newGCM(kek) // before the call, which may cost
+	if err != nil {
+		return nil, err
+	}
+	wrapped, err := k.keeper.Encrypt(ctx, kek)
+	if err != nil {
+		return nil, err
+	}
+	if most := maxCiphertext - 2 - len(dataKey) - tagLength; len(wrapped) == 0 || len(wrapped) > most {
+		return nil, fmt.Errorf("the keeper's ciphertext has %d bytes, need 1 to %d", len(wrapped), most)
+	}
+	head := prefixed(nil, wrapped)
+	return aead.Seal(head, zeroIV[:], dataKey, k.additionalData(head, suite, ec)), nil
+}
+
+// Unwrap implements [esdk.Keyring].
+func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	ec, err := req.EncryptionContext.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	if req.Suite.DataKeyLength() == 0 {
+		return nil, fmt.Errorf("keeper: unknown algorithm suite %v", req.Suite)
+	}
+	failed := new(esdk.NoDataKeyError)
+	for i, edk := range req.EncryptedDataKeys {
+		if edk.ProviderID != providerID || len(edk.ProviderInfo) > 0 && string(edk.ProviderInfo[1:]) != k.name {
+			continue
+		}
+		dataKey, err := k.unwrap(ctx, req.Suite, edk, ec)
+		if err == nil {
+			return dataKey, nil
+		}
+		failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): key %q: %w", i+1, providerID, k.name, err))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, failed
+}
+
+// unwrap asks the keeper only once all lengths are right.
+func (k *keyring) unwrap(ctx context.Context, suite esdk.SuiteID, edk esdk.EncryptedDataKey, ec []byte) ([]byte, error) {
+	if len(edk.ProviderInfo) == 0 {
+		return nil, errors.New("provider info is empty")
+	}
+	if v := edk.ProviderInfo[0]; v != version {
+		return nil, fmt.Errorf("format has version %d, only %d is known", v, version)
+	}
+	head, sealed, err := cut(edk.Ciphertext, suite.DataKeyLength()+tagLength)
+	if err != nil {
+		return nil, err
+	}
+	kek, err := k.keeper.Decrypt(ctx, bytes.Clone(head[2:])) // lest the request be changed
+	defer clear(kek)
+	if err != nil {
+		return nil, err
+	}
+	if len(kek) != kekLength {
+		return nil, fmt.Errorf("the keeper returned a key of %d bytes, need %d", len(kek), kekLength)
+	}
+	aead, err := newGCM(kek)
+	if err != nil {
+		return nil, err
+	}
+	dataKey, err := aead.Open(nil, zeroIV[:], sealed, k.additionalData(head, suite, ec))
+	if err != nil {
+		return nil, errors.New("wrong key or encryption context")
+	}
+	return dataKey, nil
+}
+
+// cut splits a ciphertext into what the keeper made, with its length before it,
+// and the data key, which has a known length.
+func cut(ciphertext []byte, sealedLength int) (head, sealed []byte, err error) {
+	if len(ciphertext) < 2 {
+		return nil, nil, errors.New("ciphertext is cut short")
+	}
+	n := 2 + int(binary.BigEndian.Uint16(ciphertext))
+	if n == 2 || len(ciphertext) != n+sealedLength {
+		return nil, nil, fmt.Errorf("ciphertext has %d bytes, which are not those of its parts", len(ciphertext))
+	}
+	return ciphertext[:n], ciphertext[n:], nil
+}
+
+// additionalData has all that the data key is bound to. The keeper's ciphertext
+// is in it, since a service may read several as the same.
+func (k *keyring) additionalData(head []byte, suite esdk.SuiteID, ec []byte) []byte {
+	b := prefixed([]byte(providerID), k.info)
+	b = append(b, head...)
+	b = binary.BigEndian.AppendUint16(b, uint16(suite))
+	return append(b, ec...)
+}
+
+// prefixed appends bytes behind their length.
+func prefixed(b, field []byte) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(len(field)))
+	return append(b, field...)
+}
+
+func newGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block) // fails under GODEBUG=fips140=only, since the IV is ours
+}
