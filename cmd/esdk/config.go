@@ -35,7 +35,7 @@ type keyConfig struct {
 	Padding    string   `toml:"padding"`
 	Peer       string   `toml:"peer"` // the peer's public key
 	Own        string   `toml:"own"`  // one's own private key
-	Key        string   `toml:"key"`  // of AWS KMS
+	Key        string   `toml:"key"`  // of AWS KMS, or the URL of one of another service
 	Partition  string   `toml:"partition"`
 	Accounts   []string `toml:"accounts"`
 	Region     string   `toml:"region"`
@@ -88,6 +88,9 @@ var configuredKinds = []configuredKind{
 	}},
 	{"pkcs11", []string{"uri"}, []string{"peer"}, func(a *app, ctx context.Context, k *keyConfig, encrypt bool) (esdk.Keyring, error) {
 		return a.newPKCS11Keyring(ctx, k.URI, k.Peer, encrypt)
+	}},
+	{"keeper", []string{"key"}, nil, func(_ *app, _ context.Context, k *keyConfig, _ bool) (esdk.Keyring, error) {
+		return newKeeperKeyring(k.Key)
 	}},
 }
 

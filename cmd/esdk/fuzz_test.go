@@ -46,7 +46,7 @@ func FuzzKey(f *testing.F) {
 	for _, text := range []string{
 		"aes:n/k@k", "rsa:n/k@k?pad=oaep-sha1", "ecdh:k@k", "ecdh:@k", "hpke:k@k", "hpke:@k", "hpke:k", "arn:aws:kms:us-west-2:111122223333:key/x", "alias/x",
 		"kms-discovery:aws/1,2@eu-west-1", "kms-rsa:arn:aws:kms:r:1:key/x@k?pad=oaep-sha1", "branch:t/id?kms=arn:aws:kms:r:1:key/x",
-		"branch:k/id", "@k", "@none", "aes:n/k@none", "aes:n/k@", "aes:", "", ":", "aes:aws-kms/k@k", "aes:\xff/\x00@k", "local",
+		"branch:k/id", "hashivault://k", "@k", "@none", "aes:n/k@none", "aes:n/k@", "aes:", "", ":", "aes:aws-kms/k@k", "aes:\xff/\x00@k", "local",
 	} {
 		f.Add(text, true)
 		f.Add(text, false)

@@ -83,6 +83,15 @@ order.
       in a file, pin-source=file:/PATH, or asked for on the terminal. iv=token is
       for tokens that make the IV. This needs a build with "-tags pkcs11" and cgo.
 
+  hashivault://KEY
+  gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K
+  azurekeyvault://VAULT.vault.azure.net/keys/KEY/VERSION
+      A key of HashiCorp Vault's transit engine, of Google Cloud KMS or of Azure
+      Key Vault. The program esdk-keeper-hashivault (or -gcpkms, -azurekeyvault)
+      must be on the PATH. Vault's address and token are those in VAULT_ADDR and
+      VAULT_TOKEN. Messages name their key by this text, and decryption needs the
+      same one. Only esdk reads what was encrypted so.
+
   @NAME
       A key of the configuration file; see "esdk help config".
 
@@ -93,7 +102,7 @@ Credentials, Region and endpoint of AWS KMS are those of the AWS SDK: its
 environment variables, ~/.aws/config, roles. A key's ARN gives its Region.
 
 FILE may be - for standard input, or /dev/fd/N. No secret is ever taken from the
-command line or the environment.
+command line or the environment, but for what gives access to a key service.
 `
 
 const helpConfig = `Named keys, for -k @NAME, stand in a TOML file: --config FILE, or $ESDK_CONFIG, or
@@ -157,6 +166,9 @@ relative ones start at the file's folder.
   uri = "pkcs11:token=corp;object=backup?module-path=/usr/lib/…"  # as on the command line
   peer = "alice-public.pem"  # for ECDH
 
+  [keys.orders]
+  type = "keeper"
+  key = "hashivault://orders"    # or another service's, as on the command line
 
 The type local has no fields. "esdk keys list" lists them, "esdk keys show NAME" shows
 one with its paths resolved, and "esdk keys test NAME" tries it.

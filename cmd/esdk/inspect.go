@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/base64"
@@ -185,6 +186,10 @@ func dataKeyName(k *esdk.EncryptedDataKey) string {
 	const tail = 4 + 4 + format.IVLength
 	if n := len(info) - tail; n > 0 && string(info[n:n+8]) == "\x00\x00\x00\x80\x00\x00\x00\x0c" {
 		info = info[:n]
+	}
+	// A keeper's is preceded by the version of its format.
+	if k.ProviderID == "esdk-keeper" {
+		info = bytes.TrimPrefix(info, []byte{1})
 	}
 	return printable(k.ProviderID) + "/" + printableName(info)
 }

@@ -39,6 +39,9 @@ func keyKinds() []keyKind {
 		{"kms-ecdh:", "kms-ecdh:ARN[@PEER-FILE]", (*app).kmsECDHKeyring},
 		{"branch:", "branch:TABLE/BRANCH-KEY-ID[?kms=ARN]", (*app).branchKeyring},
 		{"pkcs11:", "pkcs11:token=TOKEN;object=LABEL?module-path=FILE…", (*app).pkcs11Keyring},
+		keeperKind("hashivault", "KEY"),
+		keeperKind("gcpkms", "projects/…"),
+		keeperKind("azurekeyvault", "VAULT/keys/KEY/VERSION"),
 		{"@", "@NAME", (*app).configuredKeyring},
 	}
 }
