@@ -1,0 +1,103 @@
+// Command vault-transit serves the transit engine of HashiCorp Vault, in memory, for
+// tests. The engine is Vault's own package, at paths and in the JSON of Vault's HTTP
+// interface; what is around it in a Vault server is not here: seal, storage, policies
+// and tokens but for a single one. It is for tests alone: Vault's license is the
+// Business Source License.
+package main
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/builtin/logical/transit"
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8200", "where to listen")
+	flag.Parse()
+	token := os.Getenv("VAULT_TOKEN")
+	if token == "" {
+		log.Fatal("VAULT_TOKEN is to be the token that the server asks for")
+	}
+	e, err := newEngine(context.Background(), token)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(http.ListenAndServe(*addr, e))
+}
+
+// engine is transit, mounted where Vault mounts it.
+type engine struct {
+	logical.Backend
+	storage logical.Storage
+	token   string
+}
+
+func newEngine(ctx context.Context, token string) (*engine, error) {
+	storage := new(logical.InmemStorage)
+	backend, err := transit.Factory(ctx, &logical.BackendConfig{
+		Logger: hclog.Default(), System: logical.TestSystemView(), StorageView: storage,
+		BackendUUID: "esdk", Config: map[string]string{},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &engine{backend, storage, token}, backend.Initialize(ctx, &logical.InitializationRequest{Storage: storage})
+}
+
+func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path, ok := strings.CutPrefix(r.URL.Path, "/v1/transit/")
+	switch {
+	case !ok:
+		fail(w, http.StatusNotFound, "no handler for route")
+		return
+	case subtle.ConstantTimeCompare([]byte(r.Header.Get("X-Vault-Token")), []byte(e.token)) != 1:
+		fail(w, http.StatusForbidden, "permission denied")
+		return
+	}
+	req := &logical.Request{Operation: logical.ReadOperation, Path: path, Storage: e.storage, MountPoint: "transit/"}
+	if r.Method == http.MethodPut || r.Method == http.MethodPost {
+		req.Operation = logical.UpdateOperation
+		if err := json.NewDecoder(r.Body).Decode(&req.Data); err != nil && !errors.Is(err, io.EOF) {
+			fail(w, http.StatusBadRequest, err.Error())
+			return
+		}
+	}
+	e.answer(w, r.Context(), req)
+}
+
+func (e *engine) answer(w http.ResponseWriter, ctx context.Context, req *logical.Request) {
+	// Vault turns an update of what does not exist into its creation.
+	if check := e.HandleExistenceCheck; req.Operation == logical.UpdateOperation {
+		if known, exists, err := check(ctx, req); err == nil && known && !exists {
+			req.Operation = logical.CreateOperation
+		}
+	}
+	resp, err := e.HandleRequest(ctx, req)
+	if status, failure := logical.RespondErrorCommon(req, resp, err); failure != nil {
+		fail(w, status, failure.Error())
+		return
+	}
+	if resp == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]any{"data": resp.Data})
+}
+
+func fail(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string][]string{"errors": {text}})
+}
