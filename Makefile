@@ -9,9 +9,9 @@ PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/
 FUZZTIME = 10m
 SOAKTIME = 10m
 
-.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop backends mutations crash soak fuzz bench release performance vectors build-pkcs11 pkcs11 softhsm
+.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest keepers wycheproof matrix interop backends mutations crash soak fuzz bench release performance vectors build-pkcs11 pkcs11 softhsm
 
-check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix backends softhsm
+check: format vet staticcheck race fips cross vulnerabilities benchtest keepers wycheproof matrix backends softhsm
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/esdk ./cmd/esdk
@@ -40,6 +40,7 @@ staticcheck:
 	go run $(STATICCHECK) -tags pkcs11 ./cmd/esdk
 	cd interop && go vet ./... && go run $(STATICCHECK) ./...
 	cd bench && go vet ./... && go run $(STATICCHECK) ./...
+	cd keeper/cdk && go vet ./... && go run $(STATICCHECK) ./...
 
 race: missing
 	go test -race -timeout 30m ./...
@@ -72,7 +73,7 @@ wycheproof:
 # A share of the matrix, which changes nothing: with the SDKs that are quick to install.
 matrix:
 	interop/matrix/run.sh -peers python,javascript,go -share 6 -seed 1
-	cd interop && go test ./differential ./hpke
+	cd interop && go test ./differential ./hpke ./keeper
 
 # Messages and key stores both ways with all official SDKs, from their registries;
 # writes docs/compatibility.md.
@@ -125,6 +126,10 @@ benchtest:
 # Archives for all platforms, with manual pages, completions and SBOMs, in dist.
 release:
 	release/build.sh
+
+# The keyring over the keepers of the Go CDK; that of Vault with VAULT_ADDR, as "make backends" sets it.
+keepers:
+	cd keeper/cdk && go test ./...
 
 # docs/performance.md, beside the official SDKs and others.
 performance:

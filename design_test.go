@@ -17,8 +17,8 @@ import (
 const module = "esdk"
 
 // TestImportDirection holds the rule of docs/design.md: cmd may import
-// everything, the root package and internal nothing but the standard library
-// and each other, and nobody imports cmd.
+// everything, the root package, internal and keeper nothing but the standard
+// library and each other, and nobody imports cmd.
 func TestImportDirection(t *testing.T) {
 	for _, dir := range packages(t) {
 		for path, imports := range importsOf(t, dir) {
@@ -46,7 +46,7 @@ func TestImportDirection(t *testing.T) {
 var layers = []string{"internal/ecpoint", "internal/suite", "internal/format", "internal/stream", "internal/keyagreement"}
 
 func isCore(dir string) bool {
-	return dir == "." || strings.HasPrefix(dir, "internal/") || dir == "esdktest" || dir == "hpke"
+	return dir == "." || strings.HasPrefix(dir, "internal/") || dir == "esdktest" || dir == "hpke" || dir == "keeper"
 }
 
 // packages returns the directories of this module that hold Go files.

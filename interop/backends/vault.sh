@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The transit engine of HashiCorp Vault, in memory, on 127.0.0.1, with a key named "esdk". "start" prints its URL,
+# for VAULT_ADDR; without a port it takes a free one. VAULT_TOKEN is the token that it asks for. Needs go, curl
+# and python3; "install" takes the engine from the Go module proxy, and builds it for some minutes.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/common.sh"
+
+home=$cache/vault-transit-1.21.4 # the version is in go.mod
+
+install() {
+  mkdir -p "$home"
+  cd "$here/vault-transit"
+  CGO_ENABLED=0 go build -o "$home/vault-transit" .
+}
+
+make_key() {
+  curl -sS --fail-with-body --noproxy '*' -X POST -H "X-Vault-Token: $VAULT_TOKEN" "$1/v1/transit/keys/esdk" >/dev/null
+}
+
+case ${1-} in
+  install) install ;;
+  start)
+    installed "$home/vault-transit"
+    : "${VAULT_TOKEN:?is to be the token of the server}"
+    port=${2:-$(free_port)}
+    url=$(start vault-transit "$port" "$home/vault-transit" -addr "127.0.0.1:$port")
+    make_key "$url" || { stop vault-transit; exit 1; }
+    echo "$url"
+    ;;
+  stop) stop vault-transit ;;
+  *) usage ;;
+esac
