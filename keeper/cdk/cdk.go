@@ -11,7 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
+	"time"
 
 	"gocloud.dev/secrets"
 )
@@ -19,11 +19,17 @@ import (
 // maxInput is the most that is read: an encrypted data key holds no more.
 const maxInput = 1<<16 - 1
 
+// timeout is how long a key service may take.
+const timeout = time.Minute
+
 // Main encrypts or decrypts standard input, as the command line says, and exits.
 func Main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout); err != nil {
+	// A driver may heed no context, as that of Vault, which waits for ever.
+	time.AfterFunc(timeout, func() {
+		fmt.Fprintln(os.Stderr, "the key service has not answered in", timeout)
+		os.Exit(1)
+	})
+	if err := run(context.Background(), os.Args[1:], os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
