@@ -86,6 +86,10 @@ interop:
 backends:
 	interop/backends/test.sh
 
+# The keeper's keyring and the command on Vault's transit engine, which takes minutes to build.
+vault:
+	interop/backends/vault-test.sh
+
 # The keyrings of PKCS #11, and the command with them, on a token, and on two: the
 # second is compiled, and wants libraries of OpenSSL and Clang.
 softhsm:
@@ -127,7 +131,7 @@ benchtest:
 release:
 	release/build.sh
 
-# The keyring over the keepers of the Go CDK; that of Vault with VAULT_ADDR, as "make backends" sets it.
+# The keyring over the keepers of the Go CDK; that of Vault with VAULT_ADDR, as "make vault" sets it.
 keepers:
 	cd keeper/cdk && go test ./...
 
