@@ -9,7 +9,7 @@ PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/
 FUZZTIME = 10m
 SOAKTIME = 10m
 
-.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest keepers wycheproof matrix interop backends mutations crash soak fuzz bench release performance vectors build-pkcs11 pkcs11 softhsm
+.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest keepers wycheproof matrix interop backends mutations crash soak fuzz bench release performance vectors build-pkcs11 pkcs11 softhsm vault
 
 check: format vet staticcheck race fips cross vulnerabilities benchtest keepers wycheproof matrix backends softhsm
 
