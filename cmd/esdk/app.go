@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -26,11 +27,15 @@ type app struct {
 	// stdinUsed says what reads standard input, which only one thing can.
 	stdinUsed string
 
+	// words replaces the names of options in what is said of them, if these have
+	// others.
+	words *strings.Replacer
+
 	// secrets are the files that keys were read from, never to be overwritten.
 	secrets []os.FileInfo
 
-	// kmsClients are those of all keyrings of AWS KMS, by the profile.
-	kmsClients map[string]awskms.Clients
+	// kmsClients are those of all keyrings of AWS KMS, by profile and Region.
+	kmsClients map[[2]string]awskms.Clients
 
 	// tokens are those of PKCS #11 that are open.
 	tokens tokens
@@ -55,7 +60,7 @@ type app struct {
 func newApp() *app {
 	return &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		kmsClients: make(map[string]awskms.Clients),
+		kmsClients: make(map[[2]string]awskms.Clients),
 		temporary:  make(map[any]func()),
 		usage:      true,
 	}
@@ -108,7 +113,7 @@ encrypt, and any one of them decrypts it.`,
 	flags.StringVar(&a.profileName, "profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile)")
 	root.AddCommand(
 		a.newEncryptCommand(), a.newDecryptCommand(), a.newReencryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),
-		a.newKeygenCommand(), a.newKeysCommand(), a.newKeystoreCommand(), a.newVectorsCommand(), a.newVersionCommand(),
+		a.newKeygenCommand(), a.newKeysCommand(), a.newKeystoreCommand(), a.newVectorsCommand(), a.newCompatCommand(), a.newVersionCommand(),
 	)
 	for _, extra := range extraCommands {
 		root.AddCommand(extra(a))

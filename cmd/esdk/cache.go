@@ -26,13 +26,18 @@ func parseCache(text string) (esdk.CachingConfig, error) {
 			c.MaxAge, err = time.ParseDuration(value)
 		case "max-messages":
 			c.MaxMessages, err = strconv.ParseUint(value, 10, 33)
+		case "capacity":
+			var n uint64
+			if n, err = strconv.ParseUint(value, 10, 31); err == nil {
+				c.Cache, err = esdk.NewCache(int(n))
+			}
 		case "max-bytes":
 			c.MaxBytes, err = parseBytes(value)
 		default:
 			err = usageError("unknown limit")
 		}
 		if err != nil {
-			return c, usageError("--cache %s: want max-age=DURATION[,max-messages=NUMBER][,max-bytes=BYTES], such as max-age=60s,max-bytes=1G", printable(part))
+			return c, usageError("--cache %s: want max-age=DURATION[,max-messages=NUMBER][,max-bytes=BYTES][,capacity=NUMBER], such as max-age=60s,max-bytes=1G", printable(part))
 		}
 	}
 	if c.MaxAge <= 0 {

@@ -34,12 +34,14 @@ type decryptOptions struct {
 	contextFlags
 	reportOptions
 	keys         []string
+	keyring      esdk.Keyring // in place of keys
 	commitment   string
 	unsignedOnly bool
 	maxKeys      int
 	maxFrame     int64
 	net400       bool
 	base64       bool
+	encode       bool // the output, to Base64 text
 	release      string
 	cache        string
 	jobs         int
@@ -136,9 +138,11 @@ func (a *app) decryptConfig(ctx context.Context, o *decryptOptions) (esdk.Encryp
 	if err != nil {
 		return nil, nil, err
 	}
-	kr, err := a.keyring(ctx, o.keys, false)
-	if err != nil {
-		return nil, nil, err
+	kr := o.keyring
+	if kr == nil {
+		if kr, err = a.keyring(ctx, o.keys, false); err != nil {
+			return nil, nil, err
+		}
 	}
 	cmm, err := o.wrap(kr, ec, present)
 	if err == nil {
@@ -212,13 +216,25 @@ func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 	if c.Release == esdk.VerifyFirst && !canSeek(in) {
 		c.MaxPlaintextLength = maxBuffered
 	}
-	if err := a.decryptStream(ctx, &c, ec, o, in, out, r); err != nil {
+	if err := a.decryptEncoded(ctx, &c, ec, o, in, out, r); err != nil {
 		if c.MaxPlaintextLength > 0 && errors.Is(err, esdk.ErrLimit) {
 			err = hinted(err, "-o FILE verifies without keeping the plaintext in memory; --release frames releases it as it is verified")
 		}
 		return out, err
 	}
 	return out, nil
+}
+
+// decryptEncoded decrypts in to out, or to Base64 text of the plaintext.
+func (a *app) decryptEncoded(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in *os.File, out io.Writer, r *record) error {
+	if !o.encode {
+		return a.decryptStream(ctx, c, ec, o, in, out, r)
+	}
+	encoder := newBase64Writer(out)
+	if err := a.decryptStream(ctx, c, ec, o, in, encoder, r); err != nil {
+		return err
+	}
+	return encoder.Close()
 }
 
 // releaseFor says when a job releases plaintext. A file that is made appears
@@ -308,13 +324,17 @@ func decodeBase64(src io.ReadSeeker, seeks, text bool) (io.Reader, error) {
 		return nil, err
 	}
 	if text || format.SeemsBase64(start) {
-		return &base64Reader{base64.NewDecoder(base64.StdEncoding, buffered)}, nil
+		return newBase64Reader(buffered), nil
 	}
 	if !seeks {
 		return buffered, nil
 	}
 	_, err = src.Seek(int64(-buffered.Buffered()), io.SeekCurrent)
 	return src, err
+}
+
+func newBase64Reader(src io.Reader) io.Reader {
+	return &base64Reader{base64.NewDecoder(base64.StdEncoding, src)}
 }
 
 // base64Reader tells broken text from a failure to read it.

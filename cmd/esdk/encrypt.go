@@ -15,12 +15,14 @@ type encryptOptions struct {
 	contextFlags
 	reportOptions
 	keys        []string
+	keyring     esdk.Keyring // in place of keys
 	suite       string
 	unsigned    bool
 	commitment  string
 	frameLength int64
 	maxKeys     int
 	base64      bool
+	decode      bool // the input, from Base64 text
 	cache       string
 	jobs        int
 }
@@ -103,9 +105,11 @@ func (a *app) encryptConfig(ctx context.Context, o *encryptOptions) (esdk.Encryp
 	if err != nil {
 		return nil, nil, err
 	}
-	kr, err := a.keyring(ctx, o.keys, true)
-	if err != nil {
-		return nil, nil, err
+	kr := o.keyring
+	if kr == nil {
+		if kr, err = a.keyring(ctx, o.keys, true); err != nil {
+			return nil, nil, err
+		}
 	}
 	cmm, err := o.wrap(kr, ec, nil)
 	if err != nil {
@@ -148,14 +152,18 @@ func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 	if err != nil {
 		return out, err
 	}
-	return out, encryptStream(ctx, client, ec, a.progress.watch(in), out, o.base64, r)
+	var src io.Reader = a.progress.watch(in)
+	if o.decode {
+		src = newBase64Reader(src)
+	}
+	return out, encryptStream(ctx, client, ec, src, out, o.base64, r)
 }
 
 func encryptStream(ctx context.Context, client *esdk.Client, ec esdk.EncryptionContext, src io.Reader, dst io.Writer, text bool, r *record) error {
 	message := dst
 	var encoder io.WriteCloser
 	if text {
-		encoder = base64.NewEncoder(base64.StdEncoding, dst)
+		encoder = newBase64Writer(dst)
 		message = encoder
 	}
 	w, err := client.NewWriter(ctx, r.watchWriter(message), ec)
@@ -171,10 +179,25 @@ func encryptStream(ctx context.Context, client *esdk.Client, ec esdk.EncryptionC
 		return err
 	}
 	if text {
-		if err := encoder.Close(); err != nil {
-			return err
-		}
-		_, err = io.WriteString(dst, "\n")
+		err = encoder.Close()
 	}
+	return err
+}
+
+// newBase64Writer returns a writer of Base64 text, which ends with a line end.
+func newBase64Writer(dst io.Writer) io.WriteCloser {
+	return &base64Writer{base64.NewEncoder(base64.StdEncoding, dst), dst}
+}
+
+type base64Writer struct {
+	io.WriteCloser
+	dst io.Writer
+}
+
+func (w *base64Writer) Close() error {
+	if err := w.WriteCloser.Close(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w.dst, "\n")
 	return err
 }

@@ -106,7 +106,10 @@ func hint(err error) string {
 
 // reportError prints an error about an input, if it is about one.
 func (a *app) reportError(input string, err error) {
-	code, advice := exitStatus(err), hint(err)
+	code, text, advice := exitStatus(err), message(err), hint(err)
+	if a.words != nil {
+		text, advice = a.words.Replace(text), a.words.Replace(advice)
+	}
 	if a.json {
 		type body struct {
 			Code    int    `json:"code"`
@@ -115,14 +118,14 @@ func (a *app) reportError(input string, err error) {
 			Message string `json:"message"`
 			Hint    string `json:"hint,omitempty"`
 		}
-		text, _ := json.Marshal(map[string]body{"error": {code, kinds[code], input, message(err), advice}})
-		fmt.Fprintf(a.stderr, "%s\n", text)
+		line, _ := json.Marshal(map[string]body{"error": {code, kinds[code], input, text, advice}})
+		fmt.Fprintf(a.stderr, "%s\n", line)
 		return
 	}
 	if input != "" {
 		input = printable(input) + ": "
 	}
-	fmt.Fprintf(a.stderr, "esdk: %serror: %s\n", input, message(err))
+	fmt.Fprintf(a.stderr, "esdk: %serror: %s\n", input, text)
 	if advice != "" {
 		fmt.Fprintf(a.stderr, "esdk: hint: %s\n", advice)
 	}

@@ -14,11 +14,19 @@ import (
 // kms is how keyrings of AWS KMS reach it, with a profile of the AWS SDK's
 // configuration, or the default one if that is empty. They share their clients, so
 // that the configuration is read once.
-func (a *app) kms(profile string) awskms.Config {
-	if a.kmsClients[profile] == nil {
-		a.kmsClients[profile] = awskms.DefaultClients(awsProfile(profile)...)
+func (a *app) kms(profile string) awskms.Config { return a.kmsIn(profile, "") }
+
+// kmsIn is the same with a Region in place of the default one, if it is given.
+func (a *app) kmsIn(profile, region string) awskms.Config {
+	name := [2]string{profile, region}
+	if a.kmsClients[name] == nil {
+		options := awsProfile(profile)
+		if region != "" {
+			options = append(options, awsconfig.WithRegion(region))
+		}
+		a.kmsClients[name] = awskms.DefaultClients(options...)
 	}
-	return awskms.Config{Clients: a.kmsClients[profile]}
+	return awskms.Config{Clients: a.kmsClients[name]}
 }
 
 func awsProfile(name string) []func(*awsconfig.LoadOptions) error {

@@ -15,5 +15,9 @@ func run() int {
 	disableCoreDumps()
 	app := newApp()
 	app.handleSignals()
-	return app.execute(context.Background(), os.Args[1:])
+	args := os.Args[1:]
+	if isCompatName(os.Args[0]) {
+		args = append([]string{"compat"}, args...)
+	}
+	return app.execute(context.Background(), args)
 }

@@ -8,6 +8,9 @@ const noBlock = 0
 
 var sigPipe []os.Signal
 
+// terminalName is that of the terminal that the command was started from.
+const terminalName = "CONIN$"
+
 func disableCoreDumps() {}
 
 const fileMask os.FileMode = 0

@@ -12,6 +12,9 @@ const noBlock = syscall.O_NONBLOCK
 
 var sigPipe = []os.Signal{syscall.SIGPIPE}
 
+// terminalName is that of the terminal that the command was started from.
+const terminalName = "/dev/tty"
+
 // disableCoreDumps keeps keys and plaintext out of core files.
 func disableCoreDumps() { syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}) }
 

@@ -12,7 +12,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-type reportOptions struct{ reportPath string }
+type reportOptions struct {
+	reportPath string
+	overwrite  bool // what the file has
+
+	// format makes another line of a record, or nil for none. Nil is for the
+	// record itself.
+	format func(r *record, skipped string, err error) any
+}
 
 func (o *reportOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.reportPath, "report", "", "append a line of JSON for each input to a `FILE`, or - for standard output")
@@ -20,9 +27,10 @@ func (o *reportOptions) addFlags(cmd *cobra.Command) {
 
 // A report is a file of one JSON line for each input, or none.
 type report struct {
-	file *os.File
-	mode string
-	app  *app
+	file    *os.File
+	mode    string
+	app     *app
+	options *reportOptions
 }
 
 // A record is a line of the report. Its fields have the names that
@@ -95,7 +103,7 @@ func newHeaderRecord(h *esdk.Header) *headerRecord {
 
 // openReport opens the report, if there is to be one.
 func (a *app) openReport(o *reportOptions, mode string, jobs []job) (*report, error) {
-	r := &report{mode: mode, app: a}
+	r := &report{mode: mode, app: a, options: o}
 	switch o.reportPath {
 	case "":
 	case standard:
@@ -115,8 +123,21 @@ func (a *app) openReport(o *reportOptions, mode string, jobs []job) (*report, er
 			f.Close()
 			return nil, err
 		}
+		if err := o.prepare(f); err != nil {
+			f.Close()
+			return nil, err
+		}
 	}
 	return r, nil
+}
+
+// prepare empties the file if it is to be replaced.
+func (o *reportOptions) prepare(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || !o.overwrite || !info.Mode().IsRegular() {
+		return err
+	}
+	return f.Truncate(0)
 }
 
 // checkReport refuses to append to a file that is something else.
@@ -175,11 +196,19 @@ func (r *report) write(rec *record, skipped string, jobErr error) error {
 	default:
 		rec.Result = "ok"
 	}
-	line, err := json.Marshal(rec)
-	if err != nil {
+	var line any = rec
+	if r.options.format != nil {
+		if line = r.options.format(rec, skipped, jobErr); line == nil {
+			return nil
+		}
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(line); err != nil {
 		return err
 	}
-	_, err = r.file.Write(append(line, '\n'))
+	_, err := text.WriteTo(r.file)
 	return err
 }
 

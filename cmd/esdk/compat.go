@@ -1,0 +1,365 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"esdk"
+	"esdk/cmd/esdk/internal/awscli"
+	"esdk/internal/suite"
+	"github.com/spf13/cobra"
+)
+
+// compatName is the name by which the command, if it is started so, takes the
+// arguments of the Python program of that name.
+const compatName = "aws-encryption-cli"
+
+func isCompatName(program string) bool {
+	return strings.TrimSuffix(filepath.Base(program), ".exe") == compatName
+}
+
+func (a *app) newCompatCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "compat ARGUMENT...",
+		Short: "Take the arguments of " + compatName,
+		Long: `Take the arguments of version 4.3.0 of ` + compatName + `, the command of the Python
+SDK, so that scripts go on as they are. A link of that name to this program does
+the same. "esdk compat --help" lists the arguments, and docs/cli.md the differences.`,
+		Example:            `  esdk compat -e -i notes.txt -o notes.txt.encrypted -w key=arn:… -S`,
+		DisableFlagParsing: true,
+		RunE:               func(cmd *cobra.Command, args []string) error { return a.compat(cmd.Context(), args) },
+	}
+}
+
+// compatWords are the names that options have there, in what is said of them.
+var compatWords = strings.NewReplacer(
+	"--max-keys", "--max-encrypted-data-keys", "--max-frame", "--max-length", "--commitment ", "--commitment-policy ",
+	"leave out --unsigned-only", "use --decrypt", "--unsigned-only", "--decrypt-unsigned", "--suite", "--algorithm",
+	"-o FILE verifies without keeping the plaintext in memory; --release frames releases it as it is verified",
+	"-o FILE verifies without keeping the plaintext in memory",
+	"if it was encrypted with --require-context", "if it was encrypted with esdk encrypt --require-context",
+	"give that here too", "esdk decrypt takes that too",
+	"--cache", "--caching")
+
+// compat has the exit status of the Python program, but for exitContext, where
+// that one has 0.
+func (a *app) compat(ctx context.Context, args []string) error {
+	c, err := compatSource().Parse(args)
+	if err != nil {
+		return usageError("%w", err).withHint("--help lists the options")
+	}
+	switch {
+	case c.Help:
+		_, err = fmt.Fprint(a.stdout, awscli.Usage)
+		return err
+	case c.Version:
+		_, err = fmt.Fprintf(a.stdout, "esdk/%s with the arguments of aws-encryption-sdk-cli/4.3.0\n", buildVersion().Version)
+		return err
+	}
+	a.quiet = c.Quiet
+	a.words = compatWords
+	err = a.compatRun(ctx, c)
+	switch code := exitStatus(err); code {
+	case exitOK, exitContext, exitInterrupted:
+		return err
+	}
+	return (&cliError{code: exitError, err: err}).withHint("%s", hint(err))
+}
+
+// compatSource finds what arguments such as @FILE refer to.
+func compatSource() awscli.Source {
+	s := awscli.Source{ReadFile: os.ReadFile, LookupEnv: os.LookupEnv, Escape: '\\'}
+	if runtime.GOOS == "windows" {
+		s.Escape = '`'
+	}
+	s.Home = func(name string) (string, bool) {
+		if name == "" {
+			home, err := os.UserHomeDir()
+			return home, err == nil
+		}
+		u, err := user.Lookup(name)
+		if err != nil {
+			return "", false
+		}
+		return u.HomeDir, true
+	}
+	return s
+}
+
+func (a *app) compatRun(ctx context.Context, c *awscli.Args) error {
+	if c.Output == "" {
+		return usageError("--output is empty")
+	}
+	for name, n := range map[string]*int64{
+		"--frame-length": c.FrameLength, "--max-length": c.MaxLength, "--max-encrypted-data-keys": c.MaxEncryptedDataKeys,
+	} {
+		if n != nil && (*n < 1 || *n > 1<<32-1) {
+			return usageError("%s %d: want 1 to 4294967295", name, *n)
+		}
+	}
+	kr, err := a.compatKeyring(ctx, c)
+	if err != nil {
+		return err
+	}
+	inputs, err := a.compatInputs(c)
+	if err != nil || len(inputs) == 0 {
+		return err
+	}
+	if c.Action == awscli.Encrypt {
+		return a.compatEncrypt(ctx, c, kr, inputs)
+	}
+	return a.compatDecrypt(ctx, c, kr, inputs)
+}
+
+// compatInputs are the files that --input stands for, and, with --recursive, the
+// folders.
+func (a *app) compatInputs(c *awscli.Args) (inputs []string, err error) {
+	if c.Input == standard {
+		return []string{standard}, nil
+	}
+	names, err := awscli.Glob(c.Input)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, newError(exitError, "%s: there is no such file", c.Input)
+	}
+	for _, name := range names {
+		info, err := os.Stat(name)
+		switch {
+		case err != nil:
+			return nil, err
+		case info.IsDir() && !isFolder(c.Output):
+			return nil, usageError("%s is a folder, and %s is none", printable(name), printable(c.Output))
+		case info.IsDir() && !c.Recursive:
+			a.note("skipped the folder %s, since there is no --recursive", printable(name))
+		case !info.IsDir() && !info.Mode().IsRegular() && awscli.HasPattern(c.Input):
+			a.note("skipped %s, which is not a regular file", printable(name))
+		default:
+			inputs = append(inputs, name)
+		}
+	}
+	return inputs, nil
+}
+
+// compatJobs finds the outputs, and asks, if it is to, before one is replaced.
+func (a *app) compatJobs(c *awscli.Args, o *outputOptions, inputs []string, suffix string) ([]job, error) {
+	if c.Suffix != nil {
+		suffix = *c.Suffix
+	}
+	o.recursive, o.suffix = c.Recursive, suffix
+	o.path, o.force, o.noClobber = c.Output, !c.NoOverwrite, c.NoOverwrite
+	jobs, err := a.planJobs(inputs, o, func(input string) string { return input + suffix })
+	if err != nil {
+		return nil, err
+	}
+	for i := range jobs {
+		if err := a.compatReplace(c, &jobs[i]); err != nil {
+			return nil, err
+		}
+	}
+	return jobs, nil
+}
+
+// compatReplace has an existing output be replaced, if the user does not mind.
+func (a *app) compatReplace(c *awscli.Args, j *job) error {
+	if j.err != nil || j.skip != "" || j.stream {
+		return nil
+	}
+	if _, err := os.Lstat(j.output); err != nil {
+		return nil
+	}
+	if c.Interactive {
+		yes, err := a.ask(fmt.Sprintf("Replace %s? [y/N] ", printable(j.output)))
+		if err != nil {
+			return err
+		}
+		if !yes {
+			j.skip = exists
+		}
+	}
+	if j.skip == "" {
+		a.note("%s exists, and will be replaced", printable(j.output))
+	}
+	return nil
+}
+
+// ask has the user answer on the terminal, since standard input may be the data.
+func (a *app) ask(question string) (bool, error) {
+	terminal, err := os.Open(terminalName)
+	if err != nil {
+		return false, newError(exitNotWritten, "there is no terminal to ask on: %w", err).
+			withHint("without --interactive, existing files are replaced; --no-overwrite skips them")
+	}
+	defer terminal.Close()
+	fmt.Fprint(a.stderr, question)
+	answer, err := bufio.NewReader(io.LimitReader(terminal, 1<<10)).ReadString('\n')
+	if err == io.EOF {
+		err = nil
+	}
+	return strings.HasPrefix(strings.ToLower(answer), "y"), err
+}
+
+// compatNote is what -v says of a job that went well.
+func compatNote(c *awscli.Args, j *job) string {
+	if c.Verbosity == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s: %s to %s", c.Action, printable(j.input), printable(j.output))
+}
+
+func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring, inputs []string) error {
+	o := &encryptOptions{
+		contextFlags:  contextFlags{pairs: c.Context},
+		reportOptions: compatReport(c),
+		keyring:       kr,
+		suite:         c.Algorithm,
+		commitment:    c.CommitmentPolicy,
+		frameLength:   4096,
+		base64:        c.Encode,
+		decode:        c.Decode,
+		cache:         compatCache(c.Caching),
+	}
+	if c.FrameLength != nil {
+		o.frameLength = *c.FrameLength
+	}
+	if c.MaxEncryptedDataKeys != nil {
+		o.maxKeys = int(*c.MaxEncryptedDataKeys)
+	}
+	ec, config, err := a.encryptConfig(ctx, o)
+	if err != nil {
+		return err
+	}
+	jobs, err := a.compatJobs(c, &o.outputOptions, inputs, encryptedSuffix)
+	if err != nil {
+		return err
+	}
+	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, c.Action, func(ctx context.Context, j *job, r *record) (output, error) {
+		r.note = compatNote(c, j)
+		return a.encryptJob(ctx, config, ec, o, j, r)
+	})
+}
+
+func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring, inputs []string) error {
+	o := &decryptOptions{
+		contextFlags:  contextFlags{pairs: c.Context},
+		reportOptions: compatReport(c),
+		keyring:       kr,
+		commitment:    c.CommitmentPolicy,
+		maxKeys:       defaultMaxKeys,
+		maxFrame:      defaultMaxFrame,
+		base64:        c.Decode,
+		encode:        c.Encode,
+		release:       "auto",
+		cache:         compatCache(c.Caching),
+	}
+	if c.MaxEncryptedDataKeys != nil {
+		o.maxKeys = int(*c.MaxEncryptedDataKeys)
+	}
+	if c.MaxLength != nil {
+		o.maxFrame = *c.MaxLength
+	}
+	if c.Buffer {
+		o.release = "verified"
+	}
+	ec, config, err := a.decryptConfig(ctx, o)
+	if err != nil {
+		return err
+	}
+	if c.Action == awscli.DecryptUnsigned {
+		// Of the two ways to refuse signed messages, only this one can also keep the
+		// plaintext until all of it is verified.
+		o.unsignedOnly = !c.Buffer
+		config.CMM = unsignedCMM{config.CMM}
+	}
+	jobs, err := a.compatJobs(c, &o.outputOptions, inputs, decryptedSuffix)
+	if err != nil {
+		return err
+	}
+	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, c.Action, func(ctx context.Context, j *job, r *record) (output, error) {
+		r.note = compatNote(c, j)
+		return a.decryptJob(ctx, config, ec, o, j, r)
+	})
+}
+
+// unsignedCMM refuses signed messages.
+type unsignedCMM struct{ esdk.CMM }
+
+func (c unsignedCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	if s := suite.Lookup(uint16(req.Suite)); s == nil || s.Signs() {
+		return nil, esdk.ErrSigned
+	}
+	return c.CMM.DecryptionMaterials(ctx, req)
+}
+
+// compatCache is --cache for --caching.
+func compatCache(c *awscli.Caching) string {
+	if c == nil {
+		return ""
+	}
+	text := fmt.Sprintf("capacity=%d,max-age=%s", c.Capacity, max(c.MaxAge, 1))
+	if c.MaxMessages != nil {
+		text += fmt.Sprintf(",max-messages=%d", min(*c.MaxMessages, 1<<32))
+	}
+	if c.MaxBytes != nil {
+		text += fmt.Sprintf(",max-bytes=%d", *c.MaxBytes)
+	}
+	return text
+}
+
+// compatKeyring makes the keyring for all --wrapping-keys. The first key makes
+// the data key.
+func (a *app) compatKeyring(ctx context.Context, c *awscli.Args) (esdk.Keyring, error) {
+	var keyrings []esdk.Keyring
+	for i := range c.WrappingKeys {
+		w := &c.WrappingKeys[i]
+		kr, err := a.compatKeys(ctx, w, i == 0, c.Action == awscli.Encrypt)
+		if err != nil {
+			return nil, (&cliError{code: exitError, err: fmt.Errorf("--wrapping-keys: %w", err)}).withHint("%s", hint(err))
+		}
+		keyrings = append(keyrings, kr)
+	}
+	if len(keyrings) == 1 {
+		return keyrings[0], nil
+	}
+	return esdk.NewMultiKeyring(keyrings[0], keyrings[1:]...)
+}
+
+func (a *app) compatKeys(ctx context.Context, w *awscli.WrappingKeys, first, encrypt bool) (esdk.Keyring, error) {
+	switch w.Provider {
+	case awscli.KMS:
+		return a.compatKMS(ctx, w, first)
+	case "raw-aes", "raw-rsa":
+		return a.compatRaw(w, encrypt)
+	}
+	return nil, newError(exitError, "provider=%s is not known, and plugins of the Python program cannot be used", w.Provider).
+		withHint("there are aws-kms, raw-aes and raw-rsa")
+}
+
+// compatRaw makes the keyring for a raw key, which the Python program does not
+// have.
+func (a *app) compatRaw(w *awscli.WrappingKeys, encrypt bool) (esdk.Keyring, error) {
+	given := make(map[string]string)
+	for name, values := range w.Attributes {
+		if len(values) > 1 || name != "namespace" && name != "file" && (name != "pad" || w.Provider != "raw-rsa") {
+			return nil, usageError("provider=%s has one namespace=, key= and file=, and not %s=%s", w.Provider, name, strings.Join(values, " "))
+		}
+		given[name] = values[0]
+	}
+	namespace, file := given["namespace"], given["file"]
+	if len(w.Keys) != 1 || namespace == "" || file == "" {
+		return nil, usageError("provider=%s needs namespace=NAMESPACE key=NAME file=FILE", w.Provider)
+	}
+	if w.Provider == "raw-aes" {
+		return a.newAESKeyring(namespace, w.Keys[0], file)
+	}
+	return a.newRSAKeyring(namespace, w.Keys[0], file, cmp.Or(given["pad"], defaultPadding), encrypt)
+}
