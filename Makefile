@@ -9,7 +9,7 @@ PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/
 FUZZTIME = 10m
 SOAKTIME = 10m
 
-.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest keepers wycheproof matrix interop backends mutations crash soak fuzz bench release performance vectors build-pkcs11 pkcs11 softhsm vault
+.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest keepers wycheproof matrix interop compat backends mutations crash soak fuzz bench release performance vectors build-pkcs11 pkcs11 softhsm vault
 
 check: format vet staticcheck race fips cross vulnerabilities benchtest keepers wycheproof matrix backends softhsm
 
@@ -80,7 +80,12 @@ matrix:
 interop:
 	interop/matrix/run.sh -write "$(CURDIR)/docs/compatibility.md"
 	cd interop && go test ./differential -forged 100000
-	cd interop && go test ./hpke
+	cd interop && go test ./hpke ./keeper
+	interop/compat/run.sh
+
+# The front-end beside the program whose arguments it takes, on the same scripts.
+compat:
+	interop/compat/run.sh
 
 # What simulators stand in for elsewhere, on real servers, from their registries.
 backends:

@@ -114,6 +114,9 @@ func (a *app) openReport(o *reportOptions, mode string, jobs []job) (*report, er
 		}
 		r.file = a.stdout
 	default:
+		if err := checkReportName(o.reportPath, jobs); err != nil {
+			return nil, err
+		}
 		f, err := os.OpenFile(o.reportPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
 			return nil, err
@@ -140,6 +143,16 @@ func (o *reportOptions) prepare(f *os.File) error {
 	return f.Truncate(0)
 }
 
+// checkReportName is before the file is made, checkReport after.
+func checkReportName(path string, jobs []job) error {
+	for _, j := range jobs {
+		if clean(path) == clean(j.input) || clean(path) == clean(j.output) {
+			return newError(exitNotWritten, "%s is both the report and an input or output", path)
+		}
+	}
+	return nil
+}
+
 // checkReport refuses to append to a file that is something else.
 func (a *app) checkReport(f *os.File, path string, jobs []job) error {
 	info, err := f.Stat()
@@ -151,9 +164,6 @@ func (a *app) checkReport(f *os.File, path string, jobs []job) error {
 		for _, name := range []string{j.input, j.output} {
 			if other, err := os.Stat(name); err == nil {
 				others = append(others, other)
-			}
-			if clean(name) == clean(path) {
-				return newError(exitNotWritten, "%s is both the report and an input or output", path)
 			}
 		}
 	}
