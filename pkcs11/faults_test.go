@@ -109,6 +109,10 @@ func TestLost(t *testing.T) {
 						return nil
 					}
 					times--
+					if code == ckrSessionHandleInvalid || code == ckrSessionClosed || code == ckrNotInitialized {
+						clear(s.sessions)
+						s.user = false
+					}
 					return ckr(call, code)
 				}
 			}

@@ -201,7 +201,10 @@ func (t *Token) release(s *session, err error) {
 		t.idle = append(t.idle, s.handle)
 		return
 	}
-	t.module.closeSession(s.handle)
+	// The handle of a session that is gone may be that of another one by now.
+	if !hasCode(err, ckrSessionHandleInvalid, ckrSessionClosed, ckrNotInitialized) {
+		t.module.closeSession(s.handle)
+	}
 }
 
 // forget drops a connection of which a session was lost, unless somebody else
