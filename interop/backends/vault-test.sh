@@ -24,7 +24,7 @@ CGO_ENABLED=0 go build -o "$t/" ./cmd/esdk
 echo hello >"$t/f"
 esdk() { HOME=$t XDG_CONFIG_HOME=$t PATH=$t:$PATH "$t/esdk" "$@" -k hashivault://esdk; }
 esdk encrypt -c tenant=17 -o "$t/old" "$t/f"
-curl -sS --fail-with-body --noproxy '*' -X POST -H "X-Vault-Token: $VAULT_TOKEN" "$VAULT_ADDR/v1/transit/keys/esdk/rotate" >/dev/null
+"$here/vault.sh" rotate
 esdk encrypt -c tenant=17 -o "$t/new" "$t/f"
 for m in old new; do
   esdk decrypt -c tenant=17 -o "$t/$m.plain" "$t/$m"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The transit engine of HashiCorp Vault, in memory, on 127.0.0.1, with a key named "esdk". "start" prints its URL,
-# for VAULT_ADDR; without a port it takes a free one. VAULT_TOKEN is the token that it asks for. Needs go, curl
-# and python3; "install" takes the engine from the Go module proxy, and builds it for some minutes.
+# for VAULT_ADDR; without a port it takes a free one. VAULT_TOKEN is the token that it asks for; "rotate" makes
+# a new version of the key. Needs go and python3; "install" takes the engine from the Go module proxy, and builds it for
+# some minutes.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/common.sh"
@@ -14,8 +15,12 @@ install() {
   CGO_ENABLED=0 go build -o "$home/vault-transit" .
 }
 
-make_key() {
-  curl -sS --fail-with-body --noproxy '*' -X POST -H "X-Vault-Token: $VAULT_TOKEN" "$1/v1/transit/keys/esdk" >/dev/null
+# post URL: asks the server for something that has no parameters.
+post() { python3 - "$1" <<'END'
+import os, sys, urllib.request
+request = urllib.request.Request(sys.argv[1], method="POST", headers={"X-Vault-Token": os.environ["VAULT_TOKEN"]})
+urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).read()
+END
 }
 
 case ${1-} in
@@ -25,9 +30,10 @@ case ${1-} in
     : "${VAULT_TOKEN:?is to be the token of the server}"
     port=${2:-$(free_port)}
     url=$(start vault-transit "$port" "$home/vault-transit" -addr "127.0.0.1:$port")
-    make_key "$url" || { stop vault-transit; exit 1; }
+    post "$url/v1/transit/keys/esdk" || { stop vault-transit; exit 1; }
     echo "$url"
     ;;
+  rotate) running vault-transit && post "$url/v1/transit/keys/esdk/rotate" ;;
   stop) stop vault-transit ;;
   *) usage ;;
 esac
