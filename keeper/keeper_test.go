@@ -103,8 +103,8 @@ func TestConformance(t *testing.T) {
 	}.Run(t)
 }
 
-// TestKnownAnswers: the answers are those of a program in Python, which was written
-// from docs/format.md alone.
+// TestKnownAnswers: the answers are those of testdata/known.py, which shares no code
+// with this library.
 func TestKnownAnswers(t *testing.T) {
 	text, err := os.ReadFile("testdata/known.json")
 	if err != nil {
