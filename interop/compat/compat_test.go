@@ -90,7 +90,7 @@ type outcome struct {
 func (b *bench) run(t *testing.T, p program, dir, script string) outcome {
 	t.Helper()
 	before := files(t, dir)
-	c := exec.Command("sh", "-c", script)
+	c := exec.Command("sh", "-c", "umask 022; "+script)
 	c.Dir = dir
 	c.Env = append(slices.Clone(b.env), "PATH="+p.folder+":"+os.Getenv("PATH"))
 	var stdout, stderr bytes.Buffer
