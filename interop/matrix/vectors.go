@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"esdk/internal/suite"
@@ -39,7 +41,8 @@ func (r *runner) vectors(dir string) error {
 		if err := json.Unmarshal(readFile(filepath.Join(dir, name)), &m); err != nil {
 			return err
 		}
-		for id, v := range m.Tests {
+		for _, id := range slices.Sorted(maps.Keys(m.Tests)) {
+			v := m.Tests[id]
 			t := &test{feature: ownVectors, note: id + " " + v.Scenario.Description, suite: suite.Parse(v.Scenario.Suite), context: "none"}
 			if v.Scenario.Type == "positive-esdk" {
 				t.full = isFull(len(readFile(inFolder(dir, v.Scenario.Result))), v.Scenario.Frame)
