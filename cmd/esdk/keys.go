@@ -180,9 +180,9 @@ func (a *app) printKeyTest(t *keyTest) error {
 		return json.NewEncoder(a.stdout).Encode(t)
 	}
 	if t.UnwrapMS == nil {
-		_, err := fmt.Fprintf(a.stdout, "%s encrypts in %.1f ms; it does not decrypt\n", printable(t.Key), *t.WrapMS)
+		_, err := fmt.Fprintf(a.stdout, "%s encrypts in %.2f ms; it does not decrypt\n", printable(t.Key), *t.WrapMS)
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s encrypts in %.1f ms and decrypts in %.1f ms\n", printable(t.Key), *t.WrapMS, *t.UnwrapMS)
+	_, err := fmt.Fprintf(a.stdout, "%s encrypts in %.2f ms and decrypts in %.2f ms\n", printable(t.Key), *t.WrapMS, *t.UnwrapMS)
 	return err
 }
