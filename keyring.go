@@ -2,10 +2,10 @@ package esdk
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
+
+	"esdk/internal/datakey"
 )
 
 // A Keyring protects data keys with wrapping keys. Most users only pass one of
@@ -54,29 +54,11 @@ type UnwrapRequest struct {
 
 var errNoResult = errors.New("esdk: the keyring returned neither a result nor an error")
 
-// generateDataKey returns the data key to wrap, and the one for the result:
-// nil unless it is new.
-func generateDataKey(req *WrapRequest) (dataKey, generated []byte, err error) {
-	s, err := req.Suite.lookup()
-	if err != nil {
-		return nil, nil, err
-	}
-	if req.DataKey != nil {
-		if len(req.DataKey) != s.KeyLength {
-			return nil, nil, fmt.Errorf("esdk: data key to wrap has %d bytes, suite %v takes %d", len(req.DataKey), req.Suite, s.KeyLength)
-		}
-		return req.DataKey, nil, nil
-	}
-	generated = make([]byte, s.KeyLength)
-	rand.Read(generated)
-	return generated, generated, nil
-}
-
 // wrapOne makes the result of a keyring that has one wrapping key.
 func wrapOne(req *WrapRequest, encrypt func(dataKey []byte) (EncryptedDataKey, error)) (*WrapResult, error) {
-	dataKey, generated, err := generateDataKey(req)
+	dataKey, generated, err := datakey.ToWrap(req.Suite, req.DataKey)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("esdk: %w", err)
 	}
 	edk, err := encrypt(dataKey)
 	if err != nil {
@@ -113,11 +95,8 @@ func unwrapFirst(req *UnwrapRequest, matches func(*EncryptedDataKey) bool, decry
 
 // checkName refuses a namespace or name that a raw keyring may not use.
 func checkName(namespace, name string) error {
-	switch {
-	case namespace == "" || name == "":
-		return errors.New("esdk: keyring needs a key namespace and a key name")
-	case strings.HasPrefix(namespace, "aws-kms"):
-		return fmt.Errorf("esdk: key namespace %q: those that start with aws-kms are reserved", namespace)
+	if err := datakey.CheckName(namespace, name); err != nil {
+		return fmt.Errorf("esdk: %w", err)
 	}
 	return nil
 }

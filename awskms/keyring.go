@@ -2,10 +2,10 @@ package awskms
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 
 	"esdk"
+	"esdk/internal/datakey"
 	"esdk/internal/kmsarn"
 )
 
@@ -15,12 +15,8 @@ import (
 // checkWrap checks a request to wrap. It finds an encryption context that is not
 // valid UTF-8, which the AWS SDK would change rather than refuse.
 func checkWrap(req *esdk.WrapRequest) (serializedContext []byte, err error) {
-	length := req.Suite.DataKeyLength()
-	switch {
-	case length == 0:
-		return nil, fmt.Errorf("awskms: unknown algorithm suite %v", req.Suite)
-	case req.DataKey != nil && len(req.DataKey) != length:
-		return nil, fmt.Errorf("awskms: data key to wrap has %d bytes, suite %v takes %d", len(req.DataKey), req.Suite, length)
+	if err := datakey.Check(req.Suite, req.DataKey); err != nil {
+		return nil, fmt.Errorf("awskms: %w", err)
 	}
 	return req.EncryptionContext.AppendBinary(nil)
 }
@@ -34,19 +30,16 @@ func checkUnwrap(req *esdk.UnwrapRequest) (serializedContext []byte, err error) 
 
 // wrapOne wraps the data key of a request, or a new one.
 func wrapOne(req *esdk.WrapRequest, encrypt func(dataKey []byte) (esdk.EncryptedDataKey, error)) (*esdk.WrapResult, error) {
-	dataKey, result := req.DataKey, new(esdk.WrapResult)
-	if dataKey == nil {
-		dataKey = make([]byte, req.Suite.DataKeyLength())
-		rand.Read(dataKey)
-		result.DataKey = dataKey
+	dataKey, generated, err := datakey.ToWrap(req.Suite, req.DataKey)
+	if err != nil {
+		return nil, fmt.Errorf("awskms: %w", err)
 	}
 	edk, err := encrypt(dataKey)
 	if err != nil {
-		clear(result.DataKey)
+		clear(generated)
 		return nil, fmt.Errorf("awskms: %w", err)
 	}
-	result.EncryptedDataKeys = []esdk.EncryptedDataKey{edk}
-	return result, nil
+	return &esdk.WrapResult{DataKey: generated, EncryptedDataKeys: []esdk.EncryptedDataKey{edk}}, nil
 }
 
 // A candidate is an encrypted data key of a keyring's provider.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/internal/datakey"
 )
 
 // A Source is where a hierarchical keyring gets its branch keys from. [*Store]
@@ -130,9 +131,9 @@ func (k *keyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapRe
 	if err != nil {
 		return nil, err
 	}
-	dataKey, generated, err := dataKeyFor(req)
+	dataKey, generated, err := datakey.ToWrap(req.Suite, req.DataKey)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("branchkey: %w", err)
 	}
 	ciphertext, err := key.wrap(dataKey, ec)
 	if err != nil {

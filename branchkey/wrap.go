@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"hash"
 	"runtime"
-
-	"esdk"
 )
 
 // A wrapped data key is
@@ -130,21 +128,4 @@ func counterKDF(h func() hash.Hash, key, info []byte, length int) []byte {
 		out = mac.Sum(out)
 	}
 	return out[:length]
-}
-
-// dataKeyFor returns the data key to wrap, and the one for the result: nil
-// unless it is new.
-func dataKeyFor(req *esdk.WrapRequest) (dataKey, generated []byte, err error) {
-	length := req.Suite.DataKeyLength()
-	switch {
-	case length == 0:
-		return nil, nil, fmt.Errorf("branchkey: unknown algorithm suite %v", req.Suite)
-	case req.DataKey == nil:
-		generated = make([]byte, length)
-		rand.Read(generated)
-		return generated, generated, nil
-	case len(req.DataKey) != length:
-		return nil, nil, fmt.Errorf("branchkey: data key to wrap has %d bytes, suite %v takes %d", len(req.DataKey), req.Suite, length)
-	}
-	return req.DataKey, nil, nil
 }

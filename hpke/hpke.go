@@ -28,12 +28,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/hpke"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"esdk"
+	"esdk/internal/datakey"
 )
 
 // ProviderID is that of the keyring's encrypted data keys.
@@ -108,9 +108,9 @@ func (k *keyring) Wrap(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResu
 	if err != nil {
 		return nil, err
 	}
-	dataKey, generated, err := dataKeyFor(req)
+	dataKey, generated, err := datakey.ToWrap(req.Suite, req.DataKey)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("hpke: %w", err)
 	}
 	ciphertext, err := hpke.Seal(k.PublicKey, kdf, aead, bound, dataKey)
 	if err != nil {
@@ -121,23 +121,6 @@ func (k *keyring) Wrap(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResu
 		DataKey:           generated,
 		EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: ProviderID, ProviderInfo: bytes.Clone(k.info), Ciphertext: ciphertext}},
 	}, nil
-}
-
-// dataKeyFor returns the data key to wrap, and the one for the result: nil
-// unless it is new.
-func dataKeyFor(req *esdk.WrapRequest) (dataKey, generated []byte, err error) {
-	length := req.Suite.DataKeyLength()
-	switch {
-	case length == 0:
-		return nil, nil, fmt.Errorf("hpke: unknown algorithm suite %v", req.Suite)
-	case req.DataKey == nil:
-		generated = make([]byte, length)
-		rand.Read(generated)
-		return generated, generated, nil
-	case len(req.DataKey) != length:
-		return nil, nil, fmt.Errorf("hpke: data key to wrap has %d bytes, suite %v takes %d", len(req.DataKey), req.Suite, length)
-	}
-	return req.DataKey, nil, nil
 }
 
 func (k *keyring) Unwrap(_ context.Context, req *esdk.UnwrapRequest) ([]byte, error) {

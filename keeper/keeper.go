@@ -29,6 +29,7 @@ import (
 	"math"
 
 	"esdk"
+	"esdk/internal/datakey"
 )
 
 // A Keeper encrypts and decrypts a few bytes under a key that it keeps. It is
@@ -86,9 +87,9 @@ func (k *keyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapRe
 	if err != nil {
 		return nil, err
 	}
-	dataKey, generated, err := dataKeyFor(req)
+	dataKey, generated, err := datakey.ToWrap(req.Suite, req.DataKey)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("keeper: %w", err)
 	}
 	ciphertext, err := k.wrap(ctx, req.Suite, dataKey, ec)
 	if err != nil {
@@ -101,23 +102,6 @@ func (k *keyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapRe
 			{ProviderID: providerID, ProviderInfo: bytes.Clone(k.info), Ciphertext: ciphertext},
 		},
 	}, nil
-}
-
-// dataKeyFor returns the data key to wrap, and the one for the result: nil
-// unless it is new.
-func dataKeyFor(req *esdk.WrapRequest) (dataKey, generated []byte, err error) {
-	length := req.Suite.DataKeyLength()
-	switch {
-	case length == 0:
-		return nil, nil, fmt.Errorf("keeper: unknown algorithm suite %v", req.Suite)
-	case req.DataKey == nil:
-		generated = make([]byte, length)
-		rand.Read(generated)
-		return generated, generated, nil
-	case len(req.DataKey) != length:
-		return nil, nil, fmt.Errorf("keeper: data key to wrap has %d bytes, suite %v takes %d", len(req.DataKey), req.Suite, length)
-	}
-	return req.DataKey, nil, nil
 }
 
 func (k *keyring) wrap(ctx context.Context, suite esdk.SuiteID, dataKey, ec []byte) ([]byte, error) {

@@ -2,12 +2,10 @@ package pkcs11
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
-	"strings"
 
 	"esdk"
+	"esdk/internal/datakey"
 )
 
 // What the keyrings share: the parts of Wrap and Unwrap that do not depend on
@@ -15,37 +13,24 @@ import (
 
 // checkName refuses a namespace or name that a raw keyring may not use.
 func checkName(namespace, name string) error {
-	switch {
-	case namespace == "" || name == "":
-		return errors.New("pkcs11: keyring needs a key namespace and a key name")
-	case strings.HasPrefix(namespace, "aws-kms"):
-		return fmt.Errorf("pkcs11: key namespace %q: those that start with aws-kms are reserved", namespace)
+	if err := datakey.CheckName(namespace, name); err != nil {
+		return fmt.Errorf("pkcs11: %w", err)
 	}
 	return nil
 }
 
 // wrapOne wraps the data key of a request, or a new one.
 func wrapOne(req *esdk.WrapRequest, encrypt func(dataKey []byte) (esdk.EncryptedDataKey, error)) (*esdk.WrapResult, error) {
-	length := req.Suite.DataKeyLength()
-	switch {
-	case length == 0:
-		return nil, fmt.Errorf("pkcs11: unknown algorithm suite %v", req.Suite)
-	case req.DataKey != nil && len(req.DataKey) != length:
-		return nil, fmt.Errorf("pkcs11: data key to wrap has %d bytes, suite %v takes %d", len(req.DataKey), req.Suite, length)
-	}
-	dataKey, result := req.DataKey, new(esdk.WrapResult)
-	if dataKey == nil {
-		dataKey = make([]byte, length)
-		rand.Read(dataKey)
-		result.DataKey = dataKey
+	dataKey, generated, err := datakey.ToWrap(req.Suite, req.DataKey)
+	if err != nil {
+		return nil, fmt.Errorf("pkcs11: %w", err)
 	}
 	edk, err := encrypt(dataKey)
 	if err != nil {
-		clear(result.DataKey)
+		clear(generated)
 		return nil, fmt.Errorf("pkcs11: %w", err)
 	}
-	result.EncryptedDataKeys = []esdk.EncryptedDataKey{edk}
-	return result, nil
+	return &esdk.WrapResult{DataKey: generated, EncryptedDataKeys: []esdk.EncryptedDataKey{edk}}, nil
 }
 
 // unwrapFirst tries the encrypted data keys that match, in their order.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"esdk"
@@ -91,15 +90,11 @@ func (s *scenario) setFrameLength(n *uint32) {
 // LoadPlan reads a manifest of what to encrypt, and its keys: awses-encrypt or
 // awses-decrypt-generate.
 func LoadPlan(path string, o Options) (*Plan, error) {
-	text, err := os.ReadFile(path)
+	l, err := newLoader(path, o)
 	if err != nil {
-		return nil, fmt.Errorf("vectors: %w", err)
+		return nil, err
 	}
-	var d document
-	if err := json.Unmarshal(text, &d); err != nil {
-		return nil, fmt.Errorf("vectors: %s: %w", path, err)
-	}
-	p, err := (&loader{document: &d, options: o, files: folderOf(path)}).loadPlan()
+	p, err := l.loadPlan()
 	if err != nil {
 		return nil, fmt.Errorf("vectors: %s: %w", path, err)
 	}

@@ -82,21 +82,16 @@ type document struct {
 // Load reads a manifest and its keys, but not yet the messages. Of a manifest
 // it refuses all or nothing.
 func Load(path string, o Options) (*Manifest, error) {
-	text, err := os.ReadFile(path)
+	l, err := newLoader(path, o)
 	if err != nil {
-		return nil, fmt.Errorf("vectors: %w", err)
+		return nil, err
 	}
-	var d document
-	if err := json.Unmarshal(text, &d); err != nil {
-		return nil, fmt.Errorf("vectors: %s: %w", path, err)
-	}
-	l := &loader{document: &d, options: o, files: folderOf(path)}
 	cases, err := l.load()
 	if err != nil {
 		return nil, fmt.Errorf("vectors: %s: %w", path, err)
 	}
 	slices.SortStableFunc(cases, func(a, b *Case) int { return cmp.Compare(a.ID, b.ID) })
-	return &Manifest{Type: d.Manifest.Type, Version: d.Manifest.Version, Cases: cases}, nil
+	return &Manifest{Type: l.Manifest.Type, Version: l.Manifest.Version, Cases: cases}, nil
 }
 
 // loader turns the tests of one document into cases.
@@ -111,6 +106,19 @@ type loader struct {
 	// provenance says of some ids which messages are not as the specification
 	// has them.
 	provenance map[string]string
+}
+
+// newLoader reads the document.
+func newLoader(path string, o Options) (*loader, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("vectors: %w", err)
+	}
+	l := &loader{document: new(document), options: o, files: folderOf(path)}
+	if err := json.Unmarshal(text, l.document); err != nil {
+		return nil, fmt.Errorf("vectors: %s: %w", path, err)
+	}
+	return l, nil
 }
 
 func (l *loader) load() ([]*Case, error) {
