@@ -9,19 +9,24 @@ PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/
 FUZZTIME = 10m
 SOAKTIME = 10m
 
-.PHONY: check build test missing format vet staticcheck race fips cross vulnerabilities benchtest keepers wycheproof matrix interop compat backends mutations crash soak fuzz bench release performance vectors build-pkcs11 pkcs11 softhsm vault
+# The tag leaves a tracing page of gRPC out, which would have the linker keep all
+# methods of everything, and the command be twice as large.
+BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-check: format vet staticcheck race fips cross vulnerabilities benchtest keepers wycheproof matrix backends softhsm
+.PHONY: check build build-full test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop compat backends mutations crash soak fuzz bench release performance vectors pkcs11 softhsm vault
+
+check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix backends softhsm
 
 build:
-	CGO_ENABLED=0 go build -trimpath -o bin/esdk ./cmd/esdk
+	CGO_ENABLED=0 $(BUILD) -o ../../bin/esdk .
 
-# With keys in tokens, which needs a C compiler.
-build-pkcs11:
-	CGO_ENABLED=1 go build -trimpath -tags pkcs11 -o bin/esdk ./cmd/esdk
+# With other clouds, and keys in tokens, which need a C compiler.
+build-full:
+	CGO_ENABLED=1 $(BUILD),full -o ../../bin/esdk-full .
 
 test: missing
 	go test ./...
+	cd cmd/esdk && go test ./...
 
 # "go test" is silent about tests that are skipped.
 missing:
@@ -31,40 +36,45 @@ missing:
 format:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:" $$files; exit 1; fi
 
+# Of all modules, and of the command with each of its build tags.
 vet:
-	go vet ./...
-	go vet -tags pkcs11 ./cmd/esdk
+	set -e; for module in . cmd/esdk interop bench; do (cd $$module && go vet ./...); done
+	cd cmd/esdk && go vet -tags full . && go vet -tags pkcs11 . && go vet -tags man .
 
 staticcheck:
-	go run $(STATICCHECK) ./...
-	go run $(STATICCHECK) -tags pkcs11 ./cmd/esdk
-	cd interop && go vet ./... && go run $(STATICCHECK) ./...
-	cd bench && go vet ./... && go run $(STATICCHECK) ./...
-	cd keeper/cdk && go vet ./... && go run $(STATICCHECK) ./...
+	set -e; for module in . cmd/esdk interop bench; do (cd $$module && go run $(STATICCHECK) ./...); done
+	cd cmd/esdk && go run $(STATICCHECK) -tags full,man .
 
 race: missing
 	go test -race -timeout 30m ./...
+	cd cmd/esdk && go test -race -timeout 30m ./...
+	cd cmd/esdk && go test -tags full -run 'Full|Keeper' .
 
 # The same tests with the FIPS 140-3 module of the standard library; TestFIPS140Only
 # has what fips140=only refuses.
 fips:
 	GODEBUG=fips140=on go test -timeout 30m ./...
+	cd cmd/esdk && GODEBUG=fips140=on go test -timeout 30m ./...
 
 cross:
 	@for p in $(PLATFORMS); do \
 		echo "building and vetting for $$p"; \
-		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 go build ./... && \
-		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 go vet ./... || exit 1; \
+		for module in . cmd/esdk; do \
+			(cd $$module && GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 go build ./... && \
+			GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 go vet ./...) || exit 1; \
+		done; \
 	done
 
 # The database of vulnerabilities may be out of reach, which is no fault of the
 # code; it is said, and anything else fails.
 vulnerabilities:
-	@out=$$(go run $(GOVULNCHECK) ./... 2>&1); status=$$?; echo "$$out"; \
-	case "$$out" in \
-	*"fetching vulnerabilities:"*) echo "NOT CHECKED for vulnerabilities: the database is out of reach" ;; \
-	*) exit $$status ;; \
-	esac
+	@for module in . cmd/esdk; do \
+		out=$$(cd $$module && go run $(GOVULNCHECK) ./... 2>&1); status=$$?; echo "$$out"; \
+		case "$$out" in \
+		*"fetching vulnerabilities:"*) echo "NOT CHECKED for vulnerabilities: the database is out of reach" ;; \
+		*) [ $$status = 0 ] || exit $$status ;; \
+		esac; \
+	done
 
 # The vectors of Project Wycheproof, from the Go module proxy.
 wycheproof:
@@ -108,7 +118,7 @@ mutations:
 
 # The command killed a thousand times.
 crash:
-	go test -timeout 2h -run '^TestCrash$$' -v ./cmd/esdk -crashes 1000
+	cd cmd/esdk && go test -timeout 2h -run '^TestCrash$$' -v . -crashes 1000
 
 # One of everything under 200 goroutines, for SOAKTIME.
 soak:
@@ -135,10 +145,6 @@ benchtest:
 # Archives for all platforms, with manual pages, completions and SBOMs, in dist.
 release:
 	release/build.sh
-
-# The keyring over the keepers of the Go CDK; that of Vault with VAULT_ADDR, as "make vault" sets it.
-keepers:
-	cd keeper/cdk && go test ./...
 
 # docs/performance.md, beside the official SDKs and others.
 performance:

@@ -22,7 +22,7 @@ install_go() (
   for peer in esdk limits official sio tink age; do go build -o "$bin/$peer" "./peers/$peer"; done
   go build -o "$bin/age-command" filippo.io/age/cmd/age
   go build -o "$bin/age-keygen" filippo.io/age/cmd/age-keygen
-  cd "$bench/.." && CGO_ENABLED=0 go build -trimpath -o "$bin/esdk-command" ./cmd/esdk
+  cd "$bench/../cmd/esdk" && CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -o "$bin/esdk-command" .
 )
 
 install_python() (

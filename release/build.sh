@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Builds the command for all platforms: build.sh [OUT]. OUT (default dist) gets, for each platform, an archive with the
-# command, its manual pages, completions and the license, and a list of what it is made of (SBOM, CycloneDX); and
-# SHA256SUMS. The same commit and the same Go make the same bytes, wherever and whenever. Needs Go and GNU tar.
+# command, its manual pages, completions and the license, and a list of what it is made of (SBOM, CycloneDX), both for
+# the default build and for the full one, which reaches other clouds, but has no cgo and so no tokens; and SHA256SUMS. The same commit and the same Go make the same bytes, wherever and whenever. Needs Go and GNU tar.
 # PLATFORMS="linux/amd64 …" builds for those alone.
 set -euo pipefail
 
 CYCLONEDX=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
-MAX_SIZE=30000000 # bytes of the command
+MAX_SIZE=30000000 # bytes of the default build
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-dist}
@@ -20,29 +20,36 @@ trap 'rm -rf "$work"' EXIT
 export CGO_ENABLED=0 GOFLAGS=-trimpath LC_ALL=C TZ=UTC
 umask 022
 
-go run -tags man ./cmd/esdk man "$work/man"
-go build -o "$work/esdk" ./cmd/esdk
+go run -C cmd/esdk -tags man . man "$work/man"
+go build -C cmd/esdk -o "$work/esdk" .
 mkdir "$work/completions" "$work/out"
 for shell in bash zsh fish powershell; do "$work/esdk" completion "$shell" >"$work/completions/esdk.$shell"; done
 GOBIN=$work/bin go install "$CYCLONEDX"
 
-for platform in $platforms; do
-  export GOOS=${platform%/*} GOARCH=${platform#*/}
-  name=esdk-$version-$GOOS-$GOARCH
-  program=esdk
-  [ "$GOOS" != windows ] || program=esdk.exe
+# pack NAME PROGRAM TAGS: builds the command and puts it into an archive.
+pack() {
+  local name=$1 program=$2
+  export GOFLAGS="-trimpath -tags=$3"
+  [ "$GOOS" != windows ] || program=$program.exe
   mkdir "$work/$name"
-  go build -ldflags "-s -w -buildid=" -o "$work/$name/$program" ./cmd/esdk
+  go build -C cmd/esdk -ldflags "-s -w -buildid=" -o "$work/$name/$program" .
   size=$(wc -c <"$work/$name/$program")
-  [ "$size" -lt "$MAX_SIZE" ] || { echo "build.sh: $name has $size bytes" >&2; exit 1; }
   cp -r "$work/man" "$work/completions" "$work/$name"
   cp LICENSE README.md "$work/$name"
   tar -C "$work" --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --mode='u+rw,go+r-w,a+X' -cf - "$name" |
     gzip -9n >"$work/out/$name.tar.gz"
-  "$work/bin/cyclonedx-gomod" app -json -noserial -std=false -main cmd/esdk -output "$work/sbom.json" . 2>"$work/log" ||
+  "$work/bin/cyclonedx-gomod" app -json -noserial -std=false -output "$work/sbom.json" cmd/esdk 2>"$work/log" ||
     { cat "$work/log" >&2; exit 1; }
   grep -v '"timestamp":' "$work/sbom.json" >"$work/out/$name.sbom.json"
+  rm -r "${work:?}/$name"
   echo "$name: $size bytes"
+}
+
+for platform in $platforms; do
+  export GOOS=${platform%/*} GOARCH=${platform#*/}
+  pack "esdk-$version-$GOOS-$GOARCH" esdk grpcnotrace
+  [ "$size" -lt "$MAX_SIZE" ] || { echo "build.sh: that is more than $MAX_SIZE" >&2; exit 1; }
+  pack "esdk-full-$version-$GOOS-$GOARCH" esdk-full grpcnotrace,full
 done
 (cd "$work/out" && sha256sum -- * >SHA256SUMS)
 

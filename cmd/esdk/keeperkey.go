@@ -1,64 +1,75 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"os/exec"
+	"net/url"
 	"strings"
+	"time"
 
 	"esdk"
 	"esdk/keeper"
+	"gocloud.dev/secrets"
 )
 
-// keeperKind is the kind of keys of a key service that a program of its own
-// reaches, so that this one need not hold the drivers of all of them.
+// keeperTimeout is how long a key service may take for a call. A driver may heed
+// no context, as that of Vault, and wait for ever.
+const keeperTimeout = time.Minute
+
+// keeperKind is the kind of keys of a key service, of which the full build has the
+// driver.
 func keeperKind(scheme, key string) keyKind {
 	prefix := scheme + "://"
-	return keyKind{prefix, prefix + key, func(_ *app, _ context.Context, text string, _ bool) (esdk.Keyring, error) {
-		return newKeeperKeyring(prefix + text)
+	return keyKind{prefix, prefix + key, func(a *app, ctx context.Context, text string, _ bool) (esdk.Keyring, error) {
+		return a.newKeeperKeyring(ctx, prefix+text)
 	}}
 }
 
 // newKeeperKeyring names a key in messages by its URL, as it is given.
-func newKeeperKeyring(url string) (esdk.Keyring, error) {
-	scheme, key, ok := strings.Cut(url, "://")
-	if !ok || scheme == "" || key == "" || strings.ContainsFunc(scheme, func(r rune) bool { return r < 'a' || r > 'z' }) {
+func (a *app) newKeeperKeyring(ctx context.Context, text string) (esdk.Keyring, error) {
+	scheme, key, ok := strings.Cut(text, "://")
+	u, err := url.Parse(text)
+	if !ok || key == "" || err != nil {
 		return nil, usageError("want SERVICE://KEY, such as hashivault://orders")
 	}
-	program := "esdk-keeper-" + scheme
-	path, err := exec.LookPath(program)
+	mux := secrets.DefaultURLMux()
+	if !mux.ValidKeeperScheme(scheme) {
+		return nil, usageError("this build does not have the service %s", printable(scheme)).withHint("%s", fullBuild)
+	}
+	k, err := mux.OpenKeeperURL(ctx, u)
 	if err != nil {
-		return nil, usageError("the program %s is needed, and not on the PATH", program).
-			withHint("build it in keeper/cdk of the sources of esdk: go install ./%s", program)
+		return nil, err
 	}
-	return keeper.NewKeyring(&keeperProgram{path, program, url}, url)
+	return keeper.NewKeyring(&patientKeeper{k}, text)
 }
 
-// keeperProgram asks a program for each call: what is to be encrypted or decrypted
-// is its input, and the result its output.
-type keeperProgram struct{ path, name, url string }
+// A patientKeeper does not wait longer than keeperTimeout.
+type patientKeeper struct{ keeper.Keeper }
 
-func (p *keeperProgram) Encrypt(ctx context.Context, plaintext []byte) ([]byte, error) {
-	return p.run(ctx, "encrypt", plaintext)
+func (k *patientKeeper) Encrypt(ctx context.Context, plaintext []byte) ([]byte, error) {
+	return inTime(ctx, plaintext, k.Keeper.Encrypt)
 }
 
-func (p *keeperProgram) Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error) {
-	return p.run(ctx, "decrypt", ciphertext)
+func (k *patientKeeper) Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error) {
+	return inTime(ctx, ciphertext, k.Keeper.Decrypt)
 }
 
-func (p *keeperProgram) run(ctx context.Context, verb string, input []byte) ([]byte, error) {
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, p.path, verb, p.url)
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), &stderr
-	output, err := cmd.Output()
-	switch {
-	case ctx.Err() != nil:
+// inTime leaves a call behind that does not end in time.
+func inTime(ctx context.Context, input []byte, call func(context.Context, []byte) ([]byte, error)) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
+	defer cancel()
+	type result struct {
+		output []byte
+		err    error
+	}
+	done := make(chan result, 1)
+	go func() {
+		output, err := call(ctx, input)
+		done <- result{output, err}
+	}()
+	select {
+	case r := <-done:
+		return r.output, r.err
+	case <-ctx.Done():
 		return nil, ctx.Err()
-	case err != nil && stderr.Len() > 0:
-		return nil, fmt.Errorf("%s: %s", p.name, strings.Join(strings.Fields(stderr.String()), " "))
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
-	return output, nil
 }

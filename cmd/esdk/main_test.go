@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(cleanup{m}, map[string]func(){"esdk": main, compatName: main, "esdk-keeper-hashivault": fakeKeeper})
+	testscript.Main(cleanup{m}, map[string]func(){"esdk": main, compatName: main})
 }
 
 // buildFolder holds the command that tests have built, if any has.

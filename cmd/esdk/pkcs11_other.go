@@ -1,4 +1,4 @@
-//go:build !pkcs11
+//go:build !pkcs11 && !full
 
 package main
 
@@ -20,5 +20,5 @@ func (a *app) pkcs11Keyring(ctx context.Context, text string, encrypt bool) (esd
 
 func (a *app) newPKCS11Keyring(context.Context, string, string, bool) (esdk.Keyring, error) {
 	return nil, usageError("this build of esdk has no keys of PKCS #11").
-		withHint("build it with: CGO_ENABLED=1 go build -tags pkcs11 ./cmd/esdk")
+		withHint("%s; with cgo, which tokens need", fullBuild)
 }

@@ -1,4 +1,4 @@
-//go:build pkcs11 && linux
+//go:build (pkcs11 || full) && linux
 
 package main
 

@@ -14,13 +14,12 @@ export VAULT_TOKEN=test
 VAULT_ADDR=$("$here/vault.sh" start)
 export VAULT_ADDR
 echo "keeper's keyring on Vault's transit engine at $VAULT_ADDR"
-(cd keeper/cdk && go test -count=1 ./...)
+(cd cmd/esdk && go test -count=1 -tags full -run Vault .)
 
 echo "the command on Vault's transit engine, before and after its key is rotated"
 t=$ESDK_RUN/command
 mkdir "$t"
-CGO_ENABLED=0 go build -o "$t/" ./cmd/esdk
-(cd keeper/cdk && CGO_ENABLED=0 go build -o "$t/" ./esdk-keeper-hashivault)
+(cd cmd/esdk && CGO_ENABLED=0 go build -tags full -o "$t/esdk" .)
 echo hello >"$t/f"
 esdk() { HOME=$t XDG_CONFIG_HOME=$t PATH=$t:$PATH "$t/esdk" "$@" -k hashivault://esdk; }
 esdk encrypt -c tenant=17 -o "$t/old" "$t/f"

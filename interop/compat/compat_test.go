@@ -38,8 +38,8 @@ func newBench(t *testing.T) *bench {
 	}
 	dir := t.TempDir()
 	esdk := filepath.Join(dir, "esdk")
-	build := exec.Command("go", "build", "-o", esdk, "./cmd/esdk")
-	build.Dir = "../.."
+	build := exec.Command("go", "build", "-o", esdk, ".")
+	build.Dir = "../../cmd/esdk"
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

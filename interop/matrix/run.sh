@@ -14,7 +14,7 @@ for i in "${!arguments[@]}"; do
 done
 # shellcheck disable=SC2086
 "$interop/install.sh" ${peers//,/ }
-(cd "$root" && CGO_ENABLED=0 go build -o "$cache/peers/esdk" ./cmd/esdk)
+(cd "$root/cmd/esdk" && CGO_ENABLED=0 go build -o "$cache/peers/esdk" .)
 isolate
 start_dynamodb
 cd "$interop"
