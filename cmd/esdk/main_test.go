@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"gocloud.dev/secrets"
 )
 
 func TestMain(m *testing.M) {
@@ -49,6 +50,12 @@ func TestScripts(t *testing.T) {
 			"status":   cmdStatus,
 			"files":    cmdFiles,
 			"many":     cmdMany,
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "full" {
+				return secrets.DefaultURLMux().ValidKeeperScheme("hashivault"), nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		RequireExplicitExec: false,
 		RequireUniqueNames:  true,
