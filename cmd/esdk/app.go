@@ -37,6 +37,9 @@ type app struct {
 	// kmsClients are those of all keyrings of AWS KMS, by profile and Region.
 	kmsClients map[[2]string]awskms.Clients
 
+	// buckets are those that are open, by their URLs.
+	buckets map[string]*bucket
+
 	// tokens are those of PKCS #11 that are open.
 	tokens tokens
 
@@ -61,6 +64,7 @@ func newApp() *app {
 	return &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		kmsClients: make(map[[2]string]awskms.Clients),
+		buckets:    make(map[string]*bucket),
 		temporary:  make(map[any]func()),
 		usage:      true,
 	}
@@ -153,9 +157,11 @@ func (a *app) handleSignals() {
 	go func() {
 		<-stop
 		a.mu.Lock() // and never unlock: nothing may be finished any more
+		var group sync.WaitGroup
 		for _, remove := range a.temporary {
-			remove()
+			group.Go(remove) // side by side, since a store may take its time
 		}
+		group.Wait()
 		a.removeEmpty()
 		if a.interrupted != nil {
 			a.interrupted()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"math"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -76,7 +75,7 @@ func withCache(cmm esdk.CMM, text string) (esdk.CMM, error) {
 // lengthBound bounds the length of what a file has, or is 0 if that cannot be
 // known. A cache counts bytes, and so must know them before. An empty file counts
 // as a byte, since a bound of 0 is none.
-func lengthBound(f *os.File) int64 {
+func lengthBound(f input) int64 {
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		return max(1, info.Size())
 	}
@@ -84,7 +83,7 @@ func lengthBound(f *os.File) int64 {
 }
 
 // fileLength is the length of a file that has one, or 0.
-func fileLength(f *os.File) int64 {
+func fileLength(f input) int64 {
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		return info.Size()
 	}

@@ -144,20 +144,29 @@ func (a *app) compatInputs(c *awscli.Args) (inputs []string, err error) {
 		case !info.IsDir() && !info.Mode().IsRegular() && awscli.HasPattern(c.Input):
 			a.note("skipped %s, which is not a regular file", printable(name))
 		default:
-			inputs = append(inputs, name)
+			inputs = append(inputs, fileName(name))
 		}
 	}
 	return inputs, nil
 }
 
+// fileName returns a name that is that of a file even if it looks like a URL, which
+// the Python program does not know.
+func fileName(name string) string {
+	if strings.Contains(name, "://") {
+		return "." + string(filepath.Separator) + name
+	}
+	return name
+}
+
 // compatJobs finds the outputs, and asks, if it is to, before one is replaced.
-func (a *app) compatJobs(c *awscli.Args, o *outputOptions, inputs []string, suffix string) ([]job, error) {
+func (a *app) compatJobs(ctx context.Context, c *awscli.Args, o *outputOptions, inputs []string, suffix string) ([]job, error) {
 	if c.Suffix != nil {
 		suffix = *c.Suffix
 	}
 	o.recursive, o.suffix = c.Recursive, suffix
-	o.path, o.force, o.noClobber = c.Output, !c.NoOverwrite, c.NoOverwrite
-	jobs, err := a.planJobs(inputs, o, func(input string) string { return input + suffix })
+	o.path, o.force, o.noClobber = fileName(c.Output), !c.NoOverwrite, c.NoOverwrite
+	jobs, err := a.planJobs(ctx, inputs, o, func(input string) string { return input + suffix })
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +247,7 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 	if err != nil {
 		return err
 	}
-	jobs, err := a.compatJobs(c, &o.outputOptions, inputs, encryptedSuffix)
+	jobs, err := a.compatJobs(ctx, c, &o.outputOptions, inputs, encryptedSuffix)
 	if err != nil {
 		return err
 	}
@@ -280,7 +289,7 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 		o.unsignedOnly = !c.Buffer
 		config.CMM = unsignedCMM{config.CMM}
 	}
-	jobs, err := a.compatJobs(c, &o.outputOptions, inputs, decryptedSuffix)
+	jobs, err := a.compatJobs(ctx, c, &o.outputOptions, inputs, decryptedSuffix)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"unicode"
 	"unicode/utf8"
 
@@ -189,7 +188,7 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	if o.path == "" {
 		o.onlyWith()
 	}
-	jobs, err := a.planJobs(inputs, &o.outputOptions, rename)
+	jobs, err := a.planJobs(ctx, inputs, &o.outputOptions, rename)
 	if err != nil {
 		return err
 	}
@@ -199,7 +198,7 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 }
 
 func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, j *job, r *record) (output, error) {
-	in, err := a.openInput(j)
+	in, err := a.openInput(ctx, j)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +206,7 @@ func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 	if j.output == standard && o.path != standard && isTerminal(a.stdout) {
 		return nil, a.decryptToTerminal(ctx, config, ec, o, in, r)
 	}
-	out, err := a.open(j, &o.outputOptions, 0o600)
+	out, err := a.open(ctx, j, &o.outputOptions, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +225,7 @@ func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 }
 
 // decryptEncoded decrypts in to out, or to Base64 text of the plaintext.
-func (a *app) decryptEncoded(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in *os.File, out io.Writer, r *record) error {
+func (a *app) decryptEncoded(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in input, out io.Writer, r *record) error {
 	if !o.encode {
 		return a.decryptStream(ctx, c, ec, o, in, out, r)
 	}
@@ -239,7 +238,7 @@ func (a *app) decryptEncoded(ctx context.Context, c *esdk.Config, ec esdk.Encryp
 
 // releaseFor says when a job releases plaintext. A file that is made appears
 // only at the end in any case.
-func (o *decryptOptions) releaseFor(j *job, in *os.File) esdk.ReleasePolicy {
+func (o *decryptOptions) releaseFor(j *job, in input) esdk.ReleasePolicy {
 	switch {
 	case o.unsignedOnly:
 		return esdk.RejectSigned
@@ -251,13 +250,13 @@ func (o *decryptOptions) releaseFor(j *job, in *os.File) esdk.ReleasePolicy {
 	return esdk.VerifyAtEOF
 }
 
-func canSeek(f *os.File) bool {
+func canSeek(f input) bool {
 	_, err := f.Seek(0, io.SeekCurrent)
 	return err == nil
 }
 
 // decryptToTerminal shows a plaintext that is text, once it is verified.
-func (a *app) decryptToTerminal(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in *os.File, r *record) error {
+func (a *app) decryptToTerminal(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in input, r *record) error {
 	c := *config
 	c.MaxPlaintextLength = maxTerminal
 	if o.unsignedOnly {
@@ -292,7 +291,7 @@ func isText(b []byte) bool {
 }
 
 // decryptStream decrypts in to out.
-func (a *app) decryptStream(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in *os.File, out io.Writer, r *record) error {
+func (a *app) decryptStream(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in input, out io.Writer, r *record) error {
 	config := *c
 	config.Concurrency = a.concurrency(in)
 	if o.part != nil {
@@ -381,12 +380,12 @@ func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) er
 		config.Release = esdk.RejectSigned
 	}
 	o.onlyWith()
-	jobs, err := a.inputJobs(inputs, &o.treeOptions)
+	jobs, err := a.inputJobs(ctx, inputs, &o.treeOptions)
 	if err != nil {
 		return err
 	}
 	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "verify", func(ctx context.Context, j *job, r *record) (output, error) {
-		in, err := a.openInput(j)
+		in, err := a.openInput(ctx, j)
 		if err != nil {
 			return nil, err
 		}

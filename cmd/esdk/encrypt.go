@@ -74,7 +74,7 @@ func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) e
 	if o.path == "" {
 		o.onlyWithout()
 	}
-	jobs, err := a.planJobs(inputs, &o.outputOptions, func(input string) string { return input + o.suffix })
+	jobs, err := a.planJobs(ctx, inputs, &o.outputOptions, func(input string) string { return input + o.suffix })
 	if err != nil {
 		return err
 	}
@@ -134,12 +134,12 @@ func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 		return nil, newError(exitNotWritten, "the message is binary, and standard output a terminal").
 			withHint("-o FILE writes a file, --base64 writes text, and -o - writes to the terminal all the same")
 	}
-	in, err := a.openInput(j)
+	in, err := a.openInput(ctx, j)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	out, err := a.open(j, &o.outputOptions, 0o666&^fileMask)
+	out, err := a.open(ctx, j, &o.outputOptions, 0o666&^fileMask)
 	if err != nil {
 		return nil, err
 	}

@@ -45,12 +45,12 @@ anybody can have written it. "esdk verify" tells whether it is true.`,
 }
 
 func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) error {
-	jobs, err := a.inputJobs(inputs, &treeOptions{})
+	jobs, err := a.inputJobs(ctx, inputs, &treeOptions{})
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, 1, &reportOptions{}, "inspect", func(_ context.Context, j *job, _ *record) (output, error) {
-		in, err := a.openInput(j)
+	return a.runJobs(ctx, jobs, 1, &reportOptions{}, "inspect", func(ctx context.Context, j *job, _ *record) (output, error) {
+		in, err := a.openInput(ctx, j)
 		if err != nil {
 			return nil, err
 		}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,6 +27,9 @@ type job struct {
 	// Below trees, the input and the output by their names there.
 	from, to     *tree
 	name, target string
+
+	// In buckets, the input and the output. A name is that below a folder there.
+	source, result *object
 }
 
 const (
@@ -42,6 +47,9 @@ type outputOptions struct {
 	path             string
 	force, noClobber bool
 	inPlace          bool // of reencrypt: the result takes the place of the input
+
+	object *object // that path names
+	known  objectSets
 }
 
 func (o *outputOptions) addFlags(cmd *cobra.Command) {
@@ -64,41 +72,79 @@ func (o *outputOptions) check() error {
 
 // planJobs finds the output for each input, and refuses, before any work, what
 // cannot be written. The function names the result of a file.
-func (a *app) planJobs(inputs []string, o *outputOptions, rename func(string) string) ([]job, error) {
+func (a *app) planJobs(ctx context.Context, inputs []string, o *outputOptions, rename func(string) string) ([]job, error) {
 	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if err := a.parseOutput(ctx, o); err != nil {
 		return nil, err
 	}
 	if info, err := os.Stat(o.path); err == nil && o.path != "" {
 		o.results = info
 	}
-	jobs, trees, err := a.planInputs(inputs, &o.treeOptions)
+	jobs, trees, err := a.planInputs(ctx, inputs, &o.treeOptions)
 	if err != nil {
 		return nil, err
 	}
 	var to *tree
-	if len(trees) > 0 {
+	if below := slices.ContainsFunc(jobs, job.below); below && o.object != nil {
+		o.object = o.object.folder()
+	} else if below || len(trees) > 0 {
 		if to, err = a.planTrees(trees, o); err != nil {
 			return nil, err
 		}
 	}
-	folder := to != nil || isFolder(o.path)
+	folder := to != nil || o.isFolder()
 	if len(jobs) > 1 && o.path != "" && !folder {
 		return nil, usageError("%d inputs need a folder for -o, and %s is none", len(jobs), printable(o.path))
 	}
 	for i := range jobs {
-		if err := a.planOutput(&jobs[i], o, folder, to, rename); err != nil {
+		if err := a.planOutput(ctx, &jobs[i], o, folder, to, rename); err != nil {
 			return nil, err
 		}
 	}
 	return jobs, checkCollisions(jobs, o)
 }
 
+// parseOutput opens the bucket that -o names, if it does.
+func (a *app) parseOutput(ctx context.Context, o *outputOptions) (err error) {
+	if isObject(o.path) {
+		o.object, err = a.parseObject(ctx, o.path)
+		return err
+	}
+	o.path, err = parseFileURL(o.path)
+	return err
+}
+
+// isFolder reports whether -o names a folder, which it may not yet if folders are
+// inputs.
+func (o *outputOptions) isFolder() bool {
+	if o.object != nil {
+		return o.object.isFolder()
+	}
+	return isFolder(o.path)
+}
+
+// below reports whether the input is in a folder that was named.
+func (j job) below() bool { return j.name != "" }
+
 // planInputs finds the inputs, and those of folders with the trees that they are.
-func (a *app) planInputs(inputs []string, o *treeOptions) (jobs []job, trees []*tree, err error) {
+func (a *app) planInputs(ctx context.Context, inputs []string, o *treeOptions) (jobs []job, trees []*tree, err error) {
 	if inputs, err = a.listInputs(inputs, o); err != nil {
 		return nil, nil, err
 	}
 	for _, input := range inputs {
+		if isObject(input) {
+			found, err := a.planObjects(ctx, input, o)
+			if err != nil {
+				return nil, nil, err
+			}
+			jobs = append(jobs, found...)
+			continue
+		}
+		if input, err = parseFileURL(input); err != nil {
+			return nil, nil, err
+		}
 		j := job{input: input}
 		if err := a.checkInput(&j); err != nil {
 			return nil, nil, err
@@ -121,8 +167,8 @@ func (a *app) planInputs(inputs []string, o *treeOptions) (jobs []job, trees []*
 }
 
 // inputJobs are for a command that writes nothing.
-func (a *app) inputJobs(inputs []string, o *treeOptions) ([]job, error) {
-	jobs, _, err := a.planInputs(inputs, o)
+func (a *app) inputJobs(ctx context.Context, inputs []string, o *treeOptions) ([]job, error) {
+	jobs, _, err := a.planInputs(ctx, inputs, o)
 	return jobs, err
 }
 
@@ -177,6 +223,9 @@ func checkFolders(jobs []job, real realPaths, outputs map[string]*job) error {
 type realPaths map[string]string
 
 func (r realPaths) input(j *job) string {
+	if j.source != nil {
+		return j.source.id()
+	}
 	if j.from != nil {
 		return filepath.Join(j.from.real, j.name)
 	}
@@ -184,6 +233,9 @@ func (r realPaths) input(j *job) string {
 }
 
 func (r realPaths) output(j *job) string {
+	if j.result != nil {
+		return j.result.id()
+	}
 	if j.to != nil {
 		return filepath.Join(j.to.real, j.target)
 	}
@@ -204,10 +256,12 @@ func (r realPaths) path(name string) string {
 	return filepath.Join(r[dir], filepath.Base(name))
 }
 
-func (a *app) planOutput(j *job, o *outputOptions, folder bool, to *tree, rename func(string) string) error {
+func (a *app) planOutput(ctx context.Context, j *job, o *outputOptions, folder bool, to *tree, rename func(string) string) error {
 	switch {
 	case j.err != nil || j.skip != "":
 		return nil
+	case o.object != nil, j.source != nil && o.path == "":
+		return j.planObject(ctx, o, folder, rename)
 	case j.from != nil, to != nil && j.input != standard:
 		return a.planBelow(j, o, to, rename)
 	case o.inPlace:
@@ -217,7 +271,7 @@ func (a *app) planOutput(j *job, o *outputOptions, folder bool, to *tree, rename
 	case folder && j.input == standard:
 		return usageError("standard input has no name for a file in folder %s", o.path)
 	case folder:
-		j.output = join(o.path, filepath.Base(rename(j.input)))
+		j.output = join(o.path, filepath.Base(rename(j.baseName())))
 	case o.path != "":
 		j.output = o.path
 	case j.input == standard || j.special:
@@ -343,8 +397,10 @@ func decryptedName(input, suffix string) string {
 }
 
 // open opens the output of the job. Mode is that of a file.
-func (a *app) open(j *job, o *outputOptions, mode fs.FileMode) (output, error) {
+func (a *app) open(ctx context.Context, j *job, o *outputOptions, mode fs.FileMode) (output, error) {
 	switch {
+	case j.result != nil:
+		return a.newObjectOutput(ctx, j, o)
 	case j.to != nil:
 		return a.newTreeOutput(j, mode, o.force || o.inPlace)
 	case j.output == standard:
@@ -360,8 +416,10 @@ func (a *app) open(j *job, o *outputOptions, mode fs.FileMode) (output, error) {
 }
 
 // openInput opens the input of the job.
-func (a *app) openInput(j *job) (*os.File, error) {
+func (a *app) openInput(ctx context.Context, j *job) (input, error) {
 	switch {
+	case j.source != nil:
+		return a.openObject(ctx, j)
 	case j.from != nil:
 		return j.from.openFile(j.name)
 	case j.input == standard:

@@ -2,7 +2,11 @@
 
 package main
 
-import "os"
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
 
 const noBlock = 0
 
@@ -14,3 +18,6 @@ const terminalName = "CONIN$"
 func disableCoreDumps() {}
 
 const fileMask os.FileMode = 0
+
+// filePath is that of a file:// URL, such as file:///C:/notes.txt.
+func filePath(path string) string { return filepath.FromSlash(strings.TrimPrefix(path, "/")) }

@@ -24,3 +24,6 @@ var fileMask = func() os.FileMode {
 	syscall.Umask(mask)
 	return os.FileMode(mask)
 }()
+
+// filePath is that of a file:// URL.
+func filePath(path string) string { return path }

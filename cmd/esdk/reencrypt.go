@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strings"
 
@@ -92,7 +91,7 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 		return err
 	}
 	o.onlyWith()
-	jobs, err := a.planJobs(inputs, &o.outputOptions, func(input string) string { return input })
+	jobs, err := a.planJobs(ctx, inputs, &o.outputOptions, func(input string) string { return input })
 	if err != nil {
 		return err
 	}
@@ -155,7 +154,7 @@ func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *job, r *rec
 		return nil, newError(exitNotWritten, "the message is binary, and standard output a terminal").
 			withHint("-o FILE writes a file, and -o - writes to the terminal all the same")
 	}
-	in, err := a.openInput(j)
+	in, err := a.openInput(ctx, j)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +163,7 @@ func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *job, r *rec
 	if info, err := in.Stat(); re.inPlace && err == nil {
 		mode = info.Mode().Perm()
 	}
-	out, err := a.open(j, &re.outputOptions, mode)
+	out, err := a.open(ctx, j, &re.outputOptions, mode)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +172,7 @@ func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *job, r *rec
 
 // reencryptStream has what is decrypted be encrypted at once. The new message is
 // only complete if all of the old one was verified.
-func (a *app) reencryptStream(ctx context.Context, re *reencryption, in *os.File, out output, r *record) error {
+func (a *app) reencryptStream(ctx context.Context, re *reencryption, in input, out output, r *record) error {
 	oldConfig, newConfig := *re.oldConfig, *re.newConfig
 	oldConfig.Concurrency, newConfig.Concurrency = a.concurrency(in), a.concurrency(in)
 	decrypter, err := esdk.New(oldConfig)

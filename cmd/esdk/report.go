@@ -176,7 +176,7 @@ func (a *app) checkReport(f *os.File, path string, jobs []job) error {
 }
 
 func clean(name string) string {
-	if name == standard || name == "" {
+	if name == standard || name == "" || isObject(name) {
 		return name
 	}
 	if abs, err := filepath.Abs(name); err == nil {

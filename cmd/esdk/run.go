@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -22,6 +21,10 @@ const (
 	// longFile is the length of files that may have several cores even while
 	// others are worked on.
 	longFile = 16 << 20
+
+	// objectJobs is how many objects are worked on at once, since each mostly waits
+	// for its store.
+	objectJobs = 8
 )
 
 func addJobsFlag(cmd *cobra.Command, value *int) {
@@ -94,7 +97,11 @@ func parallelJobs(jobs []job, parallel int) int {
 	if slices.ContainsFunc(jobs, func(j job) bool { return j.stream || j.special }) {
 		return 1
 	}
-	return min(cmp.Or(parallel, max(2, runtime.GOMAXPROCS(0))), len(jobs))
+	usual := max(2, runtime.GOMAXPROCS(0))
+	if slices.ContainsFunc(jobs, func(j job) bool { return j.source != nil || j.result != nil }) {
+		usual = max(usual, objectJobs)
+	}
+	return min(cmp.Or(parallel, usual), len(jobs))
 }
 
 func (r *runner) oneByOne(ctx context.Context) {
@@ -123,7 +130,7 @@ func (r *runner) sideBySide(ctx context.Context, workers int) {
 		go func() {
 			for t := range begin {
 				r.begin(ctx, t)
-				t.syncLong()
+				t.commitApart()
 				commit <- t
 			}
 		}()
@@ -180,10 +187,18 @@ func (r *runner) begin(ctx context.Context, t *task) {
 	}
 }
 
-// syncLong puts a long result on the disk at once, lest a group be too much.
-func (t *task) syncLong() {
-	if o, ok := t.out.(*fileOutput); ok && t.err == nil && t.size >= longFile {
-		t.err = o.sync()
+// commitApart commits what takes long, so that a group does not wait for it.
+func (t *task) commitApart() {
+	if t.err != nil {
+		return
+	}
+	switch o := t.out.(type) {
+	case *objectOutput:
+		t.err = o.Commit()
+	case *fileOutput:
+		if t.size >= longFile {
+			t.err = o.sync()
+		}
 	}
 }
 
@@ -212,7 +227,7 @@ func (r *runner) tell(t *task) {
 			if t.record.note != "" {
 				r.app.note("%s", t.record.note)
 			}
-		case t.from != nil:
+		case t.below():
 			r.skipped[t.skip]++
 			if t.skip == isLink || t.skip == isSpecial || t.skip == isTemporary {
 				r.app.note("skipped %s: %s", printable(t.input), t.skip)
@@ -247,7 +262,7 @@ func (r *runner) tellSkipped() {
 }
 
 // concurrency is how many cores the library may use for a file: 0 means all.
-func (a *app) concurrency(f *os.File) int {
+func (a *app) concurrency(f input) int {
 	if !a.sideBySide || fileLength(f) >= longFile {
 		return 0
 	}

@@ -305,10 +305,13 @@ func (a *app) planTrees(trees []*tree, o *outputOptions) (*tree, error) {
 // planBelow finds the output of an input in a tree: one in the other tree, or in
 // the same.
 func (a *app) planBelow(j *job, o *outputOptions, to *tree, rename func(string) string) error {
-	if j.to = to; j.from == nil {
-		j.target = filepath.Base(rename(j.input))
+	if j.to = to; !j.below() {
+		j.target = filepath.Base(rename(j.baseName()))
+	} else if name, err := j.localName(); err != nil {
+		j.err = err
+		return nil
 	} else {
-		j.target = rename(j.name)
+		j.target = rename(name)
 	}
 	if o.inPlace {
 		j.target = j.name

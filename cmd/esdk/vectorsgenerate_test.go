@@ -75,21 +75,21 @@ func TestGenerateOfficial(t *testing.T) {
 // generateKeys writes a keys manifest with keys of AWS KMS of each kind.
 func (f *vectorFolder) generateKeys() (path string) {
 	f.Helper()
-	key := func(keyType, id string, more object) object {
-		k := object{"type": keyType, "key-id": id, "encrypt": true, "decrypt": true}
+	key := func(keyType, id string, more jsonObject) jsonObject {
+		k := jsonObject{"type": keyType, "key-id": id, "encrypt": true, "decrypt": true}
 		maps.Copy(k, more)
 		return k
 	}
 	rsaKey := f.kms.CreateKey("us-west-2", types.KeySpecRsa2048)
 	sender, recipient := f.kms.CreateKey("us-west-2", types.KeySpecEccNistP256), f.kms.CreateKey("us-west-2", types.KeySpecEccNistP256)
-	return f.write("kms.json", object{"manifest": object{"type": "keys", "version": 3}, "keys": object{
+	return f.write("kms.json", jsonObject{"manifest": jsonObject{"type": "keys", "version": 3}, "keys": jsonObject{
 		"key": key("aws-kms", f.key, nil),
-		"rsa": key("aws-kms-rsa", rsaKey, object{"encoding": "pem", "material": readFile(f.T, f.writePublicKey("public.pem", rsaKey))}),
-		"pair": key("aws-kms-ecdh", "", object{
+		"rsa": key("aws-kms-rsa", rsaKey, jsonObject{"encoding": "pem", "material": readFile(f.T, f.writePublicKey("public.pem", rsaKey))}),
+		"pair": key("aws-kms-ecdh", "", jsonObject{
 			"sender-material": sender, "sender-material-public-key": f.publicKey(sender),
 			"recipient-material": recipient, "recipient-material-public-key": f.publicKey(recipient),
 		}),
-		"encrypt-only": object{"type": "aws-kms", "key-id": f.key, "encrypt": true, "decrypt": false},
+		"encrypt-only": jsonObject{"type": "aws-kms", "key-id": f.key, "encrypt": true, "decrypt": false},
 	}})
 }
 

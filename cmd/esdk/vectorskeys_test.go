@@ -18,7 +18,7 @@ import (
 	"esdk/internal/vectors"
 )
 
-type object map[string]any
+type jsonObject map[string]any
 
 // vectorFolder is a folder with manifests, their keys, and messages of each kind
 // of key.
@@ -43,31 +43,31 @@ func newVectorFolder(t *testing.T) *vectorFolder {
 	f.encrypt("rsa", "kms-rsa:"+rsaKey+"@"+f.writePublicKey("rsa.pem", rsaKey)+"?pad=oaep-sha1")
 	f.encrypt("ecdh", "kms-ecdh:"+sender+"@"+f.writePublicKey("recipient.pem", recipient))
 	f.encryptBranch("branch")
-	keys := object{
-		"key":     object{"type": "aws-kms", "key-id": f.key},
-		"replica": object{"type": "aws-kms", "key-id": s.Replicate(primary, "eu-west-1")},
-		"rsa":     object{"type": "aws-kms-rsa", "key-id": rsaKey},
-		"branch":  object{"type": "static-branch-key", "key-id": "tenant", "branchKeyVersion": branchKeyVersion, "branchKey": pattern(32)},
-		"pair": object{
+	keys := jsonObject{
+		"key":     jsonObject{"type": "aws-kms", "key-id": f.key},
+		"replica": jsonObject{"type": "aws-kms", "key-id": s.Replicate(primary, "eu-west-1")},
+		"rsa":     jsonObject{"type": "aws-kms-rsa", "key-id": rsaKey},
+		"branch":  jsonObject{"type": "static-branch-key", "key-id": "tenant", "branchKeyVersion": branchKeyVersion, "branchKey": pattern(32)},
+		"pair": jsonObject{
 			"type": "aws-kms-ecdh", "sender-material": sender, "recipient-material": recipient,
 			"sender-material-public-key": f.publicKey(sender), "recipient-material-public-key": f.publicKey(recipient),
 		},
-		"rsa-pair": object{"type": "aws-kms-ecdh", "recipient-material": recipient, "recipient-material-public-key": f.publicKey(rsaKey)},
-		"pem":      object{"type": "aws-kms-ecdh", "recipient-material": "-----BEGIN PRIVATE KEY-----\n", "recipient-material-public-key": f.publicKey(recipient)},
+		"rsa-pair": jsonObject{"type": "aws-kms-ecdh", "recipient-material": recipient, "recipient-material-public-key": f.publicKey(rsaKey)},
+		"pem":      jsonObject{"type": "aws-kms-ecdh", "recipient-material": "-----BEGIN PRIVATE KEY-----\n", "recipient-material-public-key": f.publicKey(recipient)},
 	}
 	maps.Copy(keys, brokenKeys)
-	f.write("keys.json", object{"manifest": object{"type": "keys", "version": 3}, "keys": keys})
+	f.write("keys.json", jsonObject{"manifest": jsonObject{"type": "keys", "version": 3}, "keys": keys})
 	return f
 }
 
 // brokenKeys cannot be used, or not as they are named.
-var brokenKeys = object{
-	"aes":        object{"type": "symmetric", "key-id": "aes"},
-	"bucket":     object{"type": "aws-kms", "key-id": "arn:aws:s3:::bucket"},
-	"alias":      object{"type": "aws-kms", "key-id": "alias/app"},
-	"rsa-alias":  object{"type": "aws-kms-rsa", "key-id": "alias/app"},
-	"short":      object{"type": "static-branch-key", "key-id": "tenant", "branchKeyVersion": branchKeyVersion, "branchKey": pattern(5)},
-	"no-version": object{"type": "static-branch-key", "key-id": "tenant", "branchKey": pattern(32)},
+var brokenKeys = jsonObject{
+	"aes":        jsonObject{"type": "symmetric", "key-id": "aes"},
+	"bucket":     jsonObject{"type": "aws-kms", "key-id": "arn:aws:s3:::bucket"},
+	"alias":      jsonObject{"type": "aws-kms", "key-id": "alias/app"},
+	"rsa-alias":  jsonObject{"type": "aws-kms-rsa", "key-id": "alias/app"},
+	"short":      jsonObject{"type": "static-branch-key", "key-id": "tenant", "branchKeyVersion": branchKeyVersion, "branchKey": pattern(5)},
+	"no-version": jsonObject{"type": "static-branch-key", "key-id": "tenant", "branchKey": pattern(32)},
 }
 
 func (f *vectorFolder) publicKey(arn string) []byte {
@@ -139,7 +139,7 @@ func (f *vectorFolder) writeMessage(name string, message []byte) {
 }
 
 // run runs a manifest, and returns what came of each case.
-func (f *vectorFolder) run(manifest object, args ...string) map[string]result {
+func (f *vectorFolder) run(manifest jsonObject, args ...string) map[string]result {
 	f.Helper()
 	path := f.write("manifest.json", manifest)
 	_, stdout, _ := runHere(f.T, append([]string{"vectors", "run", "--json", path}, args...)...)
@@ -159,21 +159,21 @@ func check(t *testing.T, r result, want vectors.Outcome, text string) {
 
 // versionFive is a manifest that has messages decrypted, and refused if their
 // data keys were changed. Names of tests start with that of the message.
-func versionFive(descriptions map[string]object) object {
-	tests := object{}
+func versionFive(descriptions map[string]jsonObject) jsonObject {
+	tests := jsonObject{}
 	for name, d := range descriptions {
 		message, _, _ := strings.Cut(name, " ")
 		for suffix, kind := range map[string]string{"": "positive-esdk", "-changed": "negative-esdk"} {
-			tests[name+suffix] = object{"decryption-scenario": object{
+			tests[name+suffix] = jsonObject{"decryption-scenario": jsonObject{
 				"type": kind, "ciphertext": "file://" + message + suffix, "result": "file://plaintext", "decryptKeyDescription": d,
 			}}
 		}
 	}
-	return object{"manifest": object{"type": "awses-decrypt", "version": 5}, "keys": "file://keys.json", "tests": tests}
+	return jsonObject{"manifest": jsonObject{"type": "awses-decrypt", "version": 5}, "keys": "file://keys.json", "tests": tests}
 }
 
-func ecdhVector(schema, recipient string) object {
-	return object{
+func ecdhVector(schema, recipient string) jsonObject {
+	return jsonObject{
 		"type": "aws-kms-ecdh", "schema": schema, "sender": "pair",
 		"recipient": recipient, "recipient-public-key": "recipient-material-public-key",
 	}
@@ -184,24 +184,24 @@ func ecdhVector(schema, recipient string) object {
 // by the keyring.
 func TestVectorsKMS(t *testing.T) {
 	f := newVectorFolder(t)
-	strict := object{"type": "aws-kms", "key": "key"}
-	filter := object{"partition": "aws", "account-ids": []string{kmssim.Account}}
+	strict := jsonObject{"type": "aws-kms", "key": "key"}
+	filter := jsonObject{"partition": "aws", "account-ids": []string{kmssim.Account}}
 	const byKMS, byKeyring = "InvalidCiphertextException", "encrypted data key 1 (aws-kms-ecdh)"
 	cases := map[string]struct {
-		description object
+		description jsonObject
 		refusal     string
 	}{
 		"key":           {strict, byKMS},
-		"key in multi":  {object{"type": "multi-keyring", "childKeyrings": []object{ecdhVector("static", "pair"), strict}}, byKMS},
-		"mrk":           {object{"type": "aws-kms-mrk-aware", "key": "replica"}, byKMS},
-		"mrk discovery": {object{"type": "aws-kms-mrk-aware-discovery", "default-mrk-region": "eu-west-1"}, byKMS},
-		"mrk filter":    {object{"type": "aws-kms-mrk-aware-discovery", "default-mrk-region": "eu-west-1", "aws-kms-discovery-filter": filter}, byKMS},
-		"rsa":           {object{"type": "aws-kms-rsa", "key": "rsa", "encryption-algorithm": "RSAES_OAEP_SHA_1"}, byKMS},
+		"key in multi":  {jsonObject{"type": "multi-keyring", "childKeyrings": []jsonObject{ecdhVector("static", "pair"), strict}}, byKMS},
+		"mrk":           {jsonObject{"type": "aws-kms-mrk-aware", "key": "replica"}, byKMS},
+		"mrk discovery": {jsonObject{"type": "aws-kms-mrk-aware-discovery", "default-mrk-region": "eu-west-1"}, byKMS},
+		"mrk filter":    {jsonObject{"type": "aws-kms-mrk-aware-discovery", "default-mrk-region": "eu-west-1", "aws-kms-discovery-filter": filter}, byKMS},
+		"rsa":           {jsonObject{"type": "aws-kms-rsa", "key": "rsa", "encryption-algorithm": "RSAES_OAEP_SHA_1"}, byKMS},
 		"ecdh static":   {ecdhVector("static", "pair"), byKeyring},
 		"ecdh":          {ecdhVector("discovery", "pair"), byKeyring},
-		"branch":        {object{"type": "aws-kms-hierarchy", "key": "branch"}, "wrong branch key or encryption context"},
+		"branch":        {jsonObject{"type": "aws-kms-hierarchy", "key": "branch"}, "wrong branch key or encryption context"},
 	}
-	descriptions := map[string]object{}
+	descriptions := map[string]jsonObject{}
 	for name, c := range cases {
 		descriptions[name] = c.description
 	}
@@ -227,7 +227,7 @@ func TestVectorsKMS(t *testing.T) {
 // to be refused: a key that cannot be used says nothing of a message.
 func TestVectorsKMSDown(t *testing.T) {
 	f := newVectorFolder(t)
-	manifest := versionFive(map[string]object{"key": {"type": "aws-kms", "key": "key"}})
+	manifest := versionFive(map[string]jsonObject{"key": {"type": "aws-kms", "key": "key"}})
 	f.kms.Disable(f.key)
 	for _, r := range f.run(manifest, "--kms") {
 		check(t, r, vectors.Failed, "DisabledException")
@@ -241,19 +241,19 @@ func TestVectorsKMSDown(t *testing.T) {
 // TestVectorsKMSOlder has keys of AWS KMS in the older manifests.
 func TestVectorsKMSOlder(t *testing.T) {
 	f := newVectorFolder(t)
-	masterKeys := []object{{"type": "aws-kms", "key": "key"}}
-	r := f.run(object{"manifest": object{"type": "awses-decrypt", "version": 4}, "keys": "file://keys.json", "tests": object{
-		"key":         object{"ciphertext": "file://key", "master-keys": masterKeys, "result": object{"output": object{"plaintext": "file://plaintext"}}},
-		"key-changed": object{"ciphertext": "file://key-changed", "master-keys": masterKeys, "result": object{"error": object{}}},
+	masterKeys := []jsonObject{{"type": "aws-kms", "key": "key"}}
+	r := f.run(jsonObject{"manifest": jsonObject{"type": "awses-decrypt", "version": 4}, "keys": "file://keys.json", "tests": jsonObject{
+		"key":         jsonObject{"ciphertext": "file://key", "master-keys": masterKeys, "result": jsonObject{"output": jsonObject{"plaintext": "file://plaintext"}}},
+		"key-changed": jsonObject{"ciphertext": "file://key-changed", "master-keys": masterKeys, "result": jsonObject{"error": jsonObject{}}},
 	}}, "--kms")
 	check(t, r["key"], vectors.Passed, "")
 	check(t, r["key-changed"], vectors.Passed, "InvalidCiphertextException")
 
 	// Whatever key of the alias's account and Region the message names.
 	legacy := func(account string) result {
-		return f.run(object{"manifest": object{"type": "ciphertext"}, "test_cases": []object{{
-			"algorithm": "0478", "ciphertext": object{"filename": "key"}, "plaintext": object{"filename": "plaintext"},
-			"master_keys": []object{{"provider_id": "aws-kms", "decryptable": true, "key_id": "arn:aws:kms:us-west-2:" + account + ":alias/a"}},
+		return f.run(jsonObject{"manifest": jsonObject{"type": "ciphertext"}, "test_cases": []jsonObject{{
+			"algorithm": "0478", "ciphertext": jsonObject{"filename": "key"}, "plaintext": jsonObject{"filename": "plaintext"},
+			"master_keys": []jsonObject{{"provider_id": "aws-kms", "decryptable": true, "key_id": "arn:aws:kms:us-west-2:" + account + ":alias/a"}},
 		}}}, "--kms")["key"]
 	}
 	check(t, legacy(kmssim.Account), vectors.Passed, "")
@@ -263,10 +263,10 @@ func TestVectorsKMSOlder(t *testing.T) {
 // TestVectorsHostile has cases with broken keys fail, and say what is wrong.
 func TestVectorsHostile(t *testing.T) {
 	f := newVectorFolder(t)
-	discovery := func(region string, filter any) object {
-		return object{"type": "aws-kms-mrk-aware-discovery", "default-mrk-region": region, "aws-kms-discovery-filter": filter}
+	discovery := func(region string, filter any) jsonObject {
+		return jsonObject{"type": "aws-kms-mrk-aware-discovery", "default-mrk-region": region, "aws-kms-discovery-filter": filter}
 	}
-	for text, d := range map[string]object{
+	for text, d := range map[string]jsonObject{
 		`no key "" in the keys manifest`:                 {"type": "aws-kms"},
 		`no key "none" in`:                               {"type": "aws-kms-hierarchy", "key": "none"},
 		`key "aes" is of type "symmetric", need aws-kms`: {"type": "aws-kms", "key": "aes"},
@@ -278,9 +278,9 @@ func TestVectorsHostile(t *testing.T) {
 		`encryption algorithm "RSA" is not supported`:    {"type": "aws-kms-rsa", "key": "rsa", "encryption-algorithm": "RSA"},
 		`needs Regions`:                                  discovery("", nil),
 		`invalid input region example.com/#`:             discovery("example.com/#", nil),
-		`discovery filter has no partition`:              discovery("us-west-2", object{}),
-		`discovery filter has no accounts`:               discovery("us-west-2", object{"partition": "aws"}),
-		`discovery filter has an empty account`:          discovery("us-west-2", object{"partition": "aws", "account-ids": []string{""}}),
+		`discovery filter has no partition`:              discovery("us-west-2", jsonObject{}),
+		`discovery filter has no accounts`:               discovery("us-west-2", jsonObject{"partition": "aws"}),
+		`discovery filter has an empty account`:          discovery("us-west-2", jsonObject{"partition": "aws", "account-ids": []string{""}}),
 		`with schema "?" is not supported`:               ecdhVector("?", "pair"),
 		`recipient's public key: asn1`:                   ecdhVector("discovery", "key"),
 		`public key is a *rsa.PublicKey`:                 ecdhVector("discovery", "rsa-pair"),
@@ -298,6 +298,6 @@ func TestVectorsHostile(t *testing.T) {
 		case "aws-kms-new":
 			outcome = vectors.Unsupported
 		}
-		check(t, f.run(versionFive(map[string]object{message: d}), "--kms")[message], outcome, text)
+		check(t, f.run(versionFive(map[string]jsonObject{message: d}), "--kms")[message], outcome, text)
 	}
 }

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+)
+
+// otherStores are those of the full build.
+var otherStores = []string{"gs", "azblob"}
+
+// stores are the object stores that this build has, by the scheme of their URLs.
+var stores = map[string]versioning{"s3": s3Versions{}}
+
+// versioning tells the versions of an object apart, so that what is read in
+// several requests is one.
+type versioning interface {
+	// version names the one that a reader has, or is "" if that is not known.
+	version(r *blob.Reader) string
+	// only has a request get this one or fail. As is what the Go CDK gives to
+	// ReaderOptions.BeforeRead.
+	only(version string, as func(any) bool)
+	// abandons reports whether an upload leaves nothing behind if its source fails.
+	// Of other stores, the Go CDK would make an object of what there is.
+	abandons() bool
+}
+
+// A bucket is a place for objects.
+type bucket struct {
+	*blob.Bucket
+	versions versioning
+	url      string // such as s3://name
+	query    string // how to reach it
+	partSize int64  // of uploads, 0 for one that fits
+}
+
+// An object is named by a key in a bucket. A folder is a key that is empty or
+// ends in a slash, and the start of those of other objects.
+type object struct {
+	bucket *bucket
+	key    string
+}
+
+func (o *object) String() string {
+	return o.bucket.url + "/" + (&url.URL{Path: o.key}).EscapedPath()
+}
+
+// id is the same for two names of one object.
+func (o *object) id() string { return o.String() + "?" + o.bucket.query }
+
+func (o *object) isFolder() bool { return o.key == "" || strings.HasSuffix(o.key, "/") }
+
+// with returns another object of the bucket.
+func (o *object) with(key string) *object { return &object{o.bucket, key} }
+
+// isObject reports whether a name is the URL of an object or of a bucket.
+func isObject(name string) bool {
+	scheme, _, ok := strings.Cut(name, "://")
+	if _, known := stores[scheme]; known {
+		return ok
+	}
+	for _, other := range otherStores {
+		if ok && scheme == other {
+			return true
+		}
+	}
+	return false
+}
+
+// parseObject opens the bucket of a URL, such as s3://bucket/key?region=us-west-2. No
+// request is made yet.
+func (a *app) parseObject(ctx context.Context, text string) (*object, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, usageError("%s is not a URL", printable(text)).withHint("a percent sign is written as %%25")
+	case u.Fragment != "" || strings.HasSuffix(text, "#"):
+		return nil, usageError("%s: a number sign is written as %%23", printable(text))
+	case u.Host == "" || u.User != nil:
+		return nil, usageError("%s: want %s://BUCKET/KEY", printable(text), u.Scheme)
+	}
+	if _, ok := stores[u.Scheme]; !ok {
+		return nil, usageError("this build does not have the store %s://", u.Scheme).withHint("%s", fullBuild)
+	}
+	b, err := a.openBucket(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	return &object{b, strings.TrimPrefix(u.Path, "/")}, nil
+}
+
+// openBucket opens a bucket once.
+func (a *app) openBucket(ctx context.Context, u *url.URL) (*bucket, error) {
+	b := &bucket{url: u.Scheme + "://" + u.Host, query: u.RawQuery, versions: stores[u.Scheme]}
+	id := b.url + "?" + b.query
+	if known, ok := a.buckets[id]; ok {
+		return known, nil
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, usageError("%s: malformed parameters", printable(u.Redacted()))
+	}
+	if text := query.Get("part-size"); text != "" {
+		if b.partSize, err = parseBytes(text); err != nil || b.partSize < minPart || b.partSize > maxPart {
+			return nil, usageError("part-size=%s: want a number of bytes from 5M to 4G", printable(text))
+		}
+		query.Del("part-size")
+	}
+	b.Bucket, err = blob.OpenBucket(ctx, b.url+"?"+query.Encode())
+	if err != nil {
+		return nil, newError(exitUsage, "%s: %w", b.url, err)
+	}
+	a.buckets[id] = b
+	return b, nil
+}
+
+// parseFileURL returns the path of a file:// URL, or the name itself if it is
+// none.
+func parseFileURL(name string) (string, error) {
+	if !strings.HasPrefix(name, "file://") {
+		return name, nil
+	}
+	u, err := url.Parse(name)
+	if err != nil || u.Host != "" && u.Host != "localhost" || !strings.HasPrefix(u.Path, "/") || u.RawQuery != "" || u.Fragment != "" {
+		return "", usageError("%s: want file:///PATH, with %%25, %%3F and %%23 for a percent sign, question mark and number sign", printable(name))
+	}
+	return filePath(u.Path), nil
+}
+
+// objectInfo is that of an object.
+type objectInfo struct {
+	name     string
+	size     int64
+	modified time.Time
+}
+
+func (i *objectInfo) Name() string       { return i.name }
+func (i *objectInfo) Size() int64        { return i.size }
+func (i *objectInfo) Mode() fs.FileMode  { return temporaryMode }
+func (i *objectInfo) ModTime() time.Time { return i.modified }
+func (i *objectInfo) IsDir() bool        { return false }
+func (i *objectInfo) Sys() any           { return nil }
+
+// info asks for an object.
+func (o *object) info(ctx context.Context) (*objectInfo, error) {
+	attributes, err := o.bucket.Attributes(ctx, o.key)
+	if err != nil {
+		return nil, err
+	}
+	return &objectInfo{path.Base(o.key), attributes.Size, attributes.ModTime}, nil
+}
+
+// list returns what is in a folder, and in those in it, in the order of keys.
+func (o *object) list(ctx context.Context) (all []*blob.ListObject, err error) {
+	entries := o.bucket.List(&blob.ListOptions{Prefix: o.key})
+	for {
+		entry, err := entries.Next(ctx)
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, entry)
+	}
+}
+
+// explain names the object in an error, in place of what the Go CDK says of it.
+func (o *object) explain(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.As(err, new(*cliError)) {
+		return err
+	}
+	code := gcerrors.Code(err)
+	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "blob (") {
+		err = inner
+	}
+	switch code {
+	case gcerrors.NotFound:
+		return newError(exitError, "%s: no such object, or bucket", o)
+	case gcerrors.PermissionDenied:
+		return newError(exitError, "%s: permission denied: %w", o, err)
+	}
+	return newError(exitError, "%s: %w", o, err)
+}

@@ -1,0 +1,322 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+)
+
+// An input is what a job reads.
+type input interface {
+	io.ReadSeekCloser
+	io.ReaderAt
+	Stat() (fs.FileInfo, error)
+}
+
+const (
+	// maxResumes is how often a request is made again that gave nothing new.
+	maxResumes = 4
+
+	// readAhead is how much is asked for at least, if the parts that are read
+	// follow each other.
+	readAhead = 8 << 20
+)
+
+// objectInput reads an object, all of whose bytes are of one version. What is cut
+// off is asked for again from there on.
+type objectInput struct {
+	ctx    context.Context
+	object *object
+	info   *objectInfo
+
+	mu      sync.Mutex
+	reader  *blob.Reader // nil if there is no request
+	version string       // of the first request
+	offset  int64        // of the next byte
+	at, end int64        // of what the reader has
+}
+
+// openObject opens an object whose length is known, if not when it is asked for.
+func (a *app) openObject(ctx context.Context, j *job) (input, error) {
+	info, ok := j.info.(*objectInfo)
+	if !ok {
+		var err error
+		if info, err = j.source.info(ctx); err != nil {
+			return nil, j.source.explain(err)
+		}
+	}
+	return &objectInput{ctx: ctx, object: j.source, info: info}, nil
+}
+
+func (o *objectInput) Stat() (fs.FileInfo, error) { return o.info, nil }
+
+func (o *objectInput) Read(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, err := o.read(p, o.offset, o.info.size)
+	o.offset += int64(n)
+	return n, err
+}
+
+// ReadAt implements [io.ReaderAt].
+func (o *objectInput) ReadAt(p []byte, offset int64) (n int, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	end := offset + int64(len(p))
+	if o.reader != nil && offset == o.at {
+		end = max(end, offset+readAhead)
+	}
+	for n < len(p) && err == nil {
+		var m int
+		m, err = o.read(p[n:], offset+int64(n), min(end, o.info.size))
+		n += m
+	}
+	if n == len(p) {
+		err = nil
+	}
+	return n, err
+}
+
+// read reads from an offset, by a request up to the end unless there is one that
+// has come to the offset.
+func (o *objectInput) read(p []byte, offset, end int64) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if offset >= o.info.size {
+		return 0, io.EOF
+	}
+	for tries := 0; ; tries++ {
+		if o.reader == nil || offset != o.at || offset == o.end {
+			// The service's client tries that again itself.
+			if err := o.request(offset, end); err != nil {
+				return 0, o.object.explain(err)
+			}
+		}
+		n, err := o.reader.Read(p[:min(int64(len(p)), o.end-o.at)])
+		o.at += int64(n)
+		if n > 0 {
+			return n, nil
+		}
+		o.stop()
+		if tries == maxResumes {
+			return 0, o.object.explain(cmp.Or(err, io.ErrNoProgress))
+		}
+		select {
+		case <-o.ctx.Done():
+			return 0, o.ctx.Err()
+		case <-time.After(100 * time.Millisecond << tries):
+		}
+	}
+}
+
+// request asks for a part of the object, in the version that was seen first.
+func (o *objectInput) request(offset, end int64) error {
+	o.stop()
+	only := func(as func(any) bool) error {
+		o.object.bucket.versions.only(o.version, as)
+		return nil
+	}
+	r, err := o.object.bucket.NewRangeReader(o.ctx, o.object.key, offset, end-offset, &blob.ReaderOptions{BeforeRead: only})
+	if gcerrors.Code(err) == gcerrors.FailedPrecondition {
+		return errChanged
+	}
+	if err != nil {
+		return err
+	}
+	o.reader, o.at, o.end = r, offset, end
+	o.version = cmp.Or(o.version, o.object.bucket.versions.version(r))
+	if r.Size() != o.info.size {
+		o.stop()
+		return errChanged
+	}
+	return nil
+}
+
+var errChanged = newError(exitError, "it was replaced while it was read")
+
+func (o *objectInput) stop() {
+	if o.reader != nil {
+		o.reader.Close()
+		o.reader = nil
+	}
+}
+
+// Seek implements [io.Seeker]. No request is made.
+func (o *objectInput) Seek(offset int64, whence int) (int64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch whence {
+	case io.SeekCurrent:
+		offset += o.offset
+	case io.SeekEnd:
+		offset += o.info.size
+	}
+	if offset < 0 {
+		return 0, fs.ErrInvalid
+	}
+	o.offset = offset
+	return offset, nil
+}
+
+func (o *objectInput) Close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stop()
+	return nil
+}
+
+const (
+	// minPart and maxPart are bounds that S3 has for the parts of an upload, of which
+	// it takes maxParts.
+	minPart  = 5 << 20
+	maxPart  = 4 << 30
+	maxParts = 10_000
+
+	// usualPart is for what is not too long for it, and streamPart for what has no
+	// known length: up to 312 GiB.
+	usualPart  = 8 << 20
+	streamPart = 32 << 20
+
+	// maxUploading bounds the parts in memory.
+	maxUploading = 128 << 20
+
+	// cleanUpTime is how long an interrupted command waits for the store to remove
+	// what was uploaded.
+	cleanUpTime = 10 * time.Second
+)
+
+var errAborted = errors.New("the upload was given up")
+
+// objectOutput uploads an object, which appears when all of it is there.
+type objectOutput struct {
+	*io.PipeWriter
+	app    *app
+	object *object
+	done   chan struct{} // closed when the upload has ended
+	err    error         // of the upload
+}
+
+// newObjectOutput makes an output with, unless force, a condition that there is no
+// such object yet.
+func (a *app) newObjectOutput(ctx context.Context, j *job, o *outputOptions) (output, error) {
+	options := &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: !o.force && !o.inPlace}
+	if o.inPlace {
+		if err := j.source.keepAttributes(ctx, options); err != nil {
+			return nil, err
+		}
+	}
+	part := partSize(j)
+	options.BufferSize = int(part)
+	options.MaxConcurrency = int(min(5, max(1, maxUploading/part)))
+	ctx, cancel := context.WithCancel(ctx)
+	pr, pw := io.Pipe()
+	out := &objectOutput{PipeWriter: pw, app: a, object: j.result, done: make(chan struct{})}
+	source := &uploadSource{pr, cancel}
+	if j.result.bucket.versions.abandons() {
+		source.cancel = nil
+	}
+	a.mu.Lock()
+	a.temporary[out] = out.interrupt
+	a.mu.Unlock()
+	go func() {
+		defer cancel()
+		out.err = j.result.bucket.Upload(ctx, j.result.key, source, options)
+		pr.CloseWithError(cmp.Or(out.err, io.ErrClosedPipe))
+		close(out.done)
+	}()
+	return out, nil
+}
+
+// partSize is that of the parts of an upload. A message is longer than its
+// plaintext, and may be Base64 text.
+func partSize(j *job) int64 {
+	switch {
+	case j.result.bucket.partSize > 0:
+		return j.result.bucket.partSize
+	case j.special:
+		return streamPart
+	}
+	return min(maxPart, max(usualPart, j.size/(maxParts/2)))
+}
+
+// keepAttributes has an object that takes the place of this one be described as
+// it.
+func (o *object) keepAttributes(ctx context.Context, options *blob.WriterOptions) error {
+	old, err := o.bucket.Attributes(ctx, o.key)
+	if err != nil {
+		return o.explain(err)
+	}
+	options.ContentType = cmp.Or(old.ContentType, options.ContentType)
+	options.CacheControl = old.CacheControl
+	options.ContentDisposition = old.ContentDisposition
+	options.ContentEncoding = old.ContentEncoding
+	options.ContentLanguage = old.ContentLanguage
+	options.Metadata = old.Metadata
+	return nil
+}
+
+// uploadSource is what is uploaded. If it fails, the upload must not end as if
+// that were all of it.
+type uploadSource struct {
+	io.Reader
+	cancel func() // nil if the error is enough
+}
+
+func (s *uploadSource) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && err != io.EOF && s.cancel != nil {
+		s.cancel()
+	}
+	return n, err
+}
+
+func (o *objectOutput) Write(p []byte) (int, error) {
+	n, err := o.PipeWriter.Write(p)
+	return n, o.explain(err)
+}
+
+// Commit has the object appear.
+func (o *objectOutput) Commit() error {
+	o.PipeWriter.Close()
+	<-o.done
+	o.forget()
+	return o.explain(o.err)
+}
+
+// explain tells whether there is another object by now.
+func (o *objectOutput) explain(err error) error {
+	if code := gcerrors.Code(err); err != nil && (code == gcerrors.FailedPrecondition || code == gcerrors.AlreadyExists) {
+		return existsError(o.object.String())
+	}
+	return o.object.explain(err)
+}
+
+// Abort waits until the store has removed what was uploaded.
+func (o *objectOutput) Abort() {
+	o.CloseWithError(errAborted)
+	<-o.done
+	o.forget()
+}
+
+func (o *objectOutput) forget() {
+	o.app.mu.Lock()
+	defer o.app.mu.Unlock()
+	delete(o.app.temporary, o)
+}
+
+// interrupt is called with app.mu.
+func (o *objectOutput) interrupt() {
+	o.CloseWithError(errAborted)
+	select {
+	case <-o.done:
+	case <-time.After(cleanUpTime):
+	}
+}

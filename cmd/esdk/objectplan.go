@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"path"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"gocloud.dev/gcerrors"
+)
+
+// Why an object in a folder is skipped.
+const isMarker = "marker of a folder"
+
+// planObjects returns jobs for an object, or for all objects in a folder.
+func (a *app) planObjects(ctx context.Context, text string, o *treeOptions) ([]job, error) {
+	named, err := a.parseObject(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if named.isFolder() && !o.recursive {
+		return nil, newError(exitError, "%s is a folder", named).withHint("-r takes all objects in it")
+	}
+	if !named.isFolder() {
+		info, err := named.info(ctx)
+		if err == nil {
+			return []job{{input: named.String(), source: named, info: info, size: info.size}}, nil
+		}
+		if !o.recursive || gcerrors.Code(err) != gcerrors.NotFound {
+			return []job{{input: named.String(), source: named, err: named.explain(err)}}, nil
+		}
+	}
+	return named.folder().walk(ctx, o)
+}
+
+// folder returns the folder that a name without a slash at its end may stand for.
+func (o *object) folder() *object {
+	if o.isFolder() {
+		return o
+	}
+	return o.with(o.key + "/")
+}
+
+// walk returns jobs for all that is in a folder.
+func (o *object) walk(ctx context.Context, options *treeOptions) ([]job, error) {
+	entries, err := o.list(ctx)
+	if err != nil {
+		return nil, o.explain(err)
+	}
+	var jobs []job
+	for _, e := range entries {
+		if e.Key == o.key {
+			continue
+		}
+		source := o.with(e.Key)
+		j := job{
+			input: source.String(), source: source, name: strings.TrimPrefix(e.Key, o.key),
+			size: e.Size, info: &objectInfo{path.Base(e.Key), e.Size, e.ModTime},
+		}
+		switch {
+		case strings.HasSuffix(e.Key, "/") && e.Size == 0:
+			j.skip = isMarker
+		case options.filter != nil:
+			j.skip = options.filter(e.Key)
+		}
+		jobs = append(jobs, j)
+	}
+	if len(jobs) == 0 {
+		return nil, newError(exitError, "%s: there is no object in it", o)
+	}
+	return jobs, nil
+}
+
+// baseName is the last part of the name of an input.
+func (j *job) baseName() string {
+	if j.source != nil {
+		return path.Base(j.source.key)
+	}
+	return filepath.Base(j.input)
+}
+
+// localName is the name below a folder as one of files. Keys of objects need not
+// be names of files, and may lead out of a folder.
+func (j *job) localName() (string, error) {
+	if j.source == nil {
+		return j.name, nil
+	}
+	name, err := filepath.Localize(j.name)
+	if err != nil {
+		return "", newError(exitNotWritten, "there can be no file of this name")
+	}
+	return name, nil
+}
+
+// keyName is the same as a part of a key.
+func (j *job) keyName() string {
+	switch {
+	case j.source != nil:
+		return j.name
+	default:
+		return filepath.ToSlash(j.name)
+	}
+}
+
+// planObject finds the output of an input in a bucket: what -o names, or beside
+// the input.
+func (j *job) planObject(ctx context.Context, o *outputOptions, folder bool, rename func(string) string) error {
+	switch {
+	case o.inPlace:
+		j.result, j.output = j.source, j.input
+		return nil
+	case o.object == nil:
+		key := rename(j.source.key)
+		if key == standard { // of a part
+			j.output = standard
+			j.stream = true
+			return nil
+		}
+		if key == j.source.key {
+			return noPlace(j)
+		}
+		j.result = j.source.with(key)
+	case folder && j.input == standard:
+		return usageError("standard input has no name for an object in folder %s", o.object)
+	case folder && j.below():
+		j.result = o.object.with(o.object.key + rename(j.keyName()))
+	case folder:
+		j.result = o.object.with(o.object.key + rename(j.baseName()))
+	default:
+		j.result = o.object
+	}
+	j.output = j.result.String()
+	if !utf8.ValidString(j.result.key) {
+		j.err = newError(exitNotWritten, "%s: a key of an object must be UTF-8", j.output)
+		return nil
+	}
+	if j.source != nil && j.source.id() == j.result.id() {
+		return newError(exitNotWritten, "%s is both input and output", j.output)
+	}
+	return j.checkNoObject(ctx, o)
+}
+
+// checkNoObject looks whether the output exists. Who may not look is told by the
+// store when the object is made.
+func (j *job) checkNoObject(ctx context.Context, o *outputOptions) error {
+	if o.force {
+		return nil
+	}
+	exists, err := o.known.has(ctx, j, o)
+	if gcerrors.Code(err) == gcerrors.PermissionDenied {
+		return nil
+	}
+	if err != nil {
+		j.err = j.result.explain(err)
+		return nil
+	}
+	if exists {
+		return j.checkAbsent(existsError(j.output), o)
+	}
+	return nil
+}
+
+// objectSets are the keys of folders that were listed, so that not each object in
+// them is asked for.
+type objectSets map[string]map[string]bool
+
+func (s *objectSets) has(ctx context.Context, j *job, o *outputOptions) (bool, error) {
+	if !j.below() {
+		return j.result.bucket.Exists(ctx, j.result.key)
+	}
+	folder := o.object
+	if folder == nil {
+		folder = j.source.with(strings.TrimSuffix(j.source.key, j.name))
+	}
+	keys, ok := (*s)[folder.id()]
+	if !ok {
+		entries, err := folder.list(ctx)
+		if err != nil && gcerrors.Code(err) != gcerrors.PermissionDenied {
+			return false, err
+		}
+		keys = make(map[string]bool)
+		for _, e := range entries {
+			keys[e.Key] = true
+		}
+		if *s == nil {
+			*s = make(objectSets)
+		}
+		(*s)[folder.id()] = keys
+	}
+	return keys[j.result.key], nil
+}
