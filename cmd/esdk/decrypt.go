@@ -242,7 +242,9 @@ func (o *decryptOptions) releaseFor(j *job, in input) esdk.ReleasePolicy {
 	switch {
 	case o.unsignedOnly:
 		return esdk.RejectSigned
-	case o.part != nil && o.release != "verified":
+	case o.part != nil && o.release == "verified":
+		return esdk.VerifyFirst // of a signed message, a part is only good with all of it
+	case o.part != nil:
 		return esdk.VerifyAtEOF // each part that is read is final, since it is not signed
 	case j.stream && (o.release == "verified" || o.release == "auto" && canSeek(in)):
 		return esdk.VerifyFirst

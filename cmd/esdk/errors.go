@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"esdk"
 )
@@ -106,7 +107,7 @@ func hint(err error) string {
 
 // reportError prints an error about an input, if it is about one.
 func (a *app) reportError(input string, err error) {
-	code, text, advice := exitStatus(err), message(err), hint(err)
+	code, text, advice := exitStatus(err), strings.TrimPrefix(message(err), input+": "), hint(err)
 	if a.words != nil {
 		text, advice = a.words.Replace(text), a.words.Replace(advice)
 	}

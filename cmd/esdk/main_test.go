@@ -26,13 +26,15 @@ func (c cleanup) Run() int {
 	return c.M.Run()
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { testscript.Run(t, scriptParams(t, "testdata/script")) }
+
+func scriptParams(t *testing.T, dir string) testscript.Params {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+	return testscript.Params{
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, "home")
 			env.Setenv("HOME", home)
@@ -59,7 +61,7 @@ func TestScripts(t *testing.T) {
 		},
 		RequireExplicitExec: false,
 		RequireUniqueNames:  true,
-	})
+	}
 }
 
 // cmdPattern writes a file of N bytes: pattern FILE N.

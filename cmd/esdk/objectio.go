@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
 	"time"
 
@@ -181,12 +182,12 @@ const (
 	maxParts = 10_000
 
 	// usualPart is for what is not too long for it, and streamPart for what has no
-	// known length: up to 312 GiB.
+	// known length: up to 156 GiB.
 	usualPart  = 8 << 20
-	streamPart = 32 << 20
+	streamPart = 16 << 20
 
-	// maxUploading bounds the parts in memory.
-	maxUploading = 128 << 20
+	// maxUploading bounds the parts of an object that are under way.
+	maxUploading = 64 << 20
 
 	// cleanUpTime is how long an interrupted command waits for the store to remove
 	// what was uploaded.
@@ -295,6 +296,9 @@ func (o *objectOutput) Commit() error {
 func (o *objectOutput) explain(err error) error {
 	if code := gcerrors.Code(err); err != nil && (code == gcerrors.FailedPrecondition || code == gcerrors.AlreadyExists) {
 		return existsError(o.object.String())
+	}
+	if err != nil && strings.Contains(err.Error(), "MaxUploadParts") {
+		return newError(exitError, "%s: more than %d parts", o.object, maxParts).withHint("add ?part-size=1G, or what is enough, to its URL")
 	}
 	return o.object.explain(err)
 }

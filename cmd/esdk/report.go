@@ -104,6 +104,9 @@ func newHeaderRecord(h *esdk.Header) *headerRecord {
 // openReport opens the report, if there is to be one.
 func (a *app) openReport(o *reportOptions, mode string, jobs []job) (*report, error) {
 	r := &report{mode: mode, app: a, options: o}
+	if isObject(o.reportPath) {
+		return nil, usageError("the report cannot be an object, since lines are appended to it")
+	}
 	switch o.reportPath {
 	case "":
 	case standard:

@@ -1,0 +1,456 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"esdk/internal/faulty"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/rogpeppe/go-internal/testscript"
+	"gocloud.dev/blob"
+)
+
+// A testStore is a new bucket of a server of an object store, behind a proxy.
+type testStore struct {
+	*blob.Bucket // by the Go CDK, to look at what the command did
+	url          string
+	env          map[string]string
+	proxy        *faulty.Proxy
+	gate         *gate
+}
+
+// A gate lets requests to a server pass, or refuses them.
+type gate struct {
+	server http.Handler
+	refuse atomic.Pointer[func(*http.Request) bool]
+}
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if refuse := g.refuse.Load(); refuse == nil || !(*refuse)(r) {
+		g.server.ServeHTTP(w, r)
+		return
+	}
+	io.Copy(io.Discard, r.Body)
+	w.WriteHeader(http.StatusServiceUnavailable)
+	io.WriteString(w, "<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>")
+}
+
+// set has it refuse the first of some requests.
+func (g *gate) set(n int, which func(*http.Request) bool) {
+	var seen atomic.Int64
+	refuse := func(r *http.Request) bool { return which(r) && seen.Add(1) <= int64(n) }
+	g.refuse.Store(&refuse)
+}
+
+// storeKinds make buckets, by the variable that has the address of the server.
+var storeKinds = map[string]func(t testing.TB, server, proxy string) *testStore{"ESDK_S3_URL": newS3Store}
+
+// eachStore runs a test on each kind of store that there is a server of.
+func eachStore(t *testing.T, run func(*testing.T, *testStore)) {
+	for _, variable := range slices.Sorted(maps.Keys(storeKinds)) {
+		t.Run(variable, func(t *testing.T) { run(t, newTestStore(t, variable)) })
+	}
+}
+
+func newTestStore(t testing.TB, variable string) *testStore {
+	t.Helper()
+	server := os.Getenv(variable)
+	if server == "" {
+		if os.Getenv("ESDK_REQUIRE_BACKENDS") != "" {
+			t.Fatalf("%s is not set", variable)
+		}
+		t.Skipf("NOT RUN on a server: set %s, see interop/backends/clouds-test.sh", variable)
+	}
+	target, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	door := &gate{server: httputil.NewSingleHostReverseProxy(target)}
+	proxy := &faulty.Proxy{Handler: door}
+	listener := httptest.NewServer(proxy)
+	t.Cleanup(listener.Close)
+	s := storeKinds[variable](t, server, listener.URL)
+	s.proxy, s.gate = proxy, door
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// bucketNumber tells the buckets of a run apart.
+var bucketNumber atomic.Int64
+
+func bucketName() string {
+	return fmt.Sprintf("esdk-%d-%d-%d", os.Getpid(), time.Now().UnixMilli(), bucketNumber.Add(1))
+}
+
+func newS3Store(t testing.TB, server, proxy string) *testStore {
+	t.Helper()
+	name := bucketName()
+	request, err := http.NewRequest("PUT", server+"/"+name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("make a bucket: %v, %v", response, err)
+	}
+	response.Body.Close()
+	env := map[string]string{
+		"AWS_ENDPOINT_URL_S3": proxy, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	}
+	for k, v := range env {
+		os.Setenv(k, v)
+	}
+	b, err := blob.OpenBucket(t.Context(), "s3://"+name+"?use_path_style=true&endpoint="+url.QueryEscape(server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &testStore{Bucket: b, url: "s3://" + name, env: env}
+}
+
+// keys are those of all objects, in their order.
+func (s *testStore) keys(t testing.TB) (keys []string) {
+	t.Helper()
+	entries := s.List(nil)
+	for {
+		e, err := entries.Next(context.Background())
+		if err == io.EOF {
+			return keys
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, e.Key)
+	}
+}
+
+func (s *testStore) put(t testing.TB, key string, data []byte) {
+	t.Helper()
+	if err := s.WriteAll(context.Background(), key, data, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkUploads fails if S3 keeps parts of an upload that nobody ends.
+func (s *testStore) checkUploads(t testing.TB) {
+	t.Helper()
+	var client *s3.Client
+	if !s.As(&client) {
+		return
+	}
+	name := strings.TrimPrefix(s.url, "s3://")
+	uploads, err := client.ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(name)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range uploads.Uploads {
+		t.Errorf("the upload of %s was not given up", aws.ToString(u.Key))
+	}
+}
+
+// wantObjects checks which objects there are, and that no upload is left.
+func (s *testStore) wantObjects(t testing.TB, want ...string) {
+	t.Helper()
+	if got := s.keys(t); !slices.Equal(got, want) {
+		t.Errorf("objects %q, want %q", got, want)
+	}
+	s.checkUploads(t)
+}
+
+// run runs the command, which must have an exit status, and returns what it says.
+func (s *testStore) run(t *testing.T, dir string, status int, args ...string) string {
+	t.Helper()
+	c := command(t, dir, args...)
+	c.Env = s.environ()
+	checkStatus(t, c, c.Run(), status)
+	return fmt.Sprint(c.Stderr)
+}
+
+func (s *testStore) environ() []string {
+	env := os.Environ()
+	for k, v := range s.env {
+		env = append(env, k+"="+v)
+	}
+	return env
+}
+
+// TestObjects runs the scripts of testdata/objects on each store.
+func TestObjects(t *testing.T) {
+	eachStore(t, func(t *testing.T, _ *testStore) {
+		variable := t.Name()[strings.LastIndex(t.Name(), "/")+1:]
+		params := scriptParams(t, "testdata/objects")
+		setup := params.Setup
+		params.Setup = func(env *testscript.Env) error {
+			s := newTestStore(t, variable)
+			for k, v := range s.env {
+				env.Setenv(k, v)
+			}
+			env.Setenv("BUCKET", s.url)
+			env.Values[storeKey{}] = s
+			return setup(env)
+		}
+		params.Cmds["objects"] = cmdObjects
+		params.Cmds["put"] = cmdPut
+		params.Cmds["remove"] = cmdRemove
+		testscript.Run(t, params)
+	})
+}
+
+type storeKey struct{}
+
+func storeOf(ts *testscript.TestScript) *testStore { return ts.Value(storeKey{}).(*testStore) }
+
+// cmdObjects checks the keys of all objects: objects KEY...
+func cmdObjects(ts *testscript.TestScript, _ bool, args []string) {
+	t := &scriptTB{ts: ts}
+	storeOf(ts).wantObjects(t, args...)
+}
+
+// cmdPut makes an object of a file, or an empty one: put KEY [FILE].
+func cmdPut(ts *testscript.TestScript, _ bool, args []string) {
+	var data []byte
+	if len(args) > 1 {
+		data = []byte(ts.ReadFile(args[1]))
+	}
+	ts.Check(storeOf(ts).WriteAll(context.Background(), args[0], data, nil))
+}
+
+// cmdRemove removes an object: remove KEY.
+func cmdRemove(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(storeOf(ts).Delete(context.Background(), args[0]))
+}
+
+// scriptTB has a script fail.
+type scriptTB struct {
+	testing.TB
+	ts *testscript.TestScript
+}
+
+func (t *scriptTB) Helper()                           {}
+func (t *scriptTB) Fatal(args ...any)                 { t.ts.Fatalf("%s", fmt.Sprint(args...)) }
+func (t *scriptTB) Errorf(format string, args ...any) { t.ts.Fatalf(format, args...) }
+
+// TestObjectsInterrupted has a command be interrupted in the middle of an upload.
+func TestObjectsInterrupted(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *testStore) {
+		dir := t.TempDir()
+		for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+			var puts sync.Once
+			began := make(chan struct{})
+			s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+				copyAnswer(w, answer)
+				if r.Method == http.MethodPut || r.Method == http.MethodPost {
+					puts.Do(func() { close(began) })
+				}
+			})
+			c := command(t, dir, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/x?part-size=5M")
+			c.Env = s.environ()
+			source, stdin, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Stdin = source
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			source.Close()
+			go stdin.Write(pattern(40 << 20)) // which is not all of it
+			<-began
+			c.Process.Signal(sig)
+			checkStatus(t, c, c.Wait(), exitInterrupted)
+			stdin.Close()
+			s.wantObjects(t)
+		}
+	})
+}
+
+// copyAnswer gives an answer as it is.
+func copyAnswer(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
+	maps.Copy(w.Header(), answer.Header())
+	w.WriteHeader(answer.Code)
+	answer.Body.WriteTo(w)
+}
+
+// sometimes spoils the first answers to some requests.
+func sometimes(n int, which func(*http.Request) bool, spoil faulty.Spoiler) faulty.Spoiler {
+	var seen atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+		if which(r) && seen.Add(1) <= int64(n) {
+			spoil(w, r, answer)
+			return
+		}
+		copyAnswer(w, answer)
+	}
+}
+
+const always = 1 << 30
+
+// cut sends half of an answer that is partial or not, and closes the connection.
+func cut(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
+	maps.Copy(w.Header(), answer.Header())
+	body := answer.Body.Bytes()
+	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+	w.WriteHeader(answer.Code)
+	w.Write(body[:len(body)/2])
+	panic(http.ErrAbortHandler)
+}
+
+// TestObjectsFaults has a store refuse and break off.
+func TestObjectsFaults(t *testing.T) {
+	reads := func(r *http.Request) bool { return r.Method == http.MethodGet }
+	writes := func(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
+	nobody := func(*http.Request) bool { return false }
+	for name, test := range map[string]struct {
+		refused     int
+		which       func(*http.Request) bool
+		spoil       faulty.Spoiler
+		read, write int // exit statuses
+		stderr      string
+	}{
+		"two reads refused":  {refused: 2, which: reads},
+		"reads refused":      {refused: always, which: reads, read: exitError, stderr: "SlowDown"},
+		"two writes refused": {refused: 2, which: writes},
+		"writes refused":     {refused: always, which: writes, write: exitError, stderr: "SlowDown"},
+		"three reads cut":    {which: nobody, spoil: sometimes(3, reads, cut)},
+		"reads cut":          {which: nobody, spoil: sometimes(always, reads, cut), read: exitError, stderr: "EOF"},
+		"a read reset":       {which: nobody, spoil: sometimes(1, reads, faulty.Reset)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newTestStore(t, "ESDK_S3_URL")
+			dir := t.TempDir()
+			plaintext := pattern(18 << 20)
+			writeFile(t, dir, "plain", plaintext)
+			s.run(t, dir, exitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/message", "plain")
+			s.proxy.Spoil(test.spoil)
+			s.gate.set(test.refused, test.which)
+			said := s.run(t, dir, test.read, "decrypt", "-k", "aes:n/k@key", "-o", "copy", s.url+"/message")
+			data, err := os.ReadFile(filepath.Join(dir, "copy"))
+			if exists := err == nil; exists != (test.read == exitOK) || exists && !bytes.Equal(data, plaintext) {
+				t.Errorf("read: %d bytes, %v", len(data), err)
+			}
+			checkNames(t, dir, test.read == exitOK)
+			s.gate.set(test.refused, test.which)
+			said += s.run(t, dir, test.write, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/new?part-size=5M", "plain")
+			s.proxy.Spoil(nil)
+			s.gate.set(0, nobody)
+			if !strings.Contains(said, test.stderr) {
+				t.Errorf("stderr %q", said)
+			}
+			if test.write != exitOK {
+				s.wantObjects(t, "message")
+				return
+			}
+			s.wantObjects(t, "message", "new")
+			s.run(t, dir, exitOK, "verify", "-k", "aes:n/k@key", s.url+"/new")
+		})
+	}
+}
+
+// checkNames fails if there is a temporary file.
+func checkNames(t *testing.T, dir string, copied bool) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			t.Errorf("%s is left", e.Name())
+		}
+	}
+	if want := map[bool]int{false: 2, true: 3}[copied]; len(entries) != want {
+		t.Errorf("%d files, want %d", len(entries), want)
+	}
+}
+
+// TestObjectsReplaced has another object take the place of one that is read, or
+// come up where one is written.
+func TestObjectsReplaced(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *testStore) {
+		dir := t.TempDir()
+		s.put(t, "plain", pattern(12<<20))
+		// The first answer to a request for the object is cut off, and what comes up
+		// then is not read on.
+		var once sync.Once
+		s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+			if r.Method == http.MethodGet && answer.Body.Len() > 1<<20 {
+				once.Do(func() {
+					s.put(t, "plain", bytes.Repeat([]byte("x"), 12<<20))
+					cut(w, r, answer)
+				})
+			}
+			copyAnswer(w, answer)
+		})
+		said := s.run(t, dir, exitError, "encrypt", "-k", "aes:n/k@key", "-o", "message", s.url+"/plain")
+		if !strings.Contains(said, "it was replaced while it was read") {
+			t.Errorf("stderr %q", said)
+		}
+		s.wantObjects(t, "plain")
+
+		for _, length := range []int{100, 20 << 20} {
+			writeFile(t, dir, "long", pattern(length))
+			var once sync.Once
+			s.proxy.Spoil(func(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
+				once.Do(func() { s.put(t, "x", []byte("theirs")) }) // after the first request, which asks whether it is there
+				copyAnswer(w, answer)
+			})
+			said := s.run(t, dir, exitNotWritten, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/x", "long")
+			if !strings.Contains(said, "/x: file already exists") {
+				t.Errorf("stderr %q", said)
+			}
+			if got, err := s.ReadAll(t.Context(), "x"); err != nil || string(got) != "theirs" {
+				t.Errorf("%q, %v", got, err)
+			}
+			s.wantObjects(t, "plain", "x")
+			s.proxy.Spoil(nil)
+			if err := s.Delete(t.Context(), "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestObjectsMemory streams more through the command than it may keep.
+func TestObjectsMemory(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *testStore) {
+		const length, most = 400 << 20, 180 << 10 // KiB
+		dir := t.TempDir()
+		c := command(t, dir, "encrypt", "--unsigned", "-k", "aes:n/k@key", "-o", s.url+"/long")
+		c.Env = s.environ()
+		c.Stdin = io.LimitReader(zeros{}, length)
+		rss := measured(t, c)
+		checkStatus(t, c, c.Run(), exitOK)
+		t.Logf("encrypt: %d KiB", rss())
+		if rss() > most {
+			t.Errorf("encrypt: %d KiB, at most %d are allowed", rss(), most)
+		}
+		c = command(t, dir, "decrypt", "-k", "aes:n/k@key", "-o", "-", s.url+"/long")
+		c.Env = s.environ()
+		out := new(counter)
+		c.Stdout = out
+		rss = measured(t, c)
+		checkStatus(t, c, c.Run(), exitOK)
+		if t.Logf("decrypt: %d KiB", rss()); out.n != length || rss() > most {
+			t.Errorf("decrypt: %d bytes, %d KiB, at most %d are allowed", out.n, rss(), most)
+		}
+	})
+}
