@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"strings"
@@ -72,6 +73,7 @@ func newApp() *app {
 
 // execute runs the command line and returns the exit status.
 func (a *app) execute(ctx context.Context, args []string) int {
+	log.SetOutput(io.Discard) // libraries say there what they return as an error, too
 	root := a.newRootCommand()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

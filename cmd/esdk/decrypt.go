@@ -77,7 +77,8 @@ read. A signed message needs --release verified, which reads all of it first.`,
   esdk decrypt -r -k local -o documents/ encrypted/
   esdk decrypt -k rsa:corp/backup@private.pem -c kind=db -o db.dump /backup/db.encrypted
   esdk decrypt -k aes:corp/backup@backup.key < app.encrypted | psql app
-  esdk decrypt -k local --range 1M:64K disk.img.encrypted | xxd`,
+  esdk decrypt -k local --range 1M:64K disk.img.encrypted | xxd
+  esdk decrypt -r -k @app -o restored/ s3://backups/2026/`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.decrypt(cmd.Context(), o, inputs) },
 	}
 	o.addFlags(cmd)

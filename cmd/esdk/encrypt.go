@@ -35,7 +35,8 @@ func (a *app) newEncryptCommand() *cobra.Command {
 		Long: `Encrypt files or standard input.
 
 A FILE is written to FILE.encrypted, standard input to standard output, unless
--o says otherwise. A result appears only when all of it is on the disk, and an
+-o says otherwise. Either may be an object, such as s3://BUCKET/KEY (see "esdk help
+objects"). A result appears only when all of it is on the disk, and an
 existing file is not replaced without --force.
 
 With -r, a FILE may be a folder: the tree is built again below -o FOLDER, or the
@@ -44,7 +45,8 @@ interrupted run, --no-clobber does what is left.`,
 		Example: `  esdk encrypt -k local notes.txt
   esdk encrypt -r -k local -o encrypted/ documents/
   esdk encrypt -k rsa:corp/backup@public.pem -c kind=db -o /backup/db.encrypted db.dump
-  pg_dump app | esdk encrypt -k aes:corp/backup@backup.key > app.encrypted`,
+  pg_dump app | esdk encrypt -k aes:corp/backup@backup.key > app.encrypted
+  esdk encrypt -k @app -o s3://backups/2026/ db.dump`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.encrypt(cmd.Context(), o, inputs) },
 	}
 	addKeyFlag(cmd, &o.keys, true)

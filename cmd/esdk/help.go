@@ -14,6 +14,7 @@ func helpTopics() []*cobra.Command {
 		{Use: "suites", Short: "The algorithm suites", Long: helpSuites()},
 		{Use: "config", Short: "The configuration file with named keys", Long: helpConfig},
 		{Use: "exit-codes", Short: "What the exit status means", Long: helpExitCodes},
+		{Use: "objects", Short: "Objects of S3 and other stores as inputs and outputs", Long: helpObjects},
 		{Use: "safety", Short: "What the command promises about files and plaintext", Long: helpSafety},
 	}
 }
@@ -81,16 +82,15 @@ order.
       token by its serial, model, manufacturer or slot-id. If there is both, type is
       secret-key for AES, private for RSA. FILE is the token's library. The PIN is
       in a file, pin-source=file:/PATH, or asked for on the terminal. iv=token is
-      for tokens that make the IV. This needs a build with "-tags pkcs11" and cgo.
+      for tokens that make the IV. This needs the full build, with cgo.
 
   hashivault://KEY
   gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K
   azurekeyvault://VAULT.vault.azure.net/keys/KEY/VERSION
       A key of HashiCorp Vault's transit engine, of Google Cloud KMS or of Azure
-      Key Vault. The program esdk-keeper-hashivault (or -gcpkms, -azurekeyvault)
-      must be on the PATH. Vault's address and token are those in VAULT_ADDR and
-      VAULT_TOKEN. Messages name their key by this text, and decryption needs the
-      same one. Only esdk reads what was encrypted so.
+      Key Vault, in the full build. Vault's address and token are those in
+      VAULT_ADDR and VAULT_TOKEN. Messages name their key by this text, and
+      decryption needs the same one. Only esdk reads what was encrypted so.
 
   @NAME
       A key of the configuration file; see "esdk help config".
@@ -204,9 +204,45 @@ New codes may be added: treat those that you do not know as failures. With
 --json, the last line of standard error is {"error":{"code":…,"kind":…,"message":…}}.
 `
 
+const helpObjects = `A FILE, and what -o names, may be an object in a bucket:
+
+  s3://BUCKET/KEY[?PARAMETERS]        Amazon S3, and stores that speak as it does
+  gs://BUCKET/KEY[?PARAMETERS]        Google Cloud Storage, in the full build
+  azblob://CONTAINER/KEY[?PARAMETERS] Azure Blob Storage, in the full build
+  file:///PATH                        the file PATH
+
+An empty KEY, or one that ends in a slash, is a folder: with -r all objects whose
+keys begin so are taken, and -o puts results below it. In a URL, %25, %3F and %23
+stand for a percent sign, a question mark and a number sign.
+
+  esdk encrypt -k @app -o s3://backups/2026/ db.dump
+  pg_dump app | esdk encrypt -k @app -o 's3://backups/app.encrypted?part-size=64M'
+  esdk decrypt -r -k @app -o restored/ s3://backups/2026/
+  esdk reencrypt -r --from-key @old -k @new --in-place s3://backups/
+  esdk decrypt -k @app --range 1G:64K s3://backups/disk.img.encrypted > part
+
+An object appears when all of it was written and verified, and not at all if that
+fails: what was uploaded by then is removed. An existing one stays, unless --force
+is given: the store itself is asked to see to that. What an interrupted run has
+done, --no-clobber skips.
+
+Objects are streamed. They are uploaded in parts of 8 MiB, and more if they are
+longer than 39 GiB; what comes from a pipe in parts of 16 MiB, which is enough for
+156 GiB. The parameter part-size says otherwise: there are 10000 parts at most, and
+up to 5 are in memory. An object that is replaced while it is read is an error; a
+connection that breaks off is taken up again.
+
+Other parameters are those of the Go CDK, such as region, profile, endpoint,
+use_path_style, ssetype and kmskeyid for S3. Without them, credentials, Region and
+endpoint are those of the environment and files that the SDK of each store reads,
+such as AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL_S3.
+`
+
 const helpSafety = `  - A file appears under its name only when all of it is written, verified and on
     the disk. Until then it is a temporary file in the same folder, readable by
     its owner only, which an error or interrupt removes.
+  - An object of S3 or another store appears only when all of it is uploaded and
+    verified; see "esdk help objects".
   - An existing file is never replaced without --force, and never by a command
     that fails.
   - Decrypted files can be read by their owner only. Encrypted ones have the mode

@@ -126,7 +126,7 @@ func (o *objectInput) request(offset, end int64) error {
 		return nil
 	}
 	r, err := o.object.bucket.NewRangeReader(o.ctx, o.object.key, offset, end-offset, &blob.ReaderOptions{BeforeRead: only})
-	if gcerrors.Code(err) == gcerrors.FailedPrecondition {
+	if code := gcerrors.Code(err); o.version != "" && (code == gcerrors.FailedPrecondition || code == gcerrors.NotFound) {
 		return errChanged
 	}
 	if err != nil {

@@ -42,6 +42,7 @@ type testStore struct {
 type gate struct {
 	server http.Handler
 	refuse atomic.Pointer[func(*http.Request) bool]
+	status atomic.Int64
 }
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -50,12 +51,13 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	io.Copy(io.Discard, r.Body)
-	w.WriteHeader(http.StatusServiceUnavailable)
+	w.WriteHeader(int(g.status.Load()))
 	io.WriteString(w, "<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>")
 }
 
 // set has it refuse the first of some requests.
-func (g *gate) set(n int, which func(*http.Request) bool) {
+func (g *gate) set(n, status int, which func(*http.Request) bool) {
+	g.status.Store(int64(status))
 	var seen atomic.Int64
 	refuse := func(r *http.Request) bool { return which(r) && seen.Add(1) <= int64(n) }
 	g.refuse.Store(&refuse)
@@ -341,17 +343,17 @@ func TestObjectsFaults(t *testing.T) {
 			writeFile(t, dir, "plain", plaintext)
 			s.run(t, dir, exitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/message", "plain")
 			s.proxy.Spoil(test.spoil)
-			s.gate.set(test.refused, test.which)
+			s.gate.set(test.refused, http.StatusServiceUnavailable, test.which)
 			said := s.run(t, dir, test.read, "decrypt", "-k", "aes:n/k@key", "-o", "copy", s.url+"/message")
 			data, err := os.ReadFile(filepath.Join(dir, "copy"))
 			if exists := err == nil; exists != (test.read == exitOK) || exists && !bytes.Equal(data, plaintext) {
 				t.Errorf("read: %d bytes, %v", len(data), err)
 			}
 			checkNames(t, dir, test.read == exitOK)
-			s.gate.set(test.refused, test.which)
+			s.gate.set(test.refused, http.StatusServiceUnavailable, test.which)
 			said += s.run(t, dir, test.write, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/new?part-size=5M", "plain")
 			s.proxy.Spoil(nil)
-			s.gate.set(0, nobody)
+			s.gate.set(0, http.StatusOK, nobody)
 			if !strings.Contains(said, test.stderr) {
 				t.Errorf("stderr %q", said)
 			}
@@ -363,6 +365,25 @@ func TestObjectsFaults(t *testing.T) {
 			s.run(t, dir, exitOK, "verify", "-k", "aes:n/k@key", s.url+"/new")
 		})
 	}
+}
+
+// TestObjectsWriteOnly has the command write where it may neither look nor list, and
+// yet replace nothing.
+func TestObjectsWriteOnly(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *testStore) {
+		dir := t.TempDir()
+		writeFile(t, dir, "docs/plain", pattern(100))
+		s.gate.set(always, http.StatusForbidden, func(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead })
+		for _, status := range []int{exitOK, exitNotWritten} {
+			s.run(t, dir, status, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/one", "docs/plain")
+			s.run(t, dir, status, "encrypt", "-r", "-k", "aes:n/k@key", "-o", s.url+"/tree", "docs")
+		}
+		said := s.run(t, dir, exitError, "verify", "-k", "aes:n/k@key", s.url+"/one")
+		if !strings.Contains(said, "permission denied") {
+			t.Errorf("stderr %q", said)
+		}
+		s.wantObjects(t, "one", "tree/plain.encrypted")
+	})
 }
 
 // checkNames fails if there is a temporary file.

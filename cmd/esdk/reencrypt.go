@@ -48,7 +48,8 @@ folder, of which all files are messages, or those with the --suffix.`,
 		Example: `  esdk reencrypt --from-key aes:corp/backup@2025.key -k aes:corp/backup@2026.key --in-place backup/*.encrypted
   esdk reencrypt -r --from-key @old -k @new --in-place encrypted/
   esdk reencrypt --from-key local -k arn:aws:kms:us-west-2:111122223333:key/… -o shared/ notes.txt.encrypted
-  esdk reencrypt --from-key @old -k @new -c tenant=17 --set stage=archive -o - a.encrypted | aws s3 cp - s3://bucket/a`,
+  esdk reencrypt --from-key @old -k @new -c tenant=17 --set stage=archive -o archive/ a.encrypted
+  esdk reencrypt -r --from-key @old -k @new --in-place s3://backups/`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.reencrypt(cmd.Context(), o, inputs) },
 	}
 	addKeyFlag(cmd, &o.to.keys, true)
