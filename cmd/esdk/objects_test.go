@@ -51,8 +51,10 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	io.Copy(io.Discard, r.Body)
-	w.WriteHeader(int(g.status.Load()))
-	io.WriteString(w, "<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>")
+	status := int(g.status.Load())
+	w.WriteHeader(status)
+	code := map[int]string{http.StatusForbidden: "AccessDenied", http.StatusServiceUnavailable: "SlowDown"}[status]
+	fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", code)
 }
 
 // set has it refuse the first of some requests.
@@ -372,6 +374,9 @@ func TestObjectsFaults(t *testing.T) {
 func TestObjectsWriteOnly(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
 		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "docs"), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		writeFile(t, dir, "docs/plain", pattern(100))
 		s.gate.set(always, http.StatusForbidden, func(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead })
 		for _, status := range []int{exitOK, exitNotWritten} {
