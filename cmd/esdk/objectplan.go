@@ -142,20 +142,16 @@ func (j *job) planObject(ctx context.Context, o *outputOptions, folder bool, ren
 }
 
 // checkNoObject looks whether the output exists. Who may not look is told by the
-// store when the object is made.
+// store when the object is made, unless that is to be skipped.
 func (j *job) checkNoObject(ctx context.Context, o *outputOptions) error {
 	if o.force {
 		return nil
 	}
 	exists, err := o.known.has(ctx, j, o)
-	if gcerrors.Code(err) == gcerrors.PermissionDenied {
-		return nil
-	}
-	if err != nil {
+	switch {
+	case err != nil && o.noClobber:
 		j.err = j.result.explain(err)
-		return nil
-	}
-	if exists {
+	case err == nil && exists:
 		return j.checkAbsent(existsError(j.output), o)
 	}
 	return nil
@@ -163,7 +159,12 @@ func (j *job) checkNoObject(ctx context.Context, o *outputOptions) error {
 
 // objectSets are the keys of folders that were listed, so that not each object in
 // them is asked for.
-type objectSets map[string]map[string]bool
+type objectSets map[string]objectSet
+
+type objectSet struct {
+	keys map[string]bool
+	err  error // if they could not be listed
+}
 
 func (s *objectSets) has(ctx context.Context, j *job, o *outputOptions) (bool, error) {
 	if !j.below() {
@@ -176,17 +177,14 @@ func (s *objectSets) has(ctx context.Context, j *job, o *outputOptions) (bool, e
 	keys, ok := (*s)[folder.id()]
 	if !ok {
 		entries, err := folder.list(ctx)
-		if err != nil && gcerrors.Code(err) != gcerrors.PermissionDenied {
-			return false, err
-		}
-		keys = make(map[string]bool)
+		keys = objectSet{err: err, keys: make(map[string]bool)}
 		for _, e := range entries {
-			keys[e.Key] = true
+			keys.keys[e.Key] = true
 		}
 		if *s == nil {
 			*s = make(objectSets)
 		}
 		(*s)[folder.id()] = keys
 	}
-	return keys[j.result.key], nil
+	return keys.keys[j.result.key], keys.err
 }

@@ -28,12 +28,20 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	buildFolder = dir
 	for name, source := range map[string]string{"esdk": ".", "measure": "./testdata/measure"} {
-		if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), source).CombinedOutput(); err != nil {
+		if out, err := exec.Command("go", "build", "-tags", buildTags(), "-o", filepath.Join(dir, name), source).CombinedOutput(); err != nil {
 			return "", fmt.Errorf("%v: %s", err, out)
 		}
 	}
 	return filepath.Join(dir, "esdk"), nil
 })
+
+// buildTags are those of the test itself.
+func buildTags() string {
+	if _, full := stores["gs"]; full {
+		return "full"
+	}
+	return "default"
+}
 
 // measured has a command run under one that tells, once it has ended, how much
 // memory it had at most, in KiB.

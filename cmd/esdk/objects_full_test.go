@@ -1,0 +1,76 @@
+//go:build full && linux
+
+package main
+
+import (
+	"maps"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+	"gocloud.dev/blob"
+)
+
+func init() {
+	storeKinds["ESDK_GCS_URL"] = newGoogleStore
+	storeKinds["ESDK_AZURE_URL"] = newAzureStore
+}
+
+func newGoogleStore(t testing.TB, server, proxy string) *testStore {
+	t.Helper()
+	name := bucketName()
+	response, err := http.Post(server+"/storage/v1/b?project=test", "application/json", strings.NewReader(`{"name":"`+name+`"}`))
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("make a bucket: %v, %v", response, err)
+	}
+	response.Body.Close()
+	environment := func(url string) map[string]string {
+		return map[string]string{"STORAGE_EMULATOR_HOST": strings.TrimPrefix(url, "http://")}
+	}
+	return openStore(t, "gs://"+name, environment(server), environment(proxy))
+}
+
+// The account of Azurite, and its key, which are the same everywhere.
+const (
+	azureAccount = "devstoreaccount1"
+	azureKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+func newAzureStore(t testing.TB, server, proxy string) *testStore {
+	t.Helper()
+	name := bucketName()
+	credential, err := azblob.NewSharedKeyCredential(azureAccount, azureKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := azblob.NewClientWithSharedKeyCredential(server+"/"+azureAccount, credential, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CreateContainer(t.Context(), name, nil); err != nil {
+		t.Fatal(err)
+	}
+	environment := func(url string) map[string]string {
+		return map[string]string{
+			"AZURE_STORAGE_ACCOUNT": azureAccount, "AZURE_STORAGE_KEY": azureKey, "AZURE_STORAGE_PROTOCOL": "http",
+			"AZURE_STORAGE_DOMAIN": strings.TrimPrefix(url, "http://"), "AZURE_STORAGE_IS_LOCAL_EMULATOR": "true",
+		}
+	}
+	return openStore(t, "azblob://"+name, environment(server), environment(proxy))
+}
+
+// openStore opens a bucket with one environment, and has the command do so with
+// another.
+func openStore(t testing.TB, url string, own, env map[string]string) *testStore {
+	t.Helper()
+	for k, v := range own {
+		os.Setenv(k, v)
+	}
+	b, err := blob.OpenBucket(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &testStore{Bucket: b, url: url, env: maps.Clone(env)}
+}
