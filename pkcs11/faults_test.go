@@ -138,8 +138,8 @@ func TestLost(t *testing.T) {
 // The token goes away, and comes back in another slot, with other handles.
 func TestRemoved(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{})
-	for _, slot := range []uint{7, 20, 30, 40} {
-		s.slot, s.looksOnce = 0, slot > 20
+	for _, slot := range []uint{7, 20, 30, 40, 50, 60} {
+		s.slot, s.looksOnce, s.needsToken = 0, slot > 20, slot > 40
 		for name, kr := range keyrings {
 			if name == "RSA" || name == "PKCS1" {
 				continue // encrypts without the token

@@ -31,8 +31,9 @@ type simulator struct {
 	slot     uint // 0 is none: the token is not there
 	up       bool // whether it is initialized
 
-	looksOnce bool // whether it looks for tokens only when it is initialized
-	seen      uint // the slot of that token
+	looksOnce  bool // whether it looks for tokens only when it is initialized
+	seen       uint // the slot of that token
+	needsToken bool // whether it cannot be initialized without one
 
 	keys map[object]*simulatedKey
 
@@ -133,6 +134,9 @@ func (s *simulator) lose() {
 func (s *simulator) initialize() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.needsToken && s.slot == 0 {
+		return ckr("C_Initialize", 0x5)
+	}
 	s.up, s.seen = true, s.slot
 	return nil
 }

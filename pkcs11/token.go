@@ -240,9 +240,11 @@ func (t *Token) connect(ctx context.Context) error {
 	info, err := t.findToken()
 	switch {
 	case hasCode(err, ckrNotInitialized):
-		if err = t.module.reinitialize(); err == nil {
-			info, err = t.findToken()
+		if err := t.module.reinitialize(); err != nil {
+			// SoftHSM cannot be initialized without what it keeps its tokens in.
+			return fmt.Errorf("%w: %w", ErrNoToken, err)
 		}
+		info, err = t.findToken()
 	case errors.Is(err, ErrNoToken) && t.generation > 0 && t.inUse == 0 && t.module.restart():
 		info, err = t.findToken()
 	}
