@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The transit engine of HashiCorp Vault, in memory, on 127.0.0.1, with a key named "esdk". "start" prints its URL,
 # for VAULT_ADDR; without a port it takes a free one. VAULT_TOKEN is the token that it asks for; "rotate" makes
-# a new version of the key. Needs go and python3; "install" takes the engine from the Go module proxy, and builds it for
-# some minutes.
+# a new version of the key, and "seal" has the server refuse all until "unseal". Needs go and python3; "install" takes
+# the engine from the Go module proxy, and builds it for some minutes.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/common.sh"
@@ -33,6 +33,7 @@ case ${1-} in
     post "$url/v1/transit/keys/esdk" || { stop vault-transit; exit 1; }
     echo "$url"
     ;;
+  seal|unseal) running vault-transit && post "$url/v1/sys/$1" ;;
   rotate) running vault-transit && post "$url/v1/transit/keys/esdk/rotate" ;;
   stop) stop vault-transit ;;
   *) usage ;;

@@ -1,8 +1,9 @@
 // Command vault-transit serves the transit engine of HashiCorp Vault, in memory, for
 // tests. The engine is Vault's own package, at paths and in the JSON of Vault's HTTP
-// interface; what is around it in a Vault server is not here: seal, storage, policies
-// and tokens but for a single one. It is for tests alone: Vault's license is the
-// Business Source License.
+// interface; what is around it in a Vault server is not here: storage, policies and
+// tokens but for a single one. It can be sealed and unsealed, without the keys that
+// Vault wants for that, and then answers as Vault does. It is for tests alone: Vault's
+// license is the Business Source License.
 package main
 
 import (
@@ -16,9 +17,11 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/builtin/logical/transit"
+	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
@@ -41,6 +44,7 @@ type engine struct {
 	logical.Backend
 	storage logical.Storage
 	token   string
+	sealed  atomic.Bool
 }
 
 func newEngine(ctx context.Context, token string) (*engine, error) {
@@ -52,17 +56,28 @@ func newEngine(ctx context.Context, token string) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &engine{backend, storage, token}, backend.Initialize(ctx, &logical.InitializationRequest{Storage: storage})
+	return &engine{Backend: backend, storage: storage, token: token}, backend.Initialize(ctx, &logical.InitializationRequest{Storage: storage})
 }
 
 func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, ok := strings.CutPrefix(r.URL.Path, "/v1/transit/")
 	switch {
-	case !ok:
+	case r.URL.Path == "/v1/sys/unseal":
+		e.sealed.Store(false)
+		answer(w, map[string]any{"type": "shamir", "initialized": true, "sealed": false, "t": 1, "n": 1, "progress": 0})
+		return
+	case e.sealed.Load():
+		logical.RespondError(w, http.StatusServiceUnavailable, consts.ErrSealed)
+		return
+	case !ok && r.URL.Path != "/v1/sys/seal":
 		fail(w, http.StatusNotFound, "no handler for route")
 		return
 	case subtle.ConstantTimeCompare([]byte(r.Header.Get("X-Vault-Token")), []byte(e.token)) != 1:
 		fail(w, http.StatusForbidden, "permission denied")
+		return
+	case !ok:
+		e.sealed.Store(true)
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	req := &logical.Request{Operation: logical.ReadOperation, Path: path, Storage: e.storage, MountPoint: "transit/"}
@@ -73,10 +88,10 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	e.answer(w, r.Context(), req)
+	e.handle(w, r.Context(), req)
 }
 
-func (e *engine) answer(w http.ResponseWriter, ctx context.Context, req *logical.Request) {
+func (e *engine) handle(w http.ResponseWriter, ctx context.Context, req *logical.Request) {
 	// Vault turns an update of what does not exist into its creation.
 	if check := e.HandleExistenceCheck; req.Operation == logical.UpdateOperation {
 		if known, exists, err := check(ctx, req); err == nil && known && !exists {
@@ -92,8 +107,12 @@ func (e *engine) answer(w http.ResponseWriter, ctx context.Context, req *logical
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
+	answer(w, map[string]any{"data": resp.Data})
+}
+
+func answer(w http.ResponseWriter, body any) {
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]any{"data": resp.Data})
+	json.NewEncoder(w).Encode(body)
 }
 
 func fail(w http.ResponseWriter, status int, text string) {
