@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -355,4 +356,69 @@ func swapAll(t *testing.T, dir string, stop chan struct{}) {
 			unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE)
 		}
 	}
+}
+
+// A disk that fills in the middle of a tree has whole results, what was there
+// before, and nothing else. With more space, another run does what was left.
+func TestTreeFullDisk(t *testing.T) {
+	for _, c := range []struct {
+		verb, args, again string
+		size              string // of the disk: about half of what the results take
+	}{
+		{"encrypt", "-k aes:n/k@key -o small/out in", "--no-clobber", "4m"},
+		{"decrypt", "-k aes:n/k@key -o small/out messages", "--no-clobber", "2m"},
+		// The shorter the frames, the longer the message.
+		{"reencrypt", "--from-key aes:n/k@key -k aes:n/new@new --frame-length 16 --in-place small/out", "--from-key aes:n/new@new", "12m"},
+	} {
+		t.Run(c.verb, func(t *testing.T) { testTreeFullDisk(t, c.verb, c.args, c.again, c.size) })
+	}
+}
+
+func testTreeFullDisk(t *testing.T, verb, args, again, size string) {
+	dir := t.TempDir()
+	makeMany(t, dir)
+	in := readTree(t, filepath.Join(dir, "in"))
+	writeFile(t, dir, "new", newKey)
+	runCommand(t, dir, 0, "encrypt", "-q", "-r", "--unsigned", "-k", "aes:n/k@key", "-o", "messages", "in")
+	messages := readTree(t, filepath.Join(dir, "messages"))
+	makeRoot(t, filepath.Join(dir, "small"))
+	out := withMounts(t, dir, fmt.Sprintf(`mount -t tmpfs -o size=%s none small || exit 99
+[ %[2]s != reencrypt ] || cp -r messages small/out
+"$1" %[2]s -r %[3]s 2>errors; echo "status $?"
+cp -r small/out half && mount -o remount,size=100m small || exit
+"$1" %[2]s -r %[3]s %[4]s 2>more; echo "status $?"
+cp -r small/out whole`, size, verb, args, again))
+	if out != "status 3\nstatus 0\n" {
+		t.Fatal(out)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "errors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := bytes.Count(text, []byte("no space left on device"))
+	t.Logf("%d files failed", failed)
+	if failed == 0 || failed == manyFiles || !bytes.Contains(text, fmt.Appendf(nil, "%d of %d inputs failed", failed, manyFiles)) {
+		t.Errorf("%d files failed: %s", failed, text)
+	}
+
+	half, done := readTree(t, filepath.Join(dir, "half")), manyFiles-failed
+	if verb == "decrypt" {
+		checkSame(t, in, half, done)
+		checkSame(t, in, readTree(t, filepath.Join(dir, "whole")), manyFiles)
+		return
+	}
+	if verb == "reencrypt" {
+		for name, message := range messages {
+			if half[name] == message {
+				done++ // the old message is there
+			}
+		}
+	}
+	if len(half) != done {
+		t.Errorf("%d messages are there, want %d", len(half), done)
+	}
+	keys := []string{"-q", "-r", "-k", "aes:n/k@key", "-k", "aes:n/new@new"}
+	runCommand(t, dir, 0, slices.Concat([]string{"verify"}, keys, []string{"half"})...)
+	runCommand(t, dir, 0, slices.Concat([]string{"decrypt"}, keys, []string{"-o", "back", "whole"})...)
+	checkSame(t, in, readTree(t, filepath.Join(dir, "back")), manyFiles)
 }
