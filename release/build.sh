@@ -13,6 +13,7 @@ out=${1:-dist}
 platforms=${PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64}
 [ -z "$(git status --porcelain)" ] || { echo "build.sh: there are changes that are not committed" >&2; exit 1; }
 version=$(git describe --tags --always)
+tag=$(git describe --tags --exact-match 2>/dev/null || true)
 epoch=$(git log -1 --format=%ct)
 
 work=$(mktemp -d)
@@ -32,7 +33,7 @@ pack() {
   export GOFLAGS="-trimpath -tags=$3"
   [ "$GOOS" != windows ] || program=$program.exe
   mkdir "$work/$name"
-  go build -C cmd/esdk -ldflags "-s -w -buildid=" -o "$work/$name/$program" .
+  go build -C cmd/esdk -ldflags "-s -w -buildid= -X main.tag=$tag" -o "$work/$name/$program" .
   size=$(wc -c <"$work/$name/$program")
   cp -r "$work/man" "$work/completions" "$work/$name"
   cp LICENSE README.md "$work/$name"

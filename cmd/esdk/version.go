@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/fips140"
 	"encoding/json"
 	"fmt"
@@ -38,6 +39,10 @@ type versionRecord struct {
 	FIPS     bool   `json:"fips140"`
 }
 
+// tag is that of a release, set by release/build.sh. The go command knows none,
+// since this module is not the one at the root of the repository.
+var tag string
+
 func buildVersion() versionRecord {
 	v := versionRecord{
 		Version:  "(devel)",
@@ -49,9 +54,7 @@ func buildVersion() versionRecord {
 	if !ok {
 		return v
 	}
-	if info.Main.Version != "" {
-		v.Version = info.Main.Version
-	}
+	v.Version = cmp.Or(tag, info.Main.Version, v.Version)
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			v.Revision = s.Value
