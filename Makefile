@@ -13,7 +13,7 @@ SOAKTIME = 10m
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop compat backends mutations crash soak fuzz bench release performance vectors pkcs11 softhsm vault
+.PHONY: check build build-full test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop compat backends mutations crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
 
 check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix backends softhsm
 
@@ -145,6 +145,10 @@ benchtest:
 # Archives for all platforms, with manual pages, completions and SBOMs, in dist.
 release:
 	release/build.sh
+
+# That what "make release" makes is the same each time, and what it should be.
+release-test:
+	release/test.sh
 
 # docs/performance.md, beside the official SDKs and others.
 performance:

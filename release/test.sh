@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Builds the archives for this machine's platform twice, from two clones of what is committed, and expects the same
+# bytes. Then looks at what is in them, and has the commands run. Takes some minutes, since the second build has a cache
+# of its own. Needs what build.sh needs, and python3.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+MAX_SIZE=30000000 # bytes of the default build
+
+fail() { echo "test.sh: $*" >&2; exit 1; }
+
+[ -z "$(git status --porcelain)" ] || echo "test.sh: changes that are not committed are not tested" >&2
+t=$(mktemp -d)
+trap 'rm -rf "$t"' EXIT
+platform=$(go env GOHOSTOS)/$(go env GOHOSTARCH)
+version=v98.76.54
+export PLATFORMS=$platform LC_ALL=C
+
+one="$t/one" two="$t/a folder/with a longer name"
+for clone in "$one" "$two"; do
+  git clone -q . "$clone"
+  git -C "$clone" tag "$version"
+done
+"$one/release/build.sh" "$t/out"
+(umask 077 && TZ=Asia/Kathmandu GOCACHE=$t/cache GOFLAGS=-buildvcs=false "$two/release/build.sh" "$t/out2" >/dev/null)
+diff -r "$t/out" "$t/out2" || fail "the second build is not the same"
+echo "both builds are the same"
+
+touch "$one/new"
+! "$one/release/build.sh" "$t/none" 2>/dev/null || fail "it builds what is not committed"
+
+suffix=$version-${platform/\//-}
+(cd "$t/out" && sha256sum --quiet -c SHA256SUMS && ls) >"$t/list"
+diff - "$t/list" <<END || fail "that is not what is to be made"
+SHA256SUMS
+esdk-full-$suffix.sbom.json
+esdk-full-$suffix.tar.gz
+esdk-$suffix.sbom.json
+esdk-$suffix.tar.gz
+END
+
+# check PROGRAM: looks at the archive of a build.
+check() {
+  local program=$1 folder=$t/$1-$suffix command
+  tar -C "$t" -xzf "$t/out/$1-$suffix.tar.gz"
+  (cd "$folder" && find . -type f ! -path './man/*' | sort) >"$t/list"
+  diff - "$t/list" <<END || fail "that is not what is to be in the archive of $program"
+./LICENSE
+./README.md
+./completions/esdk.bash
+./completions/esdk.fish
+./completions/esdk.powershell
+./completions/esdk.zsh
+./$program
+END
+  cmp LICENSE "$folder/LICENSE"
+  cmp README.md "$folder/README.md"
+  run=$folder/$program
+  for shell in bash fish powershell zsh; do "$run" completion $shell | cmp - "$folder/completions/esdk.$shell"; done
+  "$run" __complete "" 2>/dev/null | sed -n 's/^\([a-z]*\)\t.*/\1/p' | grep -v '^help$' >"$t/commands"
+  grep -q '^encrypt$' "$t/commands" || fail "there are no commands: $(cat "$t/commands")"
+  while read -r command; do
+    grep -q "^\.TH" "$folder/man/esdk-$command.1" || fail "esdk-$command.1 is not a manual page"
+  done <"$t/commands"
+  [ "$("$run" version | cut -d' ' -f1-2)" = "esdk $version" ] || fail "the version is to be $version: $("$run" version)"
+  "$run" version --json | grep -q "\"revision\":\"$(git rev-parse HEAD)\"" || fail "another revision: $("$run" version --json)"
+}
+
+# modules PROGRAM: what the list of a build says, which is to be what Go says.
+modules() {
+  python3 -c '
+import json, sys
+parts = json.load(open(sys.argv[1]))["components"]
+print("\n".join(sorted(p["name"] if p["name"] == "esdk" else p["name"] + " " + p["version"] for p in parts)))
+' "$t/out/$1-$suffix.sbom.json" >"$t/$1.modules"
+  go version -m "$t/$1-$suffix/$1" | awk '$1 == "dep" { print $2 == "esdk" ? $2 : $2 " " $3 }' | sort |
+    diff "$t/$1.modules" - || fail "the list of modules of $1 is wrong"
+}
+
+# has PROGRAM MODULE, and has_not.
+has() { grep -q "^$2" "$t/$1.modules" || fail "$1 is to have $2"; }
+has_not() { ! grep "^$2" "$t/$1.modules" || fail "$1 is not to have $2"; }
+
+export HOME=$t XDG_CONFIG_HOME=$t
+check esdk-full
+full=$run
+check esdk
+default=$run
+size=$(wc -c <"$default")
+[ "$size" -lt $MAX_SIZE ] || fail "$size bytes are more than $MAX_SIZE"
+modules esdk
+modules esdk-full
+for build in esdk esdk-full; do
+  for module in github.com/aws/aws-sdk-go-v2/service/kms github.com/spf13/cobra go.etcd.io/bbolt; do has $build "$module "; done
+done
+for module in github.com/Azure/ github.com/hashicorp/vault/api cloud.google.com/go/kms; do
+  has esdk-full $module
+  has_not esdk $module
+done
+
+echo hello >"$t/f"
+"$default" keygen aes -q -o "$t/key"
+for run in "$default" "$full"; do
+  "$run" encrypt -q -k "aes:n/k@$t/key" -c a=b -o "$t/message" "$t/f"
+  for other in "$default" "$full"; do
+    "$other" decrypt -q -k "aes:n/k@$t/key" -c a=b -o "$t/back" "$t/message"
+    cmp "$t/f" "$t/back"
+    rm "$t/back"
+  done
+  rm "$t/message"
+done
+unset VAULT_SERVER_URL VAULT_SERVER_TOKEN VAULT_ADDR VAULT_TOKEN
+for run in "$default" "$full"; do "$run" encrypt -k hashivault://x "$t/f" 2>"$t/${run##*/}.says" && fail "without a server, $run encrypts"; done
+grep -q "does not have" "$t/esdk.says" || fail "the default build has Vault: $(cat "$t/esdk.says")"
+! grep "does not have" "$t/esdk-full.says" || fail "the full build has no Vault"
+echo "what is in them is right, and runs; the default build has $size bytes"
