@@ -13,9 +13,9 @@ SOAKTIME = 10m
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop compat backends mutations crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
+.PHONY: check build build-full test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects mutations crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
 
-check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix backends softhsm
+check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix backends objects softhsm
 
 build:
 	CGO_ENABLED=0 $(BUILD) -o ../../bin/esdk .
@@ -100,6 +100,11 @@ compat:
 # What simulators stand in for elsewhere, on real servers, from their registries.
 backends:
 	interop/backends/test.sh
+
+# The command with objects as inputs and outputs, on servers that speak as S3, Google's
+# and Azure's stores do.
+objects:
+	interop/backends/clouds-test.sh
 
 # The keeper's keyring and the command on Vault's transit engine, which takes minutes to build.
 vault:

@@ -12,8 +12,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-dist}
 platforms=${PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64}
 [ -z "$(git status --porcelain)" ] || { echo "build.sh: there are changes that are not committed" >&2; exit 1; }
-version=$(git describe --tags --always)
-tag=$(git describe --tags --exact-match 2>/dev/null || true)
+version=$(git describe --tags --match 'v*' --always)
+tag=$(git describe --tags --match 'v*' --exact-match 2>/dev/null || true)
 epoch=$(git log -1 --format=%ct)
 
 work=$(mktemp -d)

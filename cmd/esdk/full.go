@@ -3,30 +3,71 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
 	"strconv"
 
 	"cloud.google.com/go/storage"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	azure "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"gocloud.dev/blob"
+	"gocloud.dev/blob/gcsblob"
+	"gocloud.dev/gcp"
 
 	// The drivers of other clouds, which the full build has.
 	_ "gocloud.dev/blob/azureblob"
-	_ "gocloud.dev/blob/gcsblob"
 	_ "gocloud.dev/secrets/azurekeyvault"
 	_ "gocloud.dev/secrets/gcpkms"
 	_ "gocloud.dev/secrets/hashivault"
 )
 
 func init() {
-	stores["gs"] = googleVersions{}
-	stores["azblob"] = azureVersions{}
+	stores["gs"] = googleStore{}
+	stores["azblob"] = azureStore{}
 }
 
-// googleVersions tells objects apart by their generation.
-type googleVersions struct{}
+// googleStore tells objects apart by their generation.
+type googleStore struct{}
 
-func (googleVersions) version(r *blob.Reader) string {
+// open asks for credentials itself: if there are none, the Go CDK says so on standard
+// output, and goes on. A server that does not answer is given up.
+func (googleStore) open(ctx context.Context, text string) (*blob.Bucket, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	opener := blob.BucketURLOpener(blob.DefaultURLMux())
+	if os.Getenv("STORAGE_EMULATOR_HOST") == "" && u.Query().Get("anonymous") == "" {
+		credentials, err := gcp.DefaultCredentials(ctx)
+		if err != nil {
+			return nil, err
+		}
+		client, err := gcp.NewHTTPClient(gcp.DefaultTransport(), gcp.CredentialsTokenSource(credentials))
+		if err != nil {
+			return nil, err
+		}
+		opener = &gcsblob.URLOpener{Client: client}
+	}
+	b, err := opener.OpenBucketURL(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	var client *storage.Client
+	if b.As(&client) {
+		client.SetRetry(storage.WithMaxAttempts(maxAttempts))
+	}
+	return b, nil
+}
+
+// maxAttempts is how often a request is made that fails for a while.
+const maxAttempts = 4
+
+func (googleStore) reason(err error) error { return err }
+
+func (googleStore) version(r *blob.Reader) string {
 	var reader *storage.Reader
 	if !r.As(&reader) {
 		return ""
@@ -34,19 +75,32 @@ func (googleVersions) version(r *blob.Reader) string {
 	return strconv.FormatInt(reader.Attrs.Generation, 10)
 }
 
-func (googleVersions) only(version string, as func(any) bool) {
+func (googleStore) only(version string, as func(any) bool) {
 	var object **storage.ObjectHandle
 	if generation, err := strconv.ParseInt(version, 10, 64); err == nil && as(&object) {
 		*object = (*object).Generation(generation)
 	}
 }
 
-func (googleVersions) abandons() bool { return false }
+func (googleStore) abandons() bool { return false }
 
-// azureVersions tells blobs apart by their ETag.
-type azureVersions struct{}
+// azureStore tells blobs apart by their ETag.
+type azureStore struct{}
 
-func (azureVersions) version(r *blob.Reader) string {
+func (azureStore) open(ctx context.Context, url string) (*blob.Bucket, error) {
+	return blob.OpenBucket(ctx, url)
+}
+
+// reason leaves out the whole answer, which Azure's errors have in lines.
+func (azureStore) reason(err error) error {
+	response, ok := errors.AsType[*azcore.ResponseError](err)
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("%d %s", response.StatusCode, response.ErrorCode)
+}
+
+func (azureStore) version(r *blob.Reader) string {
 	var response azure.DownloadStreamResponse
 	if !r.As(&response) || response.ETag == nil {
 		return ""
@@ -54,7 +108,7 @@ func (azureVersions) version(r *blob.Reader) string {
 	return string(*response.ETag)
 }
 
-func (azureVersions) only(version string, as func(any) bool) {
+func (azureStore) only(version string, as func(any) bool) {
 	var options *azure.DownloadStreamOptions
 	if as(&options) && version != "" {
 		etag := azcore.ETag(version)
@@ -62,4 +116,4 @@ func (azureVersions) only(version string, as func(any) bool) {
 	}
 }
 
-func (azureVersions) abandons() bool { return false }
+func (azureStore) abandons() bool { return false }

@@ -18,11 +18,14 @@ import (
 var otherStores = []string{"gs", "azblob"}
 
 // stores are the object stores that this build has, by the scheme of their URLs.
-var stores = map[string]versioning{"s3": s3Versions{}}
+var stores = map[string]store{"s3": s3Store{}}
 
-// versioning tells the versions of an object apart, so that what is read in
-// several requests is one.
-type versioning interface {
+// A store is what the Go CDK does not have the same for all of them.
+type store interface {
+	open(ctx context.Context, url string) (*blob.Bucket, error)
+	// reason returns an error of the store in a few words.
+	reason(err error) error
+	// What is read of an object in several requests is to be of one version.
 	// version names the one that a reader has, or is "" if that is not known.
 	version(r *blob.Reader) string
 	// only has a request get this one or fail. As is what the Go CDK gives to
@@ -36,7 +39,7 @@ type versioning interface {
 // A bucket is a place for objects.
 type bucket struct {
 	*blob.Bucket
-	versions versioning
+	store    store
 	url      string // such as s3://name
 	query    string // how to reach it
 	partSize int64  // of uploads, 0 for one that fits
@@ -99,7 +102,7 @@ func (a *app) parseObject(ctx context.Context, text string) (*object, error) {
 
 // openBucket opens a bucket once.
 func (a *app) openBucket(ctx context.Context, u *url.URL) (*bucket, error) {
-	b := &bucket{url: u.Scheme + "://" + u.Host, query: u.RawQuery, versions: stores[u.Scheme]}
+	b := &bucket{url: u.Scheme + "://" + u.Host, query: u.RawQuery, store: stores[u.Scheme]}
 	id := b.url + "?" + b.query
 	if known, ok := a.buckets[id]; ok {
 		return known, nil
@@ -114,7 +117,7 @@ func (a *app) openBucket(ctx context.Context, u *url.URL) (*bucket, error) {
 		}
 		query.Del("part-size")
 	}
-	b.Bucket, err = blob.OpenBucket(ctx, b.url+"?"+query.Encode())
+	b.Bucket, err = b.store.open(ctx, b.url+"?"+query.Encode())
 	if err != nil {
 		return nil, newError(exitUsage, "%s: %w", b.url, err)
 	}
@@ -179,14 +182,14 @@ func (o *object) explain(err error) error {
 		return err
 	}
 	code := gcerrors.Code(err)
-	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "blob (") {
-		err = inner
+	if several, ok := err.(interface{ Unwrap() []error }); ok { // the error of the service, and a code
+		err = several.Unwrap()[0]
 	}
 	switch code {
 	case gcerrors.NotFound:
-		return newError(exitError, "%s: no such object, or bucket", o)
+		return newError(exitError, "%s: no such object, or bucket", o).withHint("or these credentials may not read it")
 	case gcerrors.PermissionDenied:
-		return newError(exitError, "%s: permission denied: %w", o, err)
+		return newError(exitError, "%s: permission denied: %w", o, o.bucket.store.reason(err))
 	}
-	return newError(exitError, "%s: %w", o, err)
+	return newError(exitError, "%s: %w", o, o.bucket.store.reason(err))
 }

@@ -122,7 +122,7 @@ func (o *objectInput) read(p []byte, offset, end int64) (int, error) {
 func (o *objectInput) request(offset, end int64) error {
 	o.stop()
 	only := func(as func(any) bool) error {
-		o.object.bucket.versions.only(o.version, as)
+		o.object.bucket.store.only(o.version, as)
 		return nil
 	}
 	r, err := o.object.bucket.NewRangeReader(o.ctx, o.object.key, offset, end-offset, &blob.ReaderOptions{BeforeRead: only})
@@ -133,7 +133,7 @@ func (o *objectInput) request(offset, end int64) error {
 		return err
 	}
 	o.reader, o.at, o.end = r, offset, end
-	o.version = cmp.Or(o.version, o.object.bucket.versions.version(r))
+	o.version = cmp.Or(o.version, o.object.bucket.store.version(r))
 	if r.Size() != o.info.size {
 		o.stop()
 		return errChanged
@@ -221,7 +221,7 @@ func (a *app) newObjectOutput(ctx context.Context, j *job, o *outputOptions) (ou
 	pr, pw := io.Pipe()
 	out := &objectOutput{PipeWriter: pw, app: a, object: j.result, done: make(chan struct{})}
 	source := &uploadSource{pr, cancel}
-	if j.result.bucket.versions.abandons() {
+	if j.result.bucket.store.abandons() {
 		source.cancel = nil
 	}
 	a.mu.Lock()

@@ -383,7 +383,9 @@ func TestObjectsWriteOnly(t *testing.T) {
 			s.run(t, dir, status, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/one", "docs/plain")
 			s.run(t, dir, status, "encrypt", "-r", "-k", "aes:n/k@key", "-o", s.url+"/tree", "docs")
 		}
-		s.run(t, dir, exitError, "encrypt", "--no-clobber", "-k", "aes:n/k@key", "-o", s.url+"/one", "docs/plain")
+		if !strings.HasPrefix(s.url, "gs:") { // which the Go CDK says has none then
+			s.run(t, dir, exitError, "encrypt", "--no-clobber", "-k", "aes:n/k@key", "-o", s.url+"/one", "docs/plain")
+		}
 		s.run(t, dir, exitError, "verify", "-k", "aes:n/k@key", s.url+"/one")
 		s.wantObjects(t, "one", "tree/plain.encrypted")
 	})

@@ -1,16 +1,24 @@
 package main
 
 import (
+	"context"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/s3blob" // opens s3://
 )
 
-// s3Versions tells objects apart by their ETag.
-type s3Versions struct{}
+// s3Store tells objects apart by their ETag.
+type s3Store struct{}
 
-func (s3Versions) version(r *blob.Reader) string {
+func (s3Store) open(ctx context.Context, url string) (*blob.Bucket, error) {
+	return blob.OpenBucket(ctx, url)
+}
+
+func (s3Store) reason(err error) error { return err }
+
+func (s3Store) version(r *blob.Reader) string {
 	var response s3.GetObjectOutput
 	if !r.As(&response) {
 		return ""
@@ -18,7 +26,7 @@ func (s3Versions) version(r *blob.Reader) string {
 	return aws.ToString(response.ETag)
 }
 
-func (s3Versions) only(version string, as func(any) bool) {
+func (s3Store) only(version string, as func(any) bool) {
 	var request *s3.GetObjectInput
 	if as(&request) && version != "" {
 		request.IfMatch = aws.String(version)
@@ -31,4 +39,4 @@ func (s3Versions) only(version string, as func(any) bool) {
 	}
 }
 
-func (s3Versions) abandons() bool { return true }
+func (s3Store) abandons() bool { return true }

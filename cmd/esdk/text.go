@@ -8,7 +8,8 @@ import (
 // message is an error's text without the package's name, on one line. The name
 // stands at the start of the text of an error, which may be within another's.
 func message(err error) string {
-	text := strings.TrimPrefix(err.Error(), "esdk: ")
+	// What a service says may have lines.
+	text := strings.TrimPrefix(strings.Join(strings.Fields(err.Error()), " "), "esdk: ")
 	return printable(strings.NewReplacer(": esdk: ", ": ", "; esdk: ", "; ").Replace(text))
 }
 

@@ -16,7 +16,7 @@ func TestMessage(t *testing.T) {
 		{esdk.ErrAuthentication, "message authentication failed"},
 		{fmt.Errorf("-k x: %w", esdk.ErrLimit), "-k x: limit exceeded"},
 		{errors.New("table store-of-esdk: gone"), "table store-of-esdk: gone"},
-		{errors.New("two\nlines \x1b[2J"), "two�lines �[2J"},
+		{errors.New("two\nlines \x1b[2J"), "two lines �[2J"},
 	} {
 		if got := message(test.err); got != test.want {
 			t.Errorf("%q, want %q", got, test.want)
