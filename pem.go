@@ -34,7 +34,19 @@ func ParsePEM[K *rsa.PublicKey | *rsa.PrivateKey | *ecdh.PublicKey | *ecdh.Priva
 		}
 	}
 	firstErr = cmp.Or(firstErr, errors.New("none there"))
-	return want, fmt.Errorf("esdk: reading a %T from PEM: %w", want, firstErr)
+	return want, fmt.Errorf("esdk: reading %s from PEM: %w", kindOf(want), firstErr)
+}
+
+func kindOf(key any) string {
+	switch key.(type) {
+	case *rsa.PrivateKey:
+		return "an RSA private key"
+	case *rsa.PublicKey:
+		return "an RSA public key"
+	case *ecdh.PrivateKey:
+		return "an elliptic-curve private key"
+	}
+	return "an elliptic-curve public key"
 }
 
 // parseKey returns an elliptic key as crypto/ecdh has it.

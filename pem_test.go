@@ -109,13 +109,13 @@ func TestParsePEMErrors(t *testing.T) {
 				}
 			}
 			rsaPublic, err := esdk.ParsePEM[*rsa.PublicKey](c.data)
-			check("*rsa.PublicKey", rsaPublic == nil, err)
+			check("an RSA public key", rsaPublic == nil, err)
 			rsaPrivate, err := esdk.ParsePEM[*rsa.PrivateKey](c.data)
-			check("*rsa.PrivateKey", rsaPrivate == nil, err)
+			check("an RSA private key", rsaPrivate == nil, err)
 			ecdhPublic, err := esdk.ParsePEM[*ecdh.PublicKey](c.data)
-			check("*ecdh.PublicKey", ecdhPublic == nil, err)
+			check("an elliptic-curve public key", ecdhPublic == nil, err)
 			ecdhPrivate, err := esdk.ParsePEM[*ecdh.PrivateKey](c.data)
-			check("*ecdh.PrivateKey", ecdhPrivate == nil, err)
+			check("an elliptic-curve private key", ecdhPrivate == nil, err)
 		})
 	}
 	// Of a pair, neither passes for the other.
