@@ -96,7 +96,11 @@ func (a *app) planJobs(ctx context.Context, inputs []string, o *outputOptions, r
 	}
 	folder := to != nil || o.isFolder()
 	if len(jobs) > 1 && o.path != "" && !folder {
-		return nil, usageError("%d inputs need a folder for -o, and %s is none", len(jobs), printable(o.path))
+		err := usageError("%d inputs need a folder for -o, and %s is none", len(jobs), printable(o.path))
+		if o.results == nil && o.path != standard && o.object == nil {
+			err = err.withHint("make the folder first")
+		}
+		return nil, err
 	}
 	for i := range jobs {
 		if err := a.planOutput(ctx, &jobs[i], o, folder, to, rename); err != nil {
@@ -284,8 +288,11 @@ func (a *app) planOutput(ctx context.Context, j *job, o *outputOptions, folder b
 	return a.checkOutput(j, o)
 }
 
+// errNoPlace is that nothing says where a result goes.
+var errNoPlace = errors.New("Give -o PATH")
+
 func noPlace(j *job) error {
-	return usageError("where does the result of %s go? Give -o PATH, or --in-place", printable(j.input))
+	return usageError("where does the result of %s go? %w", printable(j.input), errNoPlace)
 }
 
 // join joins names to one that is not that of standard output.

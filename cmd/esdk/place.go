@@ -51,6 +51,9 @@ func (f *folder) createTemp(name string) (file *os.File, temp string, err error)
 			break
 		}
 	}
+	if f.root == nil && errors.Is(err, fs.ErrNotExist) {
+		err = newError(exitError, "there is no folder %s", printable(f.path)).withHint("make the folder first")
+	}
 	return file, temp, err
 }
 

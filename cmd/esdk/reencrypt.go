@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -93,6 +94,9 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 	}
 	o.onlyWith()
 	jobs, err := a.planJobs(ctx, inputs, &o.outputOptions, func(input string) string { return input })
+	if errors.Is(err, errNoPlace) {
+		return usageError("%w, or --in-place", err)
+	}
 	if err != nil {
 		return err
 	}
