@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 
@@ -94,13 +95,27 @@ func exitStatus(err error) int {
 // hint returns advice on an error, "" if there is none.
 func hint(err error) string {
 	var cli *cliError
+	var malformed *esdk.FormatError
 	switch {
 	case errors.As(err, &cli) && cli.hint != "":
 		return cli.hint
+	case errors.As(err, &malformed) && malformed.Offset == 0 && errors.Is(err, io.ErrUnexpectedEOF):
+		return "there is nothing in it"
+	case errors.As(err, &malformed) && malformed.Offset == 0 && malformed.Field == "version":
+		return "it does not begin as an encrypted message does"
 	case errors.Is(err, esdk.ErrCommitmentPolicy):
 		return "--commitment forbid-encrypt-allow-decrypt encrypts with such a suite; --commitment require-encrypt-allow-decrypt decrypts it"
 	case errors.Is(err, esdk.ErrSigned):
 		return "leave out --unsigned-only to accept signed messages"
+	}
+	// The AWS SDK has no types for these.
+	for text, advice := range map[string]string{
+		"get credentials: ": "which credentials of AWS? Name a profile with AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+		"Invalid region: ":  "which Region? Set AWS_REGION, or name it in the profile",
+	} {
+		if err != nil && strings.Contains(err.Error(), text) {
+			return advice
+		}
 	}
 	return ""
 }
