@@ -8,12 +8,14 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 
 	"esdk/awskms"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
 
@@ -76,16 +78,52 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	log.SetOutput(io.Discard) // libraries say there what they return as an error, too
 	root := a.newRootCommand()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	a.tokens.close()
 	if err != nil && a.usage && !errors.As(err, new(*cliError)) {
-		err = usageError("%v", err).withHint("run \"esdk help\" for the commands, or \"esdk help COMMAND\" for one")
+		err = usageError("%v", err).withHint("%s", helpHint(cmd))
 	}
 	if err == nil {
 		return exitOK
 	}
 	a.reportError("", err)
 	return exitStatus(err)
+}
+
+// helpHint tells where the arguments of a command are explained.
+func helpHint(cmd *cobra.Command) string {
+	if name, ok := strings.CutPrefix(cmd.CommandPath(), "esdk "); ok && name != "help" {
+		return fmt.Sprintf("run \"esdk help %s\"", name)
+	}
+	return "run \"esdk help\" for the commands, or \"esdk help COMMAND\" for one"
+}
+
+// flagError tells of a command that there is not before it tells of its flags.
+func flagError(cmd *cobra.Command, err error) error {
+	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
+		return fmt.Errorf("unknown command %q for %q", cmd.Flags().Arg(0), cmd.CommandPath())
+	}
+	var value *pflag.InvalidValueError
+	if errors.As(err, &value) && errors.As(err, new(*strconv.NumError)) {
+		return fmt.Errorf("--%s %s: want a number", value.GetFlag().Name, printable(value.GetValue()))
+	}
+	return err
+}
+
+// noArguments is for commands that have flags only.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q takes no argument, and has %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// checkTopic has help on what is not there be an error.
+func checkTopic(cmd *cobra.Command, args []string) error {
+	if found, rest, err := cmd.Root().Find(args); err != nil || found == nil || len(rest) > 0 {
+		return fmt.Errorf("there is no help on %q", strings.Join(args, " "))
+	}
+	return nil
 }
 
 // extraCommands are those of build tags.
@@ -126,6 +164,11 @@ encrypt, and any one of them decrypts it.`,
 	}
 	root.AddCommand(helpTopics()...)
 	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Args = checkTopic
+	}
+	root.SetFlagErrorFunc(flagError)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	return root

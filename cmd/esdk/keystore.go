@@ -167,7 +167,7 @@ func explainStore(err error) error {
 }
 
 func (a *app) newKeystoreCreate(o *storeOptions) *cobra.Command {
-	return a.storeCommand(o, &cobra.Command{Use: "create", Short: "Make a key store, unless it exists", Args: cobra.NoArgs},
+	return a.storeCommand(o, &cobra.Command{Use: "create", Short: "Make a key store, unless it exists", Args: noArguments},
 		func(ctx context.Context, s *branchkey.Store, _ []string) error {
 			name, err := s.CreateKeyStore(ctx)
 			if err != nil {
@@ -178,7 +178,7 @@ func (a *app) newKeystoreCreate(o *storeOptions) *cobra.Command {
 }
 
 func (a *app) newKeystoreInfo(o *storeOptions) *cobra.Command {
-	return a.storeCommand(o, &cobra.Command{Use: "info", Short: "Show how a key store would be used, without a request", Args: cobra.NoArgs},
+	return a.storeCommand(o, &cobra.Command{Use: "info", Short: "Show how a key store would be used, without a request", Args: noArguments},
 		func(_ context.Context, s *branchkey.Store, _ []string) error {
 			i := s.Info()
 			kmsKey := i.KMS.MRKeyARN
@@ -193,7 +193,7 @@ func (a *app) newKeystoreInfo(o *storeOptions) *cobra.Command {
 func (a *app) newKeyCreate(o *storeOptions) *cobra.Command {
 	var id string
 	var ec contextFlags
-	cmd := &cobra.Command{Use: "create", Short: "Make a branch key, and print its id", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "create", Short: "Make a branch key, and print its id", Args: noArguments}
 	cmd.Flags().StringVar(&id, "id", "", "`ID` of the branch key, which then needs a context (default a random one)")
 	cmd.Flags().StringArrayVarP(&ec.pairs, "context", "c", nil, "pair `KEY=VALUE` that is bound to the branch key; repeatable")
 	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, _ []string) error {
