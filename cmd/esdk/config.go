@@ -109,12 +109,17 @@ func (kind *configuredKind) check(fields []string) error {
 	return nil
 }
 
+// namesOf lists what a configuration has of a kind.
+func namesOf[V any](m map[string]V) string {
+	return cmp.Or(strings.Join(slices.Sorted(maps.Keys(m)), ", "), "none")
+}
+
 // key returns a named key, with its paths resolved.
 func (c *config) key(file, name string) (*keyConfig, error) {
 	k, ok := c.Keys[name]
 	if !ok {
-		return nil, usageError("%s has no key of this name", file).
-			withHint("it has: %s", strings.Join(slices.Sorted(maps.Keys(c.Keys)), ", "))
+		return nil, usageError("%s has no key %s", file, printable(name)).
+			withHint("it has: %s", namesOf(c.Keys))
 	}
 	// Paths are relative to the configuration, not to where the command runs.
 	for _, path := range []*string{&k.File, &k.Peer, &k.Own} {

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdh"
 	"crypto/rsa"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -124,8 +125,16 @@ func (a *app) parseKey(ctx context.Context, text string, encrypt bool) (esdk.Key
 		}
 		return kr, nil
 	}
-	return nil, usageError("-k %s: unknown kind of key", printable(text)).
-		withHint("a key is one of: %s", strings.Join(usages, "   "))
+	err := usageError("-k %s: unknown kind of key", printable(text))
+	if c, _, configErr := a.loadConfig(); configErr == nil {
+		if _, ok := c.Keys[text]; ok {
+			return nil, err.withHint("-k @%s is the key of that name in the configuration", printable(text))
+		}
+	}
+	if info, statErr := os.Stat(text); statErr == nil && info.Mode().IsRegular() {
+		return nil, err.withHint("it is a file: say what is in it, such as aes:NAMESPACE/NAME@%s; see \"esdk help keys\"", printable(text))
+	}
+	return nil, err.withHint("a key is one of: %s", strings.Join(usages, "   "))
 }
 
 // isKey reports whether a text is of a kind of key.

@@ -6,7 +6,9 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"esdk/hpke"
@@ -37,7 +39,7 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 	cmd := &cobra.Command{
 		Use:   kind + " -o FILE",
 		Short: short,
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if file == "" {
 				return usageError("where to? Give -o FILE").withHint("-o - writes the secret key to standard output")
@@ -51,7 +53,9 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 				_, err := a.stdout.Write(secret)
 				return err
 			}
-			if err := a.writeSecret(file, secret); err != nil {
+			if err := a.writeSecret(file, secret); errors.Is(err, fs.ErrExist) {
+				return newError(exitNotWritten, "%s: %w", printable(file), fs.ErrExist).withHint("a key file is never replaced; choose another name")
+			} else if err != nil {
 				return err
 			}
 			a.note("wrote %s; use it as -k %s", printable(file), usage)

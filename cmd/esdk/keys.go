@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -28,14 +29,14 @@ func (a *app) newKeysCommand() *cobra.Command {
 	list := &cobra.Command{
 		Use:   "list",
 		Short: "List the named keys",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE:  func(*cobra.Command, []string) error { return a.listKeys() },
 	}
 	show := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show what the configuration says of a key, with its paths resolved",
 		Args:  cobra.ExactArgs(1),
-		RunE:  func(_ *cobra.Command, names []string) error { return a.showKey(names[0]) },
+		RunE:  func(_ *cobra.Command, names []string) error { return a.showKey(strings.TrimPrefix(names[0], "@")) },
 	}
 	test := &cobra.Command{
 		Use:   "test KEY...",

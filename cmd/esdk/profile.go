@@ -60,7 +60,7 @@ func (a *app) chosenProfile() (*profile, error) {
 	p, ok := c.Profiles[name]
 	if !ok {
 		return nil, usageError("%s has no profile %s", file, printable(name)).
-			withHint("it has: %s", strings.Join(slices.Sorted(maps.Keys(c.Profiles)), ", "))
+			withHint("it has: %s", namesOf(c.Profiles))
 	}
 	return &p, nil
 }
