@@ -2,4 +2,4 @@ package main
 
 // fullBuild is how to get the build that reaches other clouds and tokens, which
 // the default one is smaller without.
-const fullBuild = "take the full build, esdk-full, or make it: go build -C cmd/esdk -tags full"
+const fullBuild = "take the full build, esdk-full, or make it with \"make build-full\""

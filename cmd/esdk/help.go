@@ -136,7 +136,7 @@ relative ones start at the file's folder.
   [keys.app]
   type = "kms"
   key = "arn:aws:kms:eu-west-1:111122223333:key/…"   # or an alias, to encrypt
-  aws-profile = "payments"   # of the AWS SDK's configuration; all kms- and branch
+  aws-profile = "payments"   # of the AWS SDK's configuration; for the other types of AWS, too
 
   [keys.anyone]
   type = "kms-discovery"
@@ -170,7 +170,7 @@ relative ones start at the file's folder.
   type = "keeper"
   key = "hashivault://orders"    # or another service's, as on the command line
 
-The type local has no fields. "esdk keys list" lists them, "esdk keys show NAME" shows
+The type local has no fields but type. "esdk keys list" lists them, "esdk keys show NAME" shows
 one with its paths resolved, and "esdk keys test NAME" tries it.
 
 A profile has values for flags that are not given. It is named by --profile, or
