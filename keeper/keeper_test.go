@@ -25,7 +25,7 @@ const suite = esdk.AES256GCMHKDFSHA512CommitECDSAP384
 
 var ec = esdk.EncryptionContext{"tenant": "17"}
 
-// aesKeeper keeps its key in memory. The tests of the module keeper/cdk use those
+// aesKeeper keeps its key in memory. The tests of the command, cmd/esdk, use those
 // of the Go CDK.
 type aesKeeper struct{ cipher.AEAD }
 
