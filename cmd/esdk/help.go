@@ -101,8 +101,9 @@ other SDKs call them key namespace (or provider id) and key name (or key id).
 Credentials, Region and endpoint of AWS KMS are those of the AWS SDK: its
 environment variables, ~/.aws/config, roles. A key's ARN gives its Region.
 
-FILE may be - for standard input, or /dev/fd/N. No secret is ever taken from the
-command line or the environment, but for what gives access to a key service.
+FILE may be - for standard input, or /dev/fd/N. Quote a KEY that has ?, ; or & for
+the shell. No secret is ever taken from the command line or the environment, but
+for what gives access to a key service.
 `
 
 const helpConfig = `Named keys, for -k @NAME, stand in a TOML file: --config FILE, or $ESDK_CONFIG, or
