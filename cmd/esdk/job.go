@@ -289,10 +289,10 @@ func (a *app) planOutput(ctx context.Context, j *job, o *outputOptions, folder b
 }
 
 // errNoPlace is that nothing says where a result goes.
-var errNoPlace = errors.New("Give -o PATH")
+var errNoPlace = errors.New("-o PATH")
 
 func noPlace(j *job) error {
-	return usageError("where does the result of %s go? %w", printable(j.input), errNoPlace)
+	return usageError("where does the result of %s go? Give %w", printable(j.input), errNoPlace)
 }
 
 // join joins names to one that is not that of standard output.
