@@ -108,10 +108,12 @@ func hint(err error) string {
 	case errors.Is(err, esdk.ErrSigned):
 		return "leave out --unsigned-only to accept signed messages"
 	}
-	// The AWS SDK has no types for these.
+	// There are no types for these.
 	for text, advice := range map[string]string{
-		"get credentials: ": "which credentials of AWS? Name a profile with AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-		"Invalid region: ":  "which Region? Set AWS_REGION, or name it in the profile",
+		"get credentials: ":            "which credentials of AWS? Name a profile with AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+		"Invalid region: ":             "which Region? Set AWS_REGION, or name it in the profile",
+		"region must be set":           "which Region? Set AWS_REGION, or name it in the profile",
+		"only suites that do not sign": "--unsigned takes such a suite",
 	} {
 		if err != nil && strings.Contains(err.Error(), text) {
 			return advice
