@@ -82,8 +82,6 @@ func (googleStore) only(version string, as func(any) bool) {
 	}
 }
 
-func (googleStore) abandons() bool { return false }
-
 // azureStore tells blobs apart by their ETag.
 type azureStore struct{}
 
@@ -115,5 +113,3 @@ func (azureStore) only(version string, as func(any) bool) {
 		options.AccessConditions = &azure.AccessConditions{ModifiedAccessConditions: &azure.ModifiedAccessConditions{IfMatch: &etag}}
 	}
 }
-
-func (azureStore) abandons() bool { return false }

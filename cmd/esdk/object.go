@@ -31,9 +31,6 @@ type store interface {
 	// only has a request get this one or fail. As is what the Go CDK gives to
 	// ReaderOptions.BeforeRead.
 	only(version string, as func(any) bool)
-	// abandons reports whether an upload leaves nothing behind if its source fails.
-	// Of other stores, the Go CDK would make an object of what there is.
-	abandons() bool
 }
 
 // A bucket is a place for objects.

@@ -201,6 +201,7 @@ type objectOutput struct {
 	*io.PipeWriter
 	app    *app
 	object *object
+	cancel func()
 	done   chan struct{} // closed when the upload has ended
 	err    error         // of the upload
 }
@@ -219,17 +220,13 @@ func (a *app) newObjectOutput(ctx context.Context, j *job, o *outputOptions) (ou
 	options.MaxConcurrency = int(min(5, max(1, maxUploading/part)))
 	ctx, cancel := context.WithCancel(ctx)
 	pr, pw := io.Pipe()
-	out := &objectOutput{PipeWriter: pw, app: a, object: j.result, done: make(chan struct{})}
-	source := &uploadSource{pr, cancel}
-	if j.result.bucket.store.abandons() {
-		source.cancel = nil
-	}
+	out := &objectOutput{PipeWriter: pw, app: a, object: j.result, cancel: cancel, done: make(chan struct{})}
 	a.mu.Lock()
 	a.temporary[out] = out.interrupt
 	a.mu.Unlock()
 	go func() {
 		defer cancel()
-		out.err = j.result.bucket.Upload(ctx, j.result.key, source, options)
+		out.err = j.result.bucket.Upload(ctx, j.result.key, pr, options)
 		pr.CloseWithError(cmp.Or(out.err, io.ErrClosedPipe))
 		close(out.done)
 	}()
@@ -264,21 +261,6 @@ func (o *object) keepAttributes(ctx context.Context, options *blob.WriterOptions
 	return nil
 }
 
-// uploadSource is what is uploaded. If it fails, the upload must not end as if
-// that were all of it.
-type uploadSource struct {
-	io.Reader
-	cancel func() // nil if the error is enough
-}
-
-func (s *uploadSource) Read(p []byte) (int, error) {
-	n, err := s.Reader.Read(p)
-	if err != nil && err != io.EOF && s.cancel != nil {
-		s.cancel()
-	}
-	return n, err
-}
-
 func (o *objectOutput) Write(p []byte) (int, error) {
 	n, err := o.PipeWriter.Write(p)
 	return n, o.explain(err)
@@ -305,9 +287,17 @@ func (o *objectOutput) explain(err error) error {
 
 // Abort waits until the store has removed what was uploaded.
 func (o *objectOutput) Abort() {
-	o.CloseWithError(errAborted)
+	o.giveUp()
 	<-o.done
 	o.forget()
+}
+
+// giveUp ends the upload, which may wait for the server or for more to upload. It is
+// cancelled first: of a source that fails, the Go CDK may make an object of what
+// there is.
+func (o *objectOutput) giveUp() {
+	o.cancel()
+	o.CloseWithError(errAborted)
 }
 
 func (o *objectOutput) forget() {
@@ -318,7 +308,7 @@ func (o *objectOutput) forget() {
 
 // interrupt is called with app.mu.
 func (o *objectOutput) interrupt() {
-	o.CloseWithError(errAborted)
+	o.giveUp()
 	select {
 	case <-o.done:
 	case <-time.After(cleanUpTime):

@@ -287,6 +287,43 @@ func TestObjectsInterrupted(t *testing.T) {
 	})
 }
 
+// TestObjectsInterruptedStalled has a command be interrupted while the store takes
+// no more of an upload.
+func TestObjectsInterruptedStalled(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *testStore) {
+		dir := t.TempDir()
+		writeFile(t, dir, "long", pattern(40<<20))
+		var seen atomic.Int64
+		var once sync.Once
+		passed := int64(1)
+		if strings.HasPrefix(s.url, "gs:") {
+			passed = 0 // the emulator has the rest go past the proxy
+		}
+		began, done := make(chan struct{}), make(chan struct{})
+		defer close(done)
+		s.gate.set(0, 0, func(r *http.Request) bool {
+			if (r.Method == http.MethodPut || r.Method == http.MethodPost) && seen.Add(1) > passed {
+				once.Do(func() { close(began) })
+				<-done
+			}
+			return false
+		})
+		c := command(t, dir, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/x?part-size=5M", "long")
+		c.Env = s.environ()
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-began
+		start := time.Now()
+		c.Process.Signal(os.Interrupt)
+		checkStatus(t, c, c.Wait(), exitInterrupted)
+		if took := time.Since(start); took > cleanUpTime/2 {
+			t.Errorf("it took %v to end", took)
+		}
+		s.wantObjects(t)
+	})
+}
+
 // copyAnswer gives an answer as it is.
 func copyAnswer(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
 	maps.Copy(w.Header(), answer.Header())
