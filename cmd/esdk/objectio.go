@@ -25,9 +25,13 @@ const (
 	// maxResumes is how often a request is made again that gave nothing new.
 	maxResumes = 4
 
-	// readAhead is how much is asked for at least, if the parts that are read
-	// follow each other.
+	// readAhead bounds how much is asked for beyond what is read, if the parts that
+	// are read follow each other.
 	readAhead = 8 << 20
+
+	// keptStart is how much is kept of the start of an object, which is looked at, to
+	// see whether it is text, and then read.
+	keptStart = 4 << 10
 )
 
 // objectInput reads an object, all of whose bytes are of one version. What is cut
@@ -40,8 +44,10 @@ type objectInput struct {
 	mu      sync.Mutex
 	reader  *blob.Reader // nil if there is no request
 	version string       // of the first request
+	start   []byte       // of the object, so far
 	offset  int64        // of the next byte
 	at, end int64        // of what the reader has
+	begun   int64        // where the parts begin that follow each other up to at
 }
 
 // openObject opens an object whose length is known, if not when it is asked for.
@@ -70,10 +76,11 @@ func (o *objectInput) Read(p []byte) (int, error) {
 func (o *objectInput) ReadAt(p []byte, offset int64) (n int, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	end := offset + int64(len(p))
-	if o.reader != nil && offset == o.at {
-		end = max(end, offset+readAhead)
+	if o.reader == nil || offset != o.at {
+		o.begun = offset
 	}
+	// As much again as was read, so that a part takes few requests, and not much more.
+	end := offset + max(int64(len(p)), min(offset-o.begun, readAhead))
 	for n < len(p) && err == nil {
 		var m int
 		m, err = o.read(p[n:], offset+int64(n), min(end, o.info.size))
@@ -94,6 +101,9 @@ func (o *objectInput) read(p []byte, offset, end int64) (int, error) {
 	if offset >= o.info.size {
 		return 0, io.EOF
 	}
+	if offset < int64(len(o.start)) {
+		return copy(p, o.start[offset:]), nil
+	}
 	for tries := 0; ; tries++ {
 		if o.reader == nil || offset != o.at || offset == o.end {
 			// The service's client tries that again itself.
@@ -104,6 +114,9 @@ func (o *objectInput) read(p []byte, offset, end int64) (int, error) {
 		n, err := o.reader.Read(p[:min(int64(len(p)), o.end-o.at)])
 		o.at += int64(n)
 		if n > 0 {
+			if offset == int64(len(o.start)) {
+				o.start = append(o.start, p[:min(n, keptStart-len(o.start))]...)
+			}
 			return n, nil
 		}
 		o.stop()

@@ -324,6 +324,29 @@ func TestObjectsInterruptedStalled(t *testing.T) {
 	})
 }
 
+// TestObjectsRequests counts how often a store is asked for parts of an object.
+func TestObjectsRequests(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *testStore) {
+		dir := t.TempDir()
+		writeFile(t, dir, "long", pattern(20<<20))
+		s.run(t, dir, exitOK, "encrypt", "--unsigned", "-k", "aes:n/k@key", "-o", s.url+"/long", "long")
+		for part, most := range map[string]int64{"10M:64K": 4, "1M:": 12, "0:": 12} {
+			var seen atomic.Int64
+			s.gate.set(0, 0, func(*http.Request) bool { seen.Add(1); return false })
+			s.run(t, dir, exitOK, "decrypt", "--force", "-k", "aes:n/k@key", "--range", part, "-o", "part", s.url+"/long")
+			if n := seen.Load(); n > most {
+				t.Errorf("%s: %d requests, want at most %d", part, n, most)
+			}
+		}
+		var seen atomic.Int64
+		s.gate.set(0, 0, func(*http.Request) bool { seen.Add(1); return false })
+		s.run(t, dir, exitOK, "decrypt", "-k", "aes:n/k@key", "-o", "copy", s.url+"/long")
+		if n := seen.Load(); n > 2 {
+			t.Errorf("%d requests for all of it, want 2", n)
+		}
+	})
+}
+
 // copyAnswer gives an answer as it is.
 func copyAnswer(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
 	maps.Copy(w.Header(), answer.Header())

@@ -52,6 +52,9 @@ func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext,
 	if !info.Mode().IsRegular() {
 		return newError(exitError, "--range needs a file: of a pipe or device, no part can be read without the rest")
 	}
+	if _, ok := in.(*objectInput); ok {
+		c.Concurrency = 1 // parts that are read in their order take few requests
+	}
 	limit := c.MaxPlaintextLength
 	c.MaxPlaintextLength = 0
 	client, err := esdk.New(c)
