@@ -231,6 +231,9 @@ func (a *app) newObjectOutput(ctx context.Context, j *job, o *outputOptions) (ou
 	part := partSize(j)
 	options.BufferSize = int(part)
 	options.MaxConcurrency = int(min(5, max(1, maxUploading/part)))
+	if a.sideBySide {
+		options.MaxConcurrency = min(2, options.MaxConcurrency) // others are under way too
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	pr, pw := io.Pipe()
 	out := &objectOutput{PipeWriter: pw, app: a, object: j.result, cancel: cancel, done: make(chan struct{})}

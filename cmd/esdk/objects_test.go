@@ -518,7 +518,7 @@ func TestObjectsReplaced(t *testing.T) {
 // TestObjectsMemory streams more through the command than it may keep.
 func TestObjectsMemory(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
-		const length, most = 400 << 20, 256 << 10 // KiB
+		const length, most = 400 << 20, 256 << 10 // KiB: five parts of 16 MiB, and garbage of the first one
 		dir := t.TempDir()
 		c := command(t, dir, "encrypt", "--unsigned", "-k", "aes:n/k@key", "-o", s.url+"/long")
 		c.Env = s.environ()
