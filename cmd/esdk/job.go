@@ -48,8 +48,7 @@ type outputOptions struct {
 	force, noClobber bool
 	inPlace          bool // of reencrypt: the result takes the place of the input
 
-	object *object // that path names
-	known  objectSets
+	known objectSets
 }
 
 func (o *outputOptions) addFlags(cmd *cobra.Command) {

@@ -38,7 +38,7 @@ type bucket struct {
 	*blob.Bucket
 	store    store
 	url      string // such as s3://name
-	query    string // how to reach it
+	id       string // the same for two URLs of one bucket
 	partSize int64  // of uploads, 0 for one that fits
 }
 
@@ -54,7 +54,7 @@ func (o *object) String() string {
 }
 
 // id is the same for two names of one object.
-func (o *object) id() string { return o.String() + "?" + o.bucket.query }
+func (o *object) id() string { return o.bucket.id + "/" + o.key }
 
 func (o *object) isFolder() bool { return o.key == "" || strings.HasSuffix(o.key, "/") }
 
@@ -76,16 +76,17 @@ func isObject(name string) bool {
 }
 
 // parseObject opens the bucket of a URL, such as s3://bucket/key?region=us-west-2. No
-// request is made yet.
+// request is made yet. Its parameters are not told, since they may be secret.
 func (a *app) parseObject(ctx context.Context, text string) (*object, error) {
 	u, err := url.Parse(text)
+	name, _, _ := strings.Cut(printable(text), "?")
 	switch {
 	case err != nil:
-		return nil, usageError("%s is not a URL", printable(text)).withHint("a percent sign is written as %%25")
+		return nil, usageError("%s is not a URL", name).withHint("a percent sign is written as %%25")
 	case u.Fragment != "" || strings.HasSuffix(text, "#"):
-		return nil, usageError("%s: a number sign is written as %%23", printable(text))
+		return nil, usageError("%s: a number sign is written as %%23", name)
 	case u.Host == "" || u.User != nil:
-		return nil, usageError("%s: want %s://BUCKET/KEY", printable(text), u.Scheme)
+		return nil, usageError("want %s://BUCKET/KEY, and no user", u.Scheme)
 	}
 	if _, ok := stores[u.Scheme]; !ok {
 		return nil, usageError("this build does not have the store %s://", u.Scheme).withHint("%s", fullBuild)
@@ -97,16 +98,24 @@ func (a *app) parseObject(ctx context.Context, text string) (*object, error) {
 	return &object{b, strings.TrimPrefix(u.Path, "/")}, nil
 }
 
+// serverParameters are those of a URL that say which server has the bucket. The
+// others say how to use it.
+var serverParameters = []string{"endpoint", "profile", "storage_account", "domain"}
+
 // openBucket opens a bucket once.
 func (a *app) openBucket(ctx context.Context, u *url.URL) (*bucket, error) {
-	b := &bucket{url: u.Scheme + "://" + u.Host, query: u.RawQuery, store: stores[u.Scheme]}
-	id := b.url + "?" + b.query
-	if known, ok := a.buckets[id]; ok {
+	b := &bucket{url: u.Scheme + "://" + u.Host, store: stores[u.Scheme]}
+	whole := b.url + "?" + u.RawQuery
+	if known, ok := a.buckets[whole]; ok {
 		return known, nil
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return nil, usageError("%s: malformed parameters", printable(u.Redacted()))
+		return nil, usageError("%s: malformed parameters", b.url)
+	}
+	b.id = b.url
+	for _, p := range serverParameters {
+		b.id += " " + query.Get(p)
 	}
 	if text := query.Get("part-size"); text != "" {
 		if b.partSize, err = parseBytes(text); err != nil || b.partSize < minPart || b.partSize > maxPart {
@@ -114,11 +123,12 @@ func (a *app) openBucket(ctx context.Context, u *url.URL) (*bucket, error) {
 		}
 		query.Del("part-size")
 	}
-	b.Bucket, err = b.store.open(ctx, b.url+"?"+query.Encode())
+	parameters := "?" + query.Encode()
+	b.Bucket, err = b.store.open(ctx, b.url+parameters)
 	if err != nil {
-		return nil, newError(exitUsage, "%s: %w", b.url, err)
+		return nil, usageError("%s: %s", b.url, strings.ReplaceAll(err.Error(), parameters, ""))
 	}
-	a.buckets[id] = b
+	a.buckets[whole] = b
 	return b, nil
 }
 
@@ -181,6 +191,9 @@ func (o *object) explain(err error) error {
 	code := gcerrors.Code(err)
 	if several, ok := err.(interface{ Unwrap() []error }); ok { // the error of the service, and a code
 		err = several.Unwrap()[0]
+	}
+	if request, ok := errors.AsType[*url.Error](err); ok { // whose URL may have a secret
+		err = request.Err
 	}
 	switch code {
 	case gcerrors.NotFound:

@@ -42,11 +42,21 @@ func (o *object) folder() *object {
 	return o.with(o.key + "/")
 }
 
+// isBelow reports whether an object is in a folder.
+func (o *object) isBelow(folder *object) bool { return strings.HasPrefix(o.id(), folder.id()) }
+
 // walk returns jobs for all that is in a folder.
 func (o *object) walk(ctx context.Context, options *treeOptions) ([]job, error) {
 	entries, err := o.list(ctx)
 	if err != nil {
 		return nil, o.explain(err)
+	}
+	var results *object
+	if options.object != nil {
+		results = options.object.folder()
+		if results.id() == o.id() {
+			return nil, usageError("-o names the folder %s itself: without -o, results go beside the objects", o)
+		}
 	}
 	var jobs []job
 	for _, e := range entries {
@@ -61,6 +71,8 @@ func (o *object) walk(ctx context.Context, options *treeOptions) ([]job, error) 
 		switch {
 		case strings.HasSuffix(e.Key, "/") && e.Size == 0:
 			j.skip = isMarker
+		case results != nil && results.isBelow(o) && source.isBelow(results):
+			j.skip = isResults
 		case options.filter != nil:
 			j.skip = options.filter(e.Key)
 		}

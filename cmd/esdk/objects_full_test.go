@@ -74,3 +74,15 @@ func openStore(t testing.TB, url string, own, env map[string]string) *testStore 
 	}
 	return &testStore{Bucket: b, url: url, env: maps.Clone(env)}
 }
+
+// TestObjectsSecret has the address of a store be wrong, and a token not be told.
+func TestObjectsSecret(t *testing.T) {
+	s := &testStore{env: map[string]string{
+		"AZURE_STORAGE_ACCOUNT": azureAccount, "AZURE_STORAGE_SAS_TOKEN": "sv=1&sig=hidden", "AZURE_STORAGE_PROTOCOL": "http",
+		"AZURE_STORAGE_DOMAIN": "127.0.0.1:1", "AZURE_STORAGE_IS_LOCAL_EMULATOR": "true",
+	}}
+	said := s.run(t, t.TempDir(), exitError, "verify", "-k", "aes:n/k@key", "azblob://c/x")
+	if strings.Contains(said, "hidden") || !strings.Contains(said, "refused") {
+		t.Errorf("stderr %q", said)
+	}
+}

@@ -22,6 +22,7 @@ type treeOptions struct {
 	list      string // of names
 
 	results fs.FileInfo              // of what -o names, nil if there is none yet
+	object  *object                  // that -o names
 	filter  func(name string) string // why a file in a folder is left out, "" if it is not
 }
 
