@@ -12,6 +12,7 @@ import (
 
 	"cloud.google.com/go/storage"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	azure "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/gcsblob"
@@ -82,6 +83,14 @@ func (googleStore) only(version string, as func(any) bool) {
 	}
 }
 
+func (googleStore) replace(old *blob.Attributes, as func(any) bool) {
+	var attributes storage.ObjectAttrs
+	var object **storage.ObjectHandle
+	if old.As(&attributes) && as(&object) {
+		*object = (*object).If(storage.Conditions{GenerationMatch: attributes.Generation})
+	}
+}
+
 // azureStore tells blobs apart by their ETag.
 type azureStore struct{}
 
@@ -109,7 +118,18 @@ func (azureStore) version(r *blob.Reader) string {
 func (azureStore) only(version string, as func(any) bool) {
 	var options *azure.DownloadStreamOptions
 	if as(&options) && version != "" {
-		etag := azcore.ETag(version)
-		options.AccessConditions = &azure.AccessConditions{ModifiedAccessConditions: &azure.ModifiedAccessConditions{IfMatch: &etag}}
+		options.AccessConditions = ifMatch(version)
 	}
+}
+
+func (azureStore) replace(old *blob.Attributes, as func(any) bool) {
+	var options *azblob.UploadStreamOptions
+	if as(&options) {
+		options.AccessConditions = ifMatch(old.ETag)
+	}
+}
+
+func ifMatch(version string) *azure.AccessConditions {
+	etag := azcore.ETag(version)
+	return &azure.AccessConditions{ModifiedAccessConditions: &azure.ModifiedAccessConditions{IfMatch: &etag}}
 }

@@ -31,6 +31,9 @@ type store interface {
 	// only has a request get this one or fail. As is what the Go CDK gives to
 	// ReaderOptions.BeforeRead.
 	only(version string, as func(any) bool)
+	// replace has an upload take the place of the version with these attributes, or
+	// fail. As is what the Go CDK gives to WriterOptions.BeforeWrite.
+	replace(old *blob.Attributes, as func(any) bool)
 }
 
 // A bucket is a place for objects.

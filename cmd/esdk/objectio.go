@@ -212,19 +212,20 @@ var errAborted = errors.New("the upload was given up")
 // objectOutput uploads an object, which appears when all of it is there.
 type objectOutput struct {
 	*io.PipeWriter
-	app    *app
-	object *object
-	cancel func()
-	done   chan struct{} // closed when the upload has ended
-	err    error         // of the upload
+	app     *app
+	object  *object
+	inPlace bool
+	cancel  func()
+	done    chan struct{} // closed when the upload has ended
+	err     error         // of the upload
 }
 
 // newObjectOutput makes an output with, unless force, a condition that there is no
-// such object yet.
+// such object yet, or with inPlace that it is still the same.
 func (a *app) newObjectOutput(ctx context.Context, j *job, o *outputOptions) (output, error) {
 	options := &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: !o.force && !o.inPlace}
 	if o.inPlace {
-		if err := j.source.keepAttributes(ctx, options); err != nil {
+		if err := j.source.keepPlace(ctx, options); err != nil {
 			return nil, err
 		}
 	}
@@ -236,7 +237,7 @@ func (a *app) newObjectOutput(ctx context.Context, j *job, o *outputOptions) (ou
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	pr, pw := io.Pipe()
-	out := &objectOutput{PipeWriter: pw, app: a, object: j.result, cancel: cancel, done: make(chan struct{})}
+	out := &objectOutput{PipeWriter: pw, app: a, object: j.result, inPlace: o.inPlace, cancel: cancel, done: make(chan struct{})}
 	a.mu.Lock()
 	a.temporary[out] = out.interrupt
 	a.mu.Unlock()
@@ -261,9 +262,9 @@ func partSize(j *job) int64 {
 	return min(maxPart, max(usualPart, j.size/(maxParts/2)))
 }
 
-// keepAttributes has an object that takes the place of this one be described as
-// it.
-func (o *object) keepAttributes(ctx context.Context, options *blob.WriterOptions) error {
+// keepPlace has an object take the place of this one, unless another does so
+// before, and be described as it.
+func (o *object) keepPlace(ctx context.Context, options *blob.WriterOptions) error {
 	old, err := o.bucket.Attributes(ctx, o.key)
 	if err != nil {
 		return o.explain(err)
@@ -274,6 +275,10 @@ func (o *object) keepAttributes(ctx context.Context, options *blob.WriterOptions
 	options.ContentEncoding = old.ContentEncoding
 	options.ContentLanguage = old.ContentLanguage
 	options.Metadata = old.Metadata
+	options.BeforeWrite = func(as func(any) bool) error {
+		o.bucket.store.replace(old, as)
+		return nil
+	}
 	return nil
 }
 
@@ -293,6 +298,9 @@ func (o *objectOutput) Commit() error {
 // explain tells whether there is another object by now.
 func (o *objectOutput) explain(err error) error {
 	if code := gcerrors.Code(err); err != nil && (code == gcerrors.FailedPrecondition || code == gcerrors.AlreadyExists) {
+		if o.inPlace {
+			return errChanged
+		}
 		return existsError(o.object.String())
 	}
 	if err != nil && strings.Contains(err.Error(), "MaxUploadParts") {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
 	"gocloud.dev/blob"
@@ -71,5 +72,12 @@ func (s3Store) only(version string, as func(any) bool) {
 	var options *[]func(*s3.Options)
 	if as(&options) {
 		*options = append(*options, func(o *s3.Options) { o.DisableLogOutputChecksumValidationSkipped = true })
+	}
+}
+
+func (s3Store) replace(old *blob.Attributes, as func(any) bool) {
+	var request *transfermanager.UploadObjectInput
+	if as(&request) {
+		request.IfMatch = aws.String(old.ETag)
 	}
 }
