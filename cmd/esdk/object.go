@@ -67,6 +67,7 @@ func (o *object) with(key string) *object { return &object{o.bucket, key} }
 // isObject reports whether a name is the URL of an object or of a bucket.
 func isObject(name string) bool {
 	scheme, _, ok := strings.Cut(name, "://")
+	scheme = strings.ToLower(scheme)
 	if _, known := stores[scheme]; known {
 		return ok
 	}
@@ -129,7 +130,8 @@ func (a *app) openBucket(ctx context.Context, u *url.URL) (*bucket, error) {
 	parameters := "?" + query.Encode()
 	b.Bucket, err = b.store.open(ctx, b.url+parameters)
 	if err != nil {
-		return nil, usageError("%s: %s", b.url, strings.ReplaceAll(err.Error(), parameters, ""))
+		return nil, usageError("%s: %s", b.url, strings.ReplaceAll(err.Error(), parameters, "")).
+			withHint("what stands behind a question mark are parameters; in a key it is written as %%3F")
 	}
 	a.buckets[whole] = b
 	return b, nil
