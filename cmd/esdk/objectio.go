@@ -34,6 +34,9 @@ const (
 	keptStart = 4 << 10
 )
 
+// stallTime is how long a store may send nothing of what it was asked for.
+var stallTime = time.Minute
+
 // objectInput reads an object, all of whose bytes are of one version. What is cut
 // off is asked for again from there on.
 type objectInput struct {
@@ -43,6 +46,7 @@ type objectInput struct {
 
 	mu      sync.Mutex
 	reader  *blob.Reader // nil if there is no request
+	cancel  func()       // ends the request
 	version string       // of the first request
 	start   []byte       // of the object, so far
 	offset  int64        // of the next byte
@@ -111,8 +115,7 @@ func (o *objectInput) read(p []byte, offset, end int64) (int, error) {
 				return 0, o.object.explain(err)
 			}
 		}
-		n, err := o.reader.Read(p[:min(int64(len(p)), o.end-o.at)])
-		o.at += int64(n)
+		n, err := o.readSome(p)
 		if n > 0 {
 			if offset == int64(len(o.start)) {
 				o.start = append(o.start, p[:min(n, keptStart-len(o.start))]...)
@@ -121,7 +124,7 @@ func (o *objectInput) read(p []byte, offset, end int64) (int, error) {
 		}
 		o.stop()
 		if tries == maxResumes {
-			return 0, o.object.explain(cmp.Or(err, io.ErrNoProgress))
+			return 0, o.object.explain(err)
 		}
 		select {
 		case <-o.ctx.Done():
@@ -131,14 +134,33 @@ func (o *objectInput) read(p []byte, offset, end int64) (int, error) {
 	}
 }
 
+// readSome reads something of what was asked for, or fails.
+func (o *objectInput) readSome(p []byte) (int, error) {
+	watchdog := time.AfterFunc(stallTime, o.cancel)
+	defer watchdog.Stop()
+	n, err := o.reader.Read(p[:min(int64(len(p)), o.end-o.at)])
+	o.at += int64(n)
+	switch {
+	case n > 0:
+		return n, nil
+	case err == nil || err == io.EOF:
+		return 0, io.ErrUnexpectedEOF
+	case o.ctx.Err() == nil && gcerrors.Code(err) == gcerrors.Canceled:
+		return 0, errStalled
+	}
+	return 0, err
+}
+
 // request asks for a part of the object, in the version that was seen first.
 func (o *objectInput) request(offset, end int64) error {
 	o.stop()
+	var ctx context.Context
+	ctx, o.cancel = context.WithCancel(o.ctx)
 	only := func(as func(any) bool) error {
 		o.object.bucket.store.only(o.version, as)
 		return nil
 	}
-	r, err := o.object.bucket.NewRangeReader(o.ctx, o.object.key, offset, end-offset, &blob.ReaderOptions{BeforeRead: only})
+	r, err := o.object.bucket.NewRangeReader(ctx, o.object.key, offset, end-offset, &blob.ReaderOptions{BeforeRead: only})
 	if code := gcerrors.Code(err); o.version != "" && (code == gcerrors.FailedPrecondition || code == gcerrors.NotFound) {
 		return errChanged
 	}
@@ -154,9 +176,15 @@ func (o *objectInput) request(offset, end int64) error {
 	return nil
 }
 
-var errChanged = newError(exitError, "it was replaced while it was read")
+var (
+	errChanged = newError(exitError, "it was replaced while it was read")
+	errStalled = errors.New("the store has stopped sending it")
+)
 
 func (o *objectInput) stop() {
+	if o.cancel != nil {
+		o.cancel()
+	}
 	if o.reader != nil {
 		o.reader.Close()
 		o.reader = nil

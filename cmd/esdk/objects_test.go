@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -215,6 +216,7 @@ func TestObjects(t *testing.T) {
 		params.Cmds["objects"] = cmdObjects
 		params.Cmds["put"] = cmdPut
 		params.Cmds["remove"] = cmdRemove
+		params.Cmds["get"] = cmdGet
 		testscript.Run(t, params)
 	})
 }
@@ -241,6 +243,13 @@ func cmdPut(ts *testscript.TestScript, _ bool, args []string) {
 // cmdRemove removes an object: remove KEY.
 func cmdRemove(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(storeOf(ts).Delete(context.Background(), args[0]))
+}
+
+// cmdGet makes a file of an object: get KEY FILE.
+func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := storeOf(ts).ReadAll(context.Background(), args[0])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o644))
 }
 
 // scriptTB has a script fail.
@@ -322,6 +331,40 @@ func TestObjectsInterruptedStalled(t *testing.T) {
 		}
 		s.wantObjects(t)
 	})
+}
+
+// TestObjectsStalled has a store stop sending, once or for good.
+func TestObjectsStalled(t *testing.T) {
+	defer func(d time.Duration) { stallTime = d }(stallTime)
+	stallTime = 100 * time.Millisecond
+	s := newTestStore(t, "ESDK_S3_URL")
+	content := pattern(1 << 20)
+	s.put(t, "x", content)
+	a := newApp()
+	named, err := a.parseObject(t.Context(), s.url+"/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for stalls, want := range map[int]error{1: nil, always: errStalled} {
+		s.proxy.Spoil(sometimes(stalls, func(r *http.Request) bool { return r.Method == http.MethodGet }, stall))
+		in, err := a.openObject(t.Context(), &job{source: named})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(in)
+		if !errors.Is(err, want) || !bytes.HasPrefix(content, got) || (want == nil) != (len(got) == len(content)) {
+			t.Errorf("%d stalls: %d bytes, %v", stalls, len(got), err)
+		}
+		in.Close()
+	}
+}
+
+// stall sends nothing of what it says that it will.
+func stall(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+	maps.Copy(w.Header(), answer.Header())
+	w.WriteHeader(answer.Code)
+	w.(http.Flusher).Flush()
+	<-r.Context().Done()
 }
 
 // TestObjectsRequests counts how often a store is asked for parts of an object.
