@@ -145,10 +145,15 @@ func (o *objectInput) readSome(p []byte) (int, error) {
 		return n, nil
 	case err == nil || err == io.EOF:
 		return 0, io.ErrUnexpectedEOF
-	case o.ctx.Err() == nil && gcerrors.Code(err) == gcerrors.Canceled:
+	case o.stalled(err):
 		return 0, errStalled
 	}
 	return 0, err
+}
+
+// stalled reports whether a request was given up.
+func (o *objectInput) stalled(err error) bool {
+	return o.ctx.Err() == nil && gcerrors.Code(err) == gcerrors.Canceled
 }
 
 // request asks for a part of the object, in the version that was seen first.
@@ -160,7 +165,12 @@ func (o *objectInput) request(offset, end int64) error {
 		o.object.bucket.store.only(o.version, as)
 		return nil
 	}
+	watchdog := time.AfterFunc(answerTimeout, o.cancel)
+	defer watchdog.Stop()
 	r, err := o.object.bucket.NewRangeReader(ctx, o.object.key, offset, end-offset, &blob.ReaderOptions{BeforeRead: only})
+	if o.stalled(err) {
+		return errStalled
+	}
 	if code := gcerrors.Code(err); o.version != "" && (code == gcerrors.FailedPrecondition || code == gcerrors.NotFound) {
 		return errChanged
 	}
@@ -178,7 +188,7 @@ func (o *objectInput) request(offset, end int64) error {
 
 var (
 	errChanged = newError(exitError, "it was replaced while it was read")
-	errStalled = errors.New("the store has stopped sending it")
+	errStalled = errors.New("the store does not go on")
 )
 
 func (o *objectInput) stop() {
