@@ -11,7 +11,7 @@ import (
 func TestPKCS11NotBuilt(t *testing.T) {
 	const uri = "pkcs11:token=t;object=k?module-path=/lib/x.so&pin-value=8642&namespace=n&name=m"
 	_, err := newApp().parseKey(t.Context(), uri, true)
-	if err == nil || exitStatus(err) != exitUsage || strings.Contains(err.Error(), "8642") || !strings.Contains(hint(err), "-tags full") {
+	if err == nil || exitStatus(err) != exitUsage || strings.Contains(err.Error(), "8642") || !strings.Contains(hint(err), "build-full") {
 		t.Errorf("%v; %s", err, hint(err))
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // Dir returns the folder with the official vectors, which are not part of this
 // repository: ESDK_VECTORS, or else ../shared/vectors, relative to the root of the
-// module. Without it the test is skipped, or fails if ESDK_REQUIRE_VECTORS is set.
+// repository. Without it the test is skipped, or fails if ESDK_REQUIRE_VECTORS is set.
 func Dir(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("ESDK_VECTORS")
@@ -17,7 +17,7 @@ func Dir(t testing.TB) string {
 		dir = filepath.Join("..", "shared", "vectors")
 	}
 	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(moduleRoot(t), dir)
+		dir = filepath.Join(repository(t), dir)
 	}
 	if _, err := os.Stat(dir); err == nil {
 		return dir
@@ -30,19 +30,20 @@ func Dir(t testing.TB) string {
 	return ""
 }
 
-// moduleRoot returns the folder above the test's own that has go.mod.
-func moduleRoot(t testing.TB) string {
+// repository returns the folder above the test's own that has the license. More than
+// one has a go.mod.
+func repository(t testing.TB) string {
 	dir, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "LICENSE")); err == nil {
 			return dir
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			t.Fatal("there is no go.mod above the test")
+			t.Fatal("there is no LICENSE above the test")
 		}
 		dir = parent
 	}
