@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,15 +69,8 @@ func (o *object) with(key string) *object { return &object{o.bucket, key} }
 func isObject(name string) bool {
 	scheme, _, ok := strings.Cut(name, "://")
 	scheme = strings.ToLower(scheme)
-	if _, known := stores[scheme]; known {
-		return ok
-	}
-	for _, other := range otherStores {
-		if ok && scheme == other {
-			return true
-		}
-	}
-	return false
+	_, known := stores[scheme]
+	return ok && (known || slices.Contains(otherStores, scheme))
 }
 
 // parseObject opens the bucket of a URL, such as s3://bucket/key?region=us-west-2. No

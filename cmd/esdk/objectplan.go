@@ -105,14 +105,15 @@ func (j *job) localName() (string, error) {
 	return name, nil
 }
 
-// keyName is the same as a part of a key.
+// keyName is the name below a folder as the end of a key.
 func (j *job) keyName() string {
 	switch {
+	case !j.below():
+		return j.baseName()
 	case j.source != nil:
 		return j.name
-	default:
-		return filepath.ToSlash(j.name)
 	}
+	return filepath.ToSlash(j.name)
 }
 
 // planObject finds the output of an input in a bucket: what -o names, or beside
@@ -135,10 +136,8 @@ func (j *job) planObject(ctx context.Context, o *outputOptions, folder bool, ren
 		j.result = j.source.with(key)
 	case folder && j.input == standard:
 		return usageError("standard input has no name for an object in folder %s", o.object)
-	case folder && j.below():
-		j.result = o.object.with(o.object.key + rename(j.keyName()))
 	case folder:
-		j.result = o.object.with(o.object.key + rename(j.baseName()))
+		j.result = o.object.with(o.object.key + rename(j.keyName()))
 	default:
 		j.result = o.object
 	}

@@ -3,14 +3,11 @@
 package main
 
 import (
-	"maps"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
-	"gocloud.dev/blob"
 )
 
 func init() {
@@ -59,20 +56,6 @@ func newAzureStore(t testing.TB, server, proxy string) *testStore {
 		}
 	}
 	return openStore(t, "azblob://"+name, environment(server), environment(proxy))
-}
-
-// openStore opens a bucket with one environment, and has the command do so with
-// another.
-func openStore(t testing.TB, url string, own, env map[string]string) *testStore {
-	t.Helper()
-	for k, v := range own {
-		os.Setenv(k, v)
-	}
-	b, err := blob.OpenBucket(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &testStore{Bucket: b, url: url, env: maps.Clone(env)}
 }
 
 // TestObjectsSecret has the address of a store be wrong, and a token not be told.

@@ -118,18 +118,27 @@ func newS3Store(t testing.TB, server, proxy string) *testStore {
 		t.Fatalf("make a bucket: %v, %v", response, err)
 	}
 	response.Body.Close()
-	env := map[string]string{
-		"AWS_ENDPOINT_URL_S3": proxy, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	environment := func(url string) map[string]string {
+		return map[string]string{
+			"AWS_ENDPOINT_URL_S3": url, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
+			"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+		}
 	}
-	for k, v := range env {
+	return openStore(t, "s3://"+name, environment(server), environment(proxy))
+}
+
+// openStore opens a bucket with one environment, and has the command do so with
+// another.
+func openStore(t testing.TB, url string, own, env map[string]string) *testStore {
+	t.Helper()
+	for k, v := range own {
 		os.Setenv(k, v)
 	}
-	b, err := blob.OpenBucket(t.Context(), "s3://"+name+"?use_path_style=true&endpoint="+url.QueryEscape(server))
+	b, err := blob.OpenBucket(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &testStore{Bucket: b, url: "s3://" + name, env: env}
+	return &testStore{Bucket: b, url: url, env: env}
 }
 
 // keys are those of all objects, in their order.
@@ -338,6 +347,9 @@ func TestObjectsStalled(t *testing.T) {
 	defer func(d time.Duration) { stallTime = d }(stallTime)
 	stallTime = 100 * time.Millisecond
 	s := newTestStore(t, "ESDK_S3_URL")
+	for k, v := range s.env {
+		t.Setenv(k, v) // the command is in this process
+	}
 	content := pattern(1 << 20)
 	s.put(t, "x", content)
 	a := newApp()
