@@ -306,7 +306,8 @@ func (s *plainSource) read(buf *[]byte, limit, besides int64) bool {
 		return false
 	}
 	b := room(*buf, limit)
-	n, err := readSome(s.r, b[len(b):cap(b)])
+	// The memory may have been another's before, and have more room than that.
+	n, err := readSome(s.r, b[len(b):min(int64(cap(b)), limit)])
 	*buf = b[:len(b)+n]
 	s.n += int64(n)
 	s.end = err != nil
