@@ -124,8 +124,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, public(err)
 }
 
-// WriteTo writes all of the plaintext to w. It implements [io.WriterTo]. A nil
-// error means that all of the message was verified.
+// WriteTo writes all of the plaintext that is left to w. It implements
+// [io.WriterTo]. A nil error means that all of the message was verified. After an
+// error of w the Reader returns it again.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	n, err := r.body.WriteTo(w)
 	return n, public(err)

@@ -48,7 +48,7 @@ func (c *Client) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec En
 	}
 	message := slices.Grow(dst, len(e.head)+int(bodySize)+e.footerSize())
 	message = append(message, e.head...)
-	if message, err = stream.Seal(message, plaintext, e.params); err != nil {
+	if message, err = stream.Seal(message, plaintext, &e.params); err != nil {
 		return nil, nil, err
 	}
 	footer, err := e.footer()
@@ -88,13 +88,17 @@ func (c *Client) NewWriter(ctx context.Context, dst io.Writer, ec EncryptionCont
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{encryption: e, body: stream.NewWriter(dst, e.head, e.params)}, nil
+	return &Writer{encryption: e, body: stream.NewWriter(dst, e.head, &e.params)}, nil
 }
 
 // A Writer encrypts a message as it is written, in memory of a few MiB, or of a
 // few frames if those are longer. What is written to the underlying writer may be
 // written by other goroutines, one at a time, before a call returns. A Writer is
 // not safe for concurrent use.
+//
+// Its methods can be mixed. If the underlying writer, the source of ReadFrom or
+// the context panics or ends its goroutine, the Writer is broken: each later call
+// fails.
 type Writer struct {
 	encryption *encryption
 	body       *stream.Writer
@@ -105,7 +109,10 @@ type Writer struct {
 // Header returns the header of the message.
 func (w *Writer) Header() *Header { return w.encryption.header }
 
-var errClosed = errors.New("esdk: write to a closed Writer")
+var (
+	errClosed    = errors.New("esdk: write to a closed Writer")
+	errNotClosed = errors.New("esdk: an earlier Close did not return, and the message is not complete")
+)
 
 // Write encrypts p. The encrypted bytes may reach the underlying writer later.
 // It fails with [ErrLimit] as soon as the plaintext is longer than allowed. After
@@ -118,7 +125,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 }
 
 // ReadFrom encrypts all of r. It implements [io.ReaderFrom]. After an error of r
-// the message cannot be completed either, lest a part of it be taken for all.
+// the message cannot be completed either, so that a partial message is never
+// mistaken for a complete one.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	if w.closed {
 		return 0, errClosed
@@ -128,11 +136,12 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 
 // Close completes the message. It does not close the underlying writer. After an
 // error of Write or ReadFrom it returns that error again, and leaves a message
-// that does not decrypt. An application that stops half-way for a reason of its
-// own must not call it.
+// that does not decrypt; so it does if one of them panicked or ended its
+// goroutine. An application that stops half-way for a reason of its own must not
+// call it. A second call returns what the first did.
 func (w *Writer) Close() error {
 	if !w.closed {
-		w.closed = true
+		w.closed, w.closeErr = true, errNotClosed // if the call does not return
 		w.closeErr = w.body.Finish(w.encryption.footer)
 	}
 	return w.closeErr

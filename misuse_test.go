@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -75,3 +76,76 @@ func TestMisspeltContextKey(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A source or sink that panics, or ends its goroutine, must not become a message
+// of a part of the plaintext, not even by a deferred Close.
+func TestInterruptedWriter(t *testing.T) {
+	for _, size := range []int{0, 1, 4096, 5 << 20} {
+		for how, interrupt := range map[string]func(){"panic": func() { panic("user's code") }, "Goexit": runtime.Goexit} {
+			for _, concurrency := range []int{1, 2} {
+				var message bytes.Buffer
+				c := newClient(t, esdk.Config{Concurrency: concurrency})
+				w := must[*esdk.Writer](t)(c.NewWriter(t.Context(), &message, nil))
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					defer func() { recover() }()
+					defer w.Close()
+					w.ReadFrom(io.MultiReader(slowReader{bytes.NewReader(pattern(size))}, readerFunc(func([]byte) (int, error) {
+						interrupt()
+						return 0, nil
+					})))
+				}()
+				<-done
+				if err := w.Close(); err == nil {
+					t.Errorf("%s after %d bytes: Close says that the message is complete", how, size)
+				}
+				if plaintext, _, err := c.Decrypt(t.Context(), message.Bytes(), nil); err == nil {
+					t.Errorf("%s after %d bytes: decrypts to %d bytes", how, size, len(plaintext))
+				}
+			}
+		}
+	}
+}
+
+// A sink that panics in Close leaves a message that is not complete, and a second
+// Close says so.
+func TestInterruptedClose(t *testing.T) {
+	w := must[*esdk.Writer](t)(newClient(t, esdk.Config{}).NewWriter(t.Context(), writerFunc(func([]byte) (int, error) { panic("user's code") }), nil))
+	func() {
+		defer func() { recover() }()
+		w.Close()
+	}()
+	if err := w.Close(); err == nil {
+		t.Error("Close after a Close that panicked returns no error")
+	}
+}
+
+// A Reader does not go on behind what a sink did not take.
+func TestInterruptedReader(t *testing.T) {
+	c := newClient(t, esdk.Config{})
+	message := encrypt(t, c, pattern(1<<20), nil)
+	for name, sink := range map[string]io.Writer{
+		"panic": writerFunc(func([]byte) (int, error) { panic("user's code") }),
+		"error": writerFunc(func([]byte) (int, error) { return 0, io.ErrClosedPipe }),
+	} {
+		r := must[*esdk.Reader](t)(c.NewReader(t.Context(), slowReader{bytes.NewReader(message)}, nil))
+		func() {
+			defer func() { recover() }()
+			r.WriteTo(sink)
+		}()
+		if n, err := r.WriteTo(io.Discard); n != 0 || err == nil {
+			t.Errorf("%s: then %d bytes, %v", name, n, err)
+		}
+		if n, err := r.Read(make([]byte, 10)); n != 0 || err == nil || err == io.EOF {
+			t.Errorf("%s: then %d bytes, %v", name, n, err)
+		}
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// slowReader hides what else a reader can do.
+type slowReader struct{ io.Reader }

@@ -3,26 +3,26 @@ package stream
 import (
 	"errors"
 	"hash"
+	"io"
 	"slices"
 	"sync"
-
-	"esdk/internal/format"
 )
 
-// A batch is a run of regular frames that are sealed or opened together.
+// A batch is some regular frames that are sealed or opened together.
 type batch struct {
-	in    []byte // whole frames, or their plaintext
-	out   []byte // what was made of them
-	first uint32 // sequence number of the first frame
-	used  int    // bytes of in that out was made of
-	err   error  // why those are not all
+	run    run       // frames to seal,
+	sealed sealedRun // or to open
+	out    []byte    // the result of that
+	opened int       // frames that out is the plaintext of
+	err    error     // why those are not all
 
 	offset int64 // of out in the plaintext, where it matters
 
 	stage stage
-	aad   format.BodyAAD
 
-	inBuf, outBuf []byte // memory of the batch's own, if it needs any
+	// Memory of the batch's own, if it needs any.
+	plain         buffer
+	inBuf, outBuf []byte
 }
 
 // A stage is how far a batch has come.
@@ -50,27 +50,46 @@ const (
 // The first batch in order that fails, by its work or its drain, is drained as far
 // as it is good, and ends everything.
 type pipeline struct {
-	workers int
-	stopped func() error
-	fill    func(*batch) bool // false: nothing to do any more
-	work    func(*batch)
-	digest  hash.Hash // nil: none
-	digests func(*batch) []byte
+	stopped func() error        // asked before each fill
+	fill    func(*batch) error  // io.EOF: no batch, and none follows
+	work    func(*batch)        // sets out, and err if that is not all
+	digest  hash.Hash           // nil: none
+	digests func(*batch) []byte // the part of a batch that is hashed
 	drain   func(*batch) error
-
-	idle []*batch // kept for the next run
 }
 
-// run returns when all is done, with no goroutine left.
-func (p *pipeline) run() error {
-	r := &pipelineRun{pipeline: p, started: 1}
+// A pool keeps batches, and so their memory, from one run to the next.
+type pool struct{ idle []*batch }
+
+// get returns a batch that describes nothing.
+func (p *pool) get() *batch {
+	n := len(p.idle)
+	if n == 0 {
+		return new(batch)
+	}
+	b := p.idle[n-1]
+	p.idle = p.idle[:n-1]
+	b.out, b.opened, b.err, b.stage = nil, 0, nil, filled
+	return b
+}
+
+func (p *pool) put(b ...*batch) { p.idle = append(p.idle, b...) }
+
+// run goes over all batches with a number of workers, of which the calling
+// goroutine is one. It returns when all is done, with no goroutine left. An error
+// of fill counts behind those of the batches before.
+func (p pipeline) run(batches *pool, workers int) error {
+	r := &pipelineRun{pipeline: p, pool: batches, workers: workers, started: 1}
 	r.changed.L = &r.mu
 	defer r.others.Wait() // even if a sink ends this goroutine
 	r.loop()
 	r.others.Wait()
-	p.idle = append(p.idle, r.batches...)
 	if r.panicked != nil {
 		panic(r.panicked)
+	}
+	r.pool.put(r.batches...)
+	if r.err == nil {
+		r.err = r.fillErr
 	}
 	if r.err == nil {
 		r.err = p.stopped()
@@ -80,8 +99,10 @@ func (p *pipeline) run() error {
 
 // pipelineRun is the state that the workers share.
 type pipelineRun struct {
-	*pipeline
-	others sync.WaitGroup // all workers but the calling goroutine
+	pipeline
+	pool    *pool
+	workers int
+	others  sync.WaitGroup // all workers but the calling goroutine
 
 	mu       sync.Mutex // guards all below
 	changed  sync.Cond
@@ -93,6 +114,7 @@ type pipelineRun struct {
 	filling, digesting, draining bool
 
 	ended    bool  // nothing is filled any more
+	fillErr  error // why, if not because all was
 	failed   bool  // nor done at all
 	err      error // of the first batch in order that failed
 	panicked any   // what some task panicked with, to go on with in the caller
@@ -158,18 +180,21 @@ func (r *pipelineRun) unlocked(f func()) {
 }
 
 func (r *pipelineRun) fillOne() {
-	b := new(batch)
-	if n := len(r.idle); n > 0 {
-		b, r.idle = r.idle[n-1], r.idle[:n-1]
-	}
-	b.stage, b.used, b.err = filled, 0, nil
+	b := r.pool.get()
 	r.filling = true
-	ok := false
-	r.unlocked(func() { ok = r.stopped() == nil && r.fill(b) })
+	err := io.EOF // if fill does not return
+	r.unlocked(func() {
+		if err = r.stopped(); err == nil {
+			err = r.fill(b)
+		}
+	})
 	r.filling = false
-	if !ok {
+	if err != nil {
 		r.ended = true
-		r.idle = append(r.idle, b)
+		if err != io.EOF {
+			r.fillErr = err
+		}
+		r.pool.put(b)
 		return
 	}
 	r.batches = append(r.batches, b)
@@ -217,5 +242,5 @@ func (r *pipelineRun) drainOne() {
 	if r.digest != nil {
 		r.digested--
 	}
-	r.idle = append(r.idle, b)
+	r.pool.put(b)
 }

@@ -130,13 +130,13 @@ func testSinkErrors(t *testing.T) {
 		}
 		for room := 0; room < len(body); room += 37 {
 			sink := &fullSink{room: room, t: t}
-			w := NewWriter(sink, nil, p)
+			w := newWriter(sink, nil, p)
 			_, err := w.ReadFrom(source(plaintext))
 			if finishErr := w.Finish(nil); finishErr != errSink || err != nil && err != errSink || !bytes.Equal(sink.Bytes(), body[:room]) {
 				t.Errorf("ReadFrom, %d bytes: %v, %v", room, err, finishErr)
 			}
 			sink = &fullSink{room: room, t: t}
-			w = NewWriter(sink, nil, p)
+			w = newWriter(sink, nil, p)
 			w.Write(plaintext)
 			if err := w.Finish(nil); err != errSink || !bytes.Equal(sink.Bytes(), body[:room]) {
 				t.Errorf("Write, %d bytes: %v", room, err)
@@ -185,7 +185,7 @@ func testStopped(t *testing.T) {
 			"ReadFrom": func(w *Writer) error { _, err := w.ReadFrom(slow{bytes.NewReader(plaintext)}); return err },
 		} {
 			var out bytes.Buffer
-			w := NewWriter(&out, nil, cancelAfter(n))
+			w := newWriter(&out, nil, cancelAfter(n))
 			err := write(w)
 			if finishErr := w.Finish(nil); err == nil {
 				err = finishErr
@@ -197,7 +197,7 @@ func testStopped(t *testing.T) {
 				t.Errorf("%s: after %d: %d bytes, %v", name, n, out.Len(), err)
 			}
 		}
-		if got, err := Seal(nil, plaintext, cancelAfter(n)); err != context.Canceled && !bytes.Equal(got, body) {
+		if got, err := sealBody(plaintext, cancelAfter(n)); err != context.Canceled && !bytes.Equal(got, body) {
 			t.Errorf("Seal: after %d: %v", n, err)
 		}
 	}
@@ -243,17 +243,40 @@ func testPanics(t *testing.T) {
 				interrupt(&sinkCalls)
 				return len(b), nil
 			})
-			for name, run := range map[string]func() error{
-				"source": func() error { _, err := NewWriter(io.Discard, nil, p).ReadFrom(source); return err },
-				"sink":   func() error { _, err := NewWriter(sink, nil, p).ReadFrom(slow{zeros{}}); return err },
-				"reader's sink": func() error {
-					_, err := NewReader(slow{bytes.NewReader(body)}, Source{Params: p}).WriteTo(sink)
-					return err
-				},
+			w := newWriter(io.Discard, nil, p)
+			sinkWriter := newWriter(sink, nil, p)
+			r := NewReader(slow{bytes.NewReader(body)}, Source{Params: p})
+			sourceReader := NewReader(readFunc(func(b []byte) (int, error) {
+				interrupt(&calls)
+				return copy(b, body), nil
+			}), Source{Params: p})
+			for name, test := range map[string]struct{ run, then func() error }{
+				"source": {
+					func() error { _, err := w.ReadFrom(source); return err },
+					func() error { return w.Finish(nil) }},
+				"sink": {
+					func() error { _, err := sinkWriter.ReadFrom(slow{zeros{}}); return err },
+					func() error { return sinkWriter.Finish(nil) }},
+				"reader's sink": {
+					func() error { _, err := r.WriteTo(sink); return err },
+					func() error { _, err := r.Read(make([]byte, 1)); return err }},
+				"reader's source": {
+					func() error { _, err := readAll(sourceReader, 100); return err },
+					func() error { _, err := sourceReader.WriteTo(io.Discard); return err }},
 			} {
 				calls, sinkCalls = 0, 0
-				if got := outcome(run); got != how && (how != "Goexit" || got != "error") && (name != "reader's sink" || got != "success") {
+				got := outcome(test.run)
+				if got == "success" && name == "reader's sink" || got == "error" && name == "reader's source" {
+					continue // not that many calls
+				}
+				if got != how && (how != "Goexit" || got != "error") {
 					t.Errorf("%s of %s after %d calls: %s", how, name, n, got)
+				}
+				// A part must not be completed, nor a hole be passed over.
+				for range 2 {
+					if err := test.then(); got == how && err != errInterrupted || err == nil || err == io.EOF {
+						t.Errorf("%s of %s after %d calls, and then: %v", how, name, n, err)
+					}
 				}
 			}
 		}
@@ -369,7 +392,7 @@ func TestMemoryOfWorkers(t *testing.T) {
 	p.Workers = 1000
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	w := NewWriter(io.Discard, nil, p)
+	w := newWriter(io.Discard, nil, p)
 	if _, err := w.ReadFrom(io.LimitReader(zeros{}, 256<<20)); err != nil {
 		t.Fatal(err)
 	}

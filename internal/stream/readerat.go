@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"sync"
 
@@ -22,11 +23,12 @@ const (
 // A ReaderAt decrypts any part of a body that is framed. It is safe for
 // concurrent use if its source is.
 type ReaderAt struct {
-	Params
-	src   io.ReaderAt
-	start int64 // of the body in src
-	size  int64 // of the plaintext
-	last  int64 // index of the final frame, which is also the number of regular ones
+	Params // without the AEAD
+	opener opener
+	src    io.ReaderAt
+	start  int64 // of the body in src
+	size   int64 // of the plaintext
+	last   int64 // index of the final frame, which is also the number of regular ones
 
 	mu    sync.Mutex
 	cache []cachedFrame // the one used last comes last
@@ -44,11 +46,12 @@ type cachedFrame struct {
 func NewReaderAt(src io.ReaderAt, start, end int64, p Params) (*ReaderAt, error) {
 	r := &ReaderAt{Params: p, src: src, start: start}
 	r.ownMessageID()
+	r.opener = newOpener(&r.Params)
 	// All frames but the final one have the same size, so that the length of the
 	// body tells how many there are.
 	rest := end - start - format.FinalOverhead
 	if rest < 0 {
-		return nil, format.Truncated(end, "final frame", io.EOF)
+		return nil, format.Truncated(start, "final frame", io.EOF)
 	}
 	r.last = rest / r.frameSize()
 	final := rest % r.frameSize()
@@ -104,24 +107,29 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 		return len(p), err
 	}
 	rest := p
-	pipe := pipeline{workers: r.workersFor(int64(len(p))), stopped: func() error { return nil }}
-	pipe.fill = func(b *batch) bool {
-		b.out = rest[:min(int64(len(rest)), r.toBatchEnd(off))]
-		rest = rest[len(b.out):]
-		b.offset = off
-		off += int64(len(b.out))
-		return len(b.out) > 0
-	}
-	pipe.work = func(b *batch) { b.err = r.readPart(b.out, b.offset) }
-	pipe.drain = func(b *batch) error {
-		if b.err == nil {
-			n += len(b.out)
-		}
-		return nil
-	}
-	if pipeErr := pipe.run(); pipeErr != nil {
+	readErr := pipeline{
+		stopped: func() error { return nil }, // readPart asks
+		fill: func(b *batch) error {
+			b.out = rest[:min(int64(len(rest)), r.toBatchEnd(off))]
+			if len(b.out) == 0 {
+				return io.EOF
+			}
+			rest = rest[len(b.out):]
+			b.offset = off
+			off += int64(len(b.out))
+			return nil
+		},
+		work: func(b *batch) { b.err = r.readPart(b.out, b.offset) },
+		drain: func(b *batch) error {
+			if b.err == nil {
+				n += len(b.out)
+			}
+			return nil
+		},
+	}.run(new(pool), r.workersFor(int64(len(p))))
+	if readErr != nil {
 		clear(p[n:])
-		return n, pipeErr
+		return n, readErr
 	}
 	return n, err
 }
@@ -172,10 +180,13 @@ func (r *ReaderAt) open(index, end int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{in: body, first: uint32(index + 1), out: make([]byte, 0, (end-index)*int64(r.FrameLength))}
-	openFrames(&r.Params, b)
+	b := &batch{
+		sealed: r.sealedRun(uint32(index+1), int(end-index), body),
+		out:    make([]byte, 0, (end-index)*int64(r.FrameLength)),
+	}
+	r.opener.open(b)
 	if b.err == errIrregular {
-		at := r.frameAt(index) + int64(b.used)
+		at := r.frameAt(index + int64(b.opened))
 		return nil, &format.Error{Offset: at, Field: "sequence number", Err: errors.New("not the one of the frame that should be here")}
 	}
 	return b.out, b.err
@@ -195,16 +206,15 @@ func (r *ReaderAt) openFinal() ([]byte, error) {
 		return nil, r.wrongEnd("message has not the length that its end says")
 	}
 	aad := format.NewBodyAAD(r.MessageID, format.Final).Frame(sequence, uint64(length))
-	plaintext, err := r.AEAD.Open(nil, frame[8:8+format.IVLength], frame[fields:], aad)
-	if err != nil {
-		return nil, ErrAuthentication
-	}
-	return plaintext, nil
+	return r.opener.openFrame(nil, frame[8:], frame[fields:], aad)
 }
 
 // readAt reads exactly so many bytes. Memory is taken as they come: a frame may
 // claim to be longer than the source is.
 func readAt(src io.ReaderAt, offset, length int64) ([]byte, error) {
+	if length > math.MaxInt-defaultBatch {
+		return nil, frameTooLong(length)
+	}
 	var buf []byte
 	for int64(len(buf)) < length {
 		n := len(buf)

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"encoding/binary"
-	"errors"
 	"io"
 	"slices"
 
@@ -18,34 +17,55 @@ func (r *Reader) openArrived() {
 	if frames == 0 {
 		return
 	}
-	size, frame := int(r.frameSize()), int(r.FrameLength)
-	in, out := r.window[:int(frames)*size], r.plain[len(r.plain):]
-	next, opened := r.sequence+1, 0
-	r.begin(r.workersFor(frames*int64(frame)), func(b *batch) bool {
-		n := r.cut(b, &in, &next)
-		b.out, out = out[:0:n*frame], out[n*frame:cap(out)]
-		return n > 0
-	})
-	r.pipe.drain = func(b *batch) error {
-		opened += b.used
-		return nil
-	}
-	r.err = r.runRegular()
-	n := opened / size
-	r.count(n)
-	r.window = r.window[opened:]
-	r.plain = r.plain[:len(r.plain)+n*frame]
+	frame := int(r.FrameLength)
+	rest, out := r.cutter(frames, r.window), r.plain[len(r.plain):]
+	opened := 0
+	r.err = regular(pipeline{
+		stopped: r.stopped,
+		fill: func(b *batch) error {
+			if !rest.cut(b) {
+				return io.EOF
+			}
+			n := b.sealed.count * frame
+			b.out, out = out[:0:n], out[n:cap(out)]
+			return nil
+		},
+		work:    r.opener.open,
+		digest:  r.Digest,
+		digests: r.hashed,
+		drain: func(b *batch) error {
+			opened += b.opened
+			return nil
+		},
+	}.run(&r.pool, r.workersFor(frames*int64(frame))))
+	r.window = r.window[opened*int(r.frameSize()):]
+	r.plain = r.plain[:len(r.plain)+opened*frame]
+	r.count(opened)
 }
 
-// cut has the batch open the first frames of in, which it removes from there. It
-// returns how many.
-func (r *Reader) cut(b *batch, in *[]byte, next *uint32) int {
-	size := int(r.frameSize())
-	frames := min(int(r.batchLength()/int64(r.FrameLength)), len(*in)/size)
-	b.in, *in = (*in)[:frames*size], (*in)[frames*size:]
-	b.first = *next
-	*next += uint32(frames)
-	return frames
+// A cutter hands out regular frames in memory batch by batch.
+type cutter struct {
+	params *Params
+	next   uint32 // number of the first frame that is left
+	left   int64  // frames
+	in     []byte
+}
+
+// cutter hands out the next frames of the body, which in holds.
+func (r *Reader) cutter(frames int64, in []byte) *cutter {
+	return &cutter{&r.Params, r.sequence + 1, frames, in}
+}
+
+// cut has the batch open the next frames. It reports whether there are any.
+func (c *cutter) cut(b *batch) bool {
+	frames := min(c.params.batchFrames(), c.left)
+	if frames == 0 {
+		return false
+	}
+	n := frames * c.params.frameSize()
+	b.sealed = c.params.sealedRun(c.next, int(frames), c.in[:n])
+	c.next, c.left, c.in = c.next+uint32(frames), c.left-frames, c.in[n:]
+	return true
 }
 
 // framesIn returns how many regular frames there can be in so many bytes, and
@@ -69,50 +89,25 @@ func (r *Reader) count(frames int) {
 	r.offset += int64(frames) * r.frameSize()
 }
 
-// begin sets up the pipeline, but for what comes of the frames.
-func (r *Reader) begin(workers int, fill func(*batch) bool) {
-	r.pipe.workers = workers
-	r.pipe.stopped = r.stopped
-	r.pipe.fill = fill
-	r.pipe.work = func(b *batch) { openFrames(&r.Params, b) }
-	r.pipe.digest = r.Digest
-	r.pipe.digests = func(b *batch) []byte { return b.in[:b.used] }
+// hashed is the part of a batch that the digest is over: no frame behind one
+// that is wrong.
+func (r *Reader) hashed(b *batch) []byte {
+	return b.sealed.frames[:b.opened*int(r.frameSize())]
 }
 
-// runRegular runs the pipeline up to a frame that is not regular.
-func (r *Reader) runRegular() error {
-	err := r.pipe.run()
+// openApart opens a batch into memory of its own.
+func (r *Reader) openApart(b *batch) {
+	b.outBuf = slices.Grow(b.outBuf[:0], int(r.batchLength()))
+	b.out = b.outBuf
+	r.opener.open(b)
+}
+
+// regular is the error of a pipeline that goes up to a frame that is not regular.
+func regular(err error) error {
 	if err == errIrregular {
 		return nil
 	}
 	return err
-}
-
-// errIrregular says that a frame is not the regular one that was expected: it
-// may be the final one, or wrong.
-var errIrregular = errors.New("irregular frame")
-
-// openFrames opens the frames of a batch and appends their plaintext to its out.
-func openFrames(p *Params, b *batch) {
-	if b.aad == nil {
-		b.aad = format.NewBodyAAD(p.MessageID, format.Regular)
-	}
-	size := int(p.frameSize())
-	for sequence := b.first; b.used < len(b.in); sequence++ {
-		frame := b.in[b.used : b.used+size]
-		if got := binary.BigEndian.Uint32(frame); got != sequence || got == format.EndFrame {
-			b.err = errIrregular
-			return
-		}
-		iv := frame[4 : 4+format.IVLength]
-		out, err := p.AEAD.Open(b.out, iv, frame[4+format.IVLength:], b.aad.Frame(sequence, uint64(p.FrameLength)))
-		if err != nil {
-			b.err = ErrAuthentication
-			return
-		}
-		b.out = out
-		b.used += size
-	}
 }
 
 // worthPumping reports whether frames come so fast that it is worth to read
@@ -130,34 +125,31 @@ func (r *Reader) isFast() bool { return int64(r.lastRead) >= r.batchLength()/8 &
 // but regular frames.
 func (r *Reader) pump(w io.Writer) (n int64, err error) {
 	more := true
-	r.begin(r.Workers, func(b *batch) bool {
-		if !more {
-			return false
-		}
-		more = r.receiveBatch(b)
-		return len(b.in) > 0
-	})
-	r.drainTo(w, &n)
-	r.err = r.runRegular()
+	r.err = regular(pipeline{
+		stopped: r.stopped,
+		fill: func(b *batch) error {
+			if !more {
+				return io.EOF
+			}
+			if more = r.receiveBatch(b); b.sealed.count == 0 {
+				return io.EOF
+			}
+			return nil
+		},
+		work:    r.openApart,
+		digest:  r.Digest,
+		digests: r.hashed,
+		drain: func(b *batch) error {
+			m, err := writeAll(w, b.out)
+			n += int64(m)
+			return err
+		},
+	}.run(&r.pool, r.Workers))
 	// What is left is in the memory of a batch.
 	r.buf = append(r.buf[:0], r.window...)
 	r.window = r.buf
 	r.buf = r.buf[:cap(r.buf)]
 	return n, r.err
-}
-
-// drainTo has the pipeline write plaintext to w, and count it.
-func (r *Reader) drainTo(w io.Writer, n *int64) {
-	r.pipe.work = func(b *batch) {
-		b.outBuf = slices.Grow(b.outBuf[:0], int(r.batchLength()))
-		b.out = b.outBuf
-		openFrames(&r.Params, b)
-	}
-	r.pipe.drain = func(b *batch) error {
-		m, err := writeAll(w, b.out)
-		*n += int64(m)
-		return err
-	}
 }
 
 // feed writes the plaintext of the regular frames to w if the source has them in
@@ -170,17 +162,27 @@ func (r *Reader) feed(w io.Writer) (n int64, err error) {
 	// The source keeps what is not taken, and calls that a short write.
 	src.WriteTo(writerFunc(func(body []byte) int {
 		frames := r.framesIn(len(body))
-		in, next, used := body[:frames*r.frameSize()], r.sequence+1, 0
-		r.begin(r.workersFor(frames*int64(r.FrameLength)), func(b *batch) bool { return r.cut(b, &in, &next) > 0 })
-		r.drainTo(w, &n)
-		drain := r.pipe.drain
-		r.pipe.drain = func(b *batch) error {
-			used += b.used
-			return drain(b)
-		}
-		r.err = r.runRegular()
-		r.count(used / int(r.frameSize()))
-		return used
+		rest, opened := r.cutter(frames, body), 0
+		r.err = regular(pipeline{
+			stopped: r.stopped,
+			fill: func(b *batch) error {
+				if !rest.cut(b) {
+					return io.EOF
+				}
+				return nil
+			},
+			work:    r.openApart,
+			digest:  r.Digest,
+			digests: r.hashed,
+			drain: func(b *batch) error {
+				opened += b.opened
+				m, err := writeAll(w, b.out)
+				n += int64(m)
+				return err
+			},
+		}.run(&r.pool, r.workersFor(frames*int64(r.FrameLength))))
+		r.count(opened)
+		return int(int64(opened) * r.frameSize())
 	}))
 	return n, r.err
 }
@@ -195,16 +197,16 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p), nil }
 func (r *Reader) receiveBatch(b *batch) bool {
 	size := int(r.frameSize())
 	if b.inBuf == nil {
-		b.inBuf = make([]byte, int(r.batchLength()/int64(r.FrameLength))*size)
+		b.inBuf = make([]byte, int(r.batchFrames())*size)
 	}
 	have := copy(b.inBuf, r.window)
 	m, err := r.read(b.inBuf[have:])
 	buf := b.inBuf[:have+m]
-	frames, regular := 0, int(r.framesIn(len(buf)))
-	for frames < regular && binary.BigEndian.Uint32(buf[frames*size:]) == r.sequence+1+uint32(frames) {
+	frames, most := 0, int(r.framesIn(len(buf)))
+	for frames < most && binary.BigEndian.Uint32(buf[frames*size:]) == r.sequence+1+uint32(frames) {
 		frames++
 	}
-	b.in, b.first = buf[:frames*size], r.sequence+1
+	b.sealed = r.sealedRun(r.sequence+1, frames, buf[:frames*size])
 	r.window = buf[frames*size:]
 	r.count(frames)
 	return err == nil && r.isFast() && len(r.window) < size

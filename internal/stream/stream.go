@@ -63,13 +63,11 @@ type Params struct {
 
 	// Stopped, if not nil, is asked before each batch. Its error ends the body.
 	Stopped func() error
-
-	batch int // for tests; 0 means TestOnlyBatch
 }
 
-// TestOnlyBatch is about how many bytes of plaintext make a batch. Tests lower it
-// before all else, so that short messages take the way of long ones.
-var TestOnlyBatch = defaultBatch
+// batchBytes is about how many bytes of plaintext make a batch. Tests of this
+// package lower it, so that short messages take the way of long ones.
+var batchBytes int64 = defaultBatch
 
 // ownMessageID has the params keep a copy of the message id, inside of the
 // additional data of the final frame, which every body has.
@@ -96,25 +94,24 @@ func (p *Params) stopped() error {
 // frameSize is the length of a regular frame in the message.
 func (p *Params) frameSize() int64 { return int64(p.FrameLength) + format.FrameOverhead }
 
-// batchLength is the plaintext of a batch in bytes: whole frames.
-func (p *Params) batchLength() int64 {
-	frame := int64(p.FrameLength)
-	size := int64(p.batch)
-	if size == 0 {
-		size = int64(TestOnlyBatch)
-	}
+// batchFrames is how many frames make a batch.
+func (p *Params) batchFrames() int64 {
+	size := batchBytes
 	if p.Digest != nil {
 		size *= 2 // the core that hashes wakes the others less often
 	}
-	return max(1, size/frame) * frame
+	return max(1, size/int64(p.FrameLength))
 }
 
-// gatherLength is how much plaintext a stream collects at most.
-func (p *Params) gatherLength() int64 {
-	if n := p.batchLength(); p.Workers > 1 && n > int64(p.FrameLength) {
+// batchLength is the plaintext of a batch in bytes.
+func (p *Params) batchLength() int64 { return p.batchFrames() * int64(p.FrameLength) }
+
+// gatherFrames is how many frames a stream collects at most.
+func (p *Params) gatherFrames() int64 {
+	if n := p.batchFrames(); p.Workers > 1 && n > 1 {
 		return gathered * n
 	}
-	return p.batchLength()
+	return p.batchFrames()
 }
 
 // limitWorkers is for streams, which hold what their workers work on.
@@ -134,10 +131,25 @@ func (p *Params) workersFor(n int64) int {
 // maxEmptyReads is how often a source may return nothing.
 const maxEmptyReads = 100
 
+// errInterrupted is the error of a stream while code of the user's runs. It stays
+// if that panics or ends its goroutine: what it was about to bring or take is
+// missing.
+var errInterrupted = errors.New("esdk: an earlier call on this stream did not return")
+
+// frameTooLong is the error for a frame that memory can't hold: its length has 32
+// bits, and a slice's may have fewer.
+func frameTooLong(n int64) error {
+	return fmt.Errorf("%w: frame of %d bytes is too long for this machine", format.ErrLimit, n)
+}
+
 // readSome reads at least a byte, or returns an error.
 func readSome(r io.Reader, buf []byte) (int, error) {
 	for range maxEmptyReads {
-		if n, err := r.Read(buf); n > 0 || err != nil {
+		n, err := r.Read(buf)
+		if n < 0 || n > len(buf) {
+			return 0, errors.New("esdk: source returned an impossible count from Read")
+		}
+		if n > 0 || err != nil {
 			return n, err
 		}
 	}
@@ -159,23 +171,13 @@ func InMemory(r io.Reader) io.WriterTo {
 // writeAll writes b, and tells how much of it was written.
 func writeAll(w io.Writer, b []byte) (int, error) {
 	n, err := w.Write(b)
+	if n < 0 || n > len(b) {
+		return 0, errors.New("esdk: sink returned an impossible count from Write")
+	}
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
 	}
 	return n, err
-}
-
-// room returns buf with room behind it, for at most limit bytes in all. It grows
-// only as it is filled: the limit may be a frame that never comes.
-func room(buf []byte, limit int64) []byte {
-	if len(buf) < cap(buf) || int64(len(buf)) >= limit {
-		return buf
-	}
-	size := min(max(4*int64(cap(buf)), minBuffer), limit)
-	if cap(buf) >= defaultBatch {
-		size = min(2*int64(cap(buf)), limit)
-	}
-	return append(make([]byte, 0, size), buf...)
 }
 
 // ErrAuthentication is the error for each failed tag or signature. It does not

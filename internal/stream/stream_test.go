@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha256"
@@ -24,10 +25,18 @@ var variants = []struct{ workers, batch int }{{1, 0}, {2, 0}, {8, 0}, {1, 25}, {
 var variant = variants[0]
 
 func eachVariant(t *testing.T, test func(*testing.T)) {
-	for _, variant = range variants {
-		t.Run(fmt.Sprintf("workers=%d,batch=%d", variant.workers, variant.batch), test)
+	for _, v := range variants {
+		setVariant(v.workers, v.batch)
+		t.Run(fmt.Sprintf("workers=%d,batch=%d", v.workers, v.batch), test)
 	}
-	variant = variants[0]
+	setVariant(1, 0)
+}
+
+// setVariant sets the workers and the bytes of a batch; 0 means as outside of
+// tests.
+func setVariant(workers, batch int) {
+	variant.workers, variant.batch = workers, batch
+	batchBytes = int64(cmp.Or(batch, defaultBatch))
 }
 
 func testParams(frameLength uint32) Params {
@@ -39,7 +48,7 @@ func testParams(frameLength uint32) Params {
 	if err != nil {
 		panic(err)
 	}
-	return Params{AEAD: aead, MessageID: []byte("message id"), FrameLength: frameLength, Workers: variant.workers, batch: variant.batch}
+	return Params{AEAD: aead, MessageID: []byte("message id"), FrameLength: frameLength, Workers: variant.workers}
 }
 
 func pattern(n int) []byte {
@@ -50,13 +59,19 @@ func pattern(n int) []byte {
 	return b
 }
 
+// newWriter and sealBody leave the caller its params, unlike those that they
+// call.
+func newWriter(dst io.Writer, head []byte, p Params) *Writer { return NewWriter(dst, head, &p) }
+
+func sealBody(plaintext []byte, p Params) ([]byte, error) { return Seal(nil, plaintext, &p) }
+
 // seal makes a body, framed or not.
 func seal(t testing.TB, p Params, plaintext []byte) []byte {
 	t.Helper()
 	if p.FrameLength == 0 {
 		return single(p, plaintext)
 	}
-	body, err := Seal(nil, plaintext, p)
+	body, err := sealBody(plaintext, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +208,7 @@ func testWriterChunkings(t *testing.T) {
 				continue
 			}
 			var out bytes.Buffer
-			w := NewWriter(&out, []byte("head"), p)
+			w := newWriter(&out, []byte("head"), p)
 			for part := range slices.Chunk(plaintext, chunk) {
 				if n, err := w.Write(part); n != len(part) || err != nil {
 					t.Fatalf("Write: %d, %v", n, err)
@@ -206,7 +221,7 @@ func testWriterChunkings(t *testing.T) {
 				"chunks": &chunks{bytes.NewReader(plaintext[1:]), chunk}, "memory": bytes.NewReader(plaintext[1:]), "buffer": bytes.NewBuffer(plaintext[1:]),
 			} {
 				out.Reset()
-				w = NewWriter(&out, []byte("head"), p)
+				w = newWriter(&out, []byte("head"), p)
 				if _, err := w.Write(plaintext[:1]); err != nil {
 					t.Fatal(err)
 				}
@@ -227,7 +242,7 @@ func TestEmptyWrites(t *testing.T) { eachVariant(t, testEmptyWrites) }
 func testEmptyWrites(t *testing.T) {
 	p := testParams(4)
 	var out bytes.Buffer
-	w := NewWriter(&out, nil, p)
+	w := newWriter(&out, nil, p)
 	for _, part := range []string{"", "abcd", "", "efgh", ""} {
 		if n, err := io.WriteString(w, part); n != len(part) || err != nil {
 			t.Fatal(n, err)
@@ -244,8 +259,8 @@ func TestFrameCount(t *testing.T) { eachVariant(t, testFrameCount) }
 func testFrameCount(t *testing.T) {
 	p := testParams(2)
 	var out bytes.Buffer
-	w := NewWriter(&out, nil, p)
-	w.total = 2 * (format.MaxFrames - 2)
+	w := newWriter(&out, nil, p)
+	w.frames.numbered = format.MaxFrames - 2
 	if _, err := w.Write([]byte("abef")); err != nil {
 		t.Fatal(err)
 	}
@@ -270,8 +285,8 @@ func testFrameCount(t *testing.T) {
 	}
 
 	// The writer says so when the frame comes, and from then on.
-	w = NewWriter(io.Discard, nil, p)
-	w.total = 2 * (format.MaxFrames - 1)
+	w = newWriter(io.Discard, nil, p)
+	w.frames.numbered = format.MaxFrames - 1
 	if _, err := w.Write([]byte("ab")); err != nil {
 		t.Fatal(err)
 	}
@@ -303,11 +318,11 @@ func testMaxPlaintext(t *testing.T) {
 			t.Errorf("released %d bytes", len(got))
 		}
 	}
-	w := NewWriter(io.Discard, nil, p)
+	w := newWriter(io.Discard, nil, p)
 	if n, err := w.Write(pattern(26)); n != 0 || !errors.Is(err, format.ErrLimit) {
 		t.Errorf("Write: %d, %v", n, err)
 	}
-	if _, err := Seal(nil, pattern(26), p); !errors.Is(err, format.ErrLimit) {
+	if _, err := sealBody(pattern(26), p); !errors.Is(err, format.ErrLimit) {
 		t.Errorf("AppendBody: %v", err)
 	}
 	// The claim is enough to refuse it: nothing of it need have arrived.
@@ -402,7 +417,7 @@ func testFooter(t *testing.T) {
 			message = format.AppendFooter(message, digest.Sum(nil))
 		} else {
 			var out bytes.Buffer
-			w := NewWriter(&out, []byte("head"), p)
+			w := newWriter(&out, []byte("head"), p)
 			w.Write(plaintext)
 			footer := func() ([]byte, error) { return format.AppendFooter(nil, digest.Sum(nil)), nil }
 			if err := w.Finish(footer); err != nil {
@@ -449,7 +464,7 @@ func TestFooterFails(t *testing.T) { eachVariant(t, testFooterFails) }
 func testFooterFails(t *testing.T) {
 	errSign := errors.New("no signature")
 	var out bytes.Buffer
-	w := NewWriter(&out, []byte("head"), testParams(10))
+	w := newWriter(&out, []byte("head"), testParams(10))
 	w.Write(pattern(5))
 	for range 2 {
 		if err := w.Finish(func() ([]byte, error) { return nil, errSign }); !errors.Is(err, errSign) {
@@ -503,7 +518,7 @@ func TestMemoryOfStream(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	go func() {
-		w := NewWriter(sink, nil, p)
+		w := newWriter(sink, nil, p)
 		_, err := w.ReadFrom(io.LimitReader(zeros{}, size))
 		if err == nil {
 			err = w.Finish(nil)
@@ -546,7 +561,8 @@ func FuzzStreamReader(f *testing.F) {
 		valid := seal(t, p, plaintext)
 		opened, openErr := Open(nil, body, Source{Params: p})
 		var released []byte
-		for _, variant = range variants {
+		for _, v := range variants {
+			setVariant(v.workers, v.batch)
 			p := testParams(frame)
 			source := io.Reader(bytes.NewReader(body))
 			if chunk > 0 {
@@ -570,7 +586,7 @@ func FuzzStreamReader(f *testing.F) {
 				t.Fatalf("WriteTo: %q, %v; Read: %q, %v", written.Bytes(), writeErr, released, streamErr)
 			}
 		}
-		variant = variants[0]
+		setVariant(1, 0)
 		if openErr == nil && !bytes.Equal(body, valid) {
 			t.Fatalf("accepted %x, sealed was %x", body, valid)
 		}

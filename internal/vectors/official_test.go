@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"esdk"
-	"esdk/internal/stream"
 	"esdk/internal/vectors/vectorstest"
 )
 
@@ -112,22 +111,7 @@ func want(passed int, unsupported map[string]int) Summary {
 }
 
 // TestOfficial runs all sets, and shows that no case was lost on the way.
-func TestOfficial(t *testing.T) { eachConcurrency(t, testOfficial) }
-
-// concurrency is that of all clients.
-var concurrency int
-
-// eachConcurrency runs a test with several workers too, for which messages are
-// cut into batches that are short enough for them.
-func eachConcurrency(t *testing.T, test func(*testing.T)) {
-	defer func(batch int) { stream.TestOnlyBatch, concurrency = batch, 0 }(stream.TestOnlyBatch)
-	for _, concurrency = range []int{1, 2, 8} {
-		stream.TestOnlyBatch = 1000
-		t.Run(fmt.Sprintf("concurrency=%d", concurrency), test)
-	}
-}
-
-func testOfficial(t *testing.T) {
+func TestOfficial(t *testing.T) {
 	dir := vectorstest.Dir(t)
 	got := make([]Summary, len(sets))
 	t.Run("set", func(t *testing.T) {
@@ -208,7 +192,6 @@ func runManifest(name string, o Options) func(*testing.T, string) Summary {
 
 func load(t testing.TB, path string, o Options) *Manifest {
 	t.Helper()
-	o.Concurrency = concurrency
 	m, err := Load(path, o)
 	if err != nil {
 		t.Fatal(err)

@@ -162,7 +162,7 @@ func (m *message) encrypt(contentKey, commitment []byte) ([]byte, error) {
 		return nil, err
 	}
 	h.Tag = aead.Seal(nil, h.IV, nil, h.Raw)
-	b, err := stream.Seal(h.Append(nil), m.plaintext, stream.Params{AEAD: aead, MessageID: m.id, FrameLength: frameLength})
+	b, err := stream.Seal(h.Append(nil), m.plaintext, &stream.Params{AEAD: aead, MessageID: m.id, FrameLength: frameLength})
 	if err != nil || signer == nil {
 		return b, err
 	}

@@ -30,9 +30,10 @@ type Source struct {
 // have arrived, are opened together; whatever is not as it should be about one
 // of those is left to the former.
 type Reader struct {
-	Source
+	Source         // without the AEAD
+	opener         opener
 	regular, final format.BodyAAD
-	pipe           pipeline
+	pool           pool
 
 	src      io.Reader // nil: all there is, is in the window
 	srcErr   error     // of src, sticky
@@ -48,6 +49,7 @@ type Reader struct {
 	total    int64  // plaintext bytes so far
 	end      int64  // of the body in the message
 	err      error  // sticky, once plain is released
+	broken   error  // sticky at once: of a sink, or errInterrupted while a call is under way
 }
 
 // NewReader returns a reader of the body that src holds.
@@ -61,6 +63,7 @@ func NewReader(src io.Reader, s Source) *Reader {
 func newReader(s Source) *Reader {
 	r := &Reader{Source: s, offset: s.Offset}
 	r.final = r.ownMessageID()
+	r.opener = newOpener(&r.Params)
 	return r
 }
 
@@ -97,12 +100,28 @@ func (r *Reader) plaintextBound() int {
 	return max(0, body-overhead)
 }
 
+// begin starts a call. Until end, the reader is broken: the source or sink may
+// panic or end the goroutine, and what follows must not be taken for what comes
+// next.
+func (r *Reader) begin() error {
+	if r.broken != nil {
+		return r.broken
+	}
+	r.broken = errInterrupted
+	return nil
+}
+
 // Read implements io.Reader.
 func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if err := r.fill(); err != nil {
+	if err := r.begin(); err != nil {
+		return 0, err
+	}
+	err := r.fill()
+	r.broken = nil
+	if err != nil {
 		return 0, err
 	}
 	n := copy(p, r.plain)
@@ -110,8 +129,18 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo implements io.WriterTo.
+// WriteTo implements io.WriterTo. An error of w stays, since what it did not
+// take is gone.
 func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
+	if err := r.begin(); err != nil {
+		return 0, err
+	}
+	n, err = r.writeTo(w)
+	r.broken = err
+	return n, err
+}
+
+func (r *Reader) writeTo(w io.Writer) (n int64, err error) {
 	if r.src != nil && len(r.window)+len(r.plain) == 0 {
 		if n, err = r.feed(w); err != nil {
 			return n, err
@@ -221,7 +250,7 @@ func (r *Reader) openNext(dst []byte) bool {
 }
 
 func (r *Reader) openFrame(dst []byte) (plain []byte, more bool, err error) {
-	if err := r.need(4, "sequence number"); err != nil {
+	if err := r.need(0, 4, "sequence number"); err != nil {
 		return nil, false, err
 	}
 	sequence := binary.BigEndian.Uint32(r.window)
@@ -236,7 +265,7 @@ func (r *Reader) openFrame(dst []byte) (plain []byte, more bool, err error) {
 		return nil, false, err
 	}
 	size := int64(r.FrameLength) + format.FrameOverhead
-	if err := r.need(size, "frame"); err != nil {
+	if err := r.need(0, size, "frame"); err != nil {
 		return nil, false, err
 	}
 	if r.regular == nil {
@@ -249,7 +278,7 @@ func (r *Reader) openFrame(dst []byte) (plain []byte, more bool, err error) {
 
 func (r *Reader) openFinal(dst []byte) ([]byte, error) {
 	const fields = format.FinalOverhead - format.TagLength
-	if err := r.need(fields, "final frame"); err != nil {
+	if err := r.need(0, fields, "final frame"); err != nil {
 		return nil, err
 	}
 	if err := r.checkSequence(binary.BigEndian.Uint32(r.window[4:]), 4); err != nil {
@@ -264,7 +293,10 @@ func (r *Reader) openFinal(dst []byte) ([]byte, error) {
 
 func (r *Reader) openSingle(dst []byte) ([]byte, error) {
 	const fields = format.NonFramedOverhead - format.TagLength
-	if err := r.need(fields, "body length"); err != nil {
+	if err := r.need(0, format.IVLength, "IV"); err != nil {
+		return nil, err
+	}
+	if err := r.need(format.IVLength, fields, "body length"); err != nil {
 		return nil, err
 	}
 	length := binary.BigEndian.Uint64(r.window[format.IVLength:])
@@ -283,6 +315,13 @@ func (r *Reader) openLast(dst []byte, fields, length, iv int64, aad format.BodyA
 		return nil, err
 	}
 	size := fields + length + format.TagLength
+	if r.FrameLength == 0 {
+		if err := r.need(fields, size, "encrypted content"); err != nil {
+			return nil, err
+		}
+	} else if err := r.need(0, size, "final frame"); err != nil {
+		return nil, err
+	}
 	signature, err := r.readEnd(size)
 	if err != nil {
 		return nil, err
@@ -302,19 +341,16 @@ func (r *Reader) openLast(dst []byte, fields, length, iv int64, aad format.BodyA
 	return plain, nil
 }
 
-// readEnd has the window hold the last frame, of the size, the footer, and
-// nothing more. It returns the signature in the footer.
+// readEnd reads the footer behind the last frame, whose size is given, and the
+// end. It returns the signature in the footer.
 func (r *Reader) readEnd(size int64) (signature []byte, err error) {
-	if err := r.need(size, "frame"); err != nil {
-		return nil, err
-	}
 	end := size
 	if r.Verify != nil {
-		if err := r.need(size+2, "signature length"); err != nil {
+		if err := r.need(size, size+2, "signature length"); err != nil {
 			return nil, err
 		}
 		end = size + 2 + int64(binary.BigEndian.Uint16(r.window[size:]))
-		if err := r.need(end, "signature"); err != nil {
+		if err := r.need(size+2, end, "signature"); err != nil {
 			return nil, err
 		}
 	}
@@ -346,9 +382,9 @@ func (r *Reader) open(dst, iv, ciphertext []byte, aad format.BodyAAD) ([]byte, e
 		}
 		dst = ciphertext[:0:length]
 	}
-	plain, err := r.AEAD.Open(dst, iv[:format.IVLength], ciphertext, aad.Frame(r.sequence, uint64(length)))
+	plain, err := r.opener.openFrame(dst, iv, ciphertext, aad.Frame(r.sequence, uint64(length)))
 	if err != nil {
-		return nil, ErrAuthentication
+		return nil, err
 	}
 	r.total += int64(length)
 	return plain, nil
@@ -370,13 +406,14 @@ func (r *Reader) errorf(at int64, field, text string, args ...any) error {
 	return &format.Error{Offset: r.offset + at, Field: field, Err: fmt.Errorf(text, args...)}
 }
 
-// need has the window hold n bytes.
-func (r *Reader) need(n int64, field string) error {
+// need has the window hold n bytes, which end with a field that starts at an
+// offset in it.
+func (r *Reader) need(at, n int64, field string) error {
 	if n > math.MaxInt-defaultBatch {
-		return fmt.Errorf("%w: frame of %d bytes is too long for this machine", format.ErrLimit, n)
+		return frameTooLong(n)
 	}
 	if err := r.receive(n); err != nil {
-		return format.Truncated(r.offset+int64(len(r.window)), field, err)
+		return format.Truncated(r.offset+at, field, err)
 	}
 	return nil
 }

@@ -1,0 +1,125 @@
+package stream
+
+import (
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"math"
+
+	"esdk/internal/format"
+)
+
+// A sealer owns the AEAD of one message's content key and the numbers of its
+// frames. Nothing else seals a frame.
+//
+// A frame's number is its IV. A number that is given out twice seals two
+// plaintexts under one key and one IV, which reveals both of them and the key
+// that authenticates the message. Hence:
+//
+//   - Each number is given out once, in order, to whole frames that are counted.
+//     No number is computed from a count of bytes.
+//   - Each run of frames is sealed at most once, over exactly the plaintext that
+//     it was numbered for.
+//   - No number is given out behind the final frame, behind 2^32-1, or after an
+//     error: an error ends the message.
+//
+// number and final must be called one at a time. seal may run beside them, and
+// beside itself for other runs.
+//
+// Specification: data-format/message-body.md#iv-1 and #sequence-number.
+type sealer struct {
+	aead      cipher.AEAD
+	messageID []byte
+	finalAAD  format.BodyAAD
+	frame     uint32 // plaintext bytes of a regular frame
+	numbered  uint32 // the last number that was given out
+	err       error  // why none is given out any more
+}
+
+// errComplete is returned for anything behind the final frame.
+var errComplete = errors.New("esdk: the message is complete")
+
+// newSealer takes the AEAD out of the params, so that nobody else has it.
+func newSealer(p *Params) sealer {
+	s := sealer{aead: p.AEAD, frame: p.FrameLength}
+	s.finalAAD = p.ownMessageID()
+	s.messageID = p.MessageID
+	p.AEAD = nil
+	return s
+}
+
+// A run is some regular frames that have numbers and aren't sealed yet. Its zero
+// value has none. It must not be copied, since each copy could be sealed.
+type run struct {
+	_         noCopy
+	first     uint32
+	count     int
+	plaintext []byte // count frames
+	aad       format.BodyAAD
+}
+
+// noCopy makes vet report copies.
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
+
+// number gives the next numbers to as many regular frames as there are in the
+// plaintext, and keeps both in r. It refuses a plaintext of any other length.
+func (s *sealer) number(r *run, frames int, plaintext []byte) error {
+	switch {
+	case s.err != nil:
+	case int64(frames) > format.MaxFrames-1-int64(s.numbered):
+		// The last number is left to the final frame.
+		s.err = fmt.Errorf("%w: message needs more than 2^32-1 frames of %d bytes", format.ErrLimit, s.frame)
+	case frames <= 0 || int64(frames)*int64(s.frame) != int64(len(plaintext)):
+		s.err = fmt.Errorf("esdk: internal error: %d bytes are not %d frames of %d", len(plaintext), frames, s.frame)
+	case r.count != 0:
+		s.err = errors.New("esdk: internal error: frames that were numbered are not sealed")
+	default:
+		r.first, r.count, r.plaintext = s.numbered+1, frames, plaintext
+		s.numbered += uint32(frames)
+	}
+	return s.err
+}
+
+// seal appends the frames of r to dst and empties r.
+func (s *sealer) seal(dst []byte, r *run) []byte {
+	first, count, plaintext := r.first, r.count, r.plaintext
+	r.first, r.count, r.plaintext = 0, 0, nil
+	if r.aad == nil {
+		r.aad = format.NewBodyAAD(s.messageID, format.Regular)
+	}
+	for i := range count {
+		sequence := first + uint32(i)
+		frame := plaintext[:s.frame]
+		plaintext = plaintext[s.frame:]
+		dst = format.AppendRegular(dst, sequence)
+		iv := dst[len(dst)-format.IVLength:]
+		dst = s.aead.Seal(dst, iv, frame, r.aad.Frame(sequence, uint64(s.frame)))
+	}
+	return dst
+}
+
+// sealedLength is the length of the sealed frames of r.
+func (s *sealer) sealedLength(r *run) int {
+	return len(r.plaintext) + r.count*format.FrameOverhead
+}
+
+// final appends the final frame to dst. Its plaintext has at most the length of a
+// frame.
+func (s *sealer) final(dst, plaintext []byte) ([]byte, error) {
+	switch {
+	case s.err != nil:
+		return nil, s.err
+	case s.numbered == math.MaxUint32 || int64(len(plaintext)) > int64(s.frame):
+		s.err = fmt.Errorf("esdk: internal error: %d bytes are no final frame behind %d of %d", len(plaintext), s.numbered, s.frame)
+		return nil, s.err
+	}
+	s.numbered++
+	s.err = errComplete
+	start := len(dst)
+	dst = format.AppendFinal(dst, s.numbered, uint32(len(plaintext)))
+	iv := dst[start+8 : start+8+format.IVLength]
+	return s.aead.Seal(dst, iv, plaintext, s.finalAAD.Frame(s.numbered, uint64(len(plaintext)))), nil
+}

@@ -1,0 +1,368 @@
+package stream
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"esdk/internal/format"
+)
+
+// Seal appends the whole body of a plaintext to dst, whose spare memory must
+// not overlap it. It takes the AEAD: the params can't seal another body.
+func Seal(dst, plaintext []byte, p *Params) ([]byte, error) {
+	e := newEncryptor(p)
+	if err := e.check(int64(len(plaintext))); err != nil {
+		return nil, err
+	}
+	size, _ := format.BodySize(int64(len(plaintext)), e.FrameLength)
+	if size > math.MaxInt {
+		return nil, frameTooLong(size)
+	}
+	dst = slices.Grow(dst, int(size))
+	if regular := e.regularLength(len(plaintext)); regular > 0 {
+		var err error
+		if dst, err = e.appendRegular(dst, plaintext[:regular]); err != nil {
+			return nil, err
+		}
+		plaintext = plaintext[regular:]
+	}
+	return e.appendFinal(dst, plaintext)
+}
+
+// An encryptor encrypts one body: it cuts the plaintext into batches, which the
+// sealer numbers and seals.
+type encryptor struct {
+	Params // without the AEAD
+	frames sealer
+	pool   pool
+}
+
+func newEncryptor(p *Params) encryptor {
+	if p.FrameLength == 0 || p.AEAD == nil {
+		panic("internal error: only framed bodies are written, and each only once")
+	}
+	frames := newSealer(p)
+	return encryptor{Params: *p, frames: frames}
+}
+
+// check refuses a plaintext that is too long, before any of it is sealed.
+func (e *encryptor) check(n int64) error {
+	if err := e.checkPlaintext(n); err != nil {
+		return err
+	}
+	if _, ok := format.BodySize(n, e.FrameLength); !ok {
+		return fmt.Errorf("%w: message needs more than 2^32-1 frames of %d bytes", format.ErrLimit, e.FrameLength)
+	}
+	return e.stopped()
+}
+
+// total is the plaintext in frames that have numbers, in bytes.
+func (e *encryptor) total() int64 { return int64(e.frames.numbered) * int64(e.FrameLength) }
+
+// regularLength is how much of a plaintext goes into regular frames: all but
+// the final one, which is never empty unless the plaintext is.
+func (e *encryptor) regularLength(n int) int {
+	frame := int64(e.FrameLength)
+	return int(max(0, int64(n)-1) / frame * frame)
+}
+
+// appendRegular appends regular frames to dst, which has room for them.
+func (e *encryptor) appendRegular(dst, plaintext []byte) ([]byte, error) {
+	end := len(dst)
+	err := pipeline{
+		stopped: e.stopped,
+		fill: func(b *batch) (err error) {
+			if plaintext, err = e.cut(b, plaintext); err != nil {
+				return err
+			}
+			size := e.frames.sealedLength(&b.run)
+			b.out = dst[end : end : end+size]
+			end += size
+			return nil
+		},
+		work:    func(b *batch) { b.out = e.frames.seal(b.out, &b.run) },
+		digest:  e.Digest,
+		digests: func(b *batch) []byte { return b.out },
+		drain:   func(*batch) error { return nil },
+	}.run(&e.pool, e.workersFor(int64(len(plaintext))))
+	return dst[:end], err
+}
+
+// cut numbers the first frames of the plaintext for the batch, and returns the
+// rest.
+func (e *encryptor) cut(b *batch, plaintext []byte) ([]byte, error) {
+	if len(plaintext) == 0 {
+		return nil, io.EOF
+	}
+	n := int(min(int64(len(plaintext)), e.batchLength()))
+	err := e.frames.number(&b.run, int(int64(n)/int64(e.FrameLength)), plaintext[:n])
+	return plaintext[n:], err
+}
+
+// appendFinal appends the final frame.
+func (e *encryptor) appendFinal(dst, plaintext []byte) ([]byte, error) {
+	start := len(dst)
+	dst, err := e.frames.final(slices.Grow(dst, len(plaintext)+format.FinalOverhead), plaintext)
+	if err == nil && e.Digest != nil {
+		e.Digest.Write(dst[start:])
+	}
+	return dst, err
+}
+
+// A Writer encrypts what is written to it. It is not safe for concurrent use.
+//
+// The plaintext that it holds back goes into frames only once more is known to
+// follow, since its last frame may be the final one.
+type Writer struct {
+	encryptor
+	dst io.Writer
+	in  buffer // plaintext not yet sealed
+	out []byte // sealed frames not yet written
+	err error  // sticky; errInterrupted while a call is under way
+}
+
+// NewWriter returns a writer that seals frames into dst, after head. It takes the
+// AEAD: the params can't seal another body.
+func NewWriter(dst io.Writer, head []byte, p *Params) *Writer {
+	p.limitWorkers()
+	w := &Writer{encryptor: newEncryptor(p), dst: dst, out: head}
+	w.in.setLimit(w.FrameLength, w.gatherFrames())
+	return w
+}
+
+// begin starts a call. Until end, the writer is broken: the sink, the source or
+// the context may panic or end the goroutine, and a part of the plaintext must
+// not be completed then.
+func (w *Writer) begin() error {
+	if w.err != nil {
+		return w.err
+	}
+	w.err = errInterrupted
+	return nil
+}
+
+func (w *Writer) end(err error) error {
+	w.err = err
+	return err
+}
+
+// Write seals p but for the last frame, which may turn out to be final, and
+// but for what is too little for the workers.
+func (w *Writer) Write(p []byte) (int, error) {
+	if err := w.begin(); err != nil {
+		return 0, err
+	}
+	if err := w.end(w.write(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (w *Writer) write(p []byte) error {
+	// The limit is checked before anything is kept, so that no more than it is
+	// ever held, however long a frame is.
+	if err := w.check(w.total() + int64(len(w.in.held)) + int64(len(p))); err != nil {
+		return err
+	}
+	for {
+		if w.isLong(p) {
+			p = w.in.completeFrame(p)
+		} else {
+			p = w.in.add(p)
+		}
+		if len(p) == 0 {
+			return nil
+		}
+		// More follows, so that all that is held goes into regular frames.
+		if err := w.seal(w.in.held); err != nil {
+			return err
+		}
+		w.in.empty()
+		if w.isLong(p) {
+			regular := w.regularLength(len(p))
+			if err := w.seal(p[:regular]); err != nil {
+				return err
+			}
+			p = p[regular:]
+		}
+	}
+}
+
+// isLong reports whether p is worth sealing where it is, once what was held
+// before is whole frames.
+func (w *Writer) isLong(p []byte) bool {
+	if w.Workers > 1 {
+		return int64(len(p)) > 2*w.batchLength()
+	}
+	return int64(len(p)) > int64(w.FrameLength)
+}
+
+// seal seals regular frames: through the pipeline if they are many, else into
+// out, so that a short message is written at once.
+func (w *Writer) seal(plaintext []byte) error {
+	if workers := w.workersFor(int64(len(plaintext))); workers > 1 {
+		return w.sealToSink(workers, func(b *batch) (err error) {
+			plaintext, err = w.cut(b, plaintext)
+			return err
+		})
+	}
+	for len(plaintext) > 0 {
+		part := plaintext[:min(int64(len(plaintext)), w.batchLength())]
+		plaintext = plaintext[len(part):]
+		size := int64(len(part)) + int64(len(part))/int64(w.FrameLength)*format.FrameOverhead
+		w.out = slices.Grow(w.out, int(size))
+		var err error
+		if w.out, err = w.appendRegular(w.out, part); err != nil {
+			return err
+		}
+		if len(w.out) >= defaultBatch {
+			if err := w.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sealToSink seals batches and writes them to dst.
+func (w *Writer) sealToSink(workers int, fill func(*batch) error) error {
+	return pipeline{
+		stopped: w.stopped,
+		fill:    fill,
+		work: func(b *batch) {
+			b.outBuf = slices.Grow(b.outBuf[:0], w.frames.sealedLength(&b.run))
+			b.out = w.frames.seal(b.outBuf, &b.run)
+		},
+		digest:  w.Digest,
+		digests: func(b *batch) []byte { return b.out },
+		drain: func(b *batch) error {
+			if err := w.flush(); err != nil {
+				return err
+			}
+			_, err := writeAll(w.dst, b.out)
+			return err
+		},
+	}.run(&w.pool, workers)
+}
+
+// flush writes what was sealed before.
+func (w *Writer) flush() error {
+	if len(w.out) == 0 {
+		return nil
+	}
+	_, err := writeAll(w.dst, w.out)
+	w.out = w.out[:0]
+	return err
+}
+
+// ReadFrom encrypts all of r. An error of r is kept, as one of Write is: what was
+// read until then is not all, and must not be completed.
+func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
+	if src := InMemory(r); src != nil && w.err == nil {
+		return src.WriteTo(struct{ io.Writer }{w}) // not copied
+	}
+	if err := w.begin(); err != nil {
+		return 0, err
+	}
+	src := &plainSource{r: r, w: w}
+	err := w.end(w.readFrom(src))
+	return src.n, err
+}
+
+func (w *Writer) readFrom(src *plainSource) error {
+	if int64(len(w.in.held)) > w.batchLength() {
+		regular := w.regularLength(len(w.in.held))
+		if err := w.seal(w.in.held[:regular]); err != nil {
+			return err
+		}
+		w.in.drop(regular)
+	}
+	w.in.setLimit(w.FrameLength, w.batchFrames())
+	err := w.sealToSink(w.Workers, src.fill)
+	w.in.setLimit(w.FrameLength, w.gatherFrames())
+	return err
+}
+
+// A plainSource reads a writer's plaintext, batch by batch.
+type plainSource struct {
+	r   io.Reader
+	w   *Writer
+	n   int64 // bytes read
+	err error // what follows the bytes that were read
+}
+
+// fill has the batch hold a batch of plaintext, once more is known to follow:
+// before, its last frame may be the final one.
+func (s *plainSource) fill(b *batch) error {
+	in := &s.w.in
+	for !in.full() {
+		if err := s.read(in, 0); err != nil {
+			return err
+		}
+	}
+	b.plain.empty()
+	b.plain.setLimit(s.w.FrameLength, s.w.batchFrames())
+	if err := s.read(&b.plain, int64(len(in.held))); err != nil {
+		return err
+	}
+	b.plain, *in = *in, b.plain
+	return s.w.frames.number(&b.run, int(b.plain.frames), b.plain.held)
+}
+
+// read reads into a buffer. What is held besides counts too for the limit on the
+// plaintext. It returns io.EOF only without a byte.
+func (s *plainSource) read(into *buffer, besides int64) error {
+	if s.err != nil {
+		return s.err
+	}
+	n, err := into.readFrom(s.r)
+	s.n += int64(n)
+	s.err = err
+	if n == 0 {
+		return err
+	}
+	if err != nil && err != io.EOF {
+		return err
+	}
+	return s.w.check(s.w.total() + besides + int64(len(into.held)))
+}
+
+// Finish seals the final frame and writes what is left, with the footer that
+// the function makes, if any, once the digest is complete. Nothing can be written
+// afterwards.
+func (w *Writer) Finish(footer func() ([]byte, error)) error {
+	if err := w.begin(); err != nil {
+		return err
+	}
+	if err := w.finish(footer); err != nil {
+		return w.end(err)
+	}
+	w.end(errComplete)
+	return nil
+}
+
+func (w *Writer) finish(footer func() ([]byte, error)) error {
+	if err := w.stopped(); err != nil {
+		return err
+	}
+	regular := w.regularLength(len(w.in.held))
+	if err := w.seal(w.in.held[:regular]); err != nil {
+		return err
+	}
+	var err error
+	if w.out, err = w.appendFinal(w.out, w.in.held[regular:]); err != nil {
+		return err
+	}
+	clear(w.in.held)
+	w.in.held = nil
+	if footer != nil {
+		tail, err := footer()
+		if err != nil {
+			return err
+		}
+		w.out = append(w.out, tail...)
+	}
+	return w.flush()
+}
