@@ -13,7 +13,7 @@ SOAKTIME = 10m
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects mutations crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
+.PHONY: check build build-full test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
 
 check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix backends objects softhsm
 
@@ -121,6 +121,11 @@ pkcs11:
 mutations:
 	go test -timeout 2h -run '^TestMutations$$' -v . -mutations 1000000
 
+# The code changed an operator at a time, in a copy: the tests must notice.
+# PACKAGES='hpke root' is a part of it.
+mutants:
+	cd interop && go run ./mutants $(PACKAGES)
+
 # The command killed a thousand times.
 crash:
 	cd cmd/esdk && go test -timeout 2h -run '^TestCrash$$' -v . -crashes 1000
@@ -143,9 +148,10 @@ bench:
 	go test -run '^$$' -bench 'Target|Scaling' -benchtime 20x .
 	go test -run '^$$' -bench 'Limit|Message' .
 
-# That the programs which measure other libraries work; bench/run.sh measures.
+# That the programs which measure work; bench/run.sh and "make mutants" measure.
 benchtest:
 	cd bench && go test ./...
+	cd interop && go test ./mutants
 
 # Archives for all platforms, with manual pages, completions and SBOMs, in dist.
 release:
