@@ -120,7 +120,8 @@ func (kr *aesKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]by
 
 func (kr *aesKeyring) decrypt(ctx context.Context, iv, aad, ciphertext []byte) (dataKey []byte, err error) {
 	err = kr.key.use(ctx, func(s *session, o object) error {
-		dataKey, err = s.decryptGCM(s.handle, o, iv, aad, ciphertext)
+		plaintext, err := s.decryptGCM(s.handle, o, iv, aad, ciphertext)
+		dataKey = moved(plaintext)
 		return err
 	})
 	if err != nil {

@@ -9,9 +9,11 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -96,16 +98,13 @@ func TestConformance(t *testing.T) {
 
 // Whatever says that the token was lost leads to one new connection and one more try.
 func TestLost(t *testing.T) {
-	for _, code := range []uint{
-		ckrSlotIDInvalid, ckrDeviceError, ckrDeviceRemoved, ckrKeyHandleInvalid, ckrObjectHandleInvalid, ckrOperationActive,
-		ckrSessionClosed, ckrSessionHandleInvalid, ckrTokenNotPresent, ckrTokenNotRecognized, ckrUserNotLoggedIn, ckrNotInitialized,
-	} {
+	for _, code := range slices.Concat(proofsOfLoss, signsOfLoss) {
 		s, _, keyrings := simulated(t, Config{})
 		for name, kr := range keyrings {
 			r, req := wrap(t, kr)
 			fail := func(times int) {
 				s.fault = func(call string) error {
-					if times == 0 || call != "C_Decrypt" && call != "C_DeriveKey" {
+					if times == 0 || call != "C_DecryptInit" && call != "C_DeriveKey" {
 						return nil
 					}
 					times--
@@ -132,6 +131,148 @@ func TestLost(t *testing.T) {
 		if len(s.sessions) > 2 {
 			t.Errorf("code %#x: %d sessions are open", code, len(s.sessions))
 		}
+	}
+}
+
+// allCodes are the codes of PKCS #11 up to version 3.1 with some room behind
+// them, and some of vendors.
+func allCodes() []uint {
+	var codes []uint
+	for code := uint(1); code < 0x300; code++ {
+		codes = append(codes, code)
+	}
+	return append(codes, 0x80000000, 0x80000001, 0x80000000|ckrDeviceRemoved, 0xFFFFFFFF)
+}
+
+// lostCodes are the only codes of C_Decrypt that may be told apart, as numbers of
+// their own here.
+var lostCodes = []uint{
+	0x32,  // CKR_DEVICE_REMOVED
+	0xB0,  // CKR_SESSION_CLOSED
+	0xB3,  // CKR_SESSION_HANDLE_INVALID
+	0x101, // CKR_USER_NOT_LOGGED_IN
+	0x190, // CKR_CRYPTOKI_NOT_INITIALIZED
+}
+
+// failDecrypt makes C_Decrypt fail a number of times.
+func (s *simulator) failDecrypt(code uint, times int) {
+	s.fault = func(call string) error {
+		if times == 0 || call != callDecrypt {
+			return nil
+		}
+		times--
+		return ckr(call, code)
+	}
+}
+
+// made returns the calls that f makes.
+func (s *simulator) made(f func()) map[string]int {
+	clear(s.calls)
+	f()
+	return maps.Clone(s.calls)
+}
+
+// With PKCS #1 v1.5, no code of C_Decrypt but one that proves a loss tells a wrong
+// padding from a right one: not by an error, a login, a second call or what the next
+// call does.
+func TestNoOracleByCode(t *testing.T) {
+	s, _, keyrings := simulated(t, Config{Sessions: 1})
+	kr := keyrings["PKCS1"]
+	r, req := wrap(t, kr)
+	good := func() {
+		t.Helper()
+		if got, err := kr.Unwrap(t.Context(), req); err != nil || !bytes.Equal(got, r.DataKey) {
+			t.Errorf("a good data key: %v", err)
+		}
+	}
+	good() // takes the session that the constructors left
+	want := s.made(good)
+	if want[callDecrypt] != 1 || want["C_Login"] != 0 {
+		t.Fatalf("a good data key takes %v", want)
+	}
+	for _, code := range allCodes() {
+		s.failDecrypt(code, 1)
+		if slices.Contains(lostCodes, code) {
+			if calls := s.made(good); calls["C_Login"] != 1 || calls[callDecrypt] != 2 {
+				t.Errorf("code %#x: %v", code, calls)
+			}
+			s.failDecrypt(code, 2)
+			if _, err := kr.Unwrap(t.Context(), req); !hasCode(err, code) || !errors.Is(err, esdk.ErrNoDataKey) {
+				t.Errorf("code %#x twice: %v", code, err)
+			}
+			s.fault = nil
+			good() // connects again
+			continue
+		}
+		var got []byte
+		var err error
+		calls := s.made(func() { got, err = kr.Unwrap(t.Context(), req) })
+		if err != nil || len(got) != suite.DataKeyLength() || bytes.Equal(got, r.DataKey) || bytes.Equal(got, make([]byte, len(got))) {
+			t.Errorf("code %#x: %d bytes, %v", code, len(got), err)
+		}
+		if !maps.Equal(calls, want) {
+			t.Errorf("code %#x: calls %v, those of a good data key are %v", code, calls, want)
+		}
+		if calls := s.made(good); !maps.Equal(calls, want) {
+			t.Errorf("after code %#x: calls %v, those of a good data key are %v", code, calls, want)
+		}
+	}
+}
+
+// With any other key, the code of C_Decrypt makes no difference either but for an
+// error, which with OAEP is always the same.
+func TestDecryptIsNotRepeated(t *testing.T) {
+	s, _, keyrings := simulated(t, Config{Sessions: 1})
+	for _, name := range []string{"AES", "RSA"} {
+		kr := keyrings[name]
+		_, req := wrap(t, kr)
+		texts := make(map[string]bool)
+		for _, code := range allCodes() {
+			if slices.Contains(lostCodes, code) {
+				continue
+			}
+			s.failDecrypt(code, 1)
+			var err error
+			calls := s.made(func() { _, err = kr.Unwrap(t.Context(), req) })
+			if !errors.Is(err, esdk.ErrNoDataKey) || calls["C_Login"] != 0 || calls[callDecrypt] != 1 {
+				t.Errorf("%s, code %#x: %v, %v", name, code, calls, err)
+			}
+			if name == "RSA" {
+				texts[err.Error()] = true
+			} else if !hasCode(err, code) {
+				t.Errorf("%s, code %#x: the error does not have it: %v", name, code, err)
+			}
+		}
+		if len(texts) > 1 {
+			t.Errorf("%s: %d errors", name, len(texts))
+		}
+		s.fault = nil
+		works(t, name, kr)
+	}
+}
+
+// A login that is lost while no session is kept, or while one is, is no missing key.
+func TestLoginLost(t *testing.T) {
+	s, _, keyrings := simulated(t, Config{})
+	_, req := wrap(t, keyrings["PKCS1"])
+	for name, kr := range keyrings {
+		for what, lose := range map[string]func(){"with its sessions": s.lose, "alone": func() { s.user = false }} {
+			// The first one looks only its own key up anew, and closes its session.
+			s.lose()
+			if _, err := keyrings["PKCS1"].Unwrap(t.Context(), req); err != nil {
+				t.Error(err)
+			}
+			lose()
+			s.logins = 0
+			works(t, name, kr)
+			if s.logins != 1 {
+				t.Errorf("%s: the login is lost %s: %d logins", name, what, s.logins)
+			}
+		}
+	}
+	s.keys = nil
+	if _, err := keyrings["AES"].Wrap(t.Context(), &esdk.WrapRequest{Suite: suite}); !errors.Is(err, ErrNoKey) {
+		t.Errorf("a key that is gone: %v", err)
 	}
 }
 
@@ -241,6 +382,7 @@ func TestNoOracle(t *testing.T) {
 		"padding": {bad, nil},
 		"shorter": {good, func(b []byte) []byte { return b[1:] }},
 		"longer":  {good, func(b []byte) []byte { return append(b, 0) }},
+		"modulus": {good, func(b []byte) []byte { return append(b, make([]byte, len(good)-len(b))...) }},
 		"empty":   {good, func([]byte) []byte { return nil }},
 	} {
 		edk.Ciphertext, s.plaintext = test.ciphertext, test.plaintext

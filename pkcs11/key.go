@@ -65,6 +65,13 @@ func (k *key) handle(s *session) (object, error) {
 		return k.object, nil
 	}
 	o, err := findOne(s, k.class, k.kind, k.ref)
+	if errors.Is(err, ErrNoKey) {
+		// A token shows no private keys to a session that was opened after the
+		// login was lost.
+		if lost := s.checkLogin(); lost != nil {
+			return 0, lost
+		}
+	}
 	if err == nil {
 		k.object, k.generation = o, s.generation
 	}

@@ -33,6 +33,15 @@ func wrapOne(req *esdk.WrapRequest, encrypt func(dataKey []byte) (esdk.Encrypted
 	return &esdk.WrapResult{DataKey: generated, EncryptedDataKeys: []esdk.EncryptedDataKey{edk}}, nil
 }
 
+// moved returns a secret in an array of its own length, and clears the array that
+// it was in, which may be longer and hold more of it.
+func moved(secret []byte) []byte {
+	b := make([]byte, len(secret))
+	copy(b, secret)
+	clear(secret[:cap(secret)])
+	return b
+}
+
 // unwrapFirst tries the encrypted data keys that match, in their order.
 func unwrapFirst(ctx context.Context, req *esdk.UnwrapRequest, matches func(*esdk.EncryptedDataKey) bool, decrypt func(*esdk.EncryptedDataKey) ([]byte, error)) ([]byte, error) {
 	length := req.Suite.DataKeyLength()

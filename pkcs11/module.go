@@ -15,17 +15,21 @@ type cryptoki interface {
 	openSession(slot uint) (session uint, err error)
 	closeSession(session uint) error
 	login(session uint, pin []byte) error
+	state(session uint) (uint, error) // of type CK_STATE
 
 	find(session uint, class class, kind keyType, label string, id []byte) ([]object, error)
 	attributes(session uint, o object, types ...attribute) ([][]byte, error)
 
 	// encryptGCM returns the IV that the token used, which need not be the given one.
 	encryptGCM(session uint, key object, iv, aad, plaintext []byte) (usedIV, ciphertext []byte, err error)
-	decryptGCM(session uint, key object, iv, aad, ciphertext []byte) ([]byte, error)
 
-	// decryptRSA has the padding of PKCS #1 v1.5 for hash 0, else OAEP's. It
-	// says whether an error is one of the decryption itself.
-	decryptRSA(session uint, key object, hash crypto.Hash, ciphertext []byte) (plaintext []byte, decrypting bool, err error)
+	// decryptGCM calls C_DecryptInit and then C_Decrypt, each once. The caller
+	// clears the plaintext up to its capacity.
+	decryptGCM(session uint, key object, iv, aad, ciphertext []byte) (plaintext []byte, err error)
+
+	// decryptRSA does so, too: with the padding of PKCS #1 v1.5 for hash 0, and
+	// with OAEP for any other.
+	decryptRSA(session uint, key object, hash crypto.Hash, ciphertext []byte) (plaintext []byte, err error)
 
 	// deriveECDH returns the secret of a number of bytes that the key and the
 	// owner of an uncompressed point agree on.
@@ -54,6 +58,8 @@ const (
 	attributePublicExponent attribute = 0x122 // CKA_PUBLIC_EXPONENT
 	attributeECParams       attribute = 0x180 // CKA_EC_PARAMS
 	attributeECPoint        attribute = 0x181 // CKA_EC_POINT
+
+	callDecrypt = "C_Decrypt"
 
 	ckrSlotIDInvalid        = 0x003
 	ckrDeviceError          = 0x030

@@ -12,7 +12,10 @@ import (
 )
 
 // A library calls a token's library through cgo.
-type library struct{ *p11.Ctx }
+type library struct {
+	*p11.Ctx
+	decrypter
+}
 
 // maxFound is one more key than can be told apart, and then some for the error.
 const maxFound = 16
@@ -22,7 +25,11 @@ func load(path string) (cryptoki, error) {
 	if ctx == nil {
 		return nil, fmt.Errorf("pkcs11: %s cannot be loaded as the library of a token", path)
 	}
-	return library{ctx}, nil
+	d, ok := newDecrypter(path)
+	if !ok {
+		return nil, fmt.Errorf("pkcs11: %s has no %s", path, callDecrypt)
+	}
+	return library{ctx, d}, nil
 }
 
 // called names the call that an error is of.
@@ -67,6 +74,11 @@ func (l library) closeSession(session uint) error {
 
 func (l library) login(session uint, pin []byte) error {
 	return called("C_Login", l.Login(p11.SessionHandle(session), p11.CKU_USER, string(pin)))
+}
+
+func (l library) state(session uint) (uint, error) {
+	info, err := l.GetSessionInfo(p11.SessionHandle(session))
+	return info.State, called("C_GetSessionInfo", err)
 }
 
 func (l library) find(session uint, class class, kind keyType, label string, id []byte) ([]object, error) {
@@ -126,8 +138,7 @@ func (l library) decryptGCM(session uint, key object, iv, aad, ciphertext []byte
 	if err := l.DecryptInit(s, []*p11.Mechanism{p11.NewMechanism(p11.CKM_AES_GCM, params)}, p11.ObjectHandle(key)); err != nil {
 		return nil, called("C_DecryptInit", err)
 	}
-	plaintext, err := l.Decrypt(s, ciphertext)
-	return plaintext, called("C_Decrypt", err)
+	return l.decrypt(session, ciphertext)
 }
 
 var oaep = map[crypto.Hash]*p11.OAEPParams{
@@ -137,16 +148,15 @@ var oaep = map[crypto.Hash]*p11.OAEPParams{
 	crypto.SHA512: p11.NewOAEPParams(p11.CKM_SHA512, p11.CKG_MGF1_SHA512, p11.CKZ_DATA_SPECIFIED, nil),
 }
 
-func (l library) decryptRSA(session uint, key object, hash crypto.Hash, ciphertext []byte) (plaintext []byte, decrypting bool, err error) {
+func (l library) decryptRSA(session uint, key object, hash crypto.Hash, ciphertext []byte) ([]byte, error) {
 	s, mechanism := p11.SessionHandle(session), p11.NewMechanism(p11.CKM_RSA_PKCS, nil)
 	if hash != 0 {
 		mechanism = p11.NewMechanism(p11.CKM_RSA_PKCS_OAEP, oaep[hash])
 	}
 	if err := l.DecryptInit(s, []*p11.Mechanism{mechanism}, p11.ObjectHandle(key)); err != nil {
-		return nil, false, called("C_DecryptInit", err)
+		return nil, called("C_DecryptInit", err)
 	}
-	plaintext, err = l.Decrypt(s, ciphertext)
-	return plaintext, true, called("C_Decrypt", err)
+	return l.decrypt(session, ciphertext)
 }
 
 func (l library) deriveECDH(session uint, key object, point []byte, length int) ([]byte, error) {

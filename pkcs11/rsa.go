@@ -28,8 +28,11 @@ type RSAConfig struct {
 	Hash crypto.Hash
 
 	// PKCS1v15 selects the padding of PKCS #1 v1.5 in place of OAEP. What
-	// [esdk.RawRSAConfig] says of it holds here too. That the padding is right
-	// does not show in what is returned, but the time that the token takes is its own.
+	// [esdk.RawRSAConfig] says of it holds here too. Whatever the token says of a
+	// ciphertext, the keyring returns a data key, makes the same calls, and closes
+	// the session: a wrong padding does not show. So a token that fails while it
+	// decrypts, as with CKR_DEVICE_ERROR, shows only in a message that does not
+	// open. The time that the token itself takes is its own.
 	PKCS1v15 bool
 }
 
@@ -90,7 +93,8 @@ func (kr *rsaKeyring) selfTest(ctx context.Context) error {
 		return err
 	}
 	if subtle.ConstantTimeCompare(dataKey, r.DataKey) != 1 {
-		return errors.New("its public key is another one's")
+		// With PKCS #1 v1.5, this is all that is known of any failure.
+		return errors.New("the token does not decrypt what the public key encrypts")
 	}
 	return nil
 }
@@ -121,19 +125,32 @@ func (kr *rsaKeyring) decrypt(ctx context.Context, ciphertext []byte, length int
 		return nil, fmt.Errorf("ciphertext has %d bytes, need %d", len(ciphertext), kr.PublicKey.Size())
 	}
 	err = kr.key.use(ctx, func(s *session, o object) error {
-		plaintext, decrypting, err := s.decryptRSA(s.handle, o, kr.Hash, ciphertext)
-		if kr.PKCS1v15 && decrypting && !isLost(err) {
+		// A token may leave a session behind a wrong padding in another state than
+		// behind a right one, which the next call would show.
+		s.spent = kr.PKCS1v15
+		plaintext, err := s.decryptRSA(s.handle, o, kr.Hash, ciphertext)
+		defer clear(plaintext[:cap(plaintext)])
+		switch {
+		case err != nil && !isVerdict(err):
+			return err
+		case kr.PKCS1v15:
 			dataKey = implicitlyRejected(plaintext, err, length)
-			return nil
+		case err != nil:
+			// Which part of OAEP does not fit would make us an oracle, too (Manger).
+			return errOAEP
+		default:
+			dataKey = moved(plaintext)
 		}
-		dataKey = plaintext
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return dataKey, nil
 }
+
+// errOAEP stands for all that a token may say of a ciphertext.
+var errOAEP = errors.New("wrong wrapping key, or a changed data key, or the token failed")
 
 // implicitlyRejected returns the plaintext, or a random one if there is none, or one
 // of another length: to say whether the padding is right would make us an oracle
@@ -149,7 +166,6 @@ func implicitlyRejected(plaintext []byte, err error, length int) []byte {
 		good = 0
 	}
 	subtle.ConstantTimeCopy(good, dataKey, candidate)
-	clear(plaintext)
 	clear(candidate)
 	return dataKey
 }

@@ -27,6 +27,8 @@ type simulator struct {
 	most     int           // sessions that were open at once
 	user     bool          // whether one is logged in
 	logins   int
+	calls    map[string]int // of each function
+	active   map[uint]bool  // sessions in which a decryption has begun
 	pin      string
 	slot     uint // 0 is none: the token is not there
 	up       bool // whether it is initialized
@@ -50,7 +52,7 @@ type simulatedKey struct {
 }
 
 func newSimulator() *simulator {
-	return &simulator{sessions: make(map[uint]bool), pin: "1234", slot: 7, keys: make(map[object]*simulatedKey)}
+	return &simulator{sessions: make(map[uint]bool), calls: make(map[string]int), active: make(map[uint]bool), pin: "1234", slot: 7, keys: make(map[object]*simulatedKey)}
 }
 
 func ckr(call string, code uint) error { return &Error{Call: call, Code: code} }
@@ -93,6 +95,7 @@ func (s *simulator) open(t testing.TB, c Config) (*Token, error) {
 func (s *simulator) enter(call string, session uint) (leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.calls[call]++
 	if s.fault != nil {
 		if err := s.fault(call); err != nil {
 			return nil, err
@@ -122,6 +125,35 @@ func (s *simulator) enter(call string, session uint) (leave func(), err error) {
 		}
 	}, nil
 }
+
+// decrypting begins a decryption, calls f for C_Decrypt, and ends it, unless
+// the buffer is said to be too small.
+func (s *simulator) decrypting(session uint, o object, f func(key any) ([]byte, error)) ([]byte, error) {
+	key, leave, err := s.key("C_DecryptInit", session, o)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.active[session] {
+		return nil, ckr("C_DecryptInit", ckrOperationActive)
+	}
+	s.active[session] = true
+	s.calls[callDecrypt]++
+	if s.fault != nil {
+		err = s.fault(callDecrypt)
+	}
+	if !hasCode(err, ckrBufferTooSmall) {
+		delete(s.active, session)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f(key)
+}
+
+const ckrBufferTooSmall = 0x150
 
 // lose closes all sessions, which ends the login.
 func (s *simulator) lose() {
@@ -179,6 +211,7 @@ func (s *simulator) openSession(slot uint) (uint, error) {
 func (s *simulator) closeSession(session uint) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.calls["C_CloseSession"]++
 	delete(s.sessions, session)
 	s.user = s.user && len(s.sessions) > 0
 	return nil
@@ -200,6 +233,21 @@ func (s *simulator) login(session uint, pin []byte) error {
 	}
 	s.user = true
 	return nil
+}
+
+// state is CKS_RO_PUBLIC_SESSION or CKS_RO_USER_FUNCTIONS.
+func (s *simulator) state(session uint) (uint, error) {
+	leave, err := s.enter("C_GetSessionInfo", session)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.user {
+		return 1, nil
+	}
+	return 0, nil
 }
 
 func (s *simulator) find(session uint, class class, kind keyType, label string, _ []byte) (found []object, err error) {
@@ -264,12 +312,16 @@ func (s *simulator) gcm(call string, session uint, o object) (cipher.AEAD, func(
 	if err != nil {
 		return nil, func() {}, err
 	}
-	block, err := aes.NewCipher(key.([]byte))
-	if err != nil {
-		return nil, leave, err
-	}
-	aead, err := cipher.NewGCM(block)
+	aead, err := newGCM(key.([]byte))
 	return aead, leave, err
+}
+
+func newGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
 }
 
 func (s *simulator) encryptGCM(session uint, o object, iv, aad, plaintext []byte) ([]byte, []byte, error) {
@@ -289,38 +341,35 @@ func (s *simulator) encryptGCM(session uint, o object, iv, aad, plaintext []byte
 }
 
 func (s *simulator) decryptGCM(session uint, o object, iv, aad, ciphertext []byte) ([]byte, error) {
-	aead, leave, err := s.gcm("C_Decrypt", session, o)
-	defer leave()
-	if err != nil {
-		return nil, err
-	}
-	plaintext, err := aead.Open(nil, iv, ciphertext, aad)
-	if err != nil {
-		return nil, ckr("C_Decrypt", 0x5)
-	}
-	return plaintext, nil
+	return s.decrypting(session, o, func(key any) ([]byte, error) {
+		aead, err := newGCM(key.([]byte))
+		if err != nil {
+			return nil, err
+		}
+		plaintext, err := aead.Open(nil, iv, ciphertext, aad)
+		if err != nil {
+			return nil, ckr(callDecrypt, 0x5)
+		}
+		return plaintext, nil
+	})
 }
 
-func (s *simulator) decryptRSA(session uint, o object, hash crypto.Hash, ciphertext []byte) ([]byte, bool, error) {
-	key, leave, err := s.key("C_Decrypt", session, o)
-	if err != nil {
-		return nil, true, err
-	}
-	defer leave()
-	var plaintext []byte
-	if hash != 0 {
-		plaintext, err = rsa.DecryptOAEP(hash.New(), nil, key.(*rsa.PrivateKey), ciphertext, nil)
-	} else {
-		//lint:ignore SA1019 the format has this padding
-		plaintext, err = rsa.DecryptPKCS1v15(nil, key.(*rsa.PrivateKey), ciphertext)
-	}
-	if err != nil {
-		return nil, true, ckr("C_Decrypt", 0x40)
-	}
-	if s.plaintext != nil {
-		plaintext = s.plaintext(plaintext)
-	}
-	return plaintext, true, nil
+func (s *simulator) decryptRSA(session uint, o object, hash crypto.Hash, ciphertext []byte) ([]byte, error) {
+	return s.decrypting(session, o, func(key any) (plaintext []byte, err error) {
+		if hash != 0 {
+			plaintext, err = rsa.DecryptOAEP(hash.New(), nil, key.(*rsa.PrivateKey), ciphertext, nil)
+		} else {
+			//lint:ignore SA1019 the format has this padding
+			plaintext, err = rsa.DecryptPKCS1v15(nil, key.(*rsa.PrivateKey), ciphertext)
+		}
+		if err != nil {
+			return nil, ckr(callDecrypt, 0x40)
+		}
+		if s.plaintext != nil {
+			plaintext = s.plaintext(plaintext)
+		}
+		return plaintext, nil
+	})
 }
 
 func (s *simulator) deriveECDH(session uint, o object, point []byte, length int) ([]byte, error) {

@@ -34,6 +34,7 @@ type Token struct {
 	connected  bool   // whether the connection of this generation is good
 	slot       uint   // of the token
 	anchor     uint   // a session that keeps the login while no other is open
+	state      uint   // of the anchor after the login
 	idle       []uint // open sessions of this generation
 	inUse      int    // sessions of any generation that calls have
 	refused    error  // of a login, after which there is none
@@ -44,6 +45,8 @@ type session struct {
 	*module
 	handle     uint
 	generation int
+	state      uint // that it has while the login lasts
+	spent      bool // whether it is closed after the call, whatever comes of it
 }
 
 // Open finds a token, opens a session and logs in. The user of a Token calls
@@ -177,7 +180,7 @@ func (t *Token) acquire(ctx context.Context) (*session, error) {
 			return s, err
 		}
 	}
-	s.generation = t.generation
+	s.generation, s.state = t.generation, t.state
 	if n := len(t.idle); n > 0 {
 		s.handle, t.idle = t.idle[n-1], t.idle[:n-1]
 	} else {
@@ -197,7 +200,7 @@ func (t *Token) release(s *session, err error) {
 	t.lock <- struct{}{}
 	defer t.unlock()
 	t.inUse--
-	if err == nil && s.generation == t.generation && t.connected {
+	if err == nil && !s.spent && s.generation == t.generation && t.connected {
 		t.idle = append(t.idle, s.handle)
 		return
 	}
@@ -255,14 +258,15 @@ func (t *Token) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.login(ctx, anchor); err != nil {
+	state, err := t.logIn(ctx, anchor)
+	if err != nil {
 		t.module.closeSession(anchor)
 		return err
 	}
 	if t.generation++; t.generation == 1 {
 		t.info = info
 	}
-	t.slot, t.anchor, t.connected = info.slot, anchor, true
+	t.slot, t.anchor, t.state, t.connected = info.slot, anchor, state, true
 	return nil
 }
 
@@ -280,6 +284,23 @@ func (t *Token) findToken() (tokenInfo, error) {
 		return tokens[0], nil
 	}
 	return tokenInfo{}, fmt.Errorf("which token? %w: %d of %s", ErrAmbiguous, len(tokens), t.module.path)
+}
+
+// logIn returns the state that sessions have while the login lasts.
+func (t *Token) logIn(ctx context.Context, anchor uint) (state uint, err error) {
+	if err := t.login(ctx, anchor); err != nil {
+		return 0, err
+	}
+	return t.module.state(anchor)
+}
+
+// checkLogin returns an error of a loss if the login is gone.
+func (s *session) checkLogin() error {
+	state, err := s.module.state(s.handle)
+	if err == nil && state != s.state {
+		return &Error{Call: "C_GetSessionInfo", Code: ckrUserNotLoggedIn, Name: "CKR_USER_NOT_LOGGED_IN"}
+	}
+	return err
 }
 
 // login asks for the PIN. A PIN that is refused is not tried again.
@@ -303,12 +324,39 @@ func (t *Token) login(ctx context.Context, session uint) error {
 	return err
 }
 
+// proofsOfLoss are the codes that prove a session, the login or the token gone:
+// the standard lists them for C_Decrypt (version 2.40, section 5.9; 3.0, section
+// 5.10), with meanings that no ciphertext brings about. A code that it does not
+// list there proves nothing, even if its name does. Calls that take a session
+// never return CKR_TOKEN_NOT_PRESENT (2.40, section 5.1.7): a token that returns
+// it from C_Decrypt breaks the rules, and may do so for a wrong padding.
+var proofsOfLoss = []uint{
+	ckrSessionHandleInvalid, // "at the time that the function was invoked", also since the token was removed
+	ckrSessionClosed,        // "during the execution of the function"
+	ckrDeviceRemoved,        // the token was removed "during the execution of the function"
+	ckrUserNotLoggedIn,      // the login is gone
+	ckrNotInitialized,       // the library was finalized
+}
+
+// signsOfLoss are codes of other calls after which another try is of use.
+var signsOfLoss = []uint{
+	ckrOperationActive, ckrDeviceError, ckrTokenNotPresent, ckrTokenNotRecognized, ckrSlotIDInvalid,
+	ckrKeyHandleInvalid, ckrObjectHandleInvalid,
+}
+
 // isLost reports whether an error says that a session, the login, the token or
-// the handle of a key is gone, so that another try is of use.
+// the handle of a key is gone, so that another try is of use. The answer of
+// C_Decrypt may depend on a ciphertext that an attacker chose, who must not learn
+// by a new login or a second call what it was.
 func isLost(err error) bool {
-	return hasCode(err, ckrSessionHandleInvalid, ckrSessionClosed, ckrUserNotLoggedIn, ckrOperationActive,
-		ckrDeviceRemoved, ckrDeviceError, ckrTokenNotPresent, ckrTokenNotRecognized, ckrSlotIDInvalid,
-		ckrKeyHandleInvalid, ckrObjectHandleInvalid, ckrNotInitialized)
+	return hasCode(err, proofsOfLoss...) || !isVerdict(err) && hasCode(err, signsOfLoss...)
+}
+
+// isVerdict reports whether an error may be what the token says of a ciphertext:
+// C_Decrypt returned it, and it does not prove a loss.
+func isVerdict(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Call == callDecrypt && !slices.Contains(proofsOfLoss, e.Code)
 }
 
 func hasCode(err error, codes ...uint) bool {
