@@ -7,8 +7,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"esdk"
@@ -180,6 +183,45 @@ func TestBrokenKeyrings(t *testing.T) {
 		{"provider id of AWS", "encrypted data keys", rename("aws-kms-mine", "good")},
 		{"provider id not UTF-8", "encrypted data keys", rename("\xff", "good")},
 		{"data key in the clear", "encrypted data keys", clearText},
+		{"ignores the context", "bound context", withContext(func(esdk.EncryptionContext) esdk.EncryptionContext { return nil })},
+		{"binds only keys", "bound context", withContext(func(ec esdk.EncryptionContext) esdk.EncryptionContext {
+			return esdk.EncryptionContext{"keys": strings.Join(slices.Sorted(maps.Keys(ec)), "\x00")}
+		})},
+		{"binds only values", "bound context", withContext(func(ec esdk.EncryptionContext) esdk.EncryptionContext {
+			return esdk.EncryptionContext{"values": strings.Join(slices.Sorted(maps.Values(ec)), "\x00")}
+		})},
+		{"binds keys and values, but not to each other", "bound context", withContext(func(ec esdk.EncryptionContext) esdk.EncryptionContext {
+			return esdk.EncryptionContext{
+				"keys":   strings.Join(slices.Sorted(maps.Keys(ec)), "\x00"),
+				"values": strings.Join(slices.Sorted(maps.Values(ec)), "\x00"),
+			}
+		})},
+		{"binds pairs without their lengths", "bound context", withContext(func(ec esdk.EncryptionContext) esdk.EncryptionContext {
+			var b strings.Builder
+			for _, key := range slices.Sorted(maps.Keys(ec)) {
+				b.WriteString(key + ec[key])
+			}
+			return esdk.EncryptionContext{"pairs": b.String()}
+		})},
+		{"binds the number of pairs", "bound context", withContext(func(ec esdk.EncryptionContext) esdk.EncryptionContext {
+			return esdk.EncryptionContext{"pairs": fmt.Sprint(len(ec))}
+		})},
+		{"binds one pair", "bound context", withContext(func(ec esdk.EncryptionContext) esdk.EncryptionContext {
+			return esdk.EncryptionContext{"purpose": ec["purpose"]}
+		})},
+		{"binds all pairs but one", "bound context", withContext(func(ec esdk.EncryptionContext) esdk.EncryptionContext {
+			ec = maps.Clone(ec)
+			delete(ec, "Stage")
+			return ec
+		})},
+		{"accepts more pairs", "bound context", lookup(func(stored, asked esdk.EncryptionContext) bool { return contains(asked, stored) })},
+		{"accepts fewer pairs", "bound context", lookup(func(stored, asked esdk.EncryptionContext) bool { return contains(stored, asked) })},
+		{"accepts pairs where there were none", "bound context", lookup(func(stored, asked esdk.EncryptionContext) bool {
+			return len(stored) == 0 || maps.Equal(stored, asked)
+		})},
+		{"accepts any context if none is asked for", "bound context", lookup(func(stored, asked esdk.EncryptionContext) bool {
+			return len(asked) == 0 || maps.Equal(stored, asked)
+		})},
 		{"empty context is not nil", "empty context", func(k *keyring) {
 			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 				if req.EncryptionContext == nil {
@@ -206,7 +248,117 @@ func TestBrokenKeyrings(t *testing.T) {
 				return dataKey, err
 			}
 		}},
+		{"appends to a data key", "request unchanged", func(k *keyring) {
+			k.wrap = func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+				r, err := k.Keyring.Wrap(ctx, req)
+				_ = append(req.DataKey, 1)
+				return r, err
+			}
+		}},
+		{"appends to a ciphertext", "request unchanged", func(k *keyring) {
+			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+				for _, edk := range req.EncryptedDataKeys {
+					_ = append(edk.Ciphertext, 1)
+				}
+				return k.Keyring.Unwrap(ctx, req)
+			}
+		}},
+		{"appends to a provider info", "request unchanged", func(k *keyring) {
+			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+				for _, edk := range req.EncryptedDataKeys {
+					_ = append(edk.ProviderInfo, 1)
+				}
+				return k.Keyring.Unwrap(ctx, req)
+			}
+		}},
+		{"remembers the context by its map", "request not kept", func(k *keyring) {
+			var last esdk.EncryptionContext
+			k.wrap = func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+				last = req.EncryptionContext
+				return k.Keyring.Wrap(ctx, req)
+			}
+			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+				if !maps.Equal(last, req.EncryptionContext) {
+					return nil, &esdk.NoDataKeyError{Errors: []error{errors.New("not the last one")}}
+				}
+				return k.Keyring.Unwrap(ctx, req)
+			}
+		}},
 		{"data key is part of the request", "request not kept", clearText},
+		{"returns the data key that it was given", "given data key", func(k *keyring) {
+			k.wrap = func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+				r, err := k.Keyring.Wrap(ctx, req)
+				if err == nil && req.DataKey != nil {
+					r.DataKey = req.DataKey
+				}
+				return r, err
+			}
+		}},
+		{"no result of a given data key", "given data key", func(k *keyring) {
+			k.wrap = func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+				if req.DataKey != nil {
+					return nil, nil
+				}
+				return k.Keyring.Wrap(ctx, req)
+			}
+		}},
+		{"no result", "new data key", func(k *keyring) {
+			k.wrap = func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, nil }
+		}},
+		{"neither a data key nor an error, for others", "foreign skipped", func(k *keyring) { noDataKey(k, nil) }},
+		{"neither a data key nor an error, for its own", "corrupted", func(k *keyring) { noDataKey(k, nil) }},
+		{"an empty data key and no error", "corrupted", func(k *keyring) { noDataKey(k, []byte{}) }},
+		{"neither a data key nor an error, under another context", "bound context", func(k *keyring) { noDataKey(k, nil) }},
+		{"both a data key and an error", "corrupted", func(k *keyring) {
+			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+				dataKey, err := k.Keyring.Unwrap(ctx, req)
+				if err != nil {
+					dataKey = make([]byte, req.Suite.DataKeyLength())
+				}
+				return dataKey, err
+			}
+		}},
+		{"uses the memory of its result again", "result not kept", func(k *keyring) {
+			var memory [1000]byte
+			k.wrap = func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+				r, err := k.Keyring.Wrap(ctx, req)
+				if err == nil {
+					edk := &r.EncryptedDataKeys[0]
+					edk.Ciphertext = append(memory[:0], edk.Ciphertext...)
+				}
+				return r, err
+			}
+		}},
+		{"uses the memory of its data key again", "result not kept", func(k *keyring) {
+			var memory [32]byte
+			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+				dataKey, err := k.Keyring.Unwrap(ctx, req)
+				if err != nil {
+					return nil, err
+				}
+				return append(memory[:0], dataKey...), nil
+			}
+		}},
+		{"panics at a provider info that is cut short", "malformed provider info", func(k *keyring) {
+			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+				for _, edk := range req.EncryptedDataKeys {
+					if edk.ProviderID == "good" && string(edk.ProviderInfo[:3]) != "key" {
+						return nil, &esdk.NoDataKeyError{}
+					}
+				}
+				return k.Keyring.Unwrap(ctx, req)
+			}
+		}},
+		{"makes up a data key for half a provider info", "malformed provider info", func(k *keyring) {
+			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+				for _, edk := range req.EncryptedDataKeys {
+					if string(edk.ProviderInfo) == "key" {
+						return make([]byte, req.Suite.DataKeyLength()), nil
+					}
+				}
+				return k.Keyring.Unwrap(ctx, req)
+			}
+		}},
 		{"cached data key is shared", "result not kept", func(k *keyring) {
 			var cached []byte
 			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
@@ -304,6 +456,26 @@ func TestBrokenKeyrings(t *testing.T) {
 				return dataKey, err
 			}
 		}},
+		{"key in an error of Wrap", "no key in errors", func(k *keyring) {
+			k.wrap = func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+				if len(req.DataKey) > 0 && len(req.DataKey) != req.Suite.DataKeyLength() {
+					return nil, fmt.Errorf("data key %q has the wrong length", req.DataKey)
+				}
+				return k.Keyring.Wrap(ctx, req)
+			}
+		}},
+		{"key in an error about the context", "no key in errors", func(k *keyring) {
+			ignoring := newKeyringLike(k)
+			withContext(func(esdk.EncryptionContext) esdk.EncryptionContext { return nil })(ignoring)
+			k.wrap = ignoring.wrap
+			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+				dataKey, err := ignoring.unwrap(ctx, req)
+				if err == nil && len(req.EncryptionContext) == 0 {
+					return nil, fmt.Errorf("%x is not of this context", dataKey)
+				}
+				return dataKey, err
+			}
+		}},
 		{"hides the cancellation", "cancelled context", func(k *keyring) {
 			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 				if ctx.Err() != nil {
@@ -328,7 +500,25 @@ func TestBrokenKeyrings(t *testing.T) {
 				return k.Keyring.Wrap(ctx, req)
 			}
 		}},
-		{"no result", "messages", func(k *keyring) {
+		{"changes its request for a while", "concurrent use", func(k *keyring) {
+			var lock sync.Mutex
+			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+				lock.Lock()
+				own := *req
+				own.EncryptedDataKeys = cloneDataKeys(req.EncryptedDataKeys)
+				ciphertext := req.EncryptedDataKeys[0].Ciphertext
+				ciphertext[0]++
+				lock.Unlock()
+				for range 100 {
+					runtime.Gosched()
+				}
+				lock.Lock()
+				ciphertext[0]--
+				lock.Unlock()
+				return k.Keyring.Unwrap(ctx, &own)
+			}
+		}},
+		{"no data key of a signed message", "messages", func(k *keyring) {
 			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 				if _, ours := req.EncryptionContext["aws-crypto-public-key"]; ours {
 					return nil, &esdk.NoDataKeyError{}
@@ -343,6 +533,68 @@ func TestBrokenKeyrings(t *testing.T) {
 			c.spoil(k)
 			expect(t, c.check, (&KeyringTest{Encrypt: k, Decrypt: k}).named())
 		})
+	}
+}
+
+func newKeyringLike(k *keyring) *keyring { return &keyring{k.Keyring, k.wrap, k.unwrap} }
+
+// withContext makes the keyring bind what bound returns in place of the context.
+func withContext(bound func(esdk.EncryptionContext) esdk.EncryptionContext) func(k *keyring) {
+	return func(k *keyring) {
+		k.wrap = func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+			inner := *req
+			inner.EncryptionContext = bound(req.EncryptionContext)
+			return k.Keyring.Wrap(ctx, &inner)
+		}
+		k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+			inner := *req
+			inner.EncryptionContext = bound(req.EncryptionContext)
+			return k.Keyring.Unwrap(ctx, &inner)
+		}
+	}
+}
+
+// lookup makes the keyring store contexts, and bind data keys to them by a
+// comparison.
+func lookup(same func(stored, asked esdk.EncryptionContext) bool) func(k *keyring) {
+	return func(k *keyring) {
+		stored := make(map[string]esdk.EncryptionContext)
+		withContext(func(esdk.EncryptionContext) esdk.EncryptionContext { return nil })(k)
+		wrap, unwrap := k.wrap, k.unwrap
+		k.wrap = func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+			r, err := wrap(ctx, req)
+			if err == nil {
+				stored[string(r.EncryptedDataKeys[0].Ciphertext)] = maps.Clone(req.EncryptionContext)
+			}
+			return r, err
+		}
+		k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+			if !same(stored[string(req.EncryptedDataKeys[0].Ciphertext)], req.EncryptionContext) {
+				return nil, &esdk.NoDataKeyError{Errors: []error{errors.New("another context")}}
+			}
+			return unwrap(ctx, req)
+		}
+	}
+}
+
+// contains reports whether a context has all pairs of another.
+func contains(ec, pairs esdk.EncryptionContext) bool {
+	for key, value := range pairs {
+		if got, ok := ec[key]; !ok || got != value {
+			return false
+		}
+	}
+	return true
+}
+
+// noDataKey makes the keyring return a result in place of each error.
+func noDataKey(k *keyring, result []byte) {
+	k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+		dataKey, err := k.Keyring.Unwrap(ctx, req)
+		if err != nil {
+			return result, nil
+		}
+		return dataKey, nil
 	}
 }
 
@@ -418,10 +670,13 @@ func TestLooserKeyrings(t *testing.T) {
 		"new data key":        {NoGenerate: true},
 		"given data key":      {NoWrap: true},
 		"encrypted data keys": {ProviderIDs: []string{"aws-kms"}},
+		"bound context":       {NoContext: true},
 	} {
 		test.Encrypt, test.Decrypt = k, k
 		expect(t, check, test.named())
 	}
+	withContext(func(esdk.EncryptionContext) esdk.EncryptionContext { return nil })(k)
+	expect(t, "", (&KeyringTest{Encrypt: k, Decrypt: k, NoContext: true}).named())
 }
 
 // cmm is a correct CMM whose parts can be replaced.
@@ -481,6 +736,10 @@ func decrypting(before func(*esdk.DecryptionRequest), after func(*esdk.Decryptio
 	}
 }
 
+func noMaterials(c *cmm) {
+	c.decryption = func(context.Context, *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) { return nil, nil }
+}
+
 // Each CMM breaks one rule, and the check of that rule must see it.
 func TestBrokenCMMs(t *testing.T) {
 	cases := []struct {
@@ -499,6 +758,46 @@ func TestBrokenCMMs(t *testing.T) {
 				m.SigningKey, _ = ecdsa.GenerateKey(m.SigningKey.Curve, rand.Reader)
 			}
 		})},
+		{"no materials to encrypt", "encryption materials", func(c *cmm) {
+			c.encryption = func(context.Context, *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) { return nil, nil }
+		}},
+		{"no materials to decrypt", "decryption materials", noMaterials},
+		{"no materials to decrypt a second time", "materials not kept", noMaterials},
+		{"drops a pair", "decryption materials", encrypting(func(req *esdk.EncryptionRequest) {
+			req.EncryptionContext = maps.Clone(req.EncryptionContext)
+			delete(req.EncryptionContext, "Stage")
+		}, nil)},
+		{"no context to decrypt", "decryption materials", decrypting(nil, func(m *esdk.DecryptionMaterials) { m.EncryptionContext = nil })},
+		{"only reproduced pairs to decrypt", "decryption materials", func(c *cmm) {
+			c.decryption = func(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+				m, err := c.CMM.DecryptionMaterials(ctx, req)
+				if err == nil {
+					m.EncryptionContext = maps.Clone(req.Reproduced)
+				}
+				return m, err
+			}
+		}},
+		{"data key of another length to decrypt", "decryption materials", decrypting(nil, func(m *esdk.DecryptionMaterials) {
+			m.DataKey = append(m.DataKey, 0)
+		})},
+		{"returns the context that it was given", "request unchanged", func(c *cmm) {
+			c.decryption = func(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+				m, err := c.CMM.DecryptionMaterials(ctx, req)
+				if err == nil && maps.Equal(m.EncryptionContext, req.Reproduced) {
+					m.EncryptionContext = req.Reproduced
+				}
+				return m, err
+			}
+		}},
+		{"returns the context that it was given to encrypt", "request unchanged", func(c *cmm) {
+			c.encryption = func(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
+				m, err := c.CMM.EncryptionMaterials(ctx, req)
+				if err == nil && maps.Equal(m.EncryptionContext, req.EncryptionContext) {
+					m.EncryptionContext = req.EncryptionContext
+				}
+				return m, err
+			}
+		}},
 		{"loses reproduced pairs", "required keys", decrypting(nil, func(m *esdk.DecryptionMaterials) {
 			for _, k := range m.RequiredContextKeys {
 				delete(m.EncryptionContext, k)
@@ -614,6 +913,25 @@ func TestBrokenCMMs(t *testing.T) {
 					runtime.Gosched()
 				}
 				return c.CMM.EncryptionMaterials(ctx, req)
+			}
+		}},
+		{"changes its request for a while", "concurrent use", func(c *cmm) {
+			var lock sync.Mutex
+			c.decryption = func(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+				lock.Lock()
+				own := *req
+				own.EncryptedDataKeys = cloneDataKeys(req.EncryptedDataKeys)
+				own.EncryptionContext, own.Reproduced = maps.Clone(req.EncryptionContext), maps.Clone(req.Reproduced)
+				ciphertext := req.EncryptedDataKeys[0].Ciphertext
+				ciphertext[0]++
+				lock.Unlock()
+				for range 100 {
+					runtime.Gosched()
+				}
+				lock.Lock()
+				ciphertext[0]--
+				lock.Unlock()
+				return c.CMM.DecryptionMaterials(ctx, &own)
 			}
 		}},
 		{"two public keys", "messages", encrypting(nil, func(m *esdk.EncryptionMaterials) {

@@ -148,6 +148,11 @@ func (c *CMMTest) decrypt(ctx context.Context, p esdk.CommitmentPolicy, m *esdk.
 	case !sameKey(m.SigningKey, got.VerificationKey):
 		return errors.New("DecryptionMaterials returned a verification key that is not the signing key's")
 	}
+	for k, v := range req.EncryptionContext {
+		if value, ok := got.EncryptionContext[k]; !ok || value != v {
+			return fmt.Errorf("DecryptionMaterials has no pair %q: %q, which the message stores", k, v)
+		}
+	}
 	for k, v := range req.Reproduced {
 		if got.EncryptionContext[k] != v {
 			return fmt.Errorf("DecryptionMaterials has no pair %q: %q, which was reproduced", k, v)
@@ -332,9 +337,19 @@ func (c *CMMTest) requestUnchanged(t testing.TB) {
 
 		decryption := c.decryptionRequest(req.CommitmentPolicy, m)
 		want := c.decryptionRequest(req.CommitmentPolicy, m)
-		c.Decrypt.DecryptionMaterials(t.Context(), decryption)
+		got, err := c.Decrypt.DecryptionMaterials(t.Context(), decryption)
 		if !reflect.DeepEqual(decryption, want) {
 			t.Errorf("%v: DecryptionMaterials changed its request", id)
+		}
+		if err != nil || got == nil {
+			continue // which other checks report
+		}
+		kept := maps.Clone(got.EncryptionContext)
+		clear(decryption.EncryptionContext)
+		clear(decryption.Reproduced)
+		scribble(decryption.EncryptedDataKeys)
+		if !maps.Equal(got.EncryptionContext, kept) || !bytes.Equal(got.DataKey, dataKey) {
+			t.Errorf("%v: the materials for decryption share memory with their request", id)
 		}
 	}
 }
@@ -356,6 +371,9 @@ func (c *CMMTest) materialsNotKept(t testing.TB) {
 		got, err := c.Decrypt.DecryptionMaterials(t.Context(), c.decryptionRequest(req.CommitmentPolicy, m))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if got == nil {
+			t.Fatal("DecryptionMaterials returned neither materials nor an error")
 		}
 		fill(got.DataKey)
 		clear(got.EncryptionContext)
@@ -392,7 +410,17 @@ func (c *CMMTest) cancelledContext(t testing.TB) {
 }
 
 func (c *CMMTest) concurrentUse(t testing.TB) {
+	// A request that is not changed may be used by several calls at once.
+	req := c.request(c.suites()[0])
+	shared := c.mustEncrypt(t, req)
+	decryption := c.decryptionRequest(req.CommitmentPolicy, shared)
 	concurrently(t, func() error {
+		if _, err := c.encrypt(t.Context(), req); err != nil {
+			return fmt.Errorf("of a shared request: %w", err)
+		}
+		if _, err := c.Decrypt.DecryptionMaterials(t.Context(), decryption); err != nil {
+			return fmt.Errorf("of a shared request: %w", err)
+		}
 		req := c.request(c.suites()[0])
 		m, err := c.encrypt(t.Context(), req)
 		if err != nil {

@@ -11,7 +11,8 @@
 // slices that must not be kept find more with it.
 //
 // [KeyringTest] and [CMMTest] are for those that cannot do everything, such as a
-// pair of keyrings of which one only encrypts and the other only decrypts.
+// pair of keyrings of which one only encrypts and the other only decrypts, or a
+// keyring that cannot bind a data key to its encryption context.
 //
 // What cannot be seen from outside is not checked: that keys are random, that
 // they are cleared, and that comparisons take constant time.

@@ -14,7 +14,8 @@ import (
 	"esdk"
 )
 
-// TestKeyring checks a keyring that encrypts and decrypts.
+// TestKeyring checks a keyring that encrypts and decrypts, and binds each data
+// key to its encryption context. Use [KeyringTest] for one that cannot do all.
 func TestKeyring(t *testing.T, kr esdk.Keyring) {
 	KeyringTest{Encrypt: kr, Decrypt: kr}.Run(t)
 }
@@ -37,6 +38,13 @@ type KeyringTest struct {
 	// NoGenerate says that the keyring never makes a data key, and NoWrap that
 	// it wraps only those that it made. It then must refuse the other.
 	NoGenerate, NoWrap bool
+
+	// NoContext says that the keyring cannot bind a data key to the encryption
+	// context, as one with RSA or with a key service that takes none. The context is
+	// then bound to the message alone: whoever can change an encrypted data key
+	// can move it to a message with another context. A keyring that binds the
+	// context fails with NoContext set.
+	NoContext bool
 
 	// NoIntegrity says that the keyring cannot tell that a ciphertext of the
 	// right length was changed, as one with RSA and the padding of PKCS #1 v1.5
@@ -65,11 +73,13 @@ var keyringChecks = []struct {
 	{"given data key", (*KeyringTest).givenDataKey},
 	{"encrypted data keys", (*KeyringTest).encryptedDataKeys},
 	{"empty context", (*KeyringTest).emptyContext},
+	{"bound context", (*KeyringTest).boundContext},
 	{"request unchanged", (*KeyringTest).requestUnchanged},
 	{"request not kept", (*KeyringTest).requestNotKept},
 	{"result not kept", (*KeyringTest).resultNotKept},
 	{"foreign skipped", (*KeyringTest).foreignSkipped},
 	{"other provider info", (*KeyringTest).otherProviderInfo},
+	{"malformed provider info", (*KeyringTest).malformedProviderInfo},
 	{"corrupted", (*KeyringTest).corrupted},
 	{"wrong length", (*KeyringTest).wrongLength},
 	{"no key in errors", (*KeyringTest).noKeyInErrors},
@@ -94,15 +104,21 @@ func (k *KeyringTest) request(id esdk.SuiteID) *esdk.WrapRequest {
 	return req
 }
 
+// wrapOwned returns the keyring's own result, which is not nil without an error.
+func (k *KeyringTest) wrapOwned(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	r, err := k.Encrypt.Wrap(ctx, req)
+	if err == nil && r == nil {
+		err = errNoResult
+	}
+	return r, err
+}
+
 // try wraps a data key and returns copies.
 func (k *KeyringTest) try(ctx context.Context, req *esdk.WrapRequest) (dataKey []byte, edks []esdk.EncryptedDataKey, err error) {
 	given := bytes.Clone(req.DataKey)
-	r, err := k.Encrypt.Wrap(ctx, req)
+	r, err := k.wrapOwned(ctx, req)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%v: Wrap: %w", req.Suite, err)
-	}
-	if r == nil {
-		return nil, nil, errors.New("its Wrap returned neither a result nor an error")
 	}
 	dataKey = given
 	if dataKey == nil {
@@ -120,10 +136,23 @@ func (k *KeyringTest) wrap(t testing.TB, req *esdk.WrapRequest) (dataKey []byte,
 	return dataKey, edks
 }
 
+var (
+	errNoResult  = errors.New("its Wrap returned neither a result nor an error")
+	errNoDataKey = errors.New("its Unwrap returned neither a data key nor an error")
+)
+
 func (k *KeyringTest) unwrap(ctx context.Context, id esdk.SuiteID, edks []esdk.EncryptedDataKey) ([]byte, error) {
-	return k.Decrypt.Unwrap(ctx, &esdk.UnwrapRequest{
-		Suite: id, EncryptionContext: sampleContext(), EncryptedDataKeys: cloneDataKeys(edks),
+	return k.unwrapUnder(ctx, id, sampleContext(), edks)
+}
+
+func (k *KeyringTest) unwrapUnder(ctx context.Context, id esdk.SuiteID, ec esdk.EncryptionContext, edks []esdk.EncryptedDataKey) ([]byte, error) {
+	dataKey, err := k.Decrypt.Unwrap(ctx, &esdk.UnwrapRequest{
+		Suite: id, EncryptionContext: ec, EncryptedDataKeys: cloneDataKeys(edks),
 	})
+	if err == nil && len(dataKey) == 0 {
+		err = errNoDataKey
+	}
+	return dataKey, err
 }
 
 // mustUnwrap checks that encrypted data keys give the data key.
@@ -182,7 +211,7 @@ func (k *KeyringTest) givenDataKey(t testing.TB) {
 	for _, id := range k.suites() {
 		given := randomBytes(id.DataKeyLength())
 		req := &esdk.WrapRequest{Suite: id, EncryptionContext: sampleContext(), DataKey: bytes.Clone(given)}
-		r, err := k.Encrypt.Wrap(t.Context(), req)
+		r, err := k.wrapOwned(t.Context(), req)
 		if k.NoWrap {
 			if err == nil {
 				t.Errorf("%v: Wrap of a given data key succeeded, though the keyring wraps only its own", id)
@@ -198,6 +227,9 @@ func (k *KeyringTest) givenDataKey(t testing.TB) {
 		}
 		if r.DataKey != nil && !bytes.Equal(r.DataKey, given) {
 			t.Errorf("%v: Wrap returned another data key than it was given", id)
+		}
+		if fill(r.DataKey); !bytes.Equal(req.DataKey, given) {
+			t.Errorf("%v: Wrap returned the slice that it was given", id)
 		}
 		k.mustUnwrap(t, "a given data key", id, r.EncryptedDataKeys, given)
 	}
@@ -235,20 +267,100 @@ func (k *KeyringTest) emptyContext(t testing.TB) {
 	}
 }
 
+// otherContexts are contexts that are not the sample, each in its own way.
+func otherContexts() map[string]esdk.EncryptionContext {
+	contexts := map[string]esdk.EncryptionContext{"without pairs": nil}
+	with := func(name string, change func(esdk.EncryptionContext)) {
+		ec := sampleContext()
+		change(ec)
+		contexts[name] = ec
+	}
+	for k := range sampleContext() {
+		with(fmt.Sprintf("without the pair of %q", k), func(ec esdk.EncryptionContext) { delete(ec, k) })
+		with(fmt.Sprintf("with another value of %q", k), func(ec esdk.EncryptionContext) { ec[k] += "x" })
+		with(fmt.Sprintf("with another key than %q", k), func(ec esdk.EncryptionContext) {
+			ec[k+"x"] = ec[k]
+			delete(ec, k)
+		})
+	}
+	with("with one more pair", func(ec esdk.EncryptionContext) { ec["more"] = "" })
+	with("with values that changed places", func(ec esdk.EncryptionContext) {
+		ec["Stage"], ec["purpose"] = ec["purpose"], ec["Stage"]
+	})
+	with("with a letter moved from a value to its key", func(ec esdk.EncryptionContext) {
+		ec["Stage"+ec["Stage"][:1]] = ec["Stage"][1:]
+		delete(ec, "Stage")
+	})
+	return contexts
+}
+
+// A data key that unwraps under another context than it was wrapped under would
+// let an attacker move it to a message of that context.
+func (k *KeyringTest) boundContext(t testing.TB) {
+	id := k.suites()[0]
+	dataKey, edks := k.wrap(t, k.request(id))
+	var ignored []string
+	try := func(what string, ec esdk.EncryptionContext, edks []esdk.EncryptedDataKey, dataKey []byte) {
+		got, err := k.unwrapUnder(t.Context(), id, ec, edks)
+		switch {
+		case errors.Is(err, errNoDataKey):
+			t.Errorf("another context, %s: %v", what, err)
+		case err == nil && (!k.NoIntegrity || bytes.Equal(got, dataKey)):
+			ignored = append(ignored, what)
+		}
+	}
+	for what, ec := range otherContexts() {
+		try(what, ec, edks, dataKey)
+	}
+	req := k.request(id)
+	req.EncryptionContext = nil
+	dataKey, edks = k.wrap(t, req)
+	try("with pairs where there were none", sampleContext(), edks, dataKey)
+	slices.Sort(ignored)
+	if !k.NoContext && len(ignored) > 0 {
+		t.Errorf("the data key isn't bound to the encryption context: it unwraps under %d other ones, such as one %s; see NoContext", len(ignored), ignored[0])
+	}
+	if k.NoContext && len(ignored) == 0 {
+		t.Error("the data key is bound to the encryption context, though NoContext says that it isn't")
+	}
+}
+
+// spare is what stands behind a slice, in the same array.
+const spare = "not the keyring's"
+
+// withSpare returns a copy in a longer array, and a function that reports whether
+// the rest of it is as it was.
+func withSpare(b []byte) (longer []byte, intact func() bool) {
+	all := append(bytes.Clone(b), spare...)
+	return all[:len(b)], func() bool { return string(all[len(b):]) == spare }
+}
+
 func (k *KeyringTest) requestUnchanged(t testing.TB) {
 	req := k.request(k.suites()[0])
+	intact := func() bool { return true }
+	if !k.NoWrap {
+		req.DataKey, intact = withSpare(randomBytes(req.Suite.DataKeyLength()))
+	}
 	before := *req
 	before.EncryptionContext, before.DataKey = maps.Clone(req.EncryptionContext), bytes.Clone(req.DataKey)
 	_, edks := k.wrap(t, req)
-	if !reflect.DeepEqual(*req, before) {
+	if !reflect.DeepEqual(*req, before) || !intact() {
 		t.Error("Wrap changed its request")
 	}
 	bad := changeAll(cloneDataKeys(edks), flipLast)
 	for _, list := range [][]esdk.EncryptedDataKey{edks, bad} {
 		req := &esdk.UnwrapRequest{Suite: req.Suite, EncryptionContext: sampleContext(), EncryptedDataKeys: list}
 		before := esdk.UnwrapRequest{Suite: req.Suite, EncryptionContext: sampleContext(), EncryptedDataKeys: cloneDataKeys(list)}
+		// In a message, the next field stands behind each.
+		var intact []func() bool
+		for i := range list {
+			for _, field := range []*[]byte{&list[i].ProviderInfo, &list[i].Ciphertext} {
+				longer, same := withSpare(*field)
+				*field, intact = longer, append(intact, same)
+			}
+		}
 		k.Decrypt.Unwrap(t.Context(), req)
-		if !reflect.DeepEqual(*req, before) {
+		if !reflect.DeepEqual(*req, before) || slices.ContainsFunc(intact, func(same func() bool) bool { return !same() }) {
 			t.Error("Unwrap changed its request")
 		}
 	}
@@ -262,7 +374,7 @@ func (k *KeyringTest) requestNotKept(t testing.TB) {
 		req.DataKey = randomBytes(id.DataKeyLength())
 	}
 	dataKey := bytes.Clone(req.DataKey)
-	r, err := k.Encrypt.Wrap(t.Context(), req)
+	r, err := k.wrapOwned(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,12 +398,18 @@ func (k *KeyringTest) requestNotKept(t testing.TB) {
 	k.mustUnwrap(t, "the same data keys, after a request for them was overwritten", id, r.EncryptedDataKeys, dataKey)
 }
 
-// The caller clears the data key, and may do so with all of a result.
+// The caller clears the data key, and may do so with all of a result. Until then, no
+// later call changes it.
 func (k *KeyringTest) resultNotKept(t testing.TB) {
 	id := k.suites()[0]
-	r, err := k.Encrypt.Wrap(t.Context(), k.request(id))
+	r, err := k.wrapOwned(t.Context(), k.request(id))
 	if err != nil {
 		t.Fatal(err)
+	}
+	before := esdk.WrapResult{DataKey: bytes.Clone(r.DataKey), EncryptedDataKeys: cloneDataKeys(r.EncryptedDataKeys)}
+	k.wrap(t, k.request(id))
+	if !bytes.Equal(r.DataKey, before.DataKey) || !reflect.DeepEqual(cloneDataKeys(r.EncryptedDataKeys), before.EncryptedDataKeys) {
+		t.Error("a later Wrap changed the result of an earlier one")
 	}
 	fill(r.DataKey)
 	scribble(r.EncryptedDataKeys)
@@ -302,6 +420,11 @@ func (k *KeyringTest) resultNotKept(t testing.TB) {
 	got, err := k.unwrap(t.Context(), id, edks)
 	if err != nil {
 		t.Fatal(err)
+	}
+	other, otherEDKs := k.wrap(t, k.request(id))
+	k.mustUnwrap(t, "another data key", id, otherEDKs, other)
+	if !bytes.Equal(got, dataKey) {
+		t.Error("a later Unwrap changed the result of an earlier one")
 	}
 	fill(got)
 	k.mustUnwrap(t, "the same data keys, after the data key was overwritten", id, edks, dataKey)
@@ -344,6 +467,39 @@ func (k *KeyringTest) otherProviderInfo(t testing.TB) {
 	} else if !k.NoIntegrity && !bytes.Equal(got, dataKey) {
 		t.Error("Unwrap of data keys of another wrapping key returned something")
 	}
+}
+
+// A message is a stranger's, and its provider infos are of any length. A keyring may
+// end its search at one that makes no sense, as those of AWS KMS must.
+func (k *KeyringTest) malformedProviderInfo(t testing.TB) {
+	id := k.suites()[0]
+	dataKey, edks := k.wrap(t, k.request(id))
+	longest := 0
+	for _, edk := range edks {
+		longest = max(longest, len(edk.ProviderInfo))
+	}
+	for _, n := range []int{0, 1, 2, 3, longest / 2, longest - 1} { // few, since a key service may answer each
+		cut := changeAll(cloneDataKeys(edks), func(edk *esdk.EncryptedDataKey) {
+			edk.ProviderInfo = edk.ProviderInfo[:max(0, min(n, len(edk.ProviderInfo)))]
+		})
+		for _, list := range [][]esdk.EncryptedDataKey{cut, slices.Concat(cut, edks)} {
+			got, err := k.tolerant(t, id, list)
+			if err == nil && !k.NoIntegrity && !bytes.Equal(got, dataKey) {
+				t.Errorf("Unwrap of data keys whose provider info is cut to %d bytes returned another data key than was wrapped", n)
+			}
+		}
+	}
+}
+
+// tolerant turns a panic of the keyring into a finding.
+func (k *KeyringTest) tolerant(t testing.TB, id esdk.SuiteID, edks []esdk.EncryptedDataKey) (dataKey []byte, err error) {
+	t.Helper()
+	defer func() {
+		if p := recover(); p != nil {
+			t.Fatalf("Unwrap panics: %v", p)
+		}
+	}()
+	return k.unwrap(t.Context(), id, edks)
 }
 
 // These do nothing where there is no ciphertext, since nothing forbids that.
@@ -441,12 +597,16 @@ func (k *KeyringTest) noKeyInErrors(t testing.TB) {
 		}
 		_, err := k.unwrap(t.Context(), id, changeAll(cloneDataKeys(edks), flipLast))
 		check("a changed data key", err, dataKey)
+		_, err = k.unwrapUnder(t.Context(), id, nil, edks)
+		check("another context", err, dataKey)
 
 		given := randomBytes(id.DataKeyLength())
 		_, err = k.Encrypt.Wrap(t.Context(), &esdk.WrapRequest{
 			Suite: id, DataKey: given, EncryptionContext: esdk.EncryptionContext{"not UTF-8": "\xff"},
 		})
 		check("a context that is not UTF-8", err, given)
+		_, err = k.Encrypt.Wrap(t.Context(), &esdk.WrapRequest{Suite: id, DataKey: given[1:], EncryptionContext: sampleContext()})
+		check("a data key of the wrong length", err, given[1:])
 	}
 }
 
@@ -461,7 +621,15 @@ func (k *KeyringTest) cancelledContext(t testing.TB) {
 
 func (k *KeyringTest) concurrentUse(t testing.TB) {
 	id := k.suites()[0]
+	// A request that is not changed may be used by several calls at once.
+	sharedKey, edks := k.wrap(t, k.request(id))
+	shared := &esdk.UnwrapRequest{Suite: id, EncryptionContext: sampleContext(), EncryptedDataKeys: edks}
 	concurrently(t, func() error {
+		if got, err := k.Decrypt.Unwrap(t.Context(), shared); err != nil {
+			return fmt.Errorf("Unwrap of a shared request: %w", err)
+		} else if !bytes.Equal(got, sharedKey) {
+			return errors.New("its Unwrap of a shared request returned another data key than was wrapped")
+		}
 		dataKey, edks, err := k.try(t.Context(), k.request(id))
 		if err != nil {
 			return err

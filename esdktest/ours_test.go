@@ -59,6 +59,7 @@ func TestRawRSAKeyring(t *testing.T) {
 			esdktest.KeyringTest{
 				Encrypt:     ok[esdk.Keyring](t)(esdk.NewRawRSAKeyring(encrypt)),
 				Decrypt:     ok[esdk.Keyring](t)(esdk.NewRawRSAKeyring(decrypt)),
+				NoContext:   true,
 				NoIntegrity: c.PKCS1v15,
 			}.Run(t)
 		})

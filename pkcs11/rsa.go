@@ -43,7 +43,8 @@ type rsaKeyring struct {
 }
 
 // NewRSAKeyring returns a keyring that wraps data keys with an RSA key of a token.
-// It encrypts without the token, with the public key; the token decrypts.
+// It encrypts without the token, with the public key; the token decrypts. RSA does
+// not bind the encryption context to the data key; the message does.
 // [esdk.NewRawRSAKeyring] with a copy of the keys, or only the public one, reads
 // and writes the same encrypted data keys.
 //
