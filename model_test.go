@@ -53,7 +53,7 @@ import (
 var modelTime = flag.Duration("model", 0, "how `long` the model tests run in all; 0 means a fixed number of programs")
 
 // modelProperties is how many tests share the time of the flag -model.
-const modelProperties = 6
+const modelProperties = 7
 
 // runModel checks a property with so many random programs or, with -model, in
 // rounds with fresh seeds for this property's share of the time.
@@ -448,6 +448,9 @@ func (g *guard) use(busy *atomic.Bool, what string) func() {
 	return func() { busy.Store(false) }
 }
 
+// maxIdle is how often a source may be read that brings nothing.
+const maxIdle = 1000
+
 // A modelSource returns data in pieces of given lengths, over and over.
 type modelSource struct {
 	*guard
@@ -460,6 +463,7 @@ type modelSource struct {
 	then    func() // called once before the fault or the end
 
 	calls     int
+	idle      int // reads at the end
 	delivered int
 	fired     atomic.Bool
 }
@@ -495,6 +499,10 @@ func (s *modelSource) Read(p []byte) (int, error) {
 		return n, io.EOF
 	}
 	s.fired.Store(true)
+	if s.idle++; s.fault == idleFault && s.idle > maxIdle {
+		s.report("source is read on and on, though it brings nothing")
+		return n, errModelSource
+	}
 	return s.fault.strike(n, p, errModelSource)
 }
 
