@@ -8,14 +8,15 @@ PLATFORMS = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 windows/
 
 FUZZTIME = 10m
 SOAKTIME = 10m
+MODELTIME = 1h
 
 # The tag leaves a tracing page of gRPC out, which would have the linker keep all
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
+.PHONY: check build build-full test missing format vet staticcheck race model-minute model fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
 
-check: format vet staticcheck race fips cross vulnerabilities benchtest wycheproof matrix backends objects softhsm
+check: format vet staticcheck race model-minute fips cross vulnerabilities benchtest wycheproof matrix backends objects softhsm
 
 build:
 	CGO_ENABLED=0 $(BUILD) -o ../../bin/esdk .
@@ -116,6 +117,13 @@ softhsm:
 	interop/backends/pkcs11.sh softhsm
 pkcs11:
 	interop/backends/pkcs11.sh
+
+# Random programs over the public API, held to the bytes that went in: for a minute,
+# and for MODELTIME. The properties share the time.
+model-minute:
+	go test -timeout 30m -run '^TestModel' -v . -model 1m
+model:
+	go test -timeout 48h -run '^TestModel' -v . -model $(MODELTIME)
 
 # A million messages that are put together from others.
 mutations:

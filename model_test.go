@@ -56,24 +56,29 @@ var modelTime = flag.Duration("model", 0, "how `long` the model tests run in all
 const modelProperties = 7
 
 // runModel checks a property with so many random programs or, with -model, in
-// rounds with fresh seeds for this property's share of the time.
+// rounds with fresh seeds for this property's share of the time. rapid prints the
+// seed of a program that fails, and the program itself after shrinking it.
 func runModel(t *testing.T, programs int, property func(*rapid.T)) {
 	t.Helper()
-	var count atomic.Int64
-	defer func() { t.Logf("%d programs", count.Load()) }()
+	share := *modelTime / modelProperties
+	if share > 0 {
+		programs *= 20
+	}
 	if raceEnabled {
 		programs = max(1, programs/4)
 	}
 	defer restoreFlag("rapid.checks", strconv.Itoa(programs))()
+	var count atomic.Int64
+	defer func() { t.Logf("%d programs", count.Load()) }()
 	start := time.Now()
-	for {
+	inTime := func() bool { return time.Since(start) < share }
+	for again := true; again; again = inTime() {
 		rapid.Check(t, func(t *rapid.T) {
-			count.Add(1)
-			property(t)
+			if share == 0 || inTime() {
+				count.Add(1)
+				property(t)
+			}
 		})
-		if time.Since(start) >= *modelTime/modelProperties {
-			break
-		}
 	}
 	if !bytes.Equal(noise[:checkedNoise], noiseCopy) {
 		t.Error("the library changed its input")

@@ -19,7 +19,7 @@ import (
 // TestModelWriter runs random programs on a Writer, with sources and sinks that
 // fail and contexts that end.
 func TestModelWriter(t *testing.T) {
-	runModel(t, 700, func(t *rapid.T) {
+	runModel(t, 400, func(t *rapid.T) {
 		drawWriterProgram(t, []fault{noFault, noFault, noFault, noFault, failFault}, []fault{idleFault}, []fault{shortFault}).run(t)
 	})
 }
@@ -28,7 +28,7 @@ func TestModelWriter(t *testing.T) {
 // their goroutine or break their contract. No Close, deferred or repeated, makes
 // a message of what came before.
 func TestModelWriterBroken(t *testing.T) {
-	runModel(t, 300, func(t *rapid.T) {
+	runModel(t, 150, func(t *rapid.T) {
 		drawWriterProgram(t, []fault{panicFault, exitFault}, []fault{moreFault, lessFault, noFault}, nil).run(t)
 	})
 }
@@ -190,7 +190,6 @@ type writerRun struct {
 	at      int    // plaintext so far: passed in, or offered to a call that failed
 	broken  bool   // some call failed
 	cause   error  // of the first that returned an error
-	sources bool   // a source of some call has failed
 	closed  bool
 	closing error  // what Close returned first
 	scratch []byte // memory that is used again
@@ -348,7 +347,8 @@ func (r *writerRun) perform(op writerOp, data []byte, src **modelSource) (int64,
 	case "Writes":
 		return r.writePieces(r.w, op, data)
 	case "io.WriteString":
-		n, err := io.WriteString(r.w, string(data))
+		text := string(data)
+		n, err := io.WriteString(r.w, text)
 		return int64(n), err
 	case "bufio.Writer":
 		b := bufio.NewWriterSize(r.w, op.buffer)
