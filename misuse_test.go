@@ -149,3 +149,58 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // slowReader hides what else a reader can do.
 type slowReader struct{ io.Reader }
+
+// A Reader whose sink failed releases nothing twice: it goes on behind what the
+// sink took, as WriteTo reported, or not at all.
+func TestReaderAfterFailedSink(t *testing.T) {
+	c := newClient(t, esdk.Config{FrameLength: 1000})
+	plaintext := pattern(3000)
+	message := encrypt(t, c, plaintext, nil)
+	for name, open := range map[string]func() io.Reader{
+		"bytes.Reader": func() io.Reader { return bytes.NewReader(message) },
+		"reader":       func() io.Reader { return iotest.HalfReader(bytes.NewReader(message)) },
+	} {
+		for _, room := range []int{0, 100, 1000, 2999} {
+			r := must[*esdk.Reader](t)(c.NewReader(t.Context(), open(), nil))
+			n, err := r.WriteTo(&limitedWriter{room, errors.New("disk is full")})
+			if n != int64(room) || err == nil {
+				t.Errorf("%s: WriteTo with room for %d: %d, %v", name, room, n, err)
+			}
+			rest, err := io.ReadAll(r)
+			if err != nil && len(rest) > 0 || err == nil && !bytes.Equal(rest, plaintext[n:]) {
+				t.Errorf("%s: after %d bytes came %d of %d, %v", name, n, len(rest), len(plaintext), err)
+			}
+		}
+	}
+}
+
+// stalled is a source that brings nothing, some of it after a start.
+type stalled struct {
+	io.Reader
+	reads int
+}
+
+func (s *stalled) Read(p []byte) (int, error) {
+	if n, _ := s.Reader.Read(p); n > 0 {
+		return n, nil
+	}
+	if s.reads++; s.reads > 10_000 {
+		return 0, errors.New("read ten thousand times")
+	}
+	return 0, nil
+}
+
+// A source that brings nothing, time and again, is given up: no call loops.
+func TestStalledSource(t *testing.T) {
+	c := newClient(t, esdk.Config{FrameLength: 1000})
+	message := encrypt(t, c, pattern(3000), nil)
+	for _, n := range []int{0, 1, 20, len(message) / 2, len(message) - 1} {
+		if _, err := decryptStream(t, c, &stalled{Reader: bytes.NewReader(message[:n])}, nil); !errors.Is(err, io.ErrNoProgress) {
+			t.Errorf("reading after %d bytes: %v", n, err)
+		}
+		w := must[*esdk.Writer](t)(c.NewWriter(t.Context(), io.Discard, nil))
+		if _, err := w.ReadFrom(&stalled{Reader: bytes.NewReader(message[:n])}); !errors.Is(err, io.ErrNoProgress) {
+			t.Errorf("writing after %d bytes: %v", n, err)
+		}
+	}
+}
