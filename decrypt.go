@@ -57,7 +57,7 @@ func (c *Client) NewReader(ctx context.Context, src io.Reader, ec EncryptionCont
 	// The header is read in small pieces; a body is read past this buffer.
 	buffered := src
 	if stream.InMemory(src) == nil {
-		buffered = bufio.NewReader(src)
+		buffered = bufio.NewReader(format.Steady(src))
 	}
 	seeker, start := seekable(src)
 	d, err := c.beginDecryption(ctx, buffered, ec)

@@ -153,7 +153,7 @@ type Limits struct {
 // ReadHeader reads a header and nothing beyond it. It allocates no more than
 // has arrived and one field of at most 65,535 bytes.
 func ReadHeader(r io.Reader, limits Limits) (*Header, error) {
-	p := &headerParser{r: r, limits: limits}
+	p := &headerParser{r: Steady(r), limits: limits}
 	h, err := p.parse()
 	if err != nil {
 		return nil, err

@@ -3,6 +3,8 @@ package stream
 import (
 	"io"
 	"math"
+
+	"esdk/internal/format"
 )
 
 // A buffer holds plaintext until it is sealed. It never holds more than its
@@ -53,7 +55,7 @@ func (b *buffer) readFrom(r io.Reader) (int, error) {
 		return 0, err
 	}
 	end := min(int64(cap(b.held)), b.limit())
-	n, err := readSome(r, b.held[len(b.held):end])
+	n, err := format.ReadSome(r, b.held[len(b.held):end])
 	b.held = b.held[:len(b.held)+n]
 	return n, err
 }

@@ -199,7 +199,7 @@ func (r *Reader) read(buf []byte) (n int, err error) {
 	if r.srcErr != nil {
 		return 0, r.srcErr
 	}
-	n, r.srcErr = readSome(r.src, buf)
+	n, r.srcErr = format.ReadSome(r.src, buf)
 	r.lastRead = n
 	return n, r.srcErr
 }

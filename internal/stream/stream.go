@@ -128,9 +128,6 @@ func (p *Params) workersFor(n int64) int {
 	return int(min(int64(p.Workers), n/p.batchLength()))
 }
 
-// maxEmptyReads is how often a source may return nothing.
-const maxEmptyReads = 100
-
 // errInterrupted is the error of a stream while code of the user's runs. It stays
 // if that panics or ends its goroutine: what it was about to bring or take is
 // missing.
@@ -140,20 +137,6 @@ var errInterrupted = errors.New("esdk: an earlier call on this stream did not re
 // bits, and a slice's may have fewer.
 func frameTooLong(n int64) error {
 	return fmt.Errorf("%w: frame of %d bytes is too long for this machine", format.ErrLimit, n)
-}
-
-// readSome reads at least a byte, or returns an error.
-func readSome(r io.Reader, buf []byte) (int, error) {
-	for range maxEmptyReads {
-		n, err := r.Read(buf)
-		if n < 0 || n > len(buf) {
-			return 0, errors.New("esdk: source returned an impossible count from Read")
-		}
-		if n > 0 || err != nil {
-			return n, err
-		}
-	}
-	return 0, io.ErrNoProgress
 }
 
 // InMemory returns r if it is a source that has all its bytes in memory and
