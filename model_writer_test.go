@@ -52,7 +52,7 @@ type writerOp struct {
 	n      int    // bytes of plaintext
 	pieces []int  // that they come in
 	source string // its kind, if there is one
-	end    bool   // the last piece comes with io.EOF
+	end    bool   // the last piece comes with io.EOF; the latter half of a bufio.Writer's from a source
 	fault  fault  // of the source
 	cancel bool   // the source ends the context at its end
 	buffer int    // of a bufio.Writer
@@ -143,6 +143,7 @@ func drawWriterOp(t *rapid.T, c modelConfig, left int, faults []fault) writerOp 
 		op.pieces = drawPieces(t, c, op.n, false)
 	case "bufio.Writer":
 		op.pieces = drawPieces(t, c, op.n, false)
+		op.end = rapid.Bool().Draw(t, "half from a source")
 		op.buffer = rapid.SampledFrom([]int{16, 4096, 1000, 64 << 10, 1 << 20}).Draw(t, "buffer")
 	case "ReadFrom", "io.Copy", "io.Copy hidden":
 		op.source = rapid.SampledFrom(slices.Concat(plainSources, plainSources, readySources)).Draw(t, "source")
@@ -351,12 +352,7 @@ func (r *writerRun) perform(op writerOp, data []byte, src **modelSource) (int64,
 		n, err := io.WriteString(r.w, text)
 		return int64(n), err
 	case "bufio.Writer":
-		b := bufio.NewWriterSize(r.w, op.buffer)
-		n, err := r.writePieces(b, op, data)
-		if err == nil {
-			err = b.Flush()
-		}
-		return n, err
+		return r.writeBuffered(op, data)
 	}
 	reader, done := r.source(op, data, src)
 	defer done()
@@ -382,6 +378,25 @@ func (r *writerRun) write(w io.Writer, data []byte) (int64, error) {
 		r.scratch[i] = 0xAA
 	}
 	return int64(n), err
+}
+
+// writeBuffered writes through a bufio.Writer: some in pieces, and the rest from a
+// source that it may pass on to the Writer.
+func (r *writerRun) writeBuffered(op writerOp, data []byte) (int64, error) {
+	b := bufio.NewWriterSize(r.w, op.buffer)
+	pieces := len(data)
+	if op.end {
+		pieces /= 2
+	}
+	n, err := r.writePieces(b, op, data[:pieces])
+	if err != nil {
+		return n, err
+	}
+	rest, err := io.Copy(b, struct{ io.Reader }{bytes.NewReader(data[pieces:])})
+	if err != nil {
+		return n + rest, err
+	}
+	return n + rest, b.Flush()
 }
 
 func (r *writerRun) writePieces(w io.Writer, op writerOp, data []byte) (n int64, err error) {
