@@ -82,22 +82,35 @@ type keyring struct {
 // malformed ones, later versions of the format, another name.
 // The keyring is safe for concurrent use.
 func NewKeyring(c Config) (esdk.Keyring, error) {
-	public := c.PublicKey
-	if public == nil && c.PrivateKey != nil {
-		public = c.PrivateKey.PublicKey()
-	}
-	switch {
-	case c.Name == "" || len(c.Name) > maxName:
+	if c.Name == "" || len(c.Name) > maxName {
 		return nil, fmt.Errorf("hpke: keyring needs a key name of 1 to %d bytes", maxName)
-	case public == nil:
-		return nil, errors.New("hpke: keyring needs a public or a private key")
-	case public.KEM().ID() != kem.ID() || c.PrivateKey != nil && c.PrivateKey.KEM().ID() != kem.ID():
-		return nil, errNotHybrid
-	case c.PrivateKey != nil && !bytes.Equal(public.Bytes(), c.PrivateKey.PublicKey().Bytes()):
-		// It would encrypt what it cannot decrypt, which is found out too late.
-		return nil, errors.New("hpke: keyring: the public key is not that of the private key")
+	}
+	public, err := c.publicBytes()
+	if err != nil {
+		return nil, fmt.Errorf("hpke: %w", err)
 	}
 	return &keyring{c, appendInfo(nil, fingerprint(public), c.Name)}, nil
+}
+
+// publicBytes returns the public key of a configuration whose keys can be used.
+func (c *Config) publicBytes() (public []byte, err error) {
+	if c.PublicKey == nil && c.PrivateKey == nil {
+		return nil, errors.New("keyring needs a public or a private key")
+	}
+	if c.PublicKey != nil {
+		if public, err = publicBytes(c.PublicKey); err != nil {
+			return nil, err
+		}
+	}
+	if c.PrivateKey == nil {
+		return public, nil
+	}
+	own, err := publicBytesOf(c.PrivateKey)
+	if err == nil && public != nil && !bytes.Equal(own, public) {
+		// It would encrypt what it cannot decrypt, which is found out too late.
+		err = errors.New("keyring: the public key is not the private key's")
+	}
+	return own, err
 }
 
 func (k *keyring) Wrap(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {

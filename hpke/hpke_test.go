@@ -83,7 +83,7 @@ func TestNewKeyring(t *testing.T) {
 		{"other KEM, public", hpke.Config{Name: "k", PublicKey: nist.PublicKey()}, "not of ML-KEM-768 with X25519"},
 		{"other KEM, private", hpke.Config{Name: "k", PrivateKey: nist}, "not of ML-KEM-768 with X25519"},
 		{"other KEMs", hpke.Config{Name: "k", PublicKey: key.PublicKey(), PrivateKey: nist}, "not of ML-KEM-768 with X25519"},
-		{"no pair", hpke.Config{Name: "k", PublicKey: key.PublicKey(), PrivateKey: other}, "not that of the private key"},
+		{"no pair", hpke.Config{Name: "k", PublicKey: key.PublicKey(), PrivateKey: other}, "not the private key's"},
 	} {
 		if kr, err := hpke.NewKeyring(c.c); kr != nil || err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want an error with %q", c.name, err, c.want)

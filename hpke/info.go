@@ -46,9 +46,9 @@ func ParseProviderInfo(info []byte) (name, fingerprint string, err error) {
 
 // Fingerprint tells public keys apart: it returns the first 16 bytes of the
 // SHA-256 of a key in hexadecimal.
-func Fingerprint(key hpke.PublicKey) string { return hex.EncodeToString(fingerprint(key)) }
+func Fingerprint(key hpke.PublicKey) string { return hex.EncodeToString(fingerprint(key.Bytes())) }
 
-func fingerprint(key hpke.PublicKey) []byte {
-	sum := sha256.Sum256(key.Bytes())
+func fingerprint(public []byte) []byte {
+	sum := sha256.Sum256(public)
 	return sum[:fingerprintLength]
 }

@@ -2,10 +2,12 @@ package hpke
 
 import (
 	"crypto/hpke"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // The types of PEM blocks. PKCS #8 has no settled object identifier for these
@@ -15,7 +17,55 @@ const (
 	publicType  = "ESDK HPKE PUBLIC KEY"
 )
 
-var errNotHybrid = errors.New("hpke: the key is not of ML-KEM-768 with X25519")
+const seedLength = 32 // of a private key, in bytes
+
+var (
+	errNotHybrid  = errors.New("the key is not of ML-KEM-768 with X25519")
+	errIncomplete = errors.New("the key lacks a part")
+)
+
+// publicBytes returns a public key that can be used. Zero values of the standard
+// library's types, and types that embed an interface, may lack a part of a key.
+func publicBytes(key hpke.PublicKey) (b []byte, err error) {
+	defer incomplete(&b, &err)
+	if key.KEM().ID() != kem.ID() {
+		return nil, errNotHybrid
+	}
+	b = key.Bytes()
+	if _, err := kem.NewPublicKey(b); err != nil {
+		return nil, fmt.Errorf("%w: %w", errIncomplete, err)
+	}
+	return b, nil
+}
+
+// publicBytesOf returns the public half of a private key.
+func publicBytesOf(key hpke.PrivateKey) (b []byte, err error) {
+	defer incomplete(&b, &err)
+	if key.KEM().ID() != kem.ID() {
+		return nil, errNotHybrid
+	}
+	return publicBytes(key.PublicKey())
+}
+
+// seedOf returns the seed of a private key, which is the key's own memory.
+func seedOf(key hpke.PrivateKey) (seed []byte, err error) {
+	defer incomplete(&seed, &err)
+	if key.KEM().ID() != kem.ID() {
+		return nil, errNotHybrid
+	}
+	seed, err = key.Bytes()
+	if err == nil && len(seed) != seedLength {
+		return nil, errIncomplete
+	}
+	return seed, err
+}
+
+// incomplete turns the panic of a key that lacks a part into an error.
+func incomplete(b *[]byte, err *error) {
+	if recover() != nil {
+		*b, *err = nil, errIncomplete
+	}
+}
 
 // GenerateKey returns a new private key.
 func GenerateKey() (hpke.PrivateKey, error) { return kem.GenerateKey() }
@@ -23,10 +73,7 @@ func GenerateKey() (hpke.PrivateKey, error) { return kem.GenerateKey() }
 // MarshalPrivateKey returns a private key in PEM, for its owner alone. It fails
 // if the key is held by hardware.
 func MarshalPrivateKey(key hpke.PrivateKey) ([]byte, error) {
-	if key == nil || key.KEM().ID() != kem.ID() {
-		return nil, errNotHybrid
-	}
-	seed, err := key.Bytes() // which is the key's own memory
+	seed, err := seedOf(key)
 	if err != nil {
 		return nil, fmt.Errorf("hpke: %w", err)
 	}
@@ -35,10 +82,11 @@ func MarshalPrivateKey(key hpke.PrivateKey) ([]byte, error) {
 
 // MarshalPublicKey returns a public key in PEM, of about 1.7 KB.
 func MarshalPublicKey(key hpke.PublicKey) ([]byte, error) {
-	if key == nil || key.KEM().ID() != kem.ID() {
-		return nil, errNotHybrid
+	b, err := publicBytes(key)
+	if err != nil {
+		return nil, fmt.Errorf("hpke: %w", err)
 	}
-	return marshal(publicType, key.Bytes()), nil
+	return marshal(publicType, b), nil
 }
 
 // marshal puts the KEM's id before a key, so that a later KEM is told apart.
@@ -46,7 +94,31 @@ func marshal(kind string, key []byte) []byte {
 	b := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(key)), kem.ID())
 	b = append(b, key...)
 	defer clear(b)
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b})
+	return appendPEM(make([]byte, 0, pemLength(kind, len(b))), kind, b)
+}
+
+// The parts of PEM, of which each line has 64 characters.
+const (
+	pemBegin = "-----BEGIN "
+	pemEnd   = "-----END "
+	pemTail  = "-----\n"
+	pemLine  = 48 // bytes in a line
+)
+
+// pemLength is the length of what appendPEM appends for n bytes.
+func pemLength(kind string, n int) int {
+	lines := (n + pemLine - 1) / pemLine
+	return len(pemBegin) + len(pemEnd) + 2*len(kind) + 2*len(pemTail) + base64.StdEncoding.EncodedLen(n) + lines
+}
+
+// appendPEM does what [pem.Encode] does, which leaves parts of a key in buffers
+// that it grows and does not clear.
+func appendPEM(text []byte, kind string, b []byte) []byte {
+	text = append(append(append(text, pemBegin...), kind...), pemTail...)
+	for line := range slices.Chunk(b, pemLine) {
+		text = append(base64.StdEncoding.AppendEncode(text, line), '\n')
+	}
+	return append(append(append(text, pemEnd...), kind...), pemTail...)
 }
 
 // ParsePrivateKey reads the private key that stands in PEM. There may be text
@@ -64,7 +136,7 @@ func ParsePublicKey(data []byte) (hpke.PublicKey, error) {
 func parse[K any](data []byte, kind string, read func([]byte) (K, error)) (key K, err error) {
 	b, err := onlyBlock(data, kind)
 	if err == nil {
-		defer clear(b)
+		defer clear(b[:cap(b)])
 		key, err = parseBlock(b, read)
 	}
 	if err != nil {

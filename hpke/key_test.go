@@ -9,9 +9,11 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"strings"
 	"testing"
 
+	"esdk"
 	"esdk/hpke"
 )
 
@@ -142,6 +144,118 @@ func hardwareKey(t testing.TB) stdhpke.PrivateKey {
 	pq := must[*mlkem.DecapsulationKey768](t)(mlkem.GenerateKey768())
 	classic := must[*ecdh.PrivateKey](t)(ecdh.X25519().GenerateKey(rand.Reader))
 	return must[stdhpke.PrivateKey](t)(stdhpke.NewHybridPrivateKey(struct{ crypto.Decapsulator }{pq}, struct{ ecdh.KeyExchanger }{classic}))
+}
+
+// privatePart is a key with other methods, and so is publicPart.
+type privatePart struct {
+	stdhpke.PrivateKey
+	public stdhpke.PublicKey
+	bytes  func() ([]byte, error)
+}
+
+func (k privatePart) PublicKey() stdhpke.PublicKey { return k.public }
+func (k privatePart) Bytes() ([]byte, error)       { return k.bytes() }
+
+type publicPart struct {
+	stdhpke.PublicKey
+	bytes []byte
+}
+
+func (k publicPart) Bytes() []byte { return k.bytes }
+
+type noKEM struct{ stdhpke.PublicKey }
+
+func (noKEM) KEM() stdhpke.KEM { return nil }
+
+// A key that lacks a part is an error, not a panic.
+func TestIncompleteKeys(t *testing.T) {
+	key := newKey(t, 1)
+	x25519 := must[*ecdh.PrivateKey](t)(ecdh.X25519().GenerateKey(rand.Reader))
+	for name, public := range map[string]stdhpke.PublicKey{
+		"zero ML-KEM key": must[stdhpke.PublicKey](t)(stdhpke.NewHybridPublicKey(new(mlkem.EncapsulationKey768), x25519.PublicKey())),
+		"nil embedded":    struct{ stdhpke.PublicKey }{},
+		"no KEM":          noKEM{key.PublicKey()},
+		"no bytes":        publicPart{key.PublicKey(), nil},
+		"short":           publicPart{key.PublicKey(), key.PublicKey().Bytes()[1:]},
+		"coefficients":    publicPart{key.PublicKey(), bytes.Repeat([]byte{0xff}, 1216)},
+	} {
+		if kr, err := hpke.NewKeyring(hpke.Config{Name: "k", PublicKey: public}); kr != nil || err == nil || !strings.Contains(err.Error(), "lacks a part") {
+			t.Errorf("%s: %v, %v", name, kr, err)
+		}
+		if kr, err := hpke.NewKeyring(hpke.Config{Name: "k", PublicKey: public, PrivateKey: key}); kr != nil || err == nil {
+			t.Errorf("%s, with its private key: %v, %v", name, kr, err)
+		}
+		if b, err := hpke.MarshalPublicKey(public); b != nil || err == nil || !strings.HasPrefix(err.Error(), "hpke: ") {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+		private := privatePart{key, public, key.Bytes}
+		if kr, err := hpke.NewKeyring(hpke.Config{Name: "k", PrivateKey: private}); kr != nil || err == nil {
+			t.Errorf("%s, of a private key: %v, %v", name, kr, err)
+		}
+	}
+	for name, private := range map[string]stdhpke.PrivateKey{
+		"nil embedded":  struct{ stdhpke.PrivateKey }{},
+		"no public key": privatePart{key, nil, key.Bytes},
+	} {
+		if kr, err := hpke.NewKeyring(hpke.Config{Name: "k", PrivateKey: private}); kr != nil || err == nil || !strings.Contains(err.Error(), "lacks a part") {
+			t.Errorf("%s: %v, %v", name, kr, err)
+		}
+	}
+	for name, seed := range map[string]func() ([]byte, error){
+		"nil and no error": func() ([]byte, error) { return nil, nil },
+		"short":            func() ([]byte, error) { return make([]byte, 31), nil },
+		"panic":            nil,
+	} {
+		if b, err := hpke.MarshalPrivateKey(privatePart{key, key.PublicKey(), seed}); b != nil || err == nil || !strings.Contains(err.Error(), "hpke: the key lacks a part") {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+	}
+	if b, err := hpke.MarshalPrivateKey(struct{ stdhpke.PrivateKey }{}); b != nil || err == nil {
+		t.Errorf("nil embedded: %q, %v", b, err)
+	}
+}
+
+// nothing is hardware that returns neither a secret nor an error.
+type nothing struct {
+	crypto.Decapsulator
+	ecdh.KeyExchanger
+}
+
+func (nothing) Decapsulate([]byte) ([]byte, error)   { return nil, nil }
+func (nothing) ECDH(*ecdh.PublicKey) ([]byte, error) { return nil, nil }
+
+func TestHardwareReturnsNothing(t *testing.T) {
+	pq := must[*mlkem.DecapsulationKey768](t)(mlkem.GenerateKey768())
+	classic := must[*ecdh.PrivateKey](t)(ecdh.X25519().GenerateKey(rand.Reader))
+	none := nothing{pq, classic}
+	for name, key := range map[string]stdhpke.PrivateKey{
+		"ML-KEM": must[stdhpke.PrivateKey](t)(stdhpke.NewHybridPrivateKey(none, classic)),
+		"X25519": must[stdhpke.PrivateKey](t)(stdhpke.NewHybridPrivateKey(pq, none)),
+		"both":   must[stdhpke.PrivateKey](t)(stdhpke.NewHybridPrivateKey(none, none)),
+	} {
+		kr := newKeyring(t, "key", key)
+		_, edk := wrap(t, kr)
+		if got, err := unwrap(t, kr, edk); got != nil || !errors.Is(err, esdk.ErrNoDataKey) {
+			t.Errorf("%s: %x, %v", name, got, err)
+		}
+	}
+}
+
+// A key file is written into memory of its own length, so that no array that was too
+// short keeps a part of it, and as encoding/pem would write it.
+func TestKeyFileMemory(t *testing.T) {
+	key := newKey(t, 1)
+	secret := must[[]byte](t)(hpke.MarshalPrivateKey(key))
+	public := must[[]byte](t)(hpke.MarshalPublicKey(key.PublicKey()))
+	for _, text := range [][]byte{secret, public} {
+		block, rest := pem.Decode(text)
+		if block == nil || len(rest) > 0 || !bytes.Equal(pem.EncodeToMemory(block), text) {
+			t.Errorf("encoding/pem writes it in another way than:\n%s", text)
+		}
+		if cap(text) != len(text) {
+			t.Errorf("%d bytes stand in an array of %d", len(text), cap(text))
+		}
+	}
 }
 
 func TestHardwareKey(t *testing.T) {
