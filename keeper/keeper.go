@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 
 	"esdk"
 	"esdk/internal/datakey"
@@ -67,11 +68,12 @@ type keyring struct {
 // own: decryption needs the same one. It need not be the service's name of the
 // key, so that the key can move.
 //
-// Errors of the keeper are within reach of [errors.Is] and [errors.As]. The
+// A nil Keeper, or a nil pointer, is an error, and so are answers of the keeper that
+// are empty. Errors of the keeper are within reach of [errors.Is] and [errors.As]. The
 // context is passed on to the keeper, which may not heed it.
 func NewKeyring(k Keeper, name string) (esdk.Keyring, error) {
-	switch {
-	case k == nil:
+	switch v := reflect.ValueOf(k); {
+	case k == nil || v.Kind() == reflect.Pointer && v.IsNil():
 		return nil, errors.New("keeper: NewKeyring needs a Keeper")
 	case name == "":
 		return nil, errors.New("keeper: NewKeyring needs a name for the key")

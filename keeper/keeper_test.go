@@ -302,7 +302,13 @@ func TestBrokenKeeper(t *testing.T) {
 		_, err := unwrap(t, newKeyring(t, brokenKeeper{result: make([]byte, n)}, "orders"), edk)
 		wantErrors(t, err, fmt.Sprintf("key of %d bytes", n))
 	}
-	_, err := unwrap(t, newKeyring(t, brokenKeeper{result: key(9)}, "orders"), edk)
+	neither := newKeyring(t, brokenKeeper{}, "orders")
+	if r, err := neither.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite}); r != nil || err == nil {
+		t.Errorf("neither a ciphertext nor an error: %v, %v", r, err)
+	}
+	_, err := unwrap(t, neither, edk)
+	wantErrors(t, err, "key of 0 bytes")
+	_, err = unwrap(t, newKeyring(t, brokenKeeper{result: key(9)}, "orders"), edk)
 	wantErrors(t, err, "wrong key or encryption context")
 
 	const most = 0xFFFF - 2 - 32 - 16
@@ -311,6 +317,58 @@ func TestBrokenKeeper(t *testing.T) {
 		r, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite})
 		if ok != (err == nil) || ok && len(r.EncryptedDataKeys[0].Ciphertext) != 2+n+32+16 {
 			t.Errorf("Wrap with a ciphertext of %d bytes: %v", n, err)
+		}
+	}
+}
+
+// watchedKeeper keeps the slices that hold a key-encryption key.
+type watchedKeeper struct {
+	*aesKeeper
+	err  error // returned with each result
+	seen [][]byte
+}
+
+func (k *watchedKeeper) Encrypt(ctx context.Context, plaintext []byte) ([]byte, error) {
+	k.seen = append(k.seen, plaintext)
+	c, err := k.aesKeeper.Encrypt(ctx, plaintext)
+	return c, errors.Join(err, k.err)
+}
+
+func (k *watchedKeeper) Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error) {
+	p, err := k.aesKeeper.Decrypt(ctx, ciphertext)
+	k.seen = append(k.seen, p)
+	return p, errors.Join(err, k.err)
+}
+
+// No key-encryption key stays in memory, whatever comes of a call.
+func TestKeysCleared(t *testing.T) {
+	k := &watchedKeeper{aesKeeper: newAESKeeper(t, key(1))}
+	kr := newKeyring(t, k, "orders")
+	for _, k.err = range []error{nil, &serviceError{500}} {
+		k.seen = nil
+		r, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite, EncryptionContext: ec})
+		if (err == nil) != (k.err == nil) {
+			t.Error(err)
+		}
+		if err == nil {
+			edk := r.EncryptedDataKeys[0]
+			dataKey, err := unwrap(t, kr, edk)
+			if err != nil || cap(dataKey) != len(dataKey) {
+				t.Errorf("a data key of %d bytes stands in an array of %d: %v", len(dataKey), cap(dataKey), err)
+			}
+			k.err = &serviceError{500}
+			unwrap(t, kr, edk)
+			k.err = nil
+			edk.Ciphertext[len(edk.Ciphertext)-1] ^= 1
+			unwrap(t, kr, edk)
+		}
+		if want := map[bool]int{true: 4, false: 1}[err == nil]; len(k.seen) != want {
+			t.Errorf("%d keys, want %d", len(k.seen), want)
+		}
+		for i, kek := range k.seen {
+			if len(kek) != 32 || !bytes.Equal(kek, make([]byte, 32)) {
+				t.Errorf("key %d stays in memory", i)
+			}
 		}
 	}
 }
@@ -333,7 +391,7 @@ func TestNewKeyring(t *testing.T) {
 	for _, bad := range []struct {
 		keeper keeper.Keeper
 		name   string
-	}{{nil, "orders"}, {k, ""}, {k, strings.Repeat("n", 0xFFFF)}} {
+	}{{nil, "orders"}, {(*aesKeeper)(nil), "orders"}, {k, ""}, {k, strings.Repeat("n", 0xFFFF)}} {
 		if _, err := keeper.NewKeyring(bad.keeper, bad.name); err == nil {
 			t.Errorf("name of %d bytes: no error", len(bad.name))
 		}
