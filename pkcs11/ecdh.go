@@ -108,10 +108,12 @@ func (kr *ecdhKeyring) selfTest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer clear(want)
 	got, err := kr.secretWith(ctx, private.PublicKey())
 	if err != nil {
 		return err
 	}
+	defer clear(got)
 	if subtle.ConstantTimeCompare(want, got) != 1 {
 		return errors.New("its public key is another one's, or the token does not return the bare secret")
 	}
@@ -123,15 +125,17 @@ func (kr *ecdhKeyring) selfTest(ctx context.Context) error {
 func (kr *ecdhKeyring) secretWith(ctx context.Context, other *ecdh.PublicKey) (secret []byte, err error) {
 	length := fieldBytes(other.Curve())
 	err = kr.key.use(ctx, func(s *session, o object) error {
-		if secret, err = s.deriveECDH(s.handle, o, other.Bytes(), length); err != nil {
+		derived, err := s.deriveECDH(s.handle, o, other.Bytes(), length)
+		if err != nil {
 			return err
 		}
-		if len(secret) != length {
-			clear(secret)
-			return fmt.Errorf("the token derived %d bytes, need %d", len(secret), length)
-		}
+		secret = moved(derived)
 		return nil
 	})
+	if err == nil && len(secret) != length {
+		clear(secret)
+		return nil, fmt.Errorf("the token derived %d bytes, need %d", len(secret), length)
+	}
 	return secret, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -306,6 +307,48 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
+func isZero(b []byte) bool { return bytes.Count(b, []byte{0}) == len(b) }
+
+// No secret that the token hands out stays in the array that it came in, nor behind
+// a data key that is returned.
+func TestSecretsCleared(t *testing.T) {
+	s, _, keyrings := simulated(t, Config{})
+	check := func(what string) {
+		t.Helper()
+		for _, b := range s.handed {
+			if !isZero(b) {
+				t.Errorf("%s: %d bytes stay in an array", what, len(b))
+			}
+		}
+		s.handed = nil
+	}
+	if len(s.handed) < 3 {
+		t.Errorf("the constructors took %d secrets", len(s.handed))
+	}
+	check("constructors")
+	for name, kr := range keyrings {
+		r, req := wrap(t, kr)
+		check(name + ", Wrap")
+		got, err := kr.Unwrap(t.Context(), req)
+		if err != nil || len(s.handed) != 1 {
+			t.Errorf("%s: %d secrets, %v", name, len(s.handed), err)
+		}
+		check(name + ", Unwrap")
+		if !bytes.Equal(got, r.DataKey) || len(got) != cap(got) {
+			t.Errorf("%s: a data key of %d bytes stands in an array of %d", name, len(got), cap(got))
+		}
+		// The secret is that of another suite's data key, or of a context.
+		req.Suite, req.EncryptionContext = esdk.AES128GCM, esdk.EncryptionContext{"another": "context"}
+		kr.Unwrap(t.Context(), req)
+		check(name + ", failed Unwrap")
+	}
+	s.secret = func(b []byte) []byte { return b[1:] }
+	if _, err := keyrings["ECDH"].Wrap(t.Context(), &esdk.WrapRequest{Suite: suite}); err == nil || !strings.Contains(err.Error(), "derived 47 bytes") {
+		t.Errorf("a secret that is too short: %v", err)
+	}
+	check("a secret that is too short")
+}
+
 // A PIN that was changed is refused once, and not tried until the token locks.
 func TestRefused(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{})
@@ -324,16 +367,29 @@ func TestRefused(t *testing.T) {
 
 	s = newSimulator()
 	noPIN := errors.New("no PIN")
+	var given []byte
 	for want, pin := range map[error]func(context.Context) ([]byte, error){
-		ErrPIN: func(context.Context) ([]byte, error) { return []byte("0000"), nil },
-		noPIN:  func(context.Context) ([]byte, error) { return nil, noPIN },
+		ErrPIN: func(context.Context) ([]byte, error) { given = []byte("0000"); return given, nil },
+		noPIN:  func(context.Context) ([]byte, error) { given = []byte("1234"); return given, noPIN },
 	} {
 		if _, err := s.open(t, Config{PIN: pin, Token: "simulated"}); !errors.Is(err, want) {
 			t.Errorf("want %v, got %v", want, err)
 		}
+		if !isZero(given) {
+			t.Errorf("%v: the PIN is not cleared", want)
+		}
 		if len(s.sessions) > 0 {
 			t.Error("a session stays open")
 		}
+	}
+	s.pin, s.logins = "", 0
+	neither := func(context.Context) ([]byte, error) { return nil, nil }
+	if _, err := s.open(t, Config{PIN: neither, Token: "simulated"}); err == nil || !strings.Contains(err.Error(), "neither a PIN nor an error") || s.logins != 0 {
+		t.Errorf("neither a PIN nor an error: %d logins, %v", s.logins, err)
+	}
+	empty := func(context.Context) ([]byte, error) { return []byte{}, nil }
+	if _, err := s.open(t, Config{PIN: empty, Token: "simulated"}); err != nil || s.logins != 1 {
+		t.Errorf("an empty PIN: %d logins, %v", s.logins, err)
 	}
 	if _, err := s.open(t, Config{}); !errors.Is(err, ErrAmbiguous) {
 		t.Errorf("two tokens: %v", err)
@@ -413,6 +469,33 @@ func TestConstructors(t *testing.T) {
 	for name, f := range map[string]func() (esdk.Keyring, error){
 		"no token": func() (esdk.Keyring, error) {
 			return NewAESKeyring(ctx, nil, AESConfig{"n", "n", KeyRef{Label: "aes"}, false})
+		},
+		"zero token": func() (esdk.Keyring, error) {
+			return NewAESKeyring(ctx, new(Token), AESConfig{"n", "n", KeyRef{Label: "aes"}, false})
+		},
+		"RSA key without a modulus": func() (esdk.Keyring, error) {
+			return NewRSAKeyring(ctx, token, RSAConfig{Namespace: "n", Name: "n", Key: rsaKey, PublicKey: &rsa.PublicKey{E: 65537}})
+		},
+		"RSA key with a modulus of zero": func() (esdk.Keyring, error) {
+			return NewRSAKeyring(ctx, token, RSAConfig{Namespace: "n", Name: "n", Key: rsaKey, PublicKey: &rsa.PublicKey{N: new(big.Int), E: 65537}})
+		},
+		"RSA key with a negative modulus": func() (esdk.Keyring, error) {
+			return NewRSAKeyring(ctx, token, RSAConfig{Namespace: "n", Name: "n", Key: rsaKey, PublicKey: &rsa.PublicKey{N: new(big.Int).Neg(rsaPair().N), E: 65537}})
+		},
+		"RSA key without an exponent": func() (esdk.Keyring, error) {
+			return NewRSAKeyring(ctx, token, RSAConfig{Namespace: "n", Name: "n", Key: rsaKey, PublicKey: &rsa.PublicKey{N: rsaPair().N}})
+		},
+		"zero EC key": func() (esdk.Keyring, error) {
+			return NewECDHDiscoveryKeyring(ctx, token, ECDHConfig{Key: ec, PublicKey: new(ecdh.PublicKey)})
+		},
+		"zero peer": func() (esdk.Keyring, error) {
+			return NewECDHKeyring(ctx, token, ECDHConfig{Key: ec, Peer: new(ecdh.PublicKey)})
+		},
+		"zero EC key and peer": func() (esdk.Keyring, error) {
+			return NewECDHKeyring(ctx, token, ECDHConfig{Key: ec, PublicKey: new(ecdh.PublicKey), Peer: new(ecdh.PublicKey)})
+		},
+		"EC key of another curve": func() (esdk.Keyring, error) {
+			return NewECDHDiscoveryKeyring(ctx, token, ECDHConfig{Key: ec, PublicKey: must[*ecdh.PrivateKey](t)(ecdh.X25519().GenerateKey(rand.Reader)).PublicKey()})
 		},
 		"no namespace": func() (esdk.Keyring, error) {
 			return NewAESKeyring(ctx, token, AESConfig{"", "n", KeyRef{Label: "aes"}, false})

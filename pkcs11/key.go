@@ -28,8 +28,8 @@ type key struct {
 
 // newKey looks the key up, so that one that is not there is found out at once.
 func newKey(ctx context.Context, t *Token, class class, kind keyType, ref KeyRef) (*key, error) {
-	if t == nil {
-		return nil, errors.New("pkcs11: a keyring needs a token")
+	if t == nil || t.module == nil {
+		return nil, errors.New("pkcs11: a keyring needs a token that Open returned")
 	}
 	ref, err := ref.resolved(t, class)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unsafe"
 
 	p11 "github.com/miekg/pkcs11"
 )
@@ -73,7 +74,9 @@ func (l library) closeSession(session uint) error {
 }
 
 func (l library) login(session uint, pin []byte) error {
-	return called("C_Login", l.Login(p11.SessionHandle(session), p11.CKU_USER, string(pin)))
+	// The binding takes a string, and a string of its own could not be cleared.
+	text := unsafe.String(unsafe.SliceData(pin), len(pin))
+	return called("C_Login", l.Login(p11.SessionHandle(session), p11.CKU_USER, text))
 }
 
 func (l library) state(session uint) (uint, error) {

@@ -22,9 +22,11 @@
 package pkcs11
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 )
@@ -84,7 +86,8 @@ type Config struct {
 
 	// PIN returns the user's PIN. It is called for each login: in Open, and
 	// again after the token was lost. Without it, that of the URI's pin-source
-	// is taken, and without that too, nobody logs in. Its result is cleared.
+	// is taken, and without that too, nobody logs in. Its result is cleared. Nil
+	// without an error is an error; an empty PIN that is not nil is given to the token.
 	PIN func(ctx context.Context) ([]byte, error)
 
 	// Sessions is how many calls the token works on at once; others wait. One
@@ -101,19 +104,22 @@ const maxPINFile = 4096
 // each time. A line break at its end is not part of the PIN.
 func PINFile(name string) func(context.Context) ([]byte, error) {
 	return func(context.Context) ([]byte, error) {
-		info, err := os.Stat(name)
+		f, err := os.Open(name)
 		if err != nil {
 			return nil, err
 		}
-		if info.Size() > maxPINFile {
+		defer f.Close()
+		// An array that grew would leave the PIN in the one before.
+		data := make([]byte, maxPINFile+1)
+		defer clear(data)
+		n, err := io.ReadFull(f, data)
+		switch {
+		case err == nil:
 			return nil, fmt.Errorf("%s is too large for a file with a PIN", name)
-		}
-		data, err := os.ReadFile(name)
-		if err != nil {
+		case err != io.EOF && err != io.ErrUnexpectedEOF:
 			return nil, err
 		}
-		pin := []byte(strings.TrimRight(string(data), "\r\n"))
-		clear(data)
+		pin := moved(bytes.TrimRight(data[:n], "\r\n"))
 		if len(pin) == 0 {
 			return nil, fmt.Errorf("%s holds no PIN", name)
 		}

@@ -66,6 +66,9 @@ func NewRSAKeyring(ctx context.Context, t *Token, c RSAConfig) (esdk.Keyring, er
 		}
 		c.PublicKey = public.(*rsa.PublicKey)
 	}
+	if n := c.PublicKey.N; n == nil || n.Sign() <= 0 {
+		return nil, errors.New("pkcs11: RSA keyring: the public key has no modulus")
+	}
 	raw, err := esdk.NewRawRSAKeyring(esdk.RawRSAConfig{
 		Namespace: c.Namespace, Name: c.Name, PublicKey: c.PublicKey, Hash: c.Hash, PKCS1v15: c.PKCS1v15,
 	})
@@ -89,10 +92,12 @@ func (kr *rsaKeyring) selfTest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer clear(r.DataKey)
 	dataKey, err := kr.decrypt(ctx, r.EncryptedDataKeys[0].Ciphertext, suite.DataKeyLength())
 	if err != nil {
 		return err
 	}
+	defer clear(dataKey)
 	if subtle.ConstantTimeCompare(dataKey, r.DataKey) != 1 {
 		// With PKCS #1 v1.5, this is all that is known of any failure.
 		return errors.New("the token does not decrypt what the public key encrypts")

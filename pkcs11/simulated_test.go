@@ -42,6 +42,8 @@ type simulator struct {
 	makesIV   []byte                  // if set, what IVs begin with that the token makes
 	fault     func(call string) error // asked at each call, if set
 	plaintext func([]byte) []byte     // changes what RSA returns, if set
+	secret    func([]byte) []byte     // changes what ECDH returns, if set
+	handed    [][]byte                // arrays in which secrets were returned
 }
 
 type simulatedKey struct {
@@ -151,6 +153,13 @@ func (s *simulator) decrypting(session uint, o object, f func(key any) ([]byte, 
 		return nil, err
 	}
 	return f(key)
+}
+
+// hand returns a secret in an array that holds more of it.
+func (s *simulator) hand(secret []byte) []byte {
+	array := append(bytes.Clone(secret), "the rest of a secret"...)
+	s.handed = append(s.handed, array)
+	return array[:len(secret)]
 }
 
 const ckrBufferTooSmall = 0x150
@@ -350,7 +359,7 @@ func (s *simulator) decryptGCM(session uint, o object, iv, aad, ciphertext []byt
 		if err != nil {
 			return nil, ckr(callDecrypt, 0x5)
 		}
-		return plaintext, nil
+		return s.hand(plaintext), nil
 	})
 }
 
@@ -368,7 +377,7 @@ func (s *simulator) decryptRSA(session uint, o object, hash crypto.Hash, ciphert
 		if s.plaintext != nil {
 			plaintext = s.plaintext(plaintext)
 		}
-		return plaintext, nil
+		return s.hand(plaintext), nil
 	})
 }
 
@@ -384,8 +393,16 @@ func (s *simulator) deriveECDH(session uint, o object, point []byte, length int)
 		return nil, err
 	}
 	secret, err := private.ECDH(public)
-	if err == nil && len(secret) != length {
-		err = errors.New("the length is another")
+	if err != nil {
+		return nil, err
 	}
-	return secret, err
+	if len(secret) != length {
+		return nil, errors.New("the length is another")
+	}
+	if s.secret != nil {
+		secret = s.secret(secret)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hand(secret), nil
 }

@@ -309,10 +309,13 @@ func (t *Token) login(ctx context.Context, session uint) error {
 		return nil
 	}
 	pin, err := t.config.PIN(ctx)
-	if err != nil {
-		return fmt.Errorf("PIN: %w", err)
-	}
 	defer clear(pin)
+	switch {
+	case err != nil:
+		return fmt.Errorf("PIN: %w", err)
+	case pin == nil:
+		return errors.New("PIN: Config.PIN returned neither a PIN nor an error")
+	}
 	err = t.module.login(session, pin)
 	switch {
 	case hasCode(err, ckrUserAlreadyLoggedIn):
