@@ -258,13 +258,13 @@ func writeUntilKilled(path string) {
 // A writer that is killed at any time leaves a file that has all that it said it
 // wrote, and nothing by halves.
 func TestFileSurvivesKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("NOT run: -short is set")
+	}
 	storage := newFile(t)
 	ok[string](t)(storage.Create(t.Context()))
 	must(t, storage.Write(t.Context(), Put{Item: &Item{ID: "key", Type: activeType, Enc: []byte("0")}}))
-	rounds := 25
-	if testing.Short() {
-		rounds = 5
-	}
+	const rounds = 25
 	last := 0
 	for round := range rounds {
 		said := killedWriter(t, storage.Name(), time.Duration(20+7*round)*time.Millisecond)

@@ -38,6 +38,9 @@ var soakLimits = esdk.CachingConfig{MaxMessages: 25, MaxBytes: 10 * maxSoakMessa
 // and throttles. No limit of the CMM is exceeded by one message, byte or moment,
 // every message decrypts, and nothing is left.
 func TestSoak(t *testing.T) {
+	if testing.Short() {
+		t.Skip("NOT run: -short is set")
+	}
 	before := runtime.NumGoroutine()
 	t.Run("run", func(t *testing.T) { // what it cleans up is gone when it returns
 		s := newSoak(t)

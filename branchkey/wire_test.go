@@ -65,6 +65,10 @@ func (f *fakeDynamoDB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if status == 0 {
 		status, out = f.usual(op, body)
 	}
+	writeAnswer(w, status, out)
+}
+
+func writeAnswer(w http.ResponseWriter, status int, out object) {
 	answer, _ := json.Marshal(out)
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	w.Header().Set("X-Amz-Crc32", fmt.Sprint(crc32.ChecksumIEEE(answer)))
