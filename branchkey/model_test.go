@@ -231,12 +231,12 @@ func newModel(t *rapid.T, b modelBackend, schedule bool) *model {
 	m := &model{schedule: schedule, ids: []string{fmt.Sprint("a", n), fmt.Sprint("a", n, "b")}}
 	m.modelWorld = b.open(m)
 	cache := drawCache(t, m)
-	actions := rapid.SampledFrom(storeActions)
-	if rapid.Bool().Draw(t, "keyrings") {
-		actions = rapid.SampledFrom(keyringActions)
+	actions, most := rapid.SampledFrom(storeActions), 6
+	if rapid.Bool().Draw(t, "keyrings") { // whose calls cost little
+		actions, most = rapid.SampledFrom(keyringActions), 20
 	}
 	for i := range rapid.IntRange(1, 4).Draw(t, "clients") {
-		m.clients = append(m.clients, m.newClient(t, i, cache, actions))
+		m.clients = append(m.clients, m.newClient(t, i, cache, actions, most))
 	}
 	if rapid.IntRange(0, 5).Draw(t, "begin") < 5 { // else most programs have nothing to read
 		m.runCall(m.clients[0], &call{client: nobody, action: createKey, id: m.ids[0]})
@@ -273,7 +273,7 @@ var (
 	keyringActions = []action{wrapDataKey, wrapDataKey, wrapDataKey, unwrapDataKey, unwrapDataKey, versionKey, versionKey, sleep, sleep}
 )
 
-func (m *model) newClient(t *rapid.T, i int, cache esdk.Cache, actions *rapid.Generator[action]) *modelClient {
+func (m *model) newClient(t *rapid.T, i int, cache esdk.Cache, actions *rapid.Generator[action], most int) *modelClient {
 	c := &modelClient{store: m.newStore(t)}
 	c.ttl = rapid.SampledFrom([]time.Duration{time.Minute, 11 * time.Second, time.Hour}).Draw(t, "TTL")
 	var err error
@@ -284,7 +284,7 @@ func (m *model) newClient(t *rapid.T, i int, cache esdk.Cache, actions *rapid.Ge
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range rapid.IntRange(1, 6).Draw(t, "calls") {
+	for range rapid.IntRange(1, most).Draw(t, "calls") {
 		c.program = append(c.program, m.drawCall(t, i, actions.Draw(t, "action")))
 	}
 	return c

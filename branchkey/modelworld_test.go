@@ -200,7 +200,7 @@ func (s steppedStorage) Write(ctx context.Context, puts ...Put) error {
 func newModelFile(t *testing.T) modelBackend {
 	dir, k := t.TempDir(), newKMS(t)
 	return modelBackend{
-		kms: k, tally: tally{}, checks: 35, parallelChecks: 12,
+		kms: k, tally: tally{}, checks: 20, parallelChecks: 8,
 		storage: func(m *model) func() (Storage, error) {
 			path := filepath.Join(dir, m.ids[0])
 			s, err := NewFileStorage(path)
@@ -229,7 +229,7 @@ func newModelFile(t *testing.T) modelBackend {
 }
 
 func newModelFake(t *testing.T) modelBackend {
-	return modelBackend{kms: newKMS(t), tally: tally{}, checks: 70, parallelChecks: 12, storage: func(m *model) func() (Storage, error) {
+	return modelBackend{kms: newKMS(t), tally: tally{}, checks: 90, parallelChecks: 12, storage: func(m *model) func() (Storage, error) {
 		db := &fakeDynamoDB{items: map[string]object{}, done: map[string]bool{}}
 		return dynamoDBStorages(m, "http://fake", "table", inProcess(db))
 	}}
