@@ -138,7 +138,7 @@ func (d *dynamoDBStorage) Create(ctx context.Context) (string, error) {
 }
 
 func (d *dynamoDBStorage) describe(ctx context.Context) (*types.TableDescription, error) {
-	out, err := d.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &d.table}, limitDynamoDB)
+	out, err := answered(d.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &d.table}, limitDynamoDB))
 	if err != nil {
 		return nil, d.error("DescribeTable", err)
 	}
@@ -146,12 +146,12 @@ func (d *dynamoDBStorage) describe(ctx context.Context) (*types.TableDescription
 }
 
 func (d *dynamoDBStorage) createTable(ctx context.Context) (*types.TableDescription, error) {
-	out, err := d.client.CreateTable(ctx, &dynamodb.CreateTableInput{
+	out, err := answered(d.client.CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName:            &d.table,
 		KeySchema:            keySchema,
 		AttributeDefinitions: attributeDefinitions,
 		BillingMode:          types.BillingModePayPerRequest,
-	}, limitDynamoDB)
+	}, limitDynamoDB))
 	var exists *types.ResourceInUseException
 	if errors.As(err, &exists) {
 		return d.describe(ctx) // somebody else was faster
@@ -163,7 +163,7 @@ func (d *dynamoDBStorage) createTable(ctx context.Context) (*types.TableDescript
 }
 
 func (d *dynamoDBStorage) wait(ctx context.Context) (*types.TableDescription, error) {
-	waiter := dynamodb.NewTableExistsWaiter(d.client, func(o *dynamodb.TableExistsWaiterOptions) {
+	waiter := dynamodb.NewTableExistsWaiter(describer{d.client}, func(o *dynamodb.TableExistsWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 100*time.Millisecond, 5*time.Second
 		o.ClientOptions = append(o.ClientOptions, limitDynamoDB)
 	})
@@ -172,6 +172,13 @@ func (d *dynamoDBStorage) wait(ctx context.Context) (*types.TableDescription, er
 		return nil, d.error("DescribeTable", err)
 	}
 	return out.Table, nil
+}
+
+// A describer is a client whose answers the waiter of the AWS SDK may look into.
+type describer struct{ DynamoDBClient }
+
+func (d describer) DescribeTable(ctx context.Context, in *dynamodb.DescribeTableInput, options ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error) {
+	return answered(d.DynamoDBClient.DescribeTable(ctx, in, options...))
 }
 
 func checkSchema(table *types.TableDescription) error {
@@ -202,7 +209,7 @@ func (d *dynamoDBStorage) Get(ctx context.Context, id, itemType string, consiste
 	if consistent {
 		in.ConsistentRead = &consistent
 	}
-	out, err := d.client.GetItem(ctx, in, limitDynamoDB)
+	out, err := answered(d.client.GetItem(ctx, in, limitDynamoDB))
 	if err != nil {
 		return nil, d.error("GetItem", err)
 	}

@@ -214,27 +214,41 @@ func (k *keyring) branchKeyID(ctx context.Context, ec esdk.EncryptionContext) (s
 	return id, nil
 }
 
+// loadAttempts is how often a cache is asked that returns an entry which is too
+// old for the keyring. A cache need not be one of the package esdk: it may keep
+// what it is told to remove.
+const loadAttempts = 3
+
 // load returns a version of a branch key; if version is empty, the active one.
 func (k *keyring) load(ctx context.Context, id, version string) (*branchKey, error) {
 	start := time.Now()
 	cacheID := k.cacheID(id, version)
-	for {
-		e, err := k.Cache.Load(ctx, cacheID, func(ctx context.Context) (*esdk.CacheEntry, error) { return k.fetch(ctx, id, version) })
+	fetch := func(ctx context.Context) (*esdk.CacheEntry, error) { return k.fetch(ctx, id, version) }
+	for range loadAttempts {
+		e, err := k.Cache.Load(ctx, cacheID, fetch)
 		if err != nil {
 			return nil, err
 		}
+		if e == nil {
+			return nil, errors.New("branchkey: the cache returned no entry")
+		}
 		key, ok := e.Value.(*branchKey)
-		if !ok {
+		if !ok || key == nil {
 			return nil, fmt.Errorf("branchkey: cache returned a %T", e.Value)
 		}
-		// The entry may be that of a keyring with a longer TTL. One that was
+		// A keyring with a longer TTL may have made the entry. One that was
 		// fetched since this call began is as new as can be, even if it took
 		// longer than the TTL.
-		if !e.Created.Before(start) || time.Since(e.Created) <= k.TTL {
+		if !e.Created.Before(start) || time.Since(e.Created) < k.TTL {
 			return key, nil
 		}
 		k.Cache.Remove(cacheID, e)
 	}
+	e, err := fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.Value.(*branchKey), nil
 }
 
 func (k *keyring) fetch(ctx context.Context, id, version string) (*esdk.CacheEntry, error) {
@@ -245,6 +259,9 @@ func (k *keyring) fetch(ctx context.Context, id, version string) (*esdk.CacheEnt
 		stored, err = k.Store.ActiveBranchKey(ctx, id)
 	} else {
 		stored, err = k.Store.BranchKeyVersion(ctx, id, version)
+	}
+	if err == nil && stored == nil {
+		err = fmt.Errorf("branch key %q: the store returned no key", id)
 	}
 	if err != nil {
 		return nil, err

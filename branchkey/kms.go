@@ -64,12 +64,12 @@ func (s *Store) decrypt(ctx context.Context, item *Item) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := client.Decrypt(ctx, &kms.DecryptInput{
+	out, err := answered(client.Decrypt(ctx, &kms.DecryptInput{
 		KeyId:             &keyID,
 		CiphertextBlob:    item.Enc,
 		EncryptionContext: item.kmsContext(s.config.LogicalName),
 		GrantTokens:       s.config.GrantTokens,
-	}, userAgent, limitKMS)
+	}, userAgent, limitKMS))
 	if err != nil {
 		return nil, kmsError("Decrypt", keyID, err)
 	}
@@ -111,12 +111,12 @@ func (s *Store) generate(ctx context.Context, item *Item) error {
 		return err
 	}
 	keyID := s.configuredARN()
-	out, err := m.GenerateDataKeyWithoutPlaintext(ctx, &kms.GenerateDataKeyWithoutPlaintextInput{
+	out, err := answered(m.GenerateDataKeyWithoutPlaintext(ctx, &kms.GenerateDataKeyWithoutPlaintextInput{
 		KeyId:             &keyID,
 		NumberOfBytes:     aws.Int32(keyLength),
 		EncryptionContext: item.kmsContext(s.config.LogicalName),
 		GrantTokens:       s.config.GrantTokens,
-	}, userAgent, limitKMS)
+	}, userAgent, limitKMS))
 	if err == nil {
 		err = checkBlob(keyID, out.CiphertextBlob, out.KeyId)
 	}
@@ -135,14 +135,14 @@ func (s *Store) reEncrypt(ctx context.Context, from, to *Item) ([]byte, error) {
 		return nil, err
 	}
 	keyID := s.configuredARN()
-	out, err := m.ReEncrypt(ctx, &kms.ReEncryptInput{
+	out, err := answered(m.ReEncrypt(ctx, &kms.ReEncryptInput{
 		CiphertextBlob:               from.Enc,
 		SourceKeyId:                  &keyID,
 		SourceEncryptionContext:      from.kmsContext(s.config.LogicalName),
 		DestinationKeyId:             &keyID,
 		DestinationEncryptionContext: to.kmsContext(s.config.LogicalName),
 		GrantTokens:                  s.config.GrantTokens,
-	}, userAgent, limitKMS)
+	}, userAgent, limitKMS))
 	if err == nil {
 		err = checkBlob(keyID, out.CiphertextBlob, out.SourceKeyId, out.KeyId)
 	}

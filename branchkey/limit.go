@@ -2,6 +2,7 @@ package branchkey
 
 import (
 	"context"
+	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -19,6 +20,15 @@ const maxAnswer = 1 << 20
 // Without a limit, the AWS SDK would keep all of an answer, however much comes.
 func limitKMS(o *kms.Options)           { o.APIOptions = append(o.APIOptions, addLimit) }
 func limitDynamoDB(o *dynamodb.Options) { o.APIOptions = append(o.APIOptions, addLimit) }
+
+// answered turns an answer that is missing into an error. The clients are
+// interfaces, which anyone may implement.
+func answered[T any](answer *T, err error) (*T, error) {
+	if err == nil && answer == nil {
+		err = errors.New("the client returned no answer")
+	}
+	return answer, err
+}
 
 // addLimit has the limit next to the connection, which is last.
 func addLimit(stack *middleware.Stack) error {

@@ -101,6 +101,9 @@ func (s *Store) get(ctx context.Context, id, itemType string) (*Item, error) {
 	if errors.Is(err, ErrNotFound) && itemType != activeType {
 		item, err = s.storage.Get(ctx, id, itemType, true)
 	}
+	if err == nil && item == nil {
+		err = errors.New("the storage returned no item")
+	}
 	if err == nil {
 		err = item.check(id, itemType)
 	}

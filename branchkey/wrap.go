@@ -120,12 +120,14 @@ func deriveKey(secret, salt []byte) []byte {
 // counterKDF is the KDF in counter mode of NIST SP 800-108, with HMAC and a
 // counter of 32 bits in front.
 func counterKDF(h func() hash.Hash, key, info []byte, length int) []byte {
-	var out []byte
+	// With room for all blocks, no array that grew keeps a part of the result.
+	out := make([]byte, 0, length+h().Size())
 	for i := uint32(1); len(out) < length; i++ {
 		mac := hmac.New(h, key)
 		mac.Write(binary.BigEndian.AppendUint32(nil, i))
 		mac.Write(info)
 		out = mac.Sum(out)
 	}
+	clear(out[length:])
 	return out[:length]
 }
