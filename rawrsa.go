@@ -42,6 +42,12 @@ func NewRawRSAKeyring(c RawRSAConfig) (Keyring, error) {
 	if c.PublicKey == nil && c.PrivateKey == nil {
 		return nil, errors.New("esdk: RSA keyring needs a public or a private key")
 	}
+	if k := c.PublicKey; k != nil && k.N == nil {
+		return nil, errors.New("esdk: RSA keyring: public key without a modulus")
+	}
+	if k := c.PrivateKey; k != nil && (k.N == nil || k.D == nil) {
+		return nil, errors.New("esdk: RSA keyring: private key without a modulus or exponent")
+	}
 	switch c.Hash {
 	case 0:
 		if !c.PKCS1v15 {

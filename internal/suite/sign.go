@@ -29,9 +29,17 @@ func (s *Suite) GenerateSigningKey() (*ecdsa.PrivateKey, error) {
 	return ecdsa.GenerateKey(s.curve, rand.Reader)
 }
 
-// FitsKey reports whether a verification key is of the curve of the suite.
+// FitsKey reports whether a verification key is of the curve of the suite, and
+// has coordinates: crypto/ecdsa panics if one is nil.
 func (s *Suite) FitsKey(key *ecdsa.PublicKey) bool {
-	return key != nil && key.Curve == s.curve
+	//lint:ignore SA1019 nothing else tells whether the coordinates are nil
+	return key != nil && key.Curve == s.curve && key.X != nil && key.Y != nil
+}
+
+// FitsSigningKey reports the same for a signing key.
+func (s *Suite) FitsSigningKey(key *ecdsa.PrivateKey) bool {
+	//lint:ignore SA1019 nothing else tells whether it is nil
+	return key != nil && key.D != nil && s.FitsKey(&key.PublicKey)
 }
 
 // EncodePublicKey returns a verification key as the encryption context holds

@@ -224,6 +224,27 @@ func TestPublicKeys(t *testing.T) {
 				t.Errorf("%s: %s is accepted", s.Name, name)
 			}
 		}
+		if !s.FitsSigningKey(key) || s.FitsSigningKey(nil) {
+			t.Errorf("%s: signing keys", s.Name)
+		}
+		for name, remove := range map[string]func(*ecdsa.PrivateKey){
+			"no curve": func(k *ecdsa.PrivateKey) { k.Curve = nil },
+			//lint:ignore SA1019 the key is made invalid on purpose
+			"no x": func(k *ecdsa.PrivateKey) { k.X = nil },
+			//lint:ignore SA1019 the key is made invalid on purpose
+			"no y": func(k *ecdsa.PrivateKey) { k.Y = nil },
+			//lint:ignore SA1019 the key is made invalid on purpose
+			"no d": func(k *ecdsa.PrivateKey) { k.D = nil },
+		} {
+			incomplete := *key
+			remove(&incomplete)
+			if s.FitsSigningKey(&incomplete) {
+				t.Errorf("%s: a signing key with %s fits", s.Name, name)
+			}
+			if fits := s.FitsKey(&incomplete.PublicKey); fits != (name == "no d") {
+				t.Errorf("%s: a verification key with %s fits: %t", s.Name, name, fits)
+			}
+		}
 		if s.FitsKey(nil) {
 			t.Errorf("%s: no key fits", s.Name)
 		}
