@@ -19,7 +19,8 @@ type Cache interface {
 	// Load returns the entry that is kept under an id, or else the one that
 	// fetch makes. Of several calls for one id only one fetches, as far as the
 	// cache can see to it; the others wait for it, and get its error if it
-	// fails. It never returns an entry that has expired.
+	// fails. It never returns an entry that has expired, but to the call whose own
+	// fetch made it: that call could not get a newer one.
 	Load(ctx context.Context, id string, fetch func(context.Context) (*CacheEntry, error)) (*CacheEntry, error)
 
 	// Remove drops an entry if it is still the one kept under the id.
@@ -264,6 +265,12 @@ func (c *localCache) fly(ctx context.Context, id string, d decision, fetch func(
 	f.err = errors.New("esdk: cache: fetch panicked")
 	defer c.land(id, f)
 	entry, err := fetch(ctx)
+	if err == nil && entry == nil {
+		err = errors.New("esdk: cache: fetch returned neither an entry nor an error")
+	}
+	if err != nil {
+		entry = nil
+	}
 	// A call that was given up, or an entry born old, says nothing to the others.
 	f.retry = err != nil && ctx.Err() != nil || err == nil && !time.Now().Before(entry.Expires)
 	f.entry, f.err = entry, err

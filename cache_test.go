@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,6 +90,70 @@ func TestCacheKeepsAndExpires(t *testing.T) {
 		want(t, c, "a", s, 6)
 		c.Remove("a", e)
 		want(t, c, "a", s, 7)
+	})
+}
+
+// TestCacheBornOld: an entry that has expired when its fetch returns serves the
+// call that fetched, which could not get a newer one, and no other.
+func TestCacheBornOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]esdk.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, esdk.StormConfig{})} {
+			s := &source{takes: 100 * time.Millisecond} // ttl 0
+			values := make(chan int64, 10)
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					e, err := c.Load(t.Context(), "a", s.fetch)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					values <- e.Value.(int64)
+				})
+			}
+			all.Wait()
+			seen := make(map[int64]bool)
+			for range 3 {
+				seen[<-values] = true
+			}
+			if len(seen) != 3 || s.fetched.Load() != 3 {
+				t.Errorf("%s: %d fetches served %v", name, s.fetched.Load(), seen)
+			}
+			if n := c.Stats().Entries; n != 0 {
+				t.Errorf("%s: %d entries are kept", name, n)
+			}
+		}
+	})
+}
+
+// TestCacheFetchesNothing: a fetch of the user's that returns nothing is an
+// error, for those that wait, too.
+func TestCacheFetchesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, 10)
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				e, err := c.Load(t.Context(), "a", func(context.Context) (*esdk.CacheEntry, error) {
+					time.Sleep(time.Second)
+					return nil, nil
+				})
+				if e != nil || err == nil || !strings.Contains(err.Error(), "neither an entry nor an error") {
+					t.Errorf("got %v, %v", e, err)
+				}
+			})
+		}
+		all.Wait()
+		failure := errors.New("key service is down")
+		e, err := c.Load(t.Context(), "a", func(context.Context) (*esdk.CacheEntry, error) {
+			return &esdk.CacheEntry{Expires: time.Now().Add(time.Hour)}, failure
+		})
+		if e != nil || err != failure {
+			t.Errorf("an entry and an error: %v, %v", e, err)
+		}
+		if s := c.Stats(); s != (esdk.CacheStats{Misses: 2}) {
+			t.Errorf("stats %+v", s)
+		}
 	})
 }
 

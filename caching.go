@@ -23,7 +23,8 @@ type CachingConfig struct {
 	// Cache keeps the materials; nil means one of its own, of 1000 entries.
 	Cache Cache
 
-	// MaxAge is how long a data key is used. It must be set.
+	// MaxAge is how long a data key is used. It must be set, and be more than the
+	// grace period of a storm cache.
 	MaxAge time.Duration
 
 	// MaxMessages is how many messages are encrypted under a data key; 0 means
@@ -34,8 +35,10 @@ type CachingConfig struct {
 	// means no limit.
 	MaxBytes int64
 
-	// Partition names those caching CMMs that share entries in one Cache: they
-	// must have the same keys. Empty means that this one shares with none.
+	// Partition names the caching CMMs that share entries in one Cache: they must
+	// have the same keys. Each keeps its own limits, counting all messages under a
+	// data key, also the other CMMs' messages. Empty means that this CMM shares
+	// with none.
 	Partition string
 }
 
@@ -68,6 +71,11 @@ func NewCachingCMM(c CachingConfig) (CMM, error) {
 	if c.Cache == nil {
 		c.Cache = newLocalCache(1000, nil)
 	}
+	// Within its grace period each entry is fetched anew, so that no message would
+	// ever find one.
+	if g, ok := c.Cache.(interface{ GracePeriod() time.Duration }); ok && c.MaxAge <= g.GracePeriod() {
+		return nil, fmt.Errorf("esdk: MaxAge %v must be more than the cache's grace period of %v", c.MaxAge, g.GracePeriod())
+	}
 	if c.Partition == "" {
 		c.Partition = "\x00" + rand.Text() // no user's string starts so
 	}
@@ -78,49 +86,86 @@ func NewCachingCMM(c CachingConfig) (CMM, error) {
 	return m, nil
 }
 
-// cachedEncryption are materials with what was used of them.
+// cachedEncryption are materials and the use that was made of them. It knows no
+// limits, since the CMMs that share it may have different ones.
 type cachedEncryption struct {
 	materials *EncryptionMaterials
 
 	mu       sync.Mutex
-	messages uint64 // left
-	bytes    int64  // left
+	reserved *cachingCall // is counted already, and not yet served
+	messages uint64       // encrypted
+	bytes    int64        // of their plaintexts
 }
 
-// use counts a message, unless it would be one too many.
-func (c *cachedEncryption) use(bytes int64) bool {
+// A cachingCall is one call of a caching CMM.
+type cachingCall struct {
+	start time.Time
+	bytes int64 // of plaintext
+}
+
+// use counts the message of a call, unless it is one too many for the CMM that
+// asks. The call that fetched the materials is counted from the start: else CMMs
+// with higher limits could use them up before it, each time it fetches.
+func (c *cachedEncryption) use(call *cachingCall, limits *CachingConfig) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.messages == 0 || bytes > c.bytes {
+	if c.reserved == call {
+		c.reserved = nil
+		return true
+	}
+	// The difference does not overflow, as the sum might.
+	if c.messages >= limits.MaxMessages || call.bytes > limits.MaxBytes-c.bytes {
 		return false
 	}
-	c.messages--
-	c.bytes -= bytes
+	if !cachable(c.materials.Suite) {
+		return false // the call that fetched has them
+	}
+	c.messages++
+	c.bytes += call.bytes
 	return true
 }
 
 func (c *cachingCMM) EncryptionMaterials(ctx context.Context, req *EncryptionRequest) (*EncryptionMaterials, error) {
 	if req.PlaintextLength < 0 || req.PlaintextLength > c.MaxBytes || !cachable(req.Suite) {
-		return c.cmm.EncryptionMaterials(ctx, req)
+		return encryptionMaterials(ctx, c.cmm, req)
 	}
 	id, err := c.encryptionID(req)
 	if err != nil {
 		return nil, err
 	}
-	for start := time.Now(); ; {
-		e, err := c.Cache.Load(ctx, id, func(ctx context.Context) (*CacheEntry, error) { return c.fetchEncryption(ctx, req) })
+	call := &cachingCall{time.Now(), req.PlaintextLength}
+	for {
+		e, cached, err := load[*cachedEncryption](ctx, c.Cache, id, func(ctx context.Context) (*CacheEntry, error) {
+			return c.fetchEncryption(ctx, req, call)
+		})
 		if err != nil {
 			return nil, err
 		}
-		cached, ok := e.Value.(*cachedEncryption)
-		if !ok {
-			return nil, fmt.Errorf("esdk: caching CMM: cache returned a %T", e.Value)
-		}
-		if c.young(e, start) && cached.use(req.PlaintextLength) {
+		if c.young(e, call.start) && cached.use(call, &c.CachingConfig) {
 			return cloneEncryptionMaterials(cached.materials), nil
 		}
 		c.Cache.Remove(id, e)
 	}
+}
+
+// load returns the value of an entry, too. It does not believe a cache, which
+// may be the user's.
+func load[V comparable](ctx context.Context, cache Cache, id string, fetch func(context.Context) (*CacheEntry, error)) (e *CacheEntry, value V, err error) {
+	var none V
+	if e, err = cache.Load(ctx, id, fetch); err != nil {
+		return nil, none, err
+	}
+	if e == nil {
+		return nil, none, errors.New("esdk: caching CMM: cache returned neither an entry nor an error")
+	}
+	value, ok := e.Value.(V)
+	if !ok {
+		return nil, none, fmt.Errorf("esdk: caching CMM: cache returned a %T", e.Value)
+	}
+	if value == none {
+		return nil, none, fmt.Errorf("esdk: caching CMM: cache returned a nil %T", e.Value)
+	}
+	return e, value, nil
 }
 
 // cachable reports whether materials of a suite may serve several messages. Of
@@ -138,51 +183,48 @@ func (c *cachingCMM) young(e *CacheEntry, start time.Time) bool {
 	return !e.Created.Before(start) || time.Since(e.Created) < c.MaxAge
 }
 
-func (c *cachingCMM) fetchEncryption(ctx context.Context, req *EncryptionRequest) (*CacheEntry, error) {
+func (c *cachingCMM) fetchEncryption(ctx context.Context, req *EncryptionRequest, call *cachingCall) (*CacheEntry, error) {
 	all := *req
 	// The materials will serve longer plaintexts too.
 	all.PlaintextLength = -1
 	created := time.Now()
-	m, err := c.cmm.EncryptionMaterials(ctx, &all)
+	m, err := encryptionMaterials(ctx, c.cmm, &all)
 	if err != nil {
 		return nil, err
 	}
-	cached := &cachedEncryption{materials: m, messages: c.MaxMessages, bytes: c.MaxBytes}
-	if !cachable(m.Suite) {
-		cached.messages = 1
-	}
+	cached := &cachedEncryption{materials: m, reserved: call, messages: 1, bytes: call.bytes}
 	return &CacheEntry{Value: cached, Created: created, Expires: created.Add(c.MaxAge)}, nil
 }
 
 func (c *cachingCMM) DecryptionMaterials(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error) {
 	if !cachable(req.Suite) {
-		return c.cmm.DecryptionMaterials(ctx, req)
+		return decryptionMaterials(ctx, c.cmm, req)
 	}
 	id, err := c.decryptionID(req)
 	if err != nil {
 		return nil, err
 	}
 	for start := time.Now(); ; {
-		e, err := c.Cache.Load(ctx, id, func(ctx context.Context) (*CacheEntry, error) {
-			created := time.Now()
-			m, err := c.cmm.DecryptionMaterials(ctx, req)
-			if err != nil {
-				return nil, err
-			}
-			return &CacheEntry{Value: m, Created: created, Expires: created.Add(c.MaxAge)}, nil
+		e, m, err := load[*DecryptionMaterials](ctx, c.Cache, id, func(ctx context.Context) (*CacheEntry, error) {
+			return c.fetchDecryption(ctx, req)
 		})
 		if err != nil {
 			return nil, err
-		}
-		m, ok := e.Value.(*DecryptionMaterials)
-		if !ok {
-			return nil, fmt.Errorf("esdk: caching CMM: cache returned a %T", e.Value)
 		}
 		if c.young(e, start) {
 			return cloneDecryptionMaterials(m), nil
 		}
 		c.Cache.Remove(id, e)
 	}
+}
+
+func (c *cachingCMM) fetchDecryption(ctx context.Context, req *DecryptionRequest) (*CacheEntry, error) {
+	created := time.Now()
+	m, err := decryptionMaterials(ctx, c.cmm, req)
+	if err != nil {
+		return nil, err
+	}
+	return &CacheEntry{Value: m, Created: created, Expires: created.Add(c.MaxAge)}, nil
 }
 
 func cloneEncryptionMaterials(m *EncryptionMaterials) *EncryptionMaterials {

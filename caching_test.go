@@ -6,6 +6,7 @@ import (
 	"crypto/fips140"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -106,6 +107,92 @@ func TestCachingLimits(t *testing.T) {
 			m.check(t, test.wraps, 0)
 		})
 	}
+}
+
+// TestCachingLimitsAreOwn: a CMM keeps its own limits also for an entry that a CMM
+// with higher ones made, and has used.
+func TestCachingLimitsAreOwn(t *testing.T) {
+	for name, config := range map[string]esdk.CachingConfig{
+		"messages": {MaxMessages: 3},
+		"bytes":    {MaxBytes: 30},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, cache := newMeter(t), newCache(t, 100)
+			counts := make(map[string]int)
+			use := func(c *esdk.Client) int {
+				_, h, err := c.Encrypt(t.Context(), pattern(10), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				key := string(h.EncryptedDataKeys[0].Ciphertext)
+				counts[key]++
+				return counts[key]
+			}
+			lax := cachingClient(t, esdk.CachingConfig{Keyring: m, Cache: cache, Partition: "p"}, esdk.Config{})
+			config.Keyring, config.Cache, config.Partition = m, cache, "p"
+			strict := cachingClient(t, config, esdk.Config{})
+			for _, want := range []int{1, 2} {
+				if n := use(lax); n != want {
+					t.Errorf("lax: message %d, want %d", n, want)
+				}
+			}
+			for _, want := range []int{3, 1, 2} { // shares the entry, while it may
+				if n := use(strict); n != want {
+					t.Errorf("strict: message %d, want %d", n, want)
+				}
+			}
+			for want := 3; want < 20; want++ { // nor is a lax one bound by the strict
+				if n := use(lax); n != want {
+					t.Errorf("lax: message %d, want %d", n, want)
+				}
+			}
+			if n := use(strict); n != 1 {
+				t.Errorf("strict: message %d, want 1", n)
+			}
+			m.check(t, 3, 0)
+		})
+	}
+}
+
+// TestCachingBytesDoNotOverflow: lengths whose sum is more than an int64.
+func TestCachingBytesDoNotOverflow(t *testing.T) {
+	m := newMeter(t)
+	cmm := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: m, MaxAge: time.Hour}))
+	for i, c := range []struct{ length, wraps int64 }{
+		{math.MaxInt64, 1}, {0, 1}, {1, 2}, {math.MaxInt64 - 1, 2}, {0, 2}, {1, 3}, {math.MaxInt64, 4},
+	} {
+		must[*esdk.EncryptionMaterials](t)(cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{PlaintextLength: c.length}))
+		if n := m.wraps.Load(); n != c.wraps {
+			t.Errorf("request %d: %d wraps, want %d", i, n, c.wraps)
+		}
+	}
+}
+
+// TestCachingServesFetcher: the CMM that fetched an entry uses it, though others
+// with higher limits wait for it, and would use it up.
+func TestCachingServesFetcher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, cache := newMeter(t), newCache(t, 100)
+		m.takes = time.Second
+		config := esdk.CachingConfig{Keyring: m, Cache: cache, Partition: "p", MaxAge: time.Hour}
+		lax := must[esdk.CMM](t)(esdk.NewCachingCMM(config))
+		config.MaxMessages = 1
+		strict := must[esdk.CMM](t)(esdk.NewCachingCMM(config))
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				must[*esdk.EncryptionMaterials](t)(strict.EncryptionMaterials(t.Context(), new(esdk.EncryptionRequest)))
+			})
+			synctest.Wait() // it fetches
+			for range 20 {
+				all.Go(func() {
+					must[*esdk.EncryptionMaterials](t)(lax.EncryptionMaterials(t.Context(), new(esdk.EncryptionRequest)))
+				})
+			}
+			all.Wait()
+		}
+		m.check(t, 20, 0)
+	})
 }
 
 // TestCachingLimitsConcurrent counts what was encrypted under each data key.
@@ -430,10 +517,39 @@ func TestCachingConfig(t *testing.T) {
 		{Keyring: kr, MaxAge: -1},
 		{Keyring: kr, MaxAge: time.Hour, MaxMessages: 1<<32 + 1},
 		{Keyring: kr, MaxAge: time.Hour, MaxBytes: -1},
+		{Keyring: kr, MaxAge: 10 * time.Second, Cache: newStormCache(t, esdk.StormConfig{})},
+		{Keyring: kr, MaxAge: time.Minute, Cache: newStormCache(t, esdk.StormConfig{GracePeriod: time.Minute})},
+		{Keyring: kr, MaxAge: time.Minute, Cache: graceCache{newCache(t, 1), time.Hour}},
 	} {
 		if _, err := esdk.NewCachingCMM(c); err == nil || !strings.HasPrefix(err.Error(), "esdk: ") {
 			t.Errorf("%+v: %v", c, err)
 		}
+	}
+}
+
+// graceCache is a cache of the user's that tells its grace period.
+type graceCache struct {
+	esdk.Cache
+	grace time.Duration
+}
+
+func (c graceCache) GracePeriod() time.Duration { return c.grace }
+
+// TestCachingGracePeriod: a MaxAge above the grace period is long enough to cache.
+func TestCachingGracePeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeter(t)
+		c := cachingClient(t, esdk.CachingConfig{Keyring: m, MaxAge: 10*time.Second + 2, Cache: newStormCache(t, esdk.StormConfig{})}, esdk.Config{
+			Suite: esdk.AES256GCMHKDFSHA512Commit,
+		})
+		encrypt(t, c, nil, nil)
+		time.Sleep(1)
+		encrypt(t, c, nil, nil)
+		m.check(t, 1, 0)
+	})
+	_, err := esdk.NewCachingCMM(esdk.CachingConfig{Keyring: testKeyring(t), MaxAge: time.Second, Cache: newStormCache(t, esdk.StormConfig{})})
+	if err == nil || err.Error() != "esdk: MaxAge 1s must be more than the cache's grace period of 10s" {
+		t.Errorf("got %v", err)
 	}
 }
 

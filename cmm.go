@@ -88,6 +88,32 @@ type DecryptionMaterials struct {
 	VerificationKey *ecdsa.PublicKey
 }
 
+var errNoMaterials = errors.New("esdk: the CMM returned neither materials nor an error")
+
+// encryptionMaterials asks a CMM, which may be the user's, and never returns nil
+// without an error. All calls of a CMM go through it and decryptionMaterials.
+func encryptionMaterials(ctx context.Context, cmm CMM, req *EncryptionRequest) (*EncryptionMaterials, error) {
+	m, err := cmm.EncryptionMaterials(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if m == nil {
+		return nil, errNoMaterials
+	}
+	return m, nil
+}
+
+func decryptionMaterials(ctx context.Context, cmm CMM, req *DecryptionRequest) (*DecryptionMaterials, error) {
+	m, err := cmm.DecryptionMaterials(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if m == nil {
+		return nil, errNoMaterials
+	}
+	return m, nil
+}
+
 type defaultCMM struct{ keyring Keyring }
 
 // NewDefaultCMM returns the CMM that a [Client] uses if it is given a keyring:
@@ -134,10 +160,7 @@ func (c *defaultCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 			return nil, fmt.Errorf("esdk: making a signing key: %w", err)
 		}
 	}
-	wrapped, err := c.keyring.Wrap(ctx, &WrapRequest{Suite: id, EncryptionContext: m.EncryptionContext})
-	if err == nil && wrapped == nil {
-		err = errNoResult
-	}
+	wrapped, err := wrap(ctx, c.keyring, &WrapRequest{Suite: id, EncryptionContext: m.EncryptionContext})
 	if err != nil {
 		return nil, err
 	}
@@ -167,29 +190,40 @@ func (c *defaultCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 			return nil, contextError("%q: %v", publicKeyKey, err)
 		}
 	}
-	m.DataKey, err = c.keyring.Unwrap(ctx, &UnwrapRequest{
+	m.DataKey, err = unwrap(ctx, c.keyring, &UnwrapRequest{
 		Suite:             req.Suite,
 		EncryptionContext: m.EncryptionContext,
 		EncryptedDataKeys: req.EncryptedDataKeys,
 	})
 	if err != nil {
-		return nil, explainNoDataKey(err, m.RequiredContextKeys)
+		if none, ok := err.(*NoDataKeyError); ok {
+			return nil, none
+		}
+		return nil, &NoDataKeyError{[]error{err}}
 	}
 	return m, nil
 }
 
-// explainNoDataKey adds to an error of a keyring what else may be its cause: a
-// pair that is not stored is taken for a required one, even if it is only
-// misspelt.
-func explainNoDataKey(err error, required []string) error {
-	none := &NoDataKeyError{[]error{err}}
-	if e, ok := err.(*NoDataKeyError); ok {
-		none.Errors = slices.Clone(e.Errors)
+// checkContext refuses materials of a user's CMM whose context is not made up of
+// the pairs that the message stores and of the required ones, or lacks a
+// reproduced pair. Other pairs would not be authenticated.
+func (m *DecryptionMaterials) checkContext(stored, reproduced EncryptionContext) error {
+	for k, v := range stored {
+		if have, ok := m.EncryptionContext[k]; !ok || have != v {
+			return contextError("the materials lack the pair of key %q that the message stores", k)
+		}
 	}
-	if len(required) > 0 {
-		none.Errors = append(none.Errors, fmt.Errorf("the message does not store keys %q of the encryption context, which were taken for required ones", required))
+	for k, v := range reproduced {
+		if have, ok := m.EncryptionContext[k]; !ok || have != v {
+			return contextError("the materials lack the reproduced pair of key %q", k)
+		}
 	}
-	return none
+	for k := range m.EncryptionContext {
+		if _, ok := stored[k]; !ok && !slices.Contains(m.RequiredContextKeys, k) {
+			return contextError("the materials have key %q, which the message does not store, and do not require it", k)
+		}
+	}
+	return nil
 }
 
 // reproduce adds to a stored context the pairs that the caller reproduced, and

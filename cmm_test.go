@@ -139,6 +139,13 @@ func TestClientChecksEncryptionMaterials(t *testing.T) {
 		{"no public key", func(m *esdk.EncryptionMaterials) { delete(m.EncryptionContext, publicKeyKey) }, publicKeyKey},
 		{"signing key of another curve", func(m *esdk.EncryptionMaterials) { m.SigningKey = signingKey(t, elliptic.P256()) }, "another curve"},
 		{"another signing key", func(m *esdk.EncryptionMaterials) { m.SigningKey = signingKey(t, elliptic.P384()) }, "not the signing key's"},
+		{"signing key without coordinates", func(m *esdk.EncryptionMaterials) {
+			m.SigningKey.PublicKey = ecdsa.PublicKey{Curve: elliptic.P384()}
+		}, "incomplete"},
+		{"signing key without a scalar", func(m *esdk.EncryptionMaterials) {
+			m.SigningKey = &ecdsa.PrivateKey{PublicKey: m.SigningKey.PublicKey}
+		}, "incomplete"},
+		{"zero signing key", func(m *esdk.EncryptionMaterials) { m.SigningKey = new(ecdsa.PrivateKey) }, "incomplete"},
 		{"signing key without a use", func(m *esdk.EncryptionMaterials) { m.Suite = esdk.AES256GCMHKDFSHA512Commit }, "does not sign"},
 		{"required key that is not there", func(m *esdk.EncryptionMaterials) { m.RequiredContextKeys = []string{"nope"} }, `require key "nope"`},
 		{"required public key", func(m *esdk.EncryptionMaterials) { m.RequiredContextKeys = []string{publicKeyKey} }, "require key"},
@@ -157,8 +164,9 @@ func TestClientChecksEncryptionMaterials(t *testing.T) {
 }
 
 func TestClientChecksDecryptionMaterials(t *testing.T) {
-	signed := encrypt(t, newClient(t, esdk.Config{}), nil, sampleContext)
-	unsigned := encrypt(t, newClient(t, esdk.Config{Suite: esdk.AES256GCMHKDFSHA512Commit}), nil, sampleContext)
+	ec := esdk.EncryptionContext{"k": "v", "empty": ""}
+	signed := encrypt(t, newClient(t, esdk.Config{}), nil, ec)
+	unsigned := encrypt(t, newClient(t, esdk.Config{Suite: esdk.AES256GCMHKDFSHA512Commit}), nil, ec)
 	other := signingKey(t, elliptic.P384())
 	for _, c := range []struct {
 		name    string
@@ -173,10 +181,20 @@ func TestClientChecksDecryptionMaterials(t *testing.T) {
 		{"verification key of another curve", signed, func(m *esdk.DecryptionMaterials) {
 			m.VerificationKey = &signingKey(t, elliptic.P256()).PublicKey
 		}, "verification key"},
+		{"verification key without coordinates", signed, func(m *esdk.DecryptionMaterials) {
+			m.VerificationKey = &ecdsa.PublicKey{Curve: elliptic.P384()}
+		}, "verification key"},
+		{"zero verification key", signed, func(m *esdk.DecryptionMaterials) { m.VerificationKey = new(ecdsa.PublicKey) }, "verification key"},
 		{"another verification key", signed, func(m *esdk.DecryptionMaterials) { m.VerificationKey = &other.PublicKey }, esdk.ErrAuthentication.Error()},
 		{"verification key without a use", unsigned, func(m *esdk.DecryptionMaterials) { m.VerificationKey = &other.PublicKey }, "verification key"},
 		{"required key that is not there", signed, func(m *esdk.DecryptionMaterials) { m.RequiredContextKeys = []string{"nope"} }, `require key "nope"`},
 		{"required public key", signed, func(m *esdk.DecryptionMaterials) { m.RequiredContextKeys = []string{publicKeyKey} }, "require key"},
+		{"no context", signed, func(m *esdk.DecryptionMaterials) { m.EncryptionContext = nil }, "lack the pair"},
+		{"a stored pair is lost", signed, func(m *esdk.DecryptionMaterials) { delete(m.EncryptionContext, "k") }, `lack the pair of key "k"`},
+		{"a stored pair is changed", signed, func(m *esdk.DecryptionMaterials) { m.EncryptionContext["k"] = "w" }, `lack the pair of key "k"`},
+		{"the public key is lost", signed, func(m *esdk.DecryptionMaterials) { delete(m.EncryptionContext, publicKeyKey) }, publicKeyKey},
+		{"a pair from nowhere", unsigned, func(m *esdk.DecryptionMaterials) { m.EncryptionContext["x"] = "y" }, `have key "x"`},
+		{"an empty pair is lost", unsigned, func(m *esdk.DecryptionMaterials) { delete(m.EncryptionContext, "empty") }, `lack the pair of key "empty"`},
 		{"required key that is stored", signed, func(m *esdk.DecryptionMaterials) { m.RequiredContextKeys = []string{"k"} }, esdk.ErrAuthentication.Error()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -188,6 +206,42 @@ func TestClientChecksDecryptionMaterials(t *testing.T) {
 				t.Errorf("Reader: %v; want an error with %q", err, c.want)
 			}
 		})
+	}
+}
+
+// stubbornCMM returns materials for the stored context, whatever is reproduced.
+type stubbornCMM struct {
+	esdk.CMM
+	meddles bool // with the request, which it returns in part
+}
+
+func (c stubbornCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	r := *req
+	r.Reproduced = nil
+	m, err := c.CMM.DecryptionMaterials(ctx, &r)
+	if c.meddles {
+		delete(req.EncryptionContext, "k")
+		clear(req.Reproduced)
+		m.EncryptionContext = req.EncryptionContext
+	}
+	return m, err
+}
+
+// TestClientChecksReproducedContext: a CMM of the user's that ignores the pairs
+// which the caller expects does not make them true.
+func TestClientChecksReproducedContext(t *testing.T) {
+	for _, suite := range []esdk.SuiteID{esdk.AES256GCMHKDFSHA512Commit, esdk.AES256GCMHKDFSHA512CommitECDSAP384} {
+		message := encrypt(t, newClient(t, esdk.Config{Suite: suite}), []byte("secret"), sampleContext)
+		c := newClient(t, esdk.Config{CMM: stubbornCMM{CMM: defaultCMM(t)}})
+		wantDecrypts(t, c, message, nil, []byte("secret"))
+		wantDecrypts(t, c, message, sampleContext, []byte("secret"))
+		wantRefused(t, c, message, esdk.EncryptionContext{"k": "w"}, esdk.ErrEncryptionContext)
+		wantRefused(t, c, message, esdk.EncryptionContext{"x": "y"}, esdk.ErrEncryptionContext)
+		wantRefused(t, c, message, esdk.EncryptionContext{"x": ""}, esdk.ErrEncryptionContext)
+
+		c = newClient(t, esdk.Config{CMM: stubbornCMM{defaultCMM(t), true}})
+		wantRefused(t, c, message, sampleContext, esdk.ErrEncryptionContext)
+		wantRefused(t, c, message, nil, esdk.ErrEncryptionContext)
 	}
 }
 

@@ -22,7 +22,14 @@ import (
 //
 // It fails with a [*FormatError], a [*NoDataKeyError], [ErrAuthentication],
 // [ErrCommitment], [ErrCommitmentPolicy], [ErrEncryptionContext], [ErrLimit],
-// [ErrSigned], the error of the CMM, or that of a context ctx that ends first.
+// [ErrSigned], the error of the CMM, or the error of a context ctx that ends
+// first.
+//
+// A pair whose key the message does not store is taken for a required one, even
+// if the key is only misspelt. If the message then does not decrypt, the error
+// names the key and matches [ErrEncryptionContext], besides [ErrNoDataKey],
+// [ErrCommitment] or [ErrAuthentication].
+//
 // Specification: client-apis/decrypt.md.
 func (c *Client) Decrypt(ctx context.Context, message []byte, ec EncryptionContext) ([]byte, *Header, error) {
 	return c.AppendDecrypt(ctx, nil, message, ec)
@@ -154,26 +161,26 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 		return nil, err
 	}
 	header := newHeader(h, newDataKeys(h.DataKeys))
-	m, err := c.cmm.DecryptionMaterials(ctx, &DecryptionRequest{
+	m, err := decryptionMaterials(ctx, c.cmm, &DecryptionRequest{
 		Suite:             header.Suite,
 		CommitmentPolicy:  c.config.CommitmentPolicy,
-		EncryptionContext: orEmpty(h.Context),
+		EncryptionContext: cloneContext(h.Context),
 		EncryptedDataKeys: header.EncryptedDataKeys,
 		Reproduced:        cloneContext(ec),
 	})
 	if err != nil {
-		return nil, err
-	}
-	if m == nil {
-		return nil, errNoMaterials
+		return nil, explainUnstored(err, h.Context, ec)
 	}
 	defer clear(m.DataKey)
 	if err := checkDecryptionMaterials(h.Suite, m); err != nil {
 		return nil, err
 	}
+	if err := m.checkContext(h.Context, ec); err != nil {
+		return nil, err
+	}
 	aead, err := c.openHeader(h, m)
 	if err != nil {
-		return nil, err
+		return nil, explainUnstored(err, h.Context, ec)
 	}
 	header.complete(m.EncryptionContext, m.RequiredContextKeys)
 	d := &decryption{header: header, params: c.bodyParams(ctx, h, aead), suite: h.Suite, verificationKey: m.VerificationKey}

@@ -87,6 +87,46 @@ func goFiles(t *testing.T, dir string) []string {
 	return slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, "_test.go") })
 }
 
+// TestUserCodeIsChecked: a CMM or keyring may be the user's, and return nothing.
+// So each is called in one place, which checks it.
+func TestUserCodeIsChecked(t *testing.T) {
+	callers := map[string]string{
+		"EncryptionMaterials": "encryptionMaterials", "DecryptionMaterials": "decryptionMaterials",
+		"Wrap": "wrap", "Unwrap": "unwrap", "Load": "load",
+	}
+	seen := make(map[string]bool)
+	for _, path := range goFiles(t, ".") {
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			ast.Inspect(fn, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				method, ok := call.Fun.(*ast.SelectorExpr)
+				if !ok || callers[method.Sel.Name] == "" {
+					return true
+				}
+				seen[method.Sel.Name] = true
+				if fn.Name.Name != callers[method.Sel.Name] {
+					t.Errorf("%s: %s calls %s without a check", path, fn.Name.Name, method.Sel.Name)
+				}
+				return true
+			})
+		}
+	}
+	if len(seen) != len(callers) {
+		t.Errorf("only %v are called", seen)
+	}
+}
+
 func importsOf(t *testing.T, dir string) map[string][]string {
 	t.Helper()
 	imports := make(map[string][]string)

@@ -164,7 +164,7 @@ func (c *Client) beginEncryption(ctx context.Context, ec EncryptionContext, leng
 	if err := ec.checkInput(); err != nil {
 		return nil, err
 	}
-	m, err := c.cmm.EncryptionMaterials(ctx, &EncryptionRequest{
+	m, err := encryptionMaterials(ctx, c.cmm, &EncryptionRequest{
 		EncryptionContext: cloneContext(ec),
 		CommitmentPolicy:  c.config.CommitmentPolicy,
 		Suite:             c.config.Suite,
@@ -173,9 +173,6 @@ func (c *Client) beginEncryption(ctx context.Context, ec EncryptionContext, leng
 	if err != nil {
 		return nil, err
 	}
-	if m == nil {
-		return nil, errNoMaterials
-	}
 	defer clear(m.DataKey)
 	s, err := c.checkEncryptionMaterials(m)
 	if err != nil {
@@ -183,8 +180,6 @@ func (c *Client) beginEncryption(ctx context.Context, ec EncryptionContext, leng
 	}
 	return c.newEncryption(ctx, s, m)
 }
-
-var errNoMaterials = errors.New("esdk: the CMM returned neither materials nor an error")
 
 // checkEncryptionMaterials refuses materials that would make a message that
 // nobody can decrypt, or that the policy forbids. The CMM may be the user's.
@@ -214,8 +209,8 @@ func (c *Client) checkEncryptionMaterials(m *EncryptionMaterials) (*suite.Suite,
 	if !ok {
 		return s, nil
 	}
-	if !s.FitsKey(&m.SigningKey.PublicKey) {
-		return nil, errors.New("esdk: materials have a signing key of another curve than the suite's")
+	if !s.FitsSigningKey(m.SigningKey) {
+		return nil, errors.New("esdk: materials have a signing key of another curve than the suite's, or an incomplete one")
 	}
 	if want, err := s.EncodePublicKey(&m.SigningKey.PublicKey); err != nil || want != encoded {
 		return nil, contextError("materials have a %q that is not the signing key's", publicKeyKey)

@@ -3,6 +3,7 @@ package esdk
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"esdk/internal/format"
@@ -26,11 +27,13 @@ var (
 	ErrCommitmentPolicy = errors.New("esdk: suite is not allowed by the commitment policy")
 
 	// ErrEncryptionContext says that an encryption context is not valid, or not
-	// the one of the message.
+	// the one of the message. Together with [ErrNoDataKey], [ErrCommitment] or
+	// [ErrAuthentication] it says that the context may be the reason: the message
+	// does not store some of the keys that were given, which the error names.
 	ErrEncryptionContext = errors.New("esdk: encryption context")
 
 	// ErrNoDataKey says that no keyring could decrypt any of the encrypted data
-	// keys. The error is a [*NoDataKeyError].
+	// keys. [errors.As] finds a [*NoDataKeyError].
 	ErrNoDataKey = errors.New("esdk: no encrypted data key could be decrypted")
 
 	// ErrSigned says that the message is signed and [RejectSigned] refuses it.
@@ -84,6 +87,25 @@ func public(err error) error {
 		return (*FormatError)(e)
 	}
 	return err
+}
+
+// explainUnstored adds to an error of decryption what else may be its cause: a
+// reproduced pair that is not stored is taken for a required one, even if its key
+// is only misspelt, and neither a keyring nor a tag can tell. It names keys only,
+// which the caller knows, so that it tells nothing of the message's secrets.
+func explainUnstored(err error, stored, reproduced EncryptionContext) error {
+	var keys []string
+	for k := range reproduced {
+		if _, ok := stored[k]; !ok {
+			keys = append(keys, k)
+		}
+	}
+	keyed := errors.Is(err, ErrNoDataKey) || errors.Is(err, ErrCommitment) || errors.Is(err, ErrAuthentication)
+	if len(keys) == 0 || !keyed {
+		return err
+	}
+	slices.Sort(keys)
+	return fmt.Errorf("%w; %w", err, contextError("the message does not store keys %q, which were taken for required ones", keys))
 }
 
 // contextError reports what is wrong with an encryption context.

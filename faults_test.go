@@ -401,7 +401,7 @@ func TestContextEndsAnywhere(t *testing.T) {
 func cancelled(t *testing.T) map[string]esdk.Config {
 	kr := testKeyring(t)
 	caching := func(cache esdk.Cache) esdk.CMM {
-		return must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: polite{kr}, Cache: cache, MaxAge: 1, MaxMessages: 1}))
+		return must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: polite{kr}, Cache: cache, MaxAge: 2, MaxMessages: 1}))
 	}
 	return map[string]esdk.Config{
 		"AES":           {Keyring: kr, Suite: unsigned},
@@ -409,7 +409,7 @@ func cancelled(t *testing.T) map[string]esdk.Config {
 		"multi":         {Keyring: must[esdk.Keyring](t)(esdk.NewMultiKeyring(polite{kr}, polite{kr})), Suite: unsigned},
 		"required":      {CMM: must[esdk.CMM](t)(esdk.NewRequiredContextCMM(defaultCMM(t), "k")), Suite: unsigned},
 		"cache":         {CMM: caching(newCache(t, 10)), Suite: unsigned, MaxPlaintextLength: mib},
-		"storm's cache": {CMM: caching(must[esdk.Cache](t)(esdk.NewStormCache(esdk.StormConfig{}))), Suite: unsigned, MaxPlaintextLength: mib},
+		"storm's cache": {CMM: caching(must[esdk.Cache](t)(esdk.NewStormCache(esdk.StormConfig{GracePeriod: 1, GraceInterval: 1, InFlightTTL: 1}))), Suite: unsigned, MaxPlaintextLength: mib},
 	}
 }
 

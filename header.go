@@ -121,14 +121,6 @@ func newHeader(h *format.Header, dataKeys []EncryptedDataKey) *Header {
 	}
 }
 
-// orEmpty returns a context that is never nil.
-func orEmpty(ec EncryptionContext) EncryptionContext {
-	if ec == nil {
-		return EncryptionContext{}
-	}
-	return ec
-}
-
 // cloneContext returns a copy that is never nil, so that it can be added to.
 func cloneContext(ec EncryptionContext) EncryptionContext {
 	c := make(EncryptionContext, len(ec)+1)

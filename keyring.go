@@ -54,6 +54,39 @@ type UnwrapRequest struct {
 
 var errNoResult = errors.New("esdk: the keyring returned neither a result nor an error")
 
+// wrap asks a keyring, which may be the user's, and never returns nil without an
+// error. All calls of a keyring go through it and unwrap.
+func wrap(ctx context.Context, kr Keyring, req *WrapRequest) (*WrapResult, error) {
+	r, err := kr.Wrap(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return nil, errNoResult
+	}
+	if length := len(r.DataKey); req.DataKey == nil && length != req.Suite.DataKeyLength() {
+		clear(r.DataKey)
+		return nil, fmt.Errorf("esdk: keyring made a data key of %d bytes, suite %v takes %d", length, req.Suite, req.Suite.DataKeyLength())
+	}
+	return r, nil
+}
+
+// unwrap returns only data keys of the length that the suite takes.
+func unwrap(ctx context.Context, kr Keyring, req *UnwrapRequest) ([]byte, error) {
+	dataKey, err := kr.Unwrap(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if dataKey == nil {
+		return nil, errNoResult
+	}
+	if len(dataKey) != req.Suite.DataKeyLength() {
+		clear(dataKey)
+		return nil, fmt.Errorf("esdk: keyring returned a data key of %d bytes, suite %v takes %d", len(dataKey), req.Suite, req.Suite.DataKeyLength())
+	}
+	return dataKey, nil
+}
+
 // wrapOne makes the result of a keyring that has one wrapping key.
 func wrapOne(req *WrapRequest, encrypt func(dataKey []byte) (EncryptedDataKey, error)) (*WrapResult, error) {
 	dataKey, generated, err := datakey.ToWrap(req.Suite, req.DataKey)

@@ -445,6 +445,9 @@ func TestMultiKeyringWrap(t *testing.T) {
 	multi := func(generator esdk.Keyring, children ...esdk.Keyring) esdk.Keyring {
 		return must[esdk.Keyring](t)(esdk.NewMultiKeyring(generator, children...))
 	}
+	short := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		return &esdk.WrapResult{DataKey: pattern(16)}, nil
+	}}
 	given := &esdk.WrapRequest{Suite: esdk.AES256GCM, DataKey: make([]byte, 32)}
 	none := &esdk.WrapRequest{Suite: esdk.AES256GCM}
 	for _, c := range []struct {
@@ -462,7 +465,9 @@ func TestMultiKeyringWrap(t *testing.T) {
 		{"generator is given a data key", multi(aes, aes), given, nil, "was given a data key", 0},
 		{"no generator and no data key", multi(nil, aes), none, nil, "no generator", 0},
 		{"generator fails", multi(ill, aes), none, errChild, "child is ill", 0},
-		{"generator makes no data key", multi(lazy, aes), none, nil, "no data key", 0},
+		{"generator makes no data key", multi(lazy, aes), none, nil, "data key of 0 bytes", 0},
+		{"generator makes a short data key", multi(short, aes), none, nil, "data key of 16 bytes", 0},
+		{"child makes no encrypted data key", multi(aes, lazy), none, nil, "", 1},
 		{"child fails", multi(aes, aes, ill), none, errChild, "child keyring 1: child is ill", 0},
 		{"generator among the children", multi(aes, multi(aes)), none, nil, "was given a data key", 0},
 	} {
@@ -523,6 +528,70 @@ func TestMultiKeyringUnwrap(t *testing.T) {
 	outer := must[esdk.Keyring](t)(esdk.NewMultiKeyring(nil, multi, fails(errFirst)))
 	got, err = unwrap(t, outer, esdk.AES256GCM, foreign)
 	wantNoDataKey(t, got, err, 3)
+}
+
+// TestMultiKeyringUnwrapsNothing: a keyring that returns nothing, or a data key
+// that the suite cannot take, does not end the search.
+func TestMultiKeyringUnwrapsNothing(t *testing.T) {
+	aes := testKeyring(t)
+	r := wrap(t, aes, esdk.AES256GCM)
+	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
+	for name, dataKey := range map[string][]byte{"nothing": nil, "empty": {}, "short": pattern(31), "long": pattern(33)} {
+		returns := keyringFunc{unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) { return dataKey, nil }}
+		multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(returns, returns, aes))
+		if got, err := unwrap(t, multi, esdk.AES256GCM, r.EncryptedDataKeys...); err != nil || !bytes.Equal(got, r.DataKey) {
+			t.Errorf("%s: got %d bytes, %v", name, len(got), err)
+		}
+		if !bytes.Equal(dataKey, make([]byte, len(dataKey))) {
+			t.Errorf("%s: the data key is not cleared", name)
+		}
+		multi = must[esdk.Keyring](t)(esdk.NewMultiKeyring(returns, returns))
+		got, err := unwrap(t, multi, esdk.AES256GCM, r.EncryptedDataKeys...)
+		wantNoDataKey(t, got, err, 2)
+		for _, c := range []*esdk.Client{
+			newClient(t, esdk.Config{Keyring: returns}),
+			newClient(t, esdk.Config{Keyring: multi}),
+			newClient(t, esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewDefaultCMM(returns))}),
+		} {
+			wantRefused(t, c, message, nil, esdk.ErrNoDataKey)
+		}
+	}
+}
+
+// TestIncompleteKeys: keys that lack a part are refused before they are used,
+// where they panic.
+func TestIncompleteKeys(t *testing.T) {
+	rsaConfig := func(public *rsa.PublicKey, private *rsa.PrivateKey, v15 bool) func() (esdk.Keyring, error) {
+		return func() (esdk.Keyring, error) {
+			return esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "n", Name: "k", PublicKey: public, PrivateKey: private, PKCS1v15: v15})
+		}
+	}
+	p256 := ecdhKey(t, ecdh.P256())
+	for name, make := range map[string]func() (esdk.Keyring, error){
+		"RSA public key":          rsaConfig(new(rsa.PublicKey), nil, false),
+		"RSA public key, v1.5":    rsaConfig(&rsa.PublicKey{E: 65537}, nil, true),
+		"RSA private key":         rsaConfig(nil, new(rsa.PrivateKey), false),
+		"RSA private key, v1.5":   rsaConfig(nil, &rsa.PrivateKey{D: rsaKey().D, Primes: rsaKey().Primes}, true),
+		"RSA exponent":            rsaConfig(nil, &rsa.PrivateKey{PublicKey: rsaKey().PublicKey, Primes: rsaKey().Primes}, true),
+		"RSA public with private": rsaConfig(new(rsa.PublicKey), rsaKey(), false),
+		"ECDH":                    func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(new(ecdh.PrivateKey), new(ecdh.PublicKey)) },
+		"ECDH private key":        func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(new(ecdh.PrivateKey), p256.PublicKey()) },
+		"ECDH peer":               func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(p256, new(ecdh.PublicKey)) },
+		"ECDH recipient":          func() (esdk.Keyring, error) { return esdk.NewRawECDHEphemeralKeyring(new(ecdh.PublicKey)) },
+		"ECDH discovery":          func() (esdk.Keyring, error) { return esdk.NewRawECDHDiscoveryKeyring(new(ecdh.PrivateKey)) },
+		"AES":                     func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("n", "k", nil) },
+	} {
+		if kr, err := make(); err == nil || kr != nil || !strings.HasPrefix(err.Error(), "esdk: ") {
+			t.Errorf("%s: %v, %v", name, kr, err)
+		}
+	}
+	// A private key without its primes is slow, and works.
+	slow := &rsa.PrivateKey{PublicKey: rsaKey().PublicKey, D: rsaKey().D}
+	kr := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &slow.PublicKey, PrivateKey: slow})
+	r := wrap(t, kr, esdk.AES256GCM)
+	if got, err := unwrap(t, kr, esdk.AES256GCM, r.EncryptedDataKeys...); err != nil || !bytes.Equal(got, r.DataKey) {
+		t.Errorf("without primes: %d bytes, %v", len(got), err)
+	}
 }
 
 // Each child sees the same request and all of the data keys.

@@ -5,12 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"esdk"
+	"esdk/internal/suite"
 )
 
 // A source that fails half-way must not become a message of the first half, not
@@ -61,146 +62,198 @@ func TestNothingReturned(t *testing.T) {
 			t.Errorf("%s: Encrypt: %v", name, err)
 		}
 	}
-	if _, _, err := newClient(t, esdk.Config{CMM: nilCMM{}}).Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), "neither") {
-		t.Errorf("Decrypt: %v", err)
+	nothing = keyringFunc{unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) { return nil, nil }}
+	for name, config := range map[string]esdk.Config{
+		"CMM":     {CMM: nilCMM{}},
+		"keyring": {Keyring: nothing},
+		"child":   {Keyring: must[esdk.Keyring](t)(esdk.NewMultiKeyring(nil, nothing))},
+	} {
+		c := newClient(t, config)
+		if _, _, err := c.Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), "neither") {
+			t.Errorf("%s: Decrypt: %v", name, err)
+		}
 	}
 }
 
-// A key of the context that is misspelt is named, since it is taken for one
-// that is not stored.
+// TestNothingReturnedBeneath: so do the CMMs that ask another.
+func TestNothingReturnedBeneath(t *testing.T) {
+	ec := esdk.EncryptionContext{"tenant": "17"}
+	message := encrypt(t, newClient(t, esdk.Config{}), nil, ec)
+	required := must[esdk.CMM](t)(esdk.NewRequiredContextCMM(nilCMM{}, "tenant"))
+	caching := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{CMM: nilCMM{}, MaxAge: time.Hour}))
+	for name, cmm := range map[string]esdk.CMM{
+		"required":         required,
+		"caching":          caching,
+		"caching required": must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{CMM: required, MaxAge: time.Hour})),
+		"required caching": must[esdk.CMM](t)(esdk.NewRequiredContextCMM(caching, "tenant")),
+	} {
+		for _, suite := range []esdk.SuiteID{esdk.AES256GCM, esdk.AES256GCMHKDFSHA256} { // not cached, and cached
+			c := newClient(t, esdk.Config{CMM: cmm, Suite: suite, CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt})
+			if _, _, err := c.Encrypt(t.Context(), nil, ec); err == nil || !strings.Contains(err.Error(), "neither") {
+				t.Errorf("%s, %v: Encrypt: %v", name, suite, err)
+			}
+			f := newForger(t, suiteOf(suite), 10, ec)
+			if _, _, err := c.Decrypt(t.Context(), f.message(t, f.final(1, nil)), ec); err == nil || !strings.Contains(err.Error(), "neither") {
+				t.Errorf("%s, %v: Decrypt: %v", name, suite, err)
+			}
+		}
+		if _, _, err := newClient(t, esdk.Config{CMM: cmm}).Decrypt(t.Context(), message, ec); err == nil || !strings.Contains(err.Error(), "neither") {
+			t.Errorf("%s: Decrypt: %v", name, err)
+		}
+	}
+}
+
+func suiteOf(id esdk.SuiteID) *suite.Suite { return suite.Lookup(uint16(id)) }
+
+// oddCache returns the same from each Load.
+type oddCache struct {
+	esdk.Cache
+	entry *esdk.CacheEntry
+}
+
+func (c oddCache) Load(context.Context, string, func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
+	return c.entry, nil
+}
+
+// A cache of the user's may return anything.
+func TestOddCache(t *testing.T) {
+	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
+	for name, c := range map[string]struct {
+		entry *esdk.CacheEntry
+		want  string
+	}{
+		"no entry":      {nil, "neither an entry nor an error"},
+		"no value":      {&esdk.CacheEntry{}, "returned a <nil>"},
+		"another value": {&esdk.CacheEntry{Value: "x"}, "returned a string"},
+	} {
+		client := cachingClient(t, esdk.CachingConfig{Keyring: testKeyring(t), Cache: oddCache{nil, c.entry}}, esdk.Config{})
+		if _, _, err := client.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: Encrypt: %v", name, err)
+		}
+		if _, _, err := client.Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: Decrypt: %v", name, err)
+		}
+	}
+	var none *esdk.DecryptionMaterials
+	client := cachingClient(t, esdk.CachingConfig{Keyring: testKeyring(t), Cache: oddCache{nil, &esdk.CacheEntry{Value: none}}}, esdk.Config{})
+	if _, _, err := client.Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), "returned a nil *esdk.DecryptionMaterials") {
+		t.Errorf("nil materials: Decrypt: %v", err)
+	}
+}
+
+// A key of the context that is misspelt is taken for one that is not stored. No
+// keyring, commitment or tag can tell the two apart, so that each of their errors
+// names the key, and also matches ErrEncryptionContext. It does not show values.
 func TestMisspeltContextKey(t *testing.T) {
+	rsa := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey()})
+	v15 := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey(), PKCS1v15: true})
+	caching := func(kr esdk.Keyring) esdk.CMM {
+		return must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: kr, MaxAge: time.Hour}))
+	}
+	wrongKey := cmmFunc{CMM: defaultCMM(t), decryption: func(m *esdk.DecryptionMaterials) { m.DataKey = pattern(32) }}
+	stored := esdk.EncryptionContext{"tenant": "17", "stage": "test"}
+	for _, c := range []struct {
+		name   string
+		config esdk.Config // to encrypt
+		cmm    esdk.CMM    // to decrypt, if another
+		want   error
+	}{
+		{"AES", esdk.Config{Keyring: testKeyring(t)}, nil, esdk.ErrNoDataKey},
+		{"multi", esdk.Config{Keyring: must[esdk.Keyring](t)(esdk.NewMultiKeyring(testKeyring(t)))}, nil, esdk.ErrNoDataKey},
+		{"no key", esdk.Config{Keyring: testKeyring(t)}, must[esdk.CMM](t)(esdk.NewDefaultCMM(keyringFunc{})), esdk.ErrNoDataKey},
+		{"RSA", esdk.Config{Keyring: rsa}, nil, esdk.ErrAuthentication},
+		{"RSA, PKCS #1 v1.5", esdk.Config{Keyring: v15}, nil, esdk.ErrAuthentication},
+		{"RSA, no commitment", esdk.Config{Keyring: rsa, Suite: esdk.AES256GCMHKDFSHA256, CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt}, nil, esdk.ErrAuthentication},
+		{"RSA, as .NET", esdk.Config{Keyring: rsa, RecoverNET400: true}, nil, esdk.ErrAuthentication},
+		{"caching AES", esdk.Config{CMM: caching(testKeyring(t))}, nil, esdk.ErrNoDataKey},
+		{"caching RSA", esdk.Config{CMM: caching(rsa)}, nil, esdk.ErrAuthentication},
+		{"commitment", esdk.Config{Keyring: testKeyring(t)}, forgetfulCMM{wrongKey}, esdk.ErrCommitment},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client := newClient(t, c.config)
+			message := encrypt(t, client, nil, stored)
+			config := c.config
+			if c.cmm != nil {
+				config = esdk.Config{CMM: c.cmm}
+			}
+			client = newClient(t, config)
+			bad := esdk.EncryptionContext{"tennant": "seventeen", "stage": "test", "usr": "ann"}
+			for range 2 { // once cached, perhaps
+				_, _, err := client.Decrypt(t.Context(), message, bad)
+				if !errors.Is(err, c.want) || !errors.Is(err, esdk.ErrEncryptionContext) {
+					t.Errorf("got %v, want it to match %v and ErrEncryptionContext", err, c.want)
+				}
+				if none, ok := errors.AsType[*esdk.NoDataKeyError](err); ok != (c.want == esdk.ErrNoDataKey) {
+					t.Errorf("got a NoDataKeyError %v", none)
+				}
+				if err != nil && (!strings.Contains(err.Error(), `["tennant" "usr"]`) || strings.Contains(err.Error(), "seventeen") || strings.Contains(err.Error(), "stage")) {
+					t.Errorf("text: %v", err)
+				}
+			}
+			if _, err := client.NewReader(t.Context(), bytes.NewReader(message), bad); !errors.Is(err, c.want) || !errors.Is(err, esdk.ErrEncryptionContext) {
+				t.Errorf("NewReader: %v", err)
+			}
+			if _, err := client.NewReaderAt(t.Context(), bytes.NewReader(message), int64(len(message)), bad); !errors.Is(err, c.want) && !errors.Is(err, esdk.ErrSigned) {
+				t.Errorf("NewReaderAt: %v", err)
+			}
+			// All is stored: then the context is not the reason.
+			if c.cmm != nil {
+				_, _, err := client.Decrypt(t.Context(), message, stored)
+				if !errors.Is(err, c.want) || errors.Is(err, esdk.ErrEncryptionContext) {
+					t.Errorf("with the right context: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// forgetfulCMM knows no required keys, but says that it does.
+type forgetfulCMM struct{ esdk.CMM }
+
+func (c forgetfulCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	r := *req
+	r.Reproduced = nil
+	m, err := c.CMM.DecryptionMaterials(ctx, &r)
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range req.Reproduced {
+		if _, ok := req.EncryptionContext[k]; !ok {
+			m.EncryptionContext[k] = v
+			m.RequiredContextKeys = append(m.RequiredContextKeys, k)
+		}
+	}
+	return m, nil
+}
+
+// An error that has nothing to do with keys stays as it is.
+func TestMisspeltContextKeyElsewhere(t *testing.T) {
 	c := newClient(t, esdk.Config{})
 	message := encrypt(t, c, nil, esdk.EncryptionContext{"tenant": "17"})
-	_, _, err := c.Decrypt(t.Context(), message, esdk.EncryptionContext{"tennant": "17"})
-	if !errors.Is(err, esdk.ErrNoDataKey) || !strings.Contains(err.Error(), `"tennant"`) {
-		t.Errorf("got %v", err)
-	}
-}
-
-// A source or sink that panics, or ends its goroutine, must not become a message
-// of a part of the plaintext, not even by a deferred Close.
-func TestInterruptedWriter(t *testing.T) {
-	for _, size := range []int{0, 1, 4096, 5 << 20} {
-		for how, interrupt := range map[string]func(){"panic": func() { panic("user's code") }, "Goexit": runtime.Goexit} {
-			for _, concurrency := range []int{1, 2} {
-				var message bytes.Buffer
-				c := newClient(t, esdk.Config{Concurrency: concurrency})
-				w := must[*esdk.Writer](t)(c.NewWriter(t.Context(), &message, nil))
-				done := make(chan struct{})
-				go func() {
-					defer close(done)
-					defer func() { recover() }()
-					defer w.Close()
-					w.ReadFrom(io.MultiReader(slowReader{bytes.NewReader(pattern(size))}, readerFunc(func([]byte) (int, error) {
-						interrupt()
-						return 0, nil
-					})))
-				}()
-				<-done
-				if err := w.Close(); err == nil {
-					t.Errorf("%s after %d bytes: Close says that the message is complete", how, size)
-				}
-				if plaintext, _, err := c.Decrypt(t.Context(), message.Bytes(), nil); err == nil {
-					t.Errorf("%s after %d bytes: decrypts to %d bytes", how, size, len(plaintext))
-				}
-			}
-		}
-	}
-}
-
-// A sink that panics in Close leaves a message that is not complete, and a second
-// Close says so.
-func TestInterruptedClose(t *testing.T) {
-	w := must[*esdk.Writer](t)(newClient(t, esdk.Config{}).NewWriter(t.Context(), writerFunc(func([]byte) (int, error) { panic("user's code") }), nil))
-	func() {
-		defer func() { recover() }()
-		w.Close()
-	}()
-	if err := w.Close(); err == nil {
-		t.Error("Close after a Close that panicked returns no error")
-	}
-}
-
-// A Reader does not go on behind what a sink did not take.
-func TestInterruptedReader(t *testing.T) {
-	c := newClient(t, esdk.Config{})
-	message := encrypt(t, c, pattern(1<<20), nil)
-	for name, sink := range map[string]io.Writer{
-		"panic": writerFunc(func([]byte) (int, error) { panic("user's code") }),
-		"error": writerFunc(func([]byte) (int, error) { return 0, io.ErrClosedPipe }),
+	bad := esdk.EncryptionContext{"tennant": "17"}
+	failure := errors.New("CMM is ill")
+	for name, test := range map[string]struct {
+		client  *esdk.Client
+		message []byte
+		want    error
+	}{
+		"CMM":    {newClient(t, esdk.Config{CMM: failingCMM{failure}}), message, failure},
+		"signed": {newClient(t, esdk.Config{Release: esdk.RejectSigned}), message, esdk.ErrSigned},
+		"format": {c, message[:20], io.ErrUnexpectedEOF},
 	} {
-		r := must[*esdk.Reader](t)(c.NewReader(t.Context(), slowReader{bytes.NewReader(message)}, nil))
-		func() {
-			defer func() { recover() }()
-			r.WriteTo(sink)
-		}()
-		if n, err := r.WriteTo(io.Discard); n != 0 || err == nil {
-			t.Errorf("%s: then %d bytes, %v", name, n, err)
-		}
-		if n, err := r.Read(make([]byte, 10)); n != 0 || err == nil || err == io.EOF {
-			t.Errorf("%s: then %d bytes, %v", name, n, err)
+		_, err := decryptStream(t, test.client, bytes.NewReader(test.message), bad)
+		if !errors.Is(err, test.want) || errors.Is(err, esdk.ErrEncryptionContext) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-type readerFunc func([]byte) (int, error)
+type failingCMM struct{ err error }
 
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
-// slowReader hides what else a reader can do.
-type slowReader struct{ io.Reader }
-
-// A Reader whose sink failed releases nothing twice: it goes on behind what the
-// sink took, as WriteTo reported, or not at all.
-func TestReaderAfterFailedSink(t *testing.T) {
-	c := newClient(t, esdk.Config{FrameLength: 1000})
-	plaintext := pattern(3000)
-	message := encrypt(t, c, plaintext, nil)
-	for name, open := range map[string]func() io.Reader{
-		"bytes.Reader": func() io.Reader { return bytes.NewReader(message) },
-		"reader":       func() io.Reader { return iotest.HalfReader(bytes.NewReader(message)) },
-	} {
-		for _, room := range []int{0, 100, 1000, 2999} {
-			r := must[*esdk.Reader](t)(c.NewReader(t.Context(), open(), nil))
-			n, err := r.WriteTo(&limitedWriter{room, errors.New("disk is full")})
-			if n != int64(room) || err == nil {
-				t.Errorf("%s: WriteTo with room for %d: %d, %v", name, room, n, err)
-			}
-			rest, err := io.ReadAll(r)
-			if err != nil && len(rest) > 0 || err == nil && !bytes.Equal(rest, plaintext[n:]) {
-				t.Errorf("%s: after %d bytes came %d of %d, %v", name, n, len(rest), len(plaintext), err)
-			}
-		}
-	}
+func (c failingCMM) EncryptionMaterials(context.Context, *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
+	return nil, c.err
 }
 
-// stalled is a source that brings nothing, some of it after a start.
-type stalled struct {
-	io.Reader
-	reads int
-}
-
-func (s *stalled) Read(p []byte) (int, error) {
-	if n, _ := s.Reader.Read(p); n > 0 {
-		return n, nil
-	}
-	if s.reads++; s.reads > 10_000 {
-		return 0, errors.New("read ten thousand times")
-	}
-	return 0, nil
-}
-
-// A source that brings nothing, time and again, is given up: no call loops.
-func TestStalledSource(t *testing.T) {
-	c := newClient(t, esdk.Config{FrameLength: 1000})
-	message := encrypt(t, c, pattern(3000), nil)
-	for _, n := range []int{0, 1, 20, len(message) / 2, len(message) - 1} {
-		if _, err := decryptStream(t, c, &stalled{Reader: bytes.NewReader(message[:n])}, nil); !errors.Is(err, io.ErrNoProgress) {
-			t.Errorf("reading after %d bytes: %v", n, err)
-		}
-		w := must[*esdk.Writer](t)(c.NewWriter(t.Context(), io.Discard, nil))
-		if _, err := w.ReadFrom(&stalled{Reader: bytes.NewReader(message[:n])}); !errors.Is(err, io.ErrNoProgress) {
-			t.Errorf("writing after %d bytes: %v", n, err)
-		}
-	}
+func (c failingCMM) DecryptionMaterials(context.Context, *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	return nil, c.err
 }

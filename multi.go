@@ -15,7 +15,8 @@ type multiKeyring struct {
 // several keyrings, so that any one of them decrypts it. The generator makes the
 // data key; it may be nil, and then the keyring can only wrap a data key that a
 // [CMM] or another keyring made. To encrypt, all of them must succeed; to
-// decrypt, they are tried in order until one does.
+// decrypt, they are tried in order until one does. A keyring that returns nothing,
+// or a data key of another length than the suite's, has failed.
 // Specification: framework/multi-keyring.md.
 func NewMultiKeyring(generator Keyring, children ...Keyring) (Keyring, error) {
 	if generator == nil && len(children) == 0 {
@@ -36,15 +37,9 @@ func (m *multiKeyring) Wrap(ctx context.Context, req *WrapRequest) (*WrapResult,
 		if req.DataKey != nil {
 			return nil, errors.New("esdk: multi-keyring with a generator was given a data key")
 		}
-		generated, err := m.generator.Wrap(ctx, req)
-		if err == nil && generated == nil {
-			err = errNoResult
-		}
+		generated, err := wrap(ctx, m.generator, req)
 		if err != nil {
 			return nil, err
-		}
-		if len(generated.DataKey) == 0 {
-			return nil, errors.New("esdk: multi-keyring: generator made no data key")
 		}
 		result = generated
 		child.DataKey = generated.DataKey
@@ -53,10 +48,7 @@ func (m *multiKeyring) Wrap(ctx context.Context, req *WrapRequest) (*WrapResult,
 		return nil, errors.New("esdk: multi-keyring has no generator and was given no data key")
 	}
 	for i, kr := range m.children {
-		r, err := kr.Wrap(ctx, &child)
-		if err == nil && r == nil {
-			err = errNoResult
-		}
+		r, err := wrap(ctx, kr, &child)
 		if err != nil {
 			clear(result.DataKey)
 			return nil, fmt.Errorf("child keyring %d: %w", i, err)
@@ -73,7 +65,7 @@ func (m *multiKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte, 
 	}
 	failed := new(NoDataKeyError)
 	for _, kr := range keyrings {
-		dataKey, err := kr.Unwrap(ctx, req)
+		dataKey, err := unwrap(ctx, kr, req)
 		if err == nil {
 			return dataKey, nil
 		}

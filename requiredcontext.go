@@ -41,7 +41,7 @@ func (c *requiredContextCMM) EncryptionMaterials(ctx context.Context, req *Encry
 	}
 	inner := *req
 	inner.RequiredContextKeys = slices.Compact(slices.Sorted(slices.Values(slices.Concat(req.RequiredContextKeys, c.keys))))
-	m, err := c.underlying.EncryptionMaterials(ctx, &inner)
+	m, err := encryptionMaterials(ctx, c.underlying, &inner)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (c *requiredContextCMM) DecryptionMaterials(ctx context.Context, req *Decry
 	if err := c.check(req.Reproduced, "required key %q was not given"); err != nil {
 		return nil, err
 	}
-	m, err := c.underlying.DecryptionMaterials(ctx, req)
+	m, err := decryptionMaterials(ctx, c.underlying, req)
 	if err != nil {
 		return nil, err
 	}
