@@ -80,7 +80,7 @@ func (c *Client) NewReader(ctx context.Context, src io.Reader, ec EncryptionCont
 		if _, err := r.WriteTo(verified); err != nil {
 			return nil, err
 		}
-		r.body = verified
+		r.body = stream.NewVerifiedReader(verified.Bytes())
 		return r, nil
 	}
 	if _, err := r.WriteTo(io.Discard); err != nil {
@@ -114,10 +114,7 @@ func seekable(src io.Reader) (io.Seeker, int64) {
 // before a call returns. A Reader is not safe for concurrent use.
 type Reader struct {
 	header *Header
-	body   interface {
-		io.Reader
-		io.WriterTo
-	}
+	body   *stream.Reader
 }
 
 // Header returns the header of the message, which is authentic.

@@ -84,31 +84,35 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 // slowReader hides what else a reader can do.
 type slowReader struct{ io.Reader }
 
-// A Reader whose sink failed releases nothing twice: it goes on behind what the
-// sink took, as WriteTo reported, or not at all.
+// A Reader whose sink failed returns the error again, and releases nothing twice.
 func TestReaderAfterFailedSink(t *testing.T) {
-	c := newClient(t, esdk.Config{FrameLength: 1000})
-	plaintext := pattern(3000)
-	message := encrypt(t, c, plaintext, nil)
-	for name, open := range map[string]func() io.Reader{
-		"bytes.Reader": func() io.Reader { return bytes.NewReader(message) },
-		"reader":       func() io.Reader { return iotest.HalfReader(bytes.NewReader(message)) },
+	errFull := errors.New("disk is full")
+	message := encrypt(t, newClient(t, esdk.Config{FrameLength: 1000}), pattern(3000), nil)
+	inMemory := func() io.Reader { return bytes.NewReader(message) }
+	plain := func() io.Reader { return iotest.HalfReader(bytes.NewReader(message)) }
+	for name, test := range map[string]struct {
+		release esdk.ReleasePolicy
+		open    func() io.Reader
+	}{
+		"bytes.Reader":              {esdk.VerifyAtEOF, inMemory},
+		"reader":                    {esdk.VerifyAtEOF, plain},
+		"bytes.Reader, VerifyFirst": {esdk.VerifyFirst, inMemory},
+		"reader, VerifyFirst":       {esdk.VerifyFirst, plain},
 	} {
+		c := newClient(t, esdk.Config{Release: test.release})
 		for _, room := range []int{0, 100, 1000, 2999} {
-			r := must[*esdk.Reader](t)(c.NewReader(t.Context(), open(), nil))
-			n, err := r.WriteTo(&limitedWriter{room, errors.New("disk is full")})
-			if n != int64(room) || err == nil {
+			r := must[*esdk.Reader](t)(c.NewReader(t.Context(), test.open(), nil))
+			if n, err := r.WriteTo(&limitedWriter{room, errFull}); n != int64(room) || err != errFull {
 				t.Errorf("%s: WriteTo with room for %d: %d, %v", name, room, n, err)
 			}
-			rest, err := io.ReadAll(r)
-			if err != nil && len(rest) > 0 || err == nil && !bytes.Equal(rest, plaintext[n:]) {
-				t.Errorf("%s: after %d bytes came %d of %d, %v", name, n, len(rest), len(plaintext), err)
+			if rest, err := io.ReadAll(r); len(rest) > 0 || err != errFull {
+				t.Errorf("%s: after %d bytes came %d more, %v", name, room, len(rest), err)
 			}
 		}
 	}
 }
 
-// stalled is a source that brings nothing, some of it after a start.
+// A stalled source brings nothing, after a start.
 type stalled struct {
 	io.Reader
 	reads int

@@ -25,8 +25,8 @@ func TestModelReader(t *testing.T) {
 }
 
 // TestModelReaderFaults does the same with sinks of WriteTo that fail and with
-// sources that bring nothing. What is released after a sink failed is what
-// follows, and nothing twice.
+// sources that bring nothing. After an error of its sink the Reader returns the
+// error again, and releases nothing twice.
 func TestModelReaderFaults(t *testing.T) {
 	runModel(t, 100, func(t *rapid.T) {
 		drawReaderProgram(t, []fault{failFault, idleFault}, []fault{failFault, shortFault}).run(t)
@@ -202,7 +202,6 @@ type readerRun struct {
 	got       int   // bytes released
 	err       error // that ended the message
 	broken    bool  // a sink or source panicked or ended its goroutine
-	sinkErr   bool  // a sink failed
 	scratch   []byte
 }
 
@@ -377,7 +376,7 @@ func (r *readerRun) do(where string, op readerOp) {
 	}
 }
 
-func (r *readerRun) ongoing() bool { return r.err == nil && !r.broken && !r.sinkErr }
+func (r *readerRun) ongoing() bool { return r.err == nil && !r.broken }
 
 // read calls Read once. Memory behind the bytes that it returns stays as it is.
 func (r *readerRun) read(where string, size int) {
@@ -422,10 +421,13 @@ func (r *readerRun) written(where string, o outcome, sink *modelSink) {
 		if !o.failed() || o.err == io.EOF {
 			r.fail(where, "%v after its sink failed", o)
 		}
-		r.sinkErr = true
-		r.broken = r.broken || o.how != returned || sink.fault == exitFault
 		if o.how == panicked {
 			r.checkPanic(where, o)
+		}
+		if sink.fault == panicFault || sink.fault == exitFault {
+			r.broken = true
+		} else {
+			r.err = o.err
 		}
 		return
 	}
@@ -463,8 +465,6 @@ func (r *readerRun) ended(where string, o outcome) {
 		if o.n != 0 || o.err.Error() != r.err.Error() {
 			r.fail(where, "%v, before it ended with %v", o, r.err)
 		}
-	case r.sinkErr && o.err != io.EOF:
-		r.err = o.err // the sink's error stays
 	case r.broken:
 		if o.err == io.EOF {
 			r.fail(where, "ended well after a panic")

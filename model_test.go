@@ -53,7 +53,7 @@ import (
 var modelTime = flag.Duration("model", 0, "how `long` the model tests run in all; 0 means a fixed number of programs")
 
 // modelProperties is how many tests share the time of the flag -model.
-const modelProperties = 7
+const modelProperties = 11
 
 // runModel checks a property with so many random programs or, with -model, in
 // rounds with fresh seeds for this property's share of the time. rapid prints the

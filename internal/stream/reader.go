@@ -67,6 +67,10 @@ func newReader(s Source) *Reader {
 	return r
 }
 
+// NewVerifiedReader returns a reader of a plaintext that was verified before, with
+// all of its message.
+func NewVerifiedReader(plaintext []byte) *Reader { return &Reader{plain: plaintext, err: io.EOF} }
+
 // Open decrypts a whole body, which it leaves as it is, and appends its
 // plaintext to dst, whose spare memory must not overlap it. It returns nothing
 // unless all of it is authentic, and leaves nothing in dst.

@@ -82,11 +82,11 @@ func (p *cacheProgram) grace() time.Duration {
 	return 0
 }
 
-// runModel runs drawn programs, each on a clock of its own that stands still
+// runOnClock runs drawn programs, each on a clock of its own that stands still
 // while anything runs.
-func runModel[P any](t *testing.T, draw func(*rapid.T) P, run func(P) error) {
+func runOnClock[P any](t *testing.T, draw func(*rapid.T) P, run func(P) error) {
 	t.Helper()
-	rapid.Check(t, func(rt *rapid.T) {
+	runModel(t, 100, func(rt *rapid.T) {
 		program := draw(rt)
 		var err error
 		synctest.Test(t, func(*testing.T) { err = run(program) })
@@ -96,9 +96,9 @@ func runModel[P any](t *testing.T, draw func(*rapid.T) P, run func(P) error) {
 	})
 }
 
-// TestCacheModelInTurn runs programs one call after the other, and holds them to
+// TestModelCacheInTurn runs programs one call after the other, and holds them to
 // a reference that predicts each result and each count.
-func TestCacheModelInTurn(t *testing.T) { runModel(t, drawCacheProgram, runCacheInTurn) }
+func TestModelCacheInTurn(t *testing.T) { runOnClock(t, drawCacheProgram, runCacheInTurn) }
 
 // kept is an entry of the reference, which lists them most recently used first.
 type kept struct {
@@ -219,9 +219,9 @@ func (r *cacheReference) load(cache esdk.Cache, op cacheOp) error {
 	return nil
 }
 
-// TestCacheModelConcurrent runs the operations of a program at their times,
+// TestModelCacheConcurrent runs the operations of a program at their times,
 // whether or not those before have ended, and holds it to what is promised.
-func TestCacheModelConcurrent(t *testing.T) { runModel(t, drawCacheProgram, runCacheConcurrent) }
+func TestModelCacheConcurrent(t *testing.T) { runOnClock(t, drawCacheProgram, runCacheConcurrent) }
 
 // A fetchRecord is what is known of a fetch. A caller is the operation that made
 // it.

@@ -197,9 +197,9 @@ func (r *cachingRun) checkBooks() {
 	}
 }
 
-// TestCachingModelConcurrent runs the operations of a program at their times.
-func TestCachingModelConcurrent(t *testing.T) {
-	runModel(t, drawCachingProgram, func(p *cachingProgram) error {
+// TestModelCachingConcurrent runs the operations of a program at their times.
+func TestModelCachingConcurrent(t *testing.T) {
+	runOnClock(t, drawCachingProgram, func(p *cachingProgram) error {
 		r, cmms, err := p.start()
 		if err != nil {
 			return err
@@ -215,10 +215,10 @@ func TestCachingModelConcurrent(t *testing.T) {
 	})
 }
 
-// TestCachingModelInTurn runs the operations one after the other, and holds the
+// TestModelCachingInTurn runs the operations one after the other, and holds the
 // data key of each to a reference: none is fetched unless it is needed.
-func TestCachingModelInTurn(t *testing.T) {
-	runModel(t, drawCachingProgram, func(p *cachingProgram) error {
+func TestModelCachingInTurn(t *testing.T) {
+	runOnClock(t, drawCachingProgram, func(p *cachingProgram) error {
 		r, cmms, err := p.start()
 		if err != nil {
 			return err
