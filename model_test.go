@@ -508,6 +508,9 @@ func (s *modelSource) Read(p []byte) (int, error) {
 		s.report("source is read on and on, though it brings nothing")
 		return n, errModelSource
 	}
+	if s.fault == panicFault || s.fault == exitFault {
+		s.delivered -= n // a call that doesn't return brings nothing
+	}
 	return s.fault.strike(n, p, errModelSource)
 }
 
