@@ -44,6 +44,10 @@ type simulator struct {
 	plaintext func([]byte) []byte     // changes what RSA returns, if set
 	secret    func([]byte) []byte     // changes what ECDH returns, if set
 	handed    [][]byte                // arrays in which secrets were returned
+
+	ids        bool                                 // whether a key shows its id, which is "id-" and its label
+	show       func(...attribute) ([][]byte, error) // in place of a key's attributes, if set
+	ciphertext func([]byte) []byte                  // changes what AES returns, if set
 }
 
 type simulatedKey struct {
@@ -70,6 +74,8 @@ func (s *simulator) put(label string, value any) {
 		add(secretKey, typeAES, key)
 	case *rsa.PrivateKey:
 		add(privateKey, typeRSA, key)
+	case *rsa.PublicKey:
+		add(publicKey, typeRSA, key)
 	case *ecdh.PrivateKey:
 		add(privateKey, typeEC, key)
 		add(publicKey, typeEC, key.PublicKey())
@@ -175,6 +181,12 @@ func (s *simulator) lose() {
 func (s *simulator) initialize() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.calls["C_Initialize"]++
+	if s.fault != nil {
+		if err := s.fault("C_Initialize"); err != nil {
+			return err
+		}
+	}
 	if s.needsToken && s.slot == 0 {
 		return ckr("C_Initialize", 0x5)
 	}
@@ -186,6 +198,7 @@ func (s *simulator) finalize() error {
 	s.lose()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.calls["C_Finalize"]++
 	s.up = false
 	return nil
 }
@@ -259,7 +272,7 @@ func (s *simulator) state(session uint) (uint, error) {
 	return 0, nil
 }
 
-func (s *simulator) find(session uint, class class, kind keyType, label string, _ []byte) (found []object, err error) {
+func (s *simulator) find(session uint, class class, kind keyType, label string, id []byte) (found []object, err error) {
 	leave, err := s.enter("C_FindObjects", session)
 	if err != nil {
 		return nil, err
@@ -269,7 +282,8 @@ func (s *simulator) find(session uint, class class, kind keyType, label string, 
 	defer s.mu.Unlock()
 	for _, o := range slices.Sorted(maps.Keys(s.keys)) {
 		k := s.keys[o]
-		if k.class == class && k.kind == kind && k.label == label && (s.user || class == publicKey) {
+		matches := (label == "" || k.label == label) && (len(id) == 0 || "id-"+k.label == string(id))
+		if k.class == class && k.kind == kind && matches && (s.user || class == publicKey) {
 			found = append(found, o)
 		}
 	}
@@ -282,7 +296,15 @@ func (s *simulator) attributes(session uint, o object, types ...attribute) ([][]
 		return nil, err
 	}
 	defer leave()
+	if s.show != nil {
+		return s.show(types...)
+	}
+	if types[0] == attributeID && s.ids {
+		return [][]byte{[]byte("id-" + s.keys[o].label)}, nil
+	}
 	switch key := s.keys[o].value.(type) {
+	case *rsa.PublicKey:
+		return [][]byte{key.N.Bytes(), big.NewInt(int64(key.E)).Bytes()}, nil
 	case *rsa.PrivateKey:
 		if types[0] == attributeModulus {
 			return [][]byte{key.N.Bytes(), big.NewInt(int64(key.E)).Bytes()}, nil
@@ -346,7 +368,11 @@ func (s *simulator) encryptGCM(session uint, o object, iv, aad, plaintext []byte
 	if len(iv) != 12 {
 		return iv, make([]byte, len(plaintext)+16), nil
 	}
-	return iv, aead.Seal(nil, iv, plaintext, aad), nil
+	ciphertext := aead.Seal(nil, iv, plaintext, aad)
+	if s.ciphertext != nil {
+		ciphertext = s.ciphertext(ciphertext)
+	}
+	return iv, ciphertext, nil
 }
 
 func (s *simulator) decryptGCM(session uint, o object, iv, aad, ciphertext []byte) ([]byte, error) {
