@@ -195,7 +195,7 @@ func TestMalformed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			bad := esdk.EncryptedDataKey{ProviderID: hpke.ProviderID, ProviderInfo: c.info, Ciphertext: c.ciphertext}
 			_, err := unwrap(t, kr, bad)
-			if none, ok := errors.AsType[*esdk.NoDataKeyError](err); !ok || len(none.Errors) != 1 || !strings.Contains(err.Error(), c.want) {
+			if none, ok := errors.AsType[*esdk.NoDataKeyError](err); !ok || len(none.Errors) != 1 || !strings.Contains(err.Error(), "encrypted data key 1 (esdk-hpke): ") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want one error with %q", err, c.want)
 			}
 			if got, err := unwrap(t, kr, bad, good); err != nil || !bytes.Equal(got, dataKey) {

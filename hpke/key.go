@@ -107,7 +107,7 @@ const (
 
 // pemLength is the length of what appendPEM appends for n bytes.
 func pemLength(kind string, n int) int {
-	lines := (n + pemLine - 1) / pemLine
+	lines := n/pemLine + 1 // no key has a whole number of them
 	return len(pemBegin) + len(pemEnd) + 2*len(kind) + 2*len(pemTail) + base64.StdEncoding.EncodedLen(n) + lines
 }
 

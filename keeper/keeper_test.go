@@ -243,6 +243,7 @@ func TestForeignAndMalformed(t *testing.T) {
 		with(func(edk *esdk.EncryptedDataKey) { edk.ProviderInfo = []byte("\x02orders") }),
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = nil }),
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = []byte{0} }),
+		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = []byte{0, 1} }),
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = make([]byte, 2+32+16) }), // a keeper's ciphertext of nothing
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = append([]byte{0xFF, 0xFF}, make([]byte, 100)...) }),
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = append([]byte{0, 100}, make([]byte, 100+48)...) }),
@@ -250,7 +251,10 @@ func TestForeignAndMalformed(t *testing.T) {
 	_, err := unwrap(t, kr, foreign...)
 	wantErrors(t, err)
 	_, err = unwrap(t, kr, append(foreign, malformed...)...)
-	wantErrors(t, err, "provider info is empty", "version 2", "cut short", "cut short", "not those of its parts", "not those of its parts", "message authentication failed")
+	if want := "encrypted data key 5 (esdk-keeper)"; !strings.Contains(err.Error(), want) {
+		t.Errorf("the first that is malformed is the fifth: %v", err)
+	}
+	wantErrors(t, err, "provider info is empty", "version 2", "cut short", "cut short", "not those of its parts", "not those of its parts", "not those of its parts", "message authentication failed")
 	if got, err := unwrap(t, kr, slices.Concat(foreign, malformed, []esdk.EncryptedDataKey{good})...); err != nil || !bytes.Equal(got, dataKey) {
 		t.Errorf("behind all of those: %v", err)
 	}
@@ -392,8 +396,9 @@ func TestNewKeyring(t *testing.T) {
 		keeper keeper.Keeper
 		name   string
 	}{{nil, "orders"}, {(*aesKeeper)(nil), "orders"}, {k, ""}, {k, strings.Repeat("n", 0xFFFF)}} {
-		if _, err := keeper.NewKeyring(bad.keeper, bad.name); err == nil {
-			t.Errorf("name of %d bytes: no error", len(bad.name))
+		_, err := keeper.NewKeyring(bad.keeper, bad.name)
+		if err == nil || len(bad.name) > 6 && !strings.Contains(err.Error(), "has 65535 bytes, at most 65534") {
+			t.Errorf("name of %d bytes: %v", len(bad.name), err)
 		}
 	}
 	longest := newKeyring(t, k, strings.Repeat("n", 0xFFFE))

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -69,6 +70,7 @@ func TestOpen(t *testing.T) {
 		"no library":            {Config{Module: path + "-"}, 0, ""},
 	} {
 		s.logins = 0
+		clear(s.calls)
 		token, err := Open(t.Context(), test.c)
 		if (err == nil) != (test.sessions > 0) || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", name, err)
@@ -83,6 +85,9 @@ func TestOpen(t *testing.T) {
 			if err := token.Close(); err != nil {
 				t.Error(err)
 			}
+		}
+		if s.calls["C_Initialize"] > 1 {
+			t.Errorf("%s: the library is initialized %d times", name, s.calls["C_Initialize"])
 		}
 		if s.up || len(s.sessions) > 0 {
 			t.Errorf("%s: the library stays open, with %d sessions", name, len(s.sessions))
@@ -260,8 +265,17 @@ func TestPublicKeys(t *testing.T) {
 			t.Errorf("it is hidden: %v", err)
 		}
 		s.show = nil
+		s.put("ec2", must[*ecdh.PrivateKey](t)(ecdh.P256().GenerateKey(rand.Reader)))
 		if _, err := token.PublicKey(t.Context(), KeyRef{Label: "ec"}); err != nil {
 			t.Errorf("EC: %v", err)
+		}
+		for _, k := range s.keys {
+			if k.class == publicKey && k.label == "ec" {
+				k.label = "renamed"
+			}
+		}
+		if _, err := token.PublicKey(t.Context(), KeyRef{Label: "ec"}); (err == nil) != ids {
+			t.Errorf("EC, with another label: %v", err)
 		}
 		for o, k := range s.keys {
 			if k.class == publicKey && k.kind == typeEC {
@@ -388,6 +402,24 @@ func TestOtherFailures(t *testing.T) {
 	works(t, "after all of that", keyrings["AES"])
 }
 
+// A key is looked up once for each connection, and a session is used again.
+func TestKeyIsKept(t *testing.T) {
+	s, _, keyrings := simulated(t, Config{})
+	for name, kr := range keyrings {
+		s.lose()
+		works(t, name, kr)
+		works(t, name, kr) // PKCS #1 v1.5 closes what the first has found
+		clear(s.calls)
+		for range 3 {
+			works(t, name, kr)
+		}
+		sessions := map[bool]int{true: 3}[name == "PKCS1"]
+		if s.calls["C_FindObjects"] != 0 || s.calls["C_Login"] != 0 || s.calls["C_OpenSession"] != sessions {
+			t.Errorf("%s: %v", name, s.calls)
+		}
+	}
+}
+
 // What the AES keyring is told by a message, and by a token that is broken.
 func TestAESFaults(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{})
@@ -460,6 +492,27 @@ func TestECDHFaults(t *testing.T) {
 	if refused == 0 {
 		t.Error("each point reaches the token") // half of them are not on the curve
 	}
+	own := req.EncryptedDataKeys[0]
+	try := func(edk esdk.EncryptedDataKey) ([]byte, *esdk.NoDataKeyError) {
+		got, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: suite, EncryptedDataKeys: []esdk.EncryptedDataKey{edk}})
+		none := new(esdk.NoDataKeyError)
+		errors.As(err, &none)
+		return got, none
+	}
+	// The keyring of AWS KMS writes the same under its own name.
+	for provider, ok := range map[string]bool{"aws-kms-ecdh": true, "raw-ecdh": true, "raw": false} {
+		if got, none := try(esdk.EncryptedDataKey{ProviderID: provider, ProviderInfo: own.ProviderInfo, Ciphertext: own.Ciphertext}); (len(got) > 0) != ok || len(none.Errors) > 0 {
+			t.Errorf("%s: %d bytes, %v", provider, len(got), none)
+		}
+	}
+	// Of other parties is passed over, and malformed is reported.
+	if _, none := try(ephemeral.EncryptedDataKeys[0]); len(none.Errors) != 0 {
+		t.Errorf("of other parties: %v", none)
+	}
+	if _, none := try(esdk.EncryptedDataKey{ProviderID: "raw-ecdh", ProviderInfo: own.ProviderInfo[1:], Ciphertext: own.Ciphertext}); len(none.Errors) != 1 {
+		t.Errorf("malformed: %v", none)
+	}
+	clear(s.calls)
 	req.EncryptedDataKeys[0].Ciphertext = req.EncryptedDataKeys[0].Ciphertext[1:]
 	_, err := kr.Unwrap(t.Context(), req)
 	if !errors.Is(err, esdk.ErrNoDataKey) || !strings.Contains(err.Error(), "ciphertext has 111 bytes, need 112") || s.calls["C_DeriveKey"] != 0 {
@@ -590,8 +643,15 @@ func TestPINFileErrors(t *testing.T) {
 	if _, err := PINFile(filepath.Join(dir, "none"))(t.Context()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	if _, err := PINFile(dir)(t.Context()); err == nil {
-		t.Error("a directory holds a PIN")
+	if _, err := PINFile(dir)(t.Context()); !errors.Is(err, syscall.EISDIR) {
+		t.Errorf("a directory: %v", err)
+	}
+	empty := filepath.Join(dir, "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := PINFile(empty)(t.Context()); err == nil || !strings.Contains(err.Error(), "holds no PIN") {
+		t.Errorf("an empty file: %v", err)
 	}
 	for n, ok := range map[int]bool{1: true, maxPINFile: true, maxPINFile + 1: false} {
 		name := filepath.Join(dir, "pin")
@@ -607,6 +667,12 @@ func TestPINFileErrors(t *testing.T) {
 // A public key of the right length that is not the token's is found out.
 func TestRSAOfAnother(t *testing.T) {
 	_, token, _ := simulated(t, Config{})
+	for _, n := range []*big.Int{nil, new(big.Int), new(big.Int).Neg(rsaPair().N)} {
+		c := RSAConfig{Namespace: "n", Name: "n", Key: KeyRef{Label: "rsa"}, PublicKey: &rsa.PublicKey{N: n, E: 65537}}
+		if kr, err := NewRSAKeyring(t.Context(), token, c); kr != nil || err == nil || !strings.Contains(err.Error(), "has no modulus") {
+			t.Errorf("modulus %v: %v", n, err)
+		}
+	}
 	other := must[*rsa.PrivateKey](t)(rsa.GenerateKey(rand.Reader, 2048))
 	for _, c := range []RSAConfig{{PKCS1v15: true}, {}} {
 		c.Namespace, c.Name, c.Key, c.PublicKey = "n", "n", KeyRef{Label: "rsa"}, &other.PublicKey

@@ -55,6 +55,7 @@ type simulatedKey struct {
 	kind  keyType
 	label string
 	value any
+	id    string
 }
 
 func newSimulator() *simulator {
@@ -67,7 +68,7 @@ func ckr(call string, code uint) error { return &Error{Call: call, Code: code} }
 func (s *simulator) put(label string, value any) {
 	add := func(class class, kind keyType, value any) {
 		s.next++
-		s.keys[object(s.next)] = &simulatedKey{class, kind, label, value}
+		s.keys[object(s.next)] = &simulatedKey{class, kind, label, value, "id-" + label}
 	}
 	switch key := value.(type) {
 	case []byte:
@@ -282,7 +283,7 @@ func (s *simulator) find(session uint, class class, kind keyType, label string, 
 	defer s.mu.Unlock()
 	for _, o := range slices.Sorted(maps.Keys(s.keys)) {
 		k := s.keys[o]
-		matches := (label == "" || k.label == label) && (len(id) == 0 || "id-"+k.label == string(id))
+		matches := (label == "" || k.label == label) && (len(id) == 0 || k.id == string(id))
 		if k.class == class && k.kind == kind && matches && (s.user || class == publicKey) {
 			found = append(found, o)
 		}
@@ -300,7 +301,7 @@ func (s *simulator) attributes(session uint, o object, types ...attribute) ([][]
 		return s.show(types...)
 	}
 	if types[0] == attributeID && s.ids {
-		return [][]byte{[]byte("id-" + s.keys[o].label)}, nil
+		return [][]byte{[]byte(s.keys[o].id)}, nil
 	}
 	switch key := s.keys[o].value.(type) {
 	case *rsa.PublicKey:
