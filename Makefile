@@ -14,9 +14,9 @@ MODELTIME = 1h
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format vet staticcheck race model-minute model fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
+.PHONY: check build build-full test missing format vet staticcheck race model-minute model machine32 fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
 
-check: format vet staticcheck race model-minute fips cross vulnerabilities benchtest wycheproof matrix backends objects softhsm
+check: format vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof matrix backends objects softhsm
 
 build:
 	CGO_ENABLED=0 $(BUILD) -o ../../bin/esdk .
@@ -50,6 +50,12 @@ race: missing
 	go test -race -timeout 30m ./...
 	cd cmd/esdk && go test -race -timeout 30m ./...
 	cd cmd/esdk && go test -tags full -run 'Full|Keeper' .
+
+# The library on a 32-bit machine, where a length of the format may be no int. The
+# race detector has none. Of the command, only what turns lengths into an int.
+machine32:
+	GOARCH=386 CGO_ENABLED=0 go test -short -timeout 30m . ./internal/...
+	cd cmd/esdk && GOARCH=386 CGO_ENABLED=0 go test -run '^TestToInt$$' .
 
 # The same tests with the FIPS 140-3 module of the standard library; TestFIPS140Only
 # has what fips140=only refuses.

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -330,7 +331,7 @@ func (c *modelContext) Err() error {
 }
 
 // never is more often than any program asks its context.
-const never = 1 << 40
+const never = math.MaxInt
 
 // An outcome is how a call ended.
 type outcome struct {

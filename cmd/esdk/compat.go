@@ -241,7 +241,7 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 		o.frameLength = *c.FrameLength
 	}
 	if c.MaxEncryptedDataKeys != nil {
-		o.maxKeys = int(*c.MaxEncryptedDataKeys)
+		o.maxKeys = toInt(*c.MaxEncryptedDataKeys)
 	}
 	ec, config, err := a.encryptConfig(ctx, o)
 	if err != nil {
@@ -271,7 +271,7 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 		cache:         compatCache(c.Caching),
 	}
 	if c.MaxEncryptedDataKeys != nil {
-		o.maxKeys = int(*c.MaxEncryptedDataKeys)
+		o.maxKeys = toInt(*c.MaxEncryptedDataKeys)
 	}
 	if c.MaxLength != nil {
 		o.maxFrame = *c.MaxLength

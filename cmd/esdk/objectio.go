@@ -268,7 +268,7 @@ func (a *app) newObjectOutput(ctx context.Context, j *job, o *outputOptions) (ou
 		}
 	}
 	part := partSize(j)
-	options.BufferSize = int(part)
+	options.BufferSize = toInt(part)
 	options.MaxConcurrency = int(min(5, max(1, maxUploading/part)))
 	if a.sideBySide {
 		options.MaxConcurrency = min(2, options.MaxConcurrency) // others are under way too

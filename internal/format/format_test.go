@@ -186,6 +186,22 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
+// Data keys that share their bytes make a header that is longer than the memory
+// of a 32-bit machine.
+func TestBuildRefusesMoreThanMemory(t *testing.T) {
+	if math.MaxInt > math.MaxInt32 {
+		t.Skip("this machine has memory for every header")
+	}
+	long := make([]byte, math.MaxUint16)
+	key := DataKey{string(long), long, long}
+	for _, n := range []int{11_000, 22_000, 65_535} { // 2.2, 4.3 and 12.9 GB
+		h := &Header{Suite: suite.All[0], MessageID: make([]byte, 16), DataKeys: slices.Repeat([]DataKey{key}, n), FrameLength: 1}
+		if err := h.Build(); err == nil {
+			t.Errorf("%d data keys: built %d bytes", n, len(h.Raw))
+		}
+	}
+}
+
 func TestContextRoundTrip(t *testing.T) {
 	for _, ec := range []map[string]string{
 		nil, {"": ""}, {"k": "v"}, {"a": "1", "B": "2", "": "3", "ä": "4", "\uffff": "5", "\U0001F600": "6"},

@@ -91,7 +91,11 @@ func (h *Header) Build() error {
 	if err != nil {
 		return err
 	}
-	b := make([]byte, 0, h.buildSize()+contextSize)
+	size := h.buildSize() + int64(contextSize)
+	if size > math.MaxInt {
+		return fmt.Errorf("header of about %d bytes is too long for this machine", size)
+	}
+	b := make([]byte, 0, size)
 	if h.Suite.Commits {
 		b = append(b, 2)
 	} else {
@@ -116,11 +120,12 @@ func (h *Header) Build() error {
 }
 
 // buildSize is a bound on the length of the whole header but for the context.
-func (h *Header) buildSize() int {
+// It may exceed the memory of a 32-bit machine: data keys may share their bytes.
+func (h *Header) buildSize() int64 {
 	const fixed = 64 // all that is neither variable nor the authentication
-	n := fixed + len(h.MessageID) + len(h.Commitment) + IVLength + TagLength
+	n := int64(fixed + len(h.MessageID) + len(h.Commitment) + IVLength + TagLength)
 	for _, k := range h.DataKeys {
-		n += 6 + len(k.ProviderID) + len(k.ProviderInfo) + len(k.Ciphertext)
+		n += 6 + int64(len(k.ProviderID)) + int64(len(k.ProviderInfo)) + int64(len(k.Ciphertext))
 	}
 	return n
 }
