@@ -53,7 +53,7 @@ func call[In, Out any](
 		if err != nil {
 			return nil, err
 		}
-		if client == nil {
+		if isNil(client) {
 			return nil, errors.New("there is no client for the Region")
 		}
 		if region == "" {
@@ -138,10 +138,15 @@ func (k key) decrypt(ctx context.Context, in *kms.DecryptInput, length int) ([]b
 
 // decryptSymmetric decrypts a data key that a symmetric key encrypted.
 func (k key) decryptSymmetric(ctx context.Context, req *esdk.UnwrapRequest, edk *esdk.EncryptedDataKey) ([]byte, error) {
-	return k.decrypt(ctx, &kms.DecryptInput{
+	dataKey, err := k.decrypt(ctx, &kms.DecryptInput{
 		CiphertextBlob:    edk.Ciphertext,
 		EncryptionContext: req.EncryptionContext,
 	}, req.Suite.DataKeyLength())
+	if _, invalid := errors.AsType[*types.InvalidCiphertextException](err); invalid {
+		// The answer says no more, and a wrong context is the likely cause.
+		return nil, fmt.Errorf("wrong encryption context or altered data key: %w", err)
+	}
+	return dataKey, err
 }
 
 // deriveSharedSecret has AWS KMS agree on a secret with the owner of a public

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -23,7 +24,8 @@ type Client interface {
 
 // Clients makes the client for a Region, or for the default Region if that is
 // empty. It is asked for each request, and so should keep what it made. It must
-// be safe for concurrent use.
+// be safe for concurrent use. A request fails if it returns no client, for which
+// a nil pointer counts too.
 type Clients interface {
 	Client(ctx context.Context, region string) (Client, error)
 }
@@ -86,10 +88,18 @@ type fixedClient struct{ client Client }
 func (f fixedClient) Client(context.Context, string) (Client, error) { return f.client, nil }
 
 func (f fixedClient) check() error {
-	if f.client == nil || f.client == Client((*kms.Client)(nil)) {
+	if isNil(f.client) {
 		return errors.New("awskms: FixedClient has no client")
 	}
 	return nil
+}
+
+// isNil reports whether there is no client. A nil pointer is none either: a
+// variable of type *kms.Client that nobody has set makes an interface that is
+// not nil, and panics when it is used.
+func isNil(c Client) bool {
+	v := reflect.ValueOf(c)
+	return c == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // checkRegion fails if the client is known to be one of another Region.

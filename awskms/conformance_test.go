@@ -27,9 +27,12 @@ type pair struct {
 }
 
 // allKeyrings returns each kind of keyring.
-func allKeyrings(t testing.TB, s sim) map[string]pair {
+func allKeyrings(t testing.TB, s sim) map[string]pair { return allKeyringsOf(t, s, s.config()) }
+
+// allKeyringsOf returns them with a configuration that leads to the simulated
+// KMS by another way.
+func allKeyringsOf(t testing.TB, s sim, c awskms.Config) map[string]pair {
 	keyring := mustKeyring(t)
-	c := s.config()
 	one, two := s.symmetric(west), s.symmetric(east)
 	primary, replica := s.mrk()
 	strict := keyring(awskms.NewKeyring(c, one))

@@ -69,7 +69,11 @@ func NewMRKDiscoveryKeyring(c Config, filter *Filter, regions ...string) (esdk.K
 	if len(regions) == 0 || slices.Contains(regions, "") {
 		return nil, errors.New("awskms: MRK discovery keyring needs Regions, none of them empty")
 	}
-	if f, ok := c.Clients.(fixedClient); ok && f.client != nil {
+	c, err := c.checked()
+	if err != nil {
+		return nil, err
+	}
+	if f, ok := c.Clients.(fixedClient); ok {
 		for _, r := range regions {
 			if err := f.checkRegion(r); err != nil {
 				return nil, err

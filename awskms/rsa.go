@@ -7,7 +7,9 @@ import (
 	"crypto/rsa"
 	"crypto/sha512"
 	"crypto/subtle"
+	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -71,13 +73,26 @@ func NewRSAKeyring(c Config, r RSAConfig) (esdk.Keyring, error) {
 	}
 	kr := &rsaKeyring{key: k, hash: r.Hash}
 	if r.PublicKey != nil {
-		if r.PublicKey.N == nil || r.PublicKey.N.BitLen() < minRSABits {
-			return nil, fmt.Errorf("awskms: RSA keyring: the public key has less than %d bits", minRSABits)
+		if err := checkRSA(r.PublicKey); err != nil {
+			return nil, fmt.Errorf("awskms: RSA keyring: %w", err)
 		}
-		public := *r.PublicKey
-		kr.public = &public
+		kr.public = &rsa.PublicKey{N: new(big.Int).Set(r.PublicKey.N), E: r.PublicKey.E}
 	}
 	return kr, nil
+}
+
+// checkRSA fails for a key with which nothing can be encrypted: an incomplete one
+// would panic, or fail only with the first message.
+func checkRSA(public *rsa.PublicKey) error {
+	switch n, e := public.N, public.E; {
+	case n == nil || n.Sign() <= 0 || n.BitLen() < minRSABits:
+		return fmt.Errorf("the public key has less than %d bits", minRSABits)
+	case n.Bit(0) == 0:
+		return errors.New("the public key has an even modulus")
+	case e < 3 || e%2 == 0:
+		return fmt.Errorf("the public key has the exponent %d", e)
+	}
+	return nil
 }
 
 func checkUnsigned(id esdk.SuiteID) error {
@@ -142,7 +157,7 @@ func (kr *rsaKeyring) decrypt(ctx context.Context, ciphertext, serialized []byte
 	digest := sha512.Sum384(serialized)
 	if subtle.ConstantTimeCompare(digest[:], plaintext[:sha512.Size384]) != 1 {
 		clear(plaintext)
-		return nil, fmt.Errorf("KMS key %s: wrong encryption context", kr.key.id)
+		return nil, fmt.Errorf("KMS key %s: %w is not the one that the data key is bound to", kr.key.id, esdk.ErrEncryptionContext)
 	}
 	return plaintext[sha512.Size384:], nil
 }

@@ -134,12 +134,12 @@ func TestRSAUnwrap(t *testing.T) {
 
 	// The context is bound by its hash, an empty one too.
 	_, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: unsigned, EncryptedDataKeys: []esdk.EncryptedDataKey{edk}})
-	wantText(t, err, "wrong encryption context")
+	wantText(t, err, "encryption context is not the one")
 	r, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: unsigned})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantText(t, wantNone(t, kr, r.EncryptedDataKeys...), "wrong encryption context")
+	wantText(t, wantNone(t, kr, r.EncryptedDataKeys...), "encryption context is not the one")
 
 	// Behind one that fails, the next is tried.
 	calls := 0

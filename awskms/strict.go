@@ -134,6 +134,12 @@ func (kr *strictKeyring) encrypt(ctx context.Context, req *esdk.WrapRequest, dat
 	if failed != nil {
 		return nil, failed
 	}
+	for i, edk := range result.EncryptedDataKeys {
+		// A client that ends its goroutine returns no error.
+		if edk.ProviderID == "" {
+			return nil, fmt.Errorf("awskms: KMS key %s: the client ended the goroutine of its request", keys[i].id)
+		}
+	}
 	return result, nil
 }
 
