@@ -2,6 +2,7 @@ package suite
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hmac"
@@ -15,6 +16,49 @@ import (
 	"strings"
 	"testing"
 )
+
+// The table holds each suite of the message format, and each with the properties
+// that the specification gives it.
+func TestAllSuites(t *testing.T) {
+	type properties struct {
+		id         uint16
+		keyLength  int
+		kdf        crypto.Hash
+		commits    bool
+		curve      elliptic.Curve
+		hash       crypto.Hash
+		idLength   int
+		version    byte
+		signature  int
+		commitment int
+	}
+	want := []properties{
+		{id: 0x0014, keyLength: 16, idLength: 16, version: 1},
+		{id: 0x0046, keyLength: 24, idLength: 16, version: 1},
+		{id: 0x0078, keyLength: 32, idLength: 16, version: 1},
+		{id: 0x0114, keyLength: 16, kdf: crypto.SHA256, idLength: 16, version: 1},
+		{id: 0x0146, keyLength: 24, kdf: crypto.SHA256, idLength: 16, version: 1},
+		{id: 0x0178, keyLength: 32, kdf: crypto.SHA256, idLength: 16, version: 1},
+		{id: 0x0214, keyLength: 16, kdf: crypto.SHA256, curve: elliptic.P256(), hash: crypto.SHA256, idLength: 16, version: 1, signature: 71},
+		{id: 0x0346, keyLength: 24, kdf: crypto.SHA384, curve: elliptic.P384(), hash: crypto.SHA384, idLength: 16, version: 1, signature: 103},
+		{id: 0x0378, keyLength: 32, kdf: crypto.SHA384, curve: elliptic.P384(), hash: crypto.SHA384, idLength: 16, version: 1, signature: 103},
+		{id: 0x0478, keyLength: 32, kdf: crypto.SHA512, commits: true, idLength: 32, version: 2, commitment: 32},
+		{id: 0x0578, keyLength: 32, kdf: crypto.SHA512, commits: true, curve: elliptic.P384(), hash: crypto.SHA384,
+			idLength: 32, version: 2, signature: 103, commitment: 32},
+	}
+	var got []properties
+	for _, s := range All {
+		keys, err := s.Derive(make([]byte, s.KeyLength), make([]byte, s.MessageIDLength()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, properties{s.ID, s.KeyLength, s.kdf, s.Commits, s.curve, s.hash,
+			s.MessageIDLength(), s.Version(), s.SignatureLength, len(keys.Commitment)})
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the suites are\n%+v, want\n%+v", got, want)
+	}
+}
 
 func TestTable(t *testing.T) {
 	if !slices.IsSortedFunc(All, func(a, b *Suite) int { return int(a.ID) - int(b.ID) }) {
