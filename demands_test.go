@@ -3,9 +3,13 @@ package esdk_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"slices"
 	"testing"
@@ -13,6 +17,7 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/internal/format"
 	"esdk/internal/suite"
 )
 
@@ -299,5 +304,285 @@ func readPieces(r io.Reader, piece []byte) (total int, err error) {
 		if err != nil {
 			return total, err
 		}
+	}
+}
+
+// Version 4.0.0 of the .NET SDK derived the content key without the message id,
+// where the suite doesn't commit, and authenticated a count of zero behind the
+// header if no pair was required.
+func TestRecoverNET400(t *testing.T) {
+	recovering := newClient(t, esdk.Config{CommitmentPolicy: esdk.RequireEncryptAllowDecrypt, RecoverNET400: true})
+	tenant := esdk.EncryptionContext{"tenant": "17"}
+	for _, s := range suite.All {
+		for _, required := range []esdk.EncryptionContext{nil, tenant} {
+			f := newForger(t, s, 4, sampleContext)
+			net400 := f.likeNET400(t, required)
+			regular := slices.Equal(f.header.Tag, net400.header.Tag)
+			message := net400.message(t, net400.regular(1, pattern(4)), net400.final(2, pattern(2)))
+			plaintext := append(pattern(4), pattern(2)...)
+			wantDecrypts(t, recovering, message, required, plaintext)
+			if kept := required != nil && (s.Commits || !s.Derives()); kept {
+				wantDecrypts(t, reader(t), message, required, plaintext)
+			} else {
+				wantRefused(t, reader(t), message, required, esdk.ErrAuthentication)
+			}
+			if regular {
+				t.Errorf("%04x: the header is as it should be", s.ID)
+			}
+			// It is authentic all the same.
+			for _, at := range []int{len(net400.head()) - 1, len(net400.head()) + 4 + 12} {
+				message[at] ^= 1
+				wantRefused(t, recovering, message, required, esdk.ErrAuthentication)
+				message[at] ^= 1
+			}
+		}
+	}
+	for _, s := range samples(t) {
+		wantDecrypts(t, recovering, s.message, nil, s.plaintext)
+	}
+}
+
+// likeNET400 returns a forger of messages like those of .NET 4.0.0, which require
+// more pairs than they store.
+func (f *forger) likeNET400(t testing.TB, required esdk.EncryptionContext) *forger {
+	t.Helper()
+	h := *f.header
+	full := esdk.EncryptionContext(maps.Clone(h.Context))
+	maps.Copy(full, required)
+	wrapped := must[*esdk.WrapResult](t)(testKeyring(t).Wrap(t.Context(), &esdk.WrapRequest{
+		Suite: esdk.SuiteID(h.Suite.ID), EncryptionContext: full,
+	}))
+	h.DataKeys = []format.DataKey{format.DataKey(wrapped.EncryptedDataKeys[0])}
+	keys := must[*suite.Keys](t)(h.Suite.Derive(wrapped.DataKey, h.MessageID))
+	h.Commitment = keys.Commitment
+	if h.Suite.Derives() && !h.Suite.Commits {
+		keys = must[*suite.Keys](t)(h.Suite.DeriveNET400(wrapped.DataKey))
+	}
+	if err := h.Build(); err != nil {
+		t.Fatal(err)
+	}
+	aad := must[[]byte](t)(required.AppendBinary(slices.Clip(h.Raw)))
+	if len(required) == 0 {
+		aad = append(aad, 0, 0)
+	}
+	aead := must[cipher.AEAD](t)(cipher.NewGCM(must[cipher.Block](t)(aes.NewCipher(keys.Content))))
+	h.Tag = aead.Seal(nil, h.IV, nil, aad)
+	return &forger{header: &h, aead: aead, key: f.key}
+}
+
+// The memory to append to may touch the input but not share a byte with it.
+func TestAppendOverlapByOneByte(t *testing.T) {
+	client := newClient(t, esdk.Config{Suite: unsigned})
+	message := encrypt(t, client, pattern(100), nil)
+	memory := make([]byte, 2000)
+	for _, c := range []struct {
+		start, end int // spare memory around an input at 500
+		ok         bool
+	}{
+		{0, 500, true}, {0, 501, false}, {500 + len(message) - 1, 2000, false}, {500 + len(message), 2000, true},
+	} {
+		input := append(memory[500:500], message...)
+		if _, _, err := client.AppendDecrypt(t.Context(), memory[c.start:c.start:c.end], input, nil); c.ok != (err == nil) {
+			t.Errorf("AppendDecrypt to %d:%d: %v", c.start, c.end, err)
+		}
+		input = append(memory[500:500], message...)
+		if _, _, err := client.AppendEncrypt(t.Context(), memory[c.start:c.start:c.end], input, nil); c.ok != (err == nil) {
+			t.Errorf("AppendEncrypt to %d:%d: %v", c.start, c.end, err)
+		}
+	}
+}
+
+// The default CMM passes a keyring all data keys of a message, its suite and the
+// whole context.
+func TestDefaultCMMAsksForAll(t *testing.T) {
+	dataKey := pattern(32)
+	var asked *esdk.UnwrapRequest
+	cmm := must[esdk.CMM](t)(esdk.NewDefaultCMM(keyringFunc{unwrap: func(_ context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+		asked = req
+		return dataKey, nil
+	}}))
+	edks := []esdk.EncryptedDataKey{{ProviderID: "one"}, {ProviderID: "two", ProviderInfo: []byte{1}}, {ProviderID: "three", Ciphertext: []byte{2}}}
+	m, err := cmm.DecryptionMaterials(t.Context(), &esdk.DecryptionRequest{
+		Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptionContext: esdk.EncryptionContext{"a": "1"},
+		EncryptedDataKeys: edks, Reproduced: esdk.EncryptionContext{"b": "2"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := esdk.EncryptionContext{"a": "1", "b": "2"}
+	if want := (&esdk.UnwrapRequest{Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptionContext: full, EncryptedDataKeys: edks}); !reflect.DeepEqual(asked, want) {
+		t.Errorf("the keyring is asked for %+v, want %+v", asked, want)
+	}
+	if !reflect.DeepEqual(m.EncryptionContext, full) || !slices.Equal(m.RequiredContextKeys, []string{"b"}) || !bytes.Equal(m.DataKey, dataKey) {
+		t.Errorf("materials %+v", m)
+	}
+}
+
+// The required-context CMM looks at a request before it passes it on, and keeps a
+// copy of its keys.
+func TestRequiredContextIsCheckedFirst(t *testing.T) {
+	underlying := &carelessCMM{CMM: defaultCMM(t)}
+	keys := []string{"tenant"}
+	cmm := must[esdk.CMM](t)(esdk.NewRequiredContextCMM(underlying, keys...))
+	keys[0] = "other"
+	for _, ec := range []esdk.EncryptionContext{nil, {"other": "1"}} {
+		if _, err := cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{EncryptionContext: ec}); !errors.Is(err, esdk.ErrEncryptionContext) {
+			t.Errorf("EncryptionMaterials: %v", err)
+		}
+		if _, err := cmm.DecryptionMaterials(t.Context(), &esdk.DecryptionRequest{
+			EncryptionContext: esdk.EncryptionContext{"tenant": "1"}, Reproduced: ec,
+		}); !errors.Is(err, esdk.ErrEncryptionContext) {
+			t.Errorf("DecryptionMaterials: %v", err)
+		}
+	}
+	if underlying.encryptions+underlying.decryptions != 0 {
+		t.Error("the underlying CMM was asked")
+	}
+	if _, err := cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{EncryptionContext: esdk.EncryptionContext{"tenant": "1"}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A plaintext of unknown length is not cached under a limit on bytes.
+func TestCachingBypassUnderLimit(t *testing.T) {
+	m := newMeter(t)
+	c := cachingClient(t, esdk.CachingConfig{Keyring: m, MaxBytes: 1 << 20}, esdk.Config{})
+	for range 3 {
+		encryptStream(t, c, pattern(10), nil)
+	}
+	m.check(t, 3, 0)
+}
+
+// Decryption materials are shared only by requests that are the same in all that
+// they depend on.
+func TestCachingDecryptionIdentity(t *testing.T) {
+	underlying := &answeringCMM{}
+	cmm := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{CMM: underlying, MaxAge: time.Hour}))
+	base := esdk.DecryptionRequest{
+		Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptionContext: esdk.EncryptionContext{"a": "1"}, Reproduced: esdk.EncryptionContext{"b": "2"},
+		EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: "pp", ProviderInfo: []byte("ii"), Ciphertext: []byte("cc")}},
+	}
+	for i, change := range []func(*esdk.DecryptionRequest){
+		func(*esdk.DecryptionRequest) {},
+		func(r *esdk.DecryptionRequest) { r.Suite = esdk.AES256GCMHKDFSHA512CommitECDSAP384 },
+		func(r *esdk.DecryptionRequest) { r.CommitmentPolicy = esdk.RequireEncryptAllowDecrypt },
+		func(r *esdk.DecryptionRequest) { r.EncryptionContext = esdk.EncryptionContext{"a": "2"} },
+		func(r *esdk.DecryptionRequest) { r.Reproduced = esdk.EncryptionContext{"b": "3"} },
+		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys[0].ProviderID = "p" },
+		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys[0].ProviderInfo = []byte("i") },
+		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys[0].Ciphertext = []byte("c") },
+		func(r *esdk.DecryptionRequest) {
+			r.EncryptedDataKeys[0].ProviderID, r.EncryptedDataKeys[0].ProviderInfo = "ppi", []byte("i")
+		},
+		func(r *esdk.DecryptionRequest) {
+			r.EncryptedDataKeys = append(r.EncryptedDataKeys, esdk.EncryptedDataKey{})
+		},
+		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys = nil },
+	} {
+		req := base
+		req.EncryptedDataKeys = slices.Clone(base.EncryptedDataKeys)
+		change(&req)
+		for range 2 {
+			if _, err := cmm.DecryptionMaterials(t.Context(), &req); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if underlying.decryptions != i+1 {
+			t.Errorf("change %d: %d requests of the underlying CMM, want %d", i, underlying.decryptions, i+1)
+			underlying.decryptions = i + 1
+		}
+	}
+
+	// Nor are they taken for encryption materials.
+	encrypt := &esdk.EncryptionRequest{Suite: base.Suite, EncryptionContext: base.EncryptionContext}
+	decrypt := &esdk.DecryptionRequest{Suite: base.Suite, EncryptionContext: base.EncryptionContext}
+	if _, err := cmm.EncryptionMaterials(t.Context(), encrypt); err != nil {
+		t.Error(err)
+	}
+	if _, err := cmm.DecryptionMaterials(t.Context(), decrypt); err != nil {
+		t.Error(err)
+	}
+
+	// Required keys are a set.
+	before := underlying.encryptions
+	for _, keys := range [][]string{{"a", "b"}, {"b", "a"}} {
+		if _, err := cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{Suite: base.Suite, RequiredContextKeys: keys}); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := underlying.encryptions - before; n != 1 {
+		t.Errorf("%d requests for the same required keys", n)
+	}
+}
+
+// answeringCMM answers each request.
+type answeringCMM struct{ encryptions, decryptions int }
+
+func (c *answeringCMM) EncryptionMaterials(_ context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
+	c.encryptions++
+	return &esdk.EncryptionMaterials{
+		Suite: req.Suite, EncryptionContext: req.EncryptionContext, RequiredContextKeys: req.RequiredContextKeys,
+		DataKey: pattern(32), EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: "p"}},
+	}, nil
+}
+
+func (c *answeringCMM) DecryptionMaterials(_ context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	c.decryptions++
+	full := maps.Clone(req.EncryptionContext)
+	maps.Copy(full, req.Reproduced)
+	return &esdk.DecryptionMaterials{EncryptionContext: full, DataKey: pattern(32)}, nil
+}
+
+// A generator that makes no data key fails, also if it returns an empty one.
+func TestGeneratorWithoutDataKey(t *testing.T) {
+	for _, dataKey := range [][]byte{nil, {}} {
+		generator := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
+			return &esdk.WrapResult{DataKey: dataKey}, nil
+		}}
+		asked := false
+		child := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
+			asked = true
+			return &esdk.WrapResult{}, nil
+		}}
+		kr := must[esdk.Keyring](t)(esdk.NewMultiKeyring(generator, child))
+		if _, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: esdk.AES256GCM}); err == nil || asked {
+			t.Errorf("data key %#v: %v, child asked: %t", dataKey, err, asked)
+		}
+	}
+}
+
+// A raw RSA keyring without a hash uses SHA-256, and tries no data key of another
+// namespace or name, even if it could decrypt it.
+func TestRawRSAMatches(t *testing.T) {
+	ctx := t.Context()
+	config := esdk.RawRSAConfig{Namespace: "n", Name: "k", PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey(), Hash: crypto.SHA256}
+	explicit := must[esdk.Keyring](t)(esdk.NewRawRSAKeyring(config))
+	config.Hash = 0
+	implicit := must[esdk.Keyring](t)(esdk.NewRawRSAKeyring(config))
+	const id = esdk.AES256GCMHKDFSHA512Commit
+	wrapped := must[*esdk.WrapResult](t)(explicit.Wrap(ctx, &esdk.WrapRequest{Suite: id}))
+	got, err := implicit.Unwrap(ctx, &esdk.UnwrapRequest{Suite: id, EncryptedDataKeys: wrapped.EncryptedDataKeys})
+	if err != nil || !bytes.Equal(got, wrapped.DataKey) {
+		t.Errorf("without a hash: %x, %v", got, err)
+	}
+	for _, other := range []esdk.EncryptedDataKey{{ProviderID: "N", ProviderInfo: []byte("k")}, {ProviderID: "n", ProviderInfo: []byte("K")}} {
+		other.Ciphertext = wrapped.EncryptedDataKeys[0].Ciphertext
+		_, err := explicit.Unwrap(ctx, &esdk.UnwrapRequest{Suite: id, EncryptedDataKeys: []esdk.EncryptedDataKey{other}})
+		var none *esdk.NoDataKeyError
+		if !errors.As(err, &none) || len(none.Errors) != 0 {
+			t.Errorf("data key of %s/%s: %v", other.ProviderID, other.ProviderInfo, err)
+		}
+	}
+}
+
+// A provider id is read as it is. One that isn't UTF-8 belongs to no keyring here.
+func TestProviderIDOfOthers(t *testing.T) {
+	for _, s := range samples(t) {
+		message := bytes.Replace(s.message, []byte("\x00\x04test"), []byte("\x00\x04\xffest"), 1)
+		h, err := esdk.ParseHeader(bytes.NewReader(message))
+		if err != nil || h.EncryptedDataKeys[0].ProviderID != "\xffest" {
+			t.Errorf("%s: %+v, %v", s.name, h, err)
+		}
+		wantRefused(t, reader(t), message, nil, esdk.ErrNoDataKey)
 	}
 }

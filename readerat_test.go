@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -113,11 +114,14 @@ func TestReaderAtRefuses(t *testing.T) {
 	message := encrypt(t, client, pattern(105), nil)
 	refuse("limit", esdk.Config{MaxPlaintextLength: 104}, message, whole(message), is(esdk.ErrLimit))
 	refuse("frame limit", esdk.Config{MaxFrameLength: 9}, message, whole(message), is(esdk.ErrLimit))
-	refuse("negative size", esdk.Config{}, message, -1, func(error) bool { return true })
+	says := func(text string) func(error) bool {
+		return func(err error) bool { return strings.Contains(err.Error(), text) }
+	}
+	refuse("negative size", esdk.Config{}, message, -1, says("negative size"))
 	refuse("size beyond the source", esdk.Config{}, message, whole(message)+42, is(io.ErrUnexpectedEOF))
 	f := newForger(t, suite.Lookup(0x0478), 0, nil)
 	single := f.message(t, f.nonFramed(pattern(100)))
-	refuse("not framed", esdk.Config{}, single, whole(single), func(error) bool { return true })
+	refuse("not framed", esdk.Config{}, single, whole(single), says("not framed"))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := client.NewReaderAt(ctx, bytes.NewReader(message), whole(message), nil)
