@@ -10,12 +10,14 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
 )
 
-// TestConformance has docs/conformance.md name only tests that there are.
+// TestConformance checks that docs/conformance.md names only tests that exist, and
+// has a row for each section whose demands are counted.
 func TestConformance(t *testing.T) {
 	text, err := os.ReadFile("docs/conformance.md")
 	if err != nil {
@@ -24,39 +26,48 @@ func TestConformance(t *testing.T) {
 	for _, err := range checkConformance(string(text), os.DirFS(".")) {
 		t.Error(err)
 	}
+	// The files and the demands in esdk/.duvet/requirements/spec.
+	if !strings.Contains(string(text), "83 sections with 415 demands") {
+		t.Error("the document doesn't say how many sections and demands there are")
+	}
 }
 
 const (
 	conformanceHead = "| Section | Held by | Remarks |"
-	conformanceRule = "|---|---|---|"
+	demandsHead     = "| Section | Demands | Held by | Remarks |"
 )
+
+var tableRules = map[string]string{conformanceHead: "|---|---|---|", demandsHead: "|---|---|---|---|"}
 
 var (
 	codeSpan    = regexp.MustCompile("`([^`]*)`")
 	specSection = regexp.MustCompile(`^([a-z0-9/-]+\.md)?#[a-z0-9_-]+$`)
+	statedCount = regexp.MustCompile(`(\d+) sections with (\d+) demands`)
 	testName    = regexp.MustCompile(`^(?:([a-z0-9/]+)\.)?((?:Test|Fuzz|Example)\w*)(?:/(\w+))?$`)
 )
 
-// checkConformance checks the tables of a document, whose rows have sections of
-// the specification, the tests that hold them, and remarks. A section without a
-// file is of the file before it. A test is named by package, unless that is the
-// root, and by script, if it runs scripts.
+// checkConformance checks the tables of a document. Each row has sections of the
+// specification, the tests that hold them, and remarks. A section without a file
+// is of the file before it. A test is named by package, unless that is the root,
+// and by script, if it runs scripts. A table can count demands: then each row is
+// one section, and the text states the sums.
 func checkConformance(text string, module fs.FS) (errs []error) {
 	c := &conformance{tests: make(map[string][]string), module: module, seen: make(map[string]bool)}
-	inTable := false
+	head := "" // of the current table
 	for i, line := range strings.Split(text, "\n") {
 		c.line = i + 1
 		switch {
 		case !strings.HasPrefix(line, "|"):
-			inTable = false
-		case line == conformanceHead:
-			inTable = true
-		case !inTable:
-			c.errorf("a table that does not start with %s", conformanceHead)
-		case line != conformanceRule:
-			c.row(line)
+			head = ""
+		case tableRules[line] != "":
+			head = line
+		case head == "":
+			c.errorf("a table that does not start with %s or %s", conformanceHead, demandsHead)
+		case line != tableRules[head]:
+			c.row(line, head == demandsHead)
 		}
 	}
+	c.checkCount(text)
 	if len(c.seen) == 0 {
 		c.errorf("there are no sections")
 	}
@@ -65,25 +76,35 @@ func checkConformance(text string, module fs.FS) (errs []error) {
 
 type conformance struct {
 	module fs.FS
-	tests  map[string][]string // by folder
+	tests  map[string][]string // by directory
 	seen   map[string]bool     // sections
 	line   int
 	errs   []error
+
+	counted, demands int // sections whose demands are counted, and their sum
 }
 
 func (c *conformance) errorf(text string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf("line %d: "+text, append([]any{c.line}, args...)...))
 }
 
-func (c *conformance) row(line string) {
+func (c *conformance) row(line string, counts bool) {
 	cells := strings.Split(strings.Trim(line, "|"), "|")
-	if len(cells) != 3 {
-		c.errorf("%d cells, want 3", len(cells))
+	want := 3
+	if counts {
+		want = 4
+	}
+	if len(cells) != want {
+		c.errorf("%d cells, want %d", len(cells), want)
 		return
 	}
 	sections := c.spans(cells[0])
 	if len(sections) == 0 {
 		c.errorf("there is no section")
+	}
+	if counts {
+		c.count(sections, strings.TrimSpace(cells[1]))
+		cells = slices.Delete(cells, 1, 2)
 	}
 	file := ""
 	for _, s := range sections {
@@ -98,7 +119,31 @@ func (c *conformance) row(line string) {
 	}
 }
 
-// spans returns what a list of code spans holds.
+// count adds the demands of a row.
+func (c *conformance) count(sections []string, cell string) {
+	n, err := strconv.Atoi(cell)
+	if err != nil || n < 1 {
+		c.errorf("%q is no number of demands", cell)
+	}
+	if len(sections) > 1 {
+		c.errorf("%d sections in a row that counts demands", len(sections))
+	}
+	c.counted++
+	c.demands += n
+}
+
+// checkCount compares the rows with the sums that the text states.
+func (c *conformance) checkCount(text string) {
+	want := "0 sections with 0 demands"
+	if stated := statedCount.FindString(text); stated != "" {
+		want = stated
+	}
+	if got := fmt.Sprintf("%d sections with %d demands", c.counted, c.demands); got != want {
+		c.errorf("the rows have %s, the text states %s", got, want)
+	}
+}
+
+// spans returns the content of a list of code spans.
 func (c *conformance) spans(cell string) (names []string) {
 	if rest := codeSpan.ReplaceAllString(cell, ""); strings.Trim(rest, " ,") != "" {
 		c.errorf("%q is more than a list of names", strings.TrimSpace(cell))
@@ -133,26 +178,26 @@ func (c *conformance) test(name string) {
 		c.errorf("%q is not the name of a test", name)
 		return
 	}
-	folder := path.Join(".", m[1])
-	if !slices.Contains(c.testsIn(folder), m[2]) {
+	dir := path.Join(".", m[1])
+	if !slices.Contains(c.testsIn(dir), m[2]) {
 		c.errorf("there is no test %s", name)
 	}
 	if m[3] == "" {
 		return
 	}
-	if _, err := fs.Stat(c.module, path.Join(folder, "testdata", "script", m[3]+".txt")); err != nil {
+	if _, err := fs.Stat(c.module, path.Join(dir, "testdata", "script", m[3]+".txt")); err != nil {
 		c.errorf("%s: there is no script: %w", name, err)
 	}
 }
 
-// testsIn returns the functions in the tests of a folder, whatever their build
+// testsIn returns the functions in the tests of a directory, whatever their build
 // tags.
-func (c *conformance) testsIn(folder string) []string {
-	if names, ok := c.tests[folder]; ok {
+func (c *conformance) testsIn(dir string) []string {
+	if names, ok := c.tests[dir]; ok {
 		return names
 	}
 	names := []string{}
-	paths, err := fs.Glob(c.module, path.Join(folder, "*_test.go"))
+	paths, err := fs.Glob(c.module, path.Join(dir, "*_test.go"))
 	if err != nil {
 		c.errorf("%w", err)
 	}
@@ -173,7 +218,7 @@ func (c *conformance) testsIn(folder string) []string {
 			}
 		}
 	}
-	c.tests[folder] = names
+	c.tests[dir] = names
 	return names
 }
 
@@ -210,8 +255,19 @@ func TestCheckConformance(t *testing.T) {
 		{"| | `TestA` | |", "no section"},
 		{"| `g.md#a` | `TestA` | |\n\n| `g.md#b` | `TestA` | |", "does not start with"},
 		{"", "no sections"},
+		{"| `g.md#a` | 1 | `TestA` | |", "4 cells"},
+		{counts(1, 2) + "| `g.md#a` | 2 | `TestA` | |", ""},
+		{counts(2, 5) + "| `g.md#a` | 2 | `TestA` | |\n| `#b` | 3 | `TestA` | |", "not a file and a section"},
+		{counts(2, 5) + "| `g.md#a` | 2 | `TestA` | |\n| `g.md#b` | 3 | `TestA` | |", ""},
+		{counts(2, 5) + "| `g.md#a` | 5 | `TestA` | |", "rows have 1 sections with 5 demands"},
+		{counts(1, 4) + "| `g.md#a` | 5 | `TestA` | |", "rows have 1 sections with 5 demands"},
+		{counts(2, 2) + "| `g.md#a`, `#b` | 2 | `TestA` | |", "2 sections in a row"},
+		{counts(1, 0) + "| `g.md#a` | 0 | `TestA` | |", "no number"},
+		{counts(1, 1) + "| `g.md#a` | one | `TestA` | |", "no number"},
+		{counts(1, 1) + "| `g.md#a` | 1 | | |", "neither a test nor a reason"},
+		{counts(1, 1) + "| `g.md#a` | `TestA` | |", "3 cells"},
 	} {
-		errs := checkConformance(conformanceHead+"\n"+conformanceRule+"\n"+c.rows+"\n", module)
+		errs := checkConformance(conformanceHead+"\n"+tableRules[conformanceHead]+"\n"+c.rows+"\n", module)
 		if c.want == "" && len(errs) > 0 {
 			t.Errorf("%s: %v", c.rows, errs)
 		}
@@ -219,4 +275,10 @@ func TestCheckConformance(t *testing.T) {
 			t.Errorf("%s: %v, want an error with %q", c.rows, errs, c.want)
 		}
 	}
+}
+
+// counts is the start of a table that counts demands, and the sums it should
+// have.
+func counts(sections, demands int) string {
+	return fmt.Sprintf("\n%d sections with %d demands\n\n%s\n%s\n", sections, demands, demandsHead, tableRules[demandsHead])
 }
