@@ -15,7 +15,7 @@ import (
 
 // TestModelOneShot encrypts and decrypts into memory that is used again.
 func TestModelOneShot(t *testing.T) {
-	checkModel(t, 250, func(t *rapid.T) { drawOneShotProgram(t).run(t) })
+	runModel(t, 250, func(t *rapid.T) { drawOneShotProgram(t).run(t) })
 }
 
 type oneShotProgram struct {

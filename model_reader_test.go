@@ -19,7 +19,7 @@ import (
 // TestModelReader runs random programs on a Reader of messages that are whole,
 // damaged or cut, from sources in odd pieces, some of which fail.
 func TestModelReader(t *testing.T) {
-	checkModel(t, 300, func(t *rapid.T) {
+	runModel(t, 300, func(t *rapid.T) {
 		drawReaderProgram(t, []fault{failFault}, []fault{noFault}).run(t)
 	})
 }
@@ -28,7 +28,7 @@ func TestModelReader(t *testing.T) {
 // sources that bring nothing. After an error of its sink the Reader returns the
 // error again, and releases nothing twice.
 func TestModelReaderFaults(t *testing.T) {
-	checkModel(t, 100, func(t *rapid.T) {
+	runModel(t, 100, func(t *rapid.T) {
 		drawReaderProgram(t, []fault{failFault, idleFault}, []fault{failFault, shortFault}).run(t)
 	})
 }
@@ -36,7 +36,7 @@ func TestModelReaderFaults(t *testing.T) {
 // TestModelReaderBroken does the same with sources and sinks that panic, end
 // their goroutine or break their contract. Every later call fails.
 func TestModelReaderBroken(t *testing.T) {
-	checkModel(t, 100, func(t *rapid.T) {
+	runModel(t, 100, func(t *rapid.T) {
 		drawReaderProgram(t, []fault{panicFault, exitFault, moreFault, lessFault}, []fault{panicFault, exitFault, noFault}).run(t)
 	})
 }

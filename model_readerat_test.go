@@ -16,7 +16,7 @@ import (
 // TestModelReaderAt reads random parts of whole and damaged messages, some of
 // them at the same time.
 func TestModelReaderAt(t *testing.T) {
-	checkModel(t, 250, func(t *rapid.T) { drawReaderAtProgram(t).run(t) })
+	runModel(t, 250, func(t *rapid.T) { drawReaderAtProgram(t).run(t) })
 }
 
 type readerAtProgram struct {

@@ -56,10 +56,10 @@ var modelTime = flag.Duration("model", 0, "how `long` the model tests run in all
 // modelProperties is how many tests share the time of the flag -model.
 const modelProperties = 11
 
-// checkModel checks a property with so many random programs or, with -model, in
+// runModel checks a property with so many random programs or, with -model, in
 // rounds with fresh seeds for this property's share of the time. rapid prints the
 // seed of a program that fails, and the program itself after shrinking it.
-func checkModel(t *testing.T, programs int, property func(*rapid.T)) {
+func runModel(t *testing.T, programs int, property func(*rapid.T)) {
 	t.Helper()
 	share := *modelTime / modelProperties
 	if share > 0 {

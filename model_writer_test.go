@@ -19,7 +19,7 @@ import (
 // TestModelWriter runs random programs on a Writer, with sources and sinks that
 // fail and contexts that end.
 func TestModelWriter(t *testing.T) {
-	checkModel(t, 400, func(t *rapid.T) {
+	runModel(t, 400, func(t *rapid.T) {
 		drawWriterProgram(t, []fault{noFault, noFault, noFault, noFault, failFault}, []fault{idleFault}, []fault{shortFault}).run(t)
 	})
 }
@@ -28,7 +28,7 @@ func TestModelWriter(t *testing.T) {
 // their goroutine or break their contract. No Close, deferred or repeated, makes
 // a message of what came before.
 func TestModelWriterBroken(t *testing.T) {
-	checkModel(t, 150, func(t *rapid.T) {
+	runModel(t, 150, func(t *rapid.T) {
 		drawWriterProgram(t, []fault{panicFault, exitFault}, []fault{moreFault, lessFault, noFault}, nil).run(t)
 	})
 }
