@@ -102,6 +102,7 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 	}
 	if int64(len(p)) <= r.toBatchEnd(off) {
 		if partErr := r.readPart(p, off); partErr != nil {
+			clear(p)
 			return 0, partErr
 		}
 		return len(p), err
