@@ -460,3 +460,16 @@ func TestMRK(t *testing.T) {
 	bare := mustKeyring(t)(awskms.NewMRKKeyring(s.config(), mrkID))
 	wantText(t, wantNone(t, bare, wrap(t, bare, nil).EncryptedDataKeys...), mrkID+" encrypts but cannot decrypt", primary)
 }
+
+// A keyring without a generator makes no data key, and asks KMS for none.
+func TestStrictWithoutGenerator(t *testing.T) {
+	s := newSim(t)
+	kr := mustKeyring(t)(awskms.NewKeyring(s.config(), "", s.symmetric(west), s.symmetric(west)))
+	s.Reset()
+	r, err := tryWrap(t, kr, nil)
+	wantText(t, err, "no generator")
+	if r != nil {
+		t.Errorf("result %+v", r)
+	}
+	s.wantRequests(t)
+}

@@ -450,6 +450,9 @@ func TestWrapErrors(t *testing.T) {
 			t.Errorf("supplier %s: %v", name, err)
 		}
 	}
+	if n := source.took(); n != 1 {
+		t.Errorf("the store was asked %d times, want once, for the first keyring", n)
+	}
 	unknown := newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "unknown"})
 	_, err := unknown.Wrap(t.Context(), wrapRequest)
 	wantError(t, err, ErrNotFound)
@@ -545,4 +548,37 @@ func TestWrapIsRandom(t *testing.T) {
 			seen[part] = true
 		}
 	}
+}
+
+// An entry of the cache expires with the TTL, for the sake of others that share
+// the cache.
+func TestCachedBranchKeyExpires(t *testing.T) {
+	source := newSource()
+	source.add("a")
+	cache := &recordingCache{Cache: newCache(t)}
+	kr := newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "a", Cache: cache, TTL: 17 * time.Minute})
+	r, _ := wrap(t, kr)
+	if _, err := unwrap(kr, r.EncryptedDataKeys...); err != nil {
+		t.Fatal(err)
+	}
+	if len(cache.entries) != 2 {
+		t.Fatalf("%d entries, want one to wrap and one to unwrap", len(cache.entries))
+	}
+	for _, e := range cache.entries {
+		if ttl := e.Expires.Sub(e.Created); ttl != 17*time.Minute {
+			t.Errorf("an entry lives for %v", ttl)
+		}
+	}
+}
+
+// recordingCache keeps the entries that it returned.
+type recordingCache struct {
+	esdk.Cache
+	entries []*esdk.CacheEntry
+}
+
+func (c *recordingCache) Load(ctx context.Context, id string, fetch func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
+	e, err := c.Cache.Load(ctx, id, fetch)
+	c.entries = append(c.entries, e)
+	return e, err
 }
