@@ -37,10 +37,6 @@ func TestNewWriterWritesNothing(t *testing.T) {
 	}
 }
 
-type failingWriter struct{ err error }
-
-func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
-
 // limitedWriter fails beyond n bytes.
 type limitedWriter struct {
 	n   int
