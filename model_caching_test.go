@@ -45,7 +45,7 @@ func drawCachingProgram(rt *rapid.T) *cachingProgram {
 	p := &cachingProgram{Storm: rapid.Bool().Draw(rt, "storm")}
 	for range rapid.IntRange(1, 3).Draw(rt, "CMMs") {
 		p.CMMs = append(p.CMMs, cachingLimits{
-			Age:      rapid.SampledFrom([]time.Duration{600 * ms, time.Second, 3 * time.Second}).Draw(rt, "age"),
+			Age:      rapid.SampledFrom([]time.Duration{cachingGrace, 600 * ms, time.Second, 3 * time.Second}).Draw(rt, "age"),
 			Messages: rapid.SampledFrom([]uint64{1, 2, 3, 5, 1 << 32}).Draw(rt, "messages"),
 			Bytes:    rapid.SampledFrom([]int64{1, 10, 30, 55, math.MaxInt64}).Draw(rt, "bytes"),
 		})
@@ -121,6 +121,7 @@ func (*cachingRun) DecryptionMaterials(context.Context, *esdk.DecryptionRequest)
 	return nil, errNotAsked
 }
 
+// start returns no run if a CMM is refused, as it should be.
 func (p *cachingProgram) start() (*cachingRun, []esdk.CMM, error) {
 	r := &cachingRun{cachingProgram: p, keys: make(map[string]*modelKey), fetches: make(map[int]int)}
 	cache, err := esdk.NewCache(10)
@@ -132,10 +133,16 @@ func (p *cachingProgram) start() (*cachingRun, []esdk.CMM, error) {
 		cmm, newErr := esdk.NewCachingCMM(esdk.CachingConfig{
 			CMM: r, Cache: cache, Partition: "p", MaxAge: l.Age, MaxMessages: l.Messages, MaxBytes: l.Bytes,
 		})
-		err = cmp.Or(err, newErr)
+		// Otherwise it would never cache, without a word.
+		if refused := newErr != nil; refused != (p.Storm && l.Age <= cachingGrace) {
+			r.fail("MaxAge %v: %v", l.Age, newErr)
+		}
+		if newErr != nil {
+			return nil, nil, r.err
+		}
 		cmms = append(cmms, cmm)
 	}
-	return r, cmms, err
+	return r, cmms, cmp.Or(err, r.err)
 }
 
 // ask runs an operation and keeps the books. It returns the data key.
@@ -201,7 +208,7 @@ func (r *cachingRun) checkBooks() {
 func TestModelCachingConcurrent(t *testing.T) {
 	runOnClock(t, drawCachingProgram, func(p *cachingProgram) error {
 		r, cmms, err := p.start()
-		if err != nil {
+		if r == nil || err != nil {
 			return err
 		}
 		var all sync.WaitGroup
@@ -220,7 +227,7 @@ func TestModelCachingConcurrent(t *testing.T) {
 func TestModelCachingInTurn(t *testing.T) {
 	runOnClock(t, drawCachingProgram, func(p *cachingProgram) error {
 		r, cmms, err := p.start()
-		if err != nil {
+		if r == nil || err != nil {
 			return err
 		}
 		current := make(map[int]*modelKey) // kept in the cache, by tenant
