@@ -251,7 +251,8 @@ func TestForeignAndMalformed(t *testing.T) {
 	_, err := unwrap(t, kr, foreign...)
 	wantErrors(t, err)
 	_, err = unwrap(t, kr, append(foreign, malformed...)...)
-	if want := "encrypted data key 5 (esdk-keeper)"; !strings.Contains(err.Error(), want) {
+	none, ok := errors.AsType[*esdk.NoDataKeyError](err)
+	if !ok || !strings.HasPrefix(none.Errors[0].Error(), "encrypted data key 5 (esdk-keeper)") {
 		t.Errorf("the first that is malformed is the fifth: %v", err)
 	}
 	wantErrors(t, err, "provider info is empty", "version 2", "cut short", "cut short", "not those of its parts", "not those of its parts", "not those of its parts", "message authentication failed")
