@@ -626,7 +626,7 @@ func (k *KeyringTest) concurrentUse(t testing.TB) {
 	shared := &esdk.UnwrapRequest{Suite: id, EncryptionContext: sampleContext(), EncryptedDataKeys: edks}
 	concurrently(t, func() error {
 		if got, err := k.Decrypt.Unwrap(t.Context(), shared); err != nil {
-			return fmt.Errorf("Unwrap of a shared request: %w", err)
+			return fmt.Errorf("of a shared request: %w", err)
 		} else if !bytes.Equal(got, sharedKey) {
 			return errors.New("its Unwrap of a shared request returned another data key than was wrapped")
 		}
