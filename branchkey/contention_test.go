@@ -8,12 +8,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
@@ -257,5 +261,74 @@ func keyringCalls(t *testing.T, s *Store) map[string]func(context.Context) error
 			_, err := fresh().Unwrap(ctx, &esdk.UnwrapRequest{Suite: suite, EncryptedDataKeys: r.EncryptedDataKeys})
 			return err
 		},
+	}
+}
+
+// scriptedDynamoDB answers with what its functions return.
+type scriptedDynamoDB struct {
+	silentDynamoDB
+	describe func() *dynamodbtypes.TableDescription
+	write    func() error
+}
+
+func (s *scriptedDynamoDB) DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error) {
+	return &dynamodb.DescribeTableOutput{Table: s.describe()}, nil
+}
+
+func (s *scriptedDynamoDB) TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	return &dynamodb.TransactWriteItemsOutput{}, s.write()
+}
+
+// A new table is asked for at least every five seconds, for five minutes.
+func TestTableStaysInCreation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, last := time.Now(), time.Now()
+		client := &scriptedDynamoDB{describe: func() *dynamodbtypes.TableDescription {
+			if gap := time.Since(last); gap > 5*time.Second {
+				t.Errorf("asked after %v", gap)
+			}
+			time.Sleep(time.Millisecond) // as long as an answer takes
+			last = time.Now()
+			return &dynamodbtypes.TableDescription{TableStatus: dynamodbtypes.TableStatusCreating}
+		}}
+		_, err := ok[Storage](t)(NewDynamoDBStorage(client, "table")).Create(t.Context())
+		took := time.Since(start)
+		if err == nil || took < createTimeout-5*time.Second || took > createTimeout {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}
+
+// The pauses between the tries of a transaction grow.
+func TestPausesOfTransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tries []time.Duration
+		start := time.Now()
+		client := &scriptedDynamoDB{write: func() error {
+			tries = append(tries, time.Since(start).Round(time.Millisecond))
+			return &dynamodbtypes.TransactionCanceledException{CancellationReasons: []dynamodbtypes.CancellationReason{{Code: aws.String("TransactionConflict")}}}
+		}}
+		err := ok[Storage](t)(NewDynamoDBStorage(client, "table")).Write(t.Context(), Put{Item: &Item{ID: "id", Type: activeType}})
+		var cancelled *dynamodbtypes.TransactionCanceledException
+		wantError(t, err, &cancelled)
+		const ms = time.Millisecond
+		if want := []time.Duration{0, 25 * ms, 75 * ms, 150 * ms, 250 * ms, 375 * ms, 525 * ms, 700 * ms}; !slices.Equal(tries, want) {
+			t.Errorf("tries after %v, want %v", tries, want)
+		}
+	})
+}
+
+// DynamoDB may give more reasons than there were puts. One of them says nothing
+// of the conditions.
+func TestTooManyReasons(t *testing.T) {
+	client := &scriptedDynamoDB{write: func() error {
+		failed := dynamodbtypes.CancellationReason{Code: aws.String("ConditionalCheckFailed")}
+		return &dynamodbtypes.TransactionCanceledException{CancellationReasons: []dynamodbtypes.CancellationReason{{}, failed, failed}}
+	}}
+	err := ok[Storage](t)(NewDynamoDBStorage(client, "table")).Write(t.Context(), Put{Item: &Item{ID: "id", Type: activeType}})
+	var cancelled *dynamodbtypes.TransactionCanceledException
+	wantError(t, err, &cancelled)
+	if errors.Is(err, ErrExists) || errors.Is(err, ErrConflict) {
+		t.Error(err)
 	}
 }

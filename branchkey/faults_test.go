@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -339,6 +340,17 @@ func TestDefaultRegion(t *testing.T) {
 	ok[*Key](t)(s.ActiveBranchKey(t.Context(), id))
 	db.setAnswer(func(op string, _ object) (int, object) { return 200, object{"Table": wireSchema} })
 	ok[string](t)(s.CreateKeyStore(t.Context()))
+
+	t.Setenv("AWS_PROFILE", "none")
+	for name, operation := range operations(ok[*Store](t)(NewStore(Config{
+		Storage: ok[Storage](t)(NewDynamoDBStorage(nil, "table")), LogicalName: "logical",
+		KMS: KMSConfig{KeyARN: k.arn}, Clients: k.clients(),
+	})), id, formatUUID(newUUID())) {
+		var noProfile config.SharedConfigProfileNotExistError
+		if err := operation(t.Context()); !errors.As(err, &noProfile) {
+			t.Errorf("%s without a configuration: %v", name, err)
+		}
+	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -198,10 +198,41 @@ func TestFileWithoutLinks(t *testing.T) {
 	if got := string(ok[[]byte](t)(os.ReadFile(s.path))); got != "1" {
 		t.Errorf("the file has %q", got)
 	}
-	missing := &fileStorage{filepath.Join(s.path, "no", "directory"), time.Second}
-	if _, err := missing.Create(t.Context()); err == nil {
-		t.Error("created in no directory")
+	wantError(t, (&fileStorage{s.path + "2", time.Second}).rename(temporary+"2", noLinks), os.ErrNotExist)
+	notDirectory := &fileStorage{filepath.Join(s.path, "file"), time.Second}
+	if _, err := notDirectory.Create(t.Context()); err == nil {
+		t.Error("created in a file")
 	}
+	noDirectory := &fileStorage{filepath.Join(t.TempDir(), "none", "file"), time.Second}
+	_, err := noDirectory.Create(t.Context())
+	if wantError(t, err, os.ErrNotExist); errors.Is(err, ErrNoKeyStore) {
+		t.Errorf("the error is about the file, not the directory: %v", err)
+	}
+}
+
+// The link fails if another process made the file in between: its file stays.
+func TestFileAppears(t *testing.T) {
+	s := newFile(t).(*fileStorage)
+	must(t, os.WriteFile(s.path, []byte("1"), 0o600))
+	wantError(t, s.create(), os.ErrExist)
+	if got := string(ok[[]byte](t)(os.ReadFile(s.path))); got != "1" {
+		t.Errorf("the file has %q", got)
+	}
+	if entries := ok[[]os.DirEntry](t)(os.ReadDir(filepath.Dir(s.path))); len(entries) != 1 {
+		t.Errorf("left %v", entries)
+	}
+}
+
+// bbolt has no bucket without a name. Nothing of such a write is stored.
+func TestFileItemWithoutID(t *testing.T) {
+	s := newFile(t)
+	ok[string](t)(s.Create(t.Context()))
+	err := s.Write(t.Context(), Put{Item: &Item{ID: "id", Type: activeType, Enc: []byte{1}}}, Put{Item: &Item{Type: activeType}})
+	if err == nil || errors.Is(err, ErrExists) || errors.Is(err, ErrConflict) {
+		t.Errorf("Write: %v", err)
+	}
+	_, err = s.Get(t.Context(), "id", activeType, true)
+	wantError(t, err, ErrNotFound)
 }
 
 func TestFileItemIsNoJSON(t *testing.T) {

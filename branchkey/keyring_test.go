@@ -170,6 +170,9 @@ func TestKeyringConfigErrors(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, kr, err)
 		}
 	}
+	if _, err := NewKeyring(KeyringConfig{Store: source, BranchKeyID: "id"}); err == nil || !strings.Contains(err.Error(), "needs a TTL") {
+		t.Errorf("without a TTL: %v", err)
+	}
 	for name, c := range map[string]KeyringConfig{
 		"11 seconds": {TTL: 11 * time.Second},
 		"own cache":  {TTL: time.Millisecond, Cache: newCache(t)},

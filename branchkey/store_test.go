@@ -577,6 +577,14 @@ func TestKeyHidesSecret(t *testing.T) {
 	}
 }
 
+// A partition key of DynamoDB has up to 2048 bytes.
+func TestLongestName(t *testing.T) {
+	must(t, checkName("name", strings.Repeat("x", 2048)))
+	if err := checkName("name", strings.Repeat("x", 2049)); err == nil || !strings.Contains(err.Error(), "2048 bytes") {
+		t.Error(err)
+	}
+}
+
 func TestUUID(t *testing.T) {
 	seen := map[[16]byte]bool{}
 	for range 1000 {
