@@ -166,24 +166,37 @@ func (i *Info) Open(secret, context, ciphertext []byte) ([]byte, error) {
 	return aead.Open(nil, make([]byte, format.IVLength), rest[commitmentLength:], fixed)
 }
 
-// derive is the counter-mode KDF of NIST SP 800-108 with HMAC-SHA-384, to 512
-// bits: a commitment to the key, and the key.
+const (
+	derivedBits = 512
+
+	// derivedSpace is the memory for the output of the KDF, which comes in hashes.
+	derivedSpace = (derivedBits/8 + sha512.Size384 - 1) / sha512.Size384 * sha512.Size384
+)
+
+// derive returns a commitment to a key, and the key. No other memory holds the
+// key afterwards, but for the cipher's.
 func derive(secret, fixed, salt []byte) (commitment []byte, aead cipher.AEAD, err error) {
-	const bits = 512
-	mac := hmac.New(sha512.New384, secret)
-	var out []byte
-	defer func() { clear(out[commitmentLength:]) }()
-	for counter := uint32(1); len(out) < bits/8; counter++ {
-		mac.Reset()
-		mac.Write(binary.BigEndian.AppendUint32(nil, counter))
-		mac.Write(slices.Concat(fixed, []byte{0}, salt))
-		mac.Write(binary.BigEndian.AppendUint32(nil, bits))
-		out = mac.Sum(out)
-	}
-	block, err := aes.NewCipher(out[commitmentLength : bits/8])
+	out := expand(make([]byte, 0, derivedSpace), secret, fixed, salt)
+	defer clear(out[commitmentLength:])
+	block, err := aes.NewCipher(out[commitmentLength : derivedBits/8])
 	if err != nil {
 		return nil, nil, err
 	}
 	aead, err = cipher.NewGCM(block)
 	return out[:commitmentLength:commitmentLength], aead, err
+}
+
+// expand fills the room of dst with the output of the counter-mode KDF of NIST SP 800-108
+// with HMAC-SHA-384. It doesn't allocate memory for it: a slice that grows leaves
+// a part of a key behind.
+func expand(dst, secret, fixed, salt []byte) []byte {
+	mac := hmac.New(sha512.New384, secret)
+	for counter := uint32(1); len(dst) < cap(dst); counter++ {
+		mac.Reset()
+		mac.Write(binary.BigEndian.AppendUint32(nil, counter))
+		mac.Write(slices.Concat(fixed, []byte{0}, salt))
+		mac.Write(binary.BigEndian.AppendUint32(nil, derivedBits))
+		dst = mac.Sum(dst)
+	}
+	return dst
 }

@@ -57,6 +57,11 @@ func TestInfo(t *testing.T) {
 			}
 		}
 	}
+	for curve, want := range map[ecdh.Curve]*Curve{ecdh.P256(): curves[0], ecdh.P384(): curves[1], ecdh.P521(): curves[2]} {
+		if got, err := CurveOf(curve); err != nil || got != want || got.curve != curve {
+			t.Errorf("%v: %v, %v", curve, got, err)
+		}
+	}
 	if _, err := CurveOf(ecdh.X25519()); err == nil {
 		t.Error("X25519 is a curve of the format")
 	}
