@@ -85,7 +85,7 @@ func NewRSAKeyring(c Config, r RSAConfig) (esdk.Keyring, error) {
 // would panic, or fail only with the first message.
 func checkRSA(public *rsa.PublicKey) error {
 	switch n, e := public.N, public.E; {
-	case n == nil || n.Sign() <= 0 || n.BitLen() < minRSABits:
+	case n == nil || n.Sign() != 1 || n.BitLen() < minRSABits:
 		return fmt.Errorf("the public key has less than %d bits", minRSABits)
 	case n.Bit(0) == 0:
 		return errors.New("the public key has an even modulus")
