@@ -273,10 +273,8 @@ func TestPublicKeys(t *testing.T) {
 		}
 		for name, remove := range map[string]func(*ecdsa.PrivateKey){
 			"no curve": func(k *ecdsa.PrivateKey) { k.Curve = nil },
-			//lint:ignore SA1019 the key is made invalid on purpose
-			"no x": func(k *ecdsa.PrivateKey) { k.X = nil },
-			//lint:ignore SA1019 the key is made invalid on purpose
-			"no y": func(k *ecdsa.PrivateKey) { k.Y = nil },
+			"no x":     func(k *ecdsa.PrivateKey) { k.X = nil },
+			"no y":     func(k *ecdsa.PrivateKey) { k.Y = nil },
 			//lint:ignore SA1019 the key is made invalid on purpose
 			"no d": func(k *ecdsa.PrivateKey) { k.D = nil },
 		} {

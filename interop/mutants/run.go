@@ -66,7 +66,7 @@ func (t *tester) setEnv() error {
 	if vectors == "" {
 		vectors = filepath.Join(t.module, "..", "shared", "vectors")
 	}
-	t.env = append(os.Environ(), "GOFLAGS=-short -vet=off", "ESDK_VECTORS="+vectors, shimEnv+"="+realGo,
+	t.env = append(os.Environ(), "GOFLAGS=-short -vet=off", "CGO_ENABLED=0", "ESDK_VECTORS="+vectors, shimEnv+"="+realGo,
 		"PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return nil
 }
