@@ -530,6 +530,22 @@ func TestMultiKeyringUnwrap(t *testing.T) {
 	wantNoDataKey(t, got, err, 3)
 }
 
+// TestRawKeyringDataKeyLength: a data key that decrypts, but that the suite cannot
+// take, is passed over for the next.
+func TestRawKeyringDataKeyLength(t *testing.T) {
+	kr := testKeyring(t)
+	short, long := wrap(t, kr, esdk.AES128GCM), wrap(t, kr, esdk.AES256GCM)
+	got, err := unwrap(t, kr, esdk.AES256GCM, short.EncryptedDataKeys...)
+	wantNoDataKey(t, got, err, 1)
+	if err == nil || !strings.Contains(err.Error(), "data key has 16 bytes") {
+		t.Errorf("got %v", err)
+	}
+	got, err = unwrap(t, kr, esdk.AES256GCM, slices.Concat(short.EncryptedDataKeys, long.EncryptedDataKeys)...)
+	if err != nil || !bytes.Equal(got, long.DataKey) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
 // TestMultiKeyringUnwrapsNothing: a keyring that returns nothing, or a data key
 // that the suite cannot take, does not end the search.
 func TestMultiKeyringUnwrapsNothing(t *testing.T) {
