@@ -358,9 +358,35 @@ func TestStormFanOut(t *testing.T) {
 	})
 }
 
+// TestStormDefaultFanOut: without a choice, 20 fetches run at once, and the next
+// waits for one of them.
+func TestStormDefaultFanOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newStormCache(t, esdk.StormConfig{})
+		s := &source{ttl: time.Minute, takes: 500 * time.Millisecond}
+		var all sync.WaitGroup
+		for i := range 21 {
+			all.Go(func() {
+				if _, err := c.Load(t.Context(), fmt.Sprint(i), s.fetch); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := c.Stats().InFlight; n != 20 {
+			t.Errorf("%d fetches at once, want 20", n)
+		}
+		all.Wait()
+	})
+}
+
 func TestStormConfig(t *testing.T) {
 	for _, c := range []esdk.StormConfig{
 		{Capacity: -1},
+		{FanOut: -1},
+		{GracePeriod: -1},
+		{GraceInterval: -1},
+		{InFlightTTL: -1},
 		{GracePeriod: time.Second},
 		{GraceInterval: 20 * time.Second},
 		{InFlightTTL: 20 * time.Second},
