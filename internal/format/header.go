@@ -122,7 +122,7 @@ func (h *Header) Build() error {
 // buildSize is a bound on the length of the whole header but for the context.
 // It may exceed the memory of a 32-bit machine: data keys may share their bytes.
 func (h *Header) buildSize() int64 {
-	const fixed = 64 // all that is neither variable nor the authentication
+	const fixed = 18 // all that is neither variable nor the authentication, in version 1
 	n := int64(fixed + len(h.MessageID) + len(h.Commitment) + IVLength + TagLength)
 	for _, k := range h.DataKeys {
 		n += 6 + int64(len(k.ProviderID)) + int64(len(k.ProviderInfo)) + int64(len(k.Ciphertext))

@@ -35,6 +35,7 @@ func TestMalformedHeader(t *testing.T) {
 		{"IV length", 0x0078, -5, "\x0b", "IV length"},
 		{"frames of no bytes", 0x0078, -4, "\x00\x00\x00\x00", "frame length"},
 		{"frames where there are none", 0x0078, -10, "\x01", "frame length"},
+		{"context of one byte", 0x0078, 20, "\x00\x01", "encryption context"},
 		{"no data keys", 0x0078, 22, "\x00\x00", "encrypted data keys"},
 	} {
 		b := newHeader(t, suite.Lookup(c.suite), nil).Append(nil)

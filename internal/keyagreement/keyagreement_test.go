@@ -135,3 +135,15 @@ func TestDecompress(t *testing.T) {
 		}
 	}
 }
+
+// Open leaves it to its caller how long a data key is.
+func TestSealOpenNothing(t *testing.T) {
+	info, secret := newInfo(t, curves[0])
+	sealed, err := info.Seal(secret, nil, nil)
+	if err != nil || len(sealed) != Overhead {
+		t.Fatalf("%d bytes, %v", len(sealed), err)
+	}
+	if got, err := info.Open(secret, nil, sealed); err != nil || len(got) != 0 {
+		t.Errorf("%x, %v", got, err)
+	}
+}
