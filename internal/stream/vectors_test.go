@@ -28,7 +28,6 @@ func TestVectorsInShortBatches(t *testing.T) {
 			"dafny-4.1.0-v5/decrypt-manifest.json":              143,
 			"python-1.3.0-legacy/manifests/ciphertext.manifest": 450,
 			"mpl-decrypt-go/manifest.json":                      184,
-			"mpl-decrypt-py/manifest.json":                      465,
 		} {
 			inShortBatches(t, filepath.Join(dir, filepath.FromSlash(name)), passed, 2)
 		}
