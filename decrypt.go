@@ -7,6 +7,7 @@ import (
 	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"io"
 
@@ -131,10 +132,23 @@ func (r *Reader) Read(p []byte) (int, error) {
 // WriteTo writes all of the plaintext that is left to w. It implements
 // [io.WriterTo]. A nil error means that all of the message was verified. After an
 // error of w the Reader returns it again.
-func (r *Reader) WriteTo(w io.Writer) (int64, error) {
-	n, err := r.body.WriteTo(w)
-	return n, public(err)
+func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
+	if e, ok := w.(*Writer); ok {
+		// It sees only what is written. What came before an error, or a panic, must
+		// not be completed.
+		err = errNotRead
+		defer func() {
+			if err != nil {
+				e.body.Fail(err)
+			}
+		}()
+	}
+	n, err = r.body.WriteTo(w)
+	err = public(err)
+	return n, err
 }
+
+var errNotRead = errors.New("esdk: the message that is encrypted again was not read to its end")
 
 // decryption is what one message is decrypted with.
 type decryption struct {

@@ -127,6 +127,10 @@ func (w *Writer) Write(p []byte) (int, error) {
 // ReadFrom encrypts all of r. It implements [io.ReaderFrom]. After an error of r
 // the message cannot be completed either, so that a partial message is never
 // mistaken for a complete one.
+//
+// [io.Copy] calls it, unless the source has a WriteTo. The Writer then sees only
+// what is written and, but for a [Reader], no error of the source: do not call
+// Close after a Copy that failed.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	if w.closed {
 		return 0, errClosed

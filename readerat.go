@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"esdk/internal/format"
 	"esdk/internal/stream"
 )
 
@@ -39,7 +40,7 @@ func (c *Client) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64, e
 	if c.config.Release == VerifyAtEOF {
 		client.config.Release = RejectSigned
 	}
-	d, err := client.beginDecryption(ctx, bufio.NewReader(io.NewSectionReader(src, 0, size)), ec)
+	d, err := client.beginDecryption(ctx, bufio.NewReader(format.Steady(io.NewSectionReader(src, 0, size))), ec)
 	if err != nil {
 		return nil, err
 	}

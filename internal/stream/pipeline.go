@@ -168,8 +168,9 @@ func (r *pipelineRun) unlocked(f func()) {
 		if finished {
 			return
 		}
-		r.panicked = recover()
-		if r.panicked == nil {
+		if panicked := recover(); panicked != nil {
+			r.panicked = panicked
+		} else {
 			r.err = errors.New("esdk: a source or sink ended its goroutine")
 		}
 		r.failed = true
@@ -182,11 +183,13 @@ func (r *pipelineRun) unlocked(f func()) {
 func (r *pipelineRun) fillOne() {
 	b := r.pool.get()
 	r.filling = true
-	err := io.EOF // if fill does not return
+	err := io.EOF // if this does not return
 	r.unlocked(func() {
-		if err = r.stopped(); err == nil {
-			err = r.fill(b)
+		stopped := r.stopped()
+		if stopped == nil {
+			stopped = r.fill(b)
 		}
+		err = stopped
 	})
 	r.filling = false
 	if err != nil {

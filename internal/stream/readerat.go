@@ -76,7 +76,7 @@ func (r *ReaderAt) wrongEnd(text string) error {
 	at := r.frameAt(r.last)
 	if found, err := readAt(r.src, at, 4); err != nil {
 		return err
-	} else if binary.BigEndian.Uint32(found) == uint32(r.last+1) {
+	} else if int64(binary.BigEndian.Uint32(found)) == r.last+1 {
 		return format.Truncated(at, "final frame", io.EOF)
 	}
 	return &format.Error{Offset: at, Field: "final frame", Err: errors.New(text)}
@@ -222,9 +222,12 @@ func readAt(src io.ReaderAt, offset, length int64) ([]byte, error) {
 		buf = slices.Grow(buf, int(min(length-int64(n), max(defaultBatch+1<<16, int64(n)))))
 		part := buf[n:min(int64(cap(buf)), length)]
 		m, err := src.ReadAt(part, offset+int64(n))
+		if m < 0 || m > len(part) {
+			return nil, errors.New("esdk: source returned an impossible count from ReadAt")
+		}
 		buf = buf[:n+m]
 		if m < len(part) {
-			if err == io.EOF {
+			if err == io.EOF || err == nil {
 				err = io.ErrUnexpectedEOF // the size was said to be more
 			}
 			return nil, fmt.Errorf("esdk: reading message: %w", err)

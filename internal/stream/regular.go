@@ -2,6 +2,7 @@ package stream
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"slices"
 
@@ -125,7 +126,7 @@ func (r *Reader) isFast() bool { return int64(r.lastRead) >= r.batchLength()/8 &
 // but regular frames.
 func (r *Reader) pump(w io.Writer) (n int64, err error) {
 	more := true
-	r.err = regular(pipeline{
+	r.err = pipeline{
 		stopped: r.stopped,
 		fill: func(b *batch) error {
 			if !more {
@@ -144,7 +145,11 @@ func (r *Reader) pump(w io.Writer) (n int64, err error) {
 			n += int64(m)
 			return err
 		},
-	}.run(&r.pool, r.Workers))
+	}.run(&r.pool, r.Workers)
+	if r.err == errIrregular {
+		// It was regular when it came, and is counted.
+		r.err = errors.New("esdk: the source changed what it had brought")
+	}
 	// What is left is in the memory of a batch.
 	r.buf = append(r.buf[:0], r.window...)
 	r.window = r.buf

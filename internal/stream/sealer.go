@@ -2,6 +2,7 @@ package stream
 
 import (
 	"crypto/cipher"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -28,24 +29,35 @@ import (
 //
 // Specification: data-format/message-body.md#iv-1 and #sequence-number.
 type sealer struct {
+	_         noCopy // two would give out the same numbers
 	aead      cipher.AEAD
 	messageID []byte
 	finalAAD  format.BodyAAD
 	frame     uint32 // plaintext bytes of a regular frame
 	numbered  uint32 // the last number that was given out
 	err       error  // why none is given out any more
+	iv        iv     // of the final frame
+}
+
+// An iv is a frame's IV in memory that nobody else has. The copy in the message is
+// in memory of the caller or of a sink, which may change it while it is used.
+type iv [format.IVLength]byte
+
+// of returns the IV of a frame, valid until the next call.
+func (v *iv) of(sequence uint32) []byte {
+	binary.BigEndian.PutUint32(v[format.IVLength-4:], sequence)
+	return v[:]
 }
 
 // errComplete is returned for anything behind the final frame.
 var errComplete = errors.New("esdk: the message is complete")
 
-// newSealer takes the AEAD out of the params, so that nobody else has it.
-func newSealer(p *Params) sealer {
-	s := sealer{aead: p.AEAD, frame: p.FrameLength}
+// init takes the AEAD out of the params, so that nobody else has it.
+func (s *sealer) init(p *Params) {
+	s.aead, s.frame = p.AEAD, p.FrameLength
 	s.finalAAD = p.ownMessageID()
 	s.messageID = p.MessageID
 	p.AEAD = nil
-	return s
 }
 
 // A run is some regular frames that have numbers and aren't sealed yet. Its zero
@@ -56,6 +68,7 @@ type run struct {
 	count     int
 	plaintext []byte // count frames
 	aad       format.BodyAAD
+	iv        iv
 }
 
 // noCopy makes vet report copies.
@@ -95,8 +108,7 @@ func (s *sealer) seal(dst []byte, r *run) []byte {
 		frame := plaintext[:s.frame]
 		plaintext = plaintext[s.frame:]
 		dst = format.AppendRegular(dst, sequence)
-		iv := dst[len(dst)-format.IVLength:]
-		dst = s.aead.Seal(dst, iv, frame, r.aad.Frame(sequence, uint64(s.frame)))
+		dst = s.aead.Seal(dst, r.iv.of(sequence), frame, r.aad.Frame(sequence, uint64(s.frame)))
 	}
 	return dst
 }
@@ -118,8 +130,6 @@ func (s *sealer) final(dst, plaintext []byte) ([]byte, error) {
 	}
 	s.numbered++
 	s.err = errComplete
-	start := len(dst)
 	dst = format.AppendFinal(dst, s.numbered, uint32(len(plaintext)))
-	iv := dst[start+8 : start+8+format.IVLength]
-	return s.aead.Seal(dst, iv, plaintext, s.finalAAD.Frame(s.numbered, uint64(len(plaintext)))), nil
+	return s.aead.Seal(dst, s.iv.of(s.numbered), plaintext, s.finalAAD.Frame(s.numbered, uint64(len(plaintext)))), nil
 }

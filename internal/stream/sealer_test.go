@@ -2,8 +2,11 @@ package stream
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"encoding/binary"
 	"errors"
+	"io"
+	"sync"
 	"testing"
 
 	"esdk/internal/format"
@@ -29,7 +32,8 @@ func TestSealerRefuses(t *testing.T) {
 		"behind all numbers":    {format.MaxFrames, 1, 10, true},
 	} {
 		p := testParams(10)
-		s := newSealer(&p)
+		var s sealer
+		s.init(&p)
 		s.numbered = test.numbered
 		var r run
 		err := s.number(&r, test.frames, pattern(test.plaintext))
@@ -51,7 +55,8 @@ func TestSealerRefuses(t *testing.T) {
 // A run is sealed once, and no other takes its place before.
 func TestSealerSealsOnce(t *testing.T) {
 	p := testParams(10)
-	s := newSealer(&p)
+	var s sealer
+	s.init(&p)
 	var r run
 	if err := s.number(&r, 2, pattern(20)); err != nil {
 		t.Fatal(err)
@@ -72,7 +77,8 @@ func TestSealerSealsOnce(t *testing.T) {
 
 func TestSealerFinal(t *testing.T) {
 	p := testParams(10)
-	s := newSealer(&p)
+	var s sealer
+	s.init(&p)
 	if p.AEAD != nil {
 		t.Error("the caller keeps the AEAD")
 	}
@@ -91,7 +97,8 @@ func TestSealerFinal(t *testing.T) {
 		"behind all numbers": func(s *sealer) []byte { s.numbered = format.MaxFrames; return nil },
 	} {
 		p := testParams(10)
-		s := newSealer(&p)
+		var s sealer
+		s.init(&p)
 		plaintext := prepare(&s)
 		_, err := s.final(nil, plaintext)
 		if _, again := s.final(nil, nil); err == nil || again != err {
@@ -112,4 +119,44 @@ func TestSealedOnce(t *testing.T) {
 		}
 	}()
 	Seal(nil, pattern(35), &p)
+}
+
+// scribbler is an AEAD that changes the memory it appends to, as a sink that kept
+// it may do at any time, and keeps the nonces that it was given.
+type scribbler struct {
+	cipher.AEAD
+	mu     sync.Mutex
+	nonces map[string]int
+}
+
+func (s *scribbler) Seal(dst, nonce, plaintext, aad []byte) []byte {
+	clear(dst)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nonces[string(nonce)]++
+	return s.AEAD.Seal(dst, nonce, plaintext, aad)
+}
+
+// The IV is not read back from the message, which others may change.
+func TestIVIsTheSealersOwn(t *testing.T) { eachVariant(t, testIVIsTheSealersOwn) }
+
+func testIVIsTheSealersOwn(t *testing.T) {
+	p := testParams(10)
+	s := &scribbler{AEAD: p.AEAD, nonces: map[string]int{}}
+	p.AEAD = s
+	w := newWriter(io.Discard, nil, p)
+	w.Write(pattern(1003))
+	w.ReadFrom(slow{bytes.NewReader(pattern(1000))})
+	if err := w.Finish(nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint32(201) {
+		iv := binary.BigEndian.AppendUint32(make([]byte, 8), i+1)
+		if s.nonces[string(iv)] != 1 {
+			t.Errorf("frame %d: its IV was used %d times", i+1, s.nonces[string(iv)])
+		}
+	}
+	if len(s.nonces) != 201 {
+		t.Errorf("%d IVs", len(s.nonces))
+	}
 }

@@ -88,7 +88,7 @@ func (p *Params) stopped() error {
 	if p.Stopped == nil {
 		return nil
 	}
-	return p.Stopped()
+	return notEOF(p.Stopped(), "context")
 }
 
 // frameSize is the length of a regular frame in the message.
@@ -151,9 +151,19 @@ func InMemory(r io.Reader) io.WriterTo {
 	return nil
 }
 
+// notEOF returns another error for an io.EOF of a sink or context, which must not
+// be taken for the end of a message.
+func notEOF(err error, of string) error {
+	if err == io.EOF {
+		return errors.New("esdk: the " + of + " ended with io.EOF")
+	}
+	return err
+}
+
 // writeAll writes b, and tells how much of it was written.
 func writeAll(w io.Writer, b []byte) (int, error) {
 	n, err := w.Write(b)
+	err = notEOF(err, "sink")
 	if n < 0 || n > len(b) {
 		return 0, errors.New("esdk: sink returned an impossible count from Write")
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"esdk/internal/format"
 )
@@ -12,7 +13,8 @@ import (
 // Seal appends the whole body of a plaintext to dst, whose spare memory must
 // not overlap it. It takes the AEAD: the params can't seal another body.
 func Seal(dst, plaintext []byte, p *Params) ([]byte, error) {
-	e := newEncryptor(p)
+	e := new(encryptor)
+	e.init(p)
 	if err := e.check(int64(len(plaintext))); err != nil {
 		return nil, err
 	}
@@ -39,12 +41,12 @@ type encryptor struct {
 	pool   pool
 }
 
-func newEncryptor(p *Params) encryptor {
+func (e *encryptor) init(p *Params) {
 	if p.FrameLength == 0 || p.AEAD == nil {
 		panic("internal error: only framed bodies are written, and each only once")
 	}
-	frames := newSealer(p)
-	return encryptor{Params: *p, frames: frames}
+	e.frames.init(p)
+	e.Params = *p
 }
 
 // check refuses a plaintext that is too long, before any of it is sealed.
@@ -120,32 +122,47 @@ type Writer struct {
 	dst io.Writer
 	in  buffer // plaintext not yet sealed
 	out []byte // sealed frames not yet written
-	err error  // sticky; errInterrupted while a call is under way
+	err error  // sticky
+
+	// busy is set while a call is under way, and stays set if it doesn't return.
+	busy atomic.Bool
 }
 
 // NewWriter returns a writer that seals frames into dst, after head. It takes the
 // AEAD: the params can't seal another body.
 func NewWriter(dst io.Writer, head []byte, p *Params) *Writer {
 	p.limitWorkers()
-	w := &Writer{encryptor: newEncryptor(p), dst: dst, out: head}
+	w := &Writer{dst: dst, out: head}
+	w.init(p)
 	w.in.setLimit(w.FrameLength, w.gatherFrames())
 	return w
 }
 
 // begin starts a call. Until end, the writer is broken: the sink, the source or
 // the context may panic or end the goroutine, and a part of the plaintext must
-// not be completed then.
+// not be completed then. Two calls at a time are a mistake of the caller's, which
+// must not number frames twice.
 func (w *Writer) begin() error {
-	if w.err != nil {
-		return w.err
+	if !w.busy.CompareAndSwap(false, true) {
+		return errInterrupted
 	}
-	w.err = errInterrupted
+	if w.err != nil {
+		return w.end(w.err)
+	}
 	return nil
 }
 
 func (w *Writer) end(err error) error {
 	w.err = err
+	w.busy.Store(false)
 	return err
+}
+
+// Fail breaks the writer, unless it is broken or complete.
+func (w *Writer) Fail(err error) {
+	if w.begin() == nil {
+		w.end(err)
+	}
 }
 
 // Write seals p but for the last frame, which may turn out to be final, and
@@ -260,11 +277,12 @@ func (w *Writer) flush() error {
 // ReadFrom encrypts all of r. An error of r is kept, as one of Write is: what was
 // read until then is not all, and must not be completed.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
-	if src := InMemory(r); src != nil && w.err == nil {
-		return src.WriteTo(struct{ io.Writer }{w}) // not copied
-	}
 	if err := w.begin(); err != nil {
 		return 0, err
+	}
+	if src := InMemory(r); src != nil {
+		n, err := src.WriteTo(plainSink{w}) // not copied
+		return n, w.end(err)
 	}
 	src := &plainSource{r: r, w: w}
 	err := w.end(w.readFrom(src))
@@ -283,6 +301,16 @@ func (w *Writer) readFrom(src *plainSource) error {
 	err := w.sealToSink(w.Workers, src.fill)
 	w.in.setLimit(w.FrameLength, w.gatherFrames())
 	return err
+}
+
+// A plainSink is a writer to write to during a call.
+type plainSink struct{ w *Writer }
+
+func (s plainSink) Write(p []byte) (int, error) {
+	if err := s.w.write(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // A plainSource reads a writer's plaintext, batch by batch.
