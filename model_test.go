@@ -181,7 +181,7 @@ func drawConfig(t *rapid.T) modelConfig {
 	if frames == 300_000 && rapid.IntRange(0, 7).Draw(t, "really") > 0 {
 		frames = 5_000
 	}
-	c.budget = min(c.budget, frames*c.frame)
+	c.budget = int(min(int64(c.budget), int64(frames)*int64(c.frame)))
 	return c
 }
 
