@@ -164,19 +164,50 @@ func TestContextIsNotChanged(t *testing.T) {
 			return dataKey, err
 		},
 	}
-	c := newClient(t, esdk.Config{Keyring: meddler, Suite: esdk.AES256GCMHKDFSHA512Commit})
-	_, header, err := c.Encrypt(t.Context(), nil, ec)
+	c := newClient(t, esdk.Config{Keyring: meddler})
+	// The keyring's request shares its context with the materials.
+	if _, _, err := c.Encrypt(t.Context(), nil, ec); !errors.Is(err, esdk.ErrEncryptionContext) {
+		t.Errorf("a keyring took a pair away: %v", err)
+	}
+	message, header, err := newClient(t, esdk.Config{}).Encrypt(t.Context(), nil, ec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	header.EncryptionContext["k"] = "changed"
-	message := encrypt(t, newClient(t, esdk.Config{}), nil, ec)
-	// The keyring's request shares its context with the materials.
 	if _, _, err := c.Decrypt(t.Context(), message, ec); !errors.Is(err, esdk.ErrEncryptionContext) {
 		t.Errorf("materials without a context: %v", err)
 	}
 	if len(ec) != 1 || ec["k"] != "v" {
 		t.Errorf("the caller's context is now %v", ec)
+	}
+}
+
+// What a keyring does to the context of its request would be in the message, and
+// its data keys would be bound to another one.
+func TestKeyringChangesContext(t *testing.T) {
+	for name, change := range map[string]func(ec esdk.EncryptionContext){
+		"adds":                  func(ec esdk.EncryptionContext) { ec["new"] = "" },
+		"replaces":              func(ec esdk.EncryptionContext) { ec["k"] = "w" },
+		"renames":               func(ec esdk.EncryptionContext) { delete(ec, "k"); ec["K"] = "v" },
+		"takes away":            func(ec esdk.EncryptionContext) { delete(ec, "k") },
+		"changes public key":    func(ec esdk.EncryptionContext) { ec[publicKeyKey] += "A" },
+		"takes public key away": func(ec esdk.EncryptionContext) { delete(ec, publicKeyKey) },
+	} {
+		kr := testKeyring(t)
+		var dataKey []byte
+		changing := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+			r, err := kr.Wrap(ctx, req)
+			change(req.EncryptionContext)
+			dataKey = r.DataKey
+			return r, err
+		}}
+		cmm := must[esdk.CMM](t)(esdk.NewDefaultCMM(changing))
+		if _, err := cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{EncryptionContext: esdk.EncryptionContext{"k": "v"}}); !errors.Is(err, esdk.ErrEncryptionContext) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !bytes.Equal(dataKey, make([]byte, len(dataKey))) {
+			t.Errorf("%s: the data key was not cleared", name)
+		}
 	}
 }
 

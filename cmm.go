@@ -160,12 +160,33 @@ func (c *defaultCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 			return nil, fmt.Errorf("esdk: making a signing key: %w", err)
 		}
 	}
+	encoded := m.EncryptionContext[publicKeyKey]
 	wrapped, err := wrap(ctx, c.keyring, &WrapRequest{Suite: id, EncryptionContext: m.EncryptionContext})
 	if err != nil {
 		return nil, err
 	}
+	if !isContextOf(m.EncryptionContext, req.EncryptionContext, encoded) {
+		clear(wrapped.DataKey)
+		return nil, contextError("the keyring changed the encryption context of its request")
+	}
 	m.DataKey, m.EncryptedDataKeys = wrapped.DataKey, wrapped.EncryptedDataKeys
 	return m, nil
+}
+
+// isContextOf reports whether a context is still that of a request and, unless it
+// is empty, the encoded public key. The data keys are bound to the context that a
+// keyring saw, and the message to this one.
+func isContextOf(have, asked EncryptionContext, encoded string) bool {
+	want := len(asked)
+	if encoded != "" {
+		want++
+	}
+	for k, v := range asked {
+		if got, ok := have[k]; !ok || got != v {
+			return false
+		}
+	}
+	return len(have) == want && have[publicKeyKey] == encoded
 }
 
 func (c *defaultCMM) DecryptionMaterials(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error) {

@@ -64,7 +64,7 @@ func (m reusedMemory) appendsTo(n int, f func(dst []byte) ([]byte, error)) ([]by
 	if m.room > 100 {
 		size += 200
 	}
-	before := noise[checkedNoise:]
+	before := noise()[checkedNoise:]
 	size = min(size, len(before))
 	before = before[:size]
 	dst := bytes.Clone(before)

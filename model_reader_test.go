@@ -83,7 +83,7 @@ func drawDamage(t *rapid.T, message []byte, m *modelMessage) ([]byte, *damage) {
 		return message[:at:at], d
 	case "append":
 		d.moved = true
-		return append(bytes.Clone(message), noise[:rapid.SampledFrom([]int{1, 4, 100, 300_000}).Draw(t, "appended")]...), d
+		return append(bytes.Clone(message), noise()[:rapid.SampledFrom([]int{1, 4, 100, 300_000}).Draw(t, "appended")]...), d
 	case "duplicate":
 		d.moved, d.good = true, min(i+1, last)
 		return slices.Concat(message[:m.frames[i].end], frame(i), message[m.frames[i].end:]), d

@@ -328,11 +328,11 @@ func (t *Token) login(ctx context.Context, session uint) error {
 }
 
 // proofsOfLoss are the codes that prove a session, the login or the token gone:
-// the standard lists them for C_Decrypt (version 2.40, section 5.9; 3.0, section
-// 5.10), with meanings that no ciphertext brings about. A code that it does not
-// list there proves nothing, even if its name does. Calls that take a session
-// never return CKR_TOKEN_NOT_PRESENT (2.40, section 5.1.7): a token that returns
-// it from C_Decrypt breaks the rules, and may do so for a wrong padding.
+// the standard lists them for C_Decrypt, with meanings that no ciphertext brings
+// about. A code that it does not list there proves nothing, even if its name does.
+// Calls that take a session never return CKR_TOKEN_NOT_PRESENT (the standard's
+// "More on relative priorities of Cryptoki errors"): a token that returns it from
+// C_Decrypt breaks the rules, and may do so for a wrong padding.
 var proofsOfLoss = []uint{
 	ckrSessionHandleInvalid, // "at the time that the function was invoked", also since the token was removed
 	ckrSessionClosed,        // "during the execution of the function"
