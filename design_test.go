@@ -114,6 +114,10 @@ func TestUserCodeIsChecked(t *testing.T) {
 				if !ok || callers[method.Sel.Name] == "" {
 					return true
 				}
+				// A request's own methods are ours.
+				if of, ok := method.X.(*ast.Ident); ok && of.Name == "req" {
+					return true
+				}
 				seen[method.Sel.Name] = true
 				if fn.Name.Name != callers[method.Sel.Name] {
 					t.Errorf("%s: %s calls %s without a check", path, fn.Name.Name, method.Sel.Name)

@@ -68,9 +68,12 @@ func (e *NoDataKeyError) Error() string {
 	if len(e.Errors) == 0 {
 		return ErrNoDataKey.Error() + ": none is for this keyring"
 	}
-	texts := make([]string, len(e.Errors))
-	for i, err := range e.Errors {
-		texts[i] = strings.TrimPrefix(err.Error(), ErrNoDataKey.Error()+": ")
+	var texts []string
+	for _, err := range e.Errors {
+		// Several keys may find the same fault with one encrypted data key.
+		if text := strings.TrimPrefix(err.Error(), ErrNoDataKey.Error()+": "); !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
 	}
 	return ErrNoDataKey.Error() + ": " + strings.Join(texts, "; ")
 }

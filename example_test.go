@@ -305,55 +305,28 @@ type hsmKeyring struct {
 }
 
 func (k *hsmKeyring) Wrap(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
-	result := new(esdk.WrapResult)
-	dataKey := req.DataKey
-	if dataKey == nil {
-		dataKey = make([]byte, req.Suite.DataKeyLength())
-		rand.Read(dataKey)
-		result.DataKey = dataKey
-	}
-	bound, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
-	}
-	nonce := make([]byte, k.aead.NonceSize())
-	rand.Read(nonce)
-	result.EncryptedDataKeys = []esdk.EncryptedDataKey{{
-		ProviderID:   "my-hsm",
-		ProviderInfo: []byte(k.key),
-		Ciphertext:   k.aead.Seal(nonce, nonce, dataKey, bound),
-	}}
-	return result, nil
+	return req.Wrap(func(dataKey, aad []byte) (esdk.EncryptedDataKey, error) {
+		nonce := make([]byte, k.aead.NonceSize())
+		rand.Read(nonce)
+		return esdk.EncryptedDataKey{
+			ProviderID:   "my-hsm",
+			ProviderInfo: []byte(k.key),
+			Ciphertext:   k.aead.Seal(nonce, nonce, dataKey, aad),
+		}, nil
+	})
 }
 
-func (k *hsmKeyring) Unwrap(_ context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
-	bound, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
+func (k *hsmKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	ours := func(edk *esdk.EncryptedDataKey) bool {
+		return edk.ProviderID == "my-hsm" && string(edk.ProviderInfo) == k.key
 	}
-	failed := new(esdk.NoDataKeyError)
-	for _, edk := range req.EncryptedDataKeys {
-		if edk.ProviderID != "my-hsm" || string(edk.ProviderInfo) != k.key {
-			continue // not ours
+	return req.Unwrap(ctx, ours, func(edk *esdk.EncryptedDataKey, aad []byte) ([]byte, error) {
+		n := k.aead.NonceSize()
+		if len(edk.Ciphertext) < n {
+			return nil, errors.New("ciphertext is too short")
 		}
-		dataKey, err := k.open(edk.Ciphertext, bound)
-		if err == nil && len(dataKey) != req.Suite.DataKeyLength() {
-			err = errors.New("data key has the wrong length")
-		}
-		if err == nil {
-			return dataKey, nil
-		}
-		failed.Errors = append(failed.Errors, fmt.Errorf("HSM key %s: %w", k.key, err))
-	}
-	return nil, failed
-}
-
-func (k *hsmKeyring) open(ciphertext, bound []byte) ([]byte, error) {
-	n := k.aead.NonceSize()
-	if len(ciphertext) < n {
-		return nil, errors.New("ciphertext is too short")
-	}
-	return k.aead.Open(nil, ciphertext[:n], ciphertext[n:], bound)
+		return k.aead.Open(nil, edk.Ciphertext[:n], edk.Ciphertext[n:], aad)
+	})
 }
 
 // The whole of a keyring of one's own.

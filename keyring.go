@@ -2,6 +2,7 @@ package esdk
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -17,13 +18,15 @@ import (
 // Specification: framework/keyring-interface.md.
 type Keyring interface {
 	// Wrap encrypts the data key of the request, or a new one if it has none,
-	// under each wrapping key. It fails if any of them fails.
+	// under each wrapping key. It fails if any of them fails. [WrapRequest.Wrap]
+	// does all but the encryption.
 	// Specification: framework/keyring-interface.md#onencrypt.
 	Wrap(ctx context.Context, req *WrapRequest) (*WrapResult, error)
 
 	// Unwrap decrypts one of the encrypted data keys. It passes over those that
 	// are not its own, tries each of the others until one succeeds, and fails
 	// with a [*NoDataKeyError] that holds what each attempt returned.
+	// [UnwrapRequest.Unwrap] does all but the decryption.
 	// Specification: framework/keyring-interface.md#ondecrypt.
 	Unwrap(ctx context.Context, req *UnwrapRequest) (dataKey []byte, err error)
 }
@@ -87,13 +90,33 @@ func unwrap(ctx context.Context, kr Keyring, req *UnwrapRequest) ([]byte, error)
 	return dataKey, nil
 }
 
-// wrapOne makes the result of a keyring that has one wrapping key.
-func wrapOne(req *WrapRequest, encrypt func(dataKey []byte) (EncryptedDataKey, error)) (*WrapResult, error) {
-	dataKey, generated, err := datakey.ToWrap(req.Suite, req.DataKey)
+// Wrap is the part of [Keyring.Wrap] that does not depend on how a key encrypts,
+// for a keyring of one wrapping key. It has encrypt encrypt the data key of the
+// request, or a new one, which it clears if that fails. The other argument of
+// encrypt is the serialized encryption context, for use as additional data: nothing
+// for an empty one. Both arguments must be neither changed nor kept.
+//
+// It fails with the error of encrypt as it is, with [ErrEncryptionContext], or for a
+// suite that is not known or has data keys of another length.
+func (req *WrapRequest) Wrap(encrypt func(dataKey, aad []byte) (EncryptedDataKey, error)) (*WrapResult, error) {
+	s, err := req.Suite.lookup()
 	if err != nil {
-		return nil, fmt.Errorf("esdk: %w", err)
+		return nil, err
 	}
-	edk, err := encrypt(dataKey)
+	aad, err := req.EncryptionContext.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	dataKey, generated := req.DataKey, []byte(nil)
+	switch {
+	case dataKey == nil:
+		generated = make([]byte, s.KeyLength)
+		rand.Read(generated)
+		dataKey = generated
+	case len(dataKey) != s.KeyLength:
+		return nil, fmt.Errorf("esdk: data key to wrap has %d bytes, suite %v takes %d", len(dataKey), req.Suite, s.KeyLength)
+	}
+	edk, err := encrypt(dataKey, aad)
 	if err != nil {
 		clear(generated)
 		return nil, err
@@ -101,19 +124,31 @@ func wrapOne(req *WrapRequest, encrypt func(dataKey []byte) (EncryptedDataKey, e
 	return &WrapResult{DataKey: generated, EncryptedDataKeys: []EncryptedDataKey{edk}}, nil
 }
 
-// unwrapFirst tries the encrypted data keys that match, in their order.
-func unwrapFirst(req *UnwrapRequest, matches func(*EncryptedDataKey) bool, decrypt func(*EncryptedDataKey) ([]byte, error)) ([]byte, error) {
+// Unwrap is the part of [Keyring.Unwrap] that does not depend on how a key
+// decrypts. It has decrypt try the encrypted data keys for which match returns
+// true, in their order, until one succeeds or ctx ends. The other argument of
+// decrypt is the serialized encryption context, as in [WrapRequest.Wrap]. Neither
+// function may change or keep what it is given.
+//
+// It fails with a [*NoDataKeyError] that holds the error of each attempt, with
+// [ErrEncryptionContext], or for a suite that is not known. A data key of another
+// length than the suite's is cleared, and its attempt has failed.
+func (req *UnwrapRequest) Unwrap(ctx context.Context, match func(*EncryptedDataKey) bool, decrypt func(edk *EncryptedDataKey, aad []byte) ([]byte, error)) ([]byte, error) {
 	s, err := req.Suite.lookup()
 	if err != nil {
 		return nil, err
 	}
-	var failed []error
+	aad, err := req.EncryptionContext.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	failed := new(NoDataKeyError)
 	for i := range req.EncryptedDataKeys {
 		edk := &req.EncryptedDataKeys[i]
-		if !matches(edk) {
+		if !match(edk) {
 			continue
 		}
-		dataKey, err := decrypt(edk)
+		dataKey, err := decrypt(edk, aad)
 		if err == nil && len(dataKey) != s.KeyLength {
 			err = fmt.Errorf("data key has %d bytes, suite %v takes %d", len(dataKey), req.Suite, s.KeyLength)
 			clear(dataKey)
@@ -121,9 +156,13 @@ func unwrapFirst(req *UnwrapRequest, matches func(*EncryptedDataKey) bool, decry
 		if err == nil {
 			return dataKey, nil
 		}
-		failed = append(failed, fmt.Errorf("encrypted data key %d (%s): %w", i+1, edk.ProviderID, err))
+		failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): %w", i+1, edk.ProviderID, err))
+		// A key service need not work on what nobody waits for.
+		if ctx.Err() != nil {
+			break
+		}
 	}
-	return nil, &NoDataKeyError{failed}
+	return nil, failed
 }
 
 // checkName refuses a namespace or name that a raw keyring may not use.

@@ -12,10 +12,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"esdk"
 	"esdk/esdktest"
@@ -277,6 +281,113 @@ func TestWrapRefuses(t *testing.T) {
 	}
 }
 
+func TestWrapRequestWrap(t *testing.T) {
+	errFull := errors.New("full")
+	ec := esdk.EncryptionContext{"k": "v"}
+	aad := must[[]byte](t)(ec.AppendBinary(nil))
+	for _, given := range [][]byte{nil, pattern(32)} {
+		var saw []byte
+		encrypt := func(dataKey, gotAAD []byte) (esdk.EncryptedDataKey, error) {
+			if saw = dataKey; len(dataKey) != 32 || !bytes.Equal(gotAAD, aad) {
+				t.Errorf("encrypt: %d bytes, with %q", len(dataKey), gotAAD)
+			}
+			return esdk.EncryptedDataKey{ProviderID: "p", ProviderInfo: []byte("i"), Ciphertext: []byte("c")}, nil
+		}
+		req := &esdk.WrapRequest{Suite: esdk.AES256GCM, EncryptionContext: ec, DataKey: given}
+		r, err := req.Wrap(encrypt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := saw; given != nil && (r.DataKey != nil || !bytes.Equal(saw, given)) || given == nil && !bytes.Equal(r.DataKey, want) {
+			t.Errorf("data key %x, encrypted %x, given %x", r.DataKey, saw, given)
+		}
+		if edks := r.EncryptedDataKeys; len(edks) != 1 || edks[0].ProviderID != "p" || string(edks[0].ProviderInfo) != "i" || string(edks[0].Ciphertext) != "c" {
+			t.Errorf("encrypted data keys %v", edks)
+		}
+		r, err = req.Wrap(func(dataKey, _ []byte) (esdk.EncryptedDataKey, error) {
+			saw = dataKey
+			return esdk.EncryptedDataKey{ProviderID: "p"}, errFull
+		})
+		if r != nil || err != errFull {
+			t.Errorf("%v, %v", r, err)
+		}
+		if cleared := bytes.Equal(saw, make([]byte, 32)); cleared != (given == nil) {
+			t.Errorf("data key was cleared: %t; it was given: %t", cleared, given != nil)
+		}
+	}
+	spare := func(_, _ []byte) (esdk.EncryptedDataKey, error) {
+		t.Error("a bad request is encrypted")
+		return esdk.EncryptedDataKey{}, nil
+	}
+	_, err := (&esdk.WrapRequest{Suite: esdk.AES256GCM, EncryptionContext: esdk.EncryptionContext{"\xff": ""}}).Wrap(spare)
+	if !errors.Is(err, esdk.ErrEncryptionContext) {
+		t.Errorf("context that is not UTF-8: %v", err)
+	}
+}
+
+func TestUnwrapRequestUnwrap(t *testing.T) {
+	ec := esdk.EncryptionContext{"k": "v"}
+	aad := must[[]byte](t)(ec.AppendBinary(nil))
+	short := pattern(16)
+	errIll := errors.New("ill")
+	answers := map[string]struct {
+		dataKey []byte
+		err     error
+	}{"ill": {nil, errIll}, "short": {short, nil}, "good": {pattern(32), nil}}
+	ask := func(ctx context.Context, infos ...string) (dataKey []byte, asked []string, err error) {
+		req := &esdk.UnwrapRequest{Suite: esdk.AES256GCM, EncryptionContext: ec}
+		for _, info := range infos {
+			req.EncryptedDataKeys = append(req.EncryptedDataKeys, esdk.EncryptedDataKey{ProviderID: "p", ProviderInfo: []byte(info)})
+		}
+		ours := func(edk *esdk.EncryptedDataKey) bool { return string(edk.ProviderInfo) != "foreign" }
+		dataKey, err = req.Unwrap(ctx, ours, func(edk *esdk.EncryptedDataKey, gotAAD []byte) ([]byte, error) {
+			if !bytes.Equal(gotAAD, aad) {
+				t.Errorf("context %q", gotAAD)
+			}
+			asked = append(asked, string(edk.ProviderInfo))
+			answer := answers[string(edk.ProviderInfo)]
+			return answer.dataKey, answer.err
+		})
+		return dataKey, asked, err
+	}
+	dataKey, asked, err := ask(t.Context(), "foreign", "ill", "short", "good", "good")
+	if err != nil || !bytes.Equal(dataKey, pattern(32)) || !slices.Equal(asked, []string{"ill", "short", "good"}) {
+		t.Errorf("%x, %v, after %v", dataKey, err, asked)
+	}
+	if !bytes.Equal(short, make([]byte, 16)) {
+		t.Error("a data key of a wrong length was not cleared")
+	}
+	dataKey, _, err = ask(t.Context(), "foreign", "ill", "short")
+	wantNoDataKey(t, dataKey, err, 2)
+	for _, want := range []string{"encrypted data key 2 (p): ill", "encrypted data key 3 (p): data key has 16 bytes"} {
+		if !strings.Contains(err.Error(), want) || !errors.Is(err, errIll) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+	}
+	dataKey, _, err = ask(t.Context(), "foreign")
+	wantNoDataKey(t, dataKey, err, 0)
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	dataKey, asked, err = ask(ended, "ill", "good")
+	wantNoDataKey(t, dataKey, err, 1)
+	if len(asked) != 1 {
+		t.Errorf("asked %v after the context ended", asked)
+	}
+	ec = esdk.EncryptionContext{"\xff": ""}
+	if _, asked, err := ask(t.Context(), "good"); !errors.Is(err, esdk.ErrEncryptionContext) || asked != nil {
+		t.Errorf("context that is not UTF-8: %v, asked %v", err, asked)
+	}
+}
+
+// Several keys find the same fault with an encrypted data key, which is said once.
+func TestNoDataKeyErrorOnce(t *testing.T) {
+	err := &esdk.NoDataKeyError{Errors: []error{errors.New("one"), errors.New("two"), errors.New("one")}}
+	if text := err.Error(); !strings.HasSuffix(text, ": one; two") {
+		t.Error(text)
+	}
+}
+
 // The encryption context is bound to a data key, but not with RSA, which has no
 // place for it.
 func TestKeyringBindsContext(t *testing.T) {
@@ -484,6 +595,74 @@ func TestMultiKeyringWrap(t *testing.T) {
 			}
 			if err == nil || r != nil || !strings.Contains(err.Error(), c.want) || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("%+v, %v; want an error with %q", r, err, c.want)
+			}
+		})
+	}
+}
+
+// The others wrap side by side: each waits for all to be asked. The order stays.
+func TestMultiKeyringWrapsSideBySide(t *testing.T) {
+	const n = 5
+	var asked sync.WaitGroup
+	asked.Add(n)
+	var children []esdk.Keyring
+	for i := range n {
+		children = append(children, keyringFunc{wrap: func(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+			asked.Done()
+			asked.Wait()
+			req.Suite = 0 // the request is its own
+			return &esdk.WrapResult{EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: strconv.Itoa(i)}}}, nil
+		}})
+	}
+	r := wrap(t, must[esdk.Keyring](t)(esdk.NewMultiKeyring(testKeyring(t), children...)), esdk.AES256GCM)
+	for i, edk := range r.EncryptedDataKeys[1:] {
+		if edk.ProviderID != strconv.Itoa(i) {
+			t.Errorf("encrypted data key %d is of keyring %s", i+1, edk.ProviderID)
+		}
+	}
+}
+
+// Whatever a keyring does, the call ends once the other keyrings do, the data key is
+// cleared then and not before, and the error is of the one that failed first.
+func TestMultiKeyringChildFails(t *testing.T) {
+	errIll := errors.New("ill")
+	for name, c := range map[string]struct {
+		fail  func() error
+		is    error
+		text  string
+		panic any
+	}{
+		"error":             {func() error { return errIll }, errIll, "child keyring 1: ill", nil},
+		"panic":             {func() error { panic("at the disco") }, nil, "", "at the disco"},
+		"end of goroutine":  {func() error { runtime.Goexit(); return nil }, nil, "child keyring 1: esdk: the keyring ended the goroutine", nil},
+		"neither of result": {func() error { return nil }, nil, "child keyring 1: esdk: the keyring returned neither", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var dataKey []byte
+			var late atomic.Bool
+			waits := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+				<-ctx.Done() // that the other fails
+				time.Sleep(time.Millisecond)
+				dataKey = req.DataKey
+				late.Store(!bytes.Equal(dataKey, make([]byte, len(dataKey))))
+				return nil, ctx.Err()
+			}}
+			fails := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, c.fail() }}
+			multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(testKeyring(t), waits, fails))
+			defer func() {
+				if p := recover(); p != c.panic {
+					t.Errorf("panic: %v, want %v", p, c.panic)
+				}
+				if !late.Load() {
+					t.Error("the data key was cleared while a keyring had it")
+				}
+				if c.panic == nil && !bytes.Equal(dataKey, make([]byte, 32)) {
+					t.Error("the data key was not cleared")
+				}
+			}()
+			r, err := multi.Wrap(t.Context(), &esdk.WrapRequest{Suite: esdk.AES256GCM})
+			if r != nil || err == nil || !strings.Contains(err.Error(), c.text) || c.is != nil && !errors.Is(err, c.is) {
+				t.Errorf("%v, %v; want %q", r, err, c.text)
 			}
 		})
 	}

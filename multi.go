@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 )
+
+var errEnded = errors.New("esdk: the keyring ended the goroutine of its call")
 
 type multiKeyring struct {
 	generator Keyring
@@ -14,9 +17,11 @@ type multiKeyring struct {
 // NewMultiKeyring returns a keyring that encrypts a data key under each of
 // several keyrings, so that any one of them decrypts it. The generator makes the
 // data key; it may be nil, and then the keyring can only wrap a data key that a
-// [CMM] or another keyring made. To encrypt, all of them must succeed; to
-// decrypt, they are tried in order until one does. A keyring that returns nothing,
-// or a data key of another length than the suite's, has failed.
+// [CMM] or another keyring made. To encrypt, all of them must succeed: the other
+// keyrings side by side, once the generator has; the first that fails cancels the
+// others, and the encrypted data keys keep the order of the arguments. To decrypt,
+// they are tried in order until one does. A keyring that returns nothing, or a data
+// key of another length than the suite's, has failed.
 // Specification: framework/multi-keyring.md.
 func NewMultiKeyring(generator Keyring, children ...Keyring) (Keyring, error) {
 	if generator == nil && len(children) == 0 {
@@ -47,15 +52,49 @@ func (m *multiKeyring) Wrap(ctx context.Context, req *WrapRequest) (*WrapResult,
 	if child.DataKey == nil {
 		return nil, errors.New("esdk: multi-keyring has no generator and was given no data key")
 	}
-	for i, kr := range m.children {
-		r, err := wrap(ctx, kr, &child)
-		if err != nil {
-			clear(result.DataKey)
-			return nil, fmt.Errorf("child keyring %d: %w", i, err)
-		}
+	wrapped, err := wrapAll(ctx, m.children, child)
+	if err != nil {
+		clear(result.DataKey)
+		return nil, err
+	}
+	for _, r := range wrapped {
 		result.EncryptedDataKeys = append(result.EncryptedDataKeys, r.EncryptedDataKeys...)
 	}
 	return result, nil
+}
+
+// wrapAll asks keyrings side by side. When it returns, no call is under way any
+// more, so that the data key may be cleared. A panic of one goes on in the caller.
+func wrapAll(ctx context.Context, keyrings []Keyring, req WrapRequest) ([]*WrapResult, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make([]*WrapResult, len(keyrings))
+	var once sync.Once
+	var failed error
+	var panicked any
+	fail := func(err error, p any) {
+		// The first is the cause; the others may only be cancelled.
+		once.Do(func() { failed, panicked = err, p })
+		cancel()
+	}
+	var wg sync.WaitGroup
+	for i, kr := range keyrings {
+		own := req
+		wg.Go(func() {
+			err := errEnded
+			defer func() {
+				if p := recover(); p != nil || err != nil {
+					fail(fmt.Errorf("child keyring %d: %w", i, err), p)
+				}
+			}()
+			results[i], err = wrap(ctx, kr, &own)
+		})
+	}
+	wg.Wait()
+	if panicked != nil {
+		panic(panicked)
+	}
+	return results, failed
 }
 
 func (m *multiKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte, error) {

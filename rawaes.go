@@ -60,11 +60,7 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 }
 
 func (k *rawAESKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult, error) {
-	aad, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
-	}
-	return wrapOne(req, func(dataKey []byte) (EncryptedDataKey, error) {
+	return req.Wrap(func(dataKey, aad []byte) (EncryptedDataKey, error) {
 		length := len(k.infoPrefix) + format.IVLength
 		info := make([]byte, length, length+len(dataKey)+format.TagLength)
 		iv := info[copy(info, k.infoPrefix):]
@@ -77,18 +73,14 @@ func (k *rawAESKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult, 
 	})
 }
 
-func (k *rawAESKeyring) Unwrap(_ context.Context, req *UnwrapRequest) ([]byte, error) {
-	aad, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
-	}
+func (k *rawAESKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte, error) {
 	matches := func(edk *EncryptedDataKey) bool {
 		// The length too must fit, lest one key's name be the start of another's.
 		return edk.ProviderID == k.namespace &&
 			len(edk.ProviderInfo) == len(k.name)+8+format.IVLength &&
 			string(edk.ProviderInfo[:len(k.name)]) == k.name
 	}
-	return unwrapFirst(req, matches, func(edk *EncryptedDataKey) ([]byte, error) {
+	return req.Unwrap(ctx, matches, func(edk *EncryptedDataKey, aad []byte) ([]byte, error) {
 		iv, ok := bytes.CutPrefix(edk.ProviderInfo, k.infoPrefix)
 		if !ok {
 			return nil, errors.New("provider info has another length of tag or IV")

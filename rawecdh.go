@@ -72,11 +72,7 @@ func (k *rawECDHKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult,
 	if k.peer == nil {
 		return nil, errors.New("esdk: ECDH discovery keyring cannot encrypt")
 	}
-	serialized, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
-	}
-	return wrapOne(req, func(dataKey []byte) (EncryptedDataKey, error) {
+	return req.Wrap(func(dataKey, serialized []byte) (EncryptedDataKey, error) {
 		info, ciphertext, err := k.seal(serialized, dataKey)
 		if err != nil {
 			return EncryptedDataKey{}, fmt.Errorf("esdk: ECDH keyring: %w", err)
@@ -106,13 +102,9 @@ func (k *rawECDHKeyring) seal(serialized, dataKey []byte) (info *keyagreement.In
 	return info, ciphertext, err
 }
 
-func (k *rawECDHKeyring) Unwrap(_ context.Context, req *UnwrapRequest) ([]byte, error) {
+func (k *rawECDHKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte, error) {
 	if k.private == nil {
 		return nil, &NoDataKeyError{[]error{errors.New("ECDH keyring with an ephemeral key cannot decrypt")}}
-	}
-	serialized, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
 	}
 	matches := func(edk *EncryptedDataKey) bool {
 		if edk.ProviderID != rawECDHProvider && edk.ProviderID != kmsECDHProvider {
@@ -121,7 +113,7 @@ func (k *rawECDHKeyring) Unwrap(_ context.Context, req *UnwrapRequest) ([]byte, 
 		info, err := k.curve.ParseInfo(edk.ProviderInfo)
 		return err != nil || k.publicKeyFor(info) != nil
 	}
-	return unwrapFirst(req, matches, func(edk *EncryptedDataKey) ([]byte, error) {
+	return req.Unwrap(ctx, matches, func(edk *EncryptedDataKey, serialized []byte) ([]byte, error) {
 		info, err := k.curve.ParseInfo(edk.ProviderInfo)
 		if err != nil {
 			return nil, err

@@ -67,7 +67,7 @@ func (k *rawRSAKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult, 
 	if k.PublicKey == nil {
 		return nil, fmt.Errorf("esdk: RSA key %q has no public key, and cannot encrypt", k.Name)
 	}
-	return wrapOne(req, func(dataKey []byte) (EncryptedDataKey, error) {
+	return req.Wrap(func(dataKey, _ []byte) (EncryptedDataKey, error) {
 		ciphertext, err := k.encrypt(dataKey)
 		if err != nil {
 			return EncryptedDataKey{}, fmt.Errorf("esdk: RSA key %q: %w", k.Name, err)
@@ -84,14 +84,14 @@ func (k *rawRSAKeyring) encrypt(dataKey []byte) ([]byte, error) {
 	return rsa.EncryptOAEP(k.Hash.New(), rand.Reader, k.PublicKey, dataKey, nil)
 }
 
-func (k *rawRSAKeyring) Unwrap(_ context.Context, req *UnwrapRequest) ([]byte, error) {
+func (k *rawRSAKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte, error) {
 	if k.PrivateKey == nil {
 		return nil, &NoDataKeyError{[]error{fmt.Errorf("RSA key %q has no private key, and cannot decrypt", k.Name)}}
 	}
 	matches := func(edk *EncryptedDataKey) bool {
 		return edk.ProviderID == k.Namespace && string(edk.ProviderInfo) == k.Name
 	}
-	return unwrapFirst(req, matches, func(edk *EncryptedDataKey) ([]byte, error) {
+	return req.Unwrap(ctx, matches, func(edk *EncryptedDataKey, _ []byte) ([]byte, error) {
 		dataKey, err := k.decrypt(edk.Ciphertext, req.Suite.DataKeyLength())
 		if err != nil {
 			return nil, fmt.Errorf("RSA key %q: %w", k.Name, err)

@@ -34,11 +34,19 @@ func (f *Filter) allows(a kmsarn.ARN) bool {
 	return f == nil || a.Partition == f.Partition && slices.Contains(f.Accounts, a.Account)
 }
 
+// discoveryKeyring asks each of its Regions.
 type discoveryKeyring struct {
-	config  Config
-	filter  *Filter
-	regions []string
-	mrk     bool
+	decryptsOnly
+	regions esdk.Keyring
+}
+
+// regionKeyring asks one Region.
+type regionKeyring struct {
+	decryptsOnly
+	config Config
+	filter *Filter
+	region string // empty: the default one
+	mrk    bool
 }
 
 // NewDiscoveryKeyring returns a keyring that only decrypts, with the keys that
@@ -94,41 +102,45 @@ func newDiscoveryKeyring(c Config, filter *Filter, regions []string, mrk bool) (
 	if filter != nil {
 		filter = &Filter{filter.Partition, slices.Clone(filter.Accounts)}
 	}
-	return &discoveryKeyring{c, filter, slices.Clone(regions), mrk}, nil
+	var all []esdk.Keyring
+	for _, region := range regions {
+		all = append(all, &regionKeyring{config: c, filter: filter, region: region, mrk: mrk})
+	}
+	kr := new(discoveryKeyring)
+	kr.regions, err = esdk.NewMultiKeyring(nil, all...)
+	return kr, err
 }
 
-func (kr *discoveryKeyring) Wrap(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
+type decryptsOnly struct{}
+
+func (decryptsOnly) Wrap(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
 	return nil, errors.New("awskms: discovery keyring cannot encrypt, since it names no key")
 }
 
 func (kr *discoveryKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
-	all, _, err := candidates(req, kmsProvider)
-	if err != nil {
-		return nil, err
-	}
-	var attempts []attempt
-	for _, region := range kr.regions {
-		for _, c := range all {
-			if a, ok := kr.keyFor(region, c.arn); ok {
-				k := key{kr.config, a.String(), region}
-				attempts = append(attempts, attempt{c, func() ([]byte, error) {
-					return k.decryptSymmetric(ctx, req, c.EncryptedDataKey)
-				}})
-			}
-		}
-	}
-	return unwrapFirst(ctx, attempts)
+	return kr.regions.Unwrap(ctx, req)
 }
 
-// keyFor returns the key to ask a Region for, for one that a message names.
-func (kr *discoveryKeyring) keyFor(region string, named kmsarn.ARN) (kmsarn.ARN, bool) {
+func (kr *regionKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	matches := func(named kmsarn.ARN) bool {
+		_, ok := kr.keyFor(named)
+		return ok
+	}
+	return unwrap(ctx, req, kmsProvider, matches, func(named kmsarn.ARN, edk *esdk.EncryptedDataKey, _ []byte) ([]byte, error) {
+		arn, _ := kr.keyFor(named)
+		return key{kr.config, arn.String(), kr.region}.decryptSymmetric(ctx, req, edk)
+	})
+}
+
+// keyFor returns the key to ask the Region for, for one that a message names.
+func (kr *regionKeyring) keyFor(named kmsarn.ARN) (kmsarn.ARN, bool) {
 	switch {
 	case !kr.filter.allows(named):
 		return kmsarn.ARN{}, false
 	case !kr.mrk:
 		return named, true
 	case named.IsMRK():
-		return named.In(region), true
+		return named.In(kr.region), true
 	}
-	return named, named.Region == region
+	return named, named.Region == kr.region
 }

@@ -116,11 +116,7 @@ func (kr *ecdhKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.W
 	if kr.peer == nil {
 		return nil, errors.New("awskms: ECDH discovery keyring cannot encrypt")
 	}
-	serialized, err := checkWrap(req)
-	if err != nil {
-		return nil, err
-	}
-	return wrapOne(req, func(dataKey []byte) (esdk.EncryptedDataKey, error) {
+	return wrap(req, func(dataKey, serialized []byte) (esdk.EncryptedDataKey, error) {
 		secret, err := kr.secretWith(ctx, kr.peer)
 		if err != nil {
 			return esdk.EncryptedDataKey{}, err
@@ -147,39 +143,33 @@ func (kr *ecdhKeyring) secretWith(ctx context.Context, compressed []byte) ([]byt
 }
 
 func (kr *ecdhKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
-	serialized, err := checkUnwrap(req)
+	matches := func(edk *esdk.EncryptedDataKey) bool {
+		if edk.ProviderID != ecdhProvider && edk.ProviderID != rawECDHProvider {
+			return false
+		}
+		info, err := kr.curve.ParseInfo(edk.ProviderInfo)
+		return err != nil || info.OtherParty(kr.own, kr.peer) != nil
+	}
+	return req.Unwrap(ctx, matches, func(edk *esdk.EncryptedDataKey, serialized []byte) ([]byte, error) {
+		return kr.open(ctx, edk, serialized, req.Suite)
+	})
+}
+
+func (kr *ecdhKeyring) open(ctx context.Context, edk *esdk.EncryptedDataKey, serialized []byte, id esdk.SuiteID) ([]byte, error) {
+	info, err := kr.curve.ParseInfo(edk.ProviderInfo)
 	if err != nil {
 		return nil, err
 	}
-	var attempts []attempt
-	for i := range req.EncryptedDataKeys {
-		c := candidate{EncryptedDataKey: &req.EncryptedDataKeys[i], index: i}
-		if c.ProviderID != ecdhProvider && c.ProviderID != rawECDHProvider {
-			continue
-		}
-		info, err := kr.curve.ParseInfo(c.ProviderInfo)
-		if err != nil {
-			attempts = append(attempts, attempt{c, func() ([]byte, error) { return nil, err }})
-		} else if other := info.OtherParty(kr.own, kr.peer); other != nil {
-			attempts = append(attempts, attempt{c, func() ([]byte, error) {
-				return kr.open(ctx, info, other, serialized, c.Ciphertext, req.Suite)
-			}})
-		}
-	}
-	return unwrapFirst(ctx, attempts)
-}
-
-func (kr *ecdhKeyring) open(ctx context.Context, info *keyagreement.Info, other, serialized, ciphertext []byte, id esdk.SuiteID) ([]byte, error) {
 	// AWS KMS need not be asked about what cannot be a data key of the suite.
-	if got, want := len(ciphertext), keyagreement.Overhead+id.DataKeyLength(); got != want {
+	if got, want := len(edk.Ciphertext), keyagreement.Overhead+id.DataKeyLength(); got != want {
 		return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", got, want, id)
 	}
-	secret, err := kr.secretWith(ctx, other)
+	secret, err := kr.secretWith(ctx, info.OtherParty(kr.own, kr.peer))
 	if err != nil {
 		return nil, err
 	}
 	defer clear(secret)
-	dataKey, err := info.Open(secret, serialized, ciphertext)
+	dataKey, err := info.Open(secret, serialized, edk.Ciphertext)
 	if err != nil {
 		return nil, fmt.Errorf("KMS key %s: %w", kr.key.id, err)
 	}

@@ -252,12 +252,12 @@ func TestClientEndsGoroutine(t *testing.T) {
 		}
 		return client, err
 	})}
-	kr := mustKeyring(t)(awskms.NewKeyring(c, generator, one, two))
+	kr := mustKeyring(t)(awskms.NewKeyring(c, generator, two, one))
 	r, err := tryWrap(t, kr, nil)
 	if r != nil {
 		t.Errorf("there is a result, with %d encrypted data keys", len(r.EncryptedDataKeys))
 	}
-	wantText(t, err, one)
+	wantText(t, err, "child keyring 1: ")
 }
 
 // A wrong encryption context is explained, by the answer of AWS KMS or by the

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"esdk"
+	"esdk/internal/kmsarn"
 )
 
 // RSAConfig configures [NewRSAKeyring].
@@ -109,11 +110,7 @@ func (kr *rsaKeyring) Wrap(_ context.Context, req *esdk.WrapRequest) (*esdk.Wrap
 	if err := checkUnsigned(req.Suite); err != nil {
 		return nil, err
 	}
-	serialized, err := checkWrap(req)
-	if err != nil {
-		return nil, err
-	}
-	return wrapOne(req, func(dataKey []byte) (esdk.EncryptedDataKey, error) {
+	return wrap(req, func(dataKey, serialized []byte) (esdk.EncryptedDataKey, error) {
 		digest := sha512.Sum384(serialized)
 		plaintext := slices.Concat(digest[:], dataKey)
 		defer clear(plaintext)
@@ -129,19 +126,10 @@ func (kr *rsaKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]by
 	if err := checkUnsigned(req.Suite); err != nil {
 		return nil, &esdk.NoDataKeyError{Errors: []error{err}}
 	}
-	all, serialized, err := candidates(req, rsaProvider)
-	if err != nil {
-		return nil, err
-	}
-	var attempts []attempt
-	for _, c := range all {
-		if matchMRK(kr.key.id, string(c.ProviderInfo)) {
-			attempts = append(attempts, attempt{c, func() ([]byte, error) {
-				return kr.decrypt(ctx, c.Ciphertext, serialized, req.Suite.DataKeyLength())
-			}})
-		}
-	}
-	return unwrapFirst(ctx, attempts)
+	matches := func(arn kmsarn.ARN) bool { return matchMRK(kr.key.id, arn.String()) }
+	return unwrap(ctx, req, rsaProvider, matches, func(_ kmsarn.ARN, edk *esdk.EncryptedDataKey, serialized []byte) ([]byte, error) {
+		return kr.decrypt(ctx, edk.Ciphertext, serialized, req.Suite.DataKeyLength())
+	})
 }
 
 // decrypt returns the data key, if the hash before it is that of the context:

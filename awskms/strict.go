@@ -6,16 +6,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"esdk"
+	"esdk/internal/kmsarn"
 )
 
-// strictKeyring uses the keys that it was given, and no others.
-type strictKeyring struct {
-	generator *key // may be nil
-	children  []key
-	matches   func(configured, arn string) bool
+// symmetricKeyring uses the key that it was given, and no other.
+type symmetricKeyring struct {
+	key     key
+	matches func(configured, arn string) bool
 }
 
 // NewKeyring returns a keyring that wraps data keys under symmetric keys of AWS
@@ -60,135 +59,75 @@ func newStrictKeyring(c Config, generator string, keys []string, matches func(co
 	if err != nil {
 		return nil, err
 	}
-	kr := &strictKeyring{matches: matches}
+	var first esdk.Keyring
 	if generator != "" {
-		k, err := c.newKey(generator)
-		if err != nil {
+		if first, err = c.newSymmetricKeyring(generator, matches); err != nil {
 			return nil, err
 		}
-		kr.generator = &k
 	}
+	var others []esdk.Keyring
 	for _, id := range keys {
-		k, err := c.newKey(id)
+		kr, err := c.newSymmetricKeyring(id, matches)
 		if err != nil {
 			return nil, err
 		}
-		kr.children = append(kr.children, k)
+		others = append(others, kr)
 	}
-	return kr, nil
+	if len(others) == 0 {
+		return first, nil
+	}
+	return esdk.NewMultiKeyring(first, others...)
 }
 
-func (kr *strictKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
-	if _, err := checkWrap(req); err != nil {
+func (c Config) newSymmetricKeyring(id string, matches func(configured, arn string) bool) (esdk.Keyring, error) {
+	k, err := c.newKey(id)
+	if err != nil {
 		return nil, err
 	}
-	switch {
-	case req.DataKey == nil && kr.generator != nil:
-		return kr.generate(ctx, req)
-	case req.DataKey == nil:
-		return nil, errors.New("awskms: keyring has no generator and was given no data key")
-	case kr.generator != nil && len(kr.children) > 0:
-		return nil, errors.New("awskms: keyring with a generator and other keys was given a data key")
-	case kr.generator != nil:
-		return kr.encrypt(ctx, req, req.DataKey, *kr.generator)
-	}
-	return kr.encrypt(ctx, req, req.DataKey, kr.children...)
+	return &symmetricKeyring{k, matches}, nil
 }
 
-func (kr *strictKeyring) generate(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
-	dataKey, edk, err := kr.generator.generate(ctx, req)
+func (kr *symmetricKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	if req.DataKey != nil {
+		return wrap(req, func(dataKey, _ []byte) (esdk.EncryptedDataKey, error) { return kr.key.encrypt(ctx, req, dataKey) })
+	}
+	if req.Suite.DataKeyLength() == 0 {
+		return nil, fmt.Errorf("awskms: unknown algorithm suite %v", req.Suite)
+	}
+	// The AWS SDK would change a context that is not valid UTF-8 rather than refuse it.
+	if _, err := req.EncryptionContext.AppendBinary(nil); err != nil {
+		return nil, err
+	}
+	dataKey, edk, err := kr.key.generate(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("awskms: %w", err)
 	}
-	result, err := kr.encrypt(ctx, req, dataKey, kr.children...)
-	if err != nil {
-		clear(dataKey)
-		return nil, err
-	}
-	result.DataKey = dataKey
-	result.EncryptedDataKeys = append([]esdk.EncryptedDataKey{edk}, result.EncryptedDataKeys...)
-	return result, nil
+	return &esdk.WrapResult{DataKey: dataKey, EncryptedDataKeys: []esdk.EncryptedDataKey{edk}}, nil
 }
 
-// encrypt wraps a data key under several keys side by side. When it returns, no
-// request is under way any more, so that the data key may be cleared.
-func (kr *strictKeyring) encrypt(ctx context.Context, req *esdk.WrapRequest, dataKey []byte, keys ...key) (*esdk.WrapResult, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	result := &esdk.WrapResult{EncryptedDataKeys: make([]esdk.EncryptedDataKey, len(keys))}
-	var failed error
-	var once sync.Once
-	var wg sync.WaitGroup
-	for i, k := range keys {
-		wg.Go(func() {
-			edk, err := k.encrypt(ctx, req, dataKey)
-			if err != nil {
-				// The first is the cause; the others are only cancelled.
-				once.Do(func() { failed = fmt.Errorf("awskms: %w", err) })
-				cancel()
-			}
-			result.EncryptedDataKeys[i] = edk
-		})
-	}
-	wg.Wait()
-	if failed != nil {
-		return nil, failed
-	}
-	for i, edk := range result.EncryptedDataKeys {
-		// A client that ends its goroutine returns no error.
-		if edk.ProviderID == "" {
-			return nil, fmt.Errorf("awskms: KMS key %s: the client ended the goroutine of its request", keys[i].id)
-		}
-	}
-	return result, nil
-}
-
-func (kr *strictKeyring) keys() []key {
-	if kr.generator == nil {
-		return kr.children
-	}
-	return append([]key{*kr.generator}, kr.children...)
-}
-
-func (kr *strictKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
-	all, _, err := candidates(req, kmsProvider)
-	if err != nil {
-		return nil, err
-	}
-	var attempts []attempt
-	for _, k := range kr.keys() {
-		for _, c := range all {
-			if kr.matches(k.id, string(c.ProviderInfo)) {
-				attempts = append(attempts, attempt{c, func() ([]byte, error) {
-					return k.decryptSymmetric(ctx, req, c.EncryptedDataKey)
-				}})
-			}
-		}
-	}
-	dataKey, err := unwrapFirst(ctx, attempts)
+func (kr *symmetricKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	matches := func(arn kmsarn.ARN) bool { return kr.matches(kr.key.id, arn.String()) }
+	dataKey, err := unwrap(ctx, req, kmsProvider, matches, func(_ kmsarn.ARN, edk *esdk.EncryptedDataKey, _ []byte) ([]byte, error) {
+		return kr.key.decryptSymmetric(ctx, req, edk)
+	})
 	if none, ok := err.(*esdk.NoDataKeyError); ok {
-		none.Errors = append(none.Errors, kr.unusable(all)...)
+		none.Errors = append(none.Errors, kr.unusable(req)...)
 	}
 	return dataKey, err
 }
 
-// unusable returns an error for each key that cannot decrypt for the way it was
-// named, if the message may have been encrypted by it.
-func (kr *strictKeyring) unusable(all []candidate) (errs []error) {
-	if len(all) == 0 {
-		return nil
-	}
+// unusable returns an error if the key cannot decrypt for the way it was named, and
+// the message may have been encrypted by it.
+func (kr *symmetricKeyring) unusable(req *esdk.UnwrapRequest) []error {
 	var arns []string
-	for _, c := range all {
-		if arn := c.arn.String(); !slices.Contains(arns, arn) {
+	for _, edk := range req.EncryptedDataKeys {
+		if arn := string(edk.ProviderInfo); edk.ProviderID == kmsProvider && !slices.Contains(arns, arn) {
 			arns = append(arns, arn)
 		}
 	}
-	for _, k := range kr.keys() {
-		if !isKeyARN(k.id) {
-			errs = append(errs, fmt.Errorf("KMS key %s encrypts but cannot decrypt, since messages name keys by ARN: "+
-				"configure the key's ARN; this message names %s", k.id, strings.Join(arns, ", ")))
-		}
+	if len(arns) == 0 || isKeyARN(kr.key.id) {
+		return nil
 	}
-	return errs
+	return []error{fmt.Errorf("KMS key %s encrypts but cannot decrypt, since messages name keys by ARN: "+
+		"configure the key's ARN; this message names %s", kr.key.id, strings.Join(arns, ", "))}
 }

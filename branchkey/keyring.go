@@ -5,11 +5,11 @@ import (
 	"crypto/sha512"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"esdk"
-	"esdk/internal/datakey"
 )
 
 // A Source is where a hierarchical keyring gets its branch keys from. [*Store]
@@ -119,69 +119,34 @@ func (c *KeyringConfig) setCache() (err error) {
 }
 
 func (k *keyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
-	ec, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
+	return req.Wrap(func(dataKey, ec []byte) (esdk.EncryptedDataKey, error) {
+		id, err := k.branchKeyID(ctx, req.EncryptionContext)
+		if err != nil {
+			return esdk.EncryptedDataKey{}, err
+		}
+		key, err := k.load(ctx, id, "")
+		if err != nil {
+			return esdk.EncryptedDataKey{}, err
+		}
+		ciphertext, err := key.wrap(dataKey, ec)
+		return esdk.EncryptedDataKey{ProviderID: providerID, ProviderInfo: []byte(id), Ciphertext: ciphertext}, err
+	})
+}
+
+func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	ours := func(edk esdk.EncryptedDataKey) bool { return edk.ProviderID == providerID }
+	if !slices.ContainsFunc(req.EncryptedDataKeys, ours) {
+		return nil, new(esdk.NoDataKeyError) // a Supplier need not know messages that are not for it
 	}
 	id, err := k.branchKeyID(ctx, req.EncryptionContext)
 	if err != nil {
 		return nil, err
 	}
-	key, err := k.load(ctx, id, "")
-	if err != nil {
-		return nil, err
-	}
-	dataKey, generated, err := datakey.ToWrap(req.Suite, req.DataKey)
-	if err != nil {
-		return nil, fmt.Errorf("branchkey: %w", err)
-	}
-	ciphertext, err := key.wrap(dataKey, ec)
-	if err != nil {
-		clear(generated)
-		return nil, err
-	}
-	return &esdk.WrapResult{
-		DataKey: generated,
-		EncryptedDataKeys: []esdk.EncryptedDataKey{
-			{ProviderID: providerID, ProviderInfo: []byte(id), Ciphertext: ciphertext},
-		},
-	}, nil
-}
-
-func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
-	ec, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
-	}
-	if req.Suite.DataKeyLength() == 0 {
-		return nil, fmt.Errorf("branchkey: unknown algorithm suite %v", req.Suite)
-	}
-	failed := new(esdk.NoDataKeyError)
-	id := ""
-	for i := range req.EncryptedDataKeys {
-		edk := &req.EncryptedDataKeys[i]
-		if edk.ProviderID != providerID {
-			continue
-		}
-		if id == "" { // a Supplier need not know messages that are not for it
-			if id, err = k.branchKeyID(ctx, req.EncryptionContext); err != nil {
-				return nil, err
-			}
-		}
-		// An id that is not valid UTF-8 is not equal either.
-		if string(edk.ProviderInfo) != id {
-			continue
-		}
-		dataKey, err := k.unwrap(ctx, id, edk.Ciphertext, ec, req.Suite)
-		if err == nil {
-			return dataKey, nil
-		}
-		failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): %w", i+1, providerID, err))
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, failed
+	// An id that is not valid UTF-8 is not equal either.
+	matches := func(edk *esdk.EncryptedDataKey) bool { return ours(*edk) && string(edk.ProviderInfo) == id }
+	return req.Unwrap(ctx, matches, func(edk *esdk.EncryptedDataKey, ec []byte) ([]byte, error) {
+		return k.unwrap(ctx, id, edk.Ciphertext, ec, req.Suite)
+	})
 }
 
 func (k *keyring) unwrap(ctx context.Context, id string, ciphertext, ec []byte, suite esdk.SuiteID) ([]byte, error) {

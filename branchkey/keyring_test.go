@@ -453,8 +453,8 @@ func TestWrapErrors(t *testing.T) {
 			t.Errorf("supplier %s: %v", name, err)
 		}
 	}
-	if n := source.took(); n != 1 {
-		t.Errorf("the store was asked %d times, want once, for the first keyring", n)
+	if n := source.took(); n != 0 {
+		t.Errorf("the store was asked %d times for what can't be wrapped", n)
 	}
 	unknown := newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "unknown"})
 	_, err := unknown.Wrap(t.Context(), wrapRequest)

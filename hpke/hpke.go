@@ -31,9 +31,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"esdk"
-	"esdk/internal/datakey"
 )
 
 // ProviderID is that of the keyring's encrypted data keys.
@@ -117,63 +117,35 @@ func (k *keyring) Wrap(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResu
 	if k.PublicKey == nil {
 		return nil, fmt.Errorf("hpke: key %q has no public key, and cannot encrypt", k.Name)
 	}
-	bound, err := k.bound(req.Suite, req.EncryptionContext)
-	if err != nil {
-		return nil, err
-	}
-	dataKey, generated, err := datakey.ToWrap(req.Suite, req.DataKey)
-	if err != nil {
-		return nil, fmt.Errorf("hpke: %w", err)
-	}
-	ciphertext, err := hpke.Seal(k.PublicKey, kdf, aead, bound, dataKey)
-	if err != nil {
-		clear(generated)
-		return nil, fmt.Errorf("hpke: key %q: %w", k.Name, err)
-	}
-	return &esdk.WrapResult{
-		DataKey:           generated,
-		EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: ProviderID, ProviderInfo: bytes.Clone(k.info), Ciphertext: ciphertext}},
-	}, nil
+	return req.Wrap(func(dataKey, aad []byte) (esdk.EncryptedDataKey, error) {
+		ciphertext, err := hpke.Seal(k.PublicKey, kdf, aead, k.bound(req.Suite, aad), dataKey)
+		if err != nil {
+			err = fmt.Errorf("hpke: key %q: %w", k.Name, err)
+		}
+		return esdk.EncryptedDataKey{ProviderID: ProviderID, ProviderInfo: bytes.Clone(k.info), Ciphertext: ciphertext}, err
+	})
 }
 
-func (k *keyring) Unwrap(_ context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 	if k.PrivateKey == nil {
 		return nil, &esdk.NoDataKeyError{Errors: []error{fmt.Errorf("HPKE key %q has no private key, and cannot decrypt", k.Name)}}
 	}
-	if req.Suite.DataKeyLength() == 0 {
-		return nil, fmt.Errorf("hpke: unknown algorithm suite %v", req.Suite)
-	}
-	bound, err := k.bound(req.Suite, req.EncryptionContext)
-	if err != nil {
-		return nil, err
-	}
-	failed := new(esdk.NoDataKeyError)
-	for i := range req.EncryptedDataKeys {
-		edk := &req.EncryptedDataKeys[i]
+	matches := func(edk *esdk.EncryptedDataKey) bool {
 		if edk.ProviderID != ProviderID {
-			continue
+			return false
 		}
-		dataKey, err := k.unwrap(edk, bound, req.Suite)
-		if err == nil {
-			return dataKey, nil
-		}
-		if err != errOtherKey {
-			failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): %w", i+1, ProviderID, err))
-		}
+		id, _, err := parseInfo(edk.ProviderInfo)
+		return err != nil || bytes.Equal(id, k.info[1:1+len(id)]) // else it is for somebody else
 	}
-	return nil, failed
+	return req.Unwrap(ctx, matches, func(edk *esdk.EncryptedDataKey, aad []byte) ([]byte, error) {
+		return k.unwrap(edk, req.Suite, aad)
+	})
 }
 
-// errOtherKey says that an encrypted data key is for somebody else.
-var errOtherKey = errors.New("other key")
-
-func (k *keyring) unwrap(edk *esdk.EncryptedDataKey, bound []byte, suite esdk.SuiteID) ([]byte, error) {
-	id, name, err := parseInfo(edk.ProviderInfo)
+func (k *keyring) unwrap(edk *esdk.EncryptedDataKey, suite esdk.SuiteID, aad []byte) ([]byte, error) {
+	_, name, err := parseInfo(edk.ProviderInfo)
 	if err != nil {
 		return nil, err
-	}
-	if !bytes.Equal(id, k.info[1:1+len(id)]) {
-		return nil, errOtherKey
 	}
 	if name != k.Name {
 		return nil, fmt.Errorf("the message has the key under another name than %q", k.Name)
@@ -181,7 +153,7 @@ func (k *keyring) unwrap(edk *esdk.EncryptedDataKey, bound []byte, suite esdk.Su
 	if want := encLength + suite.DataKeyLength() + tagLength; len(edk.Ciphertext) != want {
 		return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", len(edk.Ciphertext), want, suite)
 	}
-	r, err := hpke.NewRecipient(edk.Ciphertext[:encLength], k.PrivateKey, kdf, aead, bound)
+	r, err := hpke.NewRecipient(edk.Ciphertext[:encLength], k.PrivateKey, kdf, aead, k.bound(suite, aad))
 	if err != nil {
 		return nil, fmt.Errorf("HPKE key %q: %w", k.Name, err)
 	}
@@ -198,8 +170,8 @@ const label = "esdk-hpke data key"
 
 // bound returns the info of HPKE: all that a data key is bound to. Only its last
 // part has no length before it.
-func (k *keyring) bound(suite esdk.SuiteID, ec esdk.EncryptionContext) ([]byte, error) {
+func (k *keyring) bound(suite esdk.SuiteID, serializedContext []byte) []byte {
 	b := binary.BigEndian.AppendUint16([]byte(label), uint16(suite))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(k.info)))
-	return ec.AppendBinary(append(b, k.info...))
+	return slices.Concat(b, k.info, serializedContext)
 }

@@ -30,7 +30,6 @@ import (
 	"reflect"
 
 	"esdk"
-	"esdk/internal/datakey"
 )
 
 // A Keeper encrypts and decrypts a few bytes under a key that it keeps. It is
@@ -85,25 +84,13 @@ func NewKeyring(k Keeper, name string) (esdk.Keyring, error) {
 
 // Wrap implements [esdk.Keyring].
 func (k *keyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
-	ec, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
-	}
-	dataKey, generated, err := datakey.ToWrap(req.Suite, req.DataKey)
-	if err != nil {
-		return nil, fmt.Errorf("keeper: %w", err)
-	}
-	ciphertext, err := k.wrap(ctx, req.Suite, dataKey, ec)
-	if err != nil {
-		clear(generated)
-		return nil, fmt.Errorf("keeper: key %q: %w", k.name, err)
-	}
-	return &esdk.WrapResult{
-		DataKey: generated,
-		EncryptedDataKeys: []esdk.EncryptedDataKey{
-			{ProviderID: providerID, ProviderInfo: bytes.Clone(k.info), Ciphertext: ciphertext},
-		},
-	}, nil
+	return req.Wrap(func(dataKey, ec []byte) (esdk.EncryptedDataKey, error) {
+		ciphertext, err := k.wrap(ctx, req.Suite, dataKey, ec)
+		if err != nil {
+			err = fmt.Errorf("keeper: key %q: %w", k.name, err)
+		}
+		return esdk.EncryptedDataKey{ProviderID: providerID, ProviderInfo: bytes.Clone(k.info), Ciphertext: ciphertext}, err
+	})
 }
 
 func (k *keyring) wrap(ctx context.Context, suite esdk.SuiteID, dataKey, ec []byte) ([]byte, error) {
@@ -127,32 +114,20 @@ func (k *keyring) wrap(ctx context.Context, suite esdk.SuiteID, dataKey, ec []by
 
 // Unwrap implements [esdk.Keyring].
 func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
-	ec, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
+	matches := func(edk *esdk.EncryptedDataKey) bool {
+		return edk.ProviderID == providerID && (len(edk.ProviderInfo) == 0 || string(edk.ProviderInfo[1:]) == k.name)
 	}
-	if req.Suite.DataKeyLength() == 0 {
-		return nil, fmt.Errorf("keeper: unknown algorithm suite %v", req.Suite)
-	}
-	failed := new(esdk.NoDataKeyError)
-	for i, edk := range req.EncryptedDataKeys {
-		if edk.ProviderID != providerID || len(edk.ProviderInfo) > 0 && string(edk.ProviderInfo[1:]) != k.name {
-			continue
-		}
+	return req.Unwrap(ctx, matches, func(edk *esdk.EncryptedDataKey, ec []byte) ([]byte, error) {
 		dataKey, err := k.unwrap(ctx, req.Suite, edk, ec)
-		if err == nil {
-			return dataKey, nil
+		if err != nil {
+			err = fmt.Errorf("key %q: %w", k.name, err)
 		}
-		failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): key %q: %w", i+1, providerID, k.name, err))
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, failed
+		return dataKey, err
+	})
 }
 
 // unwrap asks the keeper only once all lengths are right.
-func (k *keyring) unwrap(ctx context.Context, suite esdk.SuiteID, edk esdk.EncryptedDataKey, ec []byte) ([]byte, error) {
+func (k *keyring) unwrap(ctx context.Context, suite esdk.SuiteID, edk *esdk.EncryptedDataKey, ec []byte) ([]byte, error) {
 	if len(edk.ProviderInfo) == 0 {
 		return nil, errors.New("provider info is empty")
 	}

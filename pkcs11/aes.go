@@ -55,12 +55,11 @@ func NewAESKeyring(ctx context.Context, t *Token, c AESConfig) (esdk.Keyring, er
 }
 
 func (kr *aesKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
-	aad, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
-	}
-	return wrapOne(req, func(dataKey []byte) (esdk.EncryptedDataKey, error) {
+	return req.Wrap(func(dataKey, aad []byte) (esdk.EncryptedDataKey, error) {
 		iv, ciphertext, err := kr.encrypt(ctx, aad, dataKey)
+		if err != nil {
+			err = fmt.Errorf("pkcs11: %w", err)
+		}
 		return esdk.EncryptedDataKey{
 			ProviderID:   kr.namespace,
 			ProviderInfo: slices.Concat(kr.infoPrefix, iv),
@@ -95,17 +94,13 @@ func (kr *aesKeyring) encrypt(ctx context.Context, aad, dataKey []byte) (iv, cip
 }
 
 func (kr *aesKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
-	aad, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
-	}
 	matches := func(edk *esdk.EncryptedDataKey) bool {
 		// The length too must fit, lest one key's name be the start of another's.
 		return edk.ProviderID == kr.namespace &&
 			len(edk.ProviderInfo) == len(kr.infoPrefix)+format.IVLength &&
 			string(edk.ProviderInfo[:len(kr.name)]) == kr.name
 	}
-	return unwrapFirst(ctx, req, matches, func(edk *esdk.EncryptedDataKey) ([]byte, error) {
+	return req.Unwrap(ctx, matches, func(edk *esdk.EncryptedDataKey, aad []byte) ([]byte, error) {
 		iv, ok := bytes.CutPrefix(edk.ProviderInfo, kr.infoPrefix)
 		if !ok {
 			return nil, errors.New("provider info has another length of tag or IV")

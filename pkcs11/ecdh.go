@@ -154,27 +154,26 @@ func (kr *ecdhKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.W
 	if kr.peer == nil {
 		return nil, errors.New("pkcs11: ECDH discovery keyring cannot encrypt")
 	}
-	serialized, err := req.EncryptionContext.AppendBinary(nil)
-	if err != nil {
-		return nil, err
-	}
-	return wrapOne(req, func(dataKey []byte) (esdk.EncryptedDataKey, error) {
-		secret, err := kr.secretWithCompressed(ctx, kr.peer)
-		if err != nil {
-			return esdk.EncryptedDataKey{}, err
-		}
-		defer clear(secret)
+	return req.Wrap(func(dataKey, serialized []byte) (esdk.EncryptedDataKey, error) {
 		info := &keyagreement.Info{Curve: kr.curve, Recipient: kr.peer, Sender: kr.own}
-		ciphertext, err := info.Seal(secret, serialized, dataKey)
+		ciphertext, err := kr.seal(ctx, info, serialized, dataKey)
+		if err != nil {
+			err = fmt.Errorf("pkcs11: %w", err)
+		}
 		return esdk.EncryptedDataKey{ProviderID: rawECDHProvider, ProviderInfo: info.Bytes(), Ciphertext: ciphertext}, err
 	})
 }
 
-func (kr *ecdhKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
-	serialized, err := req.EncryptionContext.AppendBinary(nil)
+func (kr *ecdhKeyring) seal(ctx context.Context, info *keyagreement.Info, serialized, dataKey []byte) ([]byte, error) {
+	secret, err := kr.secretWithCompressed(ctx, kr.peer)
 	if err != nil {
 		return nil, err
 	}
+	defer clear(secret)
+	return info.Seal(secret, serialized, dataKey)
+}
+
+func (kr *ecdhKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 	matches := func(edk *esdk.EncryptedDataKey) bool {
 		if edk.ProviderID != rawECDHProvider && edk.ProviderID != kmsECDHProvider {
 			return false
@@ -182,7 +181,7 @@ func (kr *ecdhKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]b
 		info, err := kr.curve.ParseInfo(edk.ProviderInfo)
 		return err != nil || info.OtherParty(kr.own, kr.peer) != nil
 	}
-	return unwrapFirst(ctx, req, matches, func(edk *esdk.EncryptedDataKey) ([]byte, error) {
+	return req.Unwrap(ctx, matches, func(edk *esdk.EncryptedDataKey, serialized []byte) ([]byte, error) {
 		info, err := kr.curve.ParseInfo(edk.ProviderInfo)
 		if err != nil {
 			return nil, err

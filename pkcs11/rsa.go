@@ -117,7 +117,7 @@ func (kr *rsaKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]by
 	matches := func(edk *esdk.EncryptedDataKey) bool {
 		return edk.ProviderID == kr.Namespace && string(edk.ProviderInfo) == kr.Name
 	}
-	return unwrapFirst(ctx, req, matches, func(edk *esdk.EncryptedDataKey) ([]byte, error) {
+	return req.Unwrap(ctx, matches, func(edk *esdk.EncryptedDataKey, _ []byte) ([]byte, error) {
 		dataKey, err := kr.decrypt(ctx, edk.Ciphertext, req.Suite.DataKeyLength())
 		if err != nil {
 			return nil, fmt.Errorf("RSA key %q: %w", kr.Name, err)
