@@ -211,6 +211,19 @@ func TestKeyringChangesContext(t *testing.T) {
 	}
 }
 
+// What a keyring makes of its request does not get into the header.
+func TestKeyringChangesDataKeys(t *testing.T) {
+	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
+	kr := keyringFunc{unwrap: func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+		dataKey, err := testKeyring(t).Unwrap(ctx, req)
+		req.EncryptedDataKeys[0] = esdk.EncryptedDataKey{ProviderID: "forged"}
+		return dataKey, err
+	}}
+	if _, h, err := newClient(t, esdk.Config{Keyring: kr}).Decrypt(t.Context(), message, nil); err != nil || h.EncryptedDataKeys[0].ProviderID == "forged" {
+		t.Errorf("%+v, %v", h, err)
+	}
+}
+
 // A pair that is not the message's is noticed before a keyring is asked.
 func TestContextMismatch(t *testing.T) {
 	kr := &countingKeyring{Keyring: testKeyring(t)}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"esdk/internal/isnil"
 )
 
 // A CMM (cryptographic materials manager) assembles the keys of a message. Most
@@ -17,7 +19,9 @@ import (
 // data key: a CMM that keeps materials returns copies.
 // Specification: framework/cmm-interface.md.
 type CMM interface {
-	// EncryptionMaterials returns what encrypts one message.
+	// EncryptionMaterials returns what encrypts one message. It may change the
+	// encryption context: the message then has the pairs of the materials, and
+	// not those that were asked for.
 	EncryptionMaterials(ctx context.Context, req *EncryptionRequest) (*EncryptionMaterials, error)
 
 	// DecryptionMaterials returns what decrypts one message. It fails with
@@ -57,8 +61,11 @@ type EncryptionMaterials struct {
 	DataKey           []byte
 	EncryptedDataKeys []EncryptedDataKey
 
-	// SigningKey is of the curve of the suite, and nil if it does not sign.
+	// SigningKey is of the curve of the suite, and nil if it does not sign. It
+	// must not be changed: materials of a cache share one.
 	SigningKey *ecdsa.PrivateKey
+
+	made *ecdsa.PrivateKey // a signing key that the default CMM made, and so is a pair
 }
 
 // A DecryptionRequest asks a [CMM] for materials to decrypt with.
@@ -121,7 +128,7 @@ type defaultCMM struct{ keyring Keyring }
 // pair of its own. It is there to be put under another CMM.
 // Specification: framework/default-cmm.md.
 func NewDefaultCMM(kr Keyring) (CMM, error) {
-	if kr == nil {
+	if isnil.Value(kr) {
 		return nil, errors.New("esdk: default CMM needs a keyring")
 	}
 	return &defaultCMM{kr}, nil
@@ -156,6 +163,7 @@ func (c *defaultCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 		if m.SigningKey, err = s.GenerateSigningKey(); err != nil {
 			return nil, fmt.Errorf("esdk: making a signing key: %w", err)
 		}
+		m.made = m.SigningKey
 		if m.EncryptionContext[publicKeyKey], err = s.EncodePublicKey(&m.SigningKey.PublicKey); err != nil {
 			return nil, fmt.Errorf("esdk: making a signing key: %w", err)
 		}
@@ -237,6 +245,11 @@ func (m *DecryptionMaterials) checkContext(stored, reproduced EncryptionContext)
 	for k, v := range reproduced {
 		if have, ok := m.EncryptionContext[k]; !ok || have != v {
 			return contextError("the materials lack the reproduced pair of key %q", k)
+		}
+	}
+	for _, k := range m.RequiredContextKeys {
+		if _, ok := stored[k]; ok {
+			return contextError("the materials require key %q not to be stored, and the message stores it", k)
 		}
 	}
 	for k := range m.EncryptionContext {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"esdk/internal/format"
 	"esdk/internal/stream"
@@ -176,7 +177,7 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 		Suite:             header.Suite,
 		CommitmentPolicy:  c.config.CommitmentPolicy,
 		EncryptionContext: cloneContext(h.Context),
-		EncryptedDataKeys: header.EncryptedDataKeys,
+		EncryptedDataKeys: slices.Clone(header.EncryptedDataKeys), // those of the header stay authentic
 		Reproduced:        cloneContext(ec),
 	})
 	if err != nil {

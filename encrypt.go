@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 
+	"esdk/internal/datakey"
 	"esdk/internal/format"
 	"esdk/internal/stream"
 	"esdk/internal/suite"
@@ -201,6 +202,9 @@ func (c *Client) checkEncryptionMaterials(m *EncryptionMaterials) (*suite.Suite,
 	if len(m.DataKey) != s.KeyLength {
 		return nil, fmt.Errorf("esdk: materials have a data key of %d bytes, suite %v takes %d", len(m.DataKey), m.Suite, s.KeyLength)
 	}
+	if datakey.IsZero(m.DataKey) {
+		return nil, errZeroKey
+	}
 	for _, k := range m.RequiredContextKeys {
 		if _, ok := m.EncryptionContext[k]; !ok || k == publicKeyKey {
 			return nil, contextError("materials require key %q", k)
@@ -218,6 +222,9 @@ func (c *Client) checkEncryptionMaterials(m *EncryptionMaterials) (*suite.Suite,
 	}
 	if want, err := s.EncodePublicKey(&m.SigningKey.PublicKey); err != nil || want != encoded {
 		return nil, contextError("materials have a %q that is not the signing key's", publicKeyKey)
+	}
+	if m.SigningKey != m.made && !s.IsPair(m.SigningKey) {
+		return nil, errors.New("esdk: materials have a signing key whose halves do not belong together")
 	}
 	return s, nil
 }

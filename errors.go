@@ -65,15 +65,18 @@ type NoDataKeyError struct {
 }
 
 func (e *NoDataKeyError) Error() string {
-	if len(e.Errors) == 0 {
-		return ErrNoDataKey.Error() + ": none is for this keyring"
-	}
 	var texts []string
 	for _, err := range e.Errors {
+		if err == nil {
+			continue
+		}
 		// Several keys may find the same fault with one encrypted data key.
 		if text := strings.TrimPrefix(err.Error(), ErrNoDataKey.Error()+": "); !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
+	}
+	if len(texts) == 0 {
+		return ErrNoDataKey.Error() + ": none is for this keyring"
 	}
 	return ErrNoDataKey.Error() + ": " + strings.Join(texts, "; ")
 }

@@ -34,6 +34,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+
+	"esdk/internal/isnil"
 )
 
 // Encrypt encrypts a plaintext under a keyring, bound to an encryption context,
@@ -47,9 +49,9 @@ func Encrypt(ctx context.Context, kr Keyring, plaintext []byte, ec EncryptionCon
 	return message, err
 }
 
-// Decrypt decrypts a message with a keyring. Each pair of the encryption context
-// given must be one of the message; a nil context accepts any. It is
-// [Client.Decrypt] with the defaults of [Config].
+// Decrypt decrypts a message with a keyring. The message must be bound to each
+// pair of the encryption context given, which it need not store; a nil context
+// accepts any that it stores. It is [Client.Decrypt] with the defaults of [Config].
 func Decrypt(ctx context.Context, kr Keyring, message []byte, ec EncryptionContext) ([]byte, error) {
 	c, err := New(Config{Keyring: kr})
 	if err != nil {
@@ -153,7 +155,7 @@ type Client struct {
 // New returns a client. It fails if the configuration contradicts itself, with
 // [ErrCommitmentPolicy] if the policy does not allow the suite.
 func New(c Config) (*Client, error) {
-	if (c.Keyring == nil) == (c.CMM == nil) {
+	if (c.Keyring == nil) == (c.CMM == nil) || isnil.Value(c.Keyring) && isnil.Value(c.CMM) {
 		return nil, errors.New("esdk: Config needs either a Keyring or a CMM")
 	}
 	if c.CommitmentPolicy < RequireEncryptRequireDecrypt || c.CommitmentPolicy > ForbidEncryptAllowDecrypt {

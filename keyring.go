@@ -1,8 +1,10 @@
 package esdk
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 
@@ -67,9 +69,36 @@ func wrap(ctx context.Context, kr Keyring, req *WrapRequest) (*WrapResult, error
 	if r == nil {
 		return nil, errNoResult
 	}
+	if len(r.EncryptedDataKeys) == 0 {
+		clear(r.DataKey)
+		return nil, errors.New("esdk: the keyring returned no encrypted data key")
+	}
 	if length := len(r.DataKey); req.DataKey == nil && length != req.Suite.DataKeyLength() {
 		clear(r.DataKey)
 		return nil, fmt.Errorf("esdk: keyring made a data key of %d bytes, suite %v takes %d", length, req.Suite, req.Suite.DataKeyLength())
+	}
+	if req.DataKey == nil && datakey.IsZero(r.DataKey) {
+		return nil, errZeroKey
+	}
+	return r, nil
+}
+
+// errZeroKey is mostly that of a keyring or CMM that kept a data key, which was
+// cleared when the last message was done.
+var errZeroKey = errors.New("esdk: the data key is all zeros: it was cleared, or never drawn")
+
+// wrapGiven has a keyring wrap a copy of a data key, which it may clear by mistake.
+func wrapGiven(ctx context.Context, kr Keyring, req WrapRequest) (*WrapResult, error) {
+	dataKey := req.DataKey
+	req.DataKey = bytes.Clone(dataKey)
+	defer clear(req.DataKey)
+	r, err := wrap(ctx, kr, &req)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(r.DataKey)
+	if r.DataKey != nil && subtle.ConstantTimeCompare(r.DataKey, dataKey) != 1 {
+		return nil, errors.New("esdk: the keyring returned another data key than it was given")
 	}
 	return r, nil
 }
@@ -77,6 +106,9 @@ func wrap(ctx context.Context, kr Keyring, req *WrapRequest) (*WrapResult, error
 // unwrap returns only data keys of the length that the suite takes.
 func unwrap(ctx context.Context, kr Keyring, req *UnwrapRequest) ([]byte, error) {
 	dataKey, err := kr.Unwrap(ctx, req)
+	if none, ok := err.(*NoDataKeyError); ok && none == nil {
+		return nil, errNoResult
+	}
 	if err != nil {
 		return nil, err
 	}

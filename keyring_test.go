@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"strconv"
@@ -382,9 +383,43 @@ func TestUnwrapRequestUnwrap(t *testing.T) {
 
 // Several keys find the same fault with an encrypted data key, which is said once.
 func TestNoDataKeyErrorOnce(t *testing.T) {
-	err := &esdk.NoDataKeyError{Errors: []error{errors.New("one"), errors.New("two"), errors.New("one")}}
+	err := &esdk.NoDataKeyError{Errors: []error{errors.New("one"), nil, errors.New("two"), errors.New("one")}}
 	if text := err.Error(); !strings.HasSuffix(text, ": one; two") {
 		t.Error(text)
+	}
+	none := &esdk.NoDataKeyError{Errors: []error{nil}}
+	if text := none.Error(); !strings.HasSuffix(text, "none is for this keyring") || errors.Is(none, io.EOF) {
+		t.Error(text)
+	}
+}
+
+// A nil pointer in an interface is nothing, too.
+func TestTypedNil(t *testing.T) {
+	var kr *countingKeyring
+	var cmm *cmmFunc
+	_, newErr := esdk.New(esdk.Config{Keyring: kr})
+	_, newCMM := esdk.New(esdk.Config{CMM: cmm})
+	_, defaultErr := esdk.NewDefaultCMM(kr)
+	_, requiredErr := esdk.NewRequiredContextCMM(cmm, "k")
+	_, generatorErr := esdk.NewMultiKeyring(kr, testKeyring(t))
+	_, childErr := esdk.NewMultiKeyring(testKeyring(t), kr)
+	for name, err := range map[string]error{
+		"New": newErr, "New, CMM": newCMM, "NewDefaultCMM": defaultErr, "NewRequiredContextCMM": requiredErr,
+		"NewMultiKeyring": generatorErr, "NewMultiKeyring, child": childErr,
+	} {
+		if err == nil {
+			t.Errorf("%s takes a nil pointer", name)
+		}
+	}
+	says := keyringFunc{unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) {
+		return nil, (*esdk.NoDataKeyError)(nil)
+	}}
+	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
+	if _, err := esdk.Decrypt(t.Context(), says, message, nil); !errors.Is(err, esdk.ErrNoDataKey) || err.Error() == "" {
+		t.Errorf("a nil error: %v", err)
+	}
+	if _, err := esdk.Decrypt(t.Context(), must[esdk.Keyring](t)(esdk.NewMultiKeyring(says, testKeyring(t))), message, nil); err != nil {
+		t.Errorf("a nil error of the first of two: %v", err)
 	}
 }
 
@@ -556,9 +591,26 @@ func TestMultiKeyringWrap(t *testing.T) {
 	multi := func(generator esdk.Keyring, children ...esdk.Keyring) esdk.Keyring {
 		return must[esdk.Keyring](t)(esdk.NewMultiKeyring(generator, children...))
 	}
-	short := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
-		return &esdk.WrapResult{DataKey: pattern(16)}, nil
+	edks := []esdk.EncryptedDataKey{{ProviderID: "p"}}
+	keyless := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		return &esdk.WrapResult{EncryptedDataKeys: edks}, nil
 	}}
+	short := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		return &esdk.WrapResult{DataKey: pattern(16), EncryptedDataKeys: edks}, nil
+	}}
+	ignores := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		return aes.Wrap(ctx, &esdk.WrapRequest{Suite: req.Suite})
+	}}
+	var echoed []byte
+	echoes := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		echoed = bytes.Clone(req.DataKey)
+		return &esdk.WrapResult{DataKey: echoed, EncryptedDataKeys: edks}, nil
+	}}
+	defer func() {
+		if !bytes.Equal(echoed, make([]byte, 32)) {
+			t.Error("a child's copy of the data key was not cleared")
+		}
+	}()
 	given := &esdk.WrapRequest{Suite: esdk.AES256GCM, DataKey: make([]byte, 32)}
 	none := &esdk.WrapRequest{Suite: esdk.AES256GCM}
 	for _, c := range []struct {
@@ -576,9 +628,12 @@ func TestMultiKeyringWrap(t *testing.T) {
 		{"generator is given a data key", multi(aes, aes), given, nil, "was given a data key", 0},
 		{"no generator and no data key", multi(nil, aes), none, nil, "no generator", 0},
 		{"generator fails", multi(ill, aes), none, errChild, "child is ill", 0},
-		{"generator makes no data key", multi(lazy, aes), none, nil, "data key of 0 bytes", 0},
+		{"generator makes no data key", multi(keyless, aes), none, nil, "data key of 0 bytes", 0},
+		{"generator makes nothing", multi(lazy, aes), none, nil, "no encrypted data key", 0},
 		{"generator makes a short data key", multi(short, aes), none, nil, "data key of 16 bytes", 0},
-		{"child makes no encrypted data key", multi(aes, lazy), none, nil, "", 1},
+		{"child makes no encrypted data key", multi(aes, lazy), none, nil, "child keyring 0: esdk: the keyring returned no encrypted data key", 0},
+		{"child makes a data key", multi(aes, ignores), none, nil, "child keyring 0: esdk: the keyring returned another data key", 0},
+		{"child returns a copy of the data key", multi(aes, echoes), none, nil, "", 2},
 		{"child fails", multi(aes, aes, ill), none, errChild, "child keyring 1: child is ill", 0},
 		{"generator among the children", multi(aes, multi(aes)), none, nil, "was given a data key", 0},
 	} {
@@ -597,6 +652,41 @@ func TestMultiKeyringWrap(t *testing.T) {
 				t.Errorf("%+v, %v; want an error with %q", r, err, c.want)
 			}
 		})
+	}
+}
+
+// A keyring that clears what it should only not keep leaves a data key of zeros, under
+// which anybody could read the message.
+func TestDataKeyOfZeros(t *testing.T) {
+	aes := testKeyring(t)
+	clears := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		defer clear(req.DataKey)
+		return aes.Wrap(ctx, req)
+	}, unwrap: aes.Unwrap}
+	multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(aes, clears, clears))
+	r := wrap(t, multi, esdk.AES256GCM)
+	for i, edk := range r.EncryptedDataKeys {
+		if got, err := unwrap(t, aes, esdk.AES256GCM, edk); err != nil || !bytes.Equal(got, r.DataKey) || bytes.Equal(got, make([]byte, 32)) {
+			t.Errorf("encrypted data key %d: %x, %v; want %x", i, got, err, r.DataKey)
+		}
+	}
+	kept := wrap(t, aes, esdk.AES256GCMHKDFSHA512Commit)
+	keeps := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return kept, nil }}
+	c := newClient(t, esdk.Config{Keyring: keeps, Suite: esdk.AES256GCMHKDFSHA512Commit})
+	if _, _, err := c.Encrypt(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "all zeros") {
+		t.Errorf("a keyring that keeps its result, the second time: %v", err)
+	}
+	forgets := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		return req.Wrap(func(dataKey, _ []byte) (esdk.EncryptedDataKey, error) {
+			clear(dataKey)
+			return esdk.EncryptedDataKey{ProviderID: "p"}, nil
+		})
+	}}
+	if _, err := esdk.Encrypt(t.Context(), forgets, nil, nil); err == nil || !strings.Contains(err.Error(), "all zeros") {
+		t.Errorf("a keyring that clears the new data key: %v", err)
 	}
 }
 

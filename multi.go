@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"esdk/internal/isnil"
 )
 
 var errEnded = errors.New("esdk: the keyring ended the goroutine of its call")
@@ -21,14 +23,18 @@ type multiKeyring struct {
 // keyrings side by side, once the generator has; the first that fails cancels the
 // others, and the encrypted data keys keep the order of the arguments. To decrypt,
 // they are tried in order until one does. A keyring that returns nothing, or a data
-// key of another length than the suite's, has failed.
+// key of another length than the suite's, has failed; to encrypt, also one that
+// returns no encrypted data key, or another data key than it was given.
 // Specification: framework/multi-keyring.md.
 func NewMultiKeyring(generator Keyring, children ...Keyring) (Keyring, error) {
 	if generator == nil && len(children) == 0 {
 		return nil, errors.New("esdk: multi-keyring needs a generator or a child")
 	}
+	if generator != nil && isnil.Value(generator) {
+		return nil, errors.New("esdk: multi-keyring: the generator is a nil pointer")
+	}
 	for i, c := range children {
-		if c == nil {
+		if isnil.Value(c) {
 			return nil, fmt.Errorf("esdk: multi-keyring: child %d is nil", i)
 		}
 	}
@@ -79,7 +85,6 @@ func wrapAll(ctx context.Context, keyrings []Keyring, req WrapRequest) ([]*WrapR
 	}
 	var wg sync.WaitGroup
 	for i, kr := range keyrings {
-		own := req
 		wg.Go(func() {
 			err := errEnded
 			defer func() {
@@ -87,7 +92,7 @@ func wrapAll(ctx context.Context, keyrings []Keyring, req WrapRequest) ([]*WrapR
 					fail(fmt.Errorf("child keyring %d: %w", i, err), p)
 				}
 			}()
-			results[i], err = wrap(ctx, kr, &own)
+			results[i], err = wrapGiven(ctx, kr, req)
 		})
 	}
 	wg.Wait()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"esdk/internal/isnil"
 )
 
 type requiredContextCMM struct {
@@ -21,7 +23,7 @@ type requiredContextCMM struct {
 // Python SDKs before 3 and 4 cannot read such messages.
 // Specification: framework/required-encryption-context-cmm.md.
 func NewRequiredContextCMM(underlying CMM, keys ...string) (CMM, error) {
-	if underlying == nil {
+	if isnil.Value(underlying) {
 		return nil, errors.New("esdk: required-context CMM needs an underlying CMM")
 	}
 	if len(keys) == 0 {

@@ -27,7 +27,12 @@
 // Specification: framework/aws-kms.
 package awskms
 
-import "slices"
+import (
+	"errors"
+	"slices"
+
+	"esdk/internal/isnil"
+)
 
 // Config is what all keyrings of AWS KMS have in common. Its zero value works:
 // it is what the environment and the files of the AWS SDK say.
@@ -45,6 +50,9 @@ type Config struct {
 func (c Config) checked() (Config, error) {
 	if c.Clients == nil {
 		c.Clients = DefaultClients()
+	}
+	if isnil.Value(c.Clients) {
+		return Config{}, errors.New("awskms: Config.Clients is a nil pointer")
 	}
 	if f, ok := c.Clients.(fixedClient); ok {
 		if err := f.check(); err != nil {

@@ -1,6 +1,7 @@
 package awskms
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"esdk"
+	"esdk/internal/isnil"
 	"esdk/internal/kmsarn"
 )
 
@@ -53,7 +55,7 @@ func call[In, Out any](
 		if err != nil {
 			return nil, err
 		}
-		if isNil(client) {
+		if isnil.Value(client) {
 			return nil, errors.New("there is no client for the Region")
 		}
 		if region == "" {
@@ -100,6 +102,8 @@ func (k key) generate(ctx context.Context, req *esdk.WrapRequest) ([]byte, esdk.
 
 // encrypt has AWS KMS encrypt a data key.
 func (k key) encrypt(ctx context.Context, req *esdk.WrapRequest, dataKey []byte) (esdk.EncryptedDataKey, error) {
+	dataKey = bytes.Clone(dataKey) // a client may clear what it was given
+	defer clear(dataKey)
 	out, err := call(ctx, k, Client.Encrypt, &kms.EncryptInput{
 		KeyId:             &k.id,
 		Plaintext:         dataKey,

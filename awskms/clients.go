@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+
+	"esdk/internal/isnil"
 )
 
 // A Client is what the keyrings need of a [*kms.Client]. It must be safe for
@@ -88,18 +89,10 @@ type fixedClient struct{ client Client }
 func (f fixedClient) Client(context.Context, string) (Client, error) { return f.client, nil }
 
 func (f fixedClient) check() error {
-	if isNil(f.client) {
+	if isnil.Value(f.client) {
 		return errors.New("awskms: FixedClient has no client")
 	}
 	return nil
-}
-
-// isNil reports whether there is no client. A nil pointer is none either: a
-// variable of type *kms.Client that nobody has set makes an interface that is
-// not nil, and panics when it is used.
-func isNil(c Client) bool {
-	v := reflect.ValueOf(c)
-	return c == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // checkRegion fails if the client is known to be one of another Region.

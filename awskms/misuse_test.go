@@ -1,6 +1,7 @@
 package awskms_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
@@ -258,6 +259,54 @@ func TestClientEndsGoroutine(t *testing.T) {
 		t.Errorf("there is a result, with %d encrypted data keys", len(r.EncryptedDataKeys))
 	}
 	wantText(t, err, "child keyring 1: ")
+}
+
+// A panic of a client reaches the caller, who may recover, though the requests are
+// made side by side.
+func TestClientPanics(t *testing.T) {
+	s := newSim(t)
+	c := awskms.Config{Clients: clientsFunc(func(region string) (awskms.Client, error) {
+		client, err := s.Client(t.Context(), region)
+		return panicking{client}, err
+	})}
+	kr := mustKeyring(t)(awskms.NewKeyring(c, s.symmetric(west), s.symmetric(east)))
+	defer func() {
+		if p := recover(); p != "no client" {
+			t.Errorf("panic: %v", p)
+		}
+	}()
+	r, err := tryWrap(t, kr, nil)
+	t.Errorf("%v, %v", r, err)
+}
+
+type panicking struct{ awskms.Client }
+
+func (panicking) Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Options)) (*kms.EncryptOutput, error) {
+	panic("no client")
+}
+
+// A client that clears what it has sent does not clear the data key of the message.
+func TestClientClears(t *testing.T) {
+	s := newSim(t)
+	c := awskms.Config{Clients: clientsFunc(func(region string) (awskms.Client, error) {
+		client, err := s.Client(t.Context(), region)
+		return clearing{client}, err
+	})}
+	dataKey := bytes.Repeat([]byte{7}, 32)
+	kr := mustKeyring(t)(awskms.NewKeyring(c, s.symmetric(west)))
+	if _, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: esdk.AES256GCM, DataKey: dataKey}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(dataKey, bytes.Repeat([]byte{7}, 32)) {
+		t.Error("the data key was cleared")
+	}
+}
+
+type clearing struct{ awskms.Client }
+
+func (c clearing) Encrypt(ctx context.Context, in *kms.EncryptInput, options ...func(*kms.Options)) (*kms.EncryptOutput, error) {
+	defer clear(in.Plaintext)
+	return c.Client.Encrypt(ctx, in, options...)
 }
 
 // A wrong encryption context is explained, by the answer of AWS KMS or by the

@@ -27,9 +27,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 
 	"esdk"
+	"esdk/internal/isnil"
 )
 
 // A Keeper encrypts and decrypts a few bytes under a key that it keeps. It is
@@ -71,8 +71,8 @@ type keyring struct {
 // are empty. Errors of the keeper are within reach of [errors.Is] and [errors.As]. The
 // context is passed on to the keeper, which may not heed it.
 func NewKeyring(k Keeper, name string) (esdk.Keyring, error) {
-	switch v := reflect.ValueOf(k); {
-	case k == nil || v.Kind() == reflect.Pointer && v.IsNil():
+	switch {
+	case isnil.Value(k):
 		return nil, errors.New("keeper: NewKeyring needs a Keeper")
 	case name == "":
 		return nil, errors.New("keeper: NewKeyring needs a name for the key")

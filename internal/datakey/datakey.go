@@ -9,6 +9,17 @@ import (
 	"strings"
 )
 
+// IsZero reports whether a key is all zeros. No key that was drawn is; one that was
+// cleared while somebody still had it is, and whatever it seals is open to all.
+func IsZero(key []byte) bool {
+	for _, b := range key {
+		if b != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // CheckName refuses a namespace or name that a raw keyring may not use.
 func CheckName(namespace, name string) error {
 	switch {

@@ -2,6 +2,17 @@ package datakey
 
 import "testing"
 
+func TestIsZero(t *testing.T) {
+	for _, c := range []struct {
+		key  string
+		want bool
+	}{{"", true}, {"\x00", true}, {"\x00\x00\x00", true}, {"\x01\x00\x00", false}, {"\x00\x00\x80", false}} {
+		if got := IsZero([]byte(c.key)); got != c.want {
+			t.Errorf("%q: %t", c.key, got)
+		}
+	}
+}
+
 func TestCheckName(t *testing.T) {
 	for _, c := range []struct {
 		namespace, name string

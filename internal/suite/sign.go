@@ -42,6 +42,17 @@ func (s *Suite) FitsSigningKey(key *ecdsa.PrivateKey) bool {
 	return key != nil && key.D != nil && s.FitsKey(&key.PublicKey)
 }
 
+// IsPair reports whether a signing key's public half is that of the private one.
+// It takes about as long as a signature.
+func (s *Suite) IsPair(key *ecdsa.PrivateKey) bool {
+	private, err := key.ECDH()
+	if err != nil {
+		return false
+	}
+	public, err := key.PublicKey.ECDH()
+	return err == nil && private.PublicKey().Equal(public)
+}
+
 // EncodePublicKey returns a verification key as the encryption context holds
 // it: the compressed point in standard Base64.
 func (s *Suite) EncodePublicKey(key *ecdsa.PublicKey) (string, error) {
