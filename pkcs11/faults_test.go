@@ -91,6 +91,9 @@ func works(t testing.TB, what string, kr esdk.Keyring) {
 func TestConformance(t *testing.T) {
 	_, _, keyrings := simulated(t, Config{})
 	for name, kr := range keyrings {
+		if testing.Short() && name == "PKCS1" {
+			continue // RSA makes the same calls but for the padding
+		}
 		t.Run(name, func(t *testing.T) {
 			isRSA := name == "RSA" || name == "PKCS1"
 			esdktest.KeyringTest{Encrypt: kr, Decrypt: kr, NoContext: isRSA, NoIntegrity: name == "PKCS1"}.Run(t)
@@ -192,7 +195,10 @@ func TestNoOracleByCode(t *testing.T) {
 	if want[callDecrypt] != 1 || want["C_Login"] != 0 {
 		t.Fatalf("a good data key takes %v", want)
 	}
-	for _, code := range allCodes() {
+	for i, code := range allCodes() {
+		if testing.Short() && i%16 != 0 && !slices.Contains(lostCodes, code) {
+			continue
+		}
 		s.failDecrypt(code, 1)
 		if slices.Contains(lostCodes, code) {
 			if calls := s.made(good); calls["C_Login"] != 1 || calls[callDecrypt] != 2 {
