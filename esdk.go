@@ -158,7 +158,7 @@ func New(c Config) (*Client, error) {
 	if (c.Keyring == nil) == (c.CMM == nil) || isnil.Value(c.Keyring) && isnil.Value(c.CMM) {
 		return nil, errors.New("esdk: Config needs either a Keyring or a CMM")
 	}
-	if c.CommitmentPolicy < RequireEncryptRequireDecrypt || c.CommitmentPolicy > ForbidEncryptAllowDecrypt {
+	if !c.CommitmentPolicy.isKnown() {
 		return nil, fmt.Errorf("esdk: Config: unknown %v", c.CommitmentPolicy)
 	}
 	if c.Release < VerifyAtEOF || c.Release > RejectSigned {

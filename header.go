@@ -1,12 +1,15 @@
 package esdk
 
 import (
+	"bytes"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 
+	"esdk/internal/datakey"
 	"esdk/internal/format"
+	"esdk/internal/suite"
 )
 
 // An EncryptionContext is a set of pairs of text that is bound to a message but
@@ -74,6 +77,13 @@ type EncryptedDataKey struct {
 	Ciphertext   []byte
 }
 
+// KeyName returns the name of the wrapping key, as far as the message has it: the ARN of
+// a key of AWS KMS, the id of a branch key, the name of a raw key, of a token's or of
+// a key service's, or, with ECDH, the recipient's compressed public key in
+// hexadecimal. It need not be text. Together with the provider id it is what a
+// keyring goes by. Of a provider that is not known, it is all of the provider info.
+func (k *EncryptedDataKey) KeyName() string { return datakey.Name(k.ProviderID, k.ProviderInfo) }
+
 // A Header is what a message says of itself.
 // Specification: data-format/message-header.md.
 type Header struct {
@@ -93,6 +103,61 @@ type Header struct {
 
 	FrameLength uint32 // plaintext bytes of a frame; 0 if the body is not framed
 	Length      int    // bytes of the whole header
+
+	Commitment []byte // to the data key: 32 bytes; nil in version 1
+	IV         []byte // of the tag: 12 bytes; zeros in version 2, which does not store it
+	Tag        []byte // that authenticates the header: 16 bytes
+}
+
+// UserContext returns the pairs that are the user's, and not the SDK's: the
+// encryption context that the message, once it was decrypted, can be encrypted with
+// again.
+func (h *Header) UserContext() EncryptionContext {
+	ec := cloneContext(h.EncryptionContext)
+	maps.DeleteFunc(ec, func(k, _ string) bool { return strings.HasPrefix(k, reservedPrefix) })
+	return ec
+}
+
+// MessageSize returns the length in bytes of the whole message with a plaintext of
+// a length, and false if no message of this header can have it.
+func (h *Header) MessageSize(plaintext int64) (int64, bool) {
+	body, ok := h.bodySize(plaintext)
+	size := int64(h.Length) + body + h.footerSize()
+	return size, ok && size >= 0
+}
+
+// PlaintextSize is the reverse of [Header.MessageSize]. A signed message may be a few
+// bytes longer or shorter than either says: signatures of other SDKs have no fixed
+// length, and this package's have the most common one.
+func (h *Header) PlaintextSize(message int64) (int64, bool) {
+	body := message - int64(h.Length) - h.footerSize()
+	plaintext := body - format.NonFramedOverhead
+	if h.FrameLength > 0 {
+		frame := int64(h.FrameLength) + format.FrameOverhead
+		rest := max(0, body-format.FinalOverhead)
+		plaintext = body - format.FinalOverhead - rest/frame*format.FrameOverhead
+	}
+	// Lengths between two whole numbers of frames belong to no plaintext.
+	size, ok := h.bodySize(max(0, plaintext))
+	return plaintext, ok && size == body
+}
+
+func (h *Header) bodySize(plaintext int64) (int64, bool) {
+	switch {
+	case plaintext < 0:
+		return 0, false
+	case h.FrameLength == 0:
+		return plaintext + format.NonFramedOverhead, plaintext <= format.MaxNonFramed
+	}
+	return format.BodySize(plaintext, h.FrameLength)
+}
+
+// footerSize is the length of the footer that this package writes.
+func (h *Header) footerSize() int64 {
+	if s := suite.Lookup(uint16(h.Suite)); s != nil && s.Signs() {
+		return 2 + int64(s.SignatureLength)
+	}
+	return 0
 }
 
 // ParseHeader reads the header of a message and nothing beyond it. It needs no
@@ -118,6 +183,9 @@ func newHeader(h *format.Header, dataKeys []EncryptedDataKey) *Header {
 		EncryptedDataKeys: dataKeys,
 		FrameLength:       h.FrameLength,
 		Length:            h.Size(),
+		Commitment:        h.Commitment,
+		IV:                bytes.Clone(h.IV),  // the others are of all headers,
+		Tag:               bytes.Clone(h.Tag), // or in what is about to be written
 	}
 }
 

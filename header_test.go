@@ -222,3 +222,91 @@ func TestLegacyFrameIVs(t *testing.T) {
 
 // randomIV is not that of any sequence number.
 func randomIV(i byte) []byte { return bytes.Repeat([]byte{0x80 | i}, format.IVLength) }
+
+// The sizes are those of messages that are made, and no length that no message has
+// gets a plaintext.
+func TestHeaderSizes(t *testing.T) {
+	for _, id := range []esdk.SuiteID{unsigned, signed, esdk.AES256GCMHKDFSHA256, esdk.AES128GCMHKDFSHA256ECDSAP256} {
+		for _, frame := range []uint32{1, 10, 4096} {
+			c := newClient(t, esdk.Config{Suite: id, FrameLength: frame, CommitmentPolicy: policyFor(suite.Lookup(uint16(id)))})
+			lengths := make(map[int64]int64)
+			var h *esdk.Header
+			for plaintext := range int64(3*10 + 2) {
+				message, header, err := c.Encrypt(t.Context(), pattern(int(plaintext)), sampleContext)
+				if err != nil {
+					t.Fatal(err)
+				}
+				h = header
+				lengths[int64(len(message))] = plaintext
+				if got, ok := h.MessageSize(plaintext); !ok || got != int64(len(message)) {
+					t.Errorf("%v, frames of %d: a message of %d: %d bytes, %t; has %d", id, frame, plaintext, got, ok, len(message))
+				}
+			}
+			most, _ := h.MessageSize(31)
+			for length := range most {
+				want, possible := lengths[length]
+				if got, ok := h.PlaintextSize(length); ok != possible || ok && got != want {
+					t.Errorf("%v, frames of %d: a plaintext of %d: %d bytes, %t; want %d, %t", id, frame, length, got, ok, want, possible)
+				}
+			}
+		}
+	}
+	h := &esdk.Header{Suite: unsigned, FrameLength: 1, Length: 100}
+	for _, length := range []int64{-1, 1 << 32, 1<<63 - 1, -1 << 63} {
+		if got, ok := h.MessageSize(length); ok {
+			t.Errorf("%d bytes in frames of one: %d", length, got)
+		}
+		if got, ok := h.PlaintextSize(length); ok && length != 1<<32 {
+			t.Errorf("message of %d bytes: %d", length, got)
+		}
+	}
+	h.FrameLength = 1<<32 - 1
+	if size, ok := h.MessageSize(1<<63 - 1); ok {
+		t.Errorf("a message of %d bytes", size)
+	}
+	h.FrameLength = 0
+	for plaintext, want := range map[int64]bool{0: true, 1: true, 1<<36 - 32: true, 1<<36 - 31: false, -1: false} {
+		size, ok := h.MessageSize(plaintext)
+		if ok != want || ok && size != 100+12+8+16+plaintext {
+			t.Errorf("no frames, %d bytes: %d, %t", plaintext, size, ok)
+		}
+		if got, ok := h.PlaintextSize(100 + 12 + 8 + 16 + plaintext); ok != want || ok && got != plaintext {
+			t.Errorf("no frames, back from %d bytes: %d, %t", plaintext, got, ok)
+		}
+	}
+}
+
+// The header tells what reports and tools had to parse a second time.
+func TestHeaderParts(t *testing.T) {
+	for _, id := range []esdk.SuiteID{unsigned, signed, esdk.AES256GCMHKDFSHA256} {
+		c := newClient(t, esdk.Config{Suite: id, CommitmentPolicy: policyFor(suite.Lookup(uint16(id)))})
+		message, header, err := c.Encrypt(t.Context(), nil, sampleContext)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed := must[*esdk.Header](t)(esdk.ParseHeader(bytes.NewReader(message)))
+		if !bytes.Equal(parsed.Tag, message[parsed.Length-16:parsed.Length]) {
+			t.Errorf("%v: tag %x", id, parsed.Tag)
+		}
+		if commits := id.Commits(); commits != (len(parsed.Commitment) == 32) || len(parsed.IV) != 12 ||
+			commits && !bytes.Equal(parsed.Commitment, message[parsed.Length-48:parsed.Length-16]) || !commits && !bytes.Equal(parsed.IV, message[parsed.Length-28:parsed.Length-16]) {
+			t.Errorf("%v: commitment %x, IV %x", id, parsed.Commitment, parsed.IV)
+		}
+		if !bytes.Equal(header.Tag, parsed.Tag) || !bytes.Equal(header.Commitment, parsed.Commitment) || !bytes.Equal(header.IV, parsed.IV) {
+			t.Errorf("%v: encrypted with %x, %x, %x; parsed %x, %x, %x", id, header.Tag, header.Commitment, header.IV, parsed.Tag, parsed.Commitment, parsed.IV)
+		}
+		if ec := header.UserContext(); len(ec) != 1 || ec["k"] != "v" {
+			t.Errorf("%v: context of the user's: %v", id, ec)
+		}
+		// A Header is the caller's.
+		w := must[*esdk.Writer](t)(c.NewWriter(t.Context(), io.Discard, nil))
+		w.Header().IV[0]++
+		clear(w.Header().Tag)
+		header.IV[0]++
+		parsed.IV[0]++
+		wantDecrypts(t, c, encrypt(t, c, nil, nil), nil, nil)
+	}
+	if ec := new(esdk.Header).UserContext(); ec == nil || len(ec) != 0 {
+		t.Errorf("no context: %v", ec)
+	}
+}

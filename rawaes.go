@@ -1,26 +1,22 @@
 package esdk
 
 import (
-	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
+	"esdk/internal/datakey"
 	"esdk/internal/format"
 )
 
 type rawAESKeyring struct {
 	namespace, name string
 	aead            cipher.AEAD
-
-	// infoPrefix is the provider info but for the IV: the key's name and the
-	// lengths of the tag, in bits, and of the IV, in bytes.
-	infoPrefix []byte
+	infoPrefix      []byte // the provider info but for the IV
 }
 
 // NewRawAESKeyring returns a keyring that wraps data keys with AES-GCM under a
@@ -40,9 +36,7 @@ func NewRawAESKeyring(namespace, name string, key []byte) (Keyring, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	prefix := binary.BigEndian.AppendUint32([]byte(name), format.TagLength*8)
-	prefix = binary.BigEndian.AppendUint32(prefix, format.IVLength)
-	return &rawAESKeyring{namespace, name, aead, prefix}, nil
+	return &rawAESKeyring{namespace, name, aead, datakey.AESPrefix(name)}, nil
 }
 
 // newGCM fails for a key of a wrong length, and under GODEBUG=fips140=only, which
@@ -75,15 +69,12 @@ func (k *rawAESKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult, 
 
 func (k *rawAESKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte, error) {
 	matches := func(edk *EncryptedDataKey) bool {
-		// The length too must fit, lest one key's name be the start of another's.
-		return edk.ProviderID == k.namespace &&
-			len(edk.ProviderInfo) == len(k.name)+8+format.IVLength &&
-			string(edk.ProviderInfo[:len(k.name)]) == k.name
+		return edk.ProviderID == k.namespace && datakey.IsAES(edk.ProviderInfo, k.name)
 	}
 	return req.Unwrap(ctx, matches, func(edk *EncryptedDataKey, aad []byte) ([]byte, error) {
-		iv, ok := bytes.CutPrefix(edk.ProviderInfo, k.infoPrefix)
-		if !ok {
-			return nil, errors.New("provider info has another length of tag or IV")
+		iv, err := datakey.CutAES(edk.ProviderInfo, k.name)
+		if err != nil {
+			return nil, err
 		}
 		dataKey, err := k.aead.Open(nil, iv, edk.Ciphertext, aad)
 		if err != nil {

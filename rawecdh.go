@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 
+	"esdk/internal/datakey"
 	"esdk/internal/keyagreement"
 )
 
 // The providers of ECDH's encrypted data keys, which have one format: each
 // keyring reads those of both.
 const (
-	rawECDHProvider = "raw-ecdh"
-	kmsECDHProvider = "aws-kms-ecdh"
+	rawECDHProvider = datakey.RawECDH
+	kmsECDHProvider = datakey.KMSECDH
 )
 
 // rawECDHKeyring has both keys if it is static, only the peer's if ephemeral,

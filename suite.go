@@ -2,6 +2,7 @@ package esdk
 
 import (
 	"fmt"
+	"strings"
 
 	"esdk/internal/suite"
 )
@@ -52,6 +53,43 @@ func (id SuiteID) Signed() bool {
 	return s != nil && s.Signs()
 }
 
+// Commits reports whether messages of the suite commit to their data key.
+func (id SuiteID) Commits() bool {
+	s := suite.Lookup(uint16(id))
+	return s != nil && s.Commits
+}
+
+// Suites returns all suites, in order of their ids.
+func Suites() []SuiteID {
+	ids := make([]SuiteID, len(suite.All))
+	for i, s := range suite.All {
+		ids[i] = SuiteID(s.ID)
+	}
+	return ids
+}
+
+// MarshalText returns the name of the suite in the specification. It implements
+// [encoding.TextMarshaler] and fails if the suite is not known.
+func (id SuiteID) MarshalText() ([]byte, error) {
+	s, err := id.lookup()
+	if err != nil {
+		return nil, err
+	}
+	return []byte(s.Name), nil
+}
+
+// UnmarshalText reads a name of a suite, with or without IV12_TAG16, or its id in
+// hexadecimal, such as 0x0578 or 0578. Case does not matter. It implements
+// [encoding.TextUnmarshaler] and fails if the suite is not known.
+func (id *SuiteID) UnmarshalText(text []byte) error {
+	s := suite.Parse(string(text))
+	if s == nil {
+		return fmt.Errorf("esdk: unknown algorithm suite %q", text)
+	}
+	*id = SuiteID(s.ID)
+	return nil
+}
+
 func (id SuiteID) lookup() (*suite.Suite, error) {
 	s := suite.Lookup(uint16(id))
 	if s == nil {
@@ -79,17 +117,47 @@ const (
 	ForbidEncryptAllowDecrypt
 )
 
+var policyNames = [...]string{
+	RequireEncryptRequireDecrypt: "REQUIRE_ENCRYPT_REQUIRE_DECRYPT",
+	RequireEncryptAllowDecrypt:   "REQUIRE_ENCRYPT_ALLOW_DECRYPT",
+	ForbidEncryptAllowDecrypt:    "FORBID_ENCRYPT_ALLOW_DECRYPT",
+}
+
+// CommitmentPolicies returns all policies, the default first.
+func CommitmentPolicies() []CommitmentPolicy {
+	return []CommitmentPolicy{RequireEncryptRequireDecrypt, RequireEncryptAllowDecrypt, ForbidEncryptAllowDecrypt}
+}
+
+func (p CommitmentPolicy) isKnown() bool { return p >= 0 && int(p) < len(policyNames) }
+
 // String returns the policy's name in the specification.
 func (p CommitmentPolicy) String() string {
-	switch p {
-	case RequireEncryptRequireDecrypt:
-		return "REQUIRE_ENCRYPT_REQUIRE_DECRYPT"
-	case RequireEncryptAllowDecrypt:
-		return "REQUIRE_ENCRYPT_ALLOW_DECRYPT"
-	case ForbidEncryptAllowDecrypt:
-		return "FORBID_ENCRYPT_ALLOW_DECRYPT"
+	if !p.isKnown() {
+		return fmt.Sprintf("CommitmentPolicy(%d)", int(p))
 	}
-	return fmt.Sprintf("CommitmentPolicy(%d)", int(p))
+	return policyNames[p]
+}
+
+// MarshalText returns the policy's name in the specification. It implements
+// [encoding.TextMarshaler] and fails if the policy is not known.
+func (p CommitmentPolicy) MarshalText() ([]byte, error) {
+	if !p.isKnown() {
+		return nil, fmt.Errorf("esdk: unknown %v", p)
+	}
+	return []byte(p.String()), nil
+}
+
+// UnmarshalText reads a name of a policy, in any case, with _ or - between its
+// words. It implements [encoding.TextUnmarshaler].
+func (p *CommitmentPolicy) UnmarshalText(text []byte) error {
+	name := strings.ReplaceAll(string(text), "-", "_")
+	for i, known := range policyNames {
+		if strings.EqualFold(name, known) {
+			*p = CommitmentPolicy(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("esdk: unknown commitment policy %q", text)
 }
 
 // defaultSuite returns the suite that encrypts if none was chosen. The

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"esdk"
+	"esdk/internal/datakey"
 	"esdk/internal/isnil"
 	"esdk/internal/kmsarn"
 )
@@ -20,8 +21,8 @@ import (
 const (
 	kmsProvider     = "aws-kms"
 	rsaProvider     = "aws-kms-rsa"
-	ecdhProvider    = "aws-kms-ecdh"
-	rawECDHProvider = "raw-ecdh"
+	ecdhProvider    = datakey.KMSECDH
+	rawECDHProvider = datakey.RawECDH
 )
 
 // A key is a key of AWS KMS, as a caller or a message names it, and the way to

@@ -34,6 +34,7 @@ import (
 	"slices"
 
 	"esdk"
+	"esdk/internal/datakey"
 )
 
 // ProviderID is that of the keyring's encrypted data keys.
@@ -69,7 +70,7 @@ type Config struct {
 
 type keyring struct {
 	Config
-	info []byte // the provider info of all of its encrypted data keys
+	info *datakey.HPKEInfo // of all of its encrypted data keys
 }
 
 // NewKeyring returns a keyring that wraps each data key, with HPKE, to the owner
@@ -82,14 +83,15 @@ type keyring struct {
 // malformed ones, later versions of the format, another name.
 // The keyring is safe for concurrent use.
 func NewKeyring(c Config) (esdk.Keyring, error) {
-	if c.Name == "" || len(c.Name) > maxName {
-		return nil, fmt.Errorf("hpke: keyring needs a key name of 1 to %d bytes", maxName)
+	if c.Name == "" || len(c.Name) > datakey.MaxHPKEName {
+		return nil, fmt.Errorf("hpke: keyring needs a key name of 1 to %d bytes", datakey.MaxHPKEName)
 	}
 	public, err := c.publicBytes()
 	if err != nil {
 		return nil, fmt.Errorf("hpke: %w", err)
 	}
-	return &keyring{c, appendInfo(nil, fingerprint(public), c.Name)}, nil
+	info := &datakey.HPKEInfo{Fingerprint: fingerprint(public), Name: c.Name}
+	return &keyring{c, info}, nil
 }
 
 // publicBytes returns the public key of a configuration whose keys can be used.
@@ -122,7 +124,7 @@ func (k *keyring) Wrap(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResu
 		if err != nil {
 			err = fmt.Errorf("hpke: key %q: %w", k.Name, err)
 		}
-		return esdk.EncryptedDataKey{ProviderID: ProviderID, ProviderInfo: bytes.Clone(k.info), Ciphertext: ciphertext}, err
+		return esdk.EncryptedDataKey{ProviderID: ProviderID, ProviderInfo: k.info.Bytes(), Ciphertext: ciphertext}, err
 	})
 }
 
@@ -134,8 +136,8 @@ func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, 
 		if edk.ProviderID != ProviderID {
 			return false
 		}
-		id, _, err := parseInfo(edk.ProviderInfo)
-		return err != nil || bytes.Equal(id, k.info[1:1+len(id)]) // else it is for somebody else
+		info, err := datakey.ParseHPKE(edk.ProviderInfo)
+		return err != nil || bytes.Equal(info.Fingerprint, k.info.Fingerprint) // else it is for somebody else
 	}
 	return req.Unwrap(ctx, matches, func(edk *esdk.EncryptedDataKey, aad []byte) ([]byte, error) {
 		return k.unwrap(edk, req.Suite, aad)
@@ -143,11 +145,11 @@ func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, 
 }
 
 func (k *keyring) unwrap(edk *esdk.EncryptedDataKey, suite esdk.SuiteID, aad []byte) ([]byte, error) {
-	_, name, err := parseInfo(edk.ProviderInfo)
+	info, err := datakey.ParseHPKE(edk.ProviderInfo)
 	if err != nil {
 		return nil, err
 	}
-	if name != k.Name {
+	if info.Name != k.Name {
 		return nil, fmt.Errorf("the message has the key under another name than %q", k.Name)
 	}
 	if want := encLength + suite.DataKeyLength() + tagLength; len(edk.Ciphertext) != want {
@@ -172,6 +174,7 @@ const label = "esdk-hpke data key"
 // part has no length before it.
 func (k *keyring) bound(suite esdk.SuiteID, serializedContext []byte) []byte {
 	b := binary.BigEndian.AppendUint16([]byte(label), uint16(suite))
-	b = binary.BigEndian.AppendUint16(b, uint16(len(k.info)))
-	return slices.Concat(b, k.info, serializedContext)
+	info := k.info.Bytes()
+	b = binary.BigEndian.AppendUint16(b, uint16(len(info)))
+	return slices.Concat(b, info, serializedContext)
 }

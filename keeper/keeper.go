@@ -29,6 +29,7 @@ import (
 	"math"
 
 	"esdk"
+	"esdk/internal/datakey"
 	"esdk/internal/isnil"
 )
 
@@ -42,7 +43,7 @@ type Keeper interface {
 
 // What docs/format.md says of the encrypted data keys.
 const (
-	providerID    = "esdk-keeper"
+	providerID    = datakey.Keeper
 	version       = 1
 	kekLength     = 32
 	tagLength     = 16

@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"esdk"
+	"esdk/internal/datakey"
 	"esdk/internal/format"
 )
 
@@ -32,7 +31,6 @@ type aesKeyring struct {
 	namespace, name string
 	key             *key
 	tokenIV         bool
-	infoPrefix      []byte // the provider info but for the IV, see docs/format.md
 }
 
 // NewAESKeyring returns a keyring that wraps data keys with AES-GCM under a key of
@@ -49,9 +47,7 @@ func NewAESKeyring(ctx context.Context, t *Token, c AESConfig) (esdk.Keyring, er
 	if err != nil {
 		return nil, err
 	}
-	prefix := binary.BigEndian.AppendUint32([]byte(c.Name), format.TagLength*8)
-	prefix = binary.BigEndian.AppendUint32(prefix, format.IVLength)
-	return &aesKeyring{c.Namespace, c.Name, k, c.TokenIV, prefix}, nil
+	return &aesKeyring{c.Namespace, c.Name, k, c.TokenIV}, nil
 }
 
 func (kr *aesKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
@@ -62,7 +58,7 @@ func (kr *aesKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.Wr
 		}
 		return esdk.EncryptedDataKey{
 			ProviderID:   kr.namespace,
-			ProviderInfo: slices.Concat(kr.infoPrefix, iv),
+			ProviderInfo: append(datakey.AESPrefix(kr.name), iv...),
 			Ciphertext:   ciphertext,
 		}, err
 	})
@@ -95,15 +91,12 @@ func (kr *aesKeyring) encrypt(ctx context.Context, aad, dataKey []byte) (iv, cip
 
 func (kr *aesKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 	matches := func(edk *esdk.EncryptedDataKey) bool {
-		// The length too must fit, lest one key's name be the start of another's.
-		return edk.ProviderID == kr.namespace &&
-			len(edk.ProviderInfo) == len(kr.infoPrefix)+format.IVLength &&
-			string(edk.ProviderInfo[:len(kr.name)]) == kr.name
+		return edk.ProviderID == kr.namespace && datakey.IsAES(edk.ProviderInfo, kr.name)
 	}
 	return req.Unwrap(ctx, matches, func(edk *esdk.EncryptedDataKey, aad []byte) ([]byte, error) {
-		iv, ok := bytes.CutPrefix(edk.ProviderInfo, kr.infoPrefix)
-		if !ok {
-			return nil, errors.New("provider info has another length of tag or IV")
+		iv, err := datakey.CutAES(edk.ProviderInfo, kr.name)
+		if err != nil {
+			return nil, err
 		}
 		// The token need not be asked about what cannot be a data key of the suite.
 		if got, want := len(edk.Ciphertext), req.Suite.DataKeyLength()+format.TagLength; got != want {

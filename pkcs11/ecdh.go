@@ -9,14 +9,15 @@ import (
 	"fmt"
 
 	"esdk"
+	"esdk/internal/datakey"
 	"esdk/internal/keyagreement"
 )
 
 // The providers of ECDH's encrypted data keys, which have one format: each
 // keyring reads those of both.
 const (
-	rawECDHProvider = "raw-ecdh"
-	kmsECDHProvider = "aws-kms-ecdh"
+	rawECDHProvider = datakey.RawECDH
+	kmsECDHProvider = datakey.KMSECDH
 )
 
 // ECDHConfig configures [NewECDHKeyring] and [NewECDHDiscoveryKeyring].

@@ -14,7 +14,6 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/awscli"
-	"esdk/internal/suite"
 	"github.com/spf13/cobra"
 )
 
@@ -303,7 +302,7 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 type unsignedCMM struct{ esdk.CMM }
 
 func (c unsignedCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
-	if s := suite.Lookup(uint16(req.Suite)); s == nil || s.Signs() {
+	if req.Suite.Signed() {
 		return nil, esdk.ErrSigned
 	}
 	return c.CMM.DecryptionMaterials(ctx, req)

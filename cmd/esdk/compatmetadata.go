@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"esdk"
 	"esdk/cmd/esdk/internal/awscli"
-	"esdk/internal/format"
 )
 
 // A metadata is a line of --metadata-output, with the fields of the Python
@@ -83,9 +83,6 @@ func newMetadata(r *record) *metadata {
 	}
 	if r.Mode != awscli.Encrypt && r.HeaderAuth != nil {
 		m.HeaderAuth = r.HeaderAuth
-		if len(m.HeaderAuth.IV) == 0 { // implied by version 2
-			m.HeaderAuth.IV = make([]byte, 12)
-		}
 	}
 	return m
 }
@@ -125,13 +122,11 @@ func newMetadataHeader(h *headerRecord) metadataHeader {
 // missingMetadata tells what a message lacks. Its header is as it stands there: no
 // key was used, so that nothing of it is authenticated.
 func missingMetadata(r *record, required []string) any {
-	raw, err := format.ReadHeader(bytes.NewReader(r.head.buf), format.Limits{})
+	h, err := esdk.ParseHeader(bytes.NewReader(r.head.buf))
 	if err != nil {
 		return nil
 	}
-	r.Header = newHeaderRecord(publicHeader(raw))
-	r.Header.CommitmentKey = raw.Commitment
-	r.HeaderAuth = &authentication{raw.IV, raw.Tag}
+	r.setHeader(h, 0)
 	m := newMetadata(r)
 	m.metadataMissing = &metadataMissing{[]string{}, [][2]string{}}
 	m.metadataSkipped = &metadataSkipped{Reason: "Missing encryption context key or value", Skipped: true}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"esdk/internal/suite"
+	"esdk"
 	"github.com/spf13/cobra"
 )
 
@@ -264,21 +264,21 @@ const helpSafety = `  - A file appears under its name only when all of it is wri
 func helpSuites() string {
 	var b strings.Builder
 	b.WriteString("--suite takes the id or the name; the part IV12_TAG16_ may be left out.\n\n")
-	for _, s := range suite.All {
+	for _, id := range esdk.Suites() {
 		var notes []string
-		if s.Commits {
+		if id.Commits() {
 			notes = append(notes, "commits to the key")
 		}
-		if s.Signs() {
+		if id.Signed() {
 			notes = append(notes, "signed")
 		}
-		if s.ID == 0x0578 {
+		switch id {
+		case esdk.AES256GCMHKDFSHA512CommitECDSAP384:
 			notes = append(notes, "the default")
-		}
-		if s.ID == 0x0478 {
+		case esdk.AES256GCMHKDFSHA512Commit:
 			notes = append(notes, "--unsigned")
 		}
-		fmt.Fprintf(&b, "  0x%04x  %-46s %s\n", s.ID, s.Name, strings.Join(notes, ", "))
+		fmt.Fprintf(&b, "  0x%04x  %-46s %s\n", uint16(id), id, strings.Join(notes, ", "))
 	}
 	b.WriteString("\nSuites that do not commit need --commitment forbid-encrypt-allow-decrypt to encrypt,\nand require-encrypt-allow-decrypt to decrypt.\n")
 	return b.String()

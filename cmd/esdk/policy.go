@@ -4,46 +4,34 @@ import (
 	"strings"
 
 	"esdk"
-	"esdk/internal/suite"
 	"github.com/spf13/cobra"
 )
 
-// policies are the values of --commitment, as aws-encryption-cli has them.
-var policies = []struct {
-	name   string
-	policy esdk.CommitmentPolicy
-}{
-	{"require-encrypt-require-decrypt", esdk.RequireEncryptRequireDecrypt},
-	{"require-encrypt-allow-decrypt", esdk.RequireEncryptAllowDecrypt},
-	{"forbid-encrypt-allow-decrypt", esdk.ForbidEncryptAllowDecrypt},
-}
-
+// policyNames are the values of --commitment, as aws-encryption-cli has them.
 func policyNames() []string {
 	var names []string
-	for _, p := range policies {
-		names = append(names, p.name)
+	for _, p := range esdk.CommitmentPolicies() {
+		names = append(names, strings.ReplaceAll(strings.ToLower(p.String()), "_", "-"))
 	}
 	return names
 }
 
 func addCommitmentFlag(cmd *cobra.Command, value *string) {
-	cmd.Flags().StringVar(value, "commitment", policies[0].name, "commitment `POLICY`: "+strings.Join(policyNames(), ", "))
+	cmd.Flags().StringVar(value, "commitment", policyNames()[0], "commitment `POLICY`: "+strings.Join(policyNames(), ", "))
 	cmd.RegisterFlagCompletionFunc("commitment", cobra.FixedCompletions(policyNames(), cobra.ShellCompDirectiveNoFileComp))
 }
 
-func parsePolicy(name string) (esdk.CommitmentPolicy, error) {
-	for _, p := range policies {
-		if strings.EqualFold(name, p.name) {
-			return p.policy, nil
-		}
+func parsePolicy(name string) (p esdk.CommitmentPolicy, err error) {
+	if p.UnmarshalText([]byte(name)) != nil {
+		err = usageError("--commitment %s: want one of %s", printable(name), strings.Join(policyNames(), ", "))
 	}
-	return 0, usageError("--commitment %s: want one of %s", printable(name), strings.Join(policyNames(), ", "))
+	return p, err
 }
 
 func suiteNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	var names []string
-	for _, s := range suite.All {
-		names = append(names, s.Name)
+	for _, id := range esdk.Suites() {
+		names = append(names, id.String())
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
@@ -60,9 +48,9 @@ func parseSuite(name string, unsigned bool, policy esdk.CommitmentPolicy) (esdk.
 	case name == "":
 		return 0, nil
 	}
-	s := suite.Parse(name)
-	if s == nil {
+	var id esdk.SuiteID
+	if id.UnmarshalText([]byte(name)) != nil {
 		return 0, usageError("--suite %s: not known", printable(name)).withHint("\"esdk help suites\" lists them")
 	}
-	return esdk.SuiteID(s.ID), nil
+	return id, nil
 }

@@ -23,9 +23,6 @@ type reencryptOptions struct {
 	unset []string
 }
 
-// reservedPrefix is that of context keys which only the SDK may set.
-const reservedPrefix = "aws-crypto-"
-
 func (a *app) newReencryptCommand() *cobra.Command {
 	o := new(reencryptOptions)
 	cmd := &cobra.Command{
@@ -219,11 +216,9 @@ func (a *app) reencryptStream(ctx context.Context, re *reencryption, in input, o
 func (re *reencryption) context(old *esdk.Header) esdk.EncryptionContext {
 	ec := make(esdk.EncryptionContext)
 	maps.Copy(ec, re.reproduced)
-	maps.Copy(ec, old.EncryptionContext)
-	for k := range ec {
-		if strings.HasPrefix(k, reservedPrefix) || slices.Contains(re.unset, k) {
-			delete(ec, k)
-		}
+	maps.Copy(ec, old.UserContext())
+	for _, k := range re.unset {
+		delete(ec, k)
 	}
 	maps.Copy(ec, re.set)
 	return ec

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"esdk"
-	"esdk/internal/format"
 	"github.com/spf13/cobra"
 )
 
@@ -92,6 +91,7 @@ func newHeaderRecord(h *esdk.Header) *headerRecord {
 		RequiredKeys:      h.RequiredContextKeys,
 		FrameLength:       h.FrameLength,
 		HeaderLength:      h.Length,
+		CommitmentKey:     h.Commitment,
 	}
 	for _, k := range h.EncryptedDataKeys {
 		d := dataKeyRecord{EncryptedDataKey: k.Ciphertext}
@@ -232,19 +232,14 @@ func (r *report) close() error {
 	return r.file.Close()
 }
 
-// setHeader notes the header of a message, and its parts that only its bytes
-// have.
+// setHeader notes the header of a message.
 func (r *record) setHeader(h *esdk.Header, plaintext int64) {
 	r.Plaintext = plaintext
 	if !r.watched {
 		return
 	}
-	r.Header = newHeaderRecord(h)
+	r.Header, r.HeaderAuth = newHeaderRecord(h), &authentication{h.IV, h.Tag}
 	r.Message = r.head.total
-	if raw, err := format.ReadHeader(bytes.NewReader(r.head.buf), format.Limits{}); err == nil {
-		r.Header.CommitmentKey = raw.Commitment
-		r.HeaderAuth = &authentication{raw.IV, raw.Tag}
-	}
 }
 
 // watchWriter keeps a copy of a message's header as it passes.
