@@ -12,9 +12,11 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 // The table holds each suite of the message format, and each with the properties
@@ -175,6 +177,48 @@ func TestDerive(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Hash states that are kept for the next message hold no key of the last one.
+func TestDeriveClearsHashes(t *testing.T) {
+	for _, s := range All {
+		if !s.Derives() {
+			continue
+		}
+		dataKey := make([]byte, s.KeyLength)
+		rand.Read(dataKey)
+		h := new(hashes)
+		var content []byte
+		for range 1000 { // a pool may drop what it gets
+			keys, err := s.Derive(dataKey, make([]byte, s.MessageIDLength()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if content, h = keys.Content, s.takeHashes(); len(h.states) > 0 {
+				break
+			}
+		}
+		if len(h.states) == 0 {
+			t.Fatalf("%s: the pool did not return the hash states", s.Name)
+		}
+		for i, state := range h.states {
+			memory := memoryOf(state)
+			for name, key := range map[string][]byte{"data key": dataKey, "content key": content} {
+				for at := range len(key) - 7 {
+					if bytes.Contains(memory, key[at:at+8]) {
+						t.Errorf("%s: hash state %d of %d holds the %s from byte %d on", s.Name, i, len(h.states), name, at)
+						break
+					}
+				}
+			}
+		}
+	}
+}
+
+// memoryOf returns the memory of a hash state, which is a pointer to it.
+func memoryOf(state hash.Hash) []byte {
+	v := reflect.ValueOf(state).Elem()
+	return unsafe.Slice((*byte)(v.Addr().UnsafePointer()), v.Type().Size())
 }
 
 func signers() []*Suite {
