@@ -3,6 +3,7 @@ package esdk_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -134,6 +135,35 @@ func TestReadFromFailingReader(t *testing.T) {
 	if n != 4 || !errors.Is(err, errSource) {
 		t.Errorf("%d, %v", n, err)
 	}
+}
+
+// A loop up to errors.Is(err, io.EOF) ends only where the message does, even if
+// the source's error wraps io.EOF.
+func TestWrappedEOF(t *testing.T) {
+	errStore := errors.New("store is gone")
+	gone := iotest.ErrReader(fmt.Errorf("%w: %w", errStore, io.EOF))
+	check := func(what string, err error) {
+		t.Helper()
+		if errors.Is(err, io.EOF) || !errors.Is(err, errStore) {
+			t.Errorf("%s: %v; io.EOF: %t", what, err, errors.Is(err, io.EOF))
+		}
+	}
+	c := newClient(t, esdk.Config{FrameLength: 100})
+	message := encrypt(t, c, pattern(1000), nil)
+	for _, n := range []int{0, 50, len(message) / 2, len(message)} {
+		src := io.MultiReader(bytes.NewReader(message[:n]), gone)
+		r, err := c.NewReader(t.Context(), src, nil)
+		for err == nil && !errors.Is(err, io.EOF) {
+			_, err = r.Read(make([]byte, 64))
+		}
+		check(fmt.Sprintf("after %d of %d bytes", n, len(message)), err)
+	}
+	_, err := esdk.ParseHeader(io.MultiReader(bytes.NewReader(message[:50]), gone))
+	check("ParseHeader", err)
+	w := must[*esdk.Writer](t)(c.NewWriter(t.Context(), io.Discard, nil))
+	_, err = w.ReadFrom(gone)
+	check("ReadFrom", err)
+	check("Close", w.Close())
 }
 
 // The last frame is only released once the signature is verified, and the end

@@ -36,3 +36,23 @@ func Truncated(offset int64, field string, err error) error {
 	}
 	return &Error{Offset: offset, Field: field, Err: io.ErrUnexpectedEOF}
 }
+
+// NotEOF returns the error of a source, sink or context that failed. If it
+// matches io.EOF, the one returned doesn't, but has the same text and matches all
+// else: a loop up to errors.Is(err, io.EOF) would take a part of a message for all
+// of it.
+func NotEOF(err error) error {
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	return &notEOF{err}
+}
+
+// notEOF has no Unwrap, since errors.Is would find io.EOF behind it.
+type notEOF struct{ err error }
+
+func (e *notEOF) Error() string { return e.err.Error() }
+
+func (e *notEOF) Is(target error) bool { return target != io.EOF && errors.Is(e.err, target) }
+
+func (e *notEOF) As(target any) bool { return errors.As(e.err, target) }

@@ -10,12 +10,16 @@ const maxEmptyReads = 100
 
 // ReadSome reads at least a byte, or returns an error. It is for sources of users:
 // one that brings nothing, time and again, fails with [io.ErrNoProgress], and one
-// that claims to have read what it can't have fails, too.
+// that claims to have read what it can't have fails, too. An error matches io.EOF
+// only if it is io.EOF.
 func ReadSome(r io.Reader, buf []byte) (int, error) {
 	for range maxEmptyReads {
 		n, err := r.Read(buf)
 		if n < 0 || n > len(buf) {
 			return 0, errors.New("esdk: source returned an impossible count from Read")
+		}
+		if err != nil && err != io.EOF {
+			err = NotEOF(err)
 		}
 		if n > 0 || err != nil {
 			return n, err

@@ -1,10 +1,16 @@
 package format
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"testing"
+	"testing/iotest"
+
+	"esdk/internal/suite"
 )
 
 // counts is a source that returns these counts, one after the other, and then
@@ -41,5 +47,38 @@ func TestSteady(t *testing.T) {
 	}
 	if n, err := Steady(strings.NewReader("")).Read(nil); n != 0 || err != nil {
 		t.Errorf("no bytes: %d, %v", n, err)
+	}
+}
+
+// A failed source doesn't pass for one that ended: its error keeps its text and
+// matches all that it did, but not io.EOF.
+func TestSourceErrorsAreNotEOF(t *testing.T) {
+	lost := &fs.PathError{Op: "read", Path: "store", Err: io.EOF}
+	gone := fmt.Errorf("connection: %w, %w", fs.ErrClosed, lost)
+	check := func(what string, err error) {
+		t.Helper()
+		path, ok := errors.AsType[*fs.PathError](err)
+		if errors.Is(err, io.EOF) || !errors.Is(err, fs.ErrClosed) || !ok || path != lost || !strings.HasSuffix(err.Error(), gone.Error()) {
+			t.Errorf("%s: %v; io.EOF: %t, its causes: %t, %t", what, err, errors.Is(err, io.EOF), errors.Is(err, fs.ErrClosed), ok)
+		}
+	}
+	_, err := ReadSome(iotest.ErrReader(gone), make([]byte, 1))
+	check("ReadSome", err)
+	b := newHeader(t, suite.All[0], nil).Append(nil)
+	for n := range b {
+		_, err := ReadHeader(io.MultiReader(bytes.NewReader(b[:n]), iotest.ErrReader(gone)), Limits{})
+		check(fmt.Sprintf("header of %d bytes", n), err)
+	}
+	check("an error in one of those", NotEOF(fmt.Errorf("again: %w", NotEOF(gone))))
+	if _, err := ReadSome(strings.NewReader(""), make([]byte, 1)); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+	for _, err := range []error{nil, fs.ErrClosed, io.ErrUnexpectedEOF} {
+		if got := NotEOF(err); got != err {
+			t.Errorf("%v becomes %v", err, got)
+		}
+	}
+	if err := NotEOF(io.EOF); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("io.EOF becomes %v", err)
 	}
 }

@@ -230,7 +230,7 @@ func readAt(src io.ReaderAt, offset, length int64) ([]byte, error) {
 			if err == io.EOF || err == nil {
 				err = io.ErrUnexpectedEOF // the size was said to be more
 			}
-			return nil, fmt.Errorf("esdk: reading message: %w", err)
+			return nil, fmt.Errorf("esdk: reading message: %w", format.NotEOF(err))
 		}
 	}
 	return buf, nil

@@ -151,13 +151,13 @@ func InMemory(r io.Reader) io.WriterTo {
 	return nil
 }
 
-// notEOF returns another error for an io.EOF of a sink or context, which must not
-// be taken for the end of a message.
+// notEOF returns another error for a sink's or context's that matches io.EOF, which
+// must not be taken for the end of a message.
 func notEOF(err error, of string) error {
 	if err == io.EOF {
 		return errors.New("esdk: the " + of + " ended with io.EOF")
 	}
-	return err
+	return format.NotEOF(err)
 }
 
 // writeAll writes b, and tells how much of it was written.

@@ -378,6 +378,81 @@ func testSourceErrors(t *testing.T) {
 	}
 }
 
+// An error that wraps io.EOF isn't the end of a message, wherever it comes from.
+func TestErrorsAreNotEOF(t *testing.T) { eachVariant(t, testErrorsAreNotEOF) }
+
+func testErrorsAreNotEOF(t *testing.T) {
+	errStore := errors.New("store")
+	gone := fmt.Errorf("%w: %w", errStore, io.EOF)
+	check := func(what string, n int, err error) {
+		t.Helper()
+		if errors.Is(err, io.EOF) || !errors.Is(err, errStore) || !strings.Contains(err.Error(), gone.Error()) {
+			t.Errorf("%s after %d bytes: %v, is io.EOF: %t", what, n, err, errors.Is(err, io.EOF))
+		}
+	}
+	plaintext := pattern(35)
+	for _, frame := range []uint32{10, 0} {
+		p := testParams(frame)
+		body := seal(t, p, plaintext)
+		for n := range len(body) + 1 {
+			source := func() io.Reader { return io.MultiReader(bytes.NewReader(body[:n]), iotest.ErrReader(gone)) }
+			_, err := readAll(NewReader(source(), Source{Params: p}), 7)
+			check("Read", n, err)
+			_, err = NewReader(source(), Source{Params: p}).WriteTo(io.Discard)
+			check("WriteTo", n, err)
+		}
+		_, err := NewReader(bytes.NewReader(body), Source{Params: p}).WriteTo(writeFunc(func([]byte) (int, error) { return 0, gone }))
+		check("WriteTo a sink", 0, err)
+		if frame == 0 {
+			continue // Open does not ask before a single frame
+		}
+		stopped := p
+		stopped.Stopped = func() error { return gone }
+		for name, read := range readers {
+			_, err := read(body, Source{Params: stopped})
+			check(name+" of a stopped body", 0, err)
+		}
+	}
+	p := testParams(10)
+	body := seal(t, p, plaintext)
+	for n := range len(body) {
+		_, err := NewReaderAt(brokenAt{bytes.NewReader(body), int64(n), gone}, 0, int64(len(body)), p)
+		if n >= len(body)-5-format.FinalOverhead {
+			check("NewReaderAt", n, err)
+		} else if err != nil {
+			t.Errorf("NewReaderAt, broken at %d: %v", n, err)
+		} else {
+			r, _ := NewReaderAt(brokenAt{bytes.NewReader(body), int64(n), gone}, 0, int64(len(body)), p)
+			_, err = r.ReadAt(make([]byte, len(plaintext)), 0)
+			check("ReadAt", n, err)
+		}
+	}
+	for n := range len(plaintext) {
+		w := newWriter(io.Discard, nil, p)
+		_, err := w.ReadFrom(io.MultiReader(bytes.NewReader(plaintext[:n]), iotest.ErrReader(gone)))
+		check("ReadFrom", n, err)
+		check("Finish", n, w.Finish(nil))
+	}
+	w := newWriter(writeFunc(func([]byte) (int, error) { return 0, gone }), nil, p)
+	w.Write(plaintext)
+	check("Finish into a sink", 0, w.Finish(nil))
+}
+
+// A brokenAt fails to read one byte.
+type brokenAt struct {
+	io.ReaderAt
+	at  int64
+	err error
+}
+
+func (s brokenAt) ReadAt(p []byte, off int64) (int, error) {
+	if n := s.at - off; 0 <= n && n < int64(len(p)) {
+		n, _ := s.ReaderAt.ReadAt(p[:n], off)
+		return n, s.err
+	}
+	return s.ReaderAt.ReadAt(p, off)
+}
+
 type silence struct{}
 
 func (silence) Read([]byte) (int, error) { return 0, nil }
