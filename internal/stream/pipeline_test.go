@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -278,6 +279,47 @@ func testPanics(t *testing.T) {
 						t.Errorf("%s of %s after %d calls, and then: %v", how, name, n, err)
 					}
 				}
+			}
+		}
+	}
+}
+
+// An Open that does not return leaves no plaintext in the caller's memory: the end
+// of the message was not verified.
+func TestInterruptedOpenClears(t *testing.T) { eachVariant(t, testInterruptedOpenClears) }
+
+func testInterruptedOpenClears(t *testing.T) {
+	checkGoroutines(t)
+	const size = 600_000
+	plaintext := bytes.Repeat([]byte{'x'}, size)
+	p := testParams(1000)
+	body := seal(t, p, plaintext)
+	for _, how := range []string{"panic", "Goexit", "error"} {
+		for n := range 4 {
+			var calls atomic.Int64
+			s := Source{Params: p}
+			s.Stopped = func() error {
+				if calls.Add(1) <= int64(n) {
+					return nil
+				}
+				switch how {
+				case "panic":
+					panic("user's code")
+				case "Goexit":
+					runtime.Goexit()
+				}
+				return errors.New("ended")
+			}
+			dst := append(make([]byte, 0, 6+len(body)), "before"...)
+			got := outcome(func() error { _, err := Open(dst, body, s); return err })
+			if got != how && (how != "Goexit" || got != "error") && got != "success" {
+				t.Errorf("%s after %d calls: %s", how, n, got)
+			}
+			if got != "success" && bytes.Contains(dst[:cap(dst)], plaintext[:100]) {
+				t.Errorf("%s after %d calls: plaintext is left", how, n)
+			}
+			if string(dst) != "before" {
+				t.Errorf("%s after %d calls: %q is left of what was before", how, n, dst)
 			}
 		}
 	}

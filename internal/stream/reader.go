@@ -72,8 +72,9 @@ func newReader(s Source) *Reader {
 func NewVerifiedReader(plaintext []byte) *Reader { return &Reader{plain: plaintext, err: io.EOF} }
 
 // Open decrypts a whole body, which it leaves as it is, and appends its
-// plaintext to dst, whose spare memory must not overlap it. It returns nothing
-// unless all of it is authentic, and leaves nothing in dst.
+// plaintext to dst, whose spare memory must not overlap it. Unless all of the body
+// is authentic, it returns nothing and leaves nothing in dst, even if the context
+// panics or ends the goroutine.
 func Open(dst, body []byte, s Source) ([]byte, error) {
 	r := newReader(s)
 	r.window = body
@@ -82,12 +83,16 @@ func Open(dst, body []byte, s Source) ([]byte, error) {
 	bound := r.plaintextBound()
 	dst = slices.Grow(dst, bound)
 	r.out = dst[len(dst) : len(dst) : len(dst)+bound]
+	defer func() {
+		if r.err != io.EOF {
+			clear(r.out[:cap(r.out)])
+		}
+	}()
 	for r.err == nil {
 		r.openBatch(r.out)
 		r.out = r.plain
 	}
 	if r.err != io.EOF {
-		clear(r.out[:cap(r.out)])
 		return nil, r.err
 	}
 	return dst[:len(dst)+len(r.out)], nil
