@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -134,28 +135,34 @@ func TestReaderAtRefuses(t *testing.T) {
 	}
 }
 
-// A message that was cut short or continued is refused at once.
+// A message that was cut short or continued is refused at once, with the error of
+// a Reader.
 func TestReaderAtWrongLength(t *testing.T) {
-	for _, size := range []int{0, 5, 10, 30, 35} {
-		client := newClient(t, esdk.Config{Suite: unsigned, FrameLength: 10})
-		message := encrypt(t, client, pattern(size), nil)
-		for n := range len(message) {
-			r, err := client.NewReaderAt(t.Context(), bytes.NewReader(message[:n]), int64(n), nil)
-			if r != nil || !errors.As(err, new(*esdk.FormatError)) || !errors.Is(err, io.ErrUnexpectedEOF) {
-				// Cut within its final frame, a body may have the length of another.
-				if frames := len(message) - size - size/10*format.FrameOverhead; n < frames || r != nil || err == nil {
-					t.Errorf("%d of %d bytes: %v", n, len(message), err)
+	suites := map[string]esdk.Config{
+		"version 1": {Suite: esdk.AES256GCMHKDFSHA256, CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt, FrameLength: 10},
+		"version 2": {Suite: unsigned, FrameLength: 10},
+	}
+	for version, config := range suites {
+		for _, size := range []int{0, 5, 10, 30, 35} {
+			client := newClient(t, config)
+			message := encrypt(t, client, pattern(size), nil)
+			check := func(what string, message []byte) {
+				t.Helper()
+				_, err := decryptStream(t, client, bytes.NewReader(message), nil)
+				want, ok := errors.AsType[*esdk.FormatError](err)
+				r, err := client.NewReaderAt(t.Context(), bytes.NewReader(message), int64(len(message)), nil)
+				got, alsoOK := errors.AsType[*esdk.FormatError](err)
+				if r != nil || !ok || !alsoOK || got.Error() != want.Error() {
+					t.Errorf("%s, %s: %v, want %v", version, what, err, want)
 				}
 			}
-		}
-		for more := range 200 {
-			long := append(bytes.Clone(message), make([]byte, more+1)...)
-			if r, err := client.NewReaderAt(t.Context(), bytes.NewReader(long), int64(len(long)), nil); r != nil || err == nil {
-				t.Errorf("%d more bytes: %v", more+1, err)
+			for n := range message {
+				check(fmt.Sprintf("%d of %d bytes", n, len(message)), message[:n])
 			}
-			long = append(bytes.Clone(message), message[len(message)-min(more+1, len(message)):]...)
-			if r, err := client.NewReaderAt(t.Context(), bytes.NewReader(long), int64(len(long)), nil); r != nil || err == nil {
-				t.Errorf("%d bytes of its end again: %v", more+1, err)
+			for more := range 200 {
+				check(fmt.Sprintf("%d more bytes", more+1), append(bytes.Clone(message), make([]byte, more+1)...))
+				again := message[len(message)-min(more+1, len(message)):]
+				check(fmt.Sprintf("%d bytes of its end again", more+1), append(bytes.Clone(message), again...))
 			}
 		}
 	}

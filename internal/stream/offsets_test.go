@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 
@@ -67,27 +68,68 @@ func testOffsetOfCut(t *testing.T) {
 	}
 }
 
-// A reader of parts names the start of a frame, too.
-func TestOffsetOfCutAt(t *testing.T) {
-	const size = 35
-	p := testParams(10)
-	body := seal(t, p, pattern(size))
-	starts := fieldsOf(10, size, 0)
-	message := append(pattern(1000), body...)
-	for cut := range len(body) {
-		_, err := NewReaderAt(bytes.NewReader(message[:1000+cut]), 1000, int64(1000+cut), p)
-		e, ok := errors.AsType[*format.Error](err)
-		if !ok && !errors.Is(err, ErrAuthentication) {
-			t.Errorf("%d bytes: %v", cut, err)
-		}
-		if ok {
-			found := false
-			for _, start := range starts {
-				found = found || e.Offset == 1000+start
+// A reader of parts reports a body that was cut short or continued as a reader of
+// all of it does: the same field at the same place.
+func TestOffsetsOfReaderAt(t *testing.T) {
+	const at = 1000
+	for _, frame := range []uint32{1, 7, 8, 10, 100} {
+		p := testParams(frame)
+		for _, size := range []int{0, 1, 9, 10, 11, 20, 35, 100} {
+			body := seal(t, p, pattern(size))
+			check := func(body []byte, what string) {
+				t.Helper()
+				_, err := readAll(NewReader(bytes.NewReader(body), Source{Params: p, Offset: at}), 100)
+				want, ok := errors.AsType[*format.Error](err)
+				if !ok {
+					t.Fatalf("frames of %d, %s: Reader: %v", frame, what, err)
+				}
+				message := append(pattern(at), body...)
+				_, err = NewReaderAt(bytes.NewReader(message), at, int64(len(message)), p)
+				got, ok := errors.AsType[*format.Error](err)
+				if !ok || got.Error() != want.Error() || errors.Is(got, io.ErrUnexpectedEOF) != errors.Is(want, io.ErrUnexpectedEOF) {
+					t.Errorf("frames of %d, %s: %v, want %v", frame, what, err, want)
+				}
 			}
-			if !found || e.Offset > int64(1000+cut) {
-				t.Errorf("%d bytes: %v, which is no start of a frame", cut, err)
+			for cut := range len(body) {
+				check(body[:cut], fmt.Sprintf("%d of %d bytes", cut, len(body)))
+			}
+			for more := range 150 {
+				what := fmt.Sprintf("%d bytes behind %d of plaintext", more+1, size)
+				check(append(bytes.Clone(body), make([]byte, more+1)...), what)
+				check(append(bytes.Clone(body), body[len(body)-min(more+1, len(body)):]...), what+", the last ones again")
+				check(append(bytes.Clone(body), body[:min(more+1, len(body))]...), what+", the first ones again")
+			}
+			starts := fieldsOf(frame, size, 0)
+			final := int(starts[len(starts)-1])
+			for _, changedAt := range []int{0, 3, 4, 7, 8 + format.IVLength} {
+				changed := bytes.Clone(body)
+				changed[final+changedAt] ^= 1
+				check(changed, fmt.Sprintf("byte %d of the final frame of %d", changedAt, size))
 			}
 		}
 	}
+}
+
+// An error about the end of a long body costs a few short reads.
+func TestWrongEndReadsLittle(t *testing.T) {
+	p := testParams(10)
+	body := seal(t, p, pattern(100_000))
+	for _, cut := range []int{len(body) / 2, len(body) - 1} {
+		src := &countingAt{r: bytes.NewReader(body)}
+		if _, err := NewReaderAt(src, 0, int64(cut), p); !errors.Is(err, io.ErrUnexpectedEOF) || src.calls > 30 || src.bytes > 2*minBuffer {
+			t.Errorf("%d of %d bytes: %d calls, %d bytes, %v", cut, len(body), src.calls, src.bytes, err)
+		}
+	}
+}
+
+// A countingAt counts what is asked of it.
+type countingAt struct {
+	r            io.ReaderAt
+	calls, bytes int
+}
+
+func (c *countingAt) ReadAt(p []byte, off int64) (int, error) {
+	c.calls++
+	c.bytes += len(p)
+	return c.r.ReadAt(p, off)
 }

@@ -27,6 +27,7 @@ type ReaderAt struct {
 	opener opener
 	src    io.ReaderAt
 	start  int64 // of the body in src
+	end    int64 // of the body in src
 	size   int64 // of the plaintext
 	last   int64 // index of the final frame, which is also the number of regular ones
 
@@ -44,19 +45,19 @@ type cachedFrame struct {
 // and authenticates the final one: from then on, it is sure that there is neither
 // less nor more.
 func NewReaderAt(src io.ReaderAt, start, end int64, p Params) (*ReaderAt, error) {
-	r := &ReaderAt{Params: p, src: src, start: start}
+	r := &ReaderAt{Params: p, src: src, start: start, end: end}
 	r.ownMessageID()
 	r.opener = newOpener(&r.Params)
 	// All frames but the final one have the same size, so that the length of the
 	// body tells how many there are.
 	rest := end - start - format.FinalOverhead
 	if rest < 0 {
-		return nil, format.Truncated(start, "final frame", io.EOF)
+		return nil, r.wrongEnd()
 	}
 	r.last = rest / r.frameSize()
 	final := rest % r.frameSize()
 	if r.last >= format.MaxFrames || final > int64(p.FrameLength) {
-		return nil, r.wrongEnd("message has a length that it cannot have")
+		return nil, r.wrongEnd()
 	}
 	r.size = r.last*int64(p.FrameLength) + final
 	if err := r.checkPlaintext(r.size); err != nil {
@@ -70,16 +71,43 @@ func NewReaderAt(src io.ReaderAt, start, end int64, p Params) (*ReaderAt, error)
 	return r, nil
 }
 
-// wrongEnd says what is wrong where the final frame should be: that it was cut
-// off, if a regular one is there.
-func (r *ReaderAt) wrongEnd(text string) error {
-	at := r.frameAt(r.last)
-	if found, err := readAt(r.src, at, 4); err != nil {
+// wrongEnd returns the error of a Reader for a body that does not end as its
+// length demands. It looks for the first frame that is not a whole regular one,
+// from where a Reader goes on. Nothing that it reads is authenticated, so that the
+// error is sure, but not the place.
+func (r *ReaderAt) wrongEnd() error {
+	index, err := r.firstIrregular()
+	if err != nil {
 		return err
-	} else if int64(binary.BigEndian.Uint32(found)) == r.last+1 {
-		return format.Truncated(at, "final frame", io.EOF)
 	}
-	return &format.Error{Offset: at, Field: "final frame", Err: errors.New(text)}
+	at := r.frameAt(index)
+	rest := newReader(Source{Params: r.Params, Offset: at})
+	rest.opener = r.opener
+	rest.src = io.NewSectionReader(r.src, at, r.end-at)
+	rest.sequence, rest.total = uint32(index), index*int64(r.FrameLength)
+	if rest.openNext(nil); rest.err != nil && rest.err != io.EOF {
+		return rest.err
+	}
+	return &format.Error{Offset: at, Field: "final frame", Err: errors.New("not where the length of the message demands it")}
+}
+
+// firstIrregular returns the index of a frame that is not a whole regular one with
+// the right sequence number, the first one if all that follow aren't either.
+func (r *ReaderAt) firstIrregular() (int64, error) {
+	first, end := int64(0), min((r.end-r.start)/r.frameSize(), format.MaxFrames-1)
+	for first < end {
+		middle := first + (end-first)/2
+		found, err := readAt(r.src, r.frameAt(middle), 4)
+		if err != nil {
+			return 0, err
+		}
+		if int64(binary.BigEndian.Uint32(found)) == middle+1 {
+			first = middle + 1
+		} else {
+			end = middle
+		}
+	}
+	return first, nil
 }
 
 // Size returns the length of the plaintext.
@@ -204,7 +232,7 @@ func (r *ReaderAt) openFinal() ([]byte, error) {
 	if binary.BigEndian.Uint32(frame) != format.EndFrame ||
 		binary.BigEndian.Uint32(frame[4:]) != sequence ||
 		binary.BigEndian.Uint32(frame[fields-4:]) != length {
-		return nil, r.wrongEnd("message has not the length that its end says")
+		return nil, r.wrongEnd()
 	}
 	aad := format.NewBodyAAD(r.MessageID, format.Final).Frame(sequence, uint64(length))
 	return r.opener.openFrame(nil, frame[8:], frame[fields:], aad)
