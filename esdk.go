@@ -134,9 +134,9 @@ type Config struct {
 
 	// Concurrency is how many cores a call may keep busy; 0 means all of
 	// [runtime.GOMAXPROCS], and 1 that no goroutine is started. Streams use at
-	// most 8, and messages of less than 512 KiB one. No goroutine outlives the
-	// call that started it. Plaintext is released, and errors are reported, as if
-	// there were one.
+	// most 8. A plaintext of up to 256 KiB keeps one busy, and in a stream one of
+	// up to 16 KiB. No goroutine outlives the call that started it. Plaintext is
+	// released, and errors are reported, as if there were one.
 	Concurrency int
 
 	// RecoverNET400 has messages decrypt that version 4.0.0 of the .NET SDK

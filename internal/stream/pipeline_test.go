@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -424,6 +425,61 @@ func TestWorkersAgree(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Config.Concurrency promises that short plaintexts keep one core busy.
+func TestShortBodiesUseOneCore(t *testing.T) {
+	const oneShot, streamed = 256 << 10, 16 << 10
+	setVariant(8, 0)
+	defer setVariant(1, 0)
+	before := runtime.NumGoroutine()
+	for _, frame := range []uint32{1000, 4096, streamed / 2, defaultBatch/3 + 1, defaultBatch / 2, defaultBatch/2 + 1, defaultBatch + 1} {
+		for _, digest := range []bool{false, true} {
+			p := testParams(frame)
+			most := 0
+			p.Stopped = func() error {
+				most = max(most, runtime.NumGoroutine())
+				return nil
+			}
+			params := func() Params {
+				if digest {
+					p.Digest = sha256.New()
+				}
+				return p
+			}
+			check := func(what string, n int, err error) {
+				t.Helper()
+				if err != nil || most > before {
+					t.Errorf("%s of %d bytes in frames of %d: %d goroutines more, %v", what, n, frame, most-before, err)
+				}
+			}
+			for _, n := range []int{streamed, oneShot} {
+				plaintext := pattern(n)
+				body, err := sealBody(plaintext, params())
+				check("Seal", n, err)
+				_, err = Open(nil, body, Source{Params: params()})
+				check("Open", n, err)
+				r, err := NewReaderAt(bytes.NewReader(body), 0, int64(len(body)), params())
+				if err == nil {
+					_, err = r.ReadAt(make([]byte, n), 0)
+				}
+				check("ReadAt", n, err)
+				if n > streamed {
+					continue
+				}
+				for name, read := range readers {
+					_, err := read(body, Source{Params: params()})
+					check(name, n, err)
+				}
+				w := newWriter(io.Discard, nil, params())
+				_, err = w.Write(plaintext)
+				check("Write", n, err)
+				_, err = w.ReadFrom(slow{bytes.NewReader(plaintext)})
+				check("ReadFrom", n, err)
+				check("Finish", n, w.Finish(nil))
+			}
+		}
 	}
 }
 
