@@ -49,7 +49,7 @@ func ContextSize(ec map[string]string) (int, error) {
 		// Each length field and the count have 16 bits, and so has the length
 		// of the whole, which makes this the only check.
 		if size > math.MaxUint16 {
-			return 0, errors.New("encryption context takes more than 65,535 bytes")
+			return 0, limitf("encryption context takes more than 65,535 bytes")
 		}
 	}
 	return size, nil

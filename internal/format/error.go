@@ -14,6 +14,16 @@ import (
 // ErrLimit is wrapped by each error about a message that is over a limit.
 var ErrLimit = errors.New("esdk: limit exceeded")
 
+// limitf returns an error that wraps ErrLimit, whose text it leaves out: the caller
+// says of what the error is.
+func limitf(text string, args ...any) error { return &limitError{fmt.Sprintf(text, args...)} }
+
+type limitError struct{ text string }
+
+func (e *limitError) Error() string { return e.text }
+
+func (e *limitError) Unwrap() error { return ErrLimit }
+
 // Error is a violation of the message format. The root package publishes it.
 type Error struct {
 	Offset int64  // where the field starts, in bytes from the start of the message

@@ -164,20 +164,23 @@ func TestLargeHeader(t *testing.T) {
 
 func TestBuildRefuses(t *testing.T) {
 	long := make([]byte, 65536)
-	for name, change := range map[string]func(h *Header){
-		"no data keys":       func(h *Header) { h.DataKeys = nil },
-		"too many data keys": func(h *Header) { h.DataKeys = make([]DataKey, 65536) },
-		"long provider id":   func(h *Header) { h.DataKeys[0].ProviderID = string(long) },
-		"long provider info": func(h *Header) { h.DataKeys[0].ProviderInfo = long },
-		"long ciphertext":    func(h *Header) { h.DataKeys[0].Ciphertext = long },
-		"provider not UTF-8": func(h *Header) { h.DataKeys[0].ProviderID = "\xff" },
-		"context not UTF-8":  func(h *Header) { h.Context = map[string]string{"k": "\xff"} },
-		"long context":       func(h *Header) { h.Context = map[string]string{"k": string(long)} },
+	for name, c := range map[string]struct {
+		change func(h *Header)
+		limit  bool
+	}{
+		"no data keys":       {func(h *Header) { h.DataKeys = nil }, false},
+		"too many data keys": {func(h *Header) { h.DataKeys = make([]DataKey, 65536) }, true},
+		"long provider id":   {func(h *Header) { h.DataKeys[0].ProviderID = string(long) }, true},
+		"long provider info": {func(h *Header) { h.DataKeys[0].ProviderInfo = long }, true},
+		"long ciphertext":    {func(h *Header) { h.DataKeys[0].Ciphertext = long }, true},
+		"provider not UTF-8": {func(h *Header) { h.DataKeys[0].ProviderID = "\xff" }, false},
+		"context not UTF-8":  {func(h *Header) { h.Context = map[string]string{"k": "\xff"} }, false},
+		"long context":       {func(h *Header) { h.Context = map[string]string{"k": string(long)} }, true},
 	} {
 		h := newHeader(t, suite.All[0], nil)
-		change(h)
-		if err := h.Build(); err == nil {
-			t.Errorf("%s: built", name)
+		c.change(h)
+		if err := h.Build(); err == nil || errors.Is(err, ErrLimit) != c.limit {
+			t.Errorf("%s: %v, want a limit: %t", name, err, c.limit)
 		}
 	}
 	h := newHeader(t, suite.All[0], nil, make([]DataKey, 65535)...)
@@ -196,8 +199,8 @@ func TestBuildRefusesMoreThanMemory(t *testing.T) {
 	key := DataKey{string(long), long, long}
 	for _, n := range []int{11_000, 22_000, 65_535} { // 2.2, 4.3 and 12.9 GB
 		h := &Header{Suite: suite.All[0], MessageID: make([]byte, 16), DataKeys: slices.Repeat([]DataKey{key}, n), FrameLength: 1}
-		if err := h.Build(); err == nil {
-			t.Errorf("%d data keys: built %d bytes", n, len(h.Raw))
+		if err := h.Build(); !errors.Is(err, ErrLimit) {
+			t.Errorf("%d data keys: built %d bytes, %v", n, len(h.Raw), err)
 		}
 	}
 }

@@ -93,7 +93,7 @@ func (h *Header) Build() error {
 	}
 	size := h.buildSize() + int64(contextSize)
 	if size > math.MaxInt {
-		return fmt.Errorf("header of about %d bytes is too long for this machine", size)
+		return limitf("header of about %d bytes is too long for this machine", size)
 	}
 	b := make([]byte, 0, size)
 	if h.Suite.Commits {
@@ -131,8 +131,11 @@ func (h *Header) buildSize() int64 {
 }
 
 func appendDataKeys(b []byte, keys []DataKey) ([]byte, error) {
-	if len(keys) == 0 || len(keys) > math.MaxUint16 {
-		return nil, fmt.Errorf("%d encrypted data keys, need 1 to 65,535", len(keys))
+	if len(keys) == 0 {
+		return nil, errors.New("0 encrypted data keys, need 1 to 65,535")
+	}
+	if len(keys) > math.MaxUint16 {
+		return nil, limitf("%d encrypted data keys, at most 65,535 are allowed", len(keys))
 	}
 	b = binary.BigEndian.AppendUint16(b, uint16(len(keys)))
 	for i, k := range keys {
@@ -140,7 +143,7 @@ func appendDataKeys(b []byte, keys []DataKey) ([]byte, error) {
 			return nil, fmt.Errorf("provider id of encrypted data key %d is not valid UTF-8", i)
 		}
 		if max(len(k.ProviderID), len(k.ProviderInfo), len(k.Ciphertext)) > math.MaxUint16 {
-			return nil, fmt.Errorf("encrypted data key %d has a field of more than 65,535 bytes", i)
+			return nil, limitf("encrypted data key %d has a field of more than 65,535 bytes", i)
 		}
 		b = appendField(b, k.ProviderID)
 		b = appendField(b, k.ProviderInfo)
