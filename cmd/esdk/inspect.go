@@ -86,7 +86,8 @@ type frameRecord struct {
 	Final     bool   `json:"final"`
 }
 
-// inspectMessage shows the header even if the body is broken.
+// inspectMessage shows the header even if the body is broken, and the body even if
+// its frames have wrong numbers.
 func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) error {
 	r := bufio.NewReaderSize(src, 64<<10)
 	h, err := format.ReadHeader(r, format.Limits{Size: 10 << 20})
@@ -101,6 +102,7 @@ func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) erro
 	if bodyErr == nil {
 		result.Body = &walk.bodyRecord
 	}
+	bodyErr = publicError(cmp.Or(walk.mismatch, bodyErr))
 	if a.json {
 		encoder := json.NewEncoder(a.stdout)
 		encoder.SetEscapeHTML(false)
@@ -202,13 +204,18 @@ func printableName(name []byte) string {
 	return printable(string(name))
 }
 
-// bodyWalk goes from frame to frame by their lengths.
+// bodyWalk goes from frame to frame by their lengths. Its errors have the fields,
+// offsets and texts that decryption has.
 type bodyWalk struct {
 	bodyRecord
 	r      *bufio.Reader
 	header *format.Header
 	offset int64
 	list   bool
+
+	// mismatch is the first sequence number that is wrong. It does not end the
+	// walk, since the lengths tell where the next frame starts.
+	mismatch error
 }
 
 // maxListed bounds the memory of a list of frames.
@@ -221,46 +228,47 @@ func (w *bodyWalk) run() error {
 		walk = w.walkSingle
 	}
 	if err := walk(); err != nil {
-		return publicError(err)
+		return err
 	}
 	w.Body = w.offset - start
 	if w.header.Suite.Signs() {
-		length, err := w.next(2, "signature length")
+		length, err := w.next(2, w.offset, "signature length")
 		if err != nil {
-			return publicError(err)
+			return err
 		}
-		if err := w.skip(int64(binary.BigEndian.Uint16(length)), "signature"); err != nil {
-			return publicError(err)
+		if err := w.skip(int64(binary.BigEndian.Uint16(length)), w.offset, "signature"); err != nil {
+			return err
 		}
 		w.Footer = w.offset - start - w.Body
 	}
 	w.Message = w.offset
-	if _, err := w.r.ReadByte(); err != io.EOF {
-		if err != nil {
-			return err
-		}
-		return publicError(&format.Error{Offset: w.offset, Field: "end", Err: errors.New("more bytes after the message")})
+	if _, err := w.r.ReadByte(); err == nil {
+		return malformed(w.offset, "end", "more bytes after the message")
+	} else if err != io.EOF {
+		return fmt.Errorf("esdk: reading message: %w", err)
 	}
 	return nil
 }
 
+func malformed(offset int64, field, text string, args ...any) error {
+	return &format.Error{Offset: offset, Field: field, Err: fmt.Errorf(text, args...)}
+}
+
 func (w *bodyWalk) walkFrames() error {
-	for {
-		b, err := w.next(4, "sequence number")
+	for final := false; !final; {
+		start := w.offset
+		b, err := w.next(4, start, "sequence number")
 		if err != nil {
 			return err
 		}
 		sequence, length := binary.BigEndian.Uint32(b), w.header.FrameLength
-		final := sequence == format.EndFrame
-		if final {
-			if b, err = w.next(4+format.IVLength+4, "final frame"); err != nil {
-				return err
-			}
-			sequence, length = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4+format.IVLength:])
-		} else if _, err = w.next(format.IVLength, "frame"); err != nil {
-			return err
+		if final = sequence == format.EndFrame; final {
+			sequence, length, err = w.walkFinal(start)
+		} else {
+			w.checkSequence(sequence, start)
+			err = w.skip(format.IVLength+int64(length)+format.TagLength, start, "frame")
 		}
-		if err := w.skip(int64(length)+format.TagLength, "frame"); err != nil {
+		if err != nil {
 			return err
 		}
 		w.Frames++
@@ -268,39 +276,63 @@ func (w *bodyWalk) walkFrames() error {
 		if w.list && len(w.List) < maxListed {
 			w.List = append(w.List, frameRecord{sequence, int64(length), final})
 		}
-		if final {
-			return nil
-		}
+	}
+	return nil
+}
+
+// walkFinal goes over the final frame, which starts at an offset, behind its first
+// field.
+func (w *bodyWalk) walkFinal(start int64) (sequence, length uint32, err error) {
+	b, err := w.next(4+format.IVLength+4, start, "final frame")
+	if err != nil {
+		return 0, 0, err
+	}
+	sequence, length = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4+format.IVLength:])
+	w.checkSequence(sequence, start+4)
+	if length > w.header.FrameLength {
+		return 0, 0, malformed(w.offset-4, "final frame length", "%d is more than the frame length, %d", length, w.header.FrameLength)
+	}
+	return sequence, length, w.skip(int64(length)+format.TagLength, start, "final frame")
+}
+
+func (w *bodyWalk) checkSequence(sequence uint32, offset int64) {
+	if want := w.Frames + 1; int64(sequence) != want && w.mismatch == nil {
+		w.mismatch = malformed(offset, "sequence number", "%d, need %d", sequence, want)
 	}
 }
 
 func (w *bodyWalk) walkSingle() error {
-	b, err := w.next(format.IVLength+8, "body length")
+	if err := w.skip(format.IVLength, w.offset, "IV"); err != nil {
+		return err
+	}
+	start := w.offset
+	b, err := w.next(8, start, "body length")
 	if err != nil {
 		return err
 	}
-	length := binary.BigEndian.Uint64(b[format.IVLength:])
+	length := binary.BigEndian.Uint64(b)
 	if length > format.MaxNonFramed {
-		return &format.Error{Offset: w.offset - 8, Field: "body length", Err: fmt.Errorf("%d is more than 2^36-32", length)}
+		return malformed(start, "body length", "%d is more than 2^36-32", length)
 	}
 	w.Plaintext = int64(length)
-	return w.skip(w.Plaintext+format.TagLength, "body")
+	return w.skip(w.Plaintext+format.TagLength, w.offset, "encrypted content")
 }
 
-// next reads some bytes, few enough for the buffer.
-func (w *bodyWalk) next(n int, field string) ([]byte, error) {
+// next reads some bytes, few enough for the buffer, of a field that starts at an
+// offset.
+func (w *bodyWalk) next(n int, start int64, field string) ([]byte, error) {
 	b := make([]byte, n)
 	if _, err := io.ReadFull(w.r, b); err != nil {
-		return nil, format.Truncated(w.offset, field, err)
+		return nil, format.Truncated(start, field, err)
 	}
 	w.offset += int64(n)
 	return b, nil
 }
 
-func (w *bodyWalk) skip(n int64, field string) error {
-	skipped, err := io.CopyN(io.Discard, w.r, n)
-	if err != nil {
-		return format.Truncated(w.offset+skipped, field, err)
+// skip passes over some bytes, the last of a field that starts at an offset.
+func (w *bodyWalk) skip(n, start int64, field string) error {
+	if _, err := io.CopyN(io.Discard, w.r, n); err != nil {
+		return format.Truncated(start, field, err)
 	}
 	w.offset += n
 	return nil
