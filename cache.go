@@ -252,8 +252,9 @@ func (d *decision) await(ctx context.Context) (*CacheEntry, error) {
 		return nil, ctx.Err()
 	case <-timeout:
 	case <-done:
-		if d.wait != nil && !d.wait.retry {
-			return d.wait.entry, d.wait.err
+		// A busy machine may wake the caller late.
+		if f := d.wait; f != nil && !f.retry && (f.err != nil || time.Now().Before(f.entry.Expires)) {
+			return f.entry, f.err
 		}
 	}
 	return nil, nil

@@ -496,3 +496,34 @@ func TestStormGraceFanOut(t *testing.T) {
 		want(t, c, "a", s, 2)
 	})
 }
+
+// slowContext takes its time to say what ends it.
+type slowContext struct {
+	context.Context
+	takes time.Duration
+}
+
+func (c slowContext) Done() <-chan struct{} {
+	time.Sleep(c.takes)
+	return c.Context.Done()
+}
+
+// TestCacheExpiresWhileWaiting: a caller that wakes late from its wait for
+// another's fetch does not get an entry that has expired meanwhile.
+func TestCacheExpiresWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s := newCache(t, 10), &source{ttl: time.Second, takes: 100 * time.Millisecond}
+		var all sync.WaitGroup
+		all.Go(func() { want(t, c, "a", s, 1) }) // expires after 1.1 s
+		synctest.Wait()
+		for takes, value := range map[time.Duration]int64{time.Second: 1, 1100 * time.Millisecond: 2} {
+			all.Go(func() {
+				e, err := c.Load(slowContext{t.Context(), takes}, "a", s.fetch)
+				if err != nil || e.Value != value {
+					t.Errorf("after %v: %+v, %v, want the entry of fetch %d", takes, e, err, value)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
