@@ -53,7 +53,8 @@ type StormConfig struct {
 	Capacity int
 
 	// GracePeriod is how long before it expires an entry is fetched anew, while
-	// others still use it; 0 means 10 seconds. Entries should live longer.
+	// others still use it; 0 means 10 seconds. It is at most half of an entry's
+	// life: a longer one would have each call fetch.
 	GracePeriod time.Duration
 
 	// GraceInterval is how long a fetch may take before another is tried beside
@@ -183,7 +184,7 @@ func (c *localCache) decide(id string) decision {
 	c.prune(now)
 	entry := c.lookup(id, now)
 	f := c.flights[id]
-	fresh := entry != nil && (c.storm == nil || now.Before(entry.Expires.Add(-c.storm.GracePeriod)))
+	fresh := entry != nil && (c.storm == nil || now.Before(entry.Expires.Add(-c.grace(entry))))
 	stale := f != nil && c.storm != nil && now.Sub(f.started) >= c.storm.GraceInterval
 	full := c.storm != nil && c.flying >= c.storm.FanOut
 	switch {
@@ -204,6 +205,12 @@ func (c *localCache) decide(id string) decision {
 	f = &flight{started: now, done: make(chan struct{})}
 	c.flights[id] = f
 	return decision{entry: entry, fetch: f}
+}
+
+// grace returns the grace period of an entry. NewCachingCMM does not see the one
+// of a storm cache that a type of the user's wraps.
+func (c *localCache) grace(e *CacheEntry) time.Duration {
+	return min(c.storm.GracePeriod, e.Expires.Sub(e.Created)/2)
 }
 
 // lookup returns the entry of an id that has not expired, or nil.

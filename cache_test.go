@@ -279,6 +279,21 @@ func TestStormGrace(t *testing.T) {
 	})
 }
 
+// TestStormShortEntry: an entry that lives for less than the grace period is not
+// fetched anew by each call, but from the middle of its life on.
+func TestStormShortEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newStormCache(t, esdk.StormConfig{})
+		s := &source{ttl: 10 * time.Second}
+		want(t, c, "a", s, 1)
+		time.Sleep(5*time.Second - 1)
+		want(t, c, "a", s, 1)
+		time.Sleep(1)
+		want(t, c, "a", s, 2)
+		want(t, c, "a", s, 2)
+	})
+}
+
 // TestStormRemoved: a failed fetch in the grace period does not bring back what
 // was removed meanwhile.
 func TestStormRemoved(t *testing.T) {

@@ -71,8 +71,8 @@ func NewCachingCMM(c CachingConfig) (CMM, error) {
 	if c.Cache == nil {
 		c.Cache = newLocalCache(1000, nil)
 	}
-	// Within its grace period each entry is fetched anew, so that no message would
-	// ever find one.
+	// The grace period of each entry would be cut to half of MaxAge. A cache of the
+	// user's may have no such limit, and would never return an entry.
 	if g, ok := c.Cache.(interface{ GracePeriod() time.Duration }); ok && c.MaxAge <= g.GracePeriod() {
 		return nil, fmt.Errorf("esdk: MaxAge %v must be more than the cache's grace period of %v", c.MaxAge, g.GracePeriod())
 	}

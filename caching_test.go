@@ -553,6 +553,25 @@ func TestCachingGracePeriod(t *testing.T) {
 	}
 }
 
+// TestCachingHiddenGracePeriod: a type of the user's around a storm cache hides
+// its grace period from NewCachingCMM. Half of MaxAge still caches.
+func TestCachingHiddenGracePeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeter(t)
+		hidden := struct{ esdk.Cache }{newStormCache(t, esdk.StormConfig{})}
+		c := cachingClient(t, esdk.CachingConfig{Keyring: m, MaxAge: 6 * time.Second, Cache: hidden}, esdk.Config{
+			Suite: esdk.AES256GCMHKDFSHA512Commit,
+		})
+		for seconds, wraps := range []int64{1, 1, 1, 2, 2, 2, 3} {
+			encrypt(t, c, nil, nil)
+			if n := m.wraps.Load(); n != wraps {
+				t.Errorf("%d wraps after %d s, want %d", n, seconds, wraps)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
 func TestCachingFailure(t *testing.T) {
 	failure := errors.New("key service is down")
 	kr := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, failure }}

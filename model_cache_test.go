@@ -75,9 +75,9 @@ func (p *cacheProgram) newCache() (esdk.Cache, error) {
 }
 
 // grace is how long before it expires an entry is fetched anew.
-func (p *cacheProgram) grace() time.Duration {
+func (p *cacheProgram) grace(e *esdk.CacheEntry) time.Duration {
 	if p.Storm != nil {
-		return p.Storm.GracePeriod
+		return min(p.Storm.GracePeriod, e.Expires.Sub(e.Created)/2)
 	}
 	return 0
 }
@@ -138,7 +138,7 @@ func (r *cacheReference) lookup(id int, now time.Time) (entry *esdk.CacheEntry, 
 	}
 	k := r.kept[i]
 	r.kept = slices.Insert(slices.Delete(r.kept, i, i+1), 0, k)
-	if fetch = !now.Before(k.entry.Expires.Add(-r.grace())); fetch {
+	if fetch = !now.Before(k.entry.Expires.Add(-r.grace(k.entry))); fetch {
 		r.stats.Misses++
 	} else {
 		r.stats.Hits++

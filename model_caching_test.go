@@ -239,7 +239,7 @@ func TestModelCachingInTurn(t *testing.T) {
 			want := current[op.Tenant]
 			cached := op.Length >= 0 && op.Length <= p.CMMs[op.CMM].Bytes
 			usable := cached && want != nil && r.usable(want, i, now)
-			grace := p.Storm && usable && !now.Before(want.made.Add(want.age-cachingGrace))
+			grace := p.Storm && usable && !now.Before(want.made.Add(want.age-min(cachingGrace, want.age/2)))
 			key, err := r.ask(cmms[op.CMM], i)
 			switch {
 			case usable && grace && op.Fails && r.usable(want, i, time.Now()):

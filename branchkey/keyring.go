@@ -47,8 +47,8 @@ type KeyringConfig struct {
 
 	// Cache keeps branch keys; nil means one of [esdk.NewStormCache] with its
 	// defaults, of the keyring alone. TTL must be more than the grace period of
-	// such a cache, which is 10 seconds by default: an entry would always be
-	// about to be fetched anew. A cache of [esdk.NewCache] takes any TTL.
+	// such a cache, which is 10 seconds by default. A cache of [esdk.NewCache]
+	// takes any TTL.
 	Cache esdk.Cache
 
 	// PartitionID names those keyrings that share entries in one Cache, if they

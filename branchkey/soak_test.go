@@ -89,7 +89,7 @@ func newSoak(t *testing.T) *soak {
 	keyring := ok[esdk.Keyring](t)
 	multi := keyring(esdk.NewMultiKeyring(
 		keyring(awskms.NewKeyring(awskms.Config{Clients: s.kms.clients()}, direct)),
-		keyring(NewKeyring(KeyringConfig{Store: s.store, BranchKeyID: id, TTL: 11 * time.Second})), // fetched anew after one
+		keyring(NewKeyring(KeyringConfig{Store: s.store, BranchKeyID: id, TTL: 11 * time.Second})), // fetched anew after 5.5
 		keyring(esdk.NewRawAESKeyring("raw", "key", aesKey)),
 	))
 	c := soakLimits
