@@ -99,7 +99,6 @@ type cachedEncryption struct {
 
 // A cachingCall is one call of a caching CMM.
 type cachingCall struct {
-	start time.Time
 	bytes int64 // of plaintext
 }
 
@@ -133,17 +132,44 @@ func (c *cachingCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 	if err != nil {
 		return nil, err
 	}
-	call := &cachingCall{time.Now(), req.PlaintextLength}
+	call := &cachingCall{req.PlaintextLength}
+	fetch := func(ctx context.Context) (*CacheEntry, error) { return c.fetchEncryption(ctx, req, call) }
+	use := func(e *cachedEncryption) bool { return e.use(call, &c.CachingConfig) }
+	_, cached, err := loadUsable(ctx, c, id, fetch, use)
+	if err != nil {
+		return nil, err
+	}
+	if cached == nil {
+		return encryptionMaterials(ctx, c.cmm, req)
+	}
+	return cloneEncryptionMaterials(cached.materials), nil
+}
+
+// loadUsable returns an entry that is young enough and that use takes. The cache
+// drops entries that are of no use. If it returns one of them again, loadUsable
+// returns neither an entry nor an error, and the caller fetches past the cache: a
+// cache of the user's may keep what it is told to remove.
+//
+// The rounds are not counted. While many messages use up data keys, each round may
+// return a new one, and fetches past a storm cache would not be bounded.
+func loadUsable[V comparable](ctx context.Context, c *cachingCMM, id string, fetch func(context.Context) (*CacheEntry, error), use func(V) bool) (e *CacheEntry, value V, err error) {
+	var none V
+	start := time.Now()
+	refused := make(map[V]bool)
 	for {
-		e, cached, err := load[*cachedEncryption](ctx, c.Cache, id, func(ctx context.Context) (*CacheEntry, error) {
-			return c.fetchEncryption(ctx, req, call)
-		})
-		if err != nil {
-			return nil, err
+		if err := ctx.Err(); err != nil {
+			return nil, none, err
 		}
-		if c.young(e, call.start) && cached.use(call, &c.CachingConfig) {
-			return cloneEncryptionMaterials(cached.materials), nil
+		e, value, err := load[V](ctx, c.Cache, id, fetch)
+		switch {
+		case err != nil:
+			return nil, none, err
+		case refused[value]:
+			return nil, none, nil
+		case c.young(e, start) && use(value):
+			return e, value, nil
 		}
+		refused[value] = true
 		c.Cache.Remove(id, e)
 	}
 }
@@ -204,18 +230,16 @@ func (c *cachingCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 	if err != nil {
 		return nil, err
 	}
-	for start := time.Now(); ; {
-		e, m, err := load[*DecryptionMaterials](ctx, c.Cache, id, func(ctx context.Context) (*CacheEntry, error) {
-			return c.fetchDecryption(ctx, req)
-		})
-		if err != nil {
-			return nil, err
-		}
-		if c.young(e, start) {
-			return cloneDecryptionMaterials(m), nil
-		}
-		c.Cache.Remove(id, e)
+	fetch := func(ctx context.Context) (*CacheEntry, error) { return c.fetchDecryption(ctx, req) }
+	use := func(*DecryptionMaterials) bool { return true }
+	_, m, err := loadUsable(ctx, c, id, fetch, use)
+	if err != nil {
+		return nil, err
 	}
+	if m == nil {
+		return decryptionMaterials(ctx, c.cmm, req)
+	}
+	return cloneDecryptionMaterials(m), nil
 }
 
 func (c *cachingCMM) fetchDecryption(ctx context.Context, req *DecryptionRequest) (*CacheEntry, error) {

@@ -508,6 +508,82 @@ func TestCachingCopies(t *testing.T) {
 	}
 }
 
+// A stubbornCache keeps one entry, for all ids, whatever it is told to remove.
+type stubbornCache struct {
+	esdk.Cache
+	entry *esdk.CacheEntry
+	loads int
+}
+
+func (c *stubbornCache) Load(ctx context.Context, _ string, fetch func(context.Context) (*esdk.CacheEntry, error)) (e *esdk.CacheEntry, err error) {
+	if c.loads++; c.loads > 100 {
+		return nil, errors.New("the cache was asked a hundred times")
+	}
+	if c.entry == nil {
+		c.entry, err = fetch(ctx)
+	}
+	return c.entry, err
+}
+
+func (c *stubbornCache) Remove(string, *esdk.CacheEntry) {}
+
+// TestCachingStubbornCache: limits hold with a cache that keeps what it is told to
+// remove, and no call asks it without end.
+func TestCachingStubbornCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, cache := newMeter(t), new(stubbornCache)
+		c := cachingClient(t, esdk.CachingConfig{Keyring: m, MaxMessages: 1, Cache: cache}, esdk.Config{})
+		message := encrypt(t, c, nil, nil)
+		encrypt(t, c, nil, nil)
+		encrypt(t, c, nil, nil)
+		m.check(t, 3, 0)
+
+		m, cache = newMeter(t), new(stubbornCache)
+		c = cachingClient(t, esdk.CachingConfig{Keyring: m, MaxAge: time.Minute, Cache: cache}, esdk.Config{})
+		for range 2 {
+			if _, _, err := c.Decrypt(t.Context(), message, nil); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		m.check(t, 0, 2)
+	})
+}
+
+// TestCachingContextEnds: a context that ends keeps a cache from being asked again.
+func TestCachingContextEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	kr := keyringFunc{wrap: testKeyring(t).Wrap, unwrap: testKeyring(t).Unwrap}
+	cache := &endingCache{Cache: newCache(t, 10), end: cancel}
+	cmm := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: kr, MaxAge: time.Hour, MaxMessages: 1, Cache: cache}))
+	req := &esdk.EncryptionRequest{Suite: esdk.AES256GCMHKDFSHA512Commit}
+	must[*esdk.EncryptionMaterials](t)(cmm.EncryptionMaterials(ctx, req))
+	if _, err := cmm.EncryptionMaterials(ctx, req); !errors.Is(err, context.Canceled) || cache.loads != 2 {
+		t.Errorf("%v after %d loads", err, cache.loads)
+	}
+	if _, err := cmm.DecryptionMaterials(ctx, new(esdk.DecryptionRequest)); !errors.Is(err, context.Canceled) || cache.loads != 2 {
+		t.Errorf("%v after %d loads", err, cache.loads)
+	}
+}
+
+// An endingCache ends a context when it is told to remove an entry, and does not
+// heed any context itself.
+type endingCache struct {
+	esdk.Cache
+	loads int
+	end   func()
+}
+
+func (c *endingCache) Load(_ context.Context, id string, fetch func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
+	c.loads++
+	return c.Cache.Load(context.Background(), id, fetch)
+}
+
+func (c *endingCache) Remove(id string, e *esdk.CacheEntry) {
+	c.end()
+	c.Cache.Remove(id, e)
+}
+
 func TestCachingConfig(t *testing.T) {
 	kr := testKeyring(t)
 	for _, c := range []esdk.CachingConfig{
