@@ -89,12 +89,29 @@ func NewCachingCMM(c CachingConfig) (CMM, error) {
 // cachedEncryption are materials and the use that was made of them. It knows no
 // limits, since the CMMs that share it may have different ones.
 type cachedEncryption struct {
+	cachedID
 	materials *EncryptionMaterials
 
 	mu       sync.Mutex
 	reserved *cachingCall // is counted already, and not yet served
 	messages uint64       // encrypted
 	bytes    int64        // of their plaintexts
+}
+
+type cachedDecryption struct {
+	cachedID
+	materials *DecryptionMaterials
+}
+
+// A cachedID is the id that a value was made for.
+type cachedID string
+
+func (id cachedID) of() cachedID { return id }
+
+// A cachedValue is what a caching CMM keeps.
+type cachedValue interface {
+	comparable
+	of() cachedID
 }
 
 // A cachingCall is one call of a caching CMM.
@@ -133,7 +150,7 @@ func (c *cachingCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 		return nil, err
 	}
 	call := &cachingCall{req.PlaintextLength}
-	fetch := func(ctx context.Context) (*CacheEntry, error) { return c.fetchEncryption(ctx, req, call) }
+	fetch := func(ctx context.Context) (*CacheEntry, error) { return c.fetchEncryption(ctx, id, req, call) }
 	use := func(e *cachedEncryption) bool { return e.use(call, &c.CachingConfig) }
 	_, cached, err := loadUsable(ctx, c, id, fetch, use)
 	if err != nil {
@@ -152,7 +169,7 @@ func (c *cachingCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 //
 // The rounds are not counted. While many messages use up data keys, each round may
 // return a new one, and fetches past a storm cache would not be bounded.
-func loadUsable[V comparable](ctx context.Context, c *cachingCMM, id string, fetch func(context.Context) (*CacheEntry, error), use func(V) bool) (e *CacheEntry, value V, err error) {
+func loadUsable[V cachedValue](ctx context.Context, c *cachingCMM, id string, fetch func(context.Context) (*CacheEntry, error), use func(V) bool) (e *CacheEntry, value V, err error) {
 	var none V
 	start := time.Now()
 	refused := make(map[V]bool)
@@ -176,7 +193,7 @@ func loadUsable[V comparable](ctx context.Context, c *cachingCMM, id string, fet
 
 // load returns the value of an entry, too. It does not believe a cache, which
 // may be the user's.
-func load[V comparable](ctx context.Context, cache Cache, id string, fetch func(context.Context) (*CacheEntry, error)) (e *CacheEntry, value V, err error) {
+func load[V cachedValue](ctx context.Context, cache Cache, id string, fetch func(context.Context) (*CacheEntry, error)) (e *CacheEntry, value V, err error) {
 	var none V
 	if e, err = cache.Load(ctx, id, fetch); err != nil {
 		return nil, none, err
@@ -190,6 +207,9 @@ func load[V comparable](ctx context.Context, cache Cache, id string, fetch func(
 	}
 	if value == none {
 		return nil, none, fmt.Errorf("esdk: caching CMM: cache returned a nil %T", e.Value)
+	}
+	if value.of() != cachedID(id) {
+		return nil, none, errors.New("esdk: caching CMM: cache returned the entry of another id")
 	}
 	return e, value, nil
 }
@@ -209,7 +229,7 @@ func (c *cachingCMM) young(e *CacheEntry, start time.Time) bool {
 	return !e.Created.Before(start) || time.Since(e.Created) < c.MaxAge
 }
 
-func (c *cachingCMM) fetchEncryption(ctx context.Context, req *EncryptionRequest, call *cachingCall) (*CacheEntry, error) {
+func (c *cachingCMM) fetchEncryption(ctx context.Context, id string, req *EncryptionRequest, call *cachingCall) (*CacheEntry, error) {
 	all := *req
 	// The materials will serve longer plaintexts too.
 	all.PlaintextLength = -1
@@ -218,7 +238,7 @@ func (c *cachingCMM) fetchEncryption(ctx context.Context, req *EncryptionRequest
 	if err != nil {
 		return nil, err
 	}
-	cached := &cachedEncryption{materials: m, reserved: call, messages: 1, bytes: call.bytes}
+	cached := &cachedEncryption{cachedID: cachedID(id), materials: m, reserved: call, messages: 1, bytes: call.bytes}
 	return &CacheEntry{Value: cached, Created: created, Expires: created.Add(c.MaxAge)}, nil
 }
 
@@ -230,25 +250,25 @@ func (c *cachingCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 	if err != nil {
 		return nil, err
 	}
-	fetch := func(ctx context.Context) (*CacheEntry, error) { return c.fetchDecryption(ctx, req) }
-	use := func(*DecryptionMaterials) bool { return true }
-	_, m, err := loadUsable(ctx, c, id, fetch, use)
+	fetch := func(ctx context.Context) (*CacheEntry, error) { return c.fetchDecryption(ctx, id, req) }
+	use := func(*cachedDecryption) bool { return true }
+	_, cached, err := loadUsable(ctx, c, id, fetch, use)
 	if err != nil {
 		return nil, err
 	}
-	if m == nil {
+	if cached == nil {
 		return decryptionMaterials(ctx, c.cmm, req)
 	}
-	return cloneDecryptionMaterials(m), nil
+	return cloneDecryptionMaterials(cached.materials), nil
 }
 
-func (c *cachingCMM) fetchDecryption(ctx context.Context, req *DecryptionRequest) (*CacheEntry, error) {
+func (c *cachingCMM) fetchDecryption(ctx context.Context, id string, req *DecryptionRequest) (*CacheEntry, error) {
 	created := time.Now()
 	m, err := decryptionMaterials(ctx, c.cmm, req)
 	if err != nil {
 		return nil, err
 	}
-	return &CacheEntry{Value: m, Created: created, Expires: created.Add(c.MaxAge)}, nil
+	return &CacheEntry{Value: &cachedDecryption{cachedID(id), m}, Created: created, Expires: created.Add(c.MaxAge)}, nil
 }
 
 func cloneEncryptionMaterials(m *EncryptionMaterials) *EncryptionMaterials {

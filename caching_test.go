@@ -550,6 +550,26 @@ func TestCachingStubbornCache(t *testing.T) {
 	})
 }
 
+// TestCachingForeignEntry: an entry of another id is not used, though it is of the
+// right type.
+func TestCachingForeignEntry(t *testing.T) {
+	c := cachingClient(t, esdk.CachingConfig{Keyring: testKeyring(t), Cache: new(stubbornCache)}, esdk.Config{})
+	message := encrypt(t, c, nil, esdk.EncryptionContext{"tenant": "1"})
+	if _, _, err := c.Encrypt(t.Context(), nil, esdk.EncryptionContext{"tenant": "2"}); err == nil || !strings.Contains(err.Error(), "another id") {
+		t.Errorf("Encrypt: %v", err)
+	}
+	if _, _, err := c.Decrypt(t.Context(), message, nil); err == nil {
+		t.Error("Decrypt takes an entry for encryption")
+	}
+
+	c = cachingClient(t, esdk.CachingConfig{Keyring: testKeyring(t), Cache: new(stubbornCache)}, esdk.Config{})
+	wantDecrypts(t, c, message, nil, nil)
+	message = encrypt(t, newClient(t, esdk.Config{}), nil, nil)
+	if _, _, err := c.Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), "another id") {
+		t.Errorf("Decrypt: %v", err)
+	}
+}
+
 // TestCachingContextEnds: a context that ends keeps a cache from being asked again.
 func TestCachingContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

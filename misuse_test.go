@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -134,11 +135,24 @@ func TestOddCache(t *testing.T) {
 			t.Errorf("%s: Decrypt: %v", name, err)
 		}
 	}
-	var none *esdk.DecryptionMaterials
-	client := cachingClient(t, esdk.CachingConfig{Keyring: testKeyring(t), Cache: oddCache{nil, &esdk.CacheEntry{Value: none}}}, esdk.Config{})
-	if _, _, err := client.Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), "returned a nil *esdk.DecryptionMaterials") {
-		t.Errorf("nil materials: Decrypt: %v", err)
+	client := cachingClient(t, esdk.CachingConfig{Keyring: testKeyring(t), Cache: nilCache{}}, esdk.Config{})
+	if _, _, err := client.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "returned a nil *esdk.cachedEncryption") {
+		t.Errorf("nil value: Encrypt: %v", err)
 	}
+	if _, _, err := client.Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), "returned a nil *esdk.cachedDecryption") {
+		t.Errorf("nil value: Decrypt: %v", err)
+	}
+}
+
+// nilCache returns nil pointers of the type of what is fetched.
+type nilCache struct{ esdk.Cache }
+
+func (nilCache) Load(ctx context.Context, _ string, fetch func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
+	e, err := fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &esdk.CacheEntry{Value: reflect.Zero(reflect.TypeOf(e.Value)).Interface()}, nil
 }
 
 // A key of the context that is misspelt is taken for one that is not stored. No
