@@ -1,6 +1,7 @@
 package esdk
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -238,8 +239,44 @@ func (c *cachingCMM) fetchEncryption(ctx context.Context, id string, req *Encryp
 	if err != nil {
 		return nil, err
 	}
+	if err := checkCachable(req, m); err != nil {
+		clear(m.DataKey)
+		return nil, err
+	}
 	cached := &cachedEncryption{cachedID: cachedID(id), materials: m, reserved: call, messages: 1, bytes: call.bytes}
 	return &CacheEntry{Value: cached, Created: created, Expires: created.Add(c.MaxAge)}, nil
+}
+
+// checkCachable refuses materials that every Client refuses, for as long as they
+// were cached.
+func checkCachable(req *EncryptionRequest, m *EncryptionMaterials) error {
+	s, err := m.Suite.lookup()
+	if err != nil {
+		return err
+	}
+	if err := req.CommitmentPolicy.checkEncrypt(s); err != nil {
+		return err
+	}
+	if len(m.DataKey) != s.KeyLength {
+		return fmt.Errorf("esdk: materials have a data key of %d bytes, suite %v takes %d", len(m.DataKey), m.Suite, s.KeyLength)
+	}
+	if len(m.EncryptedDataKeys) == 0 {
+		return errors.New("esdk: materials have no encrypted data key")
+	}
+	_, ok := m.EncryptionContext[publicKeyKey]
+	if ok != s.Signs() || s.Signs() && !s.FitsSigningKey(m.SigningKey) || !s.Signs() && m.SigningKey != nil {
+		return contextError("materials have %q or a signing key where the suite does not sign, or lack them", publicKeyKey)
+	}
+	return checkNotZero(m.DataKey)
+}
+
+// checkNotZero refuses a data key that somebody has cleared already, such as a
+// CMM that returned it before.
+func checkNotZero(dataKey []byte) error {
+	if len(bytes.Trim(dataKey, "\x00")) == 0 {
+		return errors.New("esdk: materials have a data key of zeros")
+	}
+	return nil
 }
 
 func (c *cachingCMM) DecryptionMaterials(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error) {
@@ -266,6 +303,17 @@ func (c *cachingCMM) fetchDecryption(ctx context.Context, id string, req *Decryp
 	created := time.Now()
 	m, err := decryptionMaterials(ctx, c.cmm, req)
 	if err != nil {
+		return nil, err
+	}
+	s, err := req.Suite.lookup()
+	if err == nil {
+		err = checkDecryptionMaterials(s, m)
+	}
+	if err == nil {
+		err = checkNotZero(m.DataKey)
+	}
+	if err != nil {
+		clear(m.DataKey)
 		return nil, err
 	}
 	return &CacheEntry{Value: &cachedDecryption{cachedID(id), m}, Created: created, Expires: created.Add(c.MaxAge)}, nil

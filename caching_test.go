@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -666,6 +667,64 @@ func TestCachingHiddenGracePeriod(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 	})
+}
+
+// TestCachingIncomplete: materials that no client takes are an error, and are not
+// kept: the next ones may be good.
+func TestCachingIncomplete(t *testing.T) {
+	for name, spoil := range map[string]func(*esdk.EncryptionMaterials){
+		"no data key":            func(m *esdk.EncryptionMaterials) { m.DataKey = nil },
+		"short data key":         func(m *esdk.EncryptionMaterials) { m.DataKey = m.DataKey[:16] },
+		"data key of zeros":      func(m *esdk.EncryptionMaterials) { clear(m.DataKey) },
+		"no encrypted data keys": func(m *esdk.EncryptionMaterials) { m.EncryptedDataKeys = nil },
+		"no signing key":         func(m *esdk.EncryptionMaterials) { m.SigningKey = nil },
+		"unknown suite":          func(m *esdk.EncryptionMaterials) { m.Suite = 1 },
+		"suite against policy":   func(m *esdk.EncryptionMaterials) { m.Suite = esdk.AES256GCMHKDFSHA384ECDSAP384 },
+		"suite that signs not":   func(m *esdk.EncryptionMaterials) { m.Suite = esdk.AES256GCMHKDFSHA512Commit },
+	} {
+		var dataKey []byte
+		first := true
+		under := cmmFunc{CMM: defaultCMM(t), encryption: func(m *esdk.EncryptionMaterials) {
+			if first {
+				spoil(m)
+				dataKey = m.DataKey
+			}
+			first = false
+		}}
+		cmm := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{CMM: under, MaxAge: time.Hour}))
+		if m, err := cmm.EncryptionMaterials(t.Context(), new(esdk.EncryptionRequest)); err == nil || m != nil {
+			t.Errorf("%s: %v, %v", name, m, err)
+		}
+		if slices.Max(append(dataKey, 0)) > 0 {
+			t.Errorf("%s: the data key is not cleared", name)
+		}
+		encrypt(t, newClient(t, esdk.Config{CMM: cmm}), nil, nil)
+	}
+	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
+	for name, spoil := range map[string]func(*esdk.DecryptionMaterials){
+		"no data key":         func(m *esdk.DecryptionMaterials) { m.DataKey = nil },
+		"long data key":       func(m *esdk.DecryptionMaterials) { m.DataKey = append(m.DataKey, 1) },
+		"data key of zeros":   func(m *esdk.DecryptionMaterials) { clear(m.DataKey) },
+		"no verification key": func(m *esdk.DecryptionMaterials) { m.VerificationKey = nil },
+	} {
+		var dataKey []byte
+		first := true
+		under := cmmFunc{CMM: defaultCMM(t), decryption: func(m *esdk.DecryptionMaterials) {
+			if first {
+				spoil(m)
+				dataKey = m.DataKey
+			}
+			first = false
+		}}
+		c := cachingClient(t, esdk.CachingConfig{CMM: under}, esdk.Config{})
+		if _, _, err := c.Decrypt(t.Context(), message, nil); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+		if slices.Max(append(dataKey, 0)) > 0 {
+			t.Errorf("%s: the data key is not cleared", name)
+		}
+		wantDecrypts(t, c, message, nil, nil)
+	}
 }
 
 func TestCachingFailure(t *testing.T) {

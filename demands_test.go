@@ -464,7 +464,7 @@ func TestCachingDecryptionIdentity(t *testing.T) {
 	}
 	for i, change := range []func(*esdk.DecryptionRequest){
 		func(*esdk.DecryptionRequest) {},
-		func(r *esdk.DecryptionRequest) { r.Suite = esdk.AES256GCMHKDFSHA512CommitECDSAP384 },
+		func(r *esdk.DecryptionRequest) { r.Suite = esdk.AES256GCMHKDFSHA256 },
 		func(r *esdk.DecryptionRequest) { r.CommitmentPolicy = esdk.RequireEncryptAllowDecrypt },
 		func(r *esdk.DecryptionRequest) { r.EncryptionContext = esdk.EncryptionContext{"a": "2"} },
 		func(r *esdk.DecryptionRequest) { r.Reproduced = esdk.EncryptionContext{"b": "3"} },

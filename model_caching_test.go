@@ -101,7 +101,7 @@ func (r *cachingRun) EncryptionMaterials(ctx context.Context, req *esdk.Encrypti
 	made := time.Now()
 	r.mu.Lock()
 	r.fetches[i]++
-	id := fmt.Sprintf("data key %d of operation %d", r.fetches[i], i)
+	id := fmt.Sprintf("%-32s", fmt.Sprintf("data key %d of operation %d", r.fetches[i], i))
 	r.mu.Unlock()
 	time.Sleep(op.Takes)
 	if op.Fails {
@@ -112,6 +112,7 @@ func (r *cachingRun) EncryptionMaterials(ctx context.Context, req *esdk.Encrypti
 	r.keys[id] = &modelKey{made: made, owner: i, age: r.CMMs[op.CMM].Age}
 	return &esdk.EncryptionMaterials{
 		Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptionContext: req.EncryptionContext, DataKey: []byte(id),
+		EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: "key service"}},
 	}, nil
 }
 
