@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -56,6 +57,9 @@ type cachingCMM struct {
 // It does not cache for suites that do not derive a key for each message, nor to
 // encrypt if the length of the plaintext is not known: streams need
 // [Config.MaxPlaintextLength].
+//
+// Messages that share a data key are signed with one key, which is shared by all
+// who get these materials: a CMM above this one must not change it.
 // Specification: framework/caching-cmm.md.
 func NewCachingCMM(c CachingConfig) (CMM, error) {
 	if (c.Keyring == nil) == (c.CMM == nil) {
@@ -89,6 +93,9 @@ func NewCachingCMM(c CachingConfig) (CMM, error) {
 
 // cachedEncryption are materials and the use that was made of them. It knows no
 // limits, since the CMMs that share it may have different ones.
+//
+// The data key is its own, and is overwritten once nobody can reach it any more:
+// what is handed out are copies.
 type cachedEncryption struct {
 	cachedID
 	materials *EncryptionMaterials
@@ -160,7 +167,9 @@ func (c *cachingCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 	if cached == nil {
 		return encryptionMaterials(ctx, c.cmm, req)
 	}
-	return cloneEncryptionMaterials(cached.materials), nil
+	m := cloneEncryptionMaterials(cached.materials)
+	runtime.KeepAlive(cached) // until then, no cleanup overwrites the data key
+	return m, nil
 }
 
 // loadUsable returns an entry that is young enough and that use takes. The cache
@@ -243,7 +252,9 @@ func (c *cachingCMM) fetchEncryption(ctx context.Context, id string, req *Encryp
 		clear(m.DataKey)
 		return nil, err
 	}
-	cached := &cachedEncryption{cachedID: cachedID(id), materials: m, reserved: call, messages: 1, bytes: call.bytes}
+	cached := &cachedEncryption{cachedID: cachedID(id), materials: cloneEncryptionMaterials(m), reserved: call, messages: 1, bytes: call.bytes}
+	clear(m.DataKey)
+	runtime.AddCleanup(cached, overwrite, cached.materials.DataKey)
 	return &CacheEntry{Value: cached, Created: created, Expires: created.Add(c.MaxAge)}, nil
 }
 
@@ -296,7 +307,9 @@ func (c *cachingCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 	if cached == nil {
 		return decryptionMaterials(ctx, c.cmm, req)
 	}
-	return cloneDecryptionMaterials(cached.materials), nil
+	m := cloneDecryptionMaterials(cached.materials)
+	runtime.KeepAlive(cached)
+	return m, nil
 }
 
 func (c *cachingCMM) fetchDecryption(ctx context.Context, id string, req *DecryptionRequest) (*CacheEntry, error) {
@@ -316,8 +329,13 @@ func (c *cachingCMM) fetchDecryption(ctx context.Context, id string, req *Decryp
 		clear(m.DataKey)
 		return nil, err
 	}
-	return &CacheEntry{Value: &cachedDecryption{cachedID(id), m}, Created: created, Expires: created.Add(c.MaxAge)}, nil
+	cached := &cachedDecryption{cachedID(id), cloneDecryptionMaterials(m)}
+	clear(m.DataKey)
+	runtime.AddCleanup(cached, overwrite, cached.materials.DataKey)
+	return &CacheEntry{Value: cached, Created: created, Expires: created.Add(c.MaxAge)}, nil
 }
+
+func overwrite(dataKey []byte) { clear(dataKey) }
 
 func cloneEncryptionMaterials(m *EncryptionMaterials) *EncryptionMaterials {
 	c := *m

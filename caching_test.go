@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -724,6 +726,81 @@ func TestCachingIncomplete(t *testing.T) {
 			t.Errorf("%s: the data key is not cleared", name)
 		}
 		wantDecrypts(t, c, message, nil, nil)
+	}
+}
+
+// valueCache notes the values that it returns.
+type valueCache struct {
+	esdk.Cache
+	values map[string]any
+}
+
+func (c valueCache) Load(ctx context.Context, id string, fetch func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
+	e, err := c.Cache.Load(ctx, id, fetch)
+	c.values[id] = e.Value
+	return e, err
+}
+
+// dataKey returns the array of a value's data key, and not a copy.
+func dataKey(value any) []byte {
+	return reflect.ValueOf(value).Elem().FieldByName("materials").Elem().FieldByName("DataKey").Bytes()
+}
+
+// TestCachingOverwrites: the data keys of the CMM beneath are overwritten at once,
+// and those in the cache once nobody can reach their entries any more.
+func TestCachingOverwrites(t *testing.T) {
+	var beneath [][]byte
+	under := cmmFunc{
+		CMM:        defaultCMM(t),
+		encryption: func(m *esdk.EncryptionMaterials) { beneath = append(beneath, m.DataKey) },
+		decryption: func(m *esdk.DecryptionMaterials) { beneath = append(beneath, m.DataKey) },
+	}
+	cache := valueCache{newCache(t, 10), make(map[string]any)}
+	c := cachingClient(t, esdk.CachingConfig{CMM: under, Cache: cache}, esdk.Config{})
+	wantDecrypts(t, c, encrypt(t, c, nil, nil), nil, nil)
+	if len(beneath) != 2 || len(cache.values) != 2 {
+		t.Fatalf("%d data keys, %d values", len(beneath), len(cache.values))
+	}
+	zeros := make([]byte, 32)
+	for _, k := range beneath {
+		if !bytes.Equal(k, zeros) {
+			t.Error("a data key of the CMM beneath is not overwritten")
+		}
+	}
+	runtime.GC()
+	var kept [][]byte
+	for _, v := range cache.values {
+		kept = append(kept, dataKey(v))
+	}
+	for _, k := range kept {
+		if bytes.Equal(k, zeros) {
+			t.Error("a data key in the cache is overwritten")
+		}
+	}
+	cache.Cache = newCache(t, 10)
+	runtime.KeepAlive(c)
+	c = nil
+	clear(cache.values)
+	for range 100 {
+		runtime.GC()
+		if !slices.ContainsFunc(kept, func(k []byte) bool { return !bytes.Equal(k, zeros) }) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("a data key that left the cache is not overwritten")
+}
+
+// TestCachingMaterialsKept: a CMM that returns the materials that it returned
+// before, which it must not, does not make messages under a data key of zeros.
+func TestCachingMaterialsKept(t *testing.T) {
+	m := must[*esdk.EncryptionMaterials](t)(defaultCMM(t).EncryptionMaterials(t.Context(), new(esdk.EncryptionRequest)))
+	under := cmmFunc{CMM: defaultCMM(t), encryption: func(made *esdk.EncryptionMaterials) { *made = *m }}
+	c := cachingClient(t, esdk.CachingConfig{CMM: under, MaxMessages: 2}, esdk.Config{})
+	encrypt(t, c, nil, nil)
+	encrypt(t, c, nil, nil)
+	if _, _, err := c.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "data key of zeros") {
+		t.Errorf("got %v", err)
 	}
 }
 

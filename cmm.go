@@ -61,8 +61,8 @@ type EncryptionMaterials struct {
 	DataKey           []byte
 	EncryptedDataKeys []EncryptedDataKey
 
-	// SigningKey is of the curve of the suite, and nil if it does not sign. It
-	// must not be changed: materials of a cache share one.
+	// SigningKey is of the curve of the suite, and nil if it does not sign. It must
+	// not be changed: a caching CMM hands the same one to many callers.
 	SigningKey *ecdsa.PrivateKey
 
 	made *ecdsa.PrivateKey // a signing key that the default CMM made, and so is a pair
@@ -91,7 +91,8 @@ type DecryptionMaterials struct {
 
 	DataKey []byte
 
-	// VerificationKey is of the curve of the suite, and nil if it does not sign.
+	// VerificationKey is of the curve of the suite, and nil if it does not sign. It
+	// must not be changed.
 	VerificationKey *ecdsa.PublicKey
 }
 
