@@ -58,6 +58,9 @@ type cachingCMM struct {
 // encrypt if the length of the plaintext is not known: streams need
 // [Config.MaxPlaintextLength].
 //
+// To decrypt, it forgets materials that do not open a message's header, unless
+// they have opened one before.
+//
 // Messages that share a data key are signed with one key, which is shared by all
 // who get these materials: a CMM above this one must not change it.
 // Specification: framework/caching-cmm.md.
@@ -106,9 +109,32 @@ type cachedEncryption struct {
 	bytes    int64        // of their plaintexts
 }
 
+// cachedDecryption are materials, and whether they are the right ones. A data key
+// may be a wrong one: with PKCS #1 v1.5, a keyring returns a random data key if a
+// token fails.
 type cachedDecryption struct {
 	cachedID
 	materials *DecryptionMaterials
+
+	mu      sync.Mutex
+	proven  bool // they opened a header
+	refuted bool // or did not, before they were proven
+}
+
+func (c *cachedDecryption) usable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.proven || !c.refuted
+}
+
+// opened notes whether the materials opened a header, and reports whether they
+// ever did.
+func (c *cachedDecryption) opened(ok bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.proven = c.proven || ok
+	c.refuted = c.refuted || !ok
+	return c.proven
 }
 
 // A cachedID is the id that a value was made for.
@@ -299,8 +325,7 @@ func (c *cachingCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 		return nil, err
 	}
 	fetch := func(ctx context.Context) (*CacheEntry, error) { return c.fetchDecryption(ctx, id, req) }
-	use := func(*cachedDecryption) bool { return true }
-	_, cached, err := loadUsable(ctx, c, id, fetch, use)
+	e, cached, err := loadUsable(ctx, c, id, fetch, (*cachedDecryption).usable)
 	if err != nil {
 		return nil, err
 	}
@@ -309,6 +334,16 @@ func (c *cachingCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 	}
 	m := cloneDecryptionMaterials(cached.materials)
 	runtime.KeepAlive(cached)
+	m.Opened = func(ok bool) {
+		// A header that does not open later is forged, and the next message need not
+		// cost a call.
+		if !cached.opened(ok) {
+			c.Cache.Remove(id, e)
+		}
+		if beneath := cached.materials.Opened; beneath != nil {
+			beneath(ok)
+		}
+	}
 	return m, nil
 }
 
@@ -329,7 +364,7 @@ func (c *cachingCMM) fetchDecryption(ctx context.Context, id string, req *Decryp
 		clear(m.DataKey)
 		return nil, err
 	}
-	cached := &cachedDecryption{cachedID(id), cloneDecryptionMaterials(m)}
+	cached := &cachedDecryption{cachedID: cachedID(id), materials: cloneDecryptionMaterials(m)}
 	clear(m.DataKey)
 	runtime.AddCleanup(cached, overwrite, cached.materials.DataKey)
 	return &CacheEntry{Value: cached, Created: created, Expires: created.Add(c.MaxAge)}, nil

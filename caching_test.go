@@ -729,6 +729,125 @@ func TestCachingIncomplete(t *testing.T) {
 	}
 }
 
+// failingToken is a keyring that returns a random data key in place of some, as
+// PKCS #1 v1.5 does when a token fails.
+func failingToken(t *testing.T, fails func(call int64) bool) (esdk.Keyring, *atomic.Int64) {
+	kr, calls := testKeyring(t), new(atomic.Int64)
+	return keyringFunc{unwrap: func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+		if fails(calls.Add(1)) {
+			return pattern(req.Suite.DataKeyLength()), nil
+		}
+		return kr.Unwrap(ctx, req)
+	}}, calls
+}
+
+// TestCachingForgetsUnproven: a data key that has opened no header does not stay
+// in the cache when a header does not open.
+func TestCachingForgetsUnproven(t *testing.T) {
+	for _, id := range []esdk.SuiteID{esdk.AES256GCMHKDFSHA512CommitECDSAP384, esdk.AES256GCMHKDFSHA256} {
+		message := encrypt(t, newClient(t, esdk.Config{Suite: id, CommitmentPolicy: policyFor(suiteOf(id))}), pattern(10), nil)
+		kr, calls := failingToken(t, func(call int64) bool { return call <= 2 })
+		c := cachingClient(t, esdk.CachingConfig{Keyring: kr}, esdk.Config{CommitmentPolicy: policyFor(suiteOf(id))})
+		for range 2 {
+			if _, _, err := c.Decrypt(t.Context(), message, nil); !errors.Is(err, esdk.ErrCommitment) && !errors.Is(err, esdk.ErrAuthentication) {
+				t.Errorf("%v: %v", id, err)
+			}
+		}
+		for range 3 {
+			wantDecrypts(t, c, message, nil, pattern(10))
+		}
+		if n := calls.Load(); n != 3 {
+			t.Errorf("%v: %d calls of the keyring, want 3", id, n)
+		}
+	}
+}
+
+// TestCachingPassesUnproven: a cache that keeps such a data key is passed by.
+func TestCachingPassesUnproven(t *testing.T) {
+	message := encrypt(t, newClient(t, esdk.Config{}), pattern(10), nil)
+	kr, _ := failingToken(t, func(call int64) bool { return call == 1 })
+	c := cachingClient(t, esdk.CachingConfig{Keyring: kr, Cache: new(stubbornCache)}, esdk.Config{})
+	if _, _, err := c.Decrypt(t.Context(), message, nil); !errors.Is(err, esdk.ErrCommitment) {
+		t.Error(err)
+	}
+	wantDecrypts(t, c, message, nil, pattern(10))
+}
+
+// TestCachingKeepsProven: forged headers do not push out a data key that has
+// opened one. Else anybody could make each message cost a call.
+func TestCachingKeepsProven(t *testing.T) {
+	suite := suiteOf(esdk.AES256GCMHKDFSHA512Commit)
+	f := newForger(t, suite, 10, nil)
+	message := f.message(t, f.final(1, pattern(10)))
+	forged := bytes.Clone(message)
+	forged[len(f.head())-1] ^= 1 // the header tag
+	kr, calls := failingToken(t, func(int64) bool { return false })
+	c := cachingClient(t, esdk.CachingConfig{Keyring: kr}, esdk.Config{})
+	for range 2 {
+		wantRefused(t, c, forged, nil, esdk.ErrAuthentication) // at once and as a stream
+	}
+	if n := calls.Load(); n != 4 {
+		t.Errorf("%d calls of the keyring for 4 forged headers", n)
+	}
+	wantDecrypts(t, c, message, nil, pattern(10))
+	for range 10 {
+		wantRefused(t, c, forged, nil, esdk.ErrAuthentication)
+	}
+	wantDecrypts(t, c, message, nil, pattern(10))
+	if n := calls.Load(); n != 5 {
+		t.Errorf("%d calls of the keyring, want 5", n)
+	}
+}
+
+// TestOpened: a CMM is told once for each message whether its header was
+// authentic, also beneath others.
+func TestOpened(t *testing.T) {
+	ec := esdk.EncryptionContext{"a": "b"}
+	suite := suiteOf(esdk.AES256GCMHKDFSHA512Commit)
+	f := newForger(t, suite, 10, ec)
+	good := f.message(t, f.final(1, pattern(10)))
+	badBody, badTag, badCommitment := bytes.Clone(good), bytes.Clone(good), bytes.Clone(good)
+	badBody[len(good)-1] ^= 1
+	badTag[len(f.head())-1] ^= 1
+	badCommitment[len(f.head())-29] ^= 1 // before IV and tag
+	var told []bool
+	under := cmmFunc{CMM: defaultCMM(t), decryption: func(m *esdk.DecryptionMaterials) {
+		m.Opened = func(ok bool) { told = append(told, ok) }
+	}}
+	caching := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{CMM: under, MaxAge: time.Hour}))
+	for name, cmm := range map[string]esdk.CMM{
+		"alone":            under,
+		"required":         must[esdk.CMM](t)(esdk.NewRequiredContextCMM(under, "a")),
+		"caching":          caching,
+		"required caching": must[esdk.CMM](t)(esdk.NewRequiredContextCMM(caching, "a")),
+	} {
+		c := newClient(t, esdk.Config{CMM: cmm})
+		for _, m := range []struct {
+			message []byte
+			want    bool
+		}{{badTag, false}, {good, true}, {badBody, true}, {badCommitment, false}, {good, true}, {badTag, false}} {
+			told = nil
+			c.Decrypt(t.Context(), m.message, ec)
+			decryptStream(t, c, bytes.NewReader(m.message), ec)
+			if !slices.Equal(told, []bool{m.want, m.want}) {
+				t.Errorf("%s: told %v, want twice %v", name, told, m.want)
+			}
+		}
+	}
+
+	// Materials that the client refuses have opened nothing.
+	for name, spoil := range map[string]func(*esdk.DecryptionMaterials){
+		"data key": func(m *esdk.DecryptionMaterials) { m.DataKey = nil },
+		"context":  func(m *esdk.DecryptionMaterials) { m.EncryptionContext = nil },
+	} {
+		told = nil
+		c := newClient(t, esdk.Config{CMM: cmmFunc{CMM: under, decryption: spoil}})
+		if _, _, err := c.Decrypt(t.Context(), good, ec); err == nil || !slices.Equal(told, []bool{false}) {
+			t.Errorf("%s: %v, told %v", name, err, told)
+		}
+	}
+}
+
 // valueCache notes the values that it returns.
 type valueCache struct {
 	esdk.Cache

@@ -94,6 +94,13 @@ type DecryptionMaterials struct {
 	// VerificationKey is of the curve of the suite, and nil if it does not sign. It
 	// must not be changed.
 	VerificationKey *ecdsa.PublicKey
+
+	// Opened, if it is not nil, is called by the [Client] once, with whether the
+	// message's header was authenticated with these materials. A CMM that keeps
+	// materials can then forget ones that never opened anything. It must be safe
+	// for concurrent use. A CMM that wraps another passes it on; if it serves
+	// several messages with the same materials, it calls it for each.
+	Opened func(ok bool)
 }
 
 var errNoMaterials = errors.New("esdk: the CMM returned neither materials nor an error")

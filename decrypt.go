@@ -184,6 +184,23 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 		return nil, explainUnstored(err, h.Context, ec)
 	}
 	defer clear(m.DataKey)
+	aead, err := c.open(h, m, ec)
+	if m.Opened != nil {
+		m.Opened(err == nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	header.complete(m.EncryptionContext, m.RequiredContextKeys)
+	d := &decryption{header: header, params: c.bodyParams(ctx, h, aead), suite: h.Suite, verificationKey: m.VerificationKey}
+	if h.Suite.Signs() {
+		d.head = h.Append(nil)
+	}
+	return d, nil
+}
+
+// open verifies the header with the materials, and returns the cipher of the body.
+func (c *Client) open(h *format.Header, m *DecryptionMaterials, ec EncryptionContext) (cipher.AEAD, error) {
 	if err := checkDecryptionMaterials(h.Suite, m); err != nil {
 		return nil, err
 	}
@@ -194,12 +211,7 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 	if err != nil {
 		return nil, explainUnstored(err, h.Context, ec)
 	}
-	header.complete(m.EncryptionContext, m.RequiredContextKeys)
-	d := &decryption{header: header, params: c.bodyParams(ctx, h, aead), suite: h.Suite, verificationKey: m.VerificationKey}
-	if h.Suite.Signs() {
-		d.head = h.Append(nil)
-	}
-	return d, nil
+	return aead, nil
 }
 
 // checkHeader refuses what needs no key to be refused.
