@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"runtime"
 	"slices"
 	"sync"
@@ -76,6 +77,9 @@ func NewCachingCMM(c CachingConfig) (CMM, error) {
 	}
 	c.MaxMessages = cmp.Or(c.MaxMessages, 1<<32)
 	c.MaxBytes = cmp.Or(c.MaxBytes, math.MaxInt64)
+	if v := reflect.ValueOf(c.Cache); v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, fmt.Errorf("esdk: CachingConfig: Cache is a nil %T", c.Cache)
+	}
 	if c.Cache == nil {
 		c.Cache = newLocalCache(1000, nil)
 	}

@@ -619,6 +619,7 @@ func TestCachingConfig(t *testing.T) {
 		{Keyring: kr, MaxAge: 10 * time.Second, Cache: newStormCache(t, esdk.StormConfig{})},
 		{Keyring: kr, MaxAge: time.Minute, Cache: newStormCache(t, esdk.StormConfig{GracePeriod: time.Minute})},
 		{Keyring: kr, MaxAge: time.Minute, Cache: graceCache{newCache(t, 1), time.Hour}},
+		{Keyring: kr, MaxAge: time.Hour, Cache: (*stubbornCache)(nil)},
 	} {
 		if _, err := esdk.NewCachingCMM(c); err == nil || !strings.HasPrefix(err.Error(), "esdk: ") {
 			t.Errorf("%+v: %v", c, err)
