@@ -32,12 +32,16 @@ type dynamoDBStorage struct {
 // NewDynamoDBStorage returns a storage in a table of DynamoDB, which the
 // official SDKs may use too. If client is nil, it is one of the AWS SDK's
 // default configuration: environment, shared files and roles, in the Region of
-// the KMS key or of MRDiscovery of the [Store] that the storage is given to.
+// the KMS key or of MRDiscovery of the [Store] that the storage is given to. A
+// nil pointer is an error.
 func NewDynamoDBStorage(client DynamoDBClient, table string) (Storage, error) {
 	if table == "" {
 		return nil, errors.New("branchkey: table name is empty")
 	}
-	if client == nil || client == DynamoDBClient((*dynamodb.Client)(nil)) {
+	if client != nil && isNil(client) {
+		return nil, fmt.Errorf("branchkey: the DynamoDB client is a nil %T", client)
+	}
+	if client == nil {
 		return &defaultDynamoDB{dynamoDBStorage{table: table}, "", make(chan struct{}, 1)}, nil
 	}
 	return &dynamoDBStorage{client, table}, nil

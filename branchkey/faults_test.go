@@ -288,10 +288,12 @@ func TestClients(t *testing.T) {
 	if err := reader.VersionKey(t.Context(), id); err == nil || !strings.Contains(err.Error(), "ReEncrypt") {
 		t.Error(err)
 	}
-	noClient := k.with(t, storage, func(c *Config) { c.Clients = awskms.FixedClient((*kms.Client)(nil)) })
-	for name, operation := range operations(noClient, id, formatUUID(newUUID())) {
-		if err := operation(t.Context()); err == nil {
-			t.Errorf("%s works without a client", name)
+	for _, client := range []awskms.Client{nil, (*kms.Client)(nil), (*readOnlyClient)(nil)} {
+		noClient := k.with(t, storage, func(c *Config) { c.Clients = awskms.FixedClient(client) })
+		for name, operation := range operations(noClient, id, formatUUID(newUUID())) {
+			if err := operation(t.Context()); err == nil {
+				t.Errorf("%s works without a client, %T", name, client)
+			}
 		}
 	}
 	broken := errors.New("no credentials")

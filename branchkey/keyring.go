@@ -71,7 +71,7 @@ type keyring struct {
 // to encrypt; to decrypt, they are among those of the [*esdk.NoDataKeyError].
 // Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md.
 func NewKeyring(c KeyringConfig) (esdk.Keyring, error) {
-	if c.Store == nil || c.Store == Source((*Store)(nil)) {
+	if isNil(c.Store) {
 		return nil, errors.New("branchkey: KeyringConfig needs a Store")
 	}
 	if (c.BranchKeyID == "") == (c.Supplier == nil) {
@@ -106,6 +106,9 @@ func (c *KeyringConfig) setCache() (err error) {
 		return errors.New("branchkey: KeyringConfig needs a TTL")
 	}
 	grace := time.Duration(0)
+	if c.Cache != nil && isNil(c.Cache) {
+		return fmt.Errorf("branchkey: KeyringConfig: Cache is a nil %T", c.Cache)
+	}
 	if c.Cache == nil {
 		c.Cache, err = esdk.NewStormCache(esdk.StormConfig{})
 		grace = defaultGracePeriod

@@ -153,6 +153,8 @@ func TestKeyringConfigErrors(t *testing.T) {
 	for name, change := range map[string]func(*KeyringConfig){
 		"no store":         func(c *KeyringConfig) { c.Store = nil },
 		"nil store":        func(c *KeyringConfig) { c.Store = (*Store)(nil) },
+		"nil source":       func(c *KeyringConfig) { c.Store = (*fakeSource)(nil) },
+		"nil cache":        func(c *KeyringConfig) { c.Cache = (*idCache)(nil) },
 		"no id":            func(c *KeyringConfig) { c.BranchKeyID = "" },
 		"id and supplier":  func(c *KeyringConfig) { c.Supplier = supplier },
 		"no TTL":           func(c *KeyringConfig) { c.TTL = 0 },

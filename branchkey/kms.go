@@ -86,7 +86,7 @@ func (s *Store) decrypt(ctx context.Context, item *Item) ([]byte, error) {
 
 func (s *Store) client(ctx context.Context) (awskms.Client, error) {
 	client, err := s.config.Clients.Client(ctx, s.region)
-	if err == nil && (client == nil || client == awskms.Client((*kms.Client)(nil))) {
+	if err == nil && isNil(client) {
 		err = errors.New("branchkey: there is no KMS client")
 	}
 	return client, err

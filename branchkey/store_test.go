@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"esdk"
@@ -512,6 +513,8 @@ func TestConfigErrors(t *testing.T) {
 	alias := k.CreateAlias(region, "alias/a", k.arn)
 	for name, change := range map[string]func(*Config){
 		"no storage":           func(c *Config) { c.Storage = nil },
+		"nil storage":          func(c *Config) { c.Storage = (*fileStorage)(nil) },
+		"nil clients":          func(c *Config) { c.Clients = (*failingClients)(nil) },
 		"no logical name":      func(c *Config) { c.LogicalName = "" },
 		"NUL in logical name":  func(c *Config) { c.LogicalName = "a\x00b" },
 		"logical name not UTF": func(c *Config) { c.LogicalName = "\xff" },
@@ -532,6 +535,11 @@ func TestConfigErrors(t *testing.T) {
 	}
 	if _, err := NewDynamoDBStorage(nil, ""); err == nil {
 		t.Error("a table without a name is taken")
+	}
+	for _, client := range []DynamoDBClient{(*dynamodb.Client)(nil), (*silentDynamoDB)(nil)} {
+		if _, err := NewDynamoDBStorage(client, "table"); err == nil {
+			t.Errorf("a nil %T is taken", client)
+		}
 	}
 }
 
