@@ -13,8 +13,8 @@ import (
 )
 
 // A Source is where a hierarchical keyring gets its branch keys from. [*Store]
-// is one. It is safe for concurrent use, and the caller owns the keys that it
-// returns.
+// is one. It is safe for concurrent use. The caller owns the keys that it returns:
+// each call returns a [Key] with a Secret of its own, which the keyring clears.
 type Source interface {
 	// LogicalName is the same for Sources that have the same keys.
 	LogicalName() string

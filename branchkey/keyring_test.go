@@ -479,6 +479,7 @@ func TestWrongSource(t *testing.T) {
 		"no UUID":       {func(k *Key) { k.Version = "1" }, false},
 		"beacon key":    {func(k *Key) { k.Version = "" }, false},
 		"short":         {func(k *Key) { k.Secret = k.Secret[:16] }, false},
+		"zeros":         {func(k *Key) { clear(k.Secret) }, false},
 	} {
 		source.set(nil, c.change)
 		_, err := kr.Wrap(t.Context(), wrapRequest)
@@ -491,6 +492,29 @@ func TestWrongSource(t *testing.T) {
 	foreign := newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "a", Cache: foreignCache{}})
 	if _, err := foreign.Wrap(t.Context(), wrapRequest); err == nil {
 		t.Error("an entry of somebody else is taken")
+	}
+}
+
+// The caller owns the keys that a Source returns: the keyring clears them, and has
+// a copy of its own. A Source that returns the same key again has one of zeros,
+// under which no data key is wrapped.
+func TestSameKeyAgain(t *testing.T) {
+	source := newSource()
+	source.add("a")
+	key := ok[*Key](t)(source.ActiveBranchKey(t.Context(), "a"))
+	source.set(nil, func(k *Key) { *k = *key })
+	kr := newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "a", Cache: newCache(t)})
+	r, _ := wrap(t, kr)
+	if !bytes.Equal(key.Secret, make([]byte, keyLength)) {
+		t.Error("the key of the source is not cleared")
+	}
+	if _, err := unwrap(kr, r.EncryptedDataKeys...); err == nil || !strings.Contains(err.Error(), "key of zeros") {
+		t.Errorf("Unwrap: %v", err)
+	}
+	wrap(t, kr) // under what the keyring has
+	source.set(nil, nil)
+	if got := ok[[]byte](t)(unwrap(kr, r.EncryptedDataKeys...)); !bytes.Equal(got, r.DataKey) {
+		t.Error("another data key")
 	}
 }
 

@@ -1,6 +1,7 @@
 package branchkey
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
@@ -34,9 +35,10 @@ type branchKey struct {
 	secret  []byte
 }
 
-// newBranchKey takes over the secret of a key, which must be of the id and, if
-// that is not empty, of the version.
+// newBranchKey copies and clears the secret of a key, which must be of the id and,
+// if that is not empty, of the version.
 func newBranchKey(k *Key, id, version string) (*branchKey, error) {
+	defer clear(k.Secret)
 	u, err := parseUUID(k.Version)
 	switch {
 	case err != nil:
@@ -45,13 +47,14 @@ func newBranchKey(k *Key, id, version string) (*branchKey, error) {
 		err = fmt.Errorf("the store returned another one, %v", k)
 	case len(k.Secret) != keyLength:
 		err = fmt.Errorf("the store returned a key of %d bytes, need %d", len(k.Secret), keyLength)
+	case len(bytes.Trim(k.Secret, "\x00")) == 0: // as of a Source that returns a Key again
+		err = errors.New("the store returned a key of zeros")
 	}
 	if err != nil {
-		clear(k.Secret)
 		return nil, fmt.Errorf("branch key %q: %w", id, err)
 	}
-	b := &branchKey{id, u, k.Secret}
-	runtime.AddCleanup(b, func(secret []byte) { clear(secret) }, k.Secret)
+	b := &branchKey{id, u, bytes.Clone(k.Secret)}
+	runtime.AddCleanup(b, func(secret []byte) { clear(secret) }, b.secret)
 	return b, nil
 }
 
