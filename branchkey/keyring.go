@@ -191,7 +191,7 @@ const loadAttempts = 3
 func (k *keyring) load(ctx context.Context, id, version string) (*branchKey, error) {
 	start := time.Now()
 	cacheID := k.cacheID(id, version)
-	fetch := func(ctx context.Context) (*esdk.CacheEntry, error) { return k.fetch(ctx, id, version) }
+	fetch := func(ctx context.Context) (*esdk.CacheEntry, error) { return k.fetch(ctx, cacheID, id, version) }
 	for range loadAttempts {
 		e, err := k.Cache.Load(ctx, cacheID, fetch)
 		if err != nil {
@@ -203,6 +203,9 @@ func (k *keyring) load(ctx context.Context, id, version string) (*branchKey, err
 		key, ok := e.Value.(*branchKey)
 		if !ok || key == nil {
 			return nil, fmt.Errorf("branchkey: cache returned a %T", e.Value)
+		}
+		if key.cacheID != cacheID {
+			return nil, errors.New("branchkey: cache returned the entry of another id")
 		}
 		// A keyring with a longer TTL may have made the entry. One that was
 		// fetched since this call began is as new as can be, even if it took
@@ -219,7 +222,7 @@ func (k *keyring) load(ctx context.Context, id, version string) (*branchKey, err
 	return e.Value.(*branchKey), nil
 }
 
-func (k *keyring) fetch(ctx context.Context, id, version string) (*esdk.CacheEntry, error) {
+func (k *keyring) fetch(ctx context.Context, cacheID, id, version string) (*esdk.CacheEntry, error) {
 	created := time.Now()
 	var stored *Key
 	var err error
@@ -238,6 +241,7 @@ func (k *keyring) fetch(ctx context.Context, id, version string) (*esdk.CacheEnt
 	if err != nil {
 		return nil, err
 	}
+	key.cacheID = cacheID
 	return &esdk.CacheEntry{Value: key, Created: created, Expires: created.Add(k.TTL)}, nil
 }
 

@@ -518,6 +518,49 @@ func TestSameKeyAgain(t *testing.T) {
 	}
 }
 
+// oneEntryCache returns its one entry for each id.
+type oneEntryCache struct {
+	esdk.Cache
+	entry *esdk.CacheEntry
+}
+
+func (c *oneEntryCache) Load(ctx context.Context, _ string, fetch func(context.Context) (*esdk.CacheEntry, error)) (e *esdk.CacheEntry, err error) {
+	if c.entry == nil {
+		c.entry, err = fetch(ctx)
+	}
+	return c.entry, err
+}
+
+// An entry of another id is not used, though it is of the right type: of another
+// branch key, of another version, or of a version where the active one is wanted.
+func TestOtherEntry(t *testing.T) {
+	source := newSource()
+	source.add("a")
+	source.add("b")
+	old, _ := wrap(t, newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "a"}))
+	source.add("a")
+	cache := new(oneEntryCache)
+	a := newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "a", Cache: cache, PartitionID: "p"})
+	b := newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "b", Cache: cache, PartitionID: "p"})
+	refused := func(what string, err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), "another id") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	current, _ := wrap(t, a)
+	_, err := b.Wrap(t.Context(), wrapRequest)
+	refused("branch key", err)
+	_, err = unwrap(a, old.EncryptedDataKeys...)
+	refused("version", err)
+	_, err = unwrap(a, current.EncryptedDataKeys...)
+	refused("active", err)
+	cache.entry = nil
+	ok[[]byte](t)(unwrap(a, old.EncryptedDataKeys...))
+	_, err = a.Wrap(t.Context(), wrapRequest)
+	refused("active one wanted", err)
+}
+
 type foreignCache struct{ esdk.Cache }
 
 func (foreignCache) Load(context.Context, string, func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {

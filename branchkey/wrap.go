@@ -33,6 +33,7 @@ type branchKey struct {
 	id      string
 	version [versionLength]byte
 	secret  []byte
+	cacheID string // that it was fetched for
 }
 
 // newBranchKey copies and clears the secret of a key, which must be of the id and,
@@ -53,7 +54,7 @@ func newBranchKey(k *Key, id, version string) (*branchKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("branch key %q: %w", id, err)
 	}
-	b := &branchKey{id, u, bytes.Clone(k.Secret)}
+	b := &branchKey{id: id, version: u, secret: bytes.Clone(k.Secret)}
 	runtime.AddCleanup(b, func(secret []byte) { clear(secret) }, b.secret)
 	return b, nil
 }
