@@ -193,6 +193,9 @@ func (k *keyring) load(ctx context.Context, id, version string) (*branchKey, err
 	cacheID := k.cacheID(id, version)
 	fetch := func(ctx context.Context) (*esdk.CacheEntry, error) { return k.fetch(ctx, cacheID, id, version) }
 	for range loadAttempts {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		e, err := k.Cache.Load(ctx, cacheID, fetch)
 		if err != nil {
 			return nil, err
@@ -214,6 +217,9 @@ func (k *keyring) load(ctx context.Context, id, version string) (*branchKey, err
 			return key, nil
 		}
 		k.Cache.Remove(cacheID, e)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	e, err := fetch(ctx)
 	if err != nil {

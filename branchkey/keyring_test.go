@@ -561,6 +561,40 @@ func TestOtherEntry(t *testing.T) {
 	refused("active one wanted", err)
 }
 
+// A context that ends keeps the cache from being asked again.
+func TestLoadContextEnds(t *testing.T) {
+	source := newSource()
+	source.add("a")
+	ctx, cancel := context.WithCancel(t.Context())
+	cache := &endingCache{Cache: newCache(t), end: cancel}
+	wrap(t, newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "a", Cache: cache, PartitionID: "p"}))
+	time.Sleep(time.Millisecond)
+	short := newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "a", Cache: cache, PartitionID: "p", TTL: 1})
+	_, err := short.Wrap(ctx, wrapRequest)
+	wantError(t, err, context.Canceled)
+	if n := source.took(); n != 1 || cache.loads != 2 {
+		t.Errorf("%d fetches and %d loads", n, cache.loads)
+	}
+}
+
+// An endingCache ends a context when it is told to remove an entry, and does not
+// heed any context itself.
+type endingCache struct {
+	esdk.Cache
+	loads int
+	end   func()
+}
+
+func (c *endingCache) Load(_ context.Context, id string, fetch func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
+	c.loads++
+	return c.Cache.Load(context.Background(), id, fetch)
+}
+
+func (c *endingCache) Remove(id string, e *esdk.CacheEntry) {
+	c.end()
+	c.Cache.Remove(id, e)
+}
+
 type foreignCache struct{ esdk.Cache }
 
 func (foreignCache) Load(context.Context, string, func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
