@@ -1,7 +1,6 @@
 package esdk
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -10,11 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"runtime"
 	"slices"
 	"sync"
 	"time"
+
+	"esdk/internal/isnil"
 )
 
 // A CachingConfig configures [NewCachingCMM].
@@ -66,7 +66,7 @@ type cachingCMM struct {
 // who get these materials: a CMM above this one must not change it.
 // Specification: framework/caching-cmm.md.
 func NewCachingCMM(c CachingConfig) (CMM, error) {
-	if (c.Keyring == nil) == (c.CMM == nil) {
+	if (c.Keyring == nil) == (c.CMM == nil) || isnil.Value(c.Keyring) && isnil.Value(c.CMM) {
 		return nil, errors.New("esdk: CachingConfig needs either a Keyring or a CMM")
 	}
 	if c.MaxAge <= 0 {
@@ -77,11 +77,11 @@ func NewCachingCMM(c CachingConfig) (CMM, error) {
 	}
 	c.MaxMessages = cmp.Or(c.MaxMessages, 1<<32)
 	c.MaxBytes = cmp.Or(c.MaxBytes, math.MaxInt64)
-	if v := reflect.ValueOf(c.Cache); v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, fmt.Errorf("esdk: CachingConfig: Cache is a nil %T", c.Cache)
-	}
-	if c.Cache == nil {
+	switch {
+	case c.Cache == nil:
 		c.Cache = newLocalCache(1000, nil)
+	case isnil.Value(c.Cache):
+		return nil, fmt.Errorf("esdk: CachingConfig: Cache is a nil %T", c.Cache)
 	}
 	// The grace period of each entry would be cut to half of MaxAge. A cache of the
 	// user's may have no such limit, and would never return an entry.
@@ -278,7 +278,8 @@ func (c *cachingCMM) fetchEncryption(ctx context.Context, id string, req *Encryp
 	if err != nil {
 		return nil, err
 	}
-	if err := checkCachable(req, m); err != nil {
+	// What every Client refuses would be refused for as long as it is cached.
+	if _, err := m.check(req.CommitmentPolicy); err != nil {
 		clear(m.DataKey)
 		return nil, err
 	}
@@ -286,38 +287,6 @@ func (c *cachingCMM) fetchEncryption(ctx context.Context, id string, req *Encryp
 	clear(m.DataKey)
 	runtime.AddCleanup(cached, overwrite, cached.materials.DataKey)
 	return &CacheEntry{Value: cached, Created: created, Expires: created.Add(c.MaxAge)}, nil
-}
-
-// checkCachable refuses materials that every Client refuses, for as long as they
-// were cached.
-func checkCachable(req *EncryptionRequest, m *EncryptionMaterials) error {
-	s, err := m.Suite.lookup()
-	if err != nil {
-		return err
-	}
-	if err := req.CommitmentPolicy.checkEncrypt(s); err != nil {
-		return err
-	}
-	if len(m.DataKey) != s.KeyLength {
-		return fmt.Errorf("esdk: materials have a data key of %d bytes, suite %v takes %d", len(m.DataKey), m.Suite, s.KeyLength)
-	}
-	if len(m.EncryptedDataKeys) == 0 {
-		return errors.New("esdk: materials have no encrypted data key")
-	}
-	_, ok := m.EncryptionContext[publicKeyKey]
-	if ok != s.Signs() || s.Signs() && !s.FitsSigningKey(m.SigningKey) || !s.Signs() && m.SigningKey != nil {
-		return contextError("materials have %q or a signing key where the suite does not sign, or lack them", publicKeyKey)
-	}
-	return checkNotZero(m.DataKey)
-}
-
-// checkNotZero refuses a data key that somebody has cleared already, such as a
-// CMM that returned it before.
-func checkNotZero(dataKey []byte) error {
-	if len(bytes.Trim(dataKey, "\x00")) == 0 {
-		return errors.New("esdk: materials have a data key of zeros")
-	}
-	return nil
 }
 
 func (c *cachingCMM) DecryptionMaterials(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error) {
@@ -360,9 +329,6 @@ func (c *cachingCMM) fetchDecryption(ctx context.Context, id string, req *Decryp
 	s, err := req.Suite.lookup()
 	if err == nil {
 		err = checkDecryptionMaterials(s, m)
-	}
-	if err == nil {
-		err = checkNotZero(m.DataKey)
 	}
 	if err != nil {
 		clear(m.DataKey)

@@ -919,7 +919,7 @@ func TestCachingMaterialsKept(t *testing.T) {
 	c := cachingClient(t, esdk.CachingConfig{CMM: under, MaxMessages: 2}, esdk.Config{})
 	encrypt(t, c, nil, nil)
 	encrypt(t, c, nil, nil)
-	if _, _, err := c.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "data key of zeros") {
+	if _, _, err := c.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "all zeros") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -506,7 +506,9 @@ func TestCachingDecryptionIdentity(t *testing.T) {
 	// Required keys are a set.
 	before := underlying.encryptions
 	for _, keys := range [][]string{{"a", "b"}, {"b", "a"}} {
-		if _, err := cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{Suite: base.Suite, RequiredContextKeys: keys}); err != nil {
+		if _, err := cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{
+			Suite: base.Suite, EncryptionContext: esdk.EncryptionContext{"a": "1", "b": "2"}, RequiredContextKeys: keys,
+		}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -179,25 +179,28 @@ func (c *Client) beginEncryption(ctx context.Context, ec EncryptionContext, leng
 		return nil, err
 	}
 	defer clear(m.DataKey)
-	s, err := c.checkEncryptionMaterials(m)
+	s, err := m.check(c.config.CommitmentPolicy)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.checkDataKeys(len(m.EncryptedDataKeys)); err != nil {
 		return nil, err
 	}
 	return c.newEncryption(ctx, s, m)
 }
 
-// checkEncryptionMaterials refuses materials that would make a message that
-// nobody can decrypt, or that the policy forbids. The CMM may be the user's.
-func (c *Client) checkEncryptionMaterials(m *EncryptionMaterials) (*suite.Suite, error) {
+// check refuses materials that would make a message that nobody can decrypt, or
+// anybody, or that the policy forbids. The CMM may be the user's.
+func (m *EncryptionMaterials) check(policy CommitmentPolicy) (*suite.Suite, error) {
 	s, err := m.Suite.lookup()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.config.CommitmentPolicy.checkEncrypt(s); err != nil {
+	if err := policy.checkEncrypt(s); err != nil {
 		return nil, err
 	}
-	if err := c.checkDataKeys(len(m.EncryptedDataKeys)); err != nil {
-		return nil, err
+	if len(m.EncryptedDataKeys) == 0 {
+		return nil, errors.New("esdk: materials have 0 encrypted data keys")
 	}
 	if len(m.DataKey) != s.KeyLength {
 		return nil, fmt.Errorf("esdk: materials have a data key of %d bytes, suite %v takes %d", len(m.DataKey), m.Suite, s.KeyLength)

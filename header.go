@@ -29,7 +29,7 @@ type EncryptionContext map[string]string
 func (ec EncryptionContext) AppendBinary(b []byte) ([]byte, error) {
 	b, err := format.AppendContext(b, ec)
 	if err != nil {
-		return nil, contextError("%v", err)
+		return nil, contextError("%w", err)
 	}
 	return b, nil
 }
@@ -50,7 +50,7 @@ func (ec EncryptionContext) checkInput() error {
 		}
 	}
 	if _, err := format.ContextSize(ec); err != nil {
-		return contextError("%v", err)
+		return contextError("%w", err)
 	}
 	return nil
 }

@@ -32,10 +32,10 @@ package branchkey
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"esdk/awskms"
+	"esdk/internal/isnil"
 	"esdk/internal/kmsarn"
 )
 
@@ -107,10 +107,10 @@ type Store struct {
 
 // NewStore returns a Store. It makes no request.
 func NewStore(c Config) (*Store, error) {
-	if isNil(c.Storage) {
+	if isnil.Value(c.Storage) {
 		return nil, errors.New("branchkey: Config needs a Storage")
 	}
-	if c.Clients != nil && isNil(c.Clients) {
+	if c.Clients != nil && isnil.Value(c.Clients) {
 		return nil, fmt.Errorf("branchkey: Config: Clients is a nil %T", c.Clients)
 	}
 	if err := checkName("LogicalName", c.LogicalName); err != nil {
@@ -131,14 +131,6 @@ func NewStore(c Config) (*Store, error) {
 		s.storage = r.in(s.region)
 	}
 	return s, nil
-}
-
-// isNil reports whether there is no implementation of an interface. A nil pointer
-// is none either: a variable that nobody has set makes an interface that is not
-// nil, and panics when it is used.
-func isNil(v any) bool {
-	r := reflect.ValueOf(v)
-	return v == nil || r.Kind() == reflect.Pointer && r.IsNil()
 }
 
 // A regional storage makes its own client, in the Region of the keys.

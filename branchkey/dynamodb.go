@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"esdk/internal/isnil"
 )
 
 // A DynamoDBClient is what a storage needs of a [*dynamodb.Client].
@@ -38,7 +40,7 @@ func NewDynamoDBStorage(client DynamoDBClient, table string) (Storage, error) {
 	if table == "" {
 		return nil, errors.New("branchkey: table name is empty")
 	}
-	if client != nil && isNil(client) {
+	if client != nil && isnil.Value(client) {
 		return nil, fmt.Errorf("branchkey: the DynamoDB client is a nil %T", client)
 	}
 	if client == nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/internal/isnil"
 )
 
 // A Source is where a hierarchical keyring gets its branch keys from. [*Store]
@@ -71,7 +72,7 @@ type keyring struct {
 // to encrypt; to decrypt, they are among those of the [*esdk.NoDataKeyError].
 // Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md.
 func NewKeyring(c KeyringConfig) (esdk.Keyring, error) {
-	if isNil(c.Store) {
+	if isnil.Value(c.Store) {
 		return nil, errors.New("branchkey: KeyringConfig needs a Store")
 	}
 	if (c.BranchKeyID == "") == (c.Supplier == nil) {
@@ -106,7 +107,7 @@ func (c *KeyringConfig) setCache() (err error) {
 		return errors.New("branchkey: KeyringConfig needs a TTL")
 	}
 	grace := time.Duration(0)
-	if c.Cache != nil && isNil(c.Cache) {
+	if c.Cache != nil && isnil.Value(c.Cache) {
 		return fmt.Errorf("branchkey: KeyringConfig: Cache is a nil %T", c.Cache)
 	}
 	if c.Cache == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"esdk/awskms"
+	"esdk/internal/isnil"
 	"esdk/internal/kmsarn"
 )
 
@@ -86,7 +87,7 @@ func (s *Store) decrypt(ctx context.Context, item *Item) ([]byte, error) {
 
 func (s *Store) client(ctx context.Context) (awskms.Client, error) {
 	client, err := s.config.Clients.Client(ctx, s.region)
-	if err == nil && isNil(client) {
+	if err == nil && isnil.Value(client) {
 		err = errors.New("branchkey: there is no KMS client")
 	}
 	return client, err

@@ -112,7 +112,7 @@ func TestKnownAnswers(t *testing.T) {
 	}
 	var answers []struct {
 		KeeperKey, KeyName, DataKey, ProviderInfo, Ciphertext string
-		Suite                                                 esdk.SuiteID
+		Suite                                                 uint16
 		EncryptionContext                                     esdk.EncryptionContext
 	}
 	if err := json.Unmarshal(text, &answers); err != nil || len(answers) == 0 {
@@ -121,7 +121,7 @@ func TestKnownAnswers(t *testing.T) {
 	for i, a := range answers {
 		kr := newKeyring(t, newAESKeeper(t, unhex(t, a.KeeperKey)), a.KeyName)
 		got, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{
-			Suite: a.Suite, EncryptionContext: a.EncryptionContext, EncryptedDataKeys: []esdk.EncryptedDataKey{
+			Suite: esdk.SuiteID(a.Suite), EncryptionContext: a.EncryptionContext, EncryptedDataKeys: []esdk.EncryptedDataKey{
 				{ProviderID: "esdk-keeper", ProviderInfo: unhex(t, a.ProviderInfo), Ciphertext: unhex(t, a.Ciphertext)},
 			},
 		})

@@ -13,7 +13,7 @@ func TestValue(t *testing.T) {
 		want  bool
 	}{
 		"nothing": {nil, true}, "interface": {nilError, true}, "pointer": {(*int)(nil), true}, "func": {(func())(nil), true},
-		"map": {map[int]int(nil), true}, "slice": {[]int(nil), true}, "chan": {(chan int)(nil), true},
+		"map": {map[int]int(nil), false}, "slice": {[]int(nil), false},
 		"zero": {0, false}, "struct": {struct{}{}, false}, "set pointer": {&n, false}, "set func": {func() {}, false},
 		"empty map": {map[int]int{}, false}, "empty slice": {[]int{}, false}, "error": {errors.New(""), false},
 	} {
