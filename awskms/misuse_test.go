@@ -285,6 +285,18 @@ func (panicking) Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Option
 	panic("no client")
 }
 
+// A nil pointer for Clients is found out by the constructor.
+func TestNilClients(t *testing.T) {
+	var none *noClients
+	if kr, err := awskms.NewKeyring(awskms.Config{Clients: none}, "arn:aws:kms:us-west-2:111122223333:key/1"); err == nil {
+		t.Errorf("%v", kr)
+	}
+}
+
+type noClients struct{}
+
+func (*noClients) Client(context.Context, string) (awskms.Client, error) { return nil, nil }
+
 // A client that clears what it has sent does not clear the data key of the message.
 func TestClientClears(t *testing.T) {
 	s := newSim(t)

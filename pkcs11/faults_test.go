@@ -693,3 +693,23 @@ func FuzzURI(f *testing.F) {
 		}
 	})
 }
+
+// A URI may name a token by its slot alone, and is written without a query if it has
+// none.
+func TestURIOfSlot(t *testing.T) {
+	u := must[*URI](t)(ParseURI("pkcs11:token=T;slot-id=7"))
+	if got := u.String(); got != "pkcs11:token=T;slot-id=7" {
+		t.Errorf("written %q", got)
+	}
+	for _, c := range []struct {
+		token tokenInfo
+		want  bool
+	}{
+		{tokenInfo{label: "T", slot: 7}, true}, {tokenInfo{label: "T", slot: 8}, false},
+		{tokenInfo{label: "T"}, false}, {tokenInfo{label: "U", slot: 7}, false},
+	} {
+		if got := u.matches(&c.token); got != c.want {
+			t.Errorf("%+v: %t", c.token, got)
+		}
+	}
+}

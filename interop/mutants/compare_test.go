@@ -100,6 +100,10 @@ func TestFaults(t *testing.T) {
 	if got := good.faults(listed("p/a.go | M | x | r")); len(got) != 1 || !strings.Contains(got[0], "line 1, but not found: p/a.go | M | x") {
 		t.Errorf("a stale entry: %q", got)
 	}
+	good.TimedOut, good.Slow = 1, []located{at("p/a.go", "M", "x", 7)}
+	if got := good.faults(listed("p/a.go | M | x | r")); got != nil {
+		t.Errorf("an entry whose mutant timed out: %q", got)
+	}
 }
 
 func TestRow(t *testing.T) {

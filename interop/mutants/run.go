@@ -154,21 +154,21 @@ func (t *tester) readProfile(r *result, profile string) error {
 			r.Covered += statements
 			continue
 		}
-		if err := t.find(r, path.Base(file), kindCover, first); err != nil {
+		if err := t.find(&r.Found, r.Package, path.Base(file), kindCover, first); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// find adds a finding at a line of a file of the package.
-func (t *tester) find(r *result, file, kind string, line int) error {
-	file = path.Join(r.Package, file)
+// find adds a finding at a line of a file of a package.
+func (t *tester) find(to *[]located, pkg, file, kind string, line int) error {
+	file = path.Join(pkg, file)
 	text, err := lineOf(filepath.Join(t.module, file), line)
 	if err != nil {
 		return err
 	}
-	r.Found = append(r.Found, located{finding{file, kind, text}, line})
+	*to = append(*to, located{finding{file, kind, text}, line})
 	return nil
 }
 
@@ -231,10 +231,13 @@ func (t *tester) readMutants(r *result, b []byte) error {
 				r.Killed++
 			case "TIMED OUT":
 				r.TimedOut++
+				if err := t.find(&r.Slow, r.Package, file.Name, m.Type, m.Line); err != nil {
+					return err
+				}
 			case "NOT COVERED", "NOT VIABLE":
 			case "LIVED":
 				r.Lived++
-				if err := t.find(r, file.Name, m.Type, m.Line); err != nil {
+				if err := t.find(&r.Found, r.Package, file.Name, m.Type, m.Line); err != nil {
 					return err
 				}
 			default:

@@ -48,7 +48,8 @@ func TestReadMutants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Killed != 2 || r.TimedOut != 1 || r.Lived != 1 || !reflect.DeepEqual(r.Found, []located{at("a.go", "M", "two", 2)}) {
+	if r.Killed != 2 || r.TimedOut != 1 || r.Lived != 1 || !reflect.DeepEqual(r.Found, []located{at("a.go", "M", "two", 2)}) ||
+		!reflect.DeepEqual(r.Slow, []located{at("a.go", "M", "one", 1)}) {
 		t.Errorf("%+v", r)
 	}
 	for _, bad := range []string{`{`, `{"files": [{"file_name": "a.go", "mutations": [{"type": "M", "status": "RUNNABLE", "line": 1}]}]}`} {
