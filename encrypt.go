@@ -1,6 +1,7 @@
 package esdk
 
 import (
+	"cmp"
 	"context"
 	"crypto/cipher"
 	"crypto/ecdsa"
@@ -36,11 +37,11 @@ func (c *Client) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec En
 	if err := checkOverlap(dst, plaintext); err != nil {
 		return nil, nil, err
 	}
-	if limit := c.config.MaxPlaintextLength; limit > 0 && int64(len(plaintext)) > limit {
-		return nil, nil, fmt.Errorf("%w: plaintext has %d bytes, at most %d are allowed", ErrLimit, len(plaintext), limit)
+	if err := c.checkPlaintextLength(int64(len(plaintext))); err != nil {
+		return nil, nil, err
 	}
-	bodySize, ok := format.BodySize(int64(len(plaintext)), c.config.FrameLength)
-	if !ok || bodySize > math.MaxInt/2 {
+	bodySize, _ := format.BodySize(int64(len(plaintext)), c.config.FrameLength)
+	if bodySize > math.MaxInt/2 {
 		return nil, nil, fmt.Errorf("%w: plaintext of %d bytes is too long for frames of %d", ErrLimit, len(plaintext), c.config.FrameLength)
 	}
 	e, err := c.beginEncryption(ctx, ec, int64(len(plaintext)))
@@ -75,21 +76,51 @@ func checkOverlap(dst, input []byte) error {
 
 // NewWriter returns a writer that encrypts what is written to it into dst,
 // bound to an encryption context, which may be nil. The caller must call
-// [Writer.Close]; without it the message is not complete, and does not decrypt.
-// NewWriter itself writes nothing. It fails as [Client.Encrypt] does. When the
+// [Writer.Close]; without it the message is not complete, and does not decrypt. One
+// who may stop before defers [Writer.Abort]. NewWriter itself writes nothing. It fails as [Client.Encrypt] does. When the
 // context ctx ends before the message is complete, the writer fails with its
 // error.
 // Specification: client-apis/streaming.md.
 func (c *Client) NewWriter(ctx context.Context, dst io.Writer, ec EncryptionContext) (*Writer, error) {
-	length := int64(-1)
+	bound := int64(-1)
 	if c.config.MaxPlaintextLength > 0 {
-		length = c.config.MaxPlaintextLength
+		bound = c.config.MaxPlaintextLength
+	}
+	e, err := c.beginEncryption(ctx, ec, bound)
+	if err != nil {
+		return nil, err
+	}
+	return &Writer{encryption: e, body: stream.NewWriter(dst, e.head, &e.params), length: -1}, nil
+}
+
+// NewSizedWriter is [Client.NewWriter] for a plaintext whose length in bytes is known.
+// A CMM that counts bytes, such as a caching one, then counts so many, and
+// [Header.MessageSize] is the length of the message. Write and ReadFrom fail with
+// [ErrLimit] if the plaintext is longer, and Close with [io.ErrUnexpectedEOF] if it
+// is shorter.
+func (c *Client) NewSizedWriter(ctx context.Context, dst io.Writer, length int64, ec EncryptionContext) (*Writer, error) {
+	if length < 0 {
+		return nil, fmt.Errorf("esdk: a plaintext of %d bytes", length)
+	}
+	if err := c.checkPlaintextLength(length); err != nil {
+		return nil, err
 	}
 	e, err := c.beginEncryption(ctx, ec, length)
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{encryption: e, body: stream.NewWriter(dst, e.head, &e.params)}, nil
+	e.params.MaxPlaintext = cmp.Or(length, stream.NoPlaintext)
+	return &Writer{encryption: e, body: stream.NewWriter(dst, e.head, &e.params), length: length}, nil
+}
+
+func (c *Client) checkPlaintextLength(n int64) error {
+	if limit := c.config.MaxPlaintextLength; limit > 0 && n > limit {
+		return fmt.Errorf("%w: plaintext has %d bytes, at most %d are allowed", ErrLimit, n, limit)
+	}
+	if _, ok := format.BodySize(n, c.config.FrameLength); !ok {
+		return fmt.Errorf("%w: plaintext of %d bytes is too long for frames of %d", ErrLimit, n, c.config.FrameLength)
+	}
+	return nil
 }
 
 // A Writer encrypts a message as it is written, in memory of a few MiB, or of a
@@ -103,6 +134,7 @@ func (c *Client) NewWriter(ctx context.Context, dst io.Writer, ec EncryptionCont
 type Writer struct {
 	encryption *encryption
 	body       *stream.Writer
+	length     int64 // of the plaintext; -1: not declared
 	closed     bool
 	closeErr   error
 }
@@ -112,6 +144,7 @@ func (w *Writer) Header() *Header { return w.encryption.header }
 
 var (
 	errClosed    = errors.New("esdk: write to a closed Writer")
+	errAborted   = errors.New("esdk: the message was given up")
 	errNotClosed = errors.New("esdk: an earlier Close did not return, and the message is not complete")
 )
 
@@ -130,8 +163,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 // mistaken for a complete one.
 //
 // [io.Copy] calls it, unless the source has a WriteTo. The Writer then sees only
-// what is written and, but for a [Reader], no error of the source: do not call
-// Close after a Copy that failed.
+// what is written and, but for a [Reader], no error of the source: call Abort, and
+// not Close, after a Copy that failed.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	if w.closed {
 		return 0, errClosed
@@ -142,14 +175,35 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 // Close completes the message. It does not close the underlying writer. After an
 // error of Write or ReadFrom it returns that error again, and leaves a message
 // that does not decrypt; so it does if one of them panicked or ended its
-// goroutine. An application that stops half-way for a reason of its own must not
-// call it. A second call returns what the first did.
+// goroutine. An application that stops half-way for a reason of its own calls
+// [Writer.Abort] in its place. A second call returns what the first did.
 func (w *Writer) Close() error {
-	if !w.closed {
-		w.closed, w.closeErr = true, errNotClosed // if the call does not return
-		w.closeErr = w.body.Finish(w.encryption.footer)
+	if w.closed {
+		return w.closeErr
 	}
+	w.closed, w.closeErr = true, errNotClosed // if the call does not return
+	if n := w.body.Plaintext(); n < w.length {
+		w.body.Fail(fmt.Errorf("esdk: plaintext has %d bytes, %d were declared: %w", n, w.length, io.ErrUnexpectedEOF))
+	}
+	w.closeErr = w.body.Finish(w.encryption.footer)
 	return w.closeErr
+}
+
+// Abort gives the message up: nothing more of it is written, and a later Close fails.
+// After Close it has no effect. Deferred, it keeps a function that returns half-way
+// from leaving a message of a part of the plaintext, which a deferred Close would
+// complete:
+//
+//	w, err := client.NewWriter(ctx, file, ec)
+//	…
+//	defer w.Abort()
+//	…
+//	return w.Close()
+func (w *Writer) Abort() {
+	if !w.closed {
+		w.closed, w.closeErr = true, errAborted
+		w.body.Fail(errAborted)
+	}
 }
 
 // encryption is what one message is encrypted with.

@@ -15,6 +15,8 @@ import (
 	"io"
 	"log"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"time"
@@ -453,4 +455,74 @@ func ExampleNewStormCache() {
 	stats := cache.Stats()
 	fmt.Println(stats.Misses, "misses,", stats.Hits, "hits,", stats.Entries, "entries")
 	// Output: 3 misses, 12 hits, 3 entries
+}
+
+// A deferred Abort keeps a function that returns half-way from leaving a message of a
+// part of the plaintext.
+func ExampleWriter_Abort() {
+	client, err := esdk.New(esdk.Config{Keyring: newKeyring()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	archive := func(dst io.Writer, names ...string) error {
+		w, err := client.NewWriter(context.Background(), dst, nil)
+		if err != nil {
+			return err
+		}
+		defer w.Abort() // not w.Close()
+		for _, name := range names {
+			f, err := os.Open(name)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(w, f)
+			f.Close()
+			if err != nil {
+				return err
+			}
+		}
+		return w.Close()
+	}
+	var message bytes.Buffer
+	if err := archive(&message, "README.md", "no such file"); err != nil {
+		_, _, err = client.Decrypt(context.Background(), message.Bytes(), nil)
+		fmt.Println("decrypts:", err == nil)
+	}
+	// Output: decrypts: false
+}
+
+// What takes an io.Reader gets the message without a pipe or a buffer.
+func ExampleClient_NewEncryptingReader() {
+	client, err := esdk.New(esdk.Config{Keyring: newKeyring()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reader, err := client.NewReader(r.Context(), r.Body, nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, reader)
+		fmt.Println("received", n, "bytes", err, "size known:", r.ContentLength > n)
+	}))
+	defer server.Close()
+
+	body, err := client.NewEncryptingReader(ctx, strings.NewReader(strings.Repeat("secret", 1000)), -1, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, server.URL, body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if size, ok := body.Size(); ok {
+		req.ContentLength = size
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	// Output: received 6000 bytes <nil> size known: true
 }

@@ -161,7 +161,7 @@ func (r *Reader) writeTo(w io.Writer) (n int64, err error) {
 		} else if err != nil {
 			return n, err
 		}
-		m, err := writeAll(w, r.plain)
+		m, err := WriteAll(w, r.plain)
 		n += int64(m)
 		if err != nil {
 			return n, err

@@ -141,7 +141,7 @@ func (r *Reader) pump(w io.Writer) (n int64, err error) {
 		digest:  r.Digest,
 		digests: r.hashed,
 		drain: func(b *batch) error {
-			m, err := writeAll(w, b.out)
+			m, err := WriteAll(w, b.out)
 			n += int64(m)
 			return err
 		},
@@ -181,7 +181,7 @@ func (r *Reader) feed(w io.Writer) (n int64, err error) {
 			digests: r.hashed,
 			drain: func(b *batch) error {
 				opened += b.opened
-				m, err := writeAll(w, b.out)
+				m, err := WriteAll(w, b.out)
 				n += int64(m)
 				return err
 			},

@@ -51,7 +51,7 @@ type Params struct {
 	FrameLength uint32 // 0: not framed, which is only ever read
 
 	// MaxPlaintext is the most plaintext that the body may hold, in bytes; 0
-	// means no limit.
+	// means no limit, and NoPlaintext none.
 	MaxPlaintext int64
 
 	// Digest, if not nil, is fed each byte of the body.
@@ -64,6 +64,9 @@ type Params struct {
 	// Stopped, if not nil, is asked before each batch. Its error ends the body.
 	Stopped func() error
 }
+
+// NoPlaintext as a limit allows no byte.
+const NoPlaintext = -1
 
 // batchBytes is about how many bytes of plaintext make a batch. Tests of this
 // package lower it, so that short messages take the way of long ones.
@@ -78,8 +81,8 @@ func (p *Params) ownMessageID() format.BodyAAD {
 }
 
 func (p *Params) checkPlaintext(n int64) error {
-	if p.MaxPlaintext > 0 && n > p.MaxPlaintext {
-		return fmt.Errorf("%w: plaintext is longer than %d bytes", format.ErrLimit, p.MaxPlaintext)
+	if most := max(0, p.MaxPlaintext); p.MaxPlaintext != 0 && n > most {
+		return fmt.Errorf("%w: plaintext is longer than %d bytes", format.ErrLimit, most)
 	}
 	return nil
 }
@@ -160,8 +163,9 @@ func notEOF(err error, of string) error {
 	return format.NotEOF(err)
 }
 
-// writeAll writes b, and tells how much of it was written.
-func writeAll(w io.Writer, b []byte) (int, error) {
+// WriteAll writes b to a sink of a user's, and tells how much of it was written. It
+// returns no error that matches io.EOF, nor an impossible count.
+func WriteAll(w io.Writer, b []byte) (int, error) {
 	n, err := w.Write(b)
 	err = notEOF(err, "sink")
 	if n < 0 || n > len(b) {

@@ -158,12 +158,17 @@ func (w *Writer) end(err error) error {
 	return err
 }
 
-// Fail breaks the writer, unless it is broken or complete.
+// Fail breaks the writer, unless it is broken or complete, and clears the plaintext
+// that it holds.
 func (w *Writer) Fail(err error) {
 	if w.begin() == nil {
+		clear(w.in.held)
 		w.end(err)
 	}
 }
+
+// Plaintext is how many bytes were written, between two calls.
+func (w *Writer) Plaintext() int64 { return w.total() + int64(len(w.in.held)) }
 
 // Write seals p but for the last frame, which may turn out to be final, and
 // but for what is too little for the workers.
@@ -180,7 +185,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 func (w *Writer) write(p []byte) error {
 	// The limit is checked before anything is kept, so that no more than it is
 	// ever held, however long a frame is.
-	if err := w.check(w.total() + int64(len(w.in.held)) + int64(len(p))); err != nil {
+	if err := w.check(w.Plaintext() + int64(len(p))); err != nil {
 		return err
 	}
 	for {
@@ -258,7 +263,7 @@ func (w *Writer) sealToSink(workers int, fill func(*batch) error) error {
 			if err := w.flush(); err != nil {
 				return err
 			}
-			_, err := writeAll(w.dst, b.out)
+			_, err := WriteAll(w.dst, b.out)
 			return err
 		},
 	}.run(&w.pool, workers)
@@ -269,7 +274,7 @@ func (w *Writer) flush() error {
 	if len(w.out) == 0 {
 		return nil
 	}
-	_, err := writeAll(w.dst, w.out)
+	_, err := WriteAll(w.dst, w.out)
 	w.out = w.out[:0]
 	return err
 }

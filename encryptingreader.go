@@ -1,0 +1,165 @@
+package esdk
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"esdk/internal/format"
+	"esdk/internal/stream"
+)
+
+// An EncryptingReader is a message that is read while its plaintext is encrypted, for
+// those who take an [io.Reader], such as http.NewRequest or PutObject of S3. It needs
+// memory of a few MiB, or of a few frames if those are longer. It has no goroutine
+// between calls, so that one which is not read to its end needs nothing done. It is
+// not safe for concurrent use.
+type EncryptingReader struct {
+	w    *Writer
+	src  io.Reader
+	sink messageSink
+	in   []byte // plaintext just read
+	rest []byte // of the sink's, not yet released
+	err  error  // sticky, once rest is released: no call completes the message after it
+}
+
+// chunkLength is how much plaintext is asked for at once.
+const chunkLength = 128 << 10
+
+var (
+	errReaderClosed = errors.New("esdk: read from a closed EncryptingReader")
+
+	// errReading stays if the source panics or ends the goroutine.
+	errReading = errors.New("esdk: an earlier call on this EncryptingReader did not return")
+)
+
+// NewEncryptingReader returns a reader of the message that it makes of all of src,
+// bound to an encryption context, which may be nil. The length of the plaintext in
+// bytes is -1 if it is not known; that of a source with a method Len, as
+// [bytes.Reader] has, is. Where it is known, [Client.NewSizedWriter] says what follows
+// from it. It fails as [Client.NewWriter] does, and reads nothing yet.
+//
+// An error of src is the reader's, and the message is then not complete. The reader
+// does not close src.
+func (c *Client) NewEncryptingReader(ctx context.Context, src io.Reader, length int64, ec EncryptionContext) (*EncryptingReader, error) {
+	if length < -1 {
+		return nil, errors.New("esdk: the length of a plaintext is negative")
+	}
+	if l, ok := src.(interface{ Len() int }); ok && length < 0 {
+		length = int64(l.Len())
+	}
+	r := &EncryptingReader{src: src}
+	var err error
+	if length < 0 {
+		r.w, err = c.NewWriter(ctx, &r.sink, ec)
+	} else {
+		r.w, err = c.NewSizedWriter(ctx, &r.sink, length, ec)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Header returns the header of the message.
+func (r *EncryptingReader) Header() *Header { return r.w.Header() }
+
+// Size returns the length in bytes of the whole message, and false if that of the
+// plaintext is not known.
+func (r *EncryptingReader) Size() (int64, bool) {
+	if r.w.length < 0 {
+		return 0, false
+	}
+	return r.w.Header().MessageSize(r.w.length)
+}
+
+// Read implements [io.Reader].
+func (r *EncryptingReader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for len(r.rest) == 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
+		r.fill()
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// fill encrypts what the source brings next. What was encrypted before an error is
+// still released.
+func (r *EncryptingReader) fill() {
+	if r.in == nil {
+		r.in = make([]byte, chunkLength)
+	}
+	r.sink.kept, r.err = r.sink.kept[:0], errReading
+	n, err := format.ReadSome(r.src, r.in)
+	_, writeErr := r.w.Write(r.in[:n])
+	clear(r.in[:n])
+	switch {
+	case writeErr != nil:
+		err = writeErr
+	case err == io.EOF:
+		if closeErr := r.w.Close(); closeErr != nil {
+			err = closeErr
+		}
+	}
+	r.err, r.rest = err, r.sink.kept
+}
+
+// WriteTo implements [io.WriterTo], on all cores.
+func (r *EncryptingReader) WriteTo(w io.Writer) (int64, error) {
+	r.sink.to, r.sink.n = w, 0
+	defer func() { r.sink.to = nil }()
+	rest := r.rest
+	r.rest = nil
+	if len(rest) > 0 {
+		if _, err := r.sink.Write(rest); err != nil {
+			r.err = err
+		}
+	}
+	if r.err == nil {
+		r.err = errReading
+		_, err := r.w.ReadFrom(r.src)
+		if err == nil {
+			err = r.w.Close()
+		}
+		if err == nil {
+			err = io.EOF
+		}
+		r.err = err
+	}
+	if r.err == io.EOF {
+		return r.sink.n, nil
+	}
+	return r.sink.n, r.err
+}
+
+// Close gives up what was not read yet. It is needed only where an [io.Closer] is
+// asked for.
+func (r *EncryptingReader) Close() error {
+	r.w.Abort()
+	r.rest, r.in, r.sink.kept = nil, nil, nil
+	r.err = errReaderClosed
+	return nil
+}
+
+// A messageSink passes a message on, or keeps it.
+type messageSink struct {
+	to   io.Writer // nil: keep
+	kept []byte
+	n    int64 // bytes passed on
+}
+
+func (s *messageSink) Write(p []byte) (int, error) {
+	if s.to == nil {
+		s.kept = append(s.kept, p...)
+		return len(p), nil
+	}
+	n, err := stream.WriteAll(s.to, p)
+	s.n += int64(n)
+	return n, err
+}
