@@ -542,3 +542,17 @@ func TestReadAtSourceErrors(t *testing.T) {
 		}
 	}
 }
+
+// A part takes memory for its own frames, wherever it is.
+func TestReadAtTakesMemory(t *testing.T) {
+	p := testParams(10)
+	r := openAt(t, spanMessage(t, p, pattern(1005)), p)
+	for index := range int64(90) {
+		for n := int64(1); n <= 10; n++ {
+			got, err := r.open(index, index+n)
+			if err != nil || cap(got) != int(10*n) || !bytes.Equal(got, pattern(1005)[10*index:][:10*n]) {
+				t.Errorf("%d frames at %d: %d bytes, room for %d, %v", n, index, len(got), cap(got), err)
+			}
+		}
+	}
+}

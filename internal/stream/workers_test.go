@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"context"
+	"crypto/cipher"
 	"crypto/sha256"
 	"errors"
 	"hash"
@@ -114,6 +115,7 @@ func TestLimitWorkers(t *testing.T) {
 // caller is one.
 func TestPipelineStartsWorkers(t *testing.T) {
 	for _, workers := range []int{1, 2, 5} {
+		awaitNoGoroutines()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		var mu sync.Mutex
@@ -147,9 +149,17 @@ func TestPipelineStartsWorkers(t *testing.T) {
 	}
 }
 
+// awaitNoGoroutines waits for the goroutines of earlier calls, which may end a
+// moment after Wait returns.
+func awaitNoGoroutines() {
+	for startedGoroutines() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // startedGoroutines returns how many goroutines of wait groups there are.
 func startedGoroutines() int {
-	stacks := make([]byte, 1<<20)
+	stacks := make([]byte, 1<<16)
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	return bytes.Count(stacks, []byte("created by sync.(*WaitGroup).Go"))
 }
@@ -279,5 +289,67 @@ func testDigestInBatches(t *testing.T) {
 		p.Digest = digest
 		_, err := sealBody(plaintext, p)
 		check("Seal", digest, err)
+	}
+}
+
+// watched is an AEAD that keeps the most goroutines that were started at once.
+type watched struct {
+	cipher.AEAD
+	mu   sync.Mutex
+	most int
+}
+
+func (a *watched) watch() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.most = max(a.most, startedGoroutines())
+}
+
+func (a *watched) Seal(dst, nonce, plaintext, aad []byte) []byte {
+	a.watch()
+	return a.AEAD.Seal(dst, nonce, plaintext, aad)
+}
+
+func (a *watched) Open(dst, nonce, ciphertext, aad []byte) ([]byte, error) {
+	a.watch()
+	return a.AEAD.Open(dst, nonce, ciphertext, aad)
+}
+
+// Each way to go over regular frames in memory uses a worker for each batch, of
+// which the first is the caller.
+func TestWorkersOfBatches(t *testing.T) {
+	useVariant(t, 3, 100)
+	for _, c := range []struct{ frames, want int }{{0, 0}, {19, 0}, {20, 1}, {25, 1}, {30, 2}, {100, 2}} {
+		plaintext := pattern(10*c.frames + 1)
+		body := seal(t, testParams(10), plaintext)
+		for name, run := range map[string]func(Params) error{
+			"Seal":  func(p Params) error { _, err := sealBody(plaintext, p); return err },
+			"Open":  func(p Params) error { _, err := Open(nil, body, Source{Params: p}); return err },
+			"Write": func(p Params) error { _, err := newWriter(io.Discard, nil, p).Write(append(plaintext, 0)); return err },
+			"WriteTo": func(p Params) error {
+				_, err := NewReader(bytes.NewReader(body), Source{Params: p}).WriteTo(io.Discard)
+				return err
+			},
+			"ReadAt": func(p Params) error {
+				r, err := NewReaderAt(bytes.NewReader(body), 0, int64(len(body)), p)
+				if err == nil {
+					_, err = r.ReadAt(make([]byte, 10*c.frames), 0)
+				}
+				return err
+			},
+		} {
+			p := testParams(10)
+			aead := &watched{AEAD: p.AEAD}
+			p.AEAD = aead
+			want := c.want
+			if name == "Open" && c.frames%10 == 0 && c.frames < 40 {
+				// The first frame is opened alone.
+				want = max(0, want-1)
+			}
+			awaitNoGoroutines()
+			if err := run(p); err != nil || aead.most != want {
+				t.Errorf("%s, %d frames: %d goroutines were started, want %d, %v", name, c.frames, aead.most, want, err)
+			}
+		}
 	}
 }
