@@ -543,7 +543,7 @@ func TestReadAtSourceErrors(t *testing.T) {
 	}
 }
 
-// A part takes memory for its own frames, wherever it is.
+// A part takes memory for its own frames, wherever it is, and at once.
 func TestReadAtTakesMemory(t *testing.T) {
 	p := testParams(10)
 	r := openAt(t, spanMessage(t, p, pattern(1005)), p)
@@ -554,5 +554,11 @@ func TestReadAtTakesMemory(t *testing.T) {
 				t.Errorf("%d frames at %d: %d bytes, room for %d, %v", n, index, len(got), cap(got), err)
 			}
 		}
+	}
+	allocations := func(frames int64) float64 {
+		return testing.AllocsPerRun(100, func() { r.open(0, frames) })
+	}
+	if one, ten := allocations(1), allocations(10); one != ten {
+		t.Errorf("%v allocations for a frame, %v for ten", one, ten)
 	}
 }
