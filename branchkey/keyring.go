@@ -219,9 +219,6 @@ func (k *keyring) load(ctx context.Context, id, version string) (*branchKey, err
 		}
 		k.Cache.Remove(cacheID, e)
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	e, err := fetch(ctx)
 	if err != nil {
 		return nil, err

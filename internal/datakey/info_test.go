@@ -43,6 +43,9 @@ func TestHPKE(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
+	if _, err := ParseHPKE(info[:3]); err == nil || !strings.Contains(err.Error(), "has 3 bytes, need more than 17") {
+		t.Error(err)
+	}
 }
 
 func TestName(t *testing.T) {
@@ -67,6 +70,7 @@ func TestName(t *testing.T) {
 		{"aws-kms-ecdh", ecdh, "02" + strings.Repeat("70", 32)},
 		{"raw-ecdh", ecdh[:37], ecdh[:37]},
 		{"raw-ecdh", ecdh[:38], "02" + strings.Repeat("70", 32)},
+		{"raw-ecdh", "\x01\x00\x00\x00\x00", ""},
 		{"raw-ecdh", "\x01\x00\x00\x00", "\x01\x00\x00\x00"},
 		{"raw-ecdh", "\x01\xff\xff\xff\xff", "\x01\xff\xff\xff\xff"},
 	} {

@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash"
+	"math/big"
 	"reflect"
 	"slices"
 	"strings"
@@ -349,4 +350,28 @@ func spareBits(text string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	last := strings.IndexByte(alphabet, digits[len(digits)-1]) + 1 // the spare bits were zero
 	return digits[:len(digits)-1] + alphabet[last:last+1] + text[len(digits):]
+}
+
+func TestIsPair(t *testing.T) {
+	for _, s := range All {
+		if !s.Signs() {
+			continue
+		}
+		key, err := s.GenerateSigningKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !s.IsPair(key) {
+			t.Errorf("%s: a new key is no pair", s.Name)
+		}
+		other, err := s.GenerateSigningKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		halves := &ecdsa.PrivateKey{PublicKey: other.PublicKey, D: key.D}
+		outside := &ecdsa.PrivateKey{PublicKey: key.PublicKey, D: new(big.Int)}
+		if s.IsPair(halves) || s.IsPair(outside) {
+			t.Errorf("%s: halves of two keys are a pair", s.Name)
+		}
+	}
 }
