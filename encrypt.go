@@ -86,11 +86,7 @@ func (c *Client) NewWriter(ctx context.Context, dst io.Writer, ec EncryptionCont
 	if c.config.MaxPlaintextLength > 0 {
 		bound = c.config.MaxPlaintextLength
 	}
-	e, err := c.beginEncryption(ctx, ec, bound)
-	if err != nil {
-		return nil, err
-	}
-	return &Writer{encryption: e, body: stream.NewWriter(dst, e.head, &e.params), length: -1}, nil
+	return c.newWriter(ctx, dst, ec, bound, -1)
 }
 
 // NewSizedWriter is [Client.NewWriter] for a plaintext whose length in bytes is known.
@@ -105,11 +101,19 @@ func (c *Client) NewSizedWriter(ctx context.Context, dst io.Writer, length int64
 	if err := c.checkPlaintextLength(length); err != nil {
 		return nil, err
 	}
-	e, err := c.beginEncryption(ctx, ec, length)
+	return c.newWriter(ctx, dst, ec, length, length)
+}
+
+// newWriter makes a Writer for a plaintext of a length, unless that is negative. The
+// CMM is told the bound on it.
+func (c *Client) newWriter(ctx context.Context, dst io.Writer, ec EncryptionContext, bound, length int64) (*Writer, error) {
+	e, err := c.beginEncryption(ctx, ec, bound)
 	if err != nil {
 		return nil, err
 	}
-	e.params.MaxPlaintext = cmp.Or(length, stream.NoPlaintext)
+	if length >= 0 {
+		e.params.MaxPlaintext = cmp.Or(length, stream.NoPlaintext)
+	}
 	return &Writer{encryption: e, body: stream.NewWriter(dst, e.head, &e.params), length: length}, nil
 }
 

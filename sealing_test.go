@@ -28,7 +28,7 @@ var ciphers = map[string]string{
 // sealers are the functions that begin a body with a content key.
 var sealers = map[string]string{
 	"encrypt.go: Client.AppendEncrypt": "Seal",
-	"encrypt.go: Client.NewWriter":     "NewWriter",
+	"encrypt.go: Client.newWriter":     "NewWriter",
 }
 
 // TestWhoSeals holds that one type seals frames and numbers them, by reading the

@@ -123,11 +123,6 @@ var policyNames = [...]string{
 	ForbidEncryptAllowDecrypt:    "FORBID_ENCRYPT_ALLOW_DECRYPT",
 }
 
-// CommitmentPolicies returns all policies, the default first.
-func CommitmentPolicies() []CommitmentPolicy {
-	return []CommitmentPolicy{RequireEncryptRequireDecrypt, RequireEncryptAllowDecrypt, ForbidEncryptAllowDecrypt}
-}
-
 func (p CommitmentPolicy) isKnown() bool { return p >= 0 && int(p) < len(policyNames) }
 
 // String returns the policy's name in the specification.
