@@ -2,9 +2,11 @@ package vectors
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -33,6 +35,7 @@ type fixture struct {
 	name               string
 	message, plaintext []byte
 	dataKey            []byte
+	keyring            esdk.Keyring // in place of the data key
 	suite              esdk.SuiteID
 	context            esdk.EncryptionContext
 
@@ -51,7 +54,12 @@ func (f *fixture) test() *messageTest {
 	}
 }
 
-func (f *fixture) cmm(t testing.TB) esdk.CMM { return defaultCMM(t, staticKeyring(f.dataKey)) }
+func (f *fixture) cmm(t testing.TB) esdk.CMM {
+	if f.keyring != nil {
+		return defaultCMM(t, f.keyring)
+	}
+	return defaultCMM(t, staticKeyring(f.dataKey))
+}
 
 func defaultCMM(t testing.TB, kr esdk.Keyring) esdk.CMM {
 	t.Helper()
@@ -264,6 +272,33 @@ func runCZeroKey(t *testing.T, dir string) (s Summary) {
 		}
 	}
 	return s
+}
+
+// runNonFramed decrypts two messages that are not framed, each beside its plaintext.
+func runNonFramed(t *testing.T, dir string) (s Summary) {
+	key, err := base64.StdEncoding.DecodeString("AAECAwQFBgcICRAREhMUFRYXGBkgISIjJCUmJygpMDE=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kr, err := esdk.NewRawAESKeyring("aws-raw-vectors-persistant", "aes-256", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, suite := range map[string]esdk.SuiteID{"v1": esdk.AES256GCMHKDFSHA256, "v2": esdk.AES256GCMHKDFSHA512Commit} {
+		message := readFile(t, dir, fmt.Sprintf("%s_nonframed_aes256_%04x.bin", version, uint16(suite)))
+		f := fixture{name: version, message: message, plaintext: readFile(t, dir, version+"_nonframed_plaintext_small.bin"), suite: suite, keyring: kr}
+		s.Add(f.run(t))
+	}
+	return s
+}
+
+func readFile(t *testing.T, dir, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func runJSFixtures(t *testing.T, dir string) (s Summary) {

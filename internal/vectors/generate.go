@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"esdk"
@@ -129,6 +130,7 @@ func (l *loader) loadPlan() (*Plan, error) {
 			s.id, err = id, checkFileName(id)
 		}
 		if err == nil {
+			p.keys.useDecrypting(s)
 			err = p.checkPlaintext(s.plaintext)
 		}
 		if err != nil {
@@ -138,6 +140,42 @@ func (l *loader) loadPlan() (*Plan, error) {
 	}
 	slices.SortFunc(p.scenarios, func(a, b *scenario) int { return cmp.Compare(a.id, b.id) })
 	return p, nil
+}
+
+// useDecrypting has a scenario decrypted with keys that do so: a manifest may name a
+// public key to encrypt with, whose private one is another entry with the same key
+// id. If none of its keys decrypts, none is left.
+func (ks Keys) useDecrypting(s *scenario) {
+	for _, d := range s.decrypt {
+		t, ok := d.test.(*masterKeysTest)
+		if !ok {
+			continue
+		}
+		var decrypting []KeyDescription
+		for _, k := range t.MasterKeys {
+			if k.Key == "" || ks.decrypts(&k) {
+				decrypting = append(decrypting, k)
+			}
+		}
+		t.MasterKeys = decrypting
+	}
+}
+
+// decrypts reports whether a key decrypts, or puts another entry for it in its place.
+func (ks Keys) decrypts(d *KeyDescription) bool {
+	k, err := ks.Get(d.Key)
+	if err != nil || k.Decrypt || !k.Encrypt {
+		// That there is no such key is found out when it is used, and one of which
+		// neither is said does both.
+		return true
+	}
+	for _, name := range slices.Sorted(maps.Keys(ks)) {
+		if other, err := ks.Get(name); err == nil && other.Decrypt && other.ID == k.ID {
+			d.Key = name
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Plan) checkPlaintexts() error {
@@ -169,15 +207,19 @@ type Client struct {
 
 // Generated counts what came of a plan: tests that say to decrypt, tests that say
 // to refuse, and scenarios that nothing came of since their keys, or messages
-// without frames, are not supported.
+// without frames, are not supported, or no key in the manifest decrypts.
 type Generated struct {
 	Positive    int            `json:"positive"`
 	Negative    int            `json:"negative"`
 	Unsupported map[string]int `json:"unsupported"` // by the type of key
 }
 
-// Unframed is what [Generated] counts messages without frames as.
-const Unframed = "frame-size 0"
+// What [Generated] counts messages without frames as, and those whose keys only
+// encrypt.
+const (
+	Unframed    = "frame-size 0"
+	EncryptOnly = "keys that only encrypt"
+)
 
 // Generate carries out a plan. It passes each file to create, by its name with
 // slashes and in no folder but those named, and none twice:
@@ -216,8 +258,12 @@ type generator struct {
 
 // add makes the messages of a scenario and the tests of them.
 func (g *generator) add(ctx context.Context, s *scenario) error {
-	if s.frameLength == 0 {
+	switch {
+	case s.frameLength == 0:
 		g.unsupported[Unframed]++
+		return nil
+	case s.isNeverDecrypted():
+		g.unsupported[EncryptOnly]++
 		return nil
 	}
 	cmm, err := g.keys.CMM(s.encrypt, g.more)
@@ -243,6 +289,14 @@ func (g *generator) add(ctx context.Context, s *scenario) error {
 		}
 	}
 	return nil
+}
+
+// isNeverDecrypted reports whether a message is good, and no key is there to show it.
+func (s *scenario) isNeverDecrypted() bool {
+	return s.refusal == "" && slices.ContainsFunc(s.decrypt, func(d decryption) bool {
+		t, ok := d.test.(*masterKeysTest)
+		return ok && len(t.MasterKeys) == 0
+	})
 }
 
 func (g *generator) addTests(s *scenario, v variant) error {

@@ -2,6 +2,11 @@ package vectors
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -300,6 +305,47 @@ func TestGenerateMasterKeys(t *testing.T) {
 					t.Errorf("%s: %s: refused with: %v", name, id, err)
 				}
 			}
+		}
+	}
+}
+
+// A manifest that encrypts with a public key is decrypted with the private one of the
+// same key id. Without one, nothing comes of it: no reader could open the message.
+func TestGeneratePublicKey(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publicDER, publicErr := x509.MarshalPKIXPublicKey(&private.PublicKey)
+	privateDER, privateErr := x509.MarshalPKCS8PrivateKey(private)
+	if publicErr != nil || privateErr != nil {
+		t.Fatal(publicErr, privateErr)
+	}
+	text := func(kind string, der []byte) string {
+		b, _ := json.Marshal(string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+		return string(b)
+	}
+	public := `"rsa-public": {"encrypt": true, "decrypt": false, "algorithm": "rsa", "type": "public", "bits": 2048, "encoding": "pem", "key-id": "rsa", "material": ` +
+		text("PUBLIC KEY", publicDER) + `}`
+	both := public + `, "z-private": {"encrypt": true, "decrypt": true, "algorithm": "rsa", "type": "private", "bits": 2048, "encoding": "pem", "key-id": "rsa", "material": ` +
+		text("PRIVATE KEY", privateDER) + `}`
+	manifest := generationManifest("awses-encrypt", 2, masterKeyScenario(
+		`, "master-keys": [{"type": "raw", "encryption-algorithm": "rsa", "provider-id": "namespace", "key": "rsa-public", "padding-algorithm": "pkcs1"}]`))
+	for _, c := range []struct {
+		keys string
+		want Generated
+	}{{both, Generated{Positive: 1}}, {public, Generated{Unsupported: map[string]int{EncryptOnly: 1}}}} {
+		dir := writeFiles(t, map[string]string{"keys.json": `{"manifest": {"type": "keys", "version": 3}, "keys": {` + c.keys + `}}`, "manifest.json": manifest})
+		p, err := LoadPlan(filepath.Join(dir, "manifest.json"), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := generate(t, p)
+		if g.Positive != c.want.Positive || g.Negative != 0 || !maps.Equal(g.Unsupported, c.want.Unsupported) {
+			t.Errorf("%+v, want %+v", g.Generated, c.want)
+		}
+		if g.Positive > 0 {
+			g.run("manifest.json")
 		}
 	}
 }

@@ -42,6 +42,12 @@ func (l *loader) parseMaterials(text json.RawMessage) (*Case, error) {
 	}
 	c := l.newCase(t.Key, t)
 	c.Description = joinDescription(t.Description, t.ErrorDescription)
+	if !slices.Contains(esdk.Suites(), esdk.SuiteID(t.Suite)) {
+		// Other products, such as database encryption, share the registry of suites
+		// and these manifests.
+		c.KeyType = fmt.Sprintf("algorithm suite %04x", uint16(t.Suite))
+		c.cmm = func() (esdk.CMM, error) { return nil, &unsupportedError{c.KeyType, ErrUnsupported} }
+	}
 	switch t.Type {
 	case "positive-keyring":
 		if len(t.Result.DataKey) == 0 {

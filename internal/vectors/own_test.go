@@ -201,3 +201,21 @@ func checkControl(t *testing.T, ks Keys, c *Case) {
 		t.Errorf("%s: %v", c.ID, err)
 	}
 }
+
+// Suites of other products, which stand in the same manifests, are not of this one.
+func TestForeignSuite(t *testing.T) {
+	for _, kind := range []string{"positive-keyring", "negative-keyring"} {
+		for suite, want := range map[string]Outcome{"6700": Unsupported, "6701": Unsupported, "0478": Failed} {
+			text := `{"manifest": {"type": "awses-mpl-decrypt", "version": 4}, "keys": "file://keys.json", "tests": {"a": {"type": "` + kind +
+				`", "algorithmSuiteId": "` + suite + `", "keyDescription": ` + aesMasterKey + `, "encryptedDataKeys": [], "result": {"plaintextDataKey": "AAAA"}}}}`
+			if kind == "negative-keyring" && want == Failed {
+				want = Passed // it is refused, as it must be
+			}
+			dir := writeFiles(t, map[string]string{"keys.json": testKeys, "manifest.json": text})
+			m := load(t, filepath.Join(dir, "manifest.json"), Options{})
+			if r := m.Cases[0].Run(t.Context()); r.Outcome != want {
+				t.Errorf("%s of suite %s: %s, %v", kind, suite, r.Outcome, r.Err)
+			}
+		}
+	}
+}
