@@ -55,6 +55,9 @@ func TestEncryptingReader(t *testing.T) {
 	for _, c := range []esdk.Config{{Suite: unsigned}, {Suite: signed, FrameLength: 1000}, {Suite: unsigned, Concurrency: 1, FrameLength: 1 << 20}} {
 		client := newClient(t, c)
 		for _, n := range []int{0, 1, 1000, 5000, 1 << 20, 3<<20 + 7} {
+			if testing.Short() && n > 1<<20 {
+				continue
+			}
 			for name, source := range sources {
 				for how, read := range reads {
 					if how == "bytes" && n > 5000 {
@@ -86,7 +89,11 @@ type onlyReader struct{ io.Reader }
 func TestEncryptingReaderMixed(t *testing.T) {
 	random := rand.New(rand.NewPCG(14, 1))
 	client := newClient(t, esdk.Config{Suite: unsigned})
-	for range 200 {
+	programs := 200
+	if testing.Short() {
+		programs = 30
+	}
+	for range programs {
 		n := random.IntN(1 << random.IntN(22))
 		r := must[*esdk.EncryptingReader](t)(client.NewEncryptingReader(t.Context(), onlyReader{bytes.NewReader(pattern(n))}, -1, nil))
 		if size, ok := r.Size(); ok {
