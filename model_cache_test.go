@@ -323,12 +323,21 @@ func (r *cacheRun) load(caller int, op cacheOp) {
 	}
 	if f := r.fetches[i]; f != own && !now.Before(e.Expires) {
 		r.fail("operation %d gets an entry that expired %v ago", caller, now.Sub(e.Expires))
-	} else if f != own && own == nil && f.end.Before(start) && took > 0 && !r.removed {
+	} else if f != own && own == nil && f.end.Before(start) && took > 0 && !r.removed && !r.fellBack(op.ID, start) {
 		r.fail("operation %d waits %v for an entry that is there", caller, took)
 	} else if own != nil && own.err == nil && f != own {
 		r.fail("operation %d gets another entry than the one that it fetched", caller)
 	}
 	r.last[op.ID] = e
+}
+
+// fellBack reports whether a fetch that failed after a time had begun before it. It may
+// have given what waited for it the entry of before, though other ids had meanwhile
+// driven that one out.
+func (r *cacheRun) fellBack(id int, start time.Time) bool {
+	return slices.ContainsFunc(r.fetches, func(f *fetchRecord) bool {
+		return f.id == id && f.err != nil && !f.running && !f.start.After(start) && !f.end.Before(start)
+	})
 }
 
 func (r *cacheRun) checkError(caller int, op cacheOp, own *fetchRecord, start time.Time, e *esdk.CacheEntry, err, ended error) {
