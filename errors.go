@@ -1,6 +1,7 @@
 package esdk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -79,6 +80,16 @@ func (e *NoDataKeyError) Error() string {
 		return ErrNoDataKey.Error() + ": none is for this keyring"
 	}
 	return ErrNoDataKey.Error() + ": " + strings.Join(texts, "; ")
+}
+
+// stops reports whether a context has ended, and has the errors say so: what is left
+// is not tried.
+func (e *NoDataKeyError) stops(ctx context.Context) bool {
+	err := ctx.Err()
+	if err != nil && !errors.Is(e, err) {
+		e.Errors = append(e.Errors, err)
+	}
+	return err != nil
 }
 
 // Unwrap makes errors.Is and errors.As look into each error.

@@ -190,7 +190,7 @@ func (req *UnwrapRequest) Unwrap(ctx context.Context, match func(*EncryptedDataK
 		}
 		failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): %w", i+1, edk.ProviderID, err))
 		// A key service need not work on what nobody waits for.
-		if ctx.Err() != nil {
+		if failed.stops(ctx) {
 			break
 		}
 	}

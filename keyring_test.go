@@ -371,8 +371,8 @@ func TestUnwrapRequestUnwrap(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	dataKey, asked, err = ask(ended, "ill", "good")
-	wantNoDataKey(t, dataKey, err, 1)
-	if len(asked) != 1 {
+	wantNoDataKey(t, dataKey, err, 2)
+	if len(asked) != 1 || !errors.Is(err, errIll) || !errors.Is(err, context.Canceled) {
 		t.Errorf("asked %v after the context ended", asked)
 	}
 	ec = esdk.EncryptionContext{"\xff": ""}
@@ -913,6 +913,20 @@ func TestMultiKeyringStopsWhenCancelled(t *testing.T) {
 	_, err := multi.Unwrap(ctx, &esdk.UnwrapRequest{Suite: esdk.AES256GCM})
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, esdk.ErrNoDataKey) || asked {
 		t.Errorf("%v; second keyring asked: %t", err, asked)
+	}
+}
+
+// If the first keyring has nothing to say, the end of the context is why the second is
+// not asked.
+func TestMultiKeyringSaysItWasCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	other := must[esdk.Keyring](t)(esdk.NewRawAESKeyring("other", "key", make([]byte, 16)))
+	multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(other, testKeyring(t)))
+	r := wrap(t, testKeyring(t), esdk.AES256GCM)
+	_, err := multi.Unwrap(ctx, &esdk.UnwrapRequest{Suite: esdk.AES256GCM, EncryptedDataKeys: r.EncryptedDataKeys})
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, esdk.ErrNoDataKey) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -119,7 +119,7 @@ func (m *multiKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte, 
 			failed.Errors = append(failed.Errors, err)
 		}
 		// There is no use in asking the others for an answer nobody waits for.
-		if ctx.Err() != nil {
+		if failed.stops(ctx) {
 			break
 		}
 	}
