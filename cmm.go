@@ -65,7 +65,7 @@ type EncryptionMaterials struct {
 	// not be changed: a caching CMM hands the same one to many callers.
 	SigningKey *ecdsa.PrivateKey
 
-	made *ecdsa.PrivateKey // a signing key that the default CMM made, and so is a pair
+	paired *ecdsa.PrivateKey // a signing key whose halves are known to belong together
 }
 
 // A DecryptionRequest asks a [CMM] for materials to decrypt with.
@@ -171,7 +171,7 @@ func (c *defaultCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 		if m.SigningKey, err = s.GenerateSigningKey(); err != nil {
 			return nil, fmt.Errorf("esdk: making a signing key: %w", err)
 		}
-		m.made = m.SigningKey
+		m.paired = m.SigningKey
 		if m.EncryptionContext[publicKeyKey], err = s.EncodePublicKey(&m.SigningKey.PublicKey); err != nil {
 			return nil, fmt.Errorf("esdk: making a signing key: %w", err)
 		}

@@ -284,9 +284,10 @@ func (m *EncryptionMaterials) check(policy CommitmentPolicy) (*suite.Suite, erro
 	if want, err := s.EncodePublicKey(&m.SigningKey.PublicKey); err != nil || want != encoded {
 		return nil, contextError("materials have a %q that is not the signing key's", publicKeyKey)
 	}
-	if m.SigningKey != m.made && !s.IsPair(m.SigningKey) {
+	if m.SigningKey != m.paired && !s.IsPair(m.SigningKey) {
 		return nil, errors.New("esdk: materials have a signing key whose halves do not belong together")
 	}
+	m.paired = m.SigningKey // a cache's copies need not be tried again
 	return s, nil
 }
 

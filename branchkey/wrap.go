@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"hash"
 	"runtime"
+
+	"esdk/internal/datakey"
 )
 
 // A wrapped data key is
@@ -48,7 +50,7 @@ func newBranchKey(k *Key, id, version string) (*branchKey, error) {
 		err = fmt.Errorf("the store returned another one, %v", k)
 	case len(k.Secret) != keyLength:
 		err = fmt.Errorf("the store returned a key of %d bytes, need %d", len(k.Secret), keyLength)
-	case len(bytes.Trim(k.Secret, "\x00")) == 0: // as of a Source that returns a Key again
+	case datakey.IsZero(k.Secret): // as of a Source that returns a Key again
 		err = errors.New("the store returned a key of zeros")
 	}
 	if err != nil {

@@ -90,14 +90,12 @@ type frameRecord struct {
 // its frames have wrong numbers.
 func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) error {
 	r := bufio.NewReaderSize(src, 64<<10)
-	h, err := format.ReadHeader(r, format.Limits{Size: 10 << 20})
+	header, err := esdk.ParseHeader(r)
 	if err != nil {
-		return publicError(err)
+		return err
 	}
-	header := publicHeader(h)
 	result := inspection{Input: name, Header: newHeaderRecord(header)}
-	result.Header.CommitmentKey = h.Commitment
-	walk := &bodyWalk{r: r, header: h, offset: int64(h.Size()), list: o.frames}
+	walk := &bodyWalk{r: r, header: header, offset: int64(header.Length), list: o.frames}
 	bodyErr := walk.run()
 	if bodyErr == nil {
 		result.Body = &walk.bodyRecord
@@ -112,16 +110,7 @@ func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) erro
 	return cmp.Or(err, bodyErr)
 }
 
-// publicHeader and publicError give what ParseHeader would: the inspection also
-// needs the parts of the header that only the format knows.
-func publicHeader(h *format.Header) *esdk.Header {
-	header, err := esdk.ParseHeader(strings.NewReader(string(h.Append(nil))))
-	if err != nil {
-		panic("internal error: header parsed once and not again")
-	}
-	return header
-}
-
+// publicError returns the error of a body as the library publishes it.
 func publicError(err error) error {
 	if e := (*format.Error)(nil); errors.As(err, &e) {
 		return (*esdk.FormatError)(e)
@@ -209,7 +198,7 @@ func printableName(name []byte) string {
 type bodyWalk struct {
 	bodyRecord
 	r      *bufio.Reader
-	header *format.Header
+	header *esdk.Header
 	offset int64
 	list   bool
 
@@ -231,7 +220,7 @@ func (w *bodyWalk) run() error {
 		return err
 	}
 	w.Body = w.offset - start
-	if w.header.Suite.Signs() {
+	if w.header.Suite.Signed() {
 		length, err := w.next(2, w.offset, "signature length")
 		if err != nil {
 			return err
