@@ -37,12 +37,9 @@ func (c *Client) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec En
 	if err := checkOverlap(dst, plaintext); err != nil {
 		return nil, nil, err
 	}
-	if err := c.checkPlaintextLength(int64(len(plaintext))); err != nil {
+	bodySize, err := c.bodySize(int64(len(plaintext)), math.MaxInt/2)
+	if err != nil {
 		return nil, nil, err
-	}
-	bodySize, _ := format.BodySize(int64(len(plaintext)), c.config.FrameLength)
-	if bodySize > math.MaxInt/2 {
-		return nil, nil, fmt.Errorf("%w: plaintext of %d bytes is too long for frames of %d", ErrLimit, len(plaintext), c.config.FrameLength)
 	}
 	e, err := c.beginEncryption(ctx, ec, int64(len(plaintext)))
 	if err != nil {
@@ -77,9 +74,9 @@ func checkOverlap(dst, input []byte) error {
 // NewWriter returns a writer that encrypts what is written to it into dst,
 // bound to an encryption context, which may be nil. The caller must call
 // [Writer.Close]; without it the message is not complete, and does not decrypt. One
-// who may stop before defers [Writer.Abort]. NewWriter itself writes nothing. It fails as [Client.Encrypt] does. When the
-// context ctx ends before the message is complete, the writer fails with its
-// error.
+// who may stop before defers [Writer.Abort]. NewWriter itself writes nothing. It
+// fails as [Client.Encrypt] does. When the context ctx ends before the message is
+// complete, the writer fails with its error.
 // Specification: client-apis/streaming.md.
 func (c *Client) NewWriter(ctx context.Context, dst io.Writer, ec EncryptionContext) (*Writer, error) {
 	bound := int64(-1)
@@ -98,7 +95,7 @@ func (c *Client) NewSizedWriter(ctx context.Context, dst io.Writer, length int64
 	if length < 0 {
 		return nil, fmt.Errorf("esdk: a plaintext of %d bytes", length)
 	}
-	if err := c.checkPlaintextLength(length); err != nil {
+	if _, err := c.bodySize(length, math.MaxInt64); err != nil {
 		return nil, err
 	}
 	return c.newWriter(ctx, dst, ec, length, length)
@@ -117,14 +114,17 @@ func (c *Client) newWriter(ctx context.Context, dst io.Writer, ec EncryptionCont
 	return &Writer{encryption: e, body: stream.NewWriter(dst, e.head, &e.params), length: length}, nil
 }
 
-func (c *Client) checkPlaintextLength(n int64) error {
+// bodySize returns the length of the body for a plaintext of n bytes, unless that is
+// over a limit, or the body longer than most.
+func (c *Client) bodySize(n, most int64) (int64, error) {
 	if limit := c.config.MaxPlaintextLength; limit > 0 && n > limit {
-		return fmt.Errorf("%w: plaintext has %d bytes, at most %d are allowed", ErrLimit, n, limit)
+		return 0, fmt.Errorf("%w: plaintext has %d bytes, at most %d are allowed", ErrLimit, n, limit)
 	}
-	if _, ok := format.BodySize(n, c.config.FrameLength); !ok {
-		return fmt.Errorf("%w: plaintext of %d bytes is too long for frames of %d", ErrLimit, n, c.config.FrameLength)
+	size, ok := format.BodySize(n, c.config.FrameLength)
+	if !ok || size > most {
+		return 0, fmt.Errorf("%w: plaintext of %d bytes is too long for frames of %d", ErrLimit, n, c.config.FrameLength)
 	}
-	return nil
+	return size, nil
 }
 
 // A Writer encrypts a message as it is written, in memory of a few MiB, or of a
