@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/internal/faulty"
 	"esdk/internal/suite"
 )
 
@@ -577,34 +578,16 @@ func TestCachingForeignEntry(t *testing.T) {
 func TestCachingContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	kr := keyringFunc{wrap: testKeyring(t).Wrap, unwrap: testKeyring(t).Unwrap}
-	cache := &endingCache{Cache: newCache(t, 10), end: cancel}
+	cache := &faulty.EndingCache{Cache: newCache(t, 10), End: cancel}
 	cmm := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: kr, MaxAge: time.Hour, MaxMessages: 1, Cache: cache}))
 	req := &esdk.EncryptionRequest{Suite: esdk.AES256GCMHKDFSHA512Commit}
 	must[*esdk.EncryptionMaterials](t)(cmm.EncryptionMaterials(ctx, req))
-	if _, err := cmm.EncryptionMaterials(ctx, req); !errors.Is(err, context.Canceled) || cache.loads != 2 {
-		t.Errorf("%v after %d loads", err, cache.loads)
+	if _, err := cmm.EncryptionMaterials(ctx, req); !errors.Is(err, context.Canceled) || cache.Loads != 2 {
+		t.Errorf("%v after %d loads", err, cache.Loads)
 	}
-	if _, err := cmm.DecryptionMaterials(ctx, new(esdk.DecryptionRequest)); !errors.Is(err, context.Canceled) || cache.loads != 2 {
-		t.Errorf("%v after %d loads", err, cache.loads)
+	if _, err := cmm.DecryptionMaterials(ctx, new(esdk.DecryptionRequest)); !errors.Is(err, context.Canceled) || cache.Loads != 2 {
+		t.Errorf("%v after %d loads", err, cache.Loads)
 	}
-}
-
-// An endingCache ends a context when it is told to remove an entry, and does not
-// heed any context itself.
-type endingCache struct {
-	esdk.Cache
-	loads int
-	end   func()
-}
-
-func (c *endingCache) Load(_ context.Context, id string, fetch func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
-	c.loads++
-	return c.Cache.Load(context.Background(), id, fetch)
-}
-
-func (c *endingCache) Remove(id string, e *esdk.CacheEntry) {
-	c.end()
-	c.Cache.Remove(id, e)
 }
 
 func TestCachingConfig(t *testing.T) {

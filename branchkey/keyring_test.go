@@ -16,6 +16,7 @@ import (
 	"esdk"
 	"esdk/esdktest"
 	"esdk/esdktest/kmssim"
+	"esdk/internal/faulty"
 )
 
 // fakeSource has keys in memory, and counts who asks for them.
@@ -566,33 +567,15 @@ func TestLoadContextEnds(t *testing.T) {
 	source := newSource()
 	source.add("a")
 	ctx, cancel := context.WithCancel(t.Context())
-	cache := &endingCache{Cache: newCache(t), end: cancel}
+	cache := &faulty.EndingCache{Cache: newCache(t), End: cancel}
 	wrap(t, newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "a", Cache: cache, PartitionID: "p"}))
 	time.Sleep(time.Millisecond)
 	short := newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "a", Cache: cache, PartitionID: "p", TTL: 1})
 	_, err := short.Wrap(ctx, wrapRequest)
 	wantError(t, err, context.Canceled)
-	if n := source.took(); n != 1 || cache.loads != 2 {
-		t.Errorf("%d fetches and %d loads", n, cache.loads)
+	if n := source.took(); n != 1 || cache.Loads != 2 {
+		t.Errorf("%d fetches and %d loads", n, cache.Loads)
 	}
-}
-
-// An endingCache ends a context when it is told to remove an entry, and does not
-// heed any context itself.
-type endingCache struct {
-	esdk.Cache
-	loads int
-	end   func()
-}
-
-func (c *endingCache) Load(_ context.Context, id string, fetch func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
-	c.loads++
-	return c.Cache.Load(context.Background(), id, fetch)
-}
-
-func (c *endingCache) Remove(id string, e *esdk.CacheEntry) {
-	c.end()
-	c.Cache.Remove(id, e)
 }
 
 type foreignCache struct{ esdk.Cache }
