@@ -234,7 +234,10 @@ func testContextEnds(t *testing.T, storage Storage) {
 			ctx := faulty.NewCountdown(t.Context(), steps)
 			err := call(ctx)
 			ctx.Cancel()
-			if done = err == nil; !done && !errors.Is(err, context.Canceled) {
+			// A server may still do what a call before gave up, between this call's
+			// reading and writing.
+			late := steps > 0 && name == "VersionKey" && errors.Is(err, ErrConflict)
+			if done = err == nil; !done && !late && !errors.Is(err, context.Canceled) {
 				t.Fatalf("%s after %d steps: %v", name, steps, err) // it may never succeed
 			}
 		}

@@ -48,7 +48,8 @@ func newTester(module string) (*tester, error) {
 func (t *tester) close() { os.RemoveAll(t.temp) }
 
 // setEnv puts the shim first into the path. The vectors are named by an
-// absolute path, since gremlins tests copies in other directories.
+// absolute path, since gremlins tests copies in other directories. A mutant is
+// dead once one test fails.
 func (t *tester) setEnv() error {
 	realGo, err := exec.LookPath("go")
 	if err != nil {
@@ -66,7 +67,7 @@ func (t *tester) setEnv() error {
 	if vectors == "" {
 		vectors = filepath.Join(t.module, "..", "shared", "vectors")
 	}
-	t.env = append(os.Environ(), "GOFLAGS=-short -vet=off", "CGO_ENABLED=0", "ESDK_VECTORS="+vectors, shimEnv+"="+realGo,
+	t.env = append(os.Environ(), "GOFLAGS=-short -failfast -vet=off", "CGO_ENABLED=0", "ESDK_VECTORS="+vectors, shimEnv+"="+realGo,
 		"PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return nil
 }
