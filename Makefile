@@ -133,9 +133,9 @@ pkcs11:
 # Random programs over the public API, held to the bytes that went in: for a minute,
 # and for MODELTIME. The properties share the time.
 model-minute:
-	go test -timeout 30m -run '^TestModel' -v . -model 1m
+	go test -timeout 30m -p 1 -run '^TestModel' -v . ./caching -model 1m
 model:
-	go test -timeout 48h -run '^TestModel' -v . -model $(MODELTIME)
+	go test -timeout 48h -p 1 -run '^TestModel' -v . ./caching -model $(MODELTIME)
 
 # A million messages that are put together from others.
 mutations:

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/internal/modeltest"
 	"esdk/internal/suite"
 )
 
@@ -65,7 +66,7 @@ func TestFlippedBits(t *testing.T) {
 			bad := bytes.Clone(s.message)
 			for i := range bad {
 				for bit := range 8 {
-					if raceEnabled && bit != i%8 {
+					if modeltest.Race && bit != i%8 {
 						continue
 					}
 					bad[i] ^= 1 << bit

@@ -80,7 +80,7 @@ func TestMaxEncryptedDataKeys(t *testing.T) {
 }
 
 func TestReservedKeys(t *testing.T) {
-	c := newClient(t, esdk.Config{CMM: cmmFunc{CMM: defaultCMM(t), encryption: func(*esdk.EncryptionMaterials) { t.Error("the CMM was asked") }}})
+	c := newClient(t, esdk.Config{CMM: cmmFunc{CMM: defaultCMM(t), OnEncryption: func(*esdk.EncryptionMaterials) { t.Error("the CMM was asked") }}})
 	for _, k := range []string{publicKeyKey, "aws-crypto-", "aws-crypto-mine"} {
 		if _, _, err := c.Encrypt(t.Context(), nil, esdk.EncryptionContext{k: "v"}); !errors.Is(err, esdk.ErrEncryptionContext) {
 			t.Errorf("Encrypt with %q: %v", k, err)
@@ -152,12 +152,12 @@ func TestContextIsNotChanged(t *testing.T) {
 	ec := esdk.EncryptionContext{"k": "v"}
 	kr := testKeyring(t)
 	meddler := keyringFunc{
-		wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 			r, err := kr.Wrap(ctx, req)
 			delete(req.EncryptionContext, "k")
 			return r, err
 		},
-		unwrap: func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+		OnUnwrap: func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 			dataKey, err := kr.Unwrap(ctx, req)
 			clear(req.EncryptionContext)
 			clear(req.EncryptedDataKeys)
@@ -195,7 +195,7 @@ func TestKeyringChangesContext(t *testing.T) {
 	} {
 		kr := testKeyring(t)
 		var dataKey []byte
-		changing := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		changing := keyringFunc{OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 			r, err := kr.Wrap(ctx, req)
 			change(req.EncryptionContext)
 			dataKey = r.DataKey
@@ -214,7 +214,7 @@ func TestKeyringChangesContext(t *testing.T) {
 // What a keyring makes of its request does not get into the header.
 func TestKeyringChangesDataKeys(t *testing.T) {
 	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
-	kr := keyringFunc{unwrap: func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	kr := keyringFunc{OnUnwrap: func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 		dataKey, err := testKeyring(t).Unwrap(ctx, req)
 		req.EncryptedDataKeys[0] = esdk.EncryptedDataKey{ProviderID: "forged"}
 		return dataKey, err
@@ -363,7 +363,7 @@ func TestCancelledContext(t *testing.T) {
 	}
 	// A cancellation within the keyring is seen as such.
 	ctx, cancel = context.WithCancel(t.Context())
-	slow := keyringFunc{unwrap: func(ctx context.Context, _ *esdk.UnwrapRequest) ([]byte, error) {
+	slow := keyringFunc{OnUnwrap: func(ctx context.Context, _ *esdk.UnwrapRequest) ([]byte, error) {
 		cancel()
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -378,8 +378,8 @@ func TestCancelledContext(t *testing.T) {
 func TestKeyringErrors(t *testing.T) {
 	errDenied := errors.New("access denied")
 	denied := keyringFunc{
-		wrap:   func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, errDenied },
-		unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) { return nil, errDenied },
+		OnWrap:   func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, errDenied },
+		OnUnwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) { return nil, errDenied },
 	}
 	if _, err := esdk.Encrypt(t.Context(), denied, nil, nil); !errors.Is(err, errDenied) {
 		t.Errorf("Encrypt: %v", err)

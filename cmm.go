@@ -2,7 +2,6 @@ package esdk
 
 import (
 	"context"
-	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,29 +44,6 @@ type EncryptionRequest struct {
 	PlaintextLength int64
 }
 
-// EncryptionMaterials are what encrypts one message.
-// Specification: framework/structures.md#encryption-materials.
-type EncryptionMaterials struct {
-	Suite SuiteID
-
-	// EncryptionContext is what the message is bound to. For a suite that signs
-	// it has the public key as "aws-crypto-public-key".
-	EncryptionContext EncryptionContext
-
-	// RequiredContextKeys are the keys of pairs that are authenticated but not
-	// stored.
-	RequiredContextKeys []string
-
-	DataKey           []byte
-	EncryptedDataKeys []EncryptedDataKey
-
-	// SigningKey is of the curve of the suite, and nil if it does not sign. It must
-	// not be changed: a caching CMM hands the same one to many callers.
-	SigningKey *ecdsa.PrivateKey
-
-	paired *ecdsa.PrivateKey // a signing key whose halves are known to belong together
-}
-
 // A DecryptionRequest asks a [CMM] for materials to decrypt with.
 type DecryptionRequest struct {
 	Suite             SuiteID
@@ -77,30 +53,6 @@ type DecryptionRequest struct {
 
 	// Reproduced is what the caller knows of the encryption context; never nil.
 	Reproduced EncryptionContext
-}
-
-// DecryptionMaterials are what decrypts one message.
-// Specification: framework/structures.md#decryption-materials.
-type DecryptionMaterials struct {
-	// EncryptionContext is what the message stores and what was reproduced.
-	EncryptionContext EncryptionContext
-
-	// RequiredContextKeys are the keys of pairs that were reproduced and are not
-	// stored.
-	RequiredContextKeys []string
-
-	DataKey []byte
-
-	// VerificationKey is of the curve of the suite, and nil if it does not sign. It
-	// must not be changed.
-	VerificationKey *ecdsa.PublicKey
-
-	// Opened, if it is not nil, is called by the [Client] once, with whether the
-	// message's header was authenticated with these materials. A CMM that keeps
-	// materials can then forget ones that never opened anything. It must be safe
-	// for concurrent use. A CMM that wraps another passes it on; if it serves
-	// several messages with the same materials, it calls it for each.
-	Opened func(ok bool)
 }
 
 var errNoMaterials = errors.New("esdk: the CMM returned neither materials nor an error")
@@ -239,33 +191,6 @@ func (c *defaultCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 		return nil, &NoDataKeyError{[]error{err}}
 	}
 	return m, nil
-}
-
-// checkContext refuses materials of a user's CMM whose context is not made up of
-// the pairs that the message stores and of the required ones, or lacks a
-// reproduced pair. Other pairs would not be authenticated.
-func (m *DecryptionMaterials) checkContext(stored, reproduced EncryptionContext) error {
-	for k, v := range stored {
-		if have, ok := m.EncryptionContext[k]; !ok || have != v {
-			return contextError("the materials lack the pair of key %q that the message stores", k)
-		}
-	}
-	for k, v := range reproduced {
-		if have, ok := m.EncryptionContext[k]; !ok || have != v {
-			return contextError("the materials lack the reproduced pair of key %q", k)
-		}
-	}
-	for _, k := range m.RequiredContextKeys {
-		if _, ok := stored[k]; ok {
-			return contextError("the materials require key %q not to be stored, and the message stores it", k)
-		}
-	}
-	for k := range m.EncryptionContext {
-		if _, ok := stored[k]; !ok && !slices.Contains(m.RequiredContextKeys, k) {
-			return contextError("the materials have key %q, which the message does not store, and do not require it", k)
-		}
-	}
-	return nil
 }
 
 // reproduce adds to a stored context the pairs that the caller reproduced, and

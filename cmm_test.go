@@ -13,8 +13,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"esdk"
+	"esdk/caching"
 	"esdk/esdktest"
 )
 
@@ -67,7 +69,7 @@ func TestCommitmentPolicy(t *testing.T) {
 			check("EncryptionMaterials", err, c.encrypt)
 
 			// This CMM has a mind of its own.
-			stubborn := cmmFunc{CMM: defaultCMM(t), encryption: func(m *esdk.EncryptionMaterials) {
+			stubborn := cmmFunc{CMM: defaultCMM(t), OnEncryption: func(m *esdk.EncryptionMaterials) {
 				m.Suite, m.SigningKey = c.suite, nil
 				delete(m.EncryptionContext, publicKeyKey)
 			}}
@@ -158,7 +160,7 @@ func TestClientChecksEncryptionMaterials(t *testing.T) {
 		{"context not UTF-8", func(m *esdk.EncryptionMaterials) { m.EncryptionContext["k"] = "\xff" }, "UTF-8"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			client := newClient(t, esdk.Config{CMM: cmmFunc{CMM: defaultCMM(t), encryption: c.spoil}})
+			client := newClient(t, esdk.Config{CMM: cmmFunc{CMM: defaultCMM(t), OnEncryption: c.spoil}})
 			if _, _, err := client.Encrypt(t.Context(), nil, sampleContext); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("Encrypt: %v; want an error with %q", err, c.want)
 			}
@@ -204,7 +206,7 @@ func TestClientChecksDecryptionMaterials(t *testing.T) {
 		{"required key that is stored", signed, func(m *esdk.DecryptionMaterials) { m.RequiredContextKeys = []string{"k"} }, `require key "k" not to be stored`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			client := newClient(t, esdk.Config{CMM: cmmFunc{CMM: defaultCMM(t), decryption: c.spoil}})
+			client := newClient(t, esdk.Config{CMM: cmmFunc{CMM: defaultCMM(t), OnDecryption: c.spoil}})
 			if _, _, err := client.Decrypt(t.Context(), c.message, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("Decrypt: %v; want an error with %q", err, c.want)
 			}
@@ -256,9 +258,9 @@ func TestClientChecksReproducedContext(t *testing.T) {
 func TestDataKeysAreCleared(t *testing.T) {
 	var kept [][]byte
 	cmm := cmmFunc{
-		CMM:        defaultCMM(t),
-		encryption: func(m *esdk.EncryptionMaterials) { kept = append(kept, m.DataKey) },
-		decryption: func(m *esdk.DecryptionMaterials) { kept = append(kept, m.DataKey) },
+		CMM:          defaultCMM(t),
+		OnEncryption: func(m *esdk.EncryptionMaterials) { kept = append(kept, m.DataKey) },
+		OnDecryption: func(m *esdk.DecryptionMaterials) { kept = append(kept, m.DataKey) },
 	}
 	c := newClient(t, esdk.Config{CMM: cmm})
 	message := encrypt(t, c, pattern(100), nil)
@@ -268,8 +270,8 @@ func TestDataKeysAreCleared(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Failure is no reason to leave it either.
-	cmm.encryption = func(m *esdk.EncryptionMaterials) { kept, m.EncryptedDataKeys = append(kept, m.DataKey), nil }
-	cmm.decryption = func(m *esdk.DecryptionMaterials) { kept, m.VerificationKey = append(kept, m.DataKey), nil }
+	cmm.OnEncryption = func(m *esdk.EncryptionMaterials) { kept, m.EncryptedDataKeys = append(kept, m.DataKey), nil }
+	cmm.OnDecryption = func(m *esdk.DecryptionMaterials) { kept, m.VerificationKey = append(kept, m.DataKey), nil }
 	c = newClient(t, esdk.Config{CMM: cmm})
 	c.Encrypt(t.Context(), nil, nil)
 	c.Decrypt(t.Context(), message, nil)
@@ -283,7 +285,7 @@ func TestDataKeysAreCleared(t *testing.T) {
 	}
 	// A multi-keyring makes a data key before it knows that a child fails.
 	var made []byte
-	generator := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	generator := keyringFunc{OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 		r, err := testKeyring(t).Wrap(ctx, req)
 		made = r.DataKey
 		return r, err
@@ -376,9 +378,9 @@ func TestRequiredContextNested(t *testing.T) {
 // The CMM beneath may be one that does not know of required keys.
 func TestRequiredContextChecksUnderlying(t *testing.T) {
 	forgets := cmmFunc{
-		CMM:        defaultCMM(t),
-		encryption: func(m *esdk.EncryptionMaterials) { m.RequiredContextKeys = nil },
-		decryption: func(m *esdk.DecryptionMaterials) { delete(m.EncryptionContext, "tenant") },
+		CMM:          defaultCMM(t),
+		OnEncryption: func(m *esdk.EncryptionMaterials) { m.RequiredContextKeys = nil },
+		OnDecryption: func(m *esdk.DecryptionMaterials) { delete(m.EncryptionContext, "tenant") },
 	}
 	c := newClient(t, esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewRequiredContextCMM(forgets, "tenant"))})
 	ec := esdk.EncryptionContext{"tenant": "17"}
@@ -479,6 +481,55 @@ func TestRequestsToCMM(t *testing.T) {
 			}); !reflect.DeepEqual(*cmm.decryption, want) {
 				t.Errorf("Decrypt asks for %+v, want %+v", *cmm.decryption, want)
 			}
+		}
+	}
+}
+
+// TestOpened: a CMM is told once for each message whether its header was
+// authentic, also beneath others.
+func TestOpened(t *testing.T) {
+	ec := esdk.EncryptionContext{"a": "b"}
+	suite := suiteOf(esdk.AES256GCMHKDFSHA512Commit)
+	f := newForger(t, suite, 10, ec)
+	good := f.message(t, f.final(1, pattern(10)))
+	badBody, badTag, badCommitment := bytes.Clone(good), bytes.Clone(good), bytes.Clone(good)
+	badBody[len(good)-1] ^= 1
+	badTag[len(f.head())-1] ^= 1
+	badCommitment[len(f.head())-29] ^= 1 // before IV and tag
+	var told []bool
+	under := cmmFunc{CMM: defaultCMM(t), OnDecryption: func(m *esdk.DecryptionMaterials) {
+		m.Opened = func(ok bool) { told = append(told, ok) }
+	}}
+	cached := must[esdk.CMM](t)(caching.NewCMM(caching.Config{CMM: under, MaxAge: time.Hour}))
+	for name, cmm := range map[string]esdk.CMM{
+		"alone":            under,
+		"required":         must[esdk.CMM](t)(esdk.NewRequiredContextCMM(under, "a")),
+		"caching":          cached,
+		"required caching": must[esdk.CMM](t)(esdk.NewRequiredContextCMM(cached, "a")),
+	} {
+		c := newClient(t, esdk.Config{CMM: cmm})
+		for _, m := range []struct {
+			message []byte
+			want    bool
+		}{{badTag, false}, {good, true}, {badBody, true}, {badCommitment, false}, {good, true}, {badTag, false}} {
+			told = nil
+			c.Decrypt(t.Context(), m.message, ec)
+			decryptStream(t, c, bytes.NewReader(m.message), ec)
+			if !slices.Equal(told, []bool{m.want, m.want}) {
+				t.Errorf("%s: told %v, want twice %v", name, told, m.want)
+			}
+		}
+	}
+
+	// Materials that the client refuses have opened nothing.
+	for name, spoil := range map[string]func(*esdk.DecryptionMaterials){
+		"data key": func(m *esdk.DecryptionMaterials) { m.DataKey = nil },
+		"context":  func(m *esdk.DecryptionMaterials) { m.EncryptionContext = nil },
+	} {
+		told = nil
+		c := newClient(t, esdk.Config{CMM: cmmFunc{CMM: under, OnDecryption: spoil}})
+		if _, _, err := c.Decrypt(t.Context(), good, ec); err == nil || !slices.Equal(told, []bool{false}) {
+			t.Errorf("%s: %v, told %v", name, err, told)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/internal/modeltest"
 )
 
 func TestAppend(t *testing.T) {
@@ -185,7 +186,7 @@ func waitForGoroutines(t *testing.T, want int) {
 // A one-shot call allocates its output once, and less than 1 MiB besides, on
 // however many cores.
 func TestMemoryOfOneShot(t *testing.T) {
-	if raceEnabled {
+	if modeltest.Race {
 		t.Skip("the race detector has slices.Grow allocate twice")
 	}
 	plaintext := pattern(20 * mib)

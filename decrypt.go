@@ -201,7 +201,7 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 
 // open verifies the header with the materials, and returns the cipher of the body.
 func (c *Client) open(h *format.Header, m *DecryptionMaterials, ec EncryptionContext) (cipher.AEAD, error) {
-	if err := checkDecryptionMaterials(h.Suite, m); err != nil {
+	if err := m.check(h.Suite); err != nil {
 		return nil, err
 	}
 	if err := m.checkContext(h.Context, ec); err != nil {
@@ -224,22 +224,6 @@ func (c *Client) checkHeader(h *format.Header) error {
 	}
 	if limit := c.config.MaxFrameLength; limit > 0 && h.FrameLength > limit {
 		return fmt.Errorf("%w: frames have %d bytes, at most %d are allowed", ErrLimit, h.FrameLength, limit)
-	}
-	return nil
-}
-
-// checkDecryptionMaterials refuses what a CMM of the user's may have got wrong.
-func checkDecryptionMaterials(s *suite.Suite, m *DecryptionMaterials) error {
-	if len(m.DataKey) != s.KeyLength {
-		return fmt.Errorf("esdk: materials have a data key of %d bytes, suite %s takes %d", len(m.DataKey), s.Name, s.KeyLength)
-	}
-	if s.Signs() && !s.FitsKey(m.VerificationKey) || !s.Signs() && m.VerificationKey != nil {
-		return fmt.Errorf("esdk: materials have a verification key that does not fit suite %s", s.Name)
-	}
-	for _, k := range m.RequiredContextKeys {
-		if _, ok := m.EncryptionContext[k]; !ok || k == publicKeyKey {
-			return contextError("materials require key %q", k)
-		}
 	}
 	return nil
 }

@@ -7,14 +7,11 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"reflect"
 	"slices"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"esdk"
 	"esdk/internal/format"
@@ -170,89 +167,6 @@ func TestMessageIDsAreRandom(t *testing.T) {
 	}
 }
 
-// The default fan-out is 20, and without a negative one there is no other way
-// to have none.
-func TestStormDefaults(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newStormCache(t, esdk.StormConfig{})
-		s := &source{ttl: time.Hour, takes: 500 * time.Millisecond}
-		for i := range 50 {
-			go c.Load(t.Context(), fmt.Sprint("fan-out ", i), s.fetch)
-		}
-		synctest.Wait()
-		if n := c.Stats().InFlight; n != 20 {
-			t.Errorf("%d fetches at once, want 20", n)
-		}
-		time.Sleep(time.Minute)
-		if n := s.fetched.Load(); n != 50 {
-			t.Errorf("%d fetches, want 50", n)
-		}
-	})
-	synctest.Test(t, func(t *testing.T) {
-		// The grace period is 10 s: an entry is refreshed from then on.
-		c := newStormCache(t, esdk.StormConfig{})
-		s := &source{ttl: time.Minute}
-		want(t, c, "a", s, 1)
-		time.Sleep(50*time.Second - time.Nanosecond)
-		want(t, c, "a", s, 1)
-		time.Sleep(time.Nanosecond)
-		want(t, c, "a", s, 2)
-	})
-	synctest.Test(t, func(t *testing.T) {
-		// The grace interval is 1 s: then a fetch is tried beside a slow one.
-		c := newStormCache(t, esdk.StormConfig{})
-		s := &source{ttl: time.Hour, takes: 5 * time.Second}
-		go c.Load(t.Context(), "a", s.fetch)
-		time.Sleep(time.Second - time.Nanosecond)
-		go c.Load(t.Context(), "a", s.fetch)
-		synctest.Wait()
-		if n := s.fetched.Load(); n != 1 {
-			t.Errorf("%d fetches before the grace interval ends", n)
-		}
-		time.Sleep(time.Nanosecond)
-		synctest.Wait()
-		if n := s.fetched.Load(); n != 2 {
-			t.Errorf("%d fetches when the grace interval ends, want 2", n)
-		}
-		time.Sleep(time.Minute)
-	})
-	synctest.Test(t, func(t *testing.T) {
-		// The in-flight TTL is 10 s: nobody waits longer for room to fetch.
-		c := newStormCache(t, esdk.StormConfig{FanOut: 1})
-		s := &source{ttl: time.Hour, takes: time.Minute}
-		go c.Load(t.Context(), "a", s.fetch)
-		synctest.Wait()
-		start := time.Now()
-		_, err := c.Load(t.Context(), "b", s.fetch)
-		if took := time.Since(start); err == nil || took <= 10*time.Second || took > 11*time.Second {
-			t.Errorf("%v after %v", err, took)
-		}
-		time.Sleep(time.Hour)
-	})
-	synctest.Test(t, func(t *testing.T) {
-		c := newStormCache(t, esdk.StormConfig{})
-		s := &source{ttl: time.Hour}
-		for i := range 1001 {
-			want(t, c, fmt.Sprint("entry ", i), s, int64(i+1))
-		}
-		if got := c.Stats(); got.Entries != 1000 || got.Evictions != 1 {
-			t.Errorf("stats %+v, want 1000 entries", got)
-		}
-	})
-}
-
-func TestStormRefusesNegative(t *testing.T) {
-	for _, c := range []esdk.StormConfig{
-		{Capacity: -1}, {FanOut: -1}, {GracePeriod: -1}, {GraceInterval: -1}, {InFlightTTL: -1},
-		// In the order of the others, were it not for the sign.
-		{GraceInterval: -2, InFlightTTL: -1, GracePeriod: time.Second},
-	} {
-		if _, err := esdk.NewStormCache(c); err == nil || err.Error() != "esdk: storm cache: negative value" {
-			t.Errorf("%+v: %v", c, err)
-		}
-	}
-}
-
 // Both ends of a stream take less memory than the message, however it is written
 // or read: it does not depend on the length.
 func TestMemoryOfWriteAndRead(t *testing.T) {
@@ -397,7 +311,7 @@ func TestAppendOverlapByOneByte(t *testing.T) {
 func TestDefaultCMMAsksForAll(t *testing.T) {
 	dataKey := pattern(32)
 	var asked *esdk.UnwrapRequest
-	cmm := must[esdk.CMM](t)(esdk.NewDefaultCMM(keyringFunc{unwrap: func(_ context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	cmm := must[esdk.CMM](t)(esdk.NewDefaultCMM(keyringFunc{OnUnwrap: func(_ context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 		asked = req
 		return dataKey, nil
 	}}))
@@ -443,106 +357,14 @@ func TestRequiredContextIsCheckedFirst(t *testing.T) {
 	}
 }
 
-// A plaintext of unknown length is not cached under a limit on bytes.
-func TestCachingBypassUnderLimit(t *testing.T) {
-	m := newMeter(t)
-	c := cachingClient(t, esdk.CachingConfig{Keyring: m, MaxBytes: 1 << 20}, esdk.Config{})
-	for range 3 {
-		encryptStream(t, c, pattern(10), nil)
-	}
-	m.check(t, 3, 0)
-}
-
-// Decryption materials are shared only by requests that are the same in all that
-// they depend on.
-func TestCachingDecryptionIdentity(t *testing.T) {
-	underlying := &answeringCMM{}
-	cmm := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{CMM: underlying, MaxAge: time.Hour}))
-	base := esdk.DecryptionRequest{
-		Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptionContext: esdk.EncryptionContext{"a": "1"}, Reproduced: esdk.EncryptionContext{"b": "2"},
-		EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: "pp", ProviderInfo: []byte("ii"), Ciphertext: []byte("cc")}},
-	}
-	for i, change := range []func(*esdk.DecryptionRequest){
-		func(*esdk.DecryptionRequest) {},
-		func(r *esdk.DecryptionRequest) { r.Suite = esdk.AES256GCMHKDFSHA256 },
-		func(r *esdk.DecryptionRequest) { r.CommitmentPolicy = esdk.RequireEncryptAllowDecrypt },
-		func(r *esdk.DecryptionRequest) { r.EncryptionContext = esdk.EncryptionContext{"a": "2"} },
-		func(r *esdk.DecryptionRequest) { r.Reproduced = esdk.EncryptionContext{"b": "3"} },
-		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys[0].ProviderID = "p" },
-		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys[0].ProviderInfo = []byte("i") },
-		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys[0].Ciphertext = []byte("c") },
-		func(r *esdk.DecryptionRequest) {
-			r.EncryptedDataKeys[0].ProviderID, r.EncryptedDataKeys[0].ProviderInfo = "ppi", []byte("i")
-		},
-		func(r *esdk.DecryptionRequest) {
-			r.EncryptedDataKeys = append(r.EncryptedDataKeys, esdk.EncryptedDataKey{})
-		},
-		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys = nil },
-	} {
-		req := base
-		req.EncryptedDataKeys = slices.Clone(base.EncryptedDataKeys)
-		change(&req)
-		for range 2 {
-			if _, err := cmm.DecryptionMaterials(t.Context(), &req); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if underlying.decryptions != i+1 {
-			t.Errorf("change %d: %d requests of the underlying CMM, want %d", i, underlying.decryptions, i+1)
-			underlying.decryptions = i + 1
-		}
-	}
-
-	// Nor are they taken for encryption materials.
-	encrypt := &esdk.EncryptionRequest{Suite: base.Suite, EncryptionContext: base.EncryptionContext}
-	decrypt := &esdk.DecryptionRequest{Suite: base.Suite, EncryptionContext: base.EncryptionContext}
-	if _, err := cmm.EncryptionMaterials(t.Context(), encrypt); err != nil {
-		t.Error(err)
-	}
-	if _, err := cmm.DecryptionMaterials(t.Context(), decrypt); err != nil {
-		t.Error(err)
-	}
-
-	// Required keys are a set.
-	before := underlying.encryptions
-	for _, keys := range [][]string{{"a", "b"}, {"b", "a"}} {
-		if _, err := cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{
-			Suite: base.Suite, EncryptionContext: esdk.EncryptionContext{"a": "1", "b": "2"}, RequiredContextKeys: keys,
-		}); err != nil {
-			t.Error(err)
-		}
-	}
-	if n := underlying.encryptions - before; n != 1 {
-		t.Errorf("%d requests for the same required keys", n)
-	}
-}
-
-// answeringCMM answers each request.
-type answeringCMM struct{ encryptions, decryptions int }
-
-func (c *answeringCMM) EncryptionMaterials(_ context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
-	c.encryptions++
-	return &esdk.EncryptionMaterials{
-		Suite: req.Suite, EncryptionContext: req.EncryptionContext, RequiredContextKeys: req.RequiredContextKeys,
-		DataKey: pattern(32), EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: "p"}},
-	}, nil
-}
-
-func (c *answeringCMM) DecryptionMaterials(_ context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
-	c.decryptions++
-	full := maps.Clone(req.EncryptionContext)
-	maps.Copy(full, req.Reproduced)
-	return &esdk.DecryptionMaterials{EncryptionContext: full, DataKey: pattern(32)}, nil
-}
-
 // A generator that makes no data key fails, also if it returns an empty one.
 func TestGeneratorWithoutDataKey(t *testing.T) {
 	for _, dataKey := range [][]byte{nil, {}} {
-		generator := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		generator := keyringFunc{OnWrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
 			return &esdk.WrapResult{DataKey: dataKey}, nil
 		}}
 		asked := false
-		child := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		child := keyringFunc{OnWrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
 			asked = true
 			return &esdk.WrapResult{}, nil
 		}}

@@ -14,7 +14,6 @@ import (
 	"reflect"
 	"slices"
 
-	"esdk/internal/datakey"
 	"esdk/internal/format"
 	"esdk/internal/stream"
 	"esdk/internal/suite"
@@ -245,50 +244,6 @@ func (c *Client) beginEncryption(ctx context.Context, ec EncryptionContext, leng
 		return nil, err
 	}
 	return c.newEncryption(ctx, s, m)
-}
-
-// check refuses materials that would make a message that nobody can decrypt, or
-// anybody, or that the policy forbids. The CMM may be the user's.
-func (m *EncryptionMaterials) check(policy CommitmentPolicy) (*suite.Suite, error) {
-	s, err := m.Suite.lookup()
-	if err != nil {
-		return nil, err
-	}
-	if err := policy.checkEncrypt(s); err != nil {
-		return nil, err
-	}
-	if len(m.EncryptedDataKeys) == 0 {
-		return nil, errors.New("esdk: materials have 0 encrypted data keys")
-	}
-	if len(m.DataKey) != s.KeyLength {
-		return nil, fmt.Errorf("esdk: materials have a data key of %d bytes, suite %v takes %d", len(m.DataKey), m.Suite, s.KeyLength)
-	}
-	if datakey.IsZero(m.DataKey) {
-		return nil, errZeroKey
-	}
-	for _, k := range m.RequiredContextKeys {
-		if _, ok := m.EncryptionContext[k]; !ok || k == publicKeyKey {
-			return nil, contextError("materials require key %q", k)
-		}
-	}
-	encoded, ok := m.EncryptionContext[publicKeyKey]
-	if ok != s.Signs() || ok != (m.SigningKey != nil) {
-		return nil, contextError("materials have %q or a signing key where the suite does not sign, or lack them", publicKeyKey)
-	}
-	if !ok {
-		return s, nil
-	}
-	if !s.FitsSigningKey(m.SigningKey) {
-		return nil, errors.New("esdk: materials have a signing key of another curve than the suite's, or an incomplete one")
-	}
-	if want, err := s.EncodePublicKey(&m.SigningKey.PublicKey); err != nil || want != encoded {
-		return nil, contextError("materials have a %q that is not the signing key's", publicKeyKey)
-	}
-	if m.SigningKey != m.paired && !s.IsPair(m.SigningKey) {
-		return nil, errors.New("esdk: materials have a signing key whose halves do not belong together")
-	}
-	m.paired = m.SigningKey // a cache's copies need not be tried again
-	return s, nil
 }
 
 func (c *Client) newEncryption(ctx context.Context, s *suite.Suite, m *EncryptionMaterials) (*encryption, error) {

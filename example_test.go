@@ -19,7 +19,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"time"
 
 	"esdk"
 )
@@ -400,61 +399,6 @@ func ExampleCMM() {
 	// Output:
 	// billing
 	// esdk: encryption context: message is of service "billing"
-}
-
-// Ten messages under one data key, and so with one call to the key service.
-func ExampleNewCachingCMM() {
-	ctx := context.Background()
-	cmm, err := esdk.NewCachingCMM(esdk.CachingConfig{
-		Keyring:     newKeyring(),
-		MaxAge:      time.Minute,
-		MaxMessages: 10,
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	client, err := esdk.New(esdk.Config{CMM: cmm})
-	if err != nil {
-		log.Fatal(err)
-	}
-	dataKeys := make(map[string]bool)
-	for range 100 {
-		_, header, err := client.Encrypt(ctx, []byte("my secret"), nil)
-		if err != nil {
-			log.Fatal(err)
-		}
-		dataKeys[string(header.EncryptedDataKeys[0].Ciphertext)] = true
-	}
-	fmt.Println("100 messages,", len(dataKeys), "data keys")
-	// Output: 100 messages, 10 data keys
-}
-
-// One cache for the caching CMMs of several tenants, which share no entries,
-// and what it did.
-func ExampleNewStormCache() {
-	ctx := context.Background()
-	cache, err := esdk.NewStormCache(esdk.StormConfig{Capacity: 100})
-	if err != nil {
-		log.Fatal(err)
-	}
-	for range 3 { // tenants
-		cmm, err := esdk.NewCachingCMM(esdk.CachingConfig{Keyring: newKeyring(), Cache: cache, MaxAge: time.Minute})
-		if err != nil {
-			log.Fatal(err)
-		}
-		client, err := esdk.New(esdk.Config{CMM: cmm})
-		if err != nil {
-			log.Fatal(err)
-		}
-		for range 5 {
-			if _, _, err := client.Encrypt(ctx, []byte("my secret"), nil); err != nil {
-				log.Fatal(err)
-			}
-		}
-	}
-	stats := cache.Stats()
-	fmt.Println(stats.Misses, "misses,", stats.Hits, "hits,", stats.Entries, "entries")
-	// Output: 3 misses, 12 hits, 3 entries
 }
 
 // A deferred Abort keeps a function that returns half-way from leaving a message of a

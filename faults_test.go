@@ -12,7 +12,8 @@ import (
 	"testing/iotest"
 
 	"esdk"
-	"esdk/internal/faulty"
+	"esdk/caching"
+	"esdk/internal/faulttest"
 )
 
 // Sources and sinks that fail, stall or fall short at every offset of messages
@@ -373,7 +374,7 @@ func TestContextEndsAnywhere(t *testing.T) {
 				before := runtime.NumGoroutine()
 				steps := 0
 				for done := false; !done; steps++ {
-					ctx := faulty.NewCountdown(t.Context(), steps)
+					ctx := faulttest.NewCountdown(t.Context(), steps)
 					got, err := run(ctx)
 					ctx.Cancel()
 					if done = err == nil; done {
@@ -400,16 +401,16 @@ func TestContextEndsAnywhere(t *testing.T) {
 // cancelled are the CMMs and keyrings that a context goes through.
 func cancelled(t *testing.T) map[string]esdk.Config {
 	kr := testKeyring(t)
-	caching := func(cache esdk.Cache) esdk.CMM {
-		return must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: polite{kr}, Cache: cache, MaxAge: 2, MaxMessages: 1}))
+	cachingCMM := func(cache caching.Cache) esdk.CMM {
+		return must[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: polite{kr}, Cache: cache, MaxAge: 2, MaxMessages: 1}))
 	}
 	return map[string]esdk.Config{
 		"AES":           {Keyring: kr, Suite: unsigned},
 		"signed":        {Keyring: kr, Suite: signed, Release: esdk.VerifyFirst},
 		"multi":         {Keyring: must[esdk.Keyring](t)(esdk.NewMultiKeyring(polite{kr}, polite{kr})), Suite: unsigned},
 		"required":      {CMM: must[esdk.CMM](t)(esdk.NewRequiredContextCMM(defaultCMM(t), "k")), Suite: unsigned},
-		"cache":         {CMM: caching(newCache(t, 10)), Suite: unsigned, MaxPlaintextLength: mib},
-		"storm's cache": {CMM: caching(must[esdk.Cache](t)(esdk.NewStormCache(esdk.StormConfig{GracePeriod: 1, GraceInterval: 1, InFlightTTL: 1}))), Suite: unsigned, MaxPlaintextLength: mib},
+		"cache":         {CMM: cachingCMM(must[caching.Cache](t)(caching.NewLRU(10))), Suite: unsigned, MaxPlaintextLength: mib},
+		"storm's cache": {CMM: cachingCMM(must[caching.Cache](t)(caching.NewStormTracking(caching.StormTrackingConfig{GracePeriod: 1, GraceInterval: 1, InFlightTTL: 1}))), Suite: unsigned, MaxPlaintextLength: mib},
 	}
 }
 

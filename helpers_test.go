@@ -9,109 +9,38 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync/atomic"
 	"testing"
 
 	"esdk"
+	"esdk/internal/clienttest"
 	"esdk/internal/format"
 	"esdk/internal/suite"
 )
 
-// must returns what a constructor made.
-func must[T any](t testing.TB) func(T, error) T {
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-}
+type (
+	keyringFunc = clienttest.KeyringFuncs
+	cmmFunc     = clienttest.ChangingCMM
+)
 
-func testKeyring(t testing.TB) esdk.Keyring {
-	t.Helper()
-	return must[esdk.Keyring](t)(esdk.NewRawAESKeyring("test", "key", make([]byte, 32)))
-}
+var (
+	testKeyring   = clienttest.Keyring
+	defaultCMM    = clienttest.DefaultCMM
+	newClient     = clienttest.New
+	pattern       = clienttest.Pattern
+	encrypt       = clienttest.Encrypt
+	encryptStream = clienttest.EncryptStream
+	decryptStream = clienttest.DecryptStream
+	wantDecrypts  = clienttest.WantDecrypts
+	wantRefused   = clienttest.WantRefused
+	errNotAsked   = clienttest.ErrNotAsked
+)
+
+func must[T any](t testing.TB) func(T, error) T { return clienttest.Must[T](t) }
 
 // policyFor returns a policy under which a suite both encrypts and decrypts.
-func policyFor(s *suite.Suite) esdk.CommitmentPolicy {
-	if s.Commits {
-		return esdk.RequireEncryptRequireDecrypt
-	}
-	return esdk.ForbidEncryptAllowDecrypt
-}
-
-func newClient(t testing.TB, c esdk.Config) *esdk.Client {
-	t.Helper()
-	if c.Keyring == nil && c.CMM == nil {
-		c.Keyring = testKeyring(t)
-	}
-	return must[*esdk.Client](t)(esdk.New(c))
-}
-
-func pattern(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i*131 + i>>8*7)
-	}
-	return b
-}
-
-func encrypt(t testing.TB, c *esdk.Client, plaintext []byte, ec esdk.EncryptionContext) []byte {
-	t.Helper()
-	message, _, err := c.Encrypt(t.Context(), plaintext, ec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return message
-}
-
-func encryptStream(t testing.TB, c *esdk.Client, plaintext []byte, ec esdk.EncryptionContext) []byte {
-	t.Helper()
-	var message bytes.Buffer
-	w := must[*esdk.Writer](t)(c.NewWriter(t.Context(), &message, ec))
-	if _, err := w.Write(plaintext); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return message.Bytes()
-}
-
-// decryptStream returns what was released, and how it ended.
-func decryptStream(t testing.TB, c *esdk.Client, src io.Reader, ec esdk.EncryptionContext) ([]byte, error) {
-	r, err := c.NewReader(t.Context(), src, ec)
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(r)
-}
-
-// wantDecrypts has a message decrypt, at once and as a stream.
-func wantDecrypts(t testing.TB, c *esdk.Client, message []byte, ec esdk.EncryptionContext, want []byte) {
-	t.Helper()
-	if got, _, err := c.Decrypt(t.Context(), message, ec); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("Decrypt: %d bytes, %v; want %d bytes", len(got), err, len(want))
-	}
-	if got, err := decryptStream(t, c, bytes.NewReader(message), ec); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("Reader: %d bytes, %v; want %d bytes", len(got), err, len(want))
-	}
-}
-
-// wantRefused has a message fail with an error, at once and as a stream.
-func wantRefused(t testing.TB, c *esdk.Client, message []byte, ec esdk.EncryptionContext, want error) {
-	t.Helper()
-	got, header, err := c.Decrypt(t.Context(), message, ec)
-	if !errors.Is(err, want) || got != nil || header != nil {
-		t.Errorf("Decrypt: %d bytes, header %v, %v; want %v", len(got), header, err, want)
-	}
-	if _, err := decryptStream(t, c, bytes.NewReader(message), ec); !errors.Is(err, want) {
-		t.Errorf("Reader: %v; want %v", err, want)
-	}
-}
+func policyFor(s *suite.Suite) esdk.CommitmentPolicy { return clienttest.PolicyFor(esdk.SuiteID(s.ID)) }
 
 // wantMalformed has a message fail with a FormatError about a field.
 func wantMalformed(t testing.TB, c *esdk.Client, message []byte, field string) {
@@ -124,55 +53,6 @@ func wantMalformed(t testing.TB, c *esdk.Client, message []byte, field string) {
 			t.Errorf("%s: %v; want a FormatError about %q", how, err, field)
 		}
 	}
-}
-
-// A keyringFunc is a keyring made of two functions; what is nil fails.
-type keyringFunc struct {
-	wrap   func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error)
-	unwrap func(context.Context, *esdk.UnwrapRequest) ([]byte, error)
-}
-
-var errNotAsked = errors.New("this keyring should not have been asked")
-
-func (k keyringFunc) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
-	if k.wrap == nil {
-		return nil, errNotAsked
-	}
-	return k.wrap(ctx, req)
-}
-
-func (k keyringFunc) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
-	if k.unwrap == nil {
-		return nil, errNotAsked
-	}
-	return k.unwrap(ctx, req)
-}
-
-// A cmmFunc is a CMM whose materials can be changed.
-type cmmFunc struct {
-	esdk.CMM
-	encryption func(*esdk.EncryptionMaterials)
-	decryption func(*esdk.DecryptionMaterials)
-}
-
-func (c cmmFunc) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
-	m, err := c.CMM.EncryptionMaterials(ctx, req)
-	if err == nil && c.encryption != nil {
-		c.encryption(m)
-	}
-	return m, err
-}
-
-func (c cmmFunc) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
-	m, err := c.CMM.DecryptionMaterials(ctx, req)
-	if err == nil && c.decryption != nil {
-		c.decryption(m)
-	}
-	return m, err
-}
-
-func defaultCMM(t testing.TB) esdk.CMM {
-	return must[esdk.CMM](t)(esdk.NewDefaultCMM(testKeyring(t)))
 }
 
 // countingKeyring counts how often it was asked to unwrap.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/internal/modeltest"
 )
 
 // eofContext ends with io.EOF, which no context should: once, or for good.
@@ -130,7 +131,7 @@ func TestNilSource(t *testing.T) {
 // A source that keeps its slice, and changes what it brought, has no frame passed
 // over.
 func TestSourceThatChanges(t *testing.T) {
-	if raceEnabled {
+	if modeltest.Race {
 		t.Skip("the source races with the library on purpose")
 	}
 	c := newClient(t, esdk.Config{Suite: unsigned, Concurrency: 4, FrameLength: 1000})

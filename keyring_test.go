@@ -411,7 +411,7 @@ func TestTypedNil(t *testing.T) {
 			t.Errorf("%s takes a nil pointer", name)
 		}
 	}
-	says := keyringFunc{unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) {
+	says := keyringFunc{OnUnwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) {
 		return nil, (*esdk.NoDataKeyError)(nil)
 	}}
 	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
@@ -586,23 +586,23 @@ func TestEncryptedDataKeyLayout(t *testing.T) {
 func TestMultiKeyringWrap(t *testing.T) {
 	aes := testKeyring(t)
 	errChild := errors.New("child is ill")
-	ill := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, errChild }}
-	lazy := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return new(esdk.WrapResult), nil }}
+	ill := keyringFunc{OnWrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, errChild }}
+	lazy := keyringFunc{OnWrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return new(esdk.WrapResult), nil }}
 	multi := func(generator esdk.Keyring, children ...esdk.Keyring) esdk.Keyring {
 		return must[esdk.Keyring](t)(esdk.NewMultiKeyring(generator, children...))
 	}
 	edks := []esdk.EncryptedDataKey{{ProviderID: "p"}}
-	keyless := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	keyless := keyringFunc{OnWrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
 		return &esdk.WrapResult{EncryptedDataKeys: edks}, nil
 	}}
-	short := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	short := keyringFunc{OnWrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
 		return &esdk.WrapResult{DataKey: pattern(16), EncryptedDataKeys: edks}, nil
 	}}
-	ignores := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	ignores := keyringFunc{OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 		return aes.Wrap(ctx, &esdk.WrapRequest{Suite: req.Suite})
 	}}
 	var echoed []byte
-	echoes := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	echoes := keyringFunc{OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 		echoed = bytes.Clone(req.DataKey)
 		return &esdk.WrapResult{DataKey: echoed, EncryptedDataKeys: edks}, nil
 	}}
@@ -659,10 +659,10 @@ func TestMultiKeyringWrap(t *testing.T) {
 // which anybody could read the message.
 func TestDataKeyOfZeros(t *testing.T) {
 	aes := testKeyring(t)
-	clears := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	clears := keyringFunc{OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 		defer clear(req.DataKey)
 		return aes.Wrap(ctx, req)
-	}, unwrap: aes.Unwrap}
+	}, OnUnwrap: aes.Unwrap}
 	multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(aes, clears, clears))
 	r := wrap(t, multi, esdk.AES256GCM)
 	for i, edk := range r.EncryptedDataKeys {
@@ -671,7 +671,7 @@ func TestDataKeyOfZeros(t *testing.T) {
 		}
 	}
 	kept := wrap(t, aes, esdk.AES256GCMHKDFSHA512Commit)
-	keeps := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return kept, nil }}
+	keeps := keyringFunc{OnWrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return kept, nil }}
 	c := newClient(t, esdk.Config{Keyring: keeps, Suite: esdk.AES256GCMHKDFSHA512Commit})
 	if _, _, err := c.Encrypt(t.Context(), nil, nil); err != nil {
 		t.Fatal(err)
@@ -679,7 +679,7 @@ func TestDataKeyOfZeros(t *testing.T) {
 	if _, _, err := c.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "all zeros") {
 		t.Errorf("a keyring that keeps its result, the second time: %v", err)
 	}
-	forgets := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	forgets := keyringFunc{OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 		return req.Wrap(func(dataKey, _ []byte) (esdk.EncryptedDataKey, error) {
 			clear(dataKey)
 			return esdk.EncryptedDataKey{ProviderID: "p"}, nil
@@ -697,7 +697,7 @@ func TestMultiKeyringWrapsSideBySide(t *testing.T) {
 	asked.Add(n)
 	var children []esdk.Keyring
 	for i := range n {
-		children = append(children, keyringFunc{wrap: func(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+		children = append(children, keyringFunc{OnWrap: func(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 			asked.Done()
 			asked.Wait()
 			req.Suite = 0 // the request is its own
@@ -730,14 +730,14 @@ func TestMultiKeyringChildFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var dataKey []byte
 			var late atomic.Bool
-			waits := keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+			waits := keyringFunc{OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 				<-ctx.Done() // that the other fails
 				time.Sleep(time.Millisecond)
 				dataKey = req.DataKey
 				late.Store(!bytes.Equal(dataKey, make([]byte, len(dataKey))))
 				return nil, ctx.Err()
 			}}
-			fails := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, c.fail() }}
+			fails := keyringFunc{OnWrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, c.fail() }}
 			multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(testKeyring(t), waits, fails))
 			defer func() {
 				if p := recover(); p != c.panic {
@@ -761,12 +761,12 @@ func TestMultiKeyringChildFails(t *testing.T) {
 func TestMultiKeyringUnwrap(t *testing.T) {
 	errFirst, errSecond := errors.New("first is ill"), errors.New("second is ill")
 	fails := func(err error) esdk.Keyring {
-		return keyringFunc{unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) { return nil, err }}
+		return keyringFunc{OnUnwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) { return nil, err }}
 	}
 	aes := testKeyring(t)
 	r := wrap(t, aes, esdk.AES256GCM)
 
-	spare := keyringFunc{unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) {
+	spare := keyringFunc{OnUnwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) {
 		t.Error("a keyring was asked after another had the data key")
 		return nil, errFirst
 	}}
@@ -822,7 +822,7 @@ func TestMultiKeyringUnwrapsNothing(t *testing.T) {
 	r := wrap(t, aes, esdk.AES256GCM)
 	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
 	for name, dataKey := range map[string][]byte{"nothing": nil, "empty": {}, "short": pattern(31), "long": pattern(33)} {
-		returns := keyringFunc{unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) { return dataKey, nil }}
+		returns := keyringFunc{OnUnwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) { return dataKey, nil }}
 		multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(returns, returns, aes))
 		if got, err := unwrap(t, multi, esdk.AES256GCM, r.EncryptedDataKeys...); err != nil || !bytes.Equal(got, r.DataKey) {
 			t.Errorf("%s: got %d bytes, %v", name, len(got), err)
@@ -882,7 +882,7 @@ func TestIncompleteKeys(t *testing.T) {
 // Each child sees the same request and all of the data keys.
 func TestMultiKeyringPassesRequest(t *testing.T) {
 	var seen []*esdk.UnwrapRequest
-	child := keyringFunc{unwrap: func(_ context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	child := keyringFunc{OnUnwrap: func(_ context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 		seen = append(seen, req)
 		return nil, &esdk.NoDataKeyError{}
 	}}
@@ -900,12 +900,12 @@ func TestMultiKeyringPassesRequest(t *testing.T) {
 
 func TestMultiKeyringStopsWhenCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	first := keyringFunc{unwrap: func(ctx context.Context, _ *esdk.UnwrapRequest) ([]byte, error) {
+	first := keyringFunc{OnUnwrap: func(ctx context.Context, _ *esdk.UnwrapRequest) ([]byte, error) {
 		cancel()
 		return nil, ctx.Err()
 	}}
 	asked := false
-	second := keyringFunc{unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) {
+	second := keyringFunc{OnUnwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) {
 		asked = true
 		return nil, &esdk.NoDataKeyError{}
 	}}

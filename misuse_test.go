@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 
 	"esdk"
+	"esdk/caching"
 	"esdk/internal/suite"
 )
 
@@ -51,7 +51,7 @@ func (nilCMM) DecryptionMaterials(context.Context, *esdk.DecryptionRequest) (*es
 // Users' code that returns nothing is an error, and no panic.
 func TestNothingReturned(t *testing.T) {
 	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
-	nothing := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, nil }}
+	nothing := keyringFunc{OnWrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, nil }}
 	for name, config := range map[string]esdk.Config{
 		"CMM":       {CMM: nilCMM{}},
 		"keyring":   {Keyring: nothing},
@@ -63,7 +63,7 @@ func TestNothingReturned(t *testing.T) {
 			t.Errorf("%s: Encrypt: %v", name, err)
 		}
 	}
-	nothing = keyringFunc{unwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) { return nil, nil }}
+	nothing = keyringFunc{OnUnwrap: func(context.Context, *esdk.UnwrapRequest) ([]byte, error) { return nil, nil }}
 	for name, config := range map[string]esdk.Config{
 		"CMM":     {CMM: nilCMM{}},
 		"keyring": {Keyring: nothing},
@@ -81,12 +81,12 @@ func TestNothingReturnedBeneath(t *testing.T) {
 	ec := esdk.EncryptionContext{"tenant": "17"}
 	message := encrypt(t, newClient(t, esdk.Config{}), nil, ec)
 	required := must[esdk.CMM](t)(esdk.NewRequiredContextCMM(nilCMM{}, "tenant"))
-	caching := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{CMM: nilCMM{}, MaxAge: time.Hour}))
+	cached := must[esdk.CMM](t)(caching.NewCMM(caching.Config{CMM: nilCMM{}, MaxAge: time.Hour}))
 	for name, cmm := range map[string]esdk.CMM{
 		"required":         required,
-		"caching":          caching,
-		"caching required": must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{CMM: required, MaxAge: time.Hour})),
-		"required caching": must[esdk.CMM](t)(esdk.NewRequiredContextCMM(caching, "tenant")),
+		"caching":          cached,
+		"caching required": must[esdk.CMM](t)(caching.NewCMM(caching.Config{CMM: required, MaxAge: time.Hour})),
+		"required caching": must[esdk.CMM](t)(esdk.NewRequiredContextCMM(cached, "tenant")),
 	} {
 		for _, suite := range []esdk.SuiteID{esdk.AES256GCM, esdk.AES256GCMHKDFSHA256} { // not cached, and cached
 			c := newClient(t, esdk.Config{CMM: cmm, Suite: suite, CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt})
@@ -106,65 +106,16 @@ func TestNothingReturnedBeneath(t *testing.T) {
 
 func suiteOf(id esdk.SuiteID) *suite.Suite { return suite.Lookup(uint16(id)) }
 
-// oddCache returns the same from each Load.
-type oddCache struct {
-	esdk.Cache
-	entry *esdk.CacheEntry
-}
-
-func (c oddCache) Load(context.Context, string, func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
-	return c.entry, nil
-}
-
-// A cache of the user's may return anything.
-func TestOddCache(t *testing.T) {
-	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
-	for name, c := range map[string]struct {
-		entry *esdk.CacheEntry
-		want  string
-	}{
-		"no entry":      {nil, "neither an entry nor an error"},
-		"no value":      {&esdk.CacheEntry{}, "returned a <nil>"},
-		"another value": {&esdk.CacheEntry{Value: "x"}, "returned a string"},
-	} {
-		client := cachingClient(t, esdk.CachingConfig{Keyring: testKeyring(t), Cache: oddCache{nil, c.entry}}, esdk.Config{})
-		if _, _, err := client.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: Encrypt: %v", name, err)
-		}
-		if _, _, err := client.Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: Decrypt: %v", name, err)
-		}
-	}
-	client := cachingClient(t, esdk.CachingConfig{Keyring: testKeyring(t), Cache: nilCache{}}, esdk.Config{})
-	if _, _, err := client.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "returned a nil *esdk.cachedEncryption") {
-		t.Errorf("nil value: Encrypt: %v", err)
-	}
-	if _, _, err := client.Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), "returned a nil *esdk.cachedDecryption") {
-		t.Errorf("nil value: Decrypt: %v", err)
-	}
-}
-
-// nilCache returns nil pointers of the type of what is fetched.
-type nilCache struct{ esdk.Cache }
-
-func (nilCache) Load(ctx context.Context, _ string, fetch func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
-	e, err := fetch(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &esdk.CacheEntry{Value: reflect.Zero(reflect.TypeOf(e.Value)).Interface()}, nil
-}
-
 // A key of the context that is misspelt is taken for one that is not stored. No
 // keyring, commitment or tag can tell the two apart, so that each of their errors
 // names the key, and also matches ErrEncryptionContext. It does not show values.
 func TestMisspeltContextKey(t *testing.T) {
 	rsa := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey()})
 	v15 := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey(), PKCS1v15: true})
-	caching := func(kr esdk.Keyring) esdk.CMM {
-		return must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: kr, MaxAge: time.Hour}))
+	cached := func(kr esdk.Keyring) esdk.CMM {
+		return must[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: kr, MaxAge: time.Hour}))
 	}
-	wrongKey := cmmFunc{CMM: defaultCMM(t), decryption: func(m *esdk.DecryptionMaterials) { m.DataKey = pattern(32) }}
+	wrongKey := cmmFunc{CMM: defaultCMM(t), OnDecryption: func(m *esdk.DecryptionMaterials) { m.DataKey = pattern(32) }}
 	stored := esdk.EncryptionContext{"tenant": "17", "stage": "test"}
 	for _, c := range []struct {
 		name   string
@@ -179,8 +130,8 @@ func TestMisspeltContextKey(t *testing.T) {
 		{"RSA, PKCS #1 v1.5", esdk.Config{Keyring: v15}, nil, esdk.ErrAuthentication},
 		{"RSA, no commitment", esdk.Config{Keyring: rsa, Suite: esdk.AES256GCMHKDFSHA256, CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt}, nil, esdk.ErrAuthentication},
 		{"RSA, as .NET", esdk.Config{Keyring: rsa, RecoverNET400: true}, nil, esdk.ErrAuthentication},
-		{"caching AES", esdk.Config{CMM: caching(testKeyring(t))}, nil, esdk.ErrNoDataKey},
-		{"caching RSA", esdk.Config{CMM: caching(rsa)}, nil, esdk.ErrAuthentication},
+		{"caching AES", esdk.Config{CMM: cached(testKeyring(t))}, nil, esdk.ErrNoDataKey},
+		{"caching RSA", esdk.Config{CMM: cached(rsa)}, nil, esdk.ErrAuthentication},
 		{"commitment", esdk.Config{Keyring: testKeyring(t)}, forgetfulCMM{wrongKey}, esdk.ErrCommitment},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,22 +5,20 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
 	"esdk"
+	"esdk/internal/modeltest"
 )
 
 // The model tests run random programs over the public API and compare the
@@ -51,51 +49,13 @@ import (
 //
 // The parser of messages below is independent of package format.
 
-var modelTime = flag.Duration("model", 0, "how `long` the model tests run in all; 0 means a fixed number of programs")
-
-// modelProperties is how many tests share the time of the flag -model.
-const modelProperties = 11
-
-// runModel checks a property with so many random programs or, with -model, in
-// rounds with fresh seeds for this property's share of the time. rapid prints the
-// seed of a program that fails, and the program itself after shrinking it.
+// runModel checks a property with so many random programs.
 func runModel(t *testing.T, programs int, property func(*rapid.T)) {
 	t.Helper()
-	share := *modelTime / modelProperties
-	if share > 0 {
-		programs *= 20
-	}
-	if raceEnabled {
-		programs = max(1, programs/4)
-	}
-	defer restoreFlag("rapid.checks", strconv.Itoa(programs))()
-	var count atomic.Int64
-	defer func() { t.Logf("%d programs", count.Load()) }()
-	start := time.Now()
-	inTime := func() bool { return time.Since(start) < share }
-	for again := true; again; again = inTime() {
-		rapid.Check(t, func(t *rapid.T) {
-			if share == 0 || inTime() {
-				count.Add(1)
-				property(t)
-			}
-		})
-	}
+	modeltest.Run(t, programs, property)
 	if !bytes.Equal(noise()[:checkedNoise], makeNoise(checkedNoise)) {
 		t.Error("the library changed its input")
 	}
-}
-
-// restoreFlag sets a flag unless the command line does, and returns a function
-// that sets it back.
-func restoreFlag(name, value string) func() {
-	f := flag.Lookup(name)
-	old, given := f.Value.String(), false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
-	if !given {
-		f.Value.Set(value)
-	}
-	return func() { f.Value.Set(old) }
 }
 
 const (

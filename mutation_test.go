@@ -305,7 +305,7 @@ func mutationMessage(t *testing.T, s *suite.Suite, frame uint32, plaintext []byt
 
 // sameDataKey wraps one data key for all messages, as a caching CMM may.
 func sameDataKey(t *testing.T) esdk.Keyring {
-	return keyringFunc{wrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	return keyringFunc{OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 		s := suite.Lookup(uint16(req.Suite))
 		again := *req
 		again.DataKey = bytes.Repeat([]byte{3}, s.KeyLength)

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"esdk"
-	"esdk/internal/faulty"
+	"esdk/internal/faulttest"
 )
 
 // FuzzUnwrap: of all encrypted data keys for a raw key, only the very one that
@@ -37,8 +37,8 @@ func FuzzUnwrap(f *testing.F) {
 		good := made.EncryptedDataKeys[0]
 		edk := esdk.EncryptedDataKey{
 			ProviderID:   good.ProviderID,
-			ProviderInfo: faulty.Changed(good.ProviderInfo, info, at),
-			Ciphertext:   faulty.Changed(good.Ciphertext, ciphertext, at),
+			ProviderInfo: faulttest.Changed(good.ProviderInfo, info, at),
+			Ciphertext:   faulttest.Changed(good.Ciphertext, ciphertext, at),
 		}
 		if provider != "" {
 			edk.ProviderID = provider

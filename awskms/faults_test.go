@@ -19,14 +19,14 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"esdk"
-	"esdk/internal/faulty"
+	"esdk/internal/faulttest"
 )
 
 // newProxy returns the AWS SDK's own clients of a simulated KMS, with a proxy
 // between them that spoils the answers.
-func newProxy(t testing.TB) (sim, *faulty.Proxy) {
+func newProxy(t testing.TB) (sim, *faulttest.Proxy) {
 	s := newSim(t)
-	p := &faulty.Proxy{Handler: s.Server}
+	p := &faulttest.Proxy{Handler: s.Server}
 	server := httptest.NewServer(p)
 	t.Cleanup(server.Close)
 	s.proxy = server.URL
@@ -34,7 +34,7 @@ func newProxy(t testing.TB) (sim, *faulty.Proxy) {
 }
 
 // edited has the answer with some members changed, as far as it has them.
-func edited(members ...any) faulty.Spoiler {
+func edited(members ...any) faulttest.Spoiler {
 	return func(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
 		var out map[string]any
 		json.Unmarshal(answer.Body.Bytes(), &out)
@@ -66,31 +66,31 @@ func says(text string) func(error) bool {
 // wireFaults are what can happen to an answer, and how the cause of the error is
 // known.
 var wireFaults = map[string]struct {
-	spoil faulty.Spoiler
+	spoil faulttest.Spoiler
 	cause func(error) bool
 }{
-	"throttled":       {faulty.Status(400, `{"__type":"ThrottlingException"}`), hasCode("ThrottlingException")},
-	"denied":          {faulty.Status(400, `{"__type":"AccessDeniedException"}`), hasCode("AccessDeniedException")},
-	"internal error":  {faulty.Status(500, `{"__type":"KMSInternalException"}`), hasA[*types.KMSInternalException]},
-	"bad gateway":     {faulty.Status(502, "<html>bad gateway</html>"), hasA[*smithyhttp.ResponseError]},
-	"unavailable":     {faulty.Status(503, ""), hasA[*smithyhttp.ResponseError]},
-	"reset mid-body":  {faulty.Reset, func(err error) bool { return hasA[*net.OpError](err) || errors.Is(err, io.ErrUnexpectedEOF) }},
-	"cut mid-body":    {faulty.Cut, func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
-	"no HTTP":         {faulty.Say("SSH-2.0\r\n"), hasA[*smithyhttp.RequestSendError]},
-	"HTML":            {faulty.Status(200, "<html>please log in</html>"), hasA[*smithy.DeserializationError]},
-	"another JSON":    {faulty.Status(200, `[1,2]`), func(err error) bool { return err != nil }},
+	"throttled":       {faulttest.Status(400, `{"__type":"ThrottlingException"}`), hasCode("ThrottlingException")},
+	"denied":          {faulttest.Status(400, `{"__type":"AccessDeniedException"}`), hasCode("AccessDeniedException")},
+	"internal error":  {faulttest.Status(500, `{"__type":"KMSInternalException"}`), hasA[*types.KMSInternalException]},
+	"bad gateway":     {faulttest.Status(502, "<html>bad gateway</html>"), hasA[*smithyhttp.ResponseError]},
+	"unavailable":     {faulttest.Status(503, ""), hasA[*smithyhttp.ResponseError]},
+	"reset mid-body":  {faulttest.Reset, func(err error) bool { return hasA[*net.OpError](err) || errors.Is(err, io.ErrUnexpectedEOF) }},
+	"cut mid-body":    {faulttest.Cut, func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
+	"no HTTP":         {faulttest.Say("SSH-2.0\r\n"), hasA[*smithyhttp.RequestSendError]},
+	"HTML":            {faulttest.Status(200, "<html>please log in</html>"), hasA[*smithy.DeserializationError]},
+	"another JSON":    {faulttest.Status(200, `[1,2]`), func(err error) bool { return err != nil }},
 	"numbers":         {edited("Plaintext", 5, "SharedSecret", 5), hasA[*smithy.DeserializationError]},
 	"no Base64":       {edited("Plaintext", "!!", "SharedSecret", "!!"), hasA[*smithy.DeserializationError]},
-	"nothing":         {faulty.Status(200, ""), says("the answer")},
-	"an empty object": {faulty.Status(200, "{}"), says("the answer")},
+	"nothing":         {faulttest.Status(200, ""), says("the answer")},
+	"an empty object": {faulttest.Status(200, "{}"), says("the answer")},
 	"another key":     {edited("KeyId", "arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000000"), says("of another key")},
 	"no ARN":          {edited("KeyId", "key/1"), says("key/1")},
 	"short secret":    {edited("Plaintext", make([]byte, 31), "SharedSecret", make([]byte, 31)), says("31 bytes")},
 	"long secret":     {edited("Plaintext", make([]byte, 81), "SharedSecret", make([]byte, 81)), says("81 bytes")},
 	"no secret":       {edited("Plaintext", nil, "SharedSecret", nil), says("0 bytes")},
-	"endless":         {faulty.Endless(200, `{"CiphertextBlob":"`), says("longer than")},
-	"endless error":   {faulty.Endless(400, `{"__type":"`), says("longer than")},
-	"endless space":   {faulty.Endless(200, strings.Repeat(" ", 1<<20)), says("longer than")},
+	"endless":         {faulttest.Endless(200, `{"CiphertextBlob":"`), says("longer than")},
+	"endless error":   {faulttest.Endless(400, `{"__type":"`), says("longer than")},
+	"endless space":   {faulttest.Endless(200, strings.Repeat(" ", 1<<20)), says("longer than")},
 }
 
 // fewerKeyrings returns each kind of keyring, or only one that asks AWS KMS to
@@ -200,7 +200,7 @@ func TestWireTimeout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFaultTest(t, k)
 			before := runtime.NumGoroutine()
-			p.Spoil(faulty.Stall)
+			p.Spoil(faulttest.Stall)
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 			defer cancel()
 			if _, err := k.encrypt.Wrap(ctx, &esdk.WrapRequest{Suite: unsigned}); !k.offline && !errors.Is(err, context.DeadlineExceeded) {
@@ -243,7 +243,7 @@ func TestContextEndsAnywhere(t *testing.T) {
 				},
 			} {
 				for steps, done := 0, false; !done; steps++ {
-					ctx := faulty.NewCountdown(t.Context(), steps)
+					ctx := faulttest.NewCountdown(t.Context(), steps)
 					err := run(ctx)
 					ctx.Cancel()
 					if done = err == nil; !done && !errors.Is(err, context.Canceled) {

@@ -9,7 +9,7 @@ import (
 	"esdk"
 	"esdk/awskms"
 	"esdk/esdktest/kmssim"
-	"esdk/internal/faulty"
+	"esdk/internal/faulttest"
 	"esdk/internal/kmsarn"
 )
 
@@ -49,7 +49,7 @@ func FuzzUnwrap(f *testing.F) {
 		i := int(which) % len(pairs)
 		good := made[i].EncryptedDataKeys[0]
 		edk := esdk.EncryptedDataKey{
-			ProviderID: good.ProviderID, ProviderInfo: faulty.Changed(good.ProviderInfo, info, at), Ciphertext: faulty.Changed(good.Ciphertext, ciphertext, at),
+			ProviderID: good.ProviderID, ProviderInfo: faulttest.Changed(good.ProviderInfo, info, at), Ciphertext: faulttest.Changed(good.Ciphertext, ciphertext, at),
 		}
 		if provider != "" {
 			edk.ProviderID = provider

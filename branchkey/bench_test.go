@@ -6,6 +6,7 @@ import (
 
 	"esdk"
 	"esdk/awskms"
+	"esdk/caching"
 )
 
 func BenchmarkFileGet(b *testing.B) {
@@ -43,7 +44,7 @@ func BenchmarkMessages(b *testing.B) {
 	store := k.newStore(b, newFile(b))
 	id := ok[string](b)(store.CreateKey(b.Context(), "", nil))
 	direct := ok[esdk.Keyring](b)(awskms.NewKeyring(awskms.Config{Clients: k.clients()}, k.arn))
-	caching := ok[esdk.CMM](b)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: direct, MaxAge: time.Minute, MaxMessages: 1000}))
+	caching := ok[esdk.CMM](b)(caching.NewCMM(caching.Config{Keyring: direct, MaxAge: time.Minute, MaxMessages: 1000}))
 	k.SetLatency(5 * time.Millisecond)
 	for name, config := range map[string]esdk.Config{
 		"call for each": {Keyring: direct},

@@ -23,15 +23,15 @@ import (
 
 	"esdk"
 	"esdk/awskms"
-	"esdk/internal/faulty"
+	"esdk/internal/faulttest"
 )
 
 // newProxies returns a Store whose answers, of DynamoDB and of AWS KMS, go
 // through proxies.
-func newProxies(t *testing.T) (s *Store, db *fakeDynamoDB, dbProxy, kmsProxy *faulty.Proxy) {
+func newProxies(t *testing.T) (s *Store, db *fakeDynamoDB, dbProxy, kmsProxy *faulttest.Proxy) {
 	k, db := newKMS(t), newFakeDynamoDB(t)
-	serve := func(h http.Handler) (*faulty.Proxy, string) {
-		p := &faulty.Proxy{Handler: h}
+	serve := func(h http.Handler) (*faulttest.Proxy, string) {
+		p := &faulttest.Proxy{Handler: h}
 		server := httptest.NewServer(p)
 		t.Cleanup(server.Close)
 		return p, server.URL
@@ -48,7 +48,7 @@ func newProxies(t *testing.T) (s *Store, db *fakeDynamoDB, dbProxy, kmsProxy *fa
 
 // together has so many callers do the same: none writes before all have read. It
 // returns their errors.
-func together(p *faulty.Proxy, callers int, call func() error) []error {
+func together(p *faulttest.Proxy, callers int, call func() error) []error {
 	var waiting sync.WaitGroup
 	waiting.Add(callers)
 	tries := atomic.Int64{}
@@ -126,8 +126,8 @@ func TestLostRaces(t *testing.T) {
 // A write whose answer was lost is not taken for somebody else's when the AWS
 // SDK repeats it.
 func TestLostAnswer(t *testing.T) {
-	for name, spoil := range map[string]faulty.Spoiler{
-		"closed": faulty.Say(""), "reset": faulty.Reset, "error": faulty.Status(500, ""),
+	for name, spoil := range map[string]faulttest.Spoiler{
+		"closed": faulttest.Say(""), "reset": faulttest.Reset, "error": faulttest.Status(500, ""),
 	} {
 		s, db, p, _ := newProxies(t)
 		var lost atomic.Int64
@@ -155,17 +155,17 @@ func TestWireFaults(t *testing.T) {
 	s, db, dbProxy, kmsProxy := newProxies(t)
 	ok[string](t)(s.CreateKey(t.Context(), "key", customContext))
 	version := ok[*Key](t)(s.ActiveBranchKey(t.Context(), "key")).Version
-	for fault, spoil := range map[string]faulty.Spoiler{
-		"reset":          faulty.Reset,
-		"cut":            faulty.Cut,
-		"no HTTP":        faulty.Say("SSH-2.0\r\n"),
-		"internal error": faulty.Status(500, `{"__type":"InternalServerError"}`),
-		"HTML":           faulty.Status(200, "<html>please log in</html>"),
-		"bad gateway":    faulty.Status(502, "<html>bad gateway</html>"),
-		"endless":        faulty.Endless(200, `{"CiphertextBlob":"`),
-		"endless error":  faulty.Endless(400, `{"__type":"`),
+	for fault, spoil := range map[string]faulttest.Spoiler{
+		"reset":          faulttest.Reset,
+		"cut":            faulttest.Cut,
+		"no HTTP":        faulttest.Say("SSH-2.0\r\n"),
+		"internal error": faulttest.Status(500, `{"__type":"InternalServerError"}`),
+		"HTML":           faulttest.Status(200, "<html>please log in</html>"),
+		"bad gateway":    faulttest.Status(502, "<html>bad gateway</html>"),
+		"endless":        faulttest.Endless(200, `{"CiphertextBlob":"`),
+		"endless error":  faulttest.Endless(400, `{"__type":"`),
 	} {
-		for service, p := range map[string]*faulty.Proxy{"DynamoDB": dbProxy, "KMS": kmsProxy} {
+		for service, p := range map[string]*faulttest.Proxy{"DynamoDB": dbProxy, "KMS": kmsProxy} {
 			for name, operation := range operations(s, "key", version) {
 				what := fmt.Sprintf("%s of %s: %s", fault, service, name)
 				items := len(db.items)
@@ -231,7 +231,7 @@ func testContextEnds(t *testing.T, storage Storage) {
 	for name, call := range all {
 		steps := 0
 		for done := false; !done; steps++ {
-			ctx := faulty.NewCountdown(t.Context(), steps)
+			ctx := faulttest.NewCountdown(t.Context(), steps)
 			err := call(ctx)
 			ctx.Cancel()
 			// A server may still do what a call before gave up, between this call's

@@ -14,6 +14,7 @@ import (
 	"esdk"
 	"esdk/awskms"
 	"esdk/branchkey"
+	"esdk/caching"
 	"esdk/esdktest/kmssim"
 )
 
@@ -130,7 +131,7 @@ func ExampleKeyringConfig_sharedCache() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	cache, err := esdk.NewCache(100)
+	cache, err := caching.NewLRU(100)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"esdk"
-	"esdk/internal/faulty"
+	"esdk/internal/faulttest"
 )
 
 // FuzzUnwrap: of all encrypted data keys, only the very one that was made
@@ -20,7 +20,7 @@ func FuzzUnwrap(f *testing.F) {
 	f.Add(good.ProviderID, good.ProviderInfo, []byte{1}, uint16(30))
 	f.Add("aws-kms", []byte("b"), []byte{1, 2, 3}, uint16(90))
 	f.Fuzz(func(t *testing.T, provider string, info, change []byte, at uint16) {
-		edk := esdk.EncryptedDataKey{ProviderID: provider, ProviderInfo: info, Ciphertext: faulty.Changed(good.Ciphertext, change, at)}
+		edk := esdk.EncryptedDataKey{ProviderID: provider, ProviderInfo: info, Ciphertext: faulttest.Changed(good.Ciphertext, change, at)}
 		same := provider == good.ProviderID && bytes.Equal(info, good.ProviderInfo) && bytes.Equal(edk.Ciphertext, good.Ciphertext)
 		got, err := unwrap(kr, edk)
 		if same != (err == nil) || same != bytes.Equal(got, r.DataKey) {

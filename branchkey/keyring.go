@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/caching"
 	"esdk/internal/isnil"
 )
 
@@ -46,11 +47,11 @@ type KeyringConfig struct {
 	// latest, and access to AWS KMS that was taken away is lost after it.
 	TTL time.Duration
 
-	// Cache keeps branch keys; nil means one of [esdk.NewStormCache] with its
+	// Cache keeps branch keys; nil means one of [caching.NewStormTracking] with its
 	// defaults, of the keyring alone. TTL must be more than the grace period of
-	// such a cache, which is 10 seconds by default. A cache of [esdk.NewCache]
+	// such a cache, which is 10 seconds by default. A cache of [caching.NewLRU]
 	// takes any TTL.
-	Cache esdk.Cache
+	Cache caching.Cache
 
 	// PartitionID names those keyrings that share entries in one Cache, if they
 	// also have the same logical name and branch key id; what one of them may
@@ -99,7 +100,7 @@ func NewKeyring(c KeyringConfig) (esdk.Keyring, error) {
 	return &keyring{c, c.PartitionID}, nil
 }
 
-// defaultGracePeriod is that of a storm cache.
+// defaultGracePeriod is the default of [caching.NewStormTracking].
 const defaultGracePeriod = 10 * time.Second
 
 func (c *KeyringConfig) setCache() (err error) {
@@ -111,7 +112,7 @@ func (c *KeyringConfig) setCache() (err error) {
 		return fmt.Errorf("branchkey: KeyringConfig: Cache is a nil %T", c.Cache)
 	}
 	if c.Cache == nil {
-		c.Cache, err = esdk.NewStormCache(esdk.StormConfig{})
+		c.Cache, err = caching.NewStormTracking(caching.StormTrackingConfig{})
 		grace = defaultGracePeriod
 	} else if g, ok := c.Cache.(interface{ GracePeriod() time.Duration }); ok {
 		grace = g.GracePeriod()
@@ -192,7 +193,7 @@ const loadAttempts = 3
 func (k *keyring) load(ctx context.Context, id, version string) (*branchKey, error) {
 	start := time.Now()
 	cacheID := k.cacheID(id, version)
-	fetch := func(ctx context.Context) (*esdk.CacheEntry, error) { return k.fetch(ctx, cacheID, id, version) }
+	fetch := func(ctx context.Context) (*caching.Entry, error) { return k.fetch(ctx, cacheID, id, version) }
 	for range loadAttempts {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -226,7 +227,7 @@ func (k *keyring) load(ctx context.Context, id, version string) (*branchKey, err
 	return e.Value.(*branchKey), nil
 }
 
-func (k *keyring) fetch(ctx context.Context, cacheID, id, version string) (*esdk.CacheEntry, error) {
+func (k *keyring) fetch(ctx context.Context, cacheID, id, version string) (*caching.Entry, error) {
 	created := time.Now()
 	var stored *Key
 	var err error
@@ -246,7 +247,7 @@ func (k *keyring) fetch(ctx context.Context, cacheID, id, version string) (*esdk
 		return nil, err
 	}
 	key.cacheID = cacheID
-	return &esdk.CacheEntry{Value: key, Created: created, Expires: created.Add(k.TTL)}, nil
+	return &caching.Entry{Value: key, Created: created, Expires: created.Add(k.TTL)}, nil
 }
 
 // cacheID joins fields that have no NUL, but for a random partition.

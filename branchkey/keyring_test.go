@@ -14,9 +14,10 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/caching"
 	"esdk/esdktest"
 	"esdk/esdktest/kmssim"
-	"esdk/internal/faulty"
+	"esdk/internal/faulttest"
 )
 
 // fakeSource has keys in memory, and counts who asks for them.
@@ -90,7 +91,7 @@ func newKeyring(t testing.TB, c KeyringConfig) esdk.Keyring {
 	return ok[esdk.Keyring](t)(NewKeyring(c))
 }
 
-func newCache(t testing.TB) esdk.Cache { return ok[esdk.Cache](t)(esdk.NewCache(100)) }
+func newCache(t testing.TB) caching.Cache { return ok[caching.Cache](t)(caching.NewLRU(100)) }
 
 var wrapRequest = &esdk.WrapRequest{Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptionContext: esdk.EncryptionContext{"tenant": "17"}}
 
@@ -118,7 +119,7 @@ func TestKeyring(t *testing.T) {
 	}
 	test("storm cache", KeyringConfig{Store: s, BranchKeyID: id})
 	test("plain cache", KeyringConfig{Store: s, BranchKeyID: id, Cache: newCache(t)})
-	none := ok[esdk.Cache](t)(esdk.NewCache(0))
+	none := ok[caching.Cache](t)(caching.NewLRU(0))
 	test("no cache", KeyringConfig{Store: s, BranchKeyID: id, Cache: none})
 	test("supplier", KeyringConfig{Store: s, Supplier: func(context.Context, esdk.EncryptionContext) (string, error) { return id, nil }})
 }
@@ -190,7 +191,7 @@ func TestKeyringConfigErrors(t *testing.T) {
 
 // graceCache says what its grace period is.
 type graceCache struct {
-	esdk.Cache
+	caching.Cache
 	grace time.Duration
 }
 
@@ -234,7 +235,7 @@ func TestRotation(t *testing.T) {
 }
 
 func TestColdStart(t *testing.T) {
-	for name, cache := range map[string]esdk.Cache{"storm": nil, "plain": newCache(t)} {
+	for name, cache := range map[string]caching.Cache{"storm": nil, "plain": newCache(t)} {
 		t.Run(name, func(t *testing.T) {
 			k := newKMS(t)
 			s := k.newStore(t, newFile(t))
@@ -468,7 +469,7 @@ func TestWrapErrors(t *testing.T) {
 func TestWrongSource(t *testing.T) {
 	source := newSource()
 	source.add("a")
-	none := ok[esdk.Cache](t)(esdk.NewCache(0))
+	none := ok[caching.Cache](t)(caching.NewLRU(0))
 	kr := newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "a", Cache: none})
 	r, _ := wrap(t, kr)
 	for name, c := range map[string]struct {
@@ -521,11 +522,11 @@ func TestSameKeyAgain(t *testing.T) {
 
 // oneEntryCache returns its one entry for each id.
 type oneEntryCache struct {
-	esdk.Cache
-	entry *esdk.CacheEntry
+	caching.Cache
+	entry *caching.Entry
 }
 
-func (c *oneEntryCache) Load(ctx context.Context, _ string, fetch func(context.Context) (*esdk.CacheEntry, error)) (e *esdk.CacheEntry, err error) {
+func (c *oneEntryCache) Load(ctx context.Context, _ string, fetch func(context.Context) (*caching.Entry, error)) (e *caching.Entry, err error) {
 	if c.entry == nil {
 		c.entry, err = fetch(ctx)
 	}
@@ -567,7 +568,7 @@ func TestLoadContextEnds(t *testing.T) {
 	source := newSource()
 	source.add("a")
 	ctx, cancel := context.WithCancel(t.Context())
-	cache := &faulty.EndingCache{Cache: newCache(t), End: cancel}
+	cache := &faulttest.EndingCache{Cache: newCache(t), End: cancel}
 	wrap(t, newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "a", Cache: cache, PartitionID: "p"}))
 	time.Sleep(time.Millisecond)
 	short := newKeyring(t, KeyringConfig{Store: source, BranchKeyID: "a", Cache: cache, PartitionID: "p", TTL: 1})
@@ -578,19 +579,19 @@ func TestLoadContextEnds(t *testing.T) {
 	}
 }
 
-type foreignCache struct{ esdk.Cache }
+type foreignCache struct{ caching.Cache }
 
-func (foreignCache) Load(context.Context, string, func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
-	return &esdk.CacheEntry{Value: "text", Created: time.Now(), Expires: time.Now().Add(time.Hour)}, nil
+func (foreignCache) Load(context.Context, string, func(context.Context) (*caching.Entry, error)) (*caching.Entry, error) {
+	return &caching.Entry{Value: "text", Created: time.Now(), Expires: time.Now().Add(time.Hour)}, nil
 }
 
 // idCache notes the ids.
 type idCache struct {
-	esdk.Cache
+	caching.Cache
 	ids []string
 }
 
-func (c *idCache) Load(ctx context.Context, id string, fetch func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
+func (c *idCache) Load(ctx context.Context, id string, fetch func(context.Context) (*caching.Entry, error)) (*caching.Entry, error) {
 	c.ids = append(c.ids, id)
 	return c.Cache.Load(ctx, id, fetch)
 }
@@ -662,11 +663,11 @@ func TestCachedBranchKeyExpires(t *testing.T) {
 
 // recordingCache keeps the entries that it returned.
 type recordingCache struct {
-	esdk.Cache
-	entries []*esdk.CacheEntry
+	caching.Cache
+	entries []*caching.Entry
 }
 
-func (c *recordingCache) Load(ctx context.Context, id string, fetch func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
+func (c *recordingCache) Load(ctx context.Context, id string, fetch func(context.Context) (*caching.Entry, error)) (*caching.Entry, error) {
 	e, err := c.Cache.Load(ctx, id, fetch)
 	c.entries = append(c.entries, e)
 	return e, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/caching"
 )
 
 // A ledger is what stands outside of a caching CMM and writes down which data
@@ -41,7 +42,7 @@ type usage struct {
 // one that is not there is an error too.
 const forgotten = time.Minute
 
-func newLedger(t *testing.T, c esdk.CachingConfig) *ledger {
+func newLedger(t *testing.T, c caching.Config) *ledger {
 	return &ledger{
 		t: t, maxMessages: int64(c.MaxMessages), maxBytes: c.MaxBytes, maxAge: c.MaxAge,
 		made: make(map[string]*usage), unwrapped: make(map[string]time.Time),

@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"esdk"
+	"esdk/caching"
 )
 
 // TestModel runs random programs of writers and readers on one key store, and
@@ -244,17 +245,17 @@ func newModel(t *rapid.T, b modelBackend, schedule bool) *model {
 	return m
 }
 
-func drawCache(t *rapid.T, m *model) esdk.Cache {
-	var cache esdk.Cache
+func drawCache(t *rapid.T, m *model) caching.Cache {
+	var cache caching.Cache
 	var err error
 	switch rapid.SampledFrom([]string{"plain", "none", "storm"}).Draw(t, "cache") {
 	case "plain":
-		cache, err = esdk.NewCache(100)
+		cache, err = caching.NewLRU(100)
 	case "none":
-		cache, err = esdk.NewCache(0)
+		cache, err = caching.NewLRU(0)
 	default:
 		m.storm = true
-		cache, err = esdk.NewStormCache(esdk.StormConfig{})
+		cache, err = caching.NewStormTracking(caching.StormTrackingConfig{})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +274,7 @@ var (
 	keyringActions = []action{wrapDataKey, wrapDataKey, wrapDataKey, unwrapDataKey, unwrapDataKey, versionKey, versionKey, sleep, sleep}
 )
 
-func (m *model) newClient(t *rapid.T, i int, cache esdk.Cache, actions *rapid.Generator[action], most int) *modelClient {
+func (m *model) newClient(t *rapid.T, i int, cache caching.Cache, actions *rapid.Generator[action], most int) *modelClient {
 	c := &modelClient{store: m.newStore(t)}
 	c.ttl = rapid.SampledFrom([]time.Duration{time.Minute, 11 * time.Second, time.Hour}).Draw(t, "TTL")
 	var err error

@@ -17,6 +17,7 @@ import (
 
 	"esdk"
 	"esdk/awskms"
+	"esdk/caching"
 )
 
 // Anyone may implement the interfaces of this package. A method that returns
@@ -149,11 +150,11 @@ func (silentSource) BranchKeyVersion(context.Context, string, string) (*Key, err
 
 // silentCache returns no entry, or one without a value.
 type silentCache struct {
-	esdk.Cache
-	entry *esdk.CacheEntry
+	caching.Cache
+	entry *caching.Entry
 }
 
-func (c silentCache) Load(context.Context, string, func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
+func (c silentCache) Load(context.Context, string, func(context.Context) (*caching.Entry, error)) (*caching.Entry, error) {
 	return c.entry, nil
 }
 
@@ -168,8 +169,8 @@ func TestKeyringWithoutAnswer(t *testing.T) {
 	}{
 		"store":      {KeyringConfig{Store: silentSource{source}}, "returned no key"},
 		"cache":      {KeyringConfig{Store: source, Cache: silentCache{newCache(t), nil}}, "returned no entry"},
-		"no value":   {KeyringConfig{Store: source, Cache: silentCache{newCache(t), &esdk.CacheEntry{Created: later}}}, "returned a <nil>"},
-		"nil inside": {KeyringConfig{Store: source, Cache: silentCache{newCache(t), &esdk.CacheEntry{Value: (*branchKey)(nil), Created: later}}}, "returned a *branchkey"},
+		"no value":   {KeyringConfig{Store: source, Cache: silentCache{newCache(t), &caching.Entry{Created: later}}}, "returned a <nil>"},
+		"nil inside": {KeyringConfig{Store: source, Cache: silentCache{newCache(t), &caching.Entry{Value: (*branchKey)(nil), Created: later}}}, "returned a *branchkey"},
 	} {
 		c.config.BranchKeyID = "a"
 		kr := newKeyring(t, c.config)
@@ -186,12 +187,12 @@ func TestKeyringWithoutAnswer(t *testing.T) {
 
 // stubbornCache returns one entry for ever, whatever is removed.
 type stubbornCache struct {
-	esdk.Cache
-	entry *esdk.CacheEntry
+	caching.Cache
+	entry *caching.Entry
 	loads int
 }
 
-func (c *stubbornCache) Load(ctx context.Context, _ string, fetch func(context.Context) (*esdk.CacheEntry, error)) (e *esdk.CacheEntry, err error) {
+func (c *stubbornCache) Load(ctx context.Context, _ string, fetch func(context.Context) (*caching.Entry, error)) (e *caching.Entry, err error) {
 	c.loads++
 	if c.entry == nil {
 		c.entry, err = fetch(ctx)
@@ -199,7 +200,7 @@ func (c *stubbornCache) Load(ctx context.Context, _ string, fetch func(context.C
 	return c.entry, err
 }
 
-func (c *stubbornCache) Remove(string, *esdk.CacheEntry) {}
+func (c *stubbornCache) Remove(string, *caching.Entry) {}
 
 // A cache that keeps an entry beyond the TTL neither stops a keyring nor gets
 // the entry used.

@@ -19,6 +19,7 @@ import (
 
 	"esdk"
 	"esdk/awskms"
+	"esdk/caching"
 	"esdk/esdktest/kmssim"
 )
 
@@ -31,7 +32,7 @@ const (
 	rotation       = 250 * time.Millisecond
 )
 
-var soakLimits = esdk.CachingConfig{MaxMessages: 25, MaxBytes: 10 * maxSoakMessage, MaxAge: 500 * time.Millisecond}
+var soakLimits = caching.Config{MaxMessages: 25, MaxBytes: 10 * maxSoakMessage, MaxAge: 500 * time.Millisecond}
 
 // TestSoak has many goroutines share one of each: client, caching CMM, keyring
 // of all kinds, key store. Branch keys are rotated meanwhile, and AWS KMS refuses
@@ -94,7 +95,7 @@ func newSoak(t *testing.T) *soak {
 	))
 	c := soakLimits
 	c.Keyring = ledgerKeyring{multi, s.ledger}
-	cmm := ledgerCMM{ok[esdk.CMM](t)(esdk.NewCachingCMM(c)), s.ledger}
+	cmm := ledgerCMM{ok[esdk.CMM](t)(caching.NewCMM(c)), s.ledger}
 	// Only unsigned messages can be read by NewReaderAt.
 	s.client = ok[*esdk.Client](t)(esdk.New(esdk.Config{
 		CMM: cmm, Suite: esdk.AES256GCMHKDFSHA512Commit, MaxPlaintextLength: maxSoakMessage, FrameLength: 1000,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/caching"
 	"esdk/esdktest"
 )
 
@@ -137,6 +138,6 @@ func TestRequiredContextCMM(t *testing.T) {
 }
 
 func TestCachingCMM(t *testing.T) {
-	cmm := ok[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: rawAES(t, "key", 32), MaxAge: time.Hour}))
+	cmm := ok[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: rawAES(t, "key", 32), MaxAge: time.Hour}))
 	esdktest.TestCMM(t, cmm)
 }

@@ -7,7 +7,7 @@ import (
 
 	"esdk"
 	"esdk/hpke"
-	"esdk/internal/faulty"
+	"esdk/internal/faulttest"
 )
 
 // FuzzUnwrap: of all encrypted data keys, only the very one that was made
@@ -26,8 +26,8 @@ func FuzzUnwrap(f *testing.F) {
 	f.Fuzz(func(t *testing.T, provider string, info, ciphertext []byte, at uint16) {
 		edk := esdk.EncryptedDataKey{
 			ProviderID:   hpke.ProviderID,
-			ProviderInfo: faulty.Changed(good.ProviderInfo, info, at),
-			Ciphertext:   faulty.Changed(good.Ciphertext, ciphertext, at),
+			ProviderInfo: faulttest.Changed(good.ProviderInfo, info, at),
+			Ciphertext:   faulttest.Changed(good.Ciphertext, ciphertext, at),
 		}
 		if provider != "" {
 			edk.ProviderID = provider

@@ -62,7 +62,7 @@ type keyring struct {
 // NewKeyring returns a keyring that wraps each data key under a fresh
 // key-encryption key, which the keeper encrypts; the encryption context is bound
 // to the data key. Each wrap and unwrap is one call of the keeper:
-// [esdk.NewCachingCMM] makes them fewer.
+// [caching.NewCMM] makes them fewer.
 //
 // The name stands in each message, and tells a keyring which data keys are its
 // own: decryption needs the same one. It need not be the service's name of the

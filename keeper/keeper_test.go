@@ -16,7 +16,7 @@ import (
 
 	"esdk"
 	"esdk/esdktest"
-	"esdk/internal/faulty"
+	"esdk/internal/faulttest"
 	"esdk/internal/fipstest"
 	"esdk/keeper"
 )
@@ -176,7 +176,7 @@ func TestEveryBit(t *testing.T) {
 		for i := range whole {
 			for bit := range 8 {
 				edk := good
-				*field(&edk) = faulty.Changed(whole, []byte{1 << bit}, uint16(i))
+				*field(&edk) = faulttest.Changed(whole, []byte{1 << bit}, uint16(i))
 				refused(fmt.Sprintf("bit %d of byte %d", bit, i), edk)
 			}
 			edk := good
@@ -465,7 +465,7 @@ func FuzzUnwrap(f *testing.F) {
 	f.Add("", []byte{}, []byte{1}, uint16(109))
 	f.Fuzz(func(t *testing.T, provider string, info, ciphertext []byte, at uint16) {
 		edk := esdk.EncryptedDataKey{
-			ProviderID: good.ProviderID, ProviderInfo: faulty.Changed(good.ProviderInfo, info, at), Ciphertext: faulty.Changed(good.Ciphertext, ciphertext, at),
+			ProviderID: good.ProviderID, ProviderInfo: faulttest.Changed(good.ProviderInfo, info, at), Ciphertext: faulttest.Changed(good.Ciphertext, ciphertext, at),
 		}
 		if provider != "" {
 			edk.ProviderID = provider

@@ -6,8 +6,10 @@ import (
 	"strings"
 	"time"
 
-	"esdk"
 	"github.com/spf13/cobra"
+
+	"esdk"
+	"esdk/caching"
 )
 
 func addCacheFlag(cmd *cobra.Command, value *string) {
@@ -15,8 +17,8 @@ func addCacheFlag(cmd *cobra.Command, value *string) {
 }
 
 // parseCache reads --cache, such as max-age=60s,max-messages=100,max-bytes=1G.
-func parseCache(text string) (esdk.CachingConfig, error) {
-	var c esdk.CachingConfig
+func parseCache(text string) (caching.Config, error) {
+	var c caching.Config
 	for part := range strings.SplitSeq(text, ",") {
 		name, value, _ := strings.Cut(part, "=")
 		var err error
@@ -28,7 +30,7 @@ func parseCache(text string) (esdk.CachingConfig, error) {
 		case "capacity":
 			var n uint64
 			if n, err = strconv.ParseUint(value, 10, 31); err == nil {
-				c.Cache, err = esdk.NewCache(int(n))
+				c.Cache, err = caching.NewLRU(int(n))
 			}
 		case "max-bytes":
 			c.MaxBytes, err = parseBytes(value)
@@ -69,7 +71,7 @@ func withCache(cmm esdk.CMM, text string) (esdk.CMM, error) {
 		return nil, err
 	}
 	c.CMM = cmm
-	return esdk.NewCachingCMM(c)
+	return caching.NewCMM(c)
 }
 
 // lengthBound bounds the length of what a file has, or is 0 if that cannot be

@@ -23,7 +23,7 @@ import (
 	"testing"
 	"time"
 
-	"esdk/internal/faulty"
+	"esdk/internal/faulttest"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -35,7 +35,7 @@ type testStore struct {
 	*blob.Bucket // by the Go CDK, to look at what the command did
 	url          string
 	env          map[string]string
-	proxy        *faulty.Proxy
+	proxy        *faulttest.Proxy
 	gate         *gate
 }
 
@@ -90,7 +90,7 @@ func newTestStore(t testing.TB, variable string) *testStore {
 		t.Fatal(err)
 	}
 	door := &gate{server: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}}
-	proxy := &faulty.Proxy{Handler: door}
+	proxy := &faulttest.Proxy{Handler: door}
 	listener := httptest.NewServer(proxy)
 	t.Cleanup(listener.Close)
 	s := storeKinds[variable](t, server, listener.URL)
@@ -410,7 +410,7 @@ func copyAnswer(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
 }
 
 // sometimes spoils the first answers to some requests.
-func sometimes(n int, which func(*http.Request) bool, spoil faulty.Spoiler) faulty.Spoiler {
+func sometimes(n int, which func(*http.Request) bool, spoil faulttest.Spoiler) faulttest.Spoiler {
 	var seen atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
 		if which(r) && seen.Add(1) <= int64(n) {
@@ -441,7 +441,7 @@ func TestObjectsFaults(t *testing.T) {
 	for name, test := range map[string]struct {
 		refused     int
 		which       func(*http.Request) bool
-		spoil       faulty.Spoiler
+		spoil       faulttest.Spoiler
 		read, write int // exit statuses
 		stderr      string
 	}{
@@ -451,7 +451,7 @@ func TestObjectsFaults(t *testing.T) {
 		"writes refused":     {refused: always, which: writes, write: exitError, stderr: "SlowDown"},
 		"three reads cut":    {which: nobody, spoil: sometimes(3, reads, cut)},
 		"reads cut":          {which: nobody, spoil: sometimes(always, reads, cut), read: exitError, stderr: "EOF"},
-		"a read reset":       {which: nobody, spoil: sometimes(1, reads, faulty.Reset)},
+		"a read reset":       {which: nobody, spoil: sometimes(1, reads, faulttest.Reset)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newTestStore(t, "ESDK_S3_URL")

@@ -18,6 +18,7 @@ import (
 	"esdk"
 	"esdk/awskms"
 	"esdk/branchkey"
+	"esdk/caching"
 	"esdk/esdktest/kmssim"
 	"esdk/interop/gosdk"
 )
@@ -114,11 +115,11 @@ func dynamodbClient(b *testing.B) *dynamodb.Client {
 
 func ours(b *testing.B, sim *kmssim.Server, arn, table, id string) []peer {
 	direct := must[esdk.Keyring](b)(awskms.NewKeyring(awskms.Config{Clients: awskms.FixedClient(sim.Client(region))}, arn))
-	caching := must[esdk.CMM](b)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: direct, MaxAge: time.Minute, MaxMessages: 1000}))
+	cached := must[esdk.CMM](b)(caching.NewCMM(caching.Config{Keyring: direct, MaxAge: time.Minute, MaxMessages: 1000}))
 	branch := must[esdk.Keyring](b)(branchkey.NewKeyring(branchkey.KeyringConfig{Store: store(b, arn, table), BranchKeyID: id, TTL: 10 * time.Minute}))
 	return []peer{
 		our(b, "esdk/call for each", esdk.Config{Keyring: direct}),
-		our(b, "esdk/caching CMM", esdk.Config{CMM: caching}),
+		our(b, "esdk/caching CMM", esdk.Config{CMM: cached}),
 		our(b, "esdk/branch key", esdk.Config{Keyring: branch}),
 	}
 }

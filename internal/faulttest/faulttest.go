@@ -1,7 +1,7 @@
-// Package faulty has things go wrong on purpose, for tests: contexts that end at
+// Package faulttest injects faults in tests: contexts that end at
 // a step of one's choice, bytes that change, and HTTP services whose answers do not
 // arrive as they were sent.
-package faulty
+package faulttest
 
 import (
 	"bytes"

@@ -1,4 +1,7 @@
-package esdk
+// Package caching spares calls to a key service. A caching CMM uses a data key
+// for several messages, within limits; a hierarchical keyring keeps branch keys.
+// Both keep their results in a [Cache].
+package caching
 
 import (
 	"container/list"
@@ -9,10 +12,10 @@ import (
 	"time"
 )
 
-// A Cache keeps what costs a call to a key service, under ids that its users
-// make: a caching CMM and keyrings of this module. One Cache may serve several
-// of them, which share entries only if they are told to, by a partition. It is
-// safe for concurrent use.
+// A Cache stores the results of calls to a key service under opaque IDs. Caching
+// CMMs and keyrings of this module use it. One Cache may serve several of them;
+// they share entries only if they name the same partition. It is safe for
+// concurrent use.
 //
 // Its entries hold key material in memory; see docs/security.md.
 type Cache interface {
@@ -21,34 +24,34 @@ type Cache interface {
 	// cache can see to it; the others wait for it, and get its error if it
 	// fails. It never returns an entry that has expired, but to the call whose own
 	// fetch made it: that call could not get a newer one.
-	Load(ctx context.Context, id string, fetch func(context.Context) (*CacheEntry, error)) (*CacheEntry, error)
+	Load(ctx context.Context, id string, fetch func(context.Context) (*Entry, error)) (*Entry, error)
 
 	// Remove drops an entry if it is still the one kept under the id.
-	Remove(id string, e *CacheEntry)
+	Remove(id string, e *Entry)
 
 	// Stats returns what has happened so far.
-	Stats() CacheStats
+	Stats() Stats
 }
 
-// A CacheEntry is a value that is kept for a time. It is not changed once it
+// A Entry is a value that is kept for a time. It is not changed once it
 // was returned.
-type CacheEntry struct {
+type Entry struct {
 	Value            any
 	Created, Expires time.Time
 }
 
-// CacheStats count what a [Cache] did, and what it holds.
-type CacheStats struct {
+// Stats count what a [Cache] did, and what it holds.
+type Stats struct {
 	Hits, Misses, Evictions uint64
 	Entries                 int
 	InFlight                int // calls of fetch that have not returned
 }
 
-// A StormConfig configures [NewStormCache]. Each zero value is the default that
-// all implementations have. It must hold GraceInterval ≤ InFlightTTL ≤
+// A StormTrackingConfig configures [NewStormTracking]. Each zero value is the
+// default that all implementations have. It must hold GraceInterval ≤ InFlightTTL ≤
 // GracePeriod.
 // Specification: framework/storm-tracking-cryptographic-materials-cache.md.
-type StormConfig struct {
+type StormTrackingConfig struct {
 	// Capacity is the most entries; 0 means 1000.
 	Capacity int
 
@@ -69,23 +72,27 @@ type StormConfig struct {
 	InFlightTTL time.Duration
 }
 
-// NewCache returns a cache that drops the entry that was used least recently
-// when it has more than its capacity. With capacity 0 it keeps nothing, and
-// each Load fetches.
+// NewLRU returns a cache that drops the least recently used entry when it has
+// more entries than its capacity. With capacity 0 it keeps nothing, and each Load
+// fetches.
+//
 // Specification: framework/synchronized-local-cryptographic-materials-cache.md.
-func NewCache(capacity int) (Cache, error) {
+func NewLRU(capacity int) (Cache, error) {
 	if capacity < 0 {
-		return nil, errors.New("esdk: cache: negative capacity")
+		return nil, errors.New("caching: negative capacity")
 	}
 	return newLocalCache(capacity, nil), nil
 }
 
-// NewStormCache returns a cache as of [NewCache] that also spares the key
-// service: it fetches an entry anew before it expires, once, while others go on
-// with the old one, and bounds how many fetches there are at once.
-func NewStormCache(c StormConfig) (Cache, error) {
+// NewStormTracking returns a cache like that of [NewLRU] that also keeps many
+// callers from asking the key service at once. It fetches an entry anew before it
+// expires, once, while other callers use the old one, and it bounds the number of
+// concurrent fetches.
+//
+// Specification: framework/storm-tracking-cryptographic-materials-cache.md.
+func NewStormTracking(c StormTrackingConfig) (Cache, error) {
 	if c.Capacity < 0 || c.FanOut < 0 || c.GracePeriod < 0 || c.GraceInterval < 0 || c.InFlightTTL < 0 {
-		return nil, errors.New("esdk: storm cache: negative value")
+		return nil, errors.New("caching: storm tracking: negative value")
 	}
 	setDefault(&c.Capacity, 1000)
 	setDefault(&c.FanOut, 20)
@@ -93,7 +100,7 @@ func NewStormCache(c StormConfig) (Cache, error) {
 	setDefault(&c.GraceInterval, time.Second)
 	setDefault(&c.InFlightTTL, 10*time.Second)
 	if c.GraceInterval > c.InFlightTTL || c.InFlightTTL > c.GracePeriod {
-		return nil, fmt.Errorf("esdk: storm cache: want grace interval %v ≤ in-flight TTL %v ≤ grace period %v", c.GraceInterval, c.InFlightTTL, c.GracePeriod)
+		return nil, fmt.Errorf("caching: storm tracking: want grace interval %v ≤ in-flight TTL %v ≤ grace period %v", c.GraceInterval, c.InFlightTTL, c.GracePeriod)
 	}
 	return newLocalCache(c.Capacity, &c), nil
 }
@@ -108,7 +115,7 @@ func setDefault[T comparable](v *T, value T) {
 // localCache is both caches; storm is nil for the plain one.
 type localCache struct {
 	capacity int
-	storm    *StormConfig
+	storm    *StormTrackingConfig
 
 	mu      sync.Mutex
 	slots   map[string]*list.Element // of *slot
@@ -116,25 +123,25 @@ type localCache struct {
 	flights map[string]*flight
 	flying  int           // fetches, also those that another was tried beside
 	landed  chan struct{} // closed when a fetch returns
-	stats   CacheStats
+	stats   Stats
 }
 
 type slot struct {
 	id    string
-	entry *CacheEntry
+	entry *Entry
 }
 
 // A flight is a call of fetch. Its results are set before done is closed.
 type flight struct {
 	started time.Time
 	done    chan struct{}
-	entry   *CacheEntry
+	entry   *Entry
 	err     error
 	retry   bool // the error is the caller's own: others should try themselves
 	keep    bool // the entry is new
 }
 
-func newLocalCache(capacity int, storm *StormConfig) *localCache {
+func newLocalCache(capacity int, storm *StormTrackingConfig) *localCache {
 	return &localCache{
 		capacity: capacity,
 		storm:    storm,
@@ -144,7 +151,7 @@ func newLocalCache(capacity int, storm *StormConfig) *localCache {
 	}
 }
 
-func (c *localCache) Load(ctx context.Context, id string, fetch func(context.Context) (*CacheEntry, error)) (*CacheEntry, error) {
+func (c *localCache) Load(ctx context.Context, id string, fetch func(context.Context) (*Entry, error)) (*Entry, error) {
 	start := time.Now()
 	for {
 		if err := ctx.Err(); err != nil {
@@ -158,7 +165,7 @@ func (c *localCache) Load(ctx context.Context, id string, fetch func(context.Con
 			return c.fly(ctx, id, d, fetch)
 		}
 		if c.storm != nil && time.Since(start) > c.storm.InFlightTTL {
-			return nil, fmt.Errorf("esdk: cache: waited %v for another call to the key service", c.storm.InFlightTTL)
+			return nil, fmt.Errorf("caching: waited %v for another call to the key service", c.storm.InFlightTTL)
 		}
 		entry, err := d.await(ctx)
 		if entry != nil || err != nil {
@@ -170,7 +177,7 @@ func (c *localCache) Load(ctx context.Context, id string, fetch func(context.Con
 // A decision is what a call of Load is to do next: return entry; else fetch, and
 // fall back on entry if there is one; else wait.
 type decision struct {
-	entry *CacheEntry
+	entry *Entry
 	fetch *flight
 	wait  *flight         // for its end,
 	slack <-chan struct{} // or for any
@@ -207,14 +214,14 @@ func (c *localCache) decide(id string) decision {
 	return decision{entry: entry, fetch: f}
 }
 
-// grace returns the grace period of an entry. NewCachingCMM does not see the one
-// of a storm cache that a type of the user's wraps.
-func (c *localCache) grace(e *CacheEntry) time.Duration {
+// grace returns the grace period of an entry. NewCMM does not see the one
+// of a storm tracking cache that a type of the user's wraps.
+func (c *localCache) grace(e *Entry) time.Duration {
 	return min(c.storm.GracePeriod, e.Expires.Sub(e.Created)/2)
 }
 
 // lookup returns the entry of an id that has not expired, or nil.
-func (c *localCache) lookup(id string, now time.Time) *CacheEntry {
+func (c *localCache) lookup(id string, now time.Time) *Entry {
 	e, ok := c.slots[id]
 	if !ok {
 		return nil
@@ -243,7 +250,7 @@ func (c *localCache) drop(e *list.Element) {
 }
 
 // await waits as decided. It returns nothing if the caller should decide again.
-func (d *decision) await(ctx context.Context) (*CacheEntry, error) {
+func (d *decision) await(ctx context.Context) (*Entry, error) {
 	done := d.slack
 	if d.wait != nil {
 		done = d.wait.done
@@ -268,13 +275,13 @@ func (d *decision) await(ctx context.Context) (*CacheEntry, error) {
 }
 
 // fly fetches, and keeps what comes of it.
-func (c *localCache) fly(ctx context.Context, id string, d decision, fetch func(context.Context) (*CacheEntry, error)) (*CacheEntry, error) {
+func (c *localCache) fly(ctx context.Context, id string, d decision, fetch func(context.Context) (*Entry, error)) (*Entry, error) {
 	f := d.fetch
-	f.err = errors.New("esdk: cache: fetch panicked")
+	f.err = errors.New("caching: fetch panicked")
 	defer c.land(id, f)
 	entry, err := fetch(ctx)
 	if err == nil && entry == nil {
-		err = errors.New("esdk: cache: fetch returned neither an entry nor an error")
+		err = errors.New("caching: fetch returned neither an entry nor an error")
 	}
 	if err != nil {
 		entry = nil
@@ -304,7 +311,7 @@ func (c *localCache) land(id string, f *flight) {
 	c.landed = make(chan struct{})
 }
 
-func (c *localCache) put(id string, entry *CacheEntry) {
+func (c *localCache) put(id string, entry *Entry) {
 	if e, ok := c.slots[id]; ok {
 		e.Value.(*slot).entry = entry
 		c.recent.MoveToFront(e)
@@ -325,7 +332,7 @@ func (c *localCache) GracePeriod() time.Duration {
 	return c.storm.GracePeriod
 }
 
-func (c *localCache) Remove(id string, entry *CacheEntry) {
+func (c *localCache) Remove(id string, entry *Entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.slots[id]; ok && e.Value.(*slot).entry == entry {
@@ -333,7 +340,7 @@ func (c *localCache) Remove(id string, entry *CacheEntry) {
 	}
 }
 
-func (c *localCache) Stats() CacheStats {
+func (c *localCache) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats

@@ -1,4 +1,4 @@
-package esdk_test
+package caching_test
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"crypto/fips140"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -19,7 +20,8 @@ import (
 	"time"
 
 	"esdk"
-	"esdk/internal/faulty"
+	"esdk/caching"
+	"esdk/internal/faulttest"
 	"esdk/internal/suite"
 )
 
@@ -51,18 +53,18 @@ func (m *meter) check(t *testing.T, wraps, unwraps int64) {
 	}
 }
 
-func cachingClient(t testing.TB, c esdk.CachingConfig, config esdk.Config) *esdk.Client {
+func cachingClient(t testing.TB, c caching.Config, config esdk.Config) *esdk.Client {
 	t.Helper()
 	if c.MaxAge == 0 {
 		c.MaxAge = time.Hour
 	}
-	config.CMM = must[esdk.CMM](t)(esdk.NewCachingCMM(c))
+	config.CMM = must[esdk.CMM](t)(caching.NewCMM(c))
 	return newClient(t, config)
 }
 
 func TestCachingReusesDataKeys(t *testing.T) {
 	m := newMeter(t)
-	c := cachingClient(t, esdk.CachingConfig{Keyring: m}, esdk.Config{})
+	c := cachingClient(t, caching.Config{Keyring: m}, esdk.Config{})
 	ec := esdk.EncryptionContext{"a": "b"}
 	ids := make(map[string]bool)
 	for i := range 20 {
@@ -87,17 +89,17 @@ func TestCachingReusesDataKeys(t *testing.T) {
 func TestCachingLimits(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		config esdk.CachingConfig
+		config caching.Config
 		size   int
 		n      int
 		wraps  int64
 	}{
-		{"messages", esdk.CachingConfig{MaxMessages: 10}, 1, 95, 10},
-		{"one message", esdk.CachingConfig{MaxMessages: 1}, 1, 20, 20},
-		{"bytes", esdk.CachingConfig{MaxBytes: 1000}, 100, 95, 10},
-		{"bytes of which some are left", esdk.CachingConfig{MaxBytes: 1099}, 100, 95, 10},
-		{"more bytes than may be", esdk.CachingConfig{MaxBytes: 99}, 100, 5, 5},
-		{"empty messages take no bytes", esdk.CachingConfig{MaxBytes: 1}, 0, 50, 1},
+		{"messages", caching.Config{MaxMessages: 10}, 1, 95, 10},
+		{"one message", caching.Config{MaxMessages: 1}, 1, 20, 20},
+		{"bytes", caching.Config{MaxBytes: 1000}, 100, 95, 10},
+		{"bytes of which some are left", caching.Config{MaxBytes: 1099}, 100, 95, 10},
+		{"more bytes than may be", caching.Config{MaxBytes: 99}, 100, 5, 5},
+		{"empty messages take no bytes", caching.Config{MaxBytes: 1}, 0, 50, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMeter(t)
@@ -116,7 +118,7 @@ func TestCachingLimits(t *testing.T) {
 // TestCachingLimitsAreOwn: a CMM keeps its own limits also for an entry that a CMM
 // with higher ones made, and has used.
 func TestCachingLimitsAreOwn(t *testing.T) {
-	for name, config := range map[string]esdk.CachingConfig{
+	for name, config := range map[string]caching.Config{
 		"messages": {MaxMessages: 3},
 		"bytes":    {MaxBytes: 30},
 	} {
@@ -132,7 +134,7 @@ func TestCachingLimitsAreOwn(t *testing.T) {
 				counts[key]++
 				return counts[key]
 			}
-			lax := cachingClient(t, esdk.CachingConfig{Keyring: m, Cache: cache, Partition: "p"}, esdk.Config{})
+			lax := cachingClient(t, caching.Config{Keyring: m, Cache: cache, Partition: "p"}, esdk.Config{})
 			config.Keyring, config.Cache, config.Partition = m, cache, "p"
 			strict := cachingClient(t, config, esdk.Config{})
 			for _, want := range []int{1, 2} {
@@ -161,7 +163,7 @@ func TestCachingLimitsAreOwn(t *testing.T) {
 // TestCachingBytesDoNotOverflow: lengths whose sum is more than an int64.
 func TestCachingBytesDoNotOverflow(t *testing.T) {
 	m := newMeter(t)
-	cmm := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: m, MaxAge: time.Hour}))
+	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: m, MaxAge: time.Hour}))
 	for i, c := range []struct{ length, wraps int64 }{
 		{math.MaxInt64, 1}, {0, 1}, {1, 2}, {math.MaxInt64 - 1, 2}, {0, 2}, {1, 3}, {math.MaxInt64, 4},
 	} {
@@ -178,10 +180,10 @@ func TestCachingServesFetcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, cache := newMeter(t), newCache(t, 100)
 		m.takes = time.Second
-		config := esdk.CachingConfig{Keyring: m, Cache: cache, Partition: "p", MaxAge: time.Hour}
-		lax := must[esdk.CMM](t)(esdk.NewCachingCMM(config))
+		config := caching.Config{Keyring: m, Cache: cache, Partition: "p", MaxAge: time.Hour}
+		lax := must[esdk.CMM](t)(caching.NewCMM(config))
 		config.MaxMessages = 1
-		strict := must[esdk.CMM](t)(esdk.NewCachingCMM(config))
+		strict := must[esdk.CMM](t)(caching.NewCMM(config))
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {
@@ -203,7 +205,7 @@ func TestCachingServesFetcher(t *testing.T) {
 func TestCachingLimitsConcurrent(t *testing.T) {
 	const limit, goroutines, each, size = 7, 50, 40, 10
 	m := newMeter(t)
-	c := cachingClient(t, esdk.CachingConfig{Keyring: m, MaxMessages: limit, MaxBytes: limit * size}, esdk.Config{
+	c := cachingClient(t, caching.Config{Keyring: m, MaxMessages: limit, MaxBytes: limit * size}, esdk.Config{
 		Suite: esdk.AES256GCMHKDFSHA512Commit,
 	})
 	var mu sync.Mutex
@@ -240,8 +242,8 @@ func TestCachingAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMeter(t)
 		cache := newCache(t, 100)
-		long := cachingClient(t, esdk.CachingConfig{Keyring: m, Cache: cache, MaxAge: time.Hour, Partition: "p"}, esdk.Config{})
-		short := cachingClient(t, esdk.CachingConfig{Keyring: m, Cache: cache, MaxAge: time.Minute, Partition: "p"}, esdk.Config{})
+		long := cachingClient(t, caching.Config{Keyring: m, Cache: cache, MaxAge: time.Hour, Partition: "p"}, esdk.Config{})
+		short := cachingClient(t, caching.Config{Keyring: m, Cache: cache, MaxAge: time.Minute, Partition: "p"}, esdk.Config{})
 		message := encrypt(t, long, pattern(10), nil)
 		wantDecrypts(t, long, message, nil, pattern(10))
 		time.Sleep(59 * time.Second)
@@ -290,7 +292,7 @@ func TestCachingLimitsOverTime(t *testing.T) {
 	const bytes = 20 * size
 	synctest.Test(t, func(t *testing.T) {
 		kr := &clockedKeyring{Keyring: testKeyring(t), made: make(map[string]time.Time)}
-		c := cachingClient(t, esdk.CachingConfig{Keyring: kr, MaxAge: age, MaxMessages: messages, MaxBytes: bytes}, esdk.Config{
+		c := cachingClient(t, caching.Config{Keyring: kr, MaxAge: age, MaxMessages: messages, MaxBytes: bytes}, esdk.Config{
 			Suite: esdk.AES256GCMHKDFSHA512Commit,
 		})
 		var mu sync.Mutex
@@ -343,7 +345,7 @@ func TestCachingShortAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMeter(t)
 		m.takes = time.Second
-		c := cachingClient(t, esdk.CachingConfig{Keyring: m, MaxAge: time.Millisecond}, esdk.Config{})
+		c := cachingClient(t, caching.Config{Keyring: m, MaxAge: time.Millisecond}, esdk.Config{})
 		message := encrypt(t, c, nil, nil)
 		wantDecrypts(t, c, message, nil, nil)
 		if w := m.wraps.Load(); w != 1 {
@@ -355,7 +357,7 @@ func TestCachingShortAge(t *testing.T) {
 func TestCachingColdStart(t *testing.T) {
 	m := newMeter(t)
 	m.takes = 20 * time.Millisecond
-	c := cachingClient(t, esdk.CachingConfig{Keyring: m}, esdk.Config{Suite: esdk.AES256GCMHKDFSHA512Commit})
+	c := cachingClient(t, caching.Config{Keyring: m}, esdk.Config{Suite: esdk.AES256GCMHKDFSHA512Commit})
 	var all sync.WaitGroup
 	for range 1000 {
 		all.Go(func() {
@@ -373,7 +375,7 @@ func TestCachingColdStart(t *testing.T) {
 func TestCachingIdentity(t *testing.T) {
 	m := newMeter(t)
 	cache := newCache(t, 100)
-	inner := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: m, Cache: cache, MaxAge: time.Hour, Partition: "p"}))
+	inner := must[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: m, Cache: cache, MaxAge: time.Hour, Partition: "p"}))
 	ec := esdk.EncryptionContext{"a": "1", "b": "2"}
 	n := int64(0)
 	check := func(name string, config esdk.Config, ec esdk.EncryptionContext) {
@@ -393,20 +395,20 @@ func TestCachingIdentity(t *testing.T) {
 	check("policy", esdk.Config{CMM: inner, CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt}, ec)
 	check("required key", esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewRequiredContextCMM(inner, "a"))}, ec)
 	check("other required key", esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewRequiredContextCMM(inner, "b"))}, ec)
-	check("partition", esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{
+	check("partition", esdk.Config{CMM: must[esdk.CMM](t)(caching.NewCMM(caching.Config{
 		Keyring: m, Cache: cache, MaxAge: time.Hour, Partition: "q",
 	}))}, ec)
 	for _, name := range []string{"no partition", "no partition either"} {
-		check(name, esdk.Config{CMM: must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: m, Cache: cache, MaxAge: time.Hour}))}, ec)
+		check(name, esdk.Config{CMM: must[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: m, Cache: cache, MaxAge: time.Hour}))}, ec)
 	}
 }
 
 // TestCachingHidesLength: materials serve longer plaintexts than the first, whose
 // length says nothing about them.
 func TestCachingHidesLength(t *testing.T) {
-	cmm := &recordingCMM{CMM: defaultCMM(t)}
-	encrypt(t, cachingClient(t, esdk.CachingConfig{CMM: cmm}, esdk.Config{}), pattern(10), nil)
-	if n := cmm.encryption.PlaintextLength; n != -1 {
+	cmm := new(answeringCMM)
+	encrypt(t, cachingClient(t, caching.Config{CMM: cmm}, esdk.Config{Suite: esdk.AES256GCMHKDFSHA512Commit}), pattern(10), nil)
+	if n := cmm.length; n != -1 {
 		t.Errorf("the underlying CMM was told a length of %d", n)
 	}
 }
@@ -414,7 +416,7 @@ func TestCachingHidesLength(t *testing.T) {
 // TestCachingChecksContext: a hit must not skip the comparison of pairs.
 func TestCachingChecksContext(t *testing.T) {
 	m := newMeter(t)
-	c := cachingClient(t, esdk.CachingConfig{Keyring: m}, esdk.Config{})
+	c := cachingClient(t, caching.Config{Keyring: m}, esdk.Config{})
 	message := encrypt(t, c, nil, esdk.EncryptionContext{"a": "1"})
 	wantDecrypts(t, c, message, nil, nil)
 	wantDecrypts(t, c, message, esdk.EncryptionContext{"a": "1"}, nil)
@@ -425,7 +427,7 @@ func TestCachingChecksContext(t *testing.T) {
 func TestCachingBypass(t *testing.T) {
 	for _, id := range []esdk.SuiteID{esdk.AES128GCM, esdk.AES192GCM, esdk.AES256GCM} {
 		m := newMeter(t)
-		c := cachingClient(t, esdk.CachingConfig{Keyring: m}, esdk.Config{Suite: id, CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt})
+		c := cachingClient(t, caching.Config{Keyring: m}, esdk.Config{Suite: id, CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt})
 		message := encrypt(t, c, nil, nil)
 		encrypt(t, c, nil, nil)
 		wantDecrypts(t, c, message, nil, nil)
@@ -434,11 +436,11 @@ func TestCachingBypass(t *testing.T) {
 
 	// A stream's length is not known, unless a limit says so.
 	m := newMeter(t)
-	c := cachingClient(t, esdk.CachingConfig{Keyring: m}, esdk.Config{})
+	c := cachingClient(t, caching.Config{Keyring: m}, esdk.Config{})
 	encryptStream(t, c, pattern(10), nil)
 	encryptStream(t, c, pattern(10), nil)
 	m.check(t, 2, 0)
-	c = cachingClient(t, esdk.CachingConfig{Keyring: m}, esdk.Config{MaxPlaintextLength: 100})
+	c = cachingClient(t, caching.Config{Keyring: m}, esdk.Config{MaxPlaintextLength: 100})
 	encryptStream(t, c, pattern(10), nil)
 	encryptStream(t, c, pattern(10), nil)
 	m.check(t, 3, 0)
@@ -451,7 +453,7 @@ func TestCachingOtherSuite(t *testing.T) {
 	m := newMeter(t)
 	m.takes = time.Millisecond
 	cmm := identityCMM{must[esdk.CMM](t)(esdk.NewDefaultCMM(m))}
-	c := cachingClient(t, esdk.CachingConfig{CMM: cmm}, esdk.Config{CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt})
+	c := cachingClient(t, caching.Config{CMM: cmm}, esdk.Config{CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt})
 	var mu sync.Mutex
 	keys := make(map[string]bool)
 	var all sync.WaitGroup
@@ -485,7 +487,7 @@ func (c identityCMM) EncryptionMaterials(ctx context.Context, req *esdk.Encrypti
 func TestCachingEverySuite(t *testing.T) {
 	for _, s := range suite.All {
 		t.Run(fmt.Sprintf("%04x", s.ID), func(t *testing.T) {
-			c := cachingClient(t, esdk.CachingConfig{Keyring: newMeter(t)}, esdk.Config{Suite: esdk.SuiteID(s.ID), CommitmentPolicy: policyFor(s)})
+			c := cachingClient(t, caching.Config{Keyring: newMeter(t)}, esdk.Config{Suite: esdk.SuiteID(s.ID), CommitmentPolicy: policyFor(esdk.SuiteID(s.ID))})
 			for i := range 3 {
 				wantDecrypts(t, c, encrypt(t, c, pattern(i), nil), nil, pattern(i))
 			}
@@ -495,7 +497,7 @@ func TestCachingEverySuite(t *testing.T) {
 
 // TestCachingCopies changes what was returned: the cache must not see it.
 func TestCachingCopies(t *testing.T) {
-	cmm := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: newMeter(t), MaxAge: time.Hour}))
+	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: newMeter(t), MaxAge: time.Hour}))
 	req := &esdk.EncryptionRequest{EncryptionContext: esdk.EncryptionContext{"a": "b"}, RequiredContextKeys: []string{"a"}}
 	first := must[*esdk.EncryptionMaterials](t)(cmm.EncryptionMaterials(t.Context(), req))
 	dataKey := bytes.Clone(first.DataKey)
@@ -514,12 +516,12 @@ func TestCachingCopies(t *testing.T) {
 
 // A stubbornCache keeps one entry, for all ids, whatever it is told to remove.
 type stubbornCache struct {
-	esdk.Cache
-	entry *esdk.CacheEntry
+	caching.Cache
+	entry *caching.Entry
 	loads int
 }
 
-func (c *stubbornCache) Load(ctx context.Context, _ string, fetch func(context.Context) (*esdk.CacheEntry, error)) (e *esdk.CacheEntry, err error) {
+func (c *stubbornCache) Load(ctx context.Context, _ string, fetch func(context.Context) (*caching.Entry, error)) (e *caching.Entry, err error) {
 	if c.loads++; c.loads > 100 {
 		return nil, errors.New("the cache was asked a hundred times")
 	}
@@ -529,21 +531,21 @@ func (c *stubbornCache) Load(ctx context.Context, _ string, fetch func(context.C
 	return c.entry, err
 }
 
-func (c *stubbornCache) Remove(string, *esdk.CacheEntry) {}
+func (c *stubbornCache) Remove(string, *caching.Entry) {}
 
 // TestCachingStubbornCache: limits hold with a cache that keeps what it is told to
 // remove, and no call asks it without end.
 func TestCachingStubbornCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, cache := newMeter(t), new(stubbornCache)
-		c := cachingClient(t, esdk.CachingConfig{Keyring: m, MaxMessages: 1, Cache: cache}, esdk.Config{})
+		c := cachingClient(t, caching.Config{Keyring: m, MaxMessages: 1, Cache: cache}, esdk.Config{})
 		message := encrypt(t, c, nil, nil)
 		encrypt(t, c, nil, nil)
 		encrypt(t, c, nil, nil)
 		m.check(t, 3, 0)
 
 		m, cache = newMeter(t), new(stubbornCache)
-		c = cachingClient(t, esdk.CachingConfig{Keyring: m, MaxAge: time.Minute, Cache: cache}, esdk.Config{})
+		c = cachingClient(t, caching.Config{Keyring: m, MaxAge: time.Minute, Cache: cache}, esdk.Config{})
 		for range 2 {
 			if _, _, err := c.Decrypt(t.Context(), message, nil); err != nil {
 				t.Error(err)
@@ -557,7 +559,7 @@ func TestCachingStubbornCache(t *testing.T) {
 // TestCachingForeignEntry: an entry of another id is not used, though it is of the
 // right type.
 func TestCachingForeignEntry(t *testing.T) {
-	c := cachingClient(t, esdk.CachingConfig{Keyring: testKeyring(t), Cache: new(stubbornCache)}, esdk.Config{})
+	c := cachingClient(t, caching.Config{Keyring: testKeyring(t), Cache: new(stubbornCache)}, esdk.Config{})
 	message := encrypt(t, c, nil, esdk.EncryptionContext{"tenant": "1"})
 	if _, _, err := c.Encrypt(t.Context(), nil, esdk.EncryptionContext{"tenant": "2"}); err == nil || !strings.Contains(err.Error(), "another id") {
 		t.Errorf("Encrypt: %v", err)
@@ -566,7 +568,7 @@ func TestCachingForeignEntry(t *testing.T) {
 		t.Error("Decrypt takes an entry for encryption")
 	}
 
-	c = cachingClient(t, esdk.CachingConfig{Keyring: testKeyring(t), Cache: new(stubbornCache)}, esdk.Config{})
+	c = cachingClient(t, caching.Config{Keyring: testKeyring(t), Cache: new(stubbornCache)}, esdk.Config{})
 	wantDecrypts(t, c, message, nil, nil)
 	message = encrypt(t, newClient(t, esdk.Config{}), nil, nil)
 	if _, _, err := c.Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), "another id") {
@@ -577,9 +579,9 @@ func TestCachingForeignEntry(t *testing.T) {
 // TestCachingContextEnds: a context that ends keeps a cache from being asked again.
 func TestCachingContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	kr := keyringFunc{wrap: testKeyring(t).Wrap, unwrap: testKeyring(t).Unwrap}
-	cache := &faulty.EndingCache{Cache: newCache(t, 10), End: cancel}
-	cmm := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{Keyring: kr, MaxAge: time.Hour, MaxMessages: 1, Cache: cache}))
+	kr := keyringFunc{OnWrap: testKeyring(t).Wrap, OnUnwrap: testKeyring(t).Unwrap}
+	cache := &faulttest.EndingCache{Cache: newCache(t, 10), End: cancel}
+	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: kr, MaxAge: time.Hour, MaxMessages: 1, Cache: cache}))
 	req := &esdk.EncryptionRequest{Suite: esdk.AES256GCMHKDFSHA512Commit}
 	must[*esdk.EncryptionMaterials](t)(cmm.EncryptionMaterials(ctx, req))
 	if _, err := cmm.EncryptionMaterials(ctx, req); !errors.Is(err, context.Canceled) || cache.Loads != 2 {
@@ -592,19 +594,19 @@ func TestCachingContextEnds(t *testing.T) {
 
 func TestCachingConfig(t *testing.T) {
 	kr := testKeyring(t)
-	for _, c := range []esdk.CachingConfig{
+	for _, c := range []caching.Config{
 		{MaxAge: time.Hour},
 		{Keyring: kr, CMM: defaultCMM(t), MaxAge: time.Hour},
 		{Keyring: kr},
 		{Keyring: kr, MaxAge: -1},
 		{Keyring: kr, MaxAge: time.Hour, MaxMessages: 1<<32 + 1},
 		{Keyring: kr, MaxAge: time.Hour, MaxBytes: -1},
-		{Keyring: kr, MaxAge: 10 * time.Second, Cache: newStormCache(t, esdk.StormConfig{})},
-		{Keyring: kr, MaxAge: time.Minute, Cache: newStormCache(t, esdk.StormConfig{GracePeriod: time.Minute})},
+		{Keyring: kr, MaxAge: 10 * time.Second, Cache: newStormCache(t, caching.StormTrackingConfig{})},
+		{Keyring: kr, MaxAge: time.Minute, Cache: newStormCache(t, caching.StormTrackingConfig{GracePeriod: time.Minute})},
 		{Keyring: kr, MaxAge: time.Minute, Cache: graceCache{newCache(t, 1), time.Hour}},
 		{Keyring: kr, MaxAge: time.Hour, Cache: (*stubbornCache)(nil)},
 	} {
-		if _, err := esdk.NewCachingCMM(c); err == nil || !strings.HasPrefix(err.Error(), "esdk: ") {
+		if _, err := caching.NewCMM(c); err == nil || !strings.HasPrefix(err.Error(), "caching: ") {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
@@ -612,7 +614,7 @@ func TestCachingConfig(t *testing.T) {
 
 // graceCache is a cache of the user's that tells its grace period.
 type graceCache struct {
-	esdk.Cache
+	caching.Cache
 	grace time.Duration
 }
 
@@ -622,7 +624,7 @@ func (c graceCache) GracePeriod() time.Duration { return c.grace }
 func TestCachingGracePeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMeter(t)
-		c := cachingClient(t, esdk.CachingConfig{Keyring: m, MaxAge: 10*time.Second + 2, Cache: newStormCache(t, esdk.StormConfig{})}, esdk.Config{
+		c := cachingClient(t, caching.Config{Keyring: m, MaxAge: 10*time.Second + 2, Cache: newStormCache(t, caching.StormTrackingConfig{})}, esdk.Config{
 			Suite: esdk.AES256GCMHKDFSHA512Commit,
 		})
 		encrypt(t, c, nil, nil)
@@ -630,19 +632,19 @@ func TestCachingGracePeriod(t *testing.T) {
 		encrypt(t, c, nil, nil)
 		m.check(t, 1, 0)
 	})
-	_, err := esdk.NewCachingCMM(esdk.CachingConfig{Keyring: testKeyring(t), MaxAge: time.Second, Cache: newStormCache(t, esdk.StormConfig{})})
-	if err == nil || err.Error() != "esdk: MaxAge 1s must be more than the cache's grace period of 10s" {
+	_, err := caching.NewCMM(caching.Config{Keyring: testKeyring(t), MaxAge: time.Second, Cache: newStormCache(t, caching.StormTrackingConfig{})})
+	if err == nil || err.Error() != "caching: MaxAge 1s must be more than the cache's grace period of 10s" {
 		t.Errorf("got %v", err)
 	}
 }
 
-// TestCachingHiddenGracePeriod: a type of the user's around a storm cache hides
-// its grace period from NewCachingCMM. Half of MaxAge still caches.
+// TestCachingHiddenGracePeriod: a type of the user's around a storm tracking
+// cache hides its grace period from NewCMM. Half of MaxAge still caches.
 func TestCachingHiddenGracePeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMeter(t)
-		hidden := struct{ esdk.Cache }{newStormCache(t, esdk.StormConfig{})}
-		c := cachingClient(t, esdk.CachingConfig{Keyring: m, MaxAge: 6 * time.Second, Cache: hidden}, esdk.Config{
+		hidden := struct{ caching.Cache }{newStormCache(t, caching.StormTrackingConfig{})}
+		c := cachingClient(t, caching.Config{Keyring: m, MaxAge: 6 * time.Second, Cache: hidden}, esdk.Config{
 			Suite: esdk.AES256GCMHKDFSHA512Commit,
 		})
 		for seconds, wraps := range []int64{1, 1, 1, 2, 2, 2, 3} {
@@ -670,14 +672,14 @@ func TestCachingIncomplete(t *testing.T) {
 	} {
 		var dataKey []byte
 		first := true
-		under := cmmFunc{CMM: defaultCMM(t), encryption: func(m *esdk.EncryptionMaterials) {
+		under := cmmFunc{CMM: defaultCMM(t), OnEncryption: func(m *esdk.EncryptionMaterials) {
 			if first {
 				spoil(m)
 				dataKey = m.DataKey
 			}
 			first = false
 		}}
-		cmm := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{CMM: under, MaxAge: time.Hour}))
+		cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{CMM: under, MaxAge: time.Hour}))
 		if m, err := cmm.EncryptionMaterials(t.Context(), new(esdk.EncryptionRequest)); err == nil || m != nil {
 			t.Errorf("%s: %v, %v", name, m, err)
 		}
@@ -695,14 +697,14 @@ func TestCachingIncomplete(t *testing.T) {
 	} {
 		var dataKey []byte
 		first := true
-		under := cmmFunc{CMM: defaultCMM(t), decryption: func(m *esdk.DecryptionMaterials) {
+		under := cmmFunc{CMM: defaultCMM(t), OnDecryption: func(m *esdk.DecryptionMaterials) {
 			if first {
 				spoil(m)
 				dataKey = m.DataKey
 			}
 			first = false
 		}}
-		c := cachingClient(t, esdk.CachingConfig{CMM: under}, esdk.Config{})
+		c := cachingClient(t, caching.Config{CMM: under}, esdk.Config{})
 		if _, _, err := c.Decrypt(t.Context(), message, nil); err == nil {
 			t.Errorf("%s is taken", name)
 		}
@@ -717,7 +719,7 @@ func TestCachingIncomplete(t *testing.T) {
 // PKCS #1 v1.5 does when a token fails.
 func failingToken(t *testing.T, fails func(call int64) bool) (esdk.Keyring, *atomic.Int64) {
 	kr, calls := testKeyring(t), new(atomic.Int64)
-	return keyringFunc{unwrap: func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	return keyringFunc{OnUnwrap: func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 		if fails(calls.Add(1)) {
 			return pattern(req.Suite.DataKeyLength()), nil
 		}
@@ -729,9 +731,9 @@ func failingToken(t *testing.T, fails func(call int64) bool) (esdk.Keyring, *ato
 // in the cache when a header does not open.
 func TestCachingForgetsUnproven(t *testing.T) {
 	for _, id := range []esdk.SuiteID{esdk.AES256GCMHKDFSHA512CommitECDSAP384, esdk.AES256GCMHKDFSHA256} {
-		message := encrypt(t, newClient(t, esdk.Config{Suite: id, CommitmentPolicy: policyFor(suiteOf(id))}), pattern(10), nil)
+		message := encrypt(t, newClient(t, esdk.Config{Suite: id, CommitmentPolicy: policyFor(id)}), pattern(10), nil)
 		kr, calls := failingToken(t, func(call int64) bool { return call <= 2 })
-		c := cachingClient(t, esdk.CachingConfig{Keyring: kr}, esdk.Config{CommitmentPolicy: policyFor(suiteOf(id))})
+		c := cachingClient(t, caching.Config{Keyring: kr}, esdk.Config{CommitmentPolicy: policyFor(id)})
 		for range 2 {
 			if _, _, err := c.Decrypt(t.Context(), message, nil); !errors.Is(err, esdk.ErrCommitment) && !errors.Is(err, esdk.ErrAuthentication) {
 				t.Errorf("%v: %v", id, err)
@@ -750,7 +752,7 @@ func TestCachingForgetsUnproven(t *testing.T) {
 func TestCachingPassesUnproven(t *testing.T) {
 	message := encrypt(t, newClient(t, esdk.Config{}), pattern(10), nil)
 	kr, _ := failingToken(t, func(call int64) bool { return call == 1 })
-	c := cachingClient(t, esdk.CachingConfig{Keyring: kr, Cache: new(stubbornCache)}, esdk.Config{})
+	c := cachingClient(t, caching.Config{Keyring: kr, Cache: new(stubbornCache)}, esdk.Config{})
 	if _, _, err := c.Decrypt(t.Context(), message, nil); !errors.Is(err, esdk.ErrCommitment) {
 		t.Error(err)
 	}
@@ -760,13 +762,14 @@ func TestCachingPassesUnproven(t *testing.T) {
 // TestCachingKeepsProven: forged headers do not push out a data key that has
 // opened one. Else anybody could make each message cost a call.
 func TestCachingKeepsProven(t *testing.T) {
-	suite := suiteOf(esdk.AES256GCMHKDFSHA512Commit)
-	f := newForger(t, suite, 10, nil)
-	message := f.message(t, f.final(1, pattern(10)))
+	message, h, err := newClient(t, esdk.Config{Suite: esdk.AES256GCMHKDFSHA512Commit}).Encrypt(t.Context(), pattern(10), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	forged := bytes.Clone(message)
-	forged[len(f.head())-1] ^= 1 // the header tag
+	forged[h.Length-1] ^= 1 // the header tag
 	kr, calls := failingToken(t, func(int64) bool { return false })
-	c := cachingClient(t, esdk.CachingConfig{Keyring: kr}, esdk.Config{})
+	c := cachingClient(t, caching.Config{Keyring: kr}, esdk.Config{})
 	for range 2 {
 		wantRefused(t, c, forged, nil, esdk.ErrAuthentication) // at once and as a stream
 	}
@@ -783,62 +786,13 @@ func TestCachingKeepsProven(t *testing.T) {
 	}
 }
 
-// TestOpened: a CMM is told once for each message whether its header was
-// authentic, also beneath others.
-func TestOpened(t *testing.T) {
-	ec := esdk.EncryptionContext{"a": "b"}
-	suite := suiteOf(esdk.AES256GCMHKDFSHA512Commit)
-	f := newForger(t, suite, 10, ec)
-	good := f.message(t, f.final(1, pattern(10)))
-	badBody, badTag, badCommitment := bytes.Clone(good), bytes.Clone(good), bytes.Clone(good)
-	badBody[len(good)-1] ^= 1
-	badTag[len(f.head())-1] ^= 1
-	badCommitment[len(f.head())-29] ^= 1 // before IV and tag
-	var told []bool
-	under := cmmFunc{CMM: defaultCMM(t), decryption: func(m *esdk.DecryptionMaterials) {
-		m.Opened = func(ok bool) { told = append(told, ok) }
-	}}
-	caching := must[esdk.CMM](t)(esdk.NewCachingCMM(esdk.CachingConfig{CMM: under, MaxAge: time.Hour}))
-	for name, cmm := range map[string]esdk.CMM{
-		"alone":            under,
-		"required":         must[esdk.CMM](t)(esdk.NewRequiredContextCMM(under, "a")),
-		"caching":          caching,
-		"required caching": must[esdk.CMM](t)(esdk.NewRequiredContextCMM(caching, "a")),
-	} {
-		c := newClient(t, esdk.Config{CMM: cmm})
-		for _, m := range []struct {
-			message []byte
-			want    bool
-		}{{badTag, false}, {good, true}, {badBody, true}, {badCommitment, false}, {good, true}, {badTag, false}} {
-			told = nil
-			c.Decrypt(t.Context(), m.message, ec)
-			decryptStream(t, c, bytes.NewReader(m.message), ec)
-			if !slices.Equal(told, []bool{m.want, m.want}) {
-				t.Errorf("%s: told %v, want twice %v", name, told, m.want)
-			}
-		}
-	}
-
-	// Materials that the client refuses have opened nothing.
-	for name, spoil := range map[string]func(*esdk.DecryptionMaterials){
-		"data key": func(m *esdk.DecryptionMaterials) { m.DataKey = nil },
-		"context":  func(m *esdk.DecryptionMaterials) { m.EncryptionContext = nil },
-	} {
-		told = nil
-		c := newClient(t, esdk.Config{CMM: cmmFunc{CMM: under, decryption: spoil}})
-		if _, _, err := c.Decrypt(t.Context(), good, ec); err == nil || !slices.Equal(told, []bool{false}) {
-			t.Errorf("%s: %v, told %v", name, err, told)
-		}
-	}
-}
-
 // valueCache notes the values that it returns.
 type valueCache struct {
-	esdk.Cache
+	caching.Cache
 	values map[string]any
 }
 
-func (c valueCache) Load(ctx context.Context, id string, fetch func(context.Context) (*esdk.CacheEntry, error)) (*esdk.CacheEntry, error) {
+func (c valueCache) Load(ctx context.Context, id string, fetch func(context.Context) (*caching.Entry, error)) (*caching.Entry, error) {
 	e, err := c.Cache.Load(ctx, id, fetch)
 	c.values[id] = e.Value
 	return e, err
@@ -854,12 +808,12 @@ func dataKey(value any) []byte {
 func TestCachingOverwrites(t *testing.T) {
 	var beneath [][]byte
 	under := cmmFunc{
-		CMM:        defaultCMM(t),
-		encryption: func(m *esdk.EncryptionMaterials) { beneath = append(beneath, m.DataKey) },
-		decryption: func(m *esdk.DecryptionMaterials) { beneath = append(beneath, m.DataKey) },
+		CMM:          defaultCMM(t),
+		OnEncryption: func(m *esdk.EncryptionMaterials) { beneath = append(beneath, m.DataKey) },
+		OnDecryption: func(m *esdk.DecryptionMaterials) { beneath = append(beneath, m.DataKey) },
 	}
 	cache := valueCache{newCache(t, 10), make(map[string]any)}
-	c := cachingClient(t, esdk.CachingConfig{CMM: under, Cache: cache}, esdk.Config{})
+	c := cachingClient(t, caching.Config{CMM: under, Cache: cache}, esdk.Config{})
 	wantDecrypts(t, c, encrypt(t, c, nil, nil), nil, nil)
 	if len(beneath) != 2 || len(cache.values) != 2 {
 		t.Fatalf("%d data keys, %d values", len(beneath), len(cache.values))
@@ -898,8 +852,8 @@ func TestCachingOverwrites(t *testing.T) {
 // before, which it must not, does not make messages under a data key of zeros.
 func TestCachingMaterialsKept(t *testing.T) {
 	m := must[*esdk.EncryptionMaterials](t)(defaultCMM(t).EncryptionMaterials(t.Context(), new(esdk.EncryptionRequest)))
-	under := cmmFunc{CMM: defaultCMM(t), encryption: func(made *esdk.EncryptionMaterials) { *made = *m }}
-	c := cachingClient(t, esdk.CachingConfig{CMM: under, MaxMessages: 2}, esdk.Config{})
+	under := cmmFunc{CMM: defaultCMM(t), OnEncryption: func(made *esdk.EncryptionMaterials) { *made = *m }}
+	c := cachingClient(t, caching.Config{CMM: under, MaxMessages: 2}, esdk.Config{})
 	encrypt(t, c, nil, nil)
 	encrypt(t, c, nil, nil)
 	if _, _, err := c.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "all zeros") {
@@ -909,9 +863,154 @@ func TestCachingMaterialsKept(t *testing.T) {
 
 func TestCachingFailure(t *testing.T) {
 	failure := errors.New("key service is down")
-	kr := keyringFunc{wrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, failure }}
-	c := cachingClient(t, esdk.CachingConfig{Keyring: kr}, esdk.Config{})
+	kr := keyringFunc{OnWrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, failure }}
+	c := cachingClient(t, caching.Config{Keyring: kr}, esdk.Config{})
 	if _, _, err := c.Encrypt(t.Context(), nil, nil); !errors.Is(err, failure) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A plaintext of unknown length is not cached under a limit on bytes.
+func TestCachingBypassUnderLimit(t *testing.T) {
+	m := newMeter(t)
+	c := cachingClient(t, caching.Config{Keyring: m, MaxBytes: 1 << 20}, esdk.Config{})
+	for range 3 {
+		encryptStream(t, c, pattern(10), nil)
+	}
+	m.check(t, 3, 0)
+}
+
+// Decryption materials are shared only by requests that are the same in all that
+// they depend on.
+func TestCachingDecryptionIdentity(t *testing.T) {
+	underlying := &answeringCMM{}
+	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{CMM: underlying, MaxAge: time.Hour}))
+	base := esdk.DecryptionRequest{
+		Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptionContext: esdk.EncryptionContext{"a": "1"}, Reproduced: esdk.EncryptionContext{"b": "2"},
+		EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: "pp", ProviderInfo: []byte("ii"), Ciphertext: []byte("cc")}},
+	}
+	for i, change := range []func(*esdk.DecryptionRequest){
+		func(*esdk.DecryptionRequest) {},
+		func(r *esdk.DecryptionRequest) { r.Suite = esdk.AES256GCMHKDFSHA256 },
+		func(r *esdk.DecryptionRequest) { r.CommitmentPolicy = esdk.RequireEncryptAllowDecrypt },
+		func(r *esdk.DecryptionRequest) { r.EncryptionContext = esdk.EncryptionContext{"a": "2"} },
+		func(r *esdk.DecryptionRequest) { r.Reproduced = esdk.EncryptionContext{"b": "3"} },
+		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys[0].ProviderID = "p" },
+		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys[0].ProviderInfo = []byte("i") },
+		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys[0].Ciphertext = []byte("c") },
+		func(r *esdk.DecryptionRequest) {
+			r.EncryptedDataKeys[0].ProviderID, r.EncryptedDataKeys[0].ProviderInfo = "ppi", []byte("i")
+		},
+		func(r *esdk.DecryptionRequest) {
+			r.EncryptedDataKeys = append(r.EncryptedDataKeys, esdk.EncryptedDataKey{})
+		},
+		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys = nil },
+	} {
+		req := base
+		req.EncryptedDataKeys = slices.Clone(base.EncryptedDataKeys)
+		change(&req)
+		for range 2 {
+			if _, err := cmm.DecryptionMaterials(t.Context(), &req); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if underlying.decryptions != i+1 {
+			t.Errorf("change %d: %d requests of the underlying CMM, want %d", i, underlying.decryptions, i+1)
+			underlying.decryptions = i + 1
+		}
+	}
+
+	// Nor are they taken for encryption materials.
+	encrypt := &esdk.EncryptionRequest{Suite: base.Suite, EncryptionContext: base.EncryptionContext}
+	decrypt := &esdk.DecryptionRequest{Suite: base.Suite, EncryptionContext: base.EncryptionContext}
+	if _, err := cmm.EncryptionMaterials(t.Context(), encrypt); err != nil {
+		t.Error(err)
+	}
+	if _, err := cmm.DecryptionMaterials(t.Context(), decrypt); err != nil {
+		t.Error(err)
+	}
+
+	// Required keys are a set.
+	before := underlying.encryptions
+	for _, keys := range [][]string{{"a", "b"}, {"b", "a"}} {
+		if _, err := cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{
+			Suite: base.Suite, EncryptionContext: esdk.EncryptionContext{"a": "1", "b": "2"}, RequiredContextKeys: keys,
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := underlying.encryptions - before; n != 1 {
+		t.Errorf("%d requests for the same required keys", n)
+	}
+}
+
+// oddCache returns the same from each Load.
+type oddCache struct {
+	caching.Cache
+	entry *caching.Entry
+}
+
+func (c oddCache) Load(context.Context, string, func(context.Context) (*caching.Entry, error)) (*caching.Entry, error) {
+	return c.entry, nil
+}
+
+// A cache of the user's may return anything.
+func TestOddCache(t *testing.T) {
+	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
+	for name, c := range map[string]struct {
+		entry *caching.Entry
+		want  string
+	}{
+		"no entry":      {nil, "neither an entry nor an error"},
+		"no value":      {&caching.Entry{}, "returned a <nil>"},
+		"another value": {&caching.Entry{Value: "x"}, "returned a string"},
+	} {
+		client := cachingClient(t, caching.Config{Keyring: testKeyring(t), Cache: oddCache{nil, c.entry}}, esdk.Config{})
+		if _, _, err := client.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: Encrypt: %v", name, err)
+		}
+		if _, _, err := client.Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: Decrypt: %v", name, err)
+		}
+	}
+	client := cachingClient(t, caching.Config{Keyring: testKeyring(t), Cache: nilCache{}}, esdk.Config{})
+	if _, _, err := client.Encrypt(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "returned a nil *caching.cachedEncryption") {
+		t.Errorf("nil value: Encrypt: %v", err)
+	}
+	if _, _, err := client.Decrypt(t.Context(), message, nil); err == nil || !strings.Contains(err.Error(), "returned a nil *caching.cachedDecryption") {
+		t.Errorf("nil value: Decrypt: %v", err)
+	}
+}
+
+// nilCache returns nil pointers of the type of what is fetched.
+type nilCache struct{ caching.Cache }
+
+func (nilCache) Load(ctx context.Context, _ string, fetch func(context.Context) (*caching.Entry, error)) (*caching.Entry, error) {
+	e, err := fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &caching.Entry{Value: reflect.Zero(reflect.TypeOf(e.Value)).Interface()}, nil
+}
+
+// answeringCMM answers each request.
+type answeringCMM struct {
+	encryptions, decryptions int
+	length                   int64 // of the last plaintext
+}
+
+func (c *answeringCMM) EncryptionMaterials(_ context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
+	c.encryptions++
+	c.length = req.PlaintextLength
+	return &esdk.EncryptionMaterials{
+		Suite: req.Suite, EncryptionContext: req.EncryptionContext, RequiredContextKeys: req.RequiredContextKeys,
+		DataKey: pattern(32), EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: "p"}},
+	}, nil
+}
+
+func (c *answeringCMM) DecryptionMaterials(_ context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	c.decryptions++
+	full := maps.Clone(req.EncryptionContext)
+	maps.Copy(full, req.Reproduced)
+	return &esdk.DecryptionMaterials{EncryptionContext: full, DataKey: pattern(32)}, nil
 }

@@ -1,4 +1,4 @@
-package esdk_test
+package caching_test
 
 import (
 	"cmp"
@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"esdk/caching"
 
 	"pgregory.net/rapid"
 
@@ -125,13 +127,13 @@ func (*cachingRun) DecryptionMaterials(context.Context, *esdk.DecryptionRequest)
 // start returns no run if a CMM is refused, as it should be.
 func (p *cachingProgram) start() (*cachingRun, []esdk.CMM, error) {
 	r := &cachingRun{cachingProgram: p, keys: make(map[string]*modelKey), fetches: make(map[int]int)}
-	cache, err := esdk.NewCache(10)
+	cache, err := caching.NewLRU(10)
 	if p.Storm {
-		cache, err = esdk.NewStormCache(esdk.StormConfig{GraceInterval: 100 * ms, InFlightTTL: 300 * ms, GracePeriod: cachingGrace})
+		cache, err = caching.NewStormTracking(caching.StormTrackingConfig{GraceInterval: 100 * ms, InFlightTTL: 300 * ms, GracePeriod: cachingGrace})
 	}
 	var cmms []esdk.CMM
 	for _, l := range p.CMMs {
-		cmm, newErr := esdk.NewCachingCMM(esdk.CachingConfig{
+		cmm, newErr := caching.NewCMM(caching.Config{
 			CMM: r, Cache: cache, Partition: "p", MaxAge: l.Age, MaxMessages: l.Messages, MaxBytes: l.Bytes,
 		})
 		// Otherwise it would never cache, without a word.

@@ -1,4 +1,4 @@
-package esdk_test
+package caching_test
 
 import (
 	"context"
@@ -11,9 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pgregory.net/rapid"
+	"esdk/caching"
+	"esdk/internal/modeltest"
 
-	"esdk"
+	"pgregory.net/rapid"
 )
 
 // A cacheOp is a step of a program: after a pause, a Load or a Remove.
@@ -33,7 +34,7 @@ type cacheOp struct {
 // that rapid shrinks it.
 type cacheProgram struct {
 	Capacity int
-	Storm    *esdk.StormConfig
+	Storm    *caching.StormTrackingConfig
 	Ops      []cacheOp
 }
 
@@ -43,7 +44,7 @@ func drawCacheProgram(rt *rapid.T) *cacheProgram {
 	p := &cacheProgram{Capacity: rapid.IntRange(0, 4).Draw(rt, "capacity")}
 	if rapid.Bool().Draw(rt, "storm") {
 		p.Capacity = max(p.Capacity, 1)
-		p.Storm = &esdk.StormConfig{
+		p.Storm = &caching.StormTrackingConfig{
 			Capacity: p.Capacity, FanOut: rapid.IntRange(1, 3).Draw(rt, "fan-out"),
 			GraceInterval: 100 * ms, InFlightTTL: 300 * ms, GracePeriod: 500 * ms,
 		}
@@ -67,15 +68,15 @@ func drawCacheProgram(rt *rapid.T) *cacheProgram {
 	return p
 }
 
-func (p *cacheProgram) newCache() (esdk.Cache, error) {
+func (p *cacheProgram) newCache() (caching.Cache, error) {
 	if p.Storm != nil {
-		return esdk.NewStormCache(*p.Storm)
+		return caching.NewStormTracking(*p.Storm)
 	}
-	return esdk.NewCache(p.Capacity)
+	return caching.NewLRU(p.Capacity)
 }
 
 // grace is how long before it expires an entry is fetched anew.
-func (p *cacheProgram) grace(e *esdk.CacheEntry) time.Duration {
+func (p *cacheProgram) grace(e *caching.Entry) time.Duration {
 	if p.Storm != nil {
 		return min(p.Storm.GracePeriod, e.Expires.Sub(e.Created)/2)
 	}
@@ -86,7 +87,7 @@ func (p *cacheProgram) grace(e *esdk.CacheEntry) time.Duration {
 // while anything runs.
 func runOnClock[P any](t *testing.T, draw func(*rapid.T) P, run func(P) error) {
 	t.Helper()
-	runModel(t, 100, func(rt *rapid.T) {
+	modeltest.Run(t, 100, func(rt *rapid.T) {
 		program := draw(rt)
 		var err error
 		synctest.Test(t, func(*testing.T) { err = run(program) })
@@ -103,13 +104,13 @@ func TestModelCacheInTurn(t *testing.T) { runOnClock(t, drawCacheProgram, runCac
 // kept is an entry of the reference, which lists them most recently used first.
 type kept struct {
 	id    int
-	entry *esdk.CacheEntry
+	entry *caching.Entry
 }
 
 type cacheReference struct {
 	*cacheProgram
 	kept  []kept
-	stats esdk.CacheStats
+	stats caching.Stats
 }
 
 func (r *cacheReference) find(id int) int {
@@ -122,7 +123,7 @@ func (r *cacheReference) drop(i int) {
 }
 
 // lookup returns the entry that may be returned, and whether it is fetched anew.
-func (r *cacheReference) lookup(id int, now time.Time) (entry *esdk.CacheEntry, fetch bool) {
+func (r *cacheReference) lookup(id int, now time.Time) (entry *caching.Entry, fetch bool) {
 	// One that nobody asks for goes once it has expired.
 	if last := len(r.kept) - 1; last >= 0 && !now.Before(r.kept[last].entry.Expires) {
 		r.drop(last)
@@ -146,7 +147,7 @@ func (r *cacheReference) lookup(id int, now time.Time) (entry *esdk.CacheEntry, 
 	return k.entry, fetch
 }
 
-func (r *cacheReference) put(id int, entry *esdk.CacheEntry, now time.Time) {
+func (r *cacheReference) put(id int, entry *caching.Entry, now time.Time) {
 	if !now.Before(entry.Expires) || r.Capacity == 0 {
 		return
 	}
@@ -169,7 +170,7 @@ func runCacheInTurn(p *cacheProgram) error {
 		time.Sleep(op.Pause)
 		if op.Remove {
 			k := r.find(op.ID)
-			entry := new(esdk.CacheEntry)
+			entry := new(caching.Entry)
 			if k >= 0 && !op.Other {
 				entry = r.kept[k].entry
 				r.drop(k)
@@ -187,14 +188,14 @@ func runCacheInTurn(p *cacheProgram) error {
 	return nil
 }
 
-func (r *cacheReference) load(cache esdk.Cache, op cacheOp) error {
+func (r *cacheReference) load(cache caching.Cache, op cacheOp) error {
 	want, fetch := r.lookup(op.ID, time.Now())
 	failure := errors.New("fetch failed")
-	var made *esdk.CacheEntry
+	var made *caching.Entry
 	fetched := 0
-	got, err := cache.Load(context.Background(), fmt.Sprint(op.ID), func(context.Context) (*esdk.CacheEntry, error) {
+	got, err := cache.Load(context.Background(), fmt.Sprint(op.ID), func(context.Context) (*caching.Entry, error) {
 		fetched++
-		made = &esdk.CacheEntry{Created: time.Now(), Expires: time.Now().Add(op.TTL)}
+		made = &caching.Entry{Created: time.Now(), Expires: time.Now().Add(op.TTL)}
 		time.Sleep(op.Takes)
 		if op.Fails {
 			return nil, failure
@@ -229,18 +230,18 @@ type fetchRecord struct {
 	id, caller int
 	start, end time.Time
 	running    bool
-	entry      *esdk.CacheEntry
+	entry      *caching.Entry
 	err        error
 }
 
 // A cacheRun is the run of a program, with all that was fetched.
 type cacheRun struct {
 	*cacheProgram
-	cache esdk.Cache
+	cache caching.Cache
 
 	mu      sync.Mutex
 	fetches []*fetchRecord
-	last    map[int]*esdk.CacheEntry // returned, by id
+	last    map[int]*caching.Entry // returned, by id
 	removed bool
 	calls   int
 	err     error
@@ -257,7 +258,7 @@ func runCacheConcurrent(p *cacheProgram) error {
 	if err != nil {
 		return err
 	}
-	r := &cacheRun{cacheProgram: p, cache: cache, last: make(map[int]*esdk.CacheEntry)}
+	r := &cacheRun{cacheProgram: p, cache: cache, last: make(map[int]*caching.Entry)}
 	var all sync.WaitGroup
 	for i, op := range p.Ops {
 		time.Sleep(op.Pause)
@@ -270,7 +271,7 @@ func runCacheConcurrent(p *cacheProgram) error {
 		r.removed = true
 		r.mu.Unlock()
 		if entry == nil || op.Other {
-			entry = new(esdk.CacheEntry)
+			entry = new(caching.Entry)
 		}
 		cache.Remove(fmt.Sprint(op.ID), entry)
 	}
@@ -289,7 +290,7 @@ func (r *cacheRun) load(caller int, op cacheOp) {
 		time.AfterFunc(op.GivenUp, cancel)
 	}
 	start := time.Now()
-	e, err := r.cache.Load(ctx, fmt.Sprint(op.ID), func(ctx context.Context) (*esdk.CacheEntry, error) { return r.fetch(ctx, caller, op) })
+	e, err := r.cache.Load(ctx, fmt.Sprint(op.ID), func(ctx context.Context) (*caching.Entry, error) { return r.fetch(ctx, caller, op) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls++
@@ -340,7 +341,7 @@ func (r *cacheRun) fellBack(id int, start time.Time) bool {
 	})
 }
 
-func (r *cacheRun) checkError(caller int, op cacheOp, own *fetchRecord, start time.Time, e *esdk.CacheEntry, err, ended error) {
+func (r *cacheRun) checkError(caller int, op cacheOp, own *fetchRecord, start time.Time, e *caching.Entry, err, ended error) {
 	if e != nil {
 		r.fail("operation %d gets an entry and %v", caller, err)
 	}
@@ -364,7 +365,7 @@ func (r *cacheRun) checkError(caller int, op cacheOp, own *fetchRecord, start ti
 	r.fail("operation %d gets %v, which is of no fetch that it waited for", caller, err)
 }
 
-func (r *cacheRun) fetch(ctx context.Context, caller int, op cacheOp) (*esdk.CacheEntry, error) {
+func (r *cacheRun) fetch(ctx context.Context, caller int, op cacheOp) (*caching.Entry, error) {
 	f := &fetchRecord{id: op.ID, caller: caller, start: time.Now(), running: true}
 	r.mu.Lock()
 	r.checkFetch(f)
@@ -386,7 +387,7 @@ func (r *cacheRun) fetch(ctx context.Context, caller int, op cacheOp) (*esdk.Cac
 	case op.Fails:
 		f.err = fmt.Errorf("fetch of operation %d failed", caller)
 	default:
-		f.entry = &esdk.CacheEntry{Value: caller, Created: f.start, Expires: expires}
+		f.entry = &caching.Entry{Value: caller, Created: f.start, Expires: expires}
 	}
 	return f.entry, f.err
 }

@@ -1,4 +1,4 @@
-package esdk_test
+package caching_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"esdk"
+	"esdk/caching"
 )
 
 // source is something that costs: it counts what is fetched from it.
@@ -22,7 +22,7 @@ type source struct {
 	err     error
 }
 
-func (s *source) fetch(ctx context.Context) (*esdk.CacheEntry, error) {
+func (s *source) fetch(ctx context.Context) (*caching.Entry, error) {
 	n := s.fetched.Add(1)
 	select {
 	case <-time.After(s.takes):
@@ -33,21 +33,21 @@ func (s *source) fetch(ctx context.Context) (*esdk.CacheEntry, error) {
 		return nil, s.err
 	}
 	now := time.Now()
-	return &esdk.CacheEntry{Value: n, Created: now, Expires: now.Add(s.ttl)}, nil
+	return &caching.Entry{Value: n, Created: now, Expires: now.Add(s.ttl)}, nil
 }
 
-func newCache(t *testing.T, capacity int) esdk.Cache {
+func newCache(t *testing.T, capacity int) caching.Cache {
 	t.Helper()
-	c, err := esdk.NewCache(capacity)
+	c, err := caching.NewLRU(capacity)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func newStormCache(t *testing.T, c esdk.StormConfig) esdk.Cache {
+func newStormCache(t *testing.T, c caching.StormTrackingConfig) caching.Cache {
 	t.Helper()
-	cache, err := esdk.NewStormCache(c)
+	cache, err := caching.NewStormTracking(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func newStormCache(t *testing.T, c esdk.StormConfig) esdk.Cache {
 }
 
 // want loads an id and checks which fetch it comes from.
-func want(t *testing.T, c esdk.Cache, id string, s *source, value int64) *esdk.CacheEntry {
+func want(t *testing.T, c caching.Cache, id string, s *source, value int64) *caching.Entry {
 	t.Helper()
 	e, err := c.Load(t.Context(), id, s.fetch)
 	if err != nil {
@@ -78,7 +78,7 @@ func TestCacheKeepsAndExpires(t *testing.T) {
 		want(t, c, "c", s, 3) // drops b, which was used least recently
 		want(t, c, "a", s, 1)
 		want(t, c, "b", s, 4)
-		if got := c.Stats(); got != (esdk.CacheStats{Hits: 3, Misses: 4, Evictions: 2, Entries: 2}) {
+		if got := c.Stats(); got != (caching.Stats{Hits: 3, Misses: 4, Evictions: 2, Entries: 2}) {
 			t.Errorf("stats %+v", got)
 		}
 		time.Sleep(time.Minute)
@@ -86,7 +86,7 @@ func TestCacheKeepsAndExpires(t *testing.T) {
 		want(t, c, "a", s, 6)
 
 		e := want(t, c, "a", s, 6)
-		c.Remove("a", &esdk.CacheEntry{})
+		c.Remove("a", &caching.Entry{})
 		want(t, c, "a", s, 6)
 		c.Remove("a", e)
 		want(t, c, "a", s, 7)
@@ -97,7 +97,7 @@ func TestCacheKeepsAndExpires(t *testing.T) {
 // call that fetched, which could not get a newer one, and no other.
 func TestCacheBornOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for name, c := range map[string]esdk.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, esdk.StormConfig{})} {
+		for name, c := range map[string]caching.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, caching.StormTrackingConfig{})} {
 			s := &source{takes: 100 * time.Millisecond} // ttl 0
 			values := make(chan int64, 10)
 			var all sync.WaitGroup
@@ -134,7 +134,7 @@ func TestCacheFetchesNothing(t *testing.T) {
 		var all sync.WaitGroup
 		for range 3 {
 			all.Go(func() {
-				e, err := c.Load(t.Context(), "a", func(context.Context) (*esdk.CacheEntry, error) {
+				e, err := c.Load(t.Context(), "a", func(context.Context) (*caching.Entry, error) {
 					time.Sleep(time.Second)
 					return nil, nil
 				})
@@ -145,13 +145,13 @@ func TestCacheFetchesNothing(t *testing.T) {
 		}
 		all.Wait()
 		failure := errors.New("key service is down")
-		e, err := c.Load(t.Context(), "a", func(context.Context) (*esdk.CacheEntry, error) {
-			return &esdk.CacheEntry{Expires: time.Now().Add(time.Hour)}, failure
+		e, err := c.Load(t.Context(), "a", func(context.Context) (*caching.Entry, error) {
+			return &caching.Entry{Expires: time.Now().Add(time.Hour)}, failure
 		})
 		if e != nil || err != failure {
 			t.Errorf("an entry and an error: %v, %v", e, err)
 		}
-		if s := c.Stats(); s != (esdk.CacheStats{Misses: 2}) {
+		if s := c.Stats(); s != (caching.Stats{Misses: 2}) {
 			t.Errorf("stats %+v", s)
 		}
 	})
@@ -169,7 +169,7 @@ func TestCacheOfNothing(t *testing.T) {
 
 func TestCacheColdStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for name, c := range map[string]esdk.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, esdk.StormConfig{})} {
+		for name, c := range map[string]caching.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, caching.StormTrackingConfig{})} {
 			s := &source{ttl: time.Minute, takes: 50 * time.Millisecond}
 			var all sync.WaitGroup
 			for range 1000 {
@@ -192,7 +192,7 @@ func TestCacheColdStart(t *testing.T) {
 func TestCacheFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failure := errors.New("key service is down")
-		c := newStormCache(t, esdk.StormConfig{})
+		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{takes: 100 * time.Millisecond, err: failure}
 		start := time.Now()
 		var all sync.WaitGroup
@@ -239,7 +239,7 @@ func TestCachePanic(t *testing.T) {
 	c := newCache(t, 10)
 	func() {
 		defer func() { _ = recover() }()
-		c.Load(t.Context(), "a", func(context.Context) (*esdk.CacheEntry, error) { panic("user's code") })
+		c.Load(t.Context(), "a", func(context.Context) (*caching.Entry, error) { panic("user's code") })
 	}()
 	want(t, c, "a", &source{ttl: time.Minute}, 1)
 }
@@ -248,7 +248,7 @@ func TestCachePanic(t *testing.T) {
 // others go on with the old one.
 func TestStormGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newStormCache(t, esdk.StormConfig{})
+		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: time.Minute}
 		want(t, c, "a", s, 1)
 		time.Sleep(49 * time.Second)
@@ -283,7 +283,7 @@ func TestStormGrace(t *testing.T) {
 // fetched anew by each call, but from the middle of its life on.
 func TestStormShortEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newStormCache(t, esdk.StormConfig{})
+		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: 10 * time.Second}
 		want(t, c, "a", s, 1)
 		time.Sleep(5*time.Second - 1)
@@ -298,7 +298,7 @@ func TestStormShortEntry(t *testing.T) {
 // was removed meanwhile.
 func TestStormRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newStormCache(t, esdk.StormConfig{})
+		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: time.Minute}
 		e := want(t, c, "a", s, 1)
 		time.Sleep(55 * time.Second)
@@ -318,7 +318,7 @@ func TestStormRemoved(t *testing.T) {
 // the interval.
 func TestStormSlowFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newStormCache(t, esdk.StormConfig{})
+		c := newStormCache(t, caching.StormTrackingConfig{})
 		slow, fast := &source{ttl: time.Minute, takes: time.Hour}, &source{ttl: time.Minute}
 		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
@@ -337,7 +337,7 @@ func TestStormSlowFetch(t *testing.T) {
 
 func TestStormFanOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newStormCache(t, esdk.StormConfig{FanOut: 2, GraceInterval: 10 * time.Second})
+		c := newStormCache(t, caching.StormTrackingConfig{FanOut: 2, GraceInterval: 10 * time.Second})
 		s := &source{ttl: time.Minute, takes: time.Second}
 		start := time.Now()
 		var all sync.WaitGroup
@@ -377,7 +377,7 @@ func TestStormFanOut(t *testing.T) {
 // waits for one of them.
 func TestStormDefaultFanOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newStormCache(t, esdk.StormConfig{})
+		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: time.Minute, takes: 500 * time.Millisecond}
 		var all sync.WaitGroup
 		for i := range 21 {
@@ -395,8 +395,8 @@ func TestStormDefaultFanOut(t *testing.T) {
 	})
 }
 
-func TestStormConfig(t *testing.T) {
-	for _, c := range []esdk.StormConfig{
+func TestStormTrackingConfig(t *testing.T) {
+	for _, c := range []caching.StormTrackingConfig{
 		{Capacity: -1},
 		{FanOut: -1},
 		{GracePeriod: -1},
@@ -406,17 +406,17 @@ func TestStormConfig(t *testing.T) {
 		{GraceInterval: 20 * time.Second},
 		{InFlightTTL: 20 * time.Second},
 	} {
-		if _, err := esdk.NewStormCache(c); err == nil {
+		if _, err := caching.NewStormTracking(c); err == nil {
 			t.Errorf("%+v was accepted", c)
 		}
 	}
-	if _, err := esdk.NewCache(-1); err == nil {
+	if _, err := caching.NewLRU(-1); err == nil {
 		t.Error("a negative capacity was accepted")
 	}
 }
 
 func TestCacheConcurrent(t *testing.T) {
-	for name, c := range map[string]esdk.Cache{"plain": newCache(t, 3), "storm": newStormCache(t, esdk.StormConfig{Capacity: 3})} {
+	for name, c := range map[string]caching.Cache{"plain": newCache(t, 3), "storm": newStormCache(t, caching.StormTrackingConfig{Capacity: 3})} {
 		t.Run(name, func(t *testing.T) {
 			s := &source{ttl: 100 * time.Microsecond}
 			var all sync.WaitGroup
@@ -446,7 +446,7 @@ func TestCacheConcurrent(t *testing.T) {
 // TestCachePrunes: what has expired goes, though nobody asks for it.
 func TestCachePrunes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for name, c := range map[string]esdk.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, esdk.StormConfig{})} {
+		for name, c := range map[string]caching.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, caching.StormTrackingConfig{})} {
 			s := &source{ttl: time.Minute}
 			want(t, c, "a", s, 1)
 			want(t, c, "b", s, 2)
@@ -465,7 +465,7 @@ func TestCachePrunes(t *testing.T) {
 // one that takes longer than the interval, and the others do not wait.
 func TestStormSlowRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newStormCache(t, esdk.StormConfig{})
+		c := newStormCache(t, caching.StormTrackingConfig{})
 		slow, fast := &source{ttl: time.Minute}, &source{ttl: time.Minute}
 		want(t, c, "a", slow, 1)
 		time.Sleep(51 * time.Second)
@@ -494,7 +494,7 @@ func TestStormSlowRefresh(t *testing.T) {
 // wait for others' fetches.
 func TestStormGraceFanOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newStormCache(t, esdk.StormConfig{FanOut: 1})
+		c := newStormCache(t, caching.StormTrackingConfig{FanOut: 1})
 		s := &source{ttl: time.Minute}
 		want(t, c, "a", s, 1)
 		time.Sleep(51 * time.Second)
@@ -541,4 +541,87 @@ func TestCacheExpiresWhileWaiting(t *testing.T) {
 		}
 		all.Wait()
 	})
+}
+
+// The default fan-out is 20, and without a negative one there is no other way
+// to have none.
+func TestStormDefaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newStormCache(t, caching.StormTrackingConfig{})
+		s := &source{ttl: time.Hour, takes: 500 * time.Millisecond}
+		for i := range 50 {
+			go c.Load(t.Context(), fmt.Sprint("fan-out ", i), s.fetch)
+		}
+		synctest.Wait()
+		if n := c.Stats().InFlight; n != 20 {
+			t.Errorf("%d fetches at once, want 20", n)
+		}
+		time.Sleep(time.Minute)
+		if n := s.fetched.Load(); n != 50 {
+			t.Errorf("%d fetches, want 50", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		// The grace period is 10 s: an entry is refreshed from then on.
+		c := newStormCache(t, caching.StormTrackingConfig{})
+		s := &source{ttl: time.Minute}
+		want(t, c, "a", s, 1)
+		time.Sleep(50*time.Second - time.Nanosecond)
+		want(t, c, "a", s, 1)
+		time.Sleep(time.Nanosecond)
+		want(t, c, "a", s, 2)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		// The grace interval is 1 s: then a fetch is tried beside a slow one.
+		c := newStormCache(t, caching.StormTrackingConfig{})
+		s := &source{ttl: time.Hour, takes: 5 * time.Second}
+		go c.Load(t.Context(), "a", s.fetch)
+		time.Sleep(time.Second - time.Nanosecond)
+		go c.Load(t.Context(), "a", s.fetch)
+		synctest.Wait()
+		if n := s.fetched.Load(); n != 1 {
+			t.Errorf("%d fetches before the grace interval ends", n)
+		}
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		if n := s.fetched.Load(); n != 2 {
+			t.Errorf("%d fetches when the grace interval ends, want 2", n)
+		}
+		time.Sleep(time.Minute)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		// The in-flight TTL is 10 s: nobody waits longer for room to fetch.
+		c := newStormCache(t, caching.StormTrackingConfig{FanOut: 1})
+		s := &source{ttl: time.Hour, takes: time.Minute}
+		go c.Load(t.Context(), "a", s.fetch)
+		synctest.Wait()
+		start := time.Now()
+		_, err := c.Load(t.Context(), "b", s.fetch)
+		if took := time.Since(start); err == nil || took <= 10*time.Second || took > 11*time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+		time.Sleep(time.Hour)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		c := newStormCache(t, caching.StormTrackingConfig{})
+		s := &source{ttl: time.Hour}
+		for i := range 1001 {
+			want(t, c, fmt.Sprint("entry ", i), s, int64(i+1))
+		}
+		if got := c.Stats(); got.Entries != 1000 || got.Evictions != 1 {
+			t.Errorf("stats %+v, want 1000 entries", got)
+		}
+	})
+}
+
+func TestStormRefusesNegative(t *testing.T) {
+	for _, c := range []caching.StormTrackingConfig{
+		{Capacity: -1}, {FanOut: -1}, {GracePeriod: -1}, {GraceInterval: -1}, {InFlightTTL: -1},
+		// In the order of the others, were it not for the sign.
+		{GraceInterval: -2, InFlightTTL: -1, GracePeriod: time.Second},
+	} {
+		if _, err := caching.NewStormTracking(c); err == nil || err.Error() != "caching: storm tracking: negative value" {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
 }

@@ -1,0 +1,74 @@
+package caching_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"time"
+
+	"esdk"
+	"esdk/caching"
+)
+
+func newKeyring() esdk.Keyring {
+	kr, err := esdk.NewRawAESKeyring("my-app", "2026-11", make([]byte, 32)) // stands for random bytes
+	if err != nil {
+		log.Fatal(err)
+	}
+	return kr
+}
+
+// Ten messages under one data key, and so with one call to the key service.
+func ExampleNewCMM() {
+	ctx := context.Background()
+	cmm, err := caching.NewCMM(caching.Config{
+		Keyring:     newKeyring(),
+		MaxAge:      time.Minute,
+		MaxMessages: 10,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := esdk.New(esdk.Config{CMM: cmm})
+	if err != nil {
+		log.Fatal(err)
+	}
+	dataKeys := make(map[string]bool)
+	for range 100 {
+		_, header, err := client.Encrypt(ctx, []byte("my secret"), nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		dataKeys[string(header.EncryptedDataKeys[0].Ciphertext)] = true
+	}
+	fmt.Println("100 messages,", len(dataKeys), "data keys")
+	// Output: 100 messages, 10 data keys
+}
+
+// One cache for the caching CMMs of several tenants, which share no entries,
+// and what it did.
+func ExampleNewStormTracking() {
+	ctx := context.Background()
+	cache, err := caching.NewStormTracking(caching.StormTrackingConfig{Capacity: 100})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for range 3 { // tenants
+		cmm, err := caching.NewCMM(caching.Config{Keyring: newKeyring(), Cache: cache, MaxAge: time.Minute})
+		if err != nil {
+			log.Fatal(err)
+		}
+		client, err := esdk.New(esdk.Config{CMM: cmm})
+		if err != nil {
+			log.Fatal(err)
+		}
+		for range 5 {
+			if _, _, err := client.Encrypt(ctx, []byte("my secret"), nil); err != nil {
+				log.Fatal(err)
+			}
+		}
+	}
+	stats := cache.Stats()
+	fmt.Println(stats.Misses, "misses,", stats.Hits, "hits,", stats.Entries, "entries")
+	// Output: 3 misses, 12 hits, 3 entries
+}

@@ -1,0 +1,27 @@
+package faulttest
+
+import (
+	"context"
+
+	"esdk/caching"
+)
+
+// An EndingCache ends a context when it is told to remove an entry, and does not
+// heed any context itself.
+type EndingCache struct {
+	caching.Cache
+	End   func()
+	Loads int // calls of Load so far
+}
+
+// Load implements [caching.Cache].
+func (c *EndingCache) Load(_ context.Context, id string, fetch func(context.Context) (*caching.Entry, error)) (*caching.Entry, error) {
+	c.Loads++
+	return c.Cache.Load(context.Background(), id, fetch)
+}
+
+// Remove implements [caching.Cache].
+func (c *EndingCache) Remove(id string, e *caching.Entry) {
+	c.End()
+	c.Cache.Remove(id, e)
+}

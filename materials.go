@@ -1,0 +1,183 @@
+package esdk
+
+import (
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"slices"
+
+	"esdk/internal/datakey"
+	"esdk/internal/suite"
+)
+
+// EncryptionMaterials are what encrypts one message.
+// Specification: framework/structures.md#encryption-materials.
+type EncryptionMaterials struct {
+	Suite SuiteID
+
+	// EncryptionContext is what the message is bound to. For a suite that signs
+	// it has the public key as "aws-crypto-public-key".
+	EncryptionContext EncryptionContext
+
+	// RequiredContextKeys are the keys of pairs that are authenticated but not
+	// stored.
+	RequiredContextKeys []string
+
+	DataKey           []byte
+	EncryptedDataKeys []EncryptedDataKey
+
+	// SigningKey is of the curve of the suite, and nil if it does not sign. It must
+	// not be changed: a caching CMM hands the same one to many callers.
+	SigningKey *ecdsa.PrivateKey
+
+	paired *ecdsa.PrivateKey // a signing key whose halves are known to belong together
+}
+
+// Check reports whether a [Client] of this policy would encrypt a message with
+// these materials. A CMM that keeps the materials of another one refuses what
+// every client would refuse.
+func (m *EncryptionMaterials) Check(policy CommitmentPolicy) error {
+	_, err := m.check(policy)
+	return err
+}
+
+// check refuses materials that would make a message that nobody can decrypt, or
+// anybody, or that the policy forbids. The CMM may be the user's.
+func (m *EncryptionMaterials) check(policy CommitmentPolicy) (*suite.Suite, error) {
+	s, err := m.Suite.lookup()
+	if err != nil {
+		return nil, err
+	}
+	if err := policy.checkEncrypt(s); err != nil {
+		return nil, err
+	}
+	if len(m.EncryptedDataKeys) == 0 {
+		return nil, errors.New("esdk: materials have 0 encrypted data keys")
+	}
+	if len(m.DataKey) != s.KeyLength {
+		return nil, fmt.Errorf("esdk: materials have a data key of %d bytes, suite %v takes %d", len(m.DataKey), m.Suite, s.KeyLength)
+	}
+	if datakey.IsZero(m.DataKey) {
+		return nil, errZeroKey
+	}
+	for _, k := range m.RequiredContextKeys {
+		if _, ok := m.EncryptionContext[k]; !ok || k == publicKeyKey {
+			return nil, contextError("materials require key %q", k)
+		}
+	}
+	encoded, ok := m.EncryptionContext[publicKeyKey]
+	if ok != s.Signs() || ok != (m.SigningKey != nil) {
+		return nil, contextError("materials have %q or a signing key where the suite does not sign, or lack them", publicKeyKey)
+	}
+	if !ok {
+		return s, nil
+	}
+	if !s.FitsSigningKey(m.SigningKey) {
+		return nil, errors.New("esdk: materials have a signing key of another curve than the suite's, or an incomplete one")
+	}
+	if want, err := s.EncodePublicKey(&m.SigningKey.PublicKey); err != nil || want != encoded {
+		return nil, contextError("materials have a %q that is not the signing key's", publicKeyKey)
+	}
+	if m.SigningKey != m.paired && !s.IsPair(m.SigningKey) {
+		return nil, errors.New("esdk: materials have a signing key whose halves do not belong together")
+	}
+	m.paired = m.SigningKey // a cache's copies need not be tried again
+	return s, nil
+}
+
+// Clone returns a copy that shares no slice or map. The signing key is the same.
+func (m *EncryptionMaterials) Clone() *EncryptionMaterials {
+	c := *m
+	c.EncryptionContext = cloneContext(m.EncryptionContext)
+	c.RequiredContextKeys = slices.Clone(m.RequiredContextKeys)
+	c.DataKey = slices.Clone(m.DataKey)
+	c.EncryptedDataKeys = cloneDataKeys(m.EncryptedDataKeys)
+	return &c
+}
+
+// DecryptionMaterials are what decrypts one message.
+// Specification: framework/structures.md#decryption-materials.
+type DecryptionMaterials struct {
+	// EncryptionContext is what the message stores and what was reproduced.
+	EncryptionContext EncryptionContext
+
+	// RequiredContextKeys are the keys of pairs that were reproduced and are not
+	// stored.
+	RequiredContextKeys []string
+
+	DataKey []byte
+
+	// VerificationKey is of the curve of the suite, and nil if it does not sign. It
+	// must not be changed.
+	VerificationKey *ecdsa.PublicKey
+
+	// Opened, if it is not nil, is called by the [Client] once, with whether the
+	// message's header was authenticated with these materials. A CMM that keeps
+	// materials can then forget ones that never opened anything. It must be safe
+	// for concurrent use. A CMM that wraps another passes it on; if it serves
+	// several messages with the same materials, it calls it for each.
+	Opened func(ok bool)
+}
+
+// Check reports whether a [Client] can decrypt a message of the suite with these
+// materials, as far as they alone tell: the lengths and the curve fit. A CMM that
+// keeps the materials of another one refuses what every client would refuse.
+func (m *DecryptionMaterials) Check(id SuiteID) error {
+	s, err := id.lookup()
+	if err != nil {
+		return err
+	}
+	return m.check(s)
+}
+
+func (m *DecryptionMaterials) check(s *suite.Suite) error {
+	if len(m.DataKey) != s.KeyLength {
+		return fmt.Errorf("esdk: materials have a data key of %d bytes, suite %s takes %d", len(m.DataKey), s.Name, s.KeyLength)
+	}
+	if s.Signs() && !s.FitsKey(m.VerificationKey) || !s.Signs() && m.VerificationKey != nil {
+		return fmt.Errorf("esdk: materials have a verification key that does not fit suite %s", s.Name)
+	}
+	for _, k := range m.RequiredContextKeys {
+		if _, ok := m.EncryptionContext[k]; !ok || k == publicKeyKey {
+			return contextError("materials require key %q", k)
+		}
+	}
+	return nil
+}
+
+// Clone returns a copy that shares no slice or map. The verification key and
+// Opened are the same.
+func (m *DecryptionMaterials) Clone() *DecryptionMaterials {
+	c := *m
+	c.EncryptionContext = cloneContext(m.EncryptionContext)
+	c.RequiredContextKeys = slices.Clone(m.RequiredContextKeys)
+	c.DataKey = slices.Clone(m.DataKey)
+	return &c
+}
+
+// checkContext refuses materials of a user's CMM whose context is not made up of
+// the pairs that the message stores and of the required ones, or lacks a
+// reproduced pair. Other pairs would not be authenticated.
+func (m *DecryptionMaterials) checkContext(stored, reproduced EncryptionContext) error {
+	for k, v := range stored {
+		if have, ok := m.EncryptionContext[k]; !ok || have != v {
+			return contextError("the materials lack the pair of key %q that the message stores", k)
+		}
+	}
+	for k, v := range reproduced {
+		if have, ok := m.EncryptionContext[k]; !ok || have != v {
+			return contextError("the materials lack the reproduced pair of key %q", k)
+		}
+	}
+	for _, k := range m.RequiredContextKeys {
+		if _, ok := stored[k]; ok {
+			return contextError("the materials require key %q not to be stored, and the message stores it", k)
+		}
+	}
+	for k := range m.EncryptionContext {
+		if _, ok := stored[k]; !ok && !slices.Contains(m.RequiredContextKeys, k) {
+			return contextError("the materials have key %q, which the message does not store, and do not require it", k)
+		}
+	}
+	return nil
+}

@@ -1,5 +1,0 @@
-//go:build !race
-
-package esdk_test
-
-const raceEnabled = false
