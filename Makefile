@@ -49,7 +49,7 @@ staticcheck:
 race: missing
 	go test -race -timeout 30m ./...
 	cd cmd/esdk && go test -race -timeout 30m ./...
-	cd cmd/esdk && go test -tags full -run 'Full|Keeper' .
+	cd cmd/esdk && go test -tags full -run 'Full|Service' .
 
 # The library on a 32-bit machine, where a length of the format may be no int. The
 # race detector has none. Of the root package and the command, only what deals with
@@ -96,14 +96,14 @@ wycheproof:
 # A share of the matrix, which changes nothing: with the SDKs that are quick to install.
 matrix:
 	interop/matrix/run.sh -peers python,javascript,go -share 6 -seed 1
-	cd interop && go test ./differential ./hpke ./keeper
+	cd interop && go test ./differential ./hpke ./keyservice
 
 # Messages and key stores both ways with all official SDKs, from their registries;
 # writes docs/compatibility.md.
 interop:
 	interop/matrix/run.sh -write "$(CURDIR)/docs/compatibility.md"
 	cd interop && go test ./differential -forged 100000
-	cd interop && go test ./hpke ./keeper
+	cd interop && go test ./hpke ./keyservice
 	interop/compat/run.sh
 
 # The front-end beside the program whose arguments it takes, on the same scripts.
@@ -119,7 +119,7 @@ backends:
 objects:
 	interop/backends/clouds-test.sh
 
-# The keeper's keyring and the command on Vault's transit engine, which takes minutes to build.
+# The keyring of package keyservice and the command on Vault's transit engine, which takes minutes to build.
 vault:
 	interop/backends/vault-test.sh
 

@@ -51,8 +51,8 @@ type DecryptionRequest struct {
 	EncryptionContext EncryptionContext // as the message stores it; never nil
 	EncryptedDataKeys []EncryptedDataKey
 
-	// Reproduced is what the caller knows of the encryption context; never nil.
-	Reproduced EncryptionContext
+	// ReproducedContext is what the caller knows of the encryption context; never nil.
+	ReproducedContext EncryptionContext
 }
 
 var errNoMaterials = errors.New("esdk: the CMM returned neither materials nor an error")
@@ -166,7 +166,7 @@ func (c *defaultCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 		return nil, err
 	}
 	m := new(DecryptionMaterials)
-	m.EncryptionContext, m.RequiredContextKeys, err = reproduce(req.EncryptionContext, req.Reproduced)
+	m.EncryptionContext, m.RequiredContextKeys, err = reproduce(req.EncryptionContext, req.ReproducedContext)
 	if err != nil {
 		return nil, err
 	}

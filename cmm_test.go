@@ -225,11 +225,11 @@ type stubbornCMM struct {
 
 func (c stubbornCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
 	r := *req
-	r.Reproduced = nil
+	r.ReproducedContext = nil
 	m, err := c.CMM.DecryptionMaterials(ctx, &r)
 	if c.meddles {
 		delete(req.EncryptionContext, "k")
-		clear(req.Reproduced)
+		clear(req.ReproducedContext)
 		m.EncryptionContext = req.EncryptionContext
 	}
 	return m, err
@@ -406,11 +406,11 @@ func TestDefaultCMMRefuses(t *testing.T) {
 	}
 	m := must[*esdk.EncryptionMaterials](t)(cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{EncryptionContext: sampleContext}))
 	for name, change := range map[string]func(req *esdk.DecryptionRequest){
-		"another value": func(req *esdk.DecryptionRequest) { req.Reproduced = esdk.EncryptionContext{"k": "w"} },
+		"another value": func(req *esdk.DecryptionRequest) { req.ReproducedContext = esdk.EncryptionContext{"k": "w"} },
 		"no public key": func(req *esdk.DecryptionRequest) { delete(req.EncryptionContext, publicKeyKey) },
 		"reproduced public key": func(req *esdk.DecryptionRequest) {
 			delete(req.EncryptionContext, publicKeyKey)
-			req.Reproduced = m.EncryptionContext
+			req.ReproducedContext = m.EncryptionContext
 		},
 		"public key, but not signed": func(req *esdk.DecryptionRequest) { req.Suite = esdk.AES256GCMHKDFSHA512Commit },
 		"public key of no curve":     func(req *esdk.DecryptionRequest) { req.EncryptionContext[publicKeyKey] = "AAAA" },
@@ -477,7 +477,7 @@ func TestRequestsToCMM(t *testing.T) {
 			}
 			if want := (esdk.DecryptionRequest{
 				Suite: header.Suite, CommitmentPolicy: policy, EncryptionContext: header.EncryptionContext,
-				EncryptedDataKeys: header.EncryptedDataKeys, Reproduced: sampleContext,
+				EncryptedDataKeys: header.EncryptedDataKeys, ReproducedContext: sampleContext,
 			}); !reflect.DeepEqual(*cmm.decryption, want) {
 				t.Errorf("Decrypt asks for %+v, want %+v", *cmm.decryption, want)
 			}

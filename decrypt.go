@@ -178,7 +178,7 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 		CommitmentPolicy:  c.config.CommitmentPolicy,
 		EncryptionContext: cloneContext(h.Context),
 		EncryptedDataKeys: slices.Clone(header.EncryptedDataKeys), // those of the header stay authentic
-		Reproduced:        cloneContext(ec),
+		ReproducedContext: cloneContext(ec),
 	})
 	if err != nil {
 		return nil, explainUnstored(err, h.Context, ec)

@@ -124,7 +124,7 @@ func TestRequestsAreComplete(t *testing.T) {
 		}
 		if want := (esdk.DecryptionRequest{
 			Suite: esdk.SuiteID(s.ID), CommitmentPolicy: policyFor(s), EncryptionContext: stored,
-			EncryptedDataKeys: h.EncryptedDataKeys, Reproduced: esdk.EncryptionContext{},
+			EncryptedDataKeys: h.EncryptedDataKeys, ReproducedContext: esdk.EncryptionContext{},
 		}); len(h.EncryptedDataKeys) != 3 || !reflect.DeepEqual(*cmm.decryption, want) {
 			t.Errorf("%04x: Decrypt asks for %+v, want %+v", s.ID, *cmm.decryption, want)
 		}
@@ -318,7 +318,7 @@ func TestDefaultCMMAsksForAll(t *testing.T) {
 	edks := []esdk.EncryptedDataKey{{ProviderID: "one"}, {ProviderID: "two", ProviderInfo: []byte{1}}, {ProviderID: "three", Ciphertext: []byte{2}}}
 	m, err := cmm.DecryptionMaterials(t.Context(), &esdk.DecryptionRequest{
 		Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptionContext: esdk.EncryptionContext{"a": "1"},
-		EncryptedDataKeys: edks, Reproduced: esdk.EncryptionContext{"b": "2"},
+		EncryptedDataKeys: edks, ReproducedContext: esdk.EncryptionContext{"b": "2"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -344,7 +344,7 @@ func TestRequiredContextIsCheckedFirst(t *testing.T) {
 			t.Errorf("EncryptionMaterials: %v", err)
 		}
 		if _, err := cmm.DecryptionMaterials(t.Context(), &esdk.DecryptionRequest{
-			EncryptionContext: esdk.EncryptionContext{"tenant": "1"}, Reproduced: ec,
+			EncryptionContext: esdk.EncryptionContext{"tenant": "1"}, ReproducedContext: ec,
 		}); !errors.Is(err, esdk.ErrEncryptionContext) {
 			t.Errorf("DecryptionMaterials: %v", err)
 		}

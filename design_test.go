@@ -17,7 +17,7 @@ import (
 const module = "esdk"
 
 // TestImportDirection holds the rule of docs/design.md: cmd may import
-// everything, the root package, internal, caching and keeper nothing but the
+// everything, the root package, internal, caching and keyservice nothing but the
 // standard library and each other, and nobody imports cmd.
 func TestImportDirection(t *testing.T) {
 	for _, dir := range packages(t) {
@@ -49,7 +49,7 @@ func isCore(dir string) bool {
 	if strings.HasPrefix(dir, "internal/") {
 		return !strings.HasSuffix(dir, "test") // helpers of tests
 	}
-	return slices.Contains([]string{".", "caching", "esdktest", "hpke", "keeper"}, dir)
+	return slices.Contains([]string{".", "caching", "esdktest", "hpke", "keyservice"}, dir)
 }
 
 // packages returns the directories of this module that hold Go files.

@@ -1,15 +1,18 @@
-// Package esdk encrypts and decrypts messages of the AWS Encryption SDK, as
-// those for C, Java, JavaScript, Python, .NET, Go and Rust do.
+// Package esdk implements the AWS Encryption SDK. Its messages are
+// interchangeable with those of the C, Java, JavaScript, Python, .NET, Go and
+// Rust SDKs.
 //
-// Encryption is enveloped: a data key that is new for each message encrypts
-// the plaintext, and one or more wrapping keys encrypt the data key. All of it,
-// and an [EncryptionContext] that is authenticated but not secret, goes into one
-// message; any one of the wrapping keys decrypts it.
+// The SDK uses envelope encryption: each message is encrypted under a fresh data
+// key, and one or more wrapping keys encrypt the data key. The message carries the
+// ciphertext, the encrypted data keys and an [EncryptionContext], which is
+// authenticated but not secret. Any one of the wrapping keys decrypts it.
 //
 // Start with a [Keyring], which holds the wrapping keys, and with [Encrypt] and
 // [Decrypt]:
 //
-//	kr, err := esdk.NewRawAESKeyring("my-app", "2026-11", key)
+//	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{
+//		Namespace: "my-app", Name: "2026-11", Key: key,
+//	})
 //	message, err := esdk.Encrypt(ctx, kr, plaintext, esdk.EncryptionContext{"tenant": "17"})
 //	plaintext, err := esdk.Decrypt(ctx, kr, message, esdk.EncryptionContext{"tenant": "17"})
 //
@@ -17,7 +20,7 @@
 //
 // # What is promised
 //
-// No plaintext is released before it was authenticated; see [ReleasePolicy] for
+// Plaintext is released only after it has been authenticated; see [ReleasePolicy] for
 // the signature of a streamed message. The zero [Config] is the safest one. Data
 // keys are overwritten after use, as far as Go allows. Each type says whether it
 // is safe for concurrent use.

@@ -27,7 +27,7 @@ import (
 var wrappingKey = make([]byte, 32)
 
 func newKeyring() esdk.Keyring {
-	kr, err := esdk.NewRawAESKeyring("my-app", "2026-11", wrappingKey)
+	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "my-app", Name: "2026-11", Key: wrappingKey})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func newKeyring() esdk.Keyring {
 
 func Example() {
 	ctx := context.Background()
-	kr, err := esdk.NewRawAESKeyring("my-app", "2026-11", wrappingKey)
+	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "my-app", Name: "2026-11", Key: wrappingKey})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func ExampleNewRawECDHKeyring() {
 		log.Fatal(err)
 	}
 
-	toBob, err := esdk.NewRawECDHKeyring(alice, bob.PublicKey())
+	toBob, err := esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: alice, Peer: bob.PublicKey()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func ExampleNewRawECDHKeyring() {
 		log.Fatal(err)
 	}
 
-	fromAlice, err := esdk.NewRawECDHKeyring(bob, alice.PublicKey())
+	fromAlice, err := esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: bob, Peer: alice.PublicKey()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -226,11 +226,11 @@ func ExampleNewRawECDHEphemeralKeyring() {
 // one in a vault.
 func ExampleNewMultiKeyring() {
 	ctx := context.Background()
-	daily, err := esdk.NewRawAESKeyring("my-app", "daily", bytes.Repeat([]byte{1}, 32))
+	daily, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "my-app", Name: "daily", Key: bytes.Repeat([]byte{1}, 32)})
 	if err != nil {
 		log.Fatal(err)
 	}
-	vault, err := esdk.NewRawAESKeyring("my-app", "vault", bytes.Repeat([]byte{2}, 32))
+	vault, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "my-app", Name: "vault", Key: bytes.Repeat([]byte{2}, 32)})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -93,7 +93,7 @@ func testOnlyStreams(t *testing.T) {
 
 func testOnlyKeyrings(t *testing.T) {
 	for _, n := range []int{16, 24, 32} {
-		_, err := esdk.NewRawAESKeyring("test", "key", make([]byte, n))
+		_, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "test", Name: "key", Key: make([]byte, n)})
 		fipstest.WantRefused(t, "AES", err)
 	}
 	for _, hash := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
@@ -113,7 +113,7 @@ func testOnlyKeyrings(t *testing.T) {
 	fipstest.WantRefused(t, "exponent 3: Wrap", err)
 	for _, curve := range []ecdh.Curve{ecdh.P256(), ecdh.P384(), ecdh.P521()} {
 		key := must[*ecdh.PrivateKey](t)(curve.GenerateKey(rand.Reader))
-		checkOnlyKeyring(t, "ECDH", must[esdk.Keyring](t)(esdk.NewRawECDHKeyring(key, key.PublicKey())), false)
+		checkOnlyKeyring(t, "ECDH", must[esdk.Keyring](t)(esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: key, Peer: key.PublicKey()})), false)
 	}
 }
 

@@ -42,7 +42,7 @@ func ecdhKey(t testing.TB, curve ecdh.Curve) *ecdh.PrivateKey {
 
 func aesKeyring(t testing.TB, namespace, name string, key []byte) esdk.Keyring {
 	t.Helper()
-	return must[esdk.Keyring](t)(esdk.NewRawAESKeyring(namespace, name, key))
+	return must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: namespace, Name: name, Key: key}))
 }
 
 func rsaKeyring(t testing.TB, c esdk.RawRSAConfig) esdk.Keyring {
@@ -53,7 +53,7 @@ func rsaKeyring(t testing.TB, c esdk.RawRSAConfig) esdk.Keyring {
 
 func ecdhKeyring(t testing.TB, private *ecdh.PrivateKey, peer *ecdh.PublicKey) esdk.Keyring {
 	t.Helper()
-	return must[esdk.Keyring](t)(esdk.NewRawECDHKeyring(private, peer))
+	return must[esdk.Keyring](t)(esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: private, Peer: peer}))
 }
 
 func wrap(t testing.TB, kr esdk.Keyring, id esdk.SuiteID) *esdk.WrapResult {
@@ -85,12 +85,24 @@ func TestKeyringConstructors(t *testing.T) {
 		make func() (esdk.Keyring, error)
 		want string // a part of the error
 	}{
-		{"AES: key of 15 bytes", func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("n", "k", key[:15]) }, "16, 24 or 32"},
-		{"AES: no key", func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("n", "k", nil) }, "16, 24 or 32"},
-		{"AES: no namespace", func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("", "k", key) }, "needs a key namespace"},
-		{"AES: no name", func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("n", "", key) }, "needs a key namespace"},
-		{"AES: namespace of KMS", func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("aws-kms", "k", key) }, "reserved"},
-		{"AES: start of a namespace of KMS", func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("aws-kms-rsa-2", "k", key) }, "reserved"},
+		{"AES: key of 15 bytes", func() (esdk.Keyring, error) {
+			return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: "k", Key: key[:15]})
+		}, "16, 24 or 32"},
+		{"AES: no key", func() (esdk.Keyring, error) {
+			return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: "k"})
+		}, "16, 24 or 32"},
+		{"AES: no namespace", func() (esdk.Keyring, error) {
+			return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "", Name: "k", Key: key})
+		}, "needs a key namespace"},
+		{"AES: no name", func() (esdk.Keyring, error) {
+			return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: "", Key: key})
+		}, "needs a key namespace"},
+		{"AES: namespace of KMS", func() (esdk.Keyring, error) {
+			return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "aws-kms", Name: "k", Key: key})
+		}, "reserved"},
+		{"AES: start of a namespace of KMS", func() (esdk.Keyring, error) {
+			return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "aws-kms-rsa-2", Name: "k", Key: key})
+		}, "reserved"},
 		{"RSA: no key", func() (esdk.Keyring, error) {
 			return esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "n", Name: "k"})
 		}, "public or a private key"},
@@ -103,12 +115,16 @@ func TestKeyringConstructors(t *testing.T) {
 		{"RSA: two paddings", func() (esdk.Keyring, error) {
 			return esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "n", Name: "k", PublicKey: public, Hash: crypto.SHA256, PKCS1v15: true})
 		}, "padding"},
-		{"ECDH: no private key", func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(nil, private.PublicKey()) }, "private key"},
-		{"ECDH: no peer", func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(private, nil) }, "public key"},
+		{"ECDH: no private key", func() (esdk.Keyring, error) {
+			return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{Peer: private.PublicKey()})
+		}, "private key"},
+		{"ECDH: no peer", func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: private}) }, "public key"},
 		{"ECDH: two curves", func() (esdk.Keyring, error) {
-			return esdk.NewRawECDHKeyring(private, ecdhKey(t, ecdh.P384()).PublicKey())
+			return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: private, Peer: ecdhKey(t, ecdh.P384()).PublicKey()})
 		}, "different curves"},
-		{"ECDH: other curve", func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(x25519, x25519.PublicKey()) }, "P-256"},
+		{"ECDH: other curve", func() (esdk.Keyring, error) {
+			return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: x25519, Peer: x25519.PublicKey()})
+		}, "P-256"},
 		{"ECDH: no recipient", func() (esdk.Keyring, error) { return esdk.NewRawECDHEphemeralKeyring(nil) }, "public key"},
 		{"ECDH: no key to discover with", func() (esdk.Keyring, error) { return esdk.NewRawECDHDiscoveryKeyring(nil) }, "private key"},
 		{"multi: none", func() (esdk.Keyring, error) { return esdk.NewMultiKeyring(nil) }, "needs a generator"},
@@ -859,12 +875,20 @@ func TestIncompleteKeys(t *testing.T) {
 		"RSA private key, v1.5":   rsaConfig(nil, &rsa.PrivateKey{D: rsaKey().D, Primes: rsaKey().Primes}, true),
 		"RSA exponent":            rsaConfig(nil, &rsa.PrivateKey{PublicKey: rsaKey().PublicKey, Primes: rsaKey().Primes}, true),
 		"RSA public with private": rsaConfig(new(rsa.PublicKey), rsaKey(), false),
-		"ECDH":                    func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(new(ecdh.PrivateKey), new(ecdh.PublicKey)) },
-		"ECDH private key":        func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(new(ecdh.PrivateKey), p256.PublicKey()) },
-		"ECDH peer":               func() (esdk.Keyring, error) { return esdk.NewRawECDHKeyring(p256, new(ecdh.PublicKey)) },
-		"ECDH recipient":          func() (esdk.Keyring, error) { return esdk.NewRawECDHEphemeralKeyring(new(ecdh.PublicKey)) },
-		"ECDH discovery":          func() (esdk.Keyring, error) { return esdk.NewRawECDHDiscoveryKeyring(new(ecdh.PrivateKey)) },
-		"AES":                     func() (esdk.Keyring, error) { return esdk.NewRawAESKeyring("n", "k", nil) },
+		"ECDH": func() (esdk.Keyring, error) {
+			return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: new(ecdh.PrivateKey), Peer: new(ecdh.PublicKey)})
+		},
+		"ECDH private key": func() (esdk.Keyring, error) {
+			return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: new(ecdh.PrivateKey), Peer: p256.PublicKey()})
+		},
+		"ECDH peer": func() (esdk.Keyring, error) {
+			return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: p256, Peer: new(ecdh.PublicKey)})
+		},
+		"ECDH recipient": func() (esdk.Keyring, error) { return esdk.NewRawECDHEphemeralKeyring(new(ecdh.PublicKey)) },
+		"ECDH discovery": func() (esdk.Keyring, error) { return esdk.NewRawECDHDiscoveryKeyring(new(ecdh.PrivateKey)) },
+		"AES": func() (esdk.Keyring, error) {
+			return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: "k"})
+		},
 	} {
 		if kr, err := make(); err == nil || kr != nil || !strings.HasPrefix(err.Error(), "esdk: ") {
 			t.Errorf("%s: %v, %v", name, kr, err)
@@ -921,7 +945,7 @@ func TestMultiKeyringStopsWhenCancelled(t *testing.T) {
 func TestMultiKeyringSaysItWasCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	other := must[esdk.Keyring](t)(esdk.NewRawAESKeyring("other", "key", make([]byte, 16)))
+	other := must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "other", Name: "key", Key: make([]byte, 16)}))
 	multi := must[esdk.Keyring](t)(esdk.NewMultiKeyring(other, testKeyring(t)))
 	r := wrap(t, testKeyring(t), esdk.AES256GCM)
 	_, err := multi.Unwrap(ctx, &esdk.UnwrapRequest{Suite: esdk.AES256GCM, EncryptedDataKeys: r.EncryptedDataKeys})

@@ -177,12 +177,12 @@ type forgetfulCMM struct{ esdk.CMM }
 
 func (c forgetfulCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
 	r := *req
-	r.Reproduced = nil
+	r.ReproducedContext = nil
 	m, err := c.CMM.DecryptionMaterials(ctx, &r)
 	if err != nil {
 		return nil, err
 	}
-	for k, v := range req.Reproduced {
+	for k, v := range req.ReproducedContext {
 		if _, ok := req.EncryptionContext[k]; !ok {
 			m.EncryptionContext[k] = v
 			m.RequiredContextKeys = append(m.RequiredContextKeys, k)

@@ -147,7 +147,7 @@ func drawConfig(t *rapid.T) modelConfig {
 }
 
 var modelKeyring = sync.OnceValues(func() (esdk.Keyring, error) {
-	return esdk.NewRawAESKeyring("model", "key", make([]byte, 32))
+	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "model", Name: "key", Key: make([]byte, 32)})
 })
 
 // client returns the client with what a test adds to its configuration.

@@ -13,30 +13,38 @@ import (
 	"esdk/internal/format"
 )
 
+// RawAESConfig configures [NewRawAESKeyring].
+type RawAESConfig struct {
+	// Namespace and Name stand in each message, and decryption needs the same.
+	Namespace, Name string
+
+	// Key has 16, 24 or 32 bytes. The keyring does not keep the slice.
+	Key []byte
+}
+
 type rawAESKeyring struct {
 	namespace, name string
 	aead            cipher.AEAD
 	infoPrefix      []byte // the provider info but for the IV
 }
 
-// NewRawAESKeyring returns a keyring that wraps data keys with AES-GCM under a
-// key of 16, 24 or 32 bytes, which it does not keep. The namespace and the name
-// stand in each message, and decryption needs the same ones.
+// NewRawAESKeyring returns a keyring that wraps data keys with AES-GCM.
 //
 // Each wrap draws a random IV, so that one key should not wrap more than 2^32
 // data keys (NIST SP 800-38D).
+//
 // Specification: framework/raw-aes-keyring.md.
-func NewRawAESKeyring(namespace, name string, key []byte) (Keyring, error) {
-	if err := checkName(namespace, name); err != nil {
+func NewRawAESKeyring(c RawAESConfig) (Keyring, error) {
+	if err := checkName(c.Namespace, c.Name); err != nil {
 		return nil, err
 	}
-	aead, err := newGCM(key)
+	aead, err := newGCM(c.Key)
 	if _, wrongSize := errors.AsType[aes.KeySizeError](err); wrongSize {
 		return nil, errors.New("esdk: AES wrapping key must have 16, 24 or 32 bytes")
 	} else if err != nil {
 		return nil, err
 	}
-	return &rawAESKeyring{namespace, name, aead, datakey.AESPrefix(name)}, nil
+	return &rawAESKeyring{c.Namespace, c.Name, aead, datakey.AESPrefix(c.Name)}, nil
 }
 
 // newGCM fails for a key of a wrong length, and under GODEBUG=fips140=only, which

@@ -25,19 +25,26 @@ type rawECDHKeyring struct {
 	peer    *ecdh.PublicKey
 }
 
+// RawECDHConfig configures [NewRawECDHKeyring]. The keys are on P-256, P-384 or
+// P-521. [ParsePEM] reads them.
+type RawECDHConfig struct {
+	PrivateKey *ecdh.PrivateKey // one's own
+	Peer       *ecdh.PublicKey  // the other party's
+}
+
 // NewRawECDHKeyring returns a keyring that wraps data keys under a secret that
-// two parties agree on: the owner of the private key, who encrypts, and a peer,
-// to whom. Either decrypts, with its own private and the other's public key.
-// The keys are on P-256, P-384 or P-521. [ParsePEM] reads them.
+// two parties agree on. Either party encrypts and decrypts, with its own private
+// key and the other party's public key.
+//
 // Specification: framework/raw-ecdh-keyring.md (RawPrivateKeyToStaticPublicKey).
-func NewRawECDHKeyring(private *ecdh.PrivateKey, peer *ecdh.PublicKey) (Keyring, error) {
-	if private == nil || peer == nil {
+func NewRawECDHKeyring(c RawECDHConfig) (Keyring, error) {
+	if c.PrivateKey == nil || c.Peer == nil {
 		return nil, errors.New("esdk: ECDH keyring needs a private key and the peer's public key")
 	}
-	if private.Curve() != peer.Curve() {
+	if c.PrivateKey.Curve() != c.Peer.Curve() {
 		return nil, errors.New("esdk: ECDH keyring: the keys are on different curves")
 	}
-	return newRawECDHKeyring(peer.Curve(), private, peer)
+	return newRawECDHKeyring(c.Peer.Curve(), c.PrivateKey, c.Peer)
 }
 
 // NewRawECDHEphemeralKeyring returns a keyring that only encrypts: to the owner

@@ -57,7 +57,7 @@ func (c *requiredContextCMM) EncryptionMaterials(ctx context.Context, req *Encry
 }
 
 func (c *requiredContextCMM) DecryptionMaterials(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error) {
-	if err := c.check(req.Reproduced, "required key %q was not given"); err != nil {
+	if err := c.check(req.ReproducedContext, "required key %q was not given"); err != nil {
 		return nil, err
 	}
 	m, err := decryptionMaterials(ctx, c.underlying, req)

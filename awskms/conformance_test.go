@@ -44,9 +44,9 @@ func allKeyringsOf(t testing.TB, s sim, c awskms.Config) map[string]pair {
 	rsa := keyring(awskms.NewRSAKeyring(c, awskms.RSAConfig{KeyID: rsaARN, PublicKey: rsaPublicKey(t, s, rsaARN)}))
 
 	alice, bob := s.CreateKey(west, types.KeySpecEccNistP256), s.CreateKey(west, types.KeySpecEccNistP256)
-	toBob := keyring(awskms.NewECDHKeyring(t.Context(), c, alice, nil, ecdhPublicKey(t, s, bob)))
-	fromAlice := keyring(awskms.NewECDHKeyring(t.Context(), c, bob, nil, ecdhPublicKey(t, s, alice)))
-	ecdhDiscovery := keyring(awskms.NewECDHDiscoveryKeyring(t.Context(), c, bob, nil))
+	toBob := keyring(awskms.NewECDHKeyring(t.Context(), c, awskms.ECDHConfig{KeyID: alice, Peer: ecdhPublicKey(t, s, bob)}))
+	fromAlice := keyring(awskms.NewECDHKeyring(t.Context(), c, awskms.ECDHConfig{KeyID: bob, Peer: ecdhPublicKey(t, s, alice)}))
+	ecdhDiscovery := keyring(awskms.NewECDHDiscoveryKeyring(t.Context(), c, awskms.ECDHConfig{KeyID: bob}))
 	return map[string]pair{
 		"strict":         {encrypt: strict, decrypt: strict, provider: "aws-kms"},
 		"multi":          {encrypt: multi, decrypt: multi, provider: "aws-kms", noWrap: true},
@@ -203,7 +203,7 @@ func TestECDHConstructorCancelled(t *testing.T) {
 	peer := must[*ecdh.PrivateKey](t)(ecdh.P256().GenerateKey(rand.Reader)).PublicKey()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := awskms.NewECDHKeyring(ctx, s.config(), arn, nil, peer); !errors.Is(err, context.Canceled) {
+	if _, err := awskms.NewECDHKeyring(ctx, s.config(), awskms.ECDHConfig{KeyID: arn, Peer: peer}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

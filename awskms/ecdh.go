@@ -22,29 +22,42 @@ type ecdhKeyring struct {
 	own, peer []byte // compressed public keys
 }
 
+// ECDHConfig configures [NewECDHKeyring] and [NewECDHDiscoveryKeyring].
+type ECDHConfig struct {
+	// KeyID names a key pair for key agreement on P-256, P-384 or P-521, in any form
+	// that AWS KMS takes.
+	KeyID string
+
+	// PublicKey is the key pair's public key. If it is nil, AWS KMS is asked for
+	// it, once, by the constructor, with the permission kms:GetPublicKey.
+	PublicKey *ecdh.PublicKey
+
+	// Peer is the other party's public key. It must be nil for discovery.
+	Peer *ecdh.PublicKey
+}
+
 // NewECDHKeyring returns a keyring that wraps data keys under a secret that two
-// parties agree on: the owner of a key pair in AWS KMS, who encrypts, and a peer,
-// to whom. Either decrypts, with its own private and the other's public key; a
-// peer whose private key is not in AWS KMS uses [esdk.NewRawECDHKeyring].
+// parties agree on. Either party encrypts and decrypts, with its own private key
+// and the other party's public key. A peer whose private key is not in AWS KMS
+// uses [esdk.NewRawECDHKeyring].
 //
-// The key pair is on P-256, P-384 or P-521, and for key agreement; its id may
-// have any form that AWS KMS takes. Its public key may be nil, and then AWS KMS is
-// asked for it, once and now: that alone needs ctx, and the permission
-// kms:GetPublicKey. Encryption and decryption need kms:DeriveSharedSecret.
+// Encryption and decryption need the permission kms:DeriveSharedSecret. Only the
+// call for the public key needs ctx.
+//
 // Specification: framework/aws-kms/aws-kms-ecdh-keyring.md and
 // framework/key-agreement-schemas.md#kmsprivatekeytostaticpublickey.
-func NewECDHKeyring(ctx context.Context, c Config, keyID string, public, peer *ecdh.PublicKey) (esdk.Keyring, error) {
-	if peer == nil {
+func NewECDHKeyring(ctx context.Context, c Config, e ECDHConfig) (esdk.Keyring, error) {
+	if e.Peer == nil {
 		return nil, errors.New("awskms: ECDH keyring needs the peer's public key")
 	}
-	kr, public, err := newECDHKeyring(ctx, c, keyID, public)
+	kr, public, err := newECDHKeyring(ctx, c, e)
 	if err != nil {
 		return nil, err
 	}
-	if public.Curve() != peer.Curve() {
-		return nil, fmt.Errorf("awskms: ECDH keyring: KMS key %s is on %v, the peer's on %v", keyID, public.Curve(), peer.Curve())
+	if public.Curve() != e.Peer.Curve() {
+		return nil, fmt.Errorf("awskms: ECDH keyring: KMS key %s is on %v, the peer's on %v", e.KeyID, public.Curve(), e.Peer.Curve())
 	}
-	kr.peer = keyagreement.Compress(peer)
+	kr.peer = keyagreement.Compress(e.Peer)
 	return kr, nil
 }
 
@@ -53,23 +66,27 @@ func NewECDHKeyring(ctx context.Context, c Config, keyID string, public, peer *e
 // message names. The rest is as for [NewECDHKeyring].
 // Specification: framework/aws-kms/aws-kms-ecdh-keyring.md and
 // framework/key-agreement-schemas.md#kmspublickeydiscovery.
-func NewECDHDiscoveryKeyring(ctx context.Context, c Config, keyID string, public *ecdh.PublicKey) (esdk.Keyring, error) {
-	kr, _, err := newECDHKeyring(ctx, c, keyID, public)
+func NewECDHDiscoveryKeyring(ctx context.Context, c Config, e ECDHConfig) (esdk.Keyring, error) {
+	if e.Peer != nil {
+		return nil, errors.New("awskms: ECDH discovery keyring takes no peer")
+	}
+	kr, _, err := newECDHKeyring(ctx, c, e)
 	if err != nil {
 		return nil, err
 	}
 	return kr, nil
 }
 
-func newECDHKeyring(ctx context.Context, c Config, keyID string, public *ecdh.PublicKey) (*ecdhKeyring, *ecdh.PublicKey, error) {
+func newECDHKeyring(ctx context.Context, c Config, e ECDHConfig) (*ecdhKeyring, *ecdh.PublicKey, error) {
 	c, err := c.checked()
 	if err != nil {
 		return nil, nil, err
 	}
-	k, err := c.newKey(keyID)
+	k, err := c.newKey(e.KeyID)
 	if err != nil {
 		return nil, nil, err
 	}
+	public := e.PublicKey
 	if public == nil {
 		if public, err = k.publicKey(ctx); err != nil {
 			return nil, nil, fmt.Errorf("awskms: %w", err)

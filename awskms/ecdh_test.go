@@ -42,11 +42,11 @@ func TestNewECDHKeyring(t *testing.T) {
 	x25519 := must[*ecdh.PrivateKey](t)(ecdh.X25519().GenerateKey(rand.Reader)).PublicKey()
 
 	build := func(keyID string, own, peer *ecdh.PublicKey) error {
-		_, err := awskms.NewECDHKeyring(t.Context(), config, keyID, own, peer)
+		_, err := awskms.NewECDHKeyring(t.Context(), config, awskms.ECDHConfig{KeyID: keyID, PublicKey: own, Peer: peer})
 		return err
 	}
 	discover := func(keyID string, own *ecdh.PublicKey) error {
-		kr, err := awskms.NewECDHDiscoveryKeyring(t.Context(), config, keyID, own)
+		kr, err := awskms.NewECDHDiscoveryKeyring(t.Context(), config, awskms.ECDHConfig{KeyID: keyID, PublicKey: own})
 		if (kr == nil) != (err != nil) {
 			t.Errorf("%v, %v", kr, err)
 		}
@@ -65,6 +65,8 @@ func TestNewECDHKeyring(t *testing.T) {
 	wantText(t, build(arn, own, nil), "peer's public key")
 	wantText(t, build("", own, peer), "empty")
 	wantText(t, discover("key/1", own), "key/1")
+	_, err := awskms.NewECDHDiscoveryKeyring(t.Context(), config, awskms.ECDHConfig{KeyID: arn, PublicKey: own, Peer: peer})
+	wantText(t, err, "takes no peer")
 	wantText(t, build(arn, own, otherCurve), "P-256", "P-384")
 	wantText(t, build(arn, nil, otherCurve), "P-256", "P-384")
 	wantText(t, build(arn, x25519, x25519), "X25519")
@@ -116,9 +118,9 @@ func testECDH(t *testing.T, spec types.KeySpec, curve ecdh.Curve) {
 	bobPublic := must[*ecdh.PublicKey](t)(publicKey(t, s, east, bobARN).(interface {
 		ECDH() (*ecdh.PublicKey, error)
 	}).ECDH())
-	alice := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), config, aliceARN, nil, bobPublic))
-	bob := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), config, bobARN, bobPublic, alicePublic))
-	discovery := mustKeyring(t)(awskms.NewECDHDiscoveryKeyring(t.Context(), config, bobARN, nil))
+	alice := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), config, awskms.ECDHConfig{KeyID: aliceARN, Peer: bobPublic}))
+	bob := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), config, awskms.ECDHConfig{KeyID: bobARN, PublicKey: bobPublic, Peer: alicePublic}))
+	discovery := mustKeyring(t)(awskms.NewECDHDiscoveryKeyring(t.Context(), config, awskms.ECDHConfig{KeyID: bobARN}))
 	s.Reset()
 	derive := func(arn, region string, peer *ecdh.PublicKey) request {
 		return request{"DeriveSharedSecret", region, map[string]any{
@@ -153,9 +155,9 @@ func testECDH(t *testing.T, spec types.KeySpec, curve ecdh.Curve) {
 
 	// A peer whose private key is not in AWS KMS, both ways.
 	carol := must[*ecdh.PrivateKey](t)(curve.GenerateKey(rand.Reader))
-	raw := mustKeyring(t)(esdk.NewRawECDHKeyring(carol, alicePublic))
+	raw := mustKeyring(t)(esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: carol, Peer: alicePublic}))
 	ephemeral := mustKeyring(t)(esdk.NewRawECDHEphemeralKeyring(bobPublic))
-	withCarol := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), config, aliceARN, nil, carol.PublicKey()))
+	withCarol := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), config, awskms.ECDHConfig{KeyID: aliceARN, Peer: carol.PublicKey()}))
 	r = wrap(t, withCarol, nil)
 	wantKey(t, raw, r.DataKey, r.EncryptedDataKeys...)
 	r = wrap(t, raw, nil)
@@ -171,9 +173,9 @@ func TestECDHUnwrap(t *testing.T) {
 	s := newSim(t)
 	arn, other := s.CreateKey(west, types.KeySpecEccNistP256), s.CreateKey(west, types.KeySpecEccNistP256)
 	peer := ecdhPublicKey(t, s, other)
-	kr := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), s.config(), arn, nil, peer))
-	stranger := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), s.config(), other, nil, peer))
-	discovery := mustKeyring(t)(awskms.NewECDHDiscoveryKeyring(t.Context(), s.config(), other, nil))
+	kr := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), s.config(), awskms.ECDHConfig{KeyID: arn, Peer: peer}))
+	stranger := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), s.config(), awskms.ECDHConfig{KeyID: other, Peer: peer}))
+	discovery := mustKeyring(t)(awskms.NewECDHDiscoveryKeyring(t.Context(), s.config(), awskms.ECDHConfig{KeyID: other}))
 	dataKey := randomKey(32)
 	good := wrap(t, kr, dataKey).EncryptedDataKeys[0]
 	s.Reset()
@@ -262,7 +264,7 @@ func TestECDHAlias(t *testing.T) {
 	arn := s.CreateKey(west, types.KeySpecEccNistP256)
 	s.CreateAlias(west, "alias/ecdh", arn)
 	peer := must[*ecdh.PrivateKey](t)(ecdh.P256().GenerateKey(rand.Reader)).PublicKey()
-	kr := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), s.config(), "alias/ecdh", nil, peer))
+	kr := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), s.config(), awskms.ECDHConfig{KeyID: "alias/ecdh", Peer: peer}))
 	r := wrap(t, kr, nil)
 	wantKey(t, kr, r.DataKey, r.EncryptedDataKeys...)
 }

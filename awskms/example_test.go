@@ -221,7 +221,7 @@ func ExampleNewECDHKeyring() {
 		log.Fatal(err)
 	}
 
-	ours, err := awskms.NewECDHKeyring(ctx, c, arn, nil, peer.PublicKey())
+	ours, err := awskms.NewECDHKeyring(ctx, c, awskms.ECDHConfig{KeyID: arn, Peer: peer.PublicKey()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func ExampleNewECDHKeyring() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	theirs, err := esdk.NewRawECDHKeyring(peer, public)
+	theirs, err := esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: peer, Peer: public})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func ExampleNewECDHDiscoveryKeyring() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	kr, err := awskms.NewECDHDiscoveryKeyring(ctx, c, arn, public)
+	kr, err := awskms.NewECDHDiscoveryKeyring(ctx, c, awskms.ECDHConfig{KeyID: arn, PublicKey: public})
 	if err != nil {
 		log.Fatal(err)
 	}

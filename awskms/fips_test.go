@@ -35,7 +35,7 @@ func TestFIPS140Only(t *testing.T) {
 
 	arn = s.CreateKey(west, types.KeySpecEccNistP256)
 	key := ecdhPublicKey(t, s, arn)
-	kr := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), s.config(), arn, key, key))
+	kr := mustKeyring(t)(awskms.NewECDHKeyring(t.Context(), s.config(), awskms.ECDHConfig{KeyID: arn, PublicKey: key, Peer: key}))
 	_, err = tryWrap(t, kr, dataKey)
 	fipstest.WantRefused(t, "ECDH: Wrap", err)
 	var wrapped *esdk.WrapResult

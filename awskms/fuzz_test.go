@@ -25,7 +25,7 @@ func FuzzUnwrap(f *testing.F) {
 	rsaARN := s.CreateKey(west, types.KeySpecRsa2048)
 	rsaKeyring := kr(awskms.NewRSAKeyring(c, awskms.RSAConfig{KeyID: rsaARN, PublicKey: rsaPublicKey(f, s, rsaARN)}))
 	alice, bob := s.CreateKey(west, types.KeySpecEccNistP256), s.CreateKey(west, types.KeySpecEccNistP256)
-	agreed := kr(awskms.NewECDHKeyring(f.Context(), c, alice, nil, ecdhPublicKey(f, s, bob)))
+	agreed := kr(awskms.NewECDHKeyring(f.Context(), c, awskms.ECDHConfig{KeyID: alice, Peer: ecdhPublicKey(f, s, bob)}))
 	filter := &awskms.Filter{Partition: "aws", Accounts: []string{kmssim.Account}}
 
 	pairs := []struct{ wraps, unwraps esdk.Keyring }{
@@ -34,7 +34,7 @@ func FuzzUnwrap(f *testing.F) {
 		{multi, kr(awskms.NewMRKKeyring(c, replica))},
 		{multi, kr(awskms.NewMRKDiscoveryKeyring(c, filter, east))},
 		{rsaKeyring, rsaKeyring},
-		{agreed, kr(awskms.NewECDHDiscoveryKeyring(f.Context(), c, bob, nil))},
+		{agreed, kr(awskms.NewECDHDiscoveryKeyring(f.Context(), c, awskms.ECDHConfig{KeyID: bob}))},
 	}
 	var made []*esdk.WrapResult
 	for i, p := range pairs {

@@ -225,7 +225,7 @@ func ecdhPublicKey(t testing.TB, s sim, arn string) *ecdh.PublicKey {
 
 // rawAES is another keyring, for messages that are not of AWS KMS alone.
 func rawAES(t testing.TB) esdk.Keyring {
-	return mustKeyring(t)(esdk.NewRawAESKeyring("raw", "key", randomKey(32)))
+	return mustKeyring(t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "raw", Name: "key", Key: randomKey(32)}))
 }
 
 // kmsKey returns an encrypted data key of the provider aws-kms.

@@ -121,10 +121,10 @@ func TestBadClients(t *testing.T) {
 	for fault, clients := range bad {
 		for _, id := range []string{"alias/x", "arn:aws:kms:us-west-2:111122223333:key/1"} {
 			c := awskms.Config{Clients: clients}
-			if kr, err := awskms.NewECDHKeyring(t.Context(), c, id, nil, peer); err == nil || kr != nil {
+			if kr, err := awskms.NewECDHKeyring(t.Context(), c, awskms.ECDHConfig{KeyID: id, Peer: peer}); err == nil || kr != nil {
 				t.Errorf("%s: NewECDHKeyring: %v, %v", fault, kr, err)
 			}
-			if kr, err := awskms.NewECDHDiscoveryKeyring(t.Context(), c, id, nil); err == nil || kr != nil {
+			if kr, err := awskms.NewECDHDiscoveryKeyring(t.Context(), c, awskms.ECDHConfig{KeyID: id}); err == nil || kr != nil {
 				t.Errorf("%s: NewECDHDiscoveryKeyring: %v, %v", fault, kr, err)
 			}
 		}
@@ -164,13 +164,17 @@ func TestFixedNilPointer(t *testing.T) {
 	for _, client := range []awskms.Client{nil, (*kms.Client)(nil), (*none)(nil)} {
 		c := awskms.Config{Clients: awskms.FixedClient(client)}
 		for name, build := range map[string]func() (esdk.Keyring, error){
-			"NewKeyring":              func() (esdk.Keyring, error) { return awskms.NewKeyring(c, arn) },
-			"NewMRKKeyring":           func() (esdk.Keyring, error) { return awskms.NewMRKKeyring(c, arn) },
-			"NewDiscoveryKeyring":     func() (esdk.Keyring, error) { return awskms.NewDiscoveryKeyring(c, nil) },
-			"NewMRKDiscoveryKeyring":  func() (esdk.Keyring, error) { return awskms.NewMRKDiscoveryKeyring(c, nil, west) },
-			"NewRSAKeyring":           func() (esdk.Keyring, error) { return awskms.NewRSAKeyring(c, awskms.RSAConfig{KeyID: arn}) },
-			"NewECDHKeyring":          func() (esdk.Keyring, error) { return awskms.NewECDHKeyring(t.Context(), c, arn, key, key) },
-			"NewECDHDiscoveryKeyring": func() (esdk.Keyring, error) { return awskms.NewECDHDiscoveryKeyring(t.Context(), c, arn, key) },
+			"NewKeyring":             func() (esdk.Keyring, error) { return awskms.NewKeyring(c, arn) },
+			"NewMRKKeyring":          func() (esdk.Keyring, error) { return awskms.NewMRKKeyring(c, arn) },
+			"NewDiscoveryKeyring":    func() (esdk.Keyring, error) { return awskms.NewDiscoveryKeyring(c, nil) },
+			"NewMRKDiscoveryKeyring": func() (esdk.Keyring, error) { return awskms.NewMRKDiscoveryKeyring(c, nil, west) },
+			"NewRSAKeyring":          func() (esdk.Keyring, error) { return awskms.NewRSAKeyring(c, awskms.RSAConfig{KeyID: arn}) },
+			"NewECDHKeyring": func() (esdk.Keyring, error) {
+				return awskms.NewECDHKeyring(t.Context(), c, awskms.ECDHConfig{KeyID: arn, PublicKey: key, Peer: key})
+			},
+			"NewECDHDiscoveryKeyring": func() (esdk.Keyring, error) {
+				return awskms.NewECDHDiscoveryKeyring(t.Context(), c, awskms.ECDHConfig{KeyID: arn, PublicKey: key})
+			},
 		} {
 			kr, err := build()
 			if kr != nil {
@@ -189,11 +193,11 @@ func TestIncompleteKeys(t *testing.T) {
 	good := must[*ecdh.PrivateKey](t)(ecdh.P256().GenerateKey(rand.Reader)).PublicKey()
 	empty := new(ecdh.PublicKey)
 	for _, keys := range [][2]*ecdh.PublicKey{{empty, good}, {good, empty}, {empty, empty}} {
-		if kr, err := awskms.NewECDHKeyring(t.Context(), c, arn, keys[0], keys[1]); err == nil || kr != nil {
+		if kr, err := awskms.NewECDHKeyring(t.Context(), c, awskms.ECDHConfig{KeyID: arn, PublicKey: keys[0], Peer: keys[1]}); err == nil || kr != nil {
 			t.Errorf("NewECDHKeyring: %v, %v", kr, err)
 		}
 	}
-	if kr, err := awskms.NewECDHDiscoveryKeyring(t.Context(), c, arn, empty); err == nil || kr != nil {
+	if kr, err := awskms.NewECDHDiscoveryKeyring(t.Context(), c, awskms.ECDHConfig{KeyID: arn, PublicKey: empty}); err == nil || kr != nil {
 		t.Errorf("NewECDHDiscoveryKeyring: %v, %v", kr, err)
 	}
 

@@ -174,9 +174,9 @@ func TestOfficialMessages(t *testing.T) {
 	var manifest struct {
 		Tests map[string]struct {
 			Scenario struct {
-				Ciphertext string
-				Decrypt    officialCase           `json:"decryptKeyDescription"`
-				Reproduced esdk.EncryptionContext `json:"reproduced-encryption-context"`
+				Ciphertext        string
+				Decrypt           officialCase           `json:"decryptKeyDescription"`
+				ReproducedContext esdk.EncryptionContext `json:"reproduced-encryption-context"`
 			} `json:"decryption-scenario"`
 		}
 	}
@@ -195,7 +195,7 @@ func TestOfficialMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.suite, c.context, c.edks = header.Suite, maps.Clone(header.EncryptionContext), header.EncryptedDataKeys
-		maps.Copy(c.context, test.Scenario.Reproduced)
+		maps.Copy(c.context, test.Scenario.ReproducedContext)
 		runOfficial(t, id, &c, keys, counts)
 	}
 	wantCounts(t, counts, map[string]int{"aws-kms": 11, "aws-kms-mrk-aware": 22, "aws-kms-mrk-aware-discovery": 22, "aws-kms-rsa": 7, "aws-kms-ecdh": 33})
@@ -330,14 +330,14 @@ func runECDH(t *testing.T, c *officialCase, keys officialKeys) {
 		}
 	}
 	newStatic := func(keyID string, own, peer *ecdh.PublicKey) (esdk.Keyring, error) {
-		return NewECDHKeyring(t.Context(), config, keyID, own, peer)
+		return NewECDHKeyring(t.Context(), config, ECDHConfig{KeyID: keyID, PublicKey: own, Peer: peer})
 	}
 	kr, err := newStatic(key.Sender, sender, recipient)
 	unwrap(kr, err, key.Sender, key.RecipientPublic)
 	c.wrapLike(t, kr, false)
 	kr, err = newStatic(key.Recipient, recipient, sender)
 	unwrap(kr, err, key.Recipient, key.SenderPublic)
-	kr, err = NewECDHDiscoveryKeyring(t.Context(), config, key.Recipient, recipient)
+	kr, err = NewECDHDiscoveryKeyring(t.Context(), config, ECDHConfig{KeyID: key.Recipient, PublicKey: recipient})
 	unwrap(kr, err, key.Recipient, key.SenderPublic)
 }
 

@@ -91,7 +91,7 @@ func newSoak(t *testing.T) *soak {
 	multi := keyring(esdk.NewMultiKeyring(
 		keyring(awskms.NewKeyring(awskms.Config{Clients: s.kms.clients()}, direct)),
 		keyring(NewKeyring(KeyringConfig{Store: s.store, BranchKeyID: id, TTL: 11 * time.Second})), // fetched anew after 5.5
-		keyring(esdk.NewRawAESKeyring("raw", "key", aesKey)),
+		keyring(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "raw", Name: "key", Key: aesKey})),
 	))
 	c := soakLimits
 	c.Keyring = ledgerKeyring{multi, s.ledger}

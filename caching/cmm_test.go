@@ -886,7 +886,7 @@ func TestCachingDecryptionIdentity(t *testing.T) {
 	underlying := &answeringCMM{}
 	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{CMM: underlying, MaxAge: time.Hour}))
 	base := esdk.DecryptionRequest{
-		Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptionContext: esdk.EncryptionContext{"a": "1"}, Reproduced: esdk.EncryptionContext{"b": "2"},
+		Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptionContext: esdk.EncryptionContext{"a": "1"}, ReproducedContext: esdk.EncryptionContext{"b": "2"},
 		EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: "pp", ProviderInfo: []byte("ii"), Ciphertext: []byte("cc")}},
 	}
 	for i, change := range []func(*esdk.DecryptionRequest){
@@ -894,7 +894,7 @@ func TestCachingDecryptionIdentity(t *testing.T) {
 		func(r *esdk.DecryptionRequest) { r.Suite = esdk.AES256GCMHKDFSHA256 },
 		func(r *esdk.DecryptionRequest) { r.CommitmentPolicy = esdk.RequireEncryptAllowDecrypt },
 		func(r *esdk.DecryptionRequest) { r.EncryptionContext = esdk.EncryptionContext{"a": "2"} },
-		func(r *esdk.DecryptionRequest) { r.Reproduced = esdk.EncryptionContext{"b": "3"} },
+		func(r *esdk.DecryptionRequest) { r.ReproducedContext = esdk.EncryptionContext{"b": "3"} },
 		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys[0].ProviderID = "p" },
 		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys[0].ProviderInfo = []byte("i") },
 		func(r *esdk.DecryptionRequest) { r.EncryptedDataKeys[0].Ciphertext = []byte("c") },
@@ -1011,6 +1011,6 @@ func (c *answeringCMM) EncryptionMaterials(_ context.Context, req *esdk.Encrypti
 func (c *answeringCMM) DecryptionMaterials(_ context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
 	c.decryptions++
 	full := maps.Clone(req.EncryptionContext)
-	maps.Copy(full, req.Reproduced)
+	maps.Copy(full, req.ReproducedContext)
 	return &esdk.DecryptionMaterials{EncryptionContext: full, DataKey: pattern(32)}, nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func newKeyring() esdk.Keyring {
-	kr, err := esdk.NewRawAESKeyring("my-app", "2026-11", make([]byte, 32)) // stands for random bytes
+	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "my-app", Name: "2026-11", Key: make([]byte, 32)}) // stands for random bytes
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func (c *cmm) decryptionID(req *esdk.DecryptionRequest) (string, error) {
 	id := newCacheID("decrypt", c.Partition)
 	id.uint(uint64(req.CommitmentPolicy))
 	id.uint(uint64(req.Suite))
-	for _, ec := range []esdk.EncryptionContext{req.EncryptionContext, req.Reproduced} {
+	for _, ec := range []esdk.EncryptionContext{req.EncryptionContext, req.ReproducedContext} {
 		if err := id.context(ec); err != nil {
 			return "", err
 		}

@@ -114,7 +114,7 @@ func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, 
 }
 
 func newKeyring(t testing.TB) *keyring {
-	good, err := esdk.NewRawAESKeyring("good", "key", make([]byte, 32))
+	good, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "good", Name: "key", Key: make([]byte, 32)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -772,7 +772,7 @@ func TestBrokenCMMs(t *testing.T) {
 			c.decryption = func(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
 				m, err := c.CMM.DecryptionMaterials(ctx, req)
 				if err == nil {
-					m.EncryptionContext = maps.Clone(req.Reproduced)
+					m.EncryptionContext = maps.Clone(req.ReproducedContext)
 				}
 				return m, err
 			}
@@ -783,8 +783,8 @@ func TestBrokenCMMs(t *testing.T) {
 		{"returns the context that it was given", "request unchanged", func(c *cmm) {
 			c.decryption = func(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
 				m, err := c.CMM.DecryptionMaterials(ctx, req)
-				if err == nil && maps.Equal(m.EncryptionContext, req.Reproduced) {
-					m.EncryptionContext = req.Reproduced
+				if err == nil && maps.Equal(m.EncryptionContext, req.ReproducedContext) {
+					m.EncryptionContext = req.ReproducedContext
 				}
 				return m, err
 			}
@@ -823,12 +823,12 @@ func TestBrokenCMMs(t *testing.T) {
 		}, nil)},
 		{"believes the message", "reproduced context", decrypting(func(req *esdk.DecryptionRequest) {
 			reproduced := esdk.EncryptionContext{}
-			for k, v := range req.Reproduced {
+			for k, v := range req.ReproducedContext {
 				if _, stored := req.EncryptionContext[k]; !stored {
 					reproduced[k] = v
 				}
 			}
-			req.Reproduced = reproduced
+			req.ReproducedContext = reproduced
 		}, nil)},
 		{"accepts a message without its signature", "public key", func(c *cmm) {
 			c.decryption = func(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
@@ -886,7 +886,7 @@ func TestBrokenCMMs(t *testing.T) {
 		{"key in an error", "no key in errors", func(c *cmm) {
 			c.decryption = func(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
 				m, err := c.CMM.DecryptionMaterials(ctx, req)
-				if err == nil && len(req.Reproduced) == 0 {
+				if err == nil && len(req.ReproducedContext) == 0 {
 					return nil, fmt.Errorf("will not use key %v: %w", m.DataKey, esdk.ErrEncryptionContext)
 				}
 				return m, err
@@ -921,7 +921,7 @@ func TestBrokenCMMs(t *testing.T) {
 				lock.Lock()
 				own := *req
 				own.EncryptedDataKeys = cloneDataKeys(req.EncryptedDataKeys)
-				own.EncryptionContext, own.Reproduced = maps.Clone(req.EncryptionContext), maps.Clone(req.Reproduced)
+				own.EncryptionContext, own.ReproducedContext = maps.Clone(req.EncryptionContext), maps.Clone(req.ReproducedContext)
 				ciphertext := req.EncryptedDataKeys[0].Ciphertext
 				ciphertext[0]++
 				lock.Unlock()

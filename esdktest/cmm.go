@@ -102,7 +102,7 @@ func (c *CMMTest) decryptionRequest(p esdk.CommitmentPolicy, m *esdk.EncryptionM
 		CommitmentPolicy:  p,
 		EncryptionContext: stored,
 		EncryptedDataKeys: cloneDataKeys(m.EncryptedDataKeys),
-		Reproduced:        c.context(),
+		ReproducedContext: c.context(),
 	}
 }
 
@@ -153,7 +153,7 @@ func (c *CMMTest) decrypt(ctx context.Context, p esdk.CommitmentPolicy, m *esdk.
 			return fmt.Errorf("DecryptionMaterials has no pair %q: %q, which the message stores", k, v)
 		}
 	}
-	for k, v := range req.Reproduced {
+	for k, v := range req.ReproducedContext {
 		if got.EncryptionContext[k] != v {
 			return fmt.Errorf("DecryptionMaterials has no pair %q: %q, which was reproduced", k, v)
 		}
@@ -278,7 +278,7 @@ func (c *CMMTest) reproducedContext(t testing.TB) {
 		if _, stored := req.EncryptionContext[k]; !stored {
 			continue
 		}
-		req.Reproduced[k] = "another value"
+		req.ReproducedContext[k] = "another value"
 		if _, err := c.Decrypt.DecryptionMaterials(t.Context(), req); !errors.Is(err, esdk.ErrEncryptionContext) {
 			t.Errorf("a reproduced value that is not the message's gives %v, need ErrEncryptionContext", err)
 		}
@@ -346,7 +346,7 @@ func (c *CMMTest) requestUnchanged(t testing.TB) {
 		}
 		kept := maps.Clone(got.EncryptionContext)
 		clear(decryption.EncryptionContext)
-		clear(decryption.Reproduced)
+		clear(decryption.ReproducedContext)
 		scribble(decryption.EncryptedDataKeys)
 		if !maps.Equal(got.EncryptionContext, kept) || !bytes.Equal(got.DataKey, dataKey) {
 			t.Errorf("%v: the materials for decryption share memory with their request", id)
@@ -389,7 +389,7 @@ func (c *CMMTest) noKeyInErrors(t testing.TB) {
 			func(req *esdk.DecryptionRequest) { req.EncryptionContext["esdktest"] = "more" },
 			func(req *esdk.DecryptionRequest) { changeAll(req.EncryptedDataKeys, flipLast) },
 			func(req *esdk.DecryptionRequest) { req.Suite = esdk.AES128GCMHKDFSHA256 },
-			func(req *esdk.DecryptionRequest) { clear(req.Reproduced) },
+			func(req *esdk.DecryptionRequest) { clear(req.ReproducedContext) },
 		} {
 			req := c.decryptionRequest(esdk.RequireEncryptAllowDecrypt, m)
 			spoil(req)

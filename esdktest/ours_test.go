@@ -29,7 +29,7 @@ func ok[T any](t testing.TB) func(T, error) T {
 func rawAES(t testing.TB, name string, length int) esdk.Keyring {
 	key := make([]byte, length)
 	rand.Read(key)
-	return ok[esdk.Keyring](t)(esdk.NewRawAESKeyring("esdk", name, key))
+	return ok[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "esdk", Name: name, Key: key}))
 }
 
 func TestRawAESKeyring(t *testing.T) {
@@ -71,8 +71,8 @@ func TestRawECDHKeyring(t *testing.T) {
 	for _, curve := range []ecdh.Curve{ecdh.P256(), ecdh.P384(), ecdh.P521()} {
 		alice := ok[*ecdh.PrivateKey](t)(curve.GenerateKey(rand.Reader))
 		bob := ok[*ecdh.PrivateKey](t)(curve.GenerateKey(rand.Reader))
-		fromAlice := ok[esdk.Keyring](t)(esdk.NewRawECDHKeyring(alice, bob.PublicKey()))
-		fromBob := ok[esdk.Keyring](t)(esdk.NewRawECDHKeyring(bob, alice.PublicKey()))
+		fromAlice := ok[esdk.Keyring](t)(esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: alice, Peer: bob.PublicKey()}))
+		fromBob := ok[esdk.Keyring](t)(esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: bob, Peer: alice.PublicKey()}))
 		toBob := ok[esdk.Keyring](t)(esdk.NewRawECDHEphemeralKeyring(bob.PublicKey()))
 		discovery := ok[esdk.Keyring](t)(esdk.NewRawECDHDiscoveryKeyring(bob))
 		for _, c := range []struct {

@@ -117,7 +117,7 @@ func TestSeveralKeys(t *testing.T) {
 
 // With a raw key of another kind, either opens the message.
 func TestMultiKeyring(t *testing.T) {
-	aes := must[esdk.Keyring](t)(esdk.NewRawAESKeyring("test", "aes", make([]byte, 32)))
+	aes := must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "test", Name: "aes", Key: make([]byte, 32)}))
 	own := newKeyring(t, "key", newKey(t, 1))
 	for _, order := range [][]esdk.Keyring{{aes, own}, {own, aes}} {
 		both := must[esdk.Keyring](t)(esdk.NewMultiKeyring(order[0], order[1]))

@@ -405,7 +405,7 @@ func TestRefused(t *testing.T) {
 // An IV that the token makes is the one that the encrypted data key names.
 func TestTokenIV(t *testing.T) {
 	s, token, _ := simulated(t, Config{})
-	raw := must[esdk.Keyring](t)(esdk.NewRawAESKeyring("corp", "a", aesBytes))
+	raw := must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "corp", Name: "a", Key: aesBytes}))
 	for _, own := range []bool{false, true} {
 		kr := must[esdk.Keyring](t)(NewAESKeyring(t.Context(), token, AESConfig{Namespace: "corp", Name: "a", Key: KeyRef{Label: "aes"}, TokenIV: own}))
 		s.makesIV = []byte("token")

@@ -39,14 +39,14 @@ func TestTokenAES(t *testing.T) {
 			key, label := make([]byte, length), newName("aes")
 			rand.Read(key)
 			h.importAES(label, key)
-			bothWays(t, aes(t, token, label), must[esdk.Keyring](t)(esdk.NewRawAESKeyring("corp", "backup", key)))
+			bothWays(t, aes(t, token, label), must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "corp", Name: "backup", Key: key})))
 		})
 	}
 	t.Run("made by the token", func(t *testing.T) {
 		label := newName("aes")
 		key := h.generateAES(label)
 		kr := aes(t, token, label)
-		bothWays(t, kr, must[esdk.Keyring](t)(esdk.NewRawAESKeyring("corp", "backup", key)))
+		bothWays(t, kr, must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "corp", Name: "backup", Key: key})))
 		esdktest.TestKeyring(t, kr)
 	})
 }
@@ -115,13 +115,13 @@ func TestTokenECDH(t *testing.T) {
 				discovery := keyring(pkcs11.NewECDHDiscoveryKeyring(t.Context(), token, c))
 				c.Peer = theirs.PublicKey()
 				kr := keyring(pkcs11.NewECDHKeyring(t.Context(), token, c))
-				bothWays(t, kr, keyring(esdk.NewRawECDHKeyring(mine, theirs.PublicKey())))
-				bothWays(t, kr, keyring(esdk.NewRawECDHKeyring(theirs, mine.PublicKey())))
+				bothWays(t, kr, keyring(esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: mine, Peer: theirs.PublicKey()})))
+				bothWays(t, kr, keyring(esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: theirs, Peer: mine.PublicKey()})))
 				exchange(t, "to a raw discovery keyring", kr, keyring(esdk.NewRawECDHDiscoveryKeyring(theirs)))
 
 				public := must[crypto.PublicKey](t)(token.PublicKey(t.Context(), c.Key)).(*ecdh.PublicKey)
 				exchange(t, "from a raw ephemeral keyring", keyring(esdk.NewRawECDHEphemeralKeyring(public)), discovery)
-				exchange(t, "from the peer", keyring(esdk.NewRawECDHKeyring(theirs, public)), discovery)
+				exchange(t, "from the peer", keyring(esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: theirs, Peer: public})), discovery)
 				if label == made {
 					esdktest.TestKeyring(t, kr)
 				}
@@ -170,7 +170,7 @@ func TestTokenKeys(t *testing.T) {
 		h.create(secret(p11.CKO_SECRET_KEY, p11.CKK_AES, two).with(attributes{p11.CKA_VALUE: key, p11.CKA_ENCRYPT: true, p11.CKA_DECRYPT: true}))
 	}
 	h.importAES(one, key)
-	raw := must[esdk.Keyring](t)(esdk.NewRawAESKeyring("corp", "backup", key))
+	raw := must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "corp", Name: "backup", Key: key}))
 	uri := func(format string, args ...any) pkcs11.KeyRef {
 		return pkcs11.KeyRef{URI: fmt.Sprintf(format, args...)}
 	}
@@ -365,7 +365,7 @@ func TestTokenKeyReplaced(t *testing.T) {
 		t.Errorf("without the key: %v", err)
 	}
 	h.importAES(label, key)
-	bothWays(t, kr, must[esdk.Keyring](t)(esdk.NewRawAESKeyring("corp", "backup", key)))
+	bothWays(t, kr, must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "corp", Name: "backup", Key: key})))
 }
 
 // Many use few sessions.

@@ -89,8 +89,8 @@ var configuredKinds = []configuredKind{
 	{"pkcs11", []string{"uri"}, []string{"peer"}, func(a *app, ctx context.Context, k *keyConfig, encrypt bool) (esdk.Keyring, error) {
 		return a.newPKCS11Keyring(ctx, k.URI, k.Peer, encrypt)
 	}},
-	{"keeper", []string{"key"}, nil, func(a *app, ctx context.Context, k *keyConfig, _ bool) (esdk.Keyring, error) {
-		return a.newKeeperKeyring(ctx, k.Key)
+	{"keyservice", []string{"key"}, nil, func(a *app, ctx context.Context, k *keyConfig, _ bool) (esdk.Keyring, error) {
+		return a.newServiceKeyring(ctx, k.Key)
 	}},
 }
 

@@ -68,7 +68,7 @@ type contextCMM struct {
 }
 
 func (c *contextCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
-	for _, k := range slices.Sorted(maps.Keys(req.Reproduced)) {
+	for _, k := range slices.Sorted(maps.Keys(req.ReproducedContext)) {
 		if _, ok := req.EncryptionContext[k]; !ok && !slices.Contains(c.required, k) {
 			err := fmt.Errorf("%w: the message does not store key %q", esdk.ErrEncryptionContext, k)
 			return nil, hinted(err, "if it was encrypted with --require-context %s, give that here too", k)

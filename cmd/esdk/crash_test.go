@@ -60,7 +60,7 @@ func decryptsToNew(result, plaintext []byte) error {
 }
 
 func decryptsUnder(name string, key, result, plaintext []byte) error {
-	kr, err := esdk.NewRawAESKeyring("n", name, key)
+	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: name, Key: key})
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (c *crash) addInput(t *testing.T, f *crashFile, signed bool) {
 
 func encryptedAs(t *testing.T, suite esdk.SuiteID, plaintext []byte) []byte {
 	t.Helper()
-	kr, err := esdk.NewRawAESKeyring("n", "k", pattern(32))
+	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: "k", Key: pattern(32)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,7 +110,7 @@ func FuzzKeyFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := esdk.NewRawAESKeyring("n", "k", key); err != nil {
+		if _, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: "k", Key: key}); err != nil {
 			t.Error(err)
 		}
 		again, err := parseAESKey(formatAESKey(key))

@@ -168,7 +168,7 @@ relative ones start at the file's folder.
   peer = "alice-public.pem"  # for ECDH
 
   [keys.orders]
-  type = "keeper"
+  type = "keyservice"
   key = "hashivault://orders"    # or another service's, as on the command line
 
 The type local has no fields but type. "esdk keys list" lists them, "esdk keys show NAME" shows

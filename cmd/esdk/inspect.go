@@ -178,7 +178,7 @@ func dataKeyName(k *esdk.EncryptedDataKey) string {
 	if n := len(info) - tail; n > 0 && string(info[n:n+8]) == "\x00\x00\x00\x80\x00\x00\x00\x0c" {
 		info = info[:n]
 	}
-	// A keeper's is preceded by the version of its format.
+	// A key service's name is preceded by the version of its format.
 	if k.ProviderID == "esdk-keeper" {
 		info = bytes.TrimPrefix(info, []byte{1})
 	}

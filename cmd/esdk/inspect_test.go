@@ -26,7 +26,7 @@ func inspectSamples(t *testing.T) (map[string][]byte, *esdk.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kr, err := esdk.NewRawAESKeyring("interop-aes", "aes-256", key)
+	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "interop-aes", Name: "aes-256", Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}

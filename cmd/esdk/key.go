@@ -40,9 +40,9 @@ func keyKinds() []keyKind {
 		{"kms-ecdh:", "kms-ecdh:ARN[@PEER-FILE]", (*app).kmsECDHKeyring},
 		{"branch:", "branch:TABLE/BRANCH-KEY-ID[?kms=ARN]", (*app).branchKeyring},
 		{"pkcs11:", "pkcs11:token=TOKEN;object=LABEL?module-path=FILE…", (*app).pkcs11Keyring},
-		keeperKind("hashivault", "KEY"),
-		keeperKind("gcpkms", "projects/…"),
-		keeperKind("azurekeyvault", "VAULT/keys/KEY/VERSION"),
+		serviceKind("hashivault", "KEY"),
+		serviceKind("gcpkms", "projects/…"),
+		serviceKind("azurekeyvault", "VAULT/keys/KEY/VERSION"),
 		{"@", "@NAME", (*app).configuredKeyring},
 	}
 }
@@ -179,7 +179,7 @@ func (a *app) newAESKeyring(namespace, name, file string) (esdk.Keyring, error) 
 		return nil, err
 	}
 	defer clear(key)
-	return esdk.NewRawAESKeyring(namespace, name, key)
+	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: namespace, Name: name, Key: key})
 }
 
 // paddings are the values of pad for RSA keys; 0 is PKCS #1 v1.5.
@@ -277,7 +277,7 @@ func (a *app) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Keyri
 	case peer == nil && own == nil:
 		return nil, usageError("want PEER-FILE@OWN-FILE, or one of them")
 	case peer != nil && own != nil:
-		return esdk.NewRawECDHKeyring(own, peer)
+		return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: own, Peer: peer})
 	case own != nil && !encrypt:
 		return esdk.NewRawECDHDiscoveryKeyring(own)
 	case own != nil:

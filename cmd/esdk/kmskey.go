@@ -116,7 +116,7 @@ func (a *app) newKMSECDHKeyring(ctx context.Context, kms awskms.Config, arn, fil
 		return nil, usageError("to encrypt, the peer's public key is needed").withHint("write kms-ecdh:ARN@PEER-FILE")
 	}
 	if file == "" {
-		return awskms.NewECDHDiscoveryKeyring(ctx, kms, arn, nil)
+		return awskms.NewECDHDiscoveryKeyring(ctx, kms, awskms.ECDHConfig{KeyID: arn})
 	}
 	data, err := a.readKeyFile(file)
 	if err != nil {
@@ -126,5 +126,5 @@ func (a *app) newKMSECDHKeyring(ctx context.Context, kms awskms.Config, arn, fil
 	if err != nil {
 		return nil, usageError("%s: %v", file, err)
 	}
-	return awskms.NewECDHKeyring(ctx, kms, arn, nil, peer)
+	return awskms.NewECDHKeyring(ctx, kms, awskms.ECDHConfig{KeyID: arn, Peer: peer})
 }

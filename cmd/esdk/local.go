@@ -49,7 +49,7 @@ func (a *app) openLocalKey(file string) (esdk.Keyring, error) {
 	defer clear(key)
 	// The name tells one machine's key from another's, in the message too.
 	sum := sha256.Sum256(append([]byte("esdk local key\x00"), key...))
-	return esdk.NewRawAESKeyring(localNamespace, hex.EncodeToString(sum[:8]), key)
+	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: localNamespace, Name: hex.EncodeToString(sum[:8]), Key: key})
 }
 
 // newLocalKey makes the local key when it is first used, so that a command that

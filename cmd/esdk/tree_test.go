@@ -306,7 +306,7 @@ func testTreeSwapped(t *testing.T, verb string) {
 // checkInside checks that nothing in a folder has come from outside.
 func checkInside(t *testing.T, dir string) {
 	t.Helper()
-	kr, err := esdk.NewRawAESKeyring("n", "k", pattern(32))
+	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: "k", Key: pattern(32)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,13 +99,13 @@ func ecdhVectorKeyring(ctx context.Context, c awskms.Config, d *vectors.KeyDescr
 		return nil, fmt.Errorf("recipient's public key: %w", err)
 	}
 	if sender == nil {
-		return awskms.NewECDHDiscoveryKeyring(ctx, c, recipient.Material, recipientKey)
+		return awskms.NewECDHDiscoveryKeyring(ctx, c, awskms.ECDHConfig{KeyID: recipient.Material, PublicKey: recipientKey})
 	}
 	senderKey, err := sender.PublicKey()
 	if err != nil {
 		return nil, fmt.Errorf("sender's public key: %w", err)
 	}
-	return awskms.NewECDHKeyring(ctx, c, sender.Material, senderKey, recipientKey)
+	return awskms.NewECDHKeyring(ctx, c, awskms.ECDHConfig{KeyID: sender.Material, PublicKey: senderKey, Peer: recipientKey})
 }
 
 // staticBranchKey is a key store of one version of one branch key.

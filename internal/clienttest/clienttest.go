@@ -26,7 +26,7 @@ func Must[T any](t testing.TB) func(T, error) T {
 // Keyring returns a raw AES keyring. All have the same key.
 func Keyring(t testing.TB) esdk.Keyring {
 	t.Helper()
-	return Must[esdk.Keyring](t)(esdk.NewRawAESKeyring("test", "key", make([]byte, 32)))
+	return Must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "test", Name: "key", Key: make([]byte, 32)}))
 }
 
 // PolicyFor returns a policy under which a suite both encrypts and decrypts.

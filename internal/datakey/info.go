@@ -74,10 +74,10 @@ func ParseHPKE(info []byte) (*HPKEInfo, error) {
 
 // The provider ids that this module knows; others are raw keys' namespaces.
 const (
-	HPKE    = "esdk-hpke"
-	Keeper  = "esdk-keeper"
-	RawECDH = "raw-ecdh"
-	KMSECDH = "aws-kms-ecdh"
+	HPKE       = "esdk-hpke"
+	KeyService = "esdk-keeper"
+	RawECDH    = "raw-ecdh"
+	KMSECDH    = "aws-kms-ecdh"
 )
 
 // Name returns the name of a wrapping key as its provider info has it, which may be
@@ -88,7 +88,7 @@ func Name(provider string, info []byte) string {
 		if i, err := ParseHPKE(info); err == nil {
 			return i.Name
 		}
-	case provider == Keeper && len(info) > 0:
+	case provider == KeyService && len(info) > 0:
 		return string(info[1:]) // behind the version of its format
 	case provider == RawECDH || provider == KMSECDH:
 		if recipient := ecdhRecipient(info); recipient != nil {

@@ -43,7 +43,7 @@ func TestCommitment(t *testing.T) {
 			t.Errorf("%s: does not test the commitment alone: %v", c.ID, err)
 		}
 		for _, w := range set.WrappingKeys {
-			kr, err := esdk.NewRawAESKeyring(w.Namespace, w.Name, w.Material)
+			kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: w.Namespace, Name: w.Name, Key: w.Material})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -106,15 +106,15 @@ type scenarioTest struct {
 }
 
 type decryptionScenario struct {
-	Type             string                 `json:"type"`
-	Description      string                 `json:"description"`
-	ErrorDescription string                 `json:"errorDescription,omitempty"`
-	Ciphertext       string                 `json:"ciphertext"`
-	Result           string                 `json:"result,omitempty"` // the file with the plaintext
-	Suite            suiteID                `json:"algorithmSuiteId"`
-	FrameLength      uint32                 `json:"frame-size,omitempty"`
-	Key              *KeyDescription        `json:"decryptKeyDescription"`
-	Reproduced       esdk.EncryptionContext `json:"reproduced-encryption-context"`
+	Type              string                 `json:"type"`
+	Description       string                 `json:"description"`
+	ErrorDescription  string                 `json:"errorDescription,omitempty"`
+	Ciphertext        string                 `json:"ciphertext"`
+	Result            string                 `json:"result,omitempty"` // the file with the plaintext
+	Suite             suiteID                `json:"algorithmSuiteId"`
+	FrameLength       uint32                 `json:"frame-size,omitempty"`
+	Key               *KeyDescription        `json:"decryptKeyDescription"`
+	ReproducedContext esdk.EncryptionContext `json:"reproduced-encryption-context"`
 
 	// Context is what was given to encryption, if it is known. The published
 	// format does not have it.
@@ -138,7 +138,7 @@ func (l *loader) parseScenario(text json.RawMessage) (*Case, error) {
 	}
 	m := l.newMessageTest(s.Ciphertext, s.Result)
 	m.suite = esdk.SuiteID(s.Suite)
-	m.context, m.reproduced = s.Context, s.Reproduced
+	m.context, m.reproduced = s.Context, s.ReproducedContext
 	c := l.newCase(s.Key, m)
 	c.Description = s.Description
 	switch s.Type {

@@ -21,15 +21,15 @@ type encryptTest struct {
 }
 
 type encryptionScenario struct {
-	Type        string                 `json:"type"`
-	Plaintext   string                 `json:"plaintext"`
-	Description string                 `json:"description"`
-	Suite       suiteID                `json:"algorithmSuiteId"`
-	FrameLength *uint32                `json:"frame-size,omitempty"`
-	EncryptKey  *KeyDescription        `json:"encryptKeyDescription"`
-	DecryptKey  *KeyDescription        `json:"decryptKeyDescription"`
-	Context     esdk.EncryptionContext `json:"encryption-context"`
-	Reproduced  esdk.EncryptionContext `json:"reproduced-encryption-context"`
+	Type              string                 `json:"type"`
+	Plaintext         string                 `json:"plaintext"`
+	Description       string                 `json:"description"`
+	Suite             suiteID                `json:"algorithmSuiteId"`
+	FrameLength       *uint32                `json:"frame-size,omitempty"`
+	EncryptKey        *KeyDescription        `json:"encryptKeyDescription"`
+	DecryptKey        *KeyDescription        `json:"decryptKeyDescription"`
+	Context           esdk.EncryptionContext `json:"encryption-context"`
+	ReproducedContext esdk.EncryptionContext `json:"reproduced-encryption-context"`
 }
 
 func parseEncryption(text json.RawMessage) (*scenario, error) {
@@ -53,11 +53,11 @@ func parseEncryption(text json.RawMessage) (*scenario, error) {
 	s.setFrameLength(e.FrameLength)
 	d := &decryptionScenario{
 		Description: e.Description, Suite: e.Suite, FrameLength: s.frameLength, Key: e.DecryptKey,
-		Context: withoutNil(e.Context), Reproduced: withoutNil(e.Reproduced),
+		Context: withoutNil(e.Context), ReproducedContext: withoutNil(e.ReproducedContext),
 	}
 	// As the SDKs' own runner has it, for a test that does not say.
-	if e.Reproduced == nil {
-		d.Reproduced = d.Context
+	if e.ReproducedContext == nil {
+		d.ReproducedContext = d.Context
 	}
 	s.decrypt = []decryption{{test: d}}
 	return s, nil

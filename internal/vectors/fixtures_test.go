@@ -280,7 +280,7 @@ func runNonFramed(t *testing.T, dir string) (s Summary) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kr, err := esdk.NewRawAESKeyring("aws-raw-vectors-persistant", "aes-256", key)
+	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "aws-raw-vectors-persistant", Name: "aes-256", Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -431,7 +431,7 @@ func (g *generator) addEncryptTests(m *manifest, s *scenario) {
 		m.Plaintexts[s.plaintext] = size
 		m.Tests[id] = encryptTest{encryptionScenario{
 			Type: positive, Plaintext: s.plaintext, Description: test.Description, Suite: test.Suite, FrameLength: &s.frameLength,
-			EncryptKey: s.encrypt, DecryptKey: test.Key, Context: test.Context, Reproduced: test.Reproduced,
+			EncryptKey: s.encrypt, DecryptKey: test.Key, Context: test.Context, ReproducedContext: test.ReproducedContext,
 		}}
 	}
 }

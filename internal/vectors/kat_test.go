@@ -76,7 +76,7 @@ func runRawAES(t *testing.T, dir string) (s Summary) {
 	}
 	readJSON(t, &set, dir+".json")
 	for _, c := range set.Tests {
-		kr, err := esdk.NewRawAESKeyring(set.Namespace, set.Name, c.WrappingKey)
+		kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: set.Namespace, Name: set.Name, Key: c.WrappingKey})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -145,7 +145,7 @@ func (ks Keys) raw(d *KeyDescription) (esdk.Keyring, error) {
 		if err != nil {
 			return nil, err
 		}
-		return esdk.NewRawAESKeyring(d.ProviderID, k.ID, material)
+		return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: d.ProviderID, Name: k.ID, Key: material})
 	case "rsa":
 		c := esdk.RawRSAConfig{Namespace: d.ProviderID, Name: k.ID}
 		if err := k.setRSA(&c); err != nil {
@@ -196,7 +196,7 @@ func staticECDH(own, peer *Party) (esdk.Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return esdk.NewRawECDHKeyring(private, public)
+	return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: private, Peer: public})
 }
 
 func (m *keyringMaker) multi(d *KeyDescription) (esdk.Keyring, error) {

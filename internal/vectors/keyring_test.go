@@ -34,7 +34,7 @@ func runWithHook(t *testing.T, scenario, description string, hook func(*KeyDescr
 
 // rightKeyring decrypts the message.
 func rightKeyring(*KeyDescription, Keys) (esdk.Keyring, error) {
-	return esdk.NewRawAESKeyring("namespace", "aes", make([]byte, 16))
+	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "namespace", Name: "aes", Key: make([]byte, 16)})
 }
 
 // TestHook has descriptions of other types passed on, wherever they are, with

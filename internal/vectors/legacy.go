@@ -151,7 +151,7 @@ func (ks legacyKeys) aes(k *legacyMasterKey) ([]esdk.Keyring, error) {
 		if err != nil {
 			return nil, fmt.Errorf("AES key of %s bits: %w", bits, err)
 		}
-		kr, err := esdk.NewRawAESKeyring(k.ProviderID, "AES."+bits+"..", material)
+		kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: k.ProviderID, Name: "AES." + bits + "..", Key: material})
 		if err != nil {
 			return nil, err
 		}

@@ -29,7 +29,7 @@ const testKeys = `{"manifest": {"type": "keys", "version": 3}, "keys": {
 // testMessage is encrypted under the key in testKeys.
 func testMessage(t testing.TB, plaintext string, id esdk.SuiteID) string {
 	t.Helper()
-	kr, err := esdk.NewRawAESKeyring("namespace", "aes", make([]byte, 16))
+	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "namespace", Name: "aes", Key: make([]byte, 16)})
 	if err != nil {
 		t.Fatal(err)
 	}

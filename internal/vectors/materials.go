@@ -20,7 +20,7 @@ type materialsTest struct {
 	Suite             suiteID                `json:"algorithmSuiteId"`
 	Key               *KeyDescription        `json:"keyDescription"`
 	Context           esdk.EncryptionContext `json:"encryptionContext"`
-	Reproduced        esdk.EncryptionContext `json:"reproducedEncryptionContext"`
+	ReproducedContext esdk.EncryptionContext `json:"reproducedEncryptionContext"`
 	EncryptedDataKeys []struct {
 		ProviderID   string `json:"keyProviderId"`
 		ProviderInfo []byte `json:"keyProviderInfo"`
@@ -66,7 +66,7 @@ func (t *materialsTest) request() *esdk.DecryptionRequest {
 		Suite:             esdk.SuiteID(t.Suite),
 		CommitmentPolicy:  esdk.RequireEncryptAllowDecrypt,
 		EncryptionContext: t.Context,
-		Reproduced:        t.Reproduced,
+		ReproducedContext: t.ReproducedContext,
 	}
 	for _, k := range t.EncryptedDataKeys {
 		req.EncryptedDataKeys = append(req.EncryptedDataKeys, esdk.EncryptedDataKey(k))

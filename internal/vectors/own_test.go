@@ -187,7 +187,7 @@ func TestMaterialsControls(t *testing.T) {
 func checkControl(t *testing.T, ks Keys, c *Case) {
 	t.Helper()
 	m := *c.test.(*materialsTest)
-	m.Reproduced = esdk.EncryptionContext{"a": "a", "b": "b"}
+	m.ReproducedContext = esdk.EncryptionContext{"a": "a", "b": "b"}
 	d := m.Key
 	if d.Underlying != nil {
 		// It may require a key that the true context does not have.

@@ -146,7 +146,7 @@ func (p *planner) decryption(m *scenario, suffix string, key *KeyDescription, re
 	m.decrypt = append(m.decrypt, decryption{suffix, &decryptionScenario{
 		Description: fmt.Sprintf("%s, %d bytes in frames of %d", words, p.plaintexts[m.plaintext], m.frameLength),
 		Suite:       suiteID(m.suite), FrameLength: m.frameLength, Key: key,
-		Context: withoutNil(m.context), Reproduced: withoutNil(reproduced),
+		Context: withoutNil(m.context), ReproducedContext: withoutNil(reproduced),
 	}})
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds and starts Vault's transit engine, and runs the keeper's keyring and the command on it. Stops what it started.
+# Builds and starts Vault's transit engine, and runs the keyring of package keyservice and the command on it. Stops what it started.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
@@ -13,7 +13,7 @@ trap stop EXIT
 export VAULT_TOKEN=test
 VAULT_ADDR=$("$here/vault.sh" start)
 export VAULT_ADDR
-echo "keeper's keyring on Vault's transit engine at $VAULT_ADDR"
+echo "keyservice's keyring on Vault's transit engine at $VAULT_ADDR"
 (cd cmd/esdk && go test -count=1 -tags full -run Vault .)
 
 echo "the command on Vault's transit engine, before and after its key is rotated"

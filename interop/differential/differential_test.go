@@ -56,9 +56,9 @@ func must[T any](v T, err error) T {
 
 // ours and theirs hold the same three keys.
 var (
-	agreement = must(esdk.NewRawECDHKeyring(ecdhKey, ecdhKey.PublicKey()))
+	agreement = must(esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: ecdhKey, Peer: ecdhKey.PublicKey()}))
 	ours      = must(esdk.NewMultiKeyring(
-		must(esdk.NewRawAESKeyring(aesNamespace, keyName, wrappingKey)),
+		must(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: aesNamespace, Name: keyName, Key: wrappingKey})),
 		must(esdk.NewRawRSAKeyring(esdk.RawRSAConfig{
 			Namespace: rsaNamespace, Name: keyName, PublicKey: &rsaKey.PublicKey, PrivateKey: rsaKey,
 		})),

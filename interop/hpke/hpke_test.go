@@ -115,7 +115,7 @@ func aesKey(t *testing.T, k *gosdk.Keyrings) known {
 	rand.Read(key)
 	return known{
 		"raw AES",
-		must[esdk.Keyring](t)(esdk.NewRawAESKeyring("test", "aes", key)),
+		must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "test", Name: "aes", Key: key})),
 		must[mpltypes.IKeyring](t)(k.CreateRawAesKeyring(context.Background(), mpltypes.CreateRawAesKeyringInput{
 			KeyNamespace: "test", KeyName: "aes", WrappingKey: key, WrappingAlg: mpltypes.AesWrappingAlgAlgAes256GcmIv12Tag16,
 		})),
@@ -128,7 +128,7 @@ func ecdhKey(t *testing.T, k *gosdk.Keyrings) known {
 	public := must[[]byte](t)(x509.MarshalPKIXPublicKey(key.PublicKey()))
 	return known{
 		"raw ECDH",
-		must[esdk.Keyring](t)(esdk.NewRawECDHKeyring(key, key.PublicKey())),
+		must[esdk.Keyring](t)(esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: key, Peer: key.PublicKey()})),
 		must[mpltypes.IKeyring](t)(k.CreateRawEcdhKeyring(context.Background(), mpltypes.CreateRawEcdhKeyringInput{
 			CurveSpec: primitives.ECDHCurveSpecEccNistP384,
 			KeyAgreementScheme: &mpltypes.RawEcdhStaticConfigurationsMemberRawPrivateKeyToStaticPublicKey{

@@ -128,9 +128,9 @@ func (l *library) keyring(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Ke
 			return nil, err
 		}
 		if sender == nil {
-			return awskms.NewECDHDiscoveryKeyring(ctx, l.kms, recipient.Material, public)
+			return awskms.NewECDHDiscoveryKeyring(ctx, l.kms, awskms.ECDHConfig{KeyID: recipient.Material, PublicKey: public})
 		}
-		return awskms.NewECDHKeyring(ctx, l.kms, sender.Material, nil, public)
+		return awskms.NewECDHKeyring(ctx, l.kms, awskms.ECDHConfig{KeyID: sender.Material, Peer: public})
 	case "hpke":
 		key, err := hpke.GenerateKey()
 		if err != nil {

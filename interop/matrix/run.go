@@ -98,7 +98,7 @@ func (r *runner) theyDecrypt(t *test, k *key, message string) ([]byte, map[strin
 	out := r.path("back")
 	_ = os.Remove(out)
 	a, err := r.process.Ask(&peer.Request{
-		Op: "decrypt", API: t.api, Stream: t.stream, Legacy: t.legacy, Key: k, Suite: suiteName(t), Reproduced: t.reproduced, In: message, Out: out,
+		Op: "decrypt", API: t.api, Stream: t.stream, Legacy: t.legacy, Key: k, Suite: suiteName(t), ReproducedContext: t.reproduced, In: message, Out: out,
 	})
 	if err != nil {
 		if _, there := os.Stat(out); there == nil && t.tamper == "" {

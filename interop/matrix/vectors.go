@@ -58,10 +58,10 @@ func (r *runner) vectors(dir string) error {
 type scenario struct {
 	Type, Description, Ciphertext, Result string
 
-	Suite      string            `json:"algorithmSuiteId"`
-	Frame      uint32            `json:"frame-size"`
-	Key        *key              `json:"decryptKeyDescription"`
-	Reproduced map[string]string `json:"reproduced-encryption-context"`
+	Suite             string            `json:"algorithmSuiteId"`
+	Frame             uint32            `json:"frame-size"`
+	Key               *key              `json:"decryptKeyDescription"`
+	ReproducedContext map[string]string `json:"reproduced-encryption-context"`
 }
 
 func inFolder(dir, uri string) string { return filepath.Join(dir, strings.TrimPrefix(uri, "file://")) }
@@ -71,7 +71,7 @@ func (r *runner) vector(process *peer.Process, dir string, s *scenario) error {
 		return peer.UnsupportedError("no key store with a static branch key")
 	}
 	out := r.path("back")
-	request := &peer.Request{Op: "decrypt", Key: s.Key, Suite: s.Suite, Reproduced: s.Reproduced, In: inFolder(dir, s.Ciphertext), Out: out}
+	request := &peer.Request{Op: "decrypt", Key: s.Key, Suite: s.Suite, ReproducedContext: s.ReproducedContext, In: inFolder(dir, s.Ciphertext), Out: out}
 	if r.name == "cli" {
 		request.API = "master-key"
 	}

@@ -21,7 +21,7 @@ import (
 // defaultPackages are the directories whose tests are held to the figures.
 var defaultPackages = []string{
 	"internal/ecpoint", "internal/datakey", "internal/kmsarn", "internal/keyagreement", "internal/suite", "internal/format",
-	"internal/stream", "caching", "hpke", "keeper", "pkcs11", "awskms", "branchkey", ".",
+	"internal/stream", "caching", "hpke", "keyservice", "pkcs11", "awskms", "branchkey", ".",
 }
 
 var (

@@ -15,17 +15,17 @@ import (
 
 // A Request asks a peer to do something.
 type Request struct {
-	Op         string            `json:"op"`
-	API        string            `json:"api,omitempty"`
-	Stream     bool              `json:"stream,omitempty"`
-	Legacy     bool              `json:"legacy,omitempty"`
-	Key        *Key              `json:"key,omitempty"`
-	Suite      string            `json:"suite,omitempty"`
-	Frame      uint32            `json:"frame"`
-	Context    map[string]string `json:"context,omitzero"`
-	Reproduced map[string]string `json:"reproduced,omitempty"`
-	In         string            `json:"in,omitempty"`
-	Out        string            `json:"out,omitempty"`
+	Op                string            `json:"op"`
+	API               string            `json:"api,omitempty"`
+	Stream            bool              `json:"stream,omitempty"`
+	Legacy            bool              `json:"legacy,omitempty"`
+	Key               *Key              `json:"key,omitempty"`
+	Suite             string            `json:"suite,omitempty"`
+	Frame             uint32            `json:"frame"`
+	Context           map[string]string `json:"context,omitzero"`
+	ReproducedContext map[string]string `json:"reproduced,omitempty"`
+	In                string            `json:"in,omitempty"`
+	Out               string            `json:"out,omitempty"`
 
 	// Of a key store.
 	Action string `json:"action,omitempty"`

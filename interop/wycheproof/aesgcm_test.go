@@ -70,7 +70,7 @@ func TestAESGCMKeyring(t *testing.T) {
 }
 
 func unwrapAES(t *testing.T, v *gcmVector, id esdk.SuiteID) ([]byte, error) {
-	k := must[esdk.Keyring](t)(esdk.NewRawAESKeyring(namespace, name, v.Key))
+	k := must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: namespace, Name: name, Key: v.Key}))
 	info := binary.BigEndian.AppendUint32([]byte(name), 8*format.TagLength)
 	info = binary.BigEndian.AppendUint32(info, format.IVLength)
 	return unwrap(t, k, id, esdk.EncryptedDataKey{

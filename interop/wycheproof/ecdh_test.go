@@ -109,7 +109,7 @@ func parseAndAgree(t *testing.T, private *ecdh.PrivateKey, public []byte, shared
 	if err != nil {
 		return "not parsed"
 	}
-	keyring, err := esdk.NewRawECDHKeyring(private, peer)
+	keyring, err := esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: private, Peer: peer})
 	if err != nil {
 		return "another curve"
 	}

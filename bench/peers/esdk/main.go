@@ -14,7 +14,7 @@ var encryptionContext = esdk.EncryptionContext{"purpose": "bench"}
 func main() { peer.Main("esdk", peer.Schemes(setUp)) }
 
 func setUp(r *peer.Request) (*peer.Scheme, error) {
-	keyring, err := esdk.NewRawAESKeyring("bench", "aes256", peer.Key())
+	keyring, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "bench", Name: "aes256", Key: peer.Key()})
 	if err != nil {
 		return nil, err
 	}

@@ -151,7 +151,7 @@ func decrypt(ctx context.Context, k *gosdk.Keyrings, r *peer.Request) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	in := officialtypes.DecryptInput{Ciphertext: message, EncryptionContext: r.Reproduced}
+	in := officialtypes.DecryptInput{Ciphertext: message, EncryptionContext: r.ReproducedContext}
 	if in.Keyring, in.MaterialsManager, err = materials(ctx, k, r.Key); err != nil {
 		return nil, err
 	}

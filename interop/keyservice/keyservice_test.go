@@ -1,6 +1,6 @@
-// Package keeper has the official Go SDK read messages with data keys of a keyring
+// Package keyservice has the official Go SDK read messages with data keys of a keyring
 // that it does not know.
-package keeper
+package keyservice
 
 import (
 	"context"
@@ -13,18 +13,18 @@ import (
 
 	"esdk"
 	"esdk/interop/gosdk"
-	"esdk/keeper"
+	"esdk/keyservice"
 )
 
-// TestIgnored: the official SDK passes over the keeper's data key, first or last, and
+// TestIgnored: the official SDK passes over the service's data key, first or last, and
 // opens the message with a key of its own; with another key it finds none.
 func TestIgnored(t *testing.T) {
-	vault, err := keeper.NewKeyring(memory{newGCM(t)}, "orders")
+	vault, err := keyservice.NewKeyring(memory{newGCM(t)}, "orders")
 	if err != nil {
 		t.Fatal(err)
 	}
 	wrappingKey := make([]byte, 32)
-	raw, err := esdk.NewRawAESKeyring("app", "backup", wrappingKey)
+	raw, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "app", Name: "backup", Key: wrappingKey})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestIgnored(t *testing.T) {
 			t.Error("the official SDK decrypts with another key")
 		}
 		if got, err := esdk.Decrypt(t.Context(), vault, message, nil); err != nil || string(got) != "hello" {
-			t.Errorf("the keeper decrypts %q, %v", got, err)
+			t.Errorf("the service decrypts %q, %v", got, err)
 		}
 	}
 }
@@ -72,7 +72,7 @@ func official(t *testing.T, name string, wrappingKey, message []byte) ([]byte, e
 	return out.Plaintext, nil
 }
 
-// memory is a keeper with a key in memory.
+// memory is a service with a key in memory.
 type memory struct{ cipher.AEAD }
 
 func (m memory) Encrypt(_ context.Context, plaintext []byte) ([]byte, error) {

@@ -1,4 +1,4 @@
-// Package keeper protects data keys with key services that bind no encryption
+// Package keyservice protects data keys with key services that bind no encryption
 // context: HashiCorp Vault, Google Cloud KMS, Azure Key Vault, or any other that
 // encrypts and decrypts a few bytes.
 //
@@ -8,14 +8,14 @@
 //	import _ "gocloud.dev/secrets/hashivault" // or gcpkms, azurekeyvault, localsecrets
 //
 //	k, err := secrets.OpenKeeper(ctx, "hashivault://orders")
-//	kr, err := keeper.NewKeyring(k, "orders")
+//	kr, err := keyservice.NewKeyring(k, "orders")
 //
 // This package does not import the CDK, which brings twenty modules with it: any
-// [Keeper] will do.
+// [Service] will do.
 //
 // Only this library reads what the keyring wraps. The official SDKs pass over it,
 // so that their keyrings can stand beside it in a multi-keyring.
-package keeper
+package keyservice
 
 import (
 	"bytes"
@@ -33,17 +33,17 @@ import (
 	"esdk/internal/isnil"
 )
 
-// A Keeper encrypts and decrypts a few bytes under a key that it keeps. It is
+// A Service encrypts and decrypts a few bytes under a key that it keeps. It is
 // what *secrets.Keeper of gocloud.dev/secrets is. It must be safe for concurrent
 // use, and must not keep or change the slices that it is given.
-type Keeper interface {
+type Service interface {
 	Encrypt(ctx context.Context, plaintext []byte) (ciphertext []byte, err error)
 	Decrypt(ctx context.Context, ciphertext []byte) (plaintext []byte, err error)
 }
 
 // What docs/format.md says of the encrypted data keys.
 const (
-	providerID    = datakey.Keeper
+	providerID    = datakey.KeyService
 	version       = 1
 	kekLength     = 32
 	tagLength     = 16
@@ -54,33 +54,33 @@ const (
 var zeroIV [12]byte
 
 type keyring struct {
-	keeper Keeper
-	name   string
-	info   []byte // the provider info
+	service Service
+	name    string
+	info    []byte // the provider info
 }
 
 // NewKeyring returns a keyring that wraps each data key under a fresh
-// key-encryption key, which the keeper encrypts; the encryption context is bound
-// to the data key. Each wrap and unwrap is one call of the keeper:
+// key-encryption key, which the service encrypts; the encryption context is bound
+// to the data key. Each wrap and unwrap is one call of the service:
 // [caching.NewCMM] makes them fewer.
 //
 // The name stands in each message, and tells a keyring which data keys are its
 // own: decryption needs the same one. It need not be the service's name of the
 // key, so that the key can move.
 //
-// A nil Keeper, or a nil pointer, is an error, and so are answers of the keeper that
-// are empty. Errors of the keeper are within reach of [errors.Is] and [errors.As]. The
-// context is passed on to the keeper, which may not heed it.
-func NewKeyring(k Keeper, name string) (esdk.Keyring, error) {
+// A nil Service, or a nil pointer, is an error, and so are answers of the service that
+// are empty. Errors of the service are within reach of [errors.Is] and [errors.As]. The
+// context is passed on to the service, which may not heed it.
+func NewKeyring(s Service, name string) (esdk.Keyring, error) {
 	switch {
-	case isnil.Value(k):
-		return nil, errors.New("keeper: NewKeyring needs a Keeper")
+	case isnil.Value(s):
+		return nil, errors.New("keyservice: NewKeyring needs a Service")
 	case name == "":
-		return nil, errors.New("keeper: NewKeyring needs a name for the key")
+		return nil, errors.New("keyservice: NewKeyring needs a name for the key")
 	case len(name) >= math.MaxUint16:
-		return nil, fmt.Errorf("keeper: name of the key has %d bytes, at most %d are allowed", len(name), math.MaxUint16-1)
+		return nil, fmt.Errorf("keyservice: name of the key has %d bytes, at most %d are allowed", len(name), math.MaxUint16-1)
 	}
-	return &keyring{k, name, append([]byte{version}, name...)}, nil
+	return &keyring{s, name, append([]byte{version}, name...)}, nil
 }
 
 // Wrap implements [esdk.Keyring].
@@ -88,7 +88,7 @@ func (k *keyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapRe
 	return req.Wrap(func(dataKey, ec []byte) (esdk.EncryptedDataKey, error) {
 		ciphertext, err := k.wrap(ctx, req.Suite, dataKey, ec)
 		if err != nil {
-			err = fmt.Errorf("keeper: key %q: %w", k.name, err)
+			err = fmt.Errorf("keyservice: key %q: %w", k.name, err)
 		}
 		return esdk.EncryptedDataKey{ProviderID: providerID, ProviderInfo: bytes.Clone(k.info), Ciphertext: ciphertext}, err
 	})
@@ -102,12 +102,12 @@ func (k *keyring) wrap(ctx context.Context, suite esdk.SuiteID, dataKey, ec []by
 	if err != nil {
 		return nil, err
 	}
-	wrapped, err := k.keeper.Encrypt(ctx, kek)
+	wrapped, err := k.service.Encrypt(ctx, kek)
 	if err != nil {
 		return nil, err
 	}
 	if most := maxCiphertext - 2 - len(dataKey) - tagLength; len(wrapped) == 0 || len(wrapped) > most {
-		return nil, fmt.Errorf("the keeper's ciphertext has %d bytes, need 1 to %d", len(wrapped), most)
+		return nil, fmt.Errorf("the service's ciphertext has %d bytes, need 1 to %d", len(wrapped), most)
 	}
 	head := prefixed(nil, wrapped)
 	return aead.Seal(head, zeroIV[:], dataKey, k.additionalData(head, suite, ec)), nil
@@ -127,7 +127,7 @@ func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, 
 	})
 }
 
-// unwrap asks the keeper only once all lengths are right.
+// unwrap asks the service only once all lengths are right.
 func (k *keyring) unwrap(ctx context.Context, suite esdk.SuiteID, edk *esdk.EncryptedDataKey, ec []byte) ([]byte, error) {
 	if len(edk.ProviderInfo) == 0 {
 		return nil, errors.New("provider info is empty")
@@ -139,13 +139,13 @@ func (k *keyring) unwrap(ctx context.Context, suite esdk.SuiteID, edk *esdk.Encr
 	if err != nil {
 		return nil, err
 	}
-	kek, err := k.keeper.Decrypt(ctx, bytes.Clone(head[2:])) // lest the request be changed
+	kek, err := k.service.Decrypt(ctx, bytes.Clone(head[2:])) // lest the request be changed
 	defer clear(kek)
 	if err != nil {
 		return nil, err
 	}
 	if len(kek) != kekLength {
-		return nil, fmt.Errorf("the keeper returned a key of %d bytes, need %d", len(kek), kekLength)
+		return nil, fmt.Errorf("the service returned a key of %d bytes, need %d", len(kek), kekLength)
 	}
 	aead, err := newGCM(kek)
 	if err != nil {
@@ -158,7 +158,7 @@ func (k *keyring) unwrap(ctx context.Context, suite esdk.SuiteID, edk *esdk.Encr
 	return dataKey, nil
 }
 
-// cut splits a ciphertext into what the keeper made, with its length before it,
+// cut splits a ciphertext into what the service made, with its length before it,
 // and the data key, which has a known length.
 func cut(ciphertext []byte, sealedLength int) (head, sealed []byte, err error) {
 	if len(ciphertext) < 2 {
@@ -171,7 +171,7 @@ func cut(ciphertext []byte, sealedLength int) (head, sealed []byte, err error) {
 	return ciphertext[:n], ciphertext[n:], nil
 }
 
-// additionalData has all that the data key is bound to. The keeper's ciphertext
+// additionalData has all that the data key is bound to. The service's ciphertext
 // is in it, since a service may read several as the same.
 func (k *keyring) additionalData(head []byte, suite esdk.SuiteID, ec []byte) []byte {
 	b := prefixed([]byte(providerID), k.info)

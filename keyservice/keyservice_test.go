@@ -1,4 +1,4 @@
-package keeper_test
+package keyservice_test
 
 import (
 	"bytes"
@@ -18,18 +18,18 @@ import (
 	"esdk/esdktest"
 	"esdk/internal/faulttest"
 	"esdk/internal/fipstest"
-	"esdk/keeper"
+	"esdk/keyservice"
 )
 
 const suite = esdk.AES256GCMHKDFSHA512CommitECDSAP384
 
 var ec = esdk.EncryptionContext{"tenant": "17"}
 
-// aesKeeper keeps its key in memory. The tests of the command, cmd/esdk, use those
+// aesService keeps its key in memory. The tests of the command, cmd/esdk, use those
 // of the Go CDK.
-type aesKeeper struct{ cipher.AEAD }
+type aesService struct{ cipher.AEAD }
 
-func newAESKeeper(t testing.TB, key []byte) *aesKeeper {
+func newAESService(t testing.TB, key []byte) *aesService {
 	t.Helper()
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -39,17 +39,17 @@ func newAESKeeper(t testing.TB, key []byte) *aesKeeper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &aesKeeper{aead}
+	return &aesService{aead}
 }
 
-func (k *aesKeeper) Encrypt(ctx context.Context, plaintext []byte) ([]byte, error) {
+func (k *aesService) Encrypt(ctx context.Context, plaintext []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	return k.Seal(nil, nil, plaintext, nil), nil
 }
 
-func (k *aesKeeper) Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error) {
+func (k *aesService) Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -58,9 +58,9 @@ func (k *aesKeeper) Decrypt(ctx context.Context, ciphertext []byte) ([]byte, err
 
 func key(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
 
-func newKeyring(t testing.TB, k keeper.Keeper, name string) esdk.Keyring {
+func newKeyring(t testing.TB, k keyservice.Service, name string) esdk.Keyring {
 	t.Helper()
-	kr, err := keeper.NewKeyring(k, name)
+	kr, err := keyservice.NewKeyring(k, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,8 +97,8 @@ func wantErrors(t *testing.T, err error, texts ...string) {
 
 func TestConformance(t *testing.T) {
 	esdktest.KeyringTest{
-		Encrypt:     newKeyring(t, newAESKeeper(t, key(1)), "orders"),
-		Decrypt:     newKeyring(t, newAESKeeper(t, key(1)), "orders"),
+		Encrypt:     newKeyring(t, newAESService(t, key(1)), "orders"),
+		Decrypt:     newKeyring(t, newAESService(t, key(1)), "orders"),
 		ProviderIDs: []string{"esdk-keeper"},
 	}.Run(t)
 }
@@ -111,15 +111,15 @@ func TestKnownAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	var answers []struct {
-		KeeperKey, KeyName, DataKey, ProviderInfo, Ciphertext string
-		Suite                                                 uint16
-		EncryptionContext                                     esdk.EncryptionContext
+		ServiceKey, KeyName, DataKey, ProviderInfo, Ciphertext string
+		Suite                                                  uint16
+		EncryptionContext                                      esdk.EncryptionContext
 	}
 	if err := json.Unmarshal(text, &answers); err != nil || len(answers) == 0 {
 		t.Fatal(len(answers), err)
 	}
 	for i, a := range answers {
-		kr := newKeyring(t, newAESKeeper(t, unhex(t, a.KeeperKey)), a.KeyName)
+		kr := newKeyring(t, newAESService(t, unhex(t, a.ServiceKey)), a.KeyName)
 		got, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{
 			Suite: esdk.SuiteID(a.Suite), EncryptionContext: a.EncryptionContext, EncryptedDataKeys: []esdk.EncryptedDataKey{
 				{ProviderID: "esdk-keeper", ProviderInfo: unhex(t, a.ProviderInfo), Ciphertext: unhex(t, a.Ciphertext)},
@@ -141,7 +141,7 @@ func unhex(t *testing.T, text string) []byte {
 }
 
 func TestOtherContext(t *testing.T) {
-	kr := newKeyring(t, newAESKeeper(t, key(1)), "orders")
+	kr := newKeyring(t, newAESService(t, key(1)), "orders")
 	_, edk := wrap(t, kr)
 	for _, other := range []esdk.EncryptionContext{nil, {"tenant": "18"}, {"tenant": "17", "x": ""}} {
 		_, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: suite, EncryptionContext: other, EncryptedDataKeys: []esdk.EncryptedDataKey{edk}})
@@ -151,7 +151,7 @@ func TestOtherContext(t *testing.T) {
 
 // A data key serves the suite that it was made for, and no other of its length.
 func TestOtherSuite(t *testing.T) {
-	kr := newKeyring(t, newAESKeeper(t, key(1)), "orders")
+	kr := newKeyring(t, newAESService(t, key(1)), "orders")
 	_, edk := wrap(t, kr)
 	_, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: esdk.AES256GCM, EncryptionContext: ec, EncryptedDataKeys: []esdk.EncryptedDataKey{edk}})
 	wantErrors(t, err, "wrong key or encryption context")
@@ -160,7 +160,7 @@ func TestOtherSuite(t *testing.T) {
 // TestEveryBit changes each bit of the provider info and of the ciphertext, and
 // cuts each at every length.
 func TestEveryBit(t *testing.T) {
-	kr := newKeyring(t, newAESKeeper(t, key(1)), "orders")
+	kr := newKeyring(t, newAESService(t, key(1)), "orders")
 	_, good := wrap(t, kr)
 	refused := func(what string, edk esdk.EncryptedDataKey) {
 		t.Helper()
@@ -186,10 +186,10 @@ func TestEveryBit(t *testing.T) {
 	}
 }
 
-// Two keepers' ciphertexts change places: each key-encryption key opens only what
+// Two services' ciphertexts change places: each key-encryption key opens only what
 // was made with it.
 func TestSwappedKeys(t *testing.T) {
-	kr := newKeyring(t, newAESKeeper(t, key(1)), "orders")
+	kr := newKeyring(t, newAESService(t, key(1)), "orders")
 	_, a := wrap(t, kr)
 	_, b := wrap(t, kr)
 	sealed := len(a.Ciphertext) - 32 - 16
@@ -200,8 +200,8 @@ func TestSwappedKeys(t *testing.T) {
 
 // A service may read several ciphertexts as the same; the keyring takes only the
 // one that was made.
-func TestMalleableKeeper(t *testing.T) {
-	kr := newKeyring(t, foldingKeeper{newAESKeeper(t, key(1))}, "orders")
+func TestMalleableService(t *testing.T) {
+	kr := newKeyring(t, foldingService{newAESService(t, key(1))}, "orders")
 	dataKey, edk := wrap(t, kr)
 	if got, err := unwrap(t, kr, edk); err != nil || !bytes.Equal(got, dataKey) {
 		t.Fatalf("unwrap: %v", err)
@@ -212,20 +212,20 @@ func TestMalleableKeeper(t *testing.T) {
 	wantErrors(t, err, "wrong key or encryption context")
 }
 
-// foldingKeeper begins its ciphertexts with a letter whose case it ignores.
-type foldingKeeper struct{ *aesKeeper }
+// foldingService begins its ciphertexts with a letter whose case it ignores.
+type foldingService struct{ *aesService }
 
-func (k foldingKeeper) Encrypt(ctx context.Context, plaintext []byte) ([]byte, error) {
-	c, err := k.aesKeeper.Encrypt(ctx, plaintext)
+func (k foldingService) Encrypt(ctx context.Context, plaintext []byte) ([]byte, error) {
+	c, err := k.aesService.Encrypt(ctx, plaintext)
 	return append([]byte("v"), c...), err
 }
 
-func (k foldingKeeper) Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error) {
-	return k.aesKeeper.Decrypt(ctx, ciphertext[1:])
+func (k foldingService) Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error) {
+	return k.aesService.Decrypt(ctx, ciphertext[1:])
 }
 
 func TestForeignAndMalformed(t *testing.T) {
-	kr := newKeyring(t, newAESKeeper(t, key(1)), "orders")
+	kr := newKeyring(t, newAESService(t, key(1)), "orders")
 	dataKey, good := wrap(t, kr)
 	with := func(change func(*esdk.EncryptedDataKey)) esdk.EncryptedDataKey {
 		edk := good
@@ -244,7 +244,7 @@ func TestForeignAndMalformed(t *testing.T) {
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = nil }),
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = []byte{0} }),
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = []byte{0, 1} }),
-		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = make([]byte, 2+32+16) }), // a keeper's ciphertext of nothing
+		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = make([]byte, 2+32+16) }), // a service's ciphertext of nothing
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = append([]byte{0xFF, 0xFF}, make([]byte, 100)...) }),
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = append([]byte{0, 100}, make([]byte, 100+48)...) }),
 	}
@@ -261,15 +261,15 @@ func TestForeignAndMalformed(t *testing.T) {
 	}
 }
 
-// brokenKeeper returns what it is told to.
-type brokenKeeper struct {
+// brokenService returns what it is told to.
+type brokenService struct {
 	result []byte
 	err    error
 	calls  *int
 }
 
-func (k brokenKeeper) Encrypt(context.Context, []byte) ([]byte, error) { return k.result, k.err }
-func (k brokenKeeper) Decrypt(context.Context, []byte) ([]byte, error) {
+func (k brokenService) Encrypt(context.Context, []byte) ([]byte, error) { return k.result, k.err }
+func (k brokenService) Decrypt(context.Context, []byte) ([]byte, error) {
 	if k.calls != nil {
 		*k.calls++
 	}
@@ -280,9 +280,9 @@ type serviceError struct{ status int }
 
 func (e *serviceError) Error() string { return fmt.Sprintf("status %d", e.status) }
 
-func TestKeeperErrors(t *testing.T) {
-	_, edk := wrap(t, newKeyring(t, newAESKeeper(t, key(1)), "orders"))
-	kr := newKeyring(t, brokenKeeper{err: &serviceError{403}}, "orders")
+func TestServiceErrors(t *testing.T) {
+	_, edk := wrap(t, newKeyring(t, newAESService(t, key(1)), "orders"))
+	kr := newKeyring(t, brokenService{err: &serviceError{403}}, "orders")
 	for what, call := range map[string]func() error{
 		"Wrap": func() error {
 			_, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite})
@@ -300,25 +300,25 @@ func TestKeeperErrors(t *testing.T) {
 	}
 }
 
-// A keeper that answers with another length than it was asked for.
-func TestBrokenKeeper(t *testing.T) {
-	_, edk := wrap(t, newKeyring(t, newAESKeeper(t, key(1)), "orders"))
+// A service that answers with another length than it was asked for.
+func TestBrokenService(t *testing.T) {
+	_, edk := wrap(t, newKeyring(t, newAESService(t, key(1)), "orders"))
 	for _, n := range []int{0, 16, 31, 33} {
-		_, err := unwrap(t, newKeyring(t, brokenKeeper{result: make([]byte, n)}, "orders"), edk)
+		_, err := unwrap(t, newKeyring(t, brokenService{result: make([]byte, n)}, "orders"), edk)
 		wantErrors(t, err, fmt.Sprintf("key of %d bytes", n))
 	}
-	neither := newKeyring(t, brokenKeeper{}, "orders")
+	neither := newKeyring(t, brokenService{}, "orders")
 	if r, err := neither.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite}); r != nil || err == nil {
 		t.Errorf("neither a ciphertext nor an error: %v, %v", r, err)
 	}
 	_, err := unwrap(t, neither, edk)
 	wantErrors(t, err, "key of 0 bytes")
-	_, err = unwrap(t, newKeyring(t, brokenKeeper{result: key(9)}, "orders"), edk)
+	_, err = unwrap(t, newKeyring(t, brokenService{result: key(9)}, "orders"), edk)
 	wantErrors(t, err, "wrong key or encryption context")
 
 	const most = 0xFFFF - 2 - 32 - 16
 	for n, ok := range map[int]bool{0: false, 1: true, most: true, most + 1: false} {
-		kr := newKeyring(t, brokenKeeper{result: make([]byte, n)}, "orders")
+		kr := newKeyring(t, brokenService{result: make([]byte, n)}, "orders")
 		r, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite})
 		if ok != (err == nil) || ok && len(r.EncryptedDataKeys[0].Ciphertext) != 2+n+32+16 {
 			t.Errorf("Wrap with a ciphertext of %d bytes: %v", n, err)
@@ -326,28 +326,28 @@ func TestBrokenKeeper(t *testing.T) {
 	}
 }
 
-// watchedKeeper keeps the slices that hold a key-encryption key.
-type watchedKeeper struct {
-	*aesKeeper
+// watchedService keeps the slices that hold a key-encryption key.
+type watchedService struct {
+	*aesService
 	err  error // returned with each result
 	seen [][]byte
 }
 
-func (k *watchedKeeper) Encrypt(ctx context.Context, plaintext []byte) ([]byte, error) {
+func (k *watchedService) Encrypt(ctx context.Context, plaintext []byte) ([]byte, error) {
 	k.seen = append(k.seen, plaintext)
-	c, err := k.aesKeeper.Encrypt(ctx, plaintext)
+	c, err := k.aesService.Encrypt(ctx, plaintext)
 	return c, errors.Join(err, k.err)
 }
 
-func (k *watchedKeeper) Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error) {
-	p, err := k.aesKeeper.Decrypt(ctx, ciphertext)
+func (k *watchedService) Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error) {
+	p, err := k.aesService.Decrypt(ctx, ciphertext)
 	k.seen = append(k.seen, p)
 	return p, errors.Join(err, k.err)
 }
 
 // No key-encryption key stays in memory, whatever comes of a call.
 func TestKeysCleared(t *testing.T) {
-	k := &watchedKeeper{aesKeeper: newAESKeeper(t, key(1))}
+	k := &watchedService{aesService: newAESService(t, key(1))}
 	kr := newKeyring(t, k, "orders")
 	for _, k.err = range []error{nil, &serviceError{500}} {
 		k.seen = nil
@@ -380,11 +380,11 @@ func TestKeysCleared(t *testing.T) {
 
 // Once the caller has given up, no more data keys are tried.
 func TestCancelled(t *testing.T) {
-	_, edk := wrap(t, newKeyring(t, newAESKeeper(t, key(1)), "orders"))
+	_, edk := wrap(t, newKeyring(t, newAESService(t, key(1)), "orders"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	calls := 0
-	kr := newKeyring(t, brokenKeeper{err: ctx.Err(), calls: &calls}, "orders")
+	kr := newKeyring(t, brokenService{err: ctx.Err(), calls: &calls}, "orders")
 	_, err := kr.Unwrap(ctx, &esdk.UnwrapRequest{Suite: suite, EncryptedDataKeys: []esdk.EncryptedDataKey{edk, edk, edk}})
 	if !errors.Is(err, context.Canceled) || calls != 1 {
 		t.Errorf("got %v after %d calls", err, calls)
@@ -392,12 +392,12 @@ func TestCancelled(t *testing.T) {
 }
 
 func TestNewKeyring(t *testing.T) {
-	k := newAESKeeper(t, key(1))
+	k := newAESService(t, key(1))
 	for _, bad := range []struct {
-		keeper keeper.Keeper
-		name   string
-	}{{nil, "orders"}, {(*aesKeeper)(nil), "orders"}, {k, ""}, {k, strings.Repeat("n", 0xFFFF)}} {
-		_, err := keeper.NewKeyring(bad.keeper, bad.name)
+		service keyservice.Service
+		name    string
+	}{{nil, "orders"}, {(*aesService)(nil), "orders"}, {k, ""}, {k, strings.Repeat("n", 0xFFFF)}} {
+		_, err := keyservice.NewKeyring(bad.service, bad.name)
 		if err == nil || len(bad.name) > 6 && !strings.Contains(err.Error(), "has 65535 bytes, at most 65534") {
 			t.Errorf("name of %d bytes: %v", len(bad.name), err)
 		}
@@ -410,7 +410,7 @@ func TestNewKeyring(t *testing.T) {
 }
 
 func TestUnknownSuite(t *testing.T) {
-	kr := newKeyring(t, newAESKeeper(t, key(1)), "orders")
+	kr := newKeyring(t, newAESService(t, key(1)), "orders")
 	if _, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: 1}); err == nil {
 		t.Error("Wrap: no error")
 	}
@@ -429,10 +429,10 @@ func TestUnknownSuite(t *testing.T) {
 	}
 }
 
-// A message under a keeper and a raw key opens with either of them alone.
+// A message under a service and a raw key opens with either of them alone.
 func TestMultiKeyring(t *testing.T) {
-	vault := newKeyring(t, newAESKeeper(t, key(1)), "orders")
-	raw, err := esdk.NewRawAESKeyring("app", "backup", key(2))
+	vault := newKeyring(t, newAESService(t, key(1)), "orders")
+	raw, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "app", Name: "backup", Key: key(2)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -456,7 +456,7 @@ func TestMultiKeyring(t *testing.T) {
 // FuzzUnwrap: of all encrypted data keys for a key, only the very one that was made
 // unwraps.
 func FuzzUnwrap(f *testing.F) {
-	kr := newKeyring(f, newAESKeeper(f, key(1)), "orders")
+	kr := newKeyring(f, newAESService(f, key(1)), "orders")
 	dataKey, good := wrap(f, kr)
 	f.Add("", []byte{}, []byte{}, uint16(0))
 	f.Add("aws-kms", []byte{}, []byte{}, uint16(0))
@@ -487,7 +487,7 @@ func TestFIPS140Only(t *testing.T) {
 		return
 	}
 	calls := 0
-	kr := newKeyring(t, brokenKeeper{result: key(1), calls: &calls}, "orders")
+	kr := newKeyring(t, brokenService{result: key(1), calls: &calls}, "orders")
 	_, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite})
 	fipstest.WantRefused(t, "Wrap", err)
 	_, err = unwrap(t, kr, esdk.EncryptedDataKey{ProviderID: "esdk-keeper", ProviderInfo: []byte("\x01orders"), Ciphertext: append([]byte{0, 1}, make([]byte, 1+32+16)...)})

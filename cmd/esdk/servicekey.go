@@ -7,25 +7,25 @@ import (
 	"time"
 
 	"esdk"
-	"esdk/keeper"
+	"esdk/keyservice"
 	"gocloud.dev/secrets"
 )
 
-// keeperTimeout is how long a key service may take for a call. A driver may heed
+// serviceTimeout is how long a key service may take for a call. A driver may heed
 // no context, as that of Vault, and wait for ever.
-const keeperTimeout = time.Minute
+const serviceTimeout = time.Minute
 
-// keeperKind is the kind of keys of a key service, of which the full build has the
+// serviceKind is the kind of keys of a key service, of which the full build has the
 // driver.
-func keeperKind(scheme, key string) keyKind {
+func serviceKind(scheme, key string) keyKind {
 	prefix := scheme + "://"
 	return keyKind{prefix, prefix + key, func(a *app, ctx context.Context, text string, _ bool) (esdk.Keyring, error) {
-		return a.newKeeperKeyring(ctx, prefix+text)
+		return a.newServiceKeyring(ctx, prefix+text)
 	}}
 }
 
-// newKeeperKeyring names a key in messages by its URL, as it is given.
-func (a *app) newKeeperKeyring(ctx context.Context, text string) (esdk.Keyring, error) {
+// newServiceKeyring names a key in messages by its URL, as it is given.
+func (a *app) newServiceKeyring(ctx context.Context, text string) (esdk.Keyring, error) {
 	scheme, key, ok := strings.Cut(text, "://")
 	u, err := url.Parse(text)
 	if !ok || key == "" || err != nil {
@@ -39,23 +39,23 @@ func (a *app) newKeeperKeyring(ctx context.Context, text string) (esdk.Keyring, 
 	if err != nil {
 		return nil, err
 	}
-	return keeper.NewKeyring(&patientKeeper{k}, text)
+	return keyservice.NewKeyring(&patientService{k}, text)
 }
 
-// A patientKeeper does not wait longer than keeperTimeout.
-type patientKeeper struct{ keeper.Keeper }
+// A patientService does not wait longer than serviceTimeout.
+type patientService struct{ keyservice.Service }
 
-func (k *patientKeeper) Encrypt(ctx context.Context, plaintext []byte) ([]byte, error) {
-	return inTime(ctx, plaintext, k.Keeper.Encrypt)
+func (k *patientService) Encrypt(ctx context.Context, plaintext []byte) ([]byte, error) {
+	return inTime(ctx, plaintext, k.Service.Encrypt)
 }
 
-func (k *patientKeeper) Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error) {
-	return inTime(ctx, ciphertext, k.Keeper.Decrypt)
+func (k *patientService) Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error) {
+	return inTime(ctx, ciphertext, k.Service.Decrypt)
 }
 
 // inTime leaves a call behind that does not end in time.
 func inTime(ctx context.Context, input []byte, call func(context.Context, []byte) ([]byte, error)) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
+	ctx, cancel := context.WithTimeout(ctx, serviceTimeout)
 	defer cancel()
 	type result struct {
 		output []byte

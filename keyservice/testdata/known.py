@@ -23,6 +23,6 @@ for i, (name, suite, n, ec) in enumerate([
     info = b"\x01" + name.encode()
     head = struct.pack(">H", len(wrapped)) + wrapped
     aad = b"esdk-keeper" + struct.pack(">H", len(info)) + info + head + struct.pack(">H", suite) + ser(ec)
-    cases.append(dict(keeperKey=hx(key), keyName=name, suite=suite, encryptionContext=ec, dataKey=hx(data_key),
+    cases.append(dict(serviceKey=hx(key), keyName=name, suite=suite, encryptionContext=ec, dataKey=hx(data_key),
         providerInfo=hx(info), ciphertext=hx(head + AESGCM(kek).encrypt(bytes(12), data_key, aad))))
 print(json.dumps(cases, indent=2))

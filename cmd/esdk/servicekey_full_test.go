@@ -16,23 +16,23 @@ import (
 
 	"esdk"
 	"esdk/esdktest"
-	"esdk/keeper"
+	"esdk/keyservice"
 )
 
-// A *secrets.Keeper is a keeper as it is.
-var _ keeper.Keeper = (*secrets.Keeper)(nil)
+// A *secrets.Keeper is a service as it is.
+var _ keyservice.Service = (*secrets.Keeper)(nil)
 
-func keeperKeyring(t testing.TB, k *secrets.Keeper, name string) esdk.Keyring {
+func serviceKeyring(t testing.TB, k *secrets.Keeper, name string) esdk.Keyring {
 	t.Helper()
 	t.Cleanup(func() { k.Close() })
-	kr, err := keeper.NewKeyring(k, name)
+	kr, err := keyservice.NewKeyring(k, name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return kr
 }
 
-// local is the CDK's keeper in memory, which uses NaCl's secretbox.
+// local is the CDK's service in memory, which uses NaCl's secretbox.
 func local(t testing.TB) *secrets.Keeper {
 	t.Helper()
 	key, err := localsecrets.NewRandomKey()
@@ -42,24 +42,24 @@ func local(t testing.TB) *secrets.Keeper {
 	return localsecrets.NewKeeper(key)
 }
 
-func TestKeeperLocal(t *testing.T) {
-	esdktest.TestKeyring(t, keeperKeyring(t, local(t), "local"))
+func TestServiceLocal(t *testing.T) {
+	esdktest.TestKeyring(t, serviceKeyring(t, local(t), "local"))
 }
 
-func TestKeeperLocalErrors(t *testing.T) {
-	message, err := esdk.Encrypt(t.Context(), keeperKeyring(t, local(t), "local"), []byte("hello"), nil)
+func TestServiceLocalErrors(t *testing.T) {
+	message, err := esdk.Encrypt(t.Context(), serviceKeyring(t, local(t), "local"), []byte("hello"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = esdk.Decrypt(t.Context(), keeperKeyring(t, local(t), "local"), message, nil)
+	_, err = esdk.Decrypt(t.Context(), serviceKeyring(t, local(t), "local"), message, nil)
 	if !errors.Is(err, esdk.ErrNoDataKey) || gcerrors.Code(firstOf(err)) == gcerrors.OK {
 		t.Errorf("another key: %v", err)
 	}
 	closed := local(t)
-	kr := keeperKeyring(t, closed, "local")
+	kr := serviceKeyring(t, closed, "local")
 	closed.Close()
 	if _, err := esdk.Encrypt(t.Context(), kr, nil, nil); gcerrors.Code(err) != gcerrors.FailedPrecondition {
-		t.Errorf("a closed keeper: %v", err)
+		t.Errorf("a closed service: %v", err)
 	}
 }
 
@@ -97,18 +97,18 @@ func vault(t *testing.T) (*api.Client, string) {
 
 func TestVault(t *testing.T) {
 	c, key := vault(t)
-	esdktest.TestKeyring(t, keeperKeyring(t, hashivault.OpenKeeper(c, key, nil), key))
+	esdktest.TestKeyring(t, serviceKeyring(t, hashivault.OpenKeeper(c, key, nil), key))
 }
 
 // The errors of Vault's client are within reach.
 func TestVaultErrors(t *testing.T) {
 	c, key := vault(t)
-	message, err := esdk.Encrypt(t.Context(), keeperKeyring(t, hashivault.OpenKeeper(c, key, nil), key), []byte("hello"), nil)
+	message, err := esdk.Encrypt(t.Context(), serviceKeyring(t, hashivault.OpenKeeper(c, key, nil), key), []byte("hello"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.SetToken("not-a-token")
-	denied := keeperKeyring(t, hashivault.OpenKeeper(c, key, nil), key)
+	denied := serviceKeyring(t, hashivault.OpenKeeper(c, key, nil), key)
 	_, encryptErr := esdk.Encrypt(t.Context(), denied, nil, nil)
 	_, decryptErr := esdk.Decrypt(t.Context(), denied, message, nil)
 	for what, err := range map[string]error{"Encrypt": encryptErr, "Decrypt": decryptErr} {

@@ -1,4 +1,4 @@
-package keeper_test
+package keyservice_test
 
 import (
 	"context"
@@ -8,11 +8,11 @@ import (
 	"log"
 
 	"esdk"
-	"esdk/keeper"
+	"esdk/keyservice"
 )
 
 // memory keeps a key in memory, where others ask a service. For those of the Go
-// CDK, nothing need be written: a *secrets.Keeper is a Keeper.
+// CDK, nothing need be written: a *secrets.Keeper is a Service.
 type memory struct{ cipher.AEAD }
 
 func (m memory) Encrypt(_ context.Context, plaintext []byte) ([]byte, error) {
@@ -35,7 +35,7 @@ func Example() {
 	}
 
 	// With the Go CDK: k, err := secrets.OpenKeeper(ctx, "hashivault://orders")
-	kr, err := keeper.NewKeyring(memory{aead}, "orders")
+	kr, err := keyservice.NewKeyring(memory{aead}, "orders")
 	if err != nil {
 		log.Fatal(err)
 	}
