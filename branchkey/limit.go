@@ -1,13 +1,10 @@
 package branchkey
 
 import (
-	"context"
 	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
-	"github.com/aws/smithy-go/middleware"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"esdk/internal/bounded"
 )
@@ -17,9 +14,10 @@ import (
 // much shorter.
 const maxAnswer = 1 << 20
 
-// Without a limit, the AWS SDK would keep all of an answer, however much comes.
-func limitKMS(o *kms.Options)           { o.APIOptions = append(o.APIOptions, addLimit) }
-func limitDynamoDB(o *dynamodb.Options) { o.APIOptions = append(o.APIOptions, addLimit) }
+// Without a limit, the AWS SDK would keep all of an answer in memory, however long
+// it is.
+func limitKMS(o *kms.Options)           { o.HTTPClient = bounded.Client(o.HTTPClient, maxAnswer) }
+func limitDynamoDB(o *dynamodb.Options) { o.HTTPClient = bounded.Client(o.HTTPClient, maxAnswer) }
 
 // answered turns an answer that is missing into an error. The clients are
 // interfaces, which anyone may implement.
@@ -28,17 +26,4 @@ func answered[T any](answer *T, err error) (*T, error) {
 		err = errors.New("the client returned no answer")
 	}
 	return answer, err
-}
-
-// addLimit has the limit next to the connection, which is last.
-func addLimit(stack *middleware.Stack) error {
-	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("esdkLimitAnswer", limitBody), middleware.After)
-}
-
-func limitBody(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
-	out, metadata, err := next.HandleDeserialize(ctx, in)
-	if r, ok := out.RawResponse.(*smithyhttp.Response); ok && r != nil && r.Body != nil {
-		r.Body = bounded.Body(r.Body, maxAnswer)
-	}
-	return out, metadata, err
 }

@@ -1,11 +1,8 @@
 package branchkey
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
-	"hash"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -225,34 +222,4 @@ func TestCacheKeepsOldEntry(t *testing.T) {
 		_, err := kr.Wrap(t.Context(), wrapRequest)
 		wantError(t, err, ErrNoKeyStore)
 	})
-}
-
-// watchedHash keeps every array that a sum was appended to.
-type watchedHash struct {
-	hash.Hash
-	arrays *[][]byte
-}
-
-func (w watchedHash) Sum(b []byte) []byte {
-	if cap(b) > 0 {
-		*w.arrays = append(*w.arrays, b[:cap(b)])
-	}
-	return w.Hash.Sum(b)
-}
-
-// The result of the KDF is in one array: clearing it leaves nothing behind.
-func TestKDFLeavesNothing(t *testing.T) {
-	for _, length := range []int{1, 31, 32, 33, 64, 100} {
-		var arrays [][]byte
-		key := counterKDF(func() hash.Hash { return watchedHash{sha256.New(), &arrays} }, []byte("key"), []byte("info"), length)
-		if len(key) != length || bytes.Count(key, []byte{0}) > length/2 {
-			t.Fatalf("key is %x", key)
-		}
-		clear(key)
-		for _, array := range arrays {
-			if len(bytes.Trim(array, "\x00")) > 0 {
-				t.Errorf("%d bytes: %x is left", length, array)
-			}
-		}
-	}
 }

@@ -8,7 +8,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"hash"
@@ -18,6 +17,7 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/internal/kdf"
 	"esdk/internal/vectors/vectorstest"
 )
 
@@ -126,7 +126,7 @@ func runKDF(t *testing.T, dir string) int {
 	readJSON(t, &set, dir, "kdf-ctr-hmac-sha256.json")
 	hashes := map[string]func() hash.Hash{"sha256": sha256.New, "sha384": sha512.New384}
 	for _, a := range set.Raw {
-		if got := counterKDF(hashes[a.Hash], a.IKM, a.Info, a.L); !bytes.Equal(got, a.OKM) {
+		if got := kdf.Counter(hashes[a.Hash], a.IKM, a.Info, a.L); !bytes.Equal(got, a.OKM) {
 			t.Errorf("%s: %x, want %x", a.Name, got, a.OKM)
 		}
 	}
@@ -136,10 +136,8 @@ func runKDF(t *testing.T, dir string) int {
 				t.Errorf("%s: deriveKey gives %x, want %x", a.Name, got, a.OKM)
 			}
 		}
-		info := append(bytes.Clone(a.Purpose), 0)
-		info = append(info, a.Info...)
-		info = binary.BigEndian.AppendUint32(info, uint32(a.L*8))
-		if got := counterKDF(hashes[a.Hash], a.IKM, info, a.L); !bytes.Equal(got, a.OKM) {
+		input := kdf.FixedInput(a.Purpose, a.Info, a.L)
+		if got := kdf.Counter(hashes[a.Hash], a.IKM, input, a.L); !bytes.Equal(got, a.OKM) {
 			t.Errorf("%s: %x, want %x", a.Name, got, a.OKM)
 		}
 	}

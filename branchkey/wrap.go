@@ -4,16 +4,14 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"runtime"
 
 	"esdk/internal/datakey"
+	"esdk/internal/kdf"
 )
 
 // A wrapped data key is
@@ -117,23 +115,6 @@ func (b *branchKey) aead(salt []byte) (cipher.AEAD, error) {
 
 // deriveKey derives the key for one data key. The provider id is its label too.
 func deriveKey(secret, salt []byte) []byte {
-	info := append([]byte(providerID), 0)
-	info = append(info, salt...)
-	info = binary.BigEndian.AppendUint32(info, keyLength*8)
-	return counterKDF(sha256.New, secret, info, keyLength)
-}
-
-// counterKDF is the KDF in counter mode of NIST SP 800-108, with HMAC and a
-// counter of 32 bits in front.
-func counterKDF(h func() hash.Hash, key, info []byte, length int) []byte {
-	// With room for all blocks, no array that grew keeps a part of the result.
-	out := make([]byte, 0, length+h().Size())
-	for i := uint32(1); len(out) < length; i++ {
-		mac := hmac.New(h, key)
-		mac.Write(binary.BigEndian.AppendUint32(nil, i))
-		mac.Write(info)
-		out = mac.Sum(out)
-	}
-	clear(out[length:])
-	return out[:length]
+	input := kdf.FixedInput([]byte(providerID), salt, keyLength)
+	return kdf.Counter(sha256.New, secret, input, keyLength)
 }

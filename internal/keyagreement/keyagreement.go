@@ -13,17 +13,16 @@ import (
 	"crypto/cipher"
 	"crypto/ecdh"
 	"crypto/elliptic"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"esdk/internal/ecpoint"
 	"esdk/internal/format"
+	"esdk/internal/kdf"
 )
 
 // A Curve is a curve that the format knows.
@@ -166,37 +165,17 @@ func (i *Info) Open(secret, context, ciphertext []byte) ([]byte, error) {
 	return aead.Open(nil, make([]byte, format.IVLength), rest[commitmentLength:], fixed)
 }
 
-const (
-	derivedBits = 512
-
-	// derivedSpace is the memory for the output of the KDF, which comes in hashes.
-	derivedSpace = (derivedBits/8 + sha512.Size384 - 1) / sha512.Size384 * sha512.Size384
-)
+const derivedLength = commitmentLength + 32 // and an AES-256 key
 
 // derive returns a commitment to a key, and the key. No other memory holds the
 // key afterwards, but for the cipher's.
 func derive(secret, fixed, salt []byte) (commitment []byte, aead cipher.AEAD, err error) {
-	out := expand(make([]byte, 0, derivedSpace), secret, fixed, salt)
+	out := kdf.Counter(sha512.New384, secret, kdf.FixedInput(fixed, salt, derivedLength), derivedLength)
 	defer clear(out[commitmentLength:])
-	block, err := aes.NewCipher(out[commitmentLength : derivedBits/8])
+	block, err := aes.NewCipher(out[commitmentLength:])
 	if err != nil {
 		return nil, nil, err
 	}
 	aead, err = cipher.NewGCM(block)
 	return out[:commitmentLength:commitmentLength], aead, err
-}
-
-// expand fills the room of dst with the output of the counter-mode KDF of NIST SP 800-108
-// with HMAC-SHA-384. It doesn't allocate memory for it: a slice that grows leaves
-// a part of a key behind.
-func expand(dst, secret, fixed, salt []byte) []byte {
-	mac := hmac.New(sha512.New384, secret)
-	for counter := uint32(1); len(dst) < cap(dst); counter++ {
-		mac.Reset()
-		mac.Write(binary.BigEndian.AppendUint32(nil, counter))
-		mac.Write(slices.Concat(fixed, []byte{0}, salt))
-		mac.Write(binary.BigEndian.AppendUint32(nil, derivedBits))
-		dst = mac.Sum(dst)
-	}
-	return dst
 }
