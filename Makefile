@@ -10,13 +10,16 @@ FUZZTIME = 10m
 SOAKTIME = 10m
 MODELTIME = 1h
 
+# What go.work uses.
+MODULES = . cmd/esdk interop bench
+
 # The tag leaves a tracing page of gRPC out, which would have the linker keep all
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
+.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
 
-check: format vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof matrix backends objects softhsm
+check: format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof matrix backends objects softhsm
 
 build:
 	CGO_ENABLED=0 $(BUILD) -o ../../bin/esdk .
@@ -37,13 +40,33 @@ missing:
 format:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:" $$files; exit 1; fi
 
+# "go mod tidy" for each module. It takes no notice of go.work, and the module path
+# can't be looked up, so that it is told where the library is.
+tidy:
+	@set -e; for module in $(MODULES); do \
+		cd $(CURDIR)/$$module; cp go.mod tidied.mod; cp go.sum tidied.sum; \
+		go mod edit -replace esdk=$(CURDIR) tidied.mod; \
+		GOWORK=off go mod tidy -modfile=tidied.mod; \
+		go mod edit -dropreplace esdk tidied.mod; \
+		mv tidied.mod go.mod; mv tidied.sum go.sum; \
+	done
+
+# That "make tidy" would change nothing.
+tidied:
+	@set -e; for module in $(MODULES); do \
+		cd $(CURDIR)/$$module; cp go.mod tidied.mod; cp go.sum tidied.sum; \
+		go mod edit -replace esdk=$(CURDIR) tidied.mod; \
+		GOWORK=off go mod tidy -diff -modfile=tidied.mod || { echo "$$module: run \"make tidy\""; rm tidied.*; exit 1; }; \
+		rm tidied.mod tidied.sum; \
+	done
+
 # Of all modules, and of the command with each of its build tags.
 vet:
-	set -e; for module in . cmd/esdk interop bench; do (cd $$module && go vet ./...); done
+	set -e; for module in $(MODULES); do (cd $$module && go vet ./...); done
 	cd cmd/esdk && go vet -tags full . && go vet -tags pkcs11 . && go vet -tags man .
 
 staticcheck:
-	set -e; for module in . cmd/esdk interop bench; do (cd $$module && go run $(STATICCHECK) ./...); done
+	set -e; for module in $(MODULES); do (cd $$module && go run $(STATICCHECK) ./...); done
 	cd cmd/esdk && go run $(STATICCHECK) -tags full,man .
 
 race: missing

@@ -2,8 +2,6 @@ module esdk/bench
 
 go 1.26.0
 
-replace esdk => ../
-
 require (
 	esdk v0.0.0-00010101000000-000000000000
 	filippo.io/age v1.3.2

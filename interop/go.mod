@@ -2,8 +2,6 @@ module esdk/interop
 
 go 1.26.4
 
-replace esdk => ../
-
 require (
 	esdk v0.0.0-00010101000000-000000000000
 	github.com/aws/aws-cryptographic-material-providers-library/releases/go/mpl v0.4.0

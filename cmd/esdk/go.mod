@@ -2,8 +2,6 @@ module esdk/cmd/esdk
 
 go 1.26.0
 
-replace esdk => ../../
-
 require (
 	cloud.google.com/go/storage v1.67.0
 	esdk v0.0.0-00010101000000-000000000000
