@@ -2,10 +2,9 @@ package esdk
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 
+	"esdk/internal/errtext"
 	"esdk/internal/isnil"
 )
 
@@ -55,7 +54,7 @@ type DecryptionRequest struct {
 	ReproducedContext EncryptionContext
 }
 
-var errNoMaterials = errors.New("esdk: the CMM returned neither materials nor an error")
+var errNoMaterials = errtext.Errorf("the CMM returned neither materials nor an error")
 
 // encryptionMaterials asks a CMM, which may be the user's, and never returns nil
 // without an error. All calls of a CMM go through it and decryptionMaterials.
@@ -89,7 +88,7 @@ type defaultCMM struct{ keyring Keyring }
 // Specification: framework/default-cmm.md.
 func NewDefaultCMM(kr Keyring) (CMM, error) {
 	if isnil.Value(kr) {
-		return nil, errors.New("esdk: default CMM needs a keyring")
+		return nil, errtext.Errorf("default CMM needs a keyring")
 	}
 	return &defaultCMM{kr}, nil
 }
@@ -121,11 +120,11 @@ func (c *defaultCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 	}
 	if s.Signs() {
 		if m.SigningKey, err = s.GenerateSigningKey(); err != nil {
-			return nil, fmt.Errorf("esdk: making a signing key: %w", err)
+			return nil, errtext.Errorf("making a signing key: %w", err)
 		}
 		m.paired = m.SigningKey
 		if m.EncryptionContext[publicKeyKey], err = s.EncodePublicKey(&m.SigningKey.PublicKey); err != nil {
-			return nil, fmt.Errorf("esdk: making a signing key: %w", err)
+			return nil, errtext.Errorf("making a signing key: %w", err)
 		}
 	}
 	encoded := m.EncryptionContext[publicKeyKey]

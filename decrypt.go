@@ -7,11 +7,10 @@ import (
 	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/subtle"
-	"errors"
-	"fmt"
 	"io"
 	"slices"
 
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 	"esdk/internal/stream"
 	"esdk/internal/suite"
@@ -89,7 +88,7 @@ func (c *Client) NewReader(ctx context.Context, src io.Reader, ec EncryptionCont
 		return nil, err
 	}
 	if _, err := seeker.Seek(start+int64(d.header.Length), io.SeekStart); err != nil {
-		return nil, fmt.Errorf("esdk: reading message: %w", err)
+		return nil, errtext.Errorf("reading message: %w", err)
 	}
 	r.body = stream.NewReader(src, d.source())
 	return r, nil
@@ -149,7 +148,7 @@ func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
 	return n, err
 }
 
-var errNotRead = errors.New("esdk: the message that is encrypted again was not read to its end")
+var errNotRead = errtext.Errorf("the message that is encrypted again was not read to its end")
 
 // decryption is what one message is decrypted with.
 type decryption struct {
@@ -223,7 +222,7 @@ func (c *Client) checkHeader(h *format.Header) error {
 		return ErrSigned
 	}
 	if limit := c.config.MaxFrameLength; limit > 0 && h.FrameLength > limit {
-		return fmt.Errorf("%w: frames have %d bytes, at most %d are allowed", ErrLimit, h.FrameLength, limit)
+		return errtext.Errorf("%w: frames have %d bytes, at most %d are allowed", ErrLimit, h.FrameLength, limit)
 	}
 	return nil
 }
@@ -233,7 +232,7 @@ func (c *Client) checkHeader(h *format.Header) error {
 func (c *Client) openHeader(h *format.Header, m *DecryptionMaterials) (cipher.AEAD, error) {
 	keys, err := h.Suite.Derive(m.DataKey, h.MessageID)
 	if err != nil {
-		return nil, fmt.Errorf("esdk: %w", err)
+		return nil, errtext.Errorf("%w", err)
 	}
 	defer keys.Clear()
 	if h.Suite.Commits && subtle.ConstantTimeCompare(keys.Commitment, h.Commitment) != 1 {
@@ -270,7 +269,7 @@ func verifyHeaderNET400(h *format.Header, keys *suite.Keys, dataKey, aad []byte,
 	if h.Suite.Derives() && !h.Suite.Commits {
 		var err error
 		if keys, err = h.Suite.DeriveNET400(dataKey); err != nil {
-			return nil, fmt.Errorf("esdk: %w", err)
+			return nil, errtext.Errorf("%w", err)
 		}
 		defer keys.Clear()
 	}

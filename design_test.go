@@ -43,7 +43,7 @@ func TestImportDirection(t *testing.T) {
 }
 
 // layers are the packages beneath the root package, which know nothing of it.
-var layers = []string{"internal/ecpoint", "internal/suite", "internal/format", "internal/stream", "internal/kdf", "internal/keyagreement"}
+var layers = []string{"internal/errtext", "internal/ecpoint", "internal/suite", "internal/format", "internal/stream", "internal/kdf", "internal/keyagreement"}
 
 func isCore(dir string) bool {
 	if strings.HasPrefix(dir, "internal/") {
@@ -139,6 +139,28 @@ func checkCallers(t *testing.T, dir string, callers map[string]string) {
 	}
 	if len(seen) != len(callers) {
 		t.Errorf("%s: only %v are called", dir, seen)
+	}
+}
+
+// TestErrorsHaveOnePrefix: only package errtext puts the module's name before the
+// text of an error, so that no error has it twice.
+func TestErrorsHaveOnePrefix(t *testing.T) {
+	for _, dir := range packages(t) {
+		if dir == "internal/errtext" || strings.HasPrefix(dir, "internal/vectors") {
+			continue
+		}
+		for _, path := range goFiles(t, dir) {
+			f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				if s, ok := n.(*ast.BasicLit); ok && s.Kind == token.STRING && strings.HasPrefix(s.Value, `"esdk: `) {
+					t.Errorf("%s: %s", path, s.Value)
+				}
+				return true
+			})
+		}
 	}
 }
 

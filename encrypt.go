@@ -6,14 +6,13 @@ import (
 	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/rand"
-	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"math"
 	"reflect"
 	"slices"
 
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 	"esdk/internal/stream"
 	"esdk/internal/suite"
@@ -65,7 +64,7 @@ func checkOverlap(dst, input []byte) error {
 	}
 	start, end := reflect.ValueOf(spare).Pointer(), reflect.ValueOf(input).Pointer()
 	if start < end+uintptr(len(input)) && end < start+uintptr(len(spare)) {
-		return errors.New("esdk: the memory to append to overlaps the input")
+		return errtext.Errorf("the memory to append to overlaps the input")
 	}
 	return nil
 }
@@ -92,7 +91,7 @@ func (c *Client) NewWriter(ctx context.Context, dst io.Writer, ec EncryptionCont
 // is shorter.
 func (c *Client) NewSizedWriter(ctx context.Context, dst io.Writer, length int64, ec EncryptionContext) (*Writer, error) {
 	if length < 0 {
-		return nil, fmt.Errorf("esdk: a plaintext of %d bytes", length)
+		return nil, errtext.Errorf("a plaintext of %d bytes", length)
 	}
 	if _, err := c.bodySize(length, math.MaxInt64); err != nil {
 		return nil, err
@@ -117,11 +116,11 @@ func (c *Client) newWriter(ctx context.Context, dst io.Writer, ec EncryptionCont
 // over a limit, or the body longer than most.
 func (c *Client) bodySize(n, most int64) (int64, error) {
 	if limit := c.config.MaxPlaintextLength; limit > 0 && n > limit {
-		return 0, fmt.Errorf("%w: plaintext has %d bytes, at most %d are allowed", ErrLimit, n, limit)
+		return 0, errtext.Errorf("%w: plaintext has %d bytes, at most %d are allowed", ErrLimit, n, limit)
 	}
 	size, ok := format.BodySize(n, c.config.FrameLength)
 	if !ok || size > most {
-		return 0, fmt.Errorf("%w: plaintext of %d bytes is too long for frames of %d", ErrLimit, n, c.config.FrameLength)
+		return 0, errtext.Errorf("%w: plaintext of %d bytes is too long for frames of %d", ErrLimit, n, c.config.FrameLength)
 	}
 	return size, nil
 }
@@ -146,9 +145,9 @@ type Writer struct {
 func (w *Writer) Header() *Header { return w.encryption.header }
 
 var (
-	errClosed    = errors.New("esdk: write to a closed Writer")
-	errAborted   = errors.New("esdk: the message was given up")
-	errNotClosed = errors.New("esdk: an earlier Close did not return, and the message is not complete")
+	errClosed    = errtext.Errorf("write to a closed Writer")
+	errAborted   = errtext.Errorf("the message was given up")
+	errNotClosed = errtext.Errorf("an earlier Close did not return, and the message is not complete")
 )
 
 // Write encrypts p. The encrypted bytes may reach the underlying writer later.
@@ -186,7 +185,7 @@ func (w *Writer) Close() error {
 	}
 	w.closed, w.closeErr = true, errNotClosed // if the call does not return
 	if n := w.body.Plaintext(); n < w.length {
-		w.body.Fail(fmt.Errorf("esdk: plaintext has %d bytes, %d were declared: %w", n, w.length, io.ErrUnexpectedEOF))
+		w.body.Fail(errtext.Errorf("plaintext has %d bytes, %d were declared: %w", n, w.length, io.ErrUnexpectedEOF))
 	}
 	w.closeErr = w.body.Finish(w.encryption.footer)
 	return w.closeErr
@@ -258,7 +257,7 @@ func (c *Client) newEncryption(ctx context.Context, s *suite.Suite, m *Encryptio
 	rand.Read(h.MessageID)
 	keys, err := s.Derive(m.DataKey, h.MessageID)
 	if err != nil {
-		return nil, fmt.Errorf("esdk: %w", err)
+		return nil, errtext.Errorf("%w", err)
 	}
 	defer keys.Clear()
 	h.Commitment = keys.Commitment
@@ -267,7 +266,7 @@ func (c *Client) newEncryption(ctx context.Context, s *suite.Suite, m *Encryptio
 		if _, err := stored.AppendBinary(nil); err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("esdk: header: %w", err)
+		return nil, errtext.Errorf("header: %w", err)
 	}
 	aead, err := newGCM(keys.Content)
 	if err != nil {
@@ -327,7 +326,7 @@ func (e *encryption) footer() ([]byte, error) {
 	}
 	signature, err := e.suite.Sign(e.signingKey, e.params.Digest.Sum(nil))
 	if err != nil {
-		return nil, fmt.Errorf("esdk: signing: %w", err)
+		return nil, errtext.Errorf("signing: %w", err)
 	}
 	return format.AppendFooter(nil, signature), nil
 }

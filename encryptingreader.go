@@ -2,9 +2,9 @@ package esdk
 
 import (
 	"context"
-	"errors"
 	"io"
 
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 	"esdk/internal/stream"
 )
@@ -27,10 +27,10 @@ type EncryptingReader struct {
 const chunkLength = 128 << 10
 
 var (
-	errReaderClosed = errors.New("esdk: read from a closed EncryptingReader")
+	errReaderClosed = errtext.Errorf("read from a closed EncryptingReader")
 
 	// errReading stays if the source panics or ends the goroutine.
-	errReading = errors.New("esdk: an earlier call on this EncryptingReader did not return")
+	errReading = errtext.Errorf("an earlier call on this EncryptingReader did not return")
 )
 
 // NewEncryptingReader returns a reader of the message that it makes of all of src,
@@ -43,7 +43,7 @@ var (
 // does not close src.
 func (c *Client) NewEncryptingReader(ctx context.Context, src io.Reader, length int64, ec EncryptionContext) (*EncryptingReader, error) {
 	if length < -1 {
-		return nil, errors.New("esdk: the length of a plaintext is negative")
+		return nil, errtext.Errorf("the length of a plaintext is negative")
 	}
 	if l, ok := src.(interface{ Len() int }); ok && length < 0 {
 		length = int64(l.Len())

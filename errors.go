@@ -3,10 +3,10 @@ package esdk
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 	"esdk/internal/stream"
 )
@@ -22,23 +22,23 @@ var (
 
 	// ErrCommitment says that the data key is not the one that the message
 	// commits to.
-	ErrCommitment = errors.New("esdk: key commitment does not match")
+	ErrCommitment = errtext.Errorf("key commitment does not match")
 
 	// ErrCommitmentPolicy says that the [CommitmentPolicy] forbids the suite.
-	ErrCommitmentPolicy = errors.New("esdk: suite is not allowed by the commitment policy")
+	ErrCommitmentPolicy = errtext.Errorf("suite is not allowed by the commitment policy")
 
 	// ErrEncryptionContext says that an encryption context is not valid, or not
 	// the one of the message. Together with [ErrNoDataKey], [ErrCommitment] or
 	// [ErrAuthentication] it says that the context may be the reason: the message
 	// does not store some of the keys that were given, which the error names.
-	ErrEncryptionContext = errors.New("esdk: encryption context")
+	ErrEncryptionContext = errtext.Errorf("encryption context")
 
 	// ErrNoDataKey says that no keyring could decrypt any of the encrypted data
 	// keys. [errors.As] finds a [*NoDataKeyError].
-	ErrNoDataKey = errors.New("esdk: no encrypted data key could be decrypted")
+	ErrNoDataKey = errtext.Errorf("no encrypted data key could be decrypted")
 
 	// ErrSigned says that the message is signed and [RejectSigned] refuses it.
-	ErrSigned = errors.New("esdk: message is signed, and only unsigned ones are accepted")
+	ErrSigned = errtext.Errorf("message is signed, and only unsigned ones are accepted")
 
 	// ErrLimit says that a message is over a limit of the [Config] or of the
 	// format.
@@ -55,6 +55,11 @@ type FormatError struct {
 
 func (e *FormatError) Error() string { return (*format.Error)(e).Error() }
 
+// WithoutPrefix returns the text of Error without "esdk: ", for programs that begin
+// their messages with a name of their own. Other errors of this package have this
+// method too; [errors.As] finds it as an interface.
+func (e *FormatError) WithoutPrefix() string { return (*format.Error)(e).WithoutPrefix() }
+
 func (e *FormatError) Unwrap() error { return e.Err }
 
 // A NoDataKeyError says why each keyring, or each attempt of one, could not
@@ -65,21 +70,30 @@ type NoDataKeyError struct {
 	Errors []error
 }
 
-func (e *NoDataKeyError) Error() string {
-	var texts []string
-	for _, err := range e.Errors {
-		if err == nil {
-			continue
-		}
-		// Several keys may find the same fault with one encrypted data key.
-		if text := strings.TrimPrefix(err.Error(), ErrNoDataKey.Error()+": "); !slices.Contains(texts, text) {
-			texts = append(texts, text)
-		}
-	}
+func (e *NoDataKeyError) Error() string { return e.text().Error() }
+
+// WithoutPrefix returns the text of Error without "esdk: ".
+func (e *NoDataKeyError) WithoutPrefix() string { return errtext.Text(e.text()) }
+
+func (e *NoDataKeyError) text() error {
+	texts := e.texts(nil)
 	if len(texts) == 0 {
-		return ErrNoDataKey.Error() + ": none is for this keyring"
+		texts = []string{"none is for this keyring"}
 	}
-	return ErrNoDataKey.Error() + ": " + strings.Join(texts, "; ")
+	return errtext.Errorf("%w: %s", ErrNoDataKey, strings.Join(texts, "; "))
+}
+
+// texts appends the texts of the errors. Several keys may find the same fault with
+// one encrypted data key.
+func (e *NoDataKeyError) texts(texts []string) []string {
+	for _, err := range e.Errors {
+		if none, ok := err.(*NoDataKeyError); ok {
+			texts = none.texts(texts)
+		} else if err != nil && !slices.Contains(texts, errtext.Text(err)) {
+			texts = append(texts, errtext.Text(err))
+		}
+	}
+	return texts
 }
 
 // stops reports whether a context has ended, and has the errors say so: what is left
@@ -122,10 +136,10 @@ func explainUnstored(err error, stored, reproduced EncryptionContext) error {
 		return err
 	}
 	slices.Sort(keys)
-	return fmt.Errorf("%w; %w", err, contextError("the message does not store keys %q, which were taken for required ones", keys))
+	return errtext.Errorf("%w; %w", err, contextError("the message does not store keys %q, which were taken for required ones", keys))
 }
 
 // contextError reports what is wrong with an encryption context.
 func contextError(text string, args ...any) error {
-	return fmt.Errorf("%w: "+text, append([]any{ErrEncryptionContext}, args...)...)
+	return errtext.Errorf("%w: "+text, append([]any{ErrEncryptionContext}, args...)...)
 }

@@ -34,10 +34,9 @@ package esdk
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"runtime"
 
+	"esdk/internal/errtext"
 	"esdk/internal/isnil"
 )
 
@@ -159,16 +158,16 @@ type Client struct {
 // [ErrCommitmentPolicy] if the policy does not allow the suite.
 func New(c Config) (*Client, error) {
 	if (c.Keyring == nil) == (c.CMM == nil) || isnil.Value(c.Keyring) && isnil.Value(c.CMM) {
-		return nil, errors.New("esdk: Config needs either a Keyring or a CMM")
+		return nil, errtext.Errorf("Config needs either a Keyring or a CMM")
 	}
 	if !c.CommitmentPolicy.isKnown() {
-		return nil, fmt.Errorf("esdk: Config: unknown %v", c.CommitmentPolicy)
+		return nil, errtext.Errorf("Config: unknown %v", c.CommitmentPolicy)
 	}
 	if c.Release < VerifyAtEOF || c.Release > RejectSigned {
-		return nil, fmt.Errorf("esdk: Config: unknown ReleasePolicy(%d)", int(c.Release))
+		return nil, errtext.Errorf("Config: unknown ReleasePolicy(%d)", int(c.Release))
 	}
 	if c.MaxEncryptedDataKeys < 0 || c.MaxPlaintextLength < 0 || c.MaxHeaderLength < 0 || c.Concurrency < 0 {
-		return nil, errors.New("esdk: Config: negative limit")
+		return nil, errtext.Errorf("Config: negative limit")
 	}
 	if c.Suite != 0 {
 		s, err := c.Suite.lookup()
@@ -197,7 +196,7 @@ func New(c Config) (*Client, error) {
 
 func (c *Client) checkDataKeys(n int) error {
 	if limit := c.config.MaxEncryptedDataKeys; limit > 0 && n > limit {
-		return fmt.Errorf("%w: %d encrypted data keys, at most %d are allowed", ErrLimit, n, limit)
+		return errtext.Errorf("%w: %d encrypted data keys, at most %d are allowed", ErrLimit, n, limit)
 	}
 	return nil
 }

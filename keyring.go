@@ -5,10 +5,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 
 	"esdk/internal/datakey"
+	"esdk/internal/errtext"
 )
 
 // A Keyring protects data keys with wrapping keys. Most users only pass one of
@@ -57,7 +57,7 @@ type UnwrapRequest struct {
 	EncryptedDataKeys []EncryptedDataKey // all of the message, in its order
 }
 
-var errNoResult = errors.New("esdk: the keyring returned neither a result nor an error")
+var errNoResult = errtext.Errorf("the keyring returned neither a result nor an error")
 
 // wrap asks a keyring, which may be the user's, and never returns nil without an
 // error. All calls of a keyring go through it and unwrap.
@@ -71,11 +71,11 @@ func wrap(ctx context.Context, kr Keyring, req *WrapRequest) (*WrapResult, error
 	}
 	if len(r.EncryptedDataKeys) == 0 {
 		clear(r.DataKey)
-		return nil, errors.New("esdk: the keyring returned no encrypted data key")
+		return nil, errtext.Errorf("the keyring returned no encrypted data key")
 	}
 	if length := len(r.DataKey); req.DataKey == nil && length != req.Suite.DataKeyLength() {
 		clear(r.DataKey)
-		return nil, fmt.Errorf("esdk: keyring made a data key of %d bytes, suite %v takes %d", length, req.Suite, req.Suite.DataKeyLength())
+		return nil, errtext.Errorf("keyring made a data key of %d bytes, suite %v takes %d", length, req.Suite, req.Suite.DataKeyLength())
 	}
 	if req.DataKey == nil && datakey.IsZero(r.DataKey) {
 		return nil, errZeroKey
@@ -85,7 +85,7 @@ func wrap(ctx context.Context, kr Keyring, req *WrapRequest) (*WrapResult, error
 
 // errZeroKey is mostly that of a keyring or CMM that kept a data key, which was
 // cleared when the last message was done.
-var errZeroKey = errors.New("esdk: the data key is all zeros: it was cleared, or never drawn")
+var errZeroKey = errtext.Errorf("the data key is all zeros: it was cleared, or never drawn")
 
 // wrapGiven has a keyring wrap a copy of a data key, which it may clear by mistake.
 func wrapGiven(ctx context.Context, kr Keyring, req WrapRequest) (*WrapResult, error) {
@@ -98,7 +98,7 @@ func wrapGiven(ctx context.Context, kr Keyring, req WrapRequest) (*WrapResult, e
 	}
 	defer clear(r.DataKey)
 	if r.DataKey != nil && subtle.ConstantTimeCompare(r.DataKey, dataKey) != 1 {
-		return nil, errors.New("esdk: the keyring returned another data key than it was given")
+		return nil, errtext.Errorf("the keyring returned another data key than it was given")
 	}
 	return r, nil
 }
@@ -117,7 +117,7 @@ func unwrap(ctx context.Context, kr Keyring, req *UnwrapRequest) ([]byte, error)
 	}
 	if len(dataKey) != req.Suite.DataKeyLength() {
 		clear(dataKey)
-		return nil, fmt.Errorf("esdk: keyring returned a data key of %d bytes, suite %v takes %d", len(dataKey), req.Suite, req.Suite.DataKeyLength())
+		return nil, errtext.Errorf("keyring returned a data key of %d bytes, suite %v takes %d", len(dataKey), req.Suite, req.Suite.DataKeyLength())
 	}
 	return dataKey, nil
 }
@@ -146,7 +146,7 @@ func (req *WrapRequest) Wrap(encrypt func(dataKey, aad []byte) (EncryptedDataKey
 		rand.Read(generated)
 		dataKey = generated
 	case len(dataKey) != s.KeyLength:
-		return nil, fmt.Errorf("esdk: data key to wrap has %d bytes, suite %v takes %d", len(dataKey), req.Suite, s.KeyLength)
+		return nil, errtext.Errorf("data key to wrap has %d bytes, suite %v takes %d", len(dataKey), req.Suite, s.KeyLength)
 	}
 	edk, err := encrypt(dataKey, aad)
 	if err != nil {
@@ -188,7 +188,7 @@ func (req *UnwrapRequest) Unwrap(ctx context.Context, match func(*EncryptedDataK
 		if err == nil {
 			return dataKey, nil
 		}
-		failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): %w", i+1, edk.ProviderID, err))
+		failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): %w", i+1, edk.ProviderID, errtext.Bare(err)))
 		// A key service need not work on what nobody waits for.
 		if failed.stops(ctx) {
 			break
@@ -200,7 +200,7 @@ func (req *UnwrapRequest) Unwrap(ctx context.Context, match func(*EncryptedDataK
 // checkName refuses a namespace or name that a raw keyring may not use.
 func checkName(namespace, name string) error {
 	if err := datakey.CheckName(namespace, name); err != nil {
-		return fmt.Errorf("esdk: %w", err)
+		return errtext.Errorf("%w", err)
 	}
 	return nil
 }

@@ -647,8 +647,8 @@ func TestMultiKeyringWrap(t *testing.T) {
 		{"generator makes no data key", multi(keyless, aes), none, nil, "data key of 0 bytes", 0},
 		{"generator makes nothing", multi(lazy, aes), none, nil, "no encrypted data key", 0},
 		{"generator makes a short data key", multi(short, aes), none, nil, "data key of 16 bytes", 0},
-		{"child makes no encrypted data key", multi(aes, lazy), none, nil, "child keyring 0: esdk: the keyring returned no encrypted data key", 0},
-		{"child makes a data key", multi(aes, ignores), none, nil, "child keyring 0: esdk: the keyring returned another data key", 0},
+		{"child makes no encrypted data key", multi(aes, lazy), none, nil, "child keyring 0: the keyring returned no encrypted data key", 0},
+		{"child makes a data key", multi(aes, ignores), none, nil, "child keyring 0: the keyring returned another data key", 0},
 		{"child returns a copy of the data key", multi(aes, echoes), none, nil, "", 2},
 		{"child fails", multi(aes, aes, ill), none, errChild, "child keyring 1: child is ill", 0},
 		{"generator among the children", multi(aes, multi(aes)), none, nil, "was given a data key", 0},
@@ -740,8 +740,8 @@ func TestMultiKeyringChildFails(t *testing.T) {
 	}{
 		"error":             {func() error { return errIll }, errIll, "child keyring 1: ill", nil},
 		"panic":             {func() error { panic("at the disco") }, nil, "", "at the disco"},
-		"end of goroutine":  {func() error { runtime.Goexit(); return nil }, nil, "child keyring 1: esdk: the keyring ended the goroutine", nil},
-		"neither of result": {func() error { return nil }, nil, "child keyring 1: esdk: the keyring returned neither", nil},
+		"end of goroutine":  {func() error { runtime.Goexit(); return nil }, nil, "child keyring 1: the keyring ended the goroutine", nil},
+		"neither of result": {func() error { return nil }, nil, "child keyring 1: the keyring returned neither", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var dataKey []byte

@@ -2,11 +2,10 @@ package esdk
 
 import (
 	"crypto/ecdsa"
-	"errors"
-	"fmt"
 	"slices"
 
 	"esdk/internal/datakey"
+	"esdk/internal/errtext"
 	"esdk/internal/suite"
 )
 
@@ -52,10 +51,10 @@ func (m *EncryptionMaterials) check(policy CommitmentPolicy) (*suite.Suite, erro
 		return nil, err
 	}
 	if len(m.EncryptedDataKeys) == 0 {
-		return nil, errors.New("esdk: materials have 0 encrypted data keys")
+		return nil, errtext.Errorf("materials have 0 encrypted data keys")
 	}
 	if len(m.DataKey) != s.KeyLength {
-		return nil, fmt.Errorf("esdk: materials have a data key of %d bytes, suite %v takes %d", len(m.DataKey), m.Suite, s.KeyLength)
+		return nil, errtext.Errorf("materials have a data key of %d bytes, suite %v takes %d", len(m.DataKey), m.Suite, s.KeyLength)
 	}
 	if datakey.IsZero(m.DataKey) {
 		return nil, errZeroKey
@@ -73,13 +72,13 @@ func (m *EncryptionMaterials) check(policy CommitmentPolicy) (*suite.Suite, erro
 		return s, nil
 	}
 	if !s.FitsSigningKey(m.SigningKey) {
-		return nil, errors.New("esdk: materials have a signing key of another curve than the suite's, or an incomplete one")
+		return nil, errtext.Errorf("materials have a signing key of another curve than the suite's, or an incomplete one")
 	}
 	if want, err := s.EncodePublicKey(&m.SigningKey.PublicKey); err != nil || want != encoded {
 		return nil, contextError("materials have a %q that is not the signing key's", publicKeyKey)
 	}
 	if m.SigningKey != m.paired && !s.IsPair(m.SigningKey) {
-		return nil, errors.New("esdk: materials have a signing key whose halves do not belong together")
+		return nil, errtext.Errorf("materials have a signing key whose halves do not belong together")
 	}
 	m.paired = m.SigningKey // a cache's copies need not be tried again
 	return s, nil
@@ -132,10 +131,10 @@ func (m *DecryptionMaterials) Check(id SuiteID) error {
 
 func (m *DecryptionMaterials) check(s *suite.Suite) error {
 	if len(m.DataKey) != s.KeyLength {
-		return fmt.Errorf("esdk: materials have a data key of %d bytes, suite %s takes %d", len(m.DataKey), s.Name, s.KeyLength)
+		return errtext.Errorf("materials have a data key of %d bytes, suite %s takes %d", len(m.DataKey), s.Name, s.KeyLength)
 	}
 	if s.Signs() && !s.FitsKey(m.VerificationKey) || !s.Signs() && m.VerificationKey != nil {
-		return fmt.Errorf("esdk: materials have a verification key that does not fit suite %s", s.Name)
+		return errtext.Errorf("materials have a verification key that does not fit suite %s", s.Name)
 	}
 	for _, k := range m.RequiredContextKeys {
 		if _, ok := m.EncryptionContext[k]; !ok || k == publicKeyKey {

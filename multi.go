@@ -2,14 +2,13 @@ package esdk
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 
+	"esdk/internal/errtext"
 	"esdk/internal/isnil"
 )
 
-var errEnded = errors.New("esdk: the keyring ended the goroutine of its call")
+var errEnded = errtext.Errorf("the keyring ended the goroutine of its call")
 
 type multiKeyring struct {
 	generator Keyring
@@ -28,14 +27,14 @@ type multiKeyring struct {
 // Specification: framework/multi-keyring.md.
 func NewMultiKeyring(generator Keyring, children ...Keyring) (Keyring, error) {
 	if generator == nil && len(children) == 0 {
-		return nil, errors.New("esdk: multi-keyring needs a generator or a child")
+		return nil, errtext.Errorf("multi-keyring needs a generator or a child")
 	}
 	if generator != nil && isnil.Value(generator) {
-		return nil, errors.New("esdk: multi-keyring: the generator is a nil pointer")
+		return nil, errtext.Errorf("multi-keyring: the generator is a nil pointer")
 	}
 	for i, c := range children {
 		if isnil.Value(c) {
-			return nil, fmt.Errorf("esdk: multi-keyring: child %d is nil", i)
+			return nil, errtext.Errorf("multi-keyring: child %d is nil", i)
 		}
 	}
 	return &multiKeyring{generator, append([]Keyring(nil), children...)}, nil
@@ -46,7 +45,7 @@ func (m *multiKeyring) Wrap(ctx context.Context, req *WrapRequest) (*WrapResult,
 	child := *req
 	if m.generator != nil {
 		if req.DataKey != nil {
-			return nil, errors.New("esdk: multi-keyring with a generator was given a data key")
+			return nil, errtext.Errorf("multi-keyring with a generator was given a data key")
 		}
 		generated, err := wrap(ctx, m.generator, req)
 		if err != nil {
@@ -56,7 +55,7 @@ func (m *multiKeyring) Wrap(ctx context.Context, req *WrapRequest) (*WrapResult,
 		child.DataKey = generated.DataKey
 	}
 	if child.DataKey == nil {
-		return nil, errors.New("esdk: multi-keyring has no generator and was given no data key")
+		return nil, errtext.Errorf("multi-keyring has no generator and was given no data key")
 	}
 	wrapped, err := wrapAll(ctx, m.children, child)
 	if err != nil {
@@ -89,7 +88,7 @@ func wrapAll(ctx context.Context, keyrings []Keyring, req WrapRequest) ([]*WrapR
 			err := errEnded
 			defer func() {
 				if p := recover(); p != nil || err != nil {
-					fail(fmt.Errorf("child keyring %d: %w", i, err), p)
+					fail(errtext.Errorf("child keyring %d: %w", i, err), p)
 				}
 			}()
 			results[i], err = wrapGiven(ctx, kr, req)

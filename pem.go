@@ -8,7 +8,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
+
+	"esdk/internal/errtext"
 )
 
 // ParsePEM reads the first PEM block of a kind of key: a private key in PKCS #8,
@@ -34,7 +35,7 @@ func ParsePEM[K *rsa.PublicKey | *rsa.PrivateKey | *ecdh.PublicKey | *ecdh.Priva
 		}
 	}
 	firstErr = cmp.Or(firstErr, errors.New("none there"))
-	return want, fmt.Errorf("esdk: reading %s from PEM: %w", kindOf(want), firstErr)
+	return want, errtext.Errorf("reading %s from PEM: %w", kindOf(want), firstErr)
 }
 
 func kindOf(key any) string {

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"esdk/internal/datakey"
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 )
 
@@ -40,7 +41,7 @@ func NewRawAESKeyring(c RawAESConfig) (Keyring, error) {
 	}
 	aead, err := newGCM(c.Key)
 	if _, wrongSize := errors.AsType[aes.KeySizeError](err); wrongSize {
-		return nil, errors.New("esdk: AES wrapping key must have 16, 24 or 32 bytes")
+		return nil, errtext.Errorf("AES wrapping key must have 16, 24 or 32 bytes")
 	} else if err != nil {
 		return nil, err
 	}
@@ -52,11 +53,11 @@ func NewRawAESKeyring(c RawAESConfig) (Keyring, error) {
 func newGCM(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, fmt.Errorf("esdk: %w", err)
+		return nil, errtext.Errorf("%w", err)
 	}
 	aead, err := cipher.NewGCM(block)
 	if err != nil {
-		return nil, fmt.Errorf("esdk: %w", err)
+		return nil, errtext.Errorf("%w", err)
 	}
 	return aead, nil
 }

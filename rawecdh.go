@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/ecdh"
 	"errors"
-	"fmt"
 
 	"esdk/internal/datakey"
+	"esdk/internal/errtext"
 	"esdk/internal/keyagreement"
 )
 
@@ -39,10 +39,10 @@ type RawECDHConfig struct {
 // Specification: framework/raw-ecdh-keyring.md (RawPrivateKeyToStaticPublicKey).
 func NewRawECDHKeyring(c RawECDHConfig) (Keyring, error) {
 	if c.PrivateKey == nil || c.Peer == nil {
-		return nil, errors.New("esdk: ECDH keyring needs a private key and the peer's public key")
+		return nil, errtext.Errorf("ECDH keyring needs a private key and the peer's public key")
 	}
 	if c.PrivateKey.Curve() != c.Peer.Curve() {
-		return nil, errors.New("esdk: ECDH keyring: the keys are on different curves")
+		return nil, errtext.Errorf("ECDH keyring: the keys are on different curves")
 	}
 	return newRawECDHKeyring(c.Peer.Curve(), c.PrivateKey, c.Peer)
 }
@@ -53,7 +53,7 @@ func NewRawECDHKeyring(c RawECDHConfig) (Keyring, error) {
 // Specification: framework/raw-ecdh-keyring.md (EphemeralPrivateKeyToStaticPublicKey).
 func NewRawECDHEphemeralKeyring(recipient *ecdh.PublicKey) (Keyring, error) {
 	if recipient == nil {
-		return nil, errors.New("esdk: ECDH keyring needs the recipient's public key")
+		return nil, errtext.Errorf("ECDH keyring needs the recipient's public key")
 	}
 	return newRawECDHKeyring(recipient.Curve(), nil, recipient)
 }
@@ -63,7 +63,7 @@ func NewRawECDHEphemeralKeyring(recipient *ecdh.PublicKey) (Keyring, error) {
 // Specification: framework/raw-ecdh-keyring.md (PublicKeyDiscovery).
 func NewRawECDHDiscoveryKeyring(private *ecdh.PrivateKey) (Keyring, error) {
 	if private == nil {
-		return nil, errors.New("esdk: ECDH keyring needs a private key")
+		return nil, errtext.Errorf("ECDH keyring needs a private key")
 	}
 	return newRawECDHKeyring(private.Curve(), private, nil)
 }
@@ -71,19 +71,19 @@ func NewRawECDHDiscoveryKeyring(private *ecdh.PrivateKey) (Keyring, error) {
 func newRawECDHKeyring(c ecdh.Curve, private *ecdh.PrivateKey, peer *ecdh.PublicKey) (Keyring, error) {
 	curve, err := keyagreement.CurveOf(c)
 	if err != nil {
-		return nil, fmt.Errorf("esdk: ECDH keyring: %w", err)
+		return nil, errtext.Errorf("ECDH keyring: %w", err)
 	}
 	return &rawECDHKeyring{curve, private, peer}, nil
 }
 
 func (k *rawECDHKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult, error) {
 	if k.peer == nil {
-		return nil, errors.New("esdk: ECDH discovery keyring cannot encrypt")
+		return nil, errtext.Errorf("ECDH discovery keyring cannot encrypt")
 	}
 	return req.Wrap(func(dataKey, serialized []byte) (EncryptedDataKey, error) {
 		info, ciphertext, err := k.seal(serialized, dataKey)
 		if err != nil {
-			return EncryptedDataKey{}, fmt.Errorf("esdk: ECDH keyring: %w", err)
+			return EncryptedDataKey{}, errtext.Errorf("ECDH keyring: %w", err)
 		}
 		return EncryptedDataKey{rawECDHProvider, info.Bytes(), ciphertext}, nil
 	})

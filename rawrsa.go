@@ -5,8 +5,9 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"errors"
 	"fmt"
+
+	"esdk/internal/errtext"
 )
 
 // RawRSAConfig configures [NewRawRSAKeyring].
@@ -40,13 +41,13 @@ func NewRawRSAKeyring(c RawRSAConfig) (Keyring, error) {
 		return nil, err
 	}
 	if c.PublicKey == nil && c.PrivateKey == nil {
-		return nil, errors.New("esdk: RSA keyring needs a public or a private key")
+		return nil, errtext.Errorf("RSA keyring needs a public or a private key")
 	}
 	if k := c.PublicKey; k != nil && k.N == nil {
-		return nil, errors.New("esdk: RSA keyring: public key without a modulus")
+		return nil, errtext.Errorf("RSA keyring: public key without a modulus")
 	}
 	if k := c.PrivateKey; k != nil && (k.N == nil || k.D == nil) {
-		return nil, errors.New("esdk: RSA keyring: private key without a modulus or exponent")
+		return nil, errtext.Errorf("RSA keyring: private key without a modulus or exponent")
 	}
 	switch c.Hash {
 	case 0:
@@ -55,22 +56,22 @@ func NewRawRSAKeyring(c RawRSAConfig) (Keyring, error) {
 		}
 	case crypto.SHA1, crypto.SHA256, crypto.SHA384, crypto.SHA512:
 		if c.PKCS1v15 {
-			return nil, errors.New("esdk: RSA keyring: the padding is either PKCS1v15 or OAEP with a hash")
+			return nil, errtext.Errorf("RSA keyring: the padding is either PKCS1v15 or OAEP with a hash")
 		}
 	default:
-		return nil, fmt.Errorf("esdk: RSA keyring: hash %v is not one of SHA-1, SHA-256, SHA-384 and SHA-512", c.Hash)
+		return nil, errtext.Errorf("RSA keyring: hash %v is not one of SHA-1, SHA-256, SHA-384 and SHA-512", c.Hash)
 	}
 	return &rawRSAKeyring{c}, nil
 }
 
 func (k *rawRSAKeyring) Wrap(_ context.Context, req *WrapRequest) (*WrapResult, error) {
 	if k.PublicKey == nil {
-		return nil, fmt.Errorf("esdk: RSA key %q has no public key, and cannot encrypt", k.Name)
+		return nil, errtext.Errorf("RSA key %q has no public key, and cannot encrypt", k.Name)
 	}
 	return req.Wrap(func(dataKey, _ []byte) (EncryptedDataKey, error) {
 		ciphertext, err := k.encrypt(dataKey)
 		if err != nil {
-			return EncryptedDataKey{}, fmt.Errorf("esdk: RSA key %q: %w", k.Name, err)
+			return EncryptedDataKey{}, errtext.Errorf("RSA key %q: %w", k.Name, err)
 		}
 		return EncryptedDataKey{k.Namespace, []byte(k.Name), ciphertext}, nil
 	})
@@ -94,7 +95,7 @@ func (k *rawRSAKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte,
 	return req.Unwrap(ctx, matches, func(edk *EncryptedDataKey, _ []byte) ([]byte, error) {
 		dataKey, err := k.decrypt(edk.Ciphertext, req.Suite.DataKeyLength())
 		if err != nil {
-			return nil, fmt.Errorf("RSA key %q: %w", k.Name, err)
+			return nil, errtext.Errorf("RSA key %q: %w", k.Name, err)
 		}
 		return dataKey, nil
 	})

@@ -3,10 +3,9 @@ package esdk
 import (
 	"bufio"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 	"esdk/internal/stream"
 )
@@ -34,7 +33,7 @@ type ReaderAt struct {
 // NewReaderAt reads and verifies all of any message.
 func (c *Client) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64, ec EncryptionContext) (*ReaderAt, error) {
 	if size < 0 {
-		return nil, errors.New("esdk: negative size")
+		return nil, errtext.Errorf("negative size")
 	}
 	client := *c
 	if c.config.Release == VerifyAtEOF {
@@ -45,7 +44,7 @@ func (c *Client) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64, e
 		return nil, err
 	}
 	if d.params.FrameLength == 0 {
-		return nil, errors.New("esdk: message is not framed, and can only be read as a whole")
+		return nil, errtext.Errorf("message is not framed, and can only be read as a whole")
 	}
 	start, end := int64(d.header.Length), size
 	if c.config.Release == VerifyFirst {
@@ -74,7 +73,7 @@ func (r *ReaderAt) Size() int64 { return r.body.Size() }
 func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	n, err := r.body.ReadAt(p, off)
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("reading at %d: %w", off, public(err))
+		err = errtext.Errorf("reading at %d: %w", off, public(err))
 	}
 	return n, err
 }

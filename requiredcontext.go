@@ -2,10 +2,10 @@ package esdk
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
+	"esdk/internal/errtext"
 	"esdk/internal/isnil"
 )
 
@@ -24,10 +24,10 @@ type requiredContextCMM struct {
 // Specification: framework/required-encryption-context-cmm.md.
 func NewRequiredContextCMM(underlying CMM, keys ...string) (CMM, error) {
 	if isnil.Value(underlying) {
-		return nil, errors.New("esdk: required-context CMM needs an underlying CMM")
+		return nil, errtext.Errorf("required-context CMM needs an underlying CMM")
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("esdk: required-context CMM needs a key")
+		return nil, errtext.Errorf("required-context CMM needs a key")
 	}
 	for _, k := range keys {
 		if strings.HasPrefix(k, reservedPrefix) {

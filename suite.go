@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"esdk/internal/errtext"
 	"esdk/internal/suite"
 )
 
@@ -84,7 +85,7 @@ func (id SuiteID) MarshalText() ([]byte, error) {
 func (id *SuiteID) UnmarshalText(text []byte) error {
 	s := suite.Parse(string(text))
 	if s == nil {
-		return fmt.Errorf("esdk: unknown algorithm suite %q", text)
+		return errtext.Errorf("unknown algorithm suite %q", text)
 	}
 	*id = SuiteID(s.ID)
 	return nil
@@ -93,7 +94,7 @@ func (id *SuiteID) UnmarshalText(text []byte) error {
 func (id SuiteID) lookup() (*suite.Suite, error) {
 	s := suite.Lookup(uint16(id))
 	if s == nil {
-		return nil, fmt.Errorf("esdk: unknown algorithm suite 0x%04x", uint16(id))
+		return nil, errtext.Errorf("unknown algorithm suite 0x%04x", uint16(id))
 	}
 	return s, nil
 }
@@ -137,7 +138,7 @@ func (p CommitmentPolicy) String() string {
 // [encoding.TextMarshaler] and fails if the policy is not known.
 func (p CommitmentPolicy) MarshalText() ([]byte, error) {
 	if !p.isKnown() {
-		return nil, fmt.Errorf("esdk: unknown %v", p)
+		return nil, errtext.Errorf("unknown %v", p)
 	}
 	return []byte(p.String()), nil
 }
@@ -152,7 +153,7 @@ func (p *CommitmentPolicy) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("esdk: unknown commitment policy %q", text)
+	return errtext.Errorf("unknown commitment policy %q", text)
 }
 
 // defaultSuite returns the suite that encrypts if none was chosen. The
@@ -179,5 +180,5 @@ func (p CommitmentPolicy) checkDecrypt(s *suite.Suite) error {
 }
 
 func (p CommitmentPolicy) refuse(what string, s *suite.Suite) error {
-	return fmt.Errorf("%w: %s %s (0x%04x) under %s", ErrCommitmentPolicy, what, s.Name, s.ID, p)
+	return errtext.Errorf("%w: %s %s (0x%04x) under %s", ErrCommitmentPolicy, what, s.Name, s.ID, p)
 }

@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"esdk/internal/errtext"
 )
 
 // ErrLimit is wrapped by each error about a message that is over a limit.
-var ErrLimit = errors.New("esdk: limit exceeded")
+var ErrLimit = errtext.Errorf("limit exceeded")
 
 // limitf returns an error that wraps ErrLimit, whose text it leaves out: the caller
 // says of what the error is.
@@ -32,7 +34,14 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("esdk: malformed message: %s at byte %d: %v", e.Field, e.Offset, e.Err)
+	return e.text().Error()
+}
+
+// WithoutPrefix is for package errtext.
+func (e *Error) WithoutPrefix() string { return errtext.Text(e.text()) }
+
+func (e *Error) text() error {
+	return errtext.Errorf("malformed message: %s at byte %d: %v", e.Field, e.Offset, e.Err)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -42,7 +51,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // not one of the format.
 func Truncated(offset int64, field string, err error) error {
 	if err != io.EOF && err != io.ErrUnexpectedEOF {
-		return fmt.Errorf("esdk: reading message: %w", err)
+		return errtext.Errorf("reading message: %w", err)
 	}
 	return &Error{Offset: offset, Field: field, Err: io.ErrUnexpectedEOF}
 }
@@ -62,6 +71,8 @@ func NotEOF(err error) error {
 type notEOF struct{ err error }
 
 func (e *notEOF) Error() string { return e.err.Error() }
+
+func (e *notEOF) WithoutPrefix() string { return errtext.Text(e.err) }
 
 func (e *notEOF) Is(target error) bool { return target != io.EOF && errors.Is(e.err, target) }
 

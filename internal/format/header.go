@@ -11,6 +11,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"esdk/internal/errtext"
 	"esdk/internal/suite"
 )
 
@@ -182,7 +183,7 @@ type headerParser struct {
 func (p *headerParser) next(n int, field string) ([]byte, error) {
 	p.start = len(p.buf)
 	if p.limits.Size > 0 && n > p.limits.Size-p.start {
-		return nil, fmt.Errorf("%w: header is longer than %d bytes", ErrLimit, p.limits.Size)
+		return nil, errtext.Errorf("%w: header is longer than %d bytes", ErrLimit, p.limits.Size)
 	}
 	if cap(p.buf)-p.start < n {
 		p.buf = append(make([]byte, 0, max(512, p.start+n+p.start/2)), p.buf...)
@@ -311,7 +312,7 @@ func (p *headerParser) parseDataKeys(h *Header) error {
 		return p.errorf(name, "none")
 	}
 	if p.limits.DataKeys > 0 && count > p.limits.DataKeys {
-		return fmt.Errorf("%w: message has %d encrypted data keys, at most %d are allowed", ErrLimit, count, p.limits.DataKeys)
+		return errtext.Errorf("%w: message has %d encrypted data keys, at most %d are allowed", ErrLimit, count, p.limits.DataKeys)
 	}
 	for range count {
 		provider, err := p.field(name)

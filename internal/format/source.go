@@ -1,8 +1,9 @@
 package format
 
 import (
-	"errors"
 	"io"
+
+	"esdk/internal/errtext"
 )
 
 // maxEmptyReads is how often a source may return nothing.
@@ -16,7 +17,7 @@ func ReadSome(r io.Reader, buf []byte) (int, error) {
 	for range maxEmptyReads {
 		n, err := r.Read(buf)
 		if n < 0 || n > len(buf) {
-			return 0, errors.New("esdk: source returned an impossible count from Read")
+			return 0, errtext.Errorf("source returned an impossible count from Read")
 		}
 		if err != nil && err != io.EOF {
 			err = NotEOF(err)

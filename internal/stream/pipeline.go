@@ -1,11 +1,12 @@
 package stream
 
 import (
-	"errors"
 	"hash"
 	"io"
 	"slices"
 	"sync"
+
+	"esdk/internal/errtext"
 )
 
 // A batch is some regular frames that are sealed or opened together.
@@ -171,7 +172,7 @@ func (r *pipelineRun) unlocked(f func()) {
 		if panicked := recover(); panicked != nil {
 			r.panicked = panicked
 		} else {
-			r.err = errors.New("esdk: a source or sink ended its goroutine")
+			r.err = errtext.Errorf("a source or sink ended its goroutine")
 		}
 		r.failed = true
 		r.changed.Broadcast()

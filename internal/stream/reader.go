@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 )
 
@@ -368,7 +369,7 @@ func (r *Reader) readEnd(size int64) (signature []byte, err error) {
 		return nil, r.errorf(end, "end", "more bytes after the message")
 	}
 	if err != io.EOF {
-		return nil, fmt.Errorf("esdk: reading message: %w", err)
+		return nil, errtext.Errorf("reading message: %w", err)
 	}
 	return r.window[min(size+2, end):end], nil
 }

@@ -3,12 +3,12 @@ package stream
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"slices"
 	"sync"
 
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 )
 
@@ -120,7 +120,7 @@ func (r *ReaderAt) frameAt(index int64) int64 { return r.start + index*r.frameSi
 // no others, a batch at once, by several workers if p is long.
 func (r *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 	if off < 0 {
-		return 0, errors.New("esdk: negative offset")
+		return 0, errtext.Errorf("negative offset")
 	}
 	if off >= r.size {
 		return 0, io.EOF
@@ -251,14 +251,14 @@ func readAt(src io.ReaderAt, offset, length int64) ([]byte, error) {
 		part := buf[n:min(int64(cap(buf)), length)]
 		m, err := src.ReadAt(part, offset+int64(n))
 		if m < 0 || m > len(part) {
-			return nil, errors.New("esdk: source returned an impossible count from ReadAt")
+			return nil, errtext.Errorf("source returned an impossible count from ReadAt")
 		}
 		buf = buf[:n+m]
 		if m < len(part) {
 			if err == io.EOF || err == nil {
 				err = io.ErrUnexpectedEOF // the size was said to be more
 			}
-			return nil, fmt.Errorf("esdk: reading message: %w", format.NotEOF(err))
+			return nil, errtext.Errorf("reading message: %w", format.NotEOF(err))
 		}
 	}
 	return buf, nil

@@ -2,10 +2,10 @@ package stream
 
 import (
 	"encoding/binary"
-	"errors"
 	"io"
 	"slices"
 
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 )
 
@@ -148,7 +148,7 @@ func (r *Reader) pump(w io.Writer) (n int64, err error) {
 	}.run(&r.pool, r.Workers)
 	if r.err == errIrregular {
 		// It was regular when it came, and is counted.
-		r.err = errors.New("esdk: the source changed what it had brought")
+		r.err = errtext.Errorf("the source changed what it had brought")
 	}
 	// What is left is in the memory of a batch.
 	r.buf = append(r.buf[:0], r.window...)

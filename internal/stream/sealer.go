@@ -3,10 +3,9 @@ package stream
 import (
 	"crypto/cipher"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"math"
 
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 )
 
@@ -50,7 +49,7 @@ func (v *iv) of(sequence uint32) []byte {
 }
 
 // errComplete is returned for anything behind the final frame.
-var errComplete = errors.New("esdk: the message is complete")
+var errComplete = errtext.Errorf("the message is complete")
 
 // init takes the AEAD out of the params, so that nobody else has it.
 func (s *sealer) init(p *Params) {
@@ -84,11 +83,11 @@ func (s *sealer) number(r *run, frames int, plaintext []byte) error {
 	case s.err != nil:
 	case int64(frames) > format.MaxFrames-1-int64(s.numbered):
 		// The last number is left to the final frame.
-		s.err = fmt.Errorf("%w: message needs more than 2^32-1 frames of %d bytes", format.ErrLimit, s.frame)
+		s.err = errtext.Errorf("%w: message needs more than 2^32-1 frames of %d bytes", format.ErrLimit, s.frame)
 	case frames <= 0 || int64(frames)*int64(s.frame) != int64(len(plaintext)):
-		s.err = fmt.Errorf("esdk: internal error: %d bytes are not %d frames of %d", len(plaintext), frames, s.frame)
+		s.err = errtext.Errorf("internal error: %d bytes are not %d frames of %d", len(plaintext), frames, s.frame)
 	case r.count != 0:
-		s.err = errors.New("esdk: internal error: frames that were numbered are not sealed")
+		s.err = errtext.Errorf("internal error: frames that were numbered are not sealed")
 	default:
 		r.first, r.count, r.plaintext = s.numbered+1, frames, plaintext
 		s.numbered += uint32(frames)
@@ -125,7 +124,7 @@ func (s *sealer) final(dst, plaintext []byte) ([]byte, error) {
 	case s.err != nil:
 		return nil, s.err
 	case s.numbered == math.MaxUint32 || int64(len(plaintext)) > int64(s.frame):
-		s.err = fmt.Errorf("esdk: internal error: %d bytes are no final frame behind %d of %d", len(plaintext), s.numbered, s.frame)
+		s.err = errtext.Errorf("internal error: %d bytes are no final frame behind %d of %d", len(plaintext), s.numbered, s.frame)
 		return nil, s.err
 	}
 	s.numbered++

@@ -12,11 +12,10 @@ package stream
 import (
 	"bytes"
 	"crypto/cipher"
-	"errors"
-	"fmt"
 	"hash"
 	"io"
 
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 )
 
@@ -82,7 +81,7 @@ func (p *Params) ownMessageID() format.BodyAAD {
 
 func (p *Params) checkPlaintext(n int64) error {
 	if most := max(0, p.MaxPlaintext); p.MaxPlaintext != 0 && n > most {
-		return fmt.Errorf("%w: plaintext is longer than %d bytes", format.ErrLimit, most)
+		return errtext.Errorf("%w: plaintext is longer than %d bytes", format.ErrLimit, most)
 	}
 	return nil
 }
@@ -134,12 +133,12 @@ func (p *Params) workersFor(n int64) int {
 // errInterrupted is the error of a stream while code of the user's runs. It stays
 // if that panics or ends its goroutine: what it was about to bring or take is
 // missing.
-var errInterrupted = errors.New("esdk: an earlier call on this stream did not return")
+var errInterrupted = errtext.Errorf("an earlier call on this stream did not return")
 
 // frameTooLong is the error for a frame that memory can't hold: its length has 32
 // bits, and a slice's may have fewer.
 func frameTooLong(n int64) error {
-	return fmt.Errorf("%w: frame of %d bytes is too long for this machine", format.ErrLimit, n)
+	return errtext.Errorf("%w: frame of %d bytes is too long for this machine", format.ErrLimit, n)
 }
 
 // InMemory returns r if it is a source that has all its bytes in memory and
@@ -158,7 +157,7 @@ func InMemory(r io.Reader) io.WriterTo {
 // must not be taken for the end of a message.
 func notEOF(err error, of string) error {
 	if err == io.EOF {
-		return errors.New("esdk: the " + of + " ended with io.EOF")
+		return errtext.Errorf("the %s ended with io.EOF", of)
 	}
 	return format.NotEOF(err)
 }
@@ -169,7 +168,7 @@ func WriteAll(w io.Writer, b []byte) (int, error) {
 	n, err := w.Write(b)
 	err = notEOF(err, "sink")
 	if n < 0 || n > len(b) {
-		return 0, errors.New("esdk: sink returned an impossible count from Write")
+		return 0, errtext.Errorf("sink returned an impossible count from Write")
 	}
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
@@ -179,4 +178,4 @@ func WriteAll(w io.Writer, b []byte) (int, error) {
 
 // ErrAuthentication is the error for each failed tag or signature. It does not
 // say which, since that would help only an attacker.
-var ErrAuthentication = errors.New("esdk: message authentication failed")
+var ErrAuthentication = errtext.Errorf("message authentication failed")

@@ -1,12 +1,12 @@
 package stream
 
 import (
-	"fmt"
 	"io"
 	"math"
 	"slices"
 	"sync/atomic"
 
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 )
 
@@ -55,7 +55,7 @@ func (e *encryptor) check(n int64) error {
 		return err
 	}
 	if _, ok := format.BodySize(n, e.FrameLength); !ok {
-		return fmt.Errorf("%w: message needs more than 2^32-1 frames of %d bytes", format.ErrLimit, e.FrameLength)
+		return errtext.Errorf("%w: message needs more than 2^32-1 frames of %d bytes", format.ErrLimit, e.FrameLength)
 	}
 	return e.stopped()
 }
