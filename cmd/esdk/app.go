@@ -14,25 +14,18 @@ import (
 	"syscall"
 
 	"esdk/awskms"
+	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
 // app is what the sub-commands share.
 type app struct {
-	stdin          *os.File
-	stdout, stderr *os.File
+	*cli.UI
 
-	quiet, noProgress, json bool
 	configFile, profileName string
 
-	// stdinUsed says what reads standard input, which only one thing can.
-	stdinUsed string
-
-	// words replaces the names of options in what is said of them, if these have
-	// others.
-	words *strings.Replacer
+	names *optionNames // of this command line
 
 	// secrets are the files that keys were read from, never to be overwritten.
 	secrets []os.FileInfo
@@ -64,14 +57,19 @@ type app struct {
 }
 
 func newApp() *app {
-	return &app{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+	a := &app{
+		UI:         cli.NewUI(),
 		kmsClients: make(map[[2]string]awskms.Clients),
 		buckets:    make(map[string]*bucket),
 		temporary:  make(map[any]func()),
 		usage:      true,
 	}
+	a.useNames(ownNames)
+	return a
 }
+
+// useNames sets what the options are called in errors and hints.
+func (a *app) useNames(n *optionNames) { a.names, a.Advice = n, n.advice }
 
 // execute runs the command line and returns the exit status.
 func (a *app) execute(ctx context.Context, args []string) int {
@@ -80,14 +78,14 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	a.tokens.close()
-	if err != nil && a.usage && !errors.As(err, new(*cliError)) {
-		err = usageError("%v", err).withHint("%s", helpHint(cmd))
+	if err != nil && a.usage && !errors.As(err, new(*cli.Error)) {
+		err = cli.UsageError("%v", err).WithHint("%s", helpHint(cmd))
 	}
 	if err == nil {
-		return exitOK
+		return cli.ExitOK
 	}
-	a.reportError("", err)
-	return exitStatus(err)
+	a.Report("", err)
+	return cli.ExitStatus(err)
 }
 
 // helpHint tells where the arguments of a command are explained.
@@ -105,7 +103,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	var value *pflag.InvalidValueError
 	if errors.As(err, &value) && errors.As(err, new(*strconv.NumError)) {
-		return fmt.Errorf("--%s %s: want a number", value.GetFlag().Name, printable(value.GetValue()))
+		return fmt.Errorf("--%s %s: want a number", value.GetFlag().Name, cli.Printable(value.GetValue()))
 	}
 	return err
 }
@@ -150,9 +148,9 @@ encrypt, and any one of them decrypts it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
-	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print errors only")
-	flags.BoolVar(&a.noProgress, "no-progress", false, "print no progress line")
-	flags.BoolVar(&a.json, "json", false, "print results and errors as JSON")
+	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "print errors only")
+	flags.BoolVar(&a.NoProgress, "no-progress", false, "print no progress line")
+	flags.BoolVar(&a.JSON, "json", false, "print results and errors as JSON")
 	flags.StringVar(&a.configFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration folder)")
 	flags.StringVar(&a.profileName, "profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile)")
 	root.AddCommand(
@@ -169,28 +167,10 @@ encrypt, and any one of them decrypts it.`,
 		help.Args = checkTopic
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.SetOut(a.stdout)
-	root.SetErr(a.stderr)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
 	return root
 }
-
-// note tells the user something that is not a result.
-func (a *app) note(text string, args ...any) {
-	if !a.quiet {
-		fmt.Fprintf(a.stderr, "esdk: "+text+"\n", args...)
-	}
-}
-
-// claimStdin reserves standard input for one use.
-func (a *app) claimStdin(what string) (io.Reader, error) {
-	if a.stdinUsed != "" {
-		return nil, usageError("standard input cannot be both %s and %s", a.stdinUsed, what)
-	}
-	a.stdinUsed = what
-	return a.stdin, nil
-}
-
-func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // handleSignals removes unfinished files before the process ends, since a read
 // that blocks cannot be told to stop. A closed pipe is an error of the write, so
@@ -211,7 +191,7 @@ func (a *app) handleSignals() {
 		if a.interrupted != nil {
 			a.interrupted()
 		}
-		fmt.Fprintln(a.stderr, "esdk: interrupted")
-		os.Exit(exitInterrupted)
+		fmt.Fprintln(a.Stderr, "esdk: interrupted")
+		os.Exit(cli.ExitInterrupted)
 	}()
 }

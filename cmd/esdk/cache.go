@@ -1,15 +1,14 @@
 package main
 
 import (
-	"math"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"esdk"
 	"esdk/caching"
+	"esdk/cmd/esdk/internal/cli"
+	"github.com/spf13/cobra"
 )
 
 func addCacheFlag(cmd *cobra.Command, value *string) {
@@ -17,7 +16,7 @@ func addCacheFlag(cmd *cobra.Command, value *string) {
 }
 
 // parseCache reads --cache, such as max-age=60s,max-messages=100,max-bytes=1G.
-func parseCache(text string) (caching.Config, error) {
+func (n *optionNames) parseCache(text string) (caching.Config, error) {
 	var c caching.Config
 	for part := range strings.SplitSeq(text, ",") {
 		name, value, _ := strings.Cut(part, "=")
@@ -28,45 +27,31 @@ func parseCache(text string) (caching.Config, error) {
 		case "max-messages":
 			c.MaxMessages, err = strconv.ParseUint(value, 10, 33)
 		case "capacity":
-			var n uint64
-			if n, err = strconv.ParseUint(value, 10, 31); err == nil {
-				c.Cache, err = caching.NewLRU(int(n))
+			var entries uint64
+			if entries, err = strconv.ParseUint(value, 10, 31); err == nil {
+				c.Cache, err = caching.NewLRU(int(entries))
 			}
 		case "max-bytes":
-			c.MaxBytes, err = parseBytes(value)
+			c.MaxBytes, err = cli.ParseBytes(value)
 		default:
-			err = usageError("unknown limit")
+			err = cli.UsageError("unknown limit")
 		}
 		if err != nil {
-			return c, usageError("--cache %s: want max-age=DURATION[,max-messages=NUMBER][,max-bytes=BYTES][,capacity=NUMBER], such as max-age=60s,max-bytes=1G", printable(part))
+			return c, cli.UsageError("%s %s: want max-age=DURATION[,max-messages=NUMBER][,max-bytes=BYTES][,capacity=NUMBER], such as max-age=60s,max-bytes=1G", n.cache, cli.Printable(part))
 		}
 	}
 	if c.MaxAge <= 0 {
-		return c, usageError("--cache needs max-age=DURATION, such as max-age=60s")
+		return c, cli.UsageError("%s needs max-age=DURATION, such as max-age=60s", n.cache)
 	}
 	return c, nil
 }
 
-// parseBytes reads a number of bytes, with a unit of K, M, G or T.
-func parseBytes(text string) (int64, error) {
-	unit := int64(1)
-	if i := strings.IndexAny(text, "KMGT"); i >= 0 && i == len(text)-1 {
-		unit <<= 10 * (1 + strings.IndexByte("KMGT", text[i]))
-		text = text[:i]
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 1 || n > math.MaxInt64/unit {
-		return 0, strconv.ErrRange
-	}
-	return n * unit, nil
-}
-
 // withCache puts a cache over a CMM, if there is to be one.
-func withCache(cmm esdk.CMM, text string) (esdk.CMM, error) {
+func (n *optionNames) withCache(cmm esdk.CMM, text string) (esdk.CMM, error) {
 	if text == "" {
 		return cmm, nil
 	}
-	c, err := parseCache(text)
+	c, err := n.parseCache(text)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/awscli"
+	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -38,39 +39,29 @@ the same. "esdk compat --help" lists the arguments, and docs/cli.md the differen
 	}
 }
 
-// compatWords are the names that options have there, in what is said of them.
-var compatWords = strings.NewReplacer(
-	"--max-keys", "--max-encrypted-data-keys", "--max-frame", "--max-length", "--commitment ", "--commitment-policy ",
-	"leave out --unsigned-only", "use --decrypt", "--unsigned-only", "--decrypt-unsigned", "--suite", "--algorithm",
-	"-o FILE verifies without keeping the plaintext in memory; --release frames releases it as it is verified",
-	"-o FILE verifies without keeping the plaintext in memory",
-	"if it was encrypted with --require-context", "if it was encrypted with esdk encrypt --require-context",
-	"give that here too", "esdk decrypt takes that too",
-	"--cache", "--caching")
-
-// compat has the exit status of the Python program, but for exitContext, where
+// compat has the exit status of the Python program, but for cli.ExitContext, where
 // that one has 0.
 func (a *app) compat(ctx context.Context, args []string) error {
 	c, err := compatSource().Parse(args)
 	if err != nil {
-		return usageError("%w", err).withHint("--help lists the options")
+		return cli.UsageError("%w", err).WithHint("--help lists the options")
 	}
 	switch {
 	case c.Help:
-		_, err = fmt.Fprint(a.stdout, awscli.Usage)
+		_, err = fmt.Fprint(a.Stdout, awscli.Usage)
 		return err
 	case c.Version:
-		_, err = fmt.Fprintf(a.stdout, "esdk/%s with the arguments of aws-encryption-sdk-cli/4.3.0\n", buildVersion().Version)
+		_, err = fmt.Fprintf(a.Stdout, "esdk/%s with the arguments of aws-encryption-sdk-cli/4.3.0\n", buildVersion().Version)
 		return err
 	}
-	a.quiet = c.Quiet
-	a.words = compatWords
+	a.Quiet = c.Quiet
+	a.useNames(compatNames)
 	err = a.compatRun(ctx, c)
-	switch code := exitStatus(err); code {
-	case exitOK, exitContext, exitInterrupted:
+	switch code := cli.ExitStatus(err); code {
+	case cli.ExitOK, cli.ExitContext, cli.ExitInterrupted:
 		return err
 	}
-	return (&cliError{code: exitError, err: err}).withHint("%s", hint(err))
+	return cli.WithCode(cli.ExitError, err)
 }
 
 // compatSource finds what arguments such as @FILE refer to.
@@ -95,13 +86,13 @@ func compatSource() awscli.Source {
 
 func (a *app) compatRun(ctx context.Context, c *awscli.Args) error {
 	if c.Output == "" {
-		return usageError("--output is empty")
+		return cli.UsageError("--output is empty")
 	}
 	for name, n := range map[string]*int64{
 		"--frame-length": c.FrameLength, "--max-length": c.MaxLength, "--max-encrypted-data-keys": c.MaxEncryptedDataKeys,
 	} {
 		if n != nil && (*n < 1 || *n > 1<<32-1) {
-			return usageError("%s %d: want 1 to 4294967295", name, *n)
+			return cli.UsageError("%s %d: want 1 to 4294967295", name, *n)
 		}
 	}
 	kr, err := a.compatKeyring(ctx, c)
@@ -121,15 +112,15 @@ func (a *app) compatRun(ctx context.Context, c *awscli.Args) error {
 // compatInputs are the files that --input stands for, and, with --recursive, the
 // folders.
 func (a *app) compatInputs(c *awscli.Args) (inputs []string, err error) {
-	if c.Input == standard {
-		return []string{standard}, nil
+	if c.Input == cli.Standard {
+		return []string{cli.Standard}, nil
 	}
 	names, err := awscli.Glob(c.Input)
 	if err != nil {
 		return nil, err
 	}
 	if len(names) == 0 {
-		return nil, newError(exitError, "%s: there is no such file", c.Input)
+		return nil, cli.NewError(cli.ExitError, "%s: there is no such file", c.Input)
 	}
 	for _, name := range names {
 		info, err := os.Stat(name)
@@ -137,11 +128,11 @@ func (a *app) compatInputs(c *awscli.Args) (inputs []string, err error) {
 		case err != nil:
 			return nil, err
 		case info.IsDir() && !isFolder(c.Output):
-			return nil, usageError("%s is a folder, and %s is none", printable(name), printable(c.Output))
+			return nil, cli.UsageError("%s is a folder, and %s is none", cli.Printable(name), cli.Printable(c.Output))
 		case info.IsDir() && !c.Recursive:
-			a.note("skipped the folder %s, since there is no --recursive", printable(name))
+			a.Note("skipped the folder %s, since there is no --recursive", cli.Printable(name))
 		case !info.IsDir() && !info.Mode().IsRegular() && awscli.HasPattern(c.Input):
-			a.note("skipped %s, which is not a regular file", printable(name))
+			a.Note("skipped %s, which is not a regular file", cli.Printable(name))
 		default:
 			inputs = append(inputs, fileName(name))
 		}
@@ -186,7 +177,7 @@ func (a *app) compatReplace(c *awscli.Args, j *job) error {
 		return nil
 	}
 	if c.Interactive {
-		yes, err := a.ask(fmt.Sprintf("Replace %s? [y/N] ", printable(j.output)))
+		yes, err := a.ask(fmt.Sprintf("Replace %s? [y/N] ", cli.Printable(j.output)))
 		if err != nil {
 			return err
 		}
@@ -195,7 +186,7 @@ func (a *app) compatReplace(c *awscli.Args, j *job) error {
 		}
 	}
 	if j.skip == "" {
-		a.note("%s exists, and will be replaced", printable(j.output))
+		a.Note("%s exists, and will be replaced", cli.Printable(j.output))
 	}
 	return nil
 }
@@ -204,11 +195,11 @@ func (a *app) compatReplace(c *awscli.Args, j *job) error {
 func (a *app) ask(question string) (bool, error) {
 	terminal, err := os.Open(terminalName)
 	if err != nil {
-		return false, newError(exitNotWritten, "there is no terminal to ask on: %w", err).
-			withHint("without --interactive, existing files are replaced; --no-overwrite skips them")
+		return false, cli.NewError(cli.ExitNotWritten, "there is no terminal to ask on: %w", err).
+			WithHint("without --interactive, existing files are replaced; --no-overwrite skips them")
 	}
 	defer terminal.Close()
-	fmt.Fprint(a.stderr, question)
+	fmt.Fprint(a.Stderr, question)
 	answer, err := bufio.NewReader(io.LimitReader(terminal, 1<<10)).ReadString('\n')
 	if err == io.EOF {
 		err = nil
@@ -221,7 +212,7 @@ func compatNote(c *awscli.Args, j *job) string {
 	if c.Verbosity == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s: %s to %s", c.Action, printable(j.input), printable(j.output))
+	return fmt.Sprintf("%s: %s to %s", c.Action, cli.Printable(j.input), cli.Printable(j.output))
 }
 
 func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring, inputs []string) error {
@@ -240,7 +231,7 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 		o.frameLength = *c.FrameLength
 	}
 	if c.MaxEncryptedDataKeys != nil {
-		o.maxKeys = toInt(*c.MaxEncryptedDataKeys)
+		o.maxKeys = cli.ToInt(*c.MaxEncryptedDataKeys)
 	}
 	ec, config, err := a.encryptConfig(ctx, o)
 	if err != nil {
@@ -270,7 +261,7 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 		cache:         compatCache(c.Caching),
 	}
 	if c.MaxEncryptedDataKeys != nil {
-		o.maxKeys = toInt(*c.MaxEncryptedDataKeys)
+		o.maxKeys = cli.ToInt(*c.MaxEncryptedDataKeys)
 	}
 	if c.MaxLength != nil {
 		o.maxFrame = *c.MaxLength
@@ -331,7 +322,7 @@ func (a *app) compatKeyring(ctx context.Context, c *awscli.Args) (esdk.Keyring, 
 		w := &c.WrappingKeys[i]
 		kr, err := a.compatKeys(ctx, w, i == 0, c.Action == awscli.Encrypt)
 		if err != nil {
-			return nil, (&cliError{code: exitError, err: fmt.Errorf("--wrapping-keys: %w", err)}).withHint("%s", hint(err))
+			return nil, cli.WithCode(cli.ExitError, cli.Errorf("--wrapping-keys: %w", err))
 		}
 		keyrings = append(keyrings, kr)
 	}
@@ -348,8 +339,8 @@ func (a *app) compatKeys(ctx context.Context, w *awscli.WrappingKeys, first, enc
 	case "raw-aes", "raw-rsa":
 		return a.compatRaw(w, encrypt)
 	}
-	return nil, newError(exitError, "provider=%s is not known, and plugins of the Python program cannot be used", w.Provider).
-		withHint("there are aws-kms, raw-aes and raw-rsa")
+	return nil, cli.NewError(cli.ExitError, "provider=%s is not known, and plugins of the Python program cannot be used", w.Provider).
+		WithHint("there are aws-kms, raw-aes and raw-rsa")
 }
 
 // compatRaw makes the keyring for a raw key, which the Python program does not
@@ -358,13 +349,13 @@ func (a *app) compatRaw(w *awscli.WrappingKeys, encrypt bool) (esdk.Keyring, err
 	given := make(map[string]string)
 	for name, values := range w.Attributes {
 		if len(values) > 1 || name != "namespace" && name != "file" && (name != "pad" || w.Provider != "raw-rsa") {
-			return nil, usageError("provider=%s has one namespace=, key= and file=, and not %s=%s", w.Provider, name, strings.Join(values, " "))
+			return nil, cli.UsageError("provider=%s has one namespace=, key= and file=, and not %s=%s", w.Provider, name, strings.Join(values, " "))
 		}
 		given[name] = values[0]
 	}
 	namespace, file := given["namespace"], given["file"]
 	if len(w.Keys) != 1 || namespace == "" || file == "" {
-		return nil, usageError("provider=%s needs namespace=NAMESPACE key=NAME file=FILE", w.Provider)
+		return nil, cli.UsageError("provider=%s needs namespace=NAMESPACE key=NAME file=FILE", w.Provider)
 	}
 	if w.Provider == "raw-aes" {
 		return a.newAESKeyring(namespace, w.Keys[0], file)

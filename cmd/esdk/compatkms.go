@@ -10,6 +10,7 @@ import (
 	"esdk"
 	"esdk/awskms"
 	"esdk/cmd/esdk/internal/awscli"
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/kmsarn"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 )
@@ -18,7 +19,7 @@ import (
 // the data key.
 func (a *app) compatKMS(ctx context.Context, w *awscli.WrappingKeys, first bool) (esdk.Keyring, error) {
 	if len(w.Attributes) > 0 {
-		return nil, newError(exitError, "keys of AWS KMS have no %s=", slices.Sorted(maps.Keys(w.Attributes))[0])
+		return nil, cli.NewError(cli.ExitError, "keys of AWS KMS have no %s=", slices.Sorted(maps.Keys(w.Attributes))[0])
 	}
 	c := a.kmsIn(w.Profile, w.Region)
 	switch {
@@ -49,7 +50,7 @@ func newCompatDiscovery(ctx context.Context, c awskms.Config, w *awscli.Wrapping
 			return nil, err
 		}
 		if k.region = config.Region; k.region == "" {
-			return nil, usageError("no default Region is configured").withHint("give region=REGION, or set AWS_REGION")
+			return nil, cli.UsageError("no default Region is configured").WithHint("give region=REGION, or set AWS_REGION")
 		}
 	}
 	_, err := awskms.NewMRKDiscoveryKeyring(c, k.filter, k.region)

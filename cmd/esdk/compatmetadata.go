@@ -8,6 +8,7 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/awscli"
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // A metadata is a line of --metadata-output, with the fields of the Python
@@ -65,7 +66,7 @@ func compatReport(c *awscli.Args) reportOptions {
 			switch {
 			case err == nil && skipped == "" && r.Header != nil:
 				return newMetadata(r)
-			case exitStatus(err) == exitContext:
+			case cli.ExitStatus(err) == cli.ExitContext:
 				return missingMetadata(r, c.Context)
 			}
 			return nil
@@ -75,10 +76,10 @@ func compatReport(c *awscli.Args) reportOptions {
 
 func newMetadata(r *record) *metadata {
 	m := &metadata{Header: newMetadataHeader(r.Header), Input: r.Input, Mode: r.Mode, Output: r.Output}
-	if m.Input == standard {
+	if m.Input == cli.Standard {
 		m.Input = "<stdin>"
 	}
-	if m.Output == standard {
+	if m.Output == cli.Standard {
 		m.Output = "<stdout>"
 	}
 	if r.Mode != awscli.Encrypt && r.HeaderAuth != nil {

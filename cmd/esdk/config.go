@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -14,6 +13,7 @@ import (
 
 	"esdk"
 	"esdk/awskms"
+	"esdk/cmd/esdk/internal/cli"
 	"github.com/BurntSushi/toml"
 )
 
@@ -98,12 +98,12 @@ var configuredKinds = []configuredKind{
 func (kind *configuredKind) check(fields []string) error {
 	for _, f := range kind.needed {
 		if !slices.Contains(fields, f) {
-			return usageError("a key of type %s needs %s", kind.name, f)
+			return cli.UsageError("a key of type %s needs %s", kind.name, f)
 		}
 	}
 	for _, f := range fields {
 		if f != "type" && !slices.Contains(kind.needed, f) && !slices.Contains(kind.optional, f) {
-			return usageError("a key of type %s has no %s", kind.name, f)
+			return cli.UsageError("a key of type %s has no %s", kind.name, f)
 		}
 	}
 	return nil
@@ -118,8 +118,8 @@ func namesOf[V any](m map[string]V) string {
 func (c *config) key(file, name string) (*keyConfig, error) {
 	k, ok := c.Keys[name]
 	if !ok {
-		return nil, usageError("%s has no key %s", file, printable(name)).
-			withHint("it has: %s", namesOf(c.Keys))
+		return nil, cli.UsageError("%s has no key %s", file, cli.Printable(name)).
+			WithHint("it has: %s", namesOf(c.Keys))
 	}
 	// Paths are relative to the configuration, not to where the command runs.
 	for _, path := range []*string{&k.File, &k.Peer, &k.Own} {
@@ -149,7 +149,7 @@ func (a *app) configuredKeyring(ctx context.Context, name string, encrypt bool) 
 		}
 		return kind.make(a, ctx, k, encrypt)
 	}
-	return nil, usageError("type %q is not one of %s", k.Type, strings.Join(names, ", "))
+	return nil, cli.UsageError("type %q is not one of %s", k.Type, strings.Join(names, ", "))
 }
 
 // configPath is that of the configuration file, which need not be there.
@@ -187,13 +187,13 @@ func (a *app) loadConfig() (*config, string, error) {
 	c := new(config)
 	meta, err := toml.DecodeFile(file, c)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "", usageError("there is no configuration file %s", file).withHint("\"esdk help config\" shows one")
+		return nil, "", cli.UsageError("there is no configuration file %s", file).WithHint("\"esdk help config\" shows one")
 	}
 	if err != nil {
-		return nil, "", usageError("%s: %v", file, err)
+		return nil, "", cli.UsageError("%s: %v", file, err)
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, "", usageError("%s: unknown key %s", file, unknown[0])
+		return nil, "", cli.UsageError("%s: unknown key %s", file, unknown[0])
 	}
 	c.fields = make(map[string][]string)
 	for _, key := range meta.Keys() {
@@ -208,7 +208,7 @@ func (a *app) loadConfig() (*config, string, error) {
 func (a *app) registerSecret(file string) error {
 	info, err := os.Stat(file)
 	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
+		return cli.Errorf("configuration: %w", err)
 	}
 	a.secrets = append(a.secrets, info)
 	return nil

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // contextFlags are what -c and --require-context say.
@@ -24,10 +24,10 @@ func (f *contextFlags) parse() (ec esdk.EncryptionContext, present []string, err
 	for _, pair := range f.pairs {
 		k, v, hasValue := strings.Cut(pair, "=")
 		if k == "" {
-			return nil, nil, usageError("-c %s: want KEY=VALUE", printable(pair))
+			return nil, nil, cli.UsageError("-c %s: want KEY=VALUE", cli.Printable(pair))
 		}
 		if seen[k] {
-			return nil, nil, usageError("-c: key %s twice", printable(k))
+			return nil, nil, cli.UsageError("-c: key %s twice", cli.Printable(k))
 		}
 		seen[k] = true
 		if hasValue {
@@ -40,7 +40,7 @@ func (f *contextFlags) parse() (ec esdk.EncryptionContext, present []string, err
 }
 
 // wrap puts the checks of the flags around a keyring.
-func (f *contextFlags) wrap(kr esdk.Keyring, given esdk.EncryptionContext, present []string) (esdk.CMM, error) {
+func (f *contextFlags) wrap(n *optionNames, kr esdk.Keyring, given esdk.EncryptionContext, present []string) (esdk.CMM, error) {
 	cmm, err := esdk.NewDefaultCMM(kr)
 	if err != nil {
 		return nil, err
@@ -48,14 +48,14 @@ func (f *contextFlags) wrap(kr esdk.Keyring, given esdk.EncryptionContext, prese
 	if len(f.required) > 0 {
 		for _, k := range f.required {
 			if _, ok := given[k]; !ok {
-				return nil, usageError("--require-context %s: no -c %s=VALUE", printable(k), printable(k))
+				return nil, cli.UsageError("--require-context %s: no -c %s=VALUE", cli.Printable(k), cli.Printable(k))
 			}
 		}
 		if cmm, err = esdk.NewRequiredContextCMM(cmm, f.required...); err != nil {
 			return nil, err
 		}
 	}
-	return &contextCMM{CMM: cmm, required: f.required, present: present}, nil
+	return &contextCMM{CMM: cmm, names: n, required: f.required, present: present}, nil
 }
 
 // contextCMM refuses a message that does not store what -c says, before any key
@@ -64,19 +64,20 @@ func (f *contextFlags) wrap(kr esdk.Keyring, given esdk.EncryptionContext, prese
 // tells the two apart. And when no key fits, it tells which would.
 type contextCMM struct {
 	esdk.CMM
+	names             *optionNames
 	required, present []string
 }
 
 func (c *contextCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
 	for _, k := range slices.Sorted(maps.Keys(req.ReproducedContext)) {
 		if _, ok := req.EncryptionContext[k]; !ok && !slices.Contains(c.required, k) {
-			err := fmt.Errorf("%w: the message does not store key %q", esdk.ErrEncryptionContext, k)
-			return nil, hinted(err, "if it was encrypted with --require-context %s, give that here too", k)
+			err := cli.Errorf("%w: the message does not store key %q", esdk.ErrEncryptionContext, k)
+			return nil, cli.Hinted(err, c.names.requireContext, k)
 		}
 	}
 	for _, k := range c.present {
 		if _, ok := req.EncryptionContext[k]; !ok {
-			return nil, fmt.Errorf("%w: the message does not store key %q", esdk.ErrEncryptionContext, k)
+			return nil, cli.Errorf("%w: the message does not store key %q", esdk.ErrEncryptionContext, k)
 		}
 	}
 	m, err := c.CMM.DecryptionMaterials(ctx, req)
@@ -85,7 +86,7 @@ func (c *contextCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decrypti
 		for _, k := range req.EncryptedDataKeys {
 			names = append(names, dataKeyName(&k))
 		}
-		err = hinted(err, "the message names these keys: %s", joinSome(names))
+		err = cli.Hinted(err, "the message names these keys: %s", joinSome(names))
 	}
 	return m, err
 }

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/format"
 	"github.com/spf13/cobra"
 )
@@ -132,9 +133,9 @@ func (a *app) decryptConfig(ctx context.Context, o *decryptOptions) (esdk.Encryp
 		return nil, nil, err
 	}
 	if o.maxKeys < 0 || o.maxFrame < 0 || o.maxFrame > 1<<32-1 {
-		return nil, nil, usageError("--max-keys and --max-frame want a number from 0, and a frame has less than 4 GiB")
+		return nil, nil, cli.UsageError("%s and %s want a number from 0, and a frame has less than 4 GiB", a.names.maxKeys, a.names.maxFrame)
 	}
-	policy, err := parsePolicy(o.commitment)
+	policy, err := a.names.parsePolicy(o.commitment)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -144,9 +145,9 @@ func (a *app) decryptConfig(ctx context.Context, o *decryptOptions) (esdk.Encryp
 			return nil, nil, err
 		}
 	}
-	cmm, err := o.wrap(kr, ec, present)
+	cmm, err := o.wrap(a.names, kr, ec, present)
 	if err == nil {
-		cmm, err = withCache(cmm, o.cache)
+		cmm, err = a.names.withCache(cmm, o.cache)
 	}
 	return ec, &esdk.Config{
 		CMM:                  cmm,
@@ -162,10 +163,10 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	case "auto", "frames":
 	case "verified":
 		if o.unsignedOnly {
-			return usageError("--unsigned-only releases frames, and --release verified does not")
+			return cli.UsageError("--unsigned-only releases frames, and --release verified does not")
 		}
 	default:
-		return usageError("--release %s: want auto, verified or frames", printable(o.release))
+		return cli.UsageError("--release %s: want auto, verified or frames", cli.Printable(o.release))
 	}
 	rename := func(input string) string { return decryptedName(input, o.suffix) }
 	if o.rangeText != "" {
@@ -175,11 +176,11 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 		}
 		o.part = &part
 		if o.recursive && o.path == "" {
-			return usageError("parts of the files in a folder need a folder for -o")
+			return cli.UsageError("parts of the files in a folder need a folder for -o")
 		}
 		if !o.recursive && !isFolder(o.path) {
 			// A part is not what the name of the whole stands for.
-			rename = func(string) string { return standard }
+			rename = func(string) string { return cli.Standard }
 		}
 	}
 	ec, config, err := a.decryptConfig(ctx, o)
@@ -204,7 +205,7 @@ func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 		return nil, err
 	}
 	defer in.Close()
-	if j.output == standard && o.path != standard && isTerminal(a.stdout) {
+	if j.output == cli.Standard && o.path != cli.Standard && cli.IsTerminal(a.Stdout) {
 		return nil, a.decryptToTerminal(ctx, config, ec, o, in, r)
 	}
 	out, err := a.open(ctx, j, &o.outputOptions, 0o600)
@@ -218,7 +219,7 @@ func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 	}
 	if err := a.decryptEncoded(ctx, &c, ec, o, in, out, r); err != nil {
 		if c.MaxPlaintextLength > 0 && errors.Is(err, esdk.ErrLimit) {
-			err = hinted(err, "-o FILE verifies without keeping the plaintext in memory; --release frames releases it as it is verified")
+			err = cli.Hinted(err, "%s", a.names.toFile)
 		}
 		return out, err
 	}
@@ -269,15 +270,15 @@ func (a *app) decryptToTerminal(ctx context.Context, config *esdk.Config, ec esd
 	var plaintext bytes.Buffer
 	if err := a.decryptStream(ctx, &c, ec, o, in, &plaintext, r); err != nil {
 		if errors.Is(err, esdk.ErrLimit) {
-			err = newError(exitNotWritten, "too much to show on a terminal: %w", err).withHint("%s", advice)
+			err = cli.NewError(cli.ExitNotWritten, "too much to show on a terminal: %w", err).WithHint("%s", advice)
 		}
 		return err
 	}
 	if !isText(plaintext.Bytes()) {
-		return newError(exitNotWritten, "the plaintext is binary, and standard output a terminal").withHint("%s", advice)
+		return cli.NewError(cli.ExitNotWritten, "the plaintext is binary, and standard output a terminal").WithHint("%s", advice)
 	}
 	var err error
-	a.progress.aside(func() { _, err = a.stdout.Write(plaintext.Bytes()) })
+	a.progress.aside(func() { _, err = a.Stdout.Write(plaintext.Bytes()) })
 	return err
 }
 
@@ -298,7 +299,7 @@ func (a *app) decryptStream(ctx context.Context, c *esdk.Config, ec esdk.Encrypt
 	config := *c
 	config.Concurrency = a.concurrency(in)
 	if o.part != nil {
-		return explain(decryptRange(ctx, config, ec, *o.part, in, out, r))
+		return a.explain(decryptRange(ctx, config, ec, *o.part, in, out, r))
 	}
 	client, err := esdk.New(config)
 	if err != nil {
@@ -310,11 +311,11 @@ func (a *app) decryptStream(ctx context.Context, c *esdk.Config, ec esdk.Encrypt
 	}
 	reader, err := client.NewReader(ctx, r.watchReader(src), ec)
 	if err != nil {
-		return explain(err)
+		return a.explain(err)
 	}
 	n, err := reader.WriteTo(out)
 	r.setHeader(reader.Header(), n)
-	return explain(err)
+	return a.explain(err)
 }
 
 // decodeBase64 decodes what is, or seems to be, Base64 text. Else it returns a
@@ -345,15 +346,15 @@ type base64Reader struct{ decoder io.Reader }
 func (r *base64Reader) Read(p []byte) (int, error) {
 	n, err := r.decoder.Read(p)
 	if errors.As(err, new(base64.CorruptInputError)) {
-		err = newError(exitNotAuthentic, "malformed Base64 text: %v", err)
+		err = cli.NewError(cli.ExitNotAuthentic, "malformed Base64 text: %v", err)
 	}
 	return n, err
 }
 
 // explain adds to an error how to go on.
-func explain(err error) error {
-	if errors.Is(err, esdk.ErrLimit) && hint(err) == "" {
-		return hinted(err, "--max-keys and --max-frame raise the limits")
+func (a *app) explain(err error) error {
+	if errors.Is(err, esdk.ErrLimit) && cli.Hint(err) == "" {
+		return cli.Hinted(err, "%s and %s raise the limits", a.names.maxKeys, a.names.maxFrame)
 	}
 	return err
 }
@@ -396,7 +397,7 @@ func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) er
 		if err := a.decryptStream(ctx, config, ec, o, in, io.Discard, r); err != nil {
 			return nil, err
 		}
-		r.note = fmt.Sprintf("%s: verified, %d bytes of plaintext", printable(j.input), r.Plaintext)
+		r.note = fmt.Sprintf("%s: verified, %d bytes of plaintext", cli.Printable(j.input), r.Plaintext)
 		return nil, nil
 	})
 }

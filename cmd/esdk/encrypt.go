@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -91,19 +92,19 @@ func (a *app) encryptConfig(ctx context.Context, o *encryptOptions) (esdk.Encryp
 		return nil, nil, err
 	}
 	if len(bare) > 0 {
-		return nil, nil, usageError("-c %s: want KEY=VALUE; a value may be empty", printable(bare[0]))
+		return nil, nil, cli.UsageError("-c %s: want KEY=VALUE; a value may be empty", cli.Printable(bare[0]))
 	}
 	if o.frameLength < 1 || o.frameLength > math.MaxUint32 {
-		return nil, nil, usageError("--frame-length %d: want 1 to 4294967295", o.frameLength)
+		return nil, nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.frameLength)
 	}
 	if o.maxKeys < 0 {
-		return nil, nil, usageError("--max-keys %d: want a number from 1, or 0 for no limit", o.maxKeys)
+		return nil, nil, cli.UsageError("%s %d: want a number from 1, or 0 for no limit", a.names.maxKeys, o.maxKeys)
 	}
-	policy, err := parsePolicy(o.commitment)
+	policy, err := a.names.parsePolicy(o.commitment)
 	if err != nil {
 		return nil, nil, err
 	}
-	suiteID, err := parseSuite(o.suite, o.unsigned, policy)
+	suiteID, err := a.names.parseSuite(o.suite, o.unsigned, policy)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -113,11 +114,11 @@ func (a *app) encryptConfig(ctx context.Context, o *encryptOptions) (esdk.Encryp
 			return nil, nil, err
 		}
 	}
-	cmm, err := o.wrap(kr, ec, nil)
+	cmm, err := o.wrap(a.names, kr, ec, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	if cmm, err = withCache(cmm, o.cache); err != nil {
+	if cmm, err = a.names.withCache(cmm, o.cache); err != nil {
 		return nil, nil, err
 	}
 	config := &esdk.Config{
@@ -132,9 +133,9 @@ func (a *app) encryptConfig(ctx context.Context, o *encryptOptions) (esdk.Encryp
 }
 
 func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *encryptOptions, j *job, r *record) (output, error) {
-	if j.output == standard && o.path != standard && !o.base64 && isTerminal(a.stdout) {
-		return nil, newError(exitNotWritten, "the message is binary, and standard output a terminal").
-			withHint("-o FILE writes a file, --base64 writes text, and -o - writes to the terminal all the same")
+	if j.output == cli.Standard && o.path != cli.Standard && !o.base64 && cli.IsTerminal(a.Stdout) {
+		return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output a terminal").
+			WithHint("-o FILE writes a file, --base64 writes text, and -o - writes to the terminal all the same")
 	}
 	in, err := a.openInput(ctx, j)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // TestSourceFails has a source fail half-way, which is neither the end of it nor
@@ -44,7 +46,7 @@ func TestSourceFails(t *testing.T) {
 				waitForData(t, out)
 				source.SetLinger(0) // closing it then resets it
 				source.Close()
-				checkStatus(t, c, c.Wait(), exitError)
+				checkStatus(t, c, c.Wait(), cli.ExitError)
 				if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "connection reset") {
 					t.Errorf("stderr %q does not say why", text)
 				}
@@ -98,7 +100,7 @@ func TestUnreadableFile(t *testing.T) {
 	dir := t.TempDir()
 	for _, args := range [][]string{{"encrypt", "-o", "result"}, {"decrypt", "-o", "result"}, {"verify"}} {
 		c := command(t, dir, append(args, "-k", "aes:n/k@key", "/proc/self/mem")...)
-		checkStatus(t, c, c.Run(), exitError)
+		checkStatus(t, c, c.Run(), cli.ExitError)
 		if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "input/output error") {
 			t.Errorf("%s: stderr %q does not say why", args[0], text)
 		}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // folderOutput is a folder that is built aside, and gets its name when all of it
@@ -34,7 +36,7 @@ func (a *app) newFolderOutput(target string, force bool, inputs []string) (*fold
 	}
 	for _, input := range inputs {
 		if isInside(input, target) {
-			return nil, newError(exitNotWritten, "%s: has the input %s, which is not to be replaced", target, input)
+			return nil, cli.NewError(cli.ExitNotWritten, "%s: has the input %s, which is not to be replaced", target, input)
 		}
 	}
 	a.mu.Lock()
@@ -57,7 +59,7 @@ func checkFolder(target string, force bool) error {
 	case err != nil:
 		return err
 	case !info.IsDir():
-		return newError(exitNotWritten, "%s: %w, and is not a folder", target, fs.ErrExist)
+		return cli.NewError(cli.ExitNotWritten, "%s: %w, and is not a folder", target, fs.ErrExist)
 	}
 	entries, err := os.ReadDir(target)
 	if err != nil {
@@ -65,10 +67,10 @@ func checkFolder(target string, force bool) error {
 	}
 	for _, e := range entries {
 		if !force {
-			return newError(exitNotWritten, "%s: %w, and is not empty", target, fs.ErrExist).withHint("--force replaces it, if it has test vectors")
+			return cli.NewError(cli.ExitNotWritten, "%s: %w, and is not empty", target, fs.ErrExist).WithHint("--force replaces it, if it has test vectors")
 		}
 		if !slices.Contains(vectorFiles, e.Name()) {
-			return newError(exitNotWritten, "%s: has %s, which is not of test vectors", target, printable(e.Name()))
+			return cli.NewError(cli.ExitNotWritten, "%s: has %s, which is not of test vectors", target, cli.Printable(e.Name()))
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ func init() {
 // googleStore tells objects apart by their generation.
 type googleStore struct{}
 
-// open asks for credentials itself: if there are none, the Go CDK says so on standard
+// open asks for credentials itself: if there are none, the Go CDK says so on cli.Standard
 // output, and goes on. A server that does not answer is given up.
 func (googleStore) open(ctx context.Context, text string) (*blob.Bucket, error) {
 	u, err := url.Parse(text)

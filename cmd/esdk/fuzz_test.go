@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // fuzzApp is a command that finds nothing of the user's, and in whose folder are
@@ -32,7 +33,7 @@ func fuzzApp(f *testing.F) (a *app, dir string) {
 	}
 	f.Cleanup(func() { none.Close() })
 	a = newApp()
-	a.stdin, a.stdout, a.stderr = none, none, none
+	a.Stdin, a.Stdout, a.Stderr = none, none, none
 	return a, dir
 }
 
@@ -54,7 +55,7 @@ func FuzzKey(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string, encrypt bool) {
 		// Keys that ask AWS KMS or a key store when they are made take the time
 		// of a request that nobody answers.
-		if strings.HasPrefix(text, "kms-ecdh:") || strings.Contains(text, standard) {
+		if strings.HasPrefix(text, "kms-ecdh:") || strings.Contains(text, cli.Standard) {
 			t.Skip()
 		}
 		kr, err := a.parseKey(context.Background(), text, encrypt)
@@ -69,17 +70,17 @@ func FuzzKey(f *testing.F) {
 
 func checkFuzzError(t *testing.T, err error, secret string) {
 	t.Helper()
-	var known *cliError
+	var known *cli.Error
 	if !errors.As(err, &known) {
 		t.Errorf("error of no class: %v", err)
 	}
-	text := message(err) + hint(err)
+	text := cli.Message(err) + cli.Hint(err)
 	if strings.Contains(text, secret) || strings.Contains(text, "secret secret") {
 		t.Errorf("shows the secret: %s", text)
 	}
-	for _, r := range message(err) {
+	for _, r := range cli.Message(err) {
 		if r < ' ' || r == 0x7f {
-			t.Errorf("control characters in %q", message(err))
+			t.Errorf("control characters in %q", cli.Message(err))
 			break
 		}
 	}
@@ -137,7 +138,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		// These would ask AWS KMS, for which there is no reply.
-		if strings.Contains(text, "kms-ecdh") || strings.Contains(text, standard) {
+		if strings.Contains(text, "kms-ecdh") || strings.Contains(text, cli.Standard) {
 			t.Skip()
 		}
 		if err := os.WriteFile(a.configFile, []byte(text), 0o600); err != nil {

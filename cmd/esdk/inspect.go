@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/hpke"
 	"esdk/internal/format"
 	"github.com/spf13/cobra"
@@ -101,12 +102,12 @@ func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) erro
 		result.Body = &walk.bodyRecord
 	}
 	bodyErr = publicError(cmp.Or(walk.mismatch, bodyErr))
-	if a.json {
-		encoder := json.NewEncoder(a.stdout)
+	if a.JSON {
+		encoder := json.NewEncoder(a.Stdout)
 		encoder.SetEscapeHTML(false)
 		return cmp.Or(encoder.Encode(result), bodyErr)
 	}
-	_, err = io.WriteString(a.stdout, inspectionText(&result, header))
+	_, err = io.WriteString(a.Stdout, inspectionText(&result, header))
 	return cmp.Or(err, bodyErr)
 }
 
@@ -123,12 +124,12 @@ func inspectionText(i *inspection, h *esdk.Header) string {
 	row := func(name, text string, args ...any) {
 		fmt.Fprintf(&b, "  %-12s "+text+"\n", append([]any{name}, args...)...)
 	}
-	fmt.Fprintf(&b, "%s: NOT AUTHENTICATED, anybody can have written this\n", printable(i.Input))
+	fmt.Fprintf(&b, "%s: NOT AUTHENTICATED, anybody can have written this\n", cli.Printable(i.Input))
 	row("version", "%d", h.Version)
 	row("suite", "%s %v", suiteID(h.Suite), h.Suite)
 	row("message id", "%x", h.MessageID)
 	for n, k := range slices.Sorted(maps.Keys(h.EncryptionContext)) {
-		row(once(n, "context"), "%s=%s", printable(k), printable(h.EncryptionContext[k]))
+		row(once(n, "context"), "%s=%s", cli.Printable(k), cli.Printable(h.EncryptionContext[k]))
 	}
 	for n, k := range h.EncryptedDataKeys {
 		row(once(n, "data keys"), "%s (%d bytes)", dataKeyName(&k), len(k.Ciphertext))
@@ -182,7 +183,7 @@ func dataKeyName(k *esdk.EncryptedDataKey) string {
 	if k.ProviderID == "esdk-keeper" {
 		info = bytes.TrimPrefix(info, []byte{1})
 	}
-	return printable(k.ProviderID) + "/" + printableName(info)
+	return cli.Printable(k.ProviderID) + "/" + printableName(info)
 }
 
 // printableName is text, or else Base64.
@@ -190,7 +191,7 @@ func printableName(name []byte) string {
 	if !utf8.Valid(name) || strings.ContainsFunc(string(name), func(r rune) bool { return r < ' ' }) {
 		return base64.StdEncoding.EncodeToString(name)
 	}
-	return printable(string(name))
+	return cli.Printable(string(name))
 }
 
 // bodyWalk goes from frame to frame by their lengths. Its errors have the fields,
@@ -234,7 +235,7 @@ func (w *bodyWalk) run() error {
 	if _, err := w.r.ReadByte(); err == nil {
 		return malformed(w.offset, "end", "more bytes after the message")
 	} else if err != io.EOF {
-		return fmt.Errorf("esdk: reading message: %w", err)
+		return cli.Errorf("esdk: reading message: %w", err)
 	}
 	return nil
 }

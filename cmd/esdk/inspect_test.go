@@ -14,6 +14,7 @@ import (
 	"testing/iotest"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/format"
 )
 
@@ -79,14 +80,14 @@ func newInspector(t *testing.T, c *esdk.Client) *inspector {
 	}
 	t.Cleanup(func() { out.Close() })
 	a := newApp()
-	a.stdout, a.json = out, true
+	a.Stdout, a.JSON = out, true
 	return &inspector{t, c, a}
 }
 
 // inspect returns what inspect shows, nil if that is nothing, and its error.
 func (i *inspector) inspect(src io.Reader) (*inspection, error) {
 	i.t.Helper()
-	out := i.app.stdout
+	out := i.app.Stdout
 	if _, err := out.Seek(0, io.SeekStart); err != nil {
 		i.t.Fatal(err)
 	}
@@ -117,8 +118,8 @@ func (i *inspector) checkError(what string, message []byte) *inspection {
 	if !errors.As(want, new(*esdk.FormatError)) {
 		i.t.Fatalf("%s: Decrypt: %v, want a malformed message", what, want)
 	}
-	if !errors.As(err, new(*esdk.FormatError)) || err.Error() != want.Error() || exitStatus(err) != exitNotAuthentic {
-		i.t.Errorf("%s: %v, exit status %d; want %v", what, err, exitStatus(err), want)
+	if !errors.As(err, new(*esdk.FormatError)) || err.Error() != want.Error() || cli.ExitStatus(err) != cli.ExitNotAuthentic {
+		i.t.Errorf("%s: %v, exit status %d; want %v", what, err, cli.ExitStatus(err), want)
 	}
 	r, err := i.client.NewReader(i.t.Context(), bytes.NewReader(message), nil)
 	if err == nil {
@@ -211,7 +212,7 @@ func TestInspectSourceErrors(t *testing.T) {
 		for n := 0; n <= len(message); n += 5 {
 			src := io.MultiReader(bytes.NewReader(message[:n]), iotest.ErrReader(errSource))
 			_, err := i.inspect(src)
-			if want := "esdk: reading message: " + errSource.Error(); !errors.Is(err, errSource) || err.Error() != want || exitStatus(err) != exitError {
+			if want := "esdk: reading message: " + errSource.Error(); !errors.Is(err, errSource) || err.Error() != want || cli.ExitStatus(err) != cli.ExitError {
 				t.Errorf("%s, %d of %d bytes: %v, want %s", name, n, len(message), err, want)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -33,7 +34,6 @@ type job struct {
 }
 
 const (
-	standard        = "-"
 	encryptedSuffix = ".encrypted"
 	decryptedSuffix = ".decrypted"
 )
@@ -61,10 +61,10 @@ func (o *outputOptions) addFlags(cmd *cobra.Command) {
 // check refuses what contradicts.
 func (o *outputOptions) check() error {
 	if o.force && o.noClobber {
-		return usageError("--force and --no-clobber contradict each other")
+		return cli.UsageError("--force and --no-clobber contradict each other")
 	}
 	if o.inPlace && (o.path != "" || o.force || o.noClobber) {
-		return usageError("--in-place says where results go; -o, --force and --no-clobber contradict it")
+		return cli.UsageError("--in-place says where results go; -o, --force and --no-clobber contradict it")
 	}
 	return nil
 }
@@ -95,9 +95,9 @@ func (a *app) planJobs(ctx context.Context, inputs []string, o *outputOptions, r
 	}
 	folder := to != nil || o.isFolder()
 	if len(jobs) > 1 && o.path != "" && !folder {
-		err := usageError("%d inputs need a folder for -o, and %s is none", len(jobs), printable(o.path))
-		if o.results == nil && o.path != standard && o.object == nil {
-			err = err.withHint("make the folder first")
+		err := cli.UsageError("%d inputs need a folder for -o, and %s is none", len(jobs), cli.Printable(o.path))
+		if o.results == nil && o.path != cli.Standard && o.object == nil {
+			err = err.WithHint("make the folder first")
 		}
 		return nil, err
 	}
@@ -152,12 +152,12 @@ func (a *app) planInputs(ctx context.Context, inputs []string, o *treeOptions) (
 		if err := a.checkInput(&j); err != nil {
 			return nil, nil, err
 		}
-		if input == standard || j.err != nil || !j.info.IsDir() {
+		if input == cli.Standard || j.err != nil || !j.info.IsDir() {
 			jobs = append(jobs, j)
 			continue
 		}
 		if !o.recursive {
-			return nil, nil, newError(exitError, "%s is a folder", input).withHint("-r takes all files in it")
+			return nil, nil, cli.NewError(cli.ExitError, "%s is a folder", input).WithHint("-r takes all files in it")
 		}
 		t, err := openTree(input)
 		if err != nil {
@@ -186,7 +186,7 @@ func checkCollisions(jobs []job, o *outputOptions) error {
 		}
 		name := real.output(j)
 		if other, ok := outputs[name]; ok && !j.stream {
-			return newError(exitNotWritten, "%s and %s would both be written to %s", other.input, j.input, j.output)
+			return cli.NewError(cli.ExitNotWritten, "%s and %s would both be written to %s", other.input, j.input, j.output)
 		}
 		outputs[name] = j
 	}
@@ -197,7 +197,7 @@ func checkCollisions(jobs []job, o *outputOptions) error {
 			continue
 		}
 		if other, ok := outputs[real.input(j)]; ok && !other.stream && other.skip == "" && !o.inPlace {
-			return newError(exitNotWritten, "%s is an input, and %s would be written to it", j.input, other.input)
+			return cli.NewError(cli.ExitNotWritten, "%s is an input, and %s would be written to it", j.input, other.input)
 		}
 	}
 	return checkFolders(jobs, real, outputs)
@@ -214,7 +214,7 @@ func checkFolders(jobs []job, real realPaths, outputs map[string]*job) error {
 		for dir := filepath.Dir(real.output(j)); len(dir) > len(j.to.real) && !seen[dir]; dir = filepath.Dir(dir) {
 			seen[dir] = true
 			if other, ok := outputs[dir]; ok {
-				return newError(exitNotWritten, "%s would be written to %s, which %s needs for a folder", other.input, other.output, j.input)
+				return cli.NewError(cli.ExitNotWritten, "%s would be written to %s, which %s needs for a folder", other.input, other.output, j.input)
 			}
 		}
 	}
@@ -246,7 +246,7 @@ func (r realPaths) output(j *job) string {
 }
 
 func (r realPaths) path(name string) string {
-	if name == standard {
+	if name == cli.Standard {
 		return name
 	}
 	dir := filepath.Dir(name)
@@ -265,20 +265,20 @@ func (a *app) planOutput(ctx context.Context, j *job, o *outputOptions, folder b
 		return nil
 	case o.object != nil, j.source != nil && o.path == "":
 		return j.planObject(ctx, o, folder, rename)
-	case j.from != nil, to != nil && j.input != standard:
+	case j.from != nil, to != nil && j.input != cli.Standard:
 		return a.planBelow(j, o, to, rename)
 	case o.inPlace:
 		return a.planInPlace(j)
-	case o.path == standard:
-		j.output = standard
-	case folder && j.input == standard:
-		return usageError("standard input has no name for a file in folder %s", o.path)
+	case o.path == cli.Standard:
+		j.output = cli.Standard
+	case folder && j.input == cli.Standard:
+		return cli.UsageError("standard input has no name for a file in folder %s", o.path)
 	case folder:
 		j.output = join(o.path, filepath.Base(rename(j.baseName())))
 	case o.path != "":
 		j.output = o.path
-	case j.input == standard || j.special:
-		j.output = standard
+	case j.input == cli.Standard || j.special:
+		j.output = cli.Standard
 	default:
 		if j.output = rename(j.input); j.output == j.input {
 			return noPlace(j)
@@ -291,21 +291,21 @@ func (a *app) planOutput(ctx context.Context, j *job, o *outputOptions, folder b
 var errNoPlace = errors.New("-o PATH")
 
 func noPlace(j *job) error {
-	return usageError("where does the result of %s go? Give %w", printable(j.input), errNoPlace)
+	return cli.UsageError("where does the result of %s go? Give %w", cli.Printable(j.input), errNoPlace)
 }
 
 // join joins names to one that is not that of standard output.
 func join(folder, name string) string {
-	if path := filepath.Join(folder, name); path != standard {
+	if path := filepath.Join(folder, name); path != cli.Standard {
 		return path
 	}
-	return "." + string(filepath.Separator) + standard
+	return "." + string(filepath.Separator) + cli.Standard
 }
 
 // planInPlace has a file be replaced, and not a link to it.
 func (a *app) planInPlace(j *job) (err error) {
 	if j.special {
-		return usageError("--in-place is for files, and %s is none", printable(j.input))
+		return cli.UsageError("--in-place is for files, and %s is none", cli.Printable(j.input))
 	}
 	if j.output, err = filepath.EvalSymlinks(j.input); err != nil {
 		return err
@@ -321,7 +321,7 @@ func (a *app) planInPlace(j *job) (err error) {
 func (a *app) checkSecrets(j *job, output fs.FileInfo) error {
 	for _, secret := range a.secrets {
 		if os.SameFile(output, secret) {
-			return newError(exitNotWritten, "%s is a key or configuration file", j.output)
+			return cli.NewError(cli.ExitNotWritten, "%s is a key or configuration file", j.output)
 		}
 	}
 	return nil
@@ -329,12 +329,12 @@ func (a *app) checkSecrets(j *job, output fs.FileInfo) error {
 
 // checkInput looks at an input that was named. One that is not there fails alone.
 func (a *app) checkInput(j *job) (err error) {
-	if j.input == standard {
+	if j.input == cli.Standard {
 		j.special = true
-		if _, err := a.claimStdin("the input"); err != nil {
+		if _, err := a.ClaimStdin("the input"); err != nil {
 			return err
 		}
-		j.info, err = a.stdin.Stat()
+		j.info, err = a.Stdin.Stat()
 		return err
 	}
 	if j.info, j.err = os.Stat(j.input); j.err != nil {
@@ -348,16 +348,16 @@ func (a *app) checkInput(j *job) (err error) {
 
 // checkOutput refuses to overwrite what must not be.
 func (a *app) checkOutput(j *job, o *outputOptions) error {
-	if j.output == standard {
+	if j.output == cli.Standard {
 		j.stream = true
-		if out, err := a.stdout.Stat(); err == nil && out.Mode().IsRegular() && os.SameFile(out, j.info) {
-			return newError(exitNotWritten, "standard output is the input")
+		if out, err := a.Stdout.Stat(); err == nil && out.Mode().IsRegular() && os.SameFile(out, j.info) {
+			return cli.NewError(cli.ExitNotWritten, "standard output is the input")
 		}
 		return nil
 	}
 	info, err := os.Stat(j.output)
 	if err == nil && info.IsDir() {
-		return newError(exitNotWritten, "%s is a folder", j.output)
+		return cli.NewError(cli.ExitNotWritten, "%s is a folder", j.output)
 	}
 	if err == nil && !info.Mode().IsRegular() {
 		j.stream = true
@@ -365,7 +365,7 @@ func (a *app) checkOutput(j *job, o *outputOptions) error {
 	}
 	if err == nil {
 		if os.SameFile(info, j.info) {
-			return newError(exitNotWritten, "%s is both input and output", j.output)
+			return cli.NewError(cli.ExitNotWritten, "%s is both input and output", j.output)
 		}
 		if err := a.checkSecrets(j, info); err != nil {
 			return err
@@ -409,8 +409,8 @@ func (a *app) open(ctx context.Context, j *job, o *outputOptions, mode fs.FileMo
 		return a.newObjectOutput(ctx, j, o)
 	case j.to != nil:
 		return a.newTreeOutput(j, mode, o.force || o.inPlace)
-	case j.output == standard:
-		return newStreamOutput(a.stdout), nil
+	case j.output == cli.Standard:
+		return newStreamOutput(a.Stdout), nil
 	case j.stream:
 		f, err := os.OpenFile(j.output, os.O_WRONLY, 0)
 		if err != nil {
@@ -428,8 +428,8 @@ func (a *app) openInput(ctx context.Context, j *job) (input, error) {
 		return a.openObject(ctx, j)
 	case j.from != nil:
 		return j.from.openFile(j.name)
-	case j.input == standard:
-		return a.stdin, nil
+	case j.input == cli.Standard:
+		return a.Stdin, nil
 	}
 	return os.Open(j.input)
 }

@@ -5,13 +5,13 @@ import (
 	"crypto"
 	"crypto/ecdh"
 	"crypto/rsa"
-	"fmt"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/hpke"
 	"github.com/spf13/cobra"
 )
@@ -65,13 +65,13 @@ func addKeyFlag(cmd *cobra.Command, keys *[]string, encrypt bool) {
 // data key.
 func (a *app) keyring(ctx context.Context, keys []string, encrypt bool) (esdk.Keyring, error) {
 	if len(keys) == 0 {
-		return nil, usageError("which key? Give at least one -k KEY").
-			withHint("-k local is a key of your own on this machine; \"esdk help keys\" lists the kinds of keys")
+		return nil, cli.UsageError("which key? Give at least one -k KEY").
+			WithHint("-k local is a key of your own on this machine; \"esdk help keys\" lists the kinds of keys")
 	}
 	if encrypt && len(keys) > 1 && !slices.ContainsFunc(keys, func(k string) bool { return !isKMSKey(k) }) {
 		kr, err := a.kmsKeyring(keys)
 		if err != nil {
-			return nil, usageError("%w", err)
+			return nil, cli.UsageError("%w", err)
 		}
 		return kr, nil
 	}
@@ -125,16 +125,16 @@ func (a *app) parseKey(ctx context.Context, text string, encrypt bool) (esdk.Key
 		}
 		return kr, nil
 	}
-	err := usageError("-k %s: unknown kind of key", printable(text))
+	err := cli.UsageError("-k %s: unknown kind of key", cli.Printable(text))
 	if c, _, configErr := a.loadConfig(); configErr == nil {
 		if _, ok := c.Keys[text]; ok {
-			return nil, err.withHint("-k @%s is the key of that name in the configuration", printable(text))
+			return nil, err.WithHint("-k @%s is the key of that name in the configuration", cli.Printable(text))
 		}
 	}
 	if info, statErr := os.Stat(text); statErr == nil && info.Mode().IsRegular() {
-		return nil, err.withHint("it is a file: say what is in it, such as aes:NAMESPACE/NAME@%s; see \"esdk help keys\"", printable(text))
+		return nil, err.WithHint("it is a file: say what is in it, such as aes:NAMESPACE/NAME@%s; see \"esdk help keys\"", cli.Printable(text))
 	}
-	return nil, err.withHint("a key is one of: %s", strings.Join(usages, "   "))
+	return nil, err.WithHint("a key is one of: %s", strings.Join(usages, "   "))
 }
 
 // isKey reports whether a text is of a kind of key.
@@ -148,11 +148,11 @@ var pinValue = regexp.MustCompile(`(?i)(pin-value=)[^&;?]*`)
 // keyError names the key that an error is about.
 func keyError(text string, err error) error {
 	text = pinValue.ReplaceAllString(text, "${1}…")
-	code := exitStatus(err)
-	if code == exitError {
-		code = exitUsage
+	code := cli.ExitStatus(err)
+	if code == cli.ExitError {
+		code = cli.ExitUsage
 	}
-	return (&cliError{code: code, err: fmt.Errorf("-k %s: %w", printable(text), err)}).withHint("%s", hint(err))
+	return cli.WithCode(code, cli.Errorf("-k %s: %w", cli.Printable(text), err))
 }
 
 // splitKey splits NAMESPACE/NAME@FILE.
@@ -160,7 +160,7 @@ func splitKey(text string) (namespace, name, file string, err error) {
 	id, file, ok := strings.Cut(text, "@")
 	namespace, name, slash := strings.Cut(id, "/")
 	if !ok || !slash || namespace == "" || name == "" || file == "" {
-		return "", "", "", usageError("want NAMESPACE/NAME@FILE")
+		return "", "", "", cli.UsageError("want NAMESPACE/NAME@FILE")
 	}
 	return namespace, name, file, nil
 }
@@ -212,7 +212,7 @@ func cutPadding(text string) (rest, padding string, err error) {
 		return rest, defaultPadding, nil
 	}
 	if padding, ok = strings.CutPrefix(query, "pad="); !ok {
-		return "", "", usageError("want ?pad=PADDING behind the file")
+		return "", "", cli.UsageError("want ?pad=PADDING behind the file")
 	}
 	return rest, padding, nil
 }
@@ -223,7 +223,7 @@ func cutPadding(text string) (rest, padding string, err error) {
 func (a *app) newRSAKeyring(namespace, name, file, padding string, encrypt bool) (esdk.Keyring, error) {
 	hash, ok := paddings[padding]
 	if !ok {
-		return nil, usageError("padding %q is not one of pkcs1, oaep-sha1, oaep-sha256, oaep-sha384, oaep-sha512", padding)
+		return nil, cli.UsageError("padding %q is not one of pkcs1, oaep-sha1, oaep-sha256, oaep-sha384, oaep-sha512", padding)
 	}
 	c := esdk.RawRSAConfig{Namespace: namespace, Name: name, Hash: hash, PKCS1v15: hash == 0}
 	data, err := a.readKeyFile(file)
@@ -238,10 +238,10 @@ func (a *app) newRSAKeyring(namespace, name, file, padding string, encrypt bool)
 		return esdk.NewRawRSAKeyring(c)
 	}
 	if c.PublicKey, err = esdk.ParsePEM[*rsa.PublicKey](data); err != nil {
-		return nil, usageError("%s: %v", file, privateErr)
+		return nil, cli.UsageError("%s: %v", file, privateErr)
 	}
 	if !encrypt {
-		return nil, usageError("%s has only the public key, which cannot decrypt", file)
+		return nil, cli.UsageError("%s has only the public key, which cannot decrypt", file)
 	}
 	return esdk.NewRawRSAKeyring(c)
 }
@@ -260,7 +260,7 @@ func (a *app) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Keyri
 			return nil, err
 		}
 		if peer, err = esdk.ParsePEM[*ecdh.PublicKey](data); err != nil {
-			return nil, usageError("%s: %v", peerFile, err)
+			return nil, cli.UsageError("%s: %v", peerFile, err)
 		}
 	}
 	if ownFile != "" {
@@ -270,28 +270,28 @@ func (a *app) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Keyri
 		}
 		defer clear(data)
 		if own, err = esdk.ParsePEM[*ecdh.PrivateKey](data); err != nil {
-			return nil, usageError("%s: %v", ownFile, err)
+			return nil, cli.UsageError("%s: %v", ownFile, err)
 		}
 	}
 	switch {
 	case peer == nil && own == nil:
-		return nil, usageError("want PEER-FILE@OWN-FILE, or one of them")
+		return nil, cli.UsageError("want PEER-FILE@OWN-FILE, or one of them")
 	case peer != nil && own != nil:
 		return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: own, Peer: peer})
 	case own != nil && !encrypt:
 		return esdk.NewRawECDHDiscoveryKeyring(own)
 	case own != nil:
-		return nil, usageError("to encrypt, the peer's public key is needed").withHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:PEER-FILE")
+		return nil, cli.UsageError("to encrypt, the peer's public key is needed").WithHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:PEER-FILE")
 	case encrypt:
 		return esdk.NewRawECDHEphemeralKeyring(peer)
 	}
-	return nil, usageError("to decrypt, your own private key is needed").withHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:@OWN-FILE")
+	return nil, cli.UsageError("to decrypt, your own private key is needed").WithHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:@OWN-FILE")
 }
 
 func (a *app) hpkeKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	name, file, _ := strings.Cut(text, "@")
 	if name == "" || file == "" {
-		return nil, usageError("want NAME@FILE")
+		return nil, cli.UsageError("want NAME@FILE")
 	}
 	return a.newHPKEKeyring(name, file, encrypt)
 }
@@ -311,10 +311,10 @@ func (a *app) newHPKEKeyring(name, file string, encrypt bool) (esdk.Keyring, err
 		return hpke.NewKeyring(c)
 	}
 	if c.PublicKey, err = hpke.ParsePublicKey(data); err != nil {
-		return nil, usageError("%s: %v", file, privateErr).withHint("\"esdk keygen hpke -o FILE\" makes one")
+		return nil, cli.UsageError("%s: %v", file, privateErr).WithHint("\"esdk keygen hpke -o FILE\" makes one")
 	}
 	if !encrypt {
-		return nil, usageError("%s has only the public key, which cannot decrypt", file)
+		return nil, cli.UsageError("%s has only the public key, which cannot decrypt", file)
 	}
 	return hpke.NewKeyring(c)
 }

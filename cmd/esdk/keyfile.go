@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"time"
+
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // maxKeyFile is longer than any key file, in bytes.
@@ -17,8 +19,8 @@ const maxKeyFile = 1 << 20
 
 // readKeyFile reads a file that may hold a key; "-" is standard input.
 func (a *app) readKeyFile(name string) ([]byte, error) {
-	if name == standard {
-		stdin, err := a.claimStdin("a key")
+	if name == cli.Standard {
+		stdin, err := a.ClaimStdin("a key")
 		if err != nil {
 			return nil, err
 		}
@@ -57,11 +59,11 @@ func (a *app) readSecret(name string) ([]byte, error) {
 // checkSecret warns if others can read a secret.
 func (a *app) checkSecret(name string) {
 	info, err := os.Stat(name)
-	if name == standard || err != nil || runtime.GOOS == "windows" {
+	if name == cli.Standard || err != nil || runtime.GOOS == "windows" {
 		return
 	}
 	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		a.note("warning: others can read the key file %s; chmod 600 it", printable(name))
+		a.Note("warning: others can read the key file %s; chmod 600 it", cli.Printable(name))
 	}
 }
 
@@ -73,7 +75,7 @@ func (a *app) readAESKey(name string) ([]byte, error) {
 	defer clear(data)
 	key, err := parseAESKey(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, cli.Errorf("%s: %w", name, err)
 	}
 	return key, nil
 }
@@ -91,8 +93,8 @@ func parseAESKey(data []byte) ([]byte, error) {
 	if isAESLength(len(data)) {
 		return bytes.Clone(data), nil
 	}
-	return nil, usageError("does not hold an AES key: 16, 24 or 32 bytes, raw or as hex or Base64 text").
-		withHint("\"esdk keygen aes -o FILE\" makes one")
+	return nil, cli.UsageError("does not hold an AES key: 16, 24 or 32 bytes, raw or as hex or Base64 text").
+		WithHint("\"esdk keygen aes -o FILE\" makes one")
 }
 
 func isAESLength(n int) bool { return n == 16 || n == 24 || n == 32 }

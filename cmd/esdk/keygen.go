@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/hpke"
 	"github.com/spf13/cobra"
 )
@@ -26,7 +27,9 @@ the public key goes to standard output.`,
   esdk keygen ecdh --curve p384 -o mine.pem > mine-public.pem
   esdk keygen hpke -o archive.pem > archive-public.pem`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return usageError("which kind of key: aes, rsa, ecdh or hpke?") },
+		RunE: func(*cobra.Command, []string) error {
+			return cli.UsageError("which kind of key: aes, rsa, ecdh or hpke?")
+		},
 	}
 	cmd.AddCommand(a.newKeygenAES(), a.newKeygenRSA(), a.newKeygenECDH(), a.newKeygenHPKE())
 	return cmd
@@ -42,24 +45,24 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if file == "" {
-				return usageError("where to? Give -o FILE").withHint("-o - writes the secret key to standard output")
+				return cli.UsageError("where to? Give -o FILE").WithHint("-o - writes the secret key to standard output")
 			}
 			secret, public, usage, err := generate(file)
 			if err != nil {
 				return err
 			}
 			defer clear(secret)
-			if file == standard {
-				_, err := a.stdout.Write(secret)
+			if file == cli.Standard {
+				_, err := a.Stdout.Write(secret)
 				return err
 			}
 			if err := a.writeSecret(file, secret); errors.Is(err, fs.ErrExist) {
-				return newError(exitNotWritten, "%s: %w", printable(file), fs.ErrExist).withHint("a key file is never replaced; choose another name")
+				return cli.NewError(cli.ExitNotWritten, "%s: %w", cli.Printable(file), fs.ErrExist).WithHint("a key file is never replaced; choose another name")
 			} else if err != nil {
 				return err
 			}
-			a.note("wrote %s; use it as -k %s", printable(file), usage)
-			_, err = a.stdout.Write(public)
+			a.Note("wrote %s; use it as -k %s", cli.Printable(file), usage)
+			_, err = a.Stdout.Write(public)
 			return err
 		},
 	}
@@ -71,7 +74,7 @@ func (a *app) newKeygenAES() *cobra.Command {
 	var bits int
 	cmd := a.newKeygen("aes", "Make an AES key", func(file string) ([]byte, []byte, string, error) {
 		if !isAESLength(bits/8) || bits%8 != 0 {
-			return nil, nil, "", usageError("--bits %d: want 128, 192 or 256", bits)
+			return nil, nil, "", cli.UsageError("--bits %d: want 128, 192 or 256", bits)
 		}
 		key := make([]byte, bits/8)
 		rand.Read(key)
@@ -86,7 +89,7 @@ func (a *app) newKeygenRSA() *cobra.Command {
 	var bits int
 	cmd := a.newKeygen("rsa", "Make an RSA key pair", func(file string) ([]byte, []byte, string, error) {
 		if bits < 2048 || bits > 8192 {
-			return nil, nil, "", usageError("--bits %d: want 2048 to 8192", bits)
+			return nil, nil, "", cli.UsageError("--bits %d: want 2048 to 8192", bits)
 		}
 		key, err := rsa.GenerateKey(rand.Reader, bits)
 		if err != nil {
@@ -107,7 +110,7 @@ func (a *app) newKeygenECDH() *cobra.Command {
 	cmd := a.newKeygen("ecdh", "Make a key pair for elliptic-curve key agreement", func(file string) ([]byte, []byte, string, error) {
 		curve, ok := keygenCurves[strings.ToLower(strings.ReplaceAll(name, "-", ""))]
 		if !ok {
-			return nil, nil, "", usageError("--curve %s: want p256, p384 or p521", printable(name))
+			return nil, nil, "", cli.UsageError("--curve %s: want p256, p384 or p521", cli.Printable(name))
 		}
 		key, err := curve.GenerateKey(rand.Reader)
 		if err != nil {

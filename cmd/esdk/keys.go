@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"github.com/BurntSushi/toml"
 	"github.com/spf13/cobra"
 )
@@ -24,7 +25,9 @@ func (a *app) newKeysCommand() *cobra.Command {
 		Short: "How to name keys; list, show and test those of the configuration",
 		Long:  helpKeys,
 		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return usageError("do what with the keys? list, show or test") },
+		RunE: func(*cobra.Command, []string) error {
+			return cli.UsageError("do what with the keys? list, show or test")
+		},
 	}
 	list := &cobra.Command{
 		Use:   "list",
@@ -66,12 +69,12 @@ func (a *app) listKeys() error {
 	for _, name := range slices.Sorted(maps.Keys(c.Keys)) {
 		lines = append(lines, line{name, c.Keys[name].Type})
 	}
-	if a.json {
-		return json.NewEncoder(a.stdout).Encode(lines)
+	if a.JSON {
+		return json.NewEncoder(a.Stdout).Encode(lines)
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	for _, l := range lines {
-		fmt.Fprintf(w, "@%s\t%s\n", printable(l.Name), printable(l.Type))
+		fmt.Fprintf(w, "@%s\t%s\n", cli.Printable(l.Name), cli.Printable(l.Type))
 	}
 	return w.Flush()
 }
@@ -99,11 +102,11 @@ func (a *app) showKey(name string) error {
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return json.NewEncoder(a.stdout).Encode(map[string]any{"name": name, "config": path, "key": fields})
+	if a.JSON {
+		return json.NewEncoder(a.Stdout).Encode(map[string]any{"name": name, "config": path, "key": fields})
 	}
-	fmt.Fprintf(a.stdout, "# %s\n", printable(path))
-	e := toml.NewEncoder(a.stdout)
+	fmt.Fprintf(a.Stdout, "# %s\n", cli.Printable(path))
+	e := toml.NewEncoder(a.Stdout)
 	e.Indent = ""
 	return e.Encode(map[string]any{"keys": map[string]any{name: fields}})
 }
@@ -116,12 +119,12 @@ func (a *app) testKeys(ctx context.Context, keys []string) error {
 			failed++
 			last = err
 			if len(keys) > 1 {
-				a.reportError(k, err)
+				a.Report(k, err)
 			}
 		}
 	}
 	if failed > 0 && len(keys) > 1 {
-		return newError(exitSomeFailed, "%d of %d keys failed", failed, len(keys))
+		return cli.NewError(cli.ExitSomeFailed, "%d of %d keys failed", failed, len(keys))
 	}
 	return last
 }
@@ -143,8 +146,8 @@ func (a *app) testKey(ctx context.Context, text string) error {
 		return unwrapErr
 	}
 	if wrapErr != nil {
-		return newError(exitNoKey, "%s only decrypts, and there is no message to try it on", printable(text)).
-			withHint("esdk verify -k %s FILE tries it on one", printable(text))
+		return cli.NewError(cli.ExitNoKey, "%s only decrypts, and there is no message to try it on", cli.Printable(text)).
+			WithHint("esdk verify -k %s FILE tries it on one", cli.Printable(text))
 	}
 	t := keyTest{Key: text}
 	const suite = esdk.AES256GCMHKDFSHA512Commit // which every kind of key takes
@@ -152,7 +155,7 @@ func (a *app) testKey(ctx context.Context, text string) error {
 	start := time.Now()
 	r, err := wrapper.Wrap(ctx, &esdk.WrapRequest{Suite: suite, EncryptionContext: ec})
 	if err != nil {
-		return keyError(text, explain(err))
+		return keyError(text, a.explain(err))
 	}
 	defer clear(r.DataKey)
 	t.WrapMS = since(start)
@@ -163,7 +166,7 @@ func (a *app) testKey(ctx context.Context, text string) error {
 			err = errors.New("it decrypts to another data key")
 		}
 		if err != nil {
-			return keyError(text, explain(err))
+			return keyError(text, a.explain(err))
 		}
 		clear(dataKey)
 		t.UnwrapMS = since(start)
@@ -187,13 +190,13 @@ func since(start time.Time) *float64 {
 }
 
 func (a *app) printKeyTest(t *keyTest) error {
-	if a.json {
-		return json.NewEncoder(a.stdout).Encode(t)
+	if a.JSON {
+		return json.NewEncoder(a.Stdout).Encode(t)
 	}
 	if t.UnwrapMS == nil {
-		_, err := fmt.Fprintf(a.stdout, "%s encrypts in %.2f ms; it does not decrypt\n", printable(t.Key), *t.WrapMS)
+		_, err := fmt.Fprintf(a.Stdout, "%s encrypts in %.2f ms; it does not decrypt\n", cli.Printable(t.Key), *t.WrapMS)
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s encrypts in %.2f ms and decrypts in %.2f ms\n", printable(t.Key), *t.WrapMS, *t.UnwrapMS)
+	_, err := fmt.Fprintf(a.Stdout, "%s encrypts in %.2f ms and decrypts in %.2f ms\n", cli.Printable(t.Key), *t.WrapMS, *t.UnwrapMS)
 	return err
 }

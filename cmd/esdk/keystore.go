@@ -13,6 +13,7 @@ import (
 
 	"esdk"
 	"esdk/branchkey"
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/kmsarn"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -38,7 +39,7 @@ func (a *app) openStore(ctx context.Context, o *storeOptions) (*branchkey.Store,
 	var err error
 	switch {
 	case (o.table == "") == (o.file == ""):
-		return nil, usageError("which key store? Give a table or a file")
+		return nil, cli.UsageError("which key store? Give a table or a file")
 	case o.table != "":
 		storage, err = openTable(ctx, o)
 	default:
@@ -57,7 +58,7 @@ func (a *app) openStore(ctx context.Context, o *storeOptions) (*branchkey.Store,
 		c.LogicalName = o.table
 	}
 	if c.LogicalName == "" {
-		return nil, usageError("a key store in a file needs a logical name")
+		return nil, cli.UsageError("a key store in a file needs a logical name")
 	}
 	return branchkey.NewStore(c)
 }
@@ -88,7 +89,7 @@ func (a *app) branchKeyring(ctx context.Context, text string, _ bool) (esdk.Keyr
 	table, id, ok := strings.Cut(text, "/")
 	values, err := url.ParseQuery(query)
 	if !ok || table == "" || id == "" || err != nil {
-		return nil, usageError("want branch:TABLE/BRANCH-KEY-ID[?kms=ARN]")
+		return nil, cli.UsageError("want branch:TABLE/BRANCH-KEY-ID[?kms=ARN]")
 	}
 	o := &storeOptions{table: table, logicalName: table, kmsKey: values.Get("kms")}
 	if o.file = values.Get("file"); o.file != "" {
@@ -96,7 +97,7 @@ func (a *app) branchKeyring(ctx context.Context, text string, _ bool) (esdk.Keyr
 	}
 	for name := range values {
 		if name != "kms" && name != "file" {
-			return nil, usageError("want ?kms=ARN or ?file=FILE behind the branch key id, not %s", printable(name))
+			return nil, cli.UsageError("want ?kms=ARN or ?file=FILE behind the branch key id, not %s", cli.Printable(name))
 		}
 	}
 	return a.newBranchKeyring(ctx, o, id)
@@ -124,7 +125,7 @@ file. Keys never leave it in the clear, and none is printed.`,
   esdk keystore key version tenant-17 --table keys --kms-key arn:…`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError("do what with the key store: create, info or key?")
+			return cli.UsageError("do what with the key store: create, info or key?")
 		},
 	}
 	o.addFlags(cmd)
@@ -133,7 +134,7 @@ file. Keys never leave it in the clear, and none is printed.`,
 		Short: "Create, version and show branch keys",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError("do what with the branch key: create, version or get?")
+			return cli.UsageError("do what with the branch key: create, version or get?")
 		},
 	}
 	key.AddCommand(a.newKeyCreate(o), a.newKeyVersion(o), a.newKeyGet(o))
@@ -157,11 +158,11 @@ func (a *app) storeCommand(o *storeOptions, cmd *cobra.Command, run func(ctx con
 func explainStore(err error) error {
 	switch {
 	case errors.Is(err, branchkey.ErrNoKeyStore):
-		return hinted(err, "\"esdk keystore create\" makes it")
+		return cli.Hinted(err, "\"esdk keystore create\" makes it")
 	case errors.Is(err, branchkey.ErrConflict):
-		return hinted(err, "somebody else has made a new version; look at \"esdk keystore key get\" before you try again")
+		return cli.Hinted(err, "somebody else has made a new version; look at \"esdk keystore key get\" before you try again")
 	case errors.Is(err, branchkey.ErrDiscovery):
-		return hinted(err, "give --kms-key ARN")
+		return cli.Hinted(err, "give --kms-key ARN")
 	}
 	return err
 }
@@ -173,7 +174,7 @@ func (a *app) newKeystoreCreate(o *storeOptions) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(map[string]string{"key_store": name}, "%s\n", name)
+			return a.Print(map[string]string{"key_store": name}, "%s\n", name)
 		})
 }
 
@@ -185,7 +186,7 @@ func (a *app) newKeystoreInfo(o *storeOptions) *cobra.Command {
 			if i.KMS.Discovery {
 				kmsKey = "the one that each branch key names"
 			}
-			return a.print(map[string]string{"storage": i.StorageName, "logical_name": i.LogicalName, "kms_key": kmsKey},
+			return a.Print(map[string]string{"storage": i.StorageName, "logical_name": i.LogicalName, "kms_key": kmsKey},
 				"storage       %s\nlogical name  %s\nKMS key       %s\n", i.StorageName, i.LogicalName, kmsKey)
 		})
 }
@@ -202,16 +203,16 @@ func (a *app) newKeyCreate(o *storeOptions) *cobra.Command {
 			return err
 		}
 		if len(bare) > 0 {
-			return usageError("-c %s: want KEY=VALUE", printable(bare[0]))
+			return cli.UsageError("-c %s: want KEY=VALUE", cli.Printable(bare[0]))
 		}
 		if id != "" && len(pairs) == 0 {
-			return usageError("--id needs a context: -c KEY=VALUE")
+			return cli.UsageError("--id needs a context: -c KEY=VALUE")
 		}
 		created, err := s.CreateKey(ctx, id, pairs)
 		if err != nil {
 			return err
 		}
-		return a.print(map[string]string{"branch_key_id": created}, "%s\n", created)
+		return a.Print(map[string]string{"branch_key_id": created}, "%s\n", created)
 	})
 }
 
@@ -253,19 +254,19 @@ func (a *app) printKey(k *branchkey.Key) error {
 	clear(k.Secret)
 	var pairs strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(k.EncryptionContext)) {
-		fmt.Fprintf(&pairs, "context      %s=%s\n", printable(name), printable(k.EncryptionContext[name]))
+		fmt.Fprintf(&pairs, "context      %s=%s\n", cli.Printable(name), cli.Printable(k.EncryptionContext[name]))
 	}
-	return a.print(map[string]any{
+	return a.Print(map[string]any{
 		"branch_key_id": k.ID, "version": k.Version, "kms_key": k.KMSKeyARN, "create_time": k.CreateTime, "encryption_context": k.EncryptionContext,
 	}, "branch key   %s\nversion      %s\nKMS key      %s\ncreated      %s\n%s",
-		printable(k.ID), printable(k.Version), printable(k.KMSKeyARN), printable(k.CreateTime), pairs.String())
+		cli.Printable(k.ID), cli.Printable(k.Version), cli.Printable(k.KMSKeyARN), cli.Printable(k.CreateTime), pairs.String())
 }
 
 // print prints a result as JSON or as text.
 func (a *app) print(result any, text string, args ...any) error {
-	if a.json {
-		return json.NewEncoder(a.stdout).Encode(result)
+	if a.JSON {
+		return json.NewEncoder(a.Stdout).Encode(result)
 	}
-	_, err := fmt.Fprintf(a.stdout, text, args...)
+	_, err := fmt.Fprintf(a.Stdout, text, args...)
 	return err
 }

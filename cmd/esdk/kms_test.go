@@ -10,12 +10,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"esdk/esdktest/kmssim"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"esdk/esdktest/kmssim"
 )
 
 // TestKMSScripts runs scripts against a simulator of AWS KMS, which the command

@@ -8,6 +8,7 @@ import (
 
 	"esdk"
 	"esdk/awskms"
+	"esdk/cmd/esdk/internal/cli"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 )
 
@@ -59,7 +60,7 @@ func (a *app) kmsDiscoveryKeyring(_ context.Context, text string, encrypt bool) 
 	text, region, hasRegion := strings.Cut(text, "@")
 	partition, accounts, _ := strings.Cut(text, "/")
 	if partition == "" || accounts == "" || hasRegion && region == "" {
-		return nil, usageError("want kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION], such as kms-discovery:aws/111122223333")
+		return nil, cli.UsageError("want kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION], such as kms-discovery:aws/111122223333")
 	}
 	return newKMSDiscoveryKeyring(a.kms(""), &awskms.Filter{Partition: partition, Accounts: strings.Split(accounts, ",")}, region, encrypt)
 }
@@ -68,7 +69,7 @@ func (a *app) kmsDiscoveryKeyring(_ context.Context, text string, encrypt bool) 
 func newKMSDiscoveryKeyring(c awskms.Config, filter *awskms.Filter, region string, encrypt bool) (esdk.Keyring, error) {
 	switch {
 	case encrypt:
-		return nil, usageError("discovery only decrypts").withHint("to encrypt, name the key: -k arn:…")
+		return nil, cli.UsageError("discovery only decrypts").WithHint("to encrypt, name the key: -k arn:…")
 	case region != "":
 		return awskms.NewMRKDiscoveryKeyring(c, filter, region)
 	}
@@ -88,10 +89,10 @@ func (a *app) kmsRSAKeyring(_ context.Context, text string, encrypt bool) (esdk.
 func (a *app) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, encrypt bool) (esdk.Keyring, error) {
 	c := awskms.RSAConfig{KeyID: arn, Hash: paddings[padding]}
 	if padding != "oaep-sha1" && padding != "oaep-sha256" {
-		return nil, usageError("padding %q is not one of oaep-sha1, oaep-sha256", padding)
+		return nil, cli.UsageError("padding %q is not one of oaep-sha1, oaep-sha256", padding)
 	}
 	if file == "" && encrypt {
-		return nil, usageError("to encrypt, the key's public key is needed").withHint("write kms-rsa:ARN@PUBLIC-FILE")
+		return nil, cli.UsageError("to encrypt, the key's public key is needed").WithHint("write kms-rsa:ARN@PUBLIC-FILE")
 	}
 	if file != "" {
 		data, err := a.readKeyFile(file)
@@ -99,7 +100,7 @@ func (a *app) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, enc
 			return nil, err
 		}
 		if c.PublicKey, err = esdk.ParsePEM[*rsa.PublicKey](data); err != nil {
-			return nil, usageError("%s: %v", file, err)
+			return nil, cli.UsageError("%s: %v", file, err)
 		}
 	}
 	return awskms.NewRSAKeyring(kms, c)
@@ -113,7 +114,7 @@ func (a *app) kmsECDHKeyring(ctx context.Context, text string, encrypt bool) (es
 
 func (a *app) newKMSECDHKeyring(ctx context.Context, kms awskms.Config, arn, file string, encrypt bool) (esdk.Keyring, error) {
 	if file == "" && encrypt {
-		return nil, usageError("to encrypt, the peer's public key is needed").withHint("write kms-ecdh:ARN@PEER-FILE")
+		return nil, cli.UsageError("to encrypt, the peer's public key is needed").WithHint("write kms-ecdh:ARN@PEER-FILE")
 	}
 	if file == "" {
 		return awskms.NewECDHDiscoveryKeyring(ctx, kms, awskms.ECDHConfig{KeyID: arn})
@@ -124,7 +125,7 @@ func (a *app) newKMSECDHKeyring(ctx context.Context, kms awskms.Config, arn, fil
 	}
 	peer, err := esdk.ParsePEM[*ecdh.PublicKey](data)
 	if err != nil {
-		return nil, usageError("%s: %v", file, err)
+		return nil, cli.UsageError("%s: %v", file, err)
 	}
 	return awskms.NewECDHKeyring(ctx, kms, awskms.ECDHConfig{KeyID: arn, Peer: peer})
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 )
 
 const localNamespace = "esdk-local"
@@ -37,8 +38,8 @@ func (a *app) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Keyr
 			return a.openLocalKey(file)
 		})}, nil
 	}
-	return nil, newError(exitNoKey, "there is no local key at %s", file).
-		withHint("it is made when \"esdk encrypt -k local\" first runs; a message of another machine or user needs the key from there")
+	return nil, cli.NewError(cli.ExitNoKey, "there is no local key at %s", file).
+		WithHint("it is made when \"esdk encrypt -k local\" first runs; a message of another machine or user needs the key from there")
 }
 
 func (a *app) openLocalKey(file string) (esdk.Keyring, error) {
@@ -83,7 +84,7 @@ func (a *app) makeLocalKey(file string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "esdk: made a new local key: %s\n"+
+	fmt.Fprintf(a.Stderr, "esdk: made a new local key: %s\n"+
 		"esdk: keep a copy of it in a safe place; without it, what it encrypted is lost\n", file)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"esdk/cmd/esdk/internal/cli"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 )
@@ -77,17 +78,17 @@ func isObject(name string) bool {
 // request is made yet. Its parameters are not told, since they may be secret.
 func (a *app) parseObject(ctx context.Context, text string) (*object, error) {
 	u, err := url.Parse(text)
-	name, _, _ := strings.Cut(printable(text), "?")
+	name, _, _ := strings.Cut(cli.Printable(text), "?")
 	switch {
 	case err != nil:
-		return nil, usageError("%s is not a URL", name).withHint("a percent sign is written as %%25")
+		return nil, cli.UsageError("%s is not a URL", name).WithHint("a percent sign is written as %%25")
 	case u.Fragment != "" || strings.HasSuffix(text, "#"):
-		return nil, usageError("%s: a number sign is written as %%23", name)
+		return nil, cli.UsageError("%s: a number sign is written as %%23", name)
 	case u.Host == "" || u.User != nil:
-		return nil, usageError("want %s://BUCKET/KEY, and no user", u.Scheme)
+		return nil, cli.UsageError("want %s://BUCKET/KEY, and no user", u.Scheme)
 	}
 	if _, ok := stores[u.Scheme]; !ok {
-		return nil, usageError("this build does not have the store %s://", u.Scheme).withHint("%s", fullBuild)
+		return nil, cli.UsageError("this build does not have the store %s://", u.Scheme).WithHint("%s", fullBuild)
 	}
 	b, err := a.openBucket(ctx, u)
 	if err != nil {
@@ -109,23 +110,23 @@ func (a *app) openBucket(ctx context.Context, u *url.URL) (*bucket, error) {
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return nil, usageError("%s: malformed parameters", b.url)
+		return nil, cli.UsageError("%s: malformed parameters", b.url)
 	}
 	b.id = b.url
 	for _, p := range serverParameters {
 		b.id += " " + query.Get(p)
 	}
 	if text := query.Get("part-size"); text != "" {
-		if b.partSize, err = parseBytes(text); err != nil || b.partSize < minPart || b.partSize > maxPart {
-			return nil, usageError("part-size=%s: want a number of bytes from 5M to 4G", printable(text))
+		if b.partSize, err = cli.ParseBytes(text); err != nil || b.partSize < minPart || b.partSize > maxPart {
+			return nil, cli.UsageError("part-size=%s: want a number of bytes from 5M to 4G", cli.Printable(text))
 		}
 		query.Del("part-size")
 	}
 	parameters := "?" + query.Encode()
 	b.Bucket, err = b.store.open(ctx, b.url+parameters)
 	if err != nil {
-		return nil, usageError("%s: %s", b.url, strings.ReplaceAll(err.Error(), parameters, "")).
-			withHint("what stands behind a question mark are parameters; in a key it is written as %%3F")
+		return nil, cli.UsageError("%s: %s", b.url, strings.ReplaceAll(err.Error(), parameters, "")).
+			WithHint("what stands behind a question mark are parameters; in a key it is written as %%3F")
 	}
 	a.buckets[whole] = b
 	return b, nil
@@ -139,7 +140,7 @@ func parseFileURL(name string) (string, error) {
 	}
 	u, err := url.Parse(name)
 	if err != nil || u.Host != "" && u.Host != "localhost" || !strings.HasPrefix(u.Path, "/") || u.RawQuery != "" || u.Fragment != "" {
-		return "", usageError("%s: want file:///PATH, with %%25, %%3F and %%23 for a percent sign, question mark and number sign", printable(name))
+		return "", cli.UsageError("%s: want file:///PATH, with %%25, %%3F and %%23 for a percent sign, question mark and number sign", cli.Printable(name))
 	}
 	return filePath(u.Path), nil
 }
@@ -184,7 +185,7 @@ func (o *object) list(ctx context.Context) (all []*blob.ListObject, err error) {
 
 // explain names the object in an error, in place of what the Go CDK says of it.
 func (o *object) explain(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.As(err, new(*cliError)) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.As(err, new(*cli.Error)) {
 		return err
 	}
 	code := gcerrors.Code(err)
@@ -196,9 +197,9 @@ func (o *object) explain(err error) error {
 	}
 	switch code {
 	case gcerrors.NotFound:
-		return newError(exitError, "%s: no such object, or bucket", o).withHint("or these credentials may not read it")
+		return cli.NewError(cli.ExitError, "%s: no such object, or bucket", o).WithHint("or these credentials may not read it")
 	case gcerrors.PermissionDenied:
-		return newError(exitError, "%s: permission denied: %w", o, o.bucket.store.reason(err))
+		return cli.NewError(cli.ExitError, "%s: permission denied: %w", o, o.bucket.store.reason(err))
 	}
-	return newError(exitError, "%s: %w", o, o.bucket.store.reason(err))
+	return cli.NewError(cli.ExitError, "%s: %w", o, o.bucket.store.reason(err))
 }

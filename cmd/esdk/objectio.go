@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"esdk/cmd/esdk/internal/cli"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 )
@@ -187,7 +188,7 @@ func (o *objectInput) request(offset, end int64) error {
 }
 
 var (
-	errChanged = newError(exitError, "it was replaced while it was read")
+	errChanged = cli.NewError(cli.ExitError, "it was replaced while it was read")
 	errStalled = errors.New("the store does not go on")
 )
 
@@ -268,7 +269,7 @@ func (a *app) newObjectOutput(ctx context.Context, j *job, o *outputOptions) (ou
 		}
 	}
 	part := partSize(j)
-	options.BufferSize = toInt(part)
+	options.BufferSize = cli.ToInt(part)
 	options.MaxConcurrency = int(min(5, max(1, maxUploading/part)))
 	if a.sideBySide {
 		options.MaxConcurrency = min(2, options.MaxConcurrency) // others are under way too
@@ -342,7 +343,7 @@ func (o *objectOutput) explain(err error) error {
 		return existsError(o.object.String())
 	}
 	if err != nil && strings.Contains(err.Error(), "MaxUploadParts") {
-		return newError(exitError, "%s: more than %d parts", o.object, maxParts).withHint("add ?part-size=1G, or what is enough, to its URL")
+		return cli.NewError(cli.ExitError, "%s: more than %d parts", o.object, maxParts).WithHint("add ?part-size=1G, or what is enough, to its URL")
 	}
 	return o.object.explain(err)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"esdk/cmd/esdk/internal/cli"
 	"gocloud.dev/gcerrors"
 )
 
@@ -20,7 +21,7 @@ func (a *app) planObjects(ctx context.Context, text string, o *treeOptions) ([]j
 		return nil, err
 	}
 	if named.isFolder() && !o.recursive {
-		return nil, newError(exitError, "%s is a folder", named).withHint("-r takes all objects in it")
+		return nil, cli.NewError(cli.ExitError, "%s is a folder", named).WithHint("-r takes all objects in it")
 	}
 	if !named.isFolder() {
 		info, err := named.info(ctx)
@@ -55,7 +56,7 @@ func (o *object) walk(ctx context.Context, options *treeOptions) ([]job, error) 
 	if options.object != nil {
 		results = options.object.folder()
 		if results.id() == o.id() {
-			return nil, usageError("-o names the folder %s itself: without -o, results go beside the objects", o)
+			return nil, cli.UsageError("-o names the folder %s itself: without -o, results go beside the objects", o)
 		}
 	}
 	var jobs []job
@@ -79,7 +80,7 @@ func (o *object) walk(ctx context.Context, options *treeOptions) ([]job, error) 
 		jobs = append(jobs, j)
 	}
 	if len(jobs) == 0 {
-		return nil, newError(exitError, "%s: there is no object in it", o)
+		return nil, cli.NewError(cli.ExitError, "%s: there is no object in it", o)
 	}
 	return jobs, nil
 }
@@ -100,7 +101,7 @@ func (j *job) localName() (string, error) {
 	}
 	name, err := filepath.Localize(j.name)
 	if err != nil {
-		return "", newError(exitNotWritten, "there can be no file of this name")
+		return "", cli.NewError(cli.ExitNotWritten, "there can be no file of this name")
 	}
 	return name, nil
 }
@@ -125,8 +126,8 @@ func (j *job) planObject(ctx context.Context, o *outputOptions, folder bool, ren
 		return nil
 	case o.object == nil:
 		key := rename(j.source.key)
-		if key == standard { // of a part
-			j.output = standard
+		if key == cli.Standard { // of a part
+			j.output = cli.Standard
 			j.stream = true
 			return nil
 		}
@@ -134,8 +135,8 @@ func (j *job) planObject(ctx context.Context, o *outputOptions, folder bool, ren
 			return noPlace(j)
 		}
 		j.result = j.source.with(key)
-	case folder && j.input == standard:
-		return usageError("standard input has no name for an object in folder %s", o.object)
+	case folder && j.input == cli.Standard:
+		return cli.UsageError("standard input has no name for an object in folder %s", o.object)
 	case folder:
 		j.result = o.object.with(o.object.key + rename(j.keyName()))
 	default:
@@ -143,11 +144,11 @@ func (j *job) planObject(ctx context.Context, o *outputOptions, folder bool, ren
 	}
 	j.output = j.result.String()
 	if !utf8.ValidString(j.result.key) {
-		j.err = newError(exitNotWritten, "%s: a key of an object must be UTF-8", j.output)
+		j.err = cli.NewError(cli.ExitNotWritten, "%s: a key of an object must be UTF-8", j.output)
 		return nil
 	}
 	if j.source != nil && j.source.id() == j.result.id() {
-		return newError(exitNotWritten, "%s is both input and output", j.output)
+		return cli.NewError(cli.ExitNotWritten, "%s is both input and output", j.output)
 	}
 	return j.checkNoObject(ctx, o)
 }

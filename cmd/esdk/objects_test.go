@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/faulttest"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -298,7 +299,7 @@ func TestObjectsInterrupted(t *testing.T) {
 			go stdin.Write(pattern(40 << 20)) // which is not all of it
 			<-began
 			c.Process.Signal(sig)
-			checkStatus(t, c, c.Wait(), exitInterrupted)
+			checkStatus(t, c, c.Wait(), cli.ExitInterrupted)
 			stdin.Close()
 			s.wantObjects(t)
 		}
@@ -334,7 +335,7 @@ func TestObjectsInterruptedStalled(t *testing.T) {
 		<-began
 		start := time.Now()
 		c.Process.Signal(os.Interrupt)
-		checkStatus(t, c, c.Wait(), exitInterrupted)
+		checkStatus(t, c, c.Wait(), cli.ExitInterrupted)
 		if took := time.Since(start); took > cleanUpTime/2 {
 			t.Errorf("it took %v to end", took)
 		}
@@ -384,18 +385,18 @@ func TestObjectsRequests(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
 		dir := t.TempDir()
 		writeFile(t, dir, "long", pattern(20<<20))
-		s.run(t, dir, exitOK, "encrypt", "--unsigned", "-k", "aes:n/k@key", "-o", s.url+"/long", "long")
+		s.run(t, dir, cli.ExitOK, "encrypt", "--unsigned", "-k", "aes:n/k@key", "-o", s.url+"/long", "long")
 		for part, most := range map[string]int64{"10M:64K": 4, "1M:": 12, "0:": 12} {
 			var seen atomic.Int64
 			s.gate.set(0, 0, func(*http.Request) bool { seen.Add(1); return false })
-			s.run(t, dir, exitOK, "decrypt", "--force", "-k", "aes:n/k@key", "--range", part, "-o", "part", s.url+"/long")
+			s.run(t, dir, cli.ExitOK, "decrypt", "--force", "-k", "aes:n/k@key", "--range", part, "-o", "part", s.url+"/long")
 			if n := seen.Load(); n > most {
 				t.Errorf("%s: %d requests, want at most %d", part, n, most)
 			}
 		}
 		var seen atomic.Int64
 		s.gate.set(0, 0, func(*http.Request) bool { seen.Add(1); return false })
-		s.run(t, dir, exitOK, "decrypt", "-k", "aes:n/k@key", "-o", "copy", s.url+"/long")
+		s.run(t, dir, cli.ExitOK, "decrypt", "-k", "aes:n/k@key", "-o", "copy", s.url+"/long")
 		if n := seen.Load(); n > 2 {
 			t.Errorf("%d requests for all of it, want 2", n)
 		}
@@ -446,11 +447,11 @@ func TestObjectsFaults(t *testing.T) {
 		stderr      string
 	}{
 		"two reads refused":  {refused: 2, which: reads},
-		"reads refused":      {refused: always, which: reads, read: exitError, stderr: "SlowDown"},
+		"reads refused":      {refused: always, which: reads, read: cli.ExitError, stderr: "SlowDown"},
 		"two writes refused": {refused: 2, which: writes},
-		"writes refused":     {refused: always, which: writes, write: exitError, stderr: "SlowDown"},
+		"writes refused":     {refused: always, which: writes, write: cli.ExitError, stderr: "SlowDown"},
 		"three reads cut":    {which: nobody, spoil: sometimes(3, reads, cut)},
-		"reads cut":          {which: nobody, spoil: sometimes(always, reads, cut), read: exitError, stderr: "EOF"},
+		"reads cut":          {which: nobody, spoil: sometimes(always, reads, cut), read: cli.ExitError, stderr: "EOF"},
 		"a read reset":       {which: nobody, spoil: sometimes(1, reads, faulttest.Reset)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -458,15 +459,15 @@ func TestObjectsFaults(t *testing.T) {
 			dir := t.TempDir()
 			plaintext := pattern(18 << 20)
 			writeFile(t, dir, "plain", plaintext)
-			s.run(t, dir, exitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/message", "plain")
+			s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/message", "plain")
 			s.proxy.Spoil(test.spoil)
 			s.gate.set(test.refused, http.StatusServiceUnavailable, test.which)
 			said := s.run(t, dir, test.read, "decrypt", "-k", "aes:n/k@key", "-o", "copy", s.url+"/message")
 			data, err := os.ReadFile(filepath.Join(dir, "copy"))
-			if exists := err == nil; exists != (test.read == exitOK) || exists && !bytes.Equal(data, plaintext) {
+			if exists := err == nil; exists != (test.read == cli.ExitOK) || exists && !bytes.Equal(data, plaintext) {
 				t.Errorf("read: %d bytes, %v", len(data), err)
 			}
-			checkNames(t, dir, test.read == exitOK)
+			checkNames(t, dir, test.read == cli.ExitOK)
 			s.gate.set(test.refused, http.StatusServiceUnavailable, test.which)
 			said += s.run(t, dir, test.write, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/new?part-size=5M", "plain")
 			s.proxy.Spoil(nil)
@@ -474,12 +475,12 @@ func TestObjectsFaults(t *testing.T) {
 			if !strings.Contains(said, test.stderr) {
 				t.Errorf("stderr %q", said)
 			}
-			if test.write != exitOK {
+			if test.write != cli.ExitOK {
 				s.wantObjects(t, "message")
 				return
 			}
 			s.wantObjects(t, "message", "new")
-			s.run(t, dir, exitOK, "verify", "-k", "aes:n/k@key", s.url+"/new")
+			s.run(t, dir, cli.ExitOK, "verify", "-k", "aes:n/k@key", s.url+"/new")
 		})
 	}
 }
@@ -494,14 +495,14 @@ func TestObjectsWriteOnly(t *testing.T) {
 		}
 		writeFile(t, dir, "docs/plain", pattern(100))
 		s.gate.set(always, http.StatusForbidden, func(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead })
-		for _, status := range []int{exitOK, exitNotWritten} {
+		for _, status := range []int{cli.ExitOK, cli.ExitNotWritten} {
 			s.run(t, dir, status, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/one", "docs/plain")
 			s.run(t, dir, status, "encrypt", "-r", "-k", "aes:n/k@key", "-o", s.url+"/tree", "docs")
 		}
 		if !strings.HasPrefix(s.url, "gs:") { // which the Go CDK says has none then
-			s.run(t, dir, exitError, "encrypt", "--no-clobber", "-k", "aes:n/k@key", "-o", s.url+"/one", "docs/plain")
+			s.run(t, dir, cli.ExitError, "encrypt", "--no-clobber", "-k", "aes:n/k@key", "-o", s.url+"/one", "docs/plain")
 		}
-		s.run(t, dir, exitError, "verify", "-k", "aes:n/k@key", s.url+"/one")
+		s.run(t, dir, cli.ExitError, "verify", "-k", "aes:n/k@key", s.url+"/one")
 		s.wantObjects(t, "one", "tree/plain.encrypted")
 	})
 }
@@ -541,7 +542,7 @@ func TestObjectsReplaced(t *testing.T) {
 			}
 			copyAnswer(w, answer)
 		})
-		said := s.run(t, dir, exitError, "encrypt", "-k", "aes:n/k@key", "-o", "message", s.url+"/plain")
+		said := s.run(t, dir, cli.ExitError, "encrypt", "-k", "aes:n/k@key", "-o", "message", s.url+"/plain")
 		if !strings.Contains(said, "it was replaced while it was read") {
 			t.Errorf("stderr %q", said)
 		}
@@ -554,7 +555,7 @@ func TestObjectsReplaced(t *testing.T) {
 				once.Do(func() { s.put(t, "x", []byte("theirs")) }) // after the first request, which asks whether it is there
 				copyAnswer(w, answer)
 			})
-			said := s.run(t, dir, exitNotWritten, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/x", "long")
+			said := s.run(t, dir, cli.ExitNotWritten, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/x", "long")
 			if !strings.Contains(said, "/x: file already exists") {
 				t.Errorf("stderr %q", said)
 			}
@@ -580,7 +581,7 @@ func TestObjectsReplacedInPlace(t *testing.T) {
 			dir := t.TempDir()
 			writeFile(t, dir, "plain", pattern(length))
 			s.gate.set(0, 0, func(*http.Request) bool { return false })
-			s.run(t, dir, exitOK, "encrypt", "--force", "-k", "aes:n/k@key", "-o", s.url+"/x", "plain")
+			s.run(t, dir, cli.ExitOK, "encrypt", "--force", "-k", "aes:n/k@key", "-o", s.url+"/x", "plain")
 			var once sync.Once
 			s.gate.set(0, 0, func(r *http.Request) bool {
 				if r.Method == http.MethodPut || r.Method == http.MethodPost {
@@ -588,7 +589,7 @@ func TestObjectsReplacedInPlace(t *testing.T) {
 				}
 				return false
 			})
-			said := s.run(t, dir, exitError, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", "--in-place", s.url+"/x")
+			said := s.run(t, dir, cli.ExitError, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", "--in-place", s.url+"/x")
 			if !strings.Contains(said, "it was replaced while it was read") {
 				t.Errorf("stderr %q", said)
 			}
@@ -609,7 +610,7 @@ func TestObjectsMemory(t *testing.T) {
 		c.Env = s.environ()
 		c.Stdin = io.LimitReader(zeros{}, length)
 		rss := measured(t, c)
-		checkStatus(t, c, c.Run(), exitOK)
+		checkStatus(t, c, c.Run(), cli.ExitOK)
 		t.Logf("encrypt: %d KiB", rss())
 		if rss() > most {
 			t.Errorf("encrypt: %d KiB, at most %d are allowed", rss(), most)
@@ -619,7 +620,7 @@ func TestObjectsMemory(t *testing.T) {
 		out := new(counter)
 		c.Stdout = out
 		rss = measured(t, c)
-		checkStatus(t, c, c.Run(), exitOK)
+		checkStatus(t, c, c.Run(), cli.ExitOK)
 		if t.Logf("decrypt: %d KiB", rss()); out.n != length || rss() > most {
 			t.Errorf("decrypt: %d bytes, %d KiB, at most %d are allowed", out.n, rss(), most)
 		}

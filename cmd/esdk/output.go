@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // temporaryMode is that of files until they have their name.
@@ -87,8 +89,8 @@ func (a *app) createOutput(folder *folder, target string, mode fs.FileMode, forc
 }
 
 func existsError(target string) error {
-	return newError(exitNotWritten, "%s: %w", target, fs.ErrExist).
-		withHint("--force replaces it, --no-clobber skips it")
+	return cli.NewError(cli.ExitNotWritten, "%s: %w", target, fs.ErrExist).
+		WithHint("--force replaces it, --no-clobber skips it")
 }
 
 // Write has the disk begin with what was written, while more of it is made: else

@@ -13,6 +13,7 @@ import (
 	"runtime"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/pkcs11"
 	"golang.org/x/term"
 )
@@ -68,7 +69,7 @@ func (a *app) newPKCS11Keyring(ctx context.Context, text, peer string, encrypt b
 func parseTokenKey(text string) (*tokenKey, error) {
 	uri, err := pkcs11.ParseURI(text)
 	if err != nil {
-		return nil, usageError("%w", err)
+		return nil, cli.UsageError("%w", err)
 	}
 	k := &tokenKey{URI: uri}
 	for name, value := range uri.Query {
@@ -83,11 +84,11 @@ func parseTokenKey(text string) (*tokenKey, error) {
 			k.peer = value
 		case "iv":
 			if value != "token" {
-				return nil, usageError("iv=%s: the only value is token", value)
+				return nil, cli.UsageError("iv=%s: the only value is token", value)
 			}
 			k.tokenIV = true
 		default:
-			return nil, usageError("the URI has no %s", name)
+			return nil, cli.UsageError("the URI has no %s", name)
 		}
 	}
 	return k, nil
@@ -99,26 +100,26 @@ func (k *tokenKey) check(encrypt bool) error {
 	_, known := paddings[k.padding]
 	switch {
 	case k.ModulePath == "":
-		return usageError("which module? The file of the token's library is needed").withHint("add ?module-path=/usr/lib/…")
+		return cli.UsageError("which module? The file of the token's library is needed").WithHint("add ?module-path=/usr/lib/…")
 	case k.Object == "" && len(k.ID) == 0:
-		return usageError("which key? Its label or id is needed").withHint("add object=LABEL or id=%%01")
+		return cli.UsageError("which key? Its label or id is needed").WithHint("add object=LABEL or id=%%01")
 	case (k.namespace == "") != (k.name == ""):
-		return usageError("namespace and name go together")
+		return cli.UsageError("namespace and name go together")
 	case k.Type == "public":
-		return usageError("a public key encrypts without the token").withHint("write rsa:NAMESPACE/NAME@FILE, or ecdh:FILE")
+		return cli.UsageError("a public key encrypts without the token").WithHint("write rsa:NAMESPACE/NAME@FILE, or ecdh:FILE")
 	case k.padding != "" && !known:
-		return usageError("padding %q is not one of pkcs1, oaep-sha1, oaep-sha256, oaep-sha384, oaep-sha512", k.padding)
+		return cli.UsageError("padding %q is not one of pkcs1, oaep-sha1, oaep-sha256, oaep-sha384, oaep-sha512", k.padding)
 	case k.padding != "" && (k.namespace == "" || k.Type == "secret-key" || k.tokenIV):
-		return usageError("pad is for RSA keys, which have namespace and name")
+		return cli.UsageError("pad is for RSA keys, which have namespace and name")
 	case k.tokenIV && (k.namespace == "" || k.Type == "private"):
-		return usageError("iv is for AES keys")
+		return cli.UsageError("iv is for AES keys")
 	case k.namespace != "" && k.peer != "":
-		return usageError("peer is for ECDH keys, and namespace and name for the others")
+		return cli.UsageError("peer is for ECDH keys, and namespace and name for the others")
 	case k.namespace == "" && k.Type == "secret-key":
-		return usageError("an AES key needs namespace and name")
+		return cli.UsageError("an AES key needs namespace and name")
 	case k.namespace == "" && k.peer == "" && encrypt:
-		return usageError("to encrypt, namespace and name are needed, or for ECDH the peer's public key").
-			withHint("add namespace=N&name=M, or peer=FILE")
+		return cli.UsageError("to encrypt, namespace and name are needed, or for ECDH the peer's public key").
+			WithHint("add namespace=N&name=M, or peer=FILE")
 	}
 	return nil
 }
@@ -140,7 +141,7 @@ func (a *app) tokenECDHKeyring(ctx context.Context, token *pkcs11.Token, ref pkc
 	}
 	peer, err := esdk.ParsePEM[*ecdh.PublicKey](data)
 	if err != nil {
-		return nil, usageError("%s: %v", peerFile, err)
+		return nil, cli.UsageError("%s: %v", peerFile, err)
 	}
 	return pkcs11.NewECDHKeyring(ctx, token, pkcs11.ECDHConfig{Key: ref, Peer: peer})
 }
@@ -185,7 +186,7 @@ func (a *app) promptPIN(token string) ([]byte, error) {
 	}
 	tty, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
-		return nil, usageError("there is no terminal to ask for the PIN").withHint("put the PIN into a file of mode 600, and add pin-source=file:/PATH to the URI")
+		return nil, cli.UsageError("there is no terminal to ask for the PIN").WithHint("put the PIN into a file of mode 600, and add pin-source=file:/PATH to the URI")
 	}
 	defer tty.Close()
 	// Without echo from before the question is shown.
@@ -197,13 +198,13 @@ func (a *app) promptPIN(token string) ([]byte, error) {
 	a.atInterrupt(restore)
 	defer a.atInterrupt(nil)
 	defer restore()
-	text, err := term.NewTerminal(tty, "").ReadPassword("PIN of the token " + printable(token) + ": ")
+	text, err := term.NewTerminal(tty, "").ReadPassword("PIN of the token " + cli.Printable(token) + ": ")
 	if errors.Is(err, io.EOF) {
 		err = context.Canceled // Ctrl-C is a character like others here
 	}
 	pin := []byte(text)
 	if err == nil && len(pin) == 0 {
-		err = usageError("no PIN was given")
+		err = cli.UsageError("no PIN was given")
 	}
 	return pin, err
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // Keys in tokens need cgo, which a command that is copied from machine to machine
@@ -19,6 +20,6 @@ func (a *app) pkcs11Keyring(ctx context.Context, text string, encrypt bool) (esd
 }
 
 func (a *app) newPKCS11Keyring(context.Context, string, string, bool) (esdk.Keyring, error) {
-	return nil, usageError("this build of esdk has no keys of PKCS #11").
-		withHint("%s; with cgo, which tokens need", fullBuild)
+	return nil, cli.UsageError("this build of esdk has no keys of PKCS #11").
+		WithHint("%s; with cgo, which tokens need", fullBuild)
 }

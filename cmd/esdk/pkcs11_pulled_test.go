@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // A token that is taken away while the command works on a tree: what was done is
@@ -92,7 +94,7 @@ func testTokenPulled(t *testing.T, verb string) {
 	failed := strings.Count(stderr.String(), `of token "`+h.token+`": no such token`)
 	done := manyFiles - failed
 	t.Logf("%d files were done, and %d failed within %v of losing the token", done, failed, took)
-	checkStatus(t, c, err, exitSomeFailed)
+	checkStatus(t, c, err, cli.ExitSomeFailed)
 	if want := fmt.Sprintf("%d of %d inputs failed", failed, manyFiles); done == 0 || !strings.Contains(stderr.String(), want) {
 		t.Errorf("stderr does not say %q: %s", want, stderr)
 	}

@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"testing"
 
+	"esdk/cmd/esdk/internal/cli"
 	p11 "github.com/miekg/pkcs11"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -178,7 +179,7 @@ func TestPKCS11Prompt(t *testing.T) {
 	if out, err := exec.Command("esdk", "verify", "-k", "aes:corp/backup@"+filepath.Join(dir, "aes.key"), name+".encrypted").CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
-	for answer, want := range map[string]int{"\x03": exitInterrupted, "\x04": exitInterrupted, "\r": exitUsage, "87654321\r": exitUsage} {
+	for answer, want := range map[string]int{"\x03": cli.ExitInterrupted, "\x04": cli.ExitInterrupted, "\r": cli.ExitUsage, "87654321\r": cli.ExitUsage} {
 		shown, err := prompted(t, h, answer, "verify", "-k", key, name+".encrypted")
 		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != want || bytes.Contains(shown, []byte("8765")) {
 			t.Errorf("%q: the terminal shows %q: %v", answer, shown, err)
@@ -206,11 +207,11 @@ func TestPKCS11URIs(t *testing.T) {
 		"object=k" + module + "&namespace=n&name=m&pin-source=/no/file": "cannot be loaded",
 	} {
 		_, err := newApp().parseKey(t.Context(), "pkcs11:"+text, true)
-		if err == nil || !strings.Contains(err.Error()+hint(err), want) || strings.Contains(err.Error(), "8642") {
+		if err == nil || !strings.Contains(err.Error()+cli.Hint(err), want) || strings.Contains(err.Error(), "8642") {
 			t.Errorf("%s: %v", text, err)
 		}
-		if cli := (*cliError)(nil); !errors.As(err, &cli) || cli.code != exitUsage {
-			t.Errorf("%s: exit status %d", text, exitStatus(err))
+		if refused := (*cli.Error)(nil); !errors.As(err, &refused) || refused.Code != cli.ExitUsage {
+			t.Errorf("%s: exit status %d", text, cli.ExitStatus(err))
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"unicode/utf8"
+
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // A folder is where a result is put: by its path if that was given, and below a
@@ -52,7 +54,7 @@ func (f *folder) createTemp(name string) (file *os.File, temp string, err error)
 		}
 	}
 	if f.root == nil && errors.Is(err, fs.ErrNotExist) {
-		err = newError(exitError, "there is no folder %s", printable(f.path)).withHint("make the folder first")
+		err = cli.NewError(cli.ExitError, "there is no folder %s", cli.Printable(f.path)).WithHint("make the folder first")
 	}
 	return file, temp, err
 }

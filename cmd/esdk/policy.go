@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -21,9 +22,9 @@ func addCommitmentFlag(cmd *cobra.Command, value *string) {
 	cmd.RegisterFlagCompletionFunc("commitment", cobra.FixedCompletions(policyNames(), cobra.ShellCompDirectiveNoFileComp))
 }
 
-func parsePolicy(name string) (p esdk.CommitmentPolicy, err error) {
+func (n *optionNames) parsePolicy(name string) (p esdk.CommitmentPolicy, err error) {
 	if p.UnmarshalText([]byte(name)) != nil {
-		err = usageError("--commitment %s: want one of %s", printable(name), strings.Join(policyNames(), ", "))
+		err = cli.UsageError("%s %s: want one of %s", n.commitment, cli.Printable(name), strings.Join(policyNames(), ", "))
 	}
 	return p, err
 }
@@ -37,10 +38,10 @@ func suiteNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDire
 }
 
 // parseSuite reads --suite and --unsigned.
-func parseSuite(name string, unsigned bool, policy esdk.CommitmentPolicy) (esdk.SuiteID, error) {
+func (n *optionNames) parseSuite(name string, unsigned bool, policy esdk.CommitmentPolicy) (esdk.SuiteID, error) {
 	switch {
 	case unsigned && name != "":
-		return 0, usageError("--unsigned chooses a suite, and so does --suite")
+		return 0, cli.UsageError("--unsigned chooses a suite, and so does %s", n.suite)
 	case unsigned && policy == esdk.ForbidEncryptAllowDecrypt:
 		return esdk.AES256GCMHKDFSHA256, nil
 	case unsigned:
@@ -50,7 +51,7 @@ func parseSuite(name string, unsigned bool, policy esdk.CommitmentPolicy) (esdk.
 	}
 	var id esdk.SuiteID
 	if id.UnmarshalText([]byte(name)) != nil {
-		return 0, usageError("--suite %s: not known", printable(name)).withHint("\"esdk help suites\" lists them")
+		return 0, cli.UsageError("%s %s: not known", n.suite, cli.Printable(name)).WithHint("\"esdk help suites\" lists them")
 	}
 	return id, nil
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"esdk/cmd/esdk/internal/cli"
 	"golang.org/x/sys/unix"
 )
 
@@ -140,7 +141,7 @@ func testInterrupt(t *testing.T, verb string, sig os.Signal) {
 	if err := c.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
-	checkStatus(t, c, c.Wait(), exitInterrupted)
+	checkStatus(t, c, c.Wait(), cli.ExitInterrupted)
 	if entries, _ := os.ReadDir(out); len(entries) > 0 {
 		t.Errorf("left behind: %v", entries)
 	}
@@ -187,7 +188,7 @@ func TestClosedPipe(t *testing.T) {
 		r.Close()
 		c := command(t, dir, args...)
 		c.Stdout = w
-		checkStatus(t, c, c.Run(), exitError)
+		checkStatus(t, c, c.Run(), cli.ExitError)
 		w.Close()
 		if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "broken pipe") {
 			t.Errorf("%s: stderr %q does not say why", args[0], text)
@@ -307,7 +308,7 @@ func TestLies(t *testing.T) {
 		for _, verb := range [][]string{{"verify", "-k", "aes:n/k@key", "--max-keys", "0", "--max-frame", "0"}, {"inspect"}} {
 			c := command(t, dir, append(verb, name)...)
 			maxRSS := measured(t, c)
-			checkStatus(t, c, c.Run(), exitNotAuthentic)
+			checkStatus(t, c, c.Run(), cli.ExitNotAuthentic)
 			if rss := maxRSS(); rss > limit {
 				t.Errorf("%s %s: %d KiB resident, more than %d", verb[0], name, rss, limit)
 			}
@@ -325,7 +326,7 @@ func TestTerminal(t *testing.T) {
 		shows  string
 		args   []string
 	}{
-		{exitNotWritten, "", []string{"encrypt", "-k", "aes:n/k@key"}},
+		{cli.ExitNotWritten, "", []string{"encrypt", "-k", "aes:n/k@key"}},
 		{0, "AgV4", []string{"encrypt", "-k", "aes:n/k@key", "--base64"}},
 		{0, "\x02\x05\x78", []string{"encrypt", "-k", "aes:n/k@key", "-o", "-"}},
 	} {
@@ -340,7 +341,7 @@ func TestTerminal(t *testing.T) {
 		args   []string
 	}{
 		{0, "grüß\tdich\r\n", "text.encrypted", []string{"decrypt", "-k", "aes:n/k@key"}},
-		{exitNotWritten, "", "binary.encrypted", []string{"decrypt", "-k", "aes:n/k@key"}},
+		{cli.ExitNotWritten, "", "binary.encrypted", []string{"decrypt", "-k", "aes:n/k@key"}},
 		{0, "\x1b[2J", "binary.encrypted", []string{"decrypt", "-k", "aes:n/k@key", "-o", "-"}},
 	} {
 		c := command(t, dir, test.args...)

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
+	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -59,8 +59,8 @@ func (a *app) chosenProfile() (*profile, error) {
 	}
 	p, ok := c.Profiles[name]
 	if !ok {
-		return nil, usageError("%s has no profile %s", file, printable(name)).
-			withHint("it has: %s", namesOf(c.Profiles))
+		return nil, cli.UsageError("%s has no profile %s", file, cli.Printable(name)).
+			WithHint("it has: %s", namesOf(c.Profiles))
 	}
 	return &p, nil
 }
@@ -89,7 +89,7 @@ func (p *profile) apply(flags *pflag.FlagSet) error {
 			continue
 		}
 		if err := flags.Lookup(name).Value.Set(value); err != nil {
-			return usageError("profile: %s: %v", name, err)
+			return cli.UsageError("profile: %s: %v", name, err)
 		}
 	}
 	return p.applyLists(flags, given("key"))
@@ -111,7 +111,7 @@ func (p *profile) applyLists(flags *pflag.FlagSet, keysGiven bool) error {
 	}
 	pairs, err := flags.GetStringArray("context")
 	if err != nil {
-		return fmt.Errorf("internal error: %w", err)
+		return cli.Errorf("internal error: %w", err)
 	}
 	for _, k := range slices.Sorted(maps.Keys(p.Context)) {
 		if slices.ContainsFunc(pairs, func(pair string) bool { name, _, _ := strings.Cut(pair, "="); return name == k }) {

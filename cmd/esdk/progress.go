@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"esdk/cmd/esdk/internal/cli"
 	"golang.org/x/term"
 )
 
@@ -43,8 +44,8 @@ func (a *app) newProgress(jobs []job) *progress {
 		}
 		p.total += j.size
 	}
-	if !a.quiet && !a.noProgress && !a.json && isTerminal(a.stderr) {
-		p.terminal = a.stderr
+	if !a.Quiet && !a.NoProgress && !a.JSON && cli.IsTerminal(a.Stderr) {
+		p.terminal = a.Stderr
 		p.done, p.ended = make(chan struct{}), make(chan struct{})
 		go p.show()
 	}
@@ -119,7 +120,7 @@ func (p *progress) show() {
 }
 
 func (p *progress) draw(elapsed time.Duration) {
-	name := printable(p.name)
+	name := cli.Printable(p.name)
 	if p.files > 1 {
 		name = fmt.Sprintf("%d/%d files", p.finished.Load(), p.files)
 	}

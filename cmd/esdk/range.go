@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"strings"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // A byteRange is a part of a plaintext.
@@ -21,7 +21,7 @@ const toEnd = math.MaxInt64
 
 // parseRange reads --range, such as 1000:500, 1M:64K or 1000: for the rest.
 func parseRange(text string) (byteRange, error) {
-	bad := usageError("--range %s: want OFFSET:LENGTH in bytes, such as 1M:64K, or OFFSET: for the rest", printable(text))
+	bad := cli.UsageError("--range %s: want OFFSET:LENGTH in bytes, such as 1M:64K, or OFFSET: for the rest", cli.Printable(text))
 	offset, length, ok := strings.Cut(text, ":")
 	if !ok {
 		return byteRange{}, bad
@@ -29,12 +29,12 @@ func parseRange(text string) (byteRange, error) {
 	r := byteRange{length: toEnd}
 	var err error
 	if offset != "0" {
-		if r.offset, err = parseBytes(offset); err != nil {
+		if r.offset, err = cli.ParseBytes(offset); err != nil {
 			return r, bad
 		}
 	}
 	if length != "" {
-		if r.length, err = parseBytes(length); err != nil {
+		if r.length, err = cli.ParseBytes(length); err != nil {
 			return r, bad
 		}
 	}
@@ -50,7 +50,7 @@ func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext,
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return newError(exitError, "--range needs a file: of a pipe or device, no part can be read without the rest")
+		return cli.NewError(cli.ExitError, "--range needs a file: of a pipe or device, no part can be read without the rest")
 	}
 	if _, ok := in.(*objectInput); ok {
 		c.Concurrency = 1 // parts that are read in their order take few requests
@@ -64,16 +64,16 @@ func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext,
 	reader, err := client.NewReaderAt(ctx, in, info.Size(), ec)
 	if err != nil {
 		if errors.Is(err, esdk.ErrSigned) && c.Release == esdk.VerifyAtEOF {
-			err = hinted(err, "the signature is over all of the message: --release verified reads and verifies all of it first")
+			err = cli.Hinted(err, "the signature is over all of the message: --release verified reads and verifies all of it first")
 		}
 		return err
 	}
 	if part.offset > reader.Size() {
-		return newError(exitError, "--range starts at byte %d, and the plaintext has %d", part.offset, reader.Size())
+		return cli.NewError(cli.ExitError, "--range starts at byte %d, and the plaintext has %d", part.offset, reader.Size())
 	}
 	part.length = min(part.length, reader.Size()-part.offset)
 	if limit > 0 && part.length > limit {
-		return fmt.Errorf("%w: %d bytes", esdk.ErrLimit, part.length)
+		return cli.Errorf("%w: %d bytes", esdk.ErrLimit, part.length)
 	}
 	n, err := copyPart(out, reader, part)
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -92,7 +93,7 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 	o.onlyWith()
 	jobs, err := a.planJobs(ctx, inputs, &o.outputOptions, func(input string) string { return input })
 	if errors.Is(err, errNoPlace) {
-		return usageError("%w, or --in-place", err)
+		return cli.UsageError("%w, or --in-place", err)
 	}
 	if err != nil {
 		return err
@@ -104,10 +105,10 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 
 func (a *app) newReencryption(ctx context.Context, o *reencryptOptions) (*reencryption, error) {
 	if len(o.from.keys) == 0 {
-		return nil, usageError("which key decrypts? Give at least one --from-key KEY")
+		return nil, cli.UsageError("which key decrypts? Give at least one --from-key KEY")
 	}
 	if o.to.frameLength < 0 || o.to.frameLength > math.MaxUint32 {
-		return nil, usageError("--frame-length %d: want 1 to 4294967295", o.to.frameLength)
+		return nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.to.frameLength)
 	}
 	re := &reencryption{reencryptOptions: o}
 	var err error
@@ -134,27 +135,27 @@ func (o *reencryptOptions) parseSet() (esdk.EncryptionContext, error) {
 	for _, pair := range o.set {
 		k, v, ok := strings.Cut(pair, "=")
 		if _, twice := set[k]; !ok || k == "" || twice {
-			return nil, usageError("--set %s: want KEY=VALUE, and each key once", printable(pair))
+			return nil, cli.UsageError("--set %s: want KEY=VALUE, and each key once", cli.Printable(pair))
 		}
 		set[k] = v
 	}
 	for _, k := range o.unset {
 		if _, both := set[k]; both {
-			return nil, usageError("--set and --unset contradict each other about %s", printable(k))
+			return nil, cli.UsageError("--set and --unset contradict each other about %s", cli.Printable(k))
 		}
 	}
 	for _, k := range o.from.required {
 		if _, both := set[k]; both || slices.Contains(o.unset, k) {
-			return nil, usageError("--require-context %s: neither --set nor --unset can change it", printable(k))
+			return nil, cli.UsageError("--require-context %s: neither --set nor --unset can change it", cli.Printable(k))
 		}
 	}
 	return set, nil
 }
 
 func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *job, r *record) (output, error) {
-	if j.output == standard && re.path != standard && isTerminal(a.stdout) {
-		return nil, newError(exitNotWritten, "the message is binary, and standard output a terminal").
-			withHint("-o FILE writes a file, and -o - writes to the terminal all the same")
+	if j.output == cli.Standard && re.path != cli.Standard && cli.IsTerminal(a.Stdout) {
+		return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output a terminal").
+			WithHint("-o FILE writes a file, and -o - writes to the terminal all the same")
 	}
 	in, err := a.openInput(ctx, j)
 	if err != nil {
@@ -187,7 +188,7 @@ func (a *app) reencryptStream(ctx context.Context, re *reencryption, in input, o
 	}
 	reader, err := decrypter.NewReader(ctx, src, re.reproduced)
 	if err != nil {
-		return explain(err)
+		return a.explain(err)
 	}
 	if re.to.frameLength == 0 {
 		// A body that is not framed has none.
@@ -209,7 +210,7 @@ func (a *app) reencryptStream(ctx context.Context, re *reencryption, in input, o
 		err = w.Close()
 	}
 	r.setHeader(w.Header(), n)
-	return explain(err)
+	return a.explain(err)
 }
 
 // context is that of a new message.

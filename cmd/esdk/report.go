@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -105,17 +106,17 @@ func newHeaderRecord(h *esdk.Header) *headerRecord {
 func (a *app) openReport(o *reportOptions, mode string, jobs []job) (*report, error) {
 	r := &report{mode: mode, app: a, options: o}
 	if isObject(o.reportPath) {
-		return nil, usageError("the report cannot be an object, since lines are appended to it")
+		return nil, cli.UsageError("the report cannot be an object, since lines are appended to it")
 	}
 	switch o.reportPath {
 	case "":
-	case standard:
+	case cli.Standard:
 		for _, j := range jobs {
-			if j.output == standard {
-				return nil, usageError("standard output cannot be both the result and the report")
+			if j.output == cli.Standard {
+				return nil, cli.UsageError("standard output cannot be both the result and the report")
 			}
 		}
-		r.file = a.stdout
+		r.file = a.Stdout
 	default:
 		if err := checkReportName(o.reportPath, jobs); err != nil {
 			return nil, err
@@ -150,7 +151,7 @@ func (o *reportOptions) prepare(f *os.File) error {
 func checkReportName(path string, jobs []job) error {
 	for _, j := range jobs {
 		if clean(path) == clean(j.input) || clean(path) == clean(j.output) {
-			return newError(exitNotWritten, "%s is both the report and an input or output", path)
+			return cli.NewError(cli.ExitNotWritten, "%s is both the report and an input or output", path)
 		}
 	}
 	return nil
@@ -172,14 +173,14 @@ func (a *app) checkReport(f *os.File, path string, jobs []job) error {
 	}
 	for _, other := range others {
 		if os.SameFile(info, other) && info.Mode().IsRegular() {
-			return newError(exitNotWritten, "the report %s is an input, output, key or configuration file", path)
+			return cli.NewError(cli.ExitNotWritten, "the report %s is an input, output, key or configuration file", path)
 		}
 	}
 	return nil
 }
 
 func clean(name string) string {
-	if name == standard || name == "" || isObject(name) {
+	if name == cli.Standard || name == "" || isObject(name) {
 		return name
 	}
 	if abs, err := filepath.Abs(name); err == nil {
@@ -203,7 +204,7 @@ func (r *report) write(rec *record, skipped string, jobErr error) error {
 	}
 	switch {
 	case jobErr != nil:
-		rec.Result, rec.Error, rec.ExitCode = "failed", message(jobErr), exitStatus(jobErr)
+		rec.Result, rec.Error, rec.ExitCode = "failed", cli.Message(jobErr), cli.ExitStatus(jobErr)
 	case skipped != "":
 		rec.Result, rec.Reason = "skipped", skipped
 	default:
@@ -226,7 +227,7 @@ func (r *report) write(rec *record, skipped string, jobErr error) error {
 }
 
 func (r *report) close() error {
-	if r.file == nil || r.file == r.app.stdout {
+	if r.file == nil || r.file == r.app.Stdout {
 		return nil
 	}
 	return r.file.Close()

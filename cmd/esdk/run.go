@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -61,7 +62,7 @@ type task struct {
 // order. An error of one input does not stop the others.
 func (a *app) runJobs(ctx context.Context, jobs []job, parallel int, o *reportOptions, mode string, work work) (err error) {
 	if parallel < 0 {
-		return usageError("--jobs %d: want a number from 1, or 0 for one for each core", parallel)
+		return cli.UsageError("--jobs %d: want a number from 1, or 0 for one for each core", parallel)
 	}
 	defer func() {
 		a.mu.Lock()
@@ -85,7 +86,7 @@ func (a *app) runJobs(ctx context.Context, jobs []job, parallel int, o *reportOp
 	}
 	a.progress.aside(r.tellSkipped)
 	if r.failed > 0 && len(jobs) > 1 {
-		return newError(exitSomeFailed, "%d of %d inputs failed", r.failed, len(jobs))
+		return cli.NewError(cli.ExitSomeFailed, "%d of %d inputs failed", r.failed, len(jobs))
 	}
 	return r.err
 }
@@ -225,15 +226,15 @@ func (r *runner) tell(t *task) {
 		case t.err != nil:
 		case t.skip == "":
 			if t.record.note != "" {
-				r.app.note("%s", t.record.note)
+				r.app.Note("%s", t.record.note)
 			}
 		case t.below():
 			r.skipped[t.skip]++
 			if t.skip == isLink || t.skip == isSpecial || t.skip == isTemporary {
-				r.app.note("skipped %s: %s", printable(t.input), t.skip)
+				r.app.Note("skipped %s: %s", cli.Printable(t.input), t.skip)
 			}
 		default:
-			r.app.note("%s exists, skipped %s", printable(t.output), printable(t.input))
+			r.app.Note("%s exists, skipped %s", cli.Printable(t.output), cli.Printable(t.input))
 		}
 		err := cmp.Or(t.err, r.report.write(&t.record, t.skip, t.err))
 		if err == nil {
@@ -242,7 +243,7 @@ func (r *runner) tell(t *task) {
 		r.failed++
 		r.err = err
 		if len(r.jobs) > 1 {
-			r.app.reportError(t.input, err)
+			r.app.Report(t.input, err)
 		}
 	})
 }
@@ -254,10 +255,10 @@ func (r *runner) tellSkipped() {
 	count := 0
 	for _, reason := range slices.Sorted(maps.Keys(r.skipped)) {
 		count += r.skipped[reason]
-		reasons = append(reasons, fmt.Sprintf("%s (%d)", printable(reason), r.skipped[reason]))
+		reasons = append(reasons, fmt.Sprintf("%s (%d)", cli.Printable(reason), r.skipped[reason]))
 	}
 	if count > 0 {
-		r.app.note("skipped %d of %d: %s", count, len(r.jobs), strings.Join(reasons, ", "))
+		r.app.Note("skipped %d of %d: %s", count, len(r.jobs), strings.Join(reasons, ", "))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/keyservice"
 	"gocloud.dev/secrets"
 )
@@ -29,11 +30,11 @@ func (a *app) newServiceKeyring(ctx context.Context, text string) (esdk.Keyring,
 	scheme, key, ok := strings.Cut(text, "://")
 	u, err := url.Parse(text)
 	if !ok || key == "" || err != nil {
-		return nil, usageError("want SERVICE://KEY, such as hashivault://orders")
+		return nil, cli.UsageError("want SERVICE://KEY, such as hashivault://orders")
 	}
 	mux := secrets.DefaultURLMux()
 	if !mux.ValidKeeperScheme(scheme) {
-		return nil, usageError("this build does not have the service %s", printable(scheme)).withHint("%s", fullBuild)
+		return nil, cli.UsageError("this build does not have the service %s", cli.Printable(scheme)).WithHint("%s", fullBuild)
 	}
 	k, err := mux.OpenKeeperURL(ctx, u)
 	if err != nil {

@@ -8,15 +8,14 @@ import (
 	"os"
 	"testing"
 
+	"esdk"
+	"esdk/esdktest"
+	"esdk/keyservice"
 	"github.com/hashicorp/vault/api"
 	"gocloud.dev/gcerrors"
 	"gocloud.dev/secrets"
 	"gocloud.dev/secrets/hashivault"
 	"gocloud.dev/secrets/localsecrets"
-
-	"esdk"
-	"esdk/esdktest"
-	"esdk/keyservice"
 )
 
 // A *secrets.Keeper is a service as it is.

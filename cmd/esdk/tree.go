@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -71,14 +72,14 @@ func (a *app) listInputs(inputs []string, o *treeOptions) ([]string, error) {
 	switch o.symlinks {
 	case "", "skip", "follow", "error":
 	default:
-		return nil, usageError("--symlinks %s: want skip, follow or error", printable(o.symlinks))
+		return nil, cli.UsageError("--symlinks %s: want skip, follow or error", cli.Printable(o.symlinks))
 	}
 	if strings.ContainsFunc(o.suffix, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) }) {
-		return nil, usageError("--suffix %s: a suffix is no folder", printable(o.suffix))
+		return nil, cli.UsageError("--suffix %s: a suffix is no folder", cli.Printable(o.suffix))
 	}
 	if o.list == "" {
 		if len(inputs) == 0 {
-			inputs = []string{standard}
+			inputs = []string{cli.Standard}
 		}
 		return inputs, nil
 	}
@@ -88,10 +89,10 @@ func (a *app) listInputs(inputs []string, o *treeOptions) ([]string, error) {
 	}
 	for name := range bytes.SplitSeq(bytes.TrimSuffix(text, []byte{0}), []byte{0}) {
 		if len(name) == 0 {
-			return nil, usageError("--files-from0 %s: has an empty name", printable(o.list))
+			return nil, cli.UsageError("--files-from0 %s: has an empty name", cli.Printable(o.list))
 		}
-		if string(name) == standard {
-			name = []byte(join("", standard)) // a file of this name
+		if string(name) == cli.Standard {
+			name = []byte(join("", cli.Standard)) // a file of this name
 		}
 		inputs = append(inputs, string(name))
 	}
@@ -99,10 +100,10 @@ func (a *app) listInputs(inputs []string, o *treeOptions) ([]string, error) {
 }
 
 func (a *app) readList(path string) ([]byte, error) {
-	if path != standard {
+	if path != cli.Standard {
 		return os.ReadFile(path)
 	}
-	in, err := a.claimStdin("the list of names")
+	in, err := a.ClaimStdin("the list of names")
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +152,7 @@ func (t *tree) openFile(name string) (*os.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = newError(exitError, "it was a regular file, and is none any more")
+		err = cli.NewError(cli.ExitError, "it was a regular file, and is none any more")
 	}
 	if err != nil {
 		f.Close()
@@ -184,7 +185,7 @@ type entry struct {
 func (w *walker) folder(name string, above []fs.FileInfo) {
 	info, entries, err := w.read(name)
 	if err == nil && slices.ContainsFunc(above, func(other fs.FileInfo) bool { return os.SameFile(info, other) }) {
-		err = newError(exitError, "a folder that it is in: a loop of symbolic links")
+		err = cli.NewError(cli.ExitError, "a folder that it is in: a loop of symbolic links")
 	}
 	if err != nil {
 		w.add(job{name: name, err: err})
@@ -231,7 +232,7 @@ func (w *walker) entry(e entry, above []fs.FileInfo) {
 	if e.err == nil && e.info.Mode()&fs.ModeSymlink != 0 {
 		switch w.options.symlinks {
 		case "error":
-			e.err = newError(exitPolicy, "a symbolic link, and --symlinks error refuses it")
+			e.err = cli.NewError(cli.ExitPolicy, "a symbolic link, and --symlinks error refuses it")
 		case "follow":
 			e.info, e.err = w.tree.root.Stat(e.name)
 		default:
@@ -274,19 +275,19 @@ func (w *walker) add(j job) {
 func (a *app) planTrees(trees []*tree, o *outputOptions) (*tree, error) {
 	if o.path == "" {
 		if o.symlinks == "follow" {
-			return nil, usageError("--symlinks follow needs -o FOLDER: a file with two names would get two results beside it")
+			return nil, cli.UsageError("--symlinks follow needs -o FOLDER: a file with two names would get two results beside it")
 		}
 		return nil, nil
 	}
-	if o.path == standard || o.results != nil && !o.results.IsDir() {
-		return nil, usageError("the results of a folder need a folder for -o, and %s is none", printable(o.path))
+	if o.path == cli.Standard || o.results != nil && !o.results.IsDir() {
+		return nil, cli.UsageError("the results of a folder need a folder for -o, and %s is none", cli.Printable(o.path))
 	}
 	for _, t := range trees {
 		if info, err := t.root.Stat("."); err == nil && o.results != nil && os.SameFile(info, o.results) {
-			return nil, usageError("-o names the folder %s itself: without -o, results go beside the files", printable(t.path))
+			return nil, cli.UsageError("-o names the folder %s itself: without -o, results go beside the files", cli.Printable(t.path))
 		}
 		if o.symlinks == "follow" && (isInside(t.path, o.path) || isInside(o.path, t.path)) {
-			return nil, usageError("--symlinks follow needs an -o FOLDER apart from %s", printable(t.path))
+			return nil, cli.UsageError("--symlinks follow needs an -o FOLDER apart from %s", cli.Printable(t.path))
 		}
 	}
 	if o.results != nil {
@@ -338,10 +339,10 @@ func (a *app) planBelow(j *job, o *outputOptions, to *tree, rename func(string) 
 		return err
 	}
 	if j.info != nil && os.SameFile(info, j.info) {
-		return newError(exitNotWritten, "%s is both input and output", j.output)
+		return cli.NewError(cli.ExitNotWritten, "%s is both input and output", j.output)
 	}
 	if !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0 {
-		j.err = newError(exitNotWritten, "%s exists, and is not a file", j.output)
+		j.err = cli.NewError(cli.ExitNotWritten, "%s exists, and is not a file", j.output)
 		return nil
 	}
 	return j.checkAbsent(existsError(j.output), o)
@@ -436,7 +437,7 @@ func (t *tree) openMade() error {
 		return err
 	}
 	if info, err := os.Lstat(t.path); err != nil || !os.SameFile(info, opened) {
-		return newError(exitNotWritten, "%s was made, and is something else now", t.path)
+		return cli.NewError(cli.ExitNotWritten, "%s was made, and is something else now", t.path)
 	}
 	t.root = made.root
 	return nil

@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"golang.org/x/sys/unix"
 )
 
@@ -149,7 +150,7 @@ func TestTree(t *testing.T) {
 	before := readTree(t, filepath.Join(dir, "in"))
 
 	c := command(t, dir, "encrypt", "-r", "-k", "aes:n/k@key", "-o", "enc", "--report", "log", "in")
-	checkStatus(t, c, c.Run(), exitSomeFailed)
+	checkStatus(t, c, c.Run(), cli.ExitSomeFailed)
 	stderr := fmt.Sprint(c.Stderr)
 	if n := strings.Count(stderr, "file name too long"); n != long {
 		t.Errorf("%d errors, want %d: %s", n, long, stderr)
@@ -287,7 +288,7 @@ func testTreeSwapped(t *testing.T, verb string) {
 		timer.Stop()
 		status := 0
 		if errors.As(err, new(*exec.ExitError)) {
-			status = exitSomeFailed
+			status = cli.ExitSomeFailed
 			failed++
 		}
 		checkStatus(t, c, err, status)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/vectors"
 	"github.com/spf13/cobra"
 )
@@ -27,7 +28,7 @@ func (a *app) newVectorsCommand() *cobra.Command {
 		Short: "Run and write test vectors",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError("do what with the vectors? There are \"run\" and \"generate\"")
+			return cli.UsageError("do what with the vectors? There are \"run\" and \"generate\"")
 		},
 	}
 	o := new(vectorsOptions)
@@ -63,7 +64,7 @@ names: those of the official manifests may be used by everybody.`,
 func (a *app) runVectors(ctx context.Context, o *vectorsOptions, manifests []string) error {
 	filter, err := regexp.Compile(o.filter)
 	if err != nil {
-		return usageError("--filter: %v", err)
+		return cli.UsageError("--filter: %v", err)
 	}
 	failed, total, unasked := 0, 0, 0
 	options := vectors.Options{Keys: o.keys, RecoverNET400: o.net400, Keyring: a.vectorKeyring(ctx, o.kms)}
@@ -82,10 +83,10 @@ func (a *app) runVectors(ctx context.Context, o *vectorsOptions, manifests []str
 	}
 	a.noteNeedsKMS(unasked)
 	if total == 0 {
-		return usageError("no case matches --filter %s", printable(o.filter))
+		return cli.UsageError("no case matches --filter %s", cli.Printable(o.filter))
 	}
 	if failed > 0 {
-		return newError(exitSomeFailed, "%d of %d cases failed", failed, total)
+		return cli.NewError(cli.ExitSomeFailed, "%d of %d cases failed", failed, total)
 	}
 	return nil
 }
@@ -122,7 +123,7 @@ func (a *app) runManifest(ctx context.Context, name string, m *vectors.Manifest,
 		Error       string          `json:"error,omitempty"`
 	}
 	summary := new(vectors.Summary)
-	out := json.NewEncoder(a.stdout)
+	out := json.NewEncoder(a.Stdout)
 	for _, c := range m.Cases {
 		if !filter.MatchString(c.ID) && !filter.MatchString(c.Description) {
 			continue
@@ -131,21 +132,21 @@ func (a *app) runManifest(ctx context.Context, name string, m *vectors.Manifest,
 		summary.Add(r)
 		text := ""
 		if r.Err != nil {
-			text = message(r.Err)
+			text = cli.Message(r.Err)
 		}
 		switch {
-		case a.json:
+		case a.JSON:
 			if err := out.Encode(line{name, r.ID, r.Description, r.KeyType, r.Outcome, text}); err != nil {
 				return nil, err
 			}
 		case r.Outcome == vectors.Failed:
-			fmt.Fprintf(a.stdout, "FAILED %s (%s): %s\n", printable(r.ID), printable(r.Description), text)
+			fmt.Fprintf(a.Stdout, "FAILED %s (%s): %s\n", cli.Printable(r.ID), cli.Printable(r.Description), text)
 		}
 	}
-	if a.json {
+	if a.JSON {
 		return summary, nil
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s: %d passed, %d failed, %d not supported%s\n",
-		printable(name), summary.Passed, summary.Failed, summary.Unsupported, countsByType(summary.UnsupportedTypes))
+	_, err := fmt.Fprintf(a.Stdout, "%s: %d passed, %d failed, %d not supported%s\n",
+		cli.Printable(name), summary.Passed, summary.Failed, summary.Unsupported, countsByType(summary.UnsupportedTypes))
 	return summary, err
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/esdktest/kmssim"
 	"esdk/internal/vectors"
 	"esdk/internal/vectors/vectorstest"
@@ -19,7 +20,7 @@ func runHere(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	a := newApp()
 	dir := t.TempDir()
-	for name, file := range map[string]**os.File{"stdout": &a.stdout, "stderr": &a.stderr} {
+	for name, file := range map[string]**os.File{"stdout": &a.Stdout, "stderr": &a.Stderr} {
 		var err error
 		if *file, err = os.Create(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
@@ -84,7 +85,7 @@ func TestOfficialVectors(t *testing.T) {
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			status, stdout, stderr := runHere(t, "vectors", "run", "--json", filepath.Join(dir, filepath.FromSlash(m.name)))
-			if want := "esdk: cases that need --kms, which asks AWS KMS: " + m.needKMS + "\n"; status != exitOK || stderr != want {
+			if want := "esdk: cases that need --kms, which asks AWS KMS: " + m.needKMS + "\n"; status != cli.ExitOK || stderr != want {
 				t.Errorf("status %d, %q, want 0 and %q", status, stderr, want)
 			}
 			passed, hierarchical, unsupported := 0, 0, map[string]int{}
@@ -130,7 +131,7 @@ func TestOfficialVectorsKMS(t *testing.T) {
 			path := filepath.Join(dir, filepath.FromSlash(m.name))
 			status, stdout, stderr := runHere(t, "vectors", "run", "--kms", "--filter", "us-west-2-decryptable|KMS|aws-kms|->Decryption", path)
 			summary := fmt.Sprintf("%s: %d passed, %d failed, 0 not supported\n", path, m.passed, m.failed)
-			if status != exitSomeFailed || !strings.HasSuffix(stdout, summary) || strings.Contains(stderr, "--kms") {
+			if status != cli.ExitSomeFailed || !strings.HasSuffix(stdout, summary) || strings.Contains(stderr, "--kms") {
 				t.Errorf("status %d, %q, %q, want %q", status, stdout[max(0, len(stdout)-200):], stderr, summary)
 			}
 			for line := range strings.Lines(strings.TrimSuffix(stdout, summary)) {

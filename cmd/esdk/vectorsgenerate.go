@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/vectors"
 	"github.com/spf13/cobra"
 )
@@ -54,8 +55,8 @@ DIR appears when all of it is written. --force replaces one with test vectors.`,
   esdk vectors run vectors/manifest.json vectors/negative-manifest.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, manifest []string) error {
-			if o.output == "" || o.output == standard {
-				return usageError("where to? Give -o DIR")
+			if o.output == "" || o.output == cli.Standard {
+				return cli.UsageError("where to? Give -o DIR")
 			}
 			return a.generateVectors(cmd.Context(), o, manifest)
 		},
@@ -78,7 +79,7 @@ func (a *app) generateVectors(ctx context.Context, o *generateOptions, manifest 
 	case len(manifest) == 0:
 		plan, err = vectors.NewPlan(options, o.kmsKeys...)
 	case len(o.kmsKeys) > 0:
-		return usageError("--kms-key goes without a MANIFEST, which names its keys")
+		return cli.UsageError("--kms-key goes without a MANIFEST, which names its keys")
 	default:
 		path := findManifest(manifest[0])
 		inputs = append(inputs, path)
@@ -111,9 +112,9 @@ func checkGenerated(g *vectors.Generated) error {
 	if g.Positive+g.Negative > 0 {
 		return nil
 	}
-	err := newError(exitError, "nothing was made%s", countsByType(g.Unsupported))
+	err := cli.NewError(cli.ExitError, "nothing was made%s", countsByType(g.Unsupported))
 	if unaskedKMS(g.Unsupported) > 0 {
-		return err.withHint("--kms asks AWS KMS")
+		return err.WithHint("--kms asks AWS KMS")
 	}
 	return err
 }
@@ -128,14 +129,14 @@ func unaskedKMS(unsupported map[string]int) (n int) {
 
 func (a *app) noteNeedsKMS(n int) {
 	if n > 0 {
-		a.note("cases that need --kms, which asks AWS KMS: %d", n)
+		a.Note("cases that need --kms, which asks AWS KMS: %d", n)
 	}
 }
 
 func (a *app) printGenerated(dir string, g *vectors.Generated) error {
 	a.noteNeedsKMS(unaskedKMS(g.Unsupported))
-	if a.json {
-		return json.NewEncoder(a.stdout).Encode(struct {
+	if a.JSON {
+		return json.NewEncoder(a.Stdout).Encode(struct {
 			Output string `json:"output"`
 			*vectors.Generated
 		}{dir, g})
@@ -144,8 +145,8 @@ func (a *app) printGenerated(dir string, g *vectors.Generated) error {
 	for _, n := range g.Unsupported {
 		unsupported += n
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s: %d positive, %d negative, %d not supported%s\n",
-		printable(dir), g.Positive, g.Negative, unsupported, countsByType(g.Unsupported))
+	_, err := fmt.Fprintf(a.Stdout, "%s: %d positive, %d negative, %d not supported%s\n",
+		cli.Printable(dir), g.Positive, g.Negative, unsupported, countsByType(g.Unsupported))
 	return err
 }
 
@@ -156,7 +157,7 @@ func countsByType(counts map[string]int) string {
 	}
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%s %d", printable(name), counts[name]))
+		parts = append(parts, fmt.Sprintf("%s %d", cli.Printable(name), counts[name]))
 	}
 	return " (" + strings.Join(parts, ", ") + ")"
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/vectors/vectorstest"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
@@ -22,7 +23,7 @@ type generated struct {
 func generateHere(t *testing.T, dir string, args ...string) (g generated) {
 	t.Helper()
 	status, stdout, stderr := runHere(t, append([]string{"vectors", "generate", "--json", "-o", dir}, args...)...)
-	if status != exitOK {
+	if status != cli.ExitOK {
 		t.Fatalf("%q: status %d, %s", args, status, stderr)
 	}
 	if err := json.Unmarshal([]byte(stdout), &g); err != nil {
@@ -35,7 +36,7 @@ func generateHere(t *testing.T, dir string, args ...string) (g generated) {
 func passes(t *testing.T, manifest string, args ...string) {
 	t.Helper()
 	status, stdout, stderr := runHere(t, append([]string{"vectors", "run", manifest}, args...)...)
-	if status != exitOK || !strings.Contains(stdout, " 0 failed, 0 not supported\n") {
+	if status != cli.ExitOK || !strings.Contains(stdout, " 0 failed, 0 not supported\n") {
 		t.Errorf("%s %q: status %d, %s%s", manifest, args, status, stdout, stderr)
 	}
 }
@@ -117,7 +118,7 @@ func TestGenerateKMS(t *testing.T) {
 	failed := filepath.Join(t.TempDir(), "failed")
 	status, _, stderr := runHere(t, "vectors", "generate", "--kms", "--keys", keys, "-o", failed)
 	entries, err := os.ReadDir(filepath.Dir(failed))
-	if status != exitError || !strings.Contains(stderr, "aws-kms-key") || !strings.Contains(stderr, "DisabledException") || err != nil || len(entries) > 0 {
+	if status != cli.ExitError || !strings.Contains(stderr, "aws-kms-key") || !strings.Contains(stderr, "DisabledException") || err != nil || len(entries) > 0 {
 		t.Errorf("status %d, %s, left %v, %v", status, stderr, entries, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"esdk"
 	"esdk/awskms"
 	"esdk/branchkey"
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/vectors"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -28,7 +29,7 @@ func (a *app) vectorKeyring(ctx context.Context, askKMS bool) vectors.KeyringFun
 		case newKeyring == nil:
 			return nil, vectors.ErrUnsupported
 		case !askKMS:
-			return nil, fmt.Errorf("%w without --kms, which asks AWS KMS", vectors.ErrUnsupported)
+			return nil, cli.Errorf("%w without --kms, which asks AWS KMS", vectors.ErrUnsupported)
 		}
 		return newKeyring(ctx, config, d, keys)
 	}
@@ -96,14 +97,14 @@ func ecdhVectorKeyring(ctx context.Context, c awskms.Config, d *vectors.KeyDescr
 	}
 	recipientKey, err := recipient.PublicKey()
 	if err != nil {
-		return nil, fmt.Errorf("recipient's public key: %w", err)
+		return nil, cli.Errorf("recipient's public key: %w", err)
 	}
 	if sender == nil {
 		return awskms.NewECDHDiscoveryKeyring(ctx, c, awskms.ECDHConfig{KeyID: recipient.Material, PublicKey: recipientKey})
 	}
 	senderKey, err := sender.PublicKey()
 	if err != nil {
-		return nil, fmt.Errorf("sender's public key: %w", err)
+		return nil, cli.Errorf("sender's public key: %w", err)
 	}
 	return awskms.NewECDHKeyring(ctx, c, awskms.ECDHConfig{KeyID: sender.Material, PublicKey: senderKey, Peer: recipientKey})
 }

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/service/kms"
-	"github.com/aws/aws-sdk-go-v2/service/kms/types"
-
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/esdktest/kmssim"
 	"esdk/internal/vectors"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
 type jsonObject map[string]any
@@ -104,7 +104,7 @@ func (f *vectorFolder) write(name string, content any) (path string) {
 func (f *vectorFolder) encrypt(name, key string) {
 	f.Helper()
 	in, out := filepath.Join(f.dir, "plaintext"), filepath.Join(f.dir, name)
-	if status, _, stderr := runHere(f.T, "encrypt", "--unsigned", "-k", key, "-o", out, in); status != exitOK {
+	if status, _, stderr := runHere(f.T, "encrypt", "--unsigned", "-k", key, "-o", out, in); status != cli.ExitOK {
 		f.Fatal(stderr)
 	}
 	f.writeMessage(name, []byte(readFile(f.T, out)))

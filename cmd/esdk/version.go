@@ -18,14 +18,14 @@ func (a *app) newVersionCommand() *cobra.Command {
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			v := buildVersion()
-			if a.json {
-				return json.NewEncoder(a.stdout).Encode(v)
+			if a.JSON {
+				return json.NewEncoder(a.Stdout).Encode(v)
 			}
 			fips := ""
 			if v.FIPS {
 				fips = ", FIPS 140-3 mode"
 			}
-			_, err := fmt.Fprintf(a.stdout, "esdk %s (%s, %s%s)\n", v.Version, v.Go, v.Platform, fips)
+			_, err := fmt.Fprintf(a.Stdout, "esdk %s (%s, %s%s)\n", v.Version, v.Go, v.Platform, fips)
 			return err
 		},
 	}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"math"
@@ -13,8 +13,8 @@ func TestToInt(t *testing.T) {
 		} else if n < math.MinInt {
 			want = math.MinInt
 		}
-		if got := toInt(n); int64(got) != want {
-			t.Errorf("toInt(%d) = %d, want %d", n, got, want)
+		if got := ToInt(n); int64(got) != want {
+			t.Errorf("ToInt(%d) = %d, want %d", n, got, want)
 		}
 	}
 }

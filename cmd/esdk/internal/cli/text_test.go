@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ func TestMessage(t *testing.T) {
 		{errors.New("table store-of-esdk: gone"), "table store-of-esdk: gone"},
 		{errors.New("two\nlines \x1b[2J"), "two lines �[2J"},
 	} {
-		if got := message(test.err); got != test.want {
+		if got := Message(test.err); got != test.want {
 			t.Errorf("%q, want %q", got, test.want)
 		}
 	}

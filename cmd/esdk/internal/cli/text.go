@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// Message is an error's text without the library's name, on one line: what a
+// service says may have several.
+func Message(err error) string {
+	return Printable(strings.Join(strings.Fields(textOf(err)), " "))
+}
+
+// messageAbout is [Message] for a line that begins with the name of an input.
+func messageAbout(input string, err error) string {
+	if e, ok := err.(*Error); ok && e.About == input {
+		return Message(e.Err)
+	}
+	return Message(err)
+}
+
+// Printable replaces what could move the cursor or end the line. Names and
+// encryption contexts come from files that anybody can have written.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return '�'
+		}
+		return r
+	}, text)
+}
+
+var errBytes = errors.New("not a number of bytes")
+
+// ParseBytes reads a number of bytes from 1, with a unit of K, M, G or T.
+func ParseBytes(text string) (int64, error) {
+	unit := int64(1)
+	if i := strings.IndexAny(text, "KMGT"); i >= 0 && i == len(text)-1 {
+		unit <<= 10 * (1 + strings.IndexByte("KMGT", text[i]))
+		text = text[:i]
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 || n > math.MaxInt64/unit {
+		return 0, errBytes
+	}
+	return n * unit, nil
+}
+
+// ToInt returns a number as an int: the closest one, if a 32-bit machine has
+// none. Cutting bits off would turn a limit of 2^32 into 0, which means none.
+func ToInt(n int64) int { return int(max(math.MinInt, min(n, math.MaxInt))) }

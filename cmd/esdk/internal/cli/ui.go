@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// Standard is the name of standard input and output on the command line.
+const Standard = "-"
+
+// A UI is how the command talks to its user: data goes to standard output,
+// diagnostics to standard error. One goroutine at a time uses it.
+type UI struct {
+	Stdin, Stdout, Stderr *os.File
+
+	Quiet      bool // print errors only
+	NoProgress bool
+	JSON       bool // results and errors
+
+	// Advice returns a hint on an error that has none, "" if there is none. It
+	// names options, and so depends on whose the command line is.
+	Advice func(error) string
+
+	stdinUsed string // what reads standard input, which only one thing can
+}
+
+// NewUI returns a UI on the process's standard streams.
+func NewUI() *UI { return &UI{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr} }
+
+// ClaimStdin reserves standard input for one use.
+func (u *UI) ClaimStdin(what string) (io.Reader, error) {
+	if u.stdinUsed != "" {
+		return nil, UsageError("standard input cannot be both %s and %s", u.stdinUsed, what)
+	}
+	u.stdinUsed = what
+	return u.Stdin, nil
+}
+
+// Note prints a line that is not a result, unless the user wants quiet.
+func (u *UI) Note(text string, args ...any) {
+	if !u.Quiet {
+		fmt.Fprintf(u.Stderr, "esdk: "+text+"\n", args...)
+	}
+}
+
+// Print prints a result as JSON or as text.
+func (u *UI) Print(result any, text string, args ...any) error {
+	if u.JSON {
+		return json.NewEncoder(u.Stdout).Encode(result)
+	}
+	_, err := fmt.Fprintf(u.Stdout, text, args...)
+	return err
+}
+
+// Hint returns advice on an error, "" if there is none.
+func (u *UI) Hint(err error) string {
+	hint := cmp.Or(Hint(err), hintOnFormat(err))
+	if hint == "" && u.Advice != nil {
+		hint = u.Advice(err)
+	}
+	return hint
+}
+
+// Report prints an error about an input, if it is about one.
+func (u *UI) Report(input string, err error) {
+	code, hint := ExitStatus(err), u.Hint(err)
+	text := messageAbout(input, err)
+	if u.JSON {
+		type body struct {
+			Code    int    `json:"code"`
+			Kind    string `json:"kind"`
+			Input   string `json:"input,omitempty"`
+			Message string `json:"message"`
+			Hint    string `json:"hint,omitempty"`
+		}
+		line, _ := json.Marshal(map[string]body{"error": {code, kinds[code], input, text, hint}})
+		fmt.Fprintf(u.Stderr, "%s\n", line)
+		return
+	}
+	if input != "" {
+		input = Printable(input) + ": "
+	}
+	fmt.Fprintf(u.Stderr, "esdk: %serror: %s\n", input, text)
+	if hint != "" {
+		fmt.Fprintf(u.Stderr, "esdk: hint: %s\n", hint)
+	}
+}
+
+// IsTerminal reports whether a file is a terminal.
+func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"esdk"
+)
+
+// optionNames are what a command line calls the options that errors and hints
+// mention.
+type optionNames struct {
+	cache, commitment, maxFrame, maxKeys, suite string
+
+	acceptSigned  string // what to do to accept signed messages
+	unsignedSuite string // what chooses a suite that does not sign
+	toFile        string // what decrypts without keeping the plaintext in memory
+
+	// requireContext is a format for the key of a pair that is not stored.
+	requireContext string
+}
+
+var ownNames = &optionNames{
+	cache: "--cache", commitment: "--commitment", maxFrame: "--max-frame", maxKeys: "--max-keys", suite: "--suite",
+	acceptSigned:   "leave out --unsigned-only to accept signed messages",
+	unsignedSuite:  "--unsigned takes such a suite",
+	toFile:         "-o FILE verifies without keeping the plaintext in memory; --release frames releases it as it is verified",
+	requireContext: "if it was encrypted with --require-context %s, give that here too",
+}
+
+// compatNames are the names that aws-encryption-cli has.
+var compatNames = &optionNames{
+	cache: "--caching", commitment: "--commitment-policy", maxFrame: "--max-length", maxKeys: "--max-encrypted-data-keys", suite: "--algorithm",
+	acceptSigned:   "use --decrypt to accept signed messages",
+	unsignedSuite:  "--algorithm AES_256_GCM_HKDF_SHA512_COMMIT_KEY is such a suite",
+	toFile:         "-o FILE verifies without keeping the plaintext in memory",
+	requireContext: "if it was encrypted with esdk encrypt --require-context %s, esdk decrypt takes that too",
+}
+
+// advice returns a hint on an error of the library or of a service, "" if there is
+// none.
+func (n *optionNames) advice(err error) string {
+	switch {
+	case errors.Is(err, esdk.ErrCommitmentPolicy):
+		return fmt.Sprintf("%s forbid-encrypt-allow-decrypt encrypts with such a suite; %[1]s require-encrypt-allow-decrypt decrypts it", n.commitment)
+	case errors.Is(err, esdk.ErrSigned):
+		return n.acceptSigned
+	}
+	// There are no types for these.
+	for text, advice := range map[string]string{
+		"get credentials: ":            "which credentials of AWS? Name a profile with AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+		"Invalid region: ":             "which Region? Set AWS_REGION, or name it in the profile",
+		"region must be set":           "which Region? Set AWS_REGION, or name it in the profile",
+		"only suites that do not sign": n.unsignedSuite,
+	} {
+		if strings.Contains(err.Error(), text) {
+			return advice
+		}
+	}
+	return ""
+}
