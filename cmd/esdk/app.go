@@ -10,10 +10,10 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 
 	"esdk/awskms"
+	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -39,13 +39,8 @@ type app struct {
 	// tokens are those of PKCS #11 that are open.
 	tokens tokens
 
-	// temporary are outputs that are not done, with what removes them if the
-	// command is interrupted.
-	mu          sync.Mutex
-	temporary   map[any]func()
-	interrupted func()       // what else to do then; may be nil
-	made        []madeFolder // which may be empty
-	opened      int          // outputs, so far
+	// pending are the results that are not done.
+	pending *atomicfile.Pending
 
 	// progress is that of the inputs, of which several may be worked on at once.
 	progress   *progress
@@ -61,7 +56,7 @@ func newApp() *app {
 		UI:         cli.NewUI(),
 		kmsClients: make(map[[2]string]awskms.Clients),
 		buckets:    make(map[string]*bucket),
-		temporary:  make(map[any]func()),
+		pending:    atomicfile.NewPending(),
 		usage:      true,
 	}
 	a.useNames(ownNames)
@@ -181,16 +176,7 @@ func (a *app) handleSignals() {
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-stop
-		a.mu.Lock() // and never unlock: nothing may be finished any more
-		var group sync.WaitGroup
-		for _, remove := range a.temporary {
-			group.Go(remove) // side by side, since a store may take its time
-		}
-		group.Wait()
-		a.removeEmpty()
-		if a.interrupted != nil {
-			a.interrupted()
-		}
+		a.pending.Interrupt()
 		fmt.Fprintln(a.Stderr, "esdk: interrupted")
 		os.Exit(cli.ExitInterrupted)
 	}()

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 )
@@ -274,7 +275,7 @@ func (a *app) planOutput(ctx context.Context, j *job, o *outputOptions, folder b
 	case folder && j.input == cli.Standard:
 		return cli.UsageError("standard input has no name for a file in folder %s", o.path)
 	case folder:
-		j.output = join(o.path, filepath.Base(rename(j.baseName())))
+		j.output = cli.Join(o.path, filepath.Base(rename(j.baseName())))
 	case o.path != "":
 		j.output = o.path
 	case j.input == cli.Standard || j.special:
@@ -292,14 +293,6 @@ var errNoPlace = errors.New("-o PATH")
 
 func noPlace(j *job) error {
 	return cli.UsageError("where does the result of %s go? Give %w", cli.Printable(j.input), errNoPlace)
-}
-
-// join joins names to one that is not that of standard output.
-func join(folder, name string) string {
-	if path := filepath.Join(folder, name); path != cli.Standard {
-		return path
-	}
-	return "." + string(filepath.Separator) + cli.Standard
 }
 
 // planInPlace has a file be replaced, and not a link to it.
@@ -371,8 +364,7 @@ func (a *app) checkOutput(j *job, o *outputOptions) error {
 			return err
 		}
 	}
-	folder, name := folderOf(j.output)
-	return j.checkAbsent(folder.checkAbsent(name), o)
+	return j.checkAbsent(atomicfile.CheckAbsent(j.output), o)
 }
 
 // checkAbsent takes what a look at the output has said, and has a file that exists
@@ -408,7 +400,7 @@ func (a *app) open(ctx context.Context, j *job, o *outputOptions, mode fs.FileMo
 	case j.result != nil:
 		return a.newObjectOutput(ctx, j, o)
 	case j.to != nil:
-		return a.newTreeOutput(j, mode, o.force || o.inPlace)
+		return fileOutput(j.to.results(a.pending).Create(j.target, mode, func(name string) fs.FileMode { return folderMode(j.from, name, mode) }, o.force || o.inPlace))
 	case j.output == cli.Standard:
 		return newStreamOutput(a.Stdout), nil
 	case j.stream:
@@ -418,7 +410,7 @@ func (a *app) open(ctx context.Context, j *job, o *outputOptions, mode fs.FileMo
 		}
 		return newStreamOutput(f), nil
 	}
-	return a.newFileOutput(j.output, mode, o.force || o.inPlace)
+	return fileOutput(a.pending.Create(j.output, mode, o.force || o.inPlace))
 }
 
 // openInput opens the input of the job.
@@ -432,4 +424,12 @@ func (a *app) openInput(ctx context.Context, j *job) (input, error) {
 		return a.Stdin, nil
 	}
 	return os.Open(j.input)
+}
+
+// fileOutput makes an error no output, rather than one that is a nil pointer.
+func fileOutput(f *atomicfile.File, err error) (output, error) {
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }

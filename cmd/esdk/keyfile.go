@@ -124,7 +124,7 @@ func formatAESKey(key []byte) []byte {
 
 // writeSecret makes a file with mode 0600 that must not exist.
 func (a *app) writeSecret(name string, data []byte) error {
-	out, err := a.newFileOutput(name, 0o600, false)
+	out, err := a.pending.Create(name, 0o600, false)
 	if err != nil {
 		return err
 	}

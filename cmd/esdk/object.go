@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
@@ -154,7 +155,7 @@ type objectInfo struct {
 
 func (i *objectInfo) Name() string       { return i.name }
 func (i *objectInfo) Size() int64        { return i.size }
-func (i *objectInfo) Mode() fs.FileMode  { return temporaryMode }
+func (i *objectInfo) Mode() fs.FileMode  { return atomicfile.TemporaryMode }
 func (i *objectInfo) ModTime() time.Time { return i.modified }
 func (i *objectInfo) IsDir() bool        { return false }
 func (i *objectInfo) Sys() any           { return nil }

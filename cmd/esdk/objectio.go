@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
@@ -251,7 +252,7 @@ var errAborted = errors.New("the upload was given up")
 // objectOutput uploads an object, which appears when all of it is there.
 type objectOutput struct {
 	*io.PipeWriter
-	app     *app
+	pending *atomicfile.Pending
 	object  *object
 	inPlace bool
 	cancel  func()
@@ -276,10 +277,8 @@ func (a *app) newObjectOutput(ctx context.Context, j *job, o *outputOptions) (ou
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	pr, pw := io.Pipe()
-	out := &objectOutput{PipeWriter: pw, app: a, object: j.result, inPlace: o.inPlace, cancel: cancel, done: make(chan struct{})}
-	a.mu.Lock()
-	a.temporary[out] = out.interrupt
-	a.mu.Unlock()
+	out := &objectOutput{PipeWriter: pw, pending: a.pending, object: j.result, inPlace: o.inPlace, cancel: cancel, done: make(chan struct{})}
+	a.pending.Add(out, out.interrupt)
 	go func() {
 		defer cancel()
 		out.err = j.result.bucket.Upload(ctx, j.result.key, pr, options)
@@ -340,7 +339,7 @@ func (o *objectOutput) explain(err error) error {
 		if o.inPlace {
 			return errChanged
 		}
-		return existsError(o.object.String())
+		return atomicfile.Exists(o.object.String())
 	}
 	if err != nil && strings.Contains(err.Error(), "MaxUploadParts") {
 		return cli.NewError(cli.ExitError, "%s: more than %d parts", o.object, maxParts).WithHint("add ?part-size=1G, or what is enough, to its URL")
@@ -364,12 +363,10 @@ func (o *objectOutput) giveUp() {
 }
 
 func (o *objectOutput) forget() {
-	o.app.mu.Lock()
-	defer o.app.mu.Unlock()
-	delete(o.app.temporary, o)
+	o.pending.Done(o)
 }
 
-// interrupt is called with app.mu.
+// interrupt is for [atomicfile.Pending].
 func (o *objectOutput) interrupt() {
 	o.giveUp()
 	select {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
 	"gocloud.dev/gcerrors"
 )
@@ -164,7 +165,7 @@ func (j *job) checkNoObject(ctx context.Context, o *outputOptions) error {
 	case err != nil && o.noClobber:
 		j.err = j.result.explain(err)
 	case err == nil && exists:
-		return j.checkAbsent(existsError(j.output), o)
+		return j.checkAbsent(atomicfile.Exists(j.output), o)
 	}
 	return nil
 }

@@ -170,14 +170,6 @@ func (a *app) openToken(ctx context.Context, uri *pkcs11.URI) (*pkcs11.Token, er
 	return token, nil
 }
 
-// atInterrupt has something done if the command is interrupted, until it is called
-// with nil.
-func (a *app) atInterrupt(f func()) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.interrupted = f
-}
-
 // promptPIN asks on the terminal, which standard input need not be.
 func (a *app) promptPIN(token string) ([]byte, error) {
 	name := "/dev/tty"
@@ -195,8 +187,7 @@ func (a *app) promptPIN(token string) ([]byte, error) {
 		return nil, err
 	}
 	restore := func() { term.Restore(int(tty.Fd()), state) }
-	a.atInterrupt(restore)
-	defer a.atInterrupt(nil)
+	defer a.pending.Last(restore)()
 	defer restore()
 	text, err := term.NewTerminal(tty, "").ReadPassword("PIN of the token " + cli.Printable(token) + ": ")
 	if errors.Is(err, io.EOF) {

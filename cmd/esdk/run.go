@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 )
@@ -64,11 +65,7 @@ func (a *app) runJobs(ctx context.Context, jobs []job, parallel int, o *reportOp
 	if parallel < 0 {
 		return cli.UsageError("--jobs %d: want a number from 1, or 0 for one for each core", parallel)
 	}
-	defer func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.removeEmpty()
-	}()
+	defer a.pending.RemoveEmpty()
 	report, err := a.openReport(o, mode, jobs)
 	if err != nil {
 		return err
@@ -118,7 +115,7 @@ func (r *runner) oneByOne(ctx context.Context) {
 // others are put on the disk.
 func (r *runner) sideBySide(ctx context.Context, workers int) {
 	tasks := make(chan *task, maxAhead)
-	begin, commit := make(chan *task), make(chan *task, maxGroup)
+	begin, commit := make(chan *task), make(chan *task, atomicfile.MaxGroup)
 	go func() {
 		defer close(tasks)
 		for i := range r.jobs {
@@ -151,7 +148,7 @@ func (r *runner) sideBySide(ctx context.Context, workers int) {
 // the disk the next one gathers: nothing waits for more to come.
 func gather(t *task, more <-chan *task) []*task {
 	group := []*task{t}
-	for len(group) < maxGroup {
+	for len(group) < atomicfile.MaxGroup {
 		select {
 		case t := <-more:
 			group = append(group, t)
@@ -164,14 +161,14 @@ func gather(t *task, more <-chan *task) []*task {
 
 // commitGroup ends tasks, and puts those that went well on the disk together.
 func commitGroup(group []*task) {
-	var files []*fileOutput
+	var files []*atomicfile.File
 	var owners []*task
 	for _, t := range group {
-		if o, ok := t.out.(*fileOutput); ok && t.err == nil {
+		if o, ok := t.out.(*atomicfile.File); ok && t.err == nil {
 			files, owners = append(files, o), append(owners, t)
 		}
 	}
-	for i, err := range commitFiles(files) {
+	for i, err := range atomicfile.CommitAll(files) {
 		owners[i].err = err
 	}
 	for _, t := range group {
@@ -196,9 +193,9 @@ func (t *task) commitApart() {
 	switch o := t.out.(type) {
 	case *objectOutput:
 		t.err = o.Commit()
-	case *fileOutput:
+	case *atomicfile.File:
 		if t.size >= longFile {
-			t.err = o.sync()
+			t.err = o.Sync()
 		}
 	}
 }

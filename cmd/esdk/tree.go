@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
+	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 )
@@ -34,9 +35,6 @@ const (
 	isResults   = "folder of the results"
 	isTemporary = "temporary file of an interrupted run"
 )
-
-// temporaryName is that of files which do not have their own yet.
-var temporaryName = regexp.MustCompile(`(?s)^\..*\.esdk-[0-9]+$`)
 
 func (o *treeOptions) addFlags(cmd *cobra.Command, suffix, usage string) {
 	flags := cmd.Flags()
@@ -92,7 +90,7 @@ func (a *app) listInputs(inputs []string, o *treeOptions) ([]string, error) {
 			return nil, cli.UsageError("--files-from0 %s: has an empty name", cli.Printable(o.list))
 		}
 		if string(name) == cli.Standard {
-			name = []byte(join("", cli.Standard)) // a file of this name
+			name = []byte(cli.Join("", cli.Standard)) // a file of this name
 		}
 		inputs = append(inputs, string(name))
 	}
@@ -118,29 +116,29 @@ type tree struct {
 	real string   // the same without links
 	root *os.Root // nil if it is not there yet
 
-	// Of a tree that takes results, with app.mu:
-	open  map[string]*folder // those that are in use
-	fresh map[string]bool    // folders that have new ones in them
+	once sync.Once
+	to   *atomicfile.Tree // see results
 }
 
 func openTree(path string) (*tree, error) {
 	t := newTree(path)
 	var err error
-	t.root, err = os.OpenRoot(path + string(filepath.Separator) + ".") // which does not wait for a pipe
+	t.root, err = atomicfile.OpenRoot(path)
 	return t, err
 }
 
 func newTree(path string) *tree {
-	t := &tree{path: path, real: make(realPaths).path(path), open: make(map[string]*folder), fresh: make(map[string]bool)}
+	t := &tree{path: path, real: make(realPaths).path(path)}
 	if resolved, err := filepath.EvalSymlinks(path); err == nil {
 		t.real = clean(resolved)
 	}
 	return t
 }
 
-// openFolder opens a folder of the tree. What has become a pipe is not waited for.
-func (t *tree) openFolder(name string) (*os.Root, error) {
-	return t.root.OpenRoot(name + string(filepath.Separator) + ".")
+// results returns the tree as one that takes results.
+func (t *tree) results(p *atomicfile.Pending) *atomicfile.Tree {
+	t.once.Do(func() { t.to = p.NewTree(t.path, t.root) })
+	return t.to
 }
 
 // openFile opens a regular file of the tree. What has become a pipe is not waited
@@ -200,7 +198,7 @@ func (w *walker) folder(name string, above []fs.FileInfo) {
 // read lists a folder, which is closed again, since there may be many of them in
 // each other.
 func (w *walker) read(name string) (fs.FileInfo, []entry, error) {
-	root, err := w.tree.openFolder(name)
+	root, err := atomicfile.OpenDir(w.tree.root, name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -251,7 +249,7 @@ func (w *walker) entry(e entry, above []fs.FileInfo) {
 		w.folder(e.name, above)
 	case !e.info.Mode().IsRegular():
 		w.add(job{name: e.name, skip: isSpecial})
-	case temporaryName.MatchString(filepath.Base(e.name)):
+	case atomicfile.IsTemporary(filepath.Base(e.name)):
 		w.add(job{name: e.name, skip: isTemporary})
 	default:
 		w.add(job{name: e.name, size: e.info.Size(), skip: w.leftOut(e.name)})
@@ -266,7 +264,7 @@ func (w *walker) leftOut(name string) string {
 }
 
 func (w *walker) add(j job) {
-	j.from, j.input = w.tree, join(w.tree.path, j.name)
+	j.from, j.input = w.tree, cli.Join(w.tree.path, j.name)
 	w.jobs = append(w.jobs, j)
 }
 
@@ -286,7 +284,7 @@ func (a *app) planTrees(trees []*tree, o *outputOptions) (*tree, error) {
 		if info, err := t.root.Stat("."); err == nil && o.results != nil && os.SameFile(info, o.results) {
 			return nil, cli.UsageError("-o names the folder %s itself: without -o, results go beside the files", cli.Printable(t.path))
 		}
-		if o.symlinks == "follow" && (isInside(t.path, o.path) || isInside(o.path, t.path)) {
+		if o.symlinks == "follow" && (atomicfile.IsInside(t.path, o.path) || atomicfile.IsInside(o.path, t.path)) {
 			return nil, cli.UsageError("--symlinks follow needs an -o FOLDER apart from %s", cli.Printable(t.path))
 		}
 	}
@@ -294,14 +292,13 @@ func (a *app) planTrees(trees []*tree, o *outputOptions) (*tree, error) {
 		return openTree(o.path)
 	}
 	// It is made for the first result.
-	f, name := folderOf(o.path)
-	if err := f.checkAbsent(name); err != nil {
+	if err := atomicfile.CheckAbsent(o.path); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(f.path); err != nil {
+	if _, err := os.Stat(filepath.Dir(o.path)); err != nil {
 		return nil, err
 	}
-	return newTree(f.join(name)), nil
+	return newTree(cli.Join(filepath.Split(filepath.Clean(o.path)))), nil
 }
 
 // planBelow finds the output of an input in a tree: one in the other tree, or in
@@ -323,7 +320,7 @@ func (a *app) planBelow(j *job, o *outputOptions, to *tree, rename func(string) 
 			return noPlace(j)
 		}
 	}
-	j.output = join(j.to.path, j.target)
+	j.output = cli.Join(j.to.path, j.target)
 	if j.to.root == nil {
 		return nil
 	}
@@ -345,24 +342,7 @@ func (a *app) planBelow(j *job, o *outputOptions, to *tree, rename func(string) 
 		j.err = cli.NewError(cli.ExitNotWritten, "%s exists, and is not a file", j.output)
 		return nil
 	}
-	return j.checkAbsent(existsError(j.output), o)
-}
-
-// newTreeOutput makes the output of a job that goes to a tree.
-func (a *app) newTreeOutput(j *job, mode fs.FileMode, force bool) (output, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	dir, name := filepath.Split(j.target)
-	f, err := a.useFolder(j.to, filepath.Clean(dir), func(name string) fs.FileMode { return folderMode(j.from, name, mode) })
-	if err != nil {
-		return nil, err
-	}
-	out, err := a.createOutput(f, name, mode, force)
-	if err != nil {
-		f.release()
-		return nil, err
-	}
-	return out, nil
+	return j.checkAbsent(atomicfile.Exists(j.output), o)
 }
 
 // folderMode is that of a folder that is made: who may read files may go into it,
@@ -377,102 +357,4 @@ func folderMode(from *tree, name string, mode fs.FileMode) fs.FileMode {
 		return 0o700
 	}
 	return 0o700 | mode&info.Mode().Perm()
-}
-
-// useFolder opens a folder of a tree, and makes it if need be. All results that go
-// there at a time share it.
-func (a *app) useFolder(t *tree, name string, mode func(name string) fs.FileMode) (*folder, error) {
-	if f := t.open[name]; f != nil {
-		f.users++
-		return f, nil
-	}
-	if err := a.makeFolder(t, name, mode); err != nil {
-		return nil, err
-	}
-	root, err := t.openFolder(name)
-	if err != nil {
-		return nil, err
-	}
-	f := &folder{path: filepath.Join(t.path, name), root: root, tree: t, name: name, users: 1}
-	t.open[name] = f
-	return f, nil
-}
-
-func (a *app) makeFolder(t *tree, name string, mode func(name string) fs.FileMode) error {
-	if t.root == nil {
-		if err := os.Mkdir(t.path, mode(".")); err != nil {
-			return err
-		}
-		a.made = append(a.made, madeFolder{t, "."})
-		if err := t.openMade(); err != nil {
-			return err
-		}
-	}
-	if name == "." {
-		return nil
-	}
-	if _, err := t.root.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
-		return nil // if it is something else, opening it says so
-	}
-	if err := a.makeFolder(t, filepath.Dir(name), mode); err != nil {
-		return err
-	}
-	if err := t.root.Mkdir(name, mode(name)); err != nil {
-		return err
-	}
-	a.made = append(a.made, madeFolder{t, name})
-	t.fresh[filepath.Dir(name)] = true
-	return nil
-}
-
-// openMade opens the tree itself once it is made, unless a link to elsewhere has
-// taken its place.
-func (t *tree) openMade() error {
-	made, err := openTree(t.path)
-	if err != nil {
-		return err
-	}
-	opened, err := made.root.Stat(".")
-	if err != nil {
-		return err
-	}
-	if info, err := os.Lstat(t.path); err != nil || !os.SameFile(info, opened) {
-		return cli.NewError(cli.ExitNotWritten, "%s was made, and is something else now", t.path)
-	}
-	t.root = made.root
-	return nil
-}
-
-// A madeFolder was made for results.
-type madeFolder struct {
-	tree *tree
-	name string
-}
-
-// removeEmpty removes folders that were made for results that failed.
-func (a *app) removeEmpty() {
-	for _, made := range slices.Backward(a.made) {
-		f, name := folderOf(made.tree.path)
-		if made.name != "." {
-			f, name = &folder{root: made.tree.root}, made.name
-		}
-		if info, err := f.lstat(name); err == nil && info.IsDir() {
-			f.remove(name)
-		}
-	}
-	a.made = nil
-}
-
-// syncMade has the names of new folders last.
-func (t *tree) syncMade(a *app) {
-	a.mu.Lock()
-	fresh := t.fresh
-	t.fresh = make(map[string]bool)
-	a.mu.Unlock()
-	for name := range fresh {
-		if d, err := t.root.Open(name); err == nil {
-			d.Sync()
-			d.Close()
-		}
-	}
 }

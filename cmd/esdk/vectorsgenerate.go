@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/vectors"
 	"github.com/spf13/cobra"
@@ -88,7 +89,11 @@ func (a *app) generateVectors(ctx context.Context, o *generateOptions, manifest 
 	if err != nil {
 		return err
 	}
-	out, err := a.newFolderOutput(o.output, o.force, inputs)
+	var replace *atomicfile.Replace
+	if o.force {
+		replace = &atomicfile.Replace{Names: vectorFiles, What: "test vectors"}
+	}
+	out, err := a.pending.CreateDirectory(o.output, replace, inputs)
 	if err != nil {
 		return err
 	}
@@ -161,3 +166,6 @@ func countsByType(counts map[string]int) string {
 	}
 	return " (" + strings.Join(parts, ", ") + ")"
 }
+
+// vectorFiles are the names of what a directory of test vectors has.
+var vectorFiles = []string{"ciphertexts", "encrypt-manifest.json", "keys.json", "manifest.json", "negative-manifest.json", "plaintexts"}

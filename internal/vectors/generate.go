@@ -144,7 +144,8 @@ func (l *loader) loadPlan() (*Plan, error) {
 
 // useDecrypting has a scenario decrypted with keys that do so: a manifest may name a
 // public key to encrypt with, whose private one is another entry with the same key
-// id. If none of its keys decrypts, none is left.
+// id. If none of its keys decrypts, none is left, unless the message must be refused:
+// then the keys are a part of the test.
 func (ks Keys) useDecrypting(s *scenario) {
 	for _, d := range s.decrypt {
 		t, ok := d.test.(*masterKeysTest)
@@ -157,9 +158,14 @@ func (ks Keys) useDecrypting(s *scenario) {
 				decrypting = append(decrypting, k)
 			}
 		}
-		t.MasterKeys = decrypting
+		if len(decrypting) > 0 || s.isGood() {
+			t.MasterKeys = decrypting
+		}
 	}
 }
+
+// isGood reports whether the message is to be decrypted.
+func (s *scenario) isGood() bool { return s.refusal == "" && s.tamper == nil }
 
 // decrypts reports whether a key decrypts, or puts another entry for it in its place.
 func (ks Keys) decrypts(d *KeyDescription) bool {
@@ -293,7 +299,7 @@ func (g *generator) add(ctx context.Context, s *scenario) error {
 
 // isNeverDecrypted reports whether a message is good, and no key is there to show it.
 func (s *scenario) isNeverDecrypted() bool {
-	return s.refusal == "" && slices.ContainsFunc(s.decrypt, func(d decryption) bool {
+	return s.isGood() && slices.ContainsFunc(s.decrypt, func(d decryption) bool {
 		t, ok := d.test.(*masterKeysTest)
 		return ok && len(t.MasterKeys) == 0
 	})

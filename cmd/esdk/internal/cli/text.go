@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"math"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode"
@@ -52,3 +53,11 @@ func ParseBytes(text string) (int64, error) {
 // ToInt returns a number as an int: the closest one, if a 32-bit machine has
 // none. Cutting bits off would turn a limit of 2^32 into 0, which means none.
 func ToInt(n int64) int { return int(max(math.MinInt, min(n, math.MaxInt))) }
+
+// Join joins names to one that is not that of standard output.
+func Join(dir, name string) string {
+	if path := filepath.Join(dir, name); path != Standard {
+		return path
+	}
+	return "." + string(filepath.Separator) + Standard
+}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 
 	"esdk"
@@ -14,7 +13,7 @@ func TestMessage(t *testing.T) {
 		want string
 	}{
 		{esdk.ErrAuthentication, "message authentication failed"},
-		{fmt.Errorf("-k x: %w", esdk.ErrLimit), "-k x: limit exceeded"},
+		{Errorf("-k x: %w", esdk.ErrLimit), "-k x: limit exceeded"},
 		{errors.New("table store-of-esdk: gone"), "table store-of-esdk: gone"},
 		{errors.New("two\nlines \x1b[2J"), "two lines �[2J"},
 	} {

@@ -1,4 +1,4 @@
-package main
+package atomicfile
 
 import (
 	"cmp"
@@ -40,12 +40,12 @@ var reportsErrors = sync.OnceValue(func() bool {
 //
 // A file descriptor is told of errors since it was opened, and may miss one before
 // that, if somebody else was told of it. So it takes the one opened first.
-func syncFileSystems(files []*fileOutput) bool {
+func syncFileSystems(files []*File) bool {
 	if !reportsErrors() {
 		return false
 	}
 	files = slices.Clone(files)
-	slices.SortFunc(files, func(a, b *fileOutput) int { return cmp.Compare(a.number, b.number) })
+	slices.SortFunc(files, func(a, b *File) int { return cmp.Compare(a.number, b.number) })
 	seen := make(map[uint64]bool)
 	for _, o := range files {
 		var stat syscall.Stat_t

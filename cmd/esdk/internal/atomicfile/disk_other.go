@@ -1,11 +1,11 @@
 //go:build !linux
 
-package main
+package atomicfile
 
 import "os"
 
 // syncFileSystems says that this system cannot.
-func syncFileSystems([]*fileOutput) bool { return false }
+func syncFileSystems([]*File) bool { return false }
 
 // beginWriting leaves it to the system when a file goes to the disk.
 func beginWriting(*os.File, int64, int64) {}

@@ -1,4 +1,4 @@
-package main
+package atomicfile
 
 import (
 	"os"
@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// maxGroup is how many results are put on the disk together, and how many
+	// MaxGroup is how many results are put on the disk together, and how many
 	// more may wait for that, with their files open.
-	maxGroup = 256
+	MaxGroup = 256
 
 	// minGroup is how many make it worth to sync a file system in place of files.
 	minGroup = 8
@@ -23,27 +23,27 @@ const (
 	slowSync = 10 * time.Millisecond
 )
 
-// commitFiles gives files their names once all of them are on the disk, and has
+// CommitAll gives files their names once all of them are on the disk, and makes
 // the names last. It returns an error, or nil, for each.
-func commitFiles(files []*fileOutput) []error {
+func CommitAll(files []*File) []error {
 	errs := syncFiles(files)
-	folders := make(map[string]*folder)
-	for i, o := range files {
+	dirs := make(map[string]*dir)
+	for i, f := range files {
 		if errs[i] == nil {
-			errs[i] = o.finish()
+			errs[i] = f.finish()
 		}
 		if errs[i] == nil {
-			folders[o.folder.path] = o.folder
+			dirs[f.dir.path] = f.dir
 		}
 	}
-	trees := make(map[*tree]bool)
-	for _, f := range folders {
-		f.sync()
-		trees[f.tree] = true
+	trees := make(map[*Tree]bool)
+	for _, d := range dirs {
+		d.sync()
+		trees[d.tree] = true
 	}
 	for t := range trees {
 		if t != nil {
-			t.syncMade(files[0].app)
+			t.syncMade()
 		}
 	}
 	return errs
@@ -51,7 +51,7 @@ func commitFiles(files []*fileOutput) []error {
 
 // syncFiles puts files on the disk: by a sync of their file system if they are
 // many, else each by its own.
-func syncFiles(files []*fileOutput) []error {
+func syncFiles(files []*File) []error {
 	errs := make([]error, len(files))
 	var left []int
 	for i, o := range files {
@@ -67,7 +67,7 @@ func syncFiles(files []*fileOutput) []error {
 	for _, i := range left {
 		slots <- struct{}{}
 		group.Go(func() {
-			errs[i] = files[i].sync()
+			errs[i] = files[i].Sync()
 			<-slots
 		})
 	}
@@ -83,7 +83,7 @@ var others struct {
 }
 
 // syncTogether reports whether all that was written to the files is on the disk.
-func syncTogether(files []*fileOutput) bool {
+func syncTogether(files []*File) bool {
 	others.Lock()
 	defer others.Unlock()
 	start := time.Now()
@@ -94,9 +94,9 @@ func syncTogether(files []*fileOutput) bool {
 	return true
 }
 
-// syncFolder has new names in a folder last. Not every system can, and the data
+// syncDir makes new names in a directory last. Not every system can, and the data
 // itself is safe already.
-func syncFolder(path string) {
+func syncDir(path string) {
 	if d, err := os.Open(path); err == nil {
 		d.Sync()
 		d.Close()

@@ -1,0 +1,136 @@
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"unicode/utf8"
+
+	"esdk/cmd/esdk/internal/cli"
+)
+
+// A dir is where a result is put: by its path if that was given, and below a tree
+// by a root, which stays the same directory whatever becomes of its path.
+type dir struct {
+	path string
+	root *os.Root // nil for a path
+
+	tree  *Tree
+	name  string // in the tree
+	users int    // files, with Pending.mu
+}
+
+// dirOf returns the directory of a path that was given, and the name there.
+func dirOf(path string) (*dir, string) {
+	return &dir{path: filepath.Dir(path)}, filepath.Base(path)
+}
+
+// release closes the directory once nobody uses it.
+func (d *dir) release() {
+	if d.users--; d.root != nil && d.users == 0 {
+		delete(d.tree.open, d.name)
+		d.root.Close()
+	}
+}
+
+func (d *dir) join(name string) string { return cli.Join(d.path, name) }
+
+// CheckAbsent returns an error that matches [fs.ErrExist] if there is something of
+// this name, link or not.
+func CheckAbsent(path string) error {
+	d, name := dirOf(path)
+	return d.checkAbsent(name)
+}
+
+// createTemp makes a file that is not there yet, for its owner only, and returns
+// its name.
+func (d *dir) createTemp(name string) (file *os.File, temp string, err error) {
+	for range 1000 {
+		temp = temporaryFor(name) + strconv.FormatUint(uint64(rand.Uint32()), 10)
+		const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
+		if d.root == nil {
+			file, err = os.OpenFile(d.join(temp), flags, TemporaryMode)
+		} else {
+			file, err = d.root.OpenFile(temp, flags, TemporaryMode)
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
+	if d.root == nil && errors.Is(err, fs.ErrNotExist) {
+		err = cli.NewError(cli.ExitError, "there is no folder %s", cli.Printable(d.path)).WithHint("make the folder first")
+	}
+	return file, temp, err
+}
+
+// temporaryName is what createTemp makes.
+var temporaryName = regexp.MustCompile(`(?s)^\..*\.esdk-[0-9]+$`)
+
+// IsTemporary reports whether a name is one of a file that does not have its own yet.
+func IsTemporary(name string) bool { return temporaryName.MatchString(name) }
+
+// temporaryFor is how the name of a temporary file begins. A long name is cut, so
+// that there is room for the rest.
+func temporaryFor(name string) string {
+	const most = 255 - len("..esdk-4294967295")
+	for len(name) > most || name != "" && len(name) > most-utf8.UTFMax && !utf8.ValidString(name) {
+		name = name[:len(name)-1]
+	}
+	return "." + name + ".esdk-"
+}
+
+func (d *dir) lstat(name string) (fs.FileInfo, error) {
+	if d.root == nil {
+		return os.Lstat(d.join(name))
+	}
+	return d.root.Lstat(name)
+}
+
+func (d *dir) checkAbsent(name string) error {
+	_, err := d.lstat(name)
+	switch {
+	case err == nil:
+		return Exists(d.join(name))
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return err
+}
+
+func (d *dir) link(old, name string) error {
+	if d.root == nil {
+		return os.Link(d.join(old), d.join(name))
+	}
+	return d.root.Link(old, name)
+}
+
+func (d *dir) rename(old, name string) error {
+	if d.root == nil {
+		return os.Rename(d.join(old), d.join(name))
+	}
+	return d.root.Rename(old, name)
+}
+
+func (d *dir) remove(name string) error {
+	if d.root == nil {
+		return os.Remove(d.join(name))
+	}
+	return d.root.Remove(name)
+}
+
+// sync makes new names in the directory last. Not every system can, and the data itself
+// is safe already.
+func (d *dir) sync() {
+	if d.root == nil {
+		syncDir(d.path)
+		return
+	}
+	if f, err := d.root.Open("."); err == nil {
+		f.Sync()
+		f.Close()
+	}
+}

@@ -1,0 +1,146 @@
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"esdk/cmd/esdk/internal/cli"
+)
+
+// TemporaryMode is the mode of files until they have their name.
+const TemporaryMode fs.FileMode = 0o600
+
+// A File is written to a temporary file in the directory of its target, and gets the
+// target's name only when all of it is on the disk.
+type File struct {
+	pending *Pending
+	file    *os.File
+	dir     *dir // of both names
+	temp    string
+	target  string
+	mode    fs.FileMode
+	force   bool
+	number  int // of the files that were opened before
+	onDisk  bool
+	done    bool
+
+	written, begun int64 // bytes, and how many of them go to the disk already
+}
+
+// writeAhead is how much is left to the system before it goes to the disk.
+const writeAhead = 8 << 20
+
+// Create makes a file with the mode and, with force, in place of an existing one.
+func (p *Pending) Create(target string, mode fs.FileMode, force bool) (*File, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d, name := dirOf(target)
+	return p.create(d, name, mode, force)
+}
+
+// create makes a file of a name in a directory, with p.mu.
+func (p *Pending) create(d *dir, target string, mode fs.FileMode, force bool) (*File, error) {
+	if err := d.checkAbsent(target); err != nil && !(force && errors.Is(err, fs.ErrExist)) {
+		return nil, err
+	}
+	file, temp, err := d.createTemp(target)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{pending: p, file: file, dir: d, temp: temp, target: target, mode: mode, force: force}
+	p.remove[f] = func() { d.remove(temp) }
+	p.opened++
+	f.number = p.opened
+	return f, nil
+}
+
+// Exists returns the error for a target that exists.
+func Exists(target string) error {
+	return cli.NewError(cli.ExitNotWritten, "%w", fs.ErrExist).Of(target).
+		WithHint("--force replaces it, --no-clobber skips it")
+}
+
+// Write has the disk begin with what was written, while more of it is made: else
+// it would begin when all is there, and a long result take the sum of both times.
+func (f *File) Write(p []byte) (int, error) {
+	n, err := f.file.Write(p)
+	f.written += int64(n)
+	if f.written-f.begun >= writeAhead {
+		beginWriting(f.file, f.begun, f.written-f.begun)
+		f.begun = f.written
+	}
+	return n, err
+}
+
+// Commit puts the file on the disk and gives it its name.
+func (f *File) Commit() error { return CommitAll([]*File{f})[0] }
+
+// Sync puts what was written on the disk. It is a part of Commit that takes long.
+func (f *File) Sync() error {
+	if f.onDisk {
+		return nil
+	}
+	err := f.file.Sync()
+	f.onDisk = err == nil
+	return err
+}
+
+func (f *File) setMode() error {
+	if f.mode == TemporaryMode {
+		return nil
+	}
+	return f.file.Chmod(f.mode)
+}
+
+// finish gives the file its name, unless the command was interrupted: then it
+// waits for the end.
+func (f *File) finish() error {
+	if err := f.file.Close(); err != nil {
+		return err
+	}
+	f.pending.mu.Lock()
+	defer f.pending.mu.Unlock()
+	if err := f.publish(); err != nil {
+		return err
+	}
+	f.done = true
+	delete(f.pending.remove, f)
+	return nil
+}
+
+// publish gives the file its name. A link fails if there is such a name, even
+// one that has come up since it was checked; a rename does not.
+func (f *File) publish() error {
+	if f.force {
+		return f.dir.rename(f.temp, f.target)
+	}
+	err := f.dir.link(f.temp, f.target)
+	switch {
+	case err == nil:
+		return f.dir.remove(f.temp)
+	case errors.Is(err, fs.ErrExist):
+		return Exists(f.dir.join(f.target))
+	}
+	// Some file systems have no links.
+	if err := f.dir.checkAbsent(f.target); err != nil {
+		return err
+	}
+	return f.dir.rename(f.temp, f.target)
+}
+
+// Abort removes the file. It has no effect after Commit but to close what is open.
+func (f *File) Abort() {
+	f.pending.mu.Lock()
+	defer f.pending.mu.Unlock()
+	if !f.done {
+		f.file.Close()
+		f.dir.remove(f.temp)
+		delete(f.pending.remove, f)
+		f.done = true
+	}
+	if f.dir != nil {
+		f.dir.release()
+		f.dir = nil
+	}
+}

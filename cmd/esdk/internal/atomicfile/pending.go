@@ -1,0 +1,84 @@
+// Package atomicfile makes files and directories that appear whole: each has another
+// name until all of it is on the disk.
+package atomicfile
+
+import (
+	"slices"
+	"sync"
+)
+
+// Pending are the results that are not done, with what removes them if the command
+// is interrupted. It is safe for concurrent use.
+type Pending struct {
+	mu     sync.Mutex
+	remove map[any]func()
+	last   []func()
+	made   []madeDir
+	opened int // files, so far
+}
+
+// NewPending returns one with nothing pending.
+func NewPending() *Pending { return &Pending{remove: make(map[any]func())} }
+
+// Add notes that a result has begun, and what removes it.
+func (p *Pending) Add(result any, remove func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.remove[result] = remove
+}
+
+// Done notes that a result is complete, or removed.
+func (p *Pending) Done(result any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.remove, result)
+}
+
+// Last has something done behind all else when the command is interrupted, until
+// the function that it returns is called.
+func (p *Pending) Last(f func()) (undo func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := len(p.last)
+	p.last = append(p.last, f)
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.last[i] = func() {}
+	}
+}
+
+// Interrupt removes what is pending. Nothing can be completed any more: whoever
+// tries to waits for ever.
+func (p *Pending) Interrupt() {
+	p.mu.Lock() // and never unlock
+	var group sync.WaitGroup
+	for _, remove := range p.remove {
+		group.Go(remove) // side by side, since a store may take its time
+	}
+	group.Wait()
+	p.removeEmpty()
+	for _, f := range p.last {
+		f()
+	}
+}
+
+// RemoveEmpty removes directories that were made for results that failed.
+func (p *Pending) RemoveEmpty() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.removeEmpty()
+}
+
+func (p *Pending) removeEmpty() {
+	for _, made := range slices.Backward(p.made) {
+		d, name := dirOf(made.tree.path)
+		if made.name != "." {
+			d, name = &dir{root: made.tree.root}, made.name
+		}
+		if info, err := d.lstat(name); err == nil && info.IsDir() {
+			d.remove(name)
+		}
+	}
+	p.made = nil
+}

@@ -1,0 +1,152 @@
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"esdk/cmd/esdk/internal/cli"
+)
+
+// A Tree is a directory that takes results at any depth. They are reached through
+// its root only, so that no link leads out of it, even one that comes up while the
+// command runs.
+type Tree struct {
+	pending *Pending
+	path    string
+	root    *os.Root // nil until it is made
+
+	// With Pending.mu:
+	open  map[string]*dir // those that are in use
+	fresh map[string]bool // directories that have new ones in them
+}
+
+// NewTree returns a tree at a path, whose root is open. With nil, it is made for the
+// first result.
+func (p *Pending) NewTree(path string, root *os.Root) *Tree {
+	return &Tree{pending: p, path: path, root: root, open: make(map[string]*dir), fresh: make(map[string]bool)}
+}
+
+// Path returns the path of a name in the tree.
+func (t *Tree) Path(name string) string { return cli.Join(t.path, name) }
+
+// Lstat describes a file in the tree. If the tree is not there, neither is the file.
+func (t *Tree) Lstat(name string) (fs.FileInfo, error) {
+	if t.root == nil {
+		return nil, fs.ErrNotExist
+	}
+	return t.root.Lstat(name)
+}
+
+// OpenRoot opens a directory. It does not wait for a pipe.
+func OpenRoot(path string) (*os.Root, error) {
+	return os.OpenRoot(path + string(filepath.Separator) + ".")
+}
+
+// OpenDir opens a directory below a root. It does not wait for what has become a pipe.
+func OpenDir(root *os.Root, name string) (*os.Root, error) {
+	return root.OpenRoot(name + string(filepath.Separator) + ".")
+}
+
+// Create makes a file in the tree, and the directories that it needs, with the modes
+// that dirMode returns for their names in the tree.
+func (t *Tree) Create(name string, mode fs.FileMode, dirMode func(name string) fs.FileMode, force bool) (*File, error) {
+	t.pending.mu.Lock()
+	defer t.pending.mu.Unlock()
+	parent, base := filepath.Split(name)
+	d, err := t.use(filepath.Clean(parent), dirMode)
+	if err != nil {
+		return nil, err
+	}
+	f, err := t.pending.create(d, base, mode, force)
+	if err != nil {
+		d.release()
+		return nil, err
+	}
+	return f, nil
+}
+
+// use opens a directory of the tree, and makes it if need be. All files that go there
+// at a time share it.
+func (t *Tree) use(name string, mode func(name string) fs.FileMode) (*dir, error) {
+	if d := t.open[name]; d != nil {
+		d.users++
+		return d, nil
+	}
+	if err := t.mkdir(name, mode); err != nil {
+		return nil, err
+	}
+	root, err := OpenDir(t.root, name)
+	if err != nil {
+		return nil, err
+	}
+	d := &dir{path: filepath.Join(t.path, name), root: root, tree: t, name: name, users: 1}
+	t.open[name] = d
+	return d, nil
+}
+
+func (t *Tree) mkdir(name string, mode func(name string) fs.FileMode) error {
+	if t.root == nil {
+		if err := os.Mkdir(t.path, mode(".")); err != nil {
+			return err
+		}
+		t.pending.made = append(t.pending.made, madeDir{t, "."})
+		if err := t.openMade(); err != nil {
+			return err
+		}
+	}
+	if name == "." {
+		return nil
+	}
+	if _, err := t.root.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+		return nil // if it is something else, opening it says so
+	}
+	if err := t.mkdir(filepath.Dir(name), mode); err != nil {
+		return err
+	}
+	if err := t.root.Mkdir(name, mode(name)); err != nil {
+		return err
+	}
+	t.pending.made = append(t.pending.made, madeDir{t, name})
+	t.fresh[filepath.Dir(name)] = true
+	return nil
+}
+
+// openMade opens the tree itself once it is made, unless a link to elsewhere has
+// taken its place.
+func (t *Tree) openMade() error {
+	root, err := OpenRoot(t.path)
+	if err != nil {
+		return err
+	}
+	opened, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	if info, err := os.Lstat(t.path); err != nil || !os.SameFile(info, opened) {
+		return cli.NewError(cli.ExitNotWritten, "%s was made, and is something else now", t.path)
+	}
+	t.root = root
+	return nil
+}
+
+// A madeDir was made for results.
+type madeDir struct {
+	tree *Tree
+	name string
+}
+
+// syncMade makes the names of new directories last.
+func (t *Tree) syncMade() {
+	t.pending.mu.Lock()
+	fresh := t.fresh
+	t.fresh = make(map[string]bool)
+	t.pending.mu.Unlock()
+	for name := range fresh {
+		if d, err := t.root.Open(name); err == nil {
+			d.Sync()
+			d.Close()
+		}
+	}
+}
