@@ -404,6 +404,9 @@ func TestDefaultCMMRefuses(t *testing.T) {
 	if _, err := cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{Suite: 0x0067}); err == nil {
 		t.Error("encryption: unknown suite")
 	}
+	if _, err := cmm.DecryptionMaterials(t.Context(), &esdk.DecryptionRequest{Suite: 0x0067}); err == nil || !strings.Contains(err.Error(), "unknown algorithm suite 0x0067") {
+		t.Errorf("decryption: unknown suite: %v", err)
+	}
 	m := must[*esdk.EncryptionMaterials](t)(cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{EncryptionContext: sampleContext}))
 	for name, change := range map[string]func(req *esdk.DecryptionRequest){
 		"another value": func(req *esdk.DecryptionRequest) { req.ReproducedContext = esdk.EncryptionContext{"k": "w"} },
@@ -531,5 +534,53 @@ func TestOpened(t *testing.T) {
 		if _, _, err := c.Decrypt(t.Context(), good, ec); err == nil || !slices.Equal(told, []bool{false}) {
 			t.Errorf("%s: %v, told %v", name, err, told)
 		}
+	}
+}
+
+// Materials check and copy themselves, for CMMs that keep them.
+func TestMaterials(t *testing.T) {
+	cmm := defaultCMM(t)
+	ec := esdk.EncryptionContext{"k": "v", "secret": "x"}
+	m := must[*esdk.EncryptionMaterials](t)(cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{EncryptionContext: ec, RequiredContextKeys: []string{"secret"}}))
+	stored := maps.Clone(m.EncryptionContext)
+	delete(stored, "secret")
+	d := must[*esdk.DecryptionMaterials](t)(cmm.DecryptionMaterials(t.Context(), &esdk.DecryptionRequest{
+		Suite: m.Suite, EncryptionContext: stored, EncryptedDataKeys: m.EncryptedDataKeys, ReproducedContext: esdk.EncryptionContext{"secret": "x"},
+	}))
+	for name, err := range map[string]error{"encryption": m.Check(0), "decryption": d.Check(m.Suite)} {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, err := range map[string]error{
+		"policy":        m.Check(esdk.ForbidEncryptAllowDecrypt),
+		"unknown suite": d.Check(0x0067),
+		"data key":      d.Check(esdk.AES128GCM),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	want := *m
+	want.EncryptionContext, want.DataKey = maps.Clone(m.EncryptionContext), bytes.Clone(m.DataKey)
+	wantDataKey := bytes.Clone(d.DataKey)
+	clone, cloned := m.Clone(), d.Clone()
+	if !reflect.DeepEqual(clone, m) || !reflect.DeepEqual(cloned, d) {
+		t.Errorf("copies %+v, %+v", clone, cloned)
+	}
+	clear(clone.DataKey)
+	clear(clone.EncryptionContext)
+	clear(clone.RequiredContextKeys)
+	clear(clone.EncryptedDataKeys[0].Ciphertext)
+	clear(clone.EncryptedDataKeys)
+	clear(cloned.DataKey)
+	clear(cloned.EncryptionContext)
+	clear(cloned.RequiredContextKeys)
+	if !maps.Equal(m.EncryptionContext, want.EncryptionContext) || !bytes.Equal(m.DataKey, want.DataKey) ||
+		m.RequiredContextKeys[0] != "secret" || m.EncryptedDataKeys[0].ProviderID != "test" || slices.Max(m.EncryptedDataKeys[0].Ciphertext) == 0 {
+		t.Errorf("a change of the copy changes %+v", m)
+	}
+	if !maps.Equal(d.EncryptionContext, want.EncryptionContext) || !bytes.Equal(d.DataKey, wantDataKey) || d.RequiredContextKeys[0] != "secret" {
+		t.Errorf("a change of the copy changes %+v", d)
 	}
 }

@@ -43,7 +43,7 @@ func (c *Client) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec En
 	if err != nil {
 		return nil, nil, err
 	}
-	message := slices.Grow(dst, len(e.head)+int(bodySize)+e.footerSize())
+	message := slices.Grow(dst, len(e.head)+int(bodySize+e.header.footerSize()))
 	message = append(message, e.head...)
 	if message, err = stream.Seal(message, plaintext, &e.params); err != nil {
 		return nil, nil, err
@@ -309,14 +309,6 @@ func newDigest(s *suite.Suite, head []byte) hash.Hash {
 		digest.Write(head)
 	}
 	return digest
-}
-
-// footerSize is the length of the footer in bytes.
-func (e *encryption) footerSize() int {
-	if !e.suite.Signs() {
-		return 0
-	}
-	return 2 + e.suite.SignatureLength
 }
 
 // footer signs the message, once the digest has all of it.

@@ -138,6 +138,11 @@ func TestEncryptingReaderLength(t *testing.T) {
 			t.Errorf("%s: %d, %t; want %d", name, size, ok, want)
 		}
 	}
+	// A length that is given counts, also one of 0 that the source contradicts.
+	r := must[*esdk.EncryptingReader](t)(client.NewEncryptingReader(t.Context(), strings.NewReader("abc"), 0, nil))
+	if _, err := io.ReadAll(r); err == nil {
+		t.Error("a source of 3 bytes is read as one of 0")
+	}
 	for _, length := range []int64{-2, -1 << 63} {
 		if _, err := client.NewEncryptingReader(t.Context(), onlyReader{nil}, length, nil); err == nil {
 			t.Errorf("length %d", length)
@@ -285,5 +290,24 @@ func TestMemoryOfEncryptingReader(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if got := after.TotalAlloc - before.TotalAlloc; got > 16<<20 {
 		t.Errorf("%d bytes of memory were allocated for 64 MiB", got)
+	}
+}
+
+// emptyWrites counts writes of nothing.
+type emptyWrites struct{ n int }
+
+func (w *emptyWrites) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		w.n++
+	}
+	return len(p), nil
+}
+
+// A sink may take a write of nothing for the end.
+func TestEncryptingReaderNoEmptyWrites(t *testing.T) {
+	r := must[*esdk.EncryptingReader](t)(newClient(t, esdk.Config{}).NewEncryptingReader(t.Context(), bytes.NewReader(pattern(1000)), -1, nil))
+	w := new(emptyWrites)
+	if _, err := r.WriteTo(w); err != nil || w.n > 0 {
+		t.Errorf("%d empty writes, %v", w.n, err)
 	}
 }

@@ -310,3 +310,12 @@ func TestHeaderParts(t *testing.T) {
 		t.Errorf("no context: %v", ec)
 	}
 }
+
+// A data key tells the name of its wrapping key; package datakey tests all kinds.
+func TestKeyName(t *testing.T) {
+	m := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
+	h := must[*esdk.Header](t)(esdk.ParseHeader(bytes.NewReader(m)))
+	if got := h.EncryptedDataKeys[0].KeyName(); got != "key" {
+		t.Errorf("%q", got)
+	}
+}

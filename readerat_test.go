@@ -210,6 +210,9 @@ func TestReaderAtVerifyFirst(t *testing.T) {
 		plaintext := pattern(105)
 		message := encrypt(t, client, plaintext, nil)
 		checkParts(t, readerAt(t, client, message), plaintext)
+		// The source may be longer than the message.
+		longer := bytes.NewReader(append(bytes.Clone(message), pattern(100)...))
+		checkParts(t, must[*esdk.ReaderAt](t)(client.NewReaderAt(t.Context(), longer, int64(len(message)), nil)), plaintext)
 		for i := range message {
 			bad := bytes.Clone(message)
 			bad[i] ^= 1

@@ -625,3 +625,18 @@ func TestStormRefusesNegative(t *testing.T) {
 		}
 	}
 }
+
+// A context that has ended fetches nothing, and returns no entry either.
+func TestCacheContextHasEnded(t *testing.T) {
+	for name, c := range map[string]caching.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, caching.StormTrackingConfig{})} {
+		s := &source{ttl: time.Hour}
+		want(t, c, "a", s, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, id := range []string{"a", "b"} {
+			if e, err := c.Load(ctx, id, s.fetch); e != nil || !errors.Is(err, context.Canceled) || s.fetched.Load() != 1 {
+				t.Errorf("%s: %v, %v after %d fetches", name, e, err, s.fetched.Load())
+			}
+		}
+	}
+}

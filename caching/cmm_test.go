@@ -592,8 +592,56 @@ func TestCachingContextEnds(t *testing.T) {
 	}
 }
 
+// TestCachingNothing: a CMM that returns neither materials nor an error is an error,
+// also where nothing is cached, as is a context that cannot be serialized.
+func TestCachingNothing(t *testing.T) {
+	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{CMM: nilCMM{}, MaxAge: time.Hour}))
+	long := esdk.EncryptionContext{strings.Repeat("k", 1<<16): ""}
+	for _, id := range []esdk.SuiteID{esdk.AES256GCM, esdk.AES256GCMHKDFSHA512Commit} {
+		if m, err := cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{Suite: id}); m != nil || err == nil || !strings.Contains(err.Error(), "neither") {
+			t.Errorf("%v: EncryptionMaterials: %v, %v", id, m, err)
+		}
+		if m, err := cmm.DecryptionMaterials(t.Context(), &esdk.DecryptionRequest{Suite: id}); m != nil || err == nil || !strings.Contains(err.Error(), "neither") {
+			t.Errorf("%v: DecryptionMaterials: %v, %v", id, m, err)
+		}
+	}
+	if _, err := cmm.EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{EncryptionContext: long}); !errors.Is(err, esdk.ErrEncryptionContext) {
+		t.Errorf("EncryptionMaterials: %v", err)
+	}
+	if _, err := cmm.DecryptionMaterials(t.Context(), &esdk.DecryptionRequest{Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptionContext: long}); !errors.Is(err, esdk.ErrEncryptionContext) {
+		t.Errorf("DecryptionMaterials: %v", err)
+	}
+}
+
+type nilCMM struct{}
+
+func (nilCMM) EncryptionMaterials(context.Context, *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
+	return nil, nil
+}
+
+func (nilCMM) DecryptionMaterials(context.Context, *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	return nil, nil
+}
+
+// TestCachingTellsBeneath: the CMM beneath is told of each message, too.
+func TestCachingTellsBeneath(t *testing.T) {
+	var told []bool
+	under := cmmFunc{CMM: defaultCMM(t), OnDecryption: func(m *esdk.DecryptionMaterials) {
+		m.Opened = func(ok bool) { told = append(told, ok) }
+	}}
+	c := cachingClient(t, caching.Config{CMM: under}, esdk.Config{})
+	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
+	wantDecrypts(t, c, message, nil, nil) // at once and as a stream
+	if !slices.Equal(told, []bool{true, true}) {
+		t.Errorf("told %v", told)
+	}
+}
+
 func TestCachingConfig(t *testing.T) {
 	kr := testKeyring(t)
+	if _, err := caching.NewCMM(caching.Config{Keyring: kr}); err == nil || err.Error() != "caching: Config needs a MaxAge" {
+		t.Errorf("no MaxAge: %v", err)
+	}
 	for _, c := range []caching.Config{
 		{MaxAge: time.Hour},
 		{Keyring: kr, CMM: defaultCMM(t), MaxAge: time.Hour},
