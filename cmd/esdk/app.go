@@ -15,6 +15,7 @@ import (
 	"esdk/awskms"
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -34,7 +35,7 @@ type app struct {
 	kmsClients map[[2]string]awskms.Clients
 
 	// buckets are those that are open, by their URLs.
-	buckets map[string]*bucket
+	buckets *object.Buckets
 
 	// tokens are those of PKCS #11 that are open.
 	tokens tokens
@@ -55,7 +56,7 @@ func newApp() *app {
 	a := &app{
 		UI:         cli.NewUI(),
 		kmsClients: make(map[[2]string]awskms.Clients),
-		buckets:    make(map[string]*bucket),
+		buckets:    object.NewBuckets(),
 		pending:    atomicfile.NewPending(),
 		usage:      true,
 	}

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +13,7 @@ import (
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
 	"github.com/spf13/cobra"
 )
 
@@ -31,7 +34,7 @@ type job struct {
 	name, target string
 
 	// In buckets, the input and the output. A name is that below a folder there.
-	source, result *object
+	source, result *object.Object
 }
 
 const (
@@ -88,7 +91,7 @@ func (a *app) planJobs(ctx context.Context, inputs []string, o *outputOptions, r
 	}
 	var to *tree
 	if below := slices.ContainsFunc(jobs, job.below); below && o.object != nil {
-		o.object = o.object.folder()
+		o.object = o.object.Folder()
 	} else if below || len(trees) > 0 {
 		if to, err = a.planTrees(trees, o); err != nil {
 			return nil, err
@@ -112,8 +115,8 @@ func (a *app) planJobs(ctx context.Context, inputs []string, o *outputOptions, r
 
 // parseOutput opens the bucket that -o names, if it does.
 func (a *app) parseOutput(ctx context.Context, o *outputOptions) (err error) {
-	if isObject(o.path) {
-		o.object, err = a.parseObject(ctx, o.path)
+	if object.IsURL(o.path) {
+		o.object, err = a.buckets.Parse(ctx, o.path)
 		return err
 	}
 	o.path, err = parseFileURL(o.path)
@@ -124,7 +127,7 @@ func (a *app) parseOutput(ctx context.Context, o *outputOptions) (err error) {
 // inputs.
 func (o *outputOptions) isFolder() bool {
 	if o.object != nil {
-		return o.object.isFolder()
+		return o.object.IsFolder()
 	}
 	return isFolder(o.path)
 }
@@ -138,7 +141,7 @@ func (a *app) planInputs(ctx context.Context, inputs []string, o *treeOptions) (
 		return nil, nil, err
 	}
 	for _, input := range inputs {
-		if isObject(input) {
+		if object.IsURL(input) {
 			found, err := a.planObjects(ctx, input, o)
 			if err != nil {
 				return nil, nil, err
@@ -228,7 +231,7 @@ type realPaths map[string]string
 
 func (r realPaths) input(j *job) string {
 	if j.source != nil {
-		return j.source.id()
+		return j.source.ID()
 	}
 	if j.from != nil {
 		return filepath.Join(j.from.real, j.name)
@@ -238,7 +241,7 @@ func (r realPaths) input(j *job) string {
 
 func (r realPaths) output(j *job) string {
 	if j.result != nil {
-		return j.result.id()
+		return j.result.ID()
 	}
 	if j.to != nil {
 		return filepath.Join(j.to.real, j.target)
@@ -398,7 +401,7 @@ func decryptedName(input, suffix string) string {
 func (a *app) open(ctx context.Context, j *job, o *outputOptions, mode fs.FileMode) (output, error) {
 	switch {
 	case j.result != nil:
-		return a.newObjectOutput(ctx, j, o)
+		return a.createObject(ctx, j, o)
 	case j.to != nil:
 		return fileOutput(j.to.results(a.pending).Create(j.target, mode, func(name string) fs.FileMode { return folderMode(j.from, name, mode) }, o.force || o.inPlace))
 	case j.output == cli.Standard:
@@ -417,7 +420,7 @@ func (a *app) open(ctx context.Context, j *job, o *outputOptions, mode fs.FileMo
 func (a *app) openInput(ctx context.Context, j *job) (input, error) {
 	switch {
 	case j.source != nil:
-		return a.openObject(ctx, j)
+		return openObject(ctx, j)
 	case j.from != nil:
 		return j.from.openFile(j.name)
 	case j.input == cli.Standard:
@@ -432,4 +435,45 @@ func fileOutput(f *atomicfile.File, err error) (output, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// parseFileURL returns the path of a file:// URL, or the name itself if it is
+// none.
+func parseFileURL(name string) (string, error) {
+	if !strings.HasPrefix(name, "file://") {
+		return name, nil
+	}
+	u, err := url.Parse(name)
+	if err != nil || u.Host != "" && u.Host != "localhost" || !strings.HasPrefix(u.Path, "/") || u.RawQuery != "" || u.Fragment != "" {
+		return "", cli.UsageError("%s: want file:///PATH, with %%25, %%3F and %%23 for a percent sign, question mark and number sign", cli.Printable(name))
+	}
+	return filePath(u.Path), nil
+}
+
+// An input is what a job reads.
+type input interface {
+	io.ReadSeekCloser
+	io.ReaderAt
+	Stat() (fs.FileInfo, error)
+}
+
+func openObject(ctx context.Context, j *job) (input, error) {
+	info, _ := j.info.(*object.Info)
+	r, err := j.source.Open(ctx, info)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (a *app) createObject(ctx context.Context, j *job, o *outputOptions) (output, error) {
+	c := object.CreateOptions{Replace: o.force, InPlace: o.inPlace, Size: j.size, SideBySide: a.sideBySide}
+	if j.special {
+		c.Size = -1
+	}
+	w, err := j.result.Create(ctx, a.pending, c)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -260,13 +259,4 @@ func (a *app) printKey(k *branchkey.Key) error {
 		"branch_key_id": k.ID, "version": k.Version, "kms_key": k.KMSKeyARN, "create_time": k.CreateTime, "encryption_context": k.EncryptionContext,
 	}, "branch key   %s\nversion      %s\nKMS key      %s\ncreated      %s\n%s",
 		cli.Printable(k.ID), cli.Printable(k.Version), cli.Printable(k.KMSKeyARN), cli.Printable(k.CreateTime), pairs.String())
-}
-
-// print prints a result as JSON or as text.
-func (a *app) print(result any, text string, args ...any) error {
-	if a.JSON {
-		return json.NewEncoder(a.Stdout).Encode(result)
-	}
-	_, err := fmt.Fprintf(a.Stdout, text, args...)
-	return err
 }

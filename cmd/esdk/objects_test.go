@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
 	"esdk/internal/faulttest"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -336,7 +337,7 @@ func TestObjectsInterruptedStalled(t *testing.T) {
 		start := time.Now()
 		c.Process.Signal(os.Interrupt)
 		checkStatus(t, c, c.Wait(), cli.ExitInterrupted)
-		if took := time.Since(start); took > cleanUpTime/2 {
+		if took := time.Since(start); took > object.CleanUpTime/2 {
 			t.Errorf("it took %v to end", took)
 		}
 		s.wantObjects(t)
@@ -345,22 +346,21 @@ func TestObjectsInterruptedStalled(t *testing.T) {
 
 // TestObjectsStalled has a store stop sending, once or for good.
 func TestObjectsStalled(t *testing.T) {
-	defer func(d time.Duration) { stallTime = d }(stallTime)
-	stallTime = 100 * time.Millisecond
 	s := newTestStore(t, "ESDK_S3_URL")
 	for k, v := range s.env {
 		t.Setenv(k, v) // the command is in this process
 	}
 	content := pattern(1 << 20)
 	s.put(t, "x", content)
-	a := newApp()
-	named, err := a.parseObject(t.Context(), s.url+"/x")
+	buckets := object.NewBuckets()
+	buckets.StallTime = 100 * time.Millisecond
+	named, err := buckets.Parse(t.Context(), s.url+"/x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for stalls, want := range map[int]error{1: nil, always: errStalled} {
+	for stalls, want := range map[int]error{1: nil, always: object.ErrStalled} {
 		s.proxy.Spoil(sometimes(stalls, func(r *http.Request) bool { return r.Method == http.MethodGet }, stall))
-		in, err := a.openObject(t.Context(), &job{source: named})
+		in, err := named.Open(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

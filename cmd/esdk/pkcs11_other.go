@@ -21,5 +21,5 @@ func (a *app) pkcs11Keyring(ctx context.Context, text string, encrypt bool) (esd
 
 func (a *app) newPKCS11Keyring(context.Context, string, string, bool) (esdk.Keyring, error) {
 	return nil, cli.UsageError("this build of esdk has no keys of PKCS #11").
-		WithHint("%s; with cgo, which tokens need", fullBuild)
+		WithHint("%s; with cgo, which tokens need", cli.FullBuild)
 }

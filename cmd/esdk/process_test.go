@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,7 +40,7 @@ var build = sync.OnceValues(func() (string, error) {
 
 // buildTags are those of the test itself.
 func buildTags() string {
-	if _, full := stores["gs"]; full {
+	if slices.Contains(object.Schemes(), "gs") {
 		return "full"
 	}
 	return "default"

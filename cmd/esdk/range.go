@@ -9,6 +9,7 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
 )
 
 // A byteRange is a part of a plaintext.
@@ -52,7 +53,7 @@ func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext,
 	if !info.Mode().IsRegular() {
 		return cli.NewError(cli.ExitError, "--range needs a file: of a pipe or device, no part can be read without the rest")
 	}
-	if _, ok := in.(*objectInput); ok {
+	if _, ok := in.(*object.Reader); ok {
 		c.Concurrency = 1 // parts that are read in their order take few requests
 	}
 	limit := c.MaxPlaintextLength

@@ -9,6 +9,7 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
 	"github.com/spf13/cobra"
 )
 
@@ -105,7 +106,7 @@ func newHeaderRecord(h *esdk.Header) *headerRecord {
 // openReport opens the report, if there is to be one.
 func (a *app) openReport(o *reportOptions, mode string, jobs []job) (*report, error) {
 	r := &report{mode: mode, app: a, options: o}
-	if isObject(o.reportPath) {
+	if object.IsURL(o.reportPath) {
 		return nil, cli.UsageError("the report cannot be an object, since lines are appended to it")
 	}
 	switch o.reportPath {
@@ -180,7 +181,7 @@ func (a *app) checkReport(f *os.File, path string, jobs []job) error {
 }
 
 func clean(name string) string {
-	if name == cli.Standard || name == "" || isObject(name) {
+	if name == cli.Standard || name == "" || object.IsURL(name) {
 		return name
 	}
 	if abs, err := filepath.Abs(name); err == nil {

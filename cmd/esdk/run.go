@@ -12,6 +12,7 @@ import (
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
 	"github.com/spf13/cobra"
 )
 
@@ -191,7 +192,7 @@ func (t *task) commitApart() {
 		return
 	}
 	switch o := t.out.(type) {
-	case *objectOutput:
+	case *object.Writer:
 		t.err = o.Commit()
 	case *atomicfile.File:
 		if t.size >= longFile {

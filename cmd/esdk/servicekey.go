@@ -34,7 +34,7 @@ func (a *app) newServiceKeyring(ctx context.Context, text string) (esdk.Keyring,
 	}
 	mux := secrets.DefaultURLMux()
 	if !mux.ValidKeeperScheme(scheme) {
-		return nil, cli.UsageError("this build does not have the service %s", cli.Printable(scheme)).WithHint("%s", fullBuild)
+		return nil, cli.UsageError("this build does not have the service %s", cli.Printable(scheme)).WithHint("%s", cli.FullBuild)
 	}
 	k, err := mux.OpenKeeperURL(ctx, u)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
 	"github.com/spf13/cobra"
 )
 
@@ -24,7 +25,7 @@ type treeOptions struct {
 	list      string // of names
 
 	results fs.FileInfo              // of what -o names, nil if there is none yet
-	object  *object                  // that -o names
+	object  *object.Object           // that -o names
 	filter  func(name string) string // why a file in a folder is left out, "" if it is not
 }
 

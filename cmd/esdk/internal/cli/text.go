@@ -17,8 +17,10 @@ func Message(err error) string {
 
 // messageAbout is [Message] for a line that begins with the name of an input.
 func messageAbout(input string, err error) string {
-	if e, ok := err.(*Error); ok && e.About == input {
-		return Message(e.Err)
+	for e, ok := err.(*Error); ok; e, ok = e.Err.(*Error) {
+		if e.About == input && input != "" {
+			return Message(e.Err)
+		}
 	}
 	return Message(err)
 }

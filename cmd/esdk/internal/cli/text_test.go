@@ -22,3 +22,24 @@ func TestMessage(t *testing.T) {
 		}
 	}
 }
+
+// The name of an input stands at the start of a line, and not in the text again.
+func TestMessageAbout(t *testing.T) {
+	about := NewError(ExitError, "there is none").Of("in: put")
+	for _, c := range []struct {
+		input string
+		err   error
+		want  string
+	}{
+		{"in: put", about, "there is none"},
+		{"in: put", Hinted(about, "look elsewhere"), "there is none"},
+		{"other", about, "in: put: there is none"},
+		{"", about, "in: put: there is none"},
+		{"", errors.New("any"), "any"},
+		{"in: put", errors.New("in: put: of its own"), "in: put: of its own"},
+	} {
+		if got := messageAbout(c.input, c.err); got != c.want {
+			t.Errorf("about %q: %q, want %q", c.input, got, c.want)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
 	"gocloud.dev/gcerrors"
 )
 
@@ -17,63 +18,52 @@ const isMarker = "marker of a folder"
 
 // planObjects returns jobs for an object, or for all objects in a folder.
 func (a *app) planObjects(ctx context.Context, text string, o *treeOptions) ([]job, error) {
-	named, err := a.parseObject(ctx, text)
+	named, err := a.buckets.Parse(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	if named.isFolder() && !o.recursive {
+	if named.IsFolder() && !o.recursive {
 		return nil, cli.NewError(cli.ExitError, "%s is a folder", named).WithHint("-r takes all objects in it")
 	}
-	if !named.isFolder() {
-		info, err := named.info(ctx)
+	if !named.IsFolder() {
+		info, err := named.Info(ctx)
 		if err == nil {
-			return []job{{input: named.String(), source: named, info: info, size: info.size}}, nil
+			return []job{{input: named.String(), source: named, info: info, size: info.Size()}}, nil
 		}
 		if !o.recursive || gcerrors.Code(err) != gcerrors.NotFound {
-			return []job{{input: named.String(), source: named, err: named.explain(err)}}, nil
+			return []job{{input: named.String(), source: named, err: named.Explain(err)}}, nil
 		}
 	}
-	return named.folder().walk(ctx, o)
+	return walkObjects(ctx, named.Folder(), o)
 }
 
-// folder returns the folder that a name without a slash at its end may stand for.
-func (o *object) folder() *object {
-	if o.isFolder() {
-		return o
-	}
-	return o.with(o.key + "/")
-}
-
-// isBelow reports whether an object is in a folder.
-func (o *object) isBelow(folder *object) bool { return strings.HasPrefix(o.id(), folder.id()) }
-
-// walk returns jobs for all that is in a folder.
-func (o *object) walk(ctx context.Context, options *treeOptions) ([]job, error) {
-	entries, err := o.list(ctx)
+// walkObjects returns jobs for all that is in a folder.
+func walkObjects(ctx context.Context, o *object.Object, options *treeOptions) ([]job, error) {
+	entries, err := o.List(ctx)
 	if err != nil {
-		return nil, o.explain(err)
+		return nil, o.Explain(err)
 	}
-	var results *object
+	var results *object.Object
 	if options.object != nil {
-		results = options.object.folder()
-		if results.id() == o.id() {
+		results = options.object.Folder()
+		if results.ID() == o.ID() {
 			return nil, cli.UsageError("-o names the folder %s itself: without -o, results go beside the objects", o)
 		}
 	}
 	var jobs []job
 	for _, e := range entries {
-		if e.Key == o.key {
+		if e.Key == o.Key {
 			continue
 		}
-		source := o.with(e.Key)
+		source := o.With(e.Key)
 		j := job{
-			input: source.String(), source: source, name: strings.TrimPrefix(e.Key, o.key),
-			size: e.Size, info: &objectInfo{path.Base(e.Key), e.Size, e.ModTime},
+			input: source.String(), source: source, name: strings.TrimPrefix(e.Key, o.Key),
+			size: e.Size, info: object.NewInfo(e.Key, e.Size, e.ModTime),
 		}
 		switch {
 		case strings.HasSuffix(e.Key, "/") && e.Size == 0:
 			j.skip = isMarker
-		case results != nil && results.isBelow(o) && source.isBelow(results):
+		case results != nil && results.IsBelow(o) && source.IsBelow(results):
 			j.skip = isResults
 		case options.filter != nil:
 			j.skip = options.filter(e.Key)
@@ -81,7 +71,7 @@ func (o *object) walk(ctx context.Context, options *treeOptions) ([]job, error) 
 		jobs = append(jobs, j)
 	}
 	if len(jobs) == 0 {
-		return nil, cli.NewError(cli.ExitError, "%s: there is no object in it", o)
+		return nil, cli.NewError(cli.ExitError, "there is no object in it").Of(o.String())
 	}
 	return jobs, nil
 }
@@ -89,7 +79,7 @@ func (o *object) walk(ctx context.Context, options *treeOptions) ([]job, error) 
 // baseName is the last part of the name of an input.
 func (j *job) baseName() string {
 	if j.source != nil {
-		return path.Base(j.source.key)
+		return path.Base(j.source.Key)
 	}
 	return filepath.Base(j.input)
 }
@@ -126,29 +116,29 @@ func (j *job) planObject(ctx context.Context, o *outputOptions, folder bool, ren
 		j.result, j.output = j.source, j.input
 		return nil
 	case o.object == nil:
-		key := rename(j.source.key)
+		key := rename(j.source.Key)
 		if key == cli.Standard { // of a part
 			j.output = cli.Standard
 			j.stream = true
 			return nil
 		}
-		if key == j.source.key {
+		if key == j.source.Key {
 			return noPlace(j)
 		}
-		j.result = j.source.with(key)
+		j.result = j.source.With(key)
 	case folder && j.input == cli.Standard:
 		return cli.UsageError("standard input has no name for an object in folder %s", o.object)
 	case folder:
-		j.result = o.object.with(o.object.key + rename(j.keyName()))
+		j.result = o.object.With(o.object.Key + rename(j.keyName()))
 	default:
 		j.result = o.object
 	}
 	j.output = j.result.String()
-	if !utf8.ValidString(j.result.key) {
+	if !utf8.ValidString(j.result.Key) {
 		j.err = cli.NewError(cli.ExitNotWritten, "%s: a key of an object must be UTF-8", j.output)
 		return nil
 	}
-	if j.source != nil && j.source.id() == j.result.id() {
+	if j.source != nil && j.source.ID() == j.result.ID() {
 		return cli.NewError(cli.ExitNotWritten, "%s is both input and output", j.output)
 	}
 	return j.checkNoObject(ctx, o)
@@ -163,7 +153,7 @@ func (j *job) checkNoObject(ctx context.Context, o *outputOptions) error {
 	exists, err := o.known.has(ctx, j, o)
 	switch {
 	case err != nil && o.noClobber:
-		j.err = j.result.explain(err)
+		j.err = j.result.Explain(err)
 	case err == nil && exists:
 		return j.checkAbsent(atomicfile.Exists(j.output), o)
 	}
@@ -181,15 +171,15 @@ type objectSet struct {
 
 func (s *objectSets) has(ctx context.Context, j *job, o *outputOptions) (bool, error) {
 	if !j.below() {
-		return j.result.bucket.Exists(ctx, j.result.key)
+		return j.result.Exists(ctx)
 	}
 	folder := o.object
 	if folder == nil {
-		folder = j.source.with(strings.TrimSuffix(j.source.key, j.name))
+		folder = j.source.With(strings.TrimSuffix(j.source.Key, j.name))
 	}
-	keys, ok := (*s)[folder.id()]
+	keys, ok := (*s)[folder.ID()]
 	if !ok {
-		entries, err := folder.list(ctx)
+		entries, err := folder.List(ctx)
 		keys = objectSet{err: err, keys: make(map[string]bool)}
 		for _, e := range entries {
 			keys.keys[e.Key] = true
@@ -197,7 +187,7 @@ func (s *objectSets) has(ctx context.Context, j *job, o *outputOptions) (bool, e
 		if *s == nil {
 			*s = make(objectSets)
 		}
-		(*s)[folder.id()] = keys
+		(*s)[folder.ID()] = keys
 	}
-	return keys.keys[j.result.key], keys.err
+	return keys.keys[j.result.Key], keys.err
 }

@@ -1,10 +1,13 @@
-package main
+// Package object reads and writes objects in buckets of object stores: those of S3, and
+// in the full build also Google's and Azure's.
+package object
 
 import (
 	"context"
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"net/url"
 	"path"
 	"slices"
@@ -19,9 +22,6 @@ import (
 
 // otherStores are those of the full build.
 var otherStores = []string{"gs", "azblob"}
-
-// stores are the object stores that this build has, by the scheme of their URLs.
-var stores = map[string]store{"s3": s3Store{}}
 
 // A store is what the Go CDK does not have the same for all of them.
 type store interface {
@@ -46,38 +46,55 @@ type bucket struct {
 	url      string // such as s3://name
 	id       string // the same for two URLs of one bucket
 	partSize int64  // of uploads, 0 for one that fits
+
+	stallTime time.Duration
 }
 
-// An object is named by a key in a bucket. A folder is a key that is empty or
-// ends in a slash, and the start of those of other objects.
-type object struct {
+// An Object is named by a key in a bucket. A folder is a key that is empty or
+// ends in a slash, and the start of the keys of other objects.
+type Object struct {
 	bucket *bucket
-	key    string
+	Key    string
 }
 
-func (o *object) String() string {
-	return o.bucket.url + "/" + (&url.URL{Path: o.key}).EscapedPath()
+// Buckets are those that are open. One goroutine at a time uses it.
+type Buckets struct {
+	// StallTime is how long a store may send nothing of what it was asked for.
+	StallTime time.Duration
+
+	byURL map[string]*bucket
 }
 
-// id is the same for two names of one object.
-func (o *object) id() string { return o.bucket.id + "/" + o.key }
+// NewBuckets returns one with no open bucket.
+func NewBuckets() *Buckets { return &Buckets{StallTime: time.Minute, byURL: make(map[string]*bucket)} }
 
-func (o *object) isFolder() bool { return o.key == "" || strings.HasSuffix(o.key, "/") }
+// Schemes returns the schemes of the URLs of the stores that this build has.
+func Schemes() []string { return slices.Sorted(maps.Keys(stores)) }
 
-// with returns another object of the bucket.
-func (o *object) with(key string) *object { return &object{o.bucket, key} }
+func (o *Object) String() string {
+	return o.bucket.url + "/" + (&url.URL{Path: o.Key}).EscapedPath()
+}
 
-// isObject reports whether a name is the URL of an object or of a bucket.
-func isObject(name string) bool {
+// ID is the same for two names of one object.
+func (o *Object) ID() string { return o.bucket.id + "/" + o.Key }
+
+// IsFolder reports whether it is a folder.
+func (o *Object) IsFolder() bool { return o.Key == "" || strings.HasSuffix(o.Key, "/") }
+
+// With returns another object of the bucket.
+func (o *Object) With(key string) *Object { return &Object{o.bucket, key} }
+
+// IsURL reports whether a name is the URL of an object or of a bucket.
+func IsURL(name string) bool {
 	scheme, _, ok := strings.Cut(name, "://")
 	scheme = strings.ToLower(scheme)
 	_, known := stores[scheme]
 	return ok && (known || slices.Contains(otherStores, scheme))
 }
 
-// parseObject opens the bucket of a URL, such as s3://bucket/key?region=us-west-2. No
+// Parse opens the bucket of a URL, such as s3://bucket/key?region=us-west-2. No
 // request is made yet. Its parameters are not told, since they may be secret.
-func (a *app) parseObject(ctx context.Context, text string) (*object, error) {
+func (b *Buckets) Parse(ctx context.Context, text string) (*Object, error) {
 	u, err := url.Parse(text)
 	name, _, _ := strings.Cut(cli.Printable(text), "?")
 	switch {
@@ -89,24 +106,24 @@ func (a *app) parseObject(ctx context.Context, text string) (*object, error) {
 		return nil, cli.UsageError("want %s://BUCKET/KEY, and no user", u.Scheme)
 	}
 	if _, ok := stores[u.Scheme]; !ok {
-		return nil, cli.UsageError("this build does not have the store %s://", u.Scheme).WithHint("%s", fullBuild)
+		return nil, cli.UsageError("this build does not have the store %s://", u.Scheme).WithHint("%s", cli.FullBuild)
 	}
-	b, err := a.openBucket(ctx, u)
+	in, err := b.open(ctx, u)
 	if err != nil {
 		return nil, err
 	}
-	return &object{b, strings.TrimPrefix(u.Path, "/")}, nil
+	return &Object{in, strings.TrimPrefix(u.Path, "/")}, nil
 }
 
 // serverParameters are those of a URL that say which server has the bucket. The
 // others say how to use it.
 var serverParameters = []string{"endpoint", "profile", "storage_account", "domain"}
 
-// openBucket opens a bucket once.
-func (a *app) openBucket(ctx context.Context, u *url.URL) (*bucket, error) {
-	b := &bucket{url: u.Scheme + "://" + u.Host, store: stores[u.Scheme]}
+// open opens a bucket once.
+func (all *Buckets) open(ctx context.Context, u *url.URL) (*bucket, error) {
+	b := &bucket{url: u.Scheme + "://" + u.Host, store: stores[u.Scheme], stallTime: all.StallTime}
 	whole := b.url + "?" + u.RawQuery
-	if known, ok := a.buckets[whole]; ok {
+	if known, ok := all.byURL[whole]; ok {
 		return known, nil
 	}
 	query, err := url.ParseQuery(u.RawQuery)
@@ -129,49 +146,36 @@ func (a *app) openBucket(ctx context.Context, u *url.URL) (*bucket, error) {
 		return nil, cli.UsageError("%s: %s", b.url, strings.ReplaceAll(err.Error(), parameters, "")).
 			WithHint("what stands behind a question mark are parameters; in a key it is written as %%3F")
 	}
-	a.buckets[whole] = b
+	all.byURL[whole] = b
 	return b, nil
 }
 
-// parseFileURL returns the path of a file:// URL, or the name itself if it is
-// none.
-func parseFileURL(name string) (string, error) {
-	if !strings.HasPrefix(name, "file://") {
-		return name, nil
-	}
-	u, err := url.Parse(name)
-	if err != nil || u.Host != "" && u.Host != "localhost" || !strings.HasPrefix(u.Path, "/") || u.RawQuery != "" || u.Fragment != "" {
-		return "", cli.UsageError("%s: want file:///PATH, with %%25, %%3F and %%23 for a percent sign, question mark and number sign", cli.Printable(name))
-	}
-	return filePath(u.Path), nil
-}
-
-// objectInfo is that of an object.
-type objectInfo struct {
+// Info describes an object as [fs.FileInfo] describes a file.
+type Info struct {
 	name     string
 	size     int64
 	modified time.Time
 }
 
-func (i *objectInfo) Name() string       { return i.name }
-func (i *objectInfo) Size() int64        { return i.size }
-func (i *objectInfo) Mode() fs.FileMode  { return atomicfile.TemporaryMode }
-func (i *objectInfo) ModTime() time.Time { return i.modified }
-func (i *objectInfo) IsDir() bool        { return false }
-func (i *objectInfo) Sys() any           { return nil }
+func (i *Info) Name() string       { return i.name }
+func (i *Info) Size() int64        { return i.size }
+func (i *Info) Mode() fs.FileMode  { return atomicfile.TemporaryMode }
+func (i *Info) ModTime() time.Time { return i.modified }
+func (i *Info) IsDir() bool        { return false }
+func (i *Info) Sys() any           { return nil }
 
-// info asks for an object.
-func (o *object) info(ctx context.Context) (*objectInfo, error) {
-	attributes, err := o.bucket.Attributes(ctx, o.key)
+// Info asks for an object.
+func (o *Object) Info(ctx context.Context) (*Info, error) {
+	attributes, err := o.bucket.Attributes(ctx, o.Key)
 	if err != nil {
 		return nil, err
 	}
-	return &objectInfo{path.Base(o.key), attributes.Size, attributes.ModTime}, nil
+	return &Info{path.Base(o.Key), attributes.Size, attributes.ModTime}, nil
 }
 
-// list returns what is in a folder, and in those in it, in the order of keys.
-func (o *object) list(ctx context.Context) (all []*blob.ListObject, err error) {
-	entries := o.bucket.List(&blob.ListOptions{Prefix: o.key})
+// List returns what is in a folder, and in those in it, in the order of keys.
+func (o *Object) List(ctx context.Context) (all []*blob.ListObject, err error) {
+	entries := o.bucket.List(&blob.ListOptions{Prefix: o.Key})
 	for {
 		entry, err := entries.Next(ctx)
 		if err == io.EOF {
@@ -184,8 +188,8 @@ func (o *object) list(ctx context.Context) (all []*blob.ListObject, err error) {
 	}
 }
 
-// explain names the object in an error, in place of what the Go CDK says of it.
-func (o *object) explain(err error) error {
+// Explain names the object in an error, in place of what the Go CDK says of it.
+func (o *Object) Explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.As(err, new(*cli.Error)) {
 		return err
 	}
@@ -198,9 +202,25 @@ func (o *object) explain(err error) error {
 	}
 	switch code {
 	case gcerrors.NotFound:
-		return cli.NewError(cli.ExitError, "%s: no such object, or bucket", o).WithHint("or these credentials may not read it")
+		return cli.NewError(cli.ExitError, "no such object, or bucket").Of(o.String()).WithHint("or these credentials may not read it")
 	case gcerrors.PermissionDenied:
-		return cli.NewError(cli.ExitError, "%s: permission denied: %w", o, o.bucket.store.reason(err))
+		return cli.NewError(cli.ExitError, "permission denied: %w", o.bucket.store.reason(err)).Of(o.String())
 	}
-	return cli.NewError(cli.ExitError, "%s: %w", o, o.bucket.store.reason(err))
+	return cli.NewError(cli.ExitError, "%w", o.bucket.store.reason(err)).Of(o.String())
+}
+
+// Folder returns the folder that a name without a slash at its end may stand for.
+func (o *Object) Folder() *Object {
+	if o.IsFolder() {
+		return o
+	}
+	return o.With(o.Key + "/")
+}
+
+// IsBelow reports whether an object is in a folder.
+func (o *Object) IsBelow(folder *Object) bool { return strings.HasPrefix(o.ID(), folder.ID()) }
+
+// NewInfo describes an object of a list.
+func NewInfo(key string, size int64, modified time.Time) *Info {
+	return &Info{path.Base(key), size, modified}
 }

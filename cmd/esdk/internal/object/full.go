@@ -1,0 +1,128 @@
+//go:build full
+
+package object
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+
+	"cloud.google.com/go/storage"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+	azure "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/azureblob" // opens azblob://
+	"gocloud.dev/blob/gcsblob"
+	"gocloud.dev/gcp"
+)
+
+// stores are the object stores that this build has, by the scheme of their URLs.
+var stores = map[string]store{"s3": s3Store{}, "gs": googleStore{}, "azblob": azureStore{}}
+
+// googleStore tells objects apart by their generation.
+type googleStore struct{}
+
+// open asks for credentials itself: if there are none, the Go CDK says so on cli.Standard
+// output, and goes on. A server that does not answer is given up.
+func (googleStore) open(ctx context.Context, text string) (*blob.Bucket, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	opener := blob.BucketURLOpener(blob.DefaultURLMux())
+	if os.Getenv("STORAGE_EMULATOR_HOST") == "" && u.Query().Get("anonymous") == "" {
+		credentials, err := gcp.DefaultCredentials(ctx)
+		if err != nil {
+			return nil, err
+		}
+		client, err := gcp.NewHTTPClient(gcp.DefaultTransport(), gcp.CredentialsTokenSource(credentials))
+		if err != nil {
+			return nil, err
+		}
+		opener = &gcsblob.URLOpener{Client: client}
+	}
+	b, err := opener.OpenBucketURL(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	var client *storage.Client
+	if b.As(&client) {
+		client.SetRetry(storage.WithMaxAttempts(maxAttempts))
+	}
+	return b, nil
+}
+
+// maxAttempts is how often a request is made that fails for a while.
+const maxAttempts = 4
+
+func (googleStore) reason(err error) error { return err }
+
+func (googleStore) version(r *blob.Reader) string {
+	var reader *storage.Reader
+	if !r.As(&reader) {
+		return ""
+	}
+	return strconv.FormatInt(reader.Attrs.Generation, 10)
+}
+
+func (googleStore) only(version string, as func(any) bool) {
+	var object **storage.ObjectHandle
+	if generation, err := strconv.ParseInt(version, 10, 64); err == nil && as(&object) {
+		*object = (*object).Generation(generation)
+	}
+}
+
+func (googleStore) replace(old *blob.Attributes, as func(any) bool) {
+	var attributes storage.ObjectAttrs
+	var object **storage.ObjectHandle
+	if old.As(&attributes) && as(&object) {
+		*object = (*object).If(storage.Conditions{GenerationMatch: attributes.Generation})
+	}
+}
+
+// azureStore tells blobs apart by their ETag.
+type azureStore struct{}
+
+func (azureStore) open(ctx context.Context, url string) (*blob.Bucket, error) {
+	return blob.OpenBucket(ctx, url)
+}
+
+// reason leaves out the whole answer, which Azure's errors have in lines.
+func (azureStore) reason(err error) error {
+	response, ok := errors.AsType[*azcore.ResponseError](err)
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("%d %s", response.StatusCode, response.ErrorCode)
+}
+
+func (azureStore) version(r *blob.Reader) string {
+	var response azure.DownloadStreamResponse
+	if !r.As(&response) || response.ETag == nil {
+		return ""
+	}
+	return string(*response.ETag)
+}
+
+func (azureStore) only(version string, as func(any) bool) {
+	var options *azure.DownloadStreamOptions
+	if as(&options) && version != "" {
+		options.AccessConditions = ifMatch(version)
+	}
+}
+
+func (azureStore) replace(old *blob.Attributes, as func(any) bool) {
+	var options *azblob.UploadStreamOptions
+	if as(&options) {
+		options.AccessConditions = ifMatch(old.ETag)
+	}
+}
+
+func ifMatch(version string) *azure.AccessConditions {
+	etag := azcore.ETag(version)
+	return &azure.AccessConditions{ModifiedAccessConditions: &azure.ModifiedAccessConditions{IfMatch: &etag}}
+}

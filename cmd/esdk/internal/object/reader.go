@@ -1,0 +1,218 @@
+package object
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"esdk/cmd/esdk/internal/cli"
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+)
+
+const (
+	// maxResumes is how often a request is made again that gave nothing new.
+	maxResumes = 4
+
+	// readAhead bounds how much is asked for beyond what is read, if the parts that
+	// are read follow each other.
+	readAhead = 8 << 20
+
+	// keptStart is how much is kept of the start of an object, which is looked at, to
+	// see whether it is text, and then read.
+	keptStart = 4 << 10
+)
+
+// A Reader reads an object, all of whose bytes are of one version. What is cut
+// off is asked for again from there on.
+type Reader struct {
+	ctx    context.Context
+	object *Object
+	info   *Info
+
+	mu      sync.Mutex
+	reader  *blob.Reader // nil if there is no request
+	cancel  func()       // ends the request
+	version string       // of the first request
+	start   []byte       // of the object, so far
+	offset  int64        // of the next byte
+	at, end int64        // of what the reader has
+	begun   int64        // where the parts begin that follow each other up to at
+}
+
+// Open opens an object that was described before, or by a request if info is nil.
+func (o *Object) Open(ctx context.Context, info *Info) (*Reader, error) {
+	if info == nil {
+		var err error
+		if info, err = o.Info(ctx); err != nil {
+			return nil, o.Explain(err)
+		}
+	}
+	return &Reader{ctx: ctx, object: o, info: info}, nil
+}
+
+// Stat returns the description that the object was opened with.
+func (o *Reader) Stat() (fs.FileInfo, error) { return o.info, nil }
+
+func (o *Reader) Read(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, err := o.read(p, o.offset, o.info.size)
+	o.offset += int64(n)
+	return n, err
+}
+
+// ReadAt implements [io.ReaderAt].
+func (o *Reader) ReadAt(p []byte, offset int64) (n int, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.reader == nil || offset != o.at {
+		o.begun = offset
+	}
+	// As much again as was read, so that a part takes few requests, and not much more.
+	end := offset + max(int64(len(p)), min(offset-o.begun, readAhead))
+	for n < len(p) && err == nil {
+		var m int
+		m, err = o.read(p[n:], offset+int64(n), min(end, o.info.size))
+		n += m
+	}
+	if n == len(p) {
+		err = nil
+	}
+	return n, err
+}
+
+// read reads from an offset, by a request up to the end unless there is one that
+// has come to the offset.
+func (o *Reader) read(p []byte, offset, end int64) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if offset >= o.info.size {
+		return 0, io.EOF
+	}
+	if offset < int64(len(o.start)) {
+		return copy(p, o.start[offset:]), nil
+	}
+	for tries := 0; ; tries++ {
+		if o.reader == nil || offset != o.at || offset == o.end {
+			// The service's client tries that again itself.
+			if err := o.request(offset, end); err != nil {
+				return 0, o.object.Explain(err)
+			}
+		}
+		n, err := o.readSome(p)
+		if n > 0 {
+			if offset == int64(len(o.start)) {
+				o.start = append(o.start, p[:min(n, keptStart-len(o.start))]...)
+			}
+			return n, nil
+		}
+		o.stop()
+		if tries == maxResumes {
+			return 0, o.object.Explain(err)
+		}
+		select {
+		case <-o.ctx.Done():
+			return 0, o.ctx.Err()
+		case <-time.After(100 * time.Millisecond << tries):
+		}
+	}
+}
+
+// readSome reads something of what was asked for, or fails.
+func (o *Reader) readSome(p []byte) (int, error) {
+	watchdog := time.AfterFunc(o.object.bucket.stallTime, o.cancel)
+	defer watchdog.Stop()
+	n, err := o.reader.Read(p[:min(int64(len(p)), o.end-o.at)])
+	o.at += int64(n)
+	switch {
+	case n > 0:
+		return n, nil
+	case err == nil || err == io.EOF:
+		return 0, io.ErrUnexpectedEOF
+	case o.stalled(err):
+		return 0, ErrStalled
+	}
+	return 0, err
+}
+
+// stalled reports whether a request was given up.
+func (o *Reader) stalled(err error) bool {
+	return o.ctx.Err() == nil && gcerrors.Code(err) == gcerrors.Canceled
+}
+
+// request asks for a part of the object, in the version that was seen first.
+func (o *Reader) request(offset, end int64) error {
+	o.stop()
+	var ctx context.Context
+	ctx, o.cancel = context.WithCancel(o.ctx)
+	only := func(as func(any) bool) error {
+		o.object.bucket.store.only(o.version, as)
+		return nil
+	}
+	watchdog := time.AfterFunc(answerTimeout, o.cancel)
+	defer watchdog.Stop()
+	r, err := o.object.bucket.NewRangeReader(ctx, o.object.Key, offset, end-offset, &blob.ReaderOptions{BeforeRead: only})
+	if o.stalled(err) {
+		return ErrStalled
+	}
+	if code := gcerrors.Code(err); o.version != "" && (code == gcerrors.FailedPrecondition || code == gcerrors.NotFound) {
+		return errChanged
+	}
+	if err != nil {
+		return err
+	}
+	o.reader, o.at, o.end = r, offset, end
+	o.version = cmp.Or(o.version, o.object.bucket.store.version(r))
+	if r.Size() != o.info.size {
+		o.stop()
+		return errChanged
+	}
+	return nil
+}
+
+var (
+	// ErrStalled is the error of a store that does not go on.
+	ErrStalled = errors.New("the store does not go on")
+
+	errChanged = cli.NewError(cli.ExitError, "it was replaced while it was read")
+)
+
+func (o *Reader) stop() {
+	if o.cancel != nil {
+		o.cancel()
+	}
+	if o.reader != nil {
+		o.reader.Close()
+		o.reader = nil
+	}
+}
+
+// Seek implements [io.Seeker]. No request is made.
+func (o *Reader) Seek(offset int64, whence int) (int64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch whence {
+	case io.SeekCurrent:
+		offset += o.offset
+	case io.SeekEnd:
+		offset += o.info.size
+	}
+	if offset < 0 {
+		return 0, fs.ErrInvalid
+	}
+	o.offset = offset
+	return offset, nil
+}
+
+func (o *Reader) Close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stop()
+	return nil
+}
