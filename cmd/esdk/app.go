@@ -12,9 +12,9 @@ import (
 	"strings"
 	"syscall"
 
-	"esdk/awskms"
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/object"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -24,21 +24,17 @@ import (
 type app struct {
 	*cli.UI
 
-	configFile, profileName string
+	profileName string
 
 	names *optionNames // of this command line
 
-	// secrets are the files that keys were read from, never to be overwritten.
-	secrets []os.FileInfo
+	// protected are the files that keys were read from, never to be overwritten.
+	protected *atomicfile.Protected
 
-	// kmsClients are those of all keyrings of AWS KMS, by profile and Region.
-	kmsClients map[[2]string]awskms.Clients
+	keys *keyspec.Keys
 
 	// buckets are those that are open, by their URLs.
 	buckets *object.Buckets
-
-	// tokens are those of PKCS #11 that are open.
-	tokens tokens
 
 	// pending are the results that are not done.
 	pending *atomicfile.Pending
@@ -54,12 +50,13 @@ type app struct {
 
 func newApp() *app {
 	a := &app{
-		UI:         cli.NewUI(),
-		kmsClients: make(map[[2]string]awskms.Clients),
-		buckets:    object.NewBuckets(),
-		pending:    atomicfile.NewPending(),
-		usage:      true,
+		UI:        cli.NewUI(),
+		buckets:   object.NewBuckets(),
+		pending:   atomicfile.NewPending(),
+		protected: new(atomicfile.Protected),
+		usage:     true,
 	}
+	a.keys = keyspec.New(a.UI, a.pending, a.protected)
 	a.useNames(ownNames)
 	return a
 }
@@ -73,7 +70,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.newRootCommand()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
-	a.tokens.close()
+	a.keys.Close()
 	if err != nil && a.usage && !errors.As(err, new(*cli.Error)) {
 		err = cli.UsageError("%v", err).WithHint("%s", helpHint(cmd))
 	}
@@ -147,7 +144,7 @@ encrypt, and any one of them decrypts it.`,
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "print errors only")
 	flags.BoolVar(&a.NoProgress, "no-progress", false, "print no progress line")
 	flags.BoolVar(&a.JSON, "json", false, "print results and errors as JSON")
-	flags.StringVar(&a.configFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration folder)")
+	flags.StringVar(&a.keys.ConfigFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration folder)")
 	flags.StringVar(&a.profileName, "profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile)")
 	root.AddCommand(
 		a.newEncryptCommand(), a.newDecryptCommand(), a.newReencryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),

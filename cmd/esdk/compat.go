@@ -15,6 +15,7 @@ import (
 	"esdk"
 	"esdk/cmd/esdk/internal/awscli"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/keyspec"
 	"github.com/spf13/cobra"
 )
 
@@ -358,7 +359,7 @@ func (a *app) compatRaw(w *awscli.WrappingKeys, encrypt bool) (esdk.Keyring, err
 		return nil, cli.UsageError("provider=%s needs namespace=NAMESPACE key=NAME file=FILE", w.Provider)
 	}
 	if w.Provider == "raw-aes" {
-		return a.newAESKeyring(namespace, w.Keys[0], file)
+		return a.keys.NewAESKeyring(namespace, w.Keys[0], file)
 	}
-	return a.newRSAKeyring(namespace, w.Keys[0], file, cmp.Or(given["pad"], defaultPadding), encrypt)
+	return a.keys.NewRSAKeyring(namespace, w.Keys[0], file, cmp.Or(given["pad"], keyspec.DefaultPadding), encrypt)
 }

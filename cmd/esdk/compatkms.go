@@ -11,6 +11,7 @@ import (
 	"esdk/awskms"
 	"esdk/cmd/esdk/internal/awscli"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/internal/kmsarn"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 )
@@ -21,7 +22,7 @@ func (a *app) compatKMS(ctx context.Context, w *awscli.WrappingKeys, first bool)
 	if len(w.Attributes) > 0 {
 		return nil, cli.NewError(cli.ExitError, "keys of AWS KMS have no %s=", slices.Sorted(maps.Keys(w.Attributes))[0])
 	}
-	c := a.kmsIn(w.Profile, w.Region)
+	c := a.keys.KMSIn(w.Profile, w.Region)
 	switch {
 	case w.Discovery != nil:
 		return newCompatDiscovery(ctx, c, w)
@@ -45,7 +46,7 @@ func newCompatDiscovery(ctx context.Context, c awskms.Config, w *awscli.Wrapping
 		k.filter = &awskms.Filter{Partition: w.Discovery.Partition, Accounts: w.Discovery.Accounts}
 	}
 	if k.region == "" {
-		config, err := awsconfig.LoadDefaultConfig(ctx, awsProfile(w.Profile)...)
+		config, err := awsconfig.LoadDefaultConfig(ctx, keyspec.AWSProfile(w.Profile)...)
 		if err != nil {
 			return nil, err
 		}

@@ -141,7 +141,7 @@ func (a *app) decryptConfig(ctx context.Context, o *decryptOptions) (esdk.Encryp
 	}
 	kr := o.keyring
 	if kr == nil {
-		if kr, err = a.keyring(ctx, o.keys, false); err != nil {
+		if kr, err = a.keys.Keyring(ctx, o.keys, false); err != nil {
 			return nil, nil, err
 		}
 	}

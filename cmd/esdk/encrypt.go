@@ -110,7 +110,7 @@ func (a *app) encryptConfig(ctx context.Context, o *encryptOptions) (esdk.Encryp
 	}
 	kr := o.keyring
 	if kr == nil {
-		if kr, err = a.keyring(ctx, o.keys, true); err != nil {
+		if kr, err = a.keys.Keyring(ctx, o.keys, true); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/keyspec"
 	"github.com/spf13/cobra"
 )
 
@@ -12,166 +13,21 @@ import (
 func helpTopics() []*cobra.Command {
 	return []*cobra.Command{
 		{Use: "suites", Short: "The algorithm suites", Long: helpSuites()},
-		{Use: "config", Short: "The configuration file with named keys", Long: helpConfig},
+		{Use: "config", Short: "The configuration file with named keys", Long: helpConfigIntro + keyspec.ConfigHelp() + helpConfigOutro},
 		{Use: "exit-codes", Short: "What the exit status means", Long: helpExitCodes},
 		{Use: "objects", Short: "Objects of S3 and other stores as inputs and outputs", Long: helpObjects},
 		{Use: "safety", Short: "What the command promises about files and plaintext", Long: helpSafety},
 	}
 }
 
-const helpKeys = `A key is given as -k KEY, and -k may be repeated: to encrypt, the first key makes
-the data key, and any one of the keys decrypts; to decrypt, they are tried in
-order.
-
-  local
-      An AES-256 key in the user's configuration folder, made when it first
-      encrypts. Keep a copy of it: without it, what it encrypted is lost.
-
-  aes:NAMESPACE/NAME@FILE
-      An AES key of 128, 192 or 256 bits. FILE holds what "esdk keygen aes" wrote,
-      the raw bytes, or them as hex or Base64 text.
-
-  rsa:NAMESPACE/NAME@FILE[?pad=PADDING]
-      An RSA key in PEM. The public key encrypts, the private key does both.
-      PADDING is pkcs1, oaep-sha1, oaep-sha256 (the default), oaep-sha384 or
-      oaep-sha512.
-
-  ecdh:PEER-FILE@OWN-FILE
-  ecdh:PEER-FILE
-  ecdh:@OWN-FILE
-      Elliptic-curve key agreement (P-256, P-384, P-521) between the peer's public
-      key and one's own private key, both in PEM: either side decrypts. Without
-      an own key it only encrypts, with a key made for each message; without a
-      peer it only decrypts, whoever encrypted.
-
-  hpke:NAME@FILE
-      A key of ML-KEM-768 and X25519 together (HPKE), which also withstands a
-      quantum computer: FILE is of "esdk keygen hpke". The public key encrypts,
-      the private key does both. Other SDKs do not know it; with -k of another
-      kind beside it, they open the message by that.
-
-  arn:…:key/ID
-  alias/NAME
-      A symmetric key of AWS KMS. Messages name their key by ARN, so that an alias
-      encrypts but does not decrypt. Any replica of a multi-Region key decrypts.
-
-  kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION]
-      Decrypts with whatever key of AWS KMS the message names, if it is of the
-      accounts, such as kms-discovery:aws/111122223333. With a REGION, of a
-      multi-Region key it uses the replica there.
-
-  kms-rsa:ARN[@PUBLIC-FILE][?pad=PADDING]
-      An RSA key of AWS KMS. The public key in FILE encrypts, without AWS; AWS KMS
-      decrypts. PADDING is oaep-sha256 (the default) or oaep-sha1. Suites that
-      sign are refused: encrypt with --unsigned.
-
-  kms-ecdh:ARN[@PEER-FILE]
-      As ecdh:, with one's own private key in AWS KMS.
-
-  branch:TABLE/BRANCH-KEY-ID[?kms=ARN]
-      A branch key in a key store, a table of DynamoDB, that "esdk keystore"
-      makes: AWS KMS is asked once in ten minutes, not for each message. Without
-      kms=ARN it uses whatever KMS key the branch key names. With file=FILE the
-      key store is a file, and TABLE its logical name.
-
-  pkcs11:token=TOKEN;object=LABEL?module-path=FILE&namespace=NAMESPACE&name=NAME
-  pkcs11:token=TOKEN;object=LABEL?module-path=FILE[&peer=PEER-FILE]
-      A key in a hardware security module or another token of PKCS #11, as a URI of
-      RFC 7512 (in quotes, for the shell): AES or RSA, with pad=PADDING as above,
-      and without namespace and name ECDH. It may be named by its id, too, and the
-      token by its serial, model, manufacturer or slot-id. If there is both, type is
-      secret-key for AES, private for RSA. FILE is the token's library. The PIN is
-      in a file, pin-source=file:/PATH, or asked for on the terminal. iv=token is
-      for tokens that make the IV. This needs the full build, with cgo.
-
-  hashivault://KEY
-  gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K
-  azurekeyvault://VAULT.vault.azure.net/keys/KEY/VERSION
-      A key of HashiCorp Vault's transit engine, of Google Cloud KMS or of Azure
-      Key Vault, in the full build. Vault's address and token are those in
-      VAULT_ADDR and VAULT_TOKEN. Messages name their key by this text, and
-      decryption needs the same one. Only esdk reads what was encrypted so.
-
-  @NAME
-      A key of the configuration file; see "esdk help config".
-
-NAMESPACE and NAME stand in the message, and decryption needs the same ones: the
-other SDKs call them key namespace (or provider id) and key name (or key id).
-
-Credentials, Region and endpoint of AWS KMS are those of the AWS SDK: its
-environment variables, ~/.aws/config, roles. A key's ARN gives its Region.
-
-FILE may be - for standard input, or /dev/fd/N. Quote a KEY that has ?, ; or & for
-the shell. No secret is ever taken from the command line or the environment, but
-for what gives access to a key service.
-`
-
-const helpConfig = `Named keys, for -k @NAME, stand in a TOML file: --config FILE, or $ESDK_CONFIG, or
+const helpConfigIntro = `Named keys, for -k @NAME, stand in a TOML file: --config FILE, or $ESDK_CONFIG, or
 esdk/config.toml in the user's configuration folder. It is never looked for in the
 current folder. What it does not know is an error. Paths may start with ~/, and
 relative ones start at the file's folder.
 
-  [keys.backup]
-  type = "aes"
-  namespace = "corp"
-  name = "backup-2026"
-  file = "backup.key"
+`
 
-  [keys.archive]
-  type = "rsa"
-  namespace = "corp"
-  name = "archive"
-  file = "~/keys/archive.pem"
-  padding = "oaep-sha384"    # as on the command line
-
-  [keys.alice]
-  type = "ecdh"
-  peer = "alice-public.pem"
-  own = "mine.pem"
-
-  [keys.vault]
-  type = "hpke"
-  name = "vault-2026"
-  file = "vault.pem"         # or the public key, to encrypt
-
-  [keys.app]
-  type = "kms"
-  key = "arn:aws:kms:eu-west-1:111122223333:key/…"   # or an alias, to encrypt
-  aws-profile = "payments"   # of the AWS SDK's configuration; for the other types of AWS, too
-
-  [keys.anyone]
-  type = "kms-discovery"
-  partition = "aws"
-  accounts = ["111122223333"]
-  region = "eu-west-1"       # may be left out
-
-  [keys.partner]
-  type = "kms-rsa"
-  key = "arn:…"
-  file = "partner-public.pem"    # to encrypt
-  padding = "oaep-sha256"        # or oaep-sha1
-
-  [keys.agreed]
-  type = "kms-ecdh"
-  key = "arn:…"
-  peer = "alice-public.pem"      # without it, decrypts what anybody sent to key
-
-  [keys.tenant]
-  type = "branch"
-  table = "keys"             # or file = "keys.db" and name = "keys"
-  id = "tenant-17"
-  key = "arn:…"              # may be left out
-
-  [keys.hsm]
-  type = "pkcs11"
-  uri = "pkcs11:token=corp;object=backup?module-path=/usr/lib/…"  # as on the command line
-  peer = "alice-public.pem"  # for ECDH
-
-  [keys.orders]
-  type = "keyservice"
-  key = "hashivault://orders"    # or another service's, as on the command line
-
-The type local has no fields but type. "esdk keys list" lists them, "esdk keys show NAME" shows
+const helpConfigOutro = `The type local has no fields but type. "esdk keys list" lists them, "esdk keys show NAME" shows
 one with its paths resolved, and "esdk keys test NAME" tries it.
 
 A profile has values for flags that are not given. It is named by --profile, or

@@ -315,10 +315,8 @@ func (a *app) planInPlace(j *job) (err error) {
 
 // checkSecrets refuses to overwrite a file that holds a key.
 func (a *app) checkSecrets(j *job, output fs.FileInfo) error {
-	for _, secret := range a.secrets {
-		if os.SameFile(output, secret) {
-			return cli.NewError(cli.ExitNotWritten, "%s is a key or configuration file", j.output)
-		}
+	if a.protected.Has(output) {
+		return cli.NewError(cli.ExitNotWritten, "%s is a key or configuration file", j.output)
 	}
 	return nil
 }

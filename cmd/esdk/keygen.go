@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/hpke"
 	"github.com/spf13/cobra"
 )
@@ -56,7 +57,7 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 				_, err := a.Stdout.Write(secret)
 				return err
 			}
-			if err := a.writeSecret(file, secret); errors.Is(err, fs.ErrExist) {
+			if err := a.keys.WriteSecret(file, secret); errors.Is(err, fs.ErrExist) {
 				return cli.NewError(cli.ExitNotWritten, "%s: %w", cli.Printable(file), fs.ErrExist).WithHint("a key file is never replaced; choose another name")
 			} else if err != nil {
 				return err
@@ -73,13 +74,13 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 func (a *app) newKeygenAES() *cobra.Command {
 	var bits int
 	cmd := a.newKeygen("aes", "Make an AES key", func(file string) ([]byte, []byte, string, error) {
-		if !isAESLength(bits/8) || bits%8 != 0 {
+		if !keyspec.IsAESLength(bits/8) || bits%8 != 0 {
 			return nil, nil, "", cli.UsageError("--bits %d: want 128, 192 or 256", bits)
 		}
 		key := make([]byte, bits/8)
 		rand.Read(key)
 		defer clear(key)
-		return formatAESKey(key), nil, "aes:NAMESPACE/NAME@" + file, nil
+		return keyspec.FormatAESKey(key), nil, "aes:NAMESPACE/NAME@" + file, nil
 	})
 	cmd.Flags().IntVar(&bits, "bits", 256, "`BITS` of the key: 128, 192 or 256")
 	return cmd

@@ -15,6 +15,7 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/keyspec"
 	"github.com/BurntSushi/toml"
 	"github.com/spf13/cobra"
 )
@@ -23,7 +24,7 @@ func (a *app) newKeysCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
 		Short: "How to name keys; list, show and test those of the configuration",
-		Long:  helpKeys,
+		Long:  keyspec.Help(),
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			return cli.UsageError("do what with the keys? list, show or test")
@@ -57,7 +58,7 @@ that is tested; one that only decrypts cannot be tested without a message.`,
 }
 
 func (a *app) listKeys() error {
-	c, _, err := a.loadConfig()
+	c, _, err := a.keys.LoadConfig()
 	if err != nil {
 		return err
 	}
@@ -81,11 +82,11 @@ func (a *app) listKeys() error {
 
 // showKey shows no secrets: there are none in the configuration.
 func (a *app) showKey(name string) error {
-	c, file, err := a.loadConfig()
+	c, file, err := a.keys.LoadConfig()
 	if err != nil {
 		return err
 	}
-	k, err := c.key(file, name)
+	k, err := c.Key(file, name)
 	if err != nil {
 		return err
 	}
@@ -97,7 +98,7 @@ func (a *app) showKey(name string) error {
 	if _, err := toml.Decode(text.String(), &fields); err != nil {
 		return err
 	}
-	maps.DeleteFunc(fields, func(field string, _ any) bool { return !slices.Contains(c.fields[name], field) })
+	maps.DeleteFunc(fields, func(field string, _ any) bool { return !slices.Contains(c.Fields[name], field) })
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return err
@@ -137,11 +138,11 @@ type keyTest struct {
 }
 
 func (a *app) testKey(ctx context.Context, text string) error {
-	if !isKey(text) {
+	if !keyspec.IsKey(text) {
 		text = "@" + text
 	}
-	wrapper, wrapErr := a.parseKey(ctx, text, true)
-	unwrapper, unwrapErr := a.parseKey(ctx, text, false)
+	wrapper, wrapErr := a.keys.Parse(ctx, text, true)
+	unwrapper, unwrapErr := a.keys.Parse(ctx, text, false)
 	if wrapErr != nil && unwrapErr != nil {
 		return unwrapErr
 	}
@@ -155,7 +156,7 @@ func (a *app) testKey(ctx context.Context, text string) error {
 	start := time.Now()
 	r, err := wrapper.Wrap(ctx, &esdk.WrapRequest{Suite: suite, EncryptionContext: ec})
 	if err != nil {
-		return keyError(text, a.explain(err))
+		return keyspec.KeyError(text, a.explain(err))
 	}
 	defer clear(r.DataKey)
 	t.WrapMS = since(start)
@@ -166,7 +167,7 @@ func (a *app) testKey(ctx context.Context, text string) error {
 			err = errors.New("it decrypts to another data key")
 		}
 		if err != nil {
-			return keyError(text, a.explain(err))
+			return keyspec.KeyError(text, a.explain(err))
 		}
 		clear(dataKey)
 		t.UnwrapMS = since(start)
@@ -178,10 +179,10 @@ func (a *app) testKey(ctx context.Context, text string) error {
 // that stands in messages, so that it only encrypts.
 func (a *app) isAlias(text string) bool {
 	if name, ok := strings.CutPrefix(text, "@"); ok {
-		c, _, err := a.loadConfig()
+		c, _, err := a.keys.LoadConfig()
 		return err == nil && c.Keys[name].Type == "kms" && !strings.Contains(c.Keys[name].Key, ":key/")
 	}
-	return isKMSKey(text) && !strings.Contains(text, ":key/")
+	return keyspec.IsKMSKey(text) && !strings.Contains(text, ":key/")
 }
 
 func since(start time.Time) *float64 {
@@ -199,4 +200,13 @@ func (a *app) printKeyTest(t *keyTest) error {
 	}
 	_, err := fmt.Fprintf(a.Stdout, "%s encrypts in %.2f ms and decrypts in %.2f ms\n", cli.Printable(t.Key), *t.WrapMS, *t.UnwrapMS)
 	return err
+}
+
+func addKeyFlag(cmd *cobra.Command, keys *[]string, encrypt bool) {
+	usage := "`KEY` to decrypt with; repeat it to try several"
+	if encrypt {
+		usage = "`KEY` to encrypt under; repeat it, and any one of them decrypts"
+	}
+	cmd.Flags().StringArrayVarP(keys, "key", "k", nil, usage+` (see "esdk help keys")`)
+	cmd.RegisterFlagCompletionFunc("key", cobra.FixedCompletions(keyspec.Prefixes(), cobra.ShellCompDirectiveNoSpace))
 }

@@ -5,113 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
-	"time"
 
-	"esdk"
 	"esdk/branchkey"
 	"esdk/cmd/esdk/internal/cli"
-	"esdk/internal/kmsarn"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"esdk/cmd/esdk/internal/keyspec"
 	"github.com/spf13/cobra"
 )
 
-// storeOptions say which key store to use, and how.
-type storeOptions struct {
-	table, file, logicalName, kmsKey, awsProfile string
-}
-
-func (o *storeOptions) addFlags(cmd *cobra.Command) {
+func addStoreFlags(cmd *cobra.Command, o *keyspec.StoreOptions) {
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&o.table, "table", "", "the key store is a `TABLE` of DynamoDB")
-	flags.StringVar(&o.file, "file", "", "the key store is a `FILE` on this machine")
-	flags.StringVar(&o.logicalName, "logical-name", "", "the logical `NAME` of the key store (default that of the table)")
-	flags.StringVar(&o.kmsKey, "kms-key", "", "the `ARN` of the KMS key of branch keys (default the one that each names, which cannot create them)")
-}
-
-// openStore makes no request.
-func (a *app) openStore(ctx context.Context, o *storeOptions) (*branchkey.Store, error) {
-	var storage branchkey.Storage
-	var err error
-	switch {
-	case (o.table == "") == (o.file == ""):
-		return nil, cli.UsageError("which key store? Give a table or a file")
-	case o.table != "":
-		storage, err = openTable(ctx, o)
-	default:
-		storage, err = branchkey.NewFileStorage(o.file)
-	}
-	if err != nil {
-		return nil, err
-	}
-	c := branchkey.Config{
-		Storage:     storage,
-		LogicalName: o.logicalName,
-		KMS:         branchkey.KMSConfig{MRKeyARN: o.kmsKey, Discovery: o.kmsKey == ""},
-		Clients:     a.kms(o.awsProfile).Clients,
-	}
-	if c.LogicalName == "" {
-		c.LogicalName = o.table
-	}
-	if c.LogicalName == "" {
-		return nil, cli.UsageError("a key store in a file needs a logical name")
-	}
-	return branchkey.NewStore(c)
-}
-
-// openTable uses the table in the Region of the KMS key, as the default client
-// does.
-func openTable(ctx context.Context, o *storeOptions) (branchkey.Storage, error) {
-	if o.awsProfile == "" {
-		return branchkey.NewDynamoDBStorage(nil, o.table)
-	}
-	options := awsProfile(o.awsProfile)
-	if arn, err := kmsarn.ParseKey(o.kmsKey); err == nil {
-		options = append(options, awsconfig.WithRegion(arn.Region))
-	}
-	c, err := awsconfig.LoadDefaultConfig(ctx, options...)
-	if err != nil {
-		return nil, err
-	}
-	return branchkey.NewDynamoDBStorage(dynamodb.NewFromConfig(c), o.table)
-}
-
-// branchKeyTTL is longer than most runs of the command.
-const branchKeyTTL = 10 * time.Minute
-
-// branchKeyring reads TABLE/BRANCH-KEY-ID[?kms=ARN][&file=FILE].
-func (a *app) branchKeyring(ctx context.Context, text string, _ bool) (esdk.Keyring, error) {
-	text, query, _ := strings.Cut(text, "?")
-	table, id, ok := strings.Cut(text, "/")
-	values, err := url.ParseQuery(query)
-	if !ok || table == "" || id == "" || err != nil {
-		return nil, cli.UsageError("want branch:TABLE/BRANCH-KEY-ID[?kms=ARN]")
-	}
-	o := &storeOptions{table: table, logicalName: table, kmsKey: values.Get("kms")}
-	if o.file = values.Get("file"); o.file != "" {
-		o.table = ""
-	}
-	for name := range values {
-		if name != "kms" && name != "file" {
-			return nil, cli.UsageError("want ?kms=ARN or ?file=FILE behind the branch key id, not %s", cli.Printable(name))
-		}
-	}
-	return a.newBranchKeyring(ctx, o, id)
-}
-
-func (a *app) newBranchKeyring(ctx context.Context, o *storeOptions, id string) (esdk.Keyring, error) {
-	store, err := a.openStore(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	return branchkey.NewKeyring(branchkey.KeyringConfig{Store: store, BranchKeyID: id, TTL: branchKeyTTL})
+	flags.StringVar(&o.Table, "table", "", "the key store is a `TABLE` of DynamoDB")
+	flags.StringVar(&o.File, "file", "", "the key store is a `FILE` on this machine")
+	flags.StringVar(&o.LogicalName, "logical-name", "", "the logical `NAME` of the key store (default that of the table)")
+	flags.StringVar(&o.KMSKey, "kms-key", "", "the `ARN` of the KMS key of branch keys (default the one that each names, which cannot create them)")
 }
 
 func (a *app) newKeystoreCommand() *cobra.Command {
-	o := new(storeOptions)
+	o := new(keyspec.StoreOptions)
 	cmd := &cobra.Command{
 		Use:   "keystore",
 		Short: "Manage key stores and the branch keys in them",
@@ -127,7 +39,7 @@ file. Keys never leave it in the clear, and none is printed.`,
 			return cli.UsageError("do what with the key store: create, info or key?")
 		},
 	}
-	o.addFlags(cmd)
+	addStoreFlags(cmd, o)
 	key := &cobra.Command{
 		Use:   "key",
 		Short: "Create, version and show branch keys",
@@ -142,9 +54,9 @@ file. Keys never leave it in the clear, and none is printed.`,
 }
 
 // storeCommand completes a command that works on a key store.
-func (a *app) storeCommand(o *storeOptions, cmd *cobra.Command, run func(ctx context.Context, s *branchkey.Store, args []string) error) *cobra.Command {
+func (a *app) storeCommand(o *keyspec.StoreOptions, cmd *cobra.Command, run func(ctx context.Context, s *branchkey.Store, args []string) error) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := a.openStore(cmd.Context(), o)
+		s, err := a.keys.OpenStore(cmd.Context(), o)
 		if err != nil {
 			return err
 		}
@@ -166,7 +78,7 @@ func explainStore(err error) error {
 	return err
 }
 
-func (a *app) newKeystoreCreate(o *storeOptions) *cobra.Command {
+func (a *app) newKeystoreCreate(o *keyspec.StoreOptions) *cobra.Command {
 	return a.storeCommand(o, &cobra.Command{Use: "create", Short: "Make a key store, unless it exists", Args: noArguments},
 		func(ctx context.Context, s *branchkey.Store, _ []string) error {
 			name, err := s.CreateKeyStore(ctx)
@@ -177,7 +89,7 @@ func (a *app) newKeystoreCreate(o *storeOptions) *cobra.Command {
 		})
 }
 
-func (a *app) newKeystoreInfo(o *storeOptions) *cobra.Command {
+func (a *app) newKeystoreInfo(o *keyspec.StoreOptions) *cobra.Command {
 	return a.storeCommand(o, &cobra.Command{Use: "info", Short: "Show how a key store would be used, without a request", Args: noArguments},
 		func(_ context.Context, s *branchkey.Store, _ []string) error {
 			i := s.Info()
@@ -190,7 +102,7 @@ func (a *app) newKeystoreInfo(o *storeOptions) *cobra.Command {
 		})
 }
 
-func (a *app) newKeyCreate(o *storeOptions) *cobra.Command {
+func (a *app) newKeyCreate(o *keyspec.StoreOptions) *cobra.Command {
 	var id string
 	var ec contextFlags
 	cmd := &cobra.Command{Use: "create", Short: "Make a branch key, and print its id", Args: noArguments}
@@ -215,7 +127,7 @@ func (a *app) newKeyCreate(o *storeOptions) *cobra.Command {
 	})
 }
 
-func (a *app) newKeyVersion(o *storeOptions) *cobra.Command {
+func (a *app) newKeyVersion(o *keyspec.StoreOptions) *cobra.Command {
 	cmd := &cobra.Command{Use: "version ID", Short: "Make a new version of a branch key, for what is encrypted from now on", Args: cobra.ExactArgs(1)}
 	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
 		if err := s.VersionKey(ctx, args[0]); err != nil {
@@ -229,7 +141,7 @@ func (a *app) newKeyVersion(o *storeOptions) *cobra.Command {
 	})
 }
 
-func (a *app) newKeyGet(o *storeOptions) *cobra.Command {
+func (a *app) newKeyGet(o *keyspec.StoreOptions) *cobra.Command {
 	var version string
 	cmd := &cobra.Command{Use: "get ID", Short: "Show a branch key, but for the key itself", Args: cobra.ExactArgs(1)}
 	cmd.Flags().StringVar(&version, "version", "", "`VERSION` to show (default the active one)")

@@ -206,7 +206,7 @@ func TestPKCS11URIs(t *testing.T) {
 		"object=k" + module + "&namespace=n&name=m&pin-value=8642":      "pin-source",
 		"object=k" + module + "&namespace=n&name=m&pin-source=/no/file": "cannot be loaded",
 	} {
-		_, err := newApp().parseKey(t.Context(), "pkcs11:"+text, true)
+		_, err := newApp().keys.Parse(t.Context(), "pkcs11:"+text, true)
 		if err == nil || !strings.Contains(err.Error()+cli.Hint(err), want) || strings.Contains(err.Error(), "8642") {
 			t.Errorf("%s: %v", text, err)
 		}

@@ -8,22 +8,10 @@ import (
 	"strings"
 
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/keyspec"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
-
-// A profile has values for flags that are not given.
-type profile struct {
-	Keys        []string          `toml:"keys"`
-	Context     map[string]string `toml:"context"`
-	Commitment  string            `toml:"commitment"`
-	Suite       string            `toml:"suite"`
-	Unsigned    bool              `toml:"unsigned"`
-	FrameLength int64             `toml:"frame-length"`
-	MaxKeys     *int              `toml:"max-keys"`
-	Cache       string            `toml:"cache"`
-	Jobs        int               `toml:"jobs"`
-}
 
 // applyProfile sets the flags of a command that uses keys from the profile that is
 // named: by --profile, else $ESDK_PROFILE, else as the default in the configuration.
@@ -35,19 +23,19 @@ func (a *app) applyProfile(cmd *cobra.Command) error {
 	if err != nil || p == nil {
 		return err
 	}
-	return p.apply(cmd.Flags())
+	return applyFlags(p, cmd.Flags())
 }
 
 // chosenProfile is nil if there is none.
-func (a *app) chosenProfile() (*profile, error) {
+func (a *app) chosenProfile() (*keyspec.Profile, error) {
 	name := a.profileName
 	if name == "" {
 		name = os.Getenv("ESDK_PROFILE")
 	}
-	if name == "" && !a.hasConfig() {
+	if name == "" && !a.keys.HasConfig() {
 		return nil, nil
 	}
-	c, file, err := a.loadConfig()
+	c, file, err := a.keys.LoadConfig()
 	if err != nil {
 		return nil, err
 	}
@@ -60,13 +48,13 @@ func (a *app) chosenProfile() (*profile, error) {
 	p, ok := c.Profiles[name]
 	if !ok {
 		return nil, cli.UsageError("%s has no profile %s", file, cli.Printable(name)).
-			WithHint("it has: %s", namesOf(c.Profiles))
+			WithHint("it has: %s", keyspec.NamesOf(c.Profiles))
 	}
 	return &p, nil
 }
 
-// apply sets those flags that the command has and the user did not give.
-func (p *profile) apply(flags *pflag.FlagSet) error {
+// applyFlags sets those flags that the command has and the user did not give.
+func applyFlags(p *keyspec.Profile, flags *pflag.FlagSet) error {
 	given := func(name string) bool { f := flags.Lookup(name); return f == nil || f.Changed }
 	values := map[string]string{"commitment": p.Commitment, "cache": p.Cache}
 	if !given("unsigned") { // which says the same as --suite
@@ -92,12 +80,12 @@ func (p *profile) apply(flags *pflag.FlagSet) error {
 			return cli.UsageError("profile: %s: %v", name, err)
 		}
 	}
-	return p.applyLists(flags, given("key"))
+	return applyLists(p, flags, given("key"))
 }
 
 // applyLists adds keys, unless some are given, and pairs of the encryption context
 // whose keys are not.
-func (p *profile) applyLists(flags *pflag.FlagSet, keysGiven bool) error {
+func applyLists(p *keyspec.Profile, flags *pflag.FlagSet, keysGiven bool) error {
 	if !keysGiven {
 		for _, k := range p.Keys {
 			if err := flags.Lookup("key").Value.Set(k); err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
@@ -164,7 +165,7 @@ func (a *app) checkReport(f *os.File, path string, jobs []job) error {
 	if err != nil {
 		return err
 	}
-	others := a.secrets
+	var others []os.FileInfo
 	for _, j := range jobs {
 		for _, name := range []string{j.input, j.output} {
 			if other, err := os.Stat(name); err == nil {
@@ -172,10 +173,9 @@ func (a *app) checkReport(f *os.File, path string, jobs []job) error {
 			}
 		}
 	}
-	for _, other := range others {
-		if os.SameFile(info, other) && info.Mode().IsRegular() {
-			return cli.NewError(cli.ExitNotWritten, "the report %s is an input, output, key or configuration file", path)
-		}
+	same := func(other os.FileInfo) bool { return os.SameFile(info, other) }
+	if info.Mode().IsRegular() && (a.protected.Has(info) || slices.ContainsFunc(others, same)) {
+		return cli.NewError(cli.ExitNotWritten, "the report %s is an input, output, key or configuration file", path)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/object"
 	"github.com/spf13/cobra"
 )
@@ -182,7 +183,7 @@ func (r *runner) begin(ctx context.Context, t *task) {
 	t.start = time.Now()
 	t.record = r.report.newRecord(t.job)
 	if t.err = t.job.err; t.err == nil && t.skip == "" {
-		t.out, t.err = r.work(withKeyUsed(ctx, &t.record.KeyUsed), t.job, &t.record)
+		t.out, t.err = r.work(keyspec.WithKeyUsed(ctx, &t.record.KeyUsed), t.job, &t.record)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"esdk/awskms"
 	"esdk/branchkey"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/internal/vectors"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -20,7 +21,7 @@ import (
 // vectorKeyring returns what makes the keyrings that package vectors cannot,
 // since it imports nothing but the standard library.
 func (a *app) vectorKeyring(ctx context.Context, askKMS bool) vectors.KeyringFunc {
-	config := awskms.Config{Clients: vectorClients{a.kms("").Clients}}
+	config := awskms.Config{Clients: vectorClients{a.keys.KMS("").Clients}}
 	return func(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Keyring, error) {
 		newKeyring := kmsVectorKeyrings[d.Type]
 		switch {
@@ -117,7 +118,7 @@ func staticBranchKeyring(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Key
 	if err != nil {
 		return nil, err
 	}
-	return branchkey.NewKeyring(branchkey.KeyringConfig{Store: staticBranchKey{k}, BranchKeyID: k.ID, TTL: branchKeyTTL})
+	return branchkey.NewKeyring(branchkey.KeyringConfig{Store: staticBranchKey{k}, BranchKeyID: k.ID, TTL: keyspec.BranchKeyTTL})
 }
 
 func (s staticBranchKey) LogicalName() string { return "vectors" }

@@ -1,6 +1,6 @@
 //go:build pkcs11 || full
 
-package main
+package keyspec
 
 import (
 	"bytes"
@@ -28,8 +28,8 @@ func (t tokens) close() {
 }
 
 // pkcs11Keyring reads what stands behind pkcs11:, a URI of RFC 7512.
-func (a *app) pkcs11Keyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
-	return a.newPKCS11Keyring(ctx, "pkcs11:"+text, "", encrypt)
+func (ks *Keys) pkcs11Keyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	return ks.newPKCS11Keyring(ctx, "pkcs11:"+text, "", encrypt)
 }
 
 // A tokenKey is a key in a token, as its URI says.
@@ -39,7 +39,7 @@ type tokenKey struct {
 	tokenIV                        bool
 }
 
-func (a *app) newPKCS11Keyring(ctx context.Context, text, peer string, encrypt bool) (esdk.Keyring, error) {
+func (ks *Keys) newPKCS11Keyring(ctx context.Context, text, peer string, encrypt bool) (esdk.Keyring, error) {
 	k, err := parseTokenKey(text)
 	if err != nil {
 		return nil, err
@@ -48,13 +48,13 @@ func (a *app) newPKCS11Keyring(ctx context.Context, text, peer string, encrypt b
 	if err := k.check(encrypt); err != nil {
 		return nil, err
 	}
-	token, err := a.openToken(ctx, k.URI)
+	token, err := ks.openToken(ctx, k.URI)
 	if err != nil {
 		return nil, err
 	}
 	switch ref := (pkcs11.KeyRef{URI: text}); {
 	case k.namespace == "":
-		return a.tokenECDHKeyring(ctx, token, ref, k.peer)
+		return ks.tokenECDHKeyring(ctx, token, ref, k.peer)
 	case k.padding != "" || k.Type == "private":
 		return tokenRSAKeyring(ctx, token, ref, k)
 	default:
@@ -125,17 +125,17 @@ func (k *tokenKey) check(encrypt bool) error {
 }
 
 func tokenRSAKeyring(ctx context.Context, token *pkcs11.Token, ref pkcs11.KeyRef, k *tokenKey) (esdk.Keyring, error) {
-	hash := paddings[cmp.Or(k.padding, defaultPadding)]
+	hash := paddings[cmp.Or(k.padding, DefaultPadding)]
 	return pkcs11.NewRSAKeyring(ctx, token, pkcs11.RSAConfig{
 		Namespace: k.namespace, Name: k.name, Key: ref, Hash: hash, PKCS1v15: hash == 0,
 	})
 }
 
-func (a *app) tokenECDHKeyring(ctx context.Context, token *pkcs11.Token, ref pkcs11.KeyRef, peerFile string) (esdk.Keyring, error) {
+func (ks *Keys) tokenECDHKeyring(ctx context.Context, token *pkcs11.Token, ref pkcs11.KeyRef, peerFile string) (esdk.Keyring, error) {
 	if peerFile == "" {
 		return pkcs11.NewECDHDiscoveryKeyring(ctx, token, pkcs11.ECDHConfig{Key: ref})
 	}
-	data, err := a.readKeyFile(peerFile)
+	data, err := ks.readKeyFile(peerFile)
 	if err != nil {
 		return nil, err
 	}
@@ -147,31 +147,31 @@ func (a *app) tokenECDHKeyring(ctx context.Context, token *pkcs11.Token, ref pkc
 }
 
 // openToken opens a token once, whatever number of its keys is used.
-func (a *app) openToken(ctx context.Context, uri *pkcs11.URI) (*pkcs11.Token, error) {
+func (ks *Keys) openToken(ctx context.Context, uri *pkcs11.URI) (*pkcs11.Token, error) {
 	of := uri.OfToken()
 	id := of.String()
-	if token := a.tokens[id]; token != nil {
+	if token := ks.tokens[id]; token != nil {
 		return token, nil
 	}
 	token, err := pkcs11.Open(ctx, pkcs11.Config{URI: id, PIN: func(context.Context) ([]byte, error) {
 		if of.PINSource == "" {
-			return a.promptPIN(cmp.Or(of.Token, of.Serial, of.ModulePath))
+			return ks.promptPIN(cmp.Or(of.Token, of.Serial, of.ModulePath))
 		}
-		data, err := a.readSecret(of.PINSource)
+		data, err := ks.readSecret(of.PINSource)
 		return bytes.TrimRight(data, "\r\n"), err
 	}})
 	if err != nil {
 		return nil, err
 	}
-	if a.tokens == nil {
-		a.tokens = make(tokens)
+	if ks.tokens == nil {
+		ks.tokens = make(tokens)
 	}
-	a.tokens[id] = token
+	ks.tokens[id] = token
 	return token, nil
 }
 
 // promptPIN asks on the terminal, which standard input need not be.
-func (a *app) promptPIN(token string) ([]byte, error) {
+func (ks *Keys) promptPIN(token string) ([]byte, error) {
 	name := "/dev/tty"
 	if runtime.GOOS == "windows" {
 		name = "CONIN$"
@@ -187,7 +187,7 @@ func (a *app) promptPIN(token string) ([]byte, error) {
 		return nil, err
 	}
 	restore := func() { term.Restore(int(tty.Fd()), state) }
-	defer a.pending.Last(restore)()
+	defer ks.Pending.Last(restore)()
 	defer restore()
 	text, err := term.NewTerminal(tty, "").ReadPassword("PIN of the token " + cli.Printable(token) + ": ")
 	if errors.Is(err, io.EOF) {

@@ -1,4 +1,4 @@
-package main
+package keyspec
 
 import (
 	"context"
@@ -16,17 +16,16 @@ import (
 // no context, as that of Vault, and wait for ever.
 const serviceTimeout = time.Minute
 
-// serviceKind is the kind of keys of a key service, of which the full build has the
-// driver.
-func serviceKind(scheme, key string) keyKind {
+// serviceForm is the form of keys of a key service, whose driver the full build has.
+func serviceForm(scheme, key string) form {
 	prefix := scheme + "://"
-	return keyKind{prefix, prefix + key, func(a *app, ctx context.Context, text string, _ bool) (esdk.Keyring, error) {
-		return a.newServiceKeyring(ctx, prefix+text)
+	return form{prefix, prefix + key, func(ks *Keys, ctx context.Context, text string, _ bool) (esdk.Keyring, error) {
+		return ks.newServiceKeyring(ctx, prefix+text)
 	}}
 }
 
 // newServiceKeyring names a key in messages by its URL, as it is given.
-func (a *app) newServiceKeyring(ctx context.Context, text string) (esdk.Keyring, error) {
+func (ks *Keys) newServiceKeyring(ctx context.Context, text string) (esdk.Keyring, error) {
 	scheme, key, ok := strings.Cut(text, "://")
 	u, err := url.Parse(text)
 	if !ok || key == "" || err != nil {

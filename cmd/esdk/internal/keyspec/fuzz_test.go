@@ -1,4 +1,4 @@
-package main
+package keyspec
 
 import (
 	"bytes"
@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// fuzzApp is a command that finds nothing of the user's, and in whose folder are
+// fuzzKeys is a command that finds nothing of the user's, and in whose folder are
 // a few files.
-func fuzzApp(f *testing.F) (a *app, dir string) {
+func fuzzKeys(f *testing.F) (ks *Keys, dir string) {
 	dir = f.TempDir()
 	f.Setenv("HOME", dir)
 	f.Setenv("XDG_CONFIG_HOME", dir)
@@ -32,15 +33,14 @@ func fuzzApp(f *testing.F) (a *app, dir string) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { none.Close() })
-	a = newApp()
-	a.Stdin, a.Stdout, a.Stderr = none, none, none
-	return a, dir
+	ui := &cli.UI{Stdin: none, Stdout: none, Stderr: none}
+	return New(ui, atomicfile.NewPending(), new(atomicfile.Protected)), dir
 }
 
 // FuzzKey has a keyring or an error come of whatever stands behind --key, and no
 // error show what a file holds.
 func FuzzKey(f *testing.F) {
-	a, dir := fuzzApp(f)
+	ks, dir := fuzzKeys(f)
 	const secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=" // 32 bytes
 	writeFuzzFile(f, filepath.Join(dir, "k"), secret)
 	writeFuzzFile(f, filepath.Join(dir, "config.toml"), "[keys.k]\ntype = \"aes\"\nnamespace = \"n\"\nname = \"k\"\nfile = \"k\"\n")
@@ -58,7 +58,7 @@ func FuzzKey(f *testing.F) {
 		if strings.HasPrefix(text, "kms-ecdh:") || strings.Contains(text, cli.Standard) {
 			t.Skip()
 		}
-		kr, err := a.parseKey(context.Background(), text, encrypt)
+		kr, err := ks.Parse(context.Background(), text, encrypt)
 		if (kr == nil) == (err == nil) {
 			t.Fatalf("%v, %v", kr, err)
 		}
@@ -98,14 +98,14 @@ func writeFuzzFile(f *testing.F, path, text string) {
 func FuzzKeyFile(f *testing.F) {
 	key := bytes.Repeat([]byte{0xab}, 32)
 	for _, seed := range [][]byte{
-		key, key[:24], key[:16], formatAESKey(key), []byte("# comment\n\nabababababababababababababababab\n"),
+		key, key[:24], key[:16], FormatAESKey(key), []byte("# comment\n\nabababababababababababababababab\n"),
 		[]byte("q6urq6urq6urq6urq6urqw=="), []byte("q6urq6urq6urq6\r\nurq6urqw=="), nil,
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		key, err := parseAESKey(data)
-		if (key == nil) == (err == nil) || err == nil && !isAESLength(len(key)) {
+		if (key == nil) == (err == nil) || err == nil && !IsAESLength(len(key)) {
 			t.Fatalf("%d bytes, %v", len(key), err)
 		}
 		if err != nil {
@@ -114,7 +114,7 @@ func FuzzKeyFile(f *testing.F) {
 		if _, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: "k", Key: key}); err != nil {
 			t.Error(err)
 		}
-		again, err := parseAESKey(formatAESKey(key))
+		again, err := parseAESKey(FormatAESKey(key))
 		if err != nil || !bytes.Equal(again, key) {
 			t.Errorf("%x is read again as %x, %v", key, again, err)
 		}
@@ -123,10 +123,10 @@ func FuzzKeyFile(f *testing.F) {
 
 // FuzzConfig has a configuration or an error come of any file.
 func FuzzConfig(f *testing.F) {
-	a, dir := fuzzApp(f)
+	ks, dir := fuzzKeys(f)
 	const secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I="
 	writeFuzzFile(f, filepath.Join(dir, "k"), secret)
-	a.configFile = filepath.Join(dir, "c.toml")
+	ks.ConfigFile = filepath.Join(dir, "c.toml")
 	for _, text := range []string{
 		"", "[keys.k]\ntype = \"aes\"\nnamespace = \"n\"\nname = \"k\"\nfile = \"k\"\n", "[keys.k]\ntype = \"kms\"\nkey = \"alias/x\"\n",
 		"[keys.k]\ntype = \"none\"\n", "[keys]\nk = 1\n", "keys = []", "[keys.k]\ntype=\"rsa\"\nfile=\"~/k\"\nnamespace=\"n\"\nname=\"k\"\npadding=\"x\"\n",
@@ -141,10 +141,10 @@ func FuzzConfig(f *testing.F) {
 		if strings.Contains(text, "kms-ecdh") || strings.Contains(text, cli.Standard) {
 			t.Skip()
 		}
-		if err := os.WriteFile(a.configFile, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(ks.ConfigFile, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, _, err := a.loadConfig()
+		c, _, err := ks.LoadConfig()
 		if (c == nil) == (err == nil) {
 			t.Fatalf("%v, %v", c, err)
 		}
@@ -153,7 +153,7 @@ func FuzzConfig(f *testing.F) {
 			return
 		}
 		for name := range c.Keys {
-			if _, err := a.parseKey(context.Background(), "@"+name, false); err != nil {
+			if _, err := ks.Parse(context.Background(), "@"+name, false); err != nil {
 				checkFuzzError(t, err, secret)
 			}
 		}

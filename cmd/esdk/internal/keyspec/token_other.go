@@ -1,6 +1,6 @@
 //go:build !pkcs11 && !full
 
-package main
+package keyspec
 
 import (
 	"context"
@@ -15,11 +15,11 @@ type tokens struct{}
 
 func (tokens) close() {}
 
-func (a *app) pkcs11Keyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
-	return a.newPKCS11Keyring(ctx, text, "", encrypt)
+func (ks *Keys) pkcs11Keyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	return ks.newPKCS11Keyring(ctx, text, "", encrypt)
 }
 
-func (a *app) newPKCS11Keyring(context.Context, string, string, bool) (esdk.Keyring, error) {
+func (ks *Keys) newPKCS11Keyring(context.Context, string, string, bool) (esdk.Keyring, error) {
 	return nil, cli.UsageError("this build of esdk has no keys of PKCS #11").
 		WithHint("%s; with cgo, which tokens need", cli.FullBuild)
 }

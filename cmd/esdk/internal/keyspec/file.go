@@ -1,4 +1,4 @@
-package main
+package keyspec
 
 import (
 	"bytes"
@@ -18,9 +18,9 @@ import (
 const maxKeyFile = 1 << 20
 
 // readKeyFile reads a file that may hold a key; "-" is standard input.
-func (a *app) readKeyFile(name string) ([]byte, error) {
+func (ks *Keys) readKeyFile(name string) ([]byte, error) {
 	if name == cli.Standard {
-		stdin, err := a.ClaimStdin("a key")
+		stdin, err := ks.UI.ClaimStdin("a key")
 		if err != nil {
 			return nil, err
 		}
@@ -35,7 +35,7 @@ func (a *app) readKeyFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.secrets = append(a.secrets, info)
+	ks.Protected.Add(info)
 	return readLimited(f, name)
 }
 
@@ -48,27 +48,27 @@ func readLimited(r io.Reader, name string) ([]byte, error) {
 }
 
 // readSecret reads a file that must be for its owner alone.
-func (a *app) readSecret(name string) ([]byte, error) {
-	data, err := a.readKeyFile(name)
+func (ks *Keys) readSecret(name string) ([]byte, error) {
+	data, err := ks.readKeyFile(name)
 	if err == nil {
-		a.checkSecret(name)
+		ks.checkSecret(name)
 	}
 	return data, err
 }
 
 // checkSecret warns if others can read a secret.
-func (a *app) checkSecret(name string) {
+func (ks *Keys) checkSecret(name string) {
 	info, err := os.Stat(name)
 	if name == cli.Standard || err != nil || runtime.GOOS == "windows" {
 		return
 	}
 	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		a.Note("warning: others can read the key file %s; chmod 600 it", cli.Printable(name))
+		ks.UI.Note("warning: others can read the key file %s; chmod 600 it", cli.Printable(name))
 	}
 }
 
-func (a *app) readAESKey(name string) ([]byte, error) {
-	data, err := a.readSecret(name)
+func (ks *Keys) readAESKey(name string) ([]byte, error) {
+	data, err := ks.readSecret(name)
 	if err != nil {
 		return nil, err
 	}
@@ -85,19 +85,19 @@ func (a *app) readAESKey(name string) ([]byte, error) {
 func parseAESKey(data []byte) ([]byte, error) {
 	if text, ok := keyText(data); ok {
 		for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
-			if key, err := decode(text); err == nil && isAESLength(len(key)) {
+			if key, err := decode(text); err == nil && IsAESLength(len(key)) {
 				return key, nil
 			}
 		}
 	}
-	if isAESLength(len(data)) {
+	if IsAESLength(len(data)) {
 		return bytes.Clone(data), nil
 	}
 	return nil, cli.UsageError("does not hold an AES key: 16, 24 or 32 bytes, raw or as hex or Base64 text").
 		WithHint("\"esdk keygen aes -o FILE\" makes one")
 }
 
-func isAESLength(n int) bool { return n == 16 || n == 24 || n == 32 }
+func IsAESLength(n int) bool { return n == 16 || n == 24 || n == 32 }
 
 // keyText returns the text of a key file without comments and white space, or
 // false if it is not text.
@@ -116,15 +116,15 @@ func keyText(data []byte) (string, bool) {
 	return string(text), true
 }
 
-// formatAESKey is what keygen writes.
-func formatAESKey(key []byte) []byte {
+// FormatAESKey is what keygen writes.
+func FormatAESKey(key []byte) []byte {
 	return fmt.Appendf(nil, "# AES-%d wrapping key, made by esdk %s. Whoever has it can decrypt; without it, nobody can.\n%s\n",
 		len(key)*8, time.Now().UTC().Format(time.DateOnly), base64.StdEncoding.EncodeToString(key))
 }
 
-// writeSecret makes a file with mode 0600 that must not exist.
-func (a *app) writeSecret(name string, data []byte) error {
-	out, err := a.pending.Create(name, 0o600, false)
+// WriteSecret makes a file with mode 0600 that must not exist.
+func (ks *Keys) WriteSecret(name string, data []byte) error {
+	out, err := ks.Pending.Create(name, 0o600, false)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main
+package keyspec
 
 import (
 	"context"
@@ -15,54 +15,54 @@ import (
 // kms is how keyrings of AWS KMS reach it, with a profile of the AWS SDK's
 // configuration, or the default one if that is empty. They share their clients, so
 // that the configuration is read once.
-func (a *app) kms(profile string) awskms.Config { return a.kmsIn(profile, "") }
+func (ks *Keys) KMS(profile string) awskms.Config { return ks.KMSIn(profile, "") }
 
 // kmsIn is the same with a Region in place of the default one, if it is given.
-func (a *app) kmsIn(profile, region string) awskms.Config {
+func (ks *Keys) KMSIn(profile, region string) awskms.Config {
 	name := [2]string{profile, region}
-	if a.kmsClients[name] == nil {
-		options := awsProfile(profile)
+	if ks.kmsClients[name] == nil {
+		options := AWSProfile(profile)
 		if region != "" {
 			options = append(options, awsconfig.WithRegion(region))
 		}
-		a.kmsClients[name] = awskms.DefaultClients(options...)
+		ks.kmsClients[name] = awskms.DefaultClients(options...)
 	}
-	return awskms.Config{Clients: a.kmsClients[name]}
+	return awskms.Config{Clients: ks.kmsClients[name]}
 }
 
-func awsProfile(name string) []func(*awsconfig.LoadOptions) error {
+func AWSProfile(name string) []func(*awsconfig.LoadOptions) error {
 	if name == "" {
 		return nil
 	}
 	return []func(*awsconfig.LoadOptions) error{awsconfig.WithSharedConfigProfile(name)}
 }
 
-// isKMSKey reports whether a key is one of AWS KMS by its ARN or alias.
-func isKMSKey(text string) bool {
+// IsKMSKey reports whether a key is one of AWS KMS by its ARN or alias.
+func IsKMSKey(text string) bool {
 	return strings.HasPrefix(text, "arn:") || strings.HasPrefix(text, "alias/")
 }
 
 // kmsKeyring wraps under all of the keys at the same time.
-func (a *app) kmsKeyring(keys []string) (esdk.Keyring, error) {
-	return awskms.NewMRKKeyring(a.kms(""), keys[0], keys[1:]...)
+func (ks *Keys) kmsKeyring(keys []string) (esdk.Keyring, error) {
+	return awskms.NewMRKKeyring(ks.KMS(""), keys[0], keys[1:]...)
 }
 
-func (a *app) kmsARNKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
-	return a.kmsKeyring([]string{"arn:" + text})
+func (ks *Keys) kmsARNKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
+	return ks.kmsKeyring([]string{"arn:" + text})
 }
 
-func (a *app) kmsAliasKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
-	return a.kmsKeyring([]string{"alias/" + text})
+func (ks *Keys) kmsAliasKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
+	return ks.kmsKeyring([]string{"alias/" + text})
 }
 
 // kmsDiscoveryKeyring reads PARTITION/ACCOUNT[,ACCOUNT]...[@REGION].
-func (a *app) kmsDiscoveryKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+func (ks *Keys) kmsDiscoveryKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	text, region, hasRegion := strings.Cut(text, "@")
 	partition, accounts, _ := strings.Cut(text, "/")
 	if partition == "" || accounts == "" || hasRegion && region == "" {
 		return nil, cli.UsageError("want kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION], such as kms-discovery:aws/111122223333")
 	}
-	return newKMSDiscoveryKeyring(a.kms(""), &awskms.Filter{Partition: partition, Accounts: strings.Split(accounts, ",")}, region, encrypt)
+	return newKMSDiscoveryKeyring(ks.KMS(""), &awskms.Filter{Partition: partition, Accounts: strings.Split(accounts, ",")}, region, encrypt)
 }
 
 // newKMSDiscoveryKeyring looks at replicas only if it is given a Region.
@@ -77,16 +77,16 @@ func newKMSDiscoveryKeyring(c awskms.Config, filter *awskms.Filter, region strin
 }
 
 // kmsRSAKeyring reads ARN[@PUBLIC-FILE][?pad=PADDING].
-func (a *app) kmsRSAKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+func (ks *Keys) kmsRSAKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	text, padding, err := cutPadding(text)
 	if err != nil {
 		return nil, err
 	}
 	arn, file, _ := strings.Cut(text, "@")
-	return a.newKMSRSAKeyring(a.kms(""), arn, file, padding, encrypt)
+	return ks.newKMSRSAKeyring(ks.KMS(""), arn, file, padding, encrypt)
 }
 
-func (a *app) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, encrypt bool) (esdk.Keyring, error) {
+func (ks *Keys) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, encrypt bool) (esdk.Keyring, error) {
 	c := awskms.RSAConfig{KeyID: arn, Hash: paddings[padding]}
 	if padding != "oaep-sha1" && padding != "oaep-sha256" {
 		return nil, cli.UsageError("padding %q is not one of oaep-sha1, oaep-sha256", padding)
@@ -95,7 +95,7 @@ func (a *app) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, enc
 		return nil, cli.UsageError("to encrypt, the key's public key is needed").WithHint("write kms-rsa:ARN@PUBLIC-FILE")
 	}
 	if file != "" {
-		data, err := a.readKeyFile(file)
+		data, err := ks.readKeyFile(file)
 		if err != nil {
 			return nil, err
 		}
@@ -107,19 +107,19 @@ func (a *app) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, enc
 }
 
 // kmsECDHKeyring reads ARN[@PEER-FILE].
-func (a *app) kmsECDHKeyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+func (ks *Keys) kmsECDHKeyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	arn, file, _ := strings.Cut(text, "@")
-	return a.newKMSECDHKeyring(ctx, a.kms(""), arn, file, encrypt)
+	return ks.newKMSECDHKeyring(ctx, ks.KMS(""), arn, file, encrypt)
 }
 
-func (a *app) newKMSECDHKeyring(ctx context.Context, kms awskms.Config, arn, file string, encrypt bool) (esdk.Keyring, error) {
+func (ks *Keys) newKMSECDHKeyring(ctx context.Context, kms awskms.Config, arn, file string, encrypt bool) (esdk.Keyring, error) {
 	if file == "" && encrypt {
 		return nil, cli.UsageError("to encrypt, the peer's public key is needed").WithHint("write kms-ecdh:ARN@PEER-FILE")
 	}
 	if file == "" {
 		return awskms.NewECDHDiscoveryKeyring(ctx, kms, awskms.ECDHConfig{KeyID: arn})
 	}
-	data, err := a.readKeyFile(file)
+	data, err := ks.readKeyFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package keyspec
 
 import (
 	"context"
@@ -20,30 +20,30 @@ const localNamespace = "esdk-local"
 
 // localKeyring is the embedded default: a key in the configuration folder, made
 // when it first encrypts.
-func (a *app) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Keyring, error) {
+func (ks *Keys) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Keyring, error) {
 	dir, err := configFolder()
 	if err != nil {
 		return nil, err
 	}
 	file := filepath.Join(dir, "local.key")
-	kr, err := a.openLocalKey(file)
+	kr, err := ks.openLocalKey(file)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return kr, err
 	}
 	if encrypt {
 		return &newLocalKey{sync.OnceValues(func() (esdk.Keyring, error) {
-			if err := a.makeLocalKey(file); err != nil {
+			if err := ks.makeLocalKey(file); err != nil {
 				return nil, err
 			}
-			return a.openLocalKey(file)
+			return ks.openLocalKey(file)
 		})}, nil
 	}
 	return nil, cli.NewError(cli.ExitNoKey, "there is no local key at %s", file).
 		WithHint("it is made when \"esdk encrypt -k local\" first runs; a message of another machine or user needs the key from there")
 }
 
-func (a *app) openLocalKey(file string) (esdk.Keyring, error) {
-	key, err := a.readAESKey(file)
+func (ks *Keys) openLocalKey(file string) (esdk.Keyring, error) {
+	key, err := ks.readAESKey(file)
 	if err != nil {
 		return nil, err
 	}
@@ -70,21 +70,21 @@ func (k *newLocalKey) Unwrap(context.Context, *esdk.UnwrapRequest) ([]byte, erro
 }
 
 // makeLocalKey makes the key unless it is there.
-func (a *app) makeLocalKey(file string) error {
+func (ks *Keys) makeLocalKey(file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
 	key := make([]byte, 32)
 	rand.Read(key)
 	defer clear(key)
-	err := a.writeSecret(file, formatAESKey(key))
+	err := ks.WriteSecret(file, FormatAESKey(key))
 	if errors.Is(err, fs.ErrExist) {
 		return nil // another process was faster
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Stderr, "esdk: made a new local key: %s\n"+
+	fmt.Fprintf(ks.UI.Stderr, "esdk: made a new local key: %s\n"+
 		"esdk: keep a copy of it in a safe place; without it, what it encrypted is lost\n", file)
 	return nil
 }

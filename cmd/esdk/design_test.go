@@ -1,0 +1,54 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// layers are the packages below the command, each with those that it may import.
+var layers = map[string][]string{
+	"cli":        nil,
+	"awscli":     nil,
+	"atomicfile": {"cli"},
+	"object":     {"cli", "atomicfile"},
+	"keyspec":    {"cli", "atomicfile"},
+}
+
+// TestImportsPointOneWay: packages below the command import only those below them.
+func TestImportsPointOneWay(t *testing.T) {
+	const internal = "esdk/cmd/esdk/internal/"
+	dirs, err := os.ReadDir("internal")
+	if err != nil || len(dirs) != len(layers) {
+		t.Errorf("%d directories, %v; want %d", len(dirs), err, len(layers))
+	}
+	for dir, below := range layers {
+		files, err := filepath.Glob(filepath.Join("internal", dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Errorf("%s: %d files, %v", dir, len(files), err)
+		}
+		for _, file := range files {
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, spec := range f.Imports {
+				path, err := strconv.Unquote(spec.Path.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if name, ok := strings.CutPrefix(path, internal); ok && !slices.Contains(below, name) {
+					t.Errorf("%s imports %s", file, path)
+				}
+				if strings.HasPrefix(path, "esdk/internal/") && path != "esdk/internal/kmsarn" && path != "esdk/internal/vectors" {
+					t.Errorf("%s imports %s, which is the library's own", file, path)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package keyspec
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"esdk"
+	"esdk/branchkey"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/internal/kmsarn"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+)
+
+// StoreOptions say which key store to use, and how.
+type StoreOptions struct {
+	Table, File, LogicalName, KMSKey, AWSProfile string
+}
+
+// OpenStore makes no request.
+func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Store, error) {
+	var storage branchkey.Storage
+	var err error
+	switch {
+	case (o.Table == "") == (o.File == ""):
+		return nil, cli.UsageError("which key store? Give a table or a file")
+	case o.Table != "":
+		storage, err = openTable(ctx, o)
+	default:
+		storage, err = branchkey.NewFileStorage(o.File)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := branchkey.Config{
+		Storage:     storage,
+		LogicalName: o.LogicalName,
+		KMS:         branchkey.KMSConfig{MRKeyARN: o.KMSKey, Discovery: o.KMSKey == ""},
+		Clients:     ks.KMS(o.AWSProfile).Clients,
+	}
+	if c.LogicalName == "" {
+		c.LogicalName = o.Table
+	}
+	if c.LogicalName == "" {
+		return nil, cli.UsageError("a key store in a file needs a logical name")
+	}
+	return branchkey.NewStore(c)
+}
+
+// openTable uses the table in the Region of the KMS key, as the default client
+// does.
+func openTable(ctx context.Context, o *StoreOptions) (branchkey.Storage, error) {
+	if o.AWSProfile == "" {
+		return branchkey.NewDynamoDBStorage(nil, o.Table)
+	}
+	options := AWSProfile(o.AWSProfile)
+	if arn, err := kmsarn.ParseKey(o.KMSKey); err == nil {
+		options = append(options, awsconfig.WithRegion(arn.Region))
+	}
+	c, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, err
+	}
+	return branchkey.NewDynamoDBStorage(dynamodb.NewFromConfig(c), o.Table)
+}
+
+// BranchKeyTTL is longer than most runs of the command.
+const BranchKeyTTL = 10 * time.Minute
+
+// branchKeyring reads TABLE/BRANCH-KEY-ID[?kms=ARN][&file=FILE].
+func (ks *Keys) branchKeyring(ctx context.Context, text string, _ bool) (esdk.Keyring, error) {
+	text, query, _ := strings.Cut(text, "?")
+	table, id, ok := strings.Cut(text, "/")
+	values, err := url.ParseQuery(query)
+	if !ok || table == "" || id == "" || err != nil {
+		return nil, cli.UsageError("want branch:TABLE/BRANCH-KEY-ID[?kms=ARN]")
+	}
+	o := &StoreOptions{Table: table, LogicalName: table, KMSKey: values.Get("kms")}
+	if o.File = values.Get("file"); o.File != "" {
+		o.Table = ""
+	}
+	for name := range values {
+		if name != "kms" && name != "file" {
+			return nil, cli.UsageError("want ?kms=ARN or ?file=FILE behind the branch key id, not %s", cli.Printable(name))
+		}
+	}
+	return ks.newBranchKeyring(ctx, o, id)
+}
+
+func (ks *Keys) newBranchKeyring(ctx context.Context, o *StoreOptions, id string) (esdk.Keyring, error) {
+	store, err := ks.OpenStore(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return branchkey.NewKeyring(branchkey.KeyringConfig{Store: store, BranchKeyID: id, TTL: BranchKeyTTL})
+}

@@ -1,0 +1,195 @@
+package keyspec
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"esdk"
+	"esdk/cmd/esdk/internal/cli"
+	"github.com/BurntSushi/toml"
+)
+
+// A Config is the configuration file. Keys that it does not know are errors.
+type Config struct {
+	DefaultProfile string               `toml:"default-profile"`
+	Keys           map[string]KeyConfig `toml:"keys"`
+	Profiles       map[string]Profile   `toml:"profiles"`
+
+	Fields map[string][]string `toml:"-"` // those of keys that are set, by the name of the key
+}
+
+// A KeyConfig is a named key. Which fields it has depends on its type.
+type KeyConfig struct {
+	Type       string   `toml:"type"` // one of configuredKinds
+	Namespace  string   `toml:"namespace"`
+	Name       string   `toml:"name"`
+	File       string   `toml:"file"`
+	Padding    string   `toml:"padding"`
+	Peer       string   `toml:"peer"` // the peer's public key
+	Own        string   `toml:"own"`  // one's own private key
+	Key        string   `toml:"key"`  // of AWS KMS, or the URL of one of another service
+	Partition  string   `toml:"partition"`
+	Accounts   []string `toml:"accounts"`
+	Region     string   `toml:"region"`
+	Table      string   `toml:"table"`
+	ID         string   `toml:"id"`
+	AWSProfile string   `toml:"aws-profile"`
+	URI        string   `toml:"uri"` // of PKCS #11
+}
+
+// check refuses fields that a type does not have, and misses those it needs.
+func (kind *kind) check(fields []string) error {
+	for _, f := range kind.needed {
+		if !slices.Contains(fields, f) {
+			return cli.UsageError("a key of type %s needs %s", kind.name, f)
+		}
+	}
+	for _, f := range fields {
+		if f != "type" && !slices.Contains(kind.needed, f) && !slices.Contains(kind.optional, f) {
+			return cli.UsageError("a key of type %s has no %s", kind.name, f)
+		}
+	}
+	return nil
+}
+
+// NamesOf lists what a configuration has of a kind.
+func NamesOf[V any](m map[string]V) string {
+	return cmp.Or(strings.Join(slices.Sorted(maps.Keys(m)), ", "), "none")
+}
+
+// Key returns a named key, with its paths resolved.
+func (c *Config) Key(file, name string) (*KeyConfig, error) {
+	k, ok := c.Keys[name]
+	if !ok {
+		return nil, cli.UsageError("%s has no key %s", file, cli.Printable(name)).
+			WithHint("it has: %s", NamesOf(c.Keys))
+	}
+	// Paths are relative to the configuration, not to where the command runs.
+	for _, path := range []*string{&k.File, &k.Peer, &k.Own} {
+		*path = expandPath(filepath.Dir(file), *path)
+	}
+	return &k, nil
+}
+
+// configuredKeyring makes the keyring of a named key.
+func (ks *Keys) configuredKeyring(ctx context.Context, name string, encrypt bool) (esdk.Keyring, error) {
+	c, file, err := ks.LoadConfig()
+	if err != nil {
+		return nil, err
+	}
+	k, err := c.Key(file, name)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, kind := range kinds() {
+		if kind.name == "" {
+			continue
+		}
+		names = append(names, kind.name)
+		if kind.name != k.Type {
+			continue
+		}
+		if err := kind.check(c.Fields[name]); err != nil {
+			return nil, err
+		}
+		return kind.configured(ks, ctx, k, encrypt)
+	}
+	return nil, cli.UsageError("type %q is not one of %s", k.Type, strings.Join(names, ", "))
+}
+
+// configPath is that of the configuration file, which need not be there.
+func (ks *Keys) configPath() (string, error) {
+	if ks.ConfigFile != "" {
+		return ks.ConfigFile, nil
+	}
+	if file := os.Getenv("ESDK_CONFIG"); file != "" {
+		return file, nil
+	}
+	dir, err := configFolder()
+	return filepath.Join(dir, "config.toml"), err
+}
+
+// HasConfig reports whether there is a configuration, or one is asked for.
+func (ks *Keys) HasConfig() bool {
+	if ks.ConfigFile != "" {
+		return true
+	}
+	file, err := ks.configPath()
+	if err != nil {
+		return false // as where there is no home folder
+	}
+	_, err = os.Stat(file)
+	return err == nil
+}
+
+// LoadConfig reads the configuration file, which is never looked for in the
+// current folder.
+func (ks *Keys) LoadConfig() (*Config, string, error) {
+	file, err := ks.configPath()
+	if err != nil {
+		return nil, "", err
+	}
+	c := new(Config)
+	meta, err := toml.DecodeFile(file, c)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", cli.UsageError("there is no configuration file %s", file).WithHint("\"esdk help config\" shows one")
+	}
+	if err != nil {
+		return nil, "", cli.UsageError("%s: %v", file, err)
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return nil, "", cli.UsageError("%s: unknown key %s", file, unknown[0])
+	}
+	c.Fields = make(map[string][]string)
+	for _, key := range meta.Keys() {
+		if len(key) == 3 && key[0] == "keys" {
+			c.Fields[key[1]] = append(c.Fields[key[1]], key[2])
+		}
+	}
+	return c, file, ks.registerSecret(file)
+}
+
+// registerSecret has a file never be overwritten.
+func (ks *Keys) registerSecret(file string) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return cli.Errorf("configuration: %w", err)
+	}
+	ks.Protected.Add(info)
+	return nil
+}
+
+// expandPath resolves a path of the configuration: ~/ is the home folder, and
+// what is relative starts at the configuration's folder.
+func expandPath(dir, name string) string {
+	if rest, ok := strings.CutPrefix(name, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
+// A Profile has values for flags that are not given.
+type Profile struct {
+	Keys        []string          `toml:"keys"`
+	Context     map[string]string `toml:"context"`
+	Commitment  string            `toml:"commitment"`
+	Suite       string            `toml:"suite"`
+	Unsigned    bool              `toml:"unsigned"`
+	FrameLength int64             `toml:"frame-length"`
+	MaxKeys     *int              `toml:"max-keys"`
+	Cache       string            `toml:"cache"`
+	Jobs        int               `toml:"jobs"`
+}

@@ -1,0 +1,196 @@
+// Package keyspec makes keyrings of what stands behind -k and in the configuration.
+package keyspec
+
+import (
+	"context"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"esdk"
+	"esdk/awskms"
+	"esdk/cmd/esdk/internal/atomicfile"
+	"esdk/cmd/esdk/internal/cli"
+)
+
+// Keys are the keys that a command uses, and what they share. One goroutine at a
+// time uses it; its keyrings are for any number.
+type Keys struct {
+	UI        *cli.UI
+	Pending   *atomicfile.Pending
+	Protected *atomicfile.Protected
+
+	// ConfigFile is the configuration file that the user named, if any.
+	ConfigFile string
+
+	kmsClients map[[2]string]awskms.Clients // by profile and Region
+	tokens     tokens                       // that are open
+}
+
+// New returns keys that talk to the user through ui.
+func New(ui *cli.UI, p *atomicfile.Pending, protected *atomicfile.Protected) *Keys {
+	return &Keys{UI: ui, Pending: p, Protected: protected, kmsClients: make(map[[2]string]awskms.Clients)}
+}
+
+// Close closes tokens.
+func (ks *Keys) Close() { ks.tokens.close() }
+
+// A kind is a kind of keys: what it is called on the command line and in the
+// configuration, and how both are explained.
+type kind struct {
+	name  string // the type in the configuration; "" if it has none
+	forms []form
+
+	needed, optional []string // fields of the configuration
+	configured       func(ks *Keys, ctx context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error)
+
+	help    string // of "esdk help keys"
+	example string // of "esdk help config"
+}
+
+// A form reads one form of the --key flag. The text is what stands behind the
+// prefix. Encrypt says what the key is for; some kinds only do one.
+type form struct {
+	prefix string
+	usage  string
+	parse  func(ks *Keys, ctx context.Context, text string, encrypt bool) (esdk.Keyring, error)
+}
+
+// cut returns what stands behind the prefix, if the text is of the form.
+func (f *form) cut(text string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(text, f.prefix)
+	return rest, ok && (f.usage != f.prefix || rest == "")
+}
+
+// forms are those of all kinds, in the order in which they are documented.
+func forms() (all []form) {
+	for _, k := range kinds() {
+		all = append(all, k.forms...)
+	}
+	return all
+}
+
+// Prefixes returns what keys begin with, for completion.
+func Prefixes() (all []string) {
+	for _, f := range forms() {
+		all = append(all, f.prefix)
+	}
+	return all
+}
+
+// Help explains the kinds of keys.
+func Help() string {
+	var b strings.Builder
+	for _, k := range kinds() {
+		b.WriteString("\n" + k.help + "\n")
+	}
+	return helpIntro + b.String() + helpOutro
+}
+
+// ConfigHelp has an example of each kind in the configuration.
+func ConfigHelp() string {
+	var b strings.Builder
+	for _, k := range kinds() {
+		if k.example != "" {
+			b.WriteString(k.example + "\n\n")
+		}
+	}
+	return b.String()
+}
+
+// Keyring makes the keyring for the --key flags. The first key generates the
+// data key.
+func (ks *Keys) Keyring(ctx context.Context, keys []string, encrypt bool) (esdk.Keyring, error) {
+	if len(keys) == 0 {
+		return nil, cli.UsageError("which key? Give at least one -k KEY").
+			WithHint("-k local is a key of your own on this machine; \"esdk help keys\" lists the kinds of keys")
+	}
+	if encrypt && len(keys) > 1 && !slices.ContainsFunc(keys, func(k string) bool { return !IsKMSKey(k) }) {
+		kr, err := ks.kmsKeyring(keys)
+		if err != nil {
+			return nil, cli.UsageError("%w", err)
+		}
+		return kr, nil
+	}
+	var keyrings []esdk.Keyring
+	for _, k := range keys {
+		kr, err := ks.Parse(ctx, k, encrypt)
+		if err != nil {
+			return nil, err
+		}
+		keyrings = append(keyrings, &namedKeyring{kr, k})
+	}
+	if len(keyrings) == 1 {
+		return keyrings[0], nil
+	}
+	return esdk.NewMultiKeyring(keyrings[0], keyrings[1:]...)
+}
+
+// namedKeyring notes which key decrypted, for the one who asked: the context of
+// the call says where.
+type namedKeyring struct {
+	esdk.Keyring
+	name string
+}
+
+// keyUsed is the key of a context's value, a *string.
+type keyUsed struct{}
+
+// WithKeyUsed returns a context that has the name of the key that decrypts noted.
+func WithKeyUsed(ctx context.Context, name *string) context.Context {
+	return context.WithValue(ctx, keyUsed{}, name)
+}
+
+func (k *namedKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+	dataKey, err := k.Keyring.Unwrap(ctx, req)
+	if used, ok := ctx.Value(keyUsed{}).(*string); ok && err == nil {
+		*used = k.name
+	}
+	return dataKey, err
+}
+
+// Parse makes the keyring for one key.
+func (ks *Keys) Parse(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	var usages []string
+	for _, form := range forms() {
+		usages = append(usages, form.usage)
+		rest, ok := form.cut(text)
+		if !ok {
+			continue
+		}
+		kr, err := form.parse(ks, ctx, rest, encrypt)
+		if err != nil {
+			return nil, KeyError(text, err)
+		}
+		return kr, nil
+	}
+	err := cli.UsageError("-k %s: unknown kind of key", cli.Printable(text))
+	if c, _, configErr := ks.LoadConfig(); configErr == nil {
+		if _, ok := c.Keys[text]; ok {
+			return nil, err.WithHint("-k @%s is the key of that name in the configuration", cli.Printable(text))
+		}
+	}
+	if info, statErr := os.Stat(text); statErr == nil && info.Mode().IsRegular() {
+		return nil, err.WithHint("it is a file: say what is in it, such as aes:NAMESPACE/NAME@%s; see \"esdk help keys\"", cli.Printable(text))
+	}
+	return nil, err.WithHint("a key is one of: %s", strings.Join(usages, "   "))
+}
+
+// IsKey reports whether a text is of a kind of key.
+func IsKey(text string) bool {
+	return slices.ContainsFunc(forms(), func(f form) bool { _, ok := f.cut(text); return ok })
+}
+
+// pinValue is a PIN in a URI, which is refused, but may not be shown either.
+var pinValue = regexp.MustCompile(`(?i)(pin-value=)[^&;?]*`)
+
+// KeyError names the key that an error is about.
+func KeyError(text string, err error) error {
+	text = pinValue.ReplaceAllString(text, "${1}…")
+	code := cli.ExitStatus(err)
+	if code == cli.ExitError {
+		code = cli.ExitUsage
+	}
+	return cli.WithCode(code, cli.Errorf("-k %s: %w", cli.Printable(text), err))
+}

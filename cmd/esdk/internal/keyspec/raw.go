@@ -1,0 +1,177 @@
+package keyspec
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/rsa"
+	"strings"
+
+	"esdk"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/hpke"
+)
+
+// splitKey splits NAMESPACE/NAME@FILE.
+func splitKey(text string) (namespace, name, file string, err error) {
+	id, file, ok := strings.Cut(text, "@")
+	namespace, name, slash := strings.Cut(id, "/")
+	if !ok || !slash || namespace == "" || name == "" || file == "" {
+		return "", "", "", cli.UsageError("want NAMESPACE/NAME@FILE")
+	}
+	return namespace, name, file, nil
+}
+
+func (ks *Keys) aesKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
+	namespace, name, file, err := splitKey(text)
+	if err != nil {
+		return nil, err
+	}
+	return ks.NewAESKeyring(namespace, name, file)
+}
+
+func (ks *Keys) NewAESKeyring(namespace, name, file string) (esdk.Keyring, error) {
+	key, err := ks.readAESKey(file)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: namespace, Name: name, Key: key})
+}
+
+// paddings are the values of pad for RSA keys; 0 is PKCS #1 v1.5.
+var paddings = map[string]crypto.Hash{
+	"pkcs1":       0,
+	"oaep-sha1":   crypto.SHA1,
+	"oaep-sha256": crypto.SHA256,
+	"oaep-sha384": crypto.SHA384,
+	"oaep-sha512": crypto.SHA512,
+}
+
+const DefaultPadding = "oaep-sha256"
+
+func (ks *Keys) rsaKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	namespace, name, file, err := splitKey(text)
+	if err != nil {
+		return nil, err
+	}
+	file, padding, err := cutPadding(file)
+	if err != nil {
+		return nil, err
+	}
+	return ks.NewRSAKeyring(namespace, name, file, padding, encrypt)
+}
+
+// cutPadding splits ?pad=PADDING off a key.
+func cutPadding(text string) (rest, padding string, err error) {
+	rest, query, ok := strings.Cut(text, "?")
+	if !ok {
+		return rest, DefaultPadding, nil
+	}
+	if padding, ok = strings.CutPrefix(query, "pad="); !ok {
+		return "", "", cli.UsageError("want ?pad=PADDING behind the file")
+	}
+	return rest, padding, nil
+}
+
+// newRSAKeyring takes both verbs' keys from one file. A keyring does not take
+// the public key out of the private one; here it is the user who gives the
+// file for both.
+func (ks *Keys) NewRSAKeyring(namespace, name, file, padding string, encrypt bool) (esdk.Keyring, error) {
+	hash, ok := paddings[padding]
+	if !ok {
+		return nil, cli.UsageError("padding %q is not one of pkcs1, oaep-sha1, oaep-sha256, oaep-sha384, oaep-sha512", padding)
+	}
+	c := esdk.RawRSAConfig{Namespace: namespace, Name: name, Hash: hash, PKCS1v15: hash == 0}
+	data, err := ks.readKeyFile(file)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(data)
+	private, privateErr := esdk.ParsePEM[*rsa.PrivateKey](data)
+	if privateErr == nil {
+		ks.checkSecret(file)
+		c.PrivateKey, c.PublicKey = private, &private.PublicKey
+		return esdk.NewRawRSAKeyring(c)
+	}
+	if c.PublicKey, err = esdk.ParsePEM[*rsa.PublicKey](data); err != nil {
+		return nil, cli.UsageError("%s: %v", file, privateErr)
+	}
+	if !encrypt {
+		return nil, cli.UsageError("%s has only the public key, which cannot decrypt", file)
+	}
+	return esdk.NewRawRSAKeyring(c)
+}
+
+func (ks *Keys) ecdhKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	peer, own, _ := strings.Cut(text, "@")
+	return ks.newECDHKeyring(peer, own, encrypt)
+}
+
+func (ks *Keys) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Keyring, error) {
+	var peer *ecdh.PublicKey
+	var own *ecdh.PrivateKey
+	if peerFile != "" {
+		data, err := ks.readKeyFile(peerFile)
+		if err != nil {
+			return nil, err
+		}
+		if peer, err = esdk.ParsePEM[*ecdh.PublicKey](data); err != nil {
+			return nil, cli.UsageError("%s: %v", peerFile, err)
+		}
+	}
+	if ownFile != "" {
+		data, err := ks.readSecret(ownFile)
+		if err != nil {
+			return nil, err
+		}
+		defer clear(data)
+		if own, err = esdk.ParsePEM[*ecdh.PrivateKey](data); err != nil {
+			return nil, cli.UsageError("%s: %v", ownFile, err)
+		}
+	}
+	switch {
+	case peer == nil && own == nil:
+		return nil, cli.UsageError("want PEER-FILE@OWN-FILE, or one of them")
+	case peer != nil && own != nil:
+		return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: own, Peer: peer})
+	case own != nil && !encrypt:
+		return esdk.NewRawECDHDiscoveryKeyring(own)
+	case own != nil:
+		return nil, cli.UsageError("to encrypt, the peer's public key is needed").WithHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:PEER-FILE")
+	case encrypt:
+		return esdk.NewRawECDHEphemeralKeyring(peer)
+	}
+	return nil, cli.UsageError("to decrypt, your own private key is needed").WithHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:@OWN-FILE")
+}
+
+func (ks *Keys) hpkeKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	name, file, _ := strings.Cut(text, "@")
+	if name == "" || file == "" {
+		return nil, cli.UsageError("want NAME@FILE")
+	}
+	return ks.newHPKEKeyring(name, file, encrypt)
+}
+
+// newHPKEKeyring takes both verbs' keys from one file, as newRSAKeyring does.
+func (ks *Keys) newHPKEKeyring(name, file string, encrypt bool) (esdk.Keyring, error) {
+	data, err := ks.readKeyFile(file)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(data)
+	c := hpke.Config{Name: name}
+	private, privateErr := hpke.ParsePrivateKey(data)
+	if privateErr == nil {
+		ks.checkSecret(file)
+		c.PrivateKey, c.PublicKey = private, private.PublicKey()
+		return hpke.NewKeyring(c)
+	}
+	if c.PublicKey, err = hpke.ParsePublicKey(data); err != nil {
+		return nil, cli.UsageError("%s: %v", file, privateErr).WithHint("\"esdk keygen hpke -o FILE\" makes one")
+	}
+	if !encrypt {
+		return nil, cli.UsageError("%s has only the public key, which cannot decrypt", file)
+	}
+	return hpke.NewKeyring(c)
+}
