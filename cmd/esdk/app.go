@@ -16,6 +16,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/object"
+	"esdk/cmd/esdk/internal/place"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -32,6 +33,8 @@ type app struct {
 	protected *atomicfile.Protected
 
 	keys *keyspec.Keys
+
+	places *place.Planner
 
 	// buckets are those that are open, by their URLs.
 	buckets *object.Buckets
@@ -56,6 +59,7 @@ func newApp() *app {
 		protected: new(atomicfile.Protected),
 		usage:     true,
 	}
+	a.places = &place.Planner{UI: a.UI, Buckets: a.buckets, Pending: a.pending, Protected: a.protected}
 	a.keys = keyspec.New(a.UI, a.pending, a.protected)
 	a.useNames(ownNames)
 	return a

@@ -8,6 +8,7 @@ import (
 	"esdk"
 	"esdk/caching"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/place"
 	"github.com/spf13/cobra"
 )
 
@@ -62,7 +63,7 @@ func (n *optionNames) withCache(cmm esdk.CMM, text string) (esdk.CMM, error) {
 // lengthBound bounds the length of what a file has, or is 0 if that cannot be
 // known. A cache counts bytes, and so must know them before. An empty file counts
 // as a byte, since a bound of 0 is none.
-func lengthBound(f input) int64 {
+func lengthBound(f place.Input) int64 {
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		return max(1, info.Size())
 	}
@@ -70,7 +71,7 @@ func lengthBound(f input) int64 {
 }
 
 // fileLength is the length of a file that has one, or 0.
-func fileLength(f input) int64 {
+func fileLength(f place.Input) int64 {
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		return info.Size()
 	}

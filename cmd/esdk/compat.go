@@ -16,6 +16,7 @@ import (
 	"esdk/cmd/esdk/internal/awscli"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
+	"esdk/cmd/esdk/internal/place"
 	"github.com/spf13/cobra"
 )
 
@@ -128,7 +129,7 @@ func (a *app) compatInputs(c *awscli.Args) (inputs []string, err error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case info.IsDir() && !isFolder(c.Output):
+		case info.IsDir() && !cli.IsFolder(c.Output):
 			return nil, cli.UsageError("%s is a folder, and %s is none", cli.Printable(name), cli.Printable(c.Output))
 		case info.IsDir() && !c.Recursive:
 			a.Note("skipped the folder %s, since there is no --recursive", cli.Printable(name))
@@ -151,13 +152,13 @@ func fileName(name string) string {
 }
 
 // compatJobs finds the outputs, and asks, if it is to, before one is replaced.
-func (a *app) compatJobs(ctx context.Context, c *awscli.Args, o *outputOptions, inputs []string, suffix string) ([]job, error) {
+func (a *app) compatJobs(ctx context.Context, c *awscli.Args, o *place.OutputOptions, inputs []string, suffix string) ([]place.Job, error) {
 	if c.Suffix != nil {
 		suffix = *c.Suffix
 	}
-	o.recursive, o.suffix = c.Recursive, suffix
-	o.path, o.force, o.noClobber = fileName(c.Output), !c.NoOverwrite, c.NoOverwrite
-	jobs, err := a.planJobs(ctx, inputs, o, func(input string) string { return input + suffix })
+	o.Recursive, o.Suffix = c.Recursive, suffix
+	o.Path, o.Force, o.NoClobber = fileName(c.Output), !c.NoOverwrite, c.NoOverwrite
+	jobs, err := a.places.Plan(ctx, inputs, o, func(input string) string { return input + suffix })
 	if err != nil {
 		return nil, err
 	}
@@ -170,24 +171,24 @@ func (a *app) compatJobs(ctx context.Context, c *awscli.Args, o *outputOptions, 
 }
 
 // compatReplace has an existing output be replaced, if the user does not mind.
-func (a *app) compatReplace(c *awscli.Args, j *job) error {
-	if j.err != nil || j.skip != "" || j.stream {
+func (a *app) compatReplace(c *awscli.Args, j *place.Job) error {
+	if j.Err != nil || j.Skip != "" || j.Stream() {
 		return nil
 	}
-	if _, err := os.Lstat(j.output); err != nil {
+	if _, err := os.Lstat(j.Output()); err != nil {
 		return nil
 	}
 	if c.Interactive {
-		yes, err := a.ask(fmt.Sprintf("Replace %s? [y/N] ", cli.Printable(j.output)))
+		yes, err := a.ask(fmt.Sprintf("Replace %s? [y/N] ", cli.Printable(j.Output())))
 		if err != nil {
 			return err
 		}
 		if !yes {
-			j.skip = exists
+			j.Skip = place.SkipExists
 		}
 	}
-	if j.skip == "" {
-		a.Note("%s exists, and will be replaced", cli.Printable(j.output))
+	if j.Skip == "" {
+		a.Note("%s exists, and will be replaced", cli.Printable(j.Output()))
 	}
 	return nil
 }
@@ -209,11 +210,11 @@ func (a *app) ask(question string) (bool, error) {
 }
 
 // compatNote is what -v says of a job that went well.
-func compatNote(c *awscli.Args, j *job) string {
+func compatNote(c *awscli.Args, j *place.Job) string {
 	if c.Verbosity == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s: %s to %s", c.Action, cli.Printable(j.input), cli.Printable(j.output))
+	return fmt.Sprintf("%s: %s to %s", c.Action, cli.Printable(j.Source.Name()), cli.Printable(j.Output()))
 }
 
 func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring, inputs []string) error {
@@ -238,11 +239,11 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 	if err != nil {
 		return err
 	}
-	jobs, err := a.compatJobs(ctx, c, &o.outputOptions, inputs, encryptedSuffix)
+	jobs, err := a.compatJobs(ctx, c, &o.OutputOptions, inputs, encryptedSuffix)
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, c.Action, func(ctx context.Context, j *job, r *record) (output, error) {
+	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, c.Action, func(ctx context.Context, j *place.Job, r *record) (place.Output, error) {
 		r.note = compatNote(c, j)
 		return a.encryptJob(ctx, config, ec, o, j, r)
 	})
@@ -280,11 +281,11 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 		o.unsignedOnly = !c.Buffer
 		config.CMM = unsignedCMM{config.CMM}
 	}
-	jobs, err := a.compatJobs(ctx, c, &o.outputOptions, inputs, decryptedSuffix)
+	jobs, err := a.compatJobs(ctx, c, &o.OutputOptions, inputs, decryptedSuffix)
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, c.Action, func(ctx context.Context, j *job, r *record) (output, error) {
+	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, c.Action, func(ctx context.Context, j *place.Job, r *record) (place.Output, error) {
 		r.note = compatNote(c, j)
 		return a.decryptJob(ctx, config, ec, o, j, r)
 	})

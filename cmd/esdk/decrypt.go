@@ -13,6 +13,7 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/place"
 	"esdk/internal/format"
 	"github.com/spf13/cobra"
 )
@@ -30,7 +31,7 @@ const (
 
 // decryptOptions are what decrypt and verify have in common.
 type decryptOptions struct {
-	outputOptions
+	place.OutputOptions
 	contextFlags
 	reportOptions
 	keys         []string
@@ -83,8 +84,8 @@ read. A signed message needs --release verified, which reads all of it first.`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.decrypt(cmd.Context(), o, inputs) },
 	}
 	o.addFlags(cmd)
-	o.outputOptions.addFlags(cmd)
-	o.treeOptions.addFlags(cmd, encryptedSuffix, "`SUFFIX` that names lose; what does not have it gets the suffix .decrypted")
+	addOutputFlags(cmd, &o.OutputOptions)
+	addInputFlags(cmd, &o.InputOptions, encryptedSuffix, "`SUFFIX` that names lose; what does not have it gets the suffix .decrypted")
 	flags := cmd.Flags()
 	flags.StringVar(&o.rangeText, "range", "", "write only the part `OFFSET:LENGTH` of the plaintext, without reading the rest; OFFSET: is all from there on")
 	flags.StringVar(&o.release, "release", "auto", "`WHEN` to release plaintext to standard output: auto, verified or frames")
@@ -106,7 +107,7 @@ those with the --suffix.`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.verify(cmd.Context(), o, inputs) },
 	}
 	o.addFlags(cmd)
-	o.treeOptions.addFlags(cmd, "", "of the files in folders, take only those with this `SUFFIX`")
+	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
 	return cmd
 }
 
@@ -168,17 +169,17 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	default:
 		return cli.UsageError("--release %s: want auto, verified or frames", cli.Printable(o.release))
 	}
-	rename := func(input string) string { return decryptedName(input, o.suffix) }
+	rename := func(input string) string { return decryptedName(input, o.Suffix) }
 	if o.rangeText != "" {
 		part, err := parseRange(o.rangeText)
 		if err != nil {
 			return err
 		}
 		o.part = &part
-		if o.recursive && o.path == "" {
+		if o.Recursive && o.Path == "" {
 			return cli.UsageError("parts of the files in a folder need a folder for -o")
 		}
-		if !o.recursive && !isFolder(o.path) {
+		if !o.Recursive && !cli.IsFolder(o.Path) {
 			// A part is not what the name of the whole stands for.
 			rename = func(string) string { return cli.Standard }
 		}
@@ -187,28 +188,28 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	if o.path == "" {
-		o.onlyWith()
+	if o.Path == "" {
+		o.OnlyWith()
 	}
-	jobs, err := a.planJobs(ctx, inputs, &o.outputOptions, rename)
+	jobs, err := a.places.Plan(ctx, inputs, &o.OutputOptions, rename)
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "decrypt", func(ctx context.Context, j *job, r *record) (output, error) {
+	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "decrypt", func(ctx context.Context, j *place.Job, r *record) (place.Output, error) {
 		return a.decryptJob(ctx, config, ec, o, j, r)
 	})
 }
 
-func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, j *job, r *record) (output, error) {
-	in, err := a.openInput(ctx, j)
+func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, j *place.Job, r *record) (place.Output, error) {
+	in, err := j.Source.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	if j.output == cli.Standard && o.path != cli.Standard && cli.IsTerminal(a.Stdout) {
+	if j.Output() == cli.Standard && o.Path != cli.Standard && cli.IsTerminal(a.Stdout) {
 		return nil, a.decryptToTerminal(ctx, config, ec, o, in, r)
 	}
-	out, err := a.open(ctx, j, &o.outputOptions, 0o600)
+	out, err := a.create(ctx, j, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +228,7 @@ func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 }
 
 // decryptEncoded decrypts in to out, or to Base64 text of the plaintext.
-func (a *app) decryptEncoded(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in input, out io.Writer, r *record) error {
+func (a *app) decryptEncoded(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in place.Input, out io.Writer, r *record) error {
 	if !o.encode {
 		return a.decryptStream(ctx, c, ec, o, in, out, r)
 	}
@@ -240,7 +241,7 @@ func (a *app) decryptEncoded(ctx context.Context, c *esdk.Config, ec esdk.Encryp
 
 // releaseFor says when a job releases plaintext. A file that is made appears
 // only at the end in any case.
-func (o *decryptOptions) releaseFor(j *job, in input) esdk.ReleasePolicy {
+func (o *decryptOptions) releaseFor(j *place.Job, in place.Input) esdk.ReleasePolicy {
 	switch {
 	case o.unsignedOnly:
 		return esdk.RejectSigned
@@ -248,19 +249,19 @@ func (o *decryptOptions) releaseFor(j *job, in input) esdk.ReleasePolicy {
 		return esdk.VerifyFirst // of a signed message, a part is only good with all of it
 	case o.part != nil:
 		return esdk.VerifyAtEOF // each part that is read is final, since it is not signed
-	case j.stream && (o.release == "verified" || o.release == "auto" && canSeek(in)):
+	case j.Stream() && (o.release == "verified" || o.release == "auto" && canSeek(in)):
 		return esdk.VerifyFirst
 	}
 	return esdk.VerifyAtEOF
 }
 
-func canSeek(f input) bool {
+func canSeek(f place.Input) bool {
 	_, err := f.Seek(0, io.SeekCurrent)
 	return err == nil
 }
 
 // decryptToTerminal shows a plaintext that is text, once it is verified.
-func (a *app) decryptToTerminal(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in input, r *record) error {
+func (a *app) decryptToTerminal(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in place.Input, r *record) error {
 	c := *config
 	c.MaxPlaintextLength = maxTerminal
 	if o.unsignedOnly {
@@ -295,7 +296,7 @@ func isText(b []byte) bool {
 }
 
 // decryptStream decrypts in to out.
-func (a *app) decryptStream(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in input, out io.Writer, r *record) error {
+func (a *app) decryptStream(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in place.Input, out io.Writer, r *record) error {
 	config := *c
 	config.Concurrency = a.concurrency(in)
 	if o.part != nil {
@@ -383,13 +384,13 @@ func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) er
 	if o.unsignedOnly {
 		config.Release = esdk.RejectSigned
 	}
-	o.onlyWith()
-	jobs, err := a.inputJobs(ctx, inputs, &o.treeOptions)
+	o.OnlyWith()
+	jobs, err := a.places.Inputs(ctx, inputs, &o.InputOptions)
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "verify", func(ctx context.Context, j *job, r *record) (output, error) {
-		in, err := a.openInput(ctx, j)
+	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "verify", func(ctx context.Context, j *place.Job, r *record) (place.Output, error) {
+		in, err := j.Source.Open(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -397,7 +398,7 @@ func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) er
 		if err := a.decryptStream(ctx, config, ec, o, in, io.Discard, r); err != nil {
 			return nil, err
 		}
-		r.note = fmt.Sprintf("%s: verified, %d bytes of plaintext", cli.Printable(j.input), r.Plaintext)
+		r.note = fmt.Sprintf("%s: verified, %d bytes of plaintext", cli.Printable(j.Source.Name()), r.Plaintext)
 		return nil, nil
 	})
 }

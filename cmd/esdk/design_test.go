@@ -17,6 +17,7 @@ var layers = map[string][]string{
 	"awscli":     nil,
 	"atomicfile": {"cli"},
 	"object":     {"cli", "atomicfile"},
+	"place":      {"cli", "atomicfile", "object"},
 	"keyspec":    {"cli", "atomicfile"},
 }
 

@@ -8,11 +8,12 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/place"
 	"github.com/spf13/cobra"
 )
 
 type encryptOptions struct {
-	outputOptions
+	place.OutputOptions
 	contextFlags
 	reportOptions
 	keys        []string
@@ -51,8 +52,8 @@ interrupted run, --no-clobber does what is left.`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.encrypt(cmd.Context(), o, inputs) },
 	}
 	addKeyFlag(cmd, &o.keys, true)
-	o.outputOptions.addFlags(cmd)
-	o.treeOptions.addFlags(cmd, encryptedSuffix, "`SUFFIX` of the names of results")
+	addOutputFlags(cmd, &o.OutputOptions)
+	addInputFlags(cmd, &o.InputOptions, encryptedSuffix, "`SUFFIX` of the names of results")
 	o.reportOptions.addFlags(cmd)
 	addCommitmentFlag(cmd, &o.commitment)
 	flags := cmd.Flags()
@@ -74,14 +75,14 @@ func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	if o.path == "" {
-		o.onlyWithout()
+	if o.Path == "" {
+		o.OnlyWithout()
 	}
-	jobs, err := a.planJobs(ctx, inputs, &o.outputOptions, func(input string) string { return input + o.suffix })
+	jobs, err := a.places.Plan(ctx, inputs, &o.OutputOptions, func(input string) string { return input + o.Suffix })
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "encrypt", func(ctx context.Context, j *job, r *record) (output, error) {
+	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "encrypt", func(ctx context.Context, j *place.Job, r *record) (place.Output, error) {
 		return a.encryptJob(ctx, config, ec, o, j, r)
 	})
 }
@@ -132,17 +133,17 @@ func (a *app) encryptConfig(ctx context.Context, o *encryptOptions) (esdk.Encryp
 	return ec, config, err
 }
 
-func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *encryptOptions, j *job, r *record) (output, error) {
-	if j.output == cli.Standard && o.path != cli.Standard && !o.base64 && cli.IsTerminal(a.Stdout) {
+func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *encryptOptions, j *place.Job, r *record) (place.Output, error) {
+	if j.Output() == cli.Standard && o.Path != cli.Standard && !o.base64 && cli.IsTerminal(a.Stdout) {
 		return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output a terminal").
 			WithHint("-o FILE writes a file, --base64 writes text, and -o - writes to the terminal all the same")
 	}
-	in, err := a.openInput(ctx, j)
+	in, err := j.Source.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	out, err := a.open(ctx, j, &o.outputOptions, 0o666&^fileMask)
+	out, err := a.create(ctx, j, 0o666&^fileMask)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/place"
 	"esdk/hpke"
 	"esdk/internal/format"
 	"github.com/spf13/cobra"
@@ -46,12 +47,12 @@ anybody can have written it. "esdk verify" tells whether it is true.`,
 }
 
 func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) error {
-	jobs, err := a.inputJobs(ctx, inputs, &treeOptions{})
+	jobs, err := a.places.Inputs(ctx, inputs, new(place.InputOptions))
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, 1, &reportOptions{}, "inspect", func(ctx context.Context, j *job, _ *record) (output, error) {
-		in, err := a.openInput(ctx, j)
+	return a.runJobs(ctx, jobs, 1, &reportOptions{}, "inspect", func(ctx context.Context, j *place.Job, _ *record) (place.Output, error) {
+		in, err := j.Source.Open(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +61,7 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) e
 		if err != nil {
 			return nil, err
 		}
-		return nil, a.inspectMessage(j.input, src, o)
+		return nil, a.inspectMessage(j.Source.Name(), src, o)
 	})
 }
 

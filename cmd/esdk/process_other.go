@@ -2,13 +2,7 @@
 
 package main
 
-import (
-	"os"
-	"path/filepath"
-	"strings"
-)
-
-const noBlock = 0
+import "os"
 
 var sigPipe []os.Signal
 
@@ -18,6 +12,3 @@ const terminalName = "CONIN$"
 func disableCoreDumps() {}
 
 const fileMask os.FileMode = 0
-
-// filePath is that of a file:// URL, such as file:///C:/notes.txt.
-func filePath(path string) string { return filepath.FromSlash(strings.TrimPrefix(path, "/")) }

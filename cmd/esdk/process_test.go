@@ -19,6 +19,7 @@ import (
 
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
+	"esdk/cmd/esdk/internal/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -416,7 +417,7 @@ func TestProgress(t *testing.T) {
 // Of many files, the line says how many are done.
 func TestProgressFiles(t *testing.T) {
 	master, terminal := openTerminal(t)
-	p := newApp().newProgress(make([]job, 412))
+	p := newApp().newProgress(make([]place.Job, 412))
 	p.terminal = terminal
 	p.finished.Add(37)
 	p.draw(time.Second)

@@ -7,9 +7,6 @@ import (
 	"syscall"
 )
 
-// noBlock has a pipe be opened, to be found to be one, that nobody writes to.
-const noBlock = syscall.O_NONBLOCK
-
 var sigPipe = []os.Signal{syscall.SIGPIPE}
 
 // terminalName is that of the terminal that the command was started from.
@@ -24,6 +21,3 @@ var fileMask = func() os.FileMode {
 	syscall.Umask(mask)
 	return os.FileMode(mask)
 }()
-
-// filePath is that of a file:// URL.
-func filePath(path string) string { return path }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/place"
 	"golang.org/x/term"
 )
 
@@ -29,20 +30,20 @@ type progress struct {
 	shown bool
 }
 
-func (a *app) newProgress(jobs []job) *progress {
+func (a *app) newProgress(jobs []place.Job) *progress {
 	p := &progress{files: len(jobs)}
 	if len(jobs) == 1 {
-		p.name = jobs[0].input
+		p.name = jobs[0].Source.Name()
 	}
 	for _, j := range jobs {
-		if j.skip != "" {
+		if j.Skip != "" {
 			continue
 		}
-		if j.special {
+		if j.Special() {
 			p.total = 0
 			break
 		}
-		p.total += j.size
+		p.total += j.Size()
 	}
 	if !a.Quiet && !a.NoProgress && !a.JSON && cli.IsTerminal(a.Stderr) {
 		p.terminal = a.Stderr

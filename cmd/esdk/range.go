@@ -10,6 +10,7 @@ import (
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
+	"esdk/cmd/esdk/internal/place"
 )
 
 // A byteRange is a part of a plaintext.
@@ -45,7 +46,7 @@ func parseRange(text string) (byteRange, error) {
 // decryptRange writes a part of the plaintext of in to out. It reads the header,
 // the end of the message, and the frames that hold the part. A limit on the
 // plaintext is one on the part.
-func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext, part byteRange, in input, out io.Writer, r *record) error {
+func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext, part byteRange, in place.Input, out io.Writer, r *record) error {
 	info, err := in.Stat()
 	if err != nil {
 		return err

@@ -10,13 +10,14 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/place"
 	"github.com/spf13/cobra"
 )
 
 // reencryptOptions are those of both: how to decrypt the old message, and how to
 // encrypt the new one.
 type reencryptOptions struct {
-	outputOptions
+	place.OutputOptions
 	reportOptions
 	from  decryptOptions
 	to    encryptOptions
@@ -52,14 +53,14 @@ folder, of which all files are messages, or those with the --suffix.`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.reencrypt(cmd.Context(), o, inputs) },
 	}
 	addKeyFlag(cmd, &o.to.keys, true)
-	o.outputOptions.addFlags(cmd)
-	o.treeOptions.addFlags(cmd, "", "of the files in folders, take only those with this `SUFFIX`")
+	addOutputFlags(cmd, &o.OutputOptions)
+	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
 	o.reportOptions.addFlags(cmd)
 	addCommitmentFlag(cmd, &o.to.commitment)
 	addCacheFlag(cmd, &o.to.cache)
 	addJobsFlag(cmd, &o.to.jobs)
 	flags := cmd.Flags()
-	flags.BoolVar(&o.inPlace, "in-place", false, "replace each FILE")
+	flags.BoolVar(&o.InPlace, "in-place", false, "replace each FILE")
 	flags.StringArrayVar(&o.from.keys, "from-key", nil, "`KEY` to decrypt with; repeat it to try several")
 	flags.StringArrayVarP(&o.from.pairs, "context", "c", nil, "`KEY[=VALUE]` that the encryption context of the old message must have; repeatable")
 	flags.StringArrayVar(&o.from.required, "require-context", nil, "neither message stores the pair of this `KEY`, and -c gives it; repeatable")
@@ -90,15 +91,15 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 	if err != nil {
 		return err
 	}
-	o.onlyWith()
-	jobs, err := a.planJobs(ctx, inputs, &o.outputOptions, func(input string) string { return input })
-	if errors.Is(err, errNoPlace) {
+	o.OnlyWith()
+	jobs, err := a.places.Plan(ctx, inputs, &o.OutputOptions, func(input string) string { return input })
+	if errors.Is(err, place.ErrNoPlace) {
 		return cli.UsageError("%w, or --in-place", err)
 	}
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, o.to.jobs, &o.reportOptions, "reencrypt", func(ctx context.Context, j *job, r *record) (output, error) {
+	return a.runJobs(ctx, jobs, o.to.jobs, &o.reportOptions, "reencrypt", func(ctx context.Context, j *place.Job, r *record) (place.Output, error) {
 		return a.reencryptJob(ctx, re, j, r)
 	})
 }
@@ -152,21 +153,21 @@ func (o *reencryptOptions) parseSet() (esdk.EncryptionContext, error) {
 	return set, nil
 }
 
-func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *job, r *record) (output, error) {
-	if j.output == cli.Standard && re.path != cli.Standard && cli.IsTerminal(a.Stdout) {
+func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *place.Job, r *record) (place.Output, error) {
+	if j.Output() == cli.Standard && re.Path != cli.Standard && cli.IsTerminal(a.Stdout) {
 		return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output a terminal").
 			WithHint("-o FILE writes a file, and -o - writes to the terminal all the same")
 	}
-	in, err := a.openInput(ctx, j)
+	in, err := j.Source.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
 	mode := 0o666 &^ fileMask
-	if info, err := in.Stat(); re.inPlace && err == nil {
+	if info, err := in.Stat(); re.InPlace && err == nil {
 		mode = info.Mode().Perm()
 	}
-	out, err := a.open(ctx, j, &re.outputOptions, mode)
+	out, err := a.create(ctx, j, mode)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +176,7 @@ func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *job, r *rec
 
 // reencryptStream has what is decrypted be encrypted at once. The new message is
 // only complete if all of the old one was verified.
-func (a *app) reencryptStream(ctx context.Context, re *reencryption, in input, out output, r *record) error {
+func (a *app) reencryptStream(ctx context.Context, re *reencryption, in place.Input, out place.Output, r *record) error {
 	oldConfig, newConfig := *re.oldConfig, *re.newConfig
 	oldConfig.Concurrency, newConfig.Concurrency = a.concurrency(in), a.concurrency(in)
 	decrypter, err := esdk.New(oldConfig)

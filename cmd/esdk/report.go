@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
+	"esdk/cmd/esdk/internal/place"
 	"github.com/spf13/cobra"
 )
 
@@ -105,7 +105,7 @@ func newHeaderRecord(h *esdk.Header) *headerRecord {
 }
 
 // openReport opens the report, if there is to be one.
-func (a *app) openReport(o *reportOptions, mode string, jobs []job) (*report, error) {
+func (a *app) openReport(o *reportOptions, mode string, jobs []place.Job) (*report, error) {
 	r := &report{mode: mode, app: a, options: o}
 	if object.IsURL(o.reportPath) {
 		return nil, cli.UsageError("the report cannot be an object, since lines are appended to it")
@@ -114,7 +114,7 @@ func (a *app) openReport(o *reportOptions, mode string, jobs []job) (*report, er
 	case "":
 	case cli.Standard:
 		for _, j := range jobs {
-			if j.output == cli.Standard {
+			if j.Output() == cli.Standard {
 				return nil, cli.UsageError("standard output cannot be both the result and the report")
 			}
 		}
@@ -150,9 +150,9 @@ func (o *reportOptions) prepare(f *os.File) error {
 }
 
 // checkReportName is before the file is made, checkReport after.
-func checkReportName(path string, jobs []job) error {
+func checkReportName(path string, jobs []place.Job) error {
 	for _, j := range jobs {
-		if clean(path) == clean(j.input) || clean(path) == clean(j.output) {
+		if clean(path) == clean(j.Source.Name()) || clean(path) == clean(j.Output()) {
 			return cli.NewError(cli.ExitNotWritten, "%s is both the report and an input or output", path)
 		}
 	}
@@ -160,14 +160,14 @@ func checkReportName(path string, jobs []job) error {
 }
 
 // checkReport refuses to append to a file that is something else.
-func (a *app) checkReport(f *os.File, path string, jobs []job) error {
+func (a *app) checkReport(f *os.File, path string, jobs []place.Job) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
 	var others []os.FileInfo
 	for _, j := range jobs {
-		for _, name := range []string{j.input, j.output} {
+		for _, name := range []string{j.Source.Name(), j.Output()} {
 			if other, err := os.Stat(name); err == nil {
 				others = append(others, other)
 			}
@@ -180,22 +180,20 @@ func (a *app) checkReport(f *os.File, path string, jobs []job) error {
 	return nil
 }
 
+// clean is [cli.Clean], but for URLs of objects.
 func clean(name string) string {
-	if name == cli.Standard || name == "" || object.IsURL(name) {
+	if object.IsURL(name) {
 		return name
 	}
-	if abs, err := filepath.Abs(name); err == nil {
-		return abs
-	}
-	return name
+	return cli.Clean(name)
 }
 
 // newRecord begins the record of a job.
-func (r *report) newRecord(j *job) record {
+func (r *report) newRecord(j *place.Job) record {
 	if r.file == nil {
 		return record{}
 	}
-	return record{Mode: r.mode, Input: clean(j.input), Output: clean(j.output), watched: true}
+	return record{Mode: r.mode, Input: clean(j.Source.Name()), Output: clean(j.Output()), watched: true}
 }
 
 // write writes down what came of a job.

@@ -14,6 +14,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/object"
+	"esdk/cmd/esdk/internal/place"
 	"github.com/spf13/cobra"
 )
 
@@ -37,14 +38,14 @@ func addJobsFlag(cmd *cobra.Command, value *int) {
 
 // A work does a job, but for committing its output. It returns that, if it opened
 // one, even if it fails.
-type work func(context.Context, *job, *record) (output, error)
+type work func(context.Context, *place.Job, *record) (place.Output, error)
 
 // A runner does the work on all inputs of a command.
 type runner struct {
 	app    *app
 	report *report
 	work   work
-	jobs   []job
+	jobs   []place.Job
 	failed int
 	err    error // of the job that failed last
 
@@ -53,17 +54,17 @@ type runner struct {
 
 // A task is a job that is under way.
 type task struct {
-	*job
+	*place.Job
 	record record
 	start  time.Time
-	out    output
+	out    place.Output
 	err    error
 	done   chan struct{}
 }
 
 // runJobs works on the jobs, so many side by side, and tells of them in their
 // order. An error of one input does not stop the others.
-func (a *app) runJobs(ctx context.Context, jobs []job, parallel int, o *reportOptions, mode string, work work) (err error) {
+func (a *app) runJobs(ctx context.Context, jobs []place.Job, parallel int, o *reportOptions, mode string, work work) (err error) {
 	if parallel < 0 {
 		return cli.UsageError("--jobs %d: want a number from 1, or 0 for one for each core", parallel)
 	}
@@ -93,12 +94,12 @@ func (a *app) runJobs(ctx context.Context, jobs []job, parallel int, o *reportOp
 // parallelJobs is how many jobs to work on at once. What is no regular file has
 // its order, and may be the same pipe under several names. Even on one core, two
 // can wait for the disk together.
-func parallelJobs(jobs []job, parallel int) int {
-	if slices.ContainsFunc(jobs, func(j job) bool { return j.stream || j.special }) {
+func parallelJobs(jobs []place.Job, parallel int) int {
+	if slices.ContainsFunc(jobs, func(j place.Job) bool { return j.Stream() || j.Special() }) {
 		return 1
 	}
 	usual := max(2, runtime.GOMAXPROCS(0))
-	if slices.ContainsFunc(jobs, func(j job) bool { return j.source != nil || j.result != nil }) {
+	if slices.ContainsFunc(jobs, func(j place.Job) bool { return j.Remote() }) {
 		usual = max(usual, objectJobs)
 	}
 	return min(cmp.Or(parallel, usual), len(jobs))
@@ -106,7 +107,7 @@ func parallelJobs(jobs []job, parallel int) int {
 
 func (r *runner) oneByOne(ctx context.Context) {
 	for i := range r.jobs {
-		t := &task{job: &r.jobs[i]}
+		t := &task{Job: &r.jobs[i]}
 		r.begin(ctx, t)
 		t.commit()
 		r.tell(t)
@@ -121,7 +122,7 @@ func (r *runner) sideBySide(ctx context.Context, workers int) {
 	go func() {
 		defer close(tasks)
 		for i := range r.jobs {
-			t := &task{job: &r.jobs[i], done: make(chan struct{})}
+			t := &task{Job: &r.jobs[i], done: make(chan struct{})}
 			tasks <- t
 			begin <- t
 		}
@@ -181,9 +182,9 @@ func commitGroup(group []*task) {
 
 func (r *runner) begin(ctx context.Context, t *task) {
 	t.start = time.Now()
-	t.record = r.report.newRecord(t.job)
-	if t.err = t.job.err; t.err == nil && t.skip == "" {
-		t.out, t.err = r.work(keyspec.WithKeyUsed(ctx, &t.record.KeyUsed), t.job, &t.record)
+	t.record = r.report.newRecord(t.Job)
+	if t.err = t.Job.Err; t.err == nil && t.Skip == "" {
+		t.out, t.err = r.work(keyspec.WithKeyUsed(ctx, &t.record.KeyUsed), t.Job, &t.record)
 	}
 }
 
@@ -196,7 +197,7 @@ func (t *task) commitApart() {
 	case *object.Writer:
 		t.err = o.Commit()
 	case *atomicfile.File:
-		if t.size >= longFile {
+		if t.Size() >= longFile {
 			t.err = o.Sync()
 		}
 	}
@@ -223,26 +224,26 @@ func (r *runner) tell(t *task) {
 	r.app.progress.aside(func() {
 		switch {
 		case t.err != nil:
-		case t.skip == "":
+		case t.Skip == "":
 			if t.record.note != "" {
 				r.app.Note("%s", t.record.note)
 			}
-		case t.below():
-			r.skipped[t.skip]++
-			if t.skip == isLink || t.skip == isSpecial || t.skip == isTemporary {
-				r.app.Note("skipped %s: %s", cli.Printable(t.input), t.skip)
+		case t.Source.Below():
+			r.skipped[t.Skip]++
+			if t.Skip == place.SkipLink || t.Skip == place.SkipSpecial || t.Skip == place.SkipTemporary {
+				r.app.Note("skipped %s: %s", cli.Printable(t.Source.Name()), t.Skip)
 			}
 		default:
-			r.app.Note("%s exists, skipped %s", cli.Printable(t.output), cli.Printable(t.input))
+			r.app.Note("%s exists, skipped %s", cli.Printable(t.Output()), cli.Printable(t.Source.Name()))
 		}
-		err := cmp.Or(t.err, r.report.write(&t.record, t.skip, t.err))
+		err := cmp.Or(t.err, r.report.write(&t.record, t.Skip, t.err))
 		if err == nil {
 			return
 		}
 		r.failed++
 		r.err = err
 		if len(r.jobs) > 1 {
-			r.app.Report(t.input, err)
+			r.app.Report(t.Source.Name(), err)
 		}
 	})
 }
@@ -262,7 +263,7 @@ func (r *runner) tellSkipped() {
 }
 
 // concurrency is how many cores the library may use for a file: 0 means all.
-func (a *app) concurrency(f input) int {
+func (a *app) concurrency(f place.Input) int {
 	if !a.sideBySide || fileLength(f) >= longFile {
 		return 0
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -62,4 +63,22 @@ func Join(dir, name string) string {
 		return path
 	}
 	return "." + string(filepath.Separator) + Standard
+}
+
+// Clean returns the absolute path of a file. It keeps the name of standard input and
+// output, and "".
+func Clean(name string) string {
+	if name == Standard || name == "" {
+		return name
+	}
+	if abs, err := filepath.Abs(name); err == nil {
+		return abs
+	}
+	return name
+}
+
+// IsFolder reports whether a path leads to a directory.
+func IsFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

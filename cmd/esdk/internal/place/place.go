@@ -1,0 +1,176 @@
+// Package place plans what is read and where results go: files, directories, objects
+// and standard streams.
+package place
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"strings"
+
+	"esdk/cmd/esdk/internal/atomicfile"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
+)
+
+// A Source is what a job reads.
+type Source interface {
+	// Name is as the user gave it, or below a directory that the user gave.
+	Name() string
+
+	// ID is the same for two names of one file or object. It is there to be
+	// compared, not to be shown.
+	ID() string
+
+	// Info is what was seen when it was planned, nil if it was not there.
+	Info() fs.FileInfo
+
+	// Below reports whether it was found in a directory that was named.
+	Below() bool
+
+	// Remote reports whether it is in a store.
+	Remote() bool
+
+	Open(ctx context.Context) (Input, error)
+
+	// localName and keyName are how the name of a result begins in a directory and
+	// in a bucket: all that is below what was named, or the last part.
+	localName() (string, error)
+	keyName() string
+}
+
+// An Input is what was opened of a [Source].
+type Input interface {
+	io.ReadSeekCloser
+	io.ReaderAt
+	Stat() (fs.FileInfo, error)
+}
+
+// A Target is where a result goes. It knows what it was planned to be: one that may
+// replace something or not, and for which source.
+type Target interface {
+	Name() string
+	ID() string
+
+	// Stream reports whether it is a pipe, a device or standard output, where what
+	// is written can be seen at once.
+	Stream() bool
+
+	Remote() bool
+
+	Create(ctx context.Context, o CreateOptions) (Output, error)
+}
+
+// CreateOptions say how to make a result.
+type CreateOptions struct {
+	Mode       fs.FileMode // of a file
+	SideBySide bool        // others are under way too
+}
+
+// An Output is where a message or plaintext goes. Unless it is of a stream, nothing
+// is to be seen of it before Commit.
+type Output interface {
+	io.Writer
+	Commit() error
+	Abort() // no effect after Commit
+}
+
+// A Job is one input and where its result goes.
+type Job struct {
+	Source Source
+	Target Target // nil if nothing is written
+	Skip   string // why nothing is to be done, "" otherwise
+	Err    error  // why nothing can be done
+}
+
+// Output is the name of the result, "" if there is none.
+func (j *Job) Output() string {
+	if j.Target == nil {
+		return ""
+	}
+	return j.Target.Name()
+}
+
+// Stream reports whether the result is one that can be seen at once.
+func (j *Job) Stream() bool { return j.Target != nil && j.Target.Stream() }
+
+// Special reports whether the input is standard input, or there and no regular file.
+func (j *Job) Special() bool {
+	info := j.Source.Info()
+	return j.Source.Name() == cli.Standard || info != nil && !info.Mode().IsRegular()
+}
+
+// Size is the length of a regular file or object, else 0.
+func (j *Job) Size() int64 {
+	if info := j.Source.Info(); info != nil && !j.Special() {
+		return info.Size()
+	}
+	return 0
+}
+
+// Remote reports whether the job has to do with a store.
+func (j *Job) Remote() bool { return j.Source.Remote() || j.Target != nil && j.Target.Remote() }
+
+// Why an input is skipped.
+const (
+	SkipExists    = "its result exists" // with --no-clobber
+	SkipLink      = "symbolic link"
+	SkipSpecial   = "not a regular file"
+	SkipTemporary = "temporary file of an interrupted run"
+
+	skipResults = "folder of the results"
+	skipMarker  = "marker of a folder"
+)
+
+// A Planner finds inputs and outputs.
+type Planner struct {
+	UI        *cli.UI
+	Buckets   *object.Buckets
+	Pending   *atomicfile.Pending
+	Protected *atomicfile.Protected
+}
+
+// InputOptions say which inputs there are.
+type InputOptions struct {
+	Recursive bool
+	Suffix    string
+	Symlinks  string // what to do with them in directories: skip, follow or error
+	List      string // of names
+
+	// Filter returns why a file in a directory is left out, "" if it is not.
+	Filter func(name string) string
+
+	results fs.FileInfo    // of what -o names, nil if there is none yet
+	object  *object.Object // that -o names
+	real    realPaths
+}
+
+// OnlyWith leaves out files without the suffix, and OnlyWithout those that have
+// it: results of an earlier run, where they are beside the inputs.
+func (o *InputOptions) OnlyWith() {
+	o.Filter = func(name string) string {
+		if strings.HasSuffix(name, o.Suffix) {
+			return ""
+		}
+		return "not named *" + o.Suffix
+	}
+}
+
+func (o *InputOptions) OnlyWithout() {
+	o.Filter = func(name string) string {
+		if o.Suffix == "" || !strings.HasSuffix(name, o.Suffix) {
+			return ""
+		}
+		return "named *" + o.Suffix + " already"
+	}
+}
+
+// OutputOptions say where results go.
+type OutputOptions struct {
+	InputOptions
+	Path             string
+	Force, NoClobber bool
+	InPlace          bool // the result takes the place of the input
+
+	known objectSets
+}

@@ -1,0 +1,127 @@
+package place
+
+import (
+	"bufio"
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"esdk/cmd/esdk/internal/atomicfile"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
+)
+
+// stdout is standard output.
+type stdout struct{ file *os.File }
+
+func (*stdout) Name() string { return cli.Standard }
+func (*stdout) ID() string   { return cli.Standard }
+func (*stdout) Stream() bool { return true }
+func (*stdout) Remote() bool { return false }
+
+func (s *stdout) Create(context.Context, CreateOptions) (Output, error) {
+	return &stream{bufio.NewWriter(s.file), s.file, true}, nil // left open: the report may go there too
+}
+
+// device is a pipe or device by its path.
+type device struct {
+	path string
+	real realPaths
+}
+
+func (d *device) Name() string { return d.path }
+func (d *device) ID() string   { return d.real.path(d.path) }
+func (*device) Stream() bool   { return true }
+func (*device) Remote() bool   { return false }
+
+func (d *device) Create(context.Context, CreateOptions) (Output, error) {
+	f, err := os.OpenFile(d.path, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &stream{bufio.NewWriter(f), f, false}, nil
+}
+
+// A stream is an output of what can be seen at once.
+type stream struct {
+	*bufio.Writer
+	file     *os.File
+	leftOpen bool
+}
+
+func (s *stream) Commit() error {
+	if err := s.Flush(); err != nil || s.leftOpen {
+		return err
+	}
+	return s.file.Close()
+}
+
+// Abort lets out what was released so far: it is authentic, and the reader will
+// see by the exit status that it is not all.
+func (s *stream) Abort() { s.Flush() }
+
+// fileTarget is a file by its path.
+type fileTarget struct {
+	pending *atomicfile.Pending
+	path    string
+	replace bool
+	real    realPaths
+}
+
+func (f *fileTarget) Name() string { return f.path }
+func (f *fileTarget) ID() string   { return f.real.path(f.path) }
+func (*fileTarget) Stream() bool   { return false }
+func (*fileTarget) Remote() bool   { return false }
+
+func (f *fileTarget) Create(_ context.Context, o CreateOptions) (Output, error) {
+	return output(f.pending.Create(f.path, o.Mode, f.replace))
+}
+
+// output makes an error no output, rather than one that is a nil pointer.
+func output(f *atomicfile.File, err error) (Output, error) {
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// treeTarget is a file in a tree.
+type treeTarget struct {
+	pending *atomicfile.Pending
+	tree    *tree
+	name    string // in the tree
+	from    *tree  // that is built again there; nil if there is none
+	replace bool
+}
+
+func (t *treeTarget) Name() string { return cli.Join(t.tree.path, t.name) }
+func (t *treeTarget) ID() string   { return filepath.Join(t.tree.real, t.name) }
+func (*treeTarget) Stream() bool   { return false }
+func (*treeTarget) Remote() bool   { return false }
+
+func (t *treeTarget) Create(_ context.Context, o CreateOptions) (Output, error) {
+	mode := func(dir string) fs.FileMode { return t.from.dirMode(dir, o.Mode) }
+	return output(t.tree.results(t.pending).Create(t.name, o.Mode, mode, t.replace))
+}
+
+// objectTarget is an object.
+type objectTarget struct {
+	*object.Object
+	pending *atomicfile.Pending
+	replace bool
+	inPlace bool
+	size    int64 // of the source, -1 if it is not known
+}
+
+func (o *objectTarget) Name() string { return o.String() }
+func (*objectTarget) Stream() bool   { return false }
+func (*objectTarget) Remote() bool   { return true }
+
+func (o *objectTarget) Create(ctx context.Context, c CreateOptions) (Output, error) {
+	w, err := o.Object.Create(ctx, o.pending, object.CreateOptions{Replace: o.replace, InPlace: o.inPlace, Size: o.size, SideBySide: c.SideBySide})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}

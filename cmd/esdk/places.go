@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"esdk/cmd/esdk/internal/place"
+	"github.com/spf13/cobra"
+)
+
+const (
+	encryptedSuffix = ".encrypted"
+	decryptedSuffix = ".decrypted"
+)
+
+func decryptedName(input, suffix string) string {
+	if name, ok := strings.CutSuffix(input, suffix); ok && filepath.Base(input) != suffix {
+		return name
+	}
+	return input + decryptedSuffix
+}
+
+func addOutputFlags(cmd *cobra.Command, o *place.OutputOptions) {
+	flags := cmd.Flags()
+	flags.StringVarP(&o.Path, "output", "o", "", "`PATH` of the result: a file, a folder, or - for standard output")
+	flags.BoolVar(&o.Force, "force", false, "replace existing files")
+	flags.BoolVar(&o.NoClobber, "no-clobber", false, "skip inputs whose result exists already")
+}
+
+func addInputFlags(cmd *cobra.Command, o *place.InputOptions, suffix, usage string) {
+	flags := cmd.Flags()
+	flags.BoolVarP(&o.Recursive, "recursive", "r", false, "take all files in a FILE that is a folder")
+	flags.StringVar(&o.Suffix, "suffix", suffix, usage)
+	flags.StringVar(&o.Symlinks, "symlinks", "skip", "`WHAT` to do with symbolic links in folders: skip, follow, which never leaves the folder, or error")
+	flags.StringVar(&o.List, "files-from0", "", "also take the names in a `LIST`, or - for standard input, each with a zero byte behind it")
+	cmd.RegisterFlagCompletionFunc("symlinks", cobra.FixedCompletions([]string{"skip", "follow", "error"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// create makes the output of a job. Mode is that of a file.
+func (a *app) create(ctx context.Context, j *place.Job, mode fs.FileMode) (place.Output, error) {
+	return j.Target.Create(ctx, place.CreateOptions{Mode: mode, SideBySide: a.sideBySide})
+}
