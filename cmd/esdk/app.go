@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"esdk/cmd/esdk/internal/atomicfile"
+	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/object"
@@ -42,9 +43,7 @@ type app struct {
 	// pending are the results that are not done.
 	pending *atomicfile.Pending
 
-	// progress is that of the inputs, of which several may be worked on at once.
-	progress   *progress
-	sideBySide bool
+	batch *batch.Batch
 
 	// usage says that the arguments have not been accepted yet, so that an
 	// error is one of usage.
@@ -60,6 +59,7 @@ func newApp() *app {
 		usage:     true,
 	}
 	a.places = &place.Planner{UI: a.UI, Buckets: a.buckets, Pending: a.pending, Protected: a.protected}
+	a.batch = &batch.Batch{UI: a.UI, Pending: a.pending, Protected: a.protected}
 	a.keys = keyspec.New(a.UI, a.pending, a.protected)
 	a.useNames(ownNames)
 	return a
@@ -182,4 +182,11 @@ func (a *app) handleSignals() {
 		fmt.Fprintln(a.Stderr, "esdk: interrupted")
 		os.Exit(cli.ExitInterrupted)
 	}()
+}
+
+// run works on jobs, and notes for each which key decrypted.
+func (a *app) run(ctx context.Context, jobs []place.Job, parallel int, o *batch.ReportOptions, mode string, work batch.Work) error {
+	return a.batch.Run(ctx, jobs, parallel, o, mode, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+		return work(keyspec.WithKeyUsed(ctx, &r.KeyUsed), j, r)
+	})
 }

@@ -69,11 +69,3 @@ func lengthBound(f place.Input) int64 {
 	}
 	return 0
 }
-
-// fileLength is the length of a file that has one, or 0.
-func fileLength(f place.Input) int64 {
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-		return info.Size()
-	}
-	return 0
-}

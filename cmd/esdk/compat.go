@@ -14,6 +14,7 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/awscli"
+	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/place"
@@ -219,15 +220,15 @@ func compatNote(c *awscli.Args, j *place.Job) string {
 
 func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring, inputs []string) error {
 	o := &encryptOptions{
-		contextFlags:  contextFlags{pairs: c.Context},
-		reportOptions: compatReport(c),
-		keyring:       kr,
-		suite:         c.Algorithm,
-		commitment:    c.CommitmentPolicy,
-		frameLength:   4096,
-		base64:        c.Encode,
-		decode:        c.Decode,
-		cache:         compatCache(c.Caching),
+		contextFlags: contextFlags{pairs: c.Context},
+		report:       compatReport(c),
+		keyring:      kr,
+		suite:        c.Algorithm,
+		commitment:   c.CommitmentPolicy,
+		frameLength:  4096,
+		base64:       c.Encode,
+		decode:       c.Decode,
+		cache:        compatCache(c.Caching),
 	}
 	if c.FrameLength != nil {
 		o.frameLength = *c.FrameLength
@@ -243,24 +244,24 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, c.Action, func(ctx context.Context, j *place.Job, r *record) (place.Output, error) {
-		r.note = compatNote(c, j)
+	return a.run(ctx, jobs, o.jobs, &o.report, c.Action, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+		r.Note = compatNote(c, j)
 		return a.encryptJob(ctx, config, ec, o, j, r)
 	})
 }
 
 func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring, inputs []string) error {
 	o := &decryptOptions{
-		contextFlags:  contextFlags{pairs: c.Context},
-		reportOptions: compatReport(c),
-		keyring:       kr,
-		commitment:    c.CommitmentPolicy,
-		maxKeys:       defaultMaxKeys,
-		maxFrame:      defaultMaxFrame,
-		base64:        c.Decode,
-		encode:        c.Encode,
-		release:       "auto",
-		cache:         compatCache(c.Caching),
+		contextFlags: contextFlags{pairs: c.Context},
+		report:       compatReport(c),
+		keyring:      kr,
+		commitment:   c.CommitmentPolicy,
+		maxKeys:      defaultMaxKeys,
+		maxFrame:     defaultMaxFrame,
+		base64:       c.Decode,
+		encode:       c.Encode,
+		release:      "auto",
+		cache:        compatCache(c.Caching),
 	}
 	if c.MaxEncryptedDataKeys != nil {
 		o.maxKeys = cli.ToInt(*c.MaxEncryptedDataKeys)
@@ -285,8 +286,8 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, c.Action, func(ctx context.Context, j *place.Job, r *record) (place.Output, error) {
-		r.note = compatNote(c, j)
+	return a.run(ctx, jobs, o.jobs, &o.report, c.Action, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+		r.Note = compatNote(c, j)
 		return a.decryptJob(ctx, config, ec, o, j, r)
 	})
 }

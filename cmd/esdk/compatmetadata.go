@@ -8,15 +8,16 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/awscli"
+	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 )
 
 // A metadata is a line of --metadata-output, with the fields of the Python
 // program, in its order.
 type metadata struct {
-	Header     metadataHeader  `json:"header"`
-	HeaderAuth *authentication `json:"header_auth,omitempty"` // not on encryption
-	Input      string          `json:"input"`
+	Header     metadataHeader    `json:"header"`
+	HeaderAuth *batch.HeaderAuth `json:"header_auth,omitempty"` // not on encryption
+	Input      string            `json:"input"`
 	*metadataMissing
 	Mode   string `json:"mode"`
 	Output string `json:"output"`
@@ -58,11 +59,11 @@ type metadataDataKey struct {
 
 // compatReport writes metadata of what went well, and of messages whose encryption
 // context is not as required.
-func compatReport(c *awscli.Args) reportOptions {
-	return reportOptions{
-		reportPath: c.MetadataOutput,
-		overwrite:  c.OverwriteMetadata,
-		format: func(r *record, skipped string, err error) any {
+func compatReport(c *awscli.Args) batch.ReportOptions {
+	return batch.ReportOptions{
+		Path:      c.MetadataOutput,
+		Overwrite: c.OverwriteMetadata,
+		Format: func(r *batch.Record, skipped string, err error) any {
 			switch {
 			case err == nil && skipped == "" && r.Header != nil:
 				return newMetadata(r)
@@ -74,7 +75,7 @@ func compatReport(c *awscli.Args) reportOptions {
 	}
 }
 
-func newMetadata(r *record) *metadata {
+func newMetadata(r *batch.Record) *metadata {
 	m := &metadata{Header: newMetadataHeader(r.Header), Input: r.Input, Mode: r.Mode, Output: r.Output}
 	if m.Input == cli.Standard {
 		m.Input = "<stdin>"
@@ -88,7 +89,7 @@ func newMetadata(r *record) *metadata {
 	return m
 }
 
-func newMetadataHeader(h *headerRecord) metadataHeader {
+func newMetadataHeader(h *batch.HeaderRecord) metadataHeader {
 	m := metadataHeader{
 		Algorithm:         h.Algorithm,
 		CommitmentKey:     h.CommitmentKey,
@@ -122,12 +123,12 @@ func newMetadataHeader(h *headerRecord) metadataHeader {
 
 // missingMetadata tells what a message lacks. Its header is as it stands there: no
 // key was used, so that nothing of it is authenticated.
-func missingMetadata(r *record, required []string) any {
-	h, err := esdk.ParseHeader(bytes.NewReader(r.head.buf))
+func missingMetadata(r *batch.Record, required []string) any {
+	h, err := esdk.ParseHeader(bytes.NewReader(r.Head()))
 	if err != nil {
 		return nil
 	}
-	r.setHeader(h, 0)
+	r.SetHeader(h, 0)
 	m := newMetadata(r)
 	m.metadataMissing = &metadataMissing{[]string{}, [][2]string{}}
 	m.metadataSkipped = &metadataSkipped{Reason: "Missing encryption context key or value", Skipped: true}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/batch"
 )
 
 // "make crash" has a thousand of them.
@@ -70,7 +71,7 @@ func decryptsUnder(name string, key, result, plaintext []byte) error {
 
 // crashSizes are enough for a group of results that is synced at once. The last
 // is synced alone, and takes too long for but a few crashes.
-var crashSizes = []int{0, 1, 100, 4096, 4097, 65537, 1 << 20, 3<<20 + 1, longFile + 1}
+var crashSizes = []int{0, 1, 100, 4096, 4097, 65537, 1 << 20, 3<<20 + 1, batch.LongFile + 1}
 
 // TestCrash kills the command at random moments while it works on a tree. Each
 // destination then is as it was, or has a whole new result, and another run does
@@ -119,7 +120,7 @@ func newCrash(t *testing.T, v crashVerb) *crash {
 		t.Fatal(err)
 	}
 	for i, size := range crashSizes {
-		if size >= longFile && *crashes < 100 {
+		if size >= batch.LongFile && *crashes < 100 {
 			continue
 		}
 		for j, folder := range []string{"tree", "tree/a/b"} {

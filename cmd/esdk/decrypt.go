@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
 	"esdk/internal/format"
@@ -33,7 +34,7 @@ const (
 type decryptOptions struct {
 	place.OutputOptions
 	contextFlags
-	reportOptions
+	report       batch.ReportOptions
 	keys         []string
 	keyring      esdk.Keyring // in place of keys
 	commitment   string
@@ -113,7 +114,7 @@ those with the --suffix.`,
 
 func (o *decryptOptions) addFlags(cmd *cobra.Command) {
 	addKeyFlag(cmd, &o.keys, false)
-	o.reportOptions.addFlags(cmd)
+	addReportFlag(cmd, &o.report)
 	addCommitmentFlag(cmd, &o.commitment)
 	addCacheFlag(cmd, &o.cache)
 	addJobsFlag(cmd, &o.jobs)
@@ -195,12 +196,12 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "decrypt", func(ctx context.Context, j *place.Job, r *record) (place.Output, error) {
+	return a.run(ctx, jobs, o.jobs, &o.report, "decrypt", func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		return a.decryptJob(ctx, config, ec, o, j, r)
 	})
 }
 
-func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, j *place.Job, r *record) (place.Output, error) {
+func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, j *place.Job, r *batch.Record) (place.Output, error) {
 	in, err := j.Source.Open(ctx)
 	if err != nil {
 		return nil, err
@@ -228,7 +229,7 @@ func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 }
 
 // decryptEncoded decrypts in to out, or to Base64 text of the plaintext.
-func (a *app) decryptEncoded(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in place.Input, out io.Writer, r *record) error {
+func (a *app) decryptEncoded(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in place.Input, out io.Writer, r *batch.Record) error {
 	if !o.encode {
 		return a.decryptStream(ctx, c, ec, o, in, out, r)
 	}
@@ -261,7 +262,7 @@ func canSeek(f place.Input) bool {
 }
 
 // decryptToTerminal shows a plaintext that is text, once it is verified.
-func (a *app) decryptToTerminal(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in place.Input, r *record) error {
+func (a *app) decryptToTerminal(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in place.Input, r *batch.Record) error {
 	c := *config
 	c.MaxPlaintextLength = maxTerminal
 	if o.unsignedOnly {
@@ -279,7 +280,7 @@ func (a *app) decryptToTerminal(ctx context.Context, config *esdk.Config, ec esd
 		return cli.NewError(cli.ExitNotWritten, "the plaintext is binary, and standard output a terminal").WithHint("%s", advice)
 	}
 	var err error
-	a.progress.aside(func() { _, err = a.Stdout.Write(plaintext.Bytes()) })
+	a.batch.Progress.Aside(func() { _, err = a.Stdout.Write(plaintext.Bytes()) })
 	return err
 }
 
@@ -296,9 +297,9 @@ func isText(b []byte) bool {
 }
 
 // decryptStream decrypts in to out.
-func (a *app) decryptStream(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in place.Input, out io.Writer, r *record) error {
+func (a *app) decryptStream(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in place.Input, out io.Writer, r *batch.Record) error {
 	config := *c
-	config.Concurrency = a.concurrency(in)
+	config.Concurrency = a.batch.Concurrency(in)
 	if o.part != nil {
 		return a.explain(decryptRange(ctx, config, ec, *o.part, in, out, r))
 	}
@@ -306,16 +307,16 @@ func (a *app) decryptStream(ctx context.Context, c *esdk.Config, ec esdk.Encrypt
 	if err != nil {
 		return err
 	}
-	src, err := decodeBase64(a.progress.watch(in), canSeek(in), o.base64)
+	src, err := decodeBase64(a.batch.Progress.Watch(in), canSeek(in), o.base64)
 	if err != nil {
 		return err
 	}
-	reader, err := client.NewReader(ctx, r.watchReader(src), ec)
+	reader, err := client.NewReader(ctx, r.WatchReader(src), ec)
 	if err != nil {
 		return a.explain(err)
 	}
 	n, err := reader.WriteTo(out)
-	r.setHeader(reader.Header(), n)
+	r.SetHeader(reader.Header(), n)
 	return a.explain(err)
 }
 
@@ -389,7 +390,7 @@ func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) er
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "verify", func(ctx context.Context, j *place.Job, r *record) (place.Output, error) {
+	return a.run(ctx, jobs, o.jobs, &o.report, "verify", func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		in, err := j.Source.Open(ctx)
 		if err != nil {
 			return nil, err
@@ -398,7 +399,7 @@ func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) er
 		if err := a.decryptStream(ctx, config, ec, o, in, io.Discard, r); err != nil {
 			return nil, err
 		}
-		r.note = fmt.Sprintf("%s: verified, %d bytes of plaintext", cli.Printable(j.Source.Name()), r.Plaintext)
+		r.Note = fmt.Sprintf("%s: verified, %d bytes of plaintext", cli.Printable(j.Source.Name()), r.Plaintext)
 		return nil, nil
 	})
 }

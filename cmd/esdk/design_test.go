@@ -18,6 +18,7 @@ var layers = map[string][]string{
 	"atomicfile": {"cli"},
 	"object":     {"cli", "atomicfile"},
 	"place":      {"cli", "atomicfile", "object"},
+	"batch":      {"cli", "atomicfile", "object", "place"},
 	"keyspec":    {"cli", "atomicfile"},
 }
 

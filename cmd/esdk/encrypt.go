@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
 	"github.com/spf13/cobra"
@@ -15,7 +16,7 @@ import (
 type encryptOptions struct {
 	place.OutputOptions
 	contextFlags
-	reportOptions
+	report      batch.ReportOptions
 	keys        []string
 	keyring     esdk.Keyring // in place of keys
 	suite       string
@@ -54,7 +55,7 @@ interrupted run, --no-clobber does what is left.`,
 	addKeyFlag(cmd, &o.keys, true)
 	addOutputFlags(cmd, &o.OutputOptions)
 	addInputFlags(cmd, &o.InputOptions, encryptedSuffix, "`SUFFIX` of the names of results")
-	o.reportOptions.addFlags(cmd)
+	addReportFlag(cmd, &o.report)
 	addCommitmentFlag(cmd, &o.commitment)
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&o.pairs, "context", "c", nil, "pair `KEY=VALUE` of the encryption context, which is bound to the message and not secret; repeatable")
@@ -82,7 +83,7 @@ func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, o.jobs, &o.reportOptions, "encrypt", func(ctx context.Context, j *place.Job, r *record) (place.Output, error) {
+	return a.run(ctx, jobs, o.jobs, &o.report, "encrypt", func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		return a.encryptJob(ctx, config, ec, o, j, r)
 	})
 }
@@ -133,7 +134,7 @@ func (a *app) encryptConfig(ctx context.Context, o *encryptOptions) (esdk.Encryp
 	return ec, config, err
 }
 
-func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *encryptOptions, j *place.Job, r *record) (place.Output, error) {
+func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *encryptOptions, j *place.Job, r *batch.Record) (place.Output, error) {
 	if j.Output() == cli.Standard && o.Path != cli.Standard && !o.base64 && cli.IsTerminal(a.Stdout) {
 		return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output a terminal").
 			WithHint("-o FILE writes a file, --base64 writes text, and -o - writes to the terminal all the same")
@@ -148,7 +149,7 @@ func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 		return nil, err
 	}
 	c := *config
-	c.Concurrency = a.concurrency(in)
+	c.Concurrency = a.batch.Concurrency(in)
 	if o.cache != "" {
 		c.MaxPlaintextLength = lengthBound(in)
 	}
@@ -156,21 +157,21 @@ func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 	if err != nil {
 		return out, err
 	}
-	var src io.Reader = a.progress.watch(in)
+	var src io.Reader = a.batch.Progress.Watch(in)
 	if o.decode {
 		src = newBase64Reader(src)
 	}
 	return out, encryptStream(ctx, client, ec, src, out, o.base64, r)
 }
 
-func encryptStream(ctx context.Context, client *esdk.Client, ec esdk.EncryptionContext, src io.Reader, dst io.Writer, text bool, r *record) error {
+func encryptStream(ctx context.Context, client *esdk.Client, ec esdk.EncryptionContext, src io.Reader, dst io.Writer, text bool, r *batch.Record) error {
 	message := dst
 	var encoder io.WriteCloser
 	if text {
 		encoder = newBase64Writer(dst)
 		message = encoder
 	}
-	w, err := client.NewWriter(ctx, r.watchWriter(message), ec)
+	w, err := client.NewWriter(ctx, r.WatchWriter(message), ec)
 	if err != nil {
 		return err
 	}
@@ -178,7 +179,7 @@ func encryptStream(ctx context.Context, client *esdk.Client, ec esdk.EncryptionC
 	if err == nil {
 		err = w.Close()
 	}
-	r.setHeader(w.Header(), n)
+	r.SetHeader(w.Header(), n)
 	if err != nil {
 		return err
 	}

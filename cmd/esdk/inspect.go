@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
 	"esdk/hpke"
@@ -51,7 +52,7 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, 1, &reportOptions{}, "inspect", func(ctx context.Context, j *place.Job, _ *record) (place.Output, error) {
+	return a.run(ctx, jobs, 1, new(batch.ReportOptions), "inspect", func(ctx context.Context, j *place.Job, _ *batch.Record) (place.Output, error) {
 		in, err := j.Source.Open(ctx)
 		if err != nil {
 			return nil, err
@@ -67,10 +68,10 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) e
 
 // An inspection is what can be known of a message without its keys.
 type inspection struct {
-	Input         string        `json:"input"`
-	Authenticated bool          `json:"authenticated"` // never
-	Header        *headerRecord `json:"header"`
-	Body          *bodyRecord   `json:"body,omitempty"`
+	Input         string              `json:"input"`
+	Authenticated bool                `json:"authenticated"` // never
+	Header        *batch.HeaderRecord `json:"header"`
+	Body          *bodyRecord         `json:"body,omitempty"`
 }
 
 type bodyRecord struct {
@@ -96,7 +97,7 @@ func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) erro
 	if err != nil {
 		return err
 	}
-	result := inspection{Input: name, Header: newHeaderRecord(header)}
+	result := inspection{Input: name, Header: batch.NewHeaderRecord(header)}
 	walk := &bodyWalk{r: r, header: header, offset: int64(header.Length), list: o.frames}
 	bodyErr := walk.run()
 	if bodyErr == nil {
@@ -127,7 +128,7 @@ func inspectionText(i *inspection, h *esdk.Header) string {
 	}
 	fmt.Fprintf(&b, "%s: NOT AUTHENTICATED, anybody can have written this\n", cli.Printable(i.Input))
 	row("version", "%d", h.Version)
-	row("suite", "%s %v", suiteID(h.Suite), h.Suite)
+	row("suite", "%s %v", batch.SuiteID(h.Suite), h.Suite)
 	row("message id", "%x", h.MessageID)
 	for n, k := range slices.Sorted(maps.Keys(h.EncryptionContext)) {
 		row(once(n, "context"), "%s=%s", cli.Printable(k), cli.Printable(h.EncryptionContext[k]))
@@ -165,8 +166,6 @@ func once(n int, name string) string {
 	}
 	return name
 }
-
-func suiteID(id esdk.SuiteID) string { return fmt.Sprintf("0x%04x", uint16(id)) }
 
 // dataKeyName names a wrapping key, as far as it can be told from what stands in
 // the message.

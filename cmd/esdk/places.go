@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/place"
 	"github.com/spf13/cobra"
 )
@@ -40,5 +41,13 @@ func addInputFlags(cmd *cobra.Command, o *place.InputOptions, suffix, usage stri
 
 // create makes the output of a job. Mode is that of a file.
 func (a *app) create(ctx context.Context, j *place.Job, mode fs.FileMode) (place.Output, error) {
-	return j.Target.Create(ctx, place.CreateOptions{Mode: mode, SideBySide: a.sideBySide})
+	return j.Target.Create(ctx, place.CreateOptions{Mode: mode, SideBySide: a.batch.SideBySide})
+}
+
+func addJobsFlag(cmd *cobra.Command, value *int) {
+	cmd.Flags().IntVar(value, "jobs", 0, "work on this `NUMBER` of files side by side (default one for each core)")
+}
+
+func addReportFlag(cmd *cobra.Command, o *batch.ReportOptions) {
+	cmd.Flags().StringVar(&o.Path, "report", "", "append a line of JSON for each input to a `FILE`, or - for standard output")
 }

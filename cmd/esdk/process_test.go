@@ -19,7 +19,6 @@ import (
 
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
-	"esdk/cmd/esdk/internal/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -414,20 +413,6 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// Of many files, the line says how many are done.
-func TestProgressFiles(t *testing.T) {
-	master, terminal := openTerminal(t)
-	p := newApp().newProgress(make([]place.Job, 412))
-	p.terminal = terminal
-	p.finished.Add(37)
-	p.draw(time.Second)
-	line := make([]byte, 100)
-	n, err := master.Read(line)
-	if want := "\r37/412 files  "; err != nil || !strings.HasPrefix(string(line[:n]), want) {
-		t.Errorf("the terminal shows %q, want %q: %v", line[:n], want, err)
-	}
-}
-
 // openTerminal makes a pseudo-terminal.
 func openTerminal(t *testing.T) (master, terminal *os.File) {
 	t.Helper()
@@ -448,19 +433,4 @@ func openTerminal(t *testing.T) (master, terminal *os.File) {
 		t.Fatal(err)
 	}
 	return master, terminal
-}
-
-func TestProgressLine(t *testing.T) {
-	for _, test := range []struct {
-		count, total int64
-		want         string
-	}{
-		{1 << 20, 4 << 20, "f  1.0 MiB/4.0 MiB  25%  512.0 KiB/s  ETA 6s"},
-		{4 << 20, 4 << 20, "f  4.0 MiB/4.0 MiB  100%  2.0 MiB/s"},
-		{100, 0, "f  100 B  50 B/s"},
-	} {
-		if got := progressLine("f", test.count, test.total, 2*time.Second); got != test.want {
-			t.Errorf("%q, want %q", got, test.want)
-		}
-	}
 }

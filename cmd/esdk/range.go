@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
@@ -46,7 +47,7 @@ func parseRange(text string) (byteRange, error) {
 // decryptRange writes a part of the plaintext of in to out. It reads the header,
 // the end of the message, and the frames that hold the part. A limit on the
 // plaintext is one on the part.
-func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext, part byteRange, in place.Input, out io.Writer, r *record) error {
+func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext, part byteRange, in place.Input, out io.Writer, r *batch.Record) error {
 	info, err := in.Stat()
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext,
 	}
 	n, err := copyPart(out, reader, part)
 	if err == nil {
-		err = r.setRange(reader.Header(), n, in, info.Size())
+		err = r.SetRange(reader.Header(), n, in, info.Size())
 	}
 	return err
 }
@@ -88,16 +89,4 @@ func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext,
 func copyPart(out io.Writer, reader *esdk.ReaderAt, part byteRange) (int64, error) {
 	src := io.NewSectionReader(reader, part.offset, part.length)
 	return io.CopyBuffer(struct{ io.Writer }{out}, src, make([]byte, min(4<<20, max(1, part.length))))
-}
-
-// setRange notes the header of a message of which a part was read.
-func (r *record) setRange(h *esdk.Header, plaintext int64, message io.ReaderAt, length int64) error {
-	if r.watched {
-		if _, err := io.Copy(&r.head, io.NewSectionReader(message, 0, int64(h.Length))); err != nil {
-			return err
-		}
-		r.head.total = length
-	}
-	r.setHeader(h, plaintext)
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
 	"github.com/spf13/cobra"
@@ -18,11 +19,11 @@ import (
 // encrypt the new one.
 type reencryptOptions struct {
 	place.OutputOptions
-	reportOptions
-	from  decryptOptions
-	to    encryptOptions
-	set   []string
-	unset []string
+	report batch.ReportOptions
+	from   decryptOptions
+	to     encryptOptions
+	set    []string
+	unset  []string
 }
 
 func (a *app) newReencryptCommand() *cobra.Command {
@@ -55,7 +56,7 @@ folder, of which all files are messages, or those with the --suffix.`,
 	addKeyFlag(cmd, &o.to.keys, true)
 	addOutputFlags(cmd, &o.OutputOptions)
 	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
-	o.reportOptions.addFlags(cmd)
+	addReportFlag(cmd, &o.report)
 	addCommitmentFlag(cmd, &o.to.commitment)
 	addCacheFlag(cmd, &o.to.cache)
 	addJobsFlag(cmd, &o.to.jobs)
@@ -99,7 +100,7 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 	if err != nil {
 		return err
 	}
-	return a.runJobs(ctx, jobs, o.to.jobs, &o.reportOptions, "reencrypt", func(ctx context.Context, j *place.Job, r *record) (place.Output, error) {
+	return a.run(ctx, jobs, o.to.jobs, &o.report, "reencrypt", func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		return a.reencryptJob(ctx, re, j, r)
 	})
 }
@@ -153,7 +154,7 @@ func (o *reencryptOptions) parseSet() (esdk.EncryptionContext, error) {
 	return set, nil
 }
 
-func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *place.Job, r *record) (place.Output, error) {
+func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *place.Job, r *batch.Record) (place.Output, error) {
 	if j.Output() == cli.Standard && re.Path != cli.Standard && cli.IsTerminal(a.Stdout) {
 		return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output a terminal").
 			WithHint("-o FILE writes a file, and -o - writes to the terminal all the same")
@@ -176,14 +177,14 @@ func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *place.Job, 
 
 // reencryptStream has what is decrypted be encrypted at once. The new message is
 // only complete if all of the old one was verified.
-func (a *app) reencryptStream(ctx context.Context, re *reencryption, in place.Input, out place.Output, r *record) error {
+func (a *app) reencryptStream(ctx context.Context, re *reencryption, in place.Input, out place.Output, r *batch.Record) error {
 	oldConfig, newConfig := *re.oldConfig, *re.newConfig
-	oldConfig.Concurrency, newConfig.Concurrency = a.concurrency(in), a.concurrency(in)
+	oldConfig.Concurrency, newConfig.Concurrency = a.batch.Concurrency(in), a.batch.Concurrency(in)
 	decrypter, err := esdk.New(oldConfig)
 	if err != nil {
 		return err
 	}
-	src, err := decodeBase64(a.progress.watch(in), canSeek(in), re.from.base64)
+	src, err := decodeBase64(a.batch.Progress.Watch(in), canSeek(in), re.from.base64)
 	if err != nil {
 		return err
 	}
@@ -202,7 +203,7 @@ func (a *app) reencryptStream(ctx context.Context, re *reencryption, in place.In
 	if err != nil {
 		return err
 	}
-	w, err := encrypter.NewWriter(ctx, r.watchWriter(out), re.context(reader.Header()))
+	w, err := encrypter.NewWriter(ctx, r.WatchWriter(out), re.context(reader.Header()))
 	if err != nil {
 		return err
 	}
@@ -210,7 +211,7 @@ func (a *app) reencryptStream(ctx context.Context, re *reencryption, in place.In
 	if err == nil {
 		err = w.Close()
 	}
-	r.setHeader(w.Header(), n)
+	r.SetHeader(w.Header(), n)
 	return a.explain(err)
 }
 

@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"golang.org/x/sys/unix"
 )
@@ -200,7 +201,7 @@ func checkReport(t *testing.T, path string, want map[string]int) {
 	}
 	got := make(map[string]int)
 	for line := range bytes.Lines(text) {
-		var r record
+		var r batch.Record
 		if err := json.Unmarshal(line, &r); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}

@@ -1,4 +1,5 @@
-package main
+// Package batch works on the inputs of a command, and tells what came of them.
+package batch
 
 import (
 	"cmp"
@@ -12,10 +13,8 @@ import (
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
-	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
-	"github.com/spf13/cobra"
 )
 
 const (
@@ -23,28 +22,35 @@ const (
 	// not, since they are told of in order.
 	maxAhead = 1024
 
-	// longFile is the length of files that may have several cores even while
+	// LongFile is the length of files that may have several cores even while
 	// others are worked on.
-	longFile = 16 << 20
+	LongFile = 16 << 20
 
 	// objectJobs is how many objects are worked on at once, since each mostly waits
 	// for its store.
 	objectJobs = 8
 )
 
-func addJobsFlag(cmd *cobra.Command, value *int) {
-	cmd.Flags().IntVar(value, "jobs", 0, "work on this `NUMBER` of files side by side (default one for each core)")
+// A Work does a job, but for committing its output. It returns that, if it opened
+// one, even if it fails.
+type Work func(context.Context, *place.Job, *Record) (place.Output, error)
+
+// A Batch works on all inputs of a command.
+type Batch struct {
+	UI        *cli.UI
+	Pending   *atomicfile.Pending
+	Protected *atomicfile.Protected
+
+	// While it runs:
+	Progress   *Progress
+	SideBySide bool // several inputs are worked on at once
 }
 
-// A work does a job, but for committing its output. It returns that, if it opened
-// one, even if it fails.
-type work func(context.Context, *place.Job, *record) (place.Output, error)
-
-// A runner does the work on all inputs of a command.
+// A runner does the work of one run.
 type runner struct {
-	app    *app
+	*Batch
 	report *report
-	work   work
+	work   Work
 	jobs   []place.Job
 	failed int
 	err    error // of the job that failed last
@@ -55,36 +61,36 @@ type runner struct {
 // A task is a job that is under way.
 type task struct {
 	*place.Job
-	record record
+	record Record
 	start  time.Time
 	out    place.Output
 	err    error
 	done   chan struct{}
 }
 
-// runJobs works on the jobs, so many side by side, and tells of them in their
-// order. An error of one input does not stop the others.
-func (a *app) runJobs(ctx context.Context, jobs []place.Job, parallel int, o *reportOptions, mode string, work work) (err error) {
+// Run works on the jobs, so many side by side, and tells of them in their order. An
+// error of one input does not stop the others.
+func (b *Batch) Run(ctx context.Context, jobs []place.Job, parallel int, o *ReportOptions, mode string, work Work) (err error) {
 	if parallel < 0 {
 		return cli.UsageError("--jobs %d: want a number from 1, or 0 for one for each core", parallel)
 	}
-	defer a.pending.RemoveEmpty()
-	report, err := a.openReport(o, mode, jobs)
+	defer b.Pending.RemoveEmpty()
+	report, err := b.openReport(o, mode, jobs)
 	if err != nil {
 		return err
 	}
 	defer func() { err = cmp.Or(err, report.close()) }()
 	parallel = parallelJobs(jobs, parallel)
-	a.sideBySide = parallel > 1
-	a.progress = a.newProgress(jobs)
-	defer a.progress.stop()
-	r := &runner{app: a, report: report, work: work, jobs: jobs, skipped: make(map[string]int)}
-	if a.sideBySide {
+	b.SideBySide = parallel > 1
+	b.Progress = newProgress(b.UI, jobs)
+	defer b.Progress.stop()
+	r := &runner{Batch: b, report: report, work: work, jobs: jobs, skipped: make(map[string]int)}
+	if b.SideBySide {
 		r.sideBySide(ctx, parallel)
 	} else {
 		r.oneByOne(ctx)
 	}
-	a.progress.aside(r.tellSkipped)
+	b.Progress.Aside(r.tellSkipped)
 	if r.failed > 0 && len(jobs) > 1 {
 		return cli.NewError(cli.ExitSomeFailed, "%d of %d inputs failed", r.failed, len(jobs))
 	}
@@ -184,7 +190,7 @@ func (r *runner) begin(ctx context.Context, t *task) {
 	t.start = time.Now()
 	t.record = r.report.newRecord(t.Job)
 	if t.err = t.Job.Err; t.err == nil && t.Skip == "" {
-		t.out, t.err = r.work(keyspec.WithKeyUsed(ctx, &t.record.KeyUsed), t.Job, &t.record)
+		t.out, t.err = r.work(ctx, t.Job, &t.record)
 	}
 }
 
@@ -197,7 +203,7 @@ func (t *task) commitApart() {
 	case *object.Writer:
 		t.err = o.Commit()
 	case *atomicfile.File:
-		if t.Size() >= longFile {
+		if t.Size() >= LongFile {
 			t.err = o.Sync()
 		}
 	}
@@ -220,21 +226,21 @@ func (t *task) end() {
 
 // tell says and writes down what came of a task.
 func (r *runner) tell(t *task) {
-	r.app.progress.finished.Add(1)
-	r.app.progress.aside(func() {
+	r.Progress.finished.Add(1)
+	r.Progress.Aside(func() {
 		switch {
 		case t.err != nil:
 		case t.Skip == "":
-			if t.record.note != "" {
-				r.app.Note("%s", t.record.note)
+			if t.record.Note != "" {
+				r.UI.Note("%s", t.record.Note)
 			}
 		case t.Source.Below():
 			r.skipped[t.Skip]++
 			if t.Skip == place.SkipLink || t.Skip == place.SkipSpecial || t.Skip == place.SkipTemporary {
-				r.app.Note("skipped %s: %s", cli.Printable(t.Source.Name()), t.Skip)
+				r.UI.Note("skipped %s: %s", cli.Printable(t.Source.Name()), t.Skip)
 			}
 		default:
-			r.app.Note("%s exists, skipped %s", cli.Printable(t.Output()), cli.Printable(t.Source.Name()))
+			r.UI.Note("%s exists, skipped %s", cli.Printable(t.Output()), cli.Printable(t.Source.Name()))
 		}
 		err := cmp.Or(t.err, r.report.write(&t.record, t.Skip, t.err))
 		if err == nil {
@@ -243,7 +249,7 @@ func (r *runner) tell(t *task) {
 		r.failed++
 		r.err = err
 		if len(r.jobs) > 1 {
-			r.app.Report(t.Source.Name(), err)
+			r.UI.Report(t.Source.Name(), err)
 		}
 	})
 }
@@ -258,13 +264,13 @@ func (r *runner) tellSkipped() {
 		reasons = append(reasons, fmt.Sprintf("%s (%d)", cli.Printable(reason), r.skipped[reason]))
 	}
 	if count > 0 {
-		r.app.Note("skipped %d of %d: %s", count, len(r.jobs), strings.Join(reasons, ", "))
+		r.UI.Note("skipped %d of %d: %s", count, len(r.jobs), strings.Join(reasons, ", "))
 	}
 }
 
-// concurrency is how many cores the library may use for a file: 0 means all.
-func (a *app) concurrency(f place.Input) int {
-	if !a.sideBySide || fileLength(f) >= longFile {
+// Concurrency is how many cores the library may use for a file: 0 means all.
+func (b *Batch) Concurrency(f place.Input) int {
+	if info, err := f.Stat(); !b.SideBySide || err == nil && info.Mode().IsRegular() && info.Size() >= LongFile {
 		return 0
 	}
 	return 1

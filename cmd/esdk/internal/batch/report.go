@@ -1,8 +1,9 @@
-package main
+package batch
 
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -11,67 +12,65 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
-	"github.com/spf13/cobra"
 )
 
-type reportOptions struct {
-	reportPath string
-	overwrite  bool // what the file has
+// ReportOptions say whether there is a report, and what is in it.
+type ReportOptions struct {
+	Path      string // a file, - for standard output, or "" for none
+	Overwrite bool   // what the file has
 
-	// format makes another line of a record, or nil for none. Nil is for the
+	// Format makes another line of a record, or nil for none. Nil is for the
 	// record itself.
-	format func(r *record, skipped string, err error) any
-}
-
-func (o *reportOptions) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.reportPath, "report", "", "append a line of JSON for each input to a `FILE`, or - for standard output")
+	Format func(r *Record, skipped string, err error) any
 }
 
 // A report is a file of one JSON line for each input, or none.
 type report struct {
 	file    *os.File
 	mode    string
-	app     *app
-	options *reportOptions
+	ui      *cli.UI
+	options *ReportOptions
 }
 
-// A record is a line of the report. Its fields have the names that
+// A Record is a line of the report. Its fields have the names that
 // aws-encryption-cli gives them in its metadata, where it has them.
-type record struct {
-	Mode       string          `json:"mode"`
-	Input      string          `json:"input"`
-	Output     string          `json:"output,omitempty"`
-	Result     string          `json:"result"`           // ok, failed or skipped
-	Reason     string          `json:"reason,omitempty"` // why it was skipped
-	Error      string          `json:"error,omitempty"`
-	ExitCode   int             `json:"exit_code"`
-	Header     *headerRecord   `json:"header,omitempty"`
-	HeaderAuth *authentication `json:"header_auth,omitempty"`
-	KeyUsed    string          `json:"key_used,omitempty"`
-	Plaintext  int64           `json:"plaintext_bytes"`
-	Message    int64           `json:"message_bytes"`
-	DurationMS float64         `json:"duration_ms"`
+type Record struct {
+	Mode       string        `json:"mode"`
+	Input      string        `json:"input"`
+	Output     string        `json:"output,omitempty"`
+	Result     string        `json:"result"`           // ok, failed or skipped
+	Reason     string        `json:"reason,omitempty"` // why it was skipped
+	Error      string        `json:"error,omitempty"`
+	ExitCode   int           `json:"exit_code"`
+	Header     *HeaderRecord `json:"header,omitempty"`
+	HeaderAuth *HeaderAuth   `json:"header_auth,omitempty"`
+	KeyUsed    string        `json:"key_used,omitempty"`
+	Plaintext  int64         `json:"plaintext_bytes"`
+	Message    int64         `json:"message_bytes"`
+	DurationMS float64       `json:"duration_ms"`
 
-	note string // for the user, if all goes well
+	Note string `json:"-"` // for the user, if all goes well
 
 	watched bool // there is a report, to have the header and key too
 	head    headCopy
 }
 
-type headerRecord struct {
+// A HeaderRecord is a header in JSON.
+type HeaderRecord struct {
 	Algorithm         string                 `json:"algorithm"`
 	AlgorithmID       string                 `json:"algorithm_id"`
 	Version           string                 `json:"version"`
 	MessageID         []byte                 `json:"message_id"`
 	EncryptionContext esdk.EncryptionContext `json:"encryption_context"`
 	RequiredKeys      []string               `json:"required_encryption_context_keys,omitempty"`
-	DataKeys          []dataKeyRecord        `json:"encrypted_data_keys"`
+	DataKeys          []DataKeyRecord        `json:"encrypted_data_keys"`
 	FrameLength       uint32                 `json:"frame_length"`
 	CommitmentKey     []byte                 `json:"commitment_key,omitempty"`
 	HeaderLength      int                    `json:"header_length"`
 }
 
-type dataKeyRecord struct {
+// A DataKeyRecord is an encrypted data key in JSON.
+type DataKeyRecord struct {
 	KeyProvider struct {
 		ProviderID string `json:"provider_id"`
 		KeyInfo    []byte `json:"key_info"`
@@ -79,15 +78,17 @@ type dataKeyRecord struct {
 	EncryptedDataKey []byte `json:"encrypted_data_key"`
 }
 
-type authentication struct {
+// HeaderAuth authenticates a header.
+type HeaderAuth struct {
 	IV  []byte `json:"iv,omitempty"`
 	Tag []byte `json:"tag"`
 }
 
-func newHeaderRecord(h *esdk.Header) *headerRecord {
-	r := &headerRecord{
+// NewHeaderRecord returns the record of a header.
+func NewHeaderRecord(h *esdk.Header) *HeaderRecord {
+	r := &HeaderRecord{
 		Algorithm:         h.Suite.String(),
-		AlgorithmID:       suiteID(h.Suite),
+		AlgorithmID:       SuiteID(h.Suite),
 		Version:           [...]string{1: "1.0", 2: "2.0"}[h.Version],
 		MessageID:         h.MessageID,
 		EncryptionContext: h.EncryptionContext,
@@ -97,7 +98,7 @@ func newHeaderRecord(h *esdk.Header) *headerRecord {
 		CommitmentKey:     h.Commitment,
 	}
 	for _, k := range h.EncryptedDataKeys {
-		d := dataKeyRecord{EncryptedDataKey: k.Ciphertext}
+		d := DataKeyRecord{EncryptedDataKey: k.Ciphertext}
 		d.KeyProvider.ProviderID, d.KeyProvider.KeyInfo = k.ProviderID, k.ProviderInfo
 		r.DataKeys = append(r.DataKeys, d)
 	}
@@ -105,12 +106,12 @@ func newHeaderRecord(h *esdk.Header) *headerRecord {
 }
 
 // openReport opens the report, if there is to be one.
-func (a *app) openReport(o *reportOptions, mode string, jobs []place.Job) (*report, error) {
-	r := &report{mode: mode, app: a, options: o}
-	if object.IsURL(o.reportPath) {
+func (b *Batch) openReport(o *ReportOptions, mode string, jobs []place.Job) (*report, error) {
+	r := &report{mode: mode, ui: b.UI, options: o}
+	if object.IsURL(o.Path) {
 		return nil, cli.UsageError("the report cannot be an object, since lines are appended to it")
 	}
-	switch o.reportPath {
+	switch o.Path {
 	case "":
 	case cli.Standard:
 		for _, j := range jobs {
@@ -118,17 +119,17 @@ func (a *app) openReport(o *reportOptions, mode string, jobs []place.Job) (*repo
 				return nil, cli.UsageError("standard output cannot be both the result and the report")
 			}
 		}
-		r.file = a.Stdout
+		r.file = b.UI.Stdout
 	default:
-		if err := checkReportName(o.reportPath, jobs); err != nil {
+		if err := checkReportName(o.Path, jobs); err != nil {
 			return nil, err
 		}
-		f, err := os.OpenFile(o.reportPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		f, err := os.OpenFile(o.Path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
 			return nil, err
 		}
 		r.file = f
-		if err := a.checkReport(f, o.reportPath, jobs); err != nil {
+		if err := b.checkReport(f, o.Path, jobs); err != nil {
 			f.Close()
 			return nil, err
 		}
@@ -141,9 +142,9 @@ func (a *app) openReport(o *reportOptions, mode string, jobs []place.Job) (*repo
 }
 
 // prepare empties the file if it is to be replaced.
-func (o *reportOptions) prepare(f *os.File) error {
+func (o *ReportOptions) prepare(f *os.File) error {
 	info, err := f.Stat()
-	if err != nil || !o.overwrite || !info.Mode().IsRegular() {
+	if err != nil || !o.Overwrite || !info.Mode().IsRegular() {
 		return err
 	}
 	return f.Truncate(0)
@@ -160,7 +161,7 @@ func checkReportName(path string, jobs []place.Job) error {
 }
 
 // checkReport refuses to append to a file that is something else.
-func (a *app) checkReport(f *os.File, path string, jobs []place.Job) error {
+func (b *Batch) checkReport(f *os.File, path string, jobs []place.Job) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -174,7 +175,7 @@ func (a *app) checkReport(f *os.File, path string, jobs []place.Job) error {
 		}
 	}
 	same := func(other os.FileInfo) bool { return os.SameFile(info, other) }
-	if info.Mode().IsRegular() && (a.protected.Has(info) || slices.ContainsFunc(others, same)) {
+	if info.Mode().IsRegular() && (b.Protected.Has(info) || slices.ContainsFunc(others, same)) {
 		return cli.NewError(cli.ExitNotWritten, "the report %s is an input, output, key or configuration file", path)
 	}
 	return nil
@@ -188,16 +189,16 @@ func clean(name string) string {
 	return cli.Clean(name)
 }
 
-// newRecord begins the record of a job.
-func (r *report) newRecord(j *place.Job) record {
+// newRecord begins the Record of a job.
+func (r *report) newRecord(j *place.Job) Record {
 	if r.file == nil {
-		return record{}
+		return Record{}
 	}
-	return record{Mode: r.mode, Input: clean(j.Source.Name()), Output: clean(j.Output()), watched: true}
+	return Record{Mode: r.mode, Input: clean(j.Source.Name()), Output: clean(j.Output()), watched: true}
 }
 
 // write writes down what came of a job.
-func (r *report) write(rec *record, skipped string, jobErr error) error {
+func (r *report) write(rec *Record, skipped string, jobErr error) error {
 	if r.file == nil {
 		return nil
 	}
@@ -210,8 +211,8 @@ func (r *report) write(rec *record, skipped string, jobErr error) error {
 		rec.Result = "ok"
 	}
 	var line any = rec
-	if r.options.format != nil {
-		if line = r.options.format(rec, skipped, jobErr); line == nil {
+	if r.options.Format != nil {
+		if line = r.options.Format(rec, skipped, jobErr); line == nil {
 			return nil
 		}
 	}
@@ -226,32 +227,32 @@ func (r *report) write(rec *record, skipped string, jobErr error) error {
 }
 
 func (r *report) close() error {
-	if r.file == nil || r.file == r.app.Stdout {
+	if r.file == nil || r.file == r.ui.Stdout {
 		return nil
 	}
 	return r.file.Close()
 }
 
-// setHeader notes the header of a message.
-func (r *record) setHeader(h *esdk.Header, plaintext int64) {
+// SetHeader notes the header of a message.
+func (r *Record) SetHeader(h *esdk.Header, plaintext int64) {
 	r.Plaintext = plaintext
 	if !r.watched {
 		return
 	}
-	r.Header, r.HeaderAuth = newHeaderRecord(h), &authentication{h.IV, h.Tag}
+	r.Header, r.HeaderAuth = NewHeaderRecord(h), &HeaderAuth{h.IV, h.Tag}
 	r.Message = r.head.total
 }
 
-// watchWriter keeps a copy of a message's header as it passes.
-func (r *record) watchWriter(w io.Writer) io.Writer {
+// WatchWriter keeps a copy of a message's header as it passes.
+func (r *Record) WatchWriter(w io.Writer) io.Writer {
 	if !r.watched {
 		return w
 	}
 	return io.MultiWriter(w, &r.head)
 }
 
-// watchReader is the same for a message that is read. It seeks if src does.
-func (r *record) watchReader(src io.Reader) io.Reader {
+// WatchReader is the same for a message that is read. It seeks if src does.
+func (r *Record) WatchReader(src io.Reader) io.Reader {
 	if !r.watched {
 		return src
 	}
@@ -289,3 +290,21 @@ func (h *headCopy) Write(p []byte) (int, error) {
 	h.buf = append(h.buf, p[:min(len(p), maxHeadCopy-len(h.buf))]...)
 	return len(p), nil
 }
+
+// Head returns the start of the message, as far as it has passed and is kept.
+func (r *Record) Head() []byte { return r.head.buf }
+
+// SetRange notes the header of a message of which a part was read.
+func (r *Record) SetRange(h *esdk.Header, plaintext int64, message io.ReaderAt, length int64) error {
+	if r.watched {
+		if _, err := io.Copy(&r.head, io.NewSectionReader(message, 0, int64(h.Length))); err != nil {
+			return err
+		}
+		r.head.total = length
+	}
+	r.SetHeader(h, plaintext)
+	return nil
+}
+
+// SuiteID is the id of a suite in text.
+func SuiteID(id esdk.SuiteID) string { return fmt.Sprintf("0x%04x", uint16(id)) }

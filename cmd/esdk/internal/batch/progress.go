@@ -1,4 +1,4 @@
-package main
+package batch
 
 import (
 	"fmt"
@@ -13,9 +13,9 @@ import (
 	"golang.org/x/term"
 )
 
-// progress counts what was read of all inputs, and shows it on a terminal once
+// Progress counts what was read of all inputs, and shows it on a terminal once
 // that takes longer than a second.
-type progress struct {
+type Progress struct {
 	name     string // of a single input
 	files    int
 	total    int64 // bytes, 0 if not known
@@ -30,8 +30,8 @@ type progress struct {
 	shown bool
 }
 
-func (a *app) newProgress(jobs []place.Job) *progress {
-	p := &progress{files: len(jobs)}
+func newProgress(ui *cli.UI, jobs []place.Job) *Progress {
+	p := &Progress{files: len(jobs)}
 	if len(jobs) == 1 {
 		p.name = jobs[0].Source.Name()
 	}
@@ -45,20 +45,20 @@ func (a *app) newProgress(jobs []place.Job) *progress {
 		}
 		p.total += j.Size()
 	}
-	if !a.Quiet && !a.NoProgress && !a.JSON && cli.IsTerminal(a.Stderr) {
-		p.terminal = a.Stderr
+	if !ui.Quiet && !ui.NoProgress && !ui.JSON && cli.IsTerminal(ui.Stderr) {
+		p.terminal = ui.Stderr
 		p.done, p.ended = make(chan struct{}), make(chan struct{})
 		go p.show()
 	}
 	return p
 }
 
-// watch returns a reader of an input that counts.
-func (p *progress) watch(src io.ReadSeeker) io.ReadSeeker { return &watchedInput{src, p, 0} }
+// Watch returns a reader of an input that counts.
+func (p *Progress) Watch(src io.ReadSeeker) io.ReadSeeker { return &watchedInput{src, p, 0} }
 
 type watchedInput struct {
 	io.ReadSeeker
-	progress *progress
+	progress *Progress
 	offset   int64
 }
 
@@ -79,15 +79,15 @@ func (w *watchedInput) Seek(offset int64, whence int) (int64, error) {
 	return n, err
 }
 
-// aside lets something else be written to the terminal.
-func (p *progress) aside(write func()) {
+// Aside lets something else be written to the terminal.
+func (p *Progress) Aside(write func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.erase()
 	write()
 }
 
-func (p *progress) erase() {
+func (p *Progress) erase() {
 	if p.shown {
 		fmt.Fprint(p.terminal, "\r\x1b[K")
 		p.shown = false
@@ -95,14 +95,14 @@ func (p *progress) erase() {
 }
 
 // stop removes the line.
-func (p *progress) stop() {
+func (p *Progress) stop() {
 	if p.terminal != nil {
 		close(p.done)
 		<-p.ended
 	}
 }
 
-func (p *progress) show() {
+func (p *Progress) show() {
 	defer close(p.ended)
 	start := time.Now()
 	ticker := time.NewTicker(200 * time.Millisecond)
@@ -110,7 +110,7 @@ func (p *progress) show() {
 	for {
 		select {
 		case <-p.done:
-			p.aside(func() {})
+			p.Aside(func() {})
 			return
 		case <-ticker.C:
 			if elapsed := time.Since(start); elapsed > time.Second {
@@ -120,7 +120,7 @@ func (p *progress) show() {
 	}
 }
 
-func (p *progress) draw(elapsed time.Duration) {
+func (p *Progress) draw(elapsed time.Duration) {
 	name := cli.Printable(p.name)
 	if p.files > 1 {
 		name = fmt.Sprintf("%d/%d files", p.finished.Load(), p.files)

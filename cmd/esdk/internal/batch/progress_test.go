@@ -1,0 +1,48 @@
+package batch
+
+import (
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/place"
+)
+
+// Of many files, the line says how many are done.
+func TestProgressFiles(t *testing.T) {
+	jobs := make([]place.Job, 412)
+	for i := range jobs {
+		jobs[i].Skip = place.SkipExists
+	}
+	p := newProgress(&cli.UI{Quiet: true}, jobs)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.terminal = w
+	p.finished.Add(37)
+	p.draw(time.Second)
+	w.Close()
+	line, err := io.ReadAll(r)
+	if want := "\r37/412 files  "; err != nil || !strings.HasPrefix(string(line), want) {
+		t.Errorf("the terminal shows %q, want %q: %v", line, want, err)
+	}
+}
+
+func TestProgressLine(t *testing.T) {
+	for _, test := range []struct {
+		count, total int64
+		want         string
+	}{
+		{1 << 20, 4 << 20, "f  1.0 MiB/4.0 MiB  25%  512.0 KiB/s  ETA 6s"},
+		{4 << 20, 4 << 20, "f  4.0 MiB/4.0 MiB  100%  2.0 MiB/s"},
+		{100, 0, "f  100 B  50 B/s"},
+	} {
+		if got := progressLine("f", test.count, test.total, 2*time.Second); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}
