@@ -236,7 +236,7 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 	if c.MaxEncryptedDataKeys != nil {
 		o.maxKeys = cli.ToInt(*c.MaxEncryptedDataKeys)
 	}
-	ec, config, err := a.encryptConfig(ctx, o)
+	e, err := a.newEncryption(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -246,7 +246,7 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 	}
 	return a.run(ctx, jobs, o.jobs, &o.report, c.Action, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		r.Note = compatNote(c, j)
-		return a.encryptJob(ctx, config, ec, o, j, r)
+		return e.job(ctx, j, r)
 	})
 }
 
@@ -272,7 +272,7 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 	if c.Buffer {
 		o.release = "verified"
 	}
-	ec, config, err := a.decryptConfig(ctx, o)
+	d, err := a.newDecryption(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -280,7 +280,7 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 		// Of the two ways to refuse signed messages, only this one can also keep the
 		// plaintext until all of it is verified.
 		o.unsignedOnly = !c.Buffer
-		config.CMM = unsignedCMM{config.CMM}
+		d.config.CMM = unsignedCMM{d.config.CMM}
 	}
 	jobs, err := a.compatJobs(ctx, c, &o.OutputOptions, inputs, decryptedSuffix)
 	if err != nil {
@@ -288,7 +288,7 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 	}
 	return a.run(ctx, jobs, o.jobs, &o.report, c.Action, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		r.Note = compatNote(c, j)
-		return a.decryptJob(ctx, config, ec, o, j, r)
+		return d.job(ctx, j, r)
 	})
 }
 

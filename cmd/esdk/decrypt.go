@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +13,6 @@ import (
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
-	"esdk/internal/format"
 	"github.com/spf13/cobra"
 )
 
@@ -94,24 +91,6 @@ read. A signed message needs --release verified, which reads all of it first.`,
 	return cmd
 }
 
-func (a *app) newVerifyCommand() *cobra.Command {
-	o := new(decryptOptions)
-	cmd := &cobra.Command{
-		Use:   "verify -k KEY [flags] [FILE]...",
-		Short: "Decrypt files or standard input, and write nothing",
-		Long: `Decrypt files or standard input, and write nothing: the exit status says
-whether each message is authentic, complete and has the encryption context that
-was given. With -r, a FILE may be a folder, of which all files are messages, or
-those with the --suffix.`,
-		Example: `  esdk verify -k local *.encrypted
-  esdk verify -r -k local encrypted/`,
-		RunE: func(cmd *cobra.Command, inputs []string) error { return a.verify(cmd.Context(), o, inputs) },
-	}
-	o.addFlags(cmd)
-	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
-	return cmd
-}
-
 func (o *decryptOptions) addFlags(cmd *cobra.Command) {
 	addKeyFlag(cmd, &o.keys, false)
 	addReportFlag(cmd, &o.report)
@@ -128,36 +107,43 @@ func (o *decryptOptions) addFlags(cmd *cobra.Command) {
 	flags.BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look so")
 }
 
-// decryptConfig turns the flags into a configuration, but for Release.
-func (a *app) decryptConfig(ctx context.Context, o *decryptOptions) (esdk.EncryptionContext, *esdk.Config, error) {
+// A decryption is what all jobs of a command share.
+type decryption struct {
+	*app
+	*decryptOptions
+	config esdk.Config // but for Release
+	ec     esdk.EncryptionContext
+}
+
+func (a *app) newDecryption(ctx context.Context, o *decryptOptions) (*decryption, error) {
 	ec, present, err := o.parse()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if o.maxKeys < 0 || o.maxFrame < 0 || o.maxFrame > 1<<32-1 {
-		return nil, nil, cli.UsageError("%s and %s want a number from 0, and a frame has less than 4 GiB", a.names.maxKeys, a.names.maxFrame)
+		return nil, cli.UsageError("%s and %s want a number from 0, and a frame has less than 4 GiB", a.names.maxKeys, a.names.maxFrame)
 	}
 	policy, err := a.names.parsePolicy(o.commitment)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	kr := o.keyring
 	if kr == nil {
 		if kr, err = a.keys.Keyring(ctx, o.keys, false); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	cmm, err := o.wrap(a.names, kr, ec, present)
 	if err == nil {
 		cmm, err = a.names.withCache(cmm, o.cache)
 	}
-	return ec, &esdk.Config{
+	return &decryption{a, o, esdk.Config{
 		CMM:                  cmm,
 		CommitmentPolicy:     policy,
 		MaxEncryptedDataKeys: o.maxKeys,
 		MaxFrameLength:       uint32(o.maxFrame),
 		RecoverNET400:        o.net400,
-	}, err
+	}, ec}, err
 }
 
 func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) error {
@@ -185,7 +171,7 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 			rename = func(string) string { return cli.Standard }
 		}
 	}
-	ec, config, err := a.decryptConfig(ctx, o)
+	d, err := a.newDecryption(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -196,45 +182,43 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, jobs, o.jobs, &o.report, "decrypt", func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
-		return a.decryptJob(ctx, config, ec, o, j, r)
-	})
+	return a.run(ctx, jobs, o.jobs, &o.report, "decrypt", d.job)
 }
 
-func (a *app) decryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, j *place.Job, r *batch.Record) (place.Output, error) {
+func (d *decryption) job(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 	in, err := j.Source.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	if j.Output() == cli.Standard && o.Path != cli.Standard && cli.IsTerminal(a.Stdout) {
-		return nil, a.decryptToTerminal(ctx, config, ec, o, in, r)
+	if j.Output() == cli.Standard && d.Path != cli.Standard && cli.IsTerminal(d.Stdout) {
+		return nil, d.toTerminal(ctx, in, r)
 	}
-	out, err := a.create(ctx, j, 0o600)
+	out, err := d.create(ctx, j, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	c := *config
-	c.Release = o.releaseFor(j, in)
+	c := d.config
+	c.Release = d.releaseFor(j, in)
 	if c.Release == esdk.VerifyFirst && !canSeek(in) {
 		c.MaxPlaintextLength = maxBuffered
 	}
-	if err := a.decryptEncoded(ctx, &c, ec, o, in, out, r); err != nil {
+	if err := d.encoded(ctx, c, in, out, r); err != nil {
 		if c.MaxPlaintextLength > 0 && errors.Is(err, esdk.ErrLimit) {
-			err = cli.Hinted(err, "%s", a.names.toFile)
+			err = cli.Hinted(err, "%s", d.names.toFile)
 		}
 		return out, err
 	}
 	return out, nil
 }
 
-// decryptEncoded decrypts in to out, or to Base64 text of the plaintext.
-func (a *app) decryptEncoded(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in place.Input, out io.Writer, r *batch.Record) error {
-	if !o.encode {
-		return a.decryptStream(ctx, c, ec, o, in, out, r)
+// encoded decrypts in to out, or to Base64 text of the plaintext.
+func (d *decryption) encoded(ctx context.Context, c esdk.Config, in place.Input, out io.Writer, r *batch.Record) error {
+	if !d.encode {
+		return d.stream(ctx, c, in, out, r)
 	}
 	encoder := newBase64Writer(out)
-	if err := a.decryptStream(ctx, c, ec, o, in, encoder, r); err != nil {
+	if err := d.stream(ctx, c, in, encoder, r); err != nil {
 		return err
 	}
 	return encoder.Close()
@@ -261,16 +245,16 @@ func canSeek(f place.Input) bool {
 	return err == nil
 }
 
-// decryptToTerminal shows a plaintext that is text, once it is verified.
-func (a *app) decryptToTerminal(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in place.Input, r *batch.Record) error {
-	c := *config
+// toTerminal shows a plaintext that is text, once it is verified.
+func (d *decryption) toTerminal(ctx context.Context, in place.Input, r *batch.Record) error {
+	c := d.config
 	c.MaxPlaintextLength = maxTerminal
-	if o.unsignedOnly {
+	if d.unsignedOnly {
 		c.Release = esdk.RejectSigned
 	}
 	advice := "-o FILE writes a file, and -o - writes to the terminal all the same"
 	var plaintext bytes.Buffer
-	if err := a.decryptStream(ctx, &c, ec, o, in, &plaintext, r); err != nil {
+	if err := d.stream(ctx, c, in, &plaintext, r); err != nil {
 		if errors.Is(err, esdk.ErrLimit) {
 			err = cli.NewError(cli.ExitNotWritten, "too much to show on a terminal: %w", err).WithHint("%s", advice)
 		}
@@ -280,7 +264,7 @@ func (a *app) decryptToTerminal(ctx context.Context, config *esdk.Config, ec esd
 		return cli.NewError(cli.ExitNotWritten, "the plaintext is binary, and standard output a terminal").WithHint("%s", advice)
 	}
 	var err error
-	a.batch.Progress.Aside(func() { _, err = a.Stdout.Write(plaintext.Bytes()) })
+	d.batch.Progress.Aside(func() { _, err = d.Stdout.Write(plaintext.Bytes()) })
 	return err
 }
 
@@ -296,61 +280,27 @@ func isText(b []byte) bool {
 	return true
 }
 
-// decryptStream decrypts in to out.
-func (a *app) decryptStream(ctx context.Context, c *esdk.Config, ec esdk.EncryptionContext, o *decryptOptions, in place.Input, out io.Writer, r *batch.Record) error {
-	config := *c
-	config.Concurrency = a.batch.Concurrency(in)
-	if o.part != nil {
-		return a.explain(decryptRange(ctx, config, ec, *o.part, in, out, r))
+// stream decrypts in to out.
+func (d *decryption) stream(ctx context.Context, c esdk.Config, in place.Input, out io.Writer, r *batch.Record) error {
+	c.Concurrency = d.batch.Concurrency(in)
+	if d.part != nil {
+		return d.explain(d.decryptRange(ctx, c, in, out, r))
 	}
-	client, err := esdk.New(config)
+	client, err := esdk.New(c)
 	if err != nil {
 		return err
 	}
-	src, err := decodeBase64(a.batch.Progress.Watch(in), canSeek(in), o.base64)
+	src, err := decodeBase64(d.batch.Progress.Watch(in), canSeek(in), d.base64)
 	if err != nil {
 		return err
 	}
-	reader, err := client.NewReader(ctx, r.WatchReader(src), ec)
+	reader, err := client.NewReader(ctx, r.WatchReader(src), d.ec)
 	if err != nil {
-		return a.explain(err)
+		return d.explain(err)
 	}
 	n, err := reader.WriteTo(out)
 	r.SetHeader(reader.Header(), n)
-	return a.explain(err)
-}
-
-// decodeBase64 decodes what is, or seems to be, Base64 text. Else it returns a
-// reader that seeks if src really can.
-func decodeBase64(src io.ReadSeeker, seeks, text bool) (io.Reader, error) {
-	buffered := bufio.NewReader(src)
-	start, err := buffered.Peek(4)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	if text || format.SeemsBase64(start) {
-		return newBase64Reader(buffered), nil
-	}
-	if !seeks {
-		return buffered, nil
-	}
-	_, err = src.Seek(int64(-buffered.Buffered()), io.SeekCurrent)
-	return src, err
-}
-
-func newBase64Reader(src io.Reader) io.Reader {
-	return &base64Reader{base64.NewDecoder(base64.StdEncoding, src)}
-}
-
-// base64Reader tells broken text from a failure to read it.
-type base64Reader struct{ decoder io.Reader }
-
-func (r *base64Reader) Read(p []byte) (int, error) {
-	n, err := r.decoder.Read(p)
-	if errors.As(err, new(base64.CorruptInputError)) {
-		err = cli.NewError(cli.ExitNotAuthentic, "malformed Base64 text: %v", err)
-	}
-	return n, err
+	return d.explain(err)
 }
 
 // explain adds to an error how to go on.
@@ -375,31 +325,4 @@ func joinSome(names []string) string {
 		text += name
 	}
 	return text
-}
-
-func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) error {
-	ec, config, err := a.decryptConfig(ctx, o)
-	if err != nil {
-		return err
-	}
-	if o.unsignedOnly {
-		config.Release = esdk.RejectSigned
-	}
-	o.OnlyWith()
-	jobs, err := a.places.Inputs(ctx, inputs, &o.InputOptions)
-	if err != nil {
-		return err
-	}
-	return a.run(ctx, jobs, o.jobs, &o.report, "verify", func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
-		in, err := j.Source.Open(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer in.Close()
-		if err := a.decryptStream(ctx, config, ec, o, in, io.Discard, r); err != nil {
-			return nil, err
-		}
-		r.Note = fmt.Sprintf("%s: verified, %d bytes of plaintext", cli.Printable(j.Source.Name()), r.Plaintext)
-		return nil, nil
-	})
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"io"
 	"math"
 
@@ -72,7 +71,7 @@ interrupted run, --no-clobber does what is left.`,
 }
 
 func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) error {
-	ec, config, err := a.encryptConfig(ctx, o)
+	e, err := a.newEncryption(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -83,59 +82,65 @@ func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, jobs, o.jobs, &o.report, "encrypt", func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
-		return a.encryptJob(ctx, config, ec, o, j, r)
-	})
+	return a.run(ctx, jobs, o.jobs, &o.report, "encrypt", e.job)
 }
 
-func (a *app) encryptConfig(ctx context.Context, o *encryptOptions) (esdk.EncryptionContext, *esdk.Config, error) {
+// An encryption is what all jobs of a command share.
+type encryption struct {
+	*app
+	*encryptOptions
+	config esdk.Config
+	ec     esdk.EncryptionContext
+}
+
+func (a *app) newEncryption(ctx context.Context, o *encryptOptions) (*encryption, error) {
 	ec, bare, err := o.parse()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(bare) > 0 {
-		return nil, nil, cli.UsageError("-c %s: want KEY=VALUE; a value may be empty", cli.Printable(bare[0]))
+		return nil, cli.UsageError("-c %s: want KEY=VALUE; a value may be empty", cli.Printable(bare[0]))
 	}
 	if o.frameLength < 1 || o.frameLength > math.MaxUint32 {
-		return nil, nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.frameLength)
+		return nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.frameLength)
 	}
 	if o.maxKeys < 0 {
-		return nil, nil, cli.UsageError("%s %d: want a number from 1, or 0 for no limit", a.names.maxKeys, o.maxKeys)
+		return nil, cli.UsageError("%s %d: want a number from 1, or 0 for no limit", a.names.maxKeys, o.maxKeys)
 	}
 	policy, err := a.names.parsePolicy(o.commitment)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	suiteID, err := a.names.parseSuite(o.suite, o.unsigned, policy)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	kr := o.keyring
 	if kr == nil {
 		if kr, err = a.keys.Keyring(ctx, o.keys, true); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	cmm, err := o.wrap(a.names, kr, ec, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if cmm, err = a.names.withCache(cmm, o.cache); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	config := &esdk.Config{
+	config := esdk.Config{
 		CMM:                  cmm,
 		CommitmentPolicy:     policy,
 		Suite:                suiteID,
 		FrameLength:          uint32(o.frameLength),
 		MaxEncryptedDataKeys: o.maxKeys,
 	}
-	_, err = esdk.New(*config) // what contradicts is a mistake before any work
-	return ec, config, err
+	_, err = esdk.New(config) // what contradicts is a mistake before any work
+	return &encryption{a, o, config, ec}, err
 }
 
-func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.EncryptionContext, o *encryptOptions, j *place.Job, r *batch.Record) (place.Output, error) {
-	if j.Output() == cli.Standard && o.Path != cli.Standard && !o.base64 && cli.IsTerminal(a.Stdout) {
+func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+	if j.Output() == cli.Standard && e.Path != cli.Standard && !e.base64 && cli.IsTerminal(e.Stdout) {
 		return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output a terminal").
 			WithHint("-o FILE writes a file, --base64 writes text, and -o - writes to the terminal all the same")
 	}
@@ -144,34 +149,34 @@ func (a *app) encryptJob(ctx context.Context, config *esdk.Config, ec esdk.Encry
 		return nil, err
 	}
 	defer in.Close()
-	out, err := a.create(ctx, j, 0o666&^fileMask)
+	out, err := e.create(ctx, j, 0o666&^fileMask)
 	if err != nil {
 		return nil, err
 	}
-	c := *config
-	c.Concurrency = a.batch.Concurrency(in)
-	if o.cache != "" {
+	c := e.config
+	c.Concurrency = e.batch.Concurrency(in)
+	if e.cache != "" {
 		c.MaxPlaintextLength = lengthBound(in)
 	}
 	client, err := esdk.New(c)
 	if err != nil {
 		return out, err
 	}
-	var src io.Reader = a.batch.Progress.Watch(in)
-	if o.decode {
+	var src io.Reader = e.batch.Progress.Watch(in)
+	if e.decode {
 		src = newBase64Reader(src)
 	}
-	return out, encryptStream(ctx, client, ec, src, out, o.base64, r)
+	return out, e.stream(ctx, client, src, out, r)
 }
 
-func encryptStream(ctx context.Context, client *esdk.Client, ec esdk.EncryptionContext, src io.Reader, dst io.Writer, text bool, r *batch.Record) error {
+func (e *encryption) stream(ctx context.Context, client *esdk.Client, src io.Reader, dst io.Writer, r *batch.Record) error {
 	message := dst
 	var encoder io.WriteCloser
-	if text {
+	if e.base64 {
 		encoder = newBase64Writer(dst)
 		message = encoder
 	}
-	w, err := client.NewWriter(ctx, r.WatchWriter(message), ec)
+	w, err := client.NewWriter(ctx, r.WatchWriter(message), e.ec)
 	if err != nil {
 		return err
 	}
@@ -183,26 +188,8 @@ func encryptStream(ctx context.Context, client *esdk.Client, ec esdk.EncryptionC
 	if err != nil {
 		return err
 	}
-	if text {
+	if e.base64 {
 		err = encoder.Close()
 	}
-	return err
-}
-
-// newBase64Writer returns a writer of Base64 text, which ends with a line end.
-func newBase64Writer(dst io.Writer) io.WriteCloser {
-	return &base64Writer{base64.NewEncoder(base64.StdEncoding, dst), dst}
-}
-
-type base64Writer struct {
-	io.WriteCloser
-	dst io.Writer
-}
-
-func (w *base64Writer) Close() error {
-	if err := w.WriteCloser.Close(); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w.dst, "\n")
 	return err
 }

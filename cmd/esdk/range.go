@@ -47,7 +47,8 @@ func parseRange(text string) (byteRange, error) {
 // decryptRange writes a part of the plaintext of in to out. It reads the header,
 // the end of the message, and the frames that hold the part. A limit on the
 // plaintext is one on the part.
-func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext, part byteRange, in place.Input, out io.Writer, r *batch.Record) error {
+func (d *decryption) decryptRange(ctx context.Context, c esdk.Config, in place.Input, out io.Writer, r *batch.Record) error {
+	part := *d.part
 	info, err := in.Stat()
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func decryptRange(ctx context.Context, c esdk.Config, ec esdk.EncryptionContext,
 	if err != nil {
 		return err
 	}
-	reader, err := client.NewReaderAt(ctx, in, info.Size(), ec)
+	reader, err := client.NewReaderAt(ctx, in, info.Size(), d.ec)
 	if err != nil {
 		if errors.Is(err, esdk.ErrSigned) && c.Release == esdk.VerifyAtEOF {
 			err = cli.Hinted(err, "the signature is over all of the message: --release verified reads and verifies all of it first")

@@ -80,9 +80,10 @@ folder, of which all files are messages, or those with the --suffix.`,
 
 // A reencryption is what all jobs of a command share.
 type reencryption struct {
+	*app
 	*reencryptOptions
-	oldConfig  *esdk.Config
-	newConfig  *esdk.Config
+	oldConfig  esdk.Config
+	newConfig  esdk.Config
 	reproduced esdk.EncryptionContext // given with -c
 	set        esdk.EncryptionContext
 }
@@ -100,9 +101,7 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, jobs, o.to.jobs, &o.report, "reencrypt", func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
-		return a.reencryptJob(ctx, re, j, r)
-	})
+	return a.run(ctx, jobs, o.to.jobs, &o.report, "reencrypt", re.job)
 }
 
 func (a *app) newReencryption(ctx context.Context, o *reencryptOptions) (*reencryption, error) {
@@ -112,23 +111,29 @@ func (a *app) newReencryption(ctx context.Context, o *reencryptOptions) (*reencr
 	if o.to.frameLength < 0 || o.to.frameLength > math.MaxUint32 {
 		return nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.to.frameLength)
 	}
-	re := &reencryption{reencryptOptions: o}
+	re := &reencryption{app: a, reencryptOptions: o}
 	var err error
 	if re.set, err = o.parseSet(); err != nil {
 		return nil, err
 	}
 	o.from.commitment, o.from.cache = o.to.commitment, o.to.cache
-	if re.reproduced, re.oldConfig, err = a.decryptConfig(ctx, &o.from); err != nil {
+	d, err := a.newDecryption(ctx, &o.from)
+	if err != nil {
 		return nil, err
 	}
+	re.reproduced, re.oldConfig = d.ec, d.config
 	to := o.to
 	to.frameLength = max(1, to.frameLength) // that of each message, if none is given
 	to.required = o.from.required
 	for _, k := range to.required {
 		to.pairs = append(to.pairs, k+"="+re.reproduced[k])
 	}
-	_, re.newConfig, err = a.encryptConfig(ctx, &to)
-	return re, err
+	e, err := a.newEncryption(ctx, &to)
+	if err != nil {
+		return nil, err
+	}
+	re.newConfig = e.config
+	return re, nil
 }
 
 // parseSet parses --set, and checks --unset.
@@ -154,8 +159,8 @@ func (o *reencryptOptions) parseSet() (esdk.EncryptionContext, error) {
 	return set, nil
 }
 
-func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *place.Job, r *batch.Record) (place.Output, error) {
-	if j.Output() == cli.Standard && re.Path != cli.Standard && cli.IsTerminal(a.Stdout) {
+func (re *reencryption) job(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+	if j.Output() == cli.Standard && re.Path != cli.Standard && cli.IsTerminal(re.Stdout) {
 		return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output a terminal").
 			WithHint("-o FILE writes a file, and -o - writes to the terminal all the same")
 	}
@@ -168,29 +173,29 @@ func (a *app) reencryptJob(ctx context.Context, re *reencryption, j *place.Job, 
 	if info, err := in.Stat(); re.InPlace && err == nil {
 		mode = info.Mode().Perm()
 	}
-	out, err := a.create(ctx, j, mode)
+	out, err := re.create(ctx, j, mode)
 	if err != nil {
 		return nil, err
 	}
-	return out, a.reencryptStream(ctx, re, in, out, r)
+	return out, re.stream(ctx, in, out, r)
 }
 
-// reencryptStream has what is decrypted be encrypted at once. The new message is
+// stream encrypts what it decrypts, at once. The new message is
 // only complete if all of the old one was verified.
-func (a *app) reencryptStream(ctx context.Context, re *reencryption, in place.Input, out place.Output, r *batch.Record) error {
-	oldConfig, newConfig := *re.oldConfig, *re.newConfig
-	oldConfig.Concurrency, newConfig.Concurrency = a.batch.Concurrency(in), a.batch.Concurrency(in)
+func (re *reencryption) stream(ctx context.Context, in place.Input, out place.Output, r *batch.Record) error {
+	oldConfig, newConfig := re.oldConfig, re.newConfig
+	oldConfig.Concurrency, newConfig.Concurrency = re.batch.Concurrency(in), re.batch.Concurrency(in)
 	decrypter, err := esdk.New(oldConfig)
 	if err != nil {
 		return err
 	}
-	src, err := decodeBase64(a.batch.Progress.Watch(in), canSeek(in), re.from.base64)
+	src, err := decodeBase64(re.batch.Progress.Watch(in), canSeek(in), re.from.base64)
 	if err != nil {
 		return err
 	}
 	reader, err := decrypter.NewReader(ctx, src, re.reproduced)
 	if err != nil {
-		return a.explain(err)
+		return re.explain(err)
 	}
 	if re.to.frameLength == 0 {
 		// A body that is not framed has none.
@@ -212,7 +217,7 @@ func (a *app) reencryptStream(ctx context.Context, re *reencryption, in place.In
 		err = w.Close()
 	}
 	r.SetHeader(w.Header(), n)
-	return a.explain(err)
+	return re.explain(err)
 }
 
 // context is that of a new message.

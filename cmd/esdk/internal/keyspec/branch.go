@@ -6,12 +6,13 @@ import (
 	"strings"
 	"time"
 
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
 	"esdk"
 	"esdk/branchkey"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/kmsarn"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
 // StoreOptions say which key store to use, and how.

@@ -14,10 +14,11 @@ import (
 	"strings"
 	"time"
 
-	"esdk/cmd/esdk/internal/atomicfile"
-	"esdk/cmd/esdk/internal/cli"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
+
+	"esdk/cmd/esdk/internal/atomicfile"
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // otherStores are those of the full build.

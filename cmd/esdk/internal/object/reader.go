@@ -9,9 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"esdk/cmd/esdk/internal/cli"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
+
+	"esdk/cmd/esdk/internal/cli"
 )
 
 const (

@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"esdk/cmd/esdk/internal/atomicfile"
-	"esdk/cmd/esdk/internal/cli"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
+
+	"esdk/cmd/esdk/internal/atomicfile"
+	"esdk/cmd/esdk/internal/cli"
 )
 
 const (
