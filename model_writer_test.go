@@ -252,6 +252,10 @@ func (r *writerRun) do(where string, op writerOp) {
 	overLimit := r.limit > 0 && int64(r.at+op.n) > r.limit
 	o := r.guard.call(func() (int64, error) { return r.perform(op, data, &src) })
 	sourceFired := src != nil && src.fired.Load()
+	if sourceFired && op.hidden() {
+		// The rest never came to the Writer.
+		overLimit = r.limit > 0 && int64(r.at+src.delivered) > r.limit
+	}
 	if o.how == panicked && !r.expectedPanic(o, sourceFired) {
 		r.fail(where, "%v\n%s", o, o.stack)
 	}
