@@ -7,7 +7,7 @@ import (
 	"io"
 
 	"esdk/cmd/esdk/internal/cli"
-	"esdk/internal/format"
+	"esdk/internal/inspect"
 )
 
 // newBase64Writer returns a writer of Base64 text, which ends with a line end.
@@ -36,7 +36,7 @@ func decodeBase64(src io.ReadSeeker, seeks, text bool) (io.Reader, error) {
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	if text || format.SeemsBase64(start) {
+	if text || inspect.SeemsBase64(start) {
 		return newBase64Reader(buffered), nil
 	}
 	if !seeks {

@@ -38,7 +38,7 @@ func (a *app) newVectorsCommand() *cobra.Command {
 		Long: `Run the test vectors of manifests in the formats of the AWS Crypto Tools test
 vector framework: awses-decrypt (versions 1 to 5), awses-mpl-decrypt (4) and the
 older ciphertext manifest. A MANIFEST that is not there is looked for below the
-folder $ESDK_VECTORS, or else ../shared/vectors.
+folder $ESDK_VECTORS.
 
 Each message is decrypted in one shot and as a stream. Cases with a kind of key
 that is not supported are counted as such. The exit status is 3 if one failed.
@@ -91,15 +91,12 @@ func (a *app) runVectors(ctx context.Context, o *vectorsOptions, manifests []str
 	return nil
 }
 
-// findManifest returns the path of a manifest as given or below the folder of
+// findManifest returns the path of a manifest as given or below the directory of
 // the official vectors.
 func findManifest(name string) string {
-	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) || filepath.IsAbs(name) {
-		return name
-	}
 	dir := os.Getenv("ESDK_VECTORS")
-	if dir == "" {
-		dir = filepath.Join("..", "shared", "vectors")
+	if _, err := os.Stat(name); dir == "" || !errors.Is(err, fs.ErrNotExist) || filepath.IsAbs(name) {
+		return name
 	}
 	if below := filepath.Join(dir, name); isFile(below) {
 		return below

@@ -1,0 +1,188 @@
+// Package inspect tells what a message says of itself, without its keys: nothing of it
+// is authentic.
+package inspect
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"esdk/internal/errtext"
+	"esdk/internal/format"
+)
+
+// A Body is what the lengths in a message say of its body, and of the rest.
+type Body struct {
+	Frames    int64   `json:"frames"` // 0: not framed
+	Plaintext int64   `json:"plaintext_bytes"`
+	Body      int64   `json:"body_bytes"`
+	Footer    int64   `json:"footer_bytes"`
+	Message   int64   `json:"message_bytes"`
+	List      []Frame `json:"list,omitempty"`
+}
+
+// A Frame is one of a body.
+type Frame struct {
+	Sequence  uint32 `json:"sequence_number"`
+	Plaintext int64  `json:"plaintext_bytes"`
+	Final     bool   `json:"final"`
+}
+
+// A Header is what has to be known of a message's header.
+type Header struct {
+	Length      int    // bytes
+	FrameLength uint32 // 0 for a body that is not framed
+	Signed      bool
+}
+
+// Error is a violation of the message format.
+type Error = format.Error
+
+// Walk goes from frame to frame by their lengths, behind a header that was read. Its
+// errors are [*Error] with the fields, offsets and texts that decryption has. It
+// returns the body with an error about a number that is wrong.
+func Walk(r *bufio.Reader, h Header, list bool) (*Body, error) {
+	w := &walker{r: r, header: h, offset: int64(h.Length), list: list}
+	if err := w.run(); err != nil {
+		return nil, cmp.Or(w.mismatch, err)
+	}
+	return &w.Body, w.mismatch
+}
+
+// SeemsBase64 reports whether the first four bytes of a message are those of Base64
+// text.
+func SeemsBase64(start []byte) bool { return format.SeemsBase64(start) }
+
+type walker struct {
+	Body
+	r      *bufio.Reader
+	header Header
+	offset int64
+	list   bool
+
+	// mismatch is the first sequence number that is wrong. It does not end the
+	// walk, since the lengths tell where the next frame starts.
+	mismatch error
+}
+
+// maxListed bounds the memory of a list of frames.
+const maxListed = 1 << 20
+
+func (w *walker) run() error {
+	start := w.offset
+	walk := w.walkFrames
+	if w.header.FrameLength == 0 {
+		walk = w.walkSingle
+	}
+	if err := walk(); err != nil {
+		return err
+	}
+	w.Body.Body = w.offset - start
+	if w.header.Signed {
+		length, err := w.next(2, w.offset, "signature length")
+		if err != nil {
+			return err
+		}
+		if err := w.skip(int64(binary.BigEndian.Uint16(length)), w.offset, "signature"); err != nil {
+			return err
+		}
+		w.Footer = w.offset - start - w.Body.Body
+	}
+	w.Message = w.offset
+	if _, err := w.r.ReadByte(); err == nil {
+		return malformed(w.offset, "end", "more bytes after the message")
+	} else if err != io.EOF {
+		return errtext.Errorf("reading message: %w", err)
+	}
+	return nil
+}
+
+func malformed(offset int64, field, text string, args ...any) error {
+	return &format.Error{Offset: offset, Field: field, Err: fmt.Errorf(text, args...)}
+}
+
+func (w *walker) walkFrames() error {
+	for final := false; !final; {
+		start := w.offset
+		b, err := w.next(4, start, "sequence number")
+		if err != nil {
+			return err
+		}
+		sequence, length := binary.BigEndian.Uint32(b), w.header.FrameLength
+		if final = sequence == format.EndFrame; final {
+			sequence, length, err = w.walkFinal(start)
+		} else {
+			w.checkSequence(sequence, start)
+			err = w.skip(format.IVLength+int64(length)+format.TagLength, start, "frame")
+		}
+		if err != nil {
+			return err
+		}
+		w.Frames++
+		w.Plaintext += int64(length)
+		if w.list && len(w.List) < maxListed {
+			w.List = append(w.List, Frame{sequence, int64(length), final})
+		}
+	}
+	return nil
+}
+
+// walkFinal goes over the final frame, which starts at an offset, behind its first
+// field.
+func (w *walker) walkFinal(start int64) (sequence, length uint32, err error) {
+	b, err := w.next(4+format.IVLength+4, start, "final frame")
+	if err != nil {
+		return 0, 0, err
+	}
+	sequence, length = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4+format.IVLength:])
+	w.checkSequence(sequence, start+4)
+	if length > w.header.FrameLength {
+		return 0, 0, malformed(w.offset-4, "final frame length", "%d is more than the frame length, %d", length, w.header.FrameLength)
+	}
+	return sequence, length, w.skip(int64(length)+format.TagLength, start, "final frame")
+}
+
+func (w *walker) checkSequence(sequence uint32, offset int64) {
+	if want := w.Frames + 1; int64(sequence) != want && w.mismatch == nil {
+		w.mismatch = malformed(offset, "sequence number", "%d, need %d", sequence, want)
+	}
+}
+
+func (w *walker) walkSingle() error {
+	if err := w.skip(format.IVLength, w.offset, "IV"); err != nil {
+		return err
+	}
+	start := w.offset
+	b, err := w.next(8, start, "body length")
+	if err != nil {
+		return err
+	}
+	length := binary.BigEndian.Uint64(b)
+	if length > format.MaxNonFramed {
+		return malformed(start, "body length", "%d is more than 2^36-32", length)
+	}
+	w.Plaintext = int64(length)
+	return w.skip(w.Plaintext+format.TagLength, w.offset, "encrypted content")
+}
+
+// next reads some bytes, few enough for the buffer, of a field that starts at an
+// offset.
+func (w *walker) next(n int, start int64, field string) ([]byte, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(w.r, b); err != nil {
+		return nil, format.Truncated(start, field, err)
+	}
+	w.offset += int64(n)
+	return b, nil
+}
+
+// skip passes over some bytes, the last of a field that starts at an offset.
+func (w *walker) skip(n, start int64, field string) error {
+	if _, err := io.CopyN(io.Discard, w.r, n); err != nil {
+		return format.Truncated(start, field, err)
+	}
+	w.offset += n
+	return nil
+}
