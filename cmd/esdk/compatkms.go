@@ -6,13 +6,14 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"esdk"
 	"esdk/awskms"
 	"esdk/cmd/esdk/internal/awscli"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
-	"esdk/internal/kmsarn"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 )
 
@@ -69,9 +70,9 @@ var regionName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 func (k *compatDiscovery) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 	regions := []string{k.region}
 	for _, edk := range req.EncryptedDataKeys {
-		arn, err := kmsarn.Parse(string(edk.ProviderInfo))
-		if err == nil && !arn.IsMRK() && regionName.MatchString(arn.Region) && !slices.Contains(regions, arn.Region) {
-			regions = append(regions, arn.Region)
+		key, err := arn.Parse(string(edk.ProviderInfo))
+		if err == nil && !strings.HasPrefix(key.Resource, "key/mrk-") && regionName.MatchString(key.Region) && !slices.Contains(regions, key.Region) {
+			regions = append(regions, key.Region)
 		}
 	}
 	kr, err := awskms.NewMRKDiscoveryKeyring(k.config, k.filter, regions...)

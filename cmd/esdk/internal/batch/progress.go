@@ -8,10 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/term"
-
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
+	"golang.org/x/term"
 )
 
 // Progress counts what was read of all inputs, and shows it on a terminal once

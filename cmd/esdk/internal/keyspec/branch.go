@@ -6,13 +6,12 @@ import (
 	"strings"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"esdk"
 	"esdk/branchkey"
 	"esdk/cmd/esdk/internal/cli"
-	"esdk/internal/kmsarn"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
 // StoreOptions say which key store to use, and how.
@@ -57,8 +56,8 @@ func openTable(ctx context.Context, o *StoreOptions) (branchkey.Storage, error) 
 		return branchkey.NewDynamoDBStorage(nil, o.Table)
 	}
 	options := AWSProfile(o.AWSProfile)
-	if arn, err := kmsarn.ParseKey(o.KMSKey); err == nil {
-		options = append(options, awsconfig.WithRegion(arn.Region))
+	if key, err := arn.Parse(o.KMSKey); err == nil {
+		options = append(options, awsconfig.WithRegion(key.Region))
 	}
 	c, err := awsconfig.LoadDefaultConfig(ctx, options...)
 	if err != nil {

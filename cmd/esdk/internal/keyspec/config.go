@@ -11,10 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
+	"github.com/BurntSushi/toml"
 )
 
 // A Config is the configuration file. Keys that it does not know are errors.

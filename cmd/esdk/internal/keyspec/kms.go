@@ -6,11 +6,10 @@ import (
 	"crypto/rsa"
 	"strings"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-
 	"esdk"
 	"esdk/awskms"
 	"esdk/cmd/esdk/internal/cli"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 )
 
 // kms is how keyrings of AWS KMS reach it, with a profile of the AWS SDK's

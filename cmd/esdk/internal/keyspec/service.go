@@ -6,11 +6,10 @@ import (
 	"strings"
 	"time"
 
-	"gocloud.dev/secrets"
-
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/keyservice"
+	"gocloud.dev/secrets"
 )
 
 // serviceTimeout is how long a key service may take for a call. A driver may heed

@@ -12,11 +12,10 @@ import (
 	"os"
 	"runtime"
 
-	"golang.org/x/term"
-
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/pkcs11"
+	"golang.org/x/term"
 )
 
 // tokens are those that are open, by their URI: keys of one token share it.

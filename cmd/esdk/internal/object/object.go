@@ -14,11 +14,10 @@ import (
 	"strings"
 	"time"
 
-	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
-
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 )
 
 // otherStores are those of the full build.

@@ -9,10 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"esdk/cmd/esdk/internal/cli"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
-
-	"esdk/cmd/esdk/internal/cli"
 )
 
 const (

@@ -8,11 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
-
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 )
 
 const (

@@ -8,10 +8,9 @@ import (
 	"os"
 	"strings"
 
-	"gocloud.dev/gcerrors"
-
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
+	"gocloud.dev/gcerrors"
 )
 
 // Inputs finds the inputs of a command that writes nothing.
