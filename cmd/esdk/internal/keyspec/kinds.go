@@ -9,186 +9,222 @@ import (
 )
 
 // kinds are the kinds of keys, in the order in which they are documented. Adding a
-// kind is adding a row. It is a function since named keys refer back to it.
+// kind is adding one here.
 func kinds() []kind {
 	return []kind{
-		{
-			name:  "local",
-			forms: []form{{"local", "local", (*Keys).localKeyring}},
-			configured: func(ks *Keys, ctx context.Context, _ *KeyConfig, encrypt bool) (esdk.Keyring, error) {
-				return ks.localKeyring(ctx, "", encrypt)
-			},
-			help: `  local
+		localKind(), aesKind(), rsaKind(), ecdhKind(), hpkeKind(), kmsKind(),
+		kmsDiscoveryKind(), kmsRSAKind(), kmsECDHKind(), branchKind(), pkcs11Kind(), serviceKind(), namedKind(),
+	}
+}
+
+func localKind() kind {
+	return kind{
+		name:  "local",
+		forms: []form{{"local", "local", (*Keys).localKeyring}},
+		configured: func(ks *Keys, ctx context.Context, _ *KeyConfig, encrypt bool) (esdk.Keyring, error) {
+			return ks.localKeyring(ctx, "", encrypt)
+		},
+		help: `  local
       An AES-256 key in the user's configuration folder, made when it first
       encrypts. Keep a copy of it: without it, what it encrypted is lost.`,
+	}
+}
+
+func aesKind() kind {
+	return kind{
+		name:   "aes",
+		forms:  []form{{"aes:", "aes:NAMESPACE/NAME@FILE", (*Keys).aesKeyring}},
+		needed: []string{"namespace", "name", "file"},
+		configured: func(ks *Keys, _ context.Context, k *KeyConfig, _ bool) (esdk.Keyring, error) {
+			return ks.NewAESKeyring(k.Namespace, k.Name, k.File)
 		},
-		{
-			name:   "aes",
-			forms:  []form{{"aes:", "aes:NAMESPACE/NAME@FILE", (*Keys).aesKeyring}},
-			needed: []string{"namespace", "name", "file"},
-			configured: func(ks *Keys, _ context.Context, k *KeyConfig, _ bool) (esdk.Keyring, error) {
-				return ks.NewAESKeyring(k.Namespace, k.Name, k.File)
-			},
-			help: `  aes:NAMESPACE/NAME@FILE
+		help: `  aes:NAMESPACE/NAME@FILE
       An AES key of 128, 192 or 256 bits. FILE holds what "esdk keygen aes" wrote,
       the raw bytes, or them as hex or Base64 text.`,
-			example: `  [keys.backup]
+		example: `  [keys.backup]
   type = "aes"
   namespace = "corp"
   name = "backup-2026"
   file = "backup.key"`,
+	}
+}
+
+func rsaKind() kind {
+	return kind{
+		name:     "rsa",
+		forms:    []form{{"rsa:", "rsa:NAMESPACE/NAME@FILE[?pad=PADDING]", (*Keys).rsaKeyring}},
+		needed:   []string{"namespace", "name", "file"},
+		optional: []string{"padding"},
+		configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
+			return ks.NewRSAKeyring(k.Namespace, k.Name, k.File, cmp.Or(k.Padding, DefaultPadding), encrypt)
 		},
-		{
-			name:     "rsa",
-			forms:    []form{{"rsa:", "rsa:NAMESPACE/NAME@FILE[?pad=PADDING]", (*Keys).rsaKeyring}},
-			needed:   []string{"namespace", "name", "file"},
-			optional: []string{"padding"},
-			configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
-				return ks.NewRSAKeyring(k.Namespace, k.Name, k.File, cmp.Or(k.Padding, DefaultPadding), encrypt)
-			},
-			help: `  rsa:NAMESPACE/NAME@FILE[?pad=PADDING]
+		help: `  rsa:NAMESPACE/NAME@FILE[?pad=PADDING]
       An RSA key in PEM. The public key encrypts, the private key does both.
       PADDING is pkcs1, oaep-sha1, oaep-sha256 (the default), oaep-sha384 or
       oaep-sha512.`,
-			example: `  [keys.archive]
+		example: `  [keys.archive]
   type = "rsa"
   namespace = "corp"
   name = "archive"
   file = "~/keys/archive.pem"
   padding = "oaep-sha384"    # as on the command line`,
+	}
+}
+
+func ecdhKind() kind {
+	return kind{
+		name:     "ecdh",
+		forms:    []form{{"ecdh:", "ecdh:[PEER-FILE][@OWN-FILE]", (*Keys).ecdhKeyring}},
+		optional: []string{"peer", "own"},
+		configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
+			return ks.newECDHKeyring(k.Peer, k.Own, encrypt)
 		},
-		{
-			name:     "ecdh",
-			forms:    []form{{"ecdh:", "ecdh:[PEER-FILE][@OWN-FILE]", (*Keys).ecdhKeyring}},
-			optional: []string{"peer", "own"},
-			configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
-				return ks.newECDHKeyring(k.Peer, k.Own, encrypt)
-			},
-			help: `  ecdh:PEER-FILE@OWN-FILE
+		help: `  ecdh:PEER-FILE@OWN-FILE
   ecdh:PEER-FILE
   ecdh:@OWN-FILE
       Elliptic-curve key agreement (P-256, P-384, P-521) between the peer's public
       key and one's own private key, both in PEM: either side decrypts. Without
       an own key it only encrypts, with a key made for each message; without a
       peer it only decrypts, whoever encrypted.`,
-			example: `  [keys.alice]
+		example: `  [keys.alice]
   type = "ecdh"
   peer = "alice-public.pem"
   own = "mine.pem"`,
+	}
+}
+
+func hpkeKind() kind {
+	return kind{
+		name:   "hpke",
+		forms:  []form{{"hpke:", "hpke:NAME@FILE", (*Keys).hpkeKeyring}},
+		needed: []string{"name", "file"},
+		configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
+			return ks.newHPKEKeyring(k.Name, k.File, encrypt)
 		},
-		{
-			name:   "hpke",
-			forms:  []form{{"hpke:", "hpke:NAME@FILE", (*Keys).hpkeKeyring}},
-			needed: []string{"name", "file"},
-			configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
-				return ks.newHPKEKeyring(k.Name, k.File, encrypt)
-			},
-			help: `  hpke:NAME@FILE
+		help: `  hpke:NAME@FILE
       A key of ML-KEM-768 and X25519 together (HPKE), which also withstands a
       quantum computer: FILE is of "esdk keygen hpke". The public key encrypts,
       the private key does both. Other SDKs do not know it; with -k of another
       kind beside it, they open the message by that.`,
-			example: `  [keys.vault]
+		example: `  [keys.vault]
   type = "hpke"
   name = "vault-2026"
   file = "vault.pem"         # or the public key, to encrypt`,
+	}
+}
+
+func kmsKind() kind {
+	return kind{
+		name:     "kms",
+		forms:    []form{{"arn:", "arn:…:key/ID", (*Keys).kmsARNKeyring}, {"alias/", "alias/NAME", (*Keys).kmsAliasKeyring}},
+		needed:   []string{"key"},
+		optional: []string{"aws-profile"},
+		configured: func(ks *Keys, _ context.Context, k *KeyConfig, _ bool) (esdk.Keyring, error) {
+			return awskms.NewMRKKeyring(ks.KMS(k.AWSProfile), k.Key)
 		},
-		{
-			name:     "kms",
-			forms:    []form{{"arn:", "arn:…:key/ID", (*Keys).kmsARNKeyring}, {"alias/", "alias/NAME", (*Keys).kmsAliasKeyring}},
-			needed:   []string{"key"},
-			optional: []string{"aws-profile"},
-			configured: func(ks *Keys, _ context.Context, k *KeyConfig, _ bool) (esdk.Keyring, error) {
-				return awskms.NewMRKKeyring(ks.KMS(k.AWSProfile), k.Key)
-			},
-			help: `  arn:…:key/ID
+		help: `  arn:…:key/ID
   alias/NAME
       A symmetric key of AWS KMS. Messages name their key by ARN, so that an alias
       encrypts but does not decrypt. Any replica of a multi-Region key decrypts.`,
-			example: `  [keys.app]
+		example: `  [keys.app]
   type = "kms"
   key = "arn:aws:kms:eu-west-1:111122223333:key/…"   # or an alias, to encrypt
   aws-profile = "payments"   # of the AWS SDK's configuration; for the other types of AWS, too`,
+	}
+}
+
+func kmsDiscoveryKind() kind {
+	return kind{
+		name:     "kms-discovery",
+		forms:    []form{{"kms-discovery:", "kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION]", (*Keys).kmsDiscoveryKeyring}},
+		needed:   []string{"partition", "accounts"},
+		optional: []string{"region", "aws-profile"},
+		configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
+			return newKMSDiscoveryKeyring(ks.KMS(k.AWSProfile), &awskms.Filter{Partition: k.Partition, Accounts: k.Accounts}, k.Region, encrypt)
 		},
-		{
-			name:     "kms-discovery",
-			forms:    []form{{"kms-discovery:", "kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION]", (*Keys).kmsDiscoveryKeyring}},
-			needed:   []string{"partition", "accounts"},
-			optional: []string{"region", "aws-profile"},
-			configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
-				return newKMSDiscoveryKeyring(ks.KMS(k.AWSProfile), &awskms.Filter{Partition: k.Partition, Accounts: k.Accounts}, k.Region, encrypt)
-			},
-			help: `  kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION]
+		help: `  kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION]
       Decrypts with whatever key of AWS KMS the message names, if it is of the
       accounts, such as kms-discovery:aws/111122223333. With a REGION, of a
       multi-Region key it uses the replica there.`,
-			example: `  [keys.anyone]
+		example: `  [keys.anyone]
   type = "kms-discovery"
   partition = "aws"
   accounts = ["111122223333"]
   region = "eu-west-1"       # may be left out`,
+	}
+}
+
+func kmsRSAKind() kind {
+	return kind{
+		name:     "kms-rsa",
+		forms:    []form{{"kms-rsa:", "kms-rsa:ARN[@PUBLIC-FILE][?pad=PADDING]", (*Keys).kmsRSAKeyring}},
+		needed:   []string{"key"},
+		optional: []string{"file", "padding", "aws-profile"},
+		configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
+			return ks.newKMSRSAKeyring(ks.KMS(k.AWSProfile), k.Key, k.File, cmp.Or(k.Padding, DefaultPadding), encrypt)
 		},
-		{
-			name:     "kms-rsa",
-			forms:    []form{{"kms-rsa:", "kms-rsa:ARN[@PUBLIC-FILE][?pad=PADDING]", (*Keys).kmsRSAKeyring}},
-			needed:   []string{"key"},
-			optional: []string{"file", "padding", "aws-profile"},
-			configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
-				return ks.newKMSRSAKeyring(ks.KMS(k.AWSProfile), k.Key, k.File, cmp.Or(k.Padding, DefaultPadding), encrypt)
-			},
-			help: `  kms-rsa:ARN[@PUBLIC-FILE][?pad=PADDING]
+		help: `  kms-rsa:ARN[@PUBLIC-FILE][?pad=PADDING]
       An RSA key of AWS KMS. The public key in FILE encrypts, without AWS; AWS KMS
       decrypts. PADDING is oaep-sha256 (the default) or oaep-sha1. Suites that
       sign are refused: encrypt with --unsigned.`,
-			example: `  [keys.partner]
+		example: `  [keys.partner]
   type = "kms-rsa"
   key = "arn:…"
   file = "partner-public.pem"    # to encrypt
   padding = "oaep-sha256"        # or oaep-sha1`,
+	}
+}
+
+func kmsECDHKind() kind {
+	return kind{
+		name:     "kms-ecdh",
+		forms:    []form{{"kms-ecdh:", "kms-ecdh:ARN[@PEER-FILE]", (*Keys).kmsECDHKeyring}},
+		needed:   []string{"key"},
+		optional: []string{"peer", "aws-profile"},
+		configured: func(ks *Keys, ctx context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
+			return ks.newKMSECDHKeyring(ctx, ks.KMS(k.AWSProfile), k.Key, k.Peer, encrypt)
 		},
-		{
-			name:     "kms-ecdh",
-			forms:    []form{{"kms-ecdh:", "kms-ecdh:ARN[@PEER-FILE]", (*Keys).kmsECDHKeyring}},
-			needed:   []string{"key"},
-			optional: []string{"peer", "aws-profile"},
-			configured: func(ks *Keys, ctx context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
-				return ks.newKMSECDHKeyring(ctx, ks.KMS(k.AWSProfile), k.Key, k.Peer, encrypt)
-			},
-			help: `  kms-ecdh:ARN[@PEER-FILE]
+		help: `  kms-ecdh:ARN[@PEER-FILE]
       As ecdh:, with one's own private key in AWS KMS.`,
-			example: `  [keys.agreed]
+		example: `  [keys.agreed]
   type = "kms-ecdh"
   key = "arn:…"
   peer = "alice-public.pem"      # without it, decrypts what anybody sent to key`,
+	}
+}
+
+func branchKind() kind {
+	return kind{
+		name:     "branch",
+		forms:    []form{{"branch:", "branch:TABLE/BRANCH-KEY-ID[?kms=ARN]", (*Keys).branchKeyring}},
+		needed:   []string{"id"},
+		optional: []string{"table", "file", "name", "key", "aws-profile"},
+		configured: func(ks *Keys, ctx context.Context, k *KeyConfig, _ bool) (esdk.Keyring, error) {
+			return ks.newBranchKeyring(ctx, &StoreOptions{Table: k.Table, File: k.File, LogicalName: k.Name, KMSKey: k.Key, AWSProfile: k.AWSProfile}, k.ID)
 		},
-		{
-			name:     "branch",
-			forms:    []form{{"branch:", "branch:TABLE/BRANCH-KEY-ID[?kms=ARN]", (*Keys).branchKeyring}},
-			needed:   []string{"id"},
-			optional: []string{"table", "file", "name", "key", "aws-profile"},
-			configured: func(ks *Keys, ctx context.Context, k *KeyConfig, _ bool) (esdk.Keyring, error) {
-				return ks.newBranchKeyring(ctx, &StoreOptions{Table: k.Table, File: k.File, LogicalName: k.Name, KMSKey: k.Key, AWSProfile: k.AWSProfile}, k.ID)
-			},
-			help: `  branch:TABLE/BRANCH-KEY-ID[?kms=ARN]
+		help: `  branch:TABLE/BRANCH-KEY-ID[?kms=ARN]
       A branch key in a key store, a table of DynamoDB, that "esdk keystore"
       makes: AWS KMS is asked once in ten minutes, not for each message. Without
       kms=ARN it uses whatever KMS key the branch key names. With file=FILE the
       key store is a file, and TABLE its logical name.`,
-			example: `  [keys.tenant]
+		example: `  [keys.tenant]
   type = "branch"
   table = "keys"             # or file = "keys.db" and name = "keys"
   id = "tenant-17"
   key = "arn:…"              # may be left out`,
+	}
+}
+
+func pkcs11Kind() kind {
+	return kind{
+		name:     "pkcs11",
+		forms:    []form{{"pkcs11:", "pkcs11:token=TOKEN;object=LABEL?module-path=FILE…", (*Keys).pkcs11Keyring}},
+		needed:   []string{"uri"},
+		optional: []string{"peer"},
+		configured: func(ks *Keys, ctx context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
+			return ks.newPKCS11Keyring(ctx, k.URI, k.Peer, encrypt)
 		},
-		{
-			name:     "pkcs11",
-			forms:    []form{{"pkcs11:", "pkcs11:token=TOKEN;object=LABEL?module-path=FILE…", (*Keys).pkcs11Keyring}},
-			needed:   []string{"uri"},
-			optional: []string{"peer"},
-			configured: func(ks *Keys, ctx context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
-				return ks.newPKCS11Keyring(ctx, k.URI, k.Peer, encrypt)
-			},
-			help: `  pkcs11:token=TOKEN;object=LABEL?module-path=FILE&namespace=NAMESPACE&name=NAME
+		help: `  pkcs11:token=TOKEN;object=LABEL?module-path=FILE&namespace=NAMESPACE&name=NAME
   pkcs11:token=TOKEN;object=LABEL?module-path=FILE[&peer=PEER-FILE]
       A key in a hardware security module or another token of PKCS #11, as a URI of
       RFC 7512 (in quotes, for the shell): AES or RSA, with pad=PADDING as above,
@@ -197,34 +233,39 @@ func kinds() []kind {
       secret-key for AES, private for RSA. FILE is the token's library. The PIN is
       in a file, pin-source=file:/PATH, or asked for on the terminal. iv=token is
       for tokens that make the IV. This needs the full build, with cgo.`,
-			example: `  [keys.hsm]
+		example: `  [keys.hsm]
   type = "pkcs11"
   uri = "pkcs11:token=corp;object=backup?module-path=/usr/lib/…"  # as on the command line
   peer = "alice-public.pem"  # for ECDH`,
+	}
+}
+
+func serviceKind() kind {
+	return kind{
+		name:   "keyservice",
+		forms:  []form{serviceForm("hashivault", "KEY"), serviceForm("gcpkms", "projects/…"), serviceForm("azurekeyvault", "VAULT/keys/KEY/VERSION")},
+		needed: []string{"key"},
+		configured: func(ks *Keys, ctx context.Context, k *KeyConfig, _ bool) (esdk.Keyring, error) {
+			return ks.newServiceKeyring(ctx, k.Key)
 		},
-		{
-			name:   "keyservice",
-			forms:  []form{serviceForm("hashivault", "KEY"), serviceForm("gcpkms", "projects/…"), serviceForm("azurekeyvault", "VAULT/keys/KEY/VERSION")},
-			needed: []string{"key"},
-			configured: func(ks *Keys, ctx context.Context, k *KeyConfig, _ bool) (esdk.Keyring, error) {
-				return ks.newServiceKeyring(ctx, k.Key)
-			},
-			help: `  hashivault://KEY
+		help: `  hashivault://KEY
   gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K
   azurekeyvault://VAULT.vault.azure.net/keys/KEY/VERSION
       A key of HashiCorp Vault's transit engine, of Google Cloud KMS or of Azure
       Key Vault, in the full build. Vault's address and token are those in
       VAULT_ADDR and VAULT_TOKEN. Messages name their key by this text, and
       decryption needs the same one. Only esdk reads what was encrypted so.`,
-			example: `  [keys.orders]
+		example: `  [keys.orders]
   type = "keyservice"
   key = "hashivault://orders"    # or another service's, as on the command line`,
-		},
-		{
-			forms: []form{{"@", "@NAME", (*Keys).configuredKeyring}},
-			help: `  @NAME
+	}
+}
+
+func namedKind() kind {
+	return kind{
+		forms: []form{{"@", "@NAME", (*Keys).configuredKeyring}},
+		help: `  @NAME
       A key of the configuration file; see "esdk help config".`,
-		},
 	}
 }
 
