@@ -1,0 +1,260 @@
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"esdk/cmd/esdk/internal/cli"
+)
+
+// names returns the names of all that is below a directory.
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if rel, _ := filepath.Rel(dir, path); rel != "." {
+			all = append(all, filepath.ToSlash(rel))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func wantNames(t *testing.T, dir string, want ...string) {
+	t.Helper()
+	if got := names(t, dir); !slices.Equal(got, want) {
+		t.Errorf("there are %q, want %q", got, want)
+	}
+}
+
+func wantContent(t *testing.T, path, want string) {
+	t.Helper()
+	if got, err := os.ReadFile(path); err != nil || string(got) != want {
+		t.Errorf("%s: %q, %v; want %q", path, got, err, want)
+	}
+}
+
+// create makes a file with some content.
+func create(t *testing.T, p *Pending, path, content string, force bool) *File {
+	t.Helper()
+	f, err := p.Create(path, 0o640, force)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write([]byte(content)); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	p := NewPending()
+
+	f := create(t, p, path, "one", false)
+	if got := names(t, dir); len(got) != 1 || !IsTemporary(got[0]) {
+		t.Errorf("before Commit: %q", got)
+	}
+	if err := f.Commit(); err != nil {
+		t.Error(err)
+	}
+	f.Abort()
+	wantNames(t, dir, "f")
+	wantContent(t, path, "one")
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+
+	if _, err := p.Create(path, 0o600, false); !errors.Is(err, fs.ErrExist) || cli.ExitStatus(err) != cli.ExitNotWritten {
+		t.Errorf("an existing file: %v", err)
+	}
+	create(t, p, path, "two", true).Abort()
+	wantNames(t, dir, "f")
+	wantContent(t, path, "one")
+	if err := create(t, p, path, "two", true).Commit(); err != nil {
+		t.Error(err)
+	}
+	wantContent(t, path, "two")
+
+	// One that comes up meanwhile is not replaced.
+	f = create(t, p, filepath.Join(dir, "g"), "mine", false)
+	if err := os.WriteFile(filepath.Join(dir, "g"), []byte("theirs"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Commit(); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("one that came up: %v", err)
+	}
+	f.Abort()
+	wantContent(t, filepath.Join(dir, "g"), "theirs")
+	wantNames(t, dir, "f", "g")
+	if len(p.remove) != 0 {
+		t.Errorf("%d results are pending", len(p.remove))
+	}
+}
+
+// Of many files, one that cannot have its name does not keep the others from it.
+func TestCommitAll(t *testing.T) {
+	dir := t.TempDir()
+	p := NewPending()
+	var files []*File
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} {
+		files = append(files, create(t, p, filepath.Join(dir, name), name, false))
+	}
+	if err := os.Mkdir(filepath.Join(dir, "c"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i, err := range CommitAll(files) {
+		if (err != nil) != (i == 2) {
+			t.Errorf("file %d: %v", i, err)
+		}
+		files[i].Abort()
+	}
+	wantNames(t, dir, "a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
+}
+
+// An interrupt removes what is pending, and nothing is completed behind it.
+func TestInterrupt(t *testing.T) {
+	dir := t.TempDir()
+	p := NewPending()
+	tree := p.NewTree(filepath.Join(dir, "tree"), nil)
+	mode := func(string) fs.FileMode { return 0o700 }
+	below, err := tree.Create(filepath.Join("sub", "deep", "f"), 0o600, mode, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := create(t, p, filepath.Join(dir, "f"), "x", false)
+	last, undone := false, false
+	p.Last(func() { last = true })
+	p.Last(func() { undone = true })()
+	p.Interrupt()
+	wantNames(t, dir)
+	if !last || undone {
+		t.Errorf("done last: %t; what was taken back: %t", last, undone)
+	}
+	committed := make(chan error, 2)
+	for _, f := range []*File{below, named} {
+		go func() { committed <- f.Commit() }()
+	}
+	select {
+	case err := <-committed:
+		t.Errorf("Commit returned %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	wantNames(t, dir)
+}
+
+func TestTree(t *testing.T) {
+	dir := t.TempDir()
+	p := NewPending()
+	tree := p.NewTree(filepath.Join(dir, "tree"), nil)
+	mode := func(string) fs.FileMode { return 0o700 }
+	for _, name := range []string{"a/b/f", "a/b/g", "a/c/failed", "h"} {
+		f, err := tree.Create(filepath.FromSlash(name), 0o600, mode, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name != "a/c/failed" {
+			err = f.Commit()
+		}
+		if f.Abort(); err != nil {
+			t.Error(err)
+		}
+	}
+	p.RemoveEmpty()
+	wantNames(t, dir, "tree", "tree/a", "tree/a/b", "tree/a/b/f", "tree/a/b/g", "tree/h")
+	if len(tree.open) != 0 {
+		t.Errorf("%d directories are open", len(tree.open))
+	}
+
+	// A link leads nowhere.
+	outside := t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(dir, "tree", "link")); err != nil {
+		t.Skip(err)
+	}
+	if f, err := tree.Create(filepath.Join("link", "f"), 0o600, mode, true); err == nil {
+		f.Abort()
+		t.Error("a result was made behind a link")
+	}
+	wantNames(t, outside)
+}
+
+func TestDirectory(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "d")
+	p := NewPending()
+	build := func(replace *Replace, inputs ...string) error {
+		d, err := p.CreateDirectory(target, replace, inputs)
+		if err != nil {
+			return err
+		}
+		defer d.Abort()
+		if err := d.Create("sub/f", []byte("x")); err != nil {
+			return err
+		}
+		return d.Commit()
+	}
+	if err := build(nil); err != nil {
+		t.Fatal(err)
+	}
+	wantNames(t, dir, "d", "d/sub", "d/sub/f")
+	known := &Replace{Names: []string{"sub"}, What: "tests"}
+	for name, err := range map[string]error{
+		"not empty":    build(nil),
+		"other names":  build(&Replace{Names: []string{"other"}, What: "tests"}),
+		"has an input": build(known, filepath.Join(target, "sub", "f")),
+	} {
+		if cli.ExitStatus(err) != cli.ExitNotWritten {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := build(known); err != nil {
+		t.Error(err)
+	}
+	wantNames(t, dir, "d", "d/sub", "d/sub/f")
+}
+
+func TestIsTemporary(t *testing.T) {
+	dir := t.TempDir()
+	f := create(t, NewPending(), filepath.Join(dir, "name"), "", false)
+	defer f.Abort()
+	if got := names(t, dir); !IsTemporary(got[0]) {
+		t.Errorf("%q is not", got[0])
+	}
+	for _, name := range []string{"name", ".name", ".name.esdk-", ".name.esdk-x", "name.esdk-1"} {
+		if IsTemporary(name) {
+			t.Errorf("%q is", name)
+		}
+	}
+}
+
+func TestProtected(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "key")
+	for _, name := range []string{path, filepath.Join(dir, "other")} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.Stat(filepath.Join(dir, "other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := new(Protected)
+	p.Add(key)
+	if !p.Has(key) || p.Has(other) {
+		t.Errorf("key %t, other %t", p.Has(key), p.Has(other))
+	}
+}
