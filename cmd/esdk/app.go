@@ -121,9 +121,6 @@ func checkTopic(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// extraCommands are those of build tags.
-var extraCommands []func(*app) *cobra.Command
-
 func (a *app) newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "esdk",
@@ -154,9 +151,7 @@ encrypt, and any one of them decrypts it.`,
 		a.newEncryptCommand(), a.newDecryptCommand(), a.newReencryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),
 		a.newKeygenCommand(), a.newKeysCommand(), a.newKeystoreCommand(), a.newVectorsCommand(), a.newCompatCommand(), a.newVersionCommand(),
 	)
-	for _, extra := range extraCommands {
-		root.AddCommand(extra(a))
-	}
+	root.AddCommand(a.extraCommands()...)
 	root.AddCommand(helpTopics()...)
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()

@@ -13,16 +13,14 @@ import (
 
 // With the tag man, which releases are not built with, the command writes its
 // manual pages, out of the texts of its help.
-func init() {
-	extraCommands = append(extraCommands, func(a *app) *cobra.Command {
-		return &cobra.Command{
-			Use:    "man DIR",
-			Short:  "Write the manual pages",
-			Hidden: true,
-			Args:   cobra.ExactArgs(1),
-			RunE:   func(_ *cobra.Command, args []string) error { return writeManual(a, args[0]) },
-		}
-	})
+func (a *app) extraCommands() []*cobra.Command {
+	return []*cobra.Command{{
+		Use:    "man DIR",
+		Short:  "Write the manual pages",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE:   func(_ *cobra.Command, args []string) error { return writeManual(a, args[0]) },
+	}}
 }
 
 func writeManual(a *app, dir string) error {
