@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"esdk"
+	"esdk/internal/errtext"
 	"esdk/internal/kmsarn"
 )
 
@@ -145,7 +146,7 @@ func (kr *rsaKeyring) decrypt(ctx context.Context, ciphertext, serialized []byte
 	digest := sha512.Sum384(serialized)
 	if subtle.ConstantTimeCompare(digest[:], plaintext[:sha512.Size384]) != 1 {
 		clear(plaintext)
-		return nil, fmt.Errorf("KMS key %s: %w is not the one that the data key is bound to", kr.key.id, esdk.ErrEncryptionContext)
+		return nil, fmt.Errorf("KMS key %s: %w is not the one that the data key is bound to", kr.key.id, errtext.Bare(esdk.ErrEncryptionContext))
 	}
 	return plaintext[sha512.Size384:], nil
 }

@@ -71,7 +71,7 @@ func (k *compatDiscovery) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) (
 	regions := []string{k.region}
 	for _, edk := range req.EncryptedDataKeys {
 		key, err := arn.Parse(string(edk.ProviderInfo))
-		if err == nil && !strings.HasPrefix(key.Resource, "key/mrk-") && regionName.MatchString(key.Region) && !slices.Contains(regions, key.Region) {
+		if err == nil && key.Service == "kms" && !strings.HasPrefix(key.Resource, "key/mrk-") && regionName.MatchString(key.Region) && !slices.Contains(regions, key.Region) {
 			regions = append(regions, key.Region)
 		}
 	}

@@ -14,11 +14,12 @@ import (
 // package holds a part of it.
 func Counter(h func() hash.Hash, key, fixedInput []byte, length int) []byte {
 	mac := hmac.New(h, key)
+	blocks := (length + mac.Size() - 1) / mac.Size()
 	// With room for all blocks, no array that grew keeps a part of the result.
-	out := make([]byte, 0, length+mac.Size())
-	for i := uint32(1); len(out) < length; i++ {
+	out := make([]byte, 0, blocks*mac.Size())
+	for i := range blocks {
 		mac.Reset()
-		mac.Write(binary.BigEndian.AppendUint32(nil, i))
+		mac.Write(binary.BigEndian.AppendUint32(nil, uint32(i+1)))
 		mac.Write(fixedInput)
 		out = mac.Sum(out)
 	}

@@ -173,9 +173,8 @@ func derive(secret, fixed, salt []byte) (commitment []byte, aead cipher.AEAD, er
 	out := kdf.Counter(sha512.New384, secret, kdf.FixedInput(fixed, salt, derivedLength), derivedLength)
 	defer clear(out[commitmentLength:])
 	block, err := aes.NewCipher(out[commitmentLength:])
-	if err != nil {
-		return nil, nil, err
+	if err == nil {
+		aead, err = cipher.NewGCM(block)
 	}
-	aead, err = cipher.NewGCM(block)
 	return out[:commitmentLength:commitmentLength], aead, err
 }

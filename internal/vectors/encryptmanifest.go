@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"strings"
 
+	"esdk/internal/errtext"
+
 	"esdk"
 )
 
@@ -169,7 +171,7 @@ func parseTampering(text json.RawMessage) (tampering, error) {
 	}
 	var values map[string][]string
 	if err := json.Unmarshal(text, &values); err != nil {
-		return nil, fmt.Errorf("tampering: %w", err)
+		return nil, fmt.Errorf("tampering: %w", errtext.Bare(err))
 	}
 	infos := values["change-edk-provider-info"]
 	if len(values) != 1 || len(infos) == 0 {

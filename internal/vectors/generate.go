@@ -10,6 +10,8 @@ import (
 	"maps"
 	"slices"
 
+	"esdk/internal/errtext"
+
 	"esdk"
 )
 
@@ -97,7 +99,7 @@ func LoadPlan(path string, o Options) (*Plan, error) {
 	}
 	p, err := l.loadPlan()
 	if err != nil {
-		return nil, fmt.Errorf("vectors: %s: %w", path, err)
+		return nil, fmt.Errorf("vectors: %s: %w", path, errtext.Bare(err))
 	}
 	return p, nil
 }
@@ -134,7 +136,7 @@ func (l *loader) loadPlan() (*Plan, error) {
 			err = p.checkPlaintext(s.plaintext)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("test %q: %w", id, err)
+			return nil, fmt.Errorf("test %q: %w", id, errtext.Bare(err))
 		}
 		p.scenarios = append(p.scenarios, s)
 	}
@@ -244,11 +246,11 @@ func (p *Plan) Generate(ctx context.Context, c Client, create func(name string, 
 	}
 	for _, s := range p.scenarios {
 		if err := g.add(ctx, s); err != nil {
-			return nil, fmt.Errorf("vectors: test %q: %w", s.id, err)
+			return nil, fmt.Errorf("vectors: test %q: %w", s.id, errtext.Bare(err))
 		}
 	}
 	if err := g.writeManifests(); err != nil {
-		return nil, fmt.Errorf("vectors: %w", err)
+		return nil, fmt.Errorf("vectors: %w", errtext.Bare(err))
 	}
 	return &Generated{len(g.positive), len(g.negative), g.unsupported}, nil
 }

@@ -12,6 +12,8 @@ import (
 	"os"
 	"strings"
 
+	"esdk/internal/errtext"
+
 	"esdk"
 )
 
@@ -50,11 +52,11 @@ type Key struct {
 func ReadKeys(path string) (Keys, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("vectors: %w", err)
+		return nil, fmt.Errorf("vectors: %w", errtext.Bare(err))
 	}
 	ks, err := ParseKeys(text)
 	if err != nil {
-		return nil, fmt.Errorf("vectors: %s: %w", path, err)
+		return nil, fmt.Errorf("vectors: %s: %w", path, errtext.Bare(err))
 	}
 	return ks, nil
 }
@@ -97,7 +99,7 @@ func (k *Key) text() (string, error) {
 	}
 	var text string
 	if err := json.Unmarshal(k.Material, &text); err != nil {
-		return "", fmt.Errorf("material of key %q: %w", k.ID, err)
+		return "", fmt.Errorf("material of key %q: %w", k.ID, errtext.Bare(err))
 	}
 	return text, nil
 }

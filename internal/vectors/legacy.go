@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/internal/errtext"
 	"esdk/internal/kmsarn"
 )
 
@@ -149,7 +150,7 @@ func (ks legacyKeys) aes(k *legacyMasterKey) ([]esdk.Keyring, error) {
 	for bits, entry := range ks["AES"] {
 		material, err := base64.StdEncoding.DecodeString(strings.Join(entry.Lines, entry.Separator))
 		if err != nil {
-			return nil, fmt.Errorf("AES key of %s bits: %w", bits, err)
+			return nil, fmt.Errorf("AES key of %s bits: %w", bits, errtext.Bare(err))
 		}
 		kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: k.ProviderID, Name: "AES." + bits + "..", Key: material})
 		if err != nil {

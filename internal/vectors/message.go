@@ -8,6 +8,8 @@ import (
 	"io"
 	"maps"
 
+	"esdk/internal/errtext"
+
 	"esdk"
 )
 
@@ -40,7 +42,7 @@ func (t *messageTest) opens(ctx context.Context, cmm esdk.CMM) error {
 			err = t.checkHeader(h)
 		}
 		if err != nil {
-			return fmt.Errorf("decrypting %s: %w", way.name, err)
+			return fmt.Errorf("decrypting %s: %w", way.name, errtext.Bare(err))
 		}
 	}
 	return nil
@@ -72,7 +74,7 @@ func (t *messageTest) refused(ctx context.Context, cmm esdk.CMM) (refusal, failu
 		case refusal == nil:
 			refusal = err
 		case refusal.Error() != err.Error():
-			return nil, fmt.Errorf("decrypting %s: %w, but otherwise: %w", way.name, err, refusal)
+			return nil, fmt.Errorf("decrypting %s: %w, but otherwise: %w", way.name, errtext.Bare(err), errtext.Bare(refusal))
 		}
 	}
 	return refusal, nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/internal/errtext"
 	"esdk/internal/suite"
 )
 
@@ -64,11 +65,11 @@ func NewPlan(o Options, kms ...string) (*Plan, error) {
 	if o.Keys != "" {
 		var err error
 		if given, err = os.ReadFile(o.Keys); err != nil {
-			return nil, fmt.Errorf("vectors: keys: %w", err)
+			return nil, fmt.Errorf("vectors: keys: %w", errtext.Bare(err))
 		}
 		have, err := ParseKeys(given)
 		if err != nil {
-			return nil, fmt.Errorf("vectors: keys: %s: %w", o.Keys, err)
+			return nil, fmt.Errorf("vectors: keys: %s: %w", o.Keys, errtext.Bare(err))
 		}
 		maps.Copy(ks.Keys, have)
 	}
@@ -77,11 +78,11 @@ func NewPlan(o Options, kms ...string) (*Plan, error) {
 	}
 	p := &planner{planKeys: ks, Plan: &Plan{plaintexts: map[string]int{}, keys: ks.Keys, more: o.Keyring, version: 5, own: true}}
 	if err := p.plan(); err != nil {
-		return nil, fmt.Errorf("vectors: %w", err)
+		return nil, fmt.Errorf("vectors: %w", errtext.Bare(err))
 	}
 	var err error
 	if p.keysText, err = ks.manifest(given); err != nil {
-		return nil, fmt.Errorf("vectors: keys: %w", err)
+		return nil, fmt.Errorf("vectors: keys: %w", errtext.Bare(err))
 	}
 	return p.Plan, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"esdk"
+	"esdk/internal/errtext"
 	"esdk/internal/suite"
 )
 
@@ -108,7 +109,7 @@ func (p *planner) wrongKeys(s *suite.Suite, key *KeyDescription) error {
 func (p *planner) checkNames() error {
 	for _, s := range p.scenarios {
 		if err := checkFileName(s.id); err != nil {
-			return fmt.Errorf("name of a key: %w", err)
+			return fmt.Errorf("name of a key: %w", errtext.Bare(err))
 		}
 	}
 	return nil

@@ -24,6 +24,8 @@ import (
 	"os"
 	"slices"
 
+	"esdk/internal/errtext"
+
 	"esdk"
 )
 
@@ -88,7 +90,7 @@ func Load(path string, o Options) (*Manifest, error) {
 	}
 	cases, err := l.load()
 	if err != nil {
-		return nil, fmt.Errorf("vectors: %s: %w", path, err)
+		return nil, fmt.Errorf("vectors: %s: %w", path, errtext.Bare(err))
 	}
 	slices.SortStableFunc(cases, func(a, b *Case) int { return cmp.Compare(a.ID, b.ID) })
 	return &Manifest{Type: l.Manifest.Type, Version: l.Manifest.Version, Cases: cases}, nil
@@ -112,11 +114,11 @@ type loader struct {
 func newLoader(path string, o Options) (*loader, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("vectors: %w", err)
+		return nil, fmt.Errorf("vectors: %w", errtext.Bare(err))
 	}
 	l := &loader{document: new(document), options: o, files: folderOf(path)}
 	if err := json.Unmarshal(text, l.document); err != nil {
-		return nil, fmt.Errorf("vectors: %s: %w", path, err)
+		return nil, fmt.Errorf("vectors: %s: %w", path, errtext.Bare(err))
 	}
 	return l, nil
 }
@@ -145,11 +147,11 @@ func (l *loader) load() ([]*Case, error) {
 	for id, test := range l.Tests {
 		c, err := parse(l, test)
 		if err != nil {
-			return nil, fmt.Errorf("test %q: %w", id, err)
+			return nil, fmt.Errorf("test %q: %w", id, errtext.Bare(err))
 		}
 		c.ID = id
 		if err := l.applyProvenance(c); err != nil {
-			return nil, fmt.Errorf("test %q: %w", id, err)
+			return nil, fmt.Errorf("test %q: %w", id, errtext.Bare(err))
 		}
 		cases = append(cases, c)
 	}
@@ -171,7 +173,7 @@ func (l *loader) loadKeys() (err error) {
 		l.keys, err = ParseKeys(text)
 	}
 	if err != nil {
-		return fmt.Errorf("keys: %w", err)
+		return fmt.Errorf("keys: %w", errtext.Bare(err))
 	}
 	return nil
 }
@@ -194,7 +196,7 @@ func (l *loader) loadProvenance() error {
 		err = json.Unmarshal(text, &l.provenance)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", provenanceFile, err)
+		return fmt.Errorf("%s: %w", provenanceFile, errtext.Bare(err))
 	}
 	return nil
 }

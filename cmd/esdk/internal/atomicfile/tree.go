@@ -28,17 +28,6 @@ func (p *Pending) NewTree(path string, root *os.Root) *Tree {
 	return &Tree{pending: p, path: path, root: root, open: make(map[string]*dir), fresh: make(map[string]bool)}
 }
 
-// Path returns the path of a name in the tree.
-func (t *Tree) Path(name string) string { return cli.Join(t.path, name) }
-
-// Lstat describes a file in the tree. If the tree is not there, neither is the file.
-func (t *Tree) Lstat(name string) (fs.FileInfo, error) {
-	if t.root == nil {
-		return nil, fs.ErrNotExist
-	}
-	return t.root.Lstat(name)
-}
-
 // OpenRoot opens a directory. It does not wait for a pipe.
 func OpenRoot(path string) (*os.Root, error) {
 	return os.OpenRoot(path + string(filepath.Separator) + ".")

@@ -27,7 +27,7 @@ type Config struct {
 
 // A KeyConfig is a named key. Which fields it has depends on its type.
 type KeyConfig struct {
-	Type       string   `toml:"type"` // one of configuredKinds
+	Type       string   `toml:"type"` // the name of a kind
 	Namespace  string   `toml:"namespace"`
 	Name       string   `toml:"name"`
 	File       string   `toml:"file"`

@@ -12,12 +12,12 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 )
 
-// kms is how keyrings of AWS KMS reach it, with a profile of the AWS SDK's
+// KMS is how keyrings of AWS KMS reach it, with a profile of the AWS SDK's
 // configuration, or the default one if that is empty. They share their clients, so
 // that the configuration is read once.
 func (ks *Keys) KMS(profile string) awskms.Config { return ks.KMSIn(profile, "") }
 
-// kmsIn is the same with a Region in place of the default one, if it is given.
+// KMSIn is the same with a Region in place of the default one, if it is given.
 func (ks *Keys) KMSIn(profile, region string) awskms.Config {
 	name := [2]string{profile, region}
 	if ks.kmsClients[name] == nil {

@@ -74,7 +74,7 @@ func cutPadding(text string) (rest, padding string, err error) {
 	return rest, padding, nil
 }
 
-// newRSAKeyring takes both verbs' keys from one file. A keyring does not take
+// NewRSAKeyring takes both verbs' keys from one file. A keyring does not take
 // the public key out of the private one; here it is the user who gives the
 // file for both.
 func (ks *Keys) NewRSAKeyring(namespace, name, file, padding string, encrypt bool) (esdk.Keyring, error) {
@@ -153,7 +153,7 @@ func (ks *Keys) hpkeKeyring(_ context.Context, text string, encrypt bool) (esdk.
 	return ks.newHPKEKeyring(name, file, encrypt)
 }
 
-// newHPKEKeyring takes both verbs' keys from one file, as newRSAKeyring does.
+// newHPKEKeyring takes both verbs' keys from one file, as NewRSAKeyring does.
 func (ks *Keys) newHPKEKeyring(name, file string, encrypt bool) (esdk.Keyring, error) {
 	data, err := ks.readKeyFile(file)
 	if err != nil {

@@ -26,7 +26,7 @@ var stores = map[string]store{"s3": s3Store{}, "gs": googleStore{}, "azblob": az
 // googleStore tells objects apart by their generation.
 type googleStore struct{}
 
-// open asks for credentials itself: if there are none, the Go CDK says so on cli.Standard
+// open asks for credentials itself: if there are none, the Go CDK says so on standard
 // output, and goes on. A server that does not answer is given up.
 func (googleStore) open(ctx context.Context, text string) (*blob.Bucket, error) {
 	u, err := url.Parse(text)

@@ -94,10 +94,11 @@ func (j *Job) Output() string {
 // Stream reports whether the result is one that can be seen at once.
 func (j *Job) Stream() bool { return j.Target != nil && j.Target.Stream() }
 
-// Special reports whether the input is standard input, or there and no regular file.
+// Special reports whether the input is standard input, or was named and is no regular
+// file. What is below a directory and no regular file is skipped.
 func (j *Job) Special() bool {
 	info := j.Source.Info()
-	return j.Source.Name() == cli.Standard || info != nil && !info.Mode().IsRegular()
+	return j.Source.Name() == cli.Standard || !j.Source.Below() && info != nil && !info.Mode().IsRegular()
 }
 
 // Size is the length of a regular file or object, else 0.

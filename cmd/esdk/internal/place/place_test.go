@@ -93,6 +93,32 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// What is skipped in a tree keeps no other file from being worked on side by side.
+func TestSpecial(t *testing.T) {
+	files(t, "dir/f")
+	if err := os.Symlink("f", filepath.Join("dir", "link")); err != nil {
+		t.Skip(err)
+	}
+	jobs, err := newPlanner().Inputs(context.Background(), []string{"dir", os.DevNull}, &InputOptions{Recursive: true})
+	if err != nil || len(jobs) != 3 {
+		t.Fatalf("%d jobs, %v", len(jobs), err)
+	}
+	for i, special := range []bool{false, false, true} {
+		if jobs[i].Special() != special {
+			t.Errorf("%s: %t", jobs[i].Source.Name(), !special)
+		}
+	}
+}
+
+// A file called "-" is one, and not standard output.
+func TestFileCalledAsStandardOutput(t *testing.T) {
+	files(t, "-")
+	jobs, err := newPlanner().Plan(context.Background(), []string{"./-"}, &OutputOptions{InPlace: true}, encrypted)
+	if err != nil || jobs[0].Output() == cli.Standard || jobs[0].Stream() || jobs[0].Source.ID() != jobs[0].Target.ID() {
+		t.Errorf("%+v, %v", jobs, err)
+	}
+}
+
 func TestPlanRefuses(t *testing.T) {
 	files(t, "a", "a.x", "b", "dir/c", "other/c", "key", "deep/n", "deep2/n/m")
 	for name, err := range map[string]struct {

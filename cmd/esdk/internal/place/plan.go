@@ -180,6 +180,7 @@ func (p *Planner) planInPlace(j *Job, o *OutputOptions) error {
 	if err != nil {
 		return err
 	}
+	path = cli.Join(filepath.Split(path)) // a file may be called as standard output is
 	j.Target = &fileTarget{p.Pending, path, true, o.real}
 	return p.checkProtected(j, info)
 }
