@@ -222,3 +222,12 @@ func (c failingCMM) EncryptionMaterials(context.Context, *esdk.EncryptionRequest
 func (c failingCMM) DecryptionMaterials(context.Context, *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
 	return nil, c.err
 }
+
+// Errors that are within each other say once that no data key was found.
+func TestNoDataKeyErrorNested(t *testing.T) {
+	inner := &esdk.NoDataKeyError{Errors: []error{errNotAsked, nil, errNotAsked}}
+	err := &esdk.NoDataKeyError{Errors: []error{inner, errNotAsked}}
+	if want := esdk.ErrNoDataKey.Error() + ": " + errNotAsked.Error(); err.Error() != want {
+		t.Errorf("%q, want %q", err, want)
+	}
+}
