@@ -63,11 +63,11 @@ tidied:
 # Of all modules, and of the command with each of its build tags.
 vet:
 	set -e; for module in $(MODULES); do (cd $$module && go vet ./...); done
-	cd cmd/esdk && go vet -tags full . && go vet -tags pkcs11 . && go vet -tags man .
+	cd cmd/esdk && go vet -tags full ./... && go vet -tags pkcs11 ./... && go vet -tags man ./...
 
 staticcheck:
 	set -e; for module in $(MODULES); do (cd $$module && go run $(STATICCHECK) ./...); done
-	cd cmd/esdk && go run $(STATICCHECK) -tags full,man .
+	cd cmd/esdk && go run $(STATICCHECK) -tags full,man ./...
 
 race: missing
 	go test -race -timeout 30m ./...
