@@ -179,9 +179,9 @@ func (a *app) handleSignals() {
 	}()
 }
 
-// run works on jobs, and notes for each which key decrypted.
-func (a *app) run(ctx context.Context, jobs []place.Job, parallel int, o *batch.ReportOptions, mode string, work batch.Work) error {
-	return a.batch.Run(ctx, jobs, parallel, o, mode, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+// run works on a plan, and notes for each which key decrypted.
+func (a *app) run(ctx context.Context, plan *place.Plan, parallel int, o *batch.ReportOptions, mode string, work batch.Work) error {
+	return a.batch.Run(ctx, plan, parallel, o, mode, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		return work(keyspec.WithKeyUsed(ctx, &r.KeyUsed), j, r)
 	})
 }

@@ -152,23 +152,19 @@ func fileName(name string) string {
 	return name
 }
 
-// compatJobs finds the outputs, and asks, if it is to, before one is replaced.
-func (a *app) compatJobs(ctx context.Context, c *awscli.Args, o *place.OutputOptions, inputs []string, suffix string) ([]place.Job, error) {
+// compatPlan finds the outputs, and asks, if it is to, before one is replaced.
+func (a *app) compatPlan(ctx context.Context, c *awscli.Args, o *place.OutputOptions, inputs []string, suffix string) (*place.Plan, error) {
 	if c.Suffix != nil {
 		suffix = *c.Suffix
 	}
 	o.Recursive, o.Suffix = c.Recursive, suffix
 	o.Path, o.Force, o.NoClobber = fileName(c.Output), !c.NoOverwrite, c.NoOverwrite
-	jobs, err := a.places.Plan(ctx, inputs, o, func(input string) string { return input + suffix })
+	o.Name, o.OneToOne = func(input string) string { return input + suffix }, true
+	plan, err := a.places.Plan(ctx, inputs, o)
 	if err != nil {
 		return nil, err
 	}
-	for i := range jobs {
-		if err := a.compatReplace(c, &jobs[i]); err != nil {
-			return nil, err
-		}
-	}
-	return jobs, nil
+	return plan, plan.Each(func(j *place.Job) error { return a.compatReplace(c, j) })
 }
 
 // compatReplace has an existing output be replaced, if the user does not mind.
@@ -240,11 +236,11 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 	if err != nil {
 		return err
 	}
-	jobs, err := a.compatJobs(ctx, c, &o.OutputOptions, inputs, encryptedSuffix)
+	plan, err := a.compatPlan(ctx, c, &o.OutputOptions, inputs, encryptedSuffix)
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, jobs, o.jobs, &o.report, c.Action, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+	return a.run(ctx, plan, o.jobs, &o.report, c.Action, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		r.Note = compatNote(c, j)
 		return e.job(ctx, j, r)
 	})
@@ -282,11 +278,11 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 		o.unsignedOnly = !c.Buffer
 		d.config.CMM = unsignedCMM{d.config.CMM}
 	}
-	jobs, err := a.compatJobs(ctx, c, &o.OutputOptions, inputs, decryptedSuffix)
+	plan, err := a.compatPlan(ctx, c, &o.OutputOptions, inputs, decryptedSuffix)
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, jobs, o.jobs, &o.report, c.Action, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+	return a.run(ctx, plan, o.jobs, &o.report, c.Action, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		r.Note = compatNote(c, j)
 		return d.job(ctx, j, r)
 	})

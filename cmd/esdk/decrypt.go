@@ -156,7 +156,7 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	default:
 		return cli.UsageError("--release %s: want auto, verified or frames", cli.Printable(o.release))
 	}
-	rename := func(input string) string { return decryptedName(input, o.Suffix) }
+	o.Name = func(input string) string { return decryptedName(input, o.Suffix) }
 	if o.rangeText != "" {
 		part, err := parseRange(o.rangeText)
 		if err != nil {
@@ -168,7 +168,7 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 		}
 		if !o.Recursive && !cli.IsFolder(o.Path) {
 			// A part is not what the name of the whole stands for.
-			rename = func(string) string { return cli.Standard }
+			o.Name = func(string) string { return cli.Standard }
 		}
 	}
 	d, err := a.newDecryption(ctx, o)
@@ -178,11 +178,11 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	if o.Path == "" {
 		o.OnlyWith()
 	}
-	jobs, err := a.places.Plan(ctx, inputs, &o.OutputOptions, rename)
+	plan, err := a.places.Plan(ctx, inputs, &o.OutputOptions)
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, jobs, o.jobs, &o.report, "decrypt", d.job)
+	return a.run(ctx, plan, o.jobs, &o.report, "decrypt", d.job)
 }
 
 func (d *decryption) job(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {

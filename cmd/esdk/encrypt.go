@@ -27,6 +27,7 @@ type encryptOptions struct {
 	decode      bool // the input, from Base64 text
 	cache       string
 	jobs        int
+	failChanged bool
 }
 
 func (a *app) newEncryptCommand() *cobra.Command {
@@ -64,6 +65,7 @@ interrupted run, --no-clobber does what is left.`,
 	flags.Int64Var(&o.frameLength, "frame-length", 4096, "plaintext `BYTES` of a frame")
 	flags.IntVar(&o.maxKeys, "max-keys", 0, "fail if there would be more than this `NUMBER` of encrypted data keys (default no limit)")
 	flags.BoolVar(&o.base64, "base64", false, "write Base64 text")
+	flags.BoolVar(&o.failChanged, "fail-if-changed", false, "fail if a FILE changes while it is read (default to warn)")
 	addCacheFlag(cmd, &o.cache)
 	addJobsFlag(cmd, &o.jobs)
 	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
@@ -78,11 +80,12 @@ func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) e
 	if o.Path == "" {
 		o.OnlyWithout()
 	}
-	jobs, err := a.places.Plan(ctx, inputs, &o.OutputOptions, func(input string) string { return input + o.Suffix })
+	o.Name, o.OneToOne = func(input string) string { return input + o.Suffix }, true
+	plan, err := a.places.Plan(ctx, inputs, &o.OutputOptions)
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, jobs, o.jobs, &o.report, "encrypt", e.job)
+	return a.run(ctx, plan, o.jobs, &o.report, "encrypt", e.job)
 }
 
 // An encryption is what all jobs of a command share.
@@ -166,7 +169,16 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 	if e.decode {
 		src = newBase64Reader(src)
 	}
-	return out, e.stream(ctx, client, src, out, r)
+	if err := e.stream(ctx, client, src, out, r); err != nil {
+		return out, err
+	}
+	if changed := in.Changed(); changed != nil {
+		r.Warning = changed.Error()
+		if e.failChanged {
+			return out, changed
+		}
+	}
+	return out, nil
 }
 
 func (e *encryption) stream(ctx context.Context, client *esdk.Client, src io.Reader, dst io.Writer, r *batch.Record) error {

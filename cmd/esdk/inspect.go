@@ -46,11 +46,11 @@ anybody can have written it. "esdk verify" tells whether it is true.`,
 }
 
 func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) error {
-	jobs, err := a.places.Inputs(ctx, inputs, new(place.InputOptions))
+	plan, err := a.places.Inputs(ctx, inputs, new(place.InputOptions))
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, jobs, 1, new(batch.ReportOptions), "inspect", func(ctx context.Context, j *place.Job, _ *batch.Record) (place.Output, error) {
+	return a.run(ctx, plan, 1, new(batch.ReportOptions), "inspect", func(ctx context.Context, j *place.Job, _ *batch.Record) (place.Output, error) {
 		in, err := j.Source.Open(ctx)
 		if err != nil {
 			return nil, err

@@ -94,14 +94,15 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 		return err
 	}
 	o.OnlyWith()
-	jobs, err := a.places.Plan(ctx, inputs, &o.OutputOptions, func(input string) string { return input })
+	o.Name, o.OneToOne = func(input string) string { return input }, true
+	plan, err := a.places.Plan(ctx, inputs, &o.OutputOptions)
 	if errors.Is(err, place.ErrNoPlace) {
 		return cli.UsageError("%w, or --in-place", err)
 	}
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, jobs, o.to.jobs, &o.report, "reencrypt", re.job)
+	return a.run(ctx, plan, o.to.jobs, &o.report, "reencrypt", re.job)
 }
 
 func (a *app) newReencryption(ctx context.Context, o *reencryptOptions) (*reencryption, error) {

@@ -39,11 +39,11 @@ func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) er
 		d.config.Release = esdk.RejectSigned
 	}
 	o.OnlyWith()
-	jobs, err := a.places.Inputs(ctx, inputs, &o.InputOptions)
+	plan, err := a.places.Inputs(ctx, inputs, &o.InputOptions)
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, jobs, o.jobs, &o.report, "verify", d.verifyJob)
+	return a.run(ctx, plan, o.jobs, &o.report, "verify", d.verifyJob)
 }
 
 func (d *decryption) verifyJob(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {

@@ -43,9 +43,9 @@ func wantContent(t *testing.T, path, want string) {
 }
 
 // create makes a file with some content.
-func create(t *testing.T, p *Pending, path, content string, force bool) *File {
+func create(t *testing.T, p *Pending, path, content string, old fs.FileInfo) *File {
 	t.Helper()
-	f, err := p.Create(path, 0o640, force)
+	f, err := p.Create(path, 0o640, old)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,12 +55,22 @@ func create(t *testing.T, p *Pending, path, content string, force bool) *File {
 	return f
 }
 
+// seen returns what is there, link or not.
+func seen(t *testing.T, path string) fs.FileInfo {
+	t.Helper()
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
 func TestFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f")
 	p := NewPending()
 
-	f := create(t, p, path, "one", false)
+	f := create(t, p, path, "one", nil)
 	if got := names(t, dir); len(got) != 1 || !IsTemporary(got[0]) {
 		t.Errorf("before Commit: %q", got)
 	}
@@ -74,19 +84,59 @@ func TestFile(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 
-	if _, err := p.Create(path, 0o600, false); !errors.Is(err, fs.ErrExist) || cli.ExitStatus(err) != cli.ExitNotWritten {
+	if _, err := p.Create(path, 0o600, nil); !errors.Is(err, fs.ErrExist) || cli.ExitStatus(err) != cli.ExitNotWritten {
 		t.Errorf("an existing file: %v", err)
 	}
-	create(t, p, path, "two", true).Abort()
+	create(t, p, path, "two", seen(t, path)).Abort()
 	wantNames(t, dir, "f")
 	wantContent(t, path, "one")
-	if err := create(t, p, path, "two", true).Commit(); err != nil {
+	if err := create(t, p, path, "two", seen(t, path)).Commit(); err != nil {
 		t.Error(err)
 	}
 	wantContent(t, path, "two")
 
+	// Only what was seen is replaced: not another of its name, and not it if it was
+	// written to. If it has gone, nothing is.
+	for name, change := range map[string]func() error{
+		"replaced": func() error {
+			return errors.Join(os.WriteFile(path+"2", []byte("two"), 0o640), os.Rename(path+"2", path))
+		},
+		"written to": func() error { return os.WriteFile(path, []byte("more"), 0o640) },
+		"a link": func() error {
+			return errors.Join(os.Remove(path), os.WriteFile(path+"2", []byte("two"), 0o640), os.Symlink("f2", path))
+		},
+	} {
+		f = create(t, p, path, "three", seen(t, path))
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := os.ReadFile(path)
+		if err := f.Commit(); cli.ExitStatus(err) != cli.ExitNotWritten {
+			t.Errorf("%s: %v", name, err)
+		}
+		f.Abort()
+		wantContent(t, path, string(before))
+		if err := os.RemoveAll(path + "2"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("two"), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f = create(t, p, path, "three", seen(t, path))
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Commit(); err != nil {
+		t.Error(err)
+	}
+	wantContent(t, path, "three")
+
 	// One that comes up meanwhile is not replaced.
-	f = create(t, p, filepath.Join(dir, "g"), "mine", false)
+	f = create(t, p, filepath.Join(dir, "g"), "mine", nil)
 	if err := os.WriteFile(filepath.Join(dir, "g"), []byte("theirs"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +157,7 @@ func TestCommitAll(t *testing.T) {
 	p := NewPending()
 	var files []*File
 	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} {
-		files = append(files, create(t, p, filepath.Join(dir, name), name, false))
+		files = append(files, create(t, p, filepath.Join(dir, name), name, nil))
 	}
 	if err := os.Mkdir(filepath.Join(dir, "c"), 0o700); err != nil {
 		t.Fatal(err)
@@ -127,11 +177,11 @@ func TestInterrupt(t *testing.T) {
 	p := NewPending()
 	tree := p.NewTree(filepath.Join(dir, "tree"), nil)
 	mode := func(string) fs.FileMode { return 0o700 }
-	below, err := tree.Create(filepath.Join("sub", "deep", "f"), 0o600, mode, false)
+	below, err := tree.Create(filepath.Join("sub", "deep", "f"), 0o600, mode, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := create(t, p, filepath.Join(dir, "f"), "x", false)
+	named := create(t, p, filepath.Join(dir, "f"), "x", nil)
 	last, undone := false, false
 	p.Last(func() { last = true })
 	p.Last(func() { undone = true })()
@@ -158,7 +208,7 @@ func TestTree(t *testing.T) {
 	tree := p.NewTree(filepath.Join(dir, "tree"), nil)
 	mode := func(string) fs.FileMode { return 0o700 }
 	for _, name := range []string{"a/b/f", "a/b/g", "a/c/failed", "h"} {
-		f, err := tree.Create(filepath.FromSlash(name), 0o600, mode, false)
+		f, err := tree.Create(filepath.FromSlash(name), 0o600, mode, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +230,7 @@ func TestTree(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "tree", "link")); err != nil {
 		t.Skip(err)
 	}
-	if f, err := tree.Create(filepath.Join("link", "f"), 0o600, mode, true); err == nil {
+	if f, err := tree.Create(filepath.Join("link", "f"), 0o600, mode, nil); err == nil {
 		f.Abort()
 		t.Error("a result was made behind a link")
 	}
@@ -224,7 +274,7 @@ func TestDirectory(t *testing.T) {
 
 func TestIsTemporary(t *testing.T) {
 	dir := t.TempDir()
-	f := create(t, NewPending(), filepath.Join(dir, "name"), "", false)
+	f := create(t, NewPending(), filepath.Join(dir, "name"), "", nil)
 	defer f.Abort()
 	if got := names(t, dir); !IsTemporary(got[0]) {
 		t.Errorf("%q is not", got[0])

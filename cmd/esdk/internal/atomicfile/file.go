@@ -20,8 +20,8 @@ type File struct {
 	temp    string
 	target  string
 	mode    fs.FileMode
-	force   bool
-	number  int // of the files that were opened before
+	old     fs.FileInfo // that it replaces, nil for none
+	number  int         // of the files that were opened before
 	onDisk  bool
 	done    bool
 
@@ -31,24 +31,25 @@ type File struct {
 // writeAhead is how much is left to the system before it goes to the disk.
 const writeAhead = 8 << 20
 
-// Create makes a file with the mode and, with force, in place of an existing one.
-func (p *Pending) Create(target string, mode fs.FileMode, force bool) (*File, error) {
+// Create makes a file with the mode, in place of one that was seen there: of that only,
+// and of nothing if old is nil.
+func (p *Pending) Create(target string, mode fs.FileMode, old fs.FileInfo) (*File, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d, name := dirOf(target)
-	return p.create(d, name, mode, force)
+	return p.create(d, name, mode, old)
 }
 
 // create makes a file of a name in a directory, with p.mu.
-func (p *Pending) create(d *dir, target string, mode fs.FileMode, force bool) (*File, error) {
-	if err := d.checkAbsent(target); err != nil && !(force && errors.Is(err, fs.ErrExist)) {
+func (p *Pending) create(d *dir, target string, mode fs.FileMode, old fs.FileInfo) (*File, error) {
+	if _, err := d.checkOld(target, old); err != nil {
 		return nil, err
 	}
 	file, temp, err := d.createTemp(target)
 	if err != nil {
 		return nil, err
 	}
-	f := &File{pending: p, file: file, dir: d, temp: temp, target: target, mode: mode, force: force}
+	f := &File{pending: p, file: file, dir: d, temp: temp, target: target, mode: mode, old: old}
 	p.remove[f] = func() { d.remove(temp) }
 	p.opened++
 	f.number = p.opened
@@ -112,8 +113,12 @@ func (f *File) finish() error {
 // publish gives the file its name. A link fails if there is such a name, even
 // one that has come up since it was checked; a rename does not.
 func (f *File) publish() error {
-	if f.force {
-		return f.dir.rename(f.temp, f.target)
+	if f.old != nil {
+		if there, err := f.dir.checkOld(f.target, f.old); err != nil {
+			return err
+		} else if there {
+			return f.dir.rename(f.temp, f.target)
+		}
 	}
 	err := f.dir.link(f.temp, f.target)
 	switch {
@@ -127,6 +132,31 @@ func (f *File) publish() error {
 		return err
 	}
 	return f.dir.rename(f.temp, f.target)
+}
+
+// checkOld fails if there is something of the name, but for what was there when the
+// result was planned. It reports whether that is there still.
+func (d *dir) checkOld(name string, old fs.FileInfo) (there bool, err error) {
+	if old == nil {
+		return false, d.checkAbsent(name)
+	}
+	info, err := d.lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !Unchanged(old, info):
+		return false, cli.NewError(cli.ExitNotWritten, "it was replaced or changed meanwhile").Of(d.join(name))
+	}
+	return true, nil
+}
+
+// Unchanged reports whether two looks at a name saw one file, that nobody wrote to
+// between them.
+func Unchanged(before, after fs.FileInfo) bool {
+	return os.SameFile(before, after) && before.Mode().Type() == after.Mode().Type() &&
+		before.Size() == after.Size() && before.ModTime().Equal(after.ModTime())
 }
 
 // Abort removes the file. It has no effect after Commit but to close what is open.

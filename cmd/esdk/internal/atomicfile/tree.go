@@ -38,9 +38,9 @@ func OpenDir(root *os.Root, name string) (*os.Root, error) {
 	return root.OpenRoot(name + string(filepath.Separator) + ".")
 }
 
-// Create makes a file in the tree, and the directories that it needs, with the modes
-// that dirMode returns for their names in the tree.
-func (t *Tree) Create(name string, mode fs.FileMode, dirMode func(name string) fs.FileMode, force bool) (*File, error) {
+// Create makes a file in the tree, as [Pending.Create] does, and the directories that it
+// needs, with the modes that dirMode returns for their names in the tree.
+func (t *Tree) Create(name string, mode fs.FileMode, dirMode func(name string) fs.FileMode, old fs.FileInfo) (*File, error) {
 	t.pending.mu.Lock()
 	defer t.pending.mu.Unlock()
 	parent, base := filepath.Split(name)
@@ -48,7 +48,7 @@ func (t *Tree) Create(name string, mode fs.FileMode, dirMode func(name string) f
 	if err != nil {
 		return nil, err
 	}
-	f, err := t.pending.create(d, base, mode, force)
+	f, err := t.pending.create(d, base, mode, old)
 	if err != nil {
 		d.release()
 		return nil, err

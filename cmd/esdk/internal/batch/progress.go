@@ -17,8 +17,8 @@ import (
 // that takes longer than a second.
 type Progress struct {
 	name     string // of a single input
-	files    int
-	total    int64 // bytes, 0 if not known
+	files    int    // 0 if not known
+	total    int64  // bytes, 0 if not known
 	finished atomic.Int64
 	count    atomic.Int64
 
@@ -30,16 +30,20 @@ type Progress struct {
 	shown bool
 }
 
-func newProgress(ui *cli.UI, jobs []place.Job) *Progress {
-	p := &Progress{files: len(jobs)}
-	if len(jobs) == 1 {
+// newProgress begins to show it. The jobs are all, or more will come.
+func newProgress(ui *cli.UI, jobs []place.Job, more bool) *Progress {
+	p := &Progress{}
+	switch {
+	case len(jobs) == 1:
 		p.name = jobs[0].Source.Name()
+	case !more:
+		p.files = len(jobs)
 	}
 	for _, j := range jobs {
 		if j.Skip != "" {
 			continue
 		}
-		if j.Special() {
+		if more || j.Special() {
 			p.total = 0
 			break
 		}
@@ -122,8 +126,11 @@ func (p *Progress) show() {
 
 func (p *Progress) draw(elapsed time.Duration) {
 	name := cli.Printable(p.name)
-	if p.files > 1 {
+	switch {
+	case p.files > 0:
 		name = fmt.Sprintf("%d/%d files", p.finished.Load(), p.files)
+	case name == "":
+		name = fmt.Sprintf("%d files", p.finished.Load())
 	}
 	line := []rune(progressLine(name, p.count.Load(), p.total, elapsed))
 	p.mu.Lock()

@@ -11,13 +11,19 @@ import (
 	"esdk/cmd/esdk/internal/place"
 )
 
-// Of many files, the line says how many are done.
+// Of many files, the line says how many are done, and of how many if that is known.
 func TestProgressFiles(t *testing.T) {
+	testProgressFiles(t, false, "\r37/412 files  ")
+	testProgressFiles(t, true, "\r37 files  ")
+}
+
+func testProgressFiles(t *testing.T, more bool, want string) {
+	t.Helper()
 	jobs := make([]place.Job, 412)
 	for i := range jobs {
 		jobs[i].Skip = place.SkipExists
 	}
-	p := newProgress(&cli.UI{Quiet: true}, jobs)
+	p := newProgress(&cli.UI{Quiet: true}, jobs, more)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +33,7 @@ func TestProgressFiles(t *testing.T) {
 	p.draw(time.Second)
 	w.Close()
 	line, err := io.ReadAll(r)
-	if want := "\r37/412 files  "; err != nil || !strings.HasPrefix(string(line), want) {
+	if err != nil || !strings.HasPrefix(string(line), want) {
 		t.Errorf("the terminal shows %q, want %q: %v", line, want, err)
 	}
 }

@@ -30,6 +30,7 @@ type report struct {
 	mode    string
 	ui      *cli.UI
 	options *ReportOptions
+	info    os.FileInfo // nil unless it is a file
 }
 
 // A Record is a line of the report. Its fields have the names that
@@ -42,6 +43,7 @@ type Record struct {
 	Reason     string        `json:"reason,omitempty"` // why it was skipped
 	Error      string        `json:"error,omitempty"`
 	ExitCode   int           `json:"exit_code"`
+	Warning    string        `json:"warning,omitempty"` // all went well, but
 	Header     *HeaderRecord `json:"header,omitempty"`
 	HeaderAuth *HeaderAuth   `json:"header_auth,omitempty"`
 	KeyUsed    string        `json:"key_used,omitempty"`
@@ -129,7 +131,7 @@ func (b *Batch) openReport(o *ReportOptions, mode string, jobs []place.Job) (*re
 			return nil, err
 		}
 		r.file = f
-		if err := b.checkReport(f, o.Path, jobs); err != nil {
+		if err := b.checkReport(r, o.Path, jobs); err != nil {
 			f.Close()
 			return nil, err
 		}
@@ -160,10 +162,11 @@ func checkReportName(path string, jobs []place.Job) error {
 	return nil
 }
 
-// checkReport refuses to append to a file that is something else.
-func (b *Batch) checkReport(f *os.File, path string, jobs []place.Job) error {
-	info, err := f.Stat()
-	if err != nil {
+// checkReport refuses to append to a file that is something else. Then no later output
+// may be it.
+func (b *Batch) checkReport(r *report, path string, jobs []place.Job) error {
+	info, err := r.file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
 		return err
 	}
 	var others []os.FileInfo
@@ -175,8 +178,18 @@ func (b *Batch) checkReport(f *os.File, path string, jobs []place.Job) error {
 		}
 	}
 	same := func(other os.FileInfo) bool { return os.SameFile(info, other) }
-	if info.Mode().IsRegular() && (b.Protected.Has(info) || slices.ContainsFunc(others, same)) {
+	if b.Protected.Has(info) || slices.ContainsFunc(others, same) {
 		return cli.NewError(cli.ExitNotWritten, "the report %s is an input, output, key or configuration file", path)
+	}
+	b.Protected.Add(info) // from what is planned later
+	r.info = info
+	return nil
+}
+
+// check refuses an input that is the report, and was not known when that was opened.
+func (r *report) check(j *place.Job) error {
+	if info := j.Source.Info(); info != nil && r.info != nil && os.SameFile(info, r.info) {
+		return cli.NewError(cli.ExitNotWritten, "it is the report")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"esdk/cmd/esdk/internal/atomicfile"
@@ -51,11 +52,14 @@ type runner struct {
 	*Batch
 	report *report
 	work   Work
-	jobs   []place.Job
+	plan   *place.Plan
+	count  int // of jobs, so far
 	failed int
 	err    error // of the job that failed last
 
 	skipped map[string]int // of trees, by the reason
+
+	underWay sync.WaitGroup // the tasks that are
 }
 
 // A task is a job that is under way.
@@ -68,31 +72,32 @@ type task struct {
 	done   chan struct{}
 }
 
-// Run works on the jobs, so many side by side, and tells of them in their order. An
-// error of one input does not stop the others.
-func (b *Batch) Run(ctx context.Context, jobs []place.Job, parallel int, o *ReportOptions, mode string, work Work) (err error) {
+// Run works on the jobs of a plan, so many side by side, and tells of them in their
+// order. An error of one input does not stop the others.
+func (b *Batch) Run(ctx context.Context, plan *place.Plan, parallel int, o *ReportOptions, mode string, work Work) (err error) {
 	if parallel < 0 {
 		return cli.UsageError("--jobs %d: want a number from 1, or 0 for one for each core", parallel)
 	}
+	defer plan.Close()
 	defer b.Pending.RemoveEmpty()
-	report, err := b.openReport(o, mode, jobs)
+	report, err := b.openReport(o, mode, plan.Ahead())
 	if err != nil {
 		return err
 	}
 	defer func() { err = cmp.Or(err, report.close()) }()
-	parallel = parallelJobs(jobs, parallel)
+	parallel = parallelJobs(plan, parallel)
 	b.SideBySide = parallel > 1
-	b.Progress = newProgress(b.UI, jobs)
+	b.Progress = newProgress(b.UI, plan.Ahead(), !plan.Complete())
 	defer b.Progress.stop()
-	r := &runner{Batch: b, report: report, work: work, jobs: jobs, skipped: make(map[string]int)}
+	r := &runner{Batch: b, report: report, work: work, plan: plan, skipped: make(map[string]int)}
 	if b.SideBySide {
 		r.sideBySide(ctx, parallel)
 	} else {
 		r.oneByOne(ctx)
 	}
 	b.Progress.Aside(r.tellSkipped)
-	if r.failed > 0 && len(jobs) > 1 {
-		return cli.NewError(cli.ExitSomeFailed, "%d of %d inputs failed", r.failed, len(jobs))
+	if r.failed > 0 && plan.Several() {
+		return cli.NewError(cli.ExitSomeFailed, "%d of %d inputs failed", r.failed, r.count)
 	}
 	return r.err
 }
@@ -100,20 +105,27 @@ func (b *Batch) Run(ctx context.Context, jobs []place.Job, parallel int, o *Repo
 // parallelJobs is how many jobs to work on at once. What is no regular file has
 // its order, and may be the same pipe under several names. Even on one core, two
 // can wait for the disk together.
-func parallelJobs(jobs []place.Job, parallel int) int {
-	if slices.ContainsFunc(jobs, func(j place.Job) bool { return j.Stream() || j.Special() }) {
+func parallelJobs(plan *place.Plan, parallel int) int {
+	jobs := plan.Ahead()
+	if slices.ContainsFunc(jobs, alone) {
 		return 1
 	}
 	usual := max(2, runtime.GOMAXPROCS(0))
 	if slices.ContainsFunc(jobs, func(j place.Job) bool { return j.Remote() }) {
 		usual = max(usual, objectJobs)
 	}
-	return min(cmp.Or(parallel, usual), len(jobs))
+	parallel = cmp.Or(parallel, usual)
+	if plan.Complete() {
+		parallel = min(parallel, len(jobs))
+	}
+	return parallel
 }
 
+func alone(j place.Job) bool { return j.Stream() || j.Special() }
+
 func (r *runner) oneByOne(ctx context.Context) {
-	for i := range r.jobs {
-		t := &task{Job: &r.jobs[i]}
+	for j := range r.plan.All() {
+		t := &task{Job: j}
 		r.begin(ctx, t)
 		t.commit()
 		r.tell(t)
@@ -127,29 +139,48 @@ func (r *runner) sideBySide(ctx context.Context, workers int) {
 	begin, commit := make(chan *task), make(chan *task, atomicfile.MaxGroup)
 	go func() {
 		defer close(tasks)
-		for i := range r.jobs {
-			t := &task{Job: &r.jobs[i], done: make(chan struct{})}
-			tasks <- t
-			begin <- t
-		}
+		defer close(begin)
+		r.feed(tasks, begin)
 	}()
+	var working sync.WaitGroup
 	for range workers {
-		go func() {
+		working.Go(func() {
 			for t := range begin {
 				r.begin(ctx, t)
 				t.commitApart()
 				commit <- t
 			}
-		}()
+		})
 	}
 	go func() {
+		working.Wait()
+		close(commit)
+	}()
+	go func() {
 		for t := range commit {
-			commitGroup(gather(t, commit))
+			r.commitGroup(gather(t, commit))
 		}
 	}()
 	for t := range tasks {
 		<-t.done
 		r.tell(t)
+	}
+}
+
+// feed gives each job to who tells of it and to a worker. What has its order, and comes
+// up behind the jobs that were looked at before, is worked on alone.
+func (r *runner) feed(tasks, begin chan<- *task) {
+	for j := range r.plan.All() {
+		if alone(*j) {
+			r.underWay.Wait()
+		}
+		t := &task{Job: j, done: make(chan struct{})}
+		r.underWay.Add(1)
+		tasks <- t
+		begin <- t
+		if alone(*j) {
+			<-t.done
+		}
 	}
 }
 
@@ -159,7 +190,10 @@ func gather(t *task, more <-chan *task) []*task {
 	group := []*task{t}
 	for len(group) < atomicfile.MaxGroup {
 		select {
-		case t := <-more:
+		case t, ok := <-more:
+			if !ok {
+				return group
+			}
 			group = append(group, t)
 		default:
 			return group
@@ -169,7 +203,7 @@ func gather(t *task, more <-chan *task) []*task {
 }
 
 // commitGroup ends tasks, and puts those that went well on the disk together.
-func commitGroup(group []*task) {
+func (r *runner) commitGroup(group []*task) {
 	var files []*atomicfile.File
 	var owners []*task
 	for _, t := range group {
@@ -183,13 +217,15 @@ func commitGroup(group []*task) {
 	for _, t := range group {
 		t.end()
 		close(t.done)
+		r.underWay.Done()
 	}
 }
 
 func (r *runner) begin(ctx context.Context, t *task) {
 	t.start = time.Now()
 	t.record = r.report.newRecord(t.Job)
-	if t.err = t.Job.Err; t.err == nil && t.Skip == "" {
+	t.Look(ctx)
+	if t.err = cmp.Or(t.Job.Err, r.report.check(t.Job)); t.err == nil && t.Skip == "" {
 		t.out, t.err = r.work(ctx, t.Job, &t.record)
 	}
 }
@@ -226,6 +262,7 @@ func (t *task) end() {
 
 // tell says and writes down what came of a task.
 func (r *runner) tell(t *task) {
+	r.count++
 	r.Progress.finished.Add(1)
 	r.Progress.Aside(func() {
 		switch {
@@ -233,6 +270,9 @@ func (r *runner) tell(t *task) {
 		case t.Skip == "":
 			if t.record.Note != "" {
 				r.UI.Note("%s", t.record.Note)
+			}
+			if t.record.Warning != "" {
+				r.UI.Note("%s: warning: %s", cli.Printable(t.Source.Name()), t.record.Warning)
 			}
 		case t.Source.Below():
 			r.skipped[t.Skip]++
@@ -248,7 +288,7 @@ func (r *runner) tell(t *task) {
 		}
 		r.failed++
 		r.err = err
-		if len(r.jobs) > 1 {
+		if r.plan.Several() {
 			r.UI.Report(t.Source.Name(), err)
 		}
 	})
@@ -264,7 +304,7 @@ func (r *runner) tellSkipped() {
 		reasons = append(reasons, fmt.Sprintf("%s (%d)", cli.Printable(reason), r.skipped[reason]))
 	}
 	if count > 0 {
-		r.UI.Note("skipped %d of %d: %s", count, len(r.jobs), strings.Join(reasons, ", "))
+		r.UI.Note("skipped %d of %d: %s", count, r.count, strings.Join(reasons, ", "))
 	}
 }
 

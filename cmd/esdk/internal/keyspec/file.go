@@ -124,7 +124,7 @@ func FormatAESKey(key []byte) []byte {
 
 // WriteSecret makes a file with mode 0600 that must not exist.
 func (ks *Keys) WriteSecret(name string, data []byte) error {
-	out, err := ks.Pending.Create(name, 0o600, false)
+	out, err := ks.Pending.Create(name, 0o600, nil)
 	if err != nil {
 		return err
 	}

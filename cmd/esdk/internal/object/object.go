@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"net/url"
 	"path"
@@ -173,18 +174,20 @@ func (o *Object) Info(ctx context.Context) (*Info, error) {
 	return &Info{path.Base(o.Key), attributes.Size, attributes.ModTime}, nil
 }
 
-// List returns what is in a folder, and in those in it, in the order of keys.
-func (o *Object) List(ctx context.Context) (all []*blob.ListObject, err error) {
-	entries := o.bucket.List(&blob.ListOptions{Prefix: o.Key})
-	for {
-		entry, err := entries.Next(ctx)
-		if err == io.EOF {
-			return all, nil
+// All yields what is in a folder, and in those in it, in the order of keys. An error
+// is the last that it yields.
+func (o *Object) All(ctx context.Context) iter.Seq2[*blob.ListObject, error] {
+	return func(yield func(*blob.ListObject, error) bool) {
+		entries := o.bucket.List(&blob.ListOptions{Prefix: o.Key})
+		for {
+			entry, err := entries.Next(ctx)
+			if err == io.EOF {
+				return
+			}
+			if !yield(entry, err) || err != nil {
+				return
+			}
 		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, entry)
 	}
 }
 

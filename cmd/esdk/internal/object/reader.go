@@ -58,6 +58,9 @@ func (o *Object) Open(ctx context.Context, info *Info) (*Reader, error) {
 // Stat returns the description that the object was opened with.
 func (o *Reader) Stat() (fs.FileInfo, error) { return o.info, nil }
 
+// Changed returns nil: what is read is of one version, or else an error.
+func (o *Reader) Changed() error { return nil }
+
 func (o *Reader) Read(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -1,7 +1,9 @@
 package place
 
 import (
+	"hash/maphash"
 	"path/filepath"
+	"strings"
 
 	"esdk/cmd/esdk/internal/cli"
 )
@@ -52,6 +54,91 @@ func checkDirs(jobs []Job, outputs map[string]*Job) error {
 	return nil
 }
 
+// taken are the inputs and outputs of a run that replaces or skips what is there: else
+// making a result fails if there is one of its name. Only their hashes are held, whose
+// seed nobody knows: that two of a million names share one is a chance of 1 in millions.
+type taken struct {
+	seed maphash.Seed
+	ids  map[uint64]struct{}
+}
+
+// maxTaken bounds the names that are held, by some 30 MB.
+const maxTaken = 1 << 20
+
+const inputKind, outputKind = 'i', 'o'
+
+func (t *taken) id(kind byte, name string) uint64 {
+	if t.ids == nil {
+		t.seed, t.ids = maphash.MakeSeed(), make(map[uint64]struct{})
+	}
+	var h maphash.Hash
+	h.SetSeed(t.seed)
+	h.WriteByte(kind)
+	h.WriteString(name)
+	return h.Sum64()
+}
+
+// take notes what a job reads and writes, unless no two jobs can have to do with one
+// file.
+func (o *outputs) take(j *Job) error {
+	if !o.Force && !o.NoClobber || !o.several && o.OneToOne || j.Err != nil || j.Target == nil || j.Stream() {
+		return nil
+	}
+	in, out := j.Source.ID(), j.Target.ID()
+	inID, outID, other := o.taken.id(inputKind, in), o.taken.id(outputKind, out), o.taken.id(outputKind, in)
+	has := func(id uint64) bool { _, ok := o.taken.ids[id]; return ok }
+	switch {
+	case j.Skip != "" && !has(outID):
+		return nil // it was there before the run
+	case has(outID):
+		return cli.NewError(cli.ExitNotWritten, "%s would be written to, and is the result of another input", j.Output())
+	case has(o.taken.id(inputKind, out)):
+		return cli.NewError(cli.ExitNotWritten, "%s would be written to, and is an input", j.Output())
+	case has(other):
+		return cli.NewError(cli.ExitNotWritten, "the result of another input is written to it")
+	case len(o.taken.ids) < maxTaken:
+		o.taken.ids[inID], o.taken.ids[outID] = struct{}{}, struct{}{}
+	case o.Force:
+		return cli.NewError(cli.ExitNotWritten, "more results than can be told apart in one run with --force").WithHint("take fewer inputs at a time, or leave out --force")
+	}
+	return nil
+}
+
+// folders are some of which none is in another. Those above them are there too, with
+// false.
+type folders map[string]bool
+
+// add reports false for one that is in one of them, or has one in it.
+func (f *folders) add(id string) bool {
+	if *f == nil {
+		*f = make(folders)
+	}
+	if _, above := (*f)[id]; above {
+		return false
+	}
+	var parents []string
+	for dir := id; dir != ""; {
+		if dir = parent(dir); (*f)[dir] {
+			return false
+		}
+		parents = append(parents, dir)
+	}
+	(*f)[id] = true
+	for _, dir := range parents {
+		(*f)[dir] = false
+	}
+	return true
+}
+
+// parent returns the folder that one is in, "" for none.
+func parent(id string) string {
+	i := strings.LastIndexAny(id, "/"+string(filepath.Separator))
+	return id[:max(0, i)]
+}
+
+// maxRealPaths bounds the directories that are remembered.
+const maxRealPaths = 10_000
+
 // realPaths tell whether two names are of one file. They remember what the links
 // on the way to a directory lead to.
 type realPaths map[string]string
@@ -62,6 +149,9 @@ func (r realPaths) path(name string) string {
 	}
 	dir := filepath.Dir(name)
 	if _, ok := r[dir]; !ok {
+		if len(r) >= maxRealPaths {
+			clear(r)
+		}
 		r[dir] = cli.Clean(dir)
 		if resolved, err := filepath.EvalSymlinks(dir); err == nil {
 			r[dir] = cli.Clean(resolved)

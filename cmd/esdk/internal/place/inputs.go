@@ -1,11 +1,15 @@
 package place
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"iter"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"esdk/cmd/esdk/internal/cli"
@@ -13,149 +17,202 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// Inputs finds the inputs of a command that writes nothing.
-func (p *Planner) Inputs(ctx context.Context, inputs []string, o *InputOptions) ([]Job, error) {
-	o.real = make(realPaths)
-	jobs, _, err := p.planInputs(ctx, inputs, o)
-	return jobs, err
-}
-
-// planInputs finds the inputs, and those of folders with the trees that they are.
-func (p *Planner) planInputs(ctx context.Context, inputs []string, o *InputOptions) (jobs []Job, trees []*tree, err error) {
-	if inputs, err = p.listInputs(inputs, o); err != nil {
-		return nil, nil, err
-	}
-	for _, input := range inputs {
-		if object.IsURL(input) {
-			found, err := p.planObjects(ctx, input, o)
+// find yields the inputs. An error with one is a mistake of the user's, which refuses
+// the run if it is seen before any work.
+func (p *Planner) find(ctx context.Context, named iter.Seq2[string, error], o *InputOptions) iter.Seq2[Job, error] {
+	return func(yield func(Job, error) bool) {
+		for name, err := range named {
 			if err != nil {
-				return nil, nil, err
+				yield(Job{Source: &unopened{o.List}}, err)
+				return
 			}
-			jobs = append(jobs, found...)
-			continue
+			if !p.findNamed(ctx, name, o, yield) {
+				return
+			}
 		}
-		if input, err = parseFileURL(input); err != nil {
-			return nil, nil, err
-		}
-		j, err := p.planInput(input, o)
-		if err != nil {
-			return nil, nil, err
-		}
-		if input == cli.Standard || j.Err != nil || !j.Source.Info().IsDir() {
-			jobs = append(jobs, j)
-			continue
-		}
-		if !o.Recursive {
-			return nil, nil, cli.NewError(cli.ExitError, "%s is a folder", input).WithHint("-r takes all files in it")
-		}
-		t, err := openTree(input)
-		if err != nil {
-			return nil, nil, err
-		}
-		trees = append(trees, t)
-		jobs = append(jobs, t.walk(o)...)
 	}
-	return jobs, trees, nil
 }
 
-// planInput looks at an input that was named. One that is not there fails alone.
-func (p *Planner) planInput(input string, o *InputOptions) (Job, error) {
-	if input == cli.Standard {
-		if _, err := p.UI.ClaimStdin("the input"); err != nil {
-			return Job{}, err
-		}
+func (p *Planner) findNamed(ctx context.Context, name string, o *InputOptions, yield func(Job, error) bool) bool {
+	if object.IsURL(name) {
+		return p.findObjects(ctx, name, o, yield)
+	}
+	path, err := parseFileURL(name)
+	if err != nil {
+		return yield(Job{Source: &unopened{name}}, err)
+	}
+	j, err := p.findFile(path, o)
+	if err != nil || path == cli.Standard || j.Err != nil || !j.Source.Info().IsDir() {
+		return yield(j, err)
+	}
+	if !o.Recursive {
+		return yield(j, cli.NewError(cli.ExitError, "%s is a folder", path).WithHint("-r takes all files in it"))
+	}
+	t, err := openTree(path)
+	if err == nil && o.admit != nil {
+		err = o.admit(t, strings.TrimSuffix(t.real, string(filepath.Separator)))
+	}
+	if err != nil {
+		return yield(j, err)
+	}
+	return t.walk(o, yield)
+}
+
+// findFile looks at an input that was named. One that is not there fails alone.
+func (p *Planner) findFile(path string, o *InputOptions) (Job, error) {
+	if path == cli.Standard {
 		info, err := p.UI.Stdin.Stat()
+		if _, claimed := p.UI.ClaimStdin("the input"); claimed != nil {
+			err = claimed
+		}
 		return Job{Source: &stdin{p.UI.Stdin, info}}, err
 	}
-	info, err := os.Stat(input)
+	info, err := os.Stat(path)
 	if err != nil {
 		info = nil
 	}
-	return Job{Source: &file{input, info, o.real}, Err: err}, nil
+	return Job{Source: &file{name: path, path: path, info: info, real: o.real}, Err: err}, nil
 }
 
-// listInputs adds the names of a list to those of the command line.
-func (p *Planner) listInputs(inputs []string, o *InputOptions) ([]string, error) {
+// check refuses what cannot be meant.
+func (o *InputOptions) check() error {
 	switch o.Symlinks {
 	case "", "skip", "follow", "error":
 	default:
-		return nil, cli.UsageError("--symlinks %s: want skip, follow or error", cli.Printable(o.Symlinks))
+		return cli.UsageError("--symlinks %s: want skip, follow or error", cli.Printable(o.Symlinks))
 	}
 	if strings.ContainsFunc(o.Suffix, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) }) {
-		return nil, cli.UsageError("--suffix %s: a suffix is no folder", cli.Printable(o.Suffix))
+		return cli.UsageError("--suffix %s: a suffix is no folder", cli.Printable(o.Suffix))
 	}
-	if o.List == "" {
-		if len(inputs) == 0 {
-			inputs = []string{cli.Standard}
-		}
-		return inputs, nil
-	}
-	text, err := p.readList(o.List)
-	if err != nil || len(text) == 0 {
-		return inputs, err
-	}
-	for name := range bytes.SplitSeq(bytes.TrimSuffix(text, []byte{0}), []byte{0}) {
-		if len(name) == 0 {
-			return nil, cli.UsageError("--files-from0 %s: has an empty name", cli.Printable(o.List))
-		}
-		if string(name) == cli.Standard {
-			name = []byte(cli.Join("", cli.Standard)) // a file of this name
-		}
-		inputs = append(inputs, string(name))
-	}
-	return inputs, nil
+	return nil
 }
 
-func (p *Planner) readList(path string) ([]byte, error) {
+// leftOut is why a file in a folder is left out, "" if it is not.
+func (o *InputOptions) leftOut(name string) string {
+	if o.Filter == nil {
+		return ""
+	}
+	return o.Filter(name)
+}
+
+// names returns those of the command line, and behind them those of a list.
+func (p *Planner) names(inputs []string, o *InputOptions) (iter.Seq2[string, error], error) {
+	if o.List == "" && len(inputs) == 0 {
+		inputs = []string{cli.Standard}
+	}
+	var list io.ReadCloser
+	if o.List != "" {
+		var err error
+		if list, err = p.openList(o.List); err != nil {
+			return nil, err
+		}
+	}
+	return func(yield func(string, error) bool) {
+		for _, name := range inputs {
+			if !yield(name, nil) {
+				return
+			}
+		}
+		if list != nil {
+			defer list.Close()
+			readList(list, o.List, yield)
+		}
+	}, nil
+}
+
+func (p *Planner) openList(path string) (io.ReadCloser, error) {
 	if path != cli.Standard {
-		return os.ReadFile(path)
+		return os.Open(path)
 	}
 	in, err := p.UI.ClaimStdin("the list of names")
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(in)
+	return io.NopCloser(in), err
 }
 
-// planObjects returns jobs for an object, or for all objects in a folder.
-func (p *Planner) planObjects(ctx context.Context, text string, o *InputOptions) ([]Job, error) {
+// maxName is more than any file system takes, or store.
+const maxName = 64 << 10
+
+// readList yields the names of a list, each of which has a zero byte behind it. The
+// last one need not.
+func readList(list io.Reader, path string, yield func(string, error) bool) {
+	s := bufio.NewScanner(list)
+	s.Buffer(nil, maxName)
+	s.Split(func(data []byte, atEOF bool) (int, []byte, error) {
+		if i := bytes.IndexByte(data, 0); i >= 0 {
+			return i + 1, data[:i], nil
+		}
+		if atEOF && len(data) > 0 {
+			return len(data), data, nil
+		}
+		return 0, nil, nil
+	})
+	for s.Scan() {
+		name := s.Text()
+		switch name {
+		case "":
+			yield("", cli.UsageError("--files-from0 %s: has an empty name", cli.Printable(path)))
+			return
+		case cli.Standard:
+			name = cli.Join("", cli.Standard) // a file of this name
+		}
+		if !yield(name, nil) {
+			return
+		}
+	}
+	switch err := s.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		yield("", cli.UsageError("--files-from0 %s: has a name of more than %d bytes; each needs a zero byte behind it", cli.Printable(path), maxName))
+	case err != nil:
+		yield("", err)
+	}
+}
+
+// findObjects yields an object, or all objects in a folder.
+func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions, yield func(Job, error) bool) bool {
 	named, err := p.Buckets.Parse(ctx, text)
 	if err != nil {
-		return nil, err
+		name, _, _ := strings.Cut(text, "?") // parameters may be secret
+		return yield(Job{Source: &unopened{name}}, err)
 	}
+	j := Job{Source: &objectSource{named, "", nil}}
 	if named.IsFolder() && !o.Recursive {
-		return nil, cli.NewError(cli.ExitError, "%s is a folder", named).WithHint("-r takes all objects in it")
+		return yield(j, cli.NewError(cli.ExitError, "%s is a folder", named).WithHint("-r takes all objects in it"))
 	}
 	if !named.IsFolder() {
 		info, err := named.Info(ctx)
 		if err == nil {
-			return []Job{{Source: &objectSource{named, "", info}}}, nil
+			return yield(Job{Source: &objectSource{named, "", info}}, nil)
 		}
 		if !o.Recursive || gcerrors.Code(err) != gcerrors.NotFound {
-			return []Job{{Source: &objectSource{named, "", nil}, Err: named.Explain(err)}}, nil
+			j.Err = named.Explain(err)
+			return yield(j, nil)
 		}
 	}
-	return walkObjects(ctx, named.Folder(), o)
+	if o.admit != nil {
+		if err := o.admit(nil, strings.TrimSuffix(named.ID(), "/")); err != nil {
+			return yield(j, err)
+		}
+	}
+	return walkObjects(ctx, named.Folder(), o, yield)
 }
 
-// walkObjects returns jobs for all that is in a folder.
-func walkObjects(ctx context.Context, o *object.Object, options *InputOptions) ([]Job, error) {
-	entries, err := o.List(ctx)
-	if err != nil {
-		return nil, o.Explain(err)
-	}
+// walkObjects yields jobs for all that is in a folder.
+func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, yield func(Job, error) bool) bool {
 	var results *object.Object
 	if options.object != nil {
 		results = options.object.Folder()
 		if results.ID() == o.ID() {
-			return nil, cli.UsageError("-o names the folder %s itself: without -o, results go beside the objects", o)
+			return yield(Job{Source: &objectSource{o, "", nil}}, cli.UsageError("-o names the folder %s itself: without -o, results go beside the objects", o))
 		}
 	}
-	var jobs []Job
-	for _, e := range entries {
+	empty := true
+	for e, err := range o.All(ctx) {
+		if err != nil {
+			return yield(Job{Source: &objectSource{o, "", nil}}, o.Explain(err))
+		}
 		if e.Key == o.Key {
 			continue
 		}
+		empty = false
 		source := o.With(e.Key)
 		j := Job{Source: &objectSource{source, strings.TrimPrefix(e.Key, o.Key), object.NewInfo(e.Key, e.Size, e.ModTime)}}
 		switch {
@@ -163,15 +220,17 @@ func walkObjects(ctx context.Context, o *object.Object, options *InputOptions) (
 			j.Skip = skipMarker
 		case results != nil && results.IsBelow(o) && source.IsBelow(results):
 			j.Skip = skipResults
-		case options.Filter != nil:
-			j.Skip = options.Filter(e.Key)
+		default:
+			j.Skip = options.leftOut(e.Key)
 		}
-		jobs = append(jobs, j)
+		if !yield(j, nil) {
+			return false
+		}
 	}
-	if len(jobs) == 0 {
-		return nil, cli.NewError(cli.ExitError, "there is no object in it").Of(o.String())
+	if empty {
+		return yield(Job{Source: &objectSource{o, "", nil}}, cli.NewError(cli.ExitError, "there is no object in it").Of(o.String()))
 	}
-	return jobs, nil
+	return true
 }
 
 // parseFileURL returns the path of a file:// URL, or the name itself if it is

@@ -44,10 +44,16 @@ type Input interface {
 	io.ReadSeekCloser
 	io.ReaderAt
 	Stat() (fs.FileInfo, error)
+
+	// Changed returns what has become of a file since it was opened: that what was
+	// read may be of no one time. It is nil for what cannot change, and for what
+	// cannot be asked.
+	Changed() error
 }
 
-// A Target is where a result goes. It knows what it was planned to be: one that may
-// replace something or not, and for which source.
+// A Target is where a result goes. It knows what was there when it was planned, which
+// may be replaced or not, and replaces nothing else: what has come up, or was changed,
+// since then is an error of Create or Commit.
 type Target interface {
 	Name() string
 	ID() string
@@ -81,6 +87,15 @@ type Job struct {
 	Target Target // nil if nothing is written
 	Skip   string // why nothing is to be done, "" otherwise
 	Err    error  // why nothing can be done
+
+	look func(context.Context) // see Look
+}
+
+// Look does what planning has left to be done side by side: it may set Skip and Err.
+func (j *Job) Look(ctx context.Context) {
+	if j.look != nil && j.Skip == "" && j.Err == nil {
+		j.look(ctx)
+	}
 }
 
 // Output is the name of the result, "" if there is none.
@@ -129,6 +144,8 @@ type Planner struct {
 	Buckets   *object.Buckets
 	Pending   *atomicfile.Pending
 	Protected *atomicfile.Protected
+
+	lookAhead int // for tests, 0 for the usual
 }
 
 // InputOptions say which inputs there are.
@@ -144,6 +161,13 @@ type InputOptions struct {
 	results fs.FileInfo    // of what -o names, nil if there is none yet
 	object  *object.Object // that -o names
 	real    realPaths
+
+	// admit is asked before what is in a folder is an input: a tree, or one of a
+	// bucket, for which the tree is nil. The id begins those of all that is in it.
+	admit func(t *tree, id string) error
+
+	// isResults reports whether a directory is the one that is made for results.
+	isResults func(id string) bool
 }
 
 // OnlyWith leaves out files without the suffix, and OnlyWithout those that have
@@ -173,5 +197,8 @@ type OutputOptions struct {
 	Force, NoClobber bool
 	InPlace          bool // the result takes the place of the input
 
-	known objectSets
+	// Name returns the name of the result of a file. OneToOne is that it returns no
+	// name for two of one folder.
+	Name     func(string) string
+	OneToOne bool
 }

@@ -2,9 +2,8 @@ package place
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -37,9 +36,13 @@ func encrypted(name string) string { return name + ".x" }
 // plan returns where each input goes, or why it does not.
 func plan(t *testing.T, o *OutputOptions, inputs ...string) (map[string]string, error) {
 	t.Helper()
-	jobs, err := newPlanner().Plan(context.Background(), inputs, o, encrypted)
+	o.Name, o.OneToOne = encrypted, true
+	plan, err := newPlanner().Plan(context.Background(), inputs, o)
 	all := make(map[string]string)
-	for _, j := range jobs {
+	if err != nil {
+		return all, err
+	}
+	for j := range plan.All() {
 		switch {
 		case j.Err != nil:
 			all[j.Source.Name()] = "error"
@@ -99,10 +102,11 @@ func TestSpecial(t *testing.T) {
 	if err := os.Symlink("f", filepath.Join("dir", "link")); err != nil {
 		t.Skip(err)
 	}
-	jobs, err := newPlanner().Inputs(context.Background(), []string{"dir", os.DevNull}, &InputOptions{Recursive: true})
-	if err != nil || len(jobs) != 3 {
-		t.Fatalf("%d jobs, %v", len(jobs), err)
+	plan, err := newPlanner().Inputs(context.Background(), []string{"dir", os.DevNull}, &InputOptions{Recursive: true})
+	if err != nil || len(plan.Ahead()) != 3 {
+		t.Fatalf("%v", err)
 	}
+	jobs := plan.Ahead()
 	for i, special := range []bool{false, false, true} {
 		if jobs[i].Special() != special {
 			t.Errorf("%s: %t", jobs[i].Source.Name(), !special)
@@ -113,9 +117,12 @@ func TestSpecial(t *testing.T) {
 // A file called "-" is one, and not standard output.
 func TestFileCalledAsStandardOutput(t *testing.T) {
 	files(t, "-")
-	jobs, err := newPlanner().Plan(context.Background(), []string{"./-"}, &OutputOptions{InPlace: true}, encrypted)
-	if err != nil || jobs[0].Output() == cli.Standard || jobs[0].Stream() || jobs[0].Source.ID() != jobs[0].Target.ID() {
-		t.Errorf("%+v, %v", jobs, err)
+	plan, err := newPlanner().Plan(context.Background(), []string{"./-"}, &OutputOptions{InPlace: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if jobs := plan.Ahead(); jobs[0].Output() == cli.Standard || jobs[0].Stream() || jobs[0].Source.ID() != jobs[0].Target.ID() {
+		t.Errorf("%+v", jobs)
 	}
 }
 
@@ -133,6 +140,9 @@ func TestPlanRefuses(t *testing.T) {
 		"another's input":    {OutputOptions{Force: true}, []string{"a", "a.x"}, cli.ExitNotWritten},
 		"no folder":          {OutputOptions{Path: filepath.Join("none", "f")}, []string{"a"}, cli.ExitOK}, // found when it is made
 		"a folder":           {OutputOptions{}, []string{"dir"}, cli.ExitError},
+		"folder twice":       {OutputOptions{InputOptions: InputOptions{Recursive: true}}, []string{"dir", "other", "dir"}, cli.ExitUsage},
+		"folder in another":  {OutputOptions{InPlace: true, InputOptions: InputOptions{Recursive: true}}, []string{"deep2/n", "deep2"}, cli.ExitUsage},
+		"another in it":      {OutputOptions{InputOptions: InputOptions{Recursive: true}}, []string{"deep2", "deep", "deep2/n"}, cli.ExitUsage},
 		"contradiction":      {OutputOptions{Force: true, NoClobber: true}, []string{"a"}, cli.ExitUsage},
 		"in place and there": {OutputOptions{InPlace: true, Path: "dir"}, []string{"a"}, cli.ExitUsage},
 	} {
@@ -149,10 +159,11 @@ func TestIDs(t *testing.T) {
 	if err := os.Symlink("dir", "link"); err != nil {
 		t.Skip(err)
 	}
-	jobs, err := newPlanner().Inputs(context.Background(), []string{"dir/f", "link/f", "./dir/../dir/f", "dir"}, &InputOptions{Recursive: true})
-	if err != nil || len(jobs) != 4 {
-		t.Fatalf("%d jobs, %v", len(jobs), err)
+	plan, err := newPlanner().Inputs(context.Background(), []string{"dir/f", "link/f", "./dir/../dir/f", "dir"}, &InputOptions{Recursive: true})
+	if err != nil || len(plan.Ahead()) != 4 {
+		t.Fatalf("%v", err)
 	}
+	jobs := plan.Ahead()
 	for _, j := range jobs {
 		if j.Source.ID() != jobs[0].Source.ID() || j.Special() || j.Size() != 5 || j.Remote() || j.Target != nil {
 			t.Errorf("%s: %s, size %d", j.Source.Name(), j.Source.ID(), j.Size())
@@ -174,11 +185,12 @@ func TestTargets(t *testing.T) {
 	p := newPlanner()
 	produce := func(o OutputOptions, input string) error {
 		t.Helper()
-		jobs, err := p.Plan(context.Background(), []string{input}, &o, encrypted)
+		o.Name = encrypted
+		plan, err := p.Plan(context.Background(), []string{input}, &o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := jobs[0].Target.Create(context.Background(), CreateOptions{Mode: 0o600})
+		out, err := plan.Ahead()[0].Target.Create(context.Background(), CreateOptions{Mode: 0o600})
 		if err != nil {
 			return err
 		}
@@ -198,15 +210,85 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%s: %q, %v, %v", name, got, err, readErr)
 		}
 	}
-	// One that was planned to be new does not replace what has come up.
-	jobs, err := p.Plan(context.Background(), []string{"there"}, &OutputOptions{Path: "late"}, encrypted)
+	// What has come up, or is another, since it was planned is not replaced, and what is
+	// read to replace it is the same.
+	for name, c := range map[string]struct {
+		options OutputOptions
+		spoiled string
+	}{
+		"new":             {OutputOptions{Path: "late"}, "late"},
+		"new, with force": {OutputOptions{Path: "late", Force: true}, "late"},
+		"replaced":        {OutputOptions{Path: "there.x", Force: true}, "there.x"},
+		"in place":        {OutputOptions{InPlace: true}, "there"},
+		"in a tree":       {OutputOptions{Path: "t", Force: true, InputOptions: InputOptions{Recursive: true}}, "t/f.x"},
+		"in a tree, new":  {OutputOptions{Path: "t2", InputOptions: InputOptions{Recursive: true}}, "t2/f.x"},
+		"tree in place":   {OutputOptions{InPlace: true, InputOptions: InputOptions{Recursive: true}}, "dir/f"},
+		"pipe":            {OutputOptions{Path: "pipe"}, "pipe"},
+	} {
+		for _, late := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/late=%t", name, late), func(t *testing.T) { testSpoiled(t, c.options, c.spoiled, late) })
+		}
+	}
+}
+
+// testSpoiled has a file take a name after it was planned, or after the result was begun.
+func testSpoiled(t *testing.T, o OutputOptions, name string, late bool) {
+	files(t, "dir/f", "there", "there.x", "t/f.x", "other")
+	if name == "pipe" {
+		if late {
+			t.Skip("it is open by then")
+		}
+		makePipe(t, name)
+	}
+	input := "there"
+	if o.Recursive {
+		input = "dir"
+	}
+	o.Name = encrypted
+	plan, err := newPlanner().Plan(context.Background(), []string{input}, &o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("late", nil, 0o600); err != nil {
-		t.Fatal(err)
+	spoil := func() {
+		os.MkdirAll(filepath.Dir(name), 0o700)
+		if err := os.Rename("other", name); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, err := jobs[0].Target.Create(context.Background(), CreateOptions{}); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("a file that came up: %v", err)
+	if !late {
+		spoil()
 	}
+	err = make1(&plan.Ahead()[0], func() {
+		if late {
+			spoil()
+		}
+	})
+	if err == nil {
+		t.Error("no error")
+	}
+	if got, err := os.ReadFile(name); err != nil || string(got) != "other" {
+		t.Errorf("there is %q, %v", got, err)
+	}
+}
+
+// make1 makes the result of a job.
+func make1(j *Job, meanwhile func()) error {
+	if j.Err != nil {
+		return j.Err
+	}
+	in, err := j.Source.Open(context.Background())
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := j.Target.Create(context.Background(), CreateOptions{Mode: 0o600})
+	if err != nil {
+		return err
+	}
+	defer out.Abort()
+	if _, err := io.WriteString(out, "made"); err != nil {
+		return err
+	}
+	meanwhile()
+	return out.Commit()
 }

@@ -2,6 +2,7 @@ package place
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path"
@@ -12,52 +13,154 @@ import (
 	"esdk/cmd/esdk/internal/object"
 )
 
+// unopened is an input that cannot be looked at, for what its name says.
+type unopened struct{ name string }
+
+func (u *unopened) Name() string                      { return u.name }
+func (u *unopened) ID() string                        { return u.name }
+func (*unopened) Info() fs.FileInfo                   { return nil }
+func (*unopened) Below() bool                         { return false }
+func (*unopened) Remote() bool                        { return false }
+func (*unopened) Open(context.Context) (Input, error) { return nil, fs.ErrInvalid }
+func (u *unopened) localName() (string, error)        { return u.name, nil }
+func (u *unopened) keyName() string                   { return u.name }
+
 // stdin is standard input.
 type stdin struct {
 	file *os.File
 	info fs.FileInfo
 }
 
-func (*stdin) Name() string                          { return cli.Standard }
-func (*stdin) ID() string                            { return cli.Standard }
-func (s *stdin) Info() fs.FileInfo                   { return s.info }
-func (*stdin) Below() bool                           { return false }
-func (*stdin) Remote() bool                          { return false }
-func (s *stdin) Open(context.Context) (Input, error) { return s.file, nil }
-func (*stdin) localName() (string, error)            { return cli.Standard, nil }
-func (*stdin) keyName() string                       { return cli.Standard }
+func (*stdin) Name() string               { return cli.Standard }
+func (*stdin) ID() string                 { return cli.Standard }
+func (s *stdin) Info() fs.FileInfo        { return s.info }
+func (*stdin) Below() bool                { return false }
+func (*stdin) Remote() bool               { return false }
+func (*stdin) localName() (string, error) { return cli.Standard, nil }
+func (*stdin) keyName() string            { return cli.Standard }
+
+func (s *stdin) Open(context.Context) (Input, error) { return newOpened(s.file, nil) }
 
 // file is a file or device by its path.
 type file struct {
-	path string
+	name string      // as it was given
+	path string      // that leads to it
 	info fs.FileInfo // nil if it is not there
+	same bool        // only what was planned may be read
 	real realPaths
 }
 
-func (f *file) Name() string                        { return f.path }
-func (f *file) ID() string                          { return f.real.path(f.path) }
-func (f *file) Info() fs.FileInfo                   { return f.info }
-func (*file) Below() bool                           { return false }
-func (*file) Remote() bool                          { return false }
-func (f *file) Open(context.Context) (Input, error) { return os.Open(f.path) }
-func (f *file) localName() (string, error)          { return filepath.Base(f.path), nil }
-func (f *file) keyName() string                     { return filepath.Base(f.path) }
+func (f *file) Name() string               { return f.name }
+func (f *file) ID() string                 { return f.real.path(f.path) }
+func (f *file) Info() fs.FileInfo          { return f.info }
+func (*file) Below() bool                  { return false }
+func (*file) Remote() bool                 { return false }
+func (f *file) localName() (string, error) { return filepath.Base(f.name), nil }
+func (f *file) keyName() string            { return filepath.Base(f.name) }
+
+func (f *file) Open(context.Context) (Input, error) {
+	flags := os.O_RDONLY
+	if f.info != nil && f.info.Mode().IsRegular() {
+		flags |= noBlock
+	}
+	opened, err := os.OpenFile(f.path, flags, 0)
+	if err != nil {
+		return nil, err
+	}
+	in, err := newOpened(opened, func() (fs.FileInfo, error) { return os.Stat(f.path) })
+	if err != nil {
+		return nil, err
+	}
+	return in.check(f.info, f.same)
+}
 
 // treeEntry is something in a tree.
 type treeEntry struct {
 	tree *tree
 	name string // in the tree
 	info fs.FileInfo
+	same bool // only what was planned may be read
 }
 
-func (e *treeEntry) Name() string                        { return cli.Join(e.tree.path, e.name) }
-func (e *treeEntry) ID() string                          { return filepath.Join(e.tree.real, e.name) }
-func (e *treeEntry) Info() fs.FileInfo                   { return e.info }
-func (*treeEntry) Below() bool                           { return true }
-func (*treeEntry) Remote() bool                          { return false }
-func (e *treeEntry) Open(context.Context) (Input, error) { return e.tree.openFile(e.name) }
-func (e *treeEntry) localName() (string, error)          { return e.name, nil }
-func (e *treeEntry) keyName() string                     { return filepath.ToSlash(e.name) }
+func (e *treeEntry) Name() string               { return cli.Join(e.tree.path, e.name) }
+func (e *treeEntry) ID() string                 { return filepath.Join(e.tree.real, e.name) }
+func (e *treeEntry) Info() fs.FileInfo          { return e.info }
+func (*treeEntry) Below() bool                  { return true }
+func (*treeEntry) Remote() bool                 { return false }
+func (e *treeEntry) localName() (string, error) { return e.name, nil }
+func (e *treeEntry) keyName() string            { return filepath.ToSlash(e.name) }
+
+// Open opens a regular file. What has become a pipe is not waited for.
+func (e *treeEntry) Open(context.Context) (Input, error) {
+	f, err := e.tree.root.OpenFile(e.name, os.O_RDONLY|noBlock, 0)
+	if err != nil {
+		return nil, err
+	}
+	in, err := newOpened(f, func() (fs.FileInfo, error) { return e.tree.root.Stat(e.name) })
+	if err != nil {
+		return nil, err
+	}
+	return in.check(e.info, e.same)
+}
+
+// opened is a file that is read.
+type opened struct {
+	*os.File
+	info  fs.FileInfo                 // when it was opened
+	again func() (fs.FileInfo, error) // looks at what its name leads to; nil if it has none
+}
+
+func newOpened(f *os.File, again func() (fs.FileInfo, error)) (*opened, error) {
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &opened{f, info, again}, nil
+}
+
+// check closes what is not what was planned: another kind of file, or, if it is to
+// be the same, another file.
+func (o *opened) check(planned fs.FileInfo, same bool) (Input, error) {
+	var err error
+	switch {
+	case planned == nil:
+	case planned.Mode().IsRegular() && !o.info.Mode().IsRegular():
+		err = cli.NewError(cli.ExitError, "it was a regular file, and is none any more")
+	case same && !os.SameFile(planned, o.info):
+		err = cli.NewError(cli.ExitError, "it was replaced meanwhile")
+	}
+	if err != nil {
+		o.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
+// Changed compares lengths and times: who writes to a file and sets its time back is
+// not seen.
+func (o *opened) Changed() error {
+	now, err := o.Stat()
+	if err != nil || !o.info.Mode().IsRegular() {
+		return nil
+	}
+	switch {
+	case now.Size() > o.info.Size():
+		return errors.New("it grew while it was read")
+	case now.Size() < o.info.Size():
+		return errors.New("it shrank while it was read")
+	case !now.ModTime().Equal(o.info.ModTime()):
+		return errors.New("it was written to while it was read")
+	case o.again == nil:
+		return nil
+	}
+	if named, err := o.again(); errors.Is(err, fs.ErrNotExist) {
+		return errors.New("it was removed while it was read")
+	} else if err == nil && !os.SameFile(named, o.info) {
+		return errors.New("it was replaced while it was read")
+	}
+	return nil
+}
 
 // objectSource is an object.
 type objectSource struct {

@@ -27,6 +27,7 @@ func (s *stdout) Create(context.Context, CreateOptions) (Output, error) {
 // device is a pipe or device by its path.
 type device struct {
 	path string
+	info fs.FileInfo // when it was planned
 	real realPaths
 }
 
@@ -38,6 +39,14 @@ func (*device) Remote() bool   { return false }
 func (d *device) Create(context.Context, CreateOptions) (Output, error) {
 	f, err := os.OpenFile(d.path, os.O_WRONLY, 0)
 	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && (!os.SameFile(info, d.info) || info.Mode().Type() != d.info.Mode().Type()) {
+		err = cli.NewError(cli.ExitNotWritten, "it is something else than it was").Of(d.path)
+	}
+	if err != nil {
+		f.Close()
 		return nil, err
 	}
 	return &stream{bufio.NewWriter(f), f, false}, nil
@@ -65,7 +74,7 @@ func (s *stream) Abort() { s.Flush() }
 type fileTarget struct {
 	pending *atomicfile.Pending
 	path    string
-	replace bool
+	old     fs.FileInfo // that it replaces, nil for none
 	real    realPaths
 }
 
@@ -75,7 +84,7 @@ func (*fileTarget) Stream() bool   { return false }
 func (*fileTarget) Remote() bool   { return false }
 
 func (f *fileTarget) Create(_ context.Context, o CreateOptions) (Output, error) {
-	return output(f.pending.Create(f.path, o.Mode, f.replace))
+	return output(f.pending.Create(f.path, o.Mode, f.old))
 }
 
 // output makes an error no output, rather than one that is a nil pointer.
@@ -90,9 +99,9 @@ func output(f *atomicfile.File, err error) (Output, error) {
 type treeTarget struct {
 	pending *atomicfile.Pending
 	tree    *tree
-	name    string // in the tree
-	from    *tree  // that is built again there; nil if there is none
-	replace bool
+	name    string      // in the tree
+	from    *tree       // that is built again there; nil if there is none
+	old     fs.FileInfo // that it replaces, nil for none
 }
 
 func (t *treeTarget) Name() string { return cli.Join(t.tree.path, t.name) }
@@ -102,7 +111,7 @@ func (*treeTarget) Remote() bool   { return false }
 
 func (t *treeTarget) Create(_ context.Context, o CreateOptions) (Output, error) {
 	mode := func(dir string) fs.FileMode { return t.from.dirMode(dir, o.Mode) }
-	return output(t.tree.results(t.pending).Create(t.name, o.Mode, mode, t.replace))
+	return output(t.tree.results(t.pending).Create(t.name, o.Mode, mode, t.old))
 }
 
 // objectTarget is an object.

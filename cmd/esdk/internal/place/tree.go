@@ -1,7 +1,9 @@
 package place
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -45,35 +47,18 @@ func (t *tree) results(p *atomicfile.Pending) *atomicfile.Tree {
 	return t.to
 }
 
-// openFile opens a regular file of the tree. What has become a pipe is not waited
-// for.
-func (t *tree) openFile(name string) (*os.File, error) {
-	f, err := t.root.OpenFile(name, os.O_RDONLY|noBlock, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = cli.NewError(cli.ExitError, "it was a regular file, and is none any more")
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+// walk yields jobs for all that is in the tree, in the order of their names. It holds
+// no more than the names in a directory and in those above.
+func (t *tree) walk(o *InputOptions, yield func(Job, error) bool) bool {
+	w := &walker{t, o, yield}
+	return w.folder(".", nil)
 }
 
-// walk returns jobs for all that is in the tree, in the order of their names.
-func (t *tree) walk(o *InputOptions) []Job {
-	w := &walker{tree: t, options: o}
-	w.folder(".", nil)
-	return w.jobs
-}
-
+// A walker's methods return false when no more jobs are wanted.
 type walker struct {
 	tree    *tree
 	options *InputOptions
-	jobs    []Job
+	yield   func(Job, error) bool
 }
 
 // A found is something in a directory, or why that is not known.
@@ -82,25 +67,36 @@ type found struct {
 	err error
 }
 
+// lookedAt is how many entries of a directory are looked at together.
+const lookedAt = 256
+
 // folder takes what is in a folder, which is in those above.
-func (w *walker) folder(name string, above []fs.FileInfo) {
-	info, entries, err := w.read(name)
+func (w *walker) folder(name string, above []fs.FileInfo) bool {
+	info, all, err := w.list(name)
 	if err == nil && slices.ContainsFunc(above, func(other fs.FileInfo) bool { return os.SameFile(info, other) }) {
 		err = cli.NewError(cli.ExitError, "a folder that it is in: a loop of symbolic links")
 	}
 	if err != nil {
-		w.add(&treeEntry{tree: w.tree, name: name}, "", err)
-		return
+		return w.add(&treeEntry{tree: w.tree, name: name}, "", err)
 	}
 	above = append(above[:len(above):len(above)], info)
-	for _, e := range entries {
-		w.entry(e, above)
+	for first := 0; first < all.len(); first += lookedAt {
+		entries, err := w.look(name, all, first)
+		if err != nil {
+			return w.add(&treeEntry{tree: w.tree, name: name}, "", err)
+		}
+		for _, e := range entries {
+			if !w.entry(e, above) {
+				return false
+			}
+		}
 	}
+	return true
 }
 
-// read lists a folder, which is closed again, since there may be many of them in
-// each other.
-func (w *walker) read(name string) (fs.FileInfo, []found, error) {
+// list returns the names in a folder, which is closed again, since there may be
+// many of them in each other.
+func (w *walker) list(name string) (fs.FileInfo, *names, error) {
 	root, err := atomicfile.OpenDir(w.tree.root, name)
 	if err != nil {
 		return nil, nil, err
@@ -115,21 +111,62 @@ func (w *walker) read(name string) (fs.FileInfo, []found, error) {
 		return nil, nil, err
 	}
 	defer f.Close()
-	names, err := f.Readdirnames(-1)
+	all, err := readNames(f)
+	return info, all, err
+}
+
+// look looks at some of what is in a folder.
+func (w *walker) look(name string, all *names, first int) ([]found, error) {
+	root, err := atomicfile.OpenDir(w.tree.root, name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	slices.Sort(names)
-	entries := make([]found, len(names))
-	for i, base := range names {
+	defer root.Close()
+	entries := make([]found, min(lookedAt, all.len()-first))
+	for i := range entries {
+		base := all.at(first + i)
 		e := &entries[i]
 		e.tree, e.name = w.tree, filepath.Join(name, base)
 		e.info, e.err = root.Lstat(base)
 	}
-	return info, entries, nil
+	return entries, nil
 }
 
-func (w *walker) entry(e found, above []fs.FileInfo) {
+// names are those in a directory, sorted. There may be millions, so that they stand
+// in one text.
+type names struct {
+	text   []byte // each has a zero byte behind it
+	starts []int
+}
+
+func readNames(dir *os.File) (*names, error) {
+	n := new(names)
+	for {
+		some, err := dir.Readdirnames(4096)
+		for _, name := range some {
+			n.starts = append(n.starts, len(n.text))
+			n.text = append(append(n.text, name...), 0)
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	// They differ before one of them ends, or where it does.
+	slices.SortFunc(n.starts, func(a, b int) int { return bytes.Compare(n.text[a:], n.text[b:]) })
+	return n, nil
+}
+
+func (n *names) len() int { return len(n.starts) }
+
+func (n *names) at(i int) string {
+	name := n.text[n.starts[i]:]
+	return string(name[:bytes.IndexByte(name, 0)])
+}
+
+func (w *walker) entry(e found, above []fs.FileInfo) bool {
 	if e.err == nil && e.info.Mode()&fs.ModeSymlink != 0 {
 		switch w.options.Symlinks {
 		case "error":
@@ -137,37 +174,35 @@ func (w *walker) entry(e found, above []fs.FileInfo) {
 		case "follow":
 			e.info, e.err = w.tree.root.Stat(e.name)
 		default:
-			w.add(&e.treeEntry, SkipLink, nil)
-			return
+			return w.add(&e.treeEntry, SkipLink, nil)
 		}
 	}
 	switch {
 	case errors.Is(e.err, fs.ErrNotExist) && w.options.Symlinks != "follow":
-		// It has gone meanwhile, as it might have before.
+		return true // it has gone meanwhile, as it might have before
 	case e.err != nil:
-		w.add(&treeEntry{tree: w.tree, name: e.name}, "", e.err)
-	case e.info.IsDir() && w.options.results != nil && os.SameFile(e.info, w.options.results):
-		w.add(&e.treeEntry, skipResults, nil)
+		return w.add(&treeEntry{tree: w.tree, name: e.name}, "", e.err)
+	case e.info.IsDir() && w.isResults(&e.treeEntry):
+		return w.add(&e.treeEntry, skipResults, nil)
 	case e.info.IsDir():
-		w.folder(e.name, above)
+		return w.folder(e.name, above)
 	case !e.info.Mode().IsRegular():
-		w.add(&e.treeEntry, SkipSpecial, nil)
+		return w.add(&e.treeEntry, SkipSpecial, nil)
 	case atomicfile.IsTemporary(filepath.Base(e.name)):
-		w.add(&e.treeEntry, SkipTemporary, nil)
-	default:
-		w.add(&e.treeEntry, w.leftOut(e.name), nil)
+		return w.add(&e.treeEntry, SkipTemporary, nil)
 	}
+	return w.add(&e.treeEntry, w.options.leftOut(e.name), nil)
 }
 
-func (w *walker) leftOut(name string) string {
-	if w.options.Filter == nil {
-		return ""
-	}
-	return w.options.Filter(name)
+// isResults reports whether a directory takes the results: one that was there, or one
+// that was made since for the first of them.
+func (w *walker) isResults(e *treeEntry) bool {
+	o := w.options
+	return o.results != nil && os.SameFile(e.info, o.results) || o.isResults != nil && o.isResults(e.ID())
 }
 
-func (w *walker) add(e *treeEntry, skip string, err error) {
-	w.jobs = append(w.jobs, Job{Source: e, Skip: skip, Err: err})
+func (w *walker) add(e *treeEntry, skip string, err error) bool {
+	return w.yield(Job{Source: e, Skip: skip, Err: err}, nil)
 }
 
 // dirMode is the mode of a directory that is made for files with a mode: who may read

@@ -1,0 +1,119 @@
+package place
+
+import (
+	"context"
+	"unicode/utf8"
+
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
+)
+
+// planObject finds the output of an input in a bucket: what -o names, or beside
+// the input.
+func (o *outputs) planObject(ctx context.Context, j *Job) error {
+	source, _ := j.Source.(*objectSource)
+	var result *object.Object
+	switch {
+	case o.InPlace:
+		result = source.Object
+	case o.object == nil:
+		key := o.Name(source.Key)
+		if key == cli.Standard { // of a part
+			return o.planStdout(j)
+		}
+		if key == source.Key {
+			return noPlace(j)
+		}
+		result = source.With(key)
+	case o.object.IsFolder() && j.Source.Name() == cli.Standard:
+		return cli.UsageError("standard input has no name for an object in folder %s", o.object)
+	case o.object.IsFolder():
+		result = o.object.With(o.object.Key + o.Name(j.Source.keyName()))
+	default:
+		result = o.object
+	}
+	target := &objectTarget{result, o.Pending, o.Force, o.InPlace, j.Size()}
+	if j.Special() {
+		target.size = -1
+	}
+	j.Target = target
+	if o.InPlace {
+		return nil
+	}
+	if !utf8.ValidString(result.Key) {
+		j.Err = cli.NewError(cli.ExitNotWritten, "%s: a key of an object must be UTF-8", j.Output())
+		return nil
+	}
+	if source != nil && source.ID() == result.ID() {
+		return cli.NewError(cli.ExitNotWritten, "%s is both input and output", j.Output())
+	}
+	return o.checkNoObject(ctx, j, result)
+}
+
+// checkNoObject looks whether the output exists. Who may not look is told by the
+// store when the object is made, unless that is to be skipped.
+func (o *outputs) checkNoObject(ctx context.Context, j *Job, result *object.Object) error {
+	if o.Force {
+		return nil
+	}
+	take := func(exists bool, err error) error {
+		switch {
+		case err != nil && o.NoClobber:
+			j.Err = result.Explain(err)
+		case err == nil && exists:
+			return o.checkAbsent(j)
+		}
+		return nil
+	}
+	if j.Source.Below() {
+		keys := o.known.list(ctx, o.resultFolder(j))
+		if !keys.tooMany {
+			return take(keys.keys[result.Key], keys.err)
+		}
+		// Too many requests to make here, one behind the other.
+		j.look = func(ctx context.Context) {
+			if err := take(result.Exists(ctx)); err != nil {
+				j.Err = err
+			}
+		}
+		return nil
+	}
+	return take(result.Exists(ctx))
+}
+
+func (o *outputs) resultFolder(j *Job) *object.Object {
+	if o.object != nil {
+		return o.object
+	}
+	return j.Source.(*objectSource).folder()
+}
+
+// An objectSet has the keys of a folder, so that not each object in it is asked for.
+type objectSet struct {
+	folder  string
+	keys    map[string]bool
+	tooMany bool  // to list them
+	err     error // if they could not be listed
+}
+
+// maxListed bounds the keys that are held of a folder.
+const maxListed = 100_000
+
+// list makes it the set of a folder, which it mostly is already.
+func (s *objectSet) list(ctx context.Context, folder *object.Object) *objectSet {
+	if s.folder == folder.ID() {
+		return s
+	}
+	*s = objectSet{folder: folder.ID(), keys: make(map[string]bool)}
+	for e, err := range folder.All(ctx) {
+		if s.err = err; err != nil {
+			break
+		}
+		if s.tooMany = len(s.keys) == maxListed; s.tooMany {
+			s.keys = nil
+			break
+		}
+		s.keys[e.Key] = true
+	}
+	return s
+}

@@ -1,0 +1,307 @@
+package place
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"esdk/cmd/esdk/internal/atomicfile"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
+)
+
+// outputs finds the output for each input.
+type outputs struct {
+	*Planner
+	*OutputOptions
+
+	to      *tree // that takes the results of others, nil if there is none
+	folder  bool  // -o names one
+	several bool  // inputs were named
+	known   objectSet
+	taken   taken
+	beside  folders
+}
+
+// open looks at what -o names.
+func (o *outputs) open(ctx context.Context) (err error) {
+	if object.IsURL(o.Path) {
+		o.object, err = o.Buckets.Parse(ctx, o.Path)
+		return err
+	}
+	if o.Path, err = parseFileURL(o.Path); err != nil || o.Path == "" {
+		return err
+	}
+	if info, err := os.Stat(o.Path); err == nil {
+		o.results = info
+	}
+	return nil
+}
+
+// settle decides what -o names, by what is known of the inputs.
+func (o *outputs) settle(ahead []Job) error {
+	switch {
+	case o.object != nil:
+		o.folder = o.object.IsFolder()
+	case o.Path != "":
+		o.folder = o.to != nil || o.results != nil && o.results.IsDir()
+	}
+	if len(ahead) <= 1 || o.Path == "" || o.folder {
+		return nil
+	}
+	err := cli.UsageError("%d inputs need a folder for -o, and %s is none", len(ahead), cli.Printable(o.Path))
+	if o.results == nil && o.Path != cli.Standard && o.object == nil {
+		err = err.WithHint("make the folder first")
+	}
+	return err
+}
+
+// admitFolder has the results of a folder go below -o, if there is one, or else beside
+// the inputs. See InputOptions.admit.
+func (o *outputs) admitFolder(t *tree, id string) error {
+	if o.object != nil {
+		o.object = o.object.Folder()
+		return nil
+	}
+	if o.Path == "" {
+		if !o.beside.add(id) {
+			return cli.UsageError("%s: a folder that is named twice, or is in another that is, would get two results for one file", cli.Printable(id))
+		}
+		if o.Symlinks == "follow" {
+			return cli.UsageError("--symlinks follow needs -o FOLDER: a file with two names would get two results beside it")
+		}
+		return nil
+	}
+	if o.Path == cli.Standard || o.results != nil && !o.results.IsDir() {
+		return cli.UsageError("the results of a folder need a folder for -o, and %s is none", cli.Printable(o.Path))
+	}
+	if t != nil {
+		if info, err := t.root.Stat("."); err == nil && o.results != nil && os.SameFile(info, o.results) {
+			return cli.UsageError("-o names the folder %s itself: without -o, results go beside the files", cli.Printable(t.path))
+		}
+		if o.Symlinks == "follow" && (atomicfile.IsInside(t.path, o.Path) || atomicfile.IsInside(o.Path, t.path)) {
+			return cli.UsageError("--symlinks follow needs an -o FOLDER apart from %s", cli.Printable(t.path))
+		}
+	}
+	if o.to != nil {
+		return nil
+	}
+	var err error
+	o.to, err = o.openResults()
+	return err
+}
+
+// openResults opens the tree for the results. If there is none, it is made for the
+// first of them.
+func (o *outputs) openResults() (*tree, error) {
+	if o.results != nil {
+		return openTree(o.Path)
+	}
+	if err := atomicfile.CheckAbsent(o.Path); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Dir(o.Path)); err != nil {
+		return nil, err
+	}
+	return newTree(cli.Join(filepath.Split(filepath.Clean(o.Path)))), nil
+}
+
+// madeFor reports whether a directory has been made for the results.
+func (o *outputs) madeFor(id string) bool { return o.to != nil && o.to.real == id }
+
+// plan finds the output of an input.
+func (o *outputs) plan(ctx context.Context, j *Job) error {
+	if j.Err != nil || j.Skip != "" {
+		return nil
+	}
+	entry, inTree := j.Source.(*treeEntry)
+	standard := j.Source.Name() == cli.Standard
+	switch {
+	case o.object != nil, j.Source.Remote() && o.Path == "":
+		return o.planObject(ctx, j)
+	case inTree && o.to == nil:
+		return o.planBeside(j, entry)
+	case o.to != nil && !standard:
+		return o.planBelow(j, entry)
+	case o.InPlace:
+		return o.planInPlace(j)
+	case o.Path == cli.Standard:
+		return o.planStdout(j)
+	case o.folder && standard:
+		return cli.UsageError("standard input has no name for a file in folder %s", o.Path)
+	case o.folder:
+		name, err := j.Source.localName()
+		if err != nil {
+			return err
+		}
+		return o.planFile(j, cli.Join(o.Path, filepath.Base(o.Name(name))), false)
+	case o.Path != "":
+		return o.planFile(j, o.Path, true)
+	case standard || j.Special():
+		return o.planStdout(j)
+	}
+	name := o.Name(j.Source.Name())
+	if name == j.Source.Name() {
+		return noPlace(j)
+	}
+	if name == cli.Standard { // of a part
+		return o.planStdout(j)
+	}
+	return o.planFile(j, name, false)
+}
+
+// ErrNoPlace is that nothing says where a result goes.
+var ErrNoPlace = errors.New("-o PATH")
+
+func noPlace(j *Job) error {
+	return cli.UsageError("where does the result of %s go? Give %w", cli.Printable(j.Source.Name()), ErrNoPlace)
+}
+
+// planInPlace replaces a file, and not a link to it. What is read is that file too,
+// wherever the link leads by then.
+func (o *outputs) planInPlace(j *Job) error {
+	if j.Special() {
+		return cli.UsageError("--in-place is for files, and %s is none", cli.Printable(j.Source.Name()))
+	}
+	path, err := filepath.EvalSymlinks(j.Source.Name())
+	if err != nil {
+		return err
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	path = cli.Join(filepath.Split(path)) // a file may be called as standard output is
+	j.Source = &file{name: j.Source.Name(), path: path, info: info, same: true, real: o.real}
+	j.Target = &fileTarget{o.Pending, path, info, o.real}
+	return o.checkProtected(j, info)
+}
+
+// checkProtected refuses to overwrite what the command itself needs.
+func (o *outputs) checkProtected(j *Job, output fs.FileInfo) error {
+	if o.Protected.Has(output) {
+		return cli.NewError(cli.ExitNotWritten, "%s is a key or configuration file, or the report", j.Output())
+	}
+	return nil
+}
+
+func (o *outputs) planStdout(j *Job) error {
+	j.Target = &stdout{o.UI.Stdout}
+	if out, err := o.UI.Stdout.Stat(); err == nil && out.Mode().IsRegular() && os.SameFile(out, j.Source.Info()) {
+		return cli.NewError(cli.ExitNotWritten, "standard output is the input")
+	}
+	return nil
+}
+
+// planFile refuses to overwrite what must not be. Only what -o names itself may be a
+// pipe or a device: anybody can have put one where a result is to go.
+func (o *outputs) planFile(j *Job, path string, named bool) error {
+	target := &fileTarget{o.Pending, path, nil, o.real}
+	j.Target = target
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		return cli.NewError(cli.ExitNotWritten, "%s is a folder", path)
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		if !named {
+			return cli.NewError(cli.ExitNotWritten, "%s exists, and is not a file", path).WithHint("only what -o names itself may be a pipe or a device")
+		}
+		j.Target = &device{path, info, o.real}
+		return nil
+	}
+	if err == nil {
+		if os.SameFile(info, j.Source.Info()) {
+			return cli.NewError(cli.ExitNotWritten, "%s is both input and output", path)
+		}
+		if err := o.checkProtected(j, info); err != nil {
+			return err
+		}
+	}
+	if info, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		j.Err = err
+		return nil
+	}
+	if o.Force {
+		target.old = info
+	}
+	return o.checkAbsent(j)
+}
+
+// checkAbsent is for an output that exists: it is skipped, replaced, or a reason to do
+// nothing at all.
+func (o *outputs) checkAbsent(j *Job) error {
+	switch {
+	case o.NoClobber:
+		j.Skip = SkipExists
+	case !o.Force:
+		return atomicfile.Exists(j.Output())
+	}
+	return nil
+}
+
+// planBeside finds the output of an entry of a tree in the same tree.
+func (o *outputs) planBeside(j *Job, e *treeEntry) error {
+	if o.InPlace {
+		e.same = true
+		j.Target = &treeTarget{o.Pending, e.tree, e.name, e.tree, e.info}
+		return o.checkProtected(j, e.info)
+	}
+	name := o.Name(e.name)
+	if name == e.name {
+		return noPlace(j)
+	}
+	return o.planInTree(j, &treeTarget{o.Pending, e.tree, name, e.tree, nil})
+}
+
+// planBelow finds the output of an input in the tree that takes the results. The
+// entry is nil if the input is in no tree.
+func (o *outputs) planBelow(j *Job, e *treeEntry) error {
+	name, err := j.Source.localName()
+	if err != nil {
+		j.Err = err
+		return nil
+	}
+	if name = o.Name(name); !j.Source.Below() {
+		name = filepath.Base(name)
+	}
+	target := &treeTarget{o.Pending, o.to, name, nil, nil}
+	if e != nil {
+		target.from = e.tree
+	}
+	return o.planInTree(j, target)
+}
+
+// planInTree looks at the output in a tree.
+func (o *outputs) planInTree(j *Job, target *treeTarget) error {
+	j.Target = target
+	if target.tree.root == nil {
+		return nil
+	}
+	info, err := target.tree.root.Lstat(target.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		j.Err = err
+		return nil
+	}
+	if err := o.checkProtected(j, info); err != nil {
+		return err
+	}
+	if !j.Source.Below() && os.SameFile(info, j.Source.Info()) {
+		return cli.NewError(cli.ExitNotWritten, "%s is both input and output", j.Output())
+	}
+	if !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0 {
+		j.Err = cli.NewError(cli.ExitNotWritten, "%s exists, and is not a file", j.Output())
+		return nil
+	}
+	if o.Force {
+		target.old = info
+	}
+	return o.checkAbsent(j)
+}

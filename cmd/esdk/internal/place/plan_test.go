@@ -1,0 +1,248 @@
+package place
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A trial is a random command line over random files, whose names often meet.
+type trial struct {
+	files  []string
+	inputs []string
+	option OutputOptions
+}
+
+func newTrial(r *rand.Rand) *trial {
+	pick := func(of ...string) string { return of[r.IntN(len(of))] }
+	t := new(trial)
+	for range 1 + r.IntN(8) {
+		t.files = append(t.files, pick("d", "d/s", "d/s/u", "e", "e/s", "out", "out/s")+"/"+pick("a", "b", "a.x", "a.x.x", "a.d", "a.d.x", "s.x", ".x"))
+	}
+	slices.Sort(t.files)
+	t.files = slices.Compact(t.files)
+	for range 1 + r.IntN(3) {
+		if r.IntN(3) == 0 {
+			t.inputs = append(t.inputs, t.files[r.IntN(len(t.files))])
+		} else {
+			t.inputs = append(t.inputs, pick("d", "e", "d/s", "out"))
+		}
+	}
+	// Whether -o names a folder that is to be made is known by the first inputs.
+	slices.SortStableFunc(t.inputs, func(a, b string) int {
+		isFile := func(name string) int { return slices.Index(t.files, name) }
+		return cmp.Compare(min(0, isFile(a)), min(0, isFile(b)))
+	})
+	o := &t.option
+	o.Recursive, o.Suffix = true, ".x"
+	o.Path = pick("", "", "out", "made", "d/made")
+	switch r.IntN(4) {
+	case 0:
+		o.Force = true
+	case 1:
+		o.NoClobber = true
+	case 2:
+		o.InPlace = o.Path == ""
+	}
+	if r.IntN(2) == 0 {
+		o.Name, o.OneToOne = encrypted, true
+		if o.Path == "" && !o.InPlace {
+			o.OnlyWithout()
+		}
+		return t
+	}
+	o.Name = func(name string) string {
+		if plain, ok := strings.CutSuffix(name, ".x"); ok && filepath.Base(name) != ".x" {
+			return plain
+		}
+		return name + ".d"
+	}
+	if o.Path == "" {
+		o.OnlyWith()
+	}
+	return t
+}
+
+func (t *trial) String() string {
+	o := t.option
+	return fmt.Sprintf("files %q, inputs %q, -o %q, force %t, no-clobber %t, in-place %t, one to one %t", t.files, t.inputs, o.Path, o.Force, o.NoClobber, o.InPlace, o.OneToOne)
+}
+
+// make makes the files anew.
+func (t *trial) make(tt *testing.T) {
+	for _, dir := range []string{"d", "e", "out", "made"} {
+		if err := os.RemoveAll(dir); err != nil {
+			tt.Fatal(err)
+		}
+	}
+	for _, name := range append([]string{"d/s/.keep", "e/.keep", "out/.keep"}, t.files...) {
+		if os.MkdirAll(filepath.Dir(name), 0o700) != nil || os.WriteFile(name, []byte(name), 0o600) != nil {
+			tt.Fatal("a file and a directory have one name")
+		}
+	}
+}
+
+// A plan is the same however far it looks ahead, but for mistakes: those refuse the run
+// if they are seen before it, and are the failure of an input if not. Whatever is in
+// the run, no result takes the place of another, nor of an input that is to be read.
+func TestPlanAnyLookAhead(t *testing.T) {
+	t.Chdir(t.TempDir())
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	refused, failed := 0, 0
+	for range 150 {
+		trial := newTrial(r)
+		whole, _, err := trial.run(t, 0, false)
+		if err != nil {
+			refused++
+		}
+		for _, ahead := range []int{2, 3, 4} {
+			part, ok, partErr := trial.run(t, ahead, true)
+			switch {
+			case partErr != nil && err == nil:
+				t.Fatalf("look-ahead %d: %v\n%v", ahead, partErr, trial)
+			case partErr != nil:
+			case err == nil && !maps.Equal(whole, part):
+				t.Fatalf("look-ahead %d: %q, want %q\n%v", ahead, part, whole, trial)
+			case err != nil && ok && !trial.option.InPlace && !trial.option.NoClobber: // where one may be named twice
+				t.Fatalf("look-ahead %d: all went well, but as a whole %v\n%v", ahead, err, trial)
+			case err != nil:
+				failed++
+			}
+		}
+	}
+	t.Logf("%d refused, %d ran up to the mistake", refused, failed)
+	if refused == 0 || failed == 0 {
+		t.Error("too few mistakes")
+	}
+}
+
+// run plans, and then makes the results or not. It returns what becomes of the inputs, and
+// whether nothing failed.
+func (t *trial) run(tt *testing.T, ahead int, work bool) (all map[string]string, ok bool, err error) {
+	t.make(tt)
+	p := newPlanner()
+	p.lookAhead = ahead
+	o := t.option
+	plan, err := p.Plan(context.Background(), t.inputs, &o)
+	if err != nil {
+		return nil, false, err
+	}
+	all, ok = make(map[string]string), true
+	read, written := make(map[string]string), make(map[string]string)
+	for j := range plan.All() {
+		what := j.Output()
+		if j.Skip == skipResults {
+			continue // it may not be there yet
+		}
+		if j.Skip != "" {
+			what = "skipped"
+		}
+		if j.Skip == SkipExists {
+			if other, is := written[j.Target.ID()]; is {
+				tt.Fatalf("%s was skipped, and its result is of %s\n%v", j.Source.Name(), other, t)
+			}
+		}
+		if j.Err == nil && j.Skip == "" && work {
+			j.Err = make1(j, func() {})
+			if errOK := j.Err == nil; errOK && !o.InPlace {
+				if other, twice := written[j.Target.ID()]; twice {
+					tt.Fatalf("%s and %s were both written to %s\n%v", other, j.Source.Name(), j.Output(), t)
+				}
+				written[j.Target.ID()] = j.Source.Name()
+				if other, was := read[j.Target.ID()]; was {
+					tt.Fatalf("%s was read, and %s written to it\n%v", other, j.Source.Name(), t)
+				}
+				if other, was := written[j.Source.ID()]; was {
+					tt.Fatalf("%s was read, and %s was written to it\n%v", j.Source.Name(), other, t)
+				}
+				read[j.Source.ID()] = j.Source.Name()
+			}
+		}
+		if j.Err != nil {
+			what, ok = "failed", false
+		}
+		all[j.Source.Name()] += what + ";"
+	}
+	return all, ok, nil
+}
+
+// The names in a directory are all there, and sorted.
+func TestNames(t *testing.T) {
+	dir := t.TempDir()
+	want := []string{"a", "a b", "a.", "a.b", "ab", "b", "é", "\u00ff", strings.Repeat("l", 200)}
+	for i := range 5000 {
+		want = append(want, fmt.Sprintf("n%d", i))
+	}
+	for _, name := range want {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(want)
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	all, err := readNames(f)
+	if err != nil || all.len() != len(want) {
+		t.Fatalf("%d names, %v", all.len(), err)
+	}
+	for i, name := range want {
+		if all.at(i) != name {
+			t.Fatalf("name %d is %q, want %q", i, all.at(i), name)
+		}
+	}
+}
+
+// What becomes of a file while it is read is told, and nothing else is.
+func TestChanged(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func() error
+		want   string
+	}{
+		"nothing":    {func() error { return nil }, ""},
+		"read":       {func() error { _, err := os.ReadFile("d/f"); return err }, ""},
+		"mode":       {func() error { return os.Chmod("d/f", 0o640) }, ""},
+		"grew":       {func() error { return os.WriteFile("d/f", []byte("longer than before"), 0o600) }, "it grew while it was read"},
+		"shrank":     {func() error { return os.Truncate("d/f", 1) }, "it shrank while it was read"},
+		"written to": {func() error { return os.Chtimes("d/f", testTime, testTime) }, "it was written to while it was read"},
+		"removed":    {func() error { return os.Remove("d/f") }, "it was removed while it was read"},
+		"replaced":   {func() error { return os.Rename("d/g", "d/f") }, "it was replaced while it was read"},
+	} {
+		for _, input := range []string{"d", "d/f"} {
+			files(t, "d/f", "d/g")
+			plan, err := newPlanner().Inputs(context.Background(), []string{input}, &InputOptions{Recursive: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, err := plan.Ahead()[0].Source.Open(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.change(); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if err := in.Changed(); err != nil {
+				got = err.Error()
+			}
+			if got != c.want {
+				t.Errorf("%s, %s: %q, want %q", name, input, got, c.want)
+			}
+			in.Close()
+		}
+	}
+}
+
+var testTime = time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
