@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// layers are the packages below the command, each with those that it may import.
+// layers are the packages below the command, each with those that it may
+// import. Only vectorgen needs the library's own: it forges messages.
 var layers = map[string][]string{
 	"cli":        nil,
 	"awscli":     nil,
@@ -20,6 +21,8 @@ var layers = map[string][]string{
 	"place":      {"cli", "atomicfile", "object"},
 	"batch":      {"cli", "atomicfile", "object", "place"},
 	"keyspec":    {"cli", "atomicfile"},
+	"vectorgen": {"cli", "esdk/internal/format", "esdk/internal/kmsarn", "esdk/internal/stream", "esdk/internal/suite",
+		"esdk/internal/vectors", "esdk/internal/vectors/vectorstest"},
 }
 
 // TestImportsPointOneWay: packages below the command import only those below them.
@@ -47,7 +50,7 @@ func TestImportsPointOneWay(t *testing.T) {
 				if name, ok := strings.CutPrefix(path, internal); ok && !slices.Contains(below, name) {
 					t.Errorf("%s imports %s", file, path)
 				}
-				if strings.HasPrefix(path, "esdk/internal/") {
+				if strings.HasPrefix(path, "esdk/internal/") && !slices.Contains(below, path) {
 					t.Errorf("%s imports %s, which is the library's own", file, path)
 				}
 			}

@@ -10,6 +10,7 @@ import (
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/vectorgen"
 	"esdk/internal/vectors"
 	"github.com/spf13/cobra"
 )
@@ -73,18 +74,18 @@ DIR appears when all of it is written. --force replaces one with test vectors.`,
 
 func (a *app) generateVectors(ctx context.Context, o *generateOptions, manifest []string) error {
 	options := vectors.Options{Keys: o.keys, Keyring: a.vectorKeyring(ctx, o.kms || len(o.kmsKeys) > 0)}
-	var plan *vectors.Plan
+	var plan *vectorgen.Plan
 	var err error
 	inputs := []string{o.keys}
 	switch {
 	case len(manifest) == 0:
-		plan, err = vectors.NewPlan(options, o.kmsKeys...)
+		plan, err = vectorgen.NewPlan(options, o.kmsKeys...)
 	case len(o.kmsKeys) > 0:
 		return cli.UsageError("--kms-key goes without a MANIFEST, which names its keys")
 	default:
 		path := findManifest(manifest[0])
 		inputs = append(inputs, path)
-		plan, err = vectors.LoadPlan(path, options)
+		plan, err = vectorgen.LoadPlan(path, options)
 	}
 	if err != nil {
 		return err
@@ -98,7 +99,7 @@ func (a *app) generateVectors(ctx context.Context, o *generateOptions, manifest 
 		return err
 	}
 	defer out.Abort()
-	client := vectors.Client{Name: "esdk", Version: buildVersion().Version}
+	client := vectorgen.Client{Name: "esdk", Version: buildVersion().Version}
 	made, err := plan.Generate(ctx, client, out.Create)
 	if err == nil {
 		err = checkGenerated(made)
@@ -113,7 +114,7 @@ func (a *app) generateVectors(ctx context.Context, o *generateOptions, manifest 
 }
 
 // checkGenerated refuses to make a folder of nothing.
-func checkGenerated(g *vectors.Generated) error {
+func checkGenerated(g *vectorgen.Generated) error {
 	if g.Positive+g.Negative > 0 {
 		return nil
 	}
@@ -138,12 +139,12 @@ func (a *app) noteNeedsKMS(n int) {
 	}
 }
 
-func (a *app) printGenerated(dir string, g *vectors.Generated) error {
+func (a *app) printGenerated(dir string, g *vectorgen.Generated) error {
 	a.noteNeedsKMS(unaskedKMS(g.Unsupported))
 	if a.JSON {
 		return json.NewEncoder(a.Stdout).Encode(struct {
 			Output string `json:"output"`
-			*vectors.Generated
+			*vectorgen.Generated
 		}{dir, g})
 	}
 	unsupported := 0

@@ -11,6 +11,7 @@ import (
 	"esdk"
 	"esdk/internal/format"
 	"esdk/internal/stream"
+	"esdk/internal/vectors/vectorstest"
 )
 
 // TestCommitment refuses each forged commitment, and shows that nothing else
@@ -24,18 +25,18 @@ func TestCommitment(t *testing.T) {
 		} `json:"wrapping-keys"`
 		Tests []struct {
 			ID, Description, Outcome string
-			Suite                    suiteID `json:"algorithmSuiteId"`
+			Suite                    SuiteID `json:"algorithmSuiteId"`
 			DataKey                  []byte  `json:"data-key"`
 			Plaintext, Message       []byte
 		}
 	}
-	readJSON(t, &set, repoRoot(t), "testdata", "commitment", "commitment.json")
+	vectorstest.ReadJSON(t, &set, vectorstest.Repository(t), "testdata", "commitment", "commitment.json")
 	outcomes := map[string]int{}
 	for _, c := range set.Tests {
 		outcomes[c.Outcome]++
 		f := fixture{name: c.ID, message: c.Message, plaintext: c.Plaintext, dataKey: c.DataKey, suite: esdk.SuiteID(c.Suite)}
 		if c.Outcome == "commitment" {
-			f.refusal = is(esdk.ErrCommitment)
+			f.refusal = vectorstest.Is(esdk.ErrCommitment)
 		}
 		f.run(t)
 		plaintext, err := openWithoutCommitment(c.Message, c.DataKey)

@@ -10,34 +10,35 @@ import (
 	"esdk"
 )
 
-// Of awses-decrypt there are two shapes. Up to version 4 a test lists master
-// keys, one of which is to decrypt.
-type masterKeysTest struct {
+// A MasterKeysTest is a test of awses-decrypt of versions 1 to 4. It lists
+// master keys, one of which is to decrypt.
+type MasterKeysTest struct {
 	Description string                 `json:"description,omitempty"`
 	Ciphertext  string                 `json:"ciphertext"`
 	Plaintext   string                 `json:"plaintext,omitempty"` // of version 1; later ones have a result
-	Result      *masterKeysResult      `json:"result,omitempty"`
+	Result      *MasterKeysResult      `json:"result,omitempty"`
 	MasterKeys  []KeyDescription       `json:"master-keys"`
 	Method      string                 `json:"decryption-method,omitempty"`
 	CMM         string                 `json:"cmm,omitempty"`
 	Context     esdk.EncryptionContext `json:"encryption-context,omitzero"`
 }
 
-// A masterKeysResult has either of both.
-type masterKeysResult struct {
-	Output *masterKeysOutput `json:"output,omitempty"`
+// A MasterKeysResult has either of both.
+type MasterKeysResult struct {
+	Output *MasterKeysOutput `json:"output,omitempty"`
 	Error  json.RawMessage   `json:"error,omitempty"`
 }
 
-type masterKeysOutput struct {
+// A MasterKeysOutput names the file with the plaintext.
+type MasterKeysOutput struct {
 	Plaintext string `json:"plaintext"`
 }
 
-// unsignedOnly is the only decryption method that there is a name for.
-const unsignedOnly = "streaming-unsigned-only"
+// UnsignedOnly is the only decryption method that has a name.
+const UnsignedOnly = "streaming-unsigned-only"
 
 func (l *loader) parseMasterKeys(text json.RawMessage) (*Case, error) {
-	var t masterKeysTest
+	var t MasterKeysTest
 	if err := json.Unmarshal(text, &t); err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (l *loader) parseMasterKeys(text json.RawMessage) (*Case, error) {
 	if len(t.MasterKeys) == 0 {
 		return nil, errors.New("no master keys")
 	}
-	d, err := t.keyDescription()
+	d, err := t.KeyDescription()
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func (l *loader) parseMasterKeys(text json.RawMessage) (*Case, error) {
 	m.context, m.reproduced = t.Context, t.Context
 	switch t.Method {
 	case "":
-	case unsignedOnly:
+	case UnsignedOnly:
 		m.config.Release = esdk.RejectSigned
 	default:
 		return nil, fmt.Errorf("decryption method %q is not supported", t.Method)
@@ -69,7 +70,7 @@ func (l *loader) parseMasterKeys(text json.RawMessage) (*Case, error) {
 }
 
 // outcome returns the file with the plaintext, unless the case is negative.
-func (t *masterKeysTest) outcome() (plaintext string, negative bool, err error) {
+func (t *MasterKeysTest) outcome() (plaintext string, negative bool, err error) {
 	r := t.Result
 	switch {
 	case r == nil && t.Plaintext != "":
@@ -82,8 +83,8 @@ func (t *masterKeysTest) outcome() (plaintext string, negative bool, err error) 
 	return "", false, errors.New("need exactly one of a plaintext, a result with one, and a result with an error")
 }
 
-// keyDescription says the same as version 5 would: a multi-keyring.
-func (t *masterKeysTest) keyDescription() (*KeyDescription, error) {
+// KeyDescription says the same as version 5 would: a multi-keyring.
+func (t *MasterKeysTest) KeyDescription() (*KeyDescription, error) {
 	d := &KeyDescription{Type: "multi-keyring", Children: t.MasterKeys}
 	switch t.CMM {
 	case "", "Default":
@@ -100,18 +101,20 @@ func (t *masterKeysTest) keyDescription() (*KeyDescription, error) {
 	return nil, fmt.Errorf("CMM %q is not supported", t.CMM)
 }
 
-// scenarioTest is a test of version 5.
-type scenarioTest struct {
-	Scenario decryptionScenario `json:"decryption-scenario"`
+// A ScenarioTest is a test of awses-decrypt of version 5.
+type ScenarioTest struct {
+	Scenario DecryptionScenario `json:"decryption-scenario"`
 }
 
-type decryptionScenario struct {
+// A DecryptionScenario names a message, the key that decrypts it and the
+// plaintext.
+type DecryptionScenario struct {
 	Type              string                 `json:"type"`
 	Description       string                 `json:"description"`
 	ErrorDescription  string                 `json:"errorDescription,omitempty"`
 	Ciphertext        string                 `json:"ciphertext"`
 	Result            string                 `json:"result,omitempty"` // the file with the plaintext
-	Suite             suiteID                `json:"algorithmSuiteId"`
+	Suite             SuiteID                `json:"algorithmSuiteId"`
 	FrameLength       uint32                 `json:"frame-size,omitempty"`
 	Key               *KeyDescription        `json:"decryptKeyDescription"`
 	ReproducedContext esdk.EncryptionContext `json:"reproduced-encryption-context"`
@@ -123,12 +126,12 @@ type decryptionScenario struct {
 
 // The types of tests of version 5.
 const (
-	positive = "positive-esdk"
-	negative = "negative-esdk"
+	Positive = "positive-esdk"
+	Negative = "negative-esdk"
 )
 
 func (l *loader) parseScenario(text json.RawMessage) (*Case, error) {
-	var t scenarioTest
+	var t ScenarioTest
 	if err := json.Unmarshal(text, &t); err != nil {
 		return nil, err
 	}
@@ -142,8 +145,8 @@ func (l *loader) parseScenario(text json.RawMessage) (*Case, error) {
 	c := l.newCase(s.Key, m)
 	c.Description = s.Description
 	switch s.Type {
-	case positive:
-	case negative:
+	case Positive:
+	case Negative:
 		c.Negative = true
 		c.Description = joinDescription(s.Description, s.ErrorDescription)
 	default:
@@ -184,16 +187,16 @@ func (l *loader) newCase(d *KeyDescription, t test) *Case {
 	}
 }
 
-// suiteID is the id of a suite in hexadecimal.
-type suiteID esdk.SuiteID
+// A SuiteID is a suite's id, which manifests have in hexadecimal.
+type SuiteID esdk.SuiteID
 
-func (id suiteID) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%04x", uint16(id)), nil }
+func (id SuiteID) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%04x", uint16(id)), nil }
 
-func (id *suiteID) UnmarshalText(text []byte) error {
+func (id *SuiteID) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(string(text), 16, 16)
 	if err != nil {
 		return fmt.Errorf("algorithm suite %q", text)
 	}
-	*id = suiteID(n)
+	*id = SuiteID(n)
 	return nil
 }

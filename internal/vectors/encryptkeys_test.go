@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/internal/vectors/vectorstest"
 )
 
 // describe reads a description, in which ' stands for ".
@@ -23,7 +24,7 @@ func describe(t testing.TB, text string) *KeyDescription {
 // TestCMM passes a message from what one description describes to what another
 // does, with the descriptions as they are read and as they are written.
 func TestCMM(t *testing.T) {
-	ks, err := ReadKeys(filepath.Join(ownVectors(t), "keys.json"))
+	ks, err := ReadKeys(filepath.Join(vectorstest.Own(t), "keys.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func decryptWith(t testing.TB, ks Keys, description string, message []byte, ec e
 }
 
 func TestReadKeys(t *testing.T) {
-	dir := writeFiles(t, map[string]string{"keys.json": testKeys, "broken.json": "{"})
+	dir := vectorstest.WriteFiles(t, map[string]string{"keys.json": vectorstest.Keys, "broken.json": "{"})
 	if ks, err := ReadKeys(filepath.Join(dir, "keys.json")); err != nil || ks["aes"].Type != "symmetric" {
 		t.Errorf("%+v, %v", ks, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,20 +14,10 @@ import (
 
 	"esdk"
 	"esdk/internal/format"
+	"esdk/internal/vectors/vectorstest"
 )
 
 // These sets have no manifest of a published format.
-
-func readJSON(t testing.TB, v any, path ...string) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(path...))
-	if err == nil {
-		err = json.Unmarshal(text, v)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // fixture is a message with its data key.
 type fixture struct {
@@ -82,17 +71,6 @@ func (f *fixture) run(t *testing.T) Result {
 	}
 	return r
 }
-
-func is(target error) func(error) bool {
-	return func(err error) bool { return errors.Is(err, target) }
-}
-
-func isFormatError(err error) bool {
-	var formatError *esdk.FormatError
-	return errors.As(err, &formatError)
-}
-
-func isTruncation(err error) bool { return isFormatError(err) && errors.Is(err, io.ErrUnexpectedEOF) }
 
 // countUnsupported counts a message whose key there is no keyring for, once its
 // structure was checked.
@@ -180,12 +158,12 @@ func runCommitmentKAT(t *testing.T, dir string) (s Summary) {
 			Status          bool
 		}
 	}
-	readJSON(t, &set, dir, "commitment-test-vectors.json")
+	vectorstest.ReadJSON(t, &set, dir, "commitment-test-vectors.json")
 	for _, c := range set.Tests {
 		f := fixture{name: c.Comment, message: c.Ciphertext, dataKey: c.DataKey}
 		f.plaintext = []byte(strings.Join(c.PlaintextFrames, ""))
 		if !c.Status {
-			f.refusal = is(esdk.ErrCommitment)
+			f.refusal = vectorstest.Is(esdk.ErrCommitment)
 		}
 		s.Add(f.run(t))
 		if c.Status {
@@ -213,9 +191,9 @@ func checkDerivation(t *testing.T, message, dataKey, commitment, contentKey []by
 }
 
 // The data keys of some sets are all zero, or count from one.
-func zeroKey(id suiteID) []byte { return make([]byte, esdk.SuiteID(id).DataKeyLength()) }
+func zeroKey(id SuiteID) []byte { return make([]byte, esdk.SuiteID(id).DataKeyLength()) }
 
-func countingKey(id suiteID) []byte {
+func countingKey(id SuiteID) []byte {
 	key := zeroKey(id)
 	for i := range key {
 		key[i] = byte(i + 1)
@@ -226,10 +204,10 @@ func countingKey(id suiteID) []byte {
 func runPythonOracle(t *testing.T, dir string) (s Summary) {
 	var tests []struct {
 		KeyType               string  `json:"key-type"`
-		Suite                 suiteID `json:"algorithm-suite"`
+		Suite                 SuiteID `json:"algorithm-suite"`
 		Ciphertext, Plaintext []byte
 	}
-	readJSON(t, &tests, dir, "decrypt_vectors.json")
+	vectorstest.ReadJSON(t, &tests, dir, "decrypt_vectors.json")
 	for _, c := range tests {
 		f := fixture{name: c.KeyType, message: c.Ciphertext, plaintext: c.Plaintext, suite: esdk.SuiteID(c.Suite)}
 		switch c.KeyType {
@@ -251,11 +229,11 @@ func runCZeroKey(t *testing.T, dir string) (s Summary) {
 	var set struct {
 		Tests []struct {
 			Name                  string
-			Suite                 suiteID `json:"algorithm-suite"`
+			Suite                 SuiteID `json:"algorithm-suite"`
 			Ciphertext, Plaintext []byte
 		}
 	}
-	readJSON(t, &set, dir, "vectors.json")
+	vectorstest.ReadJSON(t, &set, dir, "vectors.json")
 	for _, c := range set.Tests {
 		f := fixture{name: c.Name, message: c.Ciphertext, plaintext: c.Plaintext, suite: esdk.SuiteID(c.Suite), dataKey: zeroKey(c.Suite)}
 		s.Add(f.run(t))
@@ -305,16 +283,16 @@ func runJSFixtures(t *testing.T, dir string) (s Summary) {
 	var set struct {
 		Tests []struct {
 			Name                  string
-			Suite                 suiteID `json:"algorithm-suite"`
+			Suite                 SuiteID `json:"algorithm-suite"`
 			EDKs                  int
 			Ciphertext, Plaintext []byte
 			Status                bool
 		}
 	}
-	readJSON(t, &set, dir, "vectors.json")
+	vectorstest.ReadJSON(t, &set, dir, "vectors.json")
 	refusals := map[string]func(error) bool{
-		"frameSequenceOutOfOrder": isFormatError,
-		"invalidSignatureCiphertextAlgAes256GcmIv12Tag16HkdfSha384EcdsaP384": is(esdk.ErrAuthentication),
+		"frameSequenceOutOfOrder": vectorstest.IsFormatError,
+		"invalidSignatureCiphertextAlgAes256GcmIv12Tag16HkdfSha384EcdsaP384": vectorstest.Is(esdk.ErrAuthentication),
 	}
 	for _, c := range set.Tests {
 		f := fixture{name: c.Name, message: c.Ciphertext, plaintext: c.Plaintext, suite: esdk.SuiteID(c.Suite), dataKey: zeroKey(c.Suite)}
@@ -347,7 +325,7 @@ func checkDataKeyLimit(t *testing.T, f *fixture, dataKeys int) {
 
 func runJSHierarchical(t *testing.T, dir string) (s Summary) {
 	var set struct{ Tests []struct{ Ciphertext []byte } }
-	readJSON(t, &set, dir, "vectors.json")
+	vectorstest.ReadJSON(t, &set, dir, "vectors.json")
 	for _, c := range set.Tests {
 		countUnsupported(t, &s, "aws-kms-hierarchy", c.Ciphertext)
 	}
@@ -366,7 +344,7 @@ func runPythonPerf(t *testing.T, dir string) (s Summary) {
 			}
 		}
 	}
-	readJSON(t, &set, dir, "vectors.json")
+	vectorstest.ReadJSON(t, &set, dir, "vectors.json")
 	for _, c := range set.Tests {
 		k := Key{Type: "private", ID: c.Key.ID, Encoding: "base64", Material: quote(c.Key.Material)}
 		d := KeyDescription{Type: "raw", ProviderID: c.Key.ProviderID, Padding: "oaep-mgf1", Hash: "sha256"}

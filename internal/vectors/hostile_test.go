@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/internal/vectors/vectorstest"
 )
 
 func TestBrokenManifests(t *testing.T) {
@@ -56,7 +57,7 @@ func TestBrokenManifests(t *testing.T) {
 		"materials base64":    mpl(`{"type": "negative-keyring", "keyDescription": {"type": "raw"}, "encryptedDataKeys": [{"ciphertext": "!"}]}`),
 		"legacy no keys":      `{"manifest": {"type": "ciphertext"}, "test_cases": [{}]}`,
 	} {
-		path := filepath.Join(writeFiles(t, map[string]string{"keys.json": testKeys, "manifest.json": text}), "manifest.json")
+		path := filepath.Join(vectorstest.WriteFiles(t, map[string]string{"keys.json": vectorstest.Keys, "manifest.json": text}), "manifest.json")
 		if m, err := Load(path, Options{}); err == nil {
 			t.Errorf("%s: loaded %d cases", name, len(m.Cases))
 		}
@@ -97,7 +98,7 @@ func TestBrokenKeys(t *testing.T) {
 	} {
 		manifest := `{"manifest": {"type": "awses-decrypt", "version": 5}, "keys": "file://keys.json", "tests": {"a":
 			{"decryption-scenario": {"type": "negative-esdk", "decryptKeyDescription": ` + description + `}}}}`
-		path := filepath.Join(writeFiles(t, map[string]string{"keys.json": keysText, "manifest.json": manifest}), "manifest.json")
+		path := filepath.Join(vectorstest.WriteFiles(t, map[string]string{"keys.json": keysText, "manifest.json": manifest}), "manifest.json")
 		if r := load(t, path, Options{}).Cases[0].Run(t.Context()); r.Outcome != Failed || r.Err == nil {
 			t.Errorf("%s\ngot %s: %v", description, r.Outcome, r.Err)
 		}
@@ -158,7 +159,7 @@ func TestBrokenDescriptions(t *testing.T) {
 
 // TestFolder does not leave the folder, by whatever name.
 func TestFolder(t *testing.T) {
-	dir := writeFiles(t, map[string]string{"inside": "x", "outside": "secret"})
+	dir := vectorstest.WriteFiles(t, map[string]string{"inside": "x", "outside": "secret"})
 	sub := filepath.Join(dir, "sub")
 	if err := os.Mkdir(sub, 0o700); err != nil {
 		t.Fatal(err)
@@ -186,10 +187,10 @@ func TestFolder(t *testing.T) {
 
 // FuzzLoad has every manifest either refused or run: each case has a result.
 func FuzzLoad(f *testing.F) {
-	f.Add(v4(`"ciphertext": "file://message", "plaintext": "file://plaintext"`), testKeys)
+	f.Add(v4(`"ciphertext": "file://message", "plaintext": "file://plaintext"`), vectorstest.Keys)
 	f.Add(`{"manifest": {"type": "awses-mpl-decrypt", "version": 4}, "keys": "file://keys.json", "tests": {"a":
 		{"type": "positive-keyring", "algorithmSuiteId": "0014", "keyDescription": {"type": "static-material-keyring", "key": "aes"},
-		"result": {"plaintextDataKey": "AQ=="}}}}`, testKeys)
+		"result": {"plaintextDataKey": "AQ=="}}}}`, vectorstest.Keys)
 	f.Add(`{"manifest": {"type": "ciphertext"}, "test_keys": {"RSA": {"2048": {"key": ["-----BEGIN"]}}}, "test_cases": [{"algorithm": "0014",
 		"master_keys": [{"provider_id": "p", "decryptable": true, "encryption_algorithm": "RSA", "key_bits": 2048}]}]}`, "")
 	for _, description := range []string{
@@ -203,7 +204,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(`{"manifest": {"type": "ciphertext"}, "test_cases": [{"master_keys": [{"provider_id": "aws-kms", "decryptable": true, "key_id": "arn:aws:kms:r:1:alias/a"}]}]}`, "")
 	message := testMessage(f, "text", 0)
 	f.Fuzz(func(t *testing.T, manifest, keys string) {
-		dir := writeFiles(t, map[string]string{"manifest.json": manifest, "keys.json": keys, "message": message, "plaintext": "text"})
+		dir := vectorstest.WriteFiles(t, map[string]string{"manifest.json": manifest, "keys.json": keys, "message": message, "plaintext": "text"})
 		m, err := Load(filepath.Join(dir, "manifest.json"), Options{Keyring: useAll})
 		if err != nil {
 			return

@@ -16,6 +16,7 @@ import (
 	"esdk/internal/ecpoint"
 	"esdk/internal/format"
 	"esdk/internal/suite"
+	"esdk/internal/vectors/vectorstest"
 )
 
 // hexBytes are bytes in hexadecimal.
@@ -53,7 +54,7 @@ func runHKDF(t *testing.T, dir string) (s Summary) {
 			OKMLen                      int
 		}
 	}
-	readJSON(t, &set, dir+".json")
+	vectorstest.ReadJSON(t, &set, dir+".json")
 	hashes := map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384}
 	for _, c := range set.Tests {
 		okm, err := hkdf.Key(hashes[c.WhichSha].New, c.IKM, c.Salt, string(c.Info), c.OKMLen)
@@ -67,14 +68,14 @@ func runRawAES(t *testing.T, dir string) (s Summary) {
 		Namespace, Name string
 		Tests           []struct {
 			WrappingKey hexBytes               `json:"wrapping-key"`
-			Suite       suiteID                `json:"suite"`
+			Suite       SuiteID                `json:"suite"`
 			Context     esdk.EncryptionContext `json:"encryption-context"`
 			DataKey     hexBytes               `json:"data-key"`
 			IV          hexBytes               `json:"iv"`
 			Ciphertext  hexBytes               `json:"edk-ciphertext-and-tag"`
 		}
 	}
-	readJSON(t, &set, dir+".json")
+	vectorstest.ReadJSON(t, &set, dir+".json")
 	for _, c := range set.Tests {
 		kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: set.Namespace, Name: set.Name, Key: c.WrappingKey})
 		if err != nil {
@@ -100,12 +101,12 @@ func runRawRSA(t *testing.T, dir string) (s Summary) {
 		WrongKey        string `json:"wrong-private-key"`
 		Tests           []struct {
 			Padding    string
-			Suite      suiteID
+			Suite      SuiteID
 			DataKey    hexBytes `json:"data-key"`
 			Ciphertext hexBytes `json:"edk-ciphertext"`
 		}
 	}
-	readJSON(t, &set, dir+".json")
+	vectorstest.ReadJSON(t, &set, dir+".json")
 	private, err := esdk.ParsePEM[*rsa.PrivateKey]([]byte(set.PrivateKey))
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +138,7 @@ func runECDSA(t *testing.T, dir string) (s Summary) {
 			Signature      []byte `json:"signature-der-base64"`
 		}
 	}
-	readJSON(t, &set, dir+".json")
+	vectorstest.ReadJSON(t, &set, dir+".json")
 	for _, c := range set.Tests {
 		st := suite.Parse(c.Suite)
 		public, err := st.DecodePublicKey(c.PublicKey)
@@ -157,7 +158,7 @@ func runECDSA(t *testing.T, dir string) (s Summary) {
 
 func runPointCompression(t *testing.T, dir string) (s Summary) {
 	var set struct{ Points map[string]hexBytes }
-	readJSON(t, &set, dir+".json")
+	vectorstest.ReadJSON(t, &set, dir+".json")
 	for name, curve := range map[string]elliptic.Curve{"prime256v1": elliptic.P256(), "secp384r1": elliptic.P384()} {
 		uncompressed, compressed := set.Points[name+"PublicFixture"], set.Points[name+"CompressedFixture"]
 		point, err := ecpoint.Decompress(curve, compressed)
@@ -176,7 +177,7 @@ func runFrameIVs(t *testing.T, dir string) (s Summary) {
 			IV       hexBytes `json:"iv-hex"`
 		}
 	}
-	readJSON(t, &set, dir+".json")
+	vectorstest.ReadJSON(t, &set, dir+".json")
 	for _, c := range set.Tests {
 		final := format.AppendFinal(nil, c.Sequence, 0)
 		ok := bytes.Equal(final[8:8+format.IVLength], c.IV)
@@ -196,13 +197,13 @@ func countKDF(t *testing.T, dir string) Summary {
 		RawDerive []json.RawMessage `json:"raw-derive"`
 		KDF       []json.RawMessage
 	}
-	readJSON(t, &set, dir+".json")
+	vectorstest.ReadJSON(t, &set, dir+".json")
 	return notOfThisPackage(t, "kdf-ctr-hmac-sha256", len(set.RawDerive)+len(set.KDF))
 }
 
 func countCacheIDs(t *testing.T, dir string) Summary {
 	var set struct{ Encrypt, Decrypt []json.RawMessage }
-	readJSON(t, &set, dir+".json")
+	vectorstest.ReadJSON(t, &set, dir+".json")
 	return notOfThisPackage(t, "caching-cmm-cache-ids", len(set.Encrypt)+len(set.Decrypt))
 }
 
@@ -213,6 +214,6 @@ func countARNs(t *testing.T, dir string) Summary {
 		Match  []json.RawMessage `json:"match-for-decrypt"`
 		Unique []json.RawMessage `json:"mrk-are-unique"`
 	}
-	readJSON(t, &set, dir+".json")
+	vectorstest.ReadJSON(t, &set, dir+".json")
 	return notOfThisPackage(t, "kms-arn-and-mrk", len(set.Parse)+len(set.IsMRK)+len(set.Match)+len(set.Unique))
 }

@@ -63,20 +63,20 @@ type DiscoveryFilter struct {
 // too.
 type KeyringFunc func(*KeyDescription, Keys) (esdk.Keyring, error)
 
-// unsupportedError is of a type of key that there is no keyring for.
-type unsupportedError struct {
-	keyType string
-	err     error // ErrUnsupported, maybe with more to it
+// An UnsupportedError is the error for a type of key without a keyring.
+type UnsupportedError struct {
+	KeyType string
+	Err     error // ErrUnsupported, maybe with more to it
 }
 
-func (e *unsupportedError) Error() string { return fmt.Sprintf("key type %q is %v", e.keyType, e.err) }
+func (e *UnsupportedError) Error() string { return fmt.Sprintf("key type %q is %v", e.KeyType, e.Err) }
 
-func (e *unsupportedError) Unwrap() error { return e.err }
+func (e *UnsupportedError) Unwrap() error { return e.Err }
 
 // CMM returns what a description describes, to encrypt or to decrypt: the
 // entries that it names, and for key agreement its schema, say which of both it
 // can. Types of keyrings that this package does not have are left to more, which
-// may be nil; an error is [ErrUnsupported] if there is none there either.
+// may be nil. The error is an [*UnsupportedError] if more has none either.
 func (ks Keys) CMM(d *KeyDescription, more KeyringFunc) (esdk.CMM, error) {
 	return (&keyringMaker{ks, more}).cmm(d)
 }
@@ -125,11 +125,11 @@ func (m *keyringMaker) keyring(d *KeyDescription) (esdk.Keyring, error) {
 // keyring makes the keyring of a type that this package has none for.
 func (more KeyringFunc) keyring(d *KeyDescription, ks Keys) (esdk.Keyring, error) {
 	if more == nil {
-		return nil, &unsupportedError{d.Type, ErrUnsupported}
+		return nil, &UnsupportedError{d.Type, ErrUnsupported}
 	}
 	kr, err := more(d, ks)
 	if errors.Is(err, ErrUnsupported) {
-		return nil, &unsupportedError{d.Type, err}
+		return nil, &UnsupportedError{d.Type, err}
 	}
 	return kr, err
 }
@@ -141,7 +141,7 @@ func (ks Keys) raw(d *KeyDescription) (esdk.Keyring, error) {
 	}
 	switch d.Algorithm {
 	case "aes":
-		material, err := k.aes()
+		material, err := k.AESKey()
 		if err != nil {
 			return nil, err
 		}
@@ -180,7 +180,7 @@ func (ks Keys) rawECDH(d *KeyDescription) (esdk.Keyring, error) {
 	if sender != nil {
 		return staticECDH(sender, recipient)
 	}
-	private, err := recipient.privateKey()
+	private, err := recipient.PrivateKey()
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (ks Keys) rawECDH(d *KeyDescription) (esdk.Keyring, error) {
 }
 
 func staticECDH(own, peer *Party) (esdk.Keyring, error) {
-	private, err := own.privateKey()
+	private, err := own.PrivateKey()
 	if err != nil {
 		return nil, err
 	}

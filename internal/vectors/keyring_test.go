@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/internal/vectors/vectorstest"
 )
 
 const hookKeys = `{"manifest": {"type": "keys", "version": 2}, "keys": {
@@ -19,10 +20,10 @@ const hookKeys = `{"manifest": {"type": "keys", "version": 2}, "keys": {
 		"recipient-material-public-key": "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE9istdPCuX9nF8EmA4tioe/k0TCa2M9VeBW1N9n0sxPA6uPVOfLtE4+KuYxAGT0dYoK6CY93nowUy1yS+R7A+wA=="}}}`
 
 // runWithHook runs one case of version 5, whose message is encrypted under the
-// key in testKeys.
+// key in vectorstest.Keys.
 func runWithHook(t *testing.T, scenario, description string, hook func(*KeyDescription, Keys) (esdk.Keyring, error)) Result {
 	t.Helper()
-	dir := writeFiles(t, map[string]string{
+	dir := vectorstest.WriteFiles(t, map[string]string{
 		"keys.json": hookKeys,
 		"message":   testMessage(t, "text", 0),
 		"plaintext": "text",
@@ -151,7 +152,7 @@ func TestLegacyHook(t *testing.T) {
 			{"provider_id": "aws-kms", "decryptable": false, "key_id": "arn:aws:kms:elsewhere:2:alias/b"},
 			{"provider_id": %q, "decryptable": true, "key_id": %q}]}]}`
 	run := func(provider, keyID string, o Options) Result {
-		path := filepath.Join(writeFiles(t, map[string]string{"manifest.json": fmt.Sprintf(manifest, provider, keyID)}), "manifest.json")
+		path := filepath.Join(vectorstest.WriteFiles(t, map[string]string{"manifest.json": fmt.Sprintf(manifest, provider, keyID)}), "manifest.json")
 		return load(t, path, o).Cases[0].Run(t.Context())
 	}
 	const alias = "arn:aws:kms:us-west-2:1:alias/a"

@@ -12,9 +12,8 @@ import (
 	"os"
 	"strings"
 
-	"esdk/internal/errtext"
-
 	"esdk"
+	"esdk/internal/errtext"
 )
 
 // Keys are the entries of a keys manifest, by their names.
@@ -104,7 +103,8 @@ func (k *Key) text() (string, error) {
 	return text, nil
 }
 
-func (k *Key) aes() ([]byte, error) {
+// AESKey returns the key of an entry with an AES key.
+func (k *Key) AESKey() ([]byte, error) {
 	text, err := k.text()
 	if err != nil {
 		return nil, err
@@ -120,11 +120,7 @@ func (k *Key) aes() ([]byte, error) {
 func (k *Key) setRSA(c *esdk.RawRSAConfig) (err error) {
 	switch k.Type {
 	case "private":
-		var pem string
-		if pem, err = k.text(); err != nil {
-			return err
-		}
-		if c.PrivateKey, err = esdk.ParsePEM[*rsa.PrivateKey]([]byte(pem)); err != nil {
+		if c.PrivateKey, err = k.RSAPrivateKey(); err != nil {
 			return err
 		}
 		c.PublicKey = &c.PrivateKey.PublicKey
@@ -134,6 +130,15 @@ func (k *Key) setRSA(c *esdk.RawRSAConfig) (err error) {
 		err = fmt.Errorf("key %q: type %q of an RSA key is not supported", k.ID, k.Type)
 	}
 	return err
+}
+
+// RSAPrivateKey returns the key of an entry with a private RSA key.
+func (k *Key) RSAPrivateKey() (*rsa.PrivateKey, error) {
+	pem, err := k.text()
+	if err != nil {
+		return nil, err
+	}
+	return esdk.ParsePEM[*rsa.PrivateKey]([]byte(pem))
 }
 
 // RSAPublicKey returns the key of an entry with an RSA public key.
@@ -185,7 +190,7 @@ func (ks Keys) Parties(d *KeyDescription) (sender, recipient *Party, err error) 
 	switch d.Schema {
 	case "static":
 		k, err := ks.Get(d.Sender)
-		return &Party{k.SenderMaterial, k.SenderPublicKey}, recipient, err
+		return k.Sender(), recipient, err
 	case "discovery":
 		return nil, recipient, nil
 	}
@@ -200,18 +205,25 @@ func (ks Keys) recipient(d *KeyDescription) (*Party, error) {
 	return k.party(d.RecipientPublicKey)
 }
 
+// Sender returns the sender of an entry for key agreement.
+func (k *Key) Sender() *Party { return &Party{k.SenderMaterial, k.SenderPublicKey} }
+
+// Recipient returns the recipient of an entry for key agreement.
+func (k *Key) Recipient() *Party { return &Party{k.RecipientMaterial, k.RecipientPublicKey} }
+
 // party returns one of both parties, by the name of its field in the manifest.
 func (k *Key) party(field string) (*Party, error) {
 	switch strings.TrimSuffix(field, "-public-key") {
 	case "sender-material":
-		return &Party{k.SenderMaterial, k.SenderPublicKey}, nil
+		return k.Sender(), nil
 	case "recipient-material":
-		return &Party{k.RecipientMaterial, k.RecipientPublicKey}, nil
+		return k.Recipient(), nil
 	}
 	return nil, fmt.Errorf("key %q: field %q is not supported", k.ID, field)
 }
 
-func (p *Party) privateKey() (*ecdh.PrivateKey, error) {
+// PrivateKey returns the private key, unless AWS KMS has it.
+func (p *Party) PrivateKey() (*ecdh.PrivateKey, error) {
 	return esdk.ParsePEM[*ecdh.PrivateKey]([]byte(p.Material))
 }
 

@@ -25,7 +25,7 @@ type legacyKeys map[string]map[string]struct {
 }
 
 type legacyCase struct {
-	Suite      suiteID           `json:"algorithm"`
+	Suite      SuiteID           `json:"algorithm"`
 	Plaintext  legacyFile        `json:"plaintext"`
 	Ciphertext legacyFile        `json:"ciphertext"`
 	MasterKeys []legacyMasterKey `json:"master_keys"`
@@ -125,7 +125,7 @@ func (l *loader) legacyKeyrings(k *legacyMasterKey) ([]esdk.Keyring, error) {
 // and Region of the alias.
 func (l *loader) legacyProvider(k *legacyMasterKey) (esdk.Keyring, error) {
 	if k.ProviderID != "aws-kms" {
-		return nil, &unsupportedError{k.ProviderID, ErrUnsupported}
+		return nil, &UnsupportedError{k.ProviderID, ErrUnsupported}
 	}
 	arn, err := kmsarn.Parse(k.KeyID)
 	if err != nil {
@@ -136,9 +136,9 @@ func (l *loader) legacyProvider(k *legacyMasterKey) (esdk.Keyring, error) {
 		Region: arn.Region,
 		Filter: &DiscoveryFilter{arn.Partition, []string{arn.Account}},
 	}, nil)
-	var unsupported *unsupportedError
+	var unsupported *UnsupportedError
 	if errors.As(err, &unsupported) {
-		unsupported.keyType = k.ProviderID
+		unsupported.KeyType = k.ProviderID
 	}
 	return kr, err
 }

@@ -9,24 +9,10 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/internal/vectors/vectorstest"
 )
 
-// writeFiles makes a folder with files.
-func writeFiles(t testing.TB, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-const testKeys = `{"manifest": {"type": "keys", "version": 3}, "keys": {
-	"aes": {"type": "symmetric", "encoding": "base64", "material": "AAAAAAAAAAAAAAAAAAAAAA=="}}}`
-
-// testMessage is encrypted under the key in testKeys.
+// testMessage is encrypted under the key in vectorstest.Keys.
 func testMessage(t testing.TB, plaintext string, id esdk.SuiteID) string {
 	t.Helper()
 	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "namespace", Name: "aes", Key: make([]byte, 16)})
@@ -46,7 +32,7 @@ func testMessage(t testing.TB, plaintext string, id esdk.SuiteID) string {
 
 // v4 is a manifest of one test, with more fields of the test.
 func v4(fields string) string {
-	const test = `"master-keys": [{"type": "raw", "encryption-algorithm": "aes", "provider-id": "namespace", "key": "aes"}]`
+	const test = `"master-keys": [` + vectorstest.MasterKey + `]`
 	return fmt.Sprintf(`{"manifest": {"type": "awses-decrypt", "version": 4}, "keys": "file://keys.json", "tests": {"a": {%s, %s}}}`, test, fields)
 }
 
@@ -55,7 +41,7 @@ func v4(fields string) string {
 func TestOutcomes(t *testing.T) {
 	signed := testMessage(t, "text", esdk.AES256GCMHKDFSHA512CommitECDSAP384)
 	files := map[string]string{
-		"keys.json": testKeys,
+		"keys.json": vectorstest.Keys,
 		"plaintext": "text",
 		"signed":    signed,
 		"unsigned":  testMessage(t, "text", esdk.AES256GCMHKDFSHA512Commit),
@@ -80,7 +66,7 @@ func TestOutcomes(t *testing.T) {
 		{`"ciphertext": "file://signed", "plaintext": "file://plaintext", "master-keys": [{"type": "new"}]`, Unsupported, ErrUnsupported},
 	} {
 		files["manifest.json"] = v4(c.fields)
-		m := load(t, filepath.Join(writeFiles(t, files), "manifest.json"), Options{})
+		m := load(t, filepath.Join(vectorstest.WriteFiles(t, files), "manifest.json"), Options{})
 		r := m.Cases[0].Run(t.Context())
 		if r.Outcome != c.outcome || c.err != nil && !errors.Is(r.Err, c.err) {
 			t.Errorf("%s\ngot %s: %v, want %s: %v", c.fields, r.Outcome, r.Err, c.outcome, c.err)
@@ -89,7 +75,7 @@ func TestOutcomes(t *testing.T) {
 }
 
 func TestOtherKeys(t *testing.T) {
-	dir := writeFiles(t, map[string]string{
+	dir := vectorstest.WriteFiles(t, map[string]string{
 		"manifest.json": strings.Replace(v4(`"ciphertext": "file://message", "plaintext": "file://plaintext"`), "file://keys.json", "", 1),
 		"message":       testMessage(t, "text", 0),
 		"plaintext":     "text",
@@ -98,7 +84,7 @@ func TestOtherKeys(t *testing.T) {
 	if _, err := Load(path, Options{}); err == nil {
 		t.Error("loaded without keys")
 	}
-	elsewhere := filepath.Join(writeFiles(t, map[string]string{"k.json": testKeys}), "k.json")
+	elsewhere := filepath.Join(vectorstest.WriteFiles(t, map[string]string{"k.json": vectorstest.Keys}), "k.json")
 	m := load(t, path, Options{Keys: elsewhere})
 	if r := m.Cases[0].Run(t.Context()); r.Outcome != Passed {
 		t.Error(r.Err)

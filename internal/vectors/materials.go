@@ -17,7 +17,7 @@ type materialsTest struct {
 	Type              string
 	Description       string
 	ErrorDescription  string                 `json:"errorDescription"`
-	Suite             suiteID                `json:"algorithmSuiteId"`
+	Suite             SuiteID                `json:"algorithmSuiteId"`
 	Key               *KeyDescription        `json:"keyDescription"`
 	Context           esdk.EncryptionContext `json:"encryptionContext"`
 	ReproducedContext esdk.EncryptionContext `json:"reproducedEncryptionContext"`
@@ -46,7 +46,7 @@ func (l *loader) parseMaterials(text json.RawMessage) (*Case, error) {
 		// Other products, such as database encryption, share the registry of suites
 		// and these manifests.
 		c.KeyType = fmt.Sprintf("algorithm suite %04x", uint16(t.Suite))
-		c.cmm = func() (esdk.CMM, error) { return nil, &unsupportedError{c.KeyType, ErrUnsupported} }
+		c.cmm = func() (esdk.CMM, error) { return nil, &UnsupportedError{c.KeyType, ErrUnsupported} }
 	}
 	switch t.Type {
 	case "positive-keyring":

@@ -8,9 +8,8 @@ import (
 	"io"
 	"maps"
 
-	"esdk/internal/errtext"
-
 	"esdk"
+	"esdk/internal/errtext"
 )
 
 // A messageTest decrypts a message, in each of the ways that there are.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,28 +12,6 @@ import (
 	"esdk"
 	"esdk/internal/vectors/vectorstest"
 )
-
-// repoRoot returns the folder with go.mod.
-func repoRoot(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for !exists(filepath.Join(dir, "go.mod")) {
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			t.Fatal("no go.mod above the test")
-		}
-		dir = parent
-	}
-	return dir
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
 
 // A set is one set of the official vectors.
 type set struct {
@@ -237,7 +214,7 @@ func isExpected(c *Case, err error) bool {
 	case after == "a byte of the message ID is changed" && committing:
 		return errors.Is(err, esdk.ErrCommitment)
 	case after == "the last byte is missing", after == "all after the first frame is missing":
-		return isTruncation(err)
+		return vectorstest.IsTruncation(err)
 	}
 	return errors.Is(err, esdk.ErrAuthentication)
 }

@@ -3,7 +3,6 @@ package vectors
 import (
 	"encoding/json"
 	"errors"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -16,7 +15,7 @@ func TestOwn(t *testing.T) {
 	for name, passed := range map[string]int{"python.json": 257, "java.json": 257, "javascript.json": 103} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := runManifest(name, Options{})(t, ownVectors(t))
+			s := runManifest(name, Options{})(t, vectorstest.Own(t))
 			t.Logf("%+v", s)
 			if s.Passed != passed || s.Total() != passed {
 				t.Errorf("got %+v, want %d passed", s, passed)
@@ -25,11 +24,9 @@ func TestOwn(t *testing.T) {
 	}
 }
 
-func ownVectors(t testing.TB) string { return filepath.Join(repoRoot(t), "testdata", "official") }
-
 // TestOwnEnds has each message refused with a byte more, or less.
 func TestOwnEnds(t *testing.T) {
-	for _, c := range load(t, filepath.Join(ownVectors(t), "python.json"), Options{}).Cases {
+	for _, c := range load(t, filepath.Join(vectorstest.Own(t), "python.json"), Options{}).Cases {
 		if c.Negative || c.KeyType == "raw-ecdh" { // which is slow, and ends as others do
 			continue
 		}
@@ -43,11 +40,11 @@ func TestOwnEnds(t *testing.T) {
 		}
 		m := *c.test.(*messageTest)
 		m.ciphertext = func() ([]byte, error) { return append(message[:len(message):len(message)], 0), nil }
-		if refusal, err := m.refused(t.Context(), cmm); !isFormatError(refusal) || isTruncation(refusal) {
+		if refusal, err := m.refused(t.Context(), cmm); !vectorstest.IsFormatError(refusal) || vectorstest.IsTruncation(refusal) {
 			t.Errorf("%s with a byte more: %v, %v", c.ID, refusal, err)
 		}
 		m.ciphertext = func() ([]byte, error) { return message[:len(message)-1], nil }
-		if refusal, err := m.refused(t.Context(), cmm); !isTruncation(refusal) {
+		if refusal, err := m.refused(t.Context(), cmm); !vectorstest.IsTruncation(refusal) {
 			t.Errorf("%s with a byte less: %v, %v", c.ID, refusal, err)
 		}
 	}
@@ -57,7 +54,7 @@ func TestOwnEnds(t *testing.T) {
 // the manifests are run as the sender.
 func TestECDHRecipient(t *testing.T) {
 	for name, want := range map[string]int{"python.json": 33, "java.json": 33} {
-		if got := runAsRecipient(t, filepath.Join(ownVectors(t), name)); got != want {
+		if got := runAsRecipient(t, filepath.Join(vectorstest.Own(t), name)); got != want {
 			t.Errorf("%s: %d cases, want %d", name, got, want)
 		}
 	}
@@ -72,19 +69,16 @@ func TestECDHRecipient(t *testing.T) {
 // runAsRecipient returns how many cases there are.
 func runAsRecipient(t *testing.T, path string) (n int) {
 	t.Helper()
-	l := &loader{document: new(document), files: folderOf(path)}
-	text, err := os.ReadFile(path)
+	d, err := ReadDocument(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(text, l.document); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.loadKeys(); err != nil {
+	l := &loader{Document: d}
+	if l.keys, _, err = l.ReadKeys(""); err != nil {
 		t.Fatal(err)
 	}
 	for id, test := range l.Tests {
-		var s scenarioTest
+		var s ScenarioTest
 		if err := json.Unmarshal(test, &s); err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +88,7 @@ func runAsRecipient(t *testing.T, path string) (n int) {
 		}
 		n++
 		own, peer := l.keys[d.Recipient], l.keys[d.Sender]
-		kr, err := staticECDH(&Party{Material: own.RecipientMaterial}, &Party{public: peer.SenderPublicKey})
+		kr, err := staticECDH(own.Recipient(), peer.Sender())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,8 +104,8 @@ func runAsRecipient(t *testing.T, path string) (n int) {
 // and with another.
 func TestRequiredContext(t *testing.T) {
 	paths := map[string]int{
-		filepath.Join(ownVectors(t), "python.json"): 11,
-		filepath.Join(ownVectors(t), "java.json"):   11,
+		filepath.Join(vectorstest.Own(t), "python.json"): 11,
+		filepath.Join(vectorstest.Own(t), "java.json"):   11,
 	}
 	for path, want := range paths {
 		if got := checkRequiredContext(t, path); got != want {
@@ -207,11 +201,11 @@ func TestForeignSuite(t *testing.T) {
 	for _, kind := range []string{"positive-keyring", "negative-keyring"} {
 		for suite, want := range map[string]Outcome{"6700": Unsupported, "6701": Unsupported, "0478": Failed} {
 			text := `{"manifest": {"type": "awses-mpl-decrypt", "version": 4}, "keys": "file://keys.json", "tests": {"a": {"type": "` + kind +
-				`", "algorithmSuiteId": "` + suite + `", "keyDescription": ` + aesMasterKey + `, "encryptedDataKeys": [], "result": {"plaintextDataKey": "AAAA"}}}}`
+				`", "algorithmSuiteId": "` + suite + `", "keyDescription": ` + vectorstest.MasterKey + `, "encryptedDataKeys": [], "result": {"plaintextDataKey": "AAAA"}}}}`
 			if kind == "negative-keyring" && want == Failed {
 				want = Passed // it is refused, as it must be
 			}
-			dir := writeFiles(t, map[string]string{"keys.json": testKeys, "manifest.json": text})
+			dir := vectorstest.WriteFiles(t, map[string]string{"keys.json": vectorstest.Keys, "manifest.json": text})
 			m := load(t, filepath.Join(dir, "manifest.json"), Options{})
 			if r := m.Cases[0].Run(t.Context()); r.Outcome != want {
 				t.Errorf("%s of suite %s: %s, %v", kind, suite, r.Outcome, r.Err)

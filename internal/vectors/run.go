@@ -74,10 +74,10 @@ type test interface {
 func (c *Case) Run(ctx context.Context) Result {
 	r := Result{ID: c.ID, Description: c.Description, KeyType: c.KeyType, Outcome: Passed}
 	cmm, err := c.cmm()
-	var unsupported *unsupportedError
+	var unsupported *UnsupportedError
 	switch {
 	case errors.As(err, &unsupported):
-		r.Outcome, r.KeyType, r.Err = Unsupported, unsupported.keyType, err
+		r.Outcome, r.KeyType, r.Err = Unsupported, unsupported.KeyType, err
 		return r
 	case err == nil && c.Negative:
 		r.Err, err = c.test.refused(ctx, cmm)

@@ -13,13 +13,14 @@ import (
 	"esdk"
 	"esdk/internal/format"
 	"esdk/internal/stream"
+	"esdk/internal/vectors/vectorstest"
 )
 
 // runSerializeFixtures parses and writes the parts of messages that the
 // JavaScript SDK tests its parser with. Their names say what they are.
 func runSerializeFixtures(t *testing.T, dir string) (s Summary) {
 	var set struct{ Fixtures map[string]hexBytes }
-	readJSON(t, &set, dir+".json")
+	vectorstest.ReadJSON(t, &set, dir+".json")
 	for name, b := range set.Fixtures {
 		check, ok := serializeChecks[name]
 		count(t, &s, name, ok && check(set.Fixtures, b))
@@ -36,11 +37,11 @@ var serializeChecks = map[string]func(all fixtures, b hexBytes) bool{
 	"basicMessageHeader":                     headerGives(nil),
 	"basicV2MessageHeader":                   headerGives(nil),
 	"zeroByteEncryptionContextMessageHeader": headerGives(nil),
-	"ivLengthMismatchMessageHeader":          headerGives(isFormatError),
-	"reservedBytesNoZeroMessageHeader":       headerGives(isFormatError),
-	"suiteIdNotValidMessageHeader":           headerGives(isFormatError),
-	"typeNotValidMessageHeader":              headerGives(isFormatError),
-	"versionNotValidMessageHeader":           headerGives(isFormatError),
+	"ivLengthMismatchMessageHeader":          headerGives(vectorstest.IsFormatError),
+	"reservedBytesNoZeroMessageHeader":       headerGives(vectorstest.IsFormatError),
+	"suiteIdNotValidMessageHeader":           headerGives(vectorstest.IsFormatError),
+	"typeNotValidMessageHeader":              headerGives(vectorstest.IsFormatError),
+	"versionNotValidMessageHeader":           headerGives(vectorstest.IsFormatError),
 	"base64MessageHeader":                    headerGives(isBase64Hint),
 
 	// Cut off after the count of data keys, which alone is over the limit.
@@ -51,9 +52,9 @@ var serializeChecks = map[string]func(all fixtures, b hexBytes) bool{
 	"hasOwnPropertyEncryptionContext":                           contextGives(nil),
 	"encryptionContextWithHighUtf8CodePoint":                    contextGives(nil),
 	"encryptionContextWithHighUtf8CodePointWithReservedKeyword": contextGives(nil),
-	"duplicateKeysEncryptionContext":                            contextGives(isFormatError),
-	"missingDataEncryptionContext":                              contextGives(isFormatError),
-	"tooMuchDataEncryptionContext":                              contextGives(isFormatError),
+	"duplicateKeysEncryptionContext":                            contextGives(vectorstest.IsFormatError),
+	"missingDataEncryptionContext":                              contextGives(vectorstest.IsFormatError),
+	"tooMuchDataEncryptionContext":                              contextGives(vectorstest.IsFormatError),
 	"encryptedDataKey":                                          dataKeysRoundTrip,
 
 	"basicFrameIV":              isIV(1),
@@ -64,7 +65,7 @@ var serializeChecks = map[string]func(all fixtures, b hexBytes) bool{
 	"finalFrameHeaderZeroBytes": isWritten(format.AppendFinal(nil, 1, 0)),
 
 	// What is well-formed here only lacks a ciphertext that is authentic.
-	"basicNonFrameHeader":                            bodyGives(0, is(stream.ErrAuthentication)),
+	"basicNonFrameHeader":                            bodyGives(0, vectorstest.Is(stream.ErrAuthentication)),
 	"invalidNonFrameHeaderContentLengthExcedsLimits": bodyGives(0, isTooLong),
 	"invalidSequenceEndFinalFrameHeader":             bodyGives(4096, isBodyError),
 	"invalidSequenceNumberFinalFrameHeader":          bodyGives(4096, isBodyError),
@@ -95,7 +96,7 @@ func headerGives(fails func(error) bool) func(fixtures, hexBytes) bool {
 }
 
 func isBase64Hint(err error) bool {
-	return isFormatError(err) && strings.Contains(err.Error(), "Base64")
+	return vectorstest.IsFormatError(err) && strings.Contains(err.Error(), "Base64")
 }
 
 func dataKeysOverLimit(_ fixtures, b hexBytes) bool {

@@ -1,4 +1,4 @@
-// Package vectors reads, runs and writes test vectors of the AWS Encryption SDK:
+// Package vectors reads and runs test vectors of the AWS Encryption SDK:
 // messages that an implementation wrote, with the keys that decrypt them and
 // what is to come of it.
 //
@@ -7,9 +7,6 @@
 // that has its keys in it. Where the implementations differ from the published
 // formats (github.com/awslabs/aws-crypto-tools-test-vector-framework), it
 // follows what they wrote.
-//
-// A [Plan] of what to write is read from the manifests awses-encrypt of versions 1
-// to 5 and awses-decrypt-generate of versions 1 to 4, or is this package's own.
 //
 // A manifest is not trusted: it may be malformed, and names no file outside of
 // its own folder.
@@ -24,9 +21,8 @@ import (
 	"os"
 	"slices"
 
-	"esdk/internal/errtext"
-
 	"esdk"
+	"esdk/internal/errtext"
 )
 
 // Options say how to load a manifest. The zero value is the usual way.
@@ -64,8 +60,8 @@ type Manifest struct {
 	Cases []*Case
 }
 
-// document is a manifest as JSON, of every type.
-type document struct {
+// A Document is a manifest as JSON, of every type.
+type Document struct {
 	Manifest struct {
 		Type    string
 		Version int
@@ -76,51 +72,70 @@ type document struct {
 	// Plaintexts are the sizes of those that a manifest says to encrypt.
 	Plaintexts map[string]int
 
-	// The ciphertext manifest has these in place of the two above.
+	// The ciphertext manifest has these in place of keys and tests.
 	TestKeys  legacyKeys   `json:"test_keys"`
 	TestCases []legacyCase `json:"test_cases"`
+
+	files folder
+}
+
+// ReadDocument reads a manifest, but not yet its tests and its keys.
+func ReadDocument(path string) (*Document, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("vectors: %w", errtext.Bare(err))
+	}
+	d := &Document{files: folderOf(path)}
+	if err := json.Unmarshal(text, d); err != nil {
+		return nil, fmt.Errorf("vectors: %s: %w", path, errtext.Bare(err))
+	}
+	return d, nil
+}
+
+// ReadKeys reads the keys manifest at a path or, if that is empty, the one that
+// the document names. It returns its text, too.
+func (d *Document) ReadKeys(path string) (ks Keys, text []byte, err error) {
+	switch {
+	case path != "":
+		text, err = os.ReadFile(path)
+	case d.Keys != "":
+		text, err = d.files.readURI(d.Keys)
+	default:
+		err = errors.New("manifest names no keys")
+	}
+	if err == nil {
+		ks, err = ParseKeys(text)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("keys: %w", errtext.Bare(err))
+	}
+	return ks, text, nil
 }
 
 // Load reads a manifest and its keys, but not yet the messages. Of a manifest
 // it refuses all or nothing.
 func Load(path string, o Options) (*Manifest, error) {
-	l, err := newLoader(path, o)
+	d, err := ReadDocument(path)
 	if err != nil {
 		return nil, err
 	}
-	cases, err := l.load()
+	cases, err := (&loader{Document: d, options: o}).load()
 	if err != nil {
 		return nil, fmt.Errorf("vectors: %s: %w", path, errtext.Bare(err))
 	}
 	slices.SortStableFunc(cases, func(a, b *Case) int { return cmp.Compare(a.ID, b.ID) })
-	return &Manifest{Type: l.Manifest.Type, Version: l.Manifest.Version, Cases: cases}, nil
+	return &Manifest{Type: d.Manifest.Type, Version: d.Manifest.Version, Cases: cases}, nil
 }
 
 // loader turns the tests of one document into cases.
 type loader struct {
-	*document
+	*Document
 	options Options
-	files   folder
 	keys    Keys
-
-	keysText []byte
 
 	// provenance says of some ids which messages are not as the specification
 	// has them.
 	provenance map[string]string
-}
-
-// newLoader reads the document.
-func newLoader(path string, o Options) (*loader, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("vectors: %w", errtext.Bare(err))
-	}
-	l := &loader{document: new(document), options: o, files: folderOf(path)}
-	if err := json.Unmarshal(text, l.document); err != nil {
-		return nil, fmt.Errorf("vectors: %s: %w", path, errtext.Bare(err))
-	}
-	return l, nil
 }
 
 func (l *loader) load() ([]*Case, error) {
@@ -137,7 +152,8 @@ func (l *loader) load() ([]*Case, error) {
 	default:
 		return nil, fmt.Errorf("manifest of type %q, version %d, is not supported", l.Manifest.Type, v)
 	}
-	if err := l.loadKeys(); err != nil {
+	var err error
+	if l.keys, _, err = l.ReadKeys(l.options.Keys); err != nil {
 		return nil, err
 	}
 	if err := l.loadProvenance(); err != nil {
@@ -156,26 +172,6 @@ func (l *loader) load() ([]*Case, error) {
 		cases = append(cases, c)
 	}
 	return cases, nil
-}
-
-func (l *loader) loadKeys() (err error) {
-	var text []byte
-	switch {
-	case l.options.Keys != "":
-		text, err = os.ReadFile(l.options.Keys)
-	case l.Keys != "":
-		text, err = l.files.readURI(l.Keys)
-	default:
-		err = errors.New("manifest names no keys")
-	}
-	if err == nil {
-		l.keysText = text
-		l.keys, err = ParseKeys(text)
-	}
-	if err != nil {
-		return fmt.Errorf("keys: %w", errtext.Bare(err))
-	}
-	return nil
 }
 
 // Version 4.0.0 of the .NET SDK wrote messages that no conforming SDK reads,
@@ -223,7 +219,7 @@ type Case struct {
 	// Negative says that decryption must fail.
 	Negative bool
 
-	// cmm makes what decrypts, and fails with an *unsupportedError.
+	// cmm makes what decrypts, and fails with an *UnsupportedError.
 	cmm  func() (esdk.CMM, error)
 	test test
 }

@@ -1,26 +1,20 @@
-package vectors
+package vectorgen
 
 import (
-	"fmt"
-
 	"esdk"
-	"esdk/internal/errtext"
-	"esdk/internal/suite"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/internal/vectors"
 )
 
 // A planTampering is a change of a good message, which all of its keys are given
 // for.
 type planTampering struct {
 	name   string
-	only   func(*suite.Suite) bool // nil: all suites
+	only   func(esdk.SuiteID) bool // nil: all suites
 	tamper tampering
 }
 
-func committing(s *suite.Suite) bool { return s.Commits }
-
-func signing(s *suite.Suite) bool { return s.Signs() }
-
-func halfSignable(s *suite.Suite) bool { return esdk.SuiteID(s.ID) == esdk.AES256GCMHKDFSHA512Commit }
+func halfSignable(s esdk.SuiteID) bool { return s == esdk.AES256GCMHKDFSHA512Commit }
 
 // planTamperings has no byte behind the message: the Python SDK takes it for the
 // next thing in a stream, and does not look at it.
@@ -37,9 +31,9 @@ var planTamperings = []planTampering{
 	{"frame-tag-flipped", nil, one("the last byte of the first frame's tag is changed", at(func(l *layout) int { return l.firstFrame - 1 }))},
 	{"frame-flipped", nil, one("a byte of the first frame is changed", at(func(l *layout) int { return l.firstFrame - 20 }))},
 	{"provider-info-changed", nil, changeProviderInfo("another key")},
-	{"commitment-forged", committing, forgeCommitment},
-	{"signature-flipped", signing, one("a byte of the signature is changed", at(func(l *layout) int { return l.body + 20 }))},
-	{"signature-removed", signing, one("the signature is missing", upTo(func(l *layout) int { return l.body }))},
+	{"commitment-forged", esdk.SuiteID.Commits, forgeCommitment},
+	{"signature-flipped", esdk.SuiteID.Signed, one("a byte of the signature is changed", at(func(l *layout) int { return l.body + 20 }))},
+	{"signature-removed", esdk.SuiteID.Signed, one("the signature is missing", upTo(func(l *layout) int { return l.body }))},
 	{"half-signed", halfSignable, halfSign},
 }
 
@@ -47,7 +41,7 @@ var planTamperings = []planTampering{
 const messageIDByte = 6
 
 // negatives adds messages that must be refused.
-func (p *planner) negatives(s *suite.Suite) error {
+func (p *planner) negatives(s esdk.SuiteID) error {
 	name, err := p.aes(256)
 	if err != nil {
 		return err
@@ -66,14 +60,14 @@ func (p *planner) negatives(s *suite.Suite) error {
 var tamperedContext = esdk.EncryptionContext{"purpose": "vectors", "tenant": "42"}
 
 // negative adds a message with a test that it is refused.
-func (p *planner) negative(s *suite.Suite, name string, encrypt, decrypt *KeyDescription, reproduced esdk.EncryptionContext) *scenario {
+func (p *planner) negative(s esdk.SuiteID, name string, encrypt, decrypt *vectors.KeyDescription, reproduced esdk.EncryptionContext) *scenario {
 	m := p.message(s, "negative-"+name, encrypt, tamperedShape, tamperedContext)
 	p.decryption(m, "", decrypt, reproduced, "message to be refused: "+name)
 	return m
 }
 
 // wrongKeys adds good messages, with other keys or contexts than theirs.
-func (p *planner) wrongKeys(s *suite.Suite, key *KeyDescription) error {
+func (p *planner) wrongKeys(s esdk.SuiteID, key *vectors.KeyDescription) error {
 	other, err := p.aes(128)
 	if err != nil {
 		return err
@@ -84,11 +78,11 @@ func (p *planner) wrongKeys(s *suite.Suite, key *KeyDescription) error {
 	if err != nil {
 		return err
 	}
-	required := &KeyDescription{Type: "required-encryption-context-cmm", Underlying: key, RequiredKeys: []string{"tenant"}}
-	rsa := func(key, hash string) *KeyDescription { return rsaDescription(key, "oaep-mgf1", hash) }
+	required := &vectors.KeyDescription{Type: "required-encryption-context-cmm", Underlying: key, RequiredKeys: []string{"tenant"}}
+	rsa := func(key, hash string) *vectors.KeyDescription { return rsaDescription(key, "oaep-mgf1", hash) }
 	for _, c := range []struct {
 		name, refusal    string
-		encrypt, decrypt *KeyDescription
+		encrypt, decrypt *vectors.KeyDescription
 		reproduced       esdk.EncryptionContext
 	}{
 		{"wrong-key", "the key is another", key, aesDescription(other), nil},
@@ -109,7 +103,7 @@ func (p *planner) wrongKeys(s *suite.Suite, key *KeyDescription) error {
 func (p *planner) checkNames() error {
 	for _, s := range p.scenarios {
 		if err := checkFileName(s.id); err != nil {
-			return fmt.Errorf("name of a key: %w", errtext.Bare(err))
+			return cli.Errorf("name of a key: %w", err)
 		}
 	}
 	return nil

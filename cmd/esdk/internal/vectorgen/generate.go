@@ -1,4 +1,12 @@
-package vectors
+// Package vectorgen writes test vectors of the AWS Encryption SDK, for other
+// implementations to read. Package [vectors] reads and runs them.
+//
+// A [Plan] is read from the manifests awses-encrypt of versions 1 to 5 and
+// awses-decrypt-generate of versions 1 to 4, or is this package's own.
+//
+// A manifest is not trusted: no name in it leads out of the directory that is
+// written.
+package vectorgen
 
 import (
 	"cmp"
@@ -10,18 +18,18 @@ import (
 	"maps"
 	"slices"
 
-	"esdk/internal/errtext"
-
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/internal/vectors"
 )
 
 // A Plan says what to encrypt, and what is to come of it.
 type Plan struct {
 	scenarios  []*scenario
 	plaintexts map[string]int // their sizes, by name
-	keys       Keys
+	keys       vectors.Keys
 	keysText   []byte // the manifest of the keys
-	more       KeyringFunc
+	more       vectors.KeyringFunc
 
 	// version is that of the decrypt manifests.
 	version int
@@ -33,7 +41,7 @@ type Plan struct {
 // A scenario says how to make a message, or several of them by tampering.
 type scenario struct {
 	id          string
-	encrypt     *KeyDescription
+	encrypt     *vectors.KeyDescription
 	suite       esdk.SuiteID
 	frameLength uint32 // 0: a body without frames, which the library does not write
 	plaintext   string // the name of one
@@ -46,32 +54,32 @@ type scenario struct {
 	refusal string
 }
 
-// A decryption is a way to decrypt the messages of a scenario.
+// A decryption is a way to decrypt the messages of a scenario: a test without
+// its files, of version 5 or with master keys.
 type decryption struct {
 	suffix string // of the id
-	test   incompleteTest
+
+	// One of both is set.
+	scenario   *vectors.DecryptionScenario
+	masterKeys *vectors.MasterKeysTest
 }
 
-// An incompleteTest is one of a decrypt manifest but for the files.
-type incompleteTest interface {
-	// complete returns the test with the files of a message, which must be
-	// refused if refusal says why.
-	complete(ciphertext, plaintext, refusal string) any
-}
-
-func (d decryptionScenario) complete(ciphertext, plaintext, refusal string) any {
-	d.Type, d.Ciphertext, d.Result = positive, ciphertext, plaintext
-	if refusal != "" {
-		d.Type, d.Result, d.ErrorDescription = negative, "", refusal
+// complete returns the test with the files of a message, which must be refused
+// if refusal says why.
+func (d *decryption) complete(ciphertext, plaintext, refusal string) any {
+	if d.scenario != nil {
+		s := *d.scenario
+		s.Type, s.Ciphertext, s.Result = vectors.Positive, ciphertext, plaintext
+		if refusal != "" {
+			s.Type, s.Result, s.ErrorDescription = vectors.Negative, "", refusal
+		}
+		return vectors.ScenarioTest{Scenario: s}
 	}
-	return scenarioTest{d}
-}
-
-func (t masterKeysTest) complete(ciphertext, plaintext, refusal string) any {
-	t.Ciphertext, t.Result = ciphertext, &masterKeysResult{Output: &masterKeysOutput{plaintext}}
+	t := *d.masterKeys
+	t.Ciphertext, t.Result = ciphertext, &vectors.MasterKeysResult{Output: &vectors.MasterKeysOutput{Plaintext: plaintext}}
 	if refusal != "" {
 		text, _ := json.Marshal(map[string]string{"error-description": refusal}) // of texts cannot fail
-		t.Result = &masterKeysResult{Error: text}
+		t.Result = &vectors.MasterKeysResult{Error: text}
 	}
 	return t
 }
@@ -92,51 +100,51 @@ func (s *scenario) setFrameLength(n *uint32) {
 
 // LoadPlan reads a manifest of what to encrypt, and its keys: awses-encrypt or
 // awses-decrypt-generate.
-func LoadPlan(path string, o Options) (*Plan, error) {
-	l, err := newLoader(path, o)
+func LoadPlan(path string, o vectors.Options) (*Plan, error) {
+	d, err := vectors.ReadDocument(path)
 	if err != nil {
 		return nil, err
 	}
-	p, err := l.loadPlan()
+	p, err := planOf(d, o)
 	if err != nil {
-		return nil, fmt.Errorf("vectors: %s: %w", path, errtext.Bare(err))
+		return nil, cli.Errorf("vectors: %s: %w", path, err)
 	}
 	return p, nil
 }
 
-func (l *loader) loadPlan() (*Plan, error) {
+func planOf(d *vectors.Document, o vectors.Options) (*Plan, error) {
 	var parse func(json.RawMessage) (*scenario, error)
 	// Tests with master keys are all written as the last version that has them,
 	// which alone has all fields.
-	p := &Plan{plaintexts: l.Plaintexts, more: l.options.Keyring, version: 4}
-	switch v := l.Manifest.Version; {
-	case l.Manifest.Type == "awses-encrypt" && 1 <= v && v <= 4:
+	p := &Plan{plaintexts: d.Plaintexts, more: o.Keyring, version: 4}
+	switch v := d.Manifest.Version; {
+	case d.Manifest.Type == "awses-encrypt" && 1 <= v && v <= 4:
 		parse = parseMasterKeysEncryption
-	case l.Manifest.Type == "awses-encrypt" && v == 5:
+	case d.Manifest.Type == "awses-encrypt" && v == 5:
 		parse, p.version = parseEncryption, 5
-	case l.Manifest.Type == "awses-decrypt-generate" && 1 <= v && v <= 4:
+	case d.Manifest.Type == "awses-decrypt-generate" && 1 <= v && v <= 4:
 		parse = parseGeneration
 	default:
-		return nil, fmt.Errorf("manifest of type %q, version %d, does not say what to encrypt", l.Manifest.Type, v)
+		return nil, fmt.Errorf("manifest of type %q, version %d, does not say what to encrypt", d.Manifest.Type, v)
 	}
-	if err := l.loadKeys(); err != nil {
+	var err error
+	if p.keys, p.keysText, err = d.ReadKeys(o.Keys); err != nil {
 		return nil, err
 	}
-	p.keys, p.keysText = l.keys, l.keysText
 	if err := p.checkPlaintexts(); err != nil {
 		return nil, err
 	}
-	for id, test := range l.Tests {
+	for id, test := range d.Tests {
 		s, err := parse(test)
 		if err == nil {
 			s.id, err = id, checkFileName(id)
 		}
 		if err == nil {
-			p.keys.useDecrypting(s)
+			p.useDecrypting(s)
 			err = p.checkPlaintext(s.plaintext)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("test %q: %w", id, errtext.Bare(err))
+			return nil, cli.Errorf("test %q: %w", id, err)
 		}
 		p.scenarios = append(p.scenarios, s)
 	}
@@ -148,15 +156,15 @@ func (l *loader) loadPlan() (*Plan, error) {
 // public key to encrypt with, whose private one is another entry with the same key
 // id. If none of its keys decrypts, none is left, unless the message must be refused:
 // then the keys are a part of the test.
-func (ks Keys) useDecrypting(s *scenario) {
+func (p *Plan) useDecrypting(s *scenario) {
 	for _, d := range s.decrypt {
-		t, ok := d.test.(*masterKeysTest)
-		if !ok {
+		t := d.masterKeys
+		if t == nil {
 			continue
 		}
-		var decrypting []KeyDescription
+		var decrypting []vectors.KeyDescription
 		for _, k := range t.MasterKeys {
-			if k.Key == "" || ks.decrypts(&k) {
+			if k.Key == "" || p.decrypts(&k) {
 				decrypting = append(decrypting, k)
 			}
 		}
@@ -170,15 +178,15 @@ func (ks Keys) useDecrypting(s *scenario) {
 func (s *scenario) isGood() bool { return s.refusal == "" && s.tamper == nil }
 
 // decrypts reports whether a key decrypts, or puts another entry for it in its place.
-func (ks Keys) decrypts(d *KeyDescription) bool {
-	k, err := ks.Get(d.Key)
+func (p *Plan) decrypts(d *vectors.KeyDescription) bool {
+	k, err := p.keys.Get(d.Key)
 	if err != nil || k.Decrypt || !k.Encrypt {
 		// That there is no such key is found out when it is used, and one of which
 		// neither is said does both.
 		return true
 	}
-	for _, name := range slices.Sorted(maps.Keys(ks)) {
-		if other, err := ks.Get(name); err == nil && other.Decrypt && other.ID == k.ID {
+	for _, name := range slices.Sorted(maps.Keys(p.keys)) {
+		if other, err := p.keys.Get(name); err == nil && other.Decrypt && other.ID == k.ID {
 			d.Key = name
 			return true
 		}
@@ -222,11 +230,11 @@ type Generated struct {
 	Unsupported map[string]int `json:"unsupported"` // by the type of key
 }
 
-// What [Generated] counts messages without frames as, and those whose keys only
-// encrypt.
+// The counts have these in place of a type of key, for messages without frames
+// and for keys that only encrypt.
 const (
-	Unframed    = "frame-size 0"
-	EncryptOnly = "keys that only encrypt"
+	unframed    = "frame-size 0"
+	encryptOnly = "keys that only encrypt"
 )
 
 // Generate carries out a plan. It passes each file to create, by its name with
@@ -246,11 +254,11 @@ func (p *Plan) Generate(ctx context.Context, c Client, create func(name string, 
 	}
 	for _, s := range p.scenarios {
 		if err := g.add(ctx, s); err != nil {
-			return nil, fmt.Errorf("vectors: test %q: %w", s.id, errtext.Bare(err))
+			return nil, cli.Errorf("vectors: test %q: %w", s.id, err)
 		}
 	}
 	if err := g.writeManifests(); err != nil {
-		return nil, fmt.Errorf("vectors: %w", errtext.Bare(err))
+		return nil, cli.Errorf("vectors: %w", err)
 	}
 	return &Generated{len(g.positive), len(g.negative), g.unsupported}, nil
 }
@@ -268,16 +276,16 @@ type generator struct {
 func (g *generator) add(ctx context.Context, s *scenario) error {
 	switch {
 	case s.frameLength == 0:
-		g.unsupported[Unframed]++
+		g.unsupported[unframed]++
 		return nil
 	case s.isNeverDecrypted():
-		g.unsupported[EncryptOnly]++
+		g.unsupported[encryptOnly]++
 		return nil
 	}
 	cmm, err := g.keys.CMM(s.encrypt, g.more)
-	var unsupported *unsupportedError
+	var unsupported *vectors.UnsupportedError
 	if errors.As(err, &unsupported) {
-		g.unsupported[unsupported.keyType]++
+		g.unsupported[unsupported.KeyType]++
 		return nil
 	}
 	if err != nil {
@@ -302,8 +310,7 @@ func (g *generator) add(ctx context.Context, s *scenario) error {
 // isNeverDecrypted reports whether a message is good, and no key is there to show it.
 func (s *scenario) isNeverDecrypted() bool {
 	return s.isGood() && slices.ContainsFunc(s.decrypt, func(d decryption) bool {
-		t, ok := d.test.(*masterKeysTest)
-		return ok && len(t.MasterKeys) == 0
+		return d.masterKeys != nil && len(d.masterKeys.MasterKeys) == 0
 	})
 }
 
@@ -321,7 +328,7 @@ func (g *generator) addTests(s *scenario, v variant) error {
 		if g.positive[id] != nil || g.negative[id] != nil {
 			return fmt.Errorf("there are two tests of the name %q", id)
 		}
-		tests[id] = d.test.complete("file://"+ciphertext, "file://plaintexts/"+s.plaintext, v.refusal)
+		tests[id] = d.complete("file://"+ciphertext, "file://plaintexts/"+s.plaintext, v.refusal)
 	}
 	return nil
 }
@@ -359,7 +366,7 @@ func (e *encryption) variants(ctx context.Context) ([]variant, error) {
 
 func (e *encryption) encrypt(ctx context.Context, cmm esdk.CMM) ([]byte, error) {
 	c := esdk.Config{CMM: cmm, Suite: e.suite, FrameLength: e.frameLength}
-	if !commits(e.suite) {
+	if !e.suite.Commits() {
 		c.CommitmentPolicy = esdk.ForbidEncryptAllowDecrypt
 	}
 	client, err := esdk.New(c)
@@ -368,10 +375,6 @@ func (e *encryption) encrypt(ctx context.Context, cmm esdk.CMM) ([]byte, error) 
 	}
 	message, _, err := client.Encrypt(ctx, e.data, e.context)
 	return message, err
-}
-
-func commits(id esdk.SuiteID) bool {
-	return id == esdk.AES256GCMHKDFSHA512Commit || id == esdk.AES256GCMHKDFSHA512CommitECDSAP384
 }
 
 // manifest is one that is written.
@@ -431,14 +434,13 @@ func (g *generator) writeManifest(name string, m manifest) error {
 func (g *generator) addEncryptTests(m *manifest, s *scenario) {
 	size := g.Plan.plaintexts[s.plaintext]
 	for _, d := range s.decrypt {
-		test, ok := d.test.(*decryptionScenario)
-		id := s.id + d.suffix
-		if !ok || size == 0 || g.positive[id] == nil {
+		test, id := d.scenario, s.id+d.suffix
+		if test == nil || size == 0 || g.positive[id] == nil {
 			continue
 		}
 		m.Plaintexts[s.plaintext] = size
 		m.Tests[id] = encryptTest{encryptionScenario{
-			Type: positive, Plaintext: s.plaintext, Description: test.Description, Suite: test.Suite, FrameLength: &s.frameLength,
+			Type: vectors.Positive, Plaintext: s.plaintext, Description: test.Description, Suite: test.Suite, FrameLength: &s.frameLength,
 			EncryptKey: s.encrypt, DecryptKey: test.Key, Context: test.Context, ReproducedContext: test.ReproducedContext,
 		}}
 	}

@@ -1,4 +1,4 @@
-package vectors
+package vectorgen
 
 import (
 	"cmp"
@@ -8,9 +8,9 @@ import (
 	"io/fs"
 	"strings"
 
-	"esdk/internal/errtext"
-
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/internal/vectors"
 )
 
 // Manifests that say what to encrypt: awses-encrypt, which of version 5 says what
@@ -23,15 +23,15 @@ type encryptTest struct {
 }
 
 type encryptionScenario struct {
-	Type              string                 `json:"type"`
-	Plaintext         string                 `json:"plaintext"`
-	Description       string                 `json:"description"`
-	Suite             suiteID                `json:"algorithmSuiteId"`
-	FrameLength       *uint32                `json:"frame-size,omitempty"`
-	EncryptKey        *KeyDescription        `json:"encryptKeyDescription"`
-	DecryptKey        *KeyDescription        `json:"decryptKeyDescription"`
-	Context           esdk.EncryptionContext `json:"encryption-context"`
-	ReproducedContext esdk.EncryptionContext `json:"reproduced-encryption-context"`
+	Type              string                  `json:"type"`
+	Plaintext         string                  `json:"plaintext"`
+	Description       string                  `json:"description"`
+	Suite             vectors.SuiteID         `json:"algorithmSuiteId"`
+	FrameLength       *uint32                 `json:"frame-size,omitempty"`
+	EncryptKey        *vectors.KeyDescription `json:"encryptKeyDescription"`
+	DecryptKey        *vectors.KeyDescription `json:"decryptKeyDescription"`
+	Context           esdk.EncryptionContext  `json:"encryption-context"`
+	ReproducedContext esdk.EncryptionContext  `json:"reproduced-encryption-context"`
 }
 
 func parseEncryption(text json.RawMessage) (*scenario, error) {
@@ -40,7 +40,7 @@ func parseEncryption(text json.RawMessage) (*scenario, error) {
 		return nil, err
 	}
 	e := &t.Scenario
-	if e.Type != positive {
+	if e.Type != vectors.Positive {
 		return nil, fmt.Errorf("test of type %q is not supported", e.Type)
 	}
 	if e.EncryptKey == nil || e.DecryptKey == nil {
@@ -53,7 +53,7 @@ func parseEncryption(text json.RawMessage) (*scenario, error) {
 		encrypt:   e.EncryptKey,
 	}
 	s.setFrameLength(e.FrameLength)
-	d := &decryptionScenario{
+	d := &vectors.DecryptionScenario{
 		Description: e.Description, Suite: e.Suite, FrameLength: s.frameLength, Key: e.DecryptKey,
 		Context: withoutNil(e.Context), ReproducedContext: withoutNil(e.ReproducedContext),
 	}
@@ -61,7 +61,7 @@ func parseEncryption(text json.RawMessage) (*scenario, error) {
 	if e.ReproducedContext == nil {
 		d.ReproducedContext = d.Context
 	}
-	s.decrypt = []decryption{{test: d}}
+	s.decrypt = []decryption{{scenario: d}}
 	return s, nil
 }
 
@@ -76,11 +76,11 @@ func withoutNil(ec esdk.EncryptionContext) esdk.EncryptionContext {
 // masterKeysEncryption is a test of awses-encrypt up to version 4.
 type masterKeysEncryption struct {
 	Plaintext   string
-	Suite       suiteID                `json:"algorithm"`
-	FrameLength *uint32                `json:"frame-size"`
-	Context     esdk.EncryptionContext `json:"encryption-context"`
-	MasterKeys  []KeyDescription       `json:"master-keys"`
-	CMM         string                 `json:"cmm"`
+	Suite       vectors.SuiteID          `json:"algorithm"`
+	FrameLength *uint32                  `json:"frame-size"`
+	Context     esdk.EncryptionContext   `json:"encryption-context"`
+	MasterKeys  []vectors.KeyDescription `json:"master-keys"`
+	CMM         string                   `json:"cmm"`
 }
 
 func parseMasterKeysEncryption(text json.RawMessage) (*scenario, error) {
@@ -96,8 +96,8 @@ func (e *masterKeysEncryption) scenario() (*scenario, error) {
 	if len(e.MasterKeys) == 0 {
 		return nil, errors.New("no master keys")
 	}
-	t := &masterKeysTest{MasterKeys: e.MasterKeys, CMM: cmp.Or(e.CMM, "Default"), Context: withoutNil(e.Context)}
-	d, err := t.keyDescription()
+	t := &vectors.MasterKeysTest{MasterKeys: e.MasterKeys, CMM: cmp.Or(e.CMM, "Default"), Context: withoutNil(e.Context)}
+	d, err := t.KeyDescription()
 	if err != nil {
 		return nil, err
 	}
@@ -108,16 +108,16 @@ func (e *masterKeysEncryption) scenario() (*scenario, error) {
 	keyring.Generator, keyring.Children = &e.MasterKeys[0], e.MasterKeys[1:]
 	s := &scenario{suite: esdk.SuiteID(e.Suite), plaintext: e.Plaintext, context: e.Context, encrypt: d}
 	s.setFrameLength(e.FrameLength)
-	s.decrypt = []decryption{{test: t}}
+	s.decrypt = []decryption{{masterKeys: t}}
 	return s, nil
 }
 
 // generationTest is a test of awses-decrypt-generate.
 type generationTest struct {
-	Scenario   *masterKeysEncryption `json:"encryption-scenario"`
-	Tampering  json.RawMessage       // a text, or an object with one field
-	Method     string                `json:"decryption-method"`
-	MasterKeys []KeyDescription      `json:"decryption-master-keys"`
+	Scenario   *masterKeysEncryption    `json:"encryption-scenario"`
+	Tampering  json.RawMessage          // a text, or an object with one field
+	Method     string                   `json:"decryption-method"`
+	MasterKeys []vectors.KeyDescription `json:"decryption-master-keys"`
 	Result     *struct {
 		Output json.RawMessage
 		Error  *struct {
@@ -141,11 +141,11 @@ func parseGeneration(text json.RawMessage) (*scenario, error) {
 	if s.tamper, err = parseTampering(g.Tampering); err != nil {
 		return nil, err
 	}
-	t := s.decrypt[0].test.(*masterKeysTest)
+	t := s.decrypt[0].masterKeys
 	if len(g.MasterKeys) > 0 {
 		t.MasterKeys = g.MasterKeys
 	}
-	if t.Method = g.Method; t.Method != "" && t.Method != unsignedOnly {
+	if t.Method = g.Method; t.Method != "" && t.Method != vectors.UnsignedOnly {
 		return nil, fmt.Errorf("decryption method %q is not supported", t.Method)
 	}
 	switch r := g.Result; {
@@ -171,7 +171,7 @@ func parseTampering(text json.RawMessage) (tampering, error) {
 	}
 	var values map[string][]string
 	if err := json.Unmarshal(text, &values); err != nil {
-		return nil, fmt.Errorf("tampering: %w", errtext.Bare(err))
+		return nil, cli.Errorf("tampering: %w", err)
 	}
 	infos := values["change-edk-provider-info"]
 	if len(values) != 1 || len(infos) == 0 {

@@ -1,4 +1,4 @@
-package vectors
+package vectorgen
 
 import (
 	"context"
@@ -20,7 +20,8 @@ import (
 
 	"esdk"
 	"esdk/internal/format"
-	"esdk/internal/suite"
+	"esdk/internal/vectors"
+	"esdk/internal/vectors/vectorstest"
 )
 
 // generated is a folder with what came of a plan.
@@ -65,9 +66,13 @@ func creator(t testing.TB, dir string) func(string, []byte) error {
 	}
 }
 
-func (g *generated) cases(manifest string) []*Case {
+func (g *generated) cases(manifest string) []*vectors.Case {
 	g.Helper()
-	return load(g, filepath.Join(g.dir, manifest), Options{}).Cases
+	m, err := vectors.Load(filepath.Join(g.dir, manifest), vectors.Options{})
+	if err != nil {
+		g.Fatal(err)
+	}
+	return m.Cases
 }
 
 // run runs a manifest, all of whose cases are to pass, and returns why they were
@@ -77,7 +82,7 @@ func (g *generated) run(manifest string) map[string]error {
 	refusals := map[string]error{}
 	for _, c := range g.cases(manifest) {
 		r := c.Run(g.Context())
-		if r.Outcome != Passed {
+		if r.Outcome != vectors.Passed {
 			g.Errorf("%s: %s: %v", c.ID, r.Outcome, r.Err)
 		}
 		if c.Negative {
@@ -89,7 +94,7 @@ func (g *generated) run(manifest string) map[string]error {
 
 // newPlan has no keyring for branch keys, whose messages the tests of the command
 // have.
-func newPlan(t testing.TB, o Options, kms ...string) *Plan {
+func newPlan(t testing.TB, o vectors.Options, kms ...string) *Plan {
 	t.Helper()
 	p, err := NewPlan(o, kms...)
 	if err != nil {
@@ -101,7 +106,7 @@ func newPlan(t testing.TB, o Options, kms ...string) *Plan {
 // TestOwnPlan has the plan's good messages decrypt, each suite with each kind of
 // keyring.
 func TestOwnPlan(t *testing.T) {
-	g := generate(t, newPlan(t, Options{}))
+	g := generate(t, newPlan(t, vectors.Options{}))
 	if g.Positive != 22*11 || !maps.Equal(g.Unsupported, map[string]int{"aws-kms-hierarchy": 11}) {
 		t.Errorf("%+v", g.Generated)
 	}
@@ -119,31 +124,33 @@ func TestOwnPlan(t *testing.T) {
 // planRefusals are the errors of the plan's negative messages, by the names
 // behind their suites.
 var planRefusals = map[string]func(error) bool{
-	"last-byte-flipped":        is(esdk.ErrAuthentication),
-	"truncated":                isTruncation,
-	"truncated-between-frames": isTruncation,
-	"header-byte-flipped":      func(err error) bool { return is(esdk.ErrAuthentication)(err) || is(esdk.ErrCommitment)(err) },
-	"header-tag-flipped":       is(esdk.ErrAuthentication),
-	"frame-tag-flipped":        is(esdk.ErrAuthentication),
-	"frame-flipped":            is(esdk.ErrAuthentication),
-	"provider-info-changed":    is(esdk.ErrNoDataKey),
-	"commitment-forged":        is(esdk.ErrCommitment),
-	"signature-flipped":        is(esdk.ErrAuthentication),
-	"signature-removed":        isTruncation,
-	"half-signed":              is(esdk.ErrEncryptionContext),
-	"wrong-key":                is(esdk.ErrNoDataKey),
-	"wrong-provider-id":        is(esdk.ErrNoDataKey),
-	"wrong-padding":            is(esdk.ErrNoDataKey),
-	"public-key":               is(esdk.ErrNoDataKey),
-	"wrong-context":            is(esdk.ErrEncryptionContext),
-	"wrong-required-context":   is(esdk.ErrNoDataKey),
-	"missing-required-context": is(esdk.ErrEncryptionContext),
+	"last-byte-flipped":        vectorstest.Is(esdk.ErrAuthentication),
+	"truncated":                vectorstest.IsTruncation,
+	"truncated-between-frames": vectorstest.IsTruncation,
+	"header-byte-flipped": func(err error) bool {
+		return vectorstest.Is(esdk.ErrAuthentication)(err) || vectorstest.Is(esdk.ErrCommitment)(err)
+	},
+	"header-tag-flipped":       vectorstest.Is(esdk.ErrAuthentication),
+	"frame-tag-flipped":        vectorstest.Is(esdk.ErrAuthentication),
+	"frame-flipped":            vectorstest.Is(esdk.ErrAuthentication),
+	"provider-info-changed":    vectorstest.Is(esdk.ErrNoDataKey),
+	"commitment-forged":        vectorstest.Is(esdk.ErrCommitment),
+	"signature-flipped":        vectorstest.Is(esdk.ErrAuthentication),
+	"signature-removed":        vectorstest.IsTruncation,
+	"half-signed":              vectorstest.Is(esdk.ErrEncryptionContext),
+	"wrong-key":                vectorstest.Is(esdk.ErrNoDataKey),
+	"wrong-provider-id":        vectorstest.Is(esdk.ErrNoDataKey),
+	"wrong-padding":            vectorstest.Is(esdk.ErrNoDataKey),
+	"public-key":               vectorstest.Is(esdk.ErrNoDataKey),
+	"wrong-context":            vectorstest.Is(esdk.ErrEncryptionContext),
+	"wrong-required-context":   vectorstest.Is(esdk.ErrNoDataKey),
+	"missing-required-context": vectorstest.Is(esdk.ErrEncryptionContext),
 }
 
 // TestOwnPlanNegatives has each negative message refused for what was done to it,
 // and not for anything else.
 func TestOwnPlanNegatives(t *testing.T) {
-	p := newPlan(t, Options{})
+	p := newPlan(t, vectors.Options{})
 	p.keep("negative")
 	g := generate(t, p)
 	seen := map[string]int{}
@@ -156,7 +163,7 @@ func TestOwnPlanNegatives(t *testing.T) {
 	}
 	some := map[string]int{"commitment-forged": 2, "half-signed": 1, "signature-flipped": 4, "signature-removed": 4}
 	for name := range planRefusals {
-		want := len(suite.All)
+		want := len(esdk.Suites())
 		if n, ok := some[name]; ok {
 			want = n
 		}
@@ -169,7 +176,7 @@ func TestOwnPlanNegatives(t *testing.T) {
 // TestForged has forged messages decrypt if nothing of them was changed, so that
 // those that were are refused for that alone.
 func TestForged(t *testing.T) {
-	p := newPlan(t, Options{})
+	p := newPlan(t, vectors.Options{})
 	p.keep("commitment-forged")
 	for _, s := range p.scenarios {
 		s.tamper = func(ctx context.Context, e *encryption) ([]variant, error) {
@@ -195,10 +202,10 @@ func (p *Plan) keep(text string) {
 
 // TestOwnEncryptManifest carries out the manifest that the plan wrote of itself.
 func TestOwnEncryptManifest(t *testing.T) {
-	own := newPlan(t, Options{})
+	own := newPlan(t, vectors.Options{})
 	own.keep("0578") // as the others
 	first := generate(t, own)
-	p, err := LoadPlan(filepath.Join(first.dir, "encrypt-manifest.json"), Options{})
+	p, err := LoadPlan(filepath.Join(first.dir, "encrypt-manifest.json"), vectors.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +235,7 @@ func readText(t testing.TB, path ...string) string {
 }
 
 // generationManifest is a manifest whose tests encrypt 10 bytes under the key in
-// testKeys, with more fields of the scenario and of the test.
+// vectorstest.Keys, with more fields of the scenario and of the test.
 func generationManifest(kind string, version int, tests ...string) string {
 	const head = `{"manifest": {"type": %q, "version": %d}, "keys": "file://keys.json", "plaintexts": {"tiny": 10}, "tests": {%s}}`
 	for i, test := range tests {
@@ -237,10 +244,8 @@ func generationManifest(kind string, version int, tests ...string) string {
 	return fmt.Sprintf(head, kind, version, strings.Join(tests, ","))
 }
 
-const aesMasterKey = `{"type": "raw", "encryption-algorithm": "aes", "provider-id": "namespace", "key": "aes"}`
-
 func masterKeyScenario(more string) string {
-	return `{"plaintext": "tiny", "algorithm": "0478", "encryption-context": {"key1": "val1"}, "master-keys": [` + aesMasterKey + `]` + more + `}`
+	return `{"plaintext": "tiny", "algorithm": "0478", "encryption-context": {"key1": "val1"}, "master-keys": [` + vectorstest.MasterKey + `]` + more + `}`
 }
 
 func generationTestText(scenario, more string) string {
@@ -249,8 +254,8 @@ func generationTestText(scenario, more string) string {
 
 func loadPlan(t testing.TB, text string) (*Plan, error) {
 	t.Helper()
-	dir := writeFiles(t, map[string]string{"keys.json": testKeys, "manifest.json": text})
-	return LoadPlan(filepath.Join(dir, "manifest.json"), Options{})
+	dir := vectorstest.WriteFiles(t, map[string]string{"keys.json": vectorstest.Keys, "manifest.json": text})
+	return LoadPlan(filepath.Join(dir, "manifest.json"), vectors.Options{})
 }
 
 // TestGenerateMasterKeys carries out tests with master keys, of each version.
@@ -263,27 +268,27 @@ func TestGenerateMasterKeys(t *testing.T) {
 		"version 1": {manifest: generationManifest("awses-encrypt", 1, masterKeyScenario("")), want: Generated{Positive: 1}},
 		"version 2": {manifest: generationManifest("awses-encrypt", 2, masterKeyScenario(`, "frame-size": 3`)), want: Generated{Positive: 1}},
 		"no frames": {manifest: generationManifest("awses-encrypt", 2, masterKeyScenario(`, "frame-size": 0`), masterKeyScenario("")),
-			want: Generated{Positive: 1, Unsupported: map[string]int{Unframed: 1}}},
+			want: Generated{Positive: 1, Unsupported: map[string]int{unframed: 1}}},
 		"other keyring": {manifest: generationManifest("awses-encrypt", 2, masterKeyScenario(`, "master-keys": [{"type": "aws-kms"}]`), masterKeyScenario("")),
 			want: Generated{Positive: 1, Unsupported: map[string]int{"aws-kms": 1}}},
-		"two keys": {manifest: generationManifest("awses-encrypt", 2, masterKeyScenario(`, "master-keys": [`+aesMasterKey+`,`+aesMasterKey+`]`)),
+		"two keys": {manifest: generationManifest("awses-encrypt", 2, masterKeyScenario(`, "master-keys": [`+vectorstest.MasterKey+`,`+vectorstest.MasterKey+`]`)),
 			want: Generated{Positive: 1}},
 		"required": {manifest: generationManifest("awses-decrypt-generate", 4, generationTestText(`, "cmm": "RequiredEncryptionContext"`, "")),
 			want: Generated{Positive: 1}},
 		"other decryption key": {manifest: generationManifest("awses-decrypt-generate", 2,
 			generationTestText("", `, "result": {"error": {}}, "decryption-master-keys": [{"type": "raw", "encryption-algorithm": "aes", "provider-id": "other", "key": "aes"}]`)),
-			want: Generated{Negative: 1}, refusal: is(esdk.ErrNoDataKey)},
+			want: Generated{Negative: 1}, refusal: vectorstest.Is(esdk.ErrNoDataKey)},
 		"stream": {manifest: generationManifest("awses-decrypt-generate", 2, generationTestText("", `, "decryption-method": "streaming-unsigned-only"`)),
 			want: Generated{Positive: 1}},
 		"signed stream": {manifest: generationManifest("awses-decrypt-generate", 2, generationTestText(`, "algorithm": "0378"`,
 			`, "decryption-method": "streaming-unsigned-only", "result": {"error": {"error-description": "signed"}}`)),
-			want: Generated{Negative: 1}, refusal: is(esdk.ErrSigned)},
+			want: Generated{Negative: 1}, refusal: vectorstest.Is(esdk.ErrSigned)},
 		"half-sign": {manifest: generationManifest("awses-decrypt-generate", 2, generationTestText("", `, "tampering": "half-sign"`)),
-			want: Generated{Negative: 1}, refusal: is(esdk.ErrEncryptionContext)},
+			want: Generated{Negative: 1}, refusal: vectorstest.Is(esdk.ErrEncryptionContext)},
 		"provider info": {manifest: generationManifest("awses-decrypt-generate", 1, generationTestText("", `, "tampering": {"change-edk-provider-info": ["x", "y"]}`)),
-			want: Generated{Negative: 2}, refusal: is(esdk.ErrNoDataKey)},
+			want: Generated{Negative: 2}, refusal: vectorstest.Is(esdk.ErrNoDataKey)},
 		"truncate": {manifest: generationManifest("awses-decrypt-generate", 2, generationTestText("", `, "tampering": "truncate"`)),
-			want: Generated{Negative: tinyMessage - 1}, refusal: isTruncation},
+			want: Generated{Negative: tinyMessage - 1}, refusal: vectorstest.IsTruncation},
 		"mutate": {manifest: generationManifest("awses-decrypt-generate", 2, generationTestText("", `, "tampering": "mutate"`)),
 			want: Generated{Negative: 8 * tinyMessage}},
 	} {
@@ -334,9 +339,9 @@ func TestGeneratePublicKey(t *testing.T) {
 	for _, c := range []struct {
 		keys string
 		want Generated
-	}{{both, Generated{Positive: 1}}, {public, Generated{Unsupported: map[string]int{EncryptOnly: 1}}}} {
-		dir := writeFiles(t, map[string]string{"keys.json": `{"manifest": {"type": "keys", "version": 3}, "keys": {` + c.keys + `}}`, "manifest.json": manifest})
-		p, err := LoadPlan(filepath.Join(dir, "manifest.json"), Options{})
+	}{{both, Generated{Positive: 1}}, {public, Generated{Unsupported: map[string]int{encryptOnly: 1}}}} {
+		dir := vectorstest.WriteFiles(t, map[string]string{"keys.json": `{"manifest": {"type": "keys", "version": 3}, "keys": {` + c.keys + `}}`, "manifest.json": manifest})
+		p, err := LoadPlan(filepath.Join(dir, "manifest.json"), vectors.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -400,7 +405,7 @@ func TestGenerateErrors(t *testing.T) {
 func TestBrokenPlans(t *testing.T) {
 	v5 := func(fields string) string {
 		return generationManifest("awses-encrypt", 5, `{"encryption-scenario": {"type": "positive-esdk", "plaintext": "tiny", "algorithmSuiteId": "0478",
-			"encryptKeyDescription": `+aesMasterKey+`, "decryptKeyDescription": `+aesMasterKey+fields+`}}`)
+			"encryptKeyDescription": `+vectorstest.MasterKey+`, "decryptKeyDescription": `+vectorstest.MasterKey+fields+`}}`)
 	}
 	if p, err := loadPlan(t, v5("")); err != nil || len(p.scenarios) != 1 {
 		t.Fatalf("%v", err)
@@ -444,7 +449,7 @@ func TestBrokenPlans(t *testing.T) {
 			t.Errorf("%s: loaded %d scenarios", name, len(p.scenarios))
 		}
 	}
-	if _, err := LoadPlan(filepath.Join(t.TempDir(), "none"), Options{}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := LoadPlan(filepath.Join(t.TempDir(), "none"), vectors.Options{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no manifest: %v", err)
 	}
 }
@@ -452,14 +457,14 @@ func TestBrokenPlans(t *testing.T) {
 // FuzzLoadPlan has every manifest refused or carried out, and files written in
 // their folders only.
 func FuzzLoadPlan(f *testing.F) {
-	f.Add(generationManifest("awses-encrypt", 2, masterKeyScenario("")), testKeys)
-	f.Add(generationManifest("awses-decrypt-generate", 2, generationTestText("", `, "tampering": {"change-edk-provider-info": ["x"]}`)), testKeys)
-	f.Add(generationManifest("awses-decrypt-generate", 2, generationTestText("", `, "tampering": "half-sign"`)), testKeys)
+	f.Add(generationManifest("awses-encrypt", 2, masterKeyScenario("")), vectorstest.Keys)
+	f.Add(generationManifest("awses-decrypt-generate", 2, generationTestText("", `, "tampering": {"change-edk-provider-info": ["x"]}`)), vectorstest.Keys)
+	f.Add(generationManifest("awses-decrypt-generate", 2, generationTestText("", `, "tampering": "half-sign"`)), vectorstest.Keys)
 	f.Add(generationManifest("awses-encrypt", 5, `{"encryption-scenario": {"type": "positive-esdk", "plaintext": "tiny", "algorithmSuiteId": "0478",
-		"encryptKeyDescription": `+aesMasterKey+`, "decryptKeyDescription": `+aesMasterKey+`}}`), testKeys)
+		"encryptKeyDescription": `+vectorstest.MasterKey+`, "decryptKeyDescription": `+vectorstest.MasterKey+`}}`), vectorstest.Keys)
 	f.Fuzz(func(t *testing.T, manifest, keys string) {
-		dir := writeFiles(t, map[string]string{"manifest.json": manifest, "keys.json": keys})
-		p, err := LoadPlan(filepath.Join(dir, "manifest.json"), Options{Keyring: useAll})
+		dir := vectorstest.WriteFiles(t, map[string]string{"manifest.json": manifest, "keys.json": keys})
+		p, err := LoadPlan(filepath.Join(dir, "manifest.json"), vectors.Options{})
 		if err != nil {
 			return
 		}

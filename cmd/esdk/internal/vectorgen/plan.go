@@ -1,4 +1,4 @@
-package vectors
+package vectorgen
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"esdk"
-	"esdk/internal/errtext"
-	"esdk/internal/suite"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/internal/vectors"
 )
 
 // The plan of this package: every suite with every kind of keyring. Which frame
@@ -59,30 +59,30 @@ var requirements = []struct {
 // NewPlan returns the plan of this package, with new keys. Keys of the manifest
 // that the options name are used in place of new ones. Keys of AWS KMS are in the
 // plan only if that has them, or if kms names them.
-func NewPlan(o Options, kms ...string) (*Plan, error) {
+func NewPlan(o vectors.Options, kms ...string) (*Plan, error) {
 	var given []byte
-	ks := &planKeys{Keys: Keys{}, new: Keys{}}
+	ks := &planKeys{Keys: vectors.Keys{}, new: vectors.Keys{}}
 	if o.Keys != "" {
 		var err error
 		if given, err = os.ReadFile(o.Keys); err != nil {
-			return nil, fmt.Errorf("vectors: keys: %w", errtext.Bare(err))
+			return nil, cli.Errorf("vectors: keys: %w", err)
 		}
-		have, err := ParseKeys(given)
+		have, err := vectors.ParseKeys(given)
 		if err != nil {
-			return nil, fmt.Errorf("vectors: keys: %s: %w", o.Keys, errtext.Bare(err))
+			return nil, cli.Errorf("vectors: keys: %s: %w", o.Keys, err)
 		}
 		maps.Copy(ks.Keys, have)
 	}
 	for i, arn := range kms {
-		ks.add(fmt.Sprintf("kms-%d", i+1), &Key{Type: "aws-kms", ID: arn})
+		ks.add(fmt.Sprintf("kms-%d", i+1), &vectors.Key{Type: "aws-kms", ID: arn})
 	}
 	p := &planner{planKeys: ks, Plan: &Plan{plaintexts: map[string]int{}, keys: ks.Keys, more: o.Keyring, version: 5, own: true}}
 	if err := p.plan(); err != nil {
-		return nil, fmt.Errorf("vectors: %w", errtext.Bare(err))
+		return nil, cli.Errorf("vectors: %w", err)
 	}
 	var err error
 	if p.keysText, err = ks.manifest(given); err != nil {
-		return nil, fmt.Errorf("vectors: keys: %w", errtext.Bare(err))
+		return nil, cli.Errorf("vectors: keys: %w", err)
 	}
 	return p.Plan, nil
 }
@@ -95,7 +95,7 @@ type planner struct {
 // A planKeyring is a kind of keyring: what encrypts, and all ways to decrypt.
 type planKeyring struct {
 	name, words string
-	encrypt     *KeyDescription
+	encrypt     *vectors.KeyDescription
 	decrypt     []planDecryption
 
 	// unsigned says that it takes only suites that do not sign.
@@ -104,7 +104,7 @@ type planKeyring struct {
 
 type planDecryption struct {
 	suffix string // of the test's id
-	key    *KeyDescription
+	key    *vectors.KeyDescription
 }
 
 func (p *planner) plan() error {
@@ -112,9 +112,9 @@ func (p *planner) plan() error {
 	if err != nil {
 		return err
 	}
-	for i, s := range suite.All {
+	for i, s := range esdk.Suites() {
 		for k, kr := range keyrings {
-			if kr.unsigned && s.Signs() {
+			if kr.unsigned && s.Signed() {
 				continue
 			}
 			context := planContexts[(2*i+k)%len(planContexts)]
@@ -132,9 +132,9 @@ func (p *planner) plan() error {
 }
 
 // message adds a message, and its plaintext.
-func (p *planner) message(s *suite.Suite, name string, key *KeyDescription, sh shape, ec esdk.EncryptionContext) *scenario {
+func (p *planner) message(s esdk.SuiteID, name string, key *vectors.KeyDescription, sh shape, ec esdk.EncryptionContext) *scenario {
 	m := &scenario{
-		id: fmt.Sprintf("%04x-%s", s.ID, name), encrypt: key, suite: esdk.SuiteID(s.ID),
+		id: fmt.Sprintf("%04x-%s", uint16(s), name), encrypt: key, suite: s,
 		frameLength: sh.frame, plaintext: fmt.Sprintf("bytes-%d", sh.plaintext), context: ec,
 	}
 	p.plaintexts[m.plaintext] = sh.plaintext
@@ -143,10 +143,10 @@ func (p *planner) message(s *suite.Suite, name string, key *KeyDescription, sh s
 }
 
 // decryption adds a test of a message.
-func (p *planner) decryption(m *scenario, suffix string, key *KeyDescription, reproduced esdk.EncryptionContext, words string) {
-	m.decrypt = append(m.decrypt, decryption{suffix, &decryptionScenario{
+func (p *planner) decryption(m *scenario, suffix string, key *vectors.KeyDescription, reproduced esdk.EncryptionContext, words string) {
+	m.decrypt = append(m.decrypt, decryption{suffix: suffix, scenario: &vectors.DecryptionScenario{
 		Description: fmt.Sprintf("%s, %d bytes in frames of %d", words, p.plaintexts[m.plaintext], m.frameLength),
-		Suite:       suiteID(m.suite), FrameLength: m.frameLength, Key: key,
+		Suite:       vectors.SuiteID(m.suite), FrameLength: m.frameLength, Key: key,
 		Context: withoutNil(m.context), ReproducedContext: withoutNil(reproduced),
 	}})
 }
@@ -164,12 +164,12 @@ func (p *planner) keyrings() ([]planKeyring, error) {
 }
 
 // bothWays is a keyring that is described the same to encrypt and to decrypt.
-func bothWays(name, words string, d *KeyDescription) planKeyring {
+func bothWays(name, words string, d *vectors.KeyDescription) planKeyring {
 	return planKeyring{name: name, words: words, encrypt: d, decrypt: []planDecryption{{"", d}}}
 }
 
-func aesDescription(key string) *KeyDescription {
-	return &KeyDescription{Type: "raw", Key: key, ProviderID: "vectors-aes", Algorithm: "aes"}
+func aesDescription(key string) *vectors.KeyDescription {
+	return &vectors.KeyDescription{Type: "raw", Key: key, ProviderID: "vectors-aes", Algorithm: "aes"}
 }
 
 func (p *planner) rawAES() (all []planKeyring, err error) {
@@ -193,8 +193,8 @@ var rsaPaddings = []struct{ name, padding, hash string }{
 	{"oaep-sha512", "oaep-mgf1", "sha512"},
 }
 
-func rsaDescription(key, padding, hash string) *KeyDescription {
-	return &KeyDescription{Type: "raw", Key: key, ProviderID: "vectors-rsa", Algorithm: "rsa", Padding: padding, Hash: hash}
+func rsaDescription(key, padding, hash string) *vectors.KeyDescription {
+	return &vectors.KeyDescription{Type: "raw", Key: key, ProviderID: "vectors-rsa", Algorithm: "rsa", Padding: padding, Hash: hash}
 }
 
 func (p *planner) rawRSA() (all []planKeyring, err error) {
@@ -211,8 +211,8 @@ func (p *planner) rawRSA() (all []planKeyring, err error) {
 }
 
 // ecdhDescription is of raw-ecdh or aws-kms-ecdh.
-func ecdhDescription(keyType, schema, curve, key string) *KeyDescription {
-	d := &KeyDescription{
+func ecdhDescription(keyType, schema, curve, key string) *vectors.KeyDescription {
+	d := &vectors.KeyDescription{
 		Type: keyType, Schema: schema, Curve: curve, Sender: schema, SenderPublicKey: schema,
 		Recipient: key, RecipientPublicKey: "recipient-material-public-key",
 	}
@@ -260,15 +260,15 @@ func (p *planner) multi() ([]planKeyring, error) {
 		return nil, err
 	}
 	generator := aesDescription(aesKey)
-	opening := []*KeyDescription{rsaDescription(private, "oaep-mgf1", "sha256"), ecdhDescription("raw-ecdh", "discovery", c.name, ecdhKey)}
+	opening := []*vectors.KeyDescription{rsaDescription(private, "oaep-mgf1", "sha256"), ecdhDescription("raw-ecdh", "discovery", c.name, ecdhKey)}
 	kr := bothWays("multi-keyring", "multi-keyring of AES, RSA and ECDH", multiDescription(generator, opening...))
 	kr.encrypt = multiDescription(generator, rsaDescription(public, "oaep-mgf1", "sha256"), ecdhDescription("raw-ecdh", "ephemeral", c.name, ecdhKey))
 	kr.decrypt = append(kr.decrypt, planDecryption{"-by-generator", generator}, planDecryption{"-by-rsa", opening[0]}, planDecryption{"-by-ecdh", opening[1]})
 	return []planKeyring{kr}, nil
 }
 
-func multiDescription(generator *KeyDescription, children ...*KeyDescription) *KeyDescription {
-	d := &KeyDescription{Type: "multi-keyring", Generator: generator, Children: []KeyDescription{}}
+func multiDescription(generator *vectors.KeyDescription, children ...*vectors.KeyDescription) *vectors.KeyDescription {
+	d := &vectors.KeyDescription{Type: "multi-keyring", Generator: generator, Children: []vectors.KeyDescription{}}
 	for _, c := range children {
 		d.Children = append(d.Children, *c)
 	}
@@ -280,16 +280,16 @@ func (p *planner) hierarchy() ([]planKeyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []planKeyring{bothWays("hierarchy", "hierarchical keyring with a static branch key", &KeyDescription{Type: "aws-kms-hierarchy", Key: key})}, nil
+	return []planKeyring{bothWays("hierarchy", "hierarchical keyring with a static branch key", &vectors.KeyDescription{Type: "aws-kms-hierarchy", Key: key})}, nil
 }
 
 // required adds the required encryption context CMM over a keyring that suits all
 // suites.
-func (p *planner) required(s *suite.Suite, i int, keyrings []planKeyring) {
+func (p *planner) required(s esdk.SuiteID, i int, keyrings []planKeyring) {
 	raw := keyrings[:3+len(rsaPaddings)+2*len(curves)]
 	under, r := raw[i%len(raw)], requirements[i%len(requirements)]
-	over := func(d *KeyDescription) *KeyDescription {
-		return &KeyDescription{Type: "required-encryption-context-cmm", Underlying: d, RequiredKeys: r.keys}
+	over := func(d *vectors.KeyDescription) *vectors.KeyDescription {
+		return &vectors.KeyDescription{Type: "required-encryption-context-cmm", Underlying: d, RequiredKeys: r.keys}
 	}
 	reproduced := maps.Clone(r.EncryptionContext)
 	for k := range r.EncryptionContext {

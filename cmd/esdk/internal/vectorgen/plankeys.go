@@ -1,4 +1,4 @@
-package vectors
+package vectorgen
 
 import (
 	"crypto/ecdh"
@@ -13,18 +13,18 @@ import (
 	"slices"
 	"strings"
 
-	"esdk"
+	"esdk/internal/vectors"
 )
 
 // planKeys are the keys of a plan: those that it was given, and new ones of the
 // kinds that are not among them.
 type planKeys struct {
-	Keys
-	new Keys
+	vectors.Keys
+	new vectors.Keys
 }
 
 // find returns the name of the first key that fits, or else of a new one.
-func (ks *planKeys) find(name string, fits func(*Key) bool, generate func() (*Key, error)) (string, error) {
+func (ks *planKeys) find(name string, fits func(*vectors.Key) bool, generate func() (*vectors.Key, error)) (string, error) {
 	for _, have := range ks.names() {
 		if k, err := ks.Get(have); err == nil && fits(&k) {
 			return have, nil
@@ -40,7 +40,7 @@ func (ks *planKeys) find(name string, fits func(*Key) bool, generate func() (*Ke
 func (ks *planKeys) names() []string { return slices.Sorted(maps.Keys(ks.Keys)) }
 
 // add adds a key by a name that no other has.
-func (ks *planKeys) add(name string, k *Key) string {
+func (ks *planKeys) add(name string, k *vectors.Key) string {
 	for {
 		if _, ok := ks.Keys[name]; !ok {
 			break
@@ -56,19 +56,19 @@ func (ks *planKeys) add(name string, k *Key) string {
 }
 
 func (ks *planKeys) aes(bits int) (name string, err error) {
-	fits := func(k *Key) bool {
+	fits := func(k *vectors.Key) bool {
 		if k.Type != "symmetric" {
 			return false
 		}
-		material, err := k.aes()
+		material, err := k.AESKey()
 		return err == nil && 8*len(material) == bits
 	}
-	return ks.find(fmt.Sprintf("aes-%d", bits), fits, func() (*Key, error) { return newAES(bits), nil })
+	return ks.find(fmt.Sprintf("aes-%d", bits), fits, func() (*vectors.Key, error) { return newAES(bits), nil })
 }
 
-func newAES(bits int) *Key {
+func newAES(bits int) *vectors.Key {
 	material := base64.StdEncoding.EncodeToString(randomBytes(bits / 8))
-	return &Key{Type: "symmetric", Algorithm: "aes", Bits: bits, Encoding: "base64", Material: jsonText(material)}
+	return &vectors.Key{Type: "symmetric", Algorithm: "aes", Bits: bits, Encoding: "base64", Material: jsonText(material)}
 }
 
 // jsonText is a text as JSON.
@@ -81,7 +81,7 @@ const newRSABits = 2048
 
 // rsa returns the names of both entries of a key pair, which have one key id.
 func (ks *planKeys) rsa() (private, public string, err error) {
-	private, err = ks.find(fmt.Sprintf("rsa-%d-private", newRSABits), func(k *Key) bool { return k.rsaPair() != nil }, newRSA)
+	private, err = ks.find(fmt.Sprintf("rsa-%d-private", newRSABits), func(k *vectors.Key) bool { return rsaPair(k) != nil }, newRSA)
 	if err != nil {
 		return "", "", err
 	}
@@ -89,37 +89,40 @@ func (ks *planKeys) rsa() (private, public string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	pair := k.rsaPair()
-	fits := func(other *Key) bool {
+	pair := rsaPair(&k)
+	fits := func(other *vectors.Key) bool {
 		if other.Type != "public" || other.ID != k.ID {
 			return false
 		}
 		key, err := other.RSAPublicKey()
 		return err == nil && pair.PublicKey.Equal(key)
 	}
-	public, err = ks.find(strings.TrimSuffix(private, "-private")+"-public", fits, func() (*Key, error) {
+	public, err = ks.find(strings.TrimSuffix(private, "-private")+"-public", fits, func() (*vectors.Key, error) {
 		der, err := x509.MarshalPKIXPublicKey(&pair.PublicKey)
-		return &Key{Type: "public", ID: k.ID, Algorithm: "rsa", Bits: pair.N.BitLen(), Encoding: "pem", Material: jsonText(pemText("PUBLIC KEY", der))}, err
+		return &vectors.Key{Type: "public", ID: k.ID, Algorithm: "rsa", Bits: pair.N.BitLen(), Encoding: "pem", Material: jsonText(pemText("PUBLIC KEY", der))}, err
 	})
 	return private, public, err
 }
 
 // rsaPair returns the key pair of an entry, nil if it has none that is secure.
-func (k *Key) rsaPair() *rsa.PrivateKey {
-	var c esdk.RawRSAConfig
-	if k.Type != "private" || k.setRSA(&c) != nil || c.PrivateKey.N.BitLen() < newRSABits {
+func rsaPair(k *vectors.Key) *rsa.PrivateKey {
+	if k.Type != "private" {
 		return nil
 	}
-	return c.PrivateKey
+	pair, err := k.RSAPrivateKey()
+	if err != nil || pair.N.BitLen() < newRSABits {
+		return nil
+	}
+	return pair
 }
 
-func newRSA() (*Key, error) {
+func newRSA() (*vectors.Key, error) {
 	key, err := rsa.GenerateKey(rand.Reader, newRSABits)
 	if err != nil {
 		return nil, err
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
-	return &Key{Type: "private", ID: fmt.Sprintf("rsa-%d", newRSABits), Algorithm: "rsa", Bits: newRSABits, Encoding: "pem", Material: jsonText(pemText("PRIVATE KEY", der))}, err
+	return &vectors.Key{Type: "private", ID: fmt.Sprintf("rsa-%d", newRSABits), Algorithm: "rsa", Bits: newRSABits, Encoding: "pem", Material: jsonText(pemText("PRIVATE KEY", der))}, err
 }
 
 func pemText(kind string, der []byte) string {
@@ -133,15 +136,14 @@ var curves = []struct {
 	ecdh.Curve
 }{{"ecc-256", 256, ecdh.P256()}, {"ecc-384", 384, ecdh.P384()}, {"ecc-521", 521, ecdh.P521()}}
 
-// curve returns the name of the curve of an entry with both parties, "" if it is
+// curveOf returns the name of the curve of an entry with both parties, "" if it is
 // not one that can be used.
-func (k *Key) curve() string {
-	sender, recipient := Party{k.SenderMaterial, k.SenderPublicKey}, Party{k.RecipientMaterial, k.RecipientPublicKey}
-	s, err := sender.PublicKey()
+func curveOf(k *vectors.Key) string {
+	s, err := k.Sender().PublicKey()
 	if err != nil {
 		return ""
 	}
-	r, err := recipient.PublicKey()
+	r, err := k.Recipient().PublicKey()
 	if err != nil || r.Curve() != s.Curve() {
 		return ""
 	}
@@ -154,16 +156,16 @@ func (k *Key) curve() string {
 }
 
 func (ks *planKeys) ecdh(name string, bits int, curve ecdh.Curve) (string, error) {
-	fits := func(k *Key) bool {
-		for _, material := range []string{k.SenderMaterial, k.RecipientMaterial} {
-			if private, err := (&Party{Material: material}).privateKey(); err != nil || private.Curve() != curve {
+	fits := func(k *vectors.Key) bool {
+		for _, party := range []*vectors.Party{k.Sender(), k.Recipient()} {
+			if private, err := party.PrivateKey(); err != nil || private.Curve() != curve {
 				return false
 			}
 		}
-		return k.curve() == name
+		return curveOf(k) == name
 	}
-	return ks.find(name+"-private", fits, func() (*Key, error) {
-		k := &Key{Type: "ecc-private", ID: name, Algorithm: "ecdh", Bits: bits, Encoding: "pem", PublicKeyEncoding: "base64-der"}
+	return ks.find(name+"-private", fits, func() (*vectors.Key, error) {
+		k := &vectors.Key{Type: "ecc-private", ID: name, Algorithm: "ecdh", Bits: bits, Encoding: "pem", PublicKeyEncoding: "base64-der"}
 		var err error
 		if k.SenderMaterial, k.SenderPublicKey, err = newParty(curve); err != nil {
 			return nil, err
@@ -187,11 +189,11 @@ func newParty(curve ecdh.Curve) (private string, public []byte, err error) {
 }
 
 func (ks *planKeys) branch() (string, error) {
-	fits := func(k *Key) bool {
+	fits := func(k *vectors.Key) bool {
 		return k.Type == "static-branch-key" && len(k.BranchKey) == 32 && k.BranchKeyVersion != ""
 	}
-	return ks.find("static-branch-key-1", fits, func() (*Key, error) {
-		return &Key{Type: "static-branch-key", ID: newUUID(), BranchKeyVersion: newUUID(), BranchKey: randomBytes(32), BeaconKey: randomBytes(32)}, nil
+	return ks.find("static-branch-key-1", fits, func() (*vectors.Key, error) {
+		return &vectors.Key{Type: "static-branch-key", ID: newUUID(), BranchKeyVersion: newUUID(), BranchKey: randomBytes(32), BeaconKey: randomBytes(32)}, nil
 	})
 }
 

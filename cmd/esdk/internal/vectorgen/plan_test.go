@@ -1,16 +1,19 @@
-package vectors
+package vectorgen
 
 import (
 	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"esdk/internal/vectors"
+	"esdk/internal/vectors/vectorstest"
 )
 
 // parseGenerated reads the keys that a plan writes.
-func (p *Plan) parseGenerated(t testing.TB) Keys {
+func (p *Plan) parseGenerated(t testing.TB) vectors.Keys {
 	t.Helper()
-	ks, err := ParseKeys(p.keysText)
+	ks, err := vectors.ParseKeys(p.keysText)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,7 +22,7 @@ func (p *Plan) parseGenerated(t testing.TB) Keys {
 
 // TestPlanNewKeys has each plan make keys of its own.
 func TestPlanNewKeys(t *testing.T) {
-	first, second := newPlan(t, Options{}).parseGenerated(t), newPlan(t, Options{}).parseGenerated(t)
+	first, second := newPlan(t, vectors.Options{}).parseGenerated(t), newPlan(t, vectors.Options{}).parseGenerated(t)
 	if len(first) != 9 {
 		t.Errorf("%d keys, want 9", len(first))
 	}
@@ -34,12 +37,12 @@ func TestPlanNewKeys(t *testing.T) {
 // TestPlanGivenKeys has keys that were given used, those of other kinds made, and
 // all of them written as they were.
 func TestPlanGivenKeys(t *testing.T) {
-	own := filepath.Join(ownVectors(t), "keys.json")
-	given, err := ReadKeys(own)
+	own := filepath.Join(vectorstest.Own(t), "keys.json")
+	given, err := vectors.ReadKeys(own)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPlan(t, Options{Keys: own})
+	p := newPlan(t, vectors.Options{Keys: own})
 	ks := p.parseGenerated(t)
 	if len(ks) != len(given)+1 || ks["static-branch-key-1"].BranchKey == nil {
 		t.Errorf("%d keys, want those given and a branch key", len(ks))
@@ -53,8 +56,8 @@ func TestPlanGivenKeys(t *testing.T) {
 	g := generate(t, p)
 	g.run("manifest.json")
 	var before, after struct{ Keys map[string]any }
-	readJSON(t, &before, own)
-	readJSON(t, &after, g.dir, keysFile)
+	vectorstest.ReadJSON(t, &before, own)
+	vectorstest.ReadJSON(t, &after, g.dir, keysFile)
 	for name, k := range before.Keys {
 		if text(t, after.Keys[name]) != text(t, k) {
 			t.Errorf("%s was changed", name)
@@ -73,13 +76,13 @@ func text(t testing.TB, v any) string {
 
 // TestPlanOddKeys has keys that do not fit left alone, and their names too.
 func TestPlanOddKeys(t *testing.T) {
-	path := filepath.Join(writeFiles(t, map[string]string{"keys.json": `{"manifest": {"type": "keys", "version": 3}, "keys": {
+	path := filepath.Join(vectorstest.WriteFiles(t, map[string]string{"keys.json": `{"manifest": {"type": "keys", "version": 3}, "keys": {
 		"aes-128": {"type": "symmetric", "encoding": "base64", "material": "AAAA", "unknown": 7},
 		"rsa-2048-private": {"type": "private", "encoding": "pem", "material": "-----BEGIN"},
 		"ecc-256-private": {"type": "ecc-private", "sender-material-public-key": "AAAA"},
 		"static-branch-key-1": {"type": "static-branch-key", "branchKey": "AAAA"},
 		"null": null}}`}), "keys.json")
-	p := newPlan(t, Options{Keys: path})
+	p := newPlan(t, vectors.Options{Keys: path})
 	if ks := p.parseGenerated(t); len(ks) != 5+9 || ks["aes-128-new"].Bits != 128 || string(ks["aes-128"].Material) != `"AAAA"` {
 		t.Errorf("%+v", ks)
 	}
@@ -98,12 +101,12 @@ func TestPlanBrokenKeys(t *testing.T) {
 		"no keys":  `{"manifest": {"type": "awses-decrypt", "version": 5}}`,
 		"KMS name": `{"manifest": {"type": "keys", "version": 3}, "keys": {"../x": {"type": "aws-kms", "key-id": "arn", "encrypt": true, "decrypt": true}}}`,
 	} {
-		path := filepath.Join(writeFiles(t, map[string]string{"keys.json": text}), "keys.json")
-		if _, err := NewPlan(Options{Keys: path}); err == nil {
+		path := filepath.Join(vectorstest.WriteFiles(t, map[string]string{"keys.json": text}), "keys.json")
+		if _, err := NewPlan(vectors.Options{Keys: path}); err == nil {
 			t.Errorf("%s: planned", name)
 		}
 	}
-	if _, err := NewPlan(Options{Keys: filepath.Join(t.TempDir(), "none")}); err == nil {
+	if _, err := NewPlan(vectors.Options{Keys: filepath.Join(t.TempDir(), "none")}); err == nil {
 		t.Error("planned with keys that are not there")
 	}
 }
