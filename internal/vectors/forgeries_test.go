@@ -1,4 +1,4 @@
-package main
+package vectors_test
 
 import (
 	"bytes"

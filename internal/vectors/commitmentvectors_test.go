@@ -1,14 +1,7 @@
-// Command gencommitment writes test vectors for key commitment: messages whose
-// commitment is forged, while all else in them opens under their data key. An
-// implementation that does not check the commitment decrypts them.
-//
-// The output is the same each time: all that is random in a message comes from
-// a fixed seed, and the signatures are deterministic (RFC 6979).
-//
-//	go run ./internal/vectors/gencommitment > testdata/commitment/commitment.json
-package main
+package vectors_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
@@ -18,19 +11,51 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"flag"
 	"fmt"
-	"io"
 	"os"
+	"path/filepath"
+	"testing"
 
 	"esdk"
 	"esdk/internal/format"
 	"esdk/internal/stream"
 	"esdk/internal/suite"
+	"esdk/internal/vectors/vectorstest"
 )
+
+var update = flag.Bool("update", false, "write testdata/commitment anew")
+
+// TestCommitmentVectors makes the test vectors for key commitment anew and
+// compares them with the file in testdata/commitment. They are messages whose
+// commitment is forged, while all else in them opens under their data key. An
+// implementation that does not check the commitment decrypts them.
+//
+// The vectors are the same each time: all that is random in a message comes from
+// a fixed seed, and the signatures are deterministic (RFC 6979).
+func TestCommitmentVectors(t *testing.T) {
+	made, err := makeVectors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(vectorstest.Repository(t), "testdata", "commitment", "commitment.json")
+	if *update {
+		if err := os.WriteFile(path, made, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(made, kept) {
+		t.Errorf("%s is not what this test makes: run it with -update", path)
+	}
+}
 
 const seed = "esdk: test vectors for key commitment, 1"
 
-// manifest is what is written.
+// manifest is the content of the file.
 type manifest struct {
 	Manifest     manifestType  `json:"manifest"`
 	WrappingKeys []wrappingKey `json:"wrapping-keys"`
@@ -59,14 +84,7 @@ type vector struct {
 	Message     []byte `json:"message"`
 }
 
-func main() {
-	if err := write(os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "gencommitment:", err)
-		os.Exit(1)
-	}
-}
-
-func write(w io.Writer) error {
+func makeVectors() ([]byte, error) {
 	m := manifest{Manifest: manifestType{"esdk-commitment", 1}}
 	for _, name := range []string{"first", "second", "third"} {
 		m.WrappingKeys = append(m.WrappingKeys, wrappingKey{"commitment-vectors", name, random("wrapping key "+name, 32)})
@@ -75,15 +93,17 @@ func write(w io.Writer) error {
 		for _, f := range forgeries {
 			v, err := newVector(s, f, m.WrappingKeys)
 			if err != nil {
-				return fmt.Errorf("%04x %s: %w", s.ID, f.name, err)
+				return nil, fmt.Errorf("%04x %s: %w", s.ID, f.name, err)
 			}
 			m.Tests = append(m.Tests, *v)
 		}
 	}
-	e := json.NewEncoder(w)
+	var file bytes.Buffer
+	e := json.NewEncoder(&file)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", " ")
-	return e.Encode(m)
+	err := e.Encode(m)
+	return file.Bytes(), err
 }
 
 // random returns bytes that depend on the seed and a label alone.
