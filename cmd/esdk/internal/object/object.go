@@ -116,6 +116,12 @@ func (b *Buckets) Parse(ctx context.Context, text string) (*Object, error) {
 	return &Object{in, strings.TrimPrefix(u.Path, "/")}, nil
 }
 
+// UseTest has a URL such as s3://name stand for a bucket of a test.
+func (b *Buckets) UseTest(url string, in *blob.Bucket) {
+	scheme, _, _ := strings.Cut(url, "://")
+	b.byURL[url+"?"] = &bucket{Bucket: in, url: url, id: url, store: stores[scheme], stallTime: b.StallTime}
+}
+
 // serverParameters are those of a URL that say which server has the bucket. The
 // others say how to use it.
 var serverParameters = []string{"endpoint", "profile", "storage_account", "domain"}

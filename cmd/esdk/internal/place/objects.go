@@ -1,6 +1,7 @@
 package place
 
 import (
+	"cmp"
 	"context"
 	"unicode/utf8"
 
@@ -66,7 +67,7 @@ func (o *outputs) checkNoObject(ctx context.Context, j *Job, result *object.Obje
 		return nil
 	}
 	if j.Source.Below() {
-		keys := o.known.list(ctx, o.resultFolder(j))
+		keys := o.known.list(ctx, o.resultFolder(j), cmp.Or(o.lookAhead, maxListed))
 		if !keys.tooMany {
 			return take(keys.keys[result.Key], keys.err)
 		}
@@ -97,10 +98,11 @@ type objectSet struct {
 }
 
 // maxListed bounds the keys that are held of a folder.
-const maxListed = 100_000
+const maxListed = 10 * defaultLookAhead
 
-// list makes it the set of a folder, which it mostly is already.
-func (s *objectSet) list(ctx context.Context, folder *object.Object) *objectSet {
+// list makes it the set of a folder, which it mostly is already, if there are no more
+// keys in it than most.
+func (s *objectSet) list(ctx context.Context, folder *object.Object, most int) *objectSet {
 	if s.folder == folder.ID() {
 		return s
 	}
@@ -109,7 +111,7 @@ func (s *objectSet) list(ctx context.Context, folder *object.Object) *objectSet 
 		if s.err = err; err != nil {
 			break
 		}
-		if s.tooMany = len(s.keys) == maxListed; s.tooMany {
+		if s.tooMany = len(s.keys) == most; s.tooMany {
 			s.keys = nil
 			break
 		}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gocloud.dev/blob/memblob"
 )
 
 // A trial is a random command line over random files, whose names often meet.
@@ -246,3 +248,83 @@ func TestChanged(t *testing.T) {
 }
 
 var testTime = time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+
+// In a bucket it is the same, also of a folder whose keys are too many to hold: then
+// each is asked for when its turn comes.
+func TestPlanObjects(t *testing.T) {
+	for _, ahead := range []int{0, 2} {
+		in := memblob.OpenBucket(nil)
+		p := newPlanner()
+		p.lookAhead = ahead
+		p.Buckets.UseTest("s3://test", in)
+		for _, key := range []string{"in/a", "in/b", "in/b.x", "in/c/d", "in/c/", "in/out/keep", "other/a", "one"} {
+			text := []byte(key)
+			if strings.HasSuffix(key, "/") {
+				text = nil
+			}
+			if err := in.WriteAll(context.Background(), key, text, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, c := range map[string]struct {
+			options OutputOptions
+			inputs  []string
+			want    string
+		}{
+			"beside":         {OutputOptions{NoClobber: true}, []string{"s3://test/in/"}, "a:a.x b:" + SkipExists + " b.x:named *.x already c/:marker of a folder c/d:c/d.x out/keep:out/keep.x"},
+			"refused":        {OutputOptions{}, []string{"s3://test/in/"}, "a:a.x b:error b.x:named *.x already c/:marker of a folder c/d:c/d.x out/keep:out/keep.x"},
+			"replaced":       {OutputOptions{Force: true}, []string{"s3://test/in"}, "a:a.x b:b.x b.x:named *.x already c/:marker of a folder c/d:c/d.x out/keep:out/keep.x"},
+			"elsewhere":      {OutputOptions{Path: "s3://test/new"}, []string{"s3://test/in/"}, "a:../new/a.x b:../new/b.x b.x:../new/b.x.x c/:marker of a folder c/d:../new/c/d.x out/keep:../new/out/keep.x"},
+			"in it":          {OutputOptions{Path: "s3://test/in/out"}, []string{"s3://test/in/"}, "a:out/a.x b:out/b.x b.x:out/b.x.x c/:marker of a folder c/d:out/c/d.x out/keep:folder of the results"},
+			"in place":       {OutputOptions{InPlace: true}, []string{"s3://test/in/c"}, "c/d:c/d"},
+			"two of a name":  {OutputOptions{Path: "s3://test/new/", Force: true}, []string{"s3://test/in/a", "s3://test/other/", "s3://test/one"}, "a:error ../other/a:error ../one:../new/one.x"},
+			"twice":          {OutputOptions{}, []string{"s3://test/other/", "s3://test/one", "s3://test/other"}, "../other/a:../other/a.x ../one:../one.x ../other:error"},
+			"none":           {OutputOptions{}, []string{"s3://test/one", "s3://test/none"}, "../one:../one.x ../none:error"},
+			"nothing in it":  {OutputOptions{}, []string{"s3://test/one", "s3://test/other/", "s3://test/none/"}, "../one:../one.x ../other/a:../other/a.x ../none/:error"},
+			"not a folder":   {OutputOptions{Path: "s3://test/new"}, []string{"s3://test/one", "s3://test/in/a", "s3://test/in/b"}, "error"},
+			"the folder":     {OutputOptions{Path: "s3://test/other"}, []string{"s3://test/one", "s3://test/in/a", "s3://test/other/"}, "error"},
+			"itself":         {OutputOptions{Path: "s3://test/one", Force: true}, []string{"s3://test/one"}, "error"},
+			"a listed error": {OutputOptions{}, []string{"s3://test/in/a", "s3://test/in/b", "s3://test/%zz?SECRET"}, "a:a.x b:error ../%zz:error"},
+		} {
+			o := c.options
+			o.Recursive, o.Suffix, o.Name, o.OneToOne = true, ".x", encrypted, true
+			if o.Path == "" && !o.InPlace {
+				o.OnlyWithout()
+			}
+			got, err := planObjects(p, &o, c.inputs)
+			if err != nil {
+				if !strings.Contains(c.want, "error") {
+					t.Errorf("%s, look-ahead %d: %v", name, ahead, err)
+				}
+				continue
+			}
+			if want := c.want; got != want && !(name == "two of a name" && got == "a:../new/a.x ../other/a:error ../one:../new/one.x") {
+				t.Errorf("%s, look-ahead %d:\n%s\nwant\n%s", name, ahead, got, want)
+			}
+		}
+	}
+}
+
+// planObjects returns what becomes of each object, its name and its result's as from in/.
+func planObjects(p *Planner, o *OutputOptions, inputs []string) (string, error) {
+	plan, err := p.Plan(context.Background(), inputs, o)
+	if err != nil {
+		return "", err
+	}
+	short := func(name string) string {
+		if in, ok := strings.CutPrefix(name, "s3://test/in/"); ok {
+			return in
+		}
+		return strings.ReplaceAll(name, "s3://test/", "../")
+	}
+	var all []string
+	for j := range plan.All() {
+		j.Look(context.Background())
+		what := cmp.Or(j.Skip, short(j.Output()))
+		if j.Err != nil {
+			what = "error"
+		}
+		all = append(all, short(j.Source.Name())+":"+what)
+	}
+	return strings.Join(all, " "), nil
+}

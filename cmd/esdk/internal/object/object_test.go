@@ -1,0 +1,216 @@
+package object
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+
+	"esdk/cmd/esdk/internal/atomicfile"
+	"esdk/cmd/esdk/internal/cli"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
+)
+
+var background = context.Background()
+
+// newTestFolder returns the folder that is all of a bucket in memory.
+func newTestFolder(t *testing.T, keys ...string) *Object {
+	t.Helper()
+	b := NewBuckets()
+	in := memblob.OpenBucket(nil)
+	b.UseTest("s3://test", in)
+	for _, k := range keys {
+		if err := in.WriteAll(background, k, []byte(k), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder, err := b.Parse(background, "s3://test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+func TestParse(t *testing.T) {
+	b := NewBuckets()
+	b.UseTest("s3://test", memblob.OpenBucket(nil))
+	for text, want := range map[string]string{
+		"s3://test":                    "",
+		"s3://test/":                   "",
+		"s3://test/a/b":                "a/b",
+		"s3://test/folder/":            "folder/",
+		"s3://test/100%25/what%3F/%23": "100%/what?/#",
+	} {
+		o, err := b.Parse(background, text)
+		if err != nil || o.Key != want || o.IsFolder() != (want == "" || strings.HasSuffix(want, "/")) {
+			t.Errorf("%s: %+v, %v", text, o, err)
+			continue
+		}
+		if again, err := b.Parse(background, o.String()); err != nil || again.ID() != o.ID() {
+			t.Errorf("%s: %s is not the same, %v", text, o, err)
+		}
+	}
+	for _, text := range []string{"s3://", "s3:///key", "s3://user:SECRET@test/key", "s3://test/%zz?SECRET", "s3://test/a#b", "s3://test/a#", "s3://test/a?part-size=SECRET", "s3://test/a?part-size=1", "s3://test/a?%zz=SECRET", "s3://test/a?no-such=SECRET"} {
+		_, err := b.Parse(background, text)
+		if cli.ExitStatus(err) != cli.ExitUsage {
+			t.Errorf("%s: %v", text, err)
+		} else if strings.Contains(err.Error(), "SECRET") && !strings.Contains(text, "part-size") {
+			t.Errorf("%s: the error tells a parameter: %v", text, err)
+		}
+	}
+}
+
+// A folder has what is in it, in the order of keys, and no more is asked for than is
+// taken.
+func TestAll(t *testing.T) {
+	folder := newTestFolder(t, "b/2", "b/1", "b", "a", "b0", "b/", "b/c/d")
+	list := func(o *Object, most int) (keys []string) {
+		for e, err := range o.All(background) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if keys = append(keys, e.Key); len(keys) == most {
+				break
+			}
+		}
+		return keys
+	}
+	if got, want := list(folder.With("b/"), 10), []string{"b/", "b/1", "b/2", "b/c/d"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := list(folder, 2); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("the first two: %q", got)
+	}
+	if err := folder.bucket.Close(); err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, err := range folder.All(background) {
+		if count++; err == nil {
+			t.Error("no error")
+		}
+	}
+	if count != 1 {
+		t.Errorf("an error, and %d more", count-1)
+	}
+}
+
+func TestReader(t *testing.T) {
+	content := bytes.Repeat([]byte("0123456789"), 10_000)
+	folder := newTestFolder(t)
+	o := folder.With("o")
+	if err := o.bucket.WriteAll(background, "o", content, nil); err != nil {
+		t.Fatal(err)
+	}
+	r, err := o.Open(background, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if info, err := r.Stat(); err != nil || info.Size() != int64(len(content)) || !info.Mode().IsRegular() {
+		t.Errorf("%v, %v", info, err)
+	}
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	for _, c := range []struct{ offset, length int }{{0, 10}, {99_990, 10}, {99_990, 11}, {100_000, 1}, {5000, 20_000}, {25_000, 5}, {4090, 20}, {7, 0}} {
+		p := make([]byte, c.length)
+		n, err := r.ReadAt(p, int64(c.offset))
+		want := content[c.offset:min(c.offset+c.length, len(content))]
+		if !bytes.Equal(p[:n], want) || (err == io.EOF) != (len(want) < c.length) {
+			t.Errorf("%d bytes at %d: %d, %v", c.length, c.offset, n, err)
+		}
+	}
+	if n, err := r.Seek(-10, io.SeekEnd); err != nil || n != 99_990 {
+		t.Errorf("%d, %v", n, err)
+	}
+	if got, err := io.ReadAll(r); err != nil || string(got) != "0123456789" {
+		t.Errorf("the end is %q, %v", got, err)
+	}
+	if _, err := r.Seek(-1, io.SeekStart); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("before the start: %v", err)
+	}
+
+	// One that is not as long as it was is another.
+	if r, err = o.Open(background, &Info{size: 5}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err == nil || len(got) > 0 {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if _, err := folder.With("none").Open(background, nil); err == nil || !strings.Contains(err.Error(), "s3://test/none: no such object") {
+		t.Errorf("none: %v", err)
+	}
+}
+
+func TestWriter(t *testing.T) {
+	folder := newTestFolder(t, "there")
+	p := atomicfile.NewPending()
+	write := func(key string, c CreateOptions, end func(*Writer) error) error {
+		t.Helper()
+		w, err := folder.With(key).Create(background, p, c)
+		if err != nil {
+			return err
+		}
+		defer w.Abort()
+		if _, err := io.WriteString(w, "made"); err != nil {
+			return err
+		}
+		if ok, err := folder.With(key).Exists(background); err != nil || ok != (key == "there") {
+			t.Errorf("%s before it is whole: %t, %v", key, ok, err)
+		}
+		return end(w)
+	}
+	content := func(key string) string {
+		text, _ := folder.bucket.ReadAll(background, key)
+		return string(text)
+	}
+	if err := write("new", CreateOptions{}, (*Writer).Commit); err != nil || content("new") != "made" {
+		t.Errorf("%q, %v", content("new"), err)
+	}
+	if err := write("given up", CreateOptions{}, func(*Writer) error { return nil }); err != nil || content("given up") != "" {
+		t.Errorf("given up: %q, %v", content("given up"), err)
+	}
+	if err := write("there", CreateOptions{}, (*Writer).Commit); !errors.Is(err, fs.ErrExist) || cli.ExitStatus(err) != cli.ExitNotWritten || content("there") != "there" {
+		t.Errorf("one that is there: %q, %v", content("there"), err)
+	}
+	if err := write("there", CreateOptions{Replace: true}, (*Writer).Commit); err != nil || content("there") != "made" {
+		t.Errorf("with Replace: %q, %v", content("there"), err)
+	}
+
+	// In place, it is described as the old one.
+	if err := folder.bucket.WriteAll(background, "there", nil, &blob.WriterOptions{ContentType: "text/plain", CacheControl: "no-store", Metadata: map[string]string{"k": "v"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := write("there", CreateOptions{InPlace: true}, (*Writer).Commit); err != nil {
+		t.Error(err)
+	}
+	if a, err := folder.bucket.Attributes(background, "there"); err != nil || a.ContentType != "text/plain" || a.CacheControl != "no-store" || a.Metadata["k"] != "v" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if err := write("gone", CreateOptions{InPlace: true}, (*Writer).Commit); err == nil {
+		t.Error("one that is not there was replaced")
+	}
+}
+
+func TestPartSize(t *testing.T) {
+	o := newTestFolder(t).With("o")
+	for size, want := range map[int64]int64{-1: 16 << 20, 0: 8 << 20, 39 << 30: 8 << 20, 50 << 30: (50 << 30) / 5000, 5 << 40: (5 << 40) / 5000} {
+		got := o.partSize(size)
+		if got != want {
+			t.Errorf("%d bytes: parts of %d, want %d", size, got, want)
+		}
+		if size >= 0 && size/got*2 > maxParts {
+			t.Errorf("%d bytes: %d parts of %d, and a message may be twice as long", size, size/got, got)
+		}
+	}
+	o.bucket.partSize = 5 << 20
+	if got := o.partSize(1 << 40); got != 5<<20 {
+		t.Errorf("parts of %d", got)
+	}
+}
