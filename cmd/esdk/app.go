@@ -8,7 +8,6 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -19,7 +18,6 @@ import (
 	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // app is what the sub-commands share.
@@ -93,26 +91,6 @@ func helpHint(cmd *cobra.Command) string {
 	return "run \"esdk help\" for the commands, or \"esdk help COMMAND\" for one"
 }
 
-// flagError tells of a command that there is not before it tells of its flags.
-func flagError(cmd *cobra.Command, err error) error {
-	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
-		return fmt.Errorf("unknown command %q for %q", cmd.Flags().Arg(0), cmd.CommandPath())
-	}
-	var value *pflag.InvalidValueError
-	if errors.As(err, &value) && errors.As(err, new(*strconv.NumError)) {
-		return fmt.Errorf("--%s %s: want a number", value.GetFlag().Name, cli.Printable(value.GetValue()))
-	}
-	return err
-}
-
-// noArguments is for commands that have flags only.
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("%q takes no argument, and has %q", cmd.CommandPath(), args[0])
-	}
-	return nil
-}
-
 // checkTopic has help on what is not there be an error.
 func checkTopic(cmd *cobra.Command, args []string) error {
 	if found, rest, err := cmd.Root().Find(args); err != nil || found == nil || len(rest) > 0 {
@@ -122,6 +100,7 @@ func checkTopic(cmd *cobra.Command, args []string) error {
 }
 
 func (a *app) newRootCommand() *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:   "esdk",
 		Short: "Encrypt and decrypt files in the message format of the AWS Encryption SDK",
@@ -134,19 +113,29 @@ encrypt, and any one of them decrypts it.`,
   esdk inspect docs.tar.encrypted`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+		Args:          onlyCommands,
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			a.usage = false
+			if err := checkEmpty(cmd, args); err != nil {
+				return err
+			}
 			return a.applyProfile(cmd)
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return a.version()
+			}
+			return cmd.Help()
+		},
 	}
+	root.Flags().BoolVar(&version, "version", false, "print the version")
 	flags := root.PersistentFlags()
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "print errors only")
 	flags.BoolVar(&a.NoProgress, "no-progress", false, "print no progress line")
-	flags.BoolVar(&a.JSON, "json", false, "print results and errors as JSON")
+	flags.BoolVar(&a.JSON, "json", false, "print notes and errors as JSON, and the results of inspect, keys, keystore, vectors and version; for each FILE see --report")
 	flags.StringVar(&a.keys.ConfigFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration folder)")
-	flags.StringVar(&a.profileName, "profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile)")
+	flags.StringVar(&a.profileName, "profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile); an empty one is none")
+	allowEmpty(flags, "profile")
 	root.AddCommand(
 		a.newEncryptCommand(), a.newDecryptCommand(), a.newReencryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),
 		a.newKeygenCommand(), a.newKeysCommand(), a.newKeystoreCommand(), a.newVectorsCommand(), a.newCompatCommand(), a.newVersionCommand(),

@@ -102,7 +102,7 @@ func (o *decryptOptions) addFlags(cmd *cobra.Command) {
 	flags.StringArrayVar(&o.required, "require-context", nil, "the message does not store the pair of this `KEY`, and -c gives it; repeatable")
 	flags.BoolVar(&o.unsignedOnly, "unsigned-only", false, "refuse signed messages, so that each frame is final when it is released")
 	flags.IntVar(&o.maxKeys, "max-keys", defaultMaxKeys, "refuse messages of more than this `NUMBER` of encrypted data keys; 0 means no limit")
-	flags.Int64Var(&o.maxFrame, "max-frame", defaultMaxFrame, "refuse messages with frames of more than this many `BYTES`; 0 means no limit")
+	bytesVar(flags, &o.maxFrame, "max-frame", defaultMaxFrame, "refuse messages with frames of more than this many `BYTES`; 0 means no limit")
 	flags.BoolVar(&o.net400, "recover-net-4.0.0", false, "also decrypt what version 4.0.0 of the .NET SDK wrote, against the specification")
 	flags.BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look so")
 }

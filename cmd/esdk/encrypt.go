@@ -62,7 +62,7 @@ interrupted run, --no-clobber does what is left.`,
 	flags.StringArrayVar(&o.required, "require-context", nil, "do not store the pair of this `KEY`: who decrypts must know it; repeatable")
 	flags.StringVar(&o.suite, "suite", "", "algorithm `SUITE`: a name or an id such as 0x0578 (see \"esdk help suites\")")
 	flags.BoolVar(&o.unsigned, "unsigned", false, "use a suite without a signature: faster, and each frame is final when decrypted as a stream")
-	flags.Int64Var(&o.frameLength, "frame-length", 4096, "plaintext `BYTES` of a frame")
+	bytesVar(flags, &o.frameLength, "frame-length", 4096, "plaintext `BYTES` of a frame")
 	flags.IntVar(&o.maxKeys, "max-keys", 0, "fail if there would be more than this `NUMBER` of encrypted data keys (default no limit)")
 	flags.BoolVar(&o.base64, "base64", false, "write Base64 text")
 	flags.BoolVar(&o.failChanged, "fail-if-changed", false, "fail if a FILE changes while it is read (default to warn)")

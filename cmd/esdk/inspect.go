@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -67,7 +66,8 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) e
 // An inspection is what can be known of a message without its keys.
 type inspection struct {
 	Input         string              `json:"input"`
-	Authenticated bool                `json:"authenticated"` // never
+	InputBytes    []byte              `json:"input_bytes,omitempty"` // if it is not UTF-8
+	Authenticated bool                `json:"authenticated"`         // never
 	Header        *batch.HeaderRecord `json:"header"`
 	Body          *inspect.Body       `json:"body,omitempty"`
 }
@@ -80,16 +80,14 @@ func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) erro
 	if err != nil {
 		return err
 	}
-	result := inspection{Input: name, Header: batch.NewHeaderRecord(header)}
+	result := inspection{Input: name, InputBytes: cli.Bytes(name), Header: batch.NewHeaderRecord(header)}
 	body, bodyErr := inspect.Walk(r, inspect.Header{Length: header.Length, FrameLength: header.FrameLength, Signed: header.Suite.Signed()}, o.frames)
 	result.Body = body
 	if e := (*inspect.Error)(nil); errors.As(bodyErr, &e) {
 		bodyErr = (*esdk.FormatError)(e) // as the library publishes it
 	}
 	if a.JSON {
-		encoder := json.NewEncoder(a.Stdout)
-		encoder.SetEscapeHTML(false)
-		return cmp.Or(encoder.Encode(result), bodyErr)
+		return cmp.Or(a.PrintJSON(result), bodyErr)
 	}
 	_, err = io.WriteString(a.Stdout, inspectionText(&result, header))
 	return cmp.Or(err, bodyErr)

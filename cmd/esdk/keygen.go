@@ -27,7 +27,7 @@ the public key goes to standard output.`,
   esdk keygen rsa --bits 3072 -o private.pem > public.pem
   esdk keygen ecdh --curve p384 -o mine.pem > mine-public.pem
   esdk keygen hpke -o archive.pem > archive-public.pem`,
-		Args: cobra.NoArgs,
+		Args: onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
 			return cli.UsageError("which kind of key: aes, rsa, ecdh or hpke?")
 		},

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,7 +24,7 @@ func (a *app) newKeysCommand() *cobra.Command {
 		Use:   "keys",
 		Short: "How to name keys; list, show and test those of the configuration",
 		Long:  keyspec.Help(),
-		Args:  cobra.NoArgs,
+		Args:  onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
 			return cli.UsageError("do what with the keys? list, show or test")
 		},
@@ -71,7 +70,7 @@ func (a *app) listKeys() error {
 		lines = append(lines, line{name, c.Keys[name].Type})
 	}
 	if a.JSON {
-		return json.NewEncoder(a.Stdout).Encode(lines)
+		return a.PrintJSON(lines)
 	}
 	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	for _, l := range lines {
@@ -104,7 +103,7 @@ func (a *app) showKey(name string) error {
 		return err
 	}
 	if a.JSON {
-		return json.NewEncoder(a.Stdout).Encode(map[string]any{"name": name, "config": path, "key": fields})
+		return a.PrintJSON(map[string]any{"name": name, "config": path, "key": fields})
 	}
 	fmt.Fprintf(a.Stdout, "# %s\n", cli.Printable(path))
 	e := toml.NewEncoder(a.Stdout)
@@ -192,7 +191,7 @@ func since(start time.Time) *float64 {
 
 func (a *app) printKeyTest(t *keyTest) error {
 	if a.JSON {
-		return json.NewEncoder(a.Stdout).Encode(t)
+		return a.PrintJSON(t)
 	}
 	if t.UnwrapMS == nil {
 		_, err := fmt.Fprintf(a.Stdout, "%s encrypts in %.2f ms; it does not decrypt\n", cli.Printable(t.Key), *t.WrapMS)

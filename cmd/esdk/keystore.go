@@ -34,7 +34,7 @@ file. Keys never leave it in the clear, and none is printed.`,
   esdk keystore key create --table keys --kms-key arn:… --id tenant-17 -c tenant=17
   esdk encrypt -k 'branch:keys/tenant-17?kms=arn:…' file
   esdk keystore key version tenant-17 --table keys --kms-key arn:…`,
-		Args: cobra.NoArgs,
+		Args: onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
 			return cli.UsageError("do what with the key store: create, info or key?")
 		},
@@ -43,7 +43,7 @@ file. Keys never leave it in the clear, and none is printed.`,
 	key := &cobra.Command{
 		Use:   "key",
 		Short: "Create, version and show branch keys",
-		Args:  cobra.NoArgs,
+		Args:  onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
 			return cli.UsageError("do what with the branch key: create, version or get?")
 		},

@@ -33,7 +33,8 @@ func addOutputFlags(cmd *cobra.Command, o *place.OutputOptions) {
 func addInputFlags(cmd *cobra.Command, o *place.InputOptions, suffix, usage string) {
 	flags := cmd.Flags()
 	flags.BoolVarP(&o.Recursive, "recursive", "r", false, "take all files in a FILE that is a folder")
-	flags.StringVar(&o.Suffix, "suffix", suffix, usage)
+	flags.StringVar(&o.Suffix, "suffix", suffix, usage+"; an empty one is none")
+	allowEmpty(flags, "suffix")
 	flags.StringVar(&o.Symlinks, "symlinks", "skip", "`WHAT` to do with symbolic links in folders: skip, follow, which never leaves the folder, or error")
 	flags.StringVar(&o.List, "files-from0", "", "also take the names in a `LIST`, or - for standard input, each with a zero byte behind it")
 	cmd.RegisterFlagCompletionFunc("symlinks", cobra.FixedCompletions([]string{"skip", "follow", "error"}, cobra.ShellCompDirectiveNoFileComp))

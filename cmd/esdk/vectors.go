@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,7 +25,7 @@ func (a *app) newVectorsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "vectors",
 		Short: "Run and write test vectors",
-		Args:  cobra.NoArgs,
+		Args:  onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
 			return cli.UsageError("do what with the vectors? There are \"run\" and \"generate\"")
 		},
@@ -120,7 +119,6 @@ func (a *app) runManifest(ctx context.Context, name string, m *vectors.Manifest,
 		Error       string          `json:"error,omitempty"`
 	}
 	summary := new(vectors.Summary)
-	out := json.NewEncoder(a.Stdout)
 	for _, c := range m.Cases {
 		if !filter.MatchString(c.ID) && !filter.MatchString(c.Description) {
 			continue
@@ -133,7 +131,7 @@ func (a *app) runManifest(ctx context.Context, name string, m *vectors.Manifest,
 		}
 		switch {
 		case a.JSON:
-			if err := out.Encode(line{name, r.ID, r.Description, r.KeyType, r.Outcome, text}); err != nil {
+			if err := a.PrintJSON(line{name, r.ID, r.Description, r.KeyType, r.Outcome, text}); err != nil {
 				return nil, err
 			}
 		case r.Outcome == vectors.Failed:

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -142,7 +141,7 @@ func (a *app) noteNeedsKMS(n int) {
 func (a *app) printGenerated(dir string, g *vectorgen.Generated) error {
 	a.noteNeedsKMS(unaskedKMS(g.Unsupported))
 	if a.JSON {
-		return json.NewEncoder(a.Stdout).Encode(struct {
+		return a.PrintJSON(struct {
 			Output string `json:"output"`
 			*vectorgen.Generated
 		}{dir, g})

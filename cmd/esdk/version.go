@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"crypto/fips140"
-	"encoding/json"
-	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -16,19 +14,17 @@ func (a *app) newVersionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			v := buildVersion()
-			if a.JSON {
-				return json.NewEncoder(a.Stdout).Encode(v)
-			}
-			fips := ""
-			if v.FIPS {
-				fips = ", FIPS 140-3 mode"
-			}
-			_, err := fmt.Fprintf(a.Stdout, "esdk %s (%s, %s%s)\n", v.Version, v.Go, v.Platform, fips)
-			return err
-		},
+		RunE:  func(*cobra.Command, []string) error { return a.version() },
 	}
+}
+
+func (a *app) version() error {
+	v := buildVersion()
+	fips := ""
+	if v.FIPS {
+		fips = ", FIPS 140-3 mode"
+	}
+	return a.Print(v, "esdk %s (%s, %s%s)\n", v.Version, v.Go, v.Platform, fips)
 }
 
 type versionRecord struct {

@@ -1,8 +1,6 @@
 package batch
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -36,13 +34,19 @@ type report struct {
 // A Record is a line of the report. Its fields have the names that
 // aws-encryption-cli gives them in its metadata, where it has them.
 type Record struct {
-	Mode       string        `json:"mode"`
-	Input      string        `json:"input"`
-	Output     string        `json:"output,omitempty"`
+	Mode   string `json:"mode"`
+	Input  string `json:"input"`
+	Output string `json:"output,omitempty"`
+
+	// Those of names that are not UTF-8.
+	InputBytes  []byte `json:"input_bytes,omitempty"`
+	OutputBytes []byte `json:"output_bytes,omitempty"`
+
 	Result     string        `json:"result"`           // ok, failed or skipped
 	Reason     string        `json:"reason,omitempty"` // why it was skipped
 	Error      string        `json:"error,omitempty"`
 	ExitCode   int           `json:"exit_code"`
+	Retryable  bool          `json:"retryable,omitempty"`
 	Warning    string        `json:"warning,omitempty"` // all went well, but
 	Header     *HeaderRecord `json:"header,omitempty"`
 	HeaderAuth *HeaderAuth   `json:"header_auth,omitempty"`
@@ -207,7 +211,8 @@ func (r *report) newRecord(j *place.Job) Record {
 	if r.file == nil {
 		return Record{}
 	}
-	return Record{Mode: r.mode, Input: clean(j.Source.Name()), Output: clean(j.Output()), watched: true}
+	in, out := clean(j.Source.Name()), clean(j.Output())
+	return Record{Mode: r.mode, Input: in, Output: out, InputBytes: cli.Bytes(in), OutputBytes: cli.Bytes(out), watched: true}
 }
 
 // write writes down what came of a job.
@@ -218,6 +223,7 @@ func (r *report) write(rec *Record, skipped string, jobErr error) error {
 	switch {
 	case jobErr != nil:
 		rec.Result, rec.Error, rec.ExitCode = "failed", cli.Message(jobErr), cli.ExitStatus(jobErr)
+		rec.Retryable = cli.Retryable(jobErr)
 	case skipped != "":
 		rec.Result, rec.Reason = "skipped", skipped
 	default:
@@ -229,13 +235,11 @@ func (r *report) write(rec *Record, skipped string, jobErr error) error {
 			return nil
 		}
 	}
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(line); err != nil {
+	text, err := cli.JSON(line)
+	if err != nil {
 		return err
 	}
-	_, err := text.WriteTo(r.file)
+	_, err = r.file.Write(text)
 	return err
 }
 

@@ -24,6 +24,7 @@ const (
 	ExitContext      = 6
 	ExitPolicy       = 7
 	ExitNotWritten   = 8
+	ExitUnavailable  = 9
 	ExitInterrupted  = 130
 )
 
@@ -37,6 +38,7 @@ var kinds = map[int]string{
 	ExitContext:      "context",
 	ExitPolicy:       "policy",
 	ExitNotWritten:   "not-written",
+	ExitUnavailable:  "unavailable",
 	ExitInterrupted:  "interrupted",
 }
 
@@ -112,8 +114,17 @@ func textOf(err error) string {
 	return err.Error()
 }
 
-// ExitStatus returns the exit code for an error.
+// ExitStatus returns the exit code for an error. One for which a service or store is to
+// blame, which may be back, is no verdict on keys.
 func ExitStatus(err error) int {
+	code := status(err)
+	if (code == ExitError || code == ExitNoKey) && Retryable(err) {
+		return ExitUnavailable
+	}
+	return code
+}
+
+func status(err error) int {
 	var e *Error
 	var malformed *esdk.FormatError
 	switch {

@@ -2,10 +2,11 @@ package cli
 
 import (
 	"cmp"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"golang.org/x/term"
 )
@@ -43,7 +44,12 @@ func (u *UI) ClaimStdin(what string) (io.Reader, error) {
 
 // Note prints a line that is not a result, unless the user wants quiet.
 func (u *UI) Note(text string, args ...any) {
-	if !u.Quiet {
+	switch {
+	case u.Quiet:
+	case u.JSON:
+		line, _ := JSON(map[string]string{"note": fmt.Sprintf(text, args...)}) // of a text cannot fail
+		u.Stderr.Write(line)
+	default:
 		fmt.Fprintf(u.Stderr, "esdk: "+text+"\n", args...)
 	}
 }
@@ -51,7 +57,7 @@ func (u *UI) Note(text string, args ...any) {
 // Print prints a result as JSON or as text.
 func (u *UI) Print(result any, text string, args ...any) error {
 	if u.JSON {
-		return json.NewEncoder(u.Stdout).Encode(result)
+		return u.PrintJSON(result)
 	}
 	_, err := fmt.Fprintf(u.Stdout, text, args...)
 	return err
@@ -66,8 +72,12 @@ func (u *UI) Hint(err error) string {
 	return hint
 }
 
-// Report prints an error about an input, if it is about one.
+// Report prints an error about an input, if it is about one. Who reads no more from a
+// pipe does not want to hear of it either.
 func (u *UI) Report(input string, err error) {
+	if errors.Is(err, syscall.EPIPE) {
+		return
+	}
 	code, hint := ExitStatus(err), u.Hint(err)
 	text := messageAbout(input, err)
 	if u.JSON {
@@ -77,9 +87,12 @@ func (u *UI) Report(input string, err error) {
 			Input   string `json:"input,omitempty"`
 			Message string `json:"message"`
 			Hint    string `json:"hint,omitempty"`
+
+			InputBytes []byte `json:"input_bytes,omitempty"`
+			Retryable  bool   `json:"retryable,omitempty"`
 		}
-		line, _ := json.Marshal(map[string]body{"error": {code, kinds[code], input, text, hint}})
-		fmt.Fprintf(u.Stderr, "%s\n", line)
+		line, _ := JSON(map[string]body{"error": {code, kinds[code], input, text, hint, Bytes(input), Retryable(err)}}) // of texts cannot fail
+		u.Stderr.Write(line)
 		return
 	}
 	if input != "" {

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"syscall"
+)
+
+// Retryable reports whether the same command may go well later: a service or store could
+// not be reached, did not answer, or asked for patience. Of several causes, one is
+// enough.
+func Retryable(err error) bool {
+	if err == nil {
+		return false
+	}
+	if retryable(err) {
+		return true
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return Retryable(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, cause := range e.Unwrap() {
+			if Retryable(cause) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// retryable looks at one error, and not at those that it wraps.
+func retryable(err error) bool {
+	switch e := err.(type) {
+	case *net.DNSError:
+		return true
+	case syscall.Errno:
+		return unreachable[e]
+	case *url.Error:
+		return e.Timeout() || errors.Is(e.Err, io.EOF) || errors.Is(e.Err, io.ErrUnexpectedEOF)
+	case net.Error:
+		return e.Timeout() && !errors.Is(err, context.Canceled)
+	case interface{ HTTPStatusCode() int }: // of AWS and Azure
+		return temporary(e.HTTPStatusCode())
+	case interface{ ErrorCode() string }: // of AWS
+		return patience[e.ErrorCode()]
+	}
+	return errors.Is(err, context.DeadlineExceeded)
+}
+
+func temporary(status int) bool { return status == 429 || status >= 500 && status != 501 }
+
+var unreachable = map[syscall.Errno]bool{
+	syscall.ECONNREFUSED: true, syscall.ECONNRESET: true, syscall.ECONNABORTED: true,
+	syscall.ETIMEDOUT: true, syscall.EHOSTUNREACH: true, syscall.ENETUNREACH: true, syscall.ENETDOWN: true,
+	10051: true, 10053: true, 10054: true, 10060: true, 10061: true, 10065: true, // as Windows has them
+}
+
+// patience are the codes of AWS that ask for it.
+var patience = map[string]bool{
+	"Throttling": true, "ThrottlingException": true, "ThrottledException": true, "RequestThrottled": true, "RequestThrottledException": true,
+	"TooManyRequestsException": true, "ProvisionedThroughputExceededException": true, "RequestLimitExceeded": true,
+	"SlowDown": true, "TransactionInProgressException": true, "PriorRequestNotComplete": true,
+	"RequestTimeout": true, "RequestTimeoutException": true, "InternalError": true, "InternalServerError": true, "InternalFailure": true, "ServiceUnavailable": true,
+	"KMSInternalException": true, "DependencyTimeoutException": true, "KeyUnavailableException": true,
+}
