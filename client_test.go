@@ -301,6 +301,25 @@ func TestMaxFrameLength(t *testing.T) {
 	}
 }
 
+// A body that is not framed is held as a whole, as a frame is, and so has its limit:
+// the lower one, if there is one for the plaintext too.
+func TestMaxFrameLengthNotFramed(t *testing.T) {
+	f := newForger(t, sampleOf(t, "0478/framed").suite, 0, nil)
+	message := f.message(t, f.nonFramed(pattern(1000)))
+	for _, c := range []struct {
+		frame     uint32
+		plaintext int64
+		allowed   bool
+	}{{0, 0, true}, {1000, 0, true}, {999, 0, false}, {1000, 1 << 40, true}, {999, 1 << 40, false}, {1000, 999, false}, {1 << 31, 1000, true}, {1<<32 - 1, 999, false}, {0, 999, false}} {
+		client := newClient(t, esdk.Config{MaxFrameLength: c.frame, MaxPlaintextLength: c.plaintext})
+		if c.allowed {
+			wantDecrypts(t, client, message, nil, pattern(1000))
+		} else {
+			wantRefused(t, client, message, nil, esdk.ErrLimit)
+		}
+	}
+}
+
 func TestMaxHeaderLength(t *testing.T) {
 	message, h, err := newClient(t, esdk.Config{}).Encrypt(t.Context(), nil, sampleContext)
 	if err != nil {

@@ -191,7 +191,11 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 		return nil, err
 	}
 	header.complete(m.EncryptionContext, m.RequiredContextKeys)
-	d := &decryption{header: header, params: c.bodyParams(ctx, h, aead), suite: h.Suite, verificationKey: m.VerificationKey}
+	params := c.bodyParams(ctx, h, aead)
+	if limit := int64(c.config.MaxFrameLength); h.FrameLength == 0 && limit > 0 && (params.MaxPlaintext == 0 || limit < params.MaxPlaintext) {
+		params.MaxPlaintext = limit // a body that is not framed is as one frame
+	}
+	d := &decryption{header: header, params: params, suite: h.Suite, verificationKey: m.VerificationKey}
 	if h.Suite.Signs() {
 		d.head = h.Append(nil)
 	}

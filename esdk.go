@@ -123,9 +123,9 @@ type Config struct {
 	// decrypted. 0 means no limit.
 	MaxPlaintextLength int64
 
-	// MaxFrameLength is the longest frame that is decrypted. 0 means no limit:
-	// memory grows only with bytes that have arrived, but a frame is held as a
-	// whole.
+	// MaxFrameLength is the longest frame that is decrypted, and the most plaintext
+	// of a body that is not framed. 0 means no limit: memory grows only with bytes
+	// that have arrived, but each of these is held as a whole.
 	MaxFrameLength uint32
 
 	// MaxHeaderLength is the longest header that is decrypted. 0 means 10 MiB.

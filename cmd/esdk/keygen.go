@@ -48,6 +48,9 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 			if file == "" {
 				return cli.UsageError("where to? Give -o FILE").WithHint("-o - writes the secret key to standard output")
 			}
+			if err := a.CheckStdout("where a key goes"); err != nil && (file == cli.Standard || kind != "aes") {
+				return err
+			}
 			secret, public, usage, err := generate(file)
 			if err != nil {
 				return err

@@ -125,6 +125,9 @@ func (b *Batch) openReport(o *ReportOptions, mode string, jobs []place.Job) (*re
 				return nil, cli.UsageError("standard output cannot be both the result and the report")
 			}
 		}
+		if err := b.UI.CheckStdout("the report"); err != nil {
+			return nil, err
+		}
 		r.file = b.UI.Stdout
 	default:
 		if err := checkReportName(o.Path, jobs); err != nil {

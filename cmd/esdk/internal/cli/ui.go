@@ -39,7 +39,18 @@ func (u *UI) ClaimStdin(what string) (io.Reader, error) {
 		return nil, UsageError("standard input cannot be both %s and %s", u.stdinUsed, what)
 	}
 	u.stdinUsed = what
+	if Closed(u.Stdin) {
+		return nil, NewError(ExitError, "standard input is closed, and would be %s", what)
+	}
 	return u.Stdin, nil
+}
+
+// CheckStdout fails if there is no standard output for what is to go there.
+func (u *UI) CheckStdout(what string) error {
+	if Closed(u.Stdout) {
+		return NewError(ExitNotWritten, "standard output is closed, and would be %s", what)
+	}
+	return nil
 }
 
 // Note prints a line that is not a result, unless the user wants quiet.

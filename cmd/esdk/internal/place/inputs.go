@@ -61,10 +61,10 @@ func (p *Planner) findNamed(ctx context.Context, name string, o *InputOptions, y
 // findFile looks at an input that was named. One that is not there fails alone.
 func (p *Planner) findFile(path string, o *InputOptions) (Job, error) {
 	if path == cli.Standard {
-		info, err := p.UI.Stdin.Stat()
-		if _, claimed := p.UI.ClaimStdin("the input"); claimed != nil {
-			err = claimed
+		if _, err := p.UI.ClaimStdin("the input"); err != nil {
+			return Job{Source: &stdin{}}, err
 		}
+		info, err := p.UI.Stdin.Stat()
 		return Job{Source: &stdin{p.UI.Stdin, info}}, err
 	}
 	info, err := os.Stat(path)

@@ -189,6 +189,9 @@ func (o *outputs) checkProtected(j *Job, output fs.FileInfo) error {
 
 func (o *outputs) planStdout(j *Job) error {
 	j.Target = &stdout{o.UI.Stdout}
+	if err := o.UI.CheckStdout("the result"); err != nil {
+		return err
+	}
 	if out, err := o.UI.Stdout.Stat(); err == nil && out.Mode().IsRegular() && os.SameFile(out, j.Source.Info()) {
 		return cli.NewError(cli.ExitNotWritten, "standard output is the input")
 	}
