@@ -37,9 +37,9 @@ func (c *Client) Decrypt(ctx context.Context, message []byte, ec EncryptionConte
 }
 
 // AppendDecrypt is [Client.Decrypt], but appends the plaintext to dst and
-// returns the longer slice. With memory that is used again, a long message takes
-// about two thirds of the time. If it fails, the spare memory of dst holds no
-// plaintext. It fails if that memory overlaps the message.
+// returns the longer slice. Reusing dst spares the allocation of the plaintext,
+// as for [Client.AppendEncrypt]. If it fails, the spare memory of dst holds no
+// plaintext of the message. It fails if that memory overlaps the message.
 func (c *Client) AppendDecrypt(ctx context.Context, dst, message []byte, ec EncryptionContext) ([]byte, *Header, error) {
 	if err := checkOverlap(dst, message); err != nil {
 		return nil, nil, err

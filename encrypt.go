@@ -28,9 +28,9 @@ func (c *Client) Encrypt(ctx context.Context, plaintext []byte, ec EncryptionCon
 }
 
 // AppendEncrypt is [Client.Encrypt], but appends the message to dst and returns
-// the longer slice. With memory that is used again, a long message takes about
-// two thirds of the time. It fails if the spare memory of dst overlaps the
-// plaintext.
+// the longer slice. Reusing dst spares the allocation of the message, which for a
+// long one that is not signed can be half of the time. It fails if the spare
+// memory of dst overlaps the plaintext.
 func (c *Client) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec EncryptionContext) ([]byte, *Header, error) {
 	if err := checkOverlap(dst, plaintext); err != nil {
 		return nil, nil, err
@@ -152,7 +152,8 @@ var (
 
 // Write encrypts p. The encrypted bytes may reach the underlying writer later.
 // It fails with [ErrLimit] as soon as the plaintext is longer than allowed. After
-// an error the message cannot be completed.
+// an error the message cannot be completed. After Close or Abort, Write and
+// ReadFrom fail.
 func (w *Writer) Write(p []byte) (int, error) {
 	if w.closed {
 		return 0, errClosed

@@ -73,7 +73,8 @@ func (r *EncryptingReader) Size() (int64, bool) {
 	return r.w.Header().MessageSize(r.w.length)
 }
 
-// Read implements [io.Reader].
+// Read reads the message. It returns [io.EOF] once the message is complete. After
+// another error, such as one of the source, it never will be.
 func (r *EncryptingReader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -110,7 +111,8 @@ func (r *EncryptingReader) fill() {
 	r.err, r.rest = err, r.sink.kept
 }
 
-// WriteTo implements [io.WriterTo], on all cores.
+// WriteTo writes the rest of the message to w. It implements [io.WriterTo]. A nil
+// error means that the message is complete.
 func (r *EncryptingReader) WriteTo(w io.Writer) (int64, error) {
 	r.sink.to, r.sink.n = w, 0
 	defer func() { r.sink.to = nil }()

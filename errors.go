@@ -11,9 +11,9 @@ import (
 	"esdk/internal/stream"
 )
 
-// What a caller can decide on. Each error of this package wraps one of these, a
-// [*FormatError], the error of a keyring, CMM, reader or writer, or is about a
-// mistake in the arguments. Test for them with [errors.Is].
+// These errors are for callers to decide on. Each error of this package wraps one
+// of these, a [*FormatError], the error of a keyring, CMM, reader, writer or
+// context, or is about a mistake in the arguments. Test for them with [errors.Is].
 var (
 	// ErrAuthentication says that a tag or the signature is not valid: the
 	// message was changed, or is read with another key or context. It does not
@@ -37,7 +37,8 @@ var (
 	// keys. [errors.As] finds a [*NoDataKeyError].
 	ErrNoDataKey = errtext.Errorf("no encrypted data key could be decrypted")
 
-	// ErrSigned says that the message is signed and [RejectSigned] refuses it.
+	// ErrSigned says that the message is signed, and [RejectSigned] or
+	// [Client.NewReaderAt] refuses it.
 	ErrSigned = errtext.Errorf("message is signed, and only unsigned ones are accepted")
 
 	// ErrLimit says that a message is over a limit of the [Config] or of the

@@ -21,15 +21,19 @@
 // # What is promised
 //
 // Plaintext is released only after it has been authenticated; see [ReleasePolicy] for
-// the signature of a streamed message. The zero [Config] is the safest one. Data
-// keys are overwritten after use, as far as Go allows. Each type says whether it
-// is safe for concurrent use.
+// the signature of a streamed message. The zero [Config] signs messages and
+// requires key commitment. Data keys are overwritten after use, as far as Go
+// allows. Each type that encrypts or decrypts says whether it is safe for
+// concurrent use.
 //
 // # Compatibility
 //
 // The message format is fixed by the public specification of the AWS
 // Encryption SDK, whose sections the comments name. Messages of all official
-// SDKs, of any age, can be read, and they read ours.
+// SDKs, of any age, can be read: messages without key commitment under
+// [RequireEncryptAllowDecrypt], and messages of version 4.0.0 of the .NET SDK with
+// RecoverNET400 in the [Config]. The official SDKs read ours, except where a comment
+// says otherwise.
 package esdk
 
 import (
@@ -86,8 +90,8 @@ const (
 	VerifyFirst
 
 	// RejectSigned is as VerifyAtEOF, but refuses signed messages with
-	// [ErrSigned], before any keyring is asked. Of what it accepts, each byte
-	// that was released is final.
+	// [ErrSigned], before any keyring is asked; so does [Client.Decrypt]. Of what
+	// it accepts, each byte that was released is final.
 	RejectSigned
 )
 
@@ -96,8 +100,9 @@ const (
 	defaultHeaderLength = 10 << 20
 )
 
-// Config configures a [Client]. Each zero value is the safe default, and lengths
-// are in bytes.
+// Config configures a [Client]. Each zero value is the default, and lengths are
+// in bytes. The defaults set hardly a limit on what a message of a stranger may
+// cost: see the example.
 type Config struct {
 	// Keyring or CMM provides the keys: exactly one of them is set.
 	Keyring Keyring
@@ -131,14 +136,16 @@ type Config struct {
 	// MaxHeaderLength is the longest header that is decrypted. 0 means 10 MiB.
 	MaxHeaderLength int
 
-	// Release says when a [Reader] releases plaintext.
+	// Release says when a [Reader] releases plaintext, and whether signed messages
+	// are decrypted at all.
 	Release ReleasePolicy
 
 	// Concurrency is how many cores a call may keep busy; 0 means all of
-	// [runtime.GOMAXPROCS], and 1 that no goroutine is started. Streams use at
-	// most 8. A plaintext of up to 256 KiB keeps one busy, and in a stream one of
-	// up to 16 KiB. No goroutine outlives the call that started it. Plaintext is
-	// released, and errors are reported, as if there were one.
+	// [runtime.GOMAXPROCS], and 1 that the Client starts no goroutine; a keyring
+	// may, as a multi-keyring does. Streams use at most 8, and 3 if the
+	// message is signed. A plaintext of up to 256 KiB keeps one busy, and in a
+	// stream one of up to 16 KiB. No goroutine outlives the call that started it.
+	// Plaintext is released, and errors are reported, as if there were one.
 	Concurrency int
 
 	// RecoverNET400 has messages decrypt that version 4.0.0 of the .NET SDK

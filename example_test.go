@@ -81,6 +81,68 @@ func ExampleClient() {
 	// Output: my secret, with AES_256_GCM_HKDF_SHA512_COMMIT_KEY
 }
 
+// Errors tell why a message does not decrypt.
+func ExampleClient_Decrypt() {
+	ctx := context.Background()
+	client, err := esdk.New(esdk.Config{Keyring: newKeyring()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	message, _, err := client.Encrypt(ctx, []byte("my secret"), esdk.EncryptionContext{"tenant": "17"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	try := func(message []byte, ec esdk.EncryptionContext) {
+		_, _, err := client.Decrypt(ctx, message, ec)
+		var format *esdk.FormatError
+		var none *esdk.NoDataKeyError
+		switch {
+		case errors.Is(err, esdk.ErrEncryptionContext):
+			fmt.Println("the message is of another tenant")
+		case errors.As(err, &none):
+			fmt.Println("no key opens it:", len(none.Errors), "attempts")
+		case errors.Is(err, esdk.ErrAuthentication):
+			fmt.Println("the message was changed")
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			fmt.Println("the message was cut short")
+		case errors.As(err, &format):
+			fmt.Println("not a message, from byte", format.Offset, "on")
+		default:
+			fmt.Println(err)
+		}
+	}
+	try(message, esdk.EncryptionContext{"tenant": "18"})
+	try(message[:len(message)-1], nil)
+	try([]byte("no message"), nil)
+	changed := bytes.Clone(message)
+	changed[len(changed)-1] ^= 1
+	try(changed, nil)
+	// Output:
+	// the message is of another tenant
+	// the message was cut short
+	// not a message, from byte 0 on
+	// the message was changed
+}
+
+// A client for messages that anybody may send sets limits. A message that is over
+// one is refused before a keyring is asked, or before it is in memory as a whole.
+func ExampleConfig() {
+	client, err := esdk.New(esdk.Config{
+		Keyring:              newKeyring(),
+		MaxEncryptedDataKeys: 3,        // each may cost a call to a key service
+		MaxHeaderLength:      16 << 10, // bytes
+		MaxFrameLength:       1 << 20,
+		MaxPlaintextLength:   10 << 20,
+		Release:              esdk.VerifyFirst, // streams release nothing before the signature
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, _, err = client.Encrypt(context.Background(), make([]byte, 10<<20+1), nil)
+	fmt.Println(errors.Is(err, esdk.ErrLimit))
+	// Output: true
+}
+
 // A message is complete only once Close has returned no error. Close must not be
 // deferred without a look at its error, nor be called if the source failed: what
 // was written until then does not decrypt, and so cannot be taken for all of it.

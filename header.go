@@ -14,9 +14,10 @@ import (
 
 // An EncryptionContext is a set of pairs of text that is bound to a message but
 // not secret. Keys and values are UTF-8, and the pairs take at most 65,535
-// bytes, with 2 bytes for the whole and 4 for each pair. Keys that start with
-// "aws-crypto-" are reserved. The Java SDK reads at most 32,767 bytes and no
-// empty key or value; KMS takes at most 8,192 characters.
+// bytes, with 2 bytes for the whole and 4 for each pair. The public key of a
+// signed message takes up to 93 of them. Keys that start with "aws-crypto-" are
+// reserved. The Java SDK reads at most 32,767 bytes and no empty key or value; KMS
+// takes at most 8,192 characters.
 //
 // An EncryptionContext that was passed to this package is not changed and not
 // kept.
@@ -126,8 +127,9 @@ func (h *Header) MessageSize(plaintext int64) (int64, bool) {
 	return size, ok && size >= 0
 }
 
-// PlaintextSize is the reverse of [Header.MessageSize]. A signed message may be a few
-// bytes longer or shorter than either says: signatures of other SDKs have no fixed
+// PlaintextSize is the reverse of [Header.MessageSize], and returns false if no
+// message of this header has such a length. A signed message may be a few bytes
+// longer or shorter than either says: signatures of other SDKs have no fixed
 // length, and this package's have the most common one.
 func (h *Header) PlaintextSize(message int64) (int64, bool) {
 	body := message - int64(h.Length) - h.footerSize()

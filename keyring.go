@@ -27,8 +27,9 @@ type Keyring interface {
 
 	// Unwrap decrypts one of the encrypted data keys. It passes over those that
 	// are not its own, tries each of the others until one succeeds, and fails
-	// with a [*NoDataKeyError] that holds what each attempt returned.
-	// [UnwrapRequest.Unwrap] does all but the decryption.
+	// with a [*NoDataKeyError] that holds what each attempt returned. The caller
+	// owns the data key, and clears it. [UnwrapRequest.Unwrap] does all but the
+	// decryption.
 	// Specification: framework/keyring-interface.md#ondecrypt.
 	Unwrap(ctx context.Context, req *UnwrapRequest) (dataKey []byte, err error)
 }

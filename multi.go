@@ -18,12 +18,16 @@ type multiKeyring struct {
 // NewMultiKeyring returns a keyring that encrypts a data key under each of
 // several keyrings, so that any one of them decrypts it. The generator makes the
 // data key; it may be nil, and then the keyring can only wrap a data key that a
-// [CMM] or another keyring made. To encrypt, all of them must succeed: the other
-// keyrings side by side, once the generator has; the first that fails cancels the
-// others, and the encrypted data keys keep the order of the arguments. To decrypt,
-// they are tried in order until one does. A keyring that returns nothing, or a data
-// key of another length than the suite's, has failed; to encrypt, also one that
-// returns no encrypted data key, or another data key than it was given.
+// [CMM] or another keyring made. A multi-keyring with a generator refuses to wrap
+// such a data key: it can be the generator of another one, but not a child.
+//
+// To encrypt, all of them must succeed: the other keyrings side by side, once the
+// generator has; the first that fails cancels the others, and the encrypted data
+// keys keep the order of the arguments. To decrypt, they are tried in order until
+// one does. A keyring that returns nothing, or a data key of another length than
+// the suite's, has failed; to encrypt, also one that returns no encrypted data
+// key, or another data key than it was given.
+//
 // Specification: framework/multi-keyring.md.
 func NewMultiKeyring(generator Keyring, children ...Keyring) (Keyring, error) {
 	if generator == nil && len(children) == 0 {

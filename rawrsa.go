@@ -13,10 +13,12 @@ import (
 // RawRSAConfig configures [NewRawRSAKeyring].
 type RawRSAConfig struct {
 	// Namespace and Name stand in each message, and decryption needs the same.
+	// Neither is empty, and the namespace must not start with "aws-kms".
 	Namespace, Name string
 
 	// PublicKey encrypts, PrivateKey decrypts. One of them may be nil: a keyring
-	// does not take the public key out of the private one. [ParsePEM] reads both.
+	// does not take the public key out of the private one. Nothing checks that they
+	// are a pair. [ParsePEM] reads both.
 	PublicKey  *rsa.PublicKey
 	PrivateKey *rsa.PrivateKey
 

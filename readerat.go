@@ -25,12 +25,13 @@ type ReaderAt struct {
 //
 // NewReaderAt verifies the header and the end of the message, so that a message
 // that was cut short or continued is refused. Each read authenticates the frames
-// that it needs, and reads no others; a few are kept, of 1 MiB in all, or one if
-// frames are longer.
+// that it needs, and reads no others; a few are kept, of at most 1 MiB in all, or
+// one if frames are longer.
 //
-// The message must be framed. A signed message is refused with [ErrSigned], since
-// its signature is over all of it, unless the client is to [VerifyFirst]: then
-// NewReaderAt reads and verifies all of any message.
+// The message must be framed: see [Header.FrameLength]. A signed message is refused
+// with [ErrSigned], since its signature is over all of it, unless the client is to
+// [VerifyFirst]: then NewReaderAt reads and verifies all of the message, signed or
+// not.
 func (c *Client) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64, ec EncryptionContext) (*ReaderAt, error) {
 	if size < 0 {
 		return nil, errtext.Errorf("negative size")
