@@ -22,8 +22,9 @@ type Cache interface {
 	// Load returns the entry that is kept under an id, or else the one that
 	// fetch makes. Of several calls for one id only one fetches, as far as the
 	// cache can see to it; the others wait for it, and get its error if it
-	// fails. It never returns an entry that has expired, but to the call whose own
-	// fetch made it: that call could not get a newer one.
+	// fails. If it fails because its own context ended, another one fetches. Load
+	// never returns an entry that has expired, but to the call whose own fetch
+	// made it: that call could not get a newer one.
 	Load(ctx context.Context, id string, fetch func(context.Context) (*Entry, error)) (*Entry, error)
 
 	// Remove drops an entry if it is still the one kept under the id.
@@ -33,7 +34,7 @@ type Cache interface {
 	Stats() Stats
 }
 
-// A Entry is a value that is kept for a time. It is not changed once it
+// An Entry is a value that is kept for a time. It is not changed once it
 // was returned.
 type Entry struct {
 	Value            any
@@ -42,9 +43,10 @@ type Entry struct {
 
 // Stats count what a [Cache] did, and what it holds.
 type Stats struct {
-	Hits, Misses, Evictions uint64
-	Entries                 int
-	InFlight                int // calls of fetch that have not returned
+	Hits, Misses uint64
+	Evictions    uint64 // entries dropped: too many, expired or removed
+	Entries      int
+	InFlight     int // calls of fetch that have not returned
 }
 
 // A StormTrackingConfig configures [NewStormTracking]. Each zero value is the

@@ -24,8 +24,8 @@ type Config struct {
 	// Cache keeps the materials; nil means one of its own, of 1000 entries.
 	Cache Cache
 
-	// MaxAge is how long a data key is used. It must be set, and be more than the
-	// grace period of a storm tracking cache.
+	// MaxAge is how long a data key is used, also to decrypt. It must be set, and be
+	// more than the grace period of a storm tracking cache.
 	MaxAge time.Duration
 
 	// MaxMessages is how many messages are encrypted under a data key; 0 means
@@ -56,8 +56,9 @@ type cmm struct {
 // commitment policy.
 //
 // It does not cache for suites that do not derive a key for each message, nor to
-// encrypt if the length of the plaintext is not known: streams need
-// [esdk.Config.MaxPlaintextLength].
+// encrypt a plaintext that is longer than MaxBytes or whose length is not known.
+// For a stream, call [esdk.Client.NewSizedWriter], or set MaxPlaintextLength in the
+// [esdk.Config], and each stream counts as that many bytes.
 //
 // To decrypt, it forgets materials that do not open a message's header, unless
 // they have opened one before.

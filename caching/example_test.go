@@ -3,6 +3,7 @@ package caching_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"time"
 
@@ -43,6 +44,42 @@ func ExampleNewCMM() {
 	}
 	fmt.Println("100 messages,", len(dataKeys), "data keys")
 	// Output: 100 messages, 10 data keys
+}
+
+// Streams share a data key if their length is known.
+func ExampleNewCMM_stream() {
+	ctx := context.Background()
+	cache, err := caching.NewLRU(100)
+	if err != nil {
+		log.Fatal(err)
+	}
+	cmm, err := caching.NewCMM(caching.Config{
+		Keyring:  newKeyring(),
+		Cache:    cache,
+		MaxAge:   time.Minute,
+		MaxBytes: 1 << 30,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := esdk.New(esdk.Config{CMM: cmm})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, text := range []string{"a file", "another file", "and another"} {
+		w, err := client.NewSizedWriter(ctx, io.Discard, int64(len(text)), nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			log.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(cache.Stats().Misses, "data key")
+	// Output: 1 data key
 }
 
 // One cache for the caching CMMs of several tenants, which share no entries,
