@@ -11,18 +11,20 @@
 //   - [NewMRKKeyring] decrypts with any replica of its multi-Region keys.
 //   - [NewDiscoveryKeyring] and [NewMRKDiscoveryKeyring] only decrypt, with
 //     whatever key the message names. A [Filter] says whose keys these may be.
-//   - [NewRSAKeyring] encrypts offline, with the public key alone.
+//   - [NewRSAKeyring] encrypts offline, with the public key alone, and only with
+//     suites that do not sign, which the default suite does.
 //   - [NewECDHKeyring] and [NewECDHDiscoveryKeyring] agree on a secret with a
 //     peer.
 //
-// Name keys by their ARN. A message names its keys by it, so that a key that is
-// configured as an alias or a bare id encrypts but does not decrypt;
+// Name keys by their ARN. A message names its symmetric keys by it, so that a key
+// that is configured as an alias or a bare id encrypts but does not decrypt;
 // [ResolveAlias] finds the ARN.
 //
 // All keyrings are safe for concurrent use. The context of a call cancels its
 // requests to AWS KMS; retries and timeouts are those of the AWS SDK's client.
-// Errors name the key and the Region, and [errors.As] reaches the errors of the
-// AWS SDK in them, such as types.KMSInvalidStateException or smithy.APIError.
+// Errors of requests name the key and the Region, and [errors.As] reaches the
+// errors of the AWS SDK in them, such as *types.KMSInvalidStateException or
+// smithy.APIError. To decrypt, they are in an [*esdk.NoDataKeyError].
 //
 // Specification: framework/aws-kms.
 package awskms

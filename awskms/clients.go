@@ -14,7 +14,8 @@ import (
 )
 
 // A Client is what the keyrings need of a [*kms.Client]. It must be safe for
-// concurrent use, as that one is.
+// concurrent use, as that one is, and must not keep its answers: secrets in them are
+// cleared after use.
 type Client interface {
 	Encrypt(ctx context.Context, in *kms.EncryptInput, options ...func(*kms.Options)) (*kms.EncryptOutput, error)
 	Decrypt(ctx context.Context, in *kms.DecryptInput, options ...func(*kms.Options)) (*kms.DecryptOutput, error)

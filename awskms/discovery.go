@@ -56,6 +56,7 @@ type regionKeyring struct {
 //
 // The Regions are asked in their order, and each for all keys: those of others
 // fail there, and their errors are kept. Without any, the default Region is asked.
+// It needs the permission kms:Decrypt.
 // Specification: framework/aws-kms/aws-kms-discovery-keyring.md and
 // aws-kms-multi-keyrings.md#aws-kms-discovery-multi-keyring.
 func NewDiscoveryKeyring(c Config, filter *Filter, regions ...string) (esdk.Keyring, error) {
