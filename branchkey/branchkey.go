@@ -2,9 +2,10 @@
 // that it takes its branch keys from.
 //
 // A branch key wraps data keys locally, and AWS KMS encrypts the branch key: so
-// AWS KMS is called once for as long as the keyring caches a branch key, and not
-// for each message. A [Store] keeps the branch keys, each in several versions of
-// which one is active, in DynamoDB or in a file:
+// AWS KMS is called when the keyring does not have a branch key in its cache, and
+// not for each message. The active version, to encrypt, and each version to decrypt
+// with take a call of their own. A [Store] keeps the branch keys, each in several
+// versions of which one is active, in DynamoDB or in a file:
 //
 //	storage, err := branchkey.NewDynamoDBStorage(nil, "branch-keys")
 //	store, err := branchkey.NewStore(branchkey.Config{
@@ -24,6 +25,9 @@
 //
 // Tables and messages are those of the official SDKs, which can use the same
 // table side by side with this package, under the same logical name.
+//
+// Branch key ids, logical names and partition ids are UTF-8 without a NUL, of 1 to
+// 2048 bytes.
 //
 // Specification: framework/branch-key-store.md and
 // framework/aws-kms/aws-kms-hierarchical-keyring.md.

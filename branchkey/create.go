@@ -10,8 +10,8 @@ import (
 )
 
 // CreateKeyStore makes the table or file, unless it exists, waits until it can
-// be used, and returns the table's ARN or the file's path. It fails with
-// [ErrSchema] if what exists is no key store.
+// be used, for up to 5 minutes, and returns the table's ARN or the file's path. It
+// fails with [ErrSchema] if what exists is no key store.
 // Specification: framework/branch-key-store.md#createkeystore.
 func (s *Store) CreateKeyStore(ctx context.Context) (string, error) {
 	name, err := s.storage.Create(ctx)
@@ -27,7 +27,8 @@ func (s *Store) CreateKeyStore(ctx context.Context) (string, error) {
 // the key; it is stored in the clear.
 //
 // It fails with [ErrExists] if there is such a key, with [ErrNoKeyStore],
-// [ErrDiscovery], [ErrKMSKey], or an error of the storage or AWS KMS.
+// [ErrDiscovery], [ErrKMSKey], [esdk.ErrEncryptionContext], or an error of the
+// storage or AWS KMS.
 // Specification: framework/branch-key-store.md#createkey.
 func (s *Store) CreateKey(ctx context.Context, id string, ec esdk.EncryptionContext) (string, error) {
 	if s.config.KMS.discovers() {

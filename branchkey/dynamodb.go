@@ -15,7 +15,8 @@ import (
 	"esdk/internal/isnil"
 )
 
-// A DynamoDBClient is what a storage needs of a [*dynamodb.Client].
+// A DynamoDBClient is what a storage needs of a [*dynamodb.Client]. It must be safe
+// for concurrent use, as that one is.
 type DynamoDBClient interface {
 	CreateTable(ctx context.Context, in *dynamodb.CreateTableInput, options ...func(*dynamodb.Options)) (*dynamodb.CreateTableOutput, error)
 	DescribeTable(ctx context.Context, in *dynamodb.DescribeTableInput, options ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
@@ -34,8 +35,8 @@ type dynamoDBStorage struct {
 // NewDynamoDBStorage returns a storage in a table of DynamoDB, which the
 // official SDKs may use too. If client is nil, it is one of the AWS SDK's
 // default configuration: environment, shared files and roles, in the Region of
-// the KMS key or of MRDiscovery of the [Store] that the storage is given to. A
-// nil pointer is an error.
+// the KMS key or of MRDiscovery of the [Store] that the storage is given to, or
+// with Discovery in the default Region. A nil pointer is an error.
 func NewDynamoDBStorage(client DynamoDBClient, table string) (Storage, error) {
 	if table == "" {
 		return nil, errors.New("branchkey: table name is empty")

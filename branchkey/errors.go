@@ -2,9 +2,10 @@ package branchkey
 
 import "errors"
 
-// What a caller can decide on. The errors of this package wrap one of these, or
-// one of AWS or the file system, or are about a mistake in the arguments. Test
-// for them with [errors.Is]; [errors.As] reaches the errors of the AWS SDK.
+// These errors are for callers to decide on. The errors of this package wrap one
+// of these, or one of AWS, the file system or the context, or are about a mistake
+// in the arguments. Test for them with [errors.Is]; [errors.As] reaches the errors
+// of the AWS SDK.
 var (
 	// ErrNotFound says that there is no such branch key, or no such version of
 	// it.
@@ -14,7 +15,8 @@ var (
 	ErrExists = errors.New("branchkey: branch key exists already")
 
 	// ErrConflict says that somebody else changed the branch key meanwhile, and
-	// that this call changed nothing. The new version of the other may do.
+	// that this call changed nothing. If all that was wanted is a new version, there
+	// may be one now.
 	ErrConflict = errors.New("branchkey: branch key was changed meanwhile")
 
 	// ErrNoKeyStore says that the table or the file does not exist:

@@ -9,7 +9,8 @@ import (
 )
 
 // A Key is a version of a branch key, or a beacon key, in the clear. Package fmt
-// prints it without its secret.
+// prints it without its secret, unless it is in an unexported field of another
+// type: there, fmt can call no method. Package encoding/json leaves the secret out.
 // Specification: framework/structures.md#branch-key-materials.
 type Key struct {
 	ID      string // of the branch key
@@ -51,7 +52,7 @@ func (s *Store) ActiveBranchKey(ctx context.Context, id string) (*Key, error) {
 	return s.read(ctx, id, activeType)
 }
 
-// BranchKeyVersion returns a version of a branch key, by its UUID.
+// BranchKeyVersion returns a version of a branch key, by its UUID in lower case.
 //
 // Versions never change, so the read need not be consistent. Only if there is
 // no such version it is asked for again, consistently, since it may be new.

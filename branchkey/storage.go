@@ -3,9 +3,10 @@ package branchkey
 import "context"
 
 // A Storage keeps the items of a key store: [NewDynamoDBStorage] in a table of
-// DynamoDB, [NewFileStorage] in a local file. It sees no key in the clear, and
-// need not be trusted: AWS KMS authenticates what it returns. It is safe for
-// concurrent use.
+// DynamoDB, [NewFileStorage] in a local file. It sees no key in the clear, and AWS
+// KMS authenticates each item that it returns. But it can withhold items, and
+// return an old active version, which is authentic too. It is safe for concurrent
+// use.
 type Storage interface {
 	// Name names the table or the file.
 	Name() string
