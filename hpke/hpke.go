@@ -12,12 +12,12 @@
 //	plaintext, err := esdk.Decrypt(ctx, from, message, nil)
 //
 // It is HPKE (RFC 9180) of [crypto/hpke], with ML-KEM-768 and X25519 together: a
-// data key is safe as long as one of both is. Keys have the types of that
+// data key is safe as long as one of the two is. Keys have the types of that
 // package, so that they may be held by hardware.
 //
-// No official SDK knows such encrypted data keys; they pass over them. In a
-// multi-keyring with keys of AWS KMS, the message opens everywhere by these. Each
-// key that a message is for opens it: beside one of RSA or ECDH, this keyring
+// No official SDK knows such encrypted data keys; they pass over them. If a
+// multi-keyring has keys of AWS KMS too, every SDK can open the message with those.
+// Each key that a message is for opens it: beside one of RSA or ECDH, this keyring
 // protects nothing from a quantum computer.
 //
 // The format is ours: docs/format.md. An encrypted data key takes about 1.2 KiB
@@ -37,7 +37,7 @@ import (
 	"esdk/internal/datakey"
 )
 
-// ProviderID is that of the keyring's encrypted data keys.
+// ProviderID is the provider ID of the keyring's encrypted data keys.
 const ProviderID = "esdk-hpke"
 
 // The suite of HPKE, which version 1 of the format fixes. HKDF takes an info of

@@ -21,7 +21,7 @@ func ParseProviderInfo(info []byte) (name, fingerprint string, err error) {
 }
 
 // Fingerprint tells public keys apart: it returns the first 16 bytes of the
-// SHA-256 of a key in hexadecimal.
+// SHA-256 of a key, as 32 hexadecimal digits.
 func Fingerprint(key hpke.PublicKey) string { return hex.EncodeToString(fingerprint(key.Bytes())) }
 
 func fingerprint(public []byte) []byte {
