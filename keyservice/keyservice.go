@@ -35,7 +35,8 @@ import (
 
 // A Service encrypts and decrypts a few bytes under a key that it keeps. It is
 // what *secrets.Keeper of gocloud.dev/secrets is. It must be safe for concurrent
-// use, and must not keep or change the slices that it is given.
+// use, and must not keep or change the slices that it is given. Nor may it keep the
+// plaintext that it returns, which the keyring clears.
 type Service interface {
 	Encrypt(ctx context.Context, plaintext []byte) (ciphertext []byte, err error)
 	Decrypt(ctx context.Context, ciphertext []byte) (plaintext []byte, err error)
@@ -61,16 +62,20 @@ type keyring struct {
 
 // NewKeyring returns a keyring that wraps each data key under a fresh
 // key-encryption key, which the service encrypts; the encryption context is bound
-// to the data key. Each wrap and unwrap is one call of the service:
-// [caching.NewCMM] makes them fewer.
+// to the data key. To encrypt a message takes one call of the service, and to
+// decrypt it one for each data key that has the keyring's name, until one opens:
+// [esdk/caching.NewCMM] makes them fewer.
 //
 // The name stands in each message, and tells a keyring which data keys are its
-// own: decryption needs the same one. It need not be the service's name of the
-// key, so that the key can move.
+// own: decryption needs the same one. It is not empty, and has at most 65,534
+// bytes. It need not be the service's name of the key, so that the key can move.
 //
 // A nil Service, or a nil pointer, is an error, and so are answers of the service that
 // are empty. Errors of the service are within reach of [errors.Is] and [errors.As]. The
-// context is passed on to the service, which may not heed it.
+// context is passed on to the service, which may not heed it. The keyring is safe
+// for concurrent use.
+//
+// The format is ours: docs/format.md. The provider ID is "esdk-keeper".
 func NewKeyring(s Service, name string) (esdk.Keyring, error) {
 	switch {
 	case isnil.Value(s):
