@@ -173,7 +173,8 @@ func fieldBytes(curve ecdh.Curve) int {
 
 // PublicKey returns the public half of a private key of the token, an
 // [*rsa.PublicKey] or, for one on an elliptic curve, an [*ecdh.PublicKey]: for a
-// peer, or to encrypt without the token, with the raw keyrings of package esdk.
+// peer, or to encrypt without the token, with the raw keyrings of package esdk. It
+// fails with [ErrNoKey] or [ErrAmbiguous], as constructors of keyrings do.
 func (t *Token) PublicKey(ctx context.Context, ref KeyRef) (crypto.PublicKey, error) {
 	k, err := newKey(ctx, t, privateKey, typeRSA, ref)
 	if errors.Is(err, ErrNoKey) {

@@ -19,6 +19,11 @@
 // but [Open] then fails with [ErrNoCgo]. What that library does is up to it: a
 // call that has begun cannot be cancelled, and copies of data keys that it and
 // the binding make in memory are not cleared.
+//
+// All keyrings are safe for concurrent use.
+//
+// Specification: framework/raw-aes-keyring.md, raw-rsa-keyring.md and
+// raw-ecdh-keyring.md, for what the keyrings write.
 package pkcs11
 
 import (
@@ -35,6 +40,7 @@ import (
 // the library of a token.
 var ErrNoCgo = errors.New("pkcs11: this program was built without cgo, which PKCS #11 needs: build it with CGO_ENABLED=1 and a C compiler")
 
+// These errors are for callers to decide on. Test for them with [errors.Is].
 var (
 	// ErrNoToken says that no token is the one that was asked for.
 	ErrNoToken = errors.New("no such token")
@@ -100,8 +106,8 @@ const defaultSessions = 4
 // maxPINFile is longer than any PIN, in bytes.
 const maxPINFile = 4096
 
-// PINFile returns a function for [Config] that reads the PIN from a file, anew
-// each time. A line break at its end is not part of the PIN.
+// PINFile returns a function for [Config] that reads the PIN from a file of at most
+// 4096 bytes, anew each time. Line breaks at its end are not part of the PIN.
 func PINFile(name string) func(context.Context) ([]byte, error) {
 	return func(context.Context) ([]byte, error) {
 		f, err := os.Open(name)
@@ -139,6 +145,7 @@ type KeyRef struct {
 	URI string
 }
 
+// String returns the label and the id, as errors show them.
 func (r KeyRef) String() string {
 	var parts []string
 	if r.Label != "" {

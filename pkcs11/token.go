@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// A Token is an open token, with a user logged in. It is safe for concurrent
-// use, and several keyrings may share it.
+// A Token is an open token, with a user logged in if there is a PIN. It is safe for
+// concurrent use, and several keyrings may share it.
 //
 // If the token is lost, as by a restart of its service, or its sessions are, the
 // call that finds out connects again, logs in and tries once more. If that fails too,
@@ -50,7 +50,8 @@ type session struct {
 }
 
 // Open finds a token, opens a session and logs in. The user of a Token calls
-// [Token.Close] in the end.
+// [Token.Close] in the end. It fails with [ErrNoToken], [ErrAmbiguous], [ErrPIN],
+// [ErrNoCgo], an [*Error], or the error of Config.PIN.
 func Open(ctx context.Context, c Config) (*Token, error) {
 	uri := &URI{}
 	if c.URI != "" {

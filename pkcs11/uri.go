@@ -22,7 +22,7 @@ type URI struct {
 	Type   string // "secret-key", "private", "public" or empty
 
 	ModulePath string // file of the token's library
-	PINSource  string // file that holds the PIN
+	PINSource  string // file that holds the PIN; an absolute path
 
 	// Query has the query's other attributes, which RFC 7512 leaves to whoever
 	// uses the URI. This package does not look at them.
