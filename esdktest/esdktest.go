@@ -8,7 +8,8 @@
 //
 // Each rule is a subtest, so that go test -run 'TestMyKeyring/corrupted' shows
 // one of them. Run them with -race too: the checks of concurrent use and of
-// slices that must not be kept find more with it.
+// slices that must not be kept find more with it. A keyring that calls a service
+// calls it some hundred times.
 //
 // [KeyringTest] and [CMMTest] are for those that cannot do everything, such as a
 // pair of keyrings of which one only encrypts and the other only decrypts, or a

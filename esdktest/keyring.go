@@ -21,8 +21,9 @@ func TestKeyring(t *testing.T, kr esdk.Keyring) {
 }
 
 // A KeyringTest checks a keyring, or a pair of them, of which more or less is
-// known. Each field but the first two loosens what is demanded, and belongs into
-// the documentation of the keyring.
+// known. Each field but the first two says in what the keyring differs from others,
+// and belongs into the documentation of the keyring. It must differ: a keyring that
+// does what NoGenerate, NoWrap or NoContext says that it cannot, fails.
 type KeyringTest struct {
 	// Encrypt wraps data keys, and Decrypt unwraps what Encrypt wrapped. Both
 	// are set, and for most keyrings they are the same.
