@@ -20,6 +20,10 @@
 // keys. Everything is held in memory, though, in the clear, and is gone when the
 // server is closed: protect nothing with it.
 //
+// The methods that make, disable or delete keys, aliases and grants send no request:
+// they are not counted, and no fault befalls them. They panic if what they are asked
+// for cannot be done.
+//
 // The command in cmd/kmssim serves the same to programs in other languages.
 package kmssim
 
