@@ -80,6 +80,7 @@ func TestKeyringConstructors(t *testing.T) {
 	key, private := make([]byte, 32), ecdhKey(t, ecdh.P256())
 	x25519 := ecdhKey(t, ecdh.X25519())
 	public := &rsaKey().PublicKey
+	otherRSA := must[*rsa.PrivateKey](t)(rsa.GenerateKey(rand.Reader, 2048))
 	cases := []struct {
 		name string
 		make func() (esdk.Keyring, error)
@@ -115,6 +116,9 @@ func TestKeyringConstructors(t *testing.T) {
 		{"RSA: two paddings", func() (esdk.Keyring, error) {
 			return esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "n", Name: "k", PublicKey: public, Hash: crypto.SHA256, PKCS1v15: true})
 		}, "padding"},
+		{"RSA: no pair", func() (esdk.Keyring, error) {
+			return esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "n", Name: "k", PublicKey: public, PrivateKey: otherRSA})
+		}, "no pair"},
 		{"ECDH: no private key", func() (esdk.Keyring, error) {
 			return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{Peer: private.PublicKey()})
 		}, "private key"},

@@ -17,7 +17,8 @@ import (
 // RawAESConfig configures [NewRawAESKeyring].
 type RawAESConfig struct {
 	// Namespace and Name stand in each message, and decryption needs the same.
-	// Neither is empty, and the namespace must not start with "aws-kms".
+	// Neither is empty, nor longer than 65,515 bytes, and the namespace must not start
+	// with "aws-kms".
 	Namespace, Name string
 
 	// Key has 16, 24 or 32 bytes. The keyring does not keep the slice.

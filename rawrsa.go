@@ -13,12 +13,13 @@ import (
 // RawRSAConfig configures [NewRawRSAKeyring].
 type RawRSAConfig struct {
 	// Namespace and Name stand in each message, and decryption needs the same.
-	// Neither is empty, and the namespace must not start with "aws-kms".
+	// Neither is empty, nor longer than 65,515 bytes, and the namespace must not start
+	// with "aws-kms".
 	Namespace, Name string
 
 	// PublicKey encrypts, PrivateKey decrypts. One of them may be nil: a keyring
-	// does not take the public key out of the private one. Nothing checks that they
-	// are a pair. [ParsePEM] reads both.
+	// does not take the public key out of the private one. Two that are no pair are
+	// refused. [ParsePEM] reads both.
 	PublicKey  *rsa.PublicKey
 	PrivateKey *rsa.PrivateKey
 
@@ -50,6 +51,9 @@ func NewRawRSAKeyring(c RawRSAConfig) (Keyring, error) {
 	}
 	if k := c.PrivateKey; k != nil && (k.N == nil || k.D == nil) {
 		return nil, errtext.Errorf("RSA keyring: private key without a modulus or exponent")
+	}
+	if c.PublicKey != nil && c.PrivateKey != nil && !c.PublicKey.Equal(&c.PrivateKey.PublicKey) {
+		return nil, errtext.Errorf("RSA keyring: the public and the private key are no pair: it could not decrypt what it encrypts")
 	}
 	switch c.Hash {
 	case 0:

@@ -20,6 +20,10 @@ func IsZero(key []byte) bool {
 	return true
 }
 
+// maxName is the most bytes of a name: raw AES adds 20 to it in the provider info, whose
+// length has 16 bits. What AES can have, RSA can, so that the two are alike.
+const maxName = 65535 - 20
+
 // CheckName refuses a namespace or name that a raw keyring may not use.
 func CheckName(namespace, name string) error {
 	switch {
@@ -27,6 +31,8 @@ func CheckName(namespace, name string) error {
 		return errors.New("keyring needs a key namespace and a key name")
 	case strings.HasPrefix(namespace, "aws-kms"):
 		return fmt.Errorf("key namespace %q: those that start with aws-kms are reserved", namespace)
+	case len(namespace) > maxName || len(name) > maxName:
+		return fmt.Errorf("key namespace or key name of more than %d bytes", maxName)
 	}
 	return nil
 }

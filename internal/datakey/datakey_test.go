@@ -1,6 +1,9 @@
 package datakey
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestIsZero(t *testing.T) {
 	for _, c := range []struct {
@@ -17,9 +20,10 @@ func TestCheckName(t *testing.T) {
 	for _, c := range []struct {
 		namespace, name string
 		ok              bool
-	}{{"n", "k", true}, {"", "k", false}, {"n", "", false}, {"aws-kms", "k", false}, {"aws-kms-x", "k", false}, {"my-aws-kms", "k", true}} {
+	}{{"n", "k", true}, {"", "k", false}, {"n", "", false}, {"aws-kms", "k", false}, {"aws-kms-x", "k", false}, {"my-aws-kms", "k", true},
+		{strings.Repeat("n", 65515), strings.Repeat("k", 65515), true}, {strings.Repeat("n", 65516), "k", false}, {"n", strings.Repeat("k", 65516), false}} {
 		if err := CheckName(c.namespace, c.name); (err == nil) != c.ok {
-			t.Errorf("%q, %q: %v", c.namespace, c.name, err)
+			t.Errorf("%.20q, %.20q: %v", c.namespace, c.name, err)
 		}
 	}
 }
