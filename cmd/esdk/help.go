@@ -55,10 +55,12 @@ const helpExitCodes = `  0    all went well
   6    the encryption context is not as given
   7    refused by a policy or a limit: commitment, --unsigned-only, --max-keys, --max-frame
   8    refused to write: the output exists, is the input, or is a terminal
+  9    a key service or store could not be reached: the same may go well later
   130  interrupted
 
 New codes may be added: treat those that you do not know as failures. With
---json, the last line of standard error is {"error":{"code":…,"kind":…,"message":…}}.
+--json, the last line of standard error is {"error":{"code":…,"kind":…,"message":…}},
+with "retryable":true if the same may go well later.
 `
 
 const helpObjects = `A FILE, and what -o names, may be an object in a bucket:

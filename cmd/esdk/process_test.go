@@ -280,6 +280,28 @@ func TestPipeMemory(t *testing.T) {
 	}
 }
 
+// A message in a file that is verified before it goes to standard output is read twice,
+// and not held, whether it is text or not.
+func TestFileMemory(t *testing.T) {
+	const size, limit = 100 << 20, 64 << 10 // bytes, KiB
+	dir := t.TempDir()
+	writeFile(t, dir, "big", nil)
+	if err := os.Truncate(filepath.Join(dir, "big"), size); err != nil {
+		t.Fatal(err)
+	}
+	for _, flags := range [][]string{nil, {"--base64"}} {
+		runCommand(t, dir, 0, append([]string{"encrypt", "-k", "aes:n/k@key", "--unsigned", "--force", "--frame-length", "1M", "big"}, flags...)...)
+		c := command(t, dir, "decrypt", "-k", "aes:n/k@key", "-o", "-", "big.encrypted")
+		count := new(counter)
+		c.Stdout = count
+		maxRSS := measured(t, c)
+		checkStatus(t, c, c.Run(), 0)
+		if rss := maxRSS(); count.n != size || rss > limit {
+			t.Errorf("%v: %d bytes, %d KiB resident, more than %d", flags, count.n, rss, limit)
+		}
+	}
+}
+
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

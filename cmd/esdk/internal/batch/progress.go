@@ -49,7 +49,7 @@ func newProgress(ui *cli.UI, jobs []place.Job, more bool) *Progress {
 		}
 		p.total += j.Size()
 	}
-	if !ui.Quiet && !ui.NoProgress && !ui.JSON && cli.IsTerminal(ui.Stderr) {
+	if !ui.Quiet && !ui.NoProgress && !ui.JSON && cli.IsTerminal(ui.Stderr) && os.Getenv("TERM") != "dumb" {
 		p.terminal = ui.Stderr
 		p.done, p.ended = make(chan struct{}), make(chan struct{})
 		go p.show()
@@ -132,10 +132,10 @@ func (p *Progress) draw(elapsed time.Duration) {
 	case name == "":
 		name = fmt.Sprintf("%d files", p.finished.Load())
 	}
-	line := []rune(progressLine(name, p.count.Load(), p.total, elapsed))
+	line := progressLine(name, p.count.Load(), p.total, elapsed)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fmt.Fprintf(p.terminal, "\r%s\x1b[K", string(line[:min(len(line), terminalWidth(p.terminal)-1)]))
+	fmt.Fprintf(p.terminal, "\r%s\x1b[K", cli.FirstColumns(line, terminalWidth(p.terminal)-1))
 	p.shown = true
 }
 

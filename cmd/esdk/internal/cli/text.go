@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"golang.org/x/text/width"
 )
 
 // Message is an error's text without the library's name, on one line: what a
@@ -35,6 +37,22 @@ func Printable(text string) string {
 		}
 		return r
 	}, text)
+}
+
+// FirstColumns returns as much of a text as has room in so many columns of a terminal.
+func FirstColumns(text string, columns int) string {
+	for i, r := range text {
+		switch {
+		case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
+			continue // it is on or around another
+		case width.LookupRune(r).Kind() == width.EastAsianWide, width.LookupRune(r).Kind() == width.EastAsianFullwidth:
+			columns--
+		}
+		if columns--; columns < 0 {
+			return text[:i]
+		}
+	}
+	return text
 }
 
 var errBytes = errors.New("not a number of bytes")

@@ -43,3 +43,18 @@ func TestMessageAbout(t *testing.T) {
 		}
 	}
 }
+
+func TestFirstColumns(t *testing.T) {
+	for _, c := range []struct {
+		text    string
+		columns int
+		want    string
+	}{
+		{"plain", 5, "plain"}, {"plain", 4, "plai"}, {"plain", 0, ""}, {"plain", -1, ""}, {"", 3, ""},
+		{"日本語", 6, "日本語"}, {"日本語", 5, "日本"}, {"日本語", 1, ""}, {"e\u0301e", 1, "e\u0301"}, {"ｆｕ", 2, "ｆ"}, {"grün", 3, "grü"},
+	} {
+		if got := FirstColumns(c.text, c.columns); got != c.want {
+			t.Errorf("%d columns of %q: %q, want %q", c.columns, c.text, got, c.want)
+		}
+	}
+}
