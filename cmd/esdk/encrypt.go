@@ -44,11 +44,17 @@ existing file is not replaced without --force.
 
 With -r, a FILE may be a folder: the tree is built again below -o FOLDER, or the
 results go beside the files. A file that fails does not stop the others. After an
-interrupted run, --no-clobber does what is left.`,
+interrupted run, --no-clobber does what is left.
+
+A pipe does not tell whether the program in front of it went well: what it wrote
+before it failed becomes a whole message. With --command, esdk runs the program,
+and there is no result if it fails. Else give "set -o pipefail" to the shell, and
+remove what was written if the pipeline fails.`,
 		Example: `  esdk encrypt -k local notes.txt
   esdk encrypt -r -k local -o encrypted/ documents/
   esdk encrypt -k rsa:corp/backup@public.pem -c kind=db -o /backup/db.encrypted db.dump
   pg_dump app | esdk encrypt -k aes:corp/backup@backup.key > app.encrypted
+  esdk encrypt -k @app -o app.encrypted --command -- pg_dump app
   esdk encrypt -k @app -o s3://backups/2026/ db.dump`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.encrypt(cmd.Context(), o, inputs) },
 	}
@@ -65,6 +71,7 @@ interrupted run, --no-clobber does what is left.`,
 	bytesVar(flags, &o.frameLength, "frame-length", 4096, "plaintext `BYTES` of a frame")
 	flags.IntVar(&o.maxKeys, "max-keys", 0, "fail if there would be more than this `NUMBER` of encrypted data keys (default no limit)")
 	flags.BoolVar(&o.base64, "base64", false, "write Base64 text")
+	flags.BoolVar(&o.Command, "command", false, "run what stands behind --, and encrypt what it writes, unless it fails")
 	flags.BoolVar(&o.failChanged, "fail-if-changed", false, "fail if a FILE changes while it is read (default to warn)")
 	addCacheFlag(cmd, &o.cache)
 	addJobsFlag(cmd, &o.jobs)

@@ -81,6 +81,9 @@ func (o *InputOptions) check() error {
 	default:
 		return cli.UsageError("--symlinks %s: want skip, follow or error", cli.Printable(o.Symlinks))
 	}
+	if o.Command && (o.Recursive || o.List != "") {
+		return cli.UsageError("--command has what it runs write the input; -r and --files-from0 contradict it")
+	}
 	if strings.ContainsFunc(o.Suffix, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) }) {
 		return cli.UsageError("--suffix %s: a suffix is no folder", cli.Printable(o.Suffix))
 	}
@@ -93,6 +96,13 @@ func (o *InputOptions) leftOut(name string) string {
 		return ""
 	}
 	return o.Filter(name)
+}
+
+// findCommand yields the output of a program.
+func (p *Planner) findCommand(args []string) iter.Seq2[Job, error] {
+	return func(yield func(Job, error) bool) {
+		yield(Job{Source: newCommand(args, p.UI, p.Pending)}, nil)
+	}
 }
 
 // names returns those of the command line, and behind them those of a list.

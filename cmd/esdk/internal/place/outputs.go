@@ -130,7 +130,7 @@ func (o *outputs) plan(ctx context.Context, j *Job) error {
 	case o.Path == cli.Standard:
 		return o.planStdout(j)
 	case o.folder && standard:
-		return cli.UsageError("standard input has no name for a file in folder %s", o.Path)
+		return cli.UsageError("standard input has no name for a file in folder %s", cli.Printable(o.Path))
 	case o.folder:
 		name, err := j.Source.localName()
 		if err != nil {

@@ -154,6 +154,7 @@ type InputOptions struct {
 	Suffix    string
 	Symlinks  string // what to do with them in directories: skip, follow or error
 	List      string // of names
+	Command   bool   // the inputs are those of a program that is run, and its standard output the input
 
 	// Filter returns why a file in a directory is left out, "" if it is not.
 	Filter func(name string) string

@@ -90,11 +90,11 @@ func (p *Planner) begin(ctx context.Context, inputs []string, o *InputOptions) (
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	named, err := p.names(inputs, o)
+	found, err := p.found(ctx, inputs, o)
 	if err != nil {
 		return nil, err
 	}
-	next, stop := iter.Pull2(p.find(ctx, named, o))
+	next, stop := iter.Pull2(found)
 	plan := &Plan{stop: stop, more: true}
 	for plan.more && len(plan.ahead) < cmp.Or(p.lookAhead, defaultLookAhead) {
 		j, err, ok := next()
@@ -112,6 +112,17 @@ func (p *Planner) begin(ctx context.Context, inputs []string, o *InputOptions) (
 		return j, ok
 	}
 	return plan, nil
+}
+
+func (p *Planner) found(ctx context.Context, inputs []string, o *InputOptions) (iter.Seq2[Job, error], error) {
+	if o.Command {
+		if len(inputs) == 0 {
+			return nil, cli.UsageError("which program? Give it behind --command --")
+		}
+		return p.findCommand(inputs), nil
+	}
+	named, err := p.names(inputs, o)
+	return p.find(ctx, named, o), err
 }
 
 // check refuses what contradicts.

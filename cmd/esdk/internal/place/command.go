@@ -1,0 +1,98 @@
+package place
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+
+	"esdk/cmd/esdk/internal/atomicfile"
+	"esdk/cmd/esdk/internal/cli"
+)
+
+// command is what a program writes to its standard output. A pipe does not tell
+// whether who writes to it went well; a command does. It has no name, as standard
+// input has none.
+type command struct {
+	stdin
+	args    []string
+	pending *atomicfile.Pending
+}
+
+func newCommand(args []string, ui *cli.UI, p *atomicfile.Pending) *command {
+	return &command{stdin{file: ui.Stdin}, args, p}
+}
+
+// endTime is how long a program has to end once nobody reads what it writes.
+const endTime = 10 * time.Second
+
+func (c *command) Open(ctx context.Context) (Input, error) {
+	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
+	cmd.Stdin, cmd.Stderr = c.file, os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, cli.NewError(cli.ExitError, "%w", err)
+	}
+	o := &commandOutput{Reader: out, cmd: cmd, pending: c.pending}
+	c.pending.Add(o, func() { cmd.Process.Kill() })
+	return o, nil
+}
+
+// commandOutput ends with [io.EOF] only if the program ended well.
+type commandOutput struct {
+	io.Reader
+	cmd     *exec.Cmd
+	pending *atomicfile.Pending
+
+	once sync.Once
+	err  error // of the program
+}
+
+func (o *commandOutput) Read(p []byte) (int, error) {
+	n, err := o.Reader.Read(p)
+	if err == io.EOF {
+		if failed := o.wait(); failed != nil {
+			err = failed
+		}
+	}
+	return n, err
+}
+
+func (o *commandOutput) wait() error {
+	o.once.Do(func() {
+		if err := o.cmd.Wait(); err != nil {
+			o.err = cli.NewError(cli.ExitError, "%s failed: %w", cli.Printable(o.cmd.Args[0]), err)
+		}
+		o.pending.Done(o)
+	})
+	return o.err
+}
+
+// Close ends the program, if it has not ended.
+func (o *commandOutput) Close() error {
+	if c, ok := o.Reader.(io.Closer); ok {
+		c.Close()
+	}
+	kill := time.AfterFunc(endTime, func() { o.cmd.Process.Kill() })
+	defer kill.Stop()
+	o.wait()
+	return nil
+}
+
+func (o *commandOutput) Stat() (fs.FileInfo, error) {
+	if f, ok := o.Reader.(*os.File); ok {
+		return f.Stat()
+	}
+	return nil, errors.ErrUnsupported
+}
+
+func (*commandOutput) Seek(int64, int) (int64, error)    { return 0, errors.ErrUnsupported }
+func (*commandOutput) ReadAt([]byte, int64) (int, error) { return 0, errors.ErrUnsupported }
+func (*commandOutput) Changed() error                    { return nil }
