@@ -23,6 +23,7 @@ import (
 )
 
 type inspectOptions struct {
+	place.InputOptions
 	frames bool
 	base64 bool
 }
@@ -34,18 +35,24 @@ func (a *app) newInspectCommand() *cobra.Command {
 		Short: "Show what messages say of themselves, without a key",
 		Long: `Show what messages say of themselves: suite, encryption context, wrapping keys,
 frames and sizes. It needs no key, and nothing that it shows is authenticated:
-anybody can have written it. "esdk verify" tells whether it is true.`,
+anybody can have written it. "esdk verify" tells whether it is true.
+
+Of a file or object, the header and the end are read, which tell the sizes; with
+--frames, or from a pipe, all of it. With -r, a FILE may be a folder.`,
 		Example: `  esdk inspect notes.txt.encrypted
-  esdk inspect --json notes.txt.encrypted | jq .header.encryption_context`,
+  esdk inspect --json notes.txt.encrypted | jq .header.encryption_context
+  esdk inspect -r --json s3://backups/ | jq -r '.header.encrypted_data_keys[].key_name'`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.inspect(cmd.Context(), o, inputs) },
 	}
-	cmd.Flags().BoolVar(&o.frames, "frames", false, "list each frame")
+	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
+	cmd.Flags().BoolVar(&o.frames, "frames", false, "read all of the message, and list each frame")
 	cmd.Flags().BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look so")
 	return cmd
 }
 
 func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) error {
-	plan, err := a.places.Inputs(ctx, inputs, new(place.InputOptions))
+	o.OnlyWith()
+	plan, err := a.places.Inputs(ctx, inputs, &o.InputOptions)
 	if err != nil {
 		return err
 	}
@@ -55,12 +62,26 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) e
 			return nil, err
 		}
 		defer in.Close()
-		src, err := decodeBase64(in, false, o.base64)
-		if err != nil {
-			return nil, err
-		}
-		return nil, a.inspectMessage(j.Source.Name(), src, o)
+		return nil, a.inspectInput(j.Source.Name(), in, o)
 	})
+}
+
+// inspectInput reads the header and the end of a file, and all of what it cannot read so
+// or does not know the format of.
+func (a *app) inspectInput(name string, in place.Input, o *inspectOptions) error {
+	info, err := in.Stat()
+	if err == nil && info.Mode().IsRegular() && !o.frames {
+		var start [4]byte
+		n, _ := in.ReadAt(start[:], 0)
+		if !o.base64 && !inspect.SeemsBase64(start[:n]) {
+			return a.inspectMessage(name, io.NewSectionReader(in, 0, info.Size()), o)
+		}
+	}
+	src, err := decodeBase64(in, false, o.base64)
+	if err != nil {
+		return err
+	}
+	return a.inspectMessage(name, src, o)
 }
 
 // An inspection is what can be known of a message without its keys.
@@ -75,14 +96,14 @@ type inspection struct {
 // inspectMessage shows the header even if the body is broken, and the body even if
 // its frames have wrong numbers.
 func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) error {
-	r := bufio.NewReaderSize(src, 64<<10)
+	r := bufio.NewReader(src)
 	header, err := esdk.ParseHeader(r)
 	if err != nil {
 		return err
 	}
 	result := inspection{Input: name, InputBytes: cli.Bytes(name), Header: batch.NewHeaderRecord(header)}
-	body, bodyErr := inspect.Walk(r, inspect.Header{Length: header.Length, FrameLength: header.FrameLength, Signed: header.Suite.Signed()}, o.frames)
-	result.Body = body
+	var bodyErr error
+	result.Body, bodyErr = inspectBody(r, src, inspect.Header{Length: header.Length, FrameLength: header.FrameLength, Signed: header.Suite.Signed()}, o.frames)
 	if e := (*inspect.Error)(nil); errors.As(bodyErr, &e) {
 		bodyErr = (*esdk.FormatError)(e) // as the library publishes it
 	}
@@ -91,6 +112,17 @@ func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) erro
 	}
 	_, err = io.WriteString(a.Stdout, inspectionText(&result, header))
 	return cmp.Or(err, bodyErr)
+}
+
+// inspectBody goes through the body if its ends do not tell its size, or the frames are
+// wanted. The header was read from r, which reads src.
+func inspectBody(r *bufio.Reader, src io.Reader, h inspect.Header, frames bool) (*inspect.Body, error) {
+	if file, ok := src.(*io.SectionReader); ok && !frames {
+		if body, err := inspect.Ends(file, file.Size(), h); body != nil || err != nil {
+			return body, err
+		}
+	}
+	return inspect.Walk(bufio.NewReaderSize(r, 64<<10), h, frames)
 }
 
 func inspectionText(i *inspection, h *esdk.Header) string {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"unicode/utf8"
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
@@ -81,6 +82,7 @@ type DataKeyRecord struct {
 		ProviderID string `json:"provider_id"`
 		KeyInfo    []byte `json:"key_info"`
 	} `json:"key_provider"`
+	KeyName          string `json:"key_name,omitempty"` // if it is text
 	EncryptedDataKey []byte `json:"encrypted_data_key"`
 }
 
@@ -106,6 +108,9 @@ func NewHeaderRecord(h *esdk.Header) *HeaderRecord {
 	for _, k := range h.EncryptedDataKeys {
 		d := DataKeyRecord{EncryptedDataKey: k.Ciphertext}
 		d.KeyProvider.ProviderID, d.KeyProvider.KeyInfo = k.ProviderID, k.ProviderInfo
+		if name := k.KeyName(); utf8.ValidString(name) {
+			d.KeyName = name
+		}
 		r.DataKeys = append(r.DataKeys, d)
 	}
 	return r
