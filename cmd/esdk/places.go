@@ -28,6 +28,7 @@ func addOutputFlags(cmd *cobra.Command, o *place.OutputOptions) {
 	flags.StringVarP(&o.Path, "output", "o", "", "`PATH` of the result: a file, a folder, or - for standard output")
 	flags.BoolVar(&o.Force, "force", false, "replace existing files")
 	flags.BoolVar(&o.NoClobber, "no-clobber", false, "skip inputs whose result exists already")
+	flags.BoolVar(&o.Update, "update", false, "replace results that are older than their input, and skip other inputs that have one")
 }
 
 func addInputFlags(cmd *cobra.Command, o *place.InputOptions, suffix, usage string) {
@@ -36,6 +37,8 @@ func addInputFlags(cmd *cobra.Command, o *place.InputOptions, suffix, usage stri
 	flags.StringVar(&o.Suffix, "suffix", suffix, usage+"; an empty one is none")
 	allowEmpty(flags, "suffix")
 	flags.StringVar(&o.Symlinks, "symlinks", "skip", "`WHAT` to do with symbolic links in folders: skip, follow, which never leaves the folder, or error")
+	flags.StringArrayVar(&o.Include, "include", nil, "in folders, take only what is named as the `PATTERN`, or in a folder that is; repeatable")
+	flags.StringArrayVar(&o.Exclude, "exclude", nil, "in folders, leave out what is named as the `PATTERN`; repeatable")
 	flags.StringVar(&o.List, "files-from0", "", "also take the names in a `LIST`, or - for standard input, each with a zero byte behind it")
 	cmd.RegisterFlagCompletionFunc("symlinks", cobra.FixedCompletions([]string{"skip", "follow", "error"}, cobra.ShellCompDirectiveNoFileComp))
 }

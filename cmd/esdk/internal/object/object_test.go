@@ -161,7 +161,7 @@ func TestWriter(t *testing.T) {
 		if _, err := io.WriteString(w, "made"); err != nil {
 			return err
 		}
-		if ok, err := folder.With(key).Exists(background); err != nil || ok != (key == "there") {
+		if _, ok, err := folder.With(key).Changed(background); err != nil || ok != (key == "there") {
 			t.Errorf("%s before it is whole: %t, %v", key, ok, err)
 		}
 		return end(w)

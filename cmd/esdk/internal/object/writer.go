@@ -95,8 +95,17 @@ func (o *Object) partSize(size int64) int64 {
 	return min(maxPart, max(usualPart, size/(maxParts/2)))
 }
 
-// Exists asks whether there is an object.
-func (o *Object) Exists(ctx context.Context) (bool, error) { return o.bucket.Exists(ctx, o.Key) }
+// Changed asks whether there is an object, and when it was changed.
+func (o *Object) Changed(ctx context.Context) (at time.Time, exists bool, err error) {
+	attributes, err := o.bucket.Attributes(ctx, o.Key)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return time.Time{}, false, nil
+	}
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	return attributes.ModTime, true, nil
+}
 
 // keepPlace has an object take the place of this one, unless another does so
 // before, and be described as it.

@@ -81,7 +81,7 @@ func (t *taken) id(kind byte, name string) uint64 {
 // take notes what a job reads and writes, unless no two jobs can have to do with one
 // file.
 func (o *outputs) take(j *Job) error {
-	if !o.Force && !o.NoClobber || !o.several && o.OneToOne || j.Err != nil || j.Target == nil || j.Stream() {
+	if !o.Force && !o.NoClobber && !o.Update || !o.several && o.OneToOne || j.Err != nil || j.Target == nil || j.Stream() {
 		return nil
 	}
 	in, out := j.Source.ID(), j.Target.ID()
@@ -98,8 +98,8 @@ func (o *outputs) take(j *Job) error {
 		return cli.NewError(cli.ExitNotWritten, "the result of another input is written to it")
 	case len(o.taken.ids) < maxTaken:
 		o.taken.ids[inID], o.taken.ids[outID] = struct{}{}, struct{}{}
-	case o.Force:
-		return cli.NewError(cli.ExitNotWritten, "more results than can be told apart in one run with --force").WithHint("take fewer inputs at a time, or leave out --force")
+	case !o.NoClobber:
+		return cli.NewError(cli.ExitNotWritten, "more results than can be told apart in one run that replaces some").WithHint("take fewer inputs at a time, or leave out --force and --update")
 	}
 	return nil
 }

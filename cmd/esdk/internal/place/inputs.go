@@ -9,7 +9,9 @@ import (
 	"iter"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"esdk/cmd/esdk/internal/cli"
@@ -81,6 +83,11 @@ func (o *InputOptions) check() error {
 	default:
 		return cli.UsageError("--symlinks %s: want skip, follow or error", cli.Printable(o.Symlinks))
 	}
+	for _, p := range slices.Concat(o.Include, o.Exclude) {
+		if _, err := path.Match(p, ""); err != nil {
+			return cli.UsageError("%s: a pattern has *, ? and [a-z], and a backslash in front of these if they are meant", cli.Printable(p))
+		}
+	}
 	if o.Command && (o.Recursive || o.List != "") {
 		return cli.UsageError("--command has what it runs write the input; -r and --files-from0 contradict it")
 	}
@@ -90,12 +97,35 @@ func (o *InputOptions) check() error {
 	return nil
 }
 
-// leftOut is why a file in a folder is left out, "" if it is not.
+// leftOut is why a file in a folder is left out, "" if it is not. Its name is the one
+// below the folder that was named, with slashes.
 func (o *InputOptions) leftOut(name string) string {
+	if len(o.Include) > 0 && !matchAny(o.Include, name) || matchAny(o.Exclude, name) {
+		return skipPattern
+	}
 	if o.Filter == nil {
 		return ""
 	}
 	return o.Filter(name)
+}
+
+// matchAny reports whether one of the patterns is of a file, or of a folder that it is
+// in. One without a slash is of a name at any depth.
+func matchAny(patterns []string, name string) bool {
+	for _, p := range patterns {
+		p, whole := strings.CutPrefix(p, "/")
+		whole = whole || strings.Contains(p, "/")
+		for at := name; at != "." && at != "/"; at = path.Dir(at) {
+			of := at
+			if !whole {
+				of = path.Base(at)
+			}
+			if ok, _ := path.Match(strings.TrimSuffix(p, "/"), of); ok && (at != name || !strings.HasSuffix(p, "/")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // findCommand yields the output of a program.
@@ -231,7 +261,7 @@ func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, y
 		case results != nil && results.IsBelow(o) && source.IsBelow(results):
 			j.Skip = skipResults
 		default:
-			j.Skip = options.leftOut(e.Key)
+			j.Skip = options.leftOut(strings.TrimPrefix(e.Key, o.Key))
 		}
 		if !yield(j, nil) {
 			return false

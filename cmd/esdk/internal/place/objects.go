@@ -3,6 +3,7 @@ package place
 import (
 	"cmp"
 	"context"
+	"time"
 	"unicode/utf8"
 
 	"esdk/cmd/esdk/internal/cli"
@@ -48,38 +49,40 @@ func (o *outputs) planObject(ctx context.Context, j *Job) error {
 	if source != nil && source.ID() == result.ID() {
 		return cli.NewError(cli.ExitNotWritten, "%s is both input and output", j.Output())
 	}
-	return o.checkNoObject(ctx, j, result)
+	return o.checkNoObject(ctx, j, target)
 }
 
 // checkNoObject looks whether the output exists. Who may not look is told by the
 // store when the object is made, unless that is to be skipped.
-func (o *outputs) checkNoObject(ctx context.Context, j *Job, result *object.Object) error {
+func (o *outputs) checkNoObject(ctx context.Context, j *Job, target *objectTarget) error {
 	if o.Force {
 		return nil
 	}
-	take := func(exists bool, err error) error {
+	take := func(changed time.Time, exists bool, err error) error {
 		switch {
-		case err != nil && o.NoClobber:
-			j.Err = result.Explain(err)
+		case err != nil && (o.NoClobber || o.Update):
+			j.Err = target.Explain(err)
 		case err == nil && exists:
-			return o.checkAbsent(j)
+			target.replace = o.Update
+			return o.checkAbsent(j, changed)
 		}
 		return nil
 	}
 	if j.Source.Below() {
 		keys := o.known.list(ctx, o.resultFolder(j), cmp.Or(o.lookAhead, maxListed))
 		if !keys.tooMany {
-			return take(keys.keys[result.Key], keys.err)
+			changed, exists := keys.keys[target.Key]
+			return take(changed, exists, keys.err)
 		}
 		// Too many requests to make here, one behind the other.
 		j.look = func(ctx context.Context) {
-			if err := take(result.Exists(ctx)); err != nil {
+			if err := take(target.Changed(ctx)); err != nil {
 				j.Err = err
 			}
 		}
 		return nil
 	}
-	return take(result.Exists(ctx))
+	return take(target.Changed(ctx))
 }
 
 func (o *outputs) resultFolder(j *Job) *object.Object {
@@ -92,9 +95,9 @@ func (o *outputs) resultFolder(j *Job) *object.Object {
 // An objectSet has the keys of a folder, so that not each object in it is asked for.
 type objectSet struct {
 	folder  string
-	keys    map[string]bool
-	tooMany bool  // to list them
-	err     error // if they could not be listed
+	keys    map[string]time.Time // when they were changed
+	tooMany bool                 // to list them
+	err     error                // if they could not be listed
 }
 
 // maxListed bounds the keys that are held of a folder.
@@ -106,7 +109,7 @@ func (s *objectSet) list(ctx context.Context, folder *object.Object, most int) *
 	if s.folder == folder.ID() {
 		return s
 	}
-	*s = objectSet{folder: folder.ID(), keys: make(map[string]bool)}
+	*s = objectSet{folder: folder.ID(), keys: make(map[string]time.Time)}
 	for e, err := range folder.All(ctx) {
 		if s.err = err; err != nil {
 			break
@@ -115,7 +118,7 @@ func (s *objectSet) list(ctx context.Context, folder *object.Object, most int) *
 			s.keys = nil
 			break
 		}
-		s.keys[e.Key] = true
+		s.keys[e.Key] = e.ModTime
 	}
 	return s
 }

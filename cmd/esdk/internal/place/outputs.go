@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
@@ -229,18 +230,20 @@ func (o *outputs) planFile(j *Job, path string, named bool) error {
 		j.Err = err
 		return nil
 	}
-	if o.Force {
-		target.old = info
-	}
-	return o.checkAbsent(j)
+	target.old = info
+	return o.checkAbsent(j, info.ModTime())
 }
 
-// checkAbsent is for an output that exists: it is skipped, replaced, or a reason to do
-// nothing at all.
-func (o *outputs) checkAbsent(j *Job) error {
-	switch {
+// checkAbsent is for an output that exists, and was changed at a time: it is skipped,
+// replaced, or a reason to do nothing at all.
+func (o *outputs) checkAbsent(j *Job, changed time.Time) error {
+	switch source := j.Source.Info(); {
 	case o.NoClobber:
 		j.Skip = SkipExists
+	case o.Update && source != nil && source.Mode().IsRegular():
+		if !source.ModTime().After(changed) {
+			j.Skip = skipNewer
+		}
 	case !o.Force:
 		return atomicfile.Exists(j.Output())
 	}
@@ -303,8 +306,6 @@ func (o *outputs) planInTree(j *Job, target *treeTarget) error {
 		j.Err = cli.NewError(cli.ExitNotWritten, "%s exists, and is not a file", j.Output())
 		return nil
 	}
-	if o.Force {
-		target.old = info
-	}
-	return o.checkAbsent(j)
+	target.old = info
+	return o.checkAbsent(j, info.ModTime())
 }

@@ -136,6 +136,8 @@ const (
 
 	skipResults = "folder of the results"
 	skipMarker  = "marker of a folder"
+	skipPattern = "left out by --include or --exclude"
+	skipNewer   = "its result is not older" // with --update
 )
 
 // A Planner finds inputs and outputs.
@@ -152,9 +154,11 @@ type Planner struct {
 type InputOptions struct {
 	Recursive bool
 	Suffix    string
-	Symlinks  string // what to do with them in directories: skip, follow or error
-	List      string // of names
-	Command   bool   // the inputs are those of a program that is run, and its standard output the input
+	Symlinks  string   // what to do with them in directories: skip, follow or error
+	List      string   // of names
+	Include   []string // patterns of what to take in folders, if there are any
+	Exclude   []string // and of what not to take
+	Command   bool     // the inputs are those of a program that is run, and its standard output the input
 
 	// Filter returns why a file in a directory is left out, "" if it is not.
 	Filter func(name string) string
@@ -196,6 +200,7 @@ type OutputOptions struct {
 	InputOptions
 	Path             string
 	Force, NoClobber bool
+	Update           bool // replace a result that is older than its input, and skip others
 	InPlace          bool // the result takes the place of the input
 
 	// Name returns the name of the result of a file. OneToOne is that it returns no

@@ -130,6 +130,9 @@ func (o *OutputOptions) check() error {
 	if o.Force && o.NoClobber {
 		return cli.UsageError("--force and --no-clobber contradict each other")
 	}
+	if o.Update && (o.Force || o.NoClobber || o.InPlace) {
+		return cli.UsageError("--update says which results are replaced; --force, --no-clobber and --in-place contradict it")
+	}
 	if o.InPlace && (o.Path != "" || o.Force || o.NoClobber) {
 		return cli.UsageError("--in-place says where results go; -o, --force and --no-clobber contradict it")
 	}

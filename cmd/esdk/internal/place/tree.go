@@ -184,6 +184,8 @@ func (w *walker) entry(e found, above []fs.FileInfo) bool {
 		return w.add(&treeEntry{tree: w.tree, name: e.name}, "", e.err)
 	case e.info.IsDir() && w.isResults(&e.treeEntry):
 		return w.add(&e.treeEntry, skipResults, nil)
+	case e.info.IsDir() && matchAny(w.options.Exclude, filepath.ToSlash(e.name)+"/"):
+		return w.add(&e.treeEntry, skipPattern, nil)
 	case e.info.IsDir():
 		return w.folder(e.name, above)
 	case !e.info.Mode().IsRegular():
@@ -191,7 +193,7 @@ func (w *walker) entry(e found, above []fs.FileInfo) bool {
 	case atomicfile.IsTemporary(filepath.Base(e.name)):
 		return w.add(&e.treeEntry, SkipTemporary, nil)
 	}
-	return w.add(&e.treeEntry, w.options.leftOut(e.name), nil)
+	return w.add(&e.treeEntry, w.options.leftOut(filepath.ToSlash(e.name)), nil)
 }
 
 // isResults reports whether a directory takes the results: one that was there, or one
