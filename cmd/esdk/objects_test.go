@@ -28,6 +28,7 @@ import (
 	"esdk/internal/faulttest"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/rogpeppe/go-internal/testscript"
 	"gocloud.dev/blob"
 )
@@ -56,7 +57,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
 	status := int(g.status.Load())
 	w.WriteHeader(status)
-	code := map[int]string{http.StatusForbidden: "AccessDenied", http.StatusServiceUnavailable: "SlowDown"}[status]
+	code := map[int]string{http.StatusForbidden: "AccessDenied", http.StatusServiceUnavailable: "SlowDown", http.StatusNotImplemented: "NotImplemented"}[status]
 	fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", code)
 }
 
@@ -623,6 +624,120 @@ func TestObjectsMemory(t *testing.T) {
 		checkStatus(t, c, c.Run(), cli.ExitOK)
 		if t.Logf("decrypt: %d KiB", rss()); out.n != length || rss() > most {
 			t.Errorf("decrypt: %d bytes, %d KiB, at most %d are allowed", out.n, rss(), most)
+		}
+	})
+}
+
+// TestObjectsDescribed has what S3 knows of an object stay when it is encrypted again in
+// place, and be what the URL says when one is made.
+func TestObjectsDescribed(t *testing.T) {
+	s := newTestStore(t, "ESDK_S3_URL")
+	var client *s3.Client
+	if !s.As(&client) {
+		t.Fatal("no client")
+	}
+	name := aws.String(strings.TrimPrefix(s.url, "s3://"))
+	describe := func(key string) (class, tags string) {
+		t.Helper()
+		head, err := client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: name, Key: &key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := client.GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: name, Key: &key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tag := range list.TagSet {
+			tags += aws.ToString(tag.Key) + "=" + aws.ToString(tag.Value) + ";"
+		}
+		return string(head.StorageClass), tags
+	}
+	dir := t.TempDir()
+	writeFile(t, dir, "plain", pattern(100))
+	s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/x?storageclass=STANDARD_IA&tags=team%3Dblue%20sky%26x%3D1", "plain")
+	if class, tags := describe("x"); class != "STANDARD_IA" || tags != "team=blue sky;x=1;" {
+		t.Errorf("made: %s, %s", class, tags)
+	}
+	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key2", "--in-place", s.url+"/x")
+	if class, tags := describe("x"); class != "STANDARD_IA" || tags != "team=blue sky;x=1;" {
+		t.Errorf("in place: %s, %s", class, tags)
+	}
+	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k2@key2", "-k", "aes:n/k@key", "--in-place", s.url+"/x?tags=new%3D2&storageclass=STANDARD")
+	if class, tags := describe("x"); class == "STANDARD_IA" || tags != "new=2;" {
+		t.Errorf("in place, with parameters: %s, %s", class, tags)
+	}
+	for _, bad := range []string{"?storageclass=NONE", "?tags=%25zz", "?conditional-writes=perhaps"} {
+		s.run(t, dir, cli.ExitUsage, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/y"+bad, "plain")
+	}
+
+	// Who may not read tags does not lose them.
+	s.gate.set(1<<30, http.StatusForbidden, func(r *http.Request) bool { return r.URL.Query().Has("tagging") })
+	if said := s.run(t, dir, cli.ExitError, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/x"); !strings.Contains(said, "its tags would be lost") || !strings.Contains(said, "?tags=") {
+		t.Errorf("stderr %q", said)
+	}
+	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/x?tags=new%3D2")
+
+	// A store without conditional writes, as some are.
+	s.gate.set(1<<30, http.StatusNotImplemented, func(r *http.Request) bool { return r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Match") != "" && r.Method == http.MethodPut })
+	if said := s.run(t, dir, cli.ExitError, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/z", "plain"); !strings.Contains(said, "?conditional-writes=false") {
+		t.Errorf("stderr %q", said)
+	}
+	s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/z?conditional-writes=false", "plain")
+	s.run(t, dir, cli.ExitNotWritten, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/z?conditional-writes=false", "plain")
+	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/z?conditional-writes=false&tags=")
+}
+
+// TestObjectsVersion reads a version that is not the newest.
+func TestObjectsVersion(t *testing.T) {
+	s := newTestStore(t, "ESDK_S3_URL")
+	var client *s3.Client
+	if !s.As(&client) {
+		t.Fatal("no client")
+	}
+	name := aws.String(strings.TrimPrefix(s.url, "s3://"))
+	_, err := client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{Bucket: name, VersioningConfiguration: &s3types.VersioningConfiguration{Status: s3types.BucketVersioningStatusEnabled}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var versions []string
+	for _, text := range []string{"first", "second one"} {
+		writeFile(t, dir, "plain", []byte(text))
+		s.run(t, dir, cli.ExitOK, "encrypt", "--force", "-k", "aes:n/k@key", "-o", s.url+"/x", "plain")
+		head, err := client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: name, Key: aws.String("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		versions = append(versions, aws.ToString(head.VersionId))
+	}
+	s.run(t, dir, cli.ExitOK, "decrypt", "-k", "aes:n/k@key", "-o", "old", s.url+"/x?versionId="+versions[0])
+	s.run(t, dir, cli.ExitOK, "decrypt", "-k", "aes:n/k@key", "-o", "new", s.url+"/x?versionId="+versions[1])
+	for file, want := range map[string]string{"old": "first", "new": "second one"} {
+		if got, err := os.ReadFile(filepath.Join(dir, file)); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", file, got, err)
+		}
+	}
+	s.run(t, dir, cli.ExitError, "decrypt", "-k", "aes:n/k@key", "-o", "none", s.url+"/x?versionId=no-such")
+	s.run(t, dir, cli.ExitNotWritten, "encrypt", "--force", "-k", "aes:n/k@key", "-o", s.url+"/x?versionId="+versions[0], "plain")
+	s.run(t, dir, cli.ExitNotWritten, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/x?versionId="+versions[0])
+}
+
+// TestObjectsInspected reads little of a long object.
+func TestObjectsInspected(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *testStore) {
+		dir := t.TempDir()
+		writeFile(t, dir, "plain", pattern(20<<20))
+		s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/x", "plain")
+		var read atomic.Int64
+		s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+			if r.Method == http.MethodGet {
+				read.Add(int64(answer.Body.Len()))
+			}
+			copyAnswer(w, answer)
+		})
+		s.run(t, dir, cli.ExitOK, "inspect", s.url+"/x")
+		if n := read.Load(); n == 0 || n > 64<<10 {
+			t.Errorf("%d bytes were read", n)
 		}
 	})
 }

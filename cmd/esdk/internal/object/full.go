@@ -76,13 +76,17 @@ func (googleStore) only(version string, as func(any) bool) {
 	}
 }
 
-func (googleStore) replace(old *blob.Attributes, as func(any) bool) {
-	var attributes storage.ObjectAttrs
-	var object **storage.ObjectHandle
-	if old.As(&attributes) && as(&object) {
-		*object = (*object).If(storage.Conditions{GenerationMatch: attributes.Generation})
-	}
+func (googleStore) replace(_ context.Context, _ *Object, old *blob.Attributes) (func(as func(any) bool), error) {
+	return func(as func(any) bool) {
+		var attributes storage.ObjectAttrs
+		var object **storage.ObjectHandle
+		if old.As(&attributes) && as(&object) {
+			*object = (*object).If(storage.Conditions{GenerationMatch: attributes.Generation})
+		}
+	}, nil
 }
+
+func (googleStore) parameters(url.Values) (parameters, error) { return parameters{}, nil }
 
 // azureStore tells blobs apart by their ETag.
 type azureStore struct{}
@@ -115,12 +119,16 @@ func (azureStore) only(version string, as func(any) bool) {
 	}
 }
 
-func (azureStore) replace(old *blob.Attributes, as func(any) bool) {
-	var options *azblob.UploadStreamOptions
-	if as(&options) {
-		options.AccessConditions = ifMatch(old.ETag)
-	}
+func (azureStore) replace(_ context.Context, _ *Object, old *blob.Attributes) (func(as func(any) bool), error) {
+	return func(as func(any) bool) {
+		var options *azblob.UploadStreamOptions
+		if as(&options) {
+			options.AccessConditions = ifMatch(old.ETag)
+		}
+	}, nil
 }
+
+func (azureStore) parameters(url.Values) (parameters, error) { return parameters{}, nil }
 
 func ifMatch(version string) *azure.AccessConditions {
 	etag := azcore.ETag(version)

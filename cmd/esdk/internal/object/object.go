@@ -9,7 +9,10 @@ import (
 	"io/fs"
 	"iter"
 	"maps"
+	"net"
+	"net/http"
 	"net/url"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -35,9 +38,20 @@ type store interface {
 	// only has a request get this one or fail. As is what the Go CDK gives to
 	// ReaderOptions.BeforeRead.
 	only(version string, as func(any) bool)
-	// replace has an upload take the place of the version with these attributes, or
-	// fail. As is what the Go CDK gives to WriterOptions.BeforeWrite.
-	replace(old *blob.Attributes, as func(any) bool)
+	// replace returns what has an upload take the place of the version with these
+	// attributes, or fail, and keep of it what WriterOptions cannot say. As is what the
+	// Go CDK gives to WriterOptions.BeforeWrite.
+	replace(ctx context.Context, o *Object, old *blob.Attributes) (func(as func(any) bool), error)
+	// parameters takes those of a URL that the Go CDK does not know.
+	parameters(query url.Values) (parameters, error)
+}
+
+// parameters say how a store is used. The zero value is the usual way.
+type parameters struct {
+	describe func(as func(any) bool) // an upload; nil for as it is
+	tagged   bool                    // that says the tags of objects
+	plain    bool                    // the store knows no conditional writes
+	version  string                  // of an object, to be read in place of the newest one
 }
 
 // A bucket is a place for objects.
@@ -47,6 +61,7 @@ type bucket struct {
 	url      string // such as s3://name
 	id       string // the same for two URLs of one bucket
 	partSize int64  // of uploads, 0 for one that fits
+	parameters
 
 	stallTime time.Duration
 }
@@ -147,10 +162,13 @@ func (all *Buckets) open(ctx context.Context, u *url.URL) (*bucket, error) {
 		}
 		query.Del("part-size")
 	}
-	parameters := "?" + query.Encode()
-	b.Bucket, err = b.store.open(ctx, b.url+parameters)
+	if b.parameters, err = b.store.parameters(query); err != nil {
+		return nil, cli.UsageError("%s: %w", b.url, err)
+	}
+	rest := "?" + query.Encode()
+	b.Bucket, err = b.store.open(ctx, b.url+rest)
 	if err != nil {
-		return nil, cli.UsageError("%s: %s", b.url, strings.ReplaceAll(err.Error(), parameters, "")).
+		return nil, cli.UsageError("%s: %s", b.url, strings.ReplaceAll(err.Error(), rest, "")).
 			WithHint("what stands behind a question mark are parameters; in a key it is written as %%3F")
 	}
 	all.byURL[whole] = b
@@ -173,6 +191,9 @@ func (i *Info) Sys() any           { return nil }
 
 // Info asks for an object.
 func (o *Object) Info(ctx context.Context) (*Info, error) {
+	if o.bucket.version != "" {
+		return s3Info(ctx, o)
+	}
 	attributes, err := o.bucket.Attributes(ctx, o.Key)
 	if err != nil {
 		return nil, err
@@ -215,7 +236,23 @@ func (o *Object) Explain(err error) error {
 	case gcerrors.PermissionDenied:
 		return cli.NewError(cli.ExitError, "permission denied: %w", o.bucket.store.reason(err)).Of(o.String())
 	}
-	return cli.NewError(cli.ExitError, "%w", o.bucket.store.reason(err)).Of(o.String())
+	return cli.NewError(cli.ExitError, "%w", o.bucket.store.reason(err)).Of(o.String()).WithHint("%s", hintOnStore(err))
+}
+
+// hintOnStore is for stores that speak as S3 does, but for some things.
+func hintOnStore(err error) string {
+	var code interface{ ErrorCode() string }
+	var noHost *net.DNSError
+	var status interface{ HTTPStatusCode() int }
+	switch {
+	case errors.As(err, &noHost) && os.Getenv("AWS_ENDPOINT_URL")+os.Getenv("AWS_ENDPOINT_URL_S3") != "":
+		return "add ?use_path_style=true to the URL if the store has buckets in the path and not in the host's name"
+	case errors.As(err, &code) && code.ErrorCode() == "NotImplemented", errors.As(err, &status) && status.HTTPStatusCode() == http.StatusNotImplemented:
+		return "add ?conditional-writes=false to the URL if the store does not know them; then only a look before tells whether there is an object"
+	case errors.As(err, &code) && slices.Contains([]string{"XAmzContentSHA256Mismatch", "InvalidChunkSizeError", "AuthorizationHeaderMalformed", "MissingContentLength", "InvalidDigest", "BadDigest"}, code.ErrorCode()):
+		return "add ?request_checksum_calculation=when_required to the URL if the store does not know checksums behind the content"
+	}
+	return ""
 }
 
 // Folder returns the folder that a name without a slash at its end may stand for.

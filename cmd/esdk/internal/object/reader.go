@@ -156,6 +156,7 @@ func (o *Reader) request(offset, end int64) error {
 	ctx, o.cancel = context.WithCancel(o.ctx)
 	only := func(as func(any) bool) error {
 		o.object.bucket.store.only(o.version, as)
+		s3Version(o.object.bucket.parameters.version, as)
 		return nil
 	}
 	watchdog := time.AfterFunc(answerTimeout, o.cancel)

@@ -2,13 +2,23 @@ package object
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"esdk/cmd/esdk/internal/cli"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/middleware"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/s3blob" // opens s3://
@@ -75,9 +85,118 @@ func (s3Store) only(version string, as func(any) bool) {
 	}
 }
 
-func (s3Store) replace(old *blob.Attributes, as func(any) bool) {
-	var request *transfermanager.UploadObjectInput
-	if as(&request) {
-		request.IfMatch = aws.String(old.ETag)
+// replace keeps tags, storage class and the key of the server's encryption. Who may not
+// read the tags cannot keep them, and is told so.
+func (s3Store) replace(ctx context.Context, o *Object, old *blob.Attributes) (func(as func(any) bool), error) {
+	var head s3.HeadObjectOutput
+	known := old.As(&head)
+	tags, err := s3Tags(ctx, o)
+	if err != nil {
+		return nil, err
 	}
+	return func(as func(any) bool) {
+		var request *transfermanager.UploadObjectInput
+		if !as(&request) {
+			return
+		}
+		if !o.bucket.plain {
+			request.IfMatch = aws.String(old.ETag)
+		}
+		if tags != "" {
+			request.Tagging = aws.String(tags)
+		}
+		if !known {
+			return
+		}
+		request.StorageClass = types.StorageClass(head.StorageClass)
+		if request.ServerSideEncryption == "" { // unless the URL says otherwise
+			request.ServerSideEncryption = types.ServerSideEncryption(head.ServerSideEncryption)
+			request.SSEKMSKeyID = head.SSEKMSKeyId
+			request.BucketKeyEnabled = head.BucketKeyEnabled
+		}
+	}, nil
+}
+
+// s3Tags returns the tags of an object, as they are written.
+func s3Tags(ctx context.Context, o *Object) (string, error) {
+	client, name := o.s3()
+	if client == nil || o.bucket.tagged {
+		return "", nil
+	}
+	out, err := client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &name, Key: &o.Key})
+	var response interface{ HTTPStatusCode() int }
+	switch {
+	case errors.As(err, &response) && (response.HTTPStatusCode() == http.StatusNotImplemented || response.HTTPStatusCode() == http.StatusNotFound):
+		return "", nil // the store has none
+	case err != nil:
+		return "", cli.NewError(cli.ExitError, "its tags would be lost: %w", o.Explain(err)).Of(o.String()).WithHint("give these credentials s3:GetObjectTagging, or say the tags in the URL: ?tags=")
+	}
+	tags := make(url.Values)
+	for _, t := range out.TagSet {
+		tags.Add(aws.ToString(t.Key), aws.ToString(t.Value))
+	}
+	return tags.Encode(), nil
+}
+
+// s3 returns the client and the name of the bucket, nil if it is not one of S3.
+func (o *Object) s3() (client *s3.Client, bucket string) {
+	if !o.bucket.As(&client) {
+		return nil, ""
+	}
+	return client, strings.TrimPrefix(o.bucket.url, "s3://")
+}
+
+// s3Info describes the version of an object that its URL names.
+func s3Info(ctx context.Context, o *Object) (*Info, error) {
+	client, name := o.s3()
+	head, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &name, Key: &o.Key, VersionId: &o.bucket.version})
+	if err != nil {
+		return nil, err
+	}
+	return &Info{path.Base(o.Key), aws.ToInt64(head.ContentLength), aws.ToTime(head.LastModified)}, nil
+}
+
+// s3Version has a request get a version.
+func s3Version(version string, as func(any) bool) {
+	var request *s3.GetObjectInput
+	if version != "" && as(&request) {
+		request.VersionId = aws.String(version)
+	}
+}
+
+func (s3Store) parameters(query url.Values) (p parameters, err error) {
+	class, tags := query.Get("storageclass"), query.Get("tags")
+	if _, err := url.ParseQuery(tags); err != nil {
+		return p, cli.UsageError("tags=: want KEY%%3DVALUE, with %%26 between them")
+	}
+	if class != "" && !slices.Contains(s3types.StorageClass("").Values(), s3types.StorageClass(class)) {
+		return p, cli.UsageError("storageclass=%s: want one of %v", cli.Printable(class), s3types.StorageClass("").Values())
+	}
+	_, p.tagged = query["tags"]
+	if class != "" || tags != "" {
+		p.describe = func(as func(any) bool) {
+			var request *transfermanager.UploadObjectInput
+			if !as(&request) {
+				return
+			}
+			if class != "" {
+				request.StorageClass = types.StorageClass(class)
+			}
+			if tags != "" {
+				request.Tagging = aws.String(tags)
+			}
+		}
+	}
+	if text := query.Get("conditional-writes"); text != "" {
+		conditional, err := strconv.ParseBool(text)
+		if err != nil {
+			return p, cli.UsageError("conditional-writes=%s: want true or false", cli.Printable(text))
+		}
+		p.plain = !conditional
+	}
+	p.version = query.Get("versionId")
+	for _, name := range []string{"storageclass", "tags", "conditional-writes", "versionId"} {
+		query.Del(name)
+	}
+	return p, nil
 }

@@ -58,7 +58,23 @@ type CreateOptions struct {
 // Create uploads an object. Unless it replaces one, the store is told that there is
 // none yet, and fails if there is by then.
 func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOptions) (*Writer, error) {
-	options := &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: !c.Replace && !c.InPlace}
+	if o.bucket.version != "" {
+		return nil, cli.NewError(cli.ExitNotWritten, "a version cannot be written to").Of(o.String())
+	}
+	options := &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: !c.Replace && !c.InPlace && !o.bucket.plain}
+	if !c.Replace && !c.InPlace && o.bucket.plain {
+		if _, exists, err := o.Changed(ctx); err != nil {
+			return nil, o.Explain(err)
+		} else if exists {
+			return nil, atomicfile.Exists(o.String())
+		}
+	}
+	if o.bucket.describe != nil {
+		options.BeforeWrite = func(as func(any) bool) error {
+			o.bucket.describe(as)
+			return nil
+		}
+	}
 	if c.InPlace {
 		if err := o.keepPlace(ctx, options); err != nil {
 			return nil, err
@@ -120,8 +136,15 @@ func (o *Object) keepPlace(ctx context.Context, options *blob.WriterOptions) err
 	options.ContentEncoding = old.ContentEncoding
 	options.ContentLanguage = old.ContentLanguage
 	options.Metadata = old.Metadata
+	replace, err := o.bucket.store.replace(ctx, o, old)
+	if err != nil {
+		return err
+	}
 	options.BeforeWrite = func(as func(any) bool) error {
-		o.bucket.store.replace(old, as)
+		replace(as)
+		if o.bucket.describe != nil {
+			o.bucket.describe(as) // the URL says what is to change
+		}
 		return nil
 	}
 	return nil
