@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
@@ -63,6 +64,16 @@ func (u *UI) Note(text string, args ...any) {
 	default:
 		fmt.Fprintf(u.Stderr, "esdk: "+text+"\n", args...)
 	}
+}
+
+// Announce tells what the user must know, even one who wants quiet: in lines of
+// text, or as one line of JSON, an object under a name.
+func (u *UI) Announce(name string, object any, lines ...string) {
+	text, _ := JSON(map[string]any{name: object}) // of texts cannot fail
+	if !u.JSON {
+		text = []byte("esdk: " + strings.Join(lines, "\nesdk: ") + "\n")
+	}
+	u.Stderr.Write(text) // at once, between lines of others
 }
 
 // Print prints a result as JSON or as text.

@@ -113,8 +113,11 @@ func (ks *Keys) configPath() (string, error) {
 	if file := os.Getenv("ESDK_CONFIG"); file != "" {
 		return file, nil
 	}
-	dir, err := configFolder()
-	return filepath.Join(dir, "config.toml"), err
+	dir, err := newConfigDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir.path(), "config.toml"), nil
 }
 
 // HasConfig reports whether there is a configuration, or one is asked for.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 
@@ -133,13 +132,4 @@ func (ks *Keys) WriteSecret(name string, data []byte) error {
 		return err
 	}
 	return out.Commit()
-}
-
-// configFolder is the folder of the user's configuration of this command.
-func configFolder() (string, error) {
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, "esdk"), nil
 }

@@ -25,8 +25,9 @@ func localKind() kind {
 			return ks.localKeyring(ctx, "", encrypt)
 		},
 		help: `  local
-      An AES-256 key in the user's configuration folder, made when it first
-      encrypts. Keep a copy of it: without it, what it encrypted is lost.`,
+      An AES-256 key in the user's configuration directory, made when it first
+      encrypts, which is always told. Keep a copy of it: without it, what it
+      encrypted is lost. It is never made below a home directory that is not there.`,
 	}
 }
 

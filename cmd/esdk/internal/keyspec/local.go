@@ -6,9 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -18,21 +16,26 @@ import (
 
 const localNamespace = "esdk-local"
 
-// localKeyring is the embedded default: a key in the configuration folder, made
+// localKeyring is the embedded default: a key in the configuration directory, made
 // when it first encrypts.
 func (ks *Keys) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Keyring, error) {
-	dir, err := configFolder()
+	dir, err := newConfigDir()
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(dir, "local.key")
+	if encrypt {
+		if err := dir.check(); err != nil {
+			return nil, err
+		}
+	}
+	file := filepath.Join(dir.path(), "local.key")
 	kr, err := ks.openLocalKey(file)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return kr, err
 	}
 	if encrypt {
 		return &newLocalKey{sync.OnceValues(func() (esdk.Keyring, error) {
-			if err := ks.makeLocalKey(file); err != nil {
+			if err := ks.makeLocalKey(dir, file); err != nil {
 				return nil, err
 			}
 			return ks.openLocalKey(file)
@@ -69,9 +72,10 @@ func (k *newLocalKey) Unwrap(context.Context, *esdk.UnwrapRequest) ([]byte, erro
 	return nil, errors.New("internal error: a key not made yet cannot decrypt")
 }
 
-// makeLocalKey makes the key unless it is there.
-func (ks *Keys) makeLocalKey(file string) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+// makeLocalKey makes the key unless it is there. The user is always told: whoever
+// does not know of the key does not keep a copy of it.
+func (ks *Keys) makeLocalKey(dir *configDir, file string) error {
+	if err := dir.make(); err != nil {
 		return err
 	}
 	key := make([]byte, 32)
@@ -84,7 +88,7 @@ func (ks *Keys) makeLocalKey(file string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(ks.UI.Stderr, "esdk: made a new local key: %s\n"+
-		"esdk: keep a copy of it in a safe place; without it, what it encrypted is lost\n", file)
+	ks.UI.Announce("local_key_made", map[string]string{"path": file},
+		"made a new local key: "+cli.Printable(file), "keep a copy of it in a safe place; without it, what it encrypted is lost")
 	return nil
 }
