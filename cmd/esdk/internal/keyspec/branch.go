@@ -2,7 +2,6 @@ package keyspec
 
 import (
 	"context"
-	"net/url"
 	"strings"
 	"time"
 
@@ -71,20 +70,17 @@ const BranchKeyTTL = 10 * time.Minute
 
 // branchKeyring reads TABLE/BRANCH-KEY-ID[?kms=ARN][&file=FILE].
 func (ks *Keys) branchKeyring(ctx context.Context, text string, _ bool) (esdk.Keyring, error) {
-	text, query, _ := strings.Cut(text, "?")
+	text, options, err := cutOptions(text, kmsOption, fileOption)
+	if err != nil {
+		return nil, err
+	}
 	table, id, ok := strings.Cut(text, "/")
-	values, err := url.ParseQuery(query)
-	if !ok || table == "" || id == "" || err != nil {
+	if !ok || table == "" || id == "" {
 		return nil, cli.UsageError("want branch:TABLE/BRANCH-KEY-ID[?kms=ARN]")
 	}
-	o := &StoreOptions{Table: table, LogicalName: table, KMSKey: values.Get("kms")}
-	if o.File = values.Get("file"); o.File != "" {
+	o := &StoreOptions{Table: table, LogicalName: table, KMSKey: options["kms"]}
+	if o.File = options["file"]; o.File != "" {
 		o.Table = ""
-	}
-	for name := range values {
-		if name != "kms" && name != "file" {
-			return nil, cli.UsageError("want ?kms=ARN or ?file=FILE behind the branch key id, not %s", cli.Printable(name))
-		}
 	}
 	return ks.newBranchKeyring(ctx, o, id)
 }

@@ -31,6 +31,7 @@ type KeyConfig struct {
 	Namespace  string   `toml:"namespace"`
 	Name       string   `toml:"name"`
 	File       string   `toml:"file"`
+	Format     string   `toml:"format"` // of an AES key file
 	Padding    string   `toml:"padding"`
 	Peer       string   `toml:"peer"` // the peer's public key
 	Own        string   `toml:"own"`  // one's own private key

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"esdk/cmd/esdk/internal/cli"
@@ -66,34 +67,91 @@ func (ks *Keys) checkSecret(name string) {
 	}
 }
 
-func (ks *Keys) readAESKey(name string) ([]byte, error) {
+func (ks *Keys) readAESKey(name, format string) ([]byte, error) {
 	data, err := ks.readSecret(name)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(data)
-	key, err := parseAESKey(data)
+	key, err := parseAESKey(data, format)
 	if err != nil {
-		return nil, cli.Errorf("%s: %w", name, err)
+		return nil, fileError(name, err)
 	}
 	return key, nil
 }
 
-// parseAESKey reads an AES key: raw bytes, or hex or Base64 text, in which
-// lines that start with # are comments.
-func parseAESKey(data []byte) ([]byte, error) {
-	if text, ok := keyText(data); ok {
-		for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
-			if key, err := decode(text); err == nil && IsAESLength(len(key)) {
-				return key, nil
-			}
+// A keyFormat is a way to read an AES key from a file. Read returns nil if the file
+// holds none so.
+type keyFormat struct {
+	name, what string
+	read       func(data []byte) []byte
+}
+
+// keyFormats are the values of format, in the order in which they are tried.
+var keyFormats = []keyFormat{{"raw", "raw bytes", bytes.Clone}, {"hex", "hex text", readHex}, {"base64", "Base64 text", readBase64}}
+
+func readHex(data []byte) []byte {
+	text, _ := keyText(data)
+	key, err := hex.DecodeString(text)
+	if err != nil {
+		return nil
+	}
+	return key
+}
+
+func readBase64(data []byte) []byte {
+	text, _ := keyText(data)
+	key, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil
+	}
+	return key
+}
+
+// parseAESKey reads an AES key: raw bytes, or hex or Base64 text, in which lines
+// that start with # are comments. Hex goes before Base64, since of all keys of 24
+// bytes, fewer than one in 2^49 have a Base64 text of hex digits alone. A file that
+// can be raw as well is refused: whoever uses text for a key may mean either.
+func parseAESKey(data []byte, format string) ([]byte, error) {
+	var found []string
+	var key []byte
+	for _, f := range keyFormats {
+		if format != "" && f.name != format {
+			continue
+		}
+		k := f.read(data)
+		switch {
+		case format != "" && !IsAESLength(len(k)):
+			clear(k)
+			return nil, cli.UsageError("does not hold an AES key as %s: 16, 24 or 32 bytes", f.what)
+		case !IsAESLength(len(k)) || f.name == "base64" && len(found) > 0 && found[len(found)-1] == "hex":
+			clear(k)
+		default:
+			found = append(found, f.name)
+			clear(key)
+			key = k
 		}
 	}
-	if IsAESLength(len(data)) {
-		return bytes.Clone(data), nil
+	switch len(found) {
+	case 1:
+		return key, nil
+	case 0:
+		if format != "" {
+			return nil, cli.UsageError("format %q is not one of %s", format, strings.Join(formatNames(), ", "))
+		}
+		return nil, cli.UsageError("does not hold an AES key: 16, 24 or 32 bytes, raw or as hex or Base64 text").
+			WithHint("\"esdk keygen aes -o FILE\" makes one")
 	}
-	return nil, cli.UsageError("does not hold an AES key: 16, 24 or 32 bytes, raw or as hex or Base64 text").
-		WithHint("\"esdk keygen aes -o FILE\" makes one")
+	clear(key)
+	return nil, cli.UsageError("can be read as %s, which are different keys", strings.Join(found, " or ")).
+		WithHint("add ?format=%s behind the file, or format to the configuration", strings.Join(found, " or ?format="))
+}
+
+func formatNames() (names []string) {
+	for _, f := range keyFormats {
+		names = append(names, f.name)
+	}
+	return names
 }
 
 func IsAESLength(n int) bool { return n == 16 || n == 24 || n == 32 }

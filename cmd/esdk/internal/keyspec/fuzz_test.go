@@ -45,7 +45,7 @@ func FuzzKey(f *testing.F) {
 	writeFuzzFile(f, filepath.Join(dir, "k"), secret)
 	writeFuzzFile(f, filepath.Join(dir, "config.toml"), "[keys.k]\ntype = \"aes\"\nnamespace = \"n\"\nname = \"k\"\nfile = \"k\"\n")
 	for _, text := range []string{
-		"aes:n/k@k", "rsa:n/k@k?pad=oaep-sha1", "ecdh:k@k", "ecdh:@k", "hpke:k@k", "hpke:@k", "hpke:k", "arn:aws:kms:us-west-2:111122223333:key/x", "alias/x",
+		"aes:n/k@k", "aes:n/k@k?format=hex", "rsa:n/k@k?pad=oaep-sha1", "ecdh:k@k", "ecdh:@k", "hpke:k@k", "hpke:@k", "hpke:k", "arn:aws:kms:us-west-2:111122223333:key/x", "alias/x",
 		"kms-discovery:aws/1,2@eu-west-1", "kms-rsa:arn:aws:kms:r:1:key/x@k?pad=oaep-sha1", "branch:t/id?kms=arn:aws:kms:r:1:key/x",
 		"branch:k/id", "hashivault://k", "@k", "@none", "aes:n/k@none", "aes:n/k@", "aes:", "", ":", "aes:aws-kms/k@k", "aes:\xff/\x00@k", "local",
 	} {
@@ -104,7 +104,7 @@ func FuzzKeyFile(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		key, err := parseAESKey(data)
+		key, err := parseAESKey(data, "")
 		if (key == nil) == (err == nil) || err == nil && !IsAESLength(len(key)) {
 			t.Fatalf("%d bytes, %v", len(key), err)
 		}
@@ -114,7 +114,7 @@ func FuzzKeyFile(f *testing.F) {
 		if _, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: "k", Key: key}); err != nil {
 			t.Error(err)
 		}
-		again, err := parseAESKey(FormatAESKey(key))
+		again, err := parseAESKey(FormatAESKey(key), "")
 		if err != nil || !bytes.Equal(again, key) {
 			t.Errorf("%x is read again as %x, %v", key, again, err)
 		}

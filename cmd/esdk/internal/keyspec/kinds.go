@@ -33,20 +33,24 @@ func localKind() kind {
 
 func aesKind() kind {
 	return kind{
-		name:   "aes",
-		forms:  []form{{"aes:", "aes:NAMESPACE/NAME@FILE", (*Keys).aesKeyring}},
-		needed: []string{"namespace", "name", "file"},
+		name:     "aes",
+		forms:    []form{{"aes:", "aes:NAMESPACE/NAME@FILE[?format=FORMAT]", (*Keys).aesKeyring}},
+		needed:   []string{"namespace", "name", "file"},
+		optional: []string{"format"},
 		configured: func(ks *Keys, _ context.Context, k *KeyConfig, _ bool) (esdk.Keyring, error) {
-			return ks.NewAESKeyring(k.Namespace, k.Name, k.File)
+			return ks.NewAESKeyring(k.Namespace, k.Name, k.File, k.Format)
 		},
-		help: `  aes:NAMESPACE/NAME@FILE
+		help: `  aes:NAMESPACE/NAME@FILE[?format=FORMAT]
       An AES key of 128, 192 or 256 bits. FILE holds what "esdk keygen aes" wrote,
-      the raw bytes, or them as hex or Base64 text.`,
+      the raw bytes, or them as hex or Base64 text, of which hex is tried first. A
+      file that can be raw as well as text is refused: FORMAT says which, raw, hex
+      or base64.`,
 		example: `  [keys.backup]
   type = "aes"
   namespace = "corp"
   name = "backup-2026"
-  file = "backup.key"`,
+  file = "backup.key"
+  format = "base64"          # or raw or hex; may be left out`,
 	}
 }
 

@@ -1,6 +1,7 @@
 package keyspec
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdh"
 	"crypto/rsa"
@@ -78,12 +79,12 @@ func newKMSDiscoveryKeyring(c awskms.Config, filter *awskms.Filter, region strin
 
 // kmsRSAKeyring reads ARN[@PUBLIC-FILE][?pad=PADDING].
 func (ks *Keys) kmsRSAKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
-	text, padding, err := cutPadding(text)
+	text, options, err := cutOptions(text, padOption)
 	if err != nil {
 		return nil, err
 	}
 	arn, file, _ := strings.Cut(text, "@")
-	return ks.newKMSRSAKeyring(ks.KMS(""), arn, file, padding, encrypt)
+	return ks.newKMSRSAKeyring(ks.KMS(""), arn, file, cmp.Or(options["pad"], DefaultPadding), encrypt)
 }
 
 func (ks *Keys) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, encrypt bool) (esdk.Keyring, error) {
@@ -99,8 +100,8 @@ func (ks *Keys) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, e
 		if err != nil {
 			return nil, err
 		}
-		if c.PublicKey, err = esdk.ParsePEM[*rsa.PublicKey](data); err != nil {
-			return nil, cli.UsageError("%s: %v", file, err)
+		if c.PublicKey, err = onlyKey[*rsa.PublicKey](data); err != nil {
+			return nil, fileError(file, err)
 		}
 	}
 	return awskms.NewRSAKeyring(kms, c)
@@ -123,9 +124,9 @@ func (ks *Keys) newKMSECDHKeyring(ctx context.Context, kms awskms.Config, arn, f
 	if err != nil {
 		return nil, err
 	}
-	peer, err := esdk.ParsePEM[*ecdh.PublicKey](data)
+	peer, err := onlyKey[*ecdh.PublicKey](data)
 	if err != nil {
-		return nil, cli.UsageError("%s: %v", file, err)
+		return nil, fileError(file, err)
 	}
 	return awskms.NewECDHKeyring(ctx, kms, awskms.ECDHConfig{KeyID: arn, Peer: peer})
 }

@@ -46,7 +46,7 @@ func (ks *Keys) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Ke
 }
 
 func (ks *Keys) openLocalKey(file string) (esdk.Keyring, error) {
-	key, err := ks.readAESKey(file)
+	key, err := ks.readAESKey(file, "")
 	if err != nil {
 		return nil, err
 	}

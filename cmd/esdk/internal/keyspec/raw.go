@@ -1,6 +1,8 @@
 package keyspec
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdh"
@@ -23,15 +25,21 @@ func splitKey(text string) (namespace, name, file string, err error) {
 }
 
 func (ks *Keys) aesKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
+	text, options, err := cutOptions(text, formatOption)
+	if err != nil {
+		return nil, err
+	}
 	namespace, name, file, err := splitKey(text)
 	if err != nil {
 		return nil, err
 	}
-	return ks.NewAESKeyring(namespace, name, file)
+	return ks.NewAESKeyring(namespace, name, file, options["format"])
 }
 
-func (ks *Keys) NewAESKeyring(namespace, name, file string) (esdk.Keyring, error) {
-	key, err := ks.readAESKey(file)
+// NewAESKeyring returns the keyring for an AES key. Format says how to read the
+// file, and may be empty.
+func (ks *Keys) NewAESKeyring(namespace, name, file, format string) (esdk.Keyring, error) {
+	key, err := ks.readAESKey(file, format)
 	if err != nil {
 		return nil, err
 	}
@@ -51,27 +59,15 @@ var paddings = map[string]crypto.Hash{
 const DefaultPadding = "oaep-sha256"
 
 func (ks *Keys) rsaKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	text, options, err := cutOptions(text, padOption)
+	if err != nil {
+		return nil, err
+	}
 	namespace, name, file, err := splitKey(text)
 	if err != nil {
 		return nil, err
 	}
-	file, padding, err := cutPadding(file)
-	if err != nil {
-		return nil, err
-	}
-	return ks.NewRSAKeyring(namespace, name, file, padding, encrypt)
-}
-
-// cutPadding splits ?pad=PADDING off a key.
-func cutPadding(text string) (rest, padding string, err error) {
-	rest, query, ok := strings.Cut(text, "?")
-	if !ok {
-		return rest, DefaultPadding, nil
-	}
-	if padding, ok = strings.CutPrefix(query, "pad="); !ok {
-		return "", "", cli.UsageError("want ?pad=PADDING behind the file")
-	}
-	return rest, padding, nil
+	return ks.NewRSAKeyring(namespace, name, file, cmp.Or(options["pad"], DefaultPadding), encrypt)
 }
 
 // NewRSAKeyring takes both verbs' keys from one file. A keyring does not take
@@ -88,18 +84,24 @@ func (ks *Keys) NewRSAKeyring(namespace, name, file, padding string, encrypt boo
 		return nil, err
 	}
 	defer clear(data)
-	private, privateErr := esdk.ParsePEM[*rsa.PrivateKey](data)
-	if privateErr == nil {
+	private, privateErr := onlyKey[*rsa.PrivateKey](data)
+	public, publicErr := onlyKey[*rsa.PublicKey](data)
+	switch {
+	case privateErr == nil && publicErr == nil:
+		if err := checkPair(file, &private.PublicKey, public); err != nil {
+			return nil, err
+		}
+		fallthrough
+	case privateErr == nil:
 		ks.checkSecret(file)
 		c.PrivateKey, c.PublicKey = private, &private.PublicKey
 		return esdk.NewRawRSAKeyring(c)
-	}
-	if c.PublicKey, err = esdk.ParsePEM[*rsa.PublicKey](data); err != nil {
-		return nil, cli.UsageError("%s: %v", file, privateErr)
-	}
-	if !encrypt {
+	case publicErr != nil:
+		return nil, fileError(file, privateErr)
+	case !encrypt:
 		return nil, cli.UsageError("%s has only the public key, which cannot decrypt", file)
 	}
+	c.PublicKey = public
 	return esdk.NewRawRSAKeyring(c)
 }
 
@@ -116,8 +118,8 @@ func (ks *Keys) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Key
 		if err != nil {
 			return nil, err
 		}
-		if peer, err = esdk.ParsePEM[*ecdh.PublicKey](data); err != nil {
-			return nil, cli.UsageError("%s: %v", peerFile, err)
+		if peer, err = onlyKey[*ecdh.PublicKey](data); err != nil {
+			return nil, fileError(peerFile, err)
 		}
 	}
 	if ownFile != "" {
@@ -126,8 +128,8 @@ func (ks *Keys) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Key
 			return nil, err
 		}
 		defer clear(data)
-		if own, err = esdk.ParsePEM[*ecdh.PrivateKey](data); err != nil {
-			return nil, cli.UsageError("%s: %v", ownFile, err)
+		if own, err = onlyKey[*ecdh.PrivateKey](data); err != nil {
+			return nil, fileError(ownFile, err)
 		}
 	}
 	switch {
@@ -162,16 +164,19 @@ func (ks *Keys) newHPKEKeyring(name, file string, encrypt bool) (esdk.Keyring, e
 	defer clear(data)
 	c := hpke.Config{Name: name}
 	private, privateErr := hpke.ParsePrivateKey(data)
-	if privateErr == nil {
+	public, publicErr := hpke.ParsePublicKey(data)
+	switch {
+	case privateErr == nil && publicErr == nil && !bytes.Equal(public.Bytes(), private.PublicKey().Bytes()):
+		return nil, checkPair(file, nil, nil)
+	case privateErr == nil:
 		ks.checkSecret(file)
 		c.PrivateKey, c.PublicKey = private, private.PublicKey()
 		return hpke.NewKeyring(c)
-	}
-	if c.PublicKey, err = hpke.ParsePublicKey(data); err != nil {
-		return nil, cli.UsageError("%s: %v", file, privateErr).WithHint("\"esdk keygen hpke -o FILE\" makes one")
-	}
-	if !encrypt {
+	case publicErr != nil:
+		return nil, cli.Hinted(fileError(file, privateErr), "\"esdk keygen hpke -o FILE\" makes one")
+	case !encrypt:
 		return nil, cli.UsageError("%s has only the public key, which cannot decrypt", file)
 	}
+	c.PublicKey = public
 	return hpke.NewKeyring(c)
 }

@@ -139,9 +139,9 @@ func (ks *Keys) tokenECDHKeyring(ctx context.Context, token *pkcs11.Token, ref p
 	if err != nil {
 		return nil, err
 	}
-	peer, err := esdk.ParsePEM[*ecdh.PublicKey](data)
+	peer, err := onlyKey[*ecdh.PublicKey](data)
 	if err != nil {
-		return nil, cli.UsageError("%s: %v", peerFile, err)
+		return nil, fileError(peerFile, err)
 	}
 	return pkcs11.NewECDHKeyring(ctx, token, pkcs11.ECDHConfig{Key: ref, Peer: peer})
 }

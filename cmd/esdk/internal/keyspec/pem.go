@@ -1,0 +1,68 @@
+package keyspec
+
+import (
+	"crypto"
+	"crypto/ecdh"
+	"crypto/rsa"
+	"encoding/pem"
+	"slices"
+
+	"esdk"
+	"esdk/cmd/esdk/internal/cli"
+)
+
+// A pemKey is a type of key that stands in PEM.
+type pemKey interface {
+	*rsa.PublicKey | *rsa.PrivateKey | *ecdh.PublicKey | *ecdh.PrivateKey
+}
+
+// onlyKey returns the key of a type that stands in PEM. Of several different ones,
+// none is the right one.
+func onlyKey[K pemKey](data []byte) (none K, err error) {
+	var keys []K
+	for rest := data; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		text := pem.EncodeToMemory(block)
+		key, err := esdk.ParsePEM[K](text)
+		clear(text)
+		clear(block.Bytes)
+		if err == nil && !slices.ContainsFunc(keys, func(k K) bool { return sameKey(k, key) }) {
+			keys = append(keys, key)
+		}
+	}
+	switch len(keys) {
+	case 0:
+		return esdk.ParsePEM[K](data)
+	case 1:
+		return keys[0], nil
+	}
+	return none, cli.UsageError("it holds %d different keys", len(keys)).WithHint("put the one to use into a file of its own")
+}
+
+func sameKey(a, b any) bool {
+	switch a := a.(type) {
+	case interface{ Equal(crypto.PrivateKey) bool }:
+		return a.Equal(b)
+	case interface{ Equal(crypto.PublicKey) bool }:
+		return a.Equal(b)
+	}
+	return false
+}
+
+// checkPair refuses a public key that stands beside a private one and is not its
+// own: it is not clear to which one to encrypt.
+func checkPair(file string, own, beside any) error {
+	if sameKey(own, beside) {
+		return nil
+	}
+	return cli.UsageError("%s: it holds a private key and another one's public key", cli.Printable(file)).
+		WithHint("put the one to use into a file of its own")
+}
+
+// fileError names the key file that an error is about.
+func fileError(file string, err error) error {
+	return cli.WithCode(cli.ExitUsage, cli.Errorf("%s: %w", cli.Printable(file), err))
+}
