@@ -69,7 +69,7 @@ func openTable(ctx context.Context, o *StoreOptions) (branchkey.Storage, error) 
 const BranchKeyTTL = 10 * time.Minute
 
 // branchKeyring reads TABLE/BRANCH-KEY-ID[?kms=ARN][&file=FILE].
-func (ks *Keys) branchKeyring(ctx context.Context, text string, _ bool) (esdk.Keyring, error) {
+func (ks *Keys) branchKeyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	text, options, err := cutOptions(text, kmsOption, fileOption)
 	if err != nil {
 		return nil, err
@@ -82,10 +82,16 @@ func (ks *Keys) branchKeyring(ctx context.Context, text string, _ bool) (esdk.Ke
 	if o.File = options["file"]; o.File != "" {
 		o.Table = ""
 	}
-	return ks.newBranchKeyring(ctx, o, id)
+	return ks.newBranchKeyring(ctx, o, id, encrypt)
 }
 
-func (ks *Keys) newBranchKeyring(ctx context.Context, o *StoreOptions, id string) (esdk.Keyring, error) {
+// newBranchKeyring discovers the key of AWS KMS only to decrypt: whoever can write to
+// the storage would choose the key that a message is encrypted under.
+func (ks *Keys) newBranchKeyring(ctx context.Context, o *StoreOptions, id string, encrypt bool) (esdk.Keyring, error) {
+	if encrypt && o.KMSKey == "" {
+		return nil, cli.UsageError("to encrypt, the key of AWS KMS is needed, which else the writer of the key store chooses").
+			WithHint("write branch:TABLE/BRANCH-KEY-ID?kms=ARN, or give the field key in the configuration")
+	}
 	store, err := ks.OpenStore(ctx, o)
 	if err != nil {
 		return nil, err
