@@ -149,8 +149,8 @@ func kmsDiscoveryKind() kind {
 		},
 		help: `  kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION]
       Decrypts with whatever key of AWS KMS the message names, if it is of the
-      accounts, such as kms-discovery:aws/111122223333. With a REGION, of a
-      multi-Region key it uses the replica there.`,
+      accounts, such as kms-discovery:aws/111122223333: each in its own Region, or
+      with a REGION only those there, and the replicas of multi-Region keys.`,
 		example: `  [keys.anyone]
   type = "kms-discovery"
   partition = "aws"

@@ -66,7 +66,8 @@ func (ks *Keys) kmsDiscoveryKeyring(_ context.Context, text string, encrypt bool
 	return newKMSDiscoveryKeyring(ks.KMS(""), &awskms.Filter{Partition: partition, Accounts: strings.Split(accounts, ",")}, region, encrypt)
 }
 
-// newKMSDiscoveryKeyring looks at replicas only if it is given a Region.
+// newKMSDiscoveryKeyring asks only the Region that it is given, for the replicas of
+// multi-Region keys there too, or else the Region of each key.
 func newKMSDiscoveryKeyring(c awskms.Config, filter *awskms.Filter, region string, encrypt bool) (esdk.Keyring, error) {
 	switch {
 	case encrypt:
@@ -74,7 +75,7 @@ func newKMSDiscoveryKeyring(c awskms.Config, filter *awskms.Filter, region strin
 	case region != "":
 		return awskms.NewMRKDiscoveryKeyring(c, filter, region)
 	}
-	return awskms.NewDiscoveryKeyring(c, filter)
+	return NewDiscovery(Discovery{Config: c, Filter: filter})
 }
 
 // kmsRSAKeyring reads ARN[@PUBLIC-FILE][?pad=PADDING].
