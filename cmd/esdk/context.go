@@ -40,7 +40,7 @@ func (f *contextFlags) parse() (ec esdk.EncryptionContext, present []string, err
 }
 
 // wrap puts the checks of the flags around a keyring.
-func (f *contextFlags) wrap(n *optionNames, kr esdk.Keyring, given esdk.EncryptionContext, present []string) (esdk.CMM, error) {
+func (f *contextFlags) wrap(a *app, kr esdk.Keyring, given esdk.EncryptionContext, present []string) (esdk.CMM, error) {
 	cmm, err := esdk.NewDefaultCMM(kr)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func (f *contextFlags) wrap(n *optionNames, kr esdk.Keyring, given esdk.Encrypti
 			return nil, err
 		}
 	}
-	return &contextCMM{CMM: cmm, names: n, required: f.required, present: present}, nil
+	return &contextCMM{CMM: cmm, names: a.names, profile: a.profile, required: f.required, present: present}, nil
 }
 
 // contextCMM refuses a message that does not store what -c says, before any key
@@ -65,6 +65,7 @@ func (f *contextFlags) wrap(n *optionNames, kr esdk.Keyring, given esdk.Encrypti
 type contextCMM struct {
 	esdk.CMM
 	names             *optionNames
+	profile           *appliedProfile
 	required, present []string
 }
 
@@ -72,7 +73,7 @@ func (c *contextCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decrypti
 	for _, k := range slices.Sorted(maps.Keys(req.ReproducedContext)) {
 		if _, ok := req.EncryptionContext[k]; !ok && !slices.Contains(c.required, k) {
 			err := cli.Errorf("%w: the message does not store key %q", esdk.ErrEncryptionContext, k)
-			return nil, cli.Hinted(err, c.names.requireContext, k)
+			return nil, c.profile.blameContext(k, cli.Hinted(err, c.names.requireContext, k))
 		}
 	}
 	for _, k := range c.present {
@@ -81,6 +82,13 @@ func (c *contextCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decrypti
 		}
 	}
 	m, err := c.CMM.DecryptionMaterials(ctx, req)
+	if errors.Is(err, esdk.ErrEncryptionContext) {
+		for _, k := range slices.Sorted(maps.Keys(req.ReproducedContext)) {
+			if stored, ok := req.EncryptionContext[k]; ok && stored != req.ReproducedContext[k] {
+				return nil, c.profile.blameContext(k, err)
+			}
+		}
+	}
 	if errors.Is(err, esdk.ErrNoDataKey) {
 		var names []string
 		for _, k := range req.EncryptedDataKeys {

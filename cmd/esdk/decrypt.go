@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type decryptOptions struct {
 	contextFlags
 	report       batch.ReportOptions
 	keys         []string
+	keyFlag      string       // that gave them, or "" for -k
 	keyring      esdk.Keyring // in place of keys
 	commitment   string
 	unsignedOnly bool
@@ -129,11 +131,12 @@ func (a *app) newDecryption(ctx context.Context, o *decryptOptions) (*decryption
 	}
 	kr := o.keyring
 	if kr == nil {
-		if kr, err = a.keys.Keyring(ctx, o.keys, false); err != nil {
-			return nil, err
+		flag := cmp.Or(o.keyFlag, keyFlag)
+		if kr, err = a.keys.Keyring(ctx, flag, o.keys, false); err != nil {
+			return nil, a.profile.blameKeys(flag, err)
 		}
 	}
-	cmm, err := o.wrap(a.names, kr, ec, present)
+	cmm, err := o.wrap(a, kr, ec, present)
 	if err == nil {
 		cmm, err = a.names.withCache(cmm, o.cache)
 	}

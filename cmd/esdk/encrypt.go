@@ -127,11 +127,11 @@ func (a *app) newEncryption(ctx context.Context, o *encryptOptions) (*encryption
 	}
 	kr := o.keyring
 	if kr == nil {
-		if kr, err = a.keys.Keyring(ctx, o.keys, true); err != nil {
-			return nil, err
+		if kr, err = a.keys.Keyring(ctx, keyFlag, o.keys, true); err != nil {
+			return nil, a.profile.blameKeys(keyFlag, err)
 		}
 	}
-	cmm, err := o.wrap(a.names, kr, ec, nil)
+	cmm, err := o.wrap(a, kr, ec, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -20,9 +20,9 @@ func helpTopics() []*cobra.Command {
 	}
 }
 
-const helpConfigIntro = `Named keys, for -k @NAME, stand in a TOML file: --config FILE, or $ESDK_CONFIG, or
-esdk/config.toml in the user's configuration folder. It is never looked for in the
-current folder. What it does not know is an error. Paths may start with ~/, and
+const helpConfigIntro = `Named keys, for -k @NAME, stand in a TOML file: --config FILE, or $ESDK_CONFIG if that
+is not empty, or esdk/config.toml in the user's configuration directory. It is never
+looked for in the working directory. A file that is named must be there. What it does not know is an error. Paths may start with ~/, and
 relative ones start at the file's folder.
 
 `
@@ -31,7 +31,8 @@ const helpConfigOutro = `The type local has no fields but type. "esdk keys list"
 one with its paths resolved, and "esdk keys test NAME" tries it.
 
 A profile has values for flags that are not given. It is named by --profile, or
-$ESDK_PROFILE, or default-profile:
+$ESDK_PROFILE, or default-profile; --profile= and an empty $ESDK_PROFILE stand for
+none. To decrypt, its public keys are passed over, and to encrypt kms-discovery.
 
   default-profile = "prod"
 

@@ -201,6 +201,9 @@ func (a *app) printKeyTest(t *keyTest) error {
 	return err
 }
 
+// keyFlag is the flag of addKeyFlag, as users write it.
+const keyFlag = "-k"
+
 func addKeyFlag(cmd *cobra.Command, keys *[]string, encrypt bool) {
 	usage := "`KEY` to decrypt with; repeat it to try several"
 	if encrypt {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -13,24 +15,56 @@ import (
 	"github.com/spf13/pflag"
 )
 
+// An appliedProfile is a profile of whose values some are used.
+type appliedProfile struct {
+	keyspec.Profile
+	name    string
+	keys    bool     // its keys are used
+	context []string // the keys of its pairs that are used
+}
+
+// errorf names the profile.
+func (p *appliedProfile) errorf(text string, args ...any) *cli.Error {
+	return cli.UsageError("profile %s: %w", cli.Printable(p.name), cli.Errorf(text, args...))
+}
+
+// blameKeys names the profile in an error about keys, if it gave them.
+func (p *appliedProfile) blameKeys(flag string, err error) error {
+	if err == nil || p == nil || !p.keys || flag != keyFlag {
+		return err
+	}
+	return cli.WithCode(cli.ExitStatus(err), p.errorf("%w", err))
+}
+
+// blameContext names the profile in an error about the pair of a key, if it gave it.
+func (p *appliedProfile) blameContext(key string, err error) error {
+	if p == nil || !slices.Contains(p.context, key) {
+		return err
+	}
+	hint := cmp.Or(cli.Hint(err), "--profile= leaves the profile out")
+	return cli.Hinted(cli.WithCode(cli.ExitStatus(err), p.errorf("%w", err)), "%s", hint)
+}
+
 // applyProfile sets the flags of a command that uses keys from the profile that is
 // named: by --profile, else $ESDK_PROFILE, else as the default in the configuration.
+// An empty name stands for none.
 func (a *app) applyProfile(cmd *cobra.Command) error {
 	if cmd.Flags().Lookup("key") == nil {
 		return nil
 	}
-	p, err := a.chosenProfile()
+	p, err := a.chosenProfile(cmd.Flags().Changed("profile"))
 	if err != nil || p == nil {
 		return err
 	}
-	return applyFlags(p, cmd.Flags())
+	a.profile = p
+	return p.applyFlags(cmd.Flags())
 }
 
 // chosenProfile is nil if there is none.
-func (a *app) chosenProfile() (*keyspec.Profile, error) {
+func (a *app) chosenProfile(given bool) (*appliedProfile, error) {
 	name := a.profileName
-	if name == "" {
-		name = os.Getenv("ESDK_PROFILE")
+	if !given {
+		name, given = os.LookupEnv("ESDK_PROFILE")
 	}
 	if name == "" && !a.keys.HasConfig() {
 		return nil, nil
@@ -39,7 +73,7 @@ func (a *app) chosenProfile() (*keyspec.Profile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if name == "" {
+	if !given {
 		name = c.DefaultProfile
 	}
 	if name == "" {
@@ -50,43 +84,79 @@ func (a *app) chosenProfile() (*keyspec.Profile, error) {
 		return nil, cli.UsageError("%s has no profile %s", file, cli.Printable(name)).
 			WithHint("it has: %s", keyspec.NamesOf(c.Profiles))
 	}
-	return &p, nil
+	return &appliedProfile{Profile: p, name: name}, nil
+}
+
+// values are the values of a profile, by the names of their flags.
+func (p *appliedProfile) values() (map[string]string, error) {
+	names := &optionNames{cache: "cache", commitment: "commitment", suite: "suite"}
+	values := make(map[string]string)
+	if v := p.Commitment; v != nil {
+		if _, err := names.parsePolicy(*v); err != nil {
+			return nil, p.errorf("%w", err)
+		}
+		values["commitment"] = *v
+	}
+	if v := p.Suite; v != nil {
+		if _, err := names.parseSuite(*v, false, 0); err != nil {
+			return nil, cli.Hinted(p.errorf("%w", err), "%s", cli.Hint(err))
+		}
+		values["suite"] = *v
+	}
+	if v := p.Cache; v != nil {
+		if _, err := names.parseCache(*v); err != nil {
+			return nil, p.errorf("%w", err)
+		}
+		values["cache"] = *v
+	}
+	if p.Unsigned {
+		values["unsigned"] = "true"
+	}
+	for name, field := range map[string]struct {
+		value      *int64
+		least, max int64
+	}{"frame-length": {p.FrameLength, 1, math.MaxUint32}, "max-keys": {p.MaxKeys, 0, math.MaxInt32}, "jobs": {p.Jobs, 0, math.MaxInt32}} {
+		if field.value == nil {
+			continue
+		}
+		if *field.value < field.least || *field.value > field.max {
+			return nil, p.errorf("%s %d: want %d to %d", name, *field.value, field.least, field.max)
+		}
+		values[name] = strconv.FormatInt(*field.value, 10)
+	}
+	return values, nil
 }
 
 // applyFlags sets those flags that the command has and the user did not give.
-func applyFlags(p *keyspec.Profile, flags *pflag.FlagSet) error {
+func (p *appliedProfile) applyFlags(flags *pflag.FlagSet) error {
 	given := func(name string) bool { f := flags.Lookup(name); return f == nil || f.Changed }
-	values := map[string]string{"commitment": p.Commitment, "cache": p.Cache}
-	if !given("unsigned") { // which says the same as --suite
-		values["suite"] = p.Suite
+	values, err := p.values()
+	if err != nil {
+		return err
 	}
-	if !given("suite") && p.Unsigned {
-		values["unsigned"] = "true"
+	if given("unsigned") { // which says the same as --suite
+		delete(values, "suite")
 	}
-	if p.FrameLength != 0 {
-		values["frame-length"] = strconv.FormatInt(p.FrameLength, 10)
+	if given("suite") {
+		delete(values, "unsigned")
 	}
-	if p.MaxKeys != nil {
-		values["max-keys"] = strconv.Itoa(*p.MaxKeys)
-	}
-	if p.Jobs != 0 {
-		values["jobs"] = strconv.Itoa(p.Jobs)
-	}
+	keysGiven := given("key")
 	for name, value := range values {
-		if value == "" || given(name) {
+		if given(name) {
 			continue
 		}
 		if err := flags.Lookup(name).Value.Set(value); err != nil {
-			return cli.UsageError("profile: %s: %v", name, err)
+			return p.errorf("%s: %w", name, err)
 		}
 	}
-	return applyLists(p, flags, given("key"))
+	return p.applyLists(flags, keysGiven)
 }
 
 // applyLists adds keys, unless some are given, and pairs of the encryption context
 // whose keys are not.
-func applyLists(p *keyspec.Profile, flags *pflag.FlagSet, keysGiven bool) error {
+func (p *appliedProfile) applyLists(flags *pflag.FlagSet, keysGiven bool) error {
 	if !keysGiven {
+		p.keys = true
 		for _, k := range p.Keys {
 			if err := flags.Lookup("key").Value.Set(k); err != nil {
 				return err
@@ -102,9 +172,18 @@ func applyLists(p *keyspec.Profile, flags *pflag.FlagSet, keysGiven bool) error 
 		return cli.Errorf("internal error: %w", err)
 	}
 	for _, k := range slices.Sorted(maps.Keys(p.Context)) {
+		switch {
+		case k == "":
+			return p.errorf("context: a key is empty")
+		case strings.Contains(k, "="):
+			return p.errorf("context: key %q has an equals sign, which -c cannot give", k)
+		case strings.HasPrefix(k, "aws-crypto-"):
+			return p.errorf("context: key %q is reserved", k)
+		}
 		if slices.ContainsFunc(pairs, func(pair string) bool { name, _, _ := strings.Cut(pair, "="); return name == k }) {
 			continue
 		}
+		p.context = append(p.context, k)
 		if err := context.Value.Set(k + "=" + p.Context[k]); err != nil {
 			return err
 		}

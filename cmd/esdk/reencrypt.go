@@ -117,7 +117,7 @@ func (a *app) newReencryption(ctx context.Context, o *reencryptOptions) (*reencr
 	if re.set, err = o.parseSet(); err != nil {
 		return nil, err
 	}
-	o.from.commitment, o.from.cache = o.to.commitment, o.to.cache
+	o.from.commitment, o.from.cache, o.from.keyFlag = o.to.commitment, o.to.cache, "--from-key"
 	d, err := a.newDecryption(ctx, &o.from)
 	if err != nil {
 		return nil, err

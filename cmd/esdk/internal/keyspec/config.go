@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
@@ -106,38 +107,37 @@ func (ks *Keys) configuredKeyring(ctx context.Context, name string, encrypt bool
 	return nil, cli.UsageError("type %q is not one of %s", k.Type, strings.Join(names, ", "))
 }
 
-// configPath is that of the configuration file, which need not be there.
-func (ks *Keys) configPath() (string, error) {
+// configPath returns the path of the configuration file. Named says that the user
+// named it, so that it must be there.
+func (ks *Keys) configPath() (file string, named bool, err error) {
 	if ks.ConfigFile != "" {
-		return ks.ConfigFile, nil
+		return ks.ConfigFile, true, nil
 	}
 	if file := os.Getenv("ESDK_CONFIG"); file != "" {
-		return file, nil
+		return file, true, nil
 	}
 	dir, err := newConfigDir()
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	return filepath.Join(dir.path(), "config.toml"), nil
+	return filepath.Join(dir.path(), "config.toml"), false, nil
 }
 
-// HasConfig reports whether there is a configuration, or one is asked for.
+// HasConfig reports whether there is a configuration, or one is asked for. One that
+// cannot be read counts, so that LoadConfig tells why.
 func (ks *Keys) HasConfig() bool {
-	if ks.ConfigFile != "" {
-		return true
-	}
-	file, err := ks.configPath()
-	if err != nil {
-		return false // as where there is no home folder
+	file, named, err := ks.configPath()
+	if err != nil || named {
+		return named // there may be no home directory
 	}
 	_, err = os.Stat(file)
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR)
 }
 
 // LoadConfig reads the configuration file, which is never looked for in the
 // current folder.
 func (ks *Keys) LoadConfig() (*Config, string, error) {
-	file, err := ks.configPath()
+	file, _, err := ks.configPath()
 	if err != nil {
 		return nil, "", err
 	}
@@ -185,15 +185,16 @@ func expandPath(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// A Profile has values for flags that are not given.
+// A Profile has values for flags that are not given. Nil is a value that it does not
+// have.
 type Profile struct {
 	Keys        []string          `toml:"keys"`
 	Context     map[string]string `toml:"context"`
-	Commitment  string            `toml:"commitment"`
-	Suite       string            `toml:"suite"`
+	Commitment  *string           `toml:"commitment"`
+	Suite       *string           `toml:"suite"`
 	Unsigned    bool              `toml:"unsigned"`
-	FrameLength int64             `toml:"frame-length"`
-	MaxKeys     *int              `toml:"max-keys"`
-	Cache       string            `toml:"cache"`
-	Jobs        int               `toml:"jobs"`
+	FrameLength *int64            `toml:"frame-length"`
+	MaxKeys     *int64            `toml:"max-keys"`
+	Cache       *string           `toml:"cache"`
+	Jobs        *int64            `toml:"jobs"`
 }

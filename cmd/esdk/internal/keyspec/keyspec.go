@@ -2,7 +2,9 @@
 package keyspec
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"os"
 	"regexp"
 	"slices"
@@ -99,9 +101,18 @@ func ConfigHelp() string {
 	return b.String()
 }
 
-// Keyring makes the keyring for the --key flags. The first key generates the
-// data key.
-func (ks *Keys) Keyring(ctx context.Context, keys []string, encrypt bool) (esdk.Keyring, error) {
+// A cannot is the error for a key that is well, but not for what is asked.
+type cannot struct{ error }
+
+func (c *cannot) Unwrap() error { return c.error }
+
+// Keyring makes the keyring for the keys of a flag. The first key generates the data
+// key.
+//
+// A key that cannot do what is asked is passed over if another can: one profile
+// serves both directions. To encrypt, these are keys that discover only. Any other
+// key stands for somebody who is to open the message.
+func (ks *Keys) Keyring(ctx context.Context, flag string, keys []string, encrypt bool) (esdk.Keyring, error) {
 	if len(keys) == 0 {
 		return nil, cli.UsageError("which key? Give at least one -k KEY").
 			WithHint("-k local is a key of your own on this machine; \"esdk help keys\" lists the kinds of keys")
@@ -114,12 +125,27 @@ func (ks *Keys) Keyring(ctx context.Context, keys []string, encrypt bool) (esdk.
 		return kr, nil
 	}
 	var keyrings []esdk.Keyring
+	var passed []string
+	var first error
 	for _, k := range keys {
-		kr, err := ks.Parse(ctx, k, encrypt)
+		kr, err := ks.parse(ctx, flag, k, encrypt)
+		if errors.As(err, new(*cannot)) {
+			passed = append(passed, k)
+			first = cmp.Or(first, err)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		keyrings = append(keyrings, &namedKeyring{kr, k})
+	}
+	if len(keyrings) == 0 {
+		return nil, first
+	}
+	for _, k := range passed {
+		if encrypt {
+			ks.UI.Note("passed over %s %s, which only decrypts", flag, cli.Printable(k))
+		}
 	}
 	if len(keyrings) == 1 {
 		return keyrings[0], nil
@@ -152,6 +178,11 @@ func (k *namedKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]b
 
 // Parse makes the keyring for one key.
 func (ks *Keys) Parse(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	return ks.parse(ctx, "-k", text, encrypt)
+}
+
+// parse names the flag of the key in errors.
+func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esdk.Keyring, error) {
 	var usages []string
 	for _, form := range forms() {
 		usages = append(usages, form.usage)
@@ -161,14 +192,14 @@ func (ks *Keys) Parse(ctx context.Context, text string, encrypt bool) (esdk.Keyr
 		}
 		kr, err := form.parse(ks, ctx, rest, encrypt)
 		if err != nil {
-			return nil, KeyError(text, err)
+			return nil, keyError(flag, text, err)
 		}
 		return kr, nil
 	}
-	err := cli.UsageError("-k %s: unknown kind of key", cli.Printable(text))
+	err := cli.UsageError("%s %s: unknown kind of key", flag, cli.Printable(text))
 	if c, _, configErr := ks.LoadConfig(); configErr == nil {
 		if _, ok := c.Keys[text]; ok {
-			return nil, err.WithHint("-k @%s is the key of that name in the configuration", cli.Printable(text))
+			return nil, err.WithHint("%s @%s is the key of that name in the configuration", flag, cli.Printable(text))
 		}
 	}
 	if info, statErr := os.Stat(text); statErr == nil && info.Mode().IsRegular() {
@@ -186,11 +217,13 @@ func IsKey(text string) bool {
 var pinValue = regexp.MustCompile(`(?i)(pin-value=)[^&;?]*`)
 
 // KeyError names the key that an error is about.
-func KeyError(text string, err error) error {
+func KeyError(text string, err error) error { return keyError("-k", text, err) }
+
+func keyError(flag, text string, err error) error {
 	text = pinValue.ReplaceAllString(text, "${1}…")
 	code := cli.ExitStatus(err)
 	if code == cli.ExitError {
 		code = cli.ExitUsage
 	}
-	return cli.WithCode(code, cli.Errorf("-k %s: %w", cli.Printable(text), err))
+	return cli.WithCode(code, cli.Errorf("%s %s: %w", flag, cli.Printable(text), err))
 }

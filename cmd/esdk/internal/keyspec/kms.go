@@ -71,7 +71,7 @@ func (ks *Keys) kmsDiscoveryKeyring(_ context.Context, text string, encrypt bool
 func newKMSDiscoveryKeyring(c awskms.Config, filter *awskms.Filter, region string, encrypt bool) (esdk.Keyring, error) {
 	switch {
 	case encrypt:
-		return nil, cli.UsageError("discovery only decrypts").WithHint("to encrypt, name the key: -k arn:…")
+		return nil, &cannot{cli.UsageError("discovery only decrypts").WithHint("to encrypt, name the key: -k arn:…")}
 	case region != "":
 		return awskms.NewMRKDiscoveryKeyring(c, filter, region)
 	}

@@ -99,7 +99,7 @@ func (ks *Keys) NewRSAKeyring(namespace, name, file, padding string, encrypt boo
 	case publicErr != nil:
 		return nil, fileError(file, privateErr)
 	case !encrypt:
-		return nil, cli.UsageError("%s has only the public key, which cannot decrypt", file)
+		return nil, &cannot{cli.UsageError("%s has only the public key, which cannot decrypt", cli.Printable(file))}
 	}
 	c.PublicKey = public
 	return esdk.NewRawRSAKeyring(c)
@@ -144,7 +144,7 @@ func (ks *Keys) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Key
 	case encrypt:
 		return esdk.NewRawECDHEphemeralKeyring(peer)
 	}
-	return nil, cli.UsageError("to decrypt, your own private key is needed").WithHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:@OWN-FILE")
+	return nil, &cannot{cli.UsageError("to decrypt, your own private key is needed").WithHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:@OWN-FILE")}
 }
 
 func (ks *Keys) hpkeKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
@@ -175,7 +175,7 @@ func (ks *Keys) newHPKEKeyring(name, file string, encrypt bool) (esdk.Keyring, e
 	case publicErr != nil:
 		return nil, cli.Hinted(fileError(file, privateErr), "\"esdk keygen hpke -o FILE\" makes one")
 	case !encrypt:
-		return nil, cli.UsageError("%s has only the public key, which cannot decrypt", file)
+		return nil, &cannot{cli.UsageError("%s has only the public key, which cannot decrypt", cli.Printable(file))}
 	}
 	c.PublicKey = public
 	return hpke.NewKeyring(c)
