@@ -91,6 +91,14 @@ func (a *app) chosenProfile(given bool) (*appliedProfile, error) {
 func (p *appliedProfile) values() (map[string]string, error) {
 	names := &optionNames{cache: "cache", commitment: "commitment", suite: "suite"}
 	values := make(map[string]string)
+	for name, v := range map[string]*string{"commitment": p.Commitment, "suite": p.Suite, "cache": p.Cache} {
+		if v != nil && *v == "" {
+			return nil, p.errorf("%s is empty", name)
+		}
+	}
+	if p.Keys != nil && len(p.Keys) == 0 {
+		return nil, p.errorf("keys is empty")
+	}
 	if v := p.Commitment; v != nil {
 		if _, err := names.parsePolicy(*v); err != nil {
 			return nil, p.errorf("%w", err)

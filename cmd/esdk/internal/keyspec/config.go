@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -46,14 +47,32 @@ type KeyConfig struct {
 	URI        string   `toml:"uri"` // of PKCS #11
 }
 
-// check refuses fields that a type does not have, and misses those it needs.
-func (kind *kind) check(fields []string) error {
+// empty returns the names of the fields that have no value, and of those that have
+// an empty one.
+func (k *KeyConfig) empty() (names []string) {
+	v := reflect.ValueOf(k).Elem()
+	for i := range v.NumField() {
+		list, isList := v.Field(i).Interface().([]string)
+		if v.Field(i).IsZero() || isList && (len(list) == 0 || slices.Contains(list, "")) {
+			names = append(names, v.Type().Field(i).Tag.Get("toml"))
+		}
+	}
+	return names
+}
+
+// check refuses fields that a type does not have, misses those it needs, and refuses
+// empty ones.
+func (kind *kind) check(k *KeyConfig, fields []string) error {
 	for _, f := range kind.needed {
 		if !slices.Contains(fields, f) {
 			return cli.UsageError("a key of type %s needs %s", kind.name, f)
 		}
 	}
+	empty := k.empty()
 	for _, f := range fields {
+		if slices.Contains(empty, f) {
+			return cli.UsageError("%s is empty", f)
+		}
 		if f != "type" && !slices.Contains(kind.needed, f) && !slices.Contains(kind.optional, f) {
 			return cli.UsageError("a key of type %s has no %s", kind.name, f)
 		}
@@ -66,8 +85,13 @@ func NamesOf[V any](m map[string]V) string {
 	return cmp.Or(strings.Join(slices.Sorted(maps.Keys(m)), ", "), "none")
 }
 
+var errNoName = cli.UsageError("the name of the key is empty")
+
 // Key returns a named key, with its paths resolved.
 func (c *Config) Key(file, name string) (*KeyConfig, error) {
+	if name == "" {
+		return nil, errNoName
+	}
 	k, ok := c.Keys[name]
 	if !ok {
 		return nil, cli.UsageError("%s has no key %s", file, cli.Printable(name)).
@@ -82,6 +106,9 @@ func (c *Config) Key(file, name string) (*KeyConfig, error) {
 
 // configuredKeyring makes the keyring of a named key.
 func (ks *Keys) configuredKeyring(ctx context.Context, name string, encrypt bool) (esdk.Keyring, error) {
+	if name == "" {
+		return nil, errNoName
+	}
 	c, file, err := ks.LoadConfig()
 	if err != nil {
 		return nil, err
@@ -99,7 +126,7 @@ func (ks *Keys) configuredKeyring(ctx context.Context, name string, encrypt bool
 		if kind.name != k.Type {
 			continue
 		}
-		if err := kind.check(c.Fields[name]); err != nil {
+		if err := kind.check(k, c.Fields[name]); err != nil {
 			return nil, err
 		}
 		return kind.configured(ks, ctx, k, encrypt)
@@ -152,6 +179,9 @@ func (ks *Keys) LoadConfig() (*Config, string, error) {
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return nil, "", cli.UsageError("%s: unknown key %s", file, unknown[0])
 	}
+	if err := c.checkNames(meta); err != nil {
+		return nil, "", cli.UsageError("%s: %w", file, err)
+	}
 	c.Fields = make(map[string][]string)
 	for _, key := range meta.Keys() {
 		if len(key) == 3 && key[0] == "keys" {
@@ -159,6 +189,19 @@ func (ks *Keys) LoadConfig() (*Config, string, error) {
 		}
 	}
 	return c, file, ks.registerSecret(file)
+}
+
+func (c *Config) checkNames(meta toml.MetaData) error {
+	if _, ok := c.Keys[""]; ok {
+		return errors.New("the name of a key is empty")
+	}
+	if _, ok := c.Profiles[""]; ok {
+		return errors.New("the name of a profile is empty")
+	}
+	if c.DefaultProfile == "" && meta.IsDefined("default-profile") {
+		return errors.New("default-profile is empty")
+	}
+	return nil
 }
 
 // registerSecret has a file never be overwritten.

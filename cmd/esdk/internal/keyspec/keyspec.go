@@ -183,6 +183,9 @@ func (ks *Keys) Parse(ctx context.Context, text string, encrypt bool) (esdk.Keyr
 
 // parse names the flag of the key in errors.
 func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esdk.Keyring, error) {
+	if text == "" {
+		return nil, cli.UsageError("%s is empty", flag)
+	}
 	var usages []string
 	for _, form := range forms() {
 		usages = append(usages, form.usage)

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,8 +59,38 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s: unknown type %q", name, k.Type)
 			continue
 		}
-		if err := kinds()[i].check(c.Fields[name]); err != nil {
+		if err := kinds()[i].check(&k, c.Fields[name]); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// No field of any kind may be empty.
+func TestEmptyFields(t *testing.T) {
+	dir := t.TempDir()
+	for _, kind := range kinds() {
+		for _, empty := range append(slices.Clone(kind.needed), kind.optional...) {
+			var text strings.Builder
+			text.WriteString("[keys.k]\ntype = \"" + kind.name + "\"\n")
+			for _, field := range append(slices.Clone(kind.needed), kind.optional...) {
+				value := "x"
+				if field == empty {
+					value = ""
+				}
+				if value = strconv.Quote(value); field == "accounts" {
+					value = "[" + value + "]"
+				}
+				text.WriteString(field + " = " + value + "\n")
+			}
+			ks := New(cli.NewUI(), atomicfile.NewPending(), new(atomicfile.Protected))
+			ks.ConfigFile = filepath.Join(dir, "config.toml")
+			if err := os.WriteFile(ks.ConfigFile, []byte(text.String()), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := ks.Parse(t.Context(), "@k", false)
+			if err == nil || cli.ExitStatus(err) != cli.ExitUsage || cli.Message(err) != "-k @k: "+empty+" is empty" {
+				t.Errorf("type %s, empty %s: %v", kind.name, empty, err)
+			}
 		}
 	}
 }

@@ -53,6 +53,9 @@ func (ks *Keys) kmsARNKeyring(_ context.Context, text string, _ bool) (esdk.Keyr
 }
 
 func (ks *Keys) kmsAliasKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
+	if text == "" {
+		return nil, cli.UsageError("want alias/NAME")
+	}
 	return ks.kmsKeyring([]string{"alias/" + text})
 }
 
@@ -84,7 +87,10 @@ func (ks *Keys) kmsRSAKeyring(_ context.Context, text string, encrypt bool) (esd
 	if err != nil {
 		return nil, err
 	}
-	arn, file, _ := strings.Cut(text, "@")
+	arn, file, err := cutFile(text)
+	if err != nil {
+		return nil, err
+	}
 	return ks.newKMSRSAKeyring(ks.KMS(""), arn, file, cmp.Or(options["pad"], DefaultPadding), encrypt)
 }
 
@@ -110,7 +116,10 @@ func (ks *Keys) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, e
 
 // kmsECDHKeyring reads ARN[@PEER-FILE].
 func (ks *Keys) kmsECDHKeyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
-	arn, file, _ := strings.Cut(text, "@")
+	arn, file, err := cutFile(text)
+	if err != nil {
+		return nil, err
+	}
 	return ks.newKMSECDHKeyring(ctx, ks.KMS(""), arn, file, encrypt)
 }
 

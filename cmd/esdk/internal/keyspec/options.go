@@ -49,3 +49,12 @@ func cutOptions(text string, known ...option) (rest string, values map[string]st
 	}
 	return rest, values, nil
 }
+
+// cutFile splits off the file that stands behind an @, "" if there is no @.
+func cutFile(text string) (rest, file string, err error) {
+	rest, file, ok := strings.Cut(text, "@")
+	if ok && file == "" {
+		return "", "", cli.UsageError("the file behind the @ is empty")
+	}
+	return rest, file, nil
+}

@@ -106,7 +106,10 @@ func (ks *Keys) NewRSAKeyring(namespace, name, file, padding string, encrypt boo
 }
 
 func (ks *Keys) ecdhKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
-	peer, own, _ := strings.Cut(text, "@")
+	peer, own, err := cutFile(text)
+	if err != nil {
+		return nil, err
+	}
 	return ks.newECDHKeyring(peer, own, encrypt)
 }
 

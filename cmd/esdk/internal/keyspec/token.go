@@ -73,6 +73,9 @@ func parseTokenKey(text string) (*tokenKey, error) {
 	}
 	k := &tokenKey{URI: uri}
 	for name, value := range uri.Query {
+		if value == "" {
+			return nil, cli.UsageError("%s is empty", name)
+		}
 		switch name {
 		case "namespace":
 			k.namespace = value
