@@ -357,7 +357,7 @@ func (a *app) compatRaw(w *awscli.WrappingKeys, encrypt bool) (esdk.Keyring, err
 		return nil, cli.UsageError("provider=%s needs namespace=NAMESPACE key=NAME file=FILE", w.Provider)
 	}
 	if w.Provider == "raw-aes" {
-		return a.keys.NewAESKeyring(namespace, w.Keys[0], file, "")
+		return a.keys.NewAESKeyring(namespace, w.Keys[0], file, "", encrypt)
 	}
 	return a.keys.NewRSAKeyring(namespace, w.Keys[0], file, cmp.Or(given["pad"], keyspec.DefaultPadding), encrypt)
 }

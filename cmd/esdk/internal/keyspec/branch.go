@@ -20,6 +20,9 @@ type StoreOptions struct {
 
 // OpenStore makes no request.
 func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Store, error) {
+	if err := checkSpace(o.KMSKey, o.Table); err != nil {
+		return nil, err
+	}
 	var storage branchkey.Storage
 	var err error
 	switch {

@@ -3,6 +3,7 @@ package keyspec
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -47,6 +48,12 @@ func readLimited(r io.Reader, name string) ([]byte, error) {
 	return data, err
 }
 
+// readPEM reads a file of PEM.
+func (ks *Keys) readPEM(name string) ([]byte, error) {
+	data, err := ks.readKeyFile(name)
+	return decodeText(data), err
+}
+
 // readSecret reads a file that must be for its owner alone.
 func (ks *Keys) readSecret(name string) ([]byte, error) {
 	data, err := ks.readKeyFile(name)
@@ -75,7 +82,7 @@ func (ks *Keys) readAESKey(name, format string) ([]byte, error) {
 	defer clear(data)
 	key, err := parseAESKey(data, format)
 	if err != nil {
-		return nil, fileError(name, err)
+		return nil, wrongFile(name, decodeText(data), err)
 	}
 	return key, nil
 }
@@ -91,7 +98,7 @@ type keyFormat struct {
 var keyFormats = []keyFormat{{"raw", "raw bytes", bytes.Clone}, {"hex", "hex text", readHex}, {"base64", "Base64 text", readBase64}}
 
 func readHex(data []byte) []byte {
-	text, _ := keyText(data)
+	text := keyText(data)
 	key, err := hex.DecodeString(text)
 	if err != nil {
 		return nil
@@ -99,13 +106,15 @@ func readHex(data []byte) []byte {
 	return key
 }
 
+// readBase64 reads both alphabets, with padding or without.
 func readBase64(data []byte) []byte {
-	text, _ := keyText(data)
-	key, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil
+	text := strings.TrimRight(keyText(data), "=")
+	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		if key, err := encoding.DecodeString(text); err == nil {
+			return key
+		}
 	}
-	return key
+	return nil
 }
 
 // parseAESKey reads an AES key: raw bytes, or hex or Base64 text, in which lines
@@ -139,8 +148,7 @@ func parseAESKey(data []byte, format string) ([]byte, error) {
 		if format != "" {
 			return nil, cli.UsageError("format %q is not one of %s", format, strings.Join(formatNames(), ", "))
 		}
-		return nil, cli.UsageError("does not hold an AES key: 16, 24 or 32 bytes, raw or as hex or Base64 text").
-			WithHint("\"esdk keygen aes -o FILE\" makes one")
+		return nil, cli.UsageError("does not hold an AES key: 16, 24 or 32 bytes, raw or as hex or Base64 text")
 	}
 	clear(key)
 	return nil, cli.UsageError("can be read as %s, which are different keys", strings.Join(found, " or ")).
@@ -156,21 +164,47 @@ func formatNames() (names []string) {
 
 func IsAESLength(n int) bool { return n == 16 || n == 24 || n == 32 }
 
-// keyText returns the text of a key file without comments and white space, or
-// false if it is not text.
-func keyText(data []byte) (string, bool) {
+// keyText returns the text of a key file without comments and white space, "" if it
+// is not text.
+func keyText(data []byte) string {
 	var text []byte
-	for line := range bytes.Lines(data) {
+	for line := range bytes.Lines(decodeText(data)) {
 		if line = bytes.TrimSpace(line); !bytes.HasPrefix(line, []byte("#")) {
-			text = append(text, line...)
+			text = append(text, bytes.Join(bytes.Fields(line), nil)...)
 		}
 	}
 	for _, b := range text {
 		if b < ' ' || b > '~' {
-			return "", false
+			return ""
 		}
 	}
-	return string(text), true
+	return string(text)
+}
+
+// decodeText returns text without a byte order mark, and text of UTF-16 as UTF-8, as
+// some editors and shells of Windows write it. Other data is returned as it is.
+func decodeText(data []byte) []byte {
+	var order binary.ByteOrder
+	switch {
+	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
+		return data[3:]
+	case bytes.HasPrefix(data, []byte("\xff\xfe")):
+		order = binary.LittleEndian
+	case bytes.HasPrefix(data, []byte("\xfe\xff")):
+		order = binary.BigEndian
+	}
+	if order == nil || len(data)%2 != 0 {
+		return data
+	}
+	var text []byte
+	for i := 2; i < len(data); i += 2 {
+		c := order.Uint16(data[i:])
+		if c >= 0x80 {
+			return data // keys are ASCII
+		}
+		text = append(text, byte(c))
+	}
+	return text
 }
 
 // FormatAESKey is what keygen writes.

@@ -186,9 +186,7 @@ func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esd
 	if text == "" {
 		return nil, cli.UsageError("%s is empty", flag)
 	}
-	var usages []string
 	for _, form := range forms() {
-		usages = append(usages, form.usage)
 		rest, ok := form.cut(text)
 		if !ok {
 			continue
@@ -199,6 +197,9 @@ func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esd
 		}
 		return kr, nil
 	}
+	if trimmed := strings.TrimSpace(text); trimmed != text && IsKey(trimmed) {
+		return nil, keyError(flag, text, spaceError(trimmed))
+	}
 	err := cli.UsageError("%s %s: unknown kind of key", flag, cli.Printable(text))
 	if c, _, configErr := ks.LoadConfig(); configErr == nil {
 		if _, ok := c.Keys[text]; ok {
@@ -208,7 +209,7 @@ func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esd
 	if info, statErr := os.Stat(text); statErr == nil && info.Mode().IsRegular() {
 		return nil, err.WithHint("it is a file: say what is in it, such as aes:NAMESPACE/NAME@%s; see \"esdk help keys\"", cli.Printable(text))
 	}
-	return nil, err.WithHint("a key is one of: %s", strings.Join(usages, "   "))
+	return nil, err.WithHint("%s", cli.Printable(unknownHint(text)))
 }
 
 // IsKey reports whether a text is of a kind of key.

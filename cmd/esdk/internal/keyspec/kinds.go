@@ -37,8 +37,8 @@ func aesKind() kind {
 		forms:    []form{{"aes:", "aes:NAMESPACE/NAME@FILE[?format=FORMAT]", (*Keys).aesKeyring}},
 		needed:   []string{"namespace", "name", "file"},
 		optional: []string{"format"},
-		configured: func(ks *Keys, _ context.Context, k *KeyConfig, _ bool) (esdk.Keyring, error) {
-			return ks.NewAESKeyring(k.Namespace, k.Name, k.File, k.Format)
+		configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
+			return ks.NewAESKeyring(k.Namespace, k.Name, k.File, k.Format, encrypt)
 		},
 		help: `  aes:NAMESPACE/NAME@FILE[?format=FORMAT]
       An AES key of 128, 192 or 256 bits. FILE holds what "esdk keygen aes" wrote,
@@ -125,7 +125,7 @@ func kmsKind() kind {
 		needed:   []string{"key"},
 		optional: []string{"aws-profile"},
 		configured: func(ks *Keys, _ context.Context, k *KeyConfig, _ bool) (esdk.Keyring, error) {
-			return awskms.NewMRKKeyring(ks.KMS(k.AWSProfile), k.Key)
+			return ks.newKMSKeyring(ks.KMS(k.AWSProfile), []string{k.Key})
 		},
 		help: `  arn:…:key/ID
   alias/NAME

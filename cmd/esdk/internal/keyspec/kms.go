@@ -43,9 +43,16 @@ func IsKMSKey(text string) bool {
 	return strings.HasPrefix(text, "arn:") || strings.HasPrefix(text, "alias/")
 }
 
+func (ks *Keys) newKMSKeyring(c awskms.Config, keys []string) (esdk.Keyring, error) {
+	if err := checkSpace(keys...); err != nil {
+		return nil, err
+	}
+	return awskms.NewMRKKeyring(c, keys[0], keys[1:]...)
+}
+
 // kmsKeyring wraps under all of the keys at the same time.
 func (ks *Keys) kmsKeyring(keys []string) (esdk.Keyring, error) {
-	return awskms.NewMRKKeyring(ks.KMS(""), keys[0], keys[1:]...)
+	return ks.newKMSKeyring(ks.KMS(""), keys)
 }
 
 func (ks *Keys) kmsARNKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
@@ -72,6 +79,9 @@ func (ks *Keys) kmsDiscoveryKeyring(_ context.Context, text string, encrypt bool
 // newKMSDiscoveryKeyring asks only the Region that it is given, for the replicas of
 // multi-Region keys there too, or else the Region of each key.
 func newKMSDiscoveryKeyring(c awskms.Config, filter *awskms.Filter, region string, encrypt bool) (esdk.Keyring, error) {
+	if err := checkSpace(append([]string{filter.Partition, region}, filter.Accounts...)...); err != nil {
+		return nil, err
+	}
 	switch {
 	case encrypt:
 		return nil, &cannot{cli.UsageError("discovery only decrypts").WithHint("to encrypt, name the key: -k arn:…")}
@@ -96,19 +106,22 @@ func (ks *Keys) kmsRSAKeyring(_ context.Context, text string, encrypt bool) (esd
 
 func (ks *Keys) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, encrypt bool) (esdk.Keyring, error) {
 	c := awskms.RSAConfig{KeyID: arn, Hash: paddings[padding]}
-	if padding != "oaep-sha1" && padding != "oaep-sha256" {
-		return nil, cli.UsageError("padding %q is not one of oaep-sha1, oaep-sha256", padding)
+	if err := knownPadding(padding, "oaep-sha1", "oaep-sha256"); err != nil {
+		return nil, err
+	}
+	if err := checkSpace(arn); err != nil {
+		return nil, err
 	}
 	if file == "" && encrypt {
 		return nil, cli.UsageError("to encrypt, the key's public key is needed").WithHint("write kms-rsa:ARN@PUBLIC-FILE")
 	}
 	if file != "" {
-		data, err := ks.readKeyFile(file)
+		data, err := ks.readPEM(file)
 		if err != nil {
 			return nil, err
 		}
 		if c.PublicKey, err = onlyKey[*rsa.PublicKey](data); err != nil {
-			return nil, fileError(file, err)
+			return nil, wrongFile(file, data, err)
 		}
 	}
 	return awskms.NewRSAKeyring(kms, c)
@@ -124,19 +137,22 @@ func (ks *Keys) kmsECDHKeyring(ctx context.Context, text string, encrypt bool) (
 }
 
 func (ks *Keys) newKMSECDHKeyring(ctx context.Context, kms awskms.Config, arn, file string, encrypt bool) (esdk.Keyring, error) {
+	if err := checkSpace(arn); err != nil {
+		return nil, err
+	}
 	if file == "" && encrypt {
 		return nil, cli.UsageError("to encrypt, the peer's public key is needed").WithHint("write kms-ecdh:ARN@PEER-FILE")
 	}
 	if file == "" {
 		return awskms.NewECDHDiscoveryKeyring(ctx, kms, awskms.ECDHConfig{KeyID: arn})
 	}
-	data, err := ks.readKeyFile(file)
+	data, err := ks.readPEM(file)
 	if err != nil {
 		return nil, err
 	}
 	peer, err := onlyKey[*ecdh.PublicKey](data)
 	if err != nil {
-		return nil, fileError(file, err)
+		return nil, wrongFile(file, data, err)
 	}
 	return awskms.NewECDHKeyring(ctx, kms, awskms.ECDHConfig{KeyID: arn, Peer: peer})
 }

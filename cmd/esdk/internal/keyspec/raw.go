@@ -24,7 +24,7 @@ func splitKey(text string) (namespace, name, file string, err error) {
 	return namespace, name, file, nil
 }
 
-func (ks *Keys) aesKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
+func (ks *Keys) aesKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	text, options, err := cutOptions(text, formatOption)
 	if err != nil {
 		return nil, err
@@ -33,15 +33,15 @@ func (ks *Keys) aesKeyring(_ context.Context, text string, _ bool) (esdk.Keyring
 	if err != nil {
 		return nil, err
 	}
-	return ks.NewAESKeyring(namespace, name, file, options["format"])
+	return ks.NewAESKeyring(namespace, name, file, options["format"], encrypt)
 }
 
 // NewAESKeyring returns the keyring for an AES key. Format says how to read the
 // file, and may be empty.
-func (ks *Keys) NewAESKeyring(namespace, name, file, format string) (esdk.Keyring, error) {
+func (ks *Keys) NewAESKeyring(namespace, name, file, format string, encrypt bool) (esdk.Keyring, error) {
 	key, err := ks.readAESKey(file, format)
 	if err != nil {
-		return nil, err
+		return nil, missingFile(err, encrypt, "\"esdk keygen aes -o %s\" makes one", cli.Printable(file))
 	}
 	defer clear(key)
 	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: namespace, Name: name, Key: key})
@@ -55,6 +55,9 @@ var paddings = map[string]crypto.Hash{
 	"oaep-sha384": crypto.SHA384,
 	"oaep-sha512": crypto.SHA512,
 }
+
+// paddingNames are the paddings in the order in which they are documented.
+var paddingNames = []string{"pkcs1", "oaep-sha1", "oaep-sha256", "oaep-sha384", "oaep-sha512"}
 
 const DefaultPadding = "oaep-sha256"
 
@@ -74,14 +77,14 @@ func (ks *Keys) rsaKeyring(_ context.Context, text string, encrypt bool) (esdk.K
 // the public key out of the private one; here it is the user who gives the
 // file for both.
 func (ks *Keys) NewRSAKeyring(namespace, name, file, padding string, encrypt bool) (esdk.Keyring, error) {
-	hash, ok := paddings[padding]
-	if !ok {
-		return nil, cli.UsageError("padding %q is not one of pkcs1, oaep-sha1, oaep-sha256, oaep-sha384, oaep-sha512", padding)
-	}
-	c := esdk.RawRSAConfig{Namespace: namespace, Name: name, Hash: hash, PKCS1v15: hash == 0}
-	data, err := ks.readKeyFile(file)
-	if err != nil {
+	if err := knownPadding(padding, paddingNames...); err != nil {
 		return nil, err
+	}
+	hash := paddings[padding]
+	c := esdk.RawRSAConfig{Namespace: namespace, Name: name, Hash: hash, PKCS1v15: hash == 0}
+	data, err := ks.readPEM(file)
+	if err != nil {
+		return nil, missingFile(err, encrypt, "\"esdk keygen rsa -o %s\" makes one", cli.Printable(file))
 	}
 	defer clear(data)
 	private, privateErr := onlyKey[*rsa.PrivateKey](data)
@@ -97,7 +100,7 @@ func (ks *Keys) NewRSAKeyring(namespace, name, file, padding string, encrypt boo
 		c.PrivateKey, c.PublicKey = private, &private.PublicKey
 		return esdk.NewRawRSAKeyring(c)
 	case publicErr != nil:
-		return nil, fileError(file, privateErr)
+		return nil, wrongFile(file, data, privateErr)
 	case !encrypt:
 		return nil, &cannot{cli.UsageError("%s has only the public key, which cannot decrypt", cli.Printable(file))}
 	}
@@ -117,22 +120,23 @@ func (ks *Keys) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Key
 	var peer *ecdh.PublicKey
 	var own *ecdh.PrivateKey
 	if peerFile != "" {
-		data, err := ks.readKeyFile(peerFile)
+		data, err := ks.readPEM(peerFile)
 		if err != nil {
-			return nil, err
+			return nil, missingFile(err, encrypt, "\"esdk keygen ecdh\" of the peer prints it")
 		}
 		if peer, err = onlyKey[*ecdh.PublicKey](data); err != nil {
-			return nil, fileError(peerFile, err)
+			return nil, wrongFile(peerFile, data, err)
 		}
 	}
 	if ownFile != "" {
-		data, err := ks.readSecret(ownFile)
+		data, err := ks.readPEM(ownFile)
 		if err != nil {
-			return nil, err
+			return nil, missingFile(err, encrypt, "\"esdk keygen ecdh -o %s\" makes one", cli.Printable(ownFile))
 		}
+		ks.checkSecret(ownFile)
 		defer clear(data)
 		if own, err = onlyKey[*ecdh.PrivateKey](data); err != nil {
-			return nil, fileError(ownFile, err)
+			return nil, wrongFile(ownFile, data, err)
 		}
 	}
 	switch {
@@ -160,9 +164,9 @@ func (ks *Keys) hpkeKeyring(_ context.Context, text string, encrypt bool) (esdk.
 
 // newHPKEKeyring takes both verbs' keys from one file, as NewRSAKeyring does.
 func (ks *Keys) newHPKEKeyring(name, file string, encrypt bool) (esdk.Keyring, error) {
-	data, err := ks.readKeyFile(file)
+	data, err := ks.readPEM(file)
 	if err != nil {
-		return nil, err
+		return nil, missingFile(err, encrypt, "\"esdk keygen hpke -o %s\" makes one", cli.Printable(file))
 	}
 	defer clear(data)
 	c := hpke.Config{Name: name}
@@ -176,7 +180,7 @@ func (ks *Keys) newHPKEKeyring(name, file string, encrypt bool) (esdk.Keyring, e
 		c.PrivateKey, c.PublicKey = private, private.PublicKey()
 		return hpke.NewKeyring(c)
 	case publicErr != nil:
-		return nil, cli.Hinted(fileError(file, privateErr), "\"esdk keygen hpke -o FILE\" makes one")
+		return nil, wrongFile(file, data, privateErr)
 	case !encrypt:
 		return nil, &cannot{cli.UsageError("%s has only the public key, which cannot decrypt", cli.Printable(file))}
 	}

@@ -100,7 +100,7 @@ func parseTokenKey(text string) (*tokenKey, error) {
 // check says which kind of key it is: AES and RSA have names in the message, ECDH
 // has none.
 func (k *tokenKey) check(encrypt bool) error {
-	_, known := paddings[k.padding]
+	paddingErr := knownPadding(k.padding, paddingNames...)
 	switch {
 	case k.ModulePath == "":
 		return cli.UsageError("which module? The file of the token's library is needed").WithHint("add ?module-path=/usr/lib/…")
@@ -110,8 +110,8 @@ func (k *tokenKey) check(encrypt bool) error {
 		return cli.UsageError("namespace and name go together")
 	case k.Type == "public":
 		return cli.UsageError("a public key encrypts without the token").WithHint("write rsa:NAMESPACE/NAME@FILE, or ecdh:FILE")
-	case k.padding != "" && !known:
-		return cli.UsageError("padding %q is not one of pkcs1, oaep-sha1, oaep-sha256, oaep-sha384, oaep-sha512", k.padding)
+	case k.padding != "" && paddingErr != nil:
+		return paddingErr
 	case k.padding != "" && (k.namespace == "" || k.Type == "secret-key" || k.tokenIV):
 		return cli.UsageError("pad is for RSA keys, which have namespace and name")
 	case k.tokenIV && (k.namespace == "" || k.Type == "private"):
@@ -138,13 +138,13 @@ func (ks *Keys) tokenECDHKeyring(ctx context.Context, token *pkcs11.Token, ref p
 	if peerFile == "" {
 		return pkcs11.NewECDHDiscoveryKeyring(ctx, token, pkcs11.ECDHConfig{Key: ref})
 	}
-	data, err := ks.readKeyFile(peerFile)
+	data, err := ks.readPEM(peerFile)
 	if err != nil {
 		return nil, err
 	}
 	peer, err := onlyKey[*ecdh.PublicKey](data)
 	if err != nil {
-		return nil, fileError(peerFile, err)
+		return nil, wrongFile(peerFile, data, err)
 	}
 	return pkcs11.NewECDHKeyring(ctx, token, pkcs11.ECDHConfig{Key: ref, Peer: peer})
 }

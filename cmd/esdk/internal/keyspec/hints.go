@@ -1,0 +1,174 @@
+package keyspec
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/ecdh"
+	"crypto/rsa"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/hpke"
+)
+
+// unknownHint is the hint on a key of no known kind.
+func unknownHint(text string) string {
+	switch {
+	case kmsCiphertext.MatchString(text):
+		return "it is a ciphertext of AWS KMS, not a key: name the key that decrypts it, arn:…:key/ID"
+	case kmsKeyID.MatchString(text):
+		return "it is the id of a key of AWS KMS: write its ARN, arn:aws:kms:REGION:ACCOUNT:key/" + text
+	}
+	if usage := closestUsage(text); usage != "" {
+		return "did you mean " + usage + "?"
+	}
+	return "a key is one of: " + strings.Join(Prefixes(), " ")
+}
+
+var (
+	kmsCiphertext = regexp.MustCompile(`^AQ[EI][CD][A-Za-z0-9+/]{40,}=*$`)
+	kmsKeyID      = regexp.MustCompile(`^(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
+)
+
+// otherNames are what people and other programs call kinds of keys.
+var otherNames = map[string]string{
+	"kms": "arn:", "aws-kms": "arn:", "aws": "arn:", "raw-aes": "aes:", "raw-rsa": "rsa:", "ec": "ecdh:", "raw-ecdh": "ecdh:",
+	"vault": "hashivault://", "gcp": "gcpkms://", "azure": "azurekeyvault://", "hierarchy": "branch:",
+}
+
+// closestUsage returns the usage of the form whose name is like what a text begins
+// with, "" if there is none.
+func closestUsage(text string) string {
+	const ends = ":/@"
+	name := strings.ToLower(text)
+	if i := strings.IndexAny(name, ends); i > 0 {
+		name = name[:i]
+	}
+	var names []string
+	for _, f := range forms() {
+		names = append(names, strings.TrimRight(f.prefix, ends))
+	}
+	i := slices.Index(Prefixes(), otherNames[name])
+	if i < 0 {
+		i = slices.Index(names, cli.Closest(name, names))
+	}
+	if i < 0 || names[i] == "" { // as of @NAME
+		return ""
+	}
+	return forms()[i].usage
+}
+
+// checkSpace refuses white space in the name of a key of AWS KMS, which comes with
+// copying.
+func checkSpace(names ...string) error {
+	for _, name := range names {
+		if strings.ContainsFunc(name, unicode.IsSpace) {
+			return spaceError(name)
+		}
+	}
+	return nil
+}
+
+func spaceError(text string) error {
+	return cli.UsageError("there is white space in it").WithHint("write %s", cli.Printable(strings.Join(strings.Fields(text), "")))
+}
+
+// A foreign is a kind of key file that no kind of key reads.
+type foreign struct {
+	begin *regexp.Regexp // of its text
+	hint  string         // with %s for the file
+}
+
+var foreigns = []foreign{
+	{regexp.MustCompile(`(?m)^-----BEGIN OPENSSH PRIVATE KEY-----`), `it is a private key of OpenSSH: "ssh-keygen -p -m PKCS8 -f FILE" makes PEM of a copy`},
+	{regexp.MustCompile(`^(ssh-(rsa|dss|ed25519)|ecdsa-sha2-nistp\d+) |^---- BEGIN SSH2 PUBLIC KEY`), `it is a public key of OpenSSH: "ssh-keygen -e -m PKCS8 -f %s" prints it as PEM`},
+	{regexp.MustCompile(`(?m)^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----`), `it is a certificate, which esdk does not check: "openssl x509 -in %s -noout -pubkey" prints its public key`},
+	{regexp.MustCompile(`(?m)^Proc-Type: *4, *ENCRYPTED`), `it is encrypted in an old way: "openssl pkey -in %s -aes256 -out FILE" makes PKCS #8 of it`},
+	{regexp.MustCompile(`(?m)^-----BEGIN PGP `), `it is a key of OpenPGP, which esdk does not read`},
+	{regexp.MustCompile(`(?m)^AGE-SECRET-KEY-`), `it is a key of age, which esdk does not read`},
+	{regexp.MustCompile(`^\s*\{\s*"`), `it is JSON: want PEM`},
+}
+
+// foreignHint is the hint on a file of a kind that no kind of key reads, "" if it is
+// none.
+func foreignHint(file string, data []byte) string {
+	for _, f := range foreigns {
+		if f.begin.Match(data) {
+			return strings.ReplaceAll(f.hint, "%s", cli.Printable(file))
+		}
+	}
+	// The first byte of a sequence, and its length in more than one byte.
+	if len(data) > 2 && data[0] == 0x30 && (data[1] == 0x81 || data[1] == 0x82) {
+		return fmt.Sprintf(`it looks like DER: "openssl pkey -inform DER -in %s" prints it as PEM, with -pubin a public key`, cli.Printable(file))
+	}
+	return ""
+}
+
+// kindHint is the hint on a file with a key of another kind, "" if it has none.
+func kindHint(data []byte) string {
+	if is[*rsa.PrivateKey](data) {
+		return "it is an RSA private key, for rsa:"
+	} else if is[*ecdh.PrivateKey](data) {
+		return "it is an elliptic-curve private key, for ecdh:"
+	} else if is[*rsa.PublicKey](data) {
+		return "it is an RSA public key, for rsa:"
+	} else if is[*ecdh.PublicKey](data) {
+		return "it is an elliptic-curve public key, for ecdh:"
+	}
+	_, privateErr := hpke.ParsePrivateKey(data)
+	_, publicErr := hpke.ParsePublicKey(data)
+	if privateErr == nil || publicErr == nil {
+		return "it is a key of \"esdk keygen hpke\", for hpke:"
+	}
+	if block, _ := pem.Decode(data); block == nil && bytes.Contains(data, []byte("esdk")) {
+		if key, err := parseAESKey(data, ""); err == nil {
+			clear(key)
+			return "it is an AES key, for aes:"
+		}
+	}
+	return ""
+}
+
+func is[K pemKey](data []byte) bool {
+	_, err := onlyKey[K](data)
+	return err == nil
+}
+
+// wrongFile returns the error for a key file that does not hold what it should, with
+// a hint what it holds. The hint shows nothing of it.
+func wrongFile(file string, data []byte, err error) error {
+	if hint := foreignHint(file, data); hint != "" {
+		return cli.Hinted(fileError(file, errors.New("it holds no key that esdk reads")), "%s", hint)
+	}
+	hint := cmp.Or(cli.Hint(err), kindHint(data))
+	err = fileError(file, err)
+	if hint == "" {
+		return err
+	}
+	return cli.Hinted(err, "%s", hint)
+}
+
+// missingFile adds to the error for a file that is not there how to make one. To
+// decrypt, a new one is of no use.
+func missingFile(err error, encrypt bool, hint string, args ...any) error {
+	if encrypt && errors.Is(err, fs.ErrNotExist) {
+		return cli.Hinted(cli.WithCode(cli.ExitUsage, err), hint, args...)
+	}
+	return err
+}
+
+// knownPadding returns an error that lists the paddings, unless one of them is
+// given.
+func knownPadding(padding string, known ...string) error {
+	if slices.Contains(known, padding) {
+		return nil
+	}
+	return cli.UsageError("padding %q is not one of %s", padding, strings.Join(known, ", "))
+}

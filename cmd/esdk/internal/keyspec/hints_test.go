@@ -1,0 +1,38 @@
+package keyspec
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// A hint on a key of no known kind is short, whatever the key.
+func TestUnknownHint(t *testing.T) {
+	for text, want := range map[string]string{
+		"aes":                    "did you mean aes:NAMESPACE/",
+		"eas:n/k@f":              "did you mean aes:",
+		"rs:n/k@f":               "did you mean rsa:",
+		"ARN:aws:kms":            "did you mean arn:",
+		"alais/x":                "did you mean alias/NAME?",
+		"kms-discover:aws/1":     "did you mean kms-discovery:",
+		"kms-esa:arn":            "did you mean kms-rsa:",
+		"pkcs-11:token=t":        "did you mean pkcs11:",
+		"vault://orders":         "did you mean hashivault://KEY?",
+		"azurekeyvalt://v/k":     "did you mean azurekeyvault://",
+		"backup":                 "a key is one of: local ",
+		"x":                      "a key is one of: ",
+		":":                      "a key is one of: ",
+		"AQIDBAUG":               "a key is one of: ",
+		strings.Repeat("x", 9e3): "a key is one of: ",
+	} {
+		got := unknownHint(text)
+		if !strings.HasPrefix(got, want) || utf8.RuneCountInString(got) > 160 {
+			t.Errorf("%.40s: %d letters: %s", text, utf8.RuneCountInString(got), got)
+		}
+	}
+	for _, f := range forms() {
+		if n := utf8.RuneCountInString("did you mean ?" + f.usage); n > 160 {
+			t.Errorf("%s: %d letters", f.usage, n)
+		}
+	}
+}
