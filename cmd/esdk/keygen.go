@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"unicode"
 
+	"esdk"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/hpke"
@@ -24,6 +26,7 @@ func (a *app) newKeygenCommand() *cobra.Command {
 		Long: `Make a wrapping key in a new FILE that only its owner can read. Of a key pair,
 the public key goes to standard output.`,
 		Example: `  esdk keygen aes -o backup.key
+  esdk keygen aes --name corp/backup -o backup.key
   esdk keygen rsa --bits 3072 -o private.pem > public.pem
   esdk keygen ecdh --curve p384 -o mine.pem > mine-public.pem
   esdk keygen hpke -o archive.pem > archive-public.pem`,
@@ -76,17 +79,52 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 
 func (a *app) newKeygenAES() *cobra.Command {
 	var bits int
+	var id string
 	cmd := a.newKeygen("aes", "Make an AES key", func(file string) ([]byte, []byte, string, error) {
+		if err := checkKeyName(id); err != nil {
+			return nil, nil, "", err
+		}
 		if !keyspec.IsAESLength(bits/8) || bits%8 != 0 {
 			return nil, nil, "", cli.UsageError("--bits %d: want 128, 192 or 256", bits)
 		}
 		key := make([]byte, bits/8)
 		rand.Read(key)
 		defer clear(key)
-		return keyspec.FormatAESKey(key), nil, "aes:NAMESPACE/NAME@" + file, nil
+		usage := "aes:NAMESPACE/NAME@" + file
+		if id != "" {
+			usage = file
+			if keyspec.IsKey(file) {
+				usage = "aes:@" + file
+			}
+		}
+		return keyspec.FormatAESKey(key, id), nil, usage, nil
 	})
+	cmd.Flags().StringVar(&id, "name", "", "write the `NAMESPACE/NAME` of the key into the file, so that -k FILE is enough")
 	cmd.Flags().IntVar(&bits, "bits", 256, "`BITS` of the key: 128, 192 or 256")
 	return cmd
+}
+
+// checkKeyName checks --name, which may be empty. Messages store the name, and -k has
+// it before an @.
+func checkKeyName(text string) error {
+	if text == "" {
+		return nil
+	}
+	namespace, name, err := keyspec.SplitName(text)
+	switch {
+	case err != nil:
+	case strings.ContainsFunc(text, unicode.IsSpace):
+		err = errors.New("a name with white space")
+	case strings.ContainsAny(text, "@?") || text != cli.Printable(text):
+		err = errors.New("a name has no @, no ? and no control characters")
+	default:
+		// Any key tells whether the name is one.
+		_, err = esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: namespace, Name: name, Key: make([]byte, 32)})
+	}
+	if err != nil {
+		return cli.UsageError("--name %s: %w", cli.Printable(text), err)
+	}
+	return nil
 }
 
 func (a *app) newKeygenRSA() *cobra.Command {

@@ -137,7 +137,7 @@ type keyTest struct {
 }
 
 func (a *app) testKey(ctx context.Context, text string) error {
-	if !keyspec.IsKey(text) {
+	if !keyspec.IsKey(text) && (a.hasKey(text) || !a.keys.SaysName(text)) {
 		text = "@" + text
 	}
 	wrapper, wrapErr := a.keys.Parse(ctx, text, true)
@@ -172,6 +172,16 @@ func (a *app) testKey(ctx context.Context, text string) error {
 		t.UnwrapMS = since(start)
 	}
 	return a.printKeyTest(&t)
+}
+
+// hasKey reports whether the configuration has a key of the name.
+func (a *app) hasKey(name string) bool {
+	c, _, err := a.keys.LoadConfig()
+	if err != nil {
+		return false
+	}
+	_, ok := c.Keys[name]
+	return ok
 }
 
 // isAlias reports whether the key is one of AWS KMS that is not named by the ARN

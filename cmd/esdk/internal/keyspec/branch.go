@@ -31,7 +31,10 @@ func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Stor
 	case o.Table != "":
 		storage, err = openTable(ctx, o)
 	default:
-		storage, err = branchkey.NewFileStorage(o.File)
+		var file string
+		if file, err = expandHome(o.File); err == nil {
+			storage, err = branchkey.NewFileStorage(file)
+		}
 	}
 	if err != nil {
 		return nil, err

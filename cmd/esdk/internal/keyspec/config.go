@@ -99,7 +99,11 @@ func (c *Config) Key(file, name string) (*KeyConfig, error) {
 	}
 	// Paths are relative to the configuration, not to where the command runs.
 	for _, path := range []*string{&k.File, &k.Peer, &k.Own} {
-		*path = expandPath(filepath.Dir(file), *path)
+		expanded, err := expandPath(filepath.Dir(file), *path)
+		if err != nil {
+			return nil, err
+		}
+		*path = expanded
 	}
 	return &k, nil
 }
@@ -214,18 +218,14 @@ func (ks *Keys) registerSecret(file string) error {
 	return nil
 }
 
-// expandPath resolves a path of the configuration: ~/ is the home folder, and
-// what is relative starts at the configuration's folder.
-func expandPath(dir, name string) string {
-	if rest, ok := strings.CutPrefix(name, "~/"); ok {
-		if home, err := os.UserHomeDir(); err == nil {
-			return filepath.Join(home, rest)
-		}
+// expandPath resolves a path of the configuration: ~/ is the home directory, and
+// what is relative starts at the configuration's directory.
+func expandPath(dir, name string) (string, error) {
+	path, err := expandHome(name)
+	if err != nil || path == "" || filepath.IsAbs(path) {
+		return path, err
 	}
-	if name == "" || filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(dir, name)
+	return filepath.Join(dir, path), nil
 }
 
 // A Profile has values for flags that are not given. Nil is a value that it does not

@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -26,6 +28,10 @@ func (ks *Keys) readKeyFile(name string) ([]byte, error) {
 			return nil, err
 		}
 		return readLimited(stdin, "standard input")
+	}
+	name, err := expandHome(name)
+	if err != nil {
+		return nil, err
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -65,7 +71,11 @@ func (ks *Keys) readSecret(name string) ([]byte, error) {
 
 // checkSecret warns if others can read a secret.
 func (ks *Keys) checkSecret(name string) {
-	info, err := os.Stat(name)
+	path, err := expandHome(name)
+	if err != nil {
+		return
+	}
+	info, err := os.Stat(path)
 	if name == cli.Standard || err != nil || runtime.GOOS == "windows" {
 		return
 	}
@@ -74,7 +84,7 @@ func (ks *Keys) checkSecret(name string) {
 	}
 }
 
-func (ks *Keys) readAESKey(name, format string) ([]byte, error) {
+func (ks *Keys) readAESKey(name, format string) (*aesKey, error) {
 	data, err := ks.readSecret(name)
 	if err != nil {
 		return nil, err
@@ -84,7 +94,64 @@ func (ks *Keys) readAESKey(name, format string) ([]byte, error) {
 	if err != nil {
 		return nil, wrongFile(name, decodeText(data), err)
 	}
-	return key, nil
+	return &aesKey{key, keyNames(data)}, nil
+}
+
+// An aesKey is what a file says of an AES key.
+type aesKey struct {
+	bytes []byte
+	names []string
+}
+
+// nameLine begins the line of a key file that says the name, as keygen writes it.
+const nameLine = "# Name: "
+
+// keyNames returns the names that a key file says, of which there should be one at
+// most.
+func keyNames(data []byte) (names []string) {
+	for line := range bytes.Lines(decodeText(data)) {
+		if name, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte(nameLine)); ok {
+			names = append(names, string(bytes.TrimSpace(name)))
+		}
+	}
+	return names
+}
+
+// SplitName splits NAMESPACE/NAME.
+func SplitName(text string) (namespace, name string, err error) {
+	namespace, name, ok := strings.Cut(text, "/")
+	if !ok || namespace == "" || name == "" {
+		return "", "", cli.UsageError("want NAMESPACE/NAME")
+	}
+	return namespace, name, nil
+}
+
+// name returns the name that the file says.
+func (k *aesKey) name(file string) (namespace, name string, err error) {
+	switch len(k.names) {
+	case 0:
+		return "", "", cli.Hinted(fileError(file, errors.New("the file does not say its name")), "write aes:NAMESPACE/NAME@%s", cli.Printable(file))
+	case 1:
+		if namespace, name, err = SplitName(k.names[0]); err != nil {
+			err = fileError(file, cli.Errorf("its name: %w", err))
+		}
+		return namespace, name, err
+	}
+	return "", "", fileError(file, errors.New("it says two names"))
+}
+
+// SaysName reports whether a path is that of a key file that says its name.
+func (ks *Keys) SaysName(path string) bool {
+	expanded, err := expandHome(path)
+	if err != nil {
+		return false
+	}
+	if info, err := os.Stat(expanded); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	data, err := ks.readKeyFile(path)
+	defer clear(data)
+	return err == nil && len(keyNames(data)) > 0
 }
 
 // A keyFormat is a way to read an AES key from a file. Read returns nil if the file
@@ -207,10 +274,26 @@ func decodeText(data []byte) []byte {
 	return text
 }
 
-// FormatAESKey is what keygen writes.
-func FormatAESKey(key []byte) []byte {
-	return fmt.Appendf(nil, "# AES-%d wrapping key, made by esdk %s. Whoever has it can decrypt; without it, nobody can.\n%s\n",
-		len(key)*8, time.Now().UTC().Format(time.DateOnly), base64.StdEncoding.EncodeToString(key))
+// FormatAESKey is what keygen writes. The name may be empty.
+func FormatAESKey(key []byte, name string) []byte {
+	if name != "" {
+		name = nameLine + name + "\n"
+	}
+	return fmt.Appendf(nil, "# AES-%d wrapping key, made by esdk %s. Whoever has it can decrypt; without it, nobody can.\n%s%s\n",
+		len(key)*8, time.Now().UTC().Format(time.DateOnly), name, base64.StdEncoding.EncodeToString(key))
+}
+
+// expandHome returns a path in which ~/ is the home directory.
+func expandHome(path string) (string, error) {
+	rest, ok := strings.CutPrefix(path, "~/")
+	if !ok {
+		return path, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", cli.Errorf("no home directory: %w", err)
+	}
+	return filepath.Join(home, rest), nil
 }
 
 // WriteSecret makes a file with mode 0600 that must not exist.

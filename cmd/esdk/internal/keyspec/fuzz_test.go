@@ -45,7 +45,7 @@ func FuzzKey(f *testing.F) {
 	writeFuzzFile(f, filepath.Join(dir, "k"), secret)
 	writeFuzzFile(f, filepath.Join(dir, "config.toml"), "[keys.k]\ntype = \"aes\"\nnamespace = \"n\"\nname = \"k\"\nfile = \"k\"\n")
 	for _, text := range []string{
-		"aes:n/k@k", "aes:n/k@k?format=hex", "rsa:n/k@k?pad=oaep-sha1", "ecdh:k@k", "ecdh:@k", "hpke:k@k", "hpke:@k", "hpke:k", "arn:aws:kms:us-west-2:111122223333:key/x", "alias/x",
+		"aes:n/k@k", "aes:n/k@k?format=hex", "aes:@k", "local@k", "k", "~/k", "rsa:n/k@k?pad=oaep-sha1", "ecdh:k@k", "ecdh:@k", "hpke:k@k", "hpke:@k", "hpke:k", "arn:aws:kms:us-west-2:111122223333:key/x", "alias/x",
 		"kms-discovery:aws/1,2@eu-west-1", "kms-rsa:arn:aws:kms:r:1:key/x@k?pad=oaep-sha1", "branch:t/id?kms=arn:aws:kms:r:1:key/x",
 		"branch:k/id", "hashivault://k", "@k", "@none", "aes:n/k@none", "aes:n/k@", "aes:", "", ":", "aes:aws-kms/k@k", "aes:\xff/\x00@k", "local",
 	} {
@@ -98,7 +98,7 @@ func writeFuzzFile(f *testing.F, path, text string) {
 func FuzzKeyFile(f *testing.F) {
 	key := bytes.Repeat([]byte{0xab}, 32)
 	for _, seed := range [][]byte{
-		key, key[:24], key[:16], FormatAESKey(key), []byte("# comment\n\nabababababababababababababababab\n"),
+		key, key[:24], key[:16], FormatAESKey(key, "n/k"), []byte("# comment\n\nabababababababababababababababab\n"),
 		[]byte("q6urq6urq6urq6urq6urqw=="), []byte("q6urq6urq6urq6\r\nurq6urqw=="), nil,
 	} {
 		f.Add(seed)
@@ -114,7 +114,7 @@ func FuzzKeyFile(f *testing.F) {
 		if _, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: "k", Key: key}); err != nil {
 			t.Error(err)
 		}
-		again, err := parseAESKey(FormatAESKey(key), "")
+		again, err := parseAESKey(FormatAESKey(key, "n/k"), "")
 		if err != nil || !bytes.Equal(again, key) {
 			t.Errorf("%x is read again as %x, %v", key, again, err)
 		}

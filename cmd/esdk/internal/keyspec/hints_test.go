@@ -9,7 +9,7 @@ import (
 // A hint on a key of no known kind is short, whatever the key.
 func TestUnknownHint(t *testing.T) {
 	for text, want := range map[string]string{
-		"aes":                    "did you mean aes:NAMESPACE/",
+		"aes":                    "did you mean aes:[NAMESPACE/NAME]@FILE",
 		"eas:n/k@f":              "did you mean aes:",
 		"rs:n/k@f":               "did you mean rsa:",
 		"ARN:aws:kms":            "did you mean arn:",

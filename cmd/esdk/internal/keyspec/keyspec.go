@@ -197,6 +197,13 @@ func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esd
 		}
 		return kr, nil
 	}
+	if ks.SaysName(text) {
+		kr, err := ks.NewAESKeyring("", "", text, "", encrypt)
+		if err != nil {
+			return nil, keyError(flag, text, err)
+		}
+		return kr, nil
+	}
 	if trimmed := strings.TrimSpace(text); trimmed != text && IsKey(trimmed) {
 		return nil, keyError(flag, text, spaceError(trimmed))
 	}

@@ -19,38 +19,47 @@ func kinds() []kind {
 
 func localKind() kind {
 	return kind{
-		name:  "local",
-		forms: []form{{"local", "local", (*Keys).localKeyring}},
-		configured: func(ks *Keys, ctx context.Context, _ *KeyConfig, encrypt bool) (esdk.Keyring, error) {
+		name:     "local",
+		forms:    []form{{"local", "local", (*Keys).localKeyring}, {"local@", "local@FILE", (*Keys).localCopyKeyring}},
+		optional: []string{"file"},
+		configured: func(ks *Keys, ctx context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
+			if k.File != "" {
+				return ks.localCopyKeyring(ctx, k.File, encrypt)
+			}
 			return ks.localKeyring(ctx, "", encrypt)
 		},
 		help: `  local
       An AES-256 key in the user's configuration directory, made when it first
       encrypts, which is always told. Keep a copy of it: without it, what it
-      encrypted is lost. It is never made below a home directory that is not there.`,
+      encrypted is lost. It is never made below a home directory that is not there.
+  local@FILE
+      A copy of a local key, such as that of another machine.`,
 	}
 }
 
 func aesKind() kind {
 	return kind{
 		name:     "aes",
-		forms:    []form{{"aes:", "aes:NAMESPACE/NAME@FILE[?format=FORMAT]", (*Keys).aesKeyring}},
-		needed:   []string{"namespace", "name", "file"},
-		optional: []string{"format"},
+		forms:    []form{{"aes:", "aes:[NAMESPACE/NAME]@FILE[?format=FORMAT]", (*Keys).aesKeyring}},
+		needed:   []string{"file"},
+		optional: []string{"namespace", "name", "format"},
 		configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
 			return ks.NewAESKeyring(k.Namespace, k.Name, k.File, k.Format, encrypt)
 		},
 		help: `  aes:NAMESPACE/NAME@FILE[?format=FORMAT]
+  aes:@FILE[?format=FORMAT]
+  FILE
       An AES key of 128, 192 or 256 bits. FILE holds what "esdk keygen aes" wrote,
       the raw bytes, or them as hex or Base64 text, of which hex is tried first. A
       file that can be raw as well as text is refused: FORMAT says which, raw, hex
-      or base64.`,
+      or base64. A FILE of "esdk keygen aes --name NAMESPACE/NAME" says its name, and
+      is enough.`,
 		example: `  [keys.backup]
   type = "aes"
   namespace = "corp"
   name = "backup-2026"
   file = "backup.key"
-  format = "base64"          # or raw or hex; may be left out`,
+  format = "base64"          # or raw or hex; may be left out, and the names if file says them`,
 	}
 }
 
@@ -286,7 +295,7 @@ other SDKs call them key namespace (or provider id) and key name (or key id).
 Credentials, Region and endpoint of AWS KMS are those of the AWS SDK: its
 environment variables, ~/.aws/config, roles. A key's ARN gives its Region.
 
-FILE may be - for standard input, or /dev/fd/N. Quote a KEY that has ?, ; or & for
+FILE may be - for standard input, or /dev/fd/N, and ~/ is the home directory. Quote a KEY that has ?, ; or & for
 the shell. No secret is ever taken from the command line or the environment, but
 for what gives access to a key service.
 `

@@ -42,7 +42,15 @@ func (ks *Keys) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Ke
 		})}, nil
 	}
 	return nil, cli.NewError(cli.ExitNoKey, "there is no local key at %s", file).
-		WithHint("it is made when \"esdk encrypt -k local\" first runs; a message of another machine or user needs the key from there")
+		WithHint("it is made when \"esdk encrypt -k local\" first runs; -k local@FILE reads a copy of another machine's or user's")
+}
+
+// localCopyKeyring reads a copy of a local key, of which none is made.
+func (ks *Keys) localCopyKeyring(_ context.Context, file string, _ bool) (esdk.Keyring, error) {
+	if file == "" {
+		return nil, cli.UsageError("the file behind the @ is empty")
+	}
+	return ks.openLocalKey(file)
 }
 
 func (ks *Keys) openLocalKey(file string) (esdk.Keyring, error) {
@@ -50,10 +58,10 @@ func (ks *Keys) openLocalKey(file string) (esdk.Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer clear(key)
+	defer clear(key.bytes)
 	// The name tells one machine's key from another's, in the message too.
-	sum := sha256.Sum256(append([]byte("esdk local key\x00"), key...))
-	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: localNamespace, Name: hex.EncodeToString(sum[:8]), Key: key})
+	sum := sha256.Sum256(append([]byte("esdk local key\x00"), key.bytes...))
+	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: localNamespace, Name: hex.EncodeToString(sum[:8]), Key: key.bytes})
 }
 
 // newLocalKey makes the local key when it is first used, so that a command that
@@ -81,7 +89,7 @@ func (ks *Keys) makeLocalKey(dir *configDir, file string) error {
 	key := make([]byte, 32)
 	rand.Read(key)
 	defer clear(key)
-	err := ks.WriteSecret(file, FormatAESKey(key))
+	err := ks.WriteSecret(file, FormatAESKey(key, ""))
 	if errors.Is(err, fs.ErrExist) {
 		return nil // another process was faster
 	}

@@ -29,6 +29,9 @@ func (ks *Keys) aesKeyring(_ context.Context, text string, encrypt bool) (esdk.K
 	if err != nil {
 		return nil, err
 	}
+	if file, ok := strings.CutPrefix(text, "@"); ok && file != "" {
+		return ks.NewAESKeyring("", "", file, options["format"], encrypt)
+	}
 	namespace, name, file, err := splitKey(text)
 	if err != nil {
 		return nil, err
@@ -36,15 +39,23 @@ func (ks *Keys) aesKeyring(_ context.Context, text string, encrypt bool) (esdk.K
 	return ks.NewAESKeyring(namespace, name, file, options["format"], encrypt)
 }
 
-// NewAESKeyring returns the keyring for an AES key. Format says how to read the
-// file, and may be empty.
+// NewAESKeyring returns the keyring for an AES key. Without namespace and name, the
+// file says them. Format says how to read the file, and may be empty.
 func (ks *Keys) NewAESKeyring(namespace, name, file, format string, encrypt bool) (esdk.Keyring, error) {
+	if (namespace == "") != (name == "") {
+		return nil, cli.UsageError("namespace and name go together")
+	}
 	key, err := ks.readAESKey(file, format)
 	if err != nil {
 		return nil, missingFile(err, encrypt, "\"esdk keygen aes -o %s\" makes one", cli.Printable(file))
 	}
-	defer clear(key)
-	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: namespace, Name: name, Key: key})
+	defer clear(key.bytes)
+	if name == "" {
+		if namespace, name, err = key.name(file); err != nil {
+			return nil, err
+		}
+	}
+	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: namespace, Name: name, Key: key.bytes})
 }
 
 // paddings are the values of pad for RSA keys; 0 is PKCS #1 v1.5.
