@@ -359,5 +359,5 @@ func (a *app) compatRaw(w *awscli.WrappingKeys, encrypt bool) (esdk.Keyring, err
 	if w.Provider == "raw-aes" {
 		return a.keys.NewAESKeyring(namespace, w.Keys[0], file, "", encrypt)
 	}
-	return a.keys.NewRSAKeyring(namespace, w.Keys[0], file, cmp.Or(given["pad"], keyspec.DefaultPadding), encrypt)
+	return a.keys.NewRSAKeyring(namespace, w.Keys[0], file, cmp.Or(given["pad"], keyspec.DefaultPadding), "", encrypt)
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"unicode"
 
@@ -24,10 +25,12 @@ func (a *app) newKeygenCommand() *cobra.Command {
 		Use:   "keygen aes|rsa|ecdh|hpke -o FILE",
 		Short: "Make a wrapping key",
 		Long: `Make a wrapping key in a new FILE that only its owner can read. Of a key pair,
-the public key goes to standard output.`,
+the public key goes to standard output. With --passphrase, the private key is
+encrypted, for "openssl pkey" too; with that of HPKE, only esdk knows the format.`,
 		Example: `  esdk keygen aes -o backup.key
   esdk keygen aes --name corp/backup -o backup.key
   esdk keygen rsa --bits 3072 -o private.pem > public.pem
+  esdk keygen rsa --passphrase -o private.pem > public.pem
   esdk keygen ecdh --curve p384 -o mine.pem > mine-public.pem
   esdk keygen hpke -o archive.pem > archive-public.pem`,
 		Args: onlyCommands,
@@ -43,6 +46,7 @@ the public key goes to standard output.`,
 // and the public key, if there is one, and returns them with how to use the file.
 func (a *app) newKeygen(kind, short string, generate func(file string) (secret, public []byte, usage string, err error)) *cobra.Command {
 	var file string
+	var passphrase passphraseFlags
 	cmd := &cobra.Command{
 		Use:   kind + " -o FILE",
 		Short: short,
@@ -54,17 +58,27 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 			if err := a.CheckStdout("where a key goes"); err != nil && (file == cli.Standard || kind != "aes") {
 				return err
 			}
+			if _, err := os.Lstat(file); err == nil && file != cli.Standard {
+				return keyExists(file) // before anything is asked
+			}
+			protect, err := passphrase.protect(a.keys, file)
+			if err != nil {
+				return err
+			}
 			secret, public, usage, err := generate(file)
 			if err != nil {
 				return err
 			}
 			defer clear(secret)
+			if secret, err = protect(secret); err != nil {
+				return err
+			}
 			if file == cli.Standard {
 				_, err := a.Stdout.Write(secret)
 				return err
 			}
 			if err := a.keys.WriteSecret(file, secret); errors.Is(err, fs.ErrExist) {
-				return cli.NewError(cli.ExitNotWritten, "%s: %w", cli.Printable(file), fs.ErrExist).WithHint("a key file is never replaced; choose another name")
+				return keyExists(file)
 			} else if err != nil {
 				return err
 			}
@@ -74,7 +88,48 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "`FILE` to make, which must not exist; - for standard output")
+	if kind != "aes" {
+		passphrase.add(cmd)
+	}
 	return cmd
+}
+
+func keyExists(file string) error {
+	return cli.NewError(cli.ExitNotWritten, "%s: %w", cli.Printable(file), fs.ErrExist).WithHint("a key file is never replaced; choose another name")
+}
+
+// passphraseFlags say where the passphrase of a new private key comes from.
+type passphraseFlags struct {
+	ask  bool
+	file string
+}
+
+func (f *passphraseFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.ask, "passphrase", false, "encrypt the private key under a passphrase, asked for twice on the terminal")
+	cmd.Flags().StringVar(&f.file, "passphrase-file", "", "encrypt the private key under the passphrase in a `FILE`, its one line")
+}
+
+// protect returns what encrypts the private key, if it is to be.
+func (f *passphraseFlags) protect(keys *keyspec.Keys, file string) (func(secret []byte) ([]byte, error), error) {
+	var passphrase []byte
+	var err error
+	switch {
+	case f.ask && f.file != "":
+		return nil, cli.UsageError("--passphrase asks on the terminal, and --passphrase-file reads a file: give one of them")
+	case f.ask:
+		passphrase, err = keys.NewPassphrase(file)
+	case f.file != "":
+		passphrase, err = keys.ReadPassphrase(f.file)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = cli.UsageError("--passphrase-file: %w", err)
+		}
+	default:
+		return func(secret []byte) ([]byte, error) { return secret, nil }, nil
+	}
+	return func(secret []byte) ([]byte, error) {
+		defer clear(passphrase)
+		return keyspec.EncryptPEM(secret, passphrase)
+	}, err
 }
 
 func (a *app) newKeygenAES() *cobra.Command {

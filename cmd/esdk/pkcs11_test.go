@@ -16,7 +16,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"esdk/cmd/esdk/internal/cli"
@@ -132,35 +131,7 @@ func TestPKCS11Scripts(t *testing.T) {
 // question for the PIN, and returns what the terminal shows.
 func prompted(t *testing.T, h hardware, answer string, args ...string) (shown []byte, err error) {
 	t.Helper()
-	master, terminal := openTerminal(t)
-	defer terminal.Close()
-	command := exec.Command("esdk", args...)
-	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 3}
-	command.ExtraFiles = []*os.File{terminal}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	read := func() {
-		b := make([]byte, 1000)
-		n, err := master.Read(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		shown = append(shown, b[:n]...)
-	}
-	for !bytes.Contains(shown, []byte(h.token+": ")) {
-		read()
-	}
-	if _, err := master.WriteString(answer); err != nil {
-		t.Fatal(err)
-	}
-	err = command.Wait()
-	// So that there is something to read.
-	terminal.WriteString("end")
-	for !bytes.HasSuffix(shown, []byte("end")) {
-		read()
-	}
-	return shown, err
+	return onTerminal(t, []exchange{{h.token + ": ", answer}}, args...)
 }
 
 // The PIN is asked for on the terminal, once, and does not show there.

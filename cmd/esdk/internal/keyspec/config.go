@@ -45,6 +45,8 @@ type KeyConfig struct {
 	ID         string   `toml:"id"`
 	AWSProfile string   `toml:"aws-profile"`
 	URI        string   `toml:"uri"` // of PKCS #11
+
+	PassphraseFile string `toml:"passphrase-file"` // of a private key
 }
 
 // empty returns the names of the fields that have no value, and of those that have
@@ -98,7 +100,7 @@ func (c *Config) Key(file, name string) (*KeyConfig, error) {
 			WithHint("it has: %s", NamesOf(c.Keys))
 	}
 	// Paths are relative to the configuration, not to where the command runs.
-	for _, path := range []*string{&k.File, &k.Peer, &k.Own} {
+	for _, path := range []*string{&k.File, &k.Peer, &k.Own, &k.PassphraseFile} {
 		expanded, err := expandPath(filepath.Dir(file), *path)
 		if err != nil {
 			return nil, err

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"time"
+	"unicode/utf16"
 
 	"esdk/cmd/esdk/internal/cli"
 )
@@ -263,15 +264,11 @@ func decodeText(data []byte) []byte {
 	if order == nil || len(data)%2 != 0 {
 		return data
 	}
-	var text []byte
+	units := make([]uint16, 0, len(data)/2)
 	for i := 2; i < len(data); i += 2 {
-		c := order.Uint16(data[i:])
-		if c >= 0x80 {
-			return data // keys are ASCII
-		}
-		text = append(text, byte(c))
+		units = append(units, order.Uint16(data[i:]))
 	}
-	return text
+	return []byte(string(utf16.Decode(units)))
 }
 
 // FormatAESKey is what keygen writes. The name may be empty.

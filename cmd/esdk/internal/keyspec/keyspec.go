@@ -28,6 +28,10 @@ type Keys struct {
 
 	kmsClients map[[2]string]awskms.Clients // by profile and Region
 	tokens     tokens                       // that are open
+
+	// passphrases are those that are known, by the key file and the file that has
+	// the passphrase, if any.
+	passphrases map[[2]string][]byte
 }
 
 // New returns keys that talk to the user through ui.
@@ -35,8 +39,14 @@ func New(ui *cli.UI, p *atomicfile.Pending, protected *atomicfile.Protected) *Ke
 	return &Keys{UI: ui, Pending: p, Protected: protected, kmsClients: make(map[[2]string]awskms.Clients)}
 }
 
-// Close closes tokens.
-func (ks *Keys) Close() { ks.tokens.close() }
+// Close closes tokens, and forgets passphrases.
+func (ks *Keys) Close() {
+	ks.tokens.close()
+	for _, p := range ks.passphrases {
+		clear(p)
+	}
+	ks.passphrases = nil
+}
 
 // A kind is a kind of keys: what it is called on the command line and in the
 // configuration, and how both are explained.

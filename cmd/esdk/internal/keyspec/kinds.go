@@ -68,9 +68,9 @@ func rsaKind() kind {
 		name:     "rsa",
 		forms:    []form{{"rsa:", "rsa:NAMESPACE/NAME@FILE[?pad=PADDING]", (*Keys).rsaKeyring}},
 		needed:   []string{"namespace", "name", "file"},
-		optional: []string{"padding"},
+		optional: []string{"padding", "passphrase-file"},
 		configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
-			return ks.NewRSAKeyring(k.Namespace, k.Name, k.File, cmp.Or(k.Padding, DefaultPadding), encrypt)
+			return ks.NewRSAKeyring(k.Namespace, k.Name, k.File, cmp.Or(k.Padding, DefaultPadding), k.PassphraseFile, encrypt)
 		},
 		help: `  rsa:NAMESPACE/NAME@FILE[?pad=PADDING]
       An RSA key in PEM. The public key encrypts, the private key does both.
@@ -89,9 +89,9 @@ func ecdhKind() kind {
 	return kind{
 		name:     "ecdh",
 		forms:    []form{{"ecdh:", "ecdh:[PEER-FILE][@OWN-FILE]", (*Keys).ecdhKeyring}},
-		optional: []string{"peer", "own"},
+		optional: []string{"peer", "own", "passphrase-file"},
 		configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
-			return ks.newECDHKeyring(k.Peer, k.Own, encrypt)
+			return ks.newECDHKeyring(k.Peer, k.Own, k.PassphraseFile, encrypt)
 		},
 		help: `  ecdh:PEER-FILE@OWN-FILE
   ecdh:PEER-FILE
@@ -103,17 +103,19 @@ func ecdhKind() kind {
 		example: `  [keys.alice]
   type = "ecdh"
   peer = "alice-public.pem"
-  own = "mine.pem"`,
+  own = "mine.pem"
+  passphrase-file = "mine.passphrase"    # if own is encrypted; else it is asked for`,
 	}
 }
 
 func hpkeKind() kind {
 	return kind{
-		name:   "hpke",
-		forms:  []form{{"hpke:", "hpke:NAME@FILE", (*Keys).hpkeKeyring}},
-		needed: []string{"name", "file"},
+		name:     "hpke",
+		forms:    []form{{"hpke:", "hpke:NAME@FILE", (*Keys).hpkeKeyring}},
+		needed:   []string{"name", "file"},
+		optional: []string{"passphrase-file"},
 		configured: func(ks *Keys, _ context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
-			return ks.newHPKEKeyring(k.Name, k.File, encrypt)
+			return ks.newHPKEKeyring(k.Name, k.File, k.PassphraseFile, encrypt)
 		},
 		help: `  hpke:NAME@FILE
       A key of ML-KEM-768 and X25519 together (HPKE), which also withstands a
@@ -294,6 +296,11 @@ other SDKs call them key namespace (or provider id) and key name (or key id).
 
 Credentials, Region and endpoint of AWS KMS are those of the AWS SDK: its
 environment variables, ~/.aws/config, roles. A key's ARN gives its Region.
+
+A private key in a FILE may be encrypted (PKCS #8, as "esdk keygen --passphrase" and
+OpenSSL write it). The passphrase is asked for on the terminal, or it is the one
+line of the file that ?passphrase-file=FILE names, behind another option
+&passphrase-file=FILE.
 
 FILE may be - for standard input, or /dev/fd/N, and ~/ is the home directory. Quote a KEY that has ?, ; or & for
 the shell. No secret is ever taken from the command line or the environment, but

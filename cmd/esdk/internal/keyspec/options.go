@@ -16,6 +16,8 @@ var (
 	formatOption = option{"format", "FORMAT"}
 	kmsOption    = option{"kms", "ARN"}
 	fileOption   = option{"file", "FILE"}
+
+	passphraseOption = option{"passphrase-file", "FILE"}
 )
 
 // cutOptions splits ?NAME=VALUE[&NAME=VALUE]... off a key. Values are never empty,

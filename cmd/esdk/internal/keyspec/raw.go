@@ -73,7 +73,7 @@ var paddingNames = []string{"pkcs1", "oaep-sha1", "oaep-sha256", "oaep-sha384", 
 const DefaultPadding = "oaep-sha256"
 
 func (ks *Keys) rsaKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
-	text, options, err := cutOptions(text, padOption)
+	text, options, err := cutOptions(text, padOption, passphraseOption)
 	if err != nil {
 		return nil, err
 	}
@@ -81,19 +81,19 @@ func (ks *Keys) rsaKeyring(_ context.Context, text string, encrypt bool) (esdk.K
 	if err != nil {
 		return nil, err
 	}
-	return ks.NewRSAKeyring(namespace, name, file, cmp.Or(options["pad"], DefaultPadding), encrypt)
+	return ks.NewRSAKeyring(namespace, name, file, cmp.Or(options["pad"], DefaultPadding), options[passphraseOption.name], encrypt)
 }
 
 // NewRSAKeyring takes both verbs' keys from one file. A keyring does not take
 // the public key out of the private one; here it is the user who gives the
 // file for both.
-func (ks *Keys) NewRSAKeyring(namespace, name, file, padding string, encrypt bool) (esdk.Keyring, error) {
+func (ks *Keys) NewRSAKeyring(namespace, name, file, padding, passphraseFile string, encrypt bool) (esdk.Keyring, error) {
 	if err := knownPadding(padding, paddingNames...); err != nil {
 		return nil, err
 	}
 	hash := paddings[padding]
 	c := esdk.RawRSAConfig{Namespace: namespace, Name: name, Hash: hash, PKCS1v15: hash == 0}
-	data, err := ks.readPEM(file)
+	data, err := ks.readPrivate(file, passphraseFile)
 	if err != nil {
 		return nil, missingFile(err, encrypt, "\"esdk keygen rsa -o %s\" makes one", cli.Printable(file))
 	}
@@ -120,14 +120,21 @@ func (ks *Keys) NewRSAKeyring(namespace, name, file, padding string, encrypt boo
 }
 
 func (ks *Keys) ecdhKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	text, options, err := cutOptions(text, passphraseOption)
+	if err != nil {
+		return nil, err
+	}
 	peer, own, err := cutFile(text)
 	if err != nil {
 		return nil, err
 	}
-	return ks.newECDHKeyring(peer, own, encrypt)
+	return ks.newECDHKeyring(peer, own, options[passphraseOption.name], encrypt)
 }
 
-func (ks *Keys) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Keyring, error) {
+func (ks *Keys) newECDHKeyring(peerFile, ownFile, passphraseFile string, encrypt bool) (esdk.Keyring, error) {
+	if ownFile == "" && passphraseFile != "" {
+		return nil, cli.UsageError("passphrase-file is for a private key of your own")
+	}
 	var peer *ecdh.PublicKey
 	var own *ecdh.PrivateKey
 	if peerFile != "" {
@@ -140,7 +147,7 @@ func (ks *Keys) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Key
 		}
 	}
 	if ownFile != "" {
-		data, err := ks.readPEM(ownFile)
+		data, err := ks.readPrivate(ownFile, passphraseFile)
 		if err != nil {
 			return nil, missingFile(err, encrypt, "\"esdk keygen ecdh -o %s\" makes one", cli.Printable(ownFile))
 		}
@@ -166,16 +173,20 @@ func (ks *Keys) newECDHKeyring(peerFile, ownFile string, encrypt bool) (esdk.Key
 }
 
 func (ks *Keys) hpkeKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
+	text, options, err := cutOptions(text, passphraseOption)
+	if err != nil {
+		return nil, err
+	}
 	name, file, _ := strings.Cut(text, "@")
 	if name == "" || file == "" {
 		return nil, cli.UsageError("want NAME@FILE")
 	}
-	return ks.newHPKEKeyring(name, file, encrypt)
+	return ks.newHPKEKeyring(name, file, options[passphraseOption.name], encrypt)
 }
 
 // newHPKEKeyring takes both verbs' keys from one file, as NewRSAKeyring does.
-func (ks *Keys) newHPKEKeyring(name, file string, encrypt bool) (esdk.Keyring, error) {
-	data, err := ks.readPEM(file)
+func (ks *Keys) newHPKEKeyring(name, file, passphraseFile string, encrypt bool) (esdk.Keyring, error) {
+	data, err := ks.readPrivate(file, passphraseFile)
 	if err != nil {
 		return nil, missingFile(err, encrypt, "\"esdk keygen hpke -o %s\" makes one", cli.Printable(file))
 	}

@@ -8,14 +8,10 @@ import (
 	"context"
 	"crypto/ecdh"
 	"errors"
-	"io"
-	"os"
-	"runtime"
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/pkcs11"
-	"golang.org/x/term"
 )
 
 // tokens are those that are open, by their URI: keys of one token share it.
@@ -158,7 +154,8 @@ func (ks *Keys) openToken(ctx context.Context, uri *pkcs11.URI) (*pkcs11.Token, 
 	}
 	token, err := pkcs11.Open(ctx, pkcs11.Config{URI: id, PIN: func(context.Context) ([]byte, error) {
 		if of.PINSource == "" {
-			return ks.promptPIN(cmp.Or(of.Token, of.Serial, of.ModulePath))
+			token := cli.Printable(cmp.Or(of.Token, of.Serial, of.ModulePath))
+			return ks.promptSecret("PIN", "PIN of the token "+token+": ", "add pin-source=file:/PATH to the URI")
 		}
 		data, err := ks.readSecret(of.PINSource)
 		return bytes.TrimRight(data, "\r\n"), err
@@ -171,34 +168,4 @@ func (ks *Keys) openToken(ctx context.Context, uri *pkcs11.URI) (*pkcs11.Token, 
 	}
 	ks.tokens[id] = token
 	return token, nil
-}
-
-// promptPIN asks on the terminal, which standard input need not be.
-func (ks *Keys) promptPIN(token string) ([]byte, error) {
-	name := "/dev/tty"
-	if runtime.GOOS == "windows" {
-		name = "CONIN$"
-	}
-	tty, err := os.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		return nil, cli.UsageError("there is no terminal to ask for the PIN").WithHint("put the PIN into a file of mode 600, and add pin-source=file:/PATH to the URI")
-	}
-	defer tty.Close()
-	// Without echo from before the question is shown.
-	state, err := term.MakeRaw(int(tty.Fd()))
-	if err != nil {
-		return nil, err
-	}
-	restore := func() { term.Restore(int(tty.Fd()), state) }
-	defer ks.Pending.Last(restore)()
-	defer restore()
-	text, err := term.NewTerminal(tty, "").ReadPassword("PIN of the token " + cli.Printable(token) + ": ")
-	if errors.Is(err, io.EOF) {
-		err = context.Canceled // Ctrl-C is a character like others here
-	}
-	pin := []byte(text)
-	if err == nil && len(pin) == 0 {
-		err = cli.UsageError("no PIN was given")
-	}
-	return pin, err
 }

@@ -1,0 +1,195 @@
+package keyspec
+
+import (
+	"bytes"
+	"context"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/hpke"
+	"golang.org/x/term"
+)
+
+// encryptedPrefix begins the type of a PEM block whose private key is encrypted.
+const encryptedPrefix = "ENCRYPTED "
+
+// opens are the types of private keys in PEM that may be encrypted, each with what
+// tells a key from the bytes that a wrong passphrase gives.
+var opens = map[string]func(der []byte) bool{
+	"PRIVATE KEY": func(der []byte) bool {
+		var value asn1.RawValue
+		rest, err := asn1.Unmarshal(der, &value)
+		return err == nil && len(rest) == 0 && value.Tag == asn1.TagSequence
+	},
+	"ESDK HPKE PRIVATE KEY": func(der []byte) bool {
+		text := pem.EncodeToMemory(&pem.Block{Type: "ESDK HPKE PRIVATE KEY", Bytes: der})
+		defer clear(text)
+		_, err := hpke.ParsePrivateKey(text)
+		return err == nil
+	},
+}
+
+// EncryptPEM encrypts the private key in a PEM block.
+func EncryptPEM(text, passphrase []byte) ([]byte, error) {
+	block, _ := pem.Decode(text)
+	if block == nil || opens[block.Type] == nil {
+		return nil, errors.New("keyspec: this is no private key in PEM")
+	}
+	defer clear(block.Bytes)
+	der, err := encryptPKCS8(block.Bytes, passphrase)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: encryptedPrefix + block.Type, Bytes: der}), nil
+}
+
+// readPrivate reads a file of PEM that may hold private keys. Those that are
+// encrypted stand decrypted behind the rest.
+func (ks *Keys) readPrivate(name, passphraseFile string) ([]byte, error) {
+	data, err := ks.readPEM(name)
+	if err != nil {
+		return nil, err
+	}
+	var decrypted []byte
+	for rest := data; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		kind, ok := strings.CutPrefix(block.Type, encryptedPrefix)
+		if !ok || opens[kind] == nil {
+			clear(block.Bytes)
+			continue
+		}
+		text, err := ks.decryptPEM(block.Bytes, kind, name, passphraseFile)
+		if err != nil {
+			return nil, err
+		}
+		decrypted = append(append(decrypted, '\n'), text...)
+		clear(text)
+	}
+	if decrypted == nil && passphraseFile != "" && foreignHint(name, data) == "" {
+		clear(data)
+		return nil, cli.Hinted(fileError(name, errors.New("it is not encrypted, and has no passphrase")), "leave out passphrase-file")
+	}
+	all := append(bytes.Clone(data), decrypted...)
+	clear(data)
+	clear(decrypted)
+	return all, nil
+}
+
+func (ks *Keys) decryptPEM(der []byte, kind, name, passphraseFile string) ([]byte, error) {
+	passphrase, err := ks.passphraseOf(name, passphraseFile)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := decryptPKCS8(der, passphrase)
+	if err == nil && !opens[kind](plain) {
+		err = errPassphrase
+	}
+	defer clear(plain)
+	switch {
+	case errors.Is(err, errOldPKCS8):
+		return nil, cli.Hinted(fileError(name, err), "\"openssl pkcs8 -topk8 -v2 aes256 -in %s -out FILE\" encrypts it in one that it does", cli.Printable(name))
+	case err != nil:
+		return nil, fileError(name, err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: plain}), nil
+}
+
+// passphraseOf returns the passphrase of a key file, for which the user is asked
+// once.
+func (ks *Keys) passphraseOf(name, file string) ([]byte, error) {
+	id := [2]string{name, file}
+	if known := ks.passphrases[id]; known != nil {
+		return known, nil
+	}
+	var passphrase []byte
+	var err error
+	if file != "" {
+		passphrase, err = ks.ReadPassphrase(file)
+	} else {
+		passphrase, err = ks.promptSecret("passphrase", "Passphrase of "+cli.Printable(name)+": ", "add ?passphrase-file=FILE to the key")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if ks.passphrases == nil {
+		ks.passphrases = make(map[[2]string][]byte)
+	}
+	ks.passphrases[id] = passphrase
+	return passphrase, nil
+}
+
+// ReadPassphrase reads the passphrase that is the one line of a file.
+func (ks *Keys) ReadPassphrase(file string) ([]byte, error) {
+	data, err := ks.readSecret(file)
+	if err != nil {
+		return nil, err
+	}
+	line, _ := bytes.CutSuffix(decodeText(data), []byte("\n"))
+	line, _ = bytes.CutSuffix(line, []byte("\r"))
+	switch {
+	case len(line) == 0:
+		return nil, fileError(file, errors.New("the passphrase is empty"))
+	case bytes.ContainsAny(line, "\r\n"):
+		return nil, fileError(file, errors.New("a passphrase has one line"))
+	}
+	return line, nil
+}
+
+// NewPassphrase asks for the passphrase of a new key file, twice.
+func (ks *Keys) NewPassphrase(name string) ([]byte, error) {
+	const hint = "give --passphrase-file FILE"
+	first, err := ks.promptSecret("passphrase", "New passphrase for "+cli.Printable(name)+": ", hint)
+	if err != nil {
+		return nil, err
+	}
+	second, err := ks.promptSecret("passphrase", "Again: ", hint)
+	defer clear(second)
+	if err == nil && !bytes.Equal(first, second) {
+		err = cli.UsageError("the two passphrases are not the same")
+	}
+	if err != nil {
+		clear(first)
+		return nil, err
+	}
+	return first, nil
+}
+
+// promptSecret asks on the terminal, which standard input need not be. The hint
+// says how to give a file instead.
+func (ks *Keys) promptSecret(what, question, hint string) ([]byte, error) {
+	name := "/dev/tty"
+	if runtime.GOOS == "windows" {
+		name = "CONIN$"
+	}
+	tty, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, cli.UsageError("there is no terminal to ask for the %s", what).WithHint("put the %s into a file of mode 600, and %s", what, hint)
+	}
+	defer tty.Close()
+	// Without echo from before the question is shown.
+	state, err := term.MakeRaw(int(tty.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	restore := func() { term.Restore(int(tty.Fd()), state) }
+	defer ks.Pending.Last(restore)()
+	defer restore()
+	text, err := term.NewTerminal(tty, "").ReadPassword(question)
+	if errors.Is(err, io.EOF) {
+		err = context.Canceled // Ctrl-C is a character like others here
+	}
+	secret := []byte(text)
+	if err == nil && len(secret) == 0 {
+		err = cli.UsageError("no %s was given", what)
+	}
+	return secret, err
+}
