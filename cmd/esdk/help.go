@@ -22,13 +22,15 @@ func helpTopics() []*cobra.Command {
 
 const helpConfigIntro = `Named keys, for -k @NAME, stand in a TOML file: --config FILE, or $ESDK_CONFIG if that
 is not empty, or esdk/config.toml in the user's configuration directory. It is never
-looked for in the working directory. A file that is named must be there. What it does not know is an error. Paths may start with ~/, and
-relative ones start at the file's folder.
+looked for in the working directory, and a file that is named must be there. Keys
+that it does not know are errors, and so are empty values. Paths may start with ~/,
+and relative ones start at the file's directory.
 
 `
 
-const helpConfigOutro = `The type local has no fields but type. "esdk keys list" lists them, "esdk keys show NAME" shows
-one with its paths resolved, and "esdk keys test NAME" tries it.
+const helpConfigOutro = `The type local needs no field but type; with file, it is a copy of a local key.
+"esdk keys list" lists the keys, "esdk keys show NAME" shows one with its paths
+resolved, and "esdk keys test NAME" tries it.
 
 A profile has values for flags that are not given. It is named by --profile, or
 $ESDK_PROFILE, or default-profile; --profile= and an empty $ESDK_PROFILE stand for

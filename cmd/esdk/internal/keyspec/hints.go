@@ -37,6 +37,15 @@ var (
 	kmsKeyID      = regexp.MustCompile(`^(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 )
 
+// looksLikeKey reports whether a text may be an AES key, and not a word.
+func looksLikeKey(text string) bool {
+	if IsAESLength(len(readHex([]byte(text)))) {
+		return true
+	}
+	mixed := strings.ContainsAny(text, "0123456789") && strings.ToLower(text) != text && strings.ToUpper(text) != text
+	return mixed && IsAESLength(len(readBase64([]byte(text))))
+}
+
 // otherNames are what people and other programs call kinds of keys.
 var otherNames = map[string]string{
 	"kms": "arn:", "aws-kms": "arn:", "aws": "arn:", "raw-aes": "aes:", "raw-rsa": "rsa:", "ec": "ecdh:", "raw-ecdh": "ecdh:",

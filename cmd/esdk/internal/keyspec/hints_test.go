@@ -36,3 +36,16 @@ func TestUnknownHint(t *testing.T) {
 		}
 	}
 }
+
+// A name is not taken for a key.
+func TestLooksLikeKey(t *testing.T) {
+	for text, want := range map[string]bool{
+		"abcdef0123456789abcdef0123456789": true, "q83vEjRWeJCrze8SNFZ4kA==": true, "q83vEjRWeJCrze8SNFZ4kA": true,
+		"q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=": true, "q83v": false, "backup-2026-production": false,
+		"": false, "something-or-other-of-22": false, "abcdef0123456789": false, "# Name: x": false,
+	} {
+		if looksLikeKey(text) != want {
+			t.Errorf("%q: %v", text, !want)
+		}
+	}
+}

@@ -226,6 +226,10 @@ func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esd
 	if info, statErr := os.Stat(text); statErr == nil && info.Mode().IsRegular() {
 		return nil, err.WithHint("it is a file: say what is in it, such as aes:NAMESPACE/NAME@%s; see \"esdk help keys\"", cli.Printable(text))
 	}
+	if looksLikeKey(text) { // and so is not shown
+		return nil, cli.UsageError("%s …: this looks like a key itself", flag).
+			WithHint("put it into a file of mode 600, and write aes:NAMESPACE/NAME@FILE")
+	}
 	return nil, err.WithHint("%s", cli.Printable(unknownHint(text)))
 }
 

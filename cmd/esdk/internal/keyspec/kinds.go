@@ -58,8 +58,8 @@ func aesKind() kind {
   type = "aes"
   namespace = "corp"
   name = "backup-2026"
-  file = "backup.key"
-  format = "base64"          # or raw or hex; may be left out, and the names if file says them`,
+  file = "backup.key"        # if it says its name, namespace and name may be left out
+  format = "base64"          # or raw or hex; may be left out`,
 	}
 }
 
@@ -302,7 +302,9 @@ OpenSSL write it). The passphrase is asked for on the terminal, or it is the one
 line of the file that ?passphrase-file=FILE names, behind another option
 &passphrase-file=FILE.
 
-FILE may be - for standard input, or /dev/fd/N, and ~/ is the home directory. Quote a KEY that has ?, ; or & for
-the shell. No secret is ever taken from the command line or the environment, but
-for what gives access to a key service.
+FILE may be - for standard input, or /dev/fd/N, and ~/ is the home directory. One
+with a question mark in its name needs the configuration. In the value of an option,
+%26 stands for & and %25 for %. Quote a KEY that has ?, ; or & for the shell.
+No secret is ever taken from the command line or the environment, but for what gives
+access to a key service.
 `
