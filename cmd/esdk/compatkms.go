@@ -22,7 +22,7 @@ func (a *app) compatKMS(ctx context.Context, w *awscli.WrappingKeys, first bool)
 	c := a.keys.KMSIn(w.Profile, w.Region)
 	switch {
 	case w.Discovery != nil:
-		return newCompatDiscovery(ctx, c, w)
+		return newCompatDiscovery(ctx, a.keys, c, w)
 	case first:
 		return awskms.NewMRKKeyring(c, w.Keys[0], w.Keys[1:]...)
 	}
@@ -31,13 +31,13 @@ func (a *app) compatKMS(ctx context.Context, w *awscli.WrappingKeys, first bool)
 
 // newCompatDiscovery decrypts as the Python program does with discovery=true: with
 // keys of any Region, and with replicas of multi-Region keys in its own.
-func newCompatDiscovery(ctx context.Context, c awskms.Config, w *awscli.WrappingKeys) (esdk.Keyring, error) {
+func newCompatDiscovery(ctx context.Context, ks *keyspec.Keys, c awskms.Config, w *awscli.WrappingKeys) (esdk.Keyring, error) {
 	d := keyspec.Discovery{Config: c, Home: w.Region}
 	if w.Discovery.Partition != "" {
 		d.Filter = &awskms.Filter{Partition: w.Discovery.Partition, Accounts: w.Discovery.Accounts}
 	}
 	if d.Home == "" {
-		config, err := awsconfig.LoadDefaultConfig(ctx, keyspec.AWSProfile(w.Profile)...)
+		config, err := awsconfig.LoadDefaultConfig(ctx, ks.AWSOptions(w.Profile)...)
 		if err != nil {
 			return nil, err
 		}

@@ -29,7 +29,7 @@ func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Stor
 	case (o.Table == "") == (o.File == ""):
 		return nil, cli.UsageError("which key store? Give a table or a file")
 	case o.Table != "":
-		storage, err = openTable(ctx, o)
+		storage, err = ks.openTable(ctx, o)
 	default:
 		var file string
 		if file, err = expandHome(o.File); err == nil {
@@ -54,13 +54,9 @@ func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Stor
 	return branchkey.NewStore(c)
 }
 
-// openTable uses the table in the Region of the KMS key, as the default client
-// does.
-func openTable(ctx context.Context, o *StoreOptions) (branchkey.Storage, error) {
-	if o.AWSProfile == "" {
-		return branchkey.NewDynamoDBStorage(nil, o.Table)
-	}
-	options := AWSProfile(o.AWSProfile)
+// openTable uses the table in the Region of the KMS key.
+func (ks *Keys) openTable(ctx context.Context, o *StoreOptions) (branchkey.Storage, error) {
+	options := ks.AWSOptions(o.AWSProfile)
 	if key, err := arn.Parse(o.KMSKey); err == nil {
 		options = append(options, awsconfig.WithRegion(key.Region))
 	}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"esdk"
 	"esdk/awskms"
@@ -26,6 +27,9 @@ type Keys struct {
 	// ConfigFile is the configuration file that the user named, if any.
 	ConfigFile string
 
+	// AnswerTimeout is how long AWS may take to answer a request.
+	AnswerTimeout time.Duration
+
 	kmsClients map[[2]string]awskms.Clients // by profile and Region
 	tokens     tokens                       // that are open
 
@@ -36,7 +40,7 @@ type Keys struct {
 
 // New returns keys that talk to the user through ui.
 func New(ui *cli.UI, p *atomicfile.Pending, protected *atomicfile.Protected) *Keys {
-	return &Keys{UI: ui, Pending: p, Protected: protected, kmsClients: make(map[[2]string]awskms.Clients)}
+	return &Keys{UI: ui, Pending: p, Protected: protected, AnswerTimeout: time.Minute, kmsClients: make(map[[2]string]awskms.Clients)}
 }
 
 // Close closes tokens, and forgets passphrases.

@@ -10,6 +10,7 @@ import (
 	"esdk"
 	"esdk/awskms"
 	"esdk/cmd/esdk/internal/cli"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 )
 
@@ -22,7 +23,7 @@ func (ks *Keys) KMS(profile string) awskms.Config { return ks.KMSIn(profile, "")
 func (ks *Keys) KMSIn(profile, region string) awskms.Config {
 	name := [2]string{profile, region}
 	if ks.kmsClients[name] == nil {
-		options := AWSProfile(profile)
+		options := ks.AWSOptions(profile)
 		if region != "" {
 			options = append(options, awsconfig.WithRegion(region))
 		}
@@ -31,11 +32,15 @@ func (ks *Keys) KMSIn(profile, region string) awskms.Config {
 	return awskms.Config{Clients: ks.kmsClients[name]}
 }
 
-func AWSProfile(name string) []func(*awsconfig.LoadOptions) error {
-	if name == "" {
-		return nil
+// AWSOptions are those of the AWS SDK with a profile, or the default one if the name is
+// empty. A service that does not answer is given up in time, and asked again as the SDK
+// does.
+func (ks *Keys) AWSOptions(profile string) []func(*awsconfig.LoadOptions) error {
+	options := []func(*awsconfig.LoadOptions) error{awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(ks.AnswerTimeout))}
+	if profile != "" {
+		options = append(options, awsconfig.WithSharedConfigProfile(profile))
 	}
-	return []func(*awsconfig.LoadOptions) error{awsconfig.WithSharedConfigProfile(name)}
+	return options
 }
 
 // IsKMSKey reports whether a key is one of AWS KMS by its ARN or alias.
