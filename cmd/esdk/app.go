@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"syscall"
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/batch"
@@ -155,12 +154,19 @@ encrypt, and any one of them decrypts it.`,
 }
 
 // handleSignals removes unfinished files before the process ends, since a read
-// that blocks cannot be told to stop. A closed pipe is an error of the write, so
-// that it takes the same path as any other.
+// that blocks cannot be told to stop. A signal that was ignored at the start stays
+// ignored: nohup and background jobs of scripts rely on that. A closed pipe is an
+// error of the write, so that it takes the same path as any other.
 func (a *app) handleSignals() {
 	signal.Ignore(sigPipe...)
 	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	for _, s := range endSignals {
+		if ignored(s) {
+			signal.Ignore(s)
+		} else {
+			signal.Notify(stop, s)
+		}
+	}
 	go func() {
 		<-stop
 		a.pending.Interrupt()

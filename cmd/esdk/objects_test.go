@@ -278,7 +278,7 @@ func (t *scriptTB) Errorf(format string, args ...any) { t.ts.Fatalf(format, args
 func TestObjectsInterrupted(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
 		dir := t.TempDir()
-		for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 			var puts sync.Once
 			began := make(chan struct{})
 			s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {

@@ -2,9 +2,18 @@
 
 package main
 
-import "os"
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
 
 var sigPipe []os.Signal
+
+// endSignals are what Go makes of Ctrl-C, and of the end of the console or session.
+var endSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
+
+func ignored(s os.Signal) bool { return signal.Ignored(s) }
 
 // terminalName is that of the terminal that the command was started from.
 const terminalName = "CONIN$"

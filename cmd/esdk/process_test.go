@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -107,14 +108,17 @@ func runCommand(t *testing.T, dir string, status int, args ...string) {
 }
 
 func TestInterrupt(t *testing.T) {
-	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+	for _, sig := range []syscall.Signal{
+		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
+		syscall.SIGTERM, syscall.SIGXCPU, syscall.SIGVTALRM, syscall.SIGIO, syscall.SIGPWR,
+	} {
 		for _, verb := range []string{"encrypt", "decrypt"} {
 			t.Run(fmt.Sprint(verb, " ", sig), func(t *testing.T) { testInterrupt(t, verb, sig) })
 		}
 	}
 }
 
-func testInterrupt(t *testing.T, verb string, sig os.Signal) {
+func testInterrupt(t *testing.T, verb string, sig syscall.Signal) {
 	dir := t.TempDir()
 	writeFile(t, dir, "plain", pattern(3<<20))
 	runCommand(t, dir, 0, "encrypt", "-k", "aes:n/k@key", "-o", "message", "plain")
@@ -143,10 +147,109 @@ func testInterrupt(t *testing.T, verb string, sig os.Signal) {
 	if err := c.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
+	late := time.AfterFunc(time.Minute, func() { c.Process.Kill() })
+	defer late.Stop()
 	checkStatus(t, c, c.Wait(), cli.ExitInterrupted)
 	if entries, _ := os.ReadDir(out); len(entries) > 0 {
 		t.Errorf("left behind: %v", entries)
 	}
+}
+
+// A signal that was ignored at the start does not end the command.
+func TestIgnoredSignals(t *testing.T) {
+	for _, test := range []struct {
+		ignore string
+		send   []syscall.Signal
+	}{
+		{"HUP", []syscall.Signal{syscall.SIGHUP}},                       // nohup
+		{"INT QUIT", []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT}}, // a background job of a script
+	} {
+		t.Run(test.ignore, func(t *testing.T) {
+			dir := t.TempDir()
+			c := command(t, dir, "encrypt", "-k", "aes:n/k@key", "-o", "result")
+			c.Args = append([]string{"sh", "-c", `trap "" ` + test.ignore + `; exec "$0" "$@"`, c.Path}, c.Args[1:]...)
+			c.Path = "/bin/sh"
+			stdin, err := c.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := stdin.Write(pattern(1 << 20)); err != nil {
+				t.Fatal(err)
+			}
+			waitForData(t, dir)
+			for _, sig := range test.send {
+				if err := c.Process.Signal(sig); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(100 * time.Millisecond)
+			stdin.Close()
+			checkStatus(t, c, c.Wait(), 0)
+			runCommand(t, dir, 0, "verify", "-k", "aes:n/k@key", "result")
+		})
+	}
+}
+
+// A file that grows beyond the limit for files is an error, though there is a signal, too.
+func TestFileSizeLimit(t *testing.T) {
+	dir := t.TempDir()
+	out := makeRoot(t, filepath.Join(dir, "out")).Name()
+	writeFile(t, dir, "plain", pattern(3<<20))
+	c := command(t, dir, "encrypt", "-k", "aes:n/k@key", "-o", "out/result", "plain")
+	c.Args = append([]string{"sh", "-c", `ulimit -f 100; exec "$0" "$@"`, c.Path}, c.Args[1:]...)
+	c.Path = "/bin/sh"
+	checkStatus(t, c, c.Run(), cli.ExitError)
+	if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "file too large") {
+		t.Errorf("stderr %q does not say why", text)
+	}
+	if entries, _ := os.ReadDir(out); len(entries) > 0 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// A process that leaves no dump belongs to root, whoever runs it.
+func TestNoDumps(t *testing.T) {
+	dir := t.TempDir()
+	c := command(t, dir, "encrypt", "-k", "aes:n/k@key", "-o", "-")
+	const user = 12345
+	if os.Getuid() == 0 {
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+		for path, mode := range map[string]os.FileMode{buildFolder: 0o755, filepath.Dir(dir): 0o755, filepath.Join(dir, "key"): 0o644} {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stdin, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stdin.Write(pattern(1 << 20)); err != nil {
+		t.Fatalf("%v: %s", err, c.Stderr)
+	}
+	// The directory itself keeps its owner.
+	info, err := os.Stat(fmt.Sprintf("/proc/%d/mem", c.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if uid := info.Sys().(*syscall.Stat_t).Uid; uid != 0 {
+		t.Errorf("its memory belongs to the user %d", uid)
+	}
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", c.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`(?m)^Max core file size +0 +0 `).Match(limits) {
+		t.Errorf("%s", limits)
+	}
+	stdin.Close()
+	checkStatus(t, c, c.Wait(), 0)
 }
 
 // waitForData waits until a file in a folder has data.
