@@ -95,6 +95,44 @@ func checkMany(t *testing.T, dir string, results []string) {
 	}
 }
 
+// A run has no more files open than the system lets it, however many inputs there are,
+// and however many directories their results are in.
+func TestManyFilesFewDescriptors(t *testing.T) {
+	const files = 3000
+	dir := t.TempDir()
+	for i := range files {
+		folder := filepath.Join(dir, "in", fmt.Sprintf("d%04d", i))
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, folder, fmt.Sprintf("f%04d", i), manyText(fmt.Sprint(i)))
+	}
+	for _, name := range []string{"flat", "kept"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, limit := range []int{64, 256} {
+		enc, back := fmt.Sprint("enc", limit), fmt.Sprint("back", limit)
+		for _, run := range []string{
+			"encrypt -q --unsigned -r -k aes:n/k@key -o " + enc + " in",
+			"encrypt -q --unsigned --jobs 100 --force -k aes:n/k@key -o flat in/*/*",
+			"reencrypt -q --unsigned --in-place -r --from-key aes:n/k@key -k aes:n/k@key " + enc,
+			"decrypt -q --jobs 100 -r -k aes:n/k@key -o " + back + " " + enc,
+			"verify -q --jobs 100 -r -k aes:n/k@key " + enc,
+		} {
+			c := command(t, dir)
+			c.Args = []string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" %s`, limit, run), c.Path}
+			c.Path = "/bin/sh"
+			if err := c.Run(); err != nil {
+				text := fmt.Sprint(c.Stderr)
+				t.Fatalf("%d descriptors, %s: %v, %d of too many open files: %.500s", limit, run, err, strings.Count(text, "too many open files"), text)
+			}
+		}
+		checkSame(t, readTree(t, filepath.Join(dir, "in")), readTree(t, filepath.Join(dir, back)), files)
+	}
+}
+
 // A disk that fills half-way takes the files that fit, and has nothing of the
 // others.
 func TestManyFilesFullDisk(t *testing.T) {

@@ -678,7 +678,9 @@ func TestObjectsDescribed(t *testing.T) {
 	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/x?tags=new%3D2")
 
 	// A store without conditional writes, as some are.
-	s.gate.set(1<<30, http.StatusNotImplemented, func(r *http.Request) bool { return r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Match") != "" && r.Method == http.MethodPut })
+	s.gate.set(1<<30, http.StatusNotImplemented, func(r *http.Request) bool {
+		return r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Match") != "" && r.Method == http.MethodPut
+	})
 	if said := s.run(t, dir, cli.ExitError, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/z", "plain"); !strings.Contains(said, "?conditional-writes=false") {
 		t.Errorf("stderr %q", said)
 	}
@@ -739,5 +741,32 @@ func TestObjectsInspected(t *testing.T) {
 		if n := read.Load(); n == 0 || n > 64<<10 {
 			t.Errorf("%d bytes were read", n)
 		}
+	})
+}
+
+// Objects that are worked on side by side take no more connections than there may be
+// descriptors.
+func TestObjectsFewDescriptors(t *testing.T) {
+	const files = 300
+	eachStore(t, func(t *testing.T, s *testStore) {
+		dir := t.TempDir()
+		in := makeRoot(t, filepath.Join(dir, "in")).Name()
+		for i := range files {
+			writeFile(t, in, fmt.Sprintf("f%04d", i), manyText(fmt.Sprint(i)))
+		}
+		for _, run := range []string{
+			"encrypt -q --unsigned --jobs 100 -r -k aes:n/k@key -o " + s.url + "/enc/ in",
+			"reencrypt -q --unsigned --in-place --jobs 100 -r --from-key aes:n/k@key -k aes:n/k@key " + s.url + "/enc/",
+			"decrypt -q -r --jobs 100 -k aes:n/k@key -o back " + s.url + "/enc/",
+		} {
+			c := command(t, dir)
+			c.Env = s.environ()
+			c.Args = []string{"sh", "-c", `ulimit -n 64; exec "$0" ` + run, c.Path}
+			c.Path = "/bin/sh"
+			if err := c.Run(); err != nil {
+				t.Fatalf("%s: %v: %.500s", run, err, c.Stderr)
+			}
+		}
+		checkSame(t, readTree(t, in), readTree(t, filepath.Join(dir, "back")), files)
 	})
 }

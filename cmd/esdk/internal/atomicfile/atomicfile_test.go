@@ -171,6 +171,44 @@ func TestCommitAll(t *testing.T) {
 	wantNames(t, dir, "a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
 }
 
+// Results wait until there may be more files open, and give all of them back.
+func TestHold(t *testing.T) {
+	dir := t.TempDir()
+	p := NewPending()
+	p.mostHeld = 4
+	tree := p.NewTree(filepath.Join(dir, "tree"), nil)
+	mode := func(string) fs.FileMode { return 0o700 }
+	var held []*File
+	for _, name := range []string{"a/f", "b/f"} {
+		f, err := tree.Create(filepath.FromSlash(name), 0o600, mode, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, f)
+	}
+	made := make(chan *File)
+	go func() { made <- create(t, p, filepath.Join(dir, "f"), "x", nil) }()
+	select {
+	case <-made:
+		t.Error("a result was made though the others are open")
+	case <-time.After(50 * time.Millisecond):
+	}
+	if err := held[0].Commit(); err != nil {
+		t.Error(err)
+	}
+	held[0].Abort()
+	f := <-made
+	if _, err := p.Create(filepath.Join(dir, "tree"), 0o600, nil); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("an existing name: %v", err)
+	}
+	f.Abort()
+	f.Abort()
+	held[1].Abort()
+	if p.held != 0 {
+		t.Errorf("%d files are held", p.held)
+	}
+}
+
 // An interrupt removes what is pending, and nothing is completed behind it.
 func TestInterrupt(t *testing.T) {
 	dir := t.TempDir()

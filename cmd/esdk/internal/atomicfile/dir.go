@@ -29,6 +29,17 @@ func dirOf(path string) (*dir, string) {
 	return &dir{path: filepath.Dir(path)}, filepath.Base(path)
 }
 
+// A result has its own file open and, in a tree, its directory: each may be in another.
+const pathFiles, treeFiles = 1, 2
+
+// files is how many files a result in the directory has open.
+func (d *dir) files() int {
+	if d.root == nil {
+		return pathFiles
+	}
+	return treeFiles
+}
+
 // release closes the directory once nobody uses it.
 func (d *dir) release() {
 	if d.users--; d.root != nil && d.users == 0 {

@@ -109,7 +109,7 @@ func (d *Directory) Create(name string, content []byte) error {
 	}
 	// It has its mode already.
 	d.files = append(d.files, &File{pending: d.pending, file: f, mode: TemporaryMode, number: len(d.files)})
-	if len(d.files) >= MaxGroup {
+	if len(d.files) >= min(MaxGroup, d.pending.mostHeld) {
 		return d.sync()
 	}
 	return nil

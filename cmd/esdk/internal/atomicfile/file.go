@@ -36,8 +36,13 @@ const writeAhead = 8 << 20
 func (p *Pending) Create(target string, mode fs.FileMode, old fs.FileInfo) (*File, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.hold(pathFiles)
 	d, name := dirOf(target)
-	return p.create(d, name, mode, old)
+	f, err := p.create(d, name, mode, old)
+	if err != nil {
+		p.letGo(pathFiles)
+	}
+	return f, err
 }
 
 // create makes a file of a name in a directory, with p.mu.
@@ -170,6 +175,7 @@ func (f *File) Abort() {
 		f.done = true
 	}
 	if f.dir != nil {
+		f.pending.letGo(f.dir.files())
 		f.dir.release()
 		f.dir = nil
 	}

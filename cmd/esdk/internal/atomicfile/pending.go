@@ -15,10 +15,17 @@ type Pending struct {
 	last   []func()
 	made   []madeDir
 	opened int // files, so far
+
+	held, mostHeld int        // files that results have open
+	free           *sync.Cond // some were closed
 }
 
 // NewPending returns one with nothing pending.
-func NewPending() *Pending { return &Pending{remove: make(map[any]func())} }
+func NewPending() *Pending {
+	p := &Pending{remove: make(map[any]func()), mostHeld: maxHeld()}
+	p.free = sync.NewCond(&p.mu)
+	return p
+}
 
 // Add notes that a result has begun, and what removes it.
 func (p *Pending) Add(result any, remove func()) {

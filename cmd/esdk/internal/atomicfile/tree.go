@@ -43,6 +43,15 @@ func OpenDir(root *os.Root, name string) (*os.Root, error) {
 func (t *Tree) Create(name string, mode fs.FileMode, dirMode func(name string) fs.FileMode, old fs.FileInfo) (*File, error) {
 	t.pending.mu.Lock()
 	defer t.pending.mu.Unlock()
+	t.pending.hold(treeFiles)
+	f, err := t.create(name, mode, dirMode, old)
+	if err != nil {
+		t.pending.letGo(treeFiles)
+	}
+	return f, err
+}
+
+func (t *Tree) create(name string, mode fs.FileMode, dirMode func(name string) fs.FileMode, old fs.FileInfo) (*File, error) {
 	parent, base := filepath.Split(name)
 	d, err := t.use(filepath.Clean(parent), dirMode)
 	if err != nil {

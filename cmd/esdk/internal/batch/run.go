@@ -104,7 +104,7 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, parallel int, o *Repo
 
 // parallelJobs is how many jobs to work on at once. What is no regular file has
 // its order, and may be the same pipe under several names. Even on one core, two
-// can wait for the disk together.
+// can wait for the disk together. They are no more than there may be files open.
 func parallelJobs(plan *place.Plan, parallel int) int {
 	jobs := plan.Ahead()
 	if slices.ContainsFunc(jobs, alone) {
@@ -118,7 +118,7 @@ func parallelJobs(plan *place.Plan, parallel int) int {
 	if plan.Complete() {
 		parallel = min(parallel, len(jobs))
 	}
-	return parallel
+	return min(parallel, atomicfile.MaxJobs())
 }
 
 func alone(j place.Job) bool { return j.Stream() || j.Special() }
