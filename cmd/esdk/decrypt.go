@@ -197,7 +197,7 @@ func (d *decryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 	if j.Output() == cli.Standard && d.Path != cli.Standard && cli.IsTerminal(d.Stdout) {
 		return nil, d.toTerminal(ctx, in, r)
 	}
-	out, err := d.create(ctx, j, 0o600)
+	out, err := d.create(ctx, j, 0o600, nil)
 	if err != nil {
 		return nil, err
 	}

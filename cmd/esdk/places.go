@@ -43,9 +43,10 @@ func addInputFlags(cmd *cobra.Command, o *place.InputOptions, suffix, usage stri
 	cmd.RegisterFlagCompletionFunc("symlinks", cobra.FixedCompletions([]string{"skip", "follow", "error"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// create makes the output of a job. Mode is that of a file.
-func (a *app) create(ctx context.Context, j *place.Job, mode fs.FileMode) (place.Output, error) {
-	return j.Target.Create(ctx, place.CreateOptions{Mode: mode, SideBySide: a.batch.SideBySide})
+// create makes the output of a job. Mode is that of a new file. One that takes the place
+// of another is like that.
+func (a *app) create(ctx context.Context, j *place.Job, mode fs.FileMode, like place.Input) (place.Output, error) {
+	return j.Target.Create(ctx, place.CreateOptions{Mode: mode, SideBySide: a.batch.SideBySide, Like: like})
 }
 
 func addJobsFlag(cmd *cobra.Command, value *int) {

@@ -216,12 +216,7 @@ func TestNoDumps(t *testing.T) {
 	c := command(t, dir, "encrypt", "-k", "aes:n/k@key", "-o", "-")
 	const user = 12345
 	if os.Getuid() == 0 {
-		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
-		for path, mode := range map[string]os.FileMode{buildFolder: 0o755, filepath.Dir(dir): 0o755, filepath.Join(dir, "key"): 0o644} {
-			if err := os.Chmod(path, mode); err != nil {
-				t.Fatal(err)
-			}
-		}
+		asUser(t, c, dir, user)
 	}
 	stdin, err := c.StdinPipe()
 	if err != nil {
@@ -250,6 +245,18 @@ func TestNoDumps(t *testing.T) {
 	}
 	stdin.Close()
 	checkStatus(t, c, c.Wait(), 0)
+}
+
+// asUser has a command in a directory be run by another user.
+func asUser(t *testing.T, c *exec.Cmd, dir string, user uint32) {
+	t.Helper()
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+	c.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+filepath.Join(dir, "config"))
+	for path, mode := range map[string]os.FileMode{buildFolder: 0o755, filepath.Dir(dir): 0o755, filepath.Join(dir, "key"): 0o644} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // waitForData waits until a file in a folder has data.

@@ -42,10 +42,12 @@ messages of older suites come to have a key commitment. To read those, give
 Only replacing the encrypted data keys in the header would reuse a key and an IV,
 so there is no such command.
 
-With --in-place, a new message takes the place of the old one, and has its mode,
-once all of the old one was verified and the new one is on the disk. Else -o says
-where it goes; standard input goes to standard output. With -r, a FILE may be a
-folder, of which all files are messages, or those with the --suffix.`,
+With --in-place, a new message takes the place of the old one, and has its owner,
+mode, access control list and extended attributes, once all of the old one was
+verified and the new one is on the disk. If they cannot be kept, that is an error,
+and the old one stays. Else -o says where it goes; standard input goes to standard
+output. With -r, a FILE may be a folder, of which all files are messages, or those
+with the --suffix.`,
 		Example: `  esdk reencrypt --from-key aes:corp/backup@2025.key -k aes:corp/backup@2026.key --in-place backup/*.encrypted
   esdk reencrypt -r --from-key @old -k @new --in-place encrypted/
   esdk reencrypt --from-key local -k arn:aws:kms:us-west-2:111122223333:key/… -o shared/ notes.txt.encrypted
@@ -170,11 +172,11 @@ func (re *reencryption) job(ctx context.Context, j *place.Job, r *batch.Record) 
 		return nil, err
 	}
 	defer in.Close()
-	mode := 0o666 &^ fileMask
-	if info, err := in.Stat(); re.InPlace && err == nil {
-		mode = info.Mode().Perm()
+	var like place.Input
+	if re.InPlace {
+		like = in
 	}
-	out, err := re.create(ctx, j, mode)
+	out, err := re.create(ctx, j, 0o666&^fileMask, like)
 	if err != nil {
 		return nil, err
 	}

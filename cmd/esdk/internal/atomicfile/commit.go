@@ -55,7 +55,10 @@ func syncFiles(files []*File) []error {
 	errs := make([]error, len(files))
 	var left []int
 	for i, o := range files {
-		if errs[i] = o.setMode(); errs[i] == nil && !o.onDisk {
+		if o.onDisk {
+			continue
+		}
+		if errs[i] = o.setMode(); errs[i] == nil {
 			left = append(left, i)
 		}
 	}
@@ -67,7 +70,7 @@ func syncFiles(files []*File) []error {
 	for _, i := range left {
 		slots <- struct{}{}
 		group.Go(func() {
-			errs[i] = files[i].Sync()
+			errs[i] = files[i].sync()
 			<-slots
 		})
 	}

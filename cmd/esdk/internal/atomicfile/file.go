@@ -20,6 +20,7 @@ type File struct {
 	temp    string
 	target  string
 	mode    fs.FileMode
+	kept    *attributes // of what it takes the place of, nil for none
 	old     fs.FileInfo // that it replaces, nil for none
 	number  int         // of the files that were opened before
 	onDisk  bool
@@ -87,12 +88,23 @@ func (f *File) Sync() error {
 	if f.onDisk {
 		return nil
 	}
+	if err := f.setMode(); err != nil {
+		return err
+	}
+	return f.sync()
+}
+
+func (f *File) sync() error {
 	err := f.file.Sync()
 	f.onDisk = err == nil
 	return err
 }
 
+// setMode has the file be read by whom it is for, once it is complete.
 func (f *File) setMode() error {
+	if f.kept != nil {
+		return f.kept.apply(f.file)
+	}
 	if f.mode == TemporaryMode {
 		return nil
 	}

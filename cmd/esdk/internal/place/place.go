@@ -71,6 +71,10 @@ type Target interface {
 type CreateOptions struct {
 	Mode       fs.FileMode // of a file
 	SideBySide bool        // others are under way too
+
+	// Like is what a file takes the place of: its owner, mode, access control list and
+	// extended attributes are kept. It is nil for a new file.
+	Like Input
 }
 
 // An Output is where a message or plaintext goes. Unless it is of a stream, nothing

@@ -84,13 +84,21 @@ func (*fileTarget) Stream() bool   { return false }
 func (*fileTarget) Remote() bool   { return false }
 
 func (f *fileTarget) Create(_ context.Context, o CreateOptions) (Output, error) {
-	return output(f.pending.Create(f.path, o.Mode, f.old))
+	result, err := f.pending.Create(f.path, o.Mode, f.old)
+	return o.output(result, err)
 }
 
-// output makes an error no output, rather than one that is a nil pointer.
-func output(f *atomicfile.File, err error) (Output, error) {
+// output returns a file as an output, and makes an error no output, rather than one that
+// is a nil pointer.
+func (o *CreateOptions) output(f *atomicfile.File, err error) (Output, error) {
 	if err != nil {
 		return nil, err
+	}
+	if like, ok := o.Like.(*opened); ok {
+		if err := f.Keep(like.File); err != nil {
+			f.Abort()
+			return nil, err
+		}
 	}
 	return f, nil
 }
@@ -111,7 +119,8 @@ func (*treeTarget) Remote() bool   { return false }
 
 func (t *treeTarget) Create(_ context.Context, o CreateOptions) (Output, error) {
 	mode := func(dir string) fs.FileMode { return t.from.dirMode(dir, o.Mode) }
-	return output(t.tree.results(t.pending).Create(t.name, o.Mode, mode, t.old))
+	result, err := t.tree.results(t.pending).Create(t.name, o.Mode, mode, t.old)
+	return o.output(result, err)
 }
 
 // objectTarget is an object.

@@ -1,0 +1,65 @@
+package atomicfile
+
+import (
+	"io/fs"
+	"os"
+
+	"esdk/cmd/esdk/internal/cli"
+)
+
+// modeBits are those that chmod(2) sets.
+const modeBits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
+
+// attributes are those of a file that another takes the place of.
+type attributes struct {
+	mode     fs.FileMode
+	extended extended
+}
+
+// Keep gives the file the owner, group, mode, access control list and extended
+// attributes of the one that it takes the place of, or fails. The owner and attributes
+// are tried at once. The list and mode are set when the file is complete.
+func (f *File) Keep(like *os.File) error {
+	info, err := like.Stat()
+	if err != nil {
+		return err
+	}
+	if err := keepOwner(f.file, info); err != nil {
+		return err
+	}
+	e, err := readExtended(like)
+	if err != nil {
+		return err
+	}
+	if err := e.keep(f.file); err != nil {
+		return err
+	}
+	f.kept = &attributes{info.Mode() & modeBits, e}
+	return nil
+}
+
+// apply sets what lets others read the file.
+func (a *attributes) apply(file *os.File) error {
+	if err := a.extended.keepACL(file); err != nil {
+		return err
+	}
+	if info, err := file.Stat(); err == nil && info.Mode()&modeBits == a.mode {
+		return nil
+	}
+	if err := file.Chmod(a.mode); err != nil {
+		return notKept("mode", err)
+	}
+	return nil
+}
+
+func notKept(what string, err error) error {
+	return cli.NewError(cli.ExitNotWritten, "its %s cannot be kept: %w", what, pathless(err)).WithHint("-o writes a new file")
+}
+
+// pathless leaves out the name of a temporary file, which the user doesn't know.
+func pathless(err error) error {
+	if e, ok := err.(*fs.PathError); ok {
+		return e.Err
+	}
+	return err
+}

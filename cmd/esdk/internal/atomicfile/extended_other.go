@@ -1,0 +1,14 @@
+//go:build !linux
+
+package atomicfile
+
+import "os"
+
+// extended are the access control list and extended attributes of a file, which are
+// kept on Linux only.
+type extended struct{}
+
+func readExtended(*os.File) (extended, error) { return extended{}, nil }
+
+func (extended) keep(*os.File) error    { return nil }
+func (extended) keepACL(*os.File) error { return nil }
