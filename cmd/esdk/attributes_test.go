@@ -178,3 +178,29 @@ func TestInPlaceOwner(t *testing.T) {
 		t.Errorf("left behind: %v", entries)
 	}
 }
+
+// A new message is as open as its directory's default access control list says, and a
+// plaintext is not.
+func TestDefaultACL(t *testing.T) {
+	dir := t.TempDir()
+	out := makeRoot(t, filepath.Join(dir, "out")).Name()
+	writeFile(t, makeRoot(t, filepath.Join(dir, "in")).Name(), "f", pattern(1000))
+	setAttributes(t, out, map[string]string{aclDefault: accessOf(99)})
+	f, err := os.OpenFile(filepath.Join(out, "usual"), os.O_CREATE, 0o666)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	runCommand(t, dir, 0, "encrypt", "-k", "aes:n/k@key", "-o", "out/named", "in/f")
+	runCommand(t, dir, 0, "encrypt", "-k", "aes:n/k@key", "-r", "-o", "out", "in")
+	usual := describe(t, filepath.Join(out, "usual"))
+	for _, name := range []string{"named", "f.encrypted"} {
+		if got := describe(t, filepath.Join(out, name)); got != usual {
+			t.Errorf("%s: %s, want\n%s", name, got, usual)
+		}
+	}
+	runCommand(t, dir, 0, "decrypt", "-k", "aes:n/k@key", "-o", "out/plain", "out/named")
+	if info, err := os.Stat(filepath.Join(out, "plain")); err != nil || info.Mode() != 0o600 {
+		t.Errorf("plaintext: %v, %v", info.Mode(), err)
+	}
+}

@@ -159,7 +159,7 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 		return nil, err
 	}
 	defer in.Close()
-	out, err := e.create(ctx, j, 0o666&^fileMask, nil)
+	out, err := e.create(ctx, j, 0o666, nil)
 	if err != nil {
 		return nil, err
 	}

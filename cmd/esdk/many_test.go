@@ -158,3 +158,29 @@ ls -A out | grep -c '^\.' ; mkdir whole; cp out/* whole`)
 	}
 	checkMany(t, dir, results)
 }
+
+// A result is not replaced, nor skipped, by another of the same run whose name leads to
+// the same file, though the first of them was done when the second was found.
+func TestManyFilesOneResult(t *testing.T) {
+	dir := t.TempDir()
+	list := []byte("one/first\x00")
+	for i := range 10_100 { // more than are looked at before the work
+		list = fmt.Appendf(list, "absent%d\x00", i)
+	}
+	list = append(list, "two/first\x00"...)
+	for _, name := range []string{"one", "two"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeFile(t, dir, "list", list)
+	writeFile(t, filepath.Join(dir, "one"), "first", []byte("first"))
+	command(t, dir, "version") // makes the key
+	for _, flag := range []string{"--force", "--no-clobber", "--update"} {
+		out := withMounts(t, dir, `mount --bind one two || exit 99
+rm -f one/first.encrypted; "$1" encrypt -q -k aes:n/k@key `+flag+` --files-from0 list 2>errors; echo "status $?"; grep two/first errors`)
+		if want := "status 3\nesdk: two/first: error: two/first.encrypted: it is the result of another input\n"; !strings.HasPrefix(out, want) {
+			t.Errorf("%s: %s", flag, out)
+		}
+	}
+}

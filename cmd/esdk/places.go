@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/place"
 	"github.com/spf13/cobra"
@@ -43,9 +44,12 @@ func addInputFlags(cmd *cobra.Command, o *place.InputOptions, suffix, usage stri
 	cmd.RegisterFlagCompletionFunc("symlinks", cobra.FixedCompletions([]string{"skip", "follow", "error"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// create makes the output of a job. Mode is that of a new file. One that takes the place
-// of another is like that.
+// create makes the output of a job. Mode is that of a new file, but for the umask. One
+// that takes the place of another is like that.
 func (a *app) create(ctx context.Context, j *place.Job, mode fs.FileMode, like place.Input) (place.Output, error) {
+	if like != nil {
+		mode = atomicfile.TemporaryMode
+	}
 	return j.Target.Create(ctx, place.CreateOptions{Mode: mode, SideBySide: a.batch.SideBySide, Like: like})
 }
 

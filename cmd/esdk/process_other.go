@@ -19,5 +19,3 @@ func ignored(s os.Signal) bool { return signal.Ignored(s) }
 const terminalName = "CONIN$"
 
 func disableCoreDumps() {}
-
-const fileMask os.FileMode = 0

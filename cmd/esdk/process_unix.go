@@ -34,10 +34,3 @@ func disableCoreDumps() {
 	syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 	disablePipedDumps()
 }
-
-// fileMask is the user's umask, which can only be read by setting it.
-var fileMask = func() os.FileMode {
-	mask := syscall.Umask(0)
-	syscall.Umask(mask)
-	return os.FileMode(mask)
-}()

@@ -176,7 +176,7 @@ func (re *reencryption) job(ctx context.Context, j *place.Job, r *batch.Record) 
 	if re.InPlace {
 		like = in
 	}
-	out, err := re.create(ctx, j, 0o666&^fileMask, like)
+	out, err := re.create(ctx, j, 0o666, like)
 	if err != nil {
 		return nil, err
 	}

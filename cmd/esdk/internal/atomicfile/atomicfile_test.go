@@ -151,6 +151,54 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// A result is not replaced by another of the same run, by whatever name. What there was
+// before is, also if there are too many results to remember.
+func TestResults(t *testing.T) {
+	dir := t.TempDir()
+	for _, most := range []int{maxResults, 0} {
+		p := NewPending()
+		p.RememberResults()
+		p.results.most = most
+		before := filepath.Join(dir, "before")
+		if err := os.WriteFile(before, []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		past := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(before, past, past); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"one", "other"} {
+			f := create(t, p, filepath.Join(dir, name), name, nil)
+			if err := f.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			f.Abort()
+		}
+		alias := filepath.Join(dir, "alias")
+		if err := os.Link(filepath.Join(dir, "one"), alias); err != nil {
+			t.Skip(err)
+		}
+		if _, err := p.Create(alias, 0o600, seen(t, alias)); cli.ExitStatus(err) != cli.ExitNotWritten {
+			t.Errorf("at most %d: %v", most, err)
+		}
+		if err := p.CheckResult(seen(t, alias), alias); cli.ExitStatus(err) != cli.ExitNotWritten {
+			t.Errorf("at most %d: %v", most, err)
+		}
+		f := create(t, p, before, "new", seen(t, before))
+		if err := f.Commit(); err != nil {
+			t.Error(err)
+		}
+		f.Abort()
+		wantContent(t, before, "new")
+		wantContent(t, alias, "one")
+		for _, name := range []string{"one", "other", "alias", "before"} {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // Of many files, one that cannot have its name does not keep the others from it.
 func TestCommitAll(t *testing.T) {
 	dir := t.TempDir()

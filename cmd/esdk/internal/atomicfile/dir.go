@@ -57,16 +57,42 @@ func CheckAbsent(path string) error {
 	return d.checkAbsent(name)
 }
 
-// createTemp makes a file that is not there yet, for its owner only, and returns
-// its name.
-func (d *dir) createTemp(name string) (file *os.File, temp string, err error) {
+// createTemp makes a file that is not there yet, for its owner only, and returns its
+// name and the mode that a file of a mode gets here: the umask and the directory's
+// default access control list have a say in that.
+func (d *dir) createTemp(name string, mode fs.FileMode) (file *os.File, temp string, final fs.FileMode, err error) {
+	if file, temp, err = d.openTemp(name, mode); err != nil || mode == TemporaryMode {
+		return file, temp, mode, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = file.Chmod(TemporaryMode)
+	}
+	if err == nil {
+		return file, temp, info.Mode().Perm(), nil
+	}
+	file.Close()
+	d.remove(temp)
+	if !refused(err) {
+		return nil, "", 0, err
+	}
+	file, temp, err = d.openTemp(name, TemporaryMode)
+	return file, temp, TemporaryMode, err
+}
+
+// refused reports whether an error is that of a file system without modes.
+func refused(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported)
+}
+
+func (d *dir) openTemp(name string, mode fs.FileMode) (file *os.File, temp string, err error) {
 	for range 1000 {
 		temp = temporaryFor(name) + strconv.FormatUint(uint64(rand.Uint32()), 10)
 		const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
 		if d.root == nil {
-			file, err = os.OpenFile(d.join(temp), flags, TemporaryMode)
+			file, err = os.OpenFile(d.join(temp), flags, mode)
 		} else {
-			file, err = d.root.OpenFile(temp, flags, TemporaryMode)
+			file, err = d.root.OpenFile(temp, flags, mode)
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			break
@@ -78,7 +104,7 @@ func (d *dir) createTemp(name string) (file *os.File, temp string, err error) {
 	return file, temp, err
 }
 
-// temporaryName is what createTemp makes.
+// temporaryName is what openTemp makes.
 var temporaryName = regexp.MustCompile(`(?s)^\..*\.esdk-[0-9]+$`)
 
 // IsTemporary reports whether a name is one of a file that does not have its own yet.

@@ -161,7 +161,7 @@ func (d *Directory) Commit() error {
 		}
 	}
 	syncDir(d.temp)
-	if err := os.Chmod(d.temp, d.mode()); err != nil {
+	if err := os.Chmod(d.temp, d.mode()); err != nil && !refused(err) {
 		return err
 	}
 	d.pending.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"esdk/cmd/esdk/internal/cli"
 )
@@ -32,8 +33,9 @@ type File struct {
 // writeAhead is how much is left to the system before it goes to the disk.
 const writeAhead = 8 << 20
 
-// Create makes a file with the mode, in place of one that was seen there: of that only,
-// and of nothing if old is nil.
+// Create makes a file with a mode, as open(2) does: the umask has a say in it. It
+// takes the place of one that was seen there: of that only, and of nothing if old is
+// nil.
 func (p *Pending) Create(target string, mode fs.FileMode, old fs.FileInfo) (*File, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,10 +50,10 @@ func (p *Pending) Create(target string, mode fs.FileMode, old fs.FileInfo) (*Fil
 
 // create makes a file of a name in a directory, with p.mu.
 func (p *Pending) create(d *dir, target string, mode fs.FileMode, old fs.FileInfo) (*File, error) {
-	if _, err := d.checkOld(target, old); err != nil {
+	if _, err := p.checkOld(d, target, old); err != nil {
 		return nil, err
 	}
-	file, temp, err := d.createTemp(target)
+	file, temp, mode, err := d.createTemp(target, mode)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +98,17 @@ func (f *File) Sync() error {
 
 func (f *File) sync() error {
 	err := f.file.Sync()
+	if unsyncable(err) {
+		err = nil
+	}
 	f.onDisk = err == nil
 	return err
+}
+
+// unsyncable reports whether an error is that of a file system that cannot wait for the
+// disk, rather than of one that could not write.
+func unsyncable(err error) bool {
+	return errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTTY) || errors.Is(err, errors.ErrUnsupported)
 }
 
 // setMode has the file be read by whom it is for, once it is complete.
@@ -108,7 +119,10 @@ func (f *File) setMode() error {
 	if f.mode == TemporaryMode {
 		return nil
 	}
-	return f.file.Chmod(f.mode)
+	if err := f.file.Chmod(f.mode); !refused(err) {
+		return err
+	}
+	return nil // it is its owner's only
 }
 
 // finish gives the file its name, unless the command was interrupted: then it
@@ -122,6 +136,7 @@ func (f *File) finish() error {
 	if err := f.publish(); err != nil {
 		return err
 	}
+	f.pending.results.add(f.dir.lstat(f.target))
 	f.done = true
 	delete(f.pending.remove, f)
 	return nil
@@ -131,7 +146,7 @@ func (f *File) finish() error {
 // one that has come up since it was checked; a rename does not.
 func (f *File) publish() error {
 	if f.old != nil {
-		if there, err := f.dir.checkOld(f.target, f.old); err != nil {
+		if there, err := f.pending.checkOld(f.dir, f.target, f.old); err != nil {
 			return err
 		} else if there {
 			return f.dir.rename(f.temp, f.target)
@@ -152,8 +167,8 @@ func (f *File) publish() error {
 }
 
 // checkOld fails if there is something of the name, but for what was there when the
-// result was planned. It reports whether that is there still.
-func (d *dir) checkOld(name string, old fs.FileInfo) (there bool, err error) {
+// result was planned, and no result of this run. It reports whether that is there still.
+func (p *Pending) checkOld(d *dir, name string, old fs.FileInfo) (there bool, err error) {
 	if old == nil {
 		return false, d.checkAbsent(name)
 	}
@@ -166,7 +181,7 @@ func (d *dir) checkOld(name string, old fs.FileInfo) (there bool, err error) {
 	case !Unchanged(old, info):
 		return false, cli.NewError(cli.ExitNotWritten, "it was replaced or changed meanwhile").Of(d.join(name))
 	}
-	return true, nil
+	return true, p.results.check(old, d.join(name))
 }
 
 // Unchanged reports whether two looks at a name saw one file, that nobody wrote to

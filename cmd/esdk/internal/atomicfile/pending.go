@@ -10,11 +10,12 @@ import (
 // Pending are the results that are not done, with what removes them if the command
 // is interrupted. It is safe for concurrent use.
 type Pending struct {
-	mu     sync.Mutex
-	remove map[any]func()
-	last   []func()
-	made   []madeDir
-	opened int // files, so far
+	mu      sync.Mutex
+	remove  map[any]func()
+	last    []func()
+	made    []madeDir
+	opened  int // files, so far
+	results *results
 
 	held, mostHeld int        // files that results have open
 	free           *sync.Cond // some were closed

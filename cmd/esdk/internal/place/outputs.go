@@ -231,6 +231,9 @@ func (o *outputs) planFile(j *Job, path string, named bool) error {
 		return nil
 	}
 	target.old = info
+	if err := o.Pending.CheckResult(info, j.Output()); err != nil {
+		return err
+	}
 	return o.checkAbsent(j, info.ModTime())
 }
 
@@ -307,5 +310,8 @@ func (o *outputs) planInTree(j *Job, target *treeTarget) error {
 		return nil
 	}
 	target.old = info
+	if err := o.Pending.CheckResult(info, j.Output()); err != nil {
+		return err
+	}
 	return o.checkAbsent(j, info.ModTime())
 }

@@ -145,6 +145,9 @@ func (p *Planner) Plan(ctx context.Context, inputs []string, options *OutputOpti
 	if err := options.check(); err != nil {
 		return nil, err
 	}
+	if options.Force || options.Update || options.NoClobber || options.InPlace {
+		p.Pending.RememberResults()
+	}
 	options.real = make(realPaths)
 	o := &outputs{Planner: p, OutputOptions: options, several: len(inputs) > 1 || options.List != ""}
 	if err := o.open(ctx); err != nil {
