@@ -43,7 +43,7 @@ func TestSourceFails(t *testing.T) {
 				if _, err := source.Write(data[:len(data)-1]); err != nil {
 					t.Fatal(err)
 				}
-				waitForData(t, out)
+				waitForData(t, c, out)
 				source.SetLinger(0) // closing it then resets it
 				source.Close()
 				checkStatus(t, c, c.Wait(), cli.ExitError)

@@ -101,8 +101,10 @@ such as AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL_S3.
 `
 
 const helpSafety = `  - A file appears under its name only when all of it is written, verified and on
-    the disk. Until then it is a temporary file in the same folder, readable by
-    its owner only, which an error or a signal removes.
+    the disk. Until then it has no name on Linux, where the file system can do
+    that, and nothing is left even by kill -9. Else it is a temporary file
+    .NAME.esdk-NUMBER in the same folder, readable by its owner only, which an
+    error or a signal removes.
   - An object of S3 or another store appears only when all of it is uploaded and
     verified; see "esdk help objects".
   - An existing file is never replaced without --force, and never by a command

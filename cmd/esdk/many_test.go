@@ -53,7 +53,7 @@ func testManyFilesInterrupted(t *testing.T, sig syscall.Signal) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitForData(t, filepath.Join(dir, "out"))
+	waitForData(t, c, filepath.Join(dir, "out"))
 	time.Sleep(time.Duration(rand.IntN(int(50 * time.Millisecond))))
 	if err := c.Process.Signal(sig); err != nil {
 		t.Fatal(err)

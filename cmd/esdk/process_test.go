@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -143,7 +144,7 @@ func testInterrupt(t *testing.T, verb string, sig syscall.Signal) {
 	if _, err := stdin.Write(data[:len(data)-1]); err != nil { // and the end never comes
 		t.Fatal(err)
 	}
-	waitForData(t, out)
+	waitForData(t, c, out)
 	if err := c.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +153,76 @@ func testInterrupt(t *testing.T, verb string, sig syscall.Signal) {
 	checkStatus(t, c, c.Wait(), cli.ExitInterrupted)
 	if entries, _ := os.ReadDir(out); len(entries) > 0 {
 		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// Nothing is left of a new result even by what no process can handle.
+func TestKilled(t *testing.T) {
+	dir := t.TempDir()
+	var system unix.Statfs_t
+	if err := unix.Statfs(dir, &system); err != nil || system.Type == unix.FUSE_SUPER_MAGIC || system.Type == unix.NFS_SUPER_MAGIC {
+		t.Skipf("a file system that may give all files names: %x, %v", system.Type, err)
+	}
+	plain := pattern(3 << 20)
+	writeFile(t, dir, "plain", plain)
+	runCommand(t, dir, 0, "encrypt", "-k", "aes:n/k@key", "-o", "message", "plain")
+	message := []byte(readFile(t, dir, "message"))
+	for name, args := range map[string][]string{
+		"encrypt": {"encrypt", "-o", "out/result"}, "decrypt": {"decrypt", "-o", "out/result"}, "replace": {"decrypt", "--force", "-o", "out/old"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := makeRoot(t, filepath.Join(dir, "out")).Name()
+			defer os.RemoveAll(out)
+			writeFile(t, out, "old", nil)
+			c := command(t, dir, append(args, "-k", "aes:n/k@key")...)
+			stdin, err := c.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			input := message
+			if name == "encrypt" {
+				input = plain
+			}
+			if _, err := stdin.Write(input[:len(input)-1]); err != nil {
+				t.Fatal(err)
+			}
+			waitForData(t, c, out)
+			c.Process.Kill()
+			c.Wait()
+			if entries, _ := os.ReadDir(out); len(entries) != 1 || readFile(t, out, "old") != "" {
+				t.Errorf("left behind: %v", entries)
+			}
+		})
+	}
+}
+
+// A result appears on a file system that can make files without names, on one that cannot,
+// and where they cannot be linked, since there is no /proc.
+func TestFileSystems(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir, "plain", pattern(1000))
+	command(t, dir, "version") // makes the key
+	for name, mount := range map[string]string{
+		"no proc": "mount -t tmpfs none /proc",
+		"overlay": "mkdir lower upper work && mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none out",
+		"ramfs":   "mount -t ramfs none out",
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, "out"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		got := withMounts(t, dir, mount+` || exit 99
+umask 027
+"$1" encrypt -q -k aes:n/k@key -o out/message plain; echo "status $?"
+"$1" encrypt -q -k aes:n/k@key --force -o out/message plain; echo "status $?"
+"$1" decrypt -q -k aes:n/k@key -o out/plain out/message; echo "status $?"
+"$1" decrypt -q -k aes:n/k@key -o out/plain out/message 2>/dev/null; echo "status $?"
+cmp plain out/plain; ls -lA out | cut -c1-10; rm out/*`)
+		if want := "status 0\nstatus 0\nstatus 0\nstatus 8\ntotal 8\n-rw-r-----\n-rw-------\n"; got != want && strings.Replace(got, "total 0", "total 8", 1) != want {
+			t.Errorf("%s:\n%swant:\n%s", name, got, want)
+		}
 	}
 }
 
@@ -166,7 +237,8 @@ func TestIgnoredSignals(t *testing.T) {
 	} {
 		t.Run(test.ignore, func(t *testing.T) {
 			dir := t.TempDir()
-			c := command(t, dir, "encrypt", "-k", "aes:n/k@key", "-o", "result")
+			out := makeRoot(t, filepath.Join(dir, "out")).Name()
+			c := command(t, dir, "encrypt", "-k", "aes:n/k@key", "-o", "out/result")
 			c.Args = append([]string{"sh", "-c", `trap "" ` + test.ignore + `; exec "$0" "$@"`, c.Path}, c.Args[1:]...)
 			c.Path = "/bin/sh"
 			stdin, err := c.StdinPipe()
@@ -179,7 +251,7 @@ func TestIgnoredSignals(t *testing.T) {
 			if _, err := stdin.Write(pattern(1 << 20)); err != nil {
 				t.Fatal(err)
 			}
-			waitForData(t, dir)
+			waitForData(t, c, out)
 			for _, sig := range test.send {
 				if err := c.Process.Signal(sig); err != nil {
 					t.Fatal(err)
@@ -188,7 +260,7 @@ func TestIgnoredSignals(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			stdin.Close()
 			checkStatus(t, c, c.Wait(), 0)
-			runCommand(t, dir, 0, "verify", "-k", "aes:n/k@key", "result")
+			runCommand(t, dir, 0, "verify", "-k", "aes:n/k@key", "out/result")
 		})
 	}
 }
@@ -259,16 +331,34 @@ func asUser(t *testing.T, c *exec.Cmd, dir string, user uint32) {
 	}
 }
 
-// waitForData waits until a file in a folder has data.
-func waitForData(t *testing.T, dir string) {
+// waitForData waits until a file that a process makes in a folder has data. It may have
+// no name yet.
+func waitForData(t *testing.T, c *exec.Cmd, dir string) {
 	t.Helper()
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	descriptors := fmt.Sprintf("/proc/%d/fd", c.Process.Pid)
 	for range 6000 {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range entries {
-			if info, err := e.Info(); err == nil && info.Size() > 0 {
+			if info, err := e.Info(); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+				return
+			}
+		}
+		opened, err := os.ReadDir(descriptors)
+		if errors.Is(err, fs.ErrPermission) {
+			time.Sleep(time.Second) // it cannot be seen
+			return
+		}
+		for _, e := range opened {
+			path := filepath.Join(descriptors, e.Name())
+			link, _ := os.Readlink(path)
+			if info, err := os.Stat(path); err == nil && info.Size() > 0 && filepath.Dir(link) == dir && strings.HasSuffix(link, " (deleted)") {
 				return
 			}
 		}

@@ -57,10 +57,19 @@ func CheckAbsent(path string) error {
 	return d.checkAbsent(name)
 }
 
-// createTemp makes a file that is not there yet, for its owner only, and returns its
-// name and the mode that a file of a mode gets here: the umask and the directory's
-// default access control list have a say in that.
+// noUnnamed is set by tests: all files have names.
+var noUnnamed = false
+
+// createTemp makes a file for its owner only. If it can, it has no name, and its mode
+// from the start, since nobody else can open it. Else it returns its name, and the mode
+// that a file of a mode gets here: the umask and the directory's default access control
+// list have a say in that.
 func (d *dir) createTemp(name string, mode fs.FileMode) (file *os.File, temp string, final fs.FileMode, err error) {
+	if !noUnnamed {
+		if file := d.openUnnamed(name, mode); file != nil {
+			return file, "", 0, nil
+		}
+	}
 	if file, temp, err = d.openTemp(name, mode); err != nil || mode == TemporaryMode {
 		return file, temp, mode, err
 	}
@@ -87,7 +96,7 @@ func refused(err error) bool {
 
 func (d *dir) openTemp(name string, mode fs.FileMode) (file *os.File, temp string, err error) {
 	for range 1000 {
-		temp = temporaryFor(name) + strconv.FormatUint(uint64(rand.Uint32()), 10)
+		temp = temporaryName(name)
 		const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
 		if d.root == nil {
 			file, err = os.OpenFile(d.join(temp), flags, mode)
@@ -104,11 +113,16 @@ func (d *dir) openTemp(name string, mode fs.FileMode) (file *os.File, temp strin
 	return file, temp, err
 }
 
-// temporaryName is what openTemp makes.
-var temporaryName = regexp.MustCompile(`(?s)^\..*\.esdk-[0-9]+$`)
+// temporaryNames are those that temporaryName returns.
+var temporaryNames = regexp.MustCompile(`(?s)^\..*\.esdk-[0-9]+$`)
 
 // IsTemporary reports whether a name is one of a file that does not have its own yet.
-func IsTemporary(name string) bool { return temporaryName.MatchString(name) }
+func IsTemporary(name string) bool { return temporaryNames.MatchString(name) }
+
+// temporaryName is a name for a temporary file, which is likely not to exist.
+func temporaryName(name string) string {
+	return temporaryFor(name) + strconv.FormatUint(uint64(rand.Uint32()), 10)
+}
 
 // temporaryFor is how the name of a temporary file begins. A long name is cut, so
 // that there is room for the rest.
@@ -136,6 +150,17 @@ func (d *dir) checkAbsent(name string) error {
 		return nil
 	}
 	return err
+}
+
+// linkTemp gives a file without a name one for a moment, and returns it.
+func (d *dir) linkTemp(file *os.File, name string) (temp string, err error) {
+	for range 1000 {
+		temp = temporaryName(name)
+		if err = d.linkUnnamed(file, temp); !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
+	return temp, err
 }
 
 func (d *dir) link(old, name string) error {

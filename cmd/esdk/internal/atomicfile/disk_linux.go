@@ -25,15 +25,18 @@ var syncable = map[int64]bool{
 // reportsErrors says whether syncfs(2) returns all errors: those of writing files
 // from Linux 5.8 on, those of the file system itself, such as its journal's, from
 // 5.17 on.
-var reportsErrors = sync.OnceValue(func() bool {
+var reportsErrors = sync.OnceValue(func() bool { return kernelSince(5, 17) })
+
+// kernelSince reports whether the kernel has a version, or a later one.
+func kernelSince(wantMajor, wantMinor int) bool {
 	var name unix.Utsname
 	var major, minor int
 	if unix.Uname(&name) != nil {
 		return false
 	}
 	n, _ := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
-	return n == 2 && (major > 5 || major == 5 && minor >= 17)
-})
+	return n == 2 && (major > wantMajor || major == wantMajor && minor >= wantMinor)
+}
 
 // syncFileSystems syncs the file systems that the files are on, if all of them
 // can be. After an error, each file has to be asked what became of it.

@@ -13,12 +13,13 @@ import (
 const TemporaryMode fs.FileMode = 0o600
 
 // A File is written to a temporary file in the directory of its target, and gets the
-// target's name only when all of it is on the disk.
+// target's name only when all of it is on the disk. Where the system can, it has no name
+// before, so that nothing is left of it however the process ends.
 type File struct {
 	pending *Pending
 	file    *os.File
-	dir     *dir // of both names
-	temp    string
+	dir     *dir   // of both names
+	temp    string // "" if it has no name yet
 	target  string
 	mode    fs.FileMode
 	kept    *attributes // of what it takes the place of, nil for none
@@ -58,7 +59,9 @@ func (p *Pending) create(d *dir, target string, mode fs.FileMode, old fs.FileInf
 		return nil, err
 	}
 	f := &File{pending: p, file: file, dir: d, temp: temp, target: target, mode: mode, old: old}
-	p.remove[f] = func() { d.remove(temp) }
+	if temp != "" {
+		p.remove[f] = func() { d.remove(temp) }
+	}
 	p.opened++
 	f.number = p.opened
 	return f, nil
@@ -116,7 +119,7 @@ func (f *File) setMode() error {
 	if f.kept != nil {
 		return f.kept.apply(f.file)
 	}
-	if f.mode == TemporaryMode {
+	if f.mode == TemporaryMode || f.temp == "" {
 		return nil
 	}
 	if err := f.file.Chmod(f.mode); !refused(err) {
@@ -128,7 +131,9 @@ func (f *File) setMode() error {
 // finish gives the file its name, unless the command was interrupted: then it
 // waits for the end.
 func (f *File) finish() error {
-	if err := f.file.Close(); err != nil {
+	if f.temp == "" {
+		defer f.file.Close() // it is on the disk, and gets its name as long as it is open
+	} else if err := f.file.Close(); err != nil {
 		return err
 	}
 	f.pending.mu.Lock()
@@ -149,21 +154,43 @@ func (f *File) publish() error {
 		if there, err := f.pending.checkOld(f.dir, f.target, f.old); err != nil {
 			return err
 		} else if there {
-			return f.dir.rename(f.temp, f.target)
+			return f.replace()
 		}
 	}
-	err := f.dir.link(f.temp, f.target)
+	var err error
+	if f.temp == "" {
+		err = f.dir.linkUnnamed(f.file, f.target)
+	} else {
+		err = f.dir.link(f.temp, f.target)
+	}
 	switch {
-	case err == nil:
-		return f.dir.remove(f.temp)
 	case errors.Is(err, fs.ErrExist):
 		return Exists(f.dir.join(f.target))
+	case f.temp == "":
+		return err
+	case err == nil:
+		return f.dir.remove(f.temp)
 	}
 	// Some file systems have no links.
 	if err := f.dir.checkAbsent(f.target); err != nil {
 		return err
 	}
 	return f.dir.rename(f.temp, f.target)
+}
+
+// replace has the file take the place of another. A rename needs a name.
+func (f *File) replace() error {
+	if f.temp != "" {
+		return f.dir.rename(f.temp, f.target)
+	}
+	temp, err := f.dir.linkTemp(f.file, f.target)
+	if err != nil {
+		return err
+	}
+	if err := f.dir.rename(temp, f.target); err != nil {
+		return errors.Join(err, f.dir.remove(temp))
+	}
+	return nil
 }
 
 // checkOld fails if there is something of the name, but for what was there when the
@@ -197,7 +224,9 @@ func (f *File) Abort() {
 	defer f.pending.mu.Unlock()
 	if !f.done {
 		f.file.Close()
-		f.dir.remove(f.temp)
+		if f.temp != "" {
+			f.dir.remove(f.temp)
+		}
 		delete(f.pending.remove, f)
 		f.done = true
 	}

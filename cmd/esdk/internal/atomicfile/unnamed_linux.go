@@ -1,0 +1,139 @@
+package atomicfile
+
+import (
+	"io/fs"
+	"os"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// unnaming are the file systems that are known to give a file its first name when it
+// is complete. Those of a network, and of FUSE, may have a name for it all the same.
+var unnaming = map[int64]bool{
+	unix.EXT4_SUPER_MAGIC:      true, // and ext2, ext3
+	unix.XFS_SUPER_MAGIC:       true,
+	unix.BTRFS_SUPER_MAGIC:     true,
+	unix.F2FS_SUPER_MAGIC:      true,
+	unix.TMPFS_MAGIC:           true,
+	unix.OVERLAYFS_SUPER_MAGIC: true,
+}
+
+// descriptors are where the system shows those of a process as links. To link a
+// descriptor itself needs a privilege.
+const descriptors = "/proc/self/fd/"
+
+// respectsUmask says whether a file without a name gets the mode that the umask
+// gives, on all file systems: from Linux 6.0 on.
+var respectsUmask = sync.OnceValue(func() bool { return kernelSince(6, 0) })
+
+// openUnnamed makes a file without a name, with a mode as open(2) takes it, or returns
+// nil if that is not possible here.
+func (d *dir) openUnnamed(target string, mode fs.FileMode) *os.File {
+	if mode != TemporaryMode && !respectsUmask() {
+		return nil
+	}
+	var fd int
+	err := d.at(func(at int, path string) (err error) {
+		fd, err = ignoringInterrupts(func() (int, error) {
+			return unix.Openat(at, path, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, uint32(mode))
+		})
+		return err
+	})
+	if err != nil {
+		return nil // making one with a name says why
+	}
+	file := os.NewFile(uintptr(fd), d.join(target))
+	if !d.canLink(fd, target) {
+		file.Close()
+		return nil
+	}
+	return file
+}
+
+// linkable says of each file system whether a file there can get a name later.
+var linkable struct {
+	sync.Mutex
+	known map[uint64]bool
+}
+
+// canLink tries it on the first file of each file system, before there is any work to
+// lose: /proc may be missing, or a policy forbid it.
+func (d *dir) canLink(fd int, target string) bool {
+	var stat unix.Stat_t
+	var system unix.Statfs_t
+	if unix.Fstat(fd, &stat) != nil || unix.Fstatfs(fd, &system) != nil || !unnaming[int64(system.Type)] {
+		return false
+	}
+	linkable.Lock()
+	defer linkable.Unlock()
+	if can, ok := linkable.known[stat.Dev]; ok {
+		return can
+	}
+	if linkable.known == nil {
+		linkable.known = make(map[uint64]bool)
+	}
+	linkable.known[stat.Dev] = d.tryLink(target, stat.Mode)
+	return linkable.known[stat.Dev]
+}
+
+func (d *dir) tryLink(target string, mode uint32) bool {
+	var file *os.File
+	err := d.at(func(at int, path string) error {
+		fd, err := unix.Openat(at, path, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, mode&0o600)
+		if err == nil {
+			file = os.NewFile(uintptr(fd), target)
+		}
+		return err
+	})
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	temp := temporaryName(target)
+	return d.linkUnnamed(file, temp) == nil && d.remove(temp) == nil
+}
+
+// linkUnnamed gives a file its first name, which must not exist.
+func (d *dir) linkUnnamed(file *os.File, name string) error {
+	old := descriptors + strconv.Itoa(int(file.Fd()))
+	err := d.at(func(at int, path string) error {
+		if path == "." {
+			path = name
+		} else {
+			path = d.join(name)
+		}
+		_, err := ignoringInterrupts(func() (int, error) {
+			return 0, unix.Linkat(unix.AT_FDCWD, old, at, path, unix.AT_SYMLINK_FOLLOW)
+		})
+		return err
+	})
+	if err != nil {
+		return &fs.PathError{Op: "link", Path: d.join(name), Err: err}
+	}
+	return nil
+}
+
+// at calls a function with a descriptor of the directory, or of the working directory,
+// and the path from there.
+func (d *dir) at(f func(at int, path string) error) error {
+	if d.root == nil {
+		return f(unix.AT_FDCWD, d.path)
+	}
+	opened, err := d.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	return f(int(opened.Fd()), ".")
+}
+
+// ignoringInterrupts calls the system again if a signal has interrupted it.
+func ignoringInterrupts(f func() (int, error)) (int, error) {
+	for {
+		if n, err := f(); err != unix.EINTR {
+			return n, err
+		}
+	}
+}
