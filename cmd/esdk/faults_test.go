@@ -46,7 +46,7 @@ func TestSourceFails(t *testing.T) {
 				waitForData(t, c, out)
 				source.SetLinger(0) // closing it then resets it
 				source.Close()
-				checkStatus(t, c, c.Wait(), cli.ExitError)
+				checkStatus(t, c, c.Wait(), cli.ExitUnavailable)
 				if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "connection reset") {
 					t.Errorf("stderr %q does not say why", text)
 				}

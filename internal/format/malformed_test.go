@@ -95,3 +95,17 @@ func TestErrorText(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// The texts of errors, with and without the library's name.
+func TestErrorTexts(t *testing.T) {
+	e := &Error{Offset: 3, Field: "version", Err: limitf("%d is too much", 7)}
+	if got := e.Error(); got != "esdk: malformed message: version at byte 3: 7 is too much" {
+		t.Errorf("%q", got)
+	}
+	if got := e.WithoutPrefix(); got != "malformed message: version at byte 3: 7 is too much" {
+		t.Errorf("%q", got)
+	}
+	if !errors.Is(e.Err, ErrLimit) {
+		t.Error("it does not match ErrLimit")
+	}
+}
