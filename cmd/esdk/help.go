@@ -94,6 +94,10 @@ longer than 39 GiB; what comes from a pipe in parts of 16 MiB, which is enough f
 up to 5 are in memory. An object that is replaced while it is read is an error; a
 connection that breaks off is taken up again.
 
+For S3, storageclass and tags are of what is made, and versionId reads a version.
+Stores that are like S3 may want use_path_style=true,
+request_checksum_calculation=when_required or conditional-writes=false.
+
 Other parameters are those of the Go CDK, such as region, profile, endpoint,
 use_path_style, ssetype and kmskeyid for S3. Without them, credentials, Region and
 endpoint are those of the environment and files that the SDK of each store reads,

@@ -3,14 +3,31 @@ package atomicfile
 import (
 	"io/fs"
 	"os"
+	"path/filepath"
+
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // Protected are files that are never written: keys and configuration. One goroutine
 // at a time uses it.
-type Protected struct{ files []fs.FileInfo }
+type Protected struct {
+	files []fs.FileInfo
+	paths map[string]bool // see RealPath
+}
 
 // Add protects a file.
 func (p *Protected) Add(info fs.FileInfo) { p.files = append(p.files, info) }
+
+// AddPath protects a file that may not be there yet.
+func (p *Protected) AddPath(path string) {
+	if info, err := os.Stat(path); err == nil {
+		p.Add(info)
+	}
+	if p.paths == nil {
+		p.paths = make(map[string]bool)
+	}
+	p.paths[RealPath(path)] = true
+}
 
 // Has reports whether a file is protected, by whatever name.
 func (p *Protected) Has(info fs.FileInfo) bool {
@@ -20,4 +37,16 @@ func (p *Protected) Has(info fs.FileInfo) bool {
 		}
 	}
 	return false
+}
+
+// HasPath reports whether a real path is that of a file that was protected by its path.
+func (p *Protected) HasPath(real string) bool { return p.paths[real] }
+
+// RealPath returns the absolute path of a file without links on the way to it.
+func RealPath(path string) string {
+	dir := filepath.Dir(path)
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved
+	}
+	return filepath.Join(cli.Clean(dir), filepath.Base(path))
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
@@ -135,7 +136,7 @@ func (b *Batch) openReport(o *ReportOptions, mode string, jobs []place.Job) (*re
 		}
 		r.file = b.UI.Stdout
 	default:
-		if err := checkReportName(o.Path, jobs); err != nil {
+		if err := b.checkReportName(o.Path, jobs); err != nil {
 			return nil, err
 		}
 		f, err := os.OpenFile(o.Path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
@@ -165,7 +166,10 @@ func (o *ReportOptions) prepare(f *os.File) error {
 }
 
 // checkReportName is before the file is made, checkReport after.
-func checkReportName(path string, jobs []place.Job) error {
+func (b *Batch) checkReportName(path string, jobs []place.Job) error {
+	if b.Protected.HasPath(atomicfile.RealPath(path)) {
+		return cli.NewError(cli.ExitNotWritten, "the report %s is a key file", path)
+	}
 	for _, j := range jobs {
 		if clean(path) == clean(j.Source.Name()) || clean(path) == clean(j.Output()) {
 			return cli.NewError(cli.ExitNotWritten, "%s is both the report and an input or output", path)

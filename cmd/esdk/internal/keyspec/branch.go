@@ -33,6 +33,7 @@ func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Stor
 	default:
 		var file string
 		if file, err = expandHome(o.File); err == nil {
+			ks.Protected.AddPath(file)
 			storage, err = branchkey.NewFileStorage(file)
 		}
 	}

@@ -194,7 +194,20 @@ func (ks *Keys) LoadConfig() (*Config, string, error) {
 			c.Fields[key[1]] = append(c.Fields[key[1]], key[2])
 		}
 	}
+	ks.protectNamed(c, file)
 	return c, file, ks.registerSecret(file)
+}
+
+// protectNamed has no file of any named key be overwritten, whichever of them the command
+// line names.
+func (ks *Keys) protectNamed(c *Config, file string) {
+	for _, k := range c.Keys {
+		for _, name := range []string{k.File, k.Peer, k.Own, k.PassphraseFile} {
+			if path, err := expandPath(filepath.Dir(file), name); err == nil && path != "" {
+				ks.Protected.AddPath(path)
+			}
+		}
+	}
 }
 
 func (c *Config) checkNames(meta toml.MetaData) error {

@@ -29,6 +29,7 @@ func (ks *Keys) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Ke
 		}
 	}
 	file := filepath.Join(dir.path(), "local.key")
+	ks.Protected.AddPath(file)
 	kr, err := ks.openLocalKey(file)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return kr, err

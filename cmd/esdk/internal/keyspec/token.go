@@ -152,6 +152,10 @@ func (ks *Keys) openToken(ctx context.Context, uri *pkcs11.URI) (*pkcs11.Token, 
 	if token := ks.tokens[id]; token != nil {
 		return token, nil
 	}
+	ks.Protected.AddPath(of.ModulePath)
+	if of.PINSource != "" {
+		ks.Protected.AddPath(of.PINSource)
+	}
 	token, err := pkcs11.Open(ctx, pkcs11.Config{URI: id, PIN: func(context.Context) ([]byte, error) {
 		if of.PINSource == "" {
 			token := cli.Printable(cmp.Or(of.Token, of.Serial, of.ModulePath))

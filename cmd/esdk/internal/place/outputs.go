@@ -112,11 +112,19 @@ func (o *outputs) openResults() (*tree, error) {
 // madeFor reports whether a directory has been made for the results.
 func (o *outputs) madeFor(id string) bool { return o.to != nil && o.to.real == id }
 
-// plan finds the output of an input.
+// plan finds the output of an input, which is no file that keys are read from, or are to
+// be.
 func (o *outputs) plan(ctx context.Context, j *Job) error {
 	if j.Err != nil || j.Skip != "" {
 		return nil
 	}
+	if err := o.planAny(ctx, j); err != nil || j.Target == nil || j.Target.Remote() || !o.Protected.HasPath(j.Target.ID()) {
+		return err
+	}
+	return o.protected(j)
+}
+
+func (o *outputs) planAny(ctx context.Context, j *Job) error {
 	entry, inTree := j.Source.(*treeEntry)
 	standard := j.Source.Name() == cli.Standard
 	switch {
@@ -183,9 +191,13 @@ func (o *outputs) planInPlace(j *Job) error {
 // checkProtected refuses to overwrite what the command itself needs.
 func (o *outputs) checkProtected(j *Job, output fs.FileInfo) error {
 	if o.Protected.Has(output) {
-		return cli.NewError(cli.ExitNotWritten, "%s is a key or configuration file, or the report", j.Output())
+		return o.protected(j)
 	}
 	return nil
+}
+
+func (o *outputs) protected(j *Job) error {
+	return cli.NewError(cli.ExitNotWritten, "%s is a key or configuration file, or the report", j.Output())
 }
 
 func (o *outputs) planStdout(j *Job) error {
