@@ -635,6 +635,47 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// An interrupt has the line removed before it is told of, and a terminal that cannot
+// remove lines has none.
+func TestProgressInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	for _, term := range []string{"xterm", "dumb"} {
+		master, terminal := openTerminal(t)
+		c := command(t, dir, "encrypt", "-k", "aes:n/k@key", "-o", "out")
+		c.Env = append(c.Environ(), "TERM="+term)
+		c.Stderr = terminal
+		stdin, err := c.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		stdin.Write(pattern(1 << 20))
+		var shown []byte
+		if term == "dumb" {
+			time.Sleep(1500 * time.Millisecond)
+		} else {
+			for buf := make([]byte, 1000); !bytes.Contains(shown, []byte("1.0 MiB")); {
+				n, err := master.Read(buf)
+				if err != nil {
+					t.Fatal(err)
+				}
+				shown = append(shown, buf[:n]...)
+			}
+		}
+		c.Process.Signal(os.Interrupt)
+		checkStatus(t, c, c.Wait(), cli.ExitInterrupted)
+		terminal.Close()
+		rest, _ := io.ReadAll(master)
+		shown = append(shown, rest...)
+		if want := "\r\x1b[Kesdk: interrupted\r\n"; term == "xterm" && !bytes.HasSuffix(shown, []byte(want)) || term == "dumb" && string(shown) != "esdk: interrupted\r\n" {
+			t.Errorf("%s: terminal shows %q", term, shown)
+		}
+		stdin.Close()
+	}
+}
+
 // openTerminal makes a pseudo-terminal.
 func openTerminal(t *testing.T) (master, terminal *os.File) {
 	t.Helper()

@@ -98,6 +98,12 @@ func (p *Progress) erase() {
 	}
 }
 
+// interrupt removes the line for good: what is said of the end is the last.
+func (p *Progress) interrupt() {
+	p.mu.Lock() // and never unlock
+	p.erase()
+}
+
 // stop removes the line.
 func (p *Progress) stop() {
 	if p.terminal != nil {

@@ -88,6 +88,7 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, parallel int, o *Repo
 	parallel = parallelJobs(plan, parallel)
 	b.SideBySide = parallel > 1
 	b.Progress = newProgress(b.UI, plan.Ahead(), !plan.Complete())
+	defer b.Pending.Last(b.Progress.interrupt)()
 	defer b.Progress.stop()
 	r := &runner{Batch: b, report: report, work: work, plan: plan, skipped: make(map[string]int)}
 	if b.SideBySide {
