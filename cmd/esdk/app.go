@@ -132,7 +132,7 @@ encrypt, and any one of them decrypts it.`,
 	flags := root.PersistentFlags()
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "print errors only")
 	flags.BoolVar(&a.NoProgress, "no-progress", false, "print no progress line")
-	flags.BoolVar(&a.JSON, "json", false, "print notes and errors as JSON, and the results of inspect, keys, keystore, vectors and version; for each FILE see --report")
+	flags.BoolVar(&a.JSON, "json", false, "print notes and errors as JSON, and the results of inspect, keygen, keys, keystore, vectors and version; for each FILE see --report")
 	flags.StringVar(&a.keys.ConfigFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration directory)")
 	flags.StringVar(&a.profileName, "profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile); an empty one is none")
 	allowEmpty(flags, "profile")

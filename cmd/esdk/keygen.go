@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -82,9 +83,7 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 			} else if err != nil {
 				return err
 			}
-			a.Note("wrote %s; use it as -k %s", cli.Printable(file), usage)
-			_, err = a.Stdout.Write(public)
-			return err
+			return a.tellKey(&madeKey{kind, file, usage, string(public)})
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "`FILE` to make, which must not exist; - for standard output")
@@ -92,6 +91,23 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 		passphrase.add(cmd)
 	}
 	return cmd
+}
+
+// A madeKey is a key that was made, as JSON has it.
+type madeKey struct {
+	Kind      string `json:"kind"`
+	File      string `json:"file"`
+	Use       string `json:"use"` // as -k
+	PublicKey string `json:"public_key,omitempty"`
+}
+
+func (a *app) tellKey(k *madeKey) error {
+	if a.JSON {
+		return a.PrintJSON(k)
+	}
+	a.Note("wrote %s; use it as -k %s", cli.Printable(k.File), k.Use)
+	_, err := io.WriteString(a.Stdout, k.PublicKey)
+	return err
 }
 
 func keyExists(file string) error {
