@@ -136,6 +136,7 @@ encrypt, and any one of them decrypts it.`,
 	flags.StringVar(&a.keys.ConfigFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration directory)")
 	flags.StringVar(&a.profileName, "profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile); an empty one is none")
 	allowEmpty(flags, "profile")
+	root.RegisterFlagCompletionFunc("profile", a.completeProfile)
 	root.AddCommand(
 		a.newEncryptCommand(), a.newDecryptCommand(), a.newReencryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),
 		a.newKeygenCommand(), a.newKeysCommand(), a.newKeystoreCommand(), a.newVectorsCommand(), a.newCompatCommand(), a.newVersionCommand(),
@@ -143,9 +144,12 @@ encrypt, and any one of them decrypts it.`,
 	root.AddCommand(a.extraCommands()...)
 	root.AddCommand(helpTopics()...)
 	root.InitDefaultCompletionCmd()
+	if bash, _, err := root.Find([]string{"completion", "bash"}); err == nil {
+		addPreamble(bash)
+	}
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {
-		help.Args = checkTopic
+		help.Args, help.ValidArgsFunction = checkTopic, completeHelp
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.SetOut(a.Stdout)

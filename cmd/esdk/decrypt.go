@@ -83,7 +83,7 @@ read. A signed message needs --release verified, which reads all of it first.`,
   esdk decrypt -r -k @app -o restored/ s3://backups/2026/`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.decrypt(cmd.Context(), o, inputs) },
 	}
-	o.addFlags(cmd)
+	o.addFlags(a, cmd)
 	addOutputFlags(cmd, &o.OutputOptions)
 	addInputFlags(cmd, &o.InputOptions, encryptedSuffix, "`SUFFIX` that names lose; what does not have it gets the suffix .decrypted")
 	flags := cmd.Flags()
@@ -93,8 +93,8 @@ read. A signed message needs --release verified, which reads all of it first.`,
 	return cmd
 }
 
-func (o *decryptOptions) addFlags(cmd *cobra.Command) {
-	addKeyFlag(cmd, &o.keys, false)
+func (o *decryptOptions) addFlags(a *app, cmd *cobra.Command) {
+	a.addKeyFlag(cmd, &o.keys, false)
 	addReportFlag(cmd, &o.report)
 	addCommitmentFlag(cmd, &o.commitment)
 	addCacheFlag(cmd, &o.cache)

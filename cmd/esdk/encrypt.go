@@ -58,7 +58,7 @@ remove what was written if the pipeline fails.`,
   esdk encrypt -k @app -o s3://backups/2026/ db.dump`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.encrypt(cmd.Context(), o, inputs) },
 	}
-	addKeyFlag(cmd, &o.keys, true)
+	a.addKeyFlag(cmd, &o.keys, true)
 	addOutputFlags(cmd, &o.OutputOptions)
 	addInputFlags(cmd, &o.InputOptions, encryptedSuffix, "`SUFFIX` of the names of results")
 	addReportFlag(cmd, &o.report)

@@ -39,7 +39,9 @@ func (a *app) newKeysCommand() *cobra.Command {
 		Use:   "show NAME",
 		Short: "Show what the configuration says of a key, with its paths resolved",
 		Args:  cobra.ExactArgs(1),
-		RunE:  func(_ *cobra.Command, names []string) error { return a.showKey(strings.TrimPrefix(names[0], "@")) },
+
+		ValidArgsFunction: a.completeNamedKey,
+		RunE:              func(_ *cobra.Command, names []string) error { return a.showKey(strings.TrimPrefix(names[0], "@")) },
 	}
 	test := &cobra.Command{
 		Use:   "test KEY...",
@@ -214,11 +216,11 @@ func (a *app) printKeyTest(t *keyTest) error {
 // keyFlag is the flag of addKeyFlag, as users write it.
 const keyFlag = "-k"
 
-func addKeyFlag(cmd *cobra.Command, keys *[]string, encrypt bool) {
+func (a *app) addKeyFlag(cmd *cobra.Command, keys *[]string, encrypt bool) {
 	usage := "`KEY` to decrypt with; repeat it to try several"
 	if encrypt {
 		usage = "`KEY` to encrypt under; repeat it, and any one of them decrypts"
 	}
 	cmd.Flags().StringArrayVarP(keys, "key", "k", nil, usage+` (see "esdk help keys")`)
-	cmd.RegisterFlagCompletionFunc("key", cobra.FixedCompletions(keyspec.Prefixes(), cobra.ShellCompDirectiveNoSpace))
+	cmd.RegisterFlagCompletionFunc("key", a.completeKey)
 }

@@ -55,7 +55,7 @@ with the --suffix.`,
   esdk reencrypt -r --from-key @old -k @new --in-place s3://backups/`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.reencrypt(cmd.Context(), o, inputs) },
 	}
-	addKeyFlag(cmd, &o.to.keys, true)
+	a.addKeyFlag(cmd, &o.to.keys, true)
 	addOutputFlags(cmd, &o.OutputOptions)
 	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
 	addReportFlag(cmd, &o.report)
@@ -77,6 +77,7 @@ with the --suffix.`,
 	flags.BoolVar(&o.from.net400, "recover-net-4.0.0", false, "also read what version 4.0.0 of the .NET SDK wrote, against the specification")
 	flags.BoolVar(&o.from.base64, "base64", false, "the input is Base64 text, even if it does not look so")
 	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
+	cmd.RegisterFlagCompletionFunc("from-key", a.completeKey)
 	return cmd
 }
 

@@ -25,7 +25,7 @@ those with the --suffix.`,
   esdk verify -r -k local encrypted/`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.verify(cmd.Context(), o, inputs) },
 	}
-	o.addFlags(cmd)
+	o.addFlags(a, cmd)
 	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
 	return cmd
 }

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"esdk/cmd/esdk/internal/keyspec"
+	"github.com/spf13/cobra"
+)
+
+// completeKey completes a -k: names of the configuration, kinds of keys, and the files
+// that stand behind an @.
+func (a *app) completeKey(_ *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
+	if i := strings.IndexByte(text, '@'); i > 0 {
+		return completePath(text[:i+1], text[i+1:]), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	}
+	var all []string
+	if c, _, err := a.keys.LoadConfig(); err == nil {
+		for _, name := range slices.Sorted(maps.Keys(c.Keys)) {
+			all = append(all, "@"+name)
+		}
+	}
+	if strings.HasPrefix(text, "@") {
+		return startingWith(text, all), cobra.ShellCompDirectiveNoFileComp
+	}
+	all = startingWith(text, append(keyspec.Prefixes(), all...))
+	return all, cobra.ShellCompDirectiveNoSpace // the shell has files, if there is nothing else
+}
+
+// completeProfile completes names of profiles.
+func (a *app) completeProfile(_ *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
+	c, _, err := a.keys.LoadConfig()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return startingWith(text, slices.Sorted(maps.Keys(c.Profiles))), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeNamedKey completes names of keys, without an @.
+func (a *app) completeNamedKey(_ *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
+	c, _, err := a.keys.LoadConfig()
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return startingWith(text, slices.Sorted(maps.Keys(c.Keys))), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeHelp completes what there is help on: commands, and pages that are none.
+func completeHelp(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
+	of, _, err := cmd.Root().Find(args)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var all []string
+	for _, c := range of.Commands() {
+		if c.IsAvailableCommand() || c.IsAdditionalHelpTopicCommand() {
+			all = append(all, cobra.CompletionWithDesc(c.Name(), c.Short))
+		}
+	}
+	return startingWith(text, all), cobra.ShellCompDirectiveNoFileComp
+}
+
+func startingWith(text string, all []string) []string {
+	return slices.DeleteFunc(all, func(one string) bool { return !strings.HasPrefix(one, text) })
+}
+
+// completePath returns the paths that begin so, behind what stands before them. A folder
+// ends in a slash.
+func completePath(before, text string) (all []string) {
+	dir, base := filepath.Split(text)
+	expanded := dir
+	if rest, ok := strings.CutPrefix(dir, "~/"); ok {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return nil
+		}
+		expanded = filepath.Join(home, rest)
+	}
+	if expanded == "" {
+		expanded = "."
+	}
+	entries, err := os.ReadDir(expanded)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if !strings.HasPrefix(name, base) || base == "" && strings.HasPrefix(name, ".") {
+			continue
+		}
+		if info, err := os.Stat(filepath.Join(expanded, name)); err == nil && info.IsDir() {
+			name += string(filepath.Separator)
+		}
+		all = append(all, before+dir+name)
+	}
+	return all
+}
+
+// bashPreamble has bash take what stands around an @ for one word: it takes it for the
+// start of the name of a machine, which it completes. Without the package
+// bash-completion, other such characters are a part of words too.
+const bashPreamble = `shopt -u hostcomplete
+COMP_WORDBREAKS=${COMP_WORDBREAKS//@/}
+if ! declare -F _get_comp_words_by_ref >/dev/null; then
+    COMP_WORDBREAKS=${COMP_WORDBREAKS//[=:]/}
+    _get_comp_words_by_ref() {
+        cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
+    }
+    __ltrim_colon_completions() { :; }
+fi
+`
+
+// addPreamble puts that in front of what is printed for bash.
+func addPreamble(bash *cobra.Command) {
+	script := bash.RunE
+	bash.RunE = func(cmd *cobra.Command, args []string) error {
+		if _, err := io.WriteString(cmd.Root().OutOrStdout(), bashPreamble); err != nil {
+			return err
+		}
+		return script(cmd, args)
+	}
+}
