@@ -25,7 +25,7 @@ type refusals struct{ chmod, fsync, setxattr syscall.Errno }
 // A refusingNode is a file or directory of a file system that refuses some requests.
 type refusingNode struct {
 	*fs.LoopbackNode
-	refusals *refusals
+	refusals *atomic.Pointer[refusals]
 	asked    *atomic.Int64 // how often it refused one
 }
 
@@ -37,22 +37,22 @@ func (n *refusingNode) answer(errno syscall.Errno) bool {
 }
 
 func (n *refusingNode) Setattr(ctx context.Context, f fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
-	if in.Valid&fuse.FATTR_MODE != 0 && n.answer(n.refusals.chmod) {
-		return n.refusals.chmod
+	if in.Valid&fuse.FATTR_MODE != 0 && n.answer(n.refusals.Load().chmod) {
+		return n.refusals.Load().chmod
 	}
 	return n.LoopbackNode.Setattr(ctx, f, in, out)
 }
 
 func (n *refusingNode) Setxattr(ctx context.Context, name string, data []byte, flags uint32) syscall.Errno {
-	if n.answer(n.refusals.setxattr) {
-		return n.refusals.setxattr
+	if n.answer(n.refusals.Load().setxattr) {
+		return n.refusals.Load().setxattr
 	}
 	return n.LoopbackNode.Setxattr(ctx, name, data, flags)
 }
 
 func (n *refusingNode) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
-	n.answer(n.refusals.fsync)
-	return n.refusals.fsync
+	n.answer(n.refusals.Load().fsync)
+	return n.refusals.Load().fsync
 }
 
 // WrapChild has what is in a directory refuse the same.
@@ -67,7 +67,7 @@ var (
 )
 
 // mountRefusing mounts a file system in a new directory.
-func mountRefusing(t *testing.T, dir string, r *refusals) (mounted string, asked *atomic.Int64) {
+func mountRefusing(t *testing.T, dir string, r *atomic.Pointer[refusals]) (mounted string, asked *atomic.Int64) {
 	t.Helper()
 	below, mounted := makeRoot(t, filepath.Join(dir, "below")).Name(), makeRoot(t, filepath.Join(dir, "mounted")).Name()
 	asked = new(atomic.Int64)
@@ -115,7 +115,9 @@ func TestRefusingFileSystem(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("chmod %d fsync %d", test.chmod, test.fsync), func(t *testing.T) {
 			dir := t.TempDir()
-			mounted, asked := mountRefusing(t, dir, &test.refusals)
+			var now atomic.Pointer[refusals]
+			now.Store(&test.refusals)
+			mounted, asked := mountRefusing(t, dir, &now)
 			writeFile(t, dir, "plain", pattern(1000))
 			runCommand(t, dir, test.status, "encrypt", "-k", "aes:n/k@key", "-o", "mounted/result", "plain")
 			if test.refusals != (refusals{}) && asked.Load() == 0 {
@@ -151,14 +153,15 @@ func TestRefusedAttributes(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			dir := t.TempDir()
-			var now refusals
+			var now atomic.Pointer[refusals]
+			now.Store(new(refusals))
 			mounted, _ := mountRefusing(t, dir, &now)
 			writeFile(t, dir, "plain", pattern(1000))
 			runCommand(t, dir, 0, "encrypt", "-k", "aes:n/k@key", "-o", "mounted/message", "plain")
 			path := filepath.Join(mounted, "message")
 			setAttributes(t, path, map[string]string{"user.note": "kept"})
 			before, content := describe(t, path), readFile(t, path)
-			now = refuse
+			now.Store(&refuse)
 			c := command(t, dir, "reencrypt", "--in-place", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "mounted/message")
 			checkStatus(t, c, c.Run(), cli.ExitNotWritten)
 			if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "its "+what+" cannot be kept") {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -120,6 +121,11 @@ func TestInterrupt(t *testing.T) {
 }
 
 func testInterrupt(t *testing.T, verb string, sig syscall.Signal) {
+	// One that this process handles is not ignored by what it starts, although nohup
+	// may have it ignored here.
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, sig)
+	defer signal.Stop(handled)
 	dir := t.TempDir()
 	writeFile(t, dir, "plain", pattern(3<<20))
 	runCommand(t, dir, 0, "encrypt", "-k", "aes:n/k@key", "-o", "message", "plain")
@@ -392,8 +398,8 @@ func TestClosedPipe(t *testing.T) {
 		c.Stdout = w
 		checkStatus(t, c, c.Run(), cli.ExitError)
 		w.Close()
-		if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "broken pipe") {
-			t.Errorf("%s: stderr %q does not say why", args[0], text)
+		if text := fmt.Sprint(c.Stderr); text != "" {
+			t.Errorf("%s: stderr %q, which nobody wants to know", args[0], text)
 		}
 	}
 }
