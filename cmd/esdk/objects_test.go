@@ -14,6 +14,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -279,6 +280,9 @@ func TestObjectsInterrupted(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
 		dir := t.TempDir()
 		for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+			handled := make(chan os.Signal, 1) // else nohup has it ignored in what is started, too
+			signal.Notify(handled, sig)
+			defer signal.Stop(handled)
 			var puts sync.Once
 			began := make(chan struct{})
 			s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
