@@ -46,6 +46,8 @@ type decryptOptions struct {
 	release      string
 	cache        string
 	jobs         int
+	sparse       bool
+	preserve     bool
 	rangeText    string
 	part         *byteRange // of rangeText, nil for all
 }
@@ -87,6 +89,8 @@ read. A signed message needs --release verified, which reads all of it first.`,
 	addOutputFlags(cmd, &o.OutputOptions)
 	addInputFlags(cmd, &o.InputOptions, encryptedSuffix, "`SUFFIX` that names lose; what does not have it gets the suffix .decrypted")
 	flags := cmd.Flags()
+	flags.BoolVar(&o.sparse, "sparse", false, "have files not take room for blocks of zeros")
+	flags.BoolVar(&o.preserve, "preserve", false, "give files the mode and time that encrypt --preserve stored")
 	flags.StringVar(&o.rangeText, "range", "", "write only the part `OFFSET:LENGTH` of the plaintext, without reading the rest; OFFSET: is all from there on")
 	flags.StringVar(&o.release, "release", "auto", "`WHEN` to release plaintext to standard output: auto, verified or frames")
 	cmd.RegisterFlagCompletionFunc("release", cobra.FixedCompletions([]string{"auto", "verified", "frames"}, cobra.ShellCompDirectiveNoFileComp))
@@ -197,7 +201,7 @@ func (d *decryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 	if j.Output() == cli.Standard && d.Path != cli.Standard && cli.IsTerminal(d.Stdout) {
 		return nil, d.toTerminal(ctx, in, r)
 	}
-	out, err := d.create(ctx, j, 0o600, nil)
+	out, err := d.create(ctx, j, place.CreateOptions{Mode: 0o600, Sparse: d.sparse})
 	if err != nil {
 		return nil, err
 	}
@@ -211,6 +215,9 @@ func (d *decryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 			err = cli.Hinted(err, "%s", d.names.toFile)
 		}
 		return out, err
+	}
+	if d.preserve {
+		return out, restorePast(out, r)
 	}
 	return out, nil
 }

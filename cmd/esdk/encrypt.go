@@ -28,6 +28,7 @@ type encryptOptions struct {
 	cache       string
 	jobs        int
 	failChanged bool
+	preserve    bool
 }
 
 func (a *app) newEncryptCommand() *cobra.Command {
@@ -71,6 +72,7 @@ remove what was written if the pipeline fails.`,
 	bytesVar(flags, &o.frameLength, "frame-length", 4096, "plaintext `BYTES` of a frame")
 	flags.IntVar(&o.maxKeys, "max-keys", 0, "fail if there would be more than this `NUMBER` of encrypted data keys (default no limit)")
 	flags.BoolVar(&o.base64, "base64", false, "write Base64 text")
+	flags.BoolVar(&o.preserve, "preserve", false, "store mode and time of each FILE in its encryption context, which is not secret")
 	flags.BoolVar(&o.Command, "command", false, "run what stands behind --, and encrypt what it writes, unless it fails")
 	flags.BoolVar(&o.failChanged, "fail-if-changed", false, "fail if a FILE changes while it is read (default to warn)")
 	addCacheFlag(cmd, &o.cache)
@@ -110,6 +112,9 @@ func (a *app) newEncryption(ctx context.Context, o *encryptOptions) (*encryption
 	}
 	if len(bare) > 0 {
 		return nil, cli.UsageError("-c %s: want KEY=VALUE; a value may be empty", cli.Printable(bare[0]))
+	}
+	if _, ok := ec[pastKey]; ok && o.preserve {
+		return nil, cli.UsageError("-c %s: --preserve says what that pair is", pastKey)
 	}
 	if o.frameLength < 1 || o.frameLength > math.MaxUint32 {
 		return nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.frameLength)
@@ -159,7 +164,7 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 		return nil, err
 	}
 	defer in.Close()
-	out, err := e.create(ctx, j, 0o666, nil)
+	out, err := e.create(ctx, j, place.CreateOptions{Mode: 0o666})
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +181,11 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 	if e.decode {
 		src = newBase64Reader(src)
 	}
-	if err := e.stream(ctx, client, src, out, r); err != nil {
+	ec := e.ec
+	if e.preserve {
+		ec = withPast(ec, j.Source)
+	}
+	if err := e.stream(ctx, client, src, out, ec, r); err != nil {
 		return out, err
 	}
 	if changed := in.Changed(); changed != nil {
@@ -188,14 +197,14 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 	return out, nil
 }
 
-func (e *encryption) stream(ctx context.Context, client *esdk.Client, src io.Reader, dst io.Writer, r *batch.Record) error {
+func (e *encryption) stream(ctx context.Context, client *esdk.Client, src io.Reader, dst io.Writer, ec esdk.EncryptionContext, r *batch.Record) error {
 	message := dst
 	var encoder io.WriteCloser
 	if e.base64 {
 		encoder = newBase64Writer(dst)
 		message = encoder
 	}
-	w, err := client.NewWriter(ctx, r.WatchWriter(message), e.ec)
+	w, err := client.NewWriter(ctx, r.WatchWriter(message), ec)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -44,13 +43,14 @@ func addInputFlags(cmd *cobra.Command, o *place.InputOptions, suffix, usage stri
 	cmd.RegisterFlagCompletionFunc("symlinks", cobra.FixedCompletions([]string{"skip", "follow", "error"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// create makes the output of a job. Mode is that of a new file, but for the umask. One
+// create makes the output of a job. The mode is that of a new file, but for the umask. One
 // that takes the place of another is like that.
-func (a *app) create(ctx context.Context, j *place.Job, mode fs.FileMode, like place.Input) (place.Output, error) {
-	if like != nil {
-		mode = atomicfile.TemporaryMode
+func (a *app) create(ctx context.Context, j *place.Job, o place.CreateOptions) (place.Output, error) {
+	if o.Like != nil {
+		o.Mode = atomicfile.TemporaryMode
 	}
-	return j.Target.Create(ctx, place.CreateOptions{Mode: mode, SideBySide: a.batch.SideBySide, Like: like})
+	o.SideBySide = a.batch.SideBySide
+	return j.Target.Create(ctx, o)
 }
 
 func addJobsFlag(cmd *cobra.Command, value *int) {

@@ -177,7 +177,7 @@ func (re *reencryption) job(ctx context.Context, j *place.Job, r *batch.Record) 
 	if re.InPlace {
 		like = in
 	}
-	out, err := re.create(ctx, j, 0o666, like)
+	out, err := re.create(ctx, j, place.CreateOptions{Mode: 0o666, Like: like})
 	if err != nil {
 		return nil, err
 	}

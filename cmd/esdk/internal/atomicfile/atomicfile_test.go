@@ -3,9 +3,11 @@ package atomicfile
 import (
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -428,5 +430,34 @@ func TestProtected(t *testing.T) {
 	p.Add(key)
 	if !p.Has(key) || p.Has(other) {
 		t.Errorf("key %t, other %t", p.Has(key), p.Has(other))
+	}
+}
+
+// Whatever is written in whatever pieces is what is read, with or without holes.
+func TestSparse(t *testing.T) {
+	dir := t.TempDir()
+	p := NewPending()
+	for i := range 200 {
+		var want []byte
+		f := create(t, p, filepath.Join(dir, strconv.Itoa(i)), "", nil)
+		f.Sparse()
+		for range rand.IntN(20) {
+			piece := make([]byte, rand.IntN(3*holeSize))
+			if rand.IntN(3) == 0 && len(piece) > 0 {
+				piece[rand.IntN(len(piece))] = 1
+			}
+			if n, err := f.Write(piece); n != len(piece) || err != nil {
+				t.Fatal(n, err)
+			}
+			want = append(want, piece...)
+		}
+		if err := f.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		f.Abort()
+		wantContent(t, filepath.Join(dir, strconv.Itoa(i)), string(want))
+		if t.Failed() {
+			return
+		}
 	}
 }

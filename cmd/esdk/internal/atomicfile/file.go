@@ -23,6 +23,8 @@ type File struct {
 	target  string
 	mode    fs.FileMode
 	kept    *attributes // of what it takes the place of, nil for none
+	past    *past       // that it is to have, nil for none
+	sparse  bool        // blocks of zeros are holes
 	old     fs.FileInfo // that it replaces, nil for none
 	number  int         // of the files that were opened before
 	onDisk  bool
@@ -76,7 +78,11 @@ func Exists(target string) error {
 // Write has the disk begin with what was written, while more of it is made: else
 // it would begin when all is there, and a long result take the sum of both times.
 func (f *File) Write(p []byte) (int, error) {
-	n, err := f.file.Write(p)
+	write := f.file.Write
+	if f.sparse {
+		write = f.writeSparse
+	}
+	n, err := write(p)
 	f.written += int64(n)
 	if f.written-f.begun >= writeAhead {
 		beginWriting(f.file, f.begun, f.written-f.begun)
@@ -116,8 +122,16 @@ func unsyncable(err error) bool {
 
 // setMode has the file be read by whom it is for, once it is complete.
 func (f *File) setMode() error {
-	if f.kept != nil {
+	if f.sparse {
+		if err := f.file.Truncate(f.written); err != nil { // it may end in a hole
+			return err
+		}
+	}
+	switch {
+	case f.kept != nil:
 		return f.kept.apply(f.file)
+	case f.past != nil:
+		return f.past.apply(f)
 	}
 	if f.mode == TemporaryMode || f.temp == "" {
 		return nil

@@ -57,7 +57,8 @@ type Record struct {
 	Message    int64         `json:"message_bytes"`
 	DurationMS float64       `json:"duration_ms"`
 
-	Note string `json:"-"` // for the user, if all goes well
+	Note    string                 `json:"-"` // for the user, if all goes well
+	Context esdk.EncryptionContext `json:"-"` // of the message
 
 	watched bool // there is a report, to have the header and key too
 	head    headCopy
@@ -264,7 +265,7 @@ func (r *report) close() error {
 
 // SetHeader notes the header of a message.
 func (r *Record) SetHeader(h *esdk.Header, plaintext int64) {
-	r.Plaintext = plaintext
+	r.Plaintext, r.Context = plaintext, h.EncryptionContext
 	if !r.watched {
 		return
 	}

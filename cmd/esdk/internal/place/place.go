@@ -71,6 +71,7 @@ type Target interface {
 type CreateOptions struct {
 	Mode       fs.FileMode // of a file
 	SideBySide bool        // others are under way too
+	Sparse     bool        // blocks of zeros of a file are holes
 
 	// Like is what a file takes the place of: its owner, mode, access control list and
 	// extended attributes are kept. It is nil for a new file.

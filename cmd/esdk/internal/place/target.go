@@ -94,6 +94,9 @@ func (o *CreateOptions) output(f *atomicfile.File, err error) (Output, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Sparse {
+		f.Sparse()
+	}
 	if like, ok := o.Like.(*opened); ok {
 		if err := f.Keep(like.File); err != nil {
 			f.Abort()

@@ -1,0 +1,74 @@
+package atomicfile
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+
+	"esdk/cmd/esdk/internal/cli"
+)
+
+// past is what a file was when it was encrypted.
+type past struct {
+	mode     fs.FileMode
+	modified time.Time
+}
+
+// Restore has the file get a mode and a time once it is complete.
+func (f *File) Restore(mode fs.FileMode, modified time.Time) {
+	f.past = &past{mode.Perm(), modified}
+}
+
+func (p *past) apply(f *File) error {
+	if err := f.file.Chmod(p.mode); err != nil && !refused(err) {
+		return err
+	}
+	err := os.Chtimes("/proc/self/fd/"+strconv.FormatUint(uint64(f.file.Fd()), 10), p.modified, p.modified)
+	if errors.Is(err, fs.ErrNotExist) && f.temp != "" {
+		err = os.Chtimes(f.dir.join(f.temp), p.modified, p.modified) // there is no /proc
+	}
+	if err != nil {
+		return cli.NewError(cli.ExitNotWritten, "its time cannot be restored: %w", err)
+	}
+	return nil
+}
+
+// holeSize is what most file systems need for a hole.
+const holeSize = 4096
+
+var zeros [holeSize]byte
+
+// Sparse has blocks of zeros be left out, as holes.
+func (f *File) Sparse() { f.sparse = true }
+
+func (f *File) writeSparse(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		hole, size := nextRun(p[n:], f.written+int64(n))
+		if hole {
+			_, err = f.file.Seek(int64(size), io.SeekCurrent)
+		} else {
+			size, err = f.file.Write(p[n : n+size])
+		}
+		n += size
+	}
+	return n, err
+}
+
+// nextRun returns how many bytes that stand at an offset of a file are blocks of zeros, or
+// are none.
+func nextRun(p []byte, at int64) (hole bool, size int) {
+	for size < len(p) {
+		n := min(len(p)-size, holeSize-int((at+int64(size))%holeSize))
+		zero := n == holeSize && bytes.Equal(p[size:size+n], zeros[:])
+		if size > 0 && zero != hole {
+			break
+		}
+		hole = zero
+		size += n
+	}
+	return hole, size
+}
