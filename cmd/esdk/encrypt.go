@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math"
+	"time"
 
 	"esdk"
 	"esdk/cmd/esdk/internal/batch"
@@ -57,7 +58,12 @@ remove what was written if the pipeline fails.`,
   pg_dump app | esdk encrypt -k aes:corp/backup@backup.key > app.encrypted
   esdk encrypt -k @app -o app.encrypted --command -- pg_dump app
   esdk encrypt -k @app -o s3://backups/2026/ db.dump`,
-		RunE: func(cmd *cobra.Command, inputs []string) error { return a.encrypt(cmd.Context(), o, inputs) },
+		RunE: func(cmd *cobra.Command, inputs []string) error {
+			if o.Command && cmd.ArgsLenAtDash() != 0 {
+				return cli.UsageError("which program? Give it behind --command --, and no FILE")
+			}
+			return a.encrypt(cmd.Context(), o, inputs)
+		},
 	}
 	a.addKeyFlag(cmd, &o.keys, true)
 	addOutputFlags(cmd, &o.OutputOptions)
@@ -192,6 +198,10 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 		r.Warning = changed.Error()
 		if e.failChanged {
 			return out, changed
+		}
+		// It is older than what it is of, for --update.
+		if file, ok := out.(interface{ SetTime(time.Time) }); ok && j.Source.Info() != nil {
+			file.SetTime(j.Source.Info().ModTime())
 		}
 	}
 	return out, nil

@@ -78,6 +78,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &value) && errors.Is(err, errBytes):
 		return fmt.Errorf("--%s %s: %w", value.GetFlag().Name, cli.Printable(value.GetValue()), errBytes)
+	case errors.As(err, &value) && value.GetFlag().Value.Type() == "bool":
+		return fmt.Errorf("--%s takes no value, and %s is one", value.GetFlag().Name, cli.Printable(value.GetValue()))
 	case errors.As(err, &value) && errors.As(err, new(*strconv.NumError)):
 		return fmt.Errorf("--%s %s: want a number", value.GetFlag().Name, cli.Printable(value.GetValue()))
 	case errors.As(err, &unknown):

@@ -122,7 +122,7 @@ const helpSafety = `  - A file appears under its name only when all of it is wri
     links are in them or come up while the command runs. Links, devices and pipes
     are skipped and counted; --symlinks follow takes links that stay inside.
   - Binary data does not go to a terminal, unless -o - is given.
-  - An input, key or configuration file is never an output.
+  - An input, or a key or configuration file that is named, is never an output.
   - -c of "esdk decrypt" is checked before any key is used.
   - Messages with more than 32 encrypted data keys or frames of more than 64 MiB
     are refused, unless --max-keys and --max-frame allow them.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -55,6 +56,13 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) e
 	plan, err := a.places.Inputs(ctx, inputs, &o.InputOptions)
 	if err != nil {
 		return err
+	}
+	if out, err := a.Stdout.Stat(); err == nil && out.Mode().IsRegular() {
+		for _, j := range plan.Ahead() {
+			if os.SameFile(out, j.Source.Info()) {
+				return cli.NewError(cli.ExitNotWritten, "standard output is the input %s", j.Source.Name())
+			}
+		}
 	}
 	return a.run(ctx, plan, 1, new(batch.ReportOptions), "inspect", func(ctx context.Context, j *place.Job, _ *batch.Record) (place.Output, error) {
 		in, err := j.Source.Open(ctx)

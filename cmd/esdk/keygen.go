@@ -78,12 +78,15 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 				_, err := a.Stdout.Write(secret)
 				return err
 			}
-			if err := a.keys.WriteSecret(file, secret); errors.Is(err, fs.ErrExist) {
+			made := &madeKey{kind, file, usage, string(public)}
+			err = a.keys.WriteSecret(file, secret, func() error { return a.printMade(made) })
+			if errors.Is(err, fs.ErrExist) {
 				return keyExists(file)
-			} else if err != nil {
-				return err
 			}
-			return a.tellKey(&madeKey{kind, file, usage, string(public)})
+			if err == nil && !a.JSON {
+				a.Note("wrote %s; use it as -k %s", cli.Printable(file), usage)
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "`FILE` to make, which must not exist; - for standard output")
@@ -101,11 +104,10 @@ type madeKey struct {
 	PublicKey string `json:"public_key,omitempty"`
 }
 
-func (a *app) tellKey(k *madeKey) error {
+func (a *app) printMade(k *madeKey) error {
 	if a.JSON {
 		return a.PrintJSON(k)
 	}
-	a.Note("wrote %s; use it as -k %s", cli.Printable(k.File), k.Use)
 	_, err := io.WriteString(a.Stdout, k.PublicKey)
 	return err
 }

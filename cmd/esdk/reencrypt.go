@@ -151,6 +151,9 @@ func (o *reencryptOptions) parseSet() (esdk.EncryptionContext, error) {
 		set[k] = v
 	}
 	for _, k := range o.unset {
+		if strings.HasPrefix(k, "aws-crypto-") {
+			return nil, cli.UsageError("--unset %s: that pair is the library's", cli.Printable(k))
+		}
 		if _, both := set[k]; both {
 			return nil, cli.UsageError("--set and --unset contradict each other about %s", cli.Printable(k))
 		}
@@ -180,6 +183,9 @@ func (re *reencryption) job(ctx context.Context, j *place.Job, r *batch.Record) 
 	out, err := re.create(ctx, j, place.CreateOptions{Mode: 0o666, Like: like})
 	if err != nil {
 		return nil, err
+	}
+	if info, err := in.Stat(); re.InPlace && err == nil && place.HasOtherNames(info) {
+		r.Warning = "it has other names, which keep the old message"
 	}
 	return out, re.stream(ctx, in, out, r)
 }
@@ -212,7 +218,7 @@ func (re *reencryption) stream(ctx context.Context, in place.Input, out place.Ou
 	if err != nil {
 		return err
 	}
-	w, err := encrypter.NewWriter(ctx, r.WatchWriter(out), re.context(reader.Header()))
+	w, err := encrypter.NewWriter(ctx, r.WatchWriter(out), re.context(reader.Header(), r))
 	if err != nil {
 		return err
 	}
@@ -225,11 +231,14 @@ func (re *reencryption) stream(ctx context.Context, in place.Input, out place.Ou
 }
 
 // context is that of a new message.
-func (re *reencryption) context(old *esdk.Header) esdk.EncryptionContext {
+func (re *reencryption) context(old *esdk.Header, r *batch.Record) esdk.EncryptionContext {
 	ec := make(esdk.EncryptionContext)
 	maps.Copy(ec, re.reproduced)
 	maps.Copy(ec, old.UserContext())
 	for _, k := range re.unset {
+		if _, ok := ec[k]; !ok {
+			r.Warning = "the old message has no pair of the key " + k
+		}
 		delete(ec, k)
 	}
 	maps.Copy(ec, re.set)

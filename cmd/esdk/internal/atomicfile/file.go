@@ -133,6 +133,10 @@ func (f *File) setMode() error {
 	case f.past != nil:
 		return f.past.apply(f)
 	}
+	return f.setOwnMode()
+}
+
+func (f *File) setOwnMode() error {
 	if f.mode == TemporaryMode || f.temp == "" {
 		return nil
 	}

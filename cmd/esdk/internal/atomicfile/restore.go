@@ -14,17 +14,27 @@ import (
 
 // past is what a file was when it was encrypted.
 type past struct {
-	mode     fs.FileMode
+	mode     fs.FileMode // 0 to leave it as it is
 	modified time.Time
 }
 
+// keepMode tells a mode of 0 from none.
+const keepMode = fs.ModeIrregular
+
 // Restore has the file get a mode and a time once it is complete.
 func (f *File) Restore(mode fs.FileMode, modified time.Time) {
-	f.past = &past{mode.Perm(), modified}
+	f.past = &past{mode.Perm() | keepMode, modified}
 }
 
+// SetTime has the file get a time once it is complete.
+func (f *File) SetTime(modified time.Time) { f.past = &past{modified: modified} }
+
 func (p *past) apply(f *File) error {
-	if err := f.file.Chmod(p.mode); err != nil && !refused(err) {
+	if p.mode == 0 {
+		if err := f.setOwnMode(); err != nil {
+			return err
+		}
+	} else if err := f.file.Chmod(p.mode.Perm()); err != nil && !refused(err) {
 		return err
 	}
 	err := os.Chtimes("/proc/self/fd/"+strconv.FormatUint(uint64(f.file.Fd()), 10), p.modified, p.modified)

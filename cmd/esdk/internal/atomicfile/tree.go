@@ -86,10 +86,12 @@ func (t *Tree) use(name string, mode func(name string) fs.FileMode) (*dir, error
 
 func (t *Tree) mkdir(name string, mode func(name string) fs.FileMode) error {
 	if t.root == nil {
-		if err := os.Mkdir(t.path, mode(".")); err != nil {
+		err := os.Mkdir(t.path, mode("."))
+		if err == nil {
+			t.pending.made = append(t.pending.made, madeDir{t, "."})
+		} else if info, statErr := os.Lstat(t.path); statErr != nil || !info.IsDir() || !isOwn(info) {
 			return err
-		}
-		t.pending.made = append(t.pending.made, madeDir{t, "."})
+		} // else another command of this user was faster
 		if err := t.openMade(); err != nil {
 			return err
 		}
@@ -103,7 +105,9 @@ func (t *Tree) mkdir(name string, mode func(name string) fs.FileMode) error {
 	if err := t.mkdir(filepath.Dir(name), mode); err != nil {
 		return err
 	}
-	if err := t.root.Mkdir(name, mode(name)); err != nil {
+	if err := t.root.Mkdir(name, mode(name)); errors.Is(err, fs.ErrExist) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	t.pending.made = append(t.pending.made, madeDir{t, name})

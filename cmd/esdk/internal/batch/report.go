@@ -136,6 +136,9 @@ func (b *Batch) openReport(o *ReportOptions, mode string, jobs []place.Job) (*re
 			return nil, err
 		}
 		r.file = b.UI.Stdout
+		if err := b.checkReport(r, "on standard output", jobs); err != nil {
+			return nil, err
+		}
 	default:
 		if err := b.checkReportName(o.Path, jobs); err != nil {
 			return nil, err

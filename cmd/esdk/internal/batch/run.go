@@ -54,6 +54,7 @@ type runner struct {
 	work   Work
 	plan   *place.Plan
 	count  int // of jobs, so far
+	taken  int // of those that were not skipped
 	failed int
 	err    error // of the job that failed last
 
@@ -97,6 +98,9 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, parallel int, o *Repo
 		r.oneByOne(ctx)
 	}
 	b.Progress.Aside(r.tellSkipped)
+	if mode == "verify" && r.taken == 0 && r.err == nil {
+		return cli.NewError(cli.ExitError, "there is no message: nothing was verified")
+	}
 	if r.failed > 0 && plan.Several() {
 		return cli.NewError(cli.ExitSomeFailed, "%d of %d inputs failed", r.failed, r.count)
 	}
@@ -264,6 +268,9 @@ func (t *task) end() {
 // tell says and writes down what came of a task.
 func (r *runner) tell(t *task) {
 	r.count++
+	if t.Skip == "" {
+		r.taken++
+	}
 	r.Progress.finished.Add(1)
 	r.Progress.Aside(func() {
 		switch {
@@ -273,7 +280,7 @@ func (r *runner) tell(t *task) {
 				r.UI.Note("%s", t.record.Note)
 			}
 			if t.record.Warning != "" {
-				r.UI.Note("%s: warning: %s", cli.Printable(t.Source.Name()), t.record.Warning)
+				r.UI.Note("%s: warning: %s", cli.Printable(t.Source.Name()), cli.Printable(t.record.Warning))
 			}
 		case t.Source.Below():
 			r.skipped[t.Skip]++

@@ -293,8 +293,9 @@ func expandHome(path string) (string, error) {
 	return filepath.Join(home, rest), nil
 }
 
-// WriteSecret makes a file with mode 0600 that must not exist.
-func (ks *Keys) WriteSecret(name string, data []byte) error {
+// WriteSecret makes a file with mode 0600 that must not exist. It is not there before
+// what is asked for went well, if anything is.
+func (ks *Keys) WriteSecret(name string, data []byte, before func() error) error {
 	out, err := ks.Pending.Create(name, 0o600, nil)
 	if err != nil {
 		return err
@@ -302,6 +303,11 @@ func (ks *Keys) WriteSecret(name string, data []byte) error {
 	defer out.Abort()
 	if _, err := out.Write(data); err != nil {
 		return err
+	}
+	if before != nil {
+		if err := before(); err != nil {
+			return err
+		}
 	}
 	return out.Commit()
 }

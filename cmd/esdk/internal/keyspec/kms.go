@@ -12,6 +12,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 )
 
 // KMS is how keyrings of AWS KMS reach it, with a profile of the AWS SDK's
@@ -36,7 +37,10 @@ func (ks *Keys) KMSIn(profile, region string) awskms.Config {
 // empty. A service that does not answer is given up in time, and asked again as the SDK
 // does.
 func (ks *Keys) AWSOptions(profile string) []func(*awsconfig.LoadOptions) error {
-	options := []func(*awsconfig.LoadOptions) error{awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(ks.AnswerTimeout))}
+	options := []func(*awsconfig.LoadOptions) error{
+		awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(ks.AnswerTimeout)),
+		awsconfig.WithLogger(logging.Nop{}), // what it says is in the error, too
+	}
 	if profile != "" {
 		options = append(options, awsconfig.WithSharedConfigProfile(profile))
 	}

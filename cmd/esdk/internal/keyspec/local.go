@@ -90,7 +90,7 @@ func (ks *Keys) makeLocalKey(dir *configDir, file string) error {
 	key := make([]byte, 32)
 	rand.Read(key)
 	defer clear(key)
-	err := ks.WriteSecret(file, FormatAESKey(key, ""))
+	err := ks.WriteSecret(file, FormatAESKey(key, ""), nil)
 	if errors.Is(err, fs.ErrExist) {
 		return nil // another process was faster
 	}

@@ -30,6 +30,7 @@ func newCommand(args []string, ui *cli.UI, p *atomicfile.Pending) *command {
 // endTime is how long a program has to end once nobody reads what it writes.
 const endTime = 10 * time.Second
 
+// Open does not start it yet: what else can go wrong comes first.
 func (c *command) Open(ctx context.Context) (Input, error) {
 	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
 	cmd.Stdin, cmd.Stderr = c.file, os.Stderr
@@ -37,26 +38,37 @@ func (c *command) Open(ctx context.Context) (Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, cli.NewError(cli.ExitError, "%w", err)
-	}
-	o := &commandOutput{Reader: out, cmd: cmd, pending: c.pending}
-	c.pending.Add(o, func() { cmd.Process.Kill() })
-	return o, nil
+	return &commandOutput{ReadCloser: out, cmd: cmd, pending: c.pending}, nil
 }
 
 // commandOutput ends with [io.EOF] only if the program ended well.
 type commandOutput struct {
-	io.Reader
+	io.ReadCloser
 	cmd     *exec.Cmd
 	pending *atomicfile.Pending
 
-	once sync.Once
-	err  error // of the program
+	started bool
+	once    sync.Once
+	err     error // of the program
+}
+
+func (o *commandOutput) start() error {
+	if o.started {
+		return nil
+	}
+	if err := o.cmd.Start(); err != nil {
+		return cli.NewError(cli.ExitError, "%w", err)
+	}
+	o.started = true
+	o.pending.Add(o, func() { o.cmd.Process.Kill() })
+	return nil
 }
 
 func (o *commandOutput) Read(p []byte) (int, error) {
-	n, err := o.Reader.Read(p)
+	if err := o.start(); err != nil {
+		return 0, err
+	}
+	n, err := o.ReadCloser.Read(p)
 	if err == io.EOF {
 		if failed := o.wait(); failed != nil {
 			err = failed
@@ -77,8 +89,9 @@ func (o *commandOutput) wait() error {
 
 // Close ends the program, if it has not ended.
 func (o *commandOutput) Close() error {
-	if c, ok := o.Reader.(io.Closer); ok {
-		c.Close()
+	o.ReadCloser.Close()
+	if !o.started {
+		return nil
 	}
 	kill := time.AfterFunc(endTime, func() { o.cmd.Process.Kill() })
 	defer kill.Stop()
@@ -86,13 +99,7 @@ func (o *commandOutput) Close() error {
 	return nil
 }
 
-func (o *commandOutput) Stat() (fs.FileInfo, error) {
-	if f, ok := o.Reader.(*os.File); ok {
-		return f.Stat()
-	}
-	return nil, errors.ErrUnsupported
-}
-
+func (o *commandOutput) Stat() (fs.FileInfo, error)      { return nil, errors.ErrUnsupported }
 func (*commandOutput) Seek(int64, int) (int64, error)    { return 0, errors.ErrUnsupported }
 func (*commandOutput) ReadAt([]byte, int64) (int, error) { return 0, errors.ErrUnsupported }
 func (*commandOutput) Changed() error                    { return nil }

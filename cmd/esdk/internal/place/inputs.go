@@ -43,6 +43,7 @@ func (p *Planner) findNamed(ctx context.Context, name string, o *InputOptions, y
 	if err != nil {
 		return yield(Job{Source: &unopened{name}}, err)
 	}
+	path = standard(path, standardInput)
 	j, err := p.findFile(path, o)
 	if err != nil || path == cli.Standard || j.Err != nil || !j.Source.Info().IsDir() {
 		return yield(j, err)
@@ -84,8 +85,8 @@ func (o *InputOptions) check() error {
 		return cli.UsageError("--symlinks %s: want skip, follow or error", cli.Printable(o.Symlinks))
 	}
 	for _, p := range slices.Concat(o.Include, o.Exclude) {
-		if _, err := path.Match(p, ""); err != nil {
-			return cli.UsageError("%s: a pattern has *, ? and [a-z], and a backslash in front of these if they are meant", cli.Printable(p))
+		if _, err := path.Match(p, ""); err != nil || strings.Contains(p, "**") || strings.ContainsAny(strings.ReplaceAll(p, `\{`, ""), "{") {
+			return cli.UsageError("%s: a pattern has *, ? and [a-z], and a backslash in front of these and of { if they are meant; one without a slash is of names at any depth", cli.Printable(p))
 		}
 	}
 	if o.Command && (o.Recursive || o.List != "") {
@@ -161,7 +162,7 @@ func (p *Planner) names(inputs []string, o *InputOptions) (iter.Seq2[string, err
 }
 
 func (p *Planner) openList(path string) (io.ReadCloser, error) {
-	if path != cli.Standard {
+	if path = standard(path, standardInput); path != cli.Standard {
 		return os.Open(path)
 	}
 	in, err := p.UI.ClaimStdin("the list of names")

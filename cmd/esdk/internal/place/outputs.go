@@ -35,6 +35,7 @@ func (o *outputs) open(ctx context.Context) (err error) {
 	if o.Path, err = parseFileURL(o.Path); err != nil || o.Path == "" {
 		return err
 	}
+	o.Path = standard(o.Path, standardOutput)
 	if info, err := os.Stat(o.Path); err == nil {
 		o.results = info
 	}
@@ -197,6 +198,9 @@ func (o *outputs) checkProtected(j *Job, output fs.FileInfo) error {
 }
 
 func (o *outputs) protected(j *Job) error {
+	if j.Stream() {
+		return cli.NewError(cli.ExitNotWritten, "standard output is a key or configuration file, or the report")
+	}
 	return cli.NewError(cli.ExitNotWritten, "%s is a key or configuration file, or the report", j.Output())
 }
 
@@ -205,10 +209,14 @@ func (o *outputs) planStdout(j *Job) error {
 	if err := o.UI.CheckStdout("the result"); err != nil {
 		return err
 	}
-	if out, err := o.UI.Stdout.Stat(); err == nil && out.Mode().IsRegular() && os.SameFile(out, j.Source.Info()) {
+	out, err := o.UI.Stdout.Stat()
+	if err != nil || !out.Mode().IsRegular() {
+		return nil
+	}
+	if os.SameFile(out, j.Source.Info()) {
 		return cli.NewError(cli.ExitNotWritten, "standard output is the input")
 	}
-	return nil
+	return o.checkProtected(j, out)
 }
 
 // planFile refuses to overwrite what must not be. Only what -o names itself may be a
@@ -234,6 +242,9 @@ func (o *outputs) planFile(j *Job, path string, named bool) error {
 		if err := o.checkProtected(j, info); err != nil {
 			return err
 		}
+	}
+	if isSystem(filepath.Dir(target.ID())) {
+		return cli.NewError(cli.ExitNotWritten, "%s: there is no place for a file in this folder", path).WithHint("-o - writes to standard output")
 	}
 	if info, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -3,6 +3,7 @@
 package place
 
 import (
+	"io/fs"
 	"path/filepath"
 	"strings"
 )
@@ -11,3 +12,12 @@ const noBlock = 0
 
 // filePath is the path of a file:// URL, such as file:///C:/notes.txt.
 func filePath(path string) string { return filepath.FromSlash(strings.TrimPrefix(path, "/")) }
+
+var standardInput, standardOutput map[string]bool
+
+func standard(name string, _ map[string]bool) string { return name }
+
+func isSystem(string) bool { return false }
+
+// HasOtherNames reports whether a file is known to have several names.
+func HasOtherNames(fs.FileInfo) bool { return false }
