@@ -217,7 +217,7 @@ func compatNote(c *awscli.Args, j *place.Job) string {
 func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring, inputs []string) error {
 	o := &encryptOptions{
 		contextFlags: contextFlags{pairs: c.Context},
-		report:       compatReport(c),
+		report:       c.Report(),
 		keyring:      kr,
 		suite:        c.Algorithm,
 		commitment:   c.CommitmentPolicy,
@@ -249,7 +249,7 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring, inputs []string) error {
 	o := &decryptOptions{
 		contextFlags: contextFlags{pairs: c.Context},
-		report:       compatReport(c),
+		report:       c.Report(),
 		keyring:      kr,
 		commitment:   c.CommitmentPolicy,
 		maxKeys:      defaultMaxKeys,

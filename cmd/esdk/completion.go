@@ -3,11 +3,10 @@ package main
 import (
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
 	"github.com/spf13/cobra"
 )
@@ -16,7 +15,7 @@ import (
 // that stand behind an @.
 func (a *app) completeKey(_ *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
 	if i := strings.IndexByte(text, '@'); i > 0 {
-		return completePath(text[:i+1], text[i+1:]), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+		return cli.CompletePath(text[:i+1], text[i+1:]), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 	}
 	var all []string
 	if c, _, err := a.keys.LoadConfig(); err == nil {
@@ -66,38 +65,6 @@ func completeHelp(cmd *cobra.Command, args []string, text string) ([]string, cob
 
 func startingWith(text string, all []string) []string {
 	return slices.DeleteFunc(all, func(one string) bool { return !strings.HasPrefix(one, text) })
-}
-
-// completePath returns the paths that begin so, behind what stands before them. A folder
-// ends in a slash.
-func completePath(before, text string) (all []string) {
-	dir, base := filepath.Split(text)
-	expanded := dir
-	if rest, ok := strings.CutPrefix(dir, "~/"); ok {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return nil
-		}
-		expanded = filepath.Join(home, rest)
-	}
-	if expanded == "" {
-		expanded = "."
-	}
-	entries, err := os.ReadDir(expanded)
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		name := e.Name()
-		if !strings.HasPrefix(name, base) || base == "" && strings.HasPrefix(name, ".") {
-			continue
-		}
-		if info, err := os.Stat(filepath.Join(expanded, name)); err == nil && info.IsDir() {
-			name += string(filepath.Separator)
-		}
-		all = append(all, before+dir+name)
-	}
-	return all
 }
 
 // bashPreamble has bash take what stands around an @ for one word: it takes it for the

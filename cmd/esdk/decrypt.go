@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/base64text"
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
@@ -227,7 +228,7 @@ func (d *decryption) encoded(ctx context.Context, c esdk.Config, in place.Input,
 	if !d.encode {
 		return d.stream(ctx, c, in, out, r)
 	}
-	encoder := newBase64Writer(out)
+	encoder := base64text.NewWriter(out)
 	if err := d.stream(ctx, c, in, encoder, r); err != nil {
 		return err
 	}
@@ -300,7 +301,7 @@ func (d *decryption) stream(ctx context.Context, c esdk.Config, in place.Input, 
 	if err != nil {
 		return err
 	}
-	src, err := decodeBase64(d.batch.Progress.Watch(in), canSeek(in), d.base64)
+	src, err := base64text.Decode(d.batch.Progress.Watch(in), canSeek(in), d.base64)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/base64text"
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
@@ -185,7 +186,7 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 	}
 	var src io.Reader = e.batch.Progress.Watch(in)
 	if e.decode {
-		src = newBase64Reader(src)
+		src = base64text.NewReader(src)
 	}
 	ec := e.ec
 	if e.preserve {
@@ -211,7 +212,7 @@ func (e *encryption) stream(ctx context.Context, client *esdk.Client, src io.Rea
 	message := dst
 	var encoder io.WriteCloser
 	if e.base64 {
-		encoder = newBase64Writer(dst)
+		encoder = base64text.NewWriter(dst)
 		message = encoder
 	}
 	w, err := client.NewWriter(ctx, r.WatchWriter(message), ec)

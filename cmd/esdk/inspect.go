@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/base64text"
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
@@ -85,7 +86,7 @@ func (a *app) inspectInput(name string, in place.Input, o *inspectOptions) error
 			return a.inspectMessage(name, io.NewSectionReader(in, 0, info.Size()), o)
 		}
 	}
-	src, err := decodeBase64(in, false, o.base64)
+	src, err := base64text.Decode(in, false, o.base64)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/base64text"
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
@@ -199,7 +200,7 @@ func (re *reencryption) stream(ctx context.Context, in place.Input, out place.Ou
 	if err != nil {
 		return err
 	}
-	src, err := decodeBase64(re.batch.Progress.Watch(in), canSeek(in), re.from.base64)
+	src, err := base64text.Decode(re.batch.Progress.Watch(in), canSeek(in), re.from.base64)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/vectorkeys"
 	"esdk/internal/vectors"
 	"github.com/spf13/cobra"
 )
@@ -66,7 +67,7 @@ func (a *app) runVectors(ctx context.Context, o *vectorsOptions, manifests []str
 		return cli.UsageError("--filter: %v", err)
 	}
 	failed, total, unasked := 0, 0, 0
-	options := vectors.Options{Keys: o.keys, RecoverNET400: o.net400, Keyring: a.vectorKeyring(ctx, o.kms)}
+	options := vectors.Options{Keys: o.keys, RecoverNET400: o.net400, Keyring: vectorkeys.Keyring(ctx, a.keys, o.kms)}
 	for _, name := range manifests {
 		m, err := vectors.Load(findManifest(name), options)
 		if err != nil {

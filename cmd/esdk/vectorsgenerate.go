@@ -10,6 +10,7 @@ import (
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/vectorgen"
+	"esdk/cmd/esdk/internal/vectorkeys"
 	"esdk/internal/vectors"
 	"github.com/spf13/cobra"
 )
@@ -72,7 +73,7 @@ DIR appears when all of it is written. --force replaces one with test vectors.`,
 }
 
 func (a *app) generateVectors(ctx context.Context, o *generateOptions, manifest []string) error {
-	options := vectors.Options{Keys: o.keys, Keyring: a.vectorKeyring(ctx, o.kms || len(o.kmsKeys) > 0)}
+	options := vectors.Options{Keys: o.keys, Keyring: vectorkeys.Keyring(ctx, a.keys, o.kms || len(o.kmsKeys) > 0)}
 	var plan *vectorgen.Plan
 	var err error
 	inputs := []string{o.keys}
@@ -126,7 +127,7 @@ func checkGenerated(g *vectorgen.Generated) error {
 
 // unaskedKMS counts what is not supported since AWS KMS is not asked.
 func unaskedKMS(unsupported map[string]int) (n int) {
-	for keyType := range kmsVectorKeyrings {
+	for _, keyType := range vectorkeys.OfKMS() {
 		n += unsupported[keyType]
 	}
 	return n

@@ -1,4 +1,4 @@
-package main
+package base64text
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 )
 
 // Text reads as what it is of, from wherever it is read again, and wherever it begins.
-func TestBase64Seeker(t *testing.T) {
+func TestSeek(t *testing.T) {
 	want := make([]byte, 100_000)
 	for i := range want {
 		want[i] = byte(rand.Uint32())
@@ -17,7 +17,7 @@ func TestBase64Seeker(t *testing.T) {
 	text := append([]byte("before"), base64.StdEncoding.EncodeToString(want)...)
 	src := bytes.NewReader(text)
 	src.Seek(6, io.SeekStart)
-	r, err := decodeBase64(src, true, true)
+	r, err := Decode(src, true, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/vectorkeys"
 	"esdk/esdktest/kmssim"
 	"esdk/internal/vectors"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -112,7 +113,7 @@ func (f *vectorFolder) encrypt(name, key string) {
 
 func (f *vectorFolder) encryptBranch(name string) {
 	f.Helper()
-	kr, err := staticBranchKeyring(&vectors.KeyDescription{Key: "branch"}, vectors.Keys{
+	kr, err := vectorkeys.Keyring(f.Context(), newApp().keys, false)(&vectors.KeyDescription{Type: "aws-kms-hierarchy", Key: "branch"}, vectors.Keys{
 		"branch": {Type: "static-branch-key", ID: "tenant", BranchKeyVersion: branchKeyVersion, BranchKey: pattern(32)},
 	})
 	if err != nil {

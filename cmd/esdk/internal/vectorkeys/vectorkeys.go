@@ -1,4 +1,6 @@
-package main
+// Package vectorkeys makes the keyrings of test vectors that package vectors cannot, since
+// it imports nothing but the standard library: those of AWS KMS, and of branch keys.
+package vectorkeys
 
 import (
 	"bytes"
@@ -6,6 +8,8 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"esdk"
 	"esdk/awskms"
@@ -18,10 +22,9 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// vectorKeyring returns what makes the keyrings that package vectors cannot,
-// since it imports nothing but the standard library.
-func (a *app) vectorKeyring(ctx context.Context, askKMS bool) vectors.KeyringFunc {
-	config := awskms.Config{Clients: vectorClients{a.keys.KMS("").Clients}}
+// Keyring returns what makes them.
+func Keyring(ctx context.Context, ks *keyspec.Keys, askKMS bool) vectors.KeyringFunc {
+	config := awskms.Config{Clients: vectorClients{ks.KMS("").Clients}}
 	return func(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Keyring, error) {
 		newKeyring := kmsVectorKeyrings[d.Type]
 		switch {
@@ -37,6 +40,9 @@ func (a *app) vectorKeyring(ctx context.Context, askKMS bool) vectors.KeyringFun
 }
 
 type newKMSVectorKeyring func(context.Context, awskms.Config, *vectors.KeyDescription, vectors.Keys) (esdk.Keyring, error)
+
+// OfKMS returns the types of keys of AWS KMS.
+func OfKMS() []string { return slices.Sorted(maps.Keys(kmsVectorKeyrings)) }
 
 // kmsVectorKeyrings make the keyrings of AWS KMS, by the type of key.
 var kmsVectorKeyrings = map[string]newKMSVectorKeyring{

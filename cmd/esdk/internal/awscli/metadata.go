@@ -1,4 +1,4 @@
-package main
+package awscli
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"esdk"
-	"esdk/cmd/esdk/internal/awscli"
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 )
@@ -57,9 +56,9 @@ type metadataDataKey struct {
 	} `json:"key_provider"`
 }
 
-// compatReport writes metadata of what went well, and of messages whose encryption
-// context is not as required.
-func compatReport(c *awscli.Args) batch.ReportOptions {
+// Report writes metadata of what went well, and of messages whose encryption context
+// is not as required.
+func (c *Args) Report() batch.ReportOptions {
 	return batch.ReportOptions{
 		Path:      c.MetadataOutput,
 		Overwrite: c.OverwriteMetadata,
@@ -83,7 +82,7 @@ func newMetadata(r *batch.Record) *metadata {
 	if m.Output == cli.Standard {
 		m.Output = "<stdout>"
 	}
-	if r.Mode != awscli.Encrypt && r.HeaderAuth != nil {
+	if r.Mode != Encrypt && r.HeaderAuth != nil {
 		m.HeaderAuth = r.HeaderAuth
 	}
 	return m
