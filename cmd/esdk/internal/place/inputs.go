@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"iter"
 	"net/url"
 	"os"
@@ -73,6 +74,9 @@ func (p *Planner) findFile(path string, o *InputOptions) (Job, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		info = nil
+	}
+	if errors.Is(err, fs.ErrNotExist) && strings.Contains(path, "\n") && o.List != "" {
+		err = cli.Hinted(err, "the names in a list have a zero byte behind them, as of find -print0")
 	}
 	return Job{Source: &file{name: path, path: path, info: info, real: o.real}, Err: err}, nil
 }
