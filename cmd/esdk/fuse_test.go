@@ -1,4 +1,5 @@
-//go:build linux
+// go-fuse builds for machines of 64 bits.
+//go:build linux && !386 && !arm
 
 package main
 
