@@ -452,9 +452,9 @@ func TestObjectsFaults(t *testing.T) {
 		stderr      string
 	}{
 		"two reads refused":  {refused: 2, which: reads},
-		"reads refused":      {refused: always, which: reads, read: cli.ExitError, stderr: "SlowDown"},
+		"reads refused":      {refused: always, which: reads, read: cli.ExitUnavailable, stderr: "SlowDown"},
 		"two writes refused": {refused: 2, which: writes},
-		"writes refused":     {refused: always, which: writes, write: cli.ExitError, stderr: "SlowDown"},
+		"writes refused":     {refused: always, which: writes, write: cli.ExitUnavailable, stderr: "SlowDown"},
 		"three reads cut":    {which: nobody, spoil: sometimes(3, reads, cut)},
 		"reads cut":          {which: nobody, spoil: sometimes(always, reads, cut), read: cli.ExitError, stderr: "EOF"},
 		"a read reset":       {which: nobody, spoil: sometimes(1, reads, faulttest.Reset)},
@@ -662,11 +662,11 @@ func TestObjectsDescribed(t *testing.T) {
 	if class, tags := describe("x"); class != "STANDARD_IA" || tags != "team=blue sky;x=1;" {
 		t.Errorf("made: %s, %s", class, tags)
 	}
-	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key2", "--in-place", s.url+"/x")
+	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/x")
 	if class, tags := describe("x"); class != "STANDARD_IA" || tags != "team=blue sky;x=1;" {
 		t.Errorf("in place: %s, %s", class, tags)
 	}
-	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k2@key2", "-k", "aes:n/k@key", "--in-place", s.url+"/x?tags=new%3D2&storageclass=STANDARD")
+	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/x?tags=new%3D2&storageclass=STANDARD")
 	if class, tags := describe("x"); class == "STANDARD_IA" || tags != "new=2;" {
 		t.Errorf("in place, with parameters: %s, %s", class, tags)
 	}

@@ -252,6 +252,23 @@ func TestSign(t *testing.T) {
 	}
 }
 
+// One signature in some hundred has another length even when it was mended: so many show
+// that none gets out.
+func TestSignLength(t *testing.T) {
+	for _, s := range signers() {
+		key, err := s.GenerateSigningKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest := s.NewDigest().Sum(nil)
+		for range 3000 {
+			if signature, err := s.Sign(key, digest); err != nil || len(signature) != s.SignatureLength {
+				t.Fatalf("%s: %d bytes, %v; want %d", s.Name, len(signature), err, s.SignatureLength)
+			}
+		}
+	}
+}
+
 // Others sign with any length, and that is read.
 func TestVerifyAnyLength(t *testing.T) {
 	for _, s := range signers() {

@@ -34,9 +34,6 @@ type entry struct {
 
 const separator = " | "
 
-// byChance begins the reason of a mutant that is killed in some runs.
-const byChance = "by chance"
-
 func (f finding) String() string {
 	return strings.Join([]string{f.File, f.Kind, f.Text}, separator)
 }
@@ -77,8 +74,8 @@ func parseEntry(line string) (entry, error) {
 }
 
 // compare returns the findings that the list lacks, and the entries for a
-// package that stand for no finding, but for those that die by chance. Equal lines
-// count: two of them stand for two findings.
+// package that stand for no finding. Equal lines count: two of them stand for
+// two findings.
 func compare(pkg string, found []located, listed []entry) (unlisted []located, stale []entry) {
 	open := make(map[finding][]located)
 	for _, f := range found {
@@ -87,7 +84,6 @@ func compare(pkg string, found []located, listed []entry) (unlisted []located, s
 	for _, e := range listed {
 		switch same := open[e.finding]; {
 		case path.Dir(e.File) != pkg:
-		case len(same) == 0 && strings.HasPrefix(e.Reason, byChance):
 		case len(same) == 0:
 			stale = append(stale, e)
 		default:

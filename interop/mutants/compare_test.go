@@ -52,7 +52,6 @@ func TestCompare(t *testing.T) {
 		"another file":     {listed: []string{cover, cover, strings.Replace(boundary, "a.go", "b.go", 1)}, unlisted: []int{30}, stale: []int{3}},
 		"another mutator":  {listed: []string{cover, cover, strings.Replace(boundary, "BOUNDARY", "NEGATION", 1)}, unlisted: []int{30}, stale: []int{3}},
 		"another text":     {listed: []string{cover, cover, strings.Replace(boundary, "<", "<=", 1)}, unlisted: []int{30}, stale: []int{3}},
-		"by chance":        {listed: []string{cover, cover, boundary, strings.Replace(boundary, "a.go", "p.go", 1)[:strings.LastIndex(boundary, separator)] + separator + "by chance: it may fit"}},
 		"the same, killed": {listed: []string{cover, cover, boundary, boundary}, stale: []int{4}},
 	} {
 		unlisted, stale := compare("p", found, listed(c.listed...))
