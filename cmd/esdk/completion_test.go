@@ -52,8 +52,8 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// waitShown waits until a terminal shows a text.
-func waitShown(t *testing.T, master *os.File, want string) {
+// waitShown waits until a terminal shows a text, and returns all that it has shown.
+func waitShown(t *testing.T, master *os.File, want string) []byte {
 	t.Helper()
 	var shown []byte
 	found := make(chan error, 1)
@@ -76,4 +76,5 @@ func waitShown(t *testing.T, master *os.File, want string) {
 	case <-time.After(time.Minute):
 		t.Fatalf("the terminal does not show %q", want)
 	}
+	return shown
 }

@@ -632,15 +632,20 @@ func TestObjectsMemory(t *testing.T) {
 	})
 }
 
+// s3 returns a client of S3, and the name of the bucket.
+func (s *testStore) s3(t *testing.T) (client *s3.Client, bucket *string) {
+	t.Helper()
+	if !s.As(&client) {
+		t.Fatal("no client")
+	}
+	return client, aws.String(strings.TrimPrefix(s.url, "s3://"))
+}
+
 // TestObjectsDescribed has what S3 knows of an object stay when it is encrypted again in
 // place, and be what the URL says when one is made.
 func TestObjectsDescribed(t *testing.T) {
 	s := newTestStore(t, "ESDK_S3_URL")
-	var client *s3.Client
-	if !s.As(&client) {
-		t.Fatal("no client")
-	}
-	name := aws.String(strings.TrimPrefix(s.url, "s3://"))
+	client, name := s.s3(t)
 	describe := func(key string) (class, tags string) {
 		t.Helper()
 		head, err := client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: name, Key: &key})
@@ -696,11 +701,7 @@ func TestObjectsDescribed(t *testing.T) {
 // TestObjectsVersion reads a version that is not the newest.
 func TestObjectsVersion(t *testing.T) {
 	s := newTestStore(t, "ESDK_S3_URL")
-	var client *s3.Client
-	if !s.As(&client) {
-		t.Fatal("no client")
-	}
-	name := aws.String(strings.TrimPrefix(s.url, "s3://"))
+	client, name := s.s3(t)
 	_, err := client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{Bucket: name, VersioningConfiguration: &s3types.VersioningConfiguration{Status: s3types.BucketVersioningStatusEnabled}})
 	if err != nil {
 		t.Fatal(err)

@@ -616,13 +616,7 @@ func TestProgress(t *testing.T) {
 		var shown []byte
 		if flags == nil {
 			// However slow the machine is, the input ends only then.
-			for buf := make([]byte, 1000); !bytes.Contains(shown, []byte("1.0 MiB")); {
-				n, err := master.Read(buf)
-				if err != nil {
-					t.Fatal(err)
-				}
-				shown = append(shown, buf[:n]...)
-			}
+			shown = waitShown(t, master, "1.0 MiB")
 		} else {
 			time.Sleep(1500 * time.Millisecond)
 		}
@@ -662,13 +656,7 @@ func TestProgressInterrupted(t *testing.T) {
 		if term == "dumb" {
 			time.Sleep(1500 * time.Millisecond)
 		} else {
-			for buf := make([]byte, 1000); !bytes.Contains(shown, []byte("1.0 MiB")); {
-				n, err := master.Read(buf)
-				if err != nil {
-					t.Fatal(err)
-				}
-				shown = append(shown, buf[:n]...)
-			}
+			shown = waitShown(t, master, "1.0 MiB")
 		}
 		c.Process.Signal(os.Interrupt)
 		checkStatus(t, c, c.Wait(), cli.ExitInterrupted)

@@ -44,9 +44,14 @@ func (p *Protected) HasPath(real string) bool { return p.paths[real] }
 
 // RealPath returns the absolute path of a file without links on the way to it.
 func RealPath(path string) string {
-	dir := filepath.Dir(path)
+	return filepath.Join(RealDir(filepath.Dir(path)), filepath.Base(path))
+}
+
+// RealDir returns the absolute path of a directory without links in it, as far as it is
+// there.
+func RealDir(dir string) string {
 	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = resolved
 	}
-	return filepath.Join(cli.Clean(dir), filepath.Base(path))
+	return cli.Clean(dir)
 }

@@ -121,12 +121,7 @@ func decryptPKCS8(der, passphrase []byte) ([]byte, error) {
 	if len(iv) != aes.BlockSize || len(k.Data) == 0 || len(k.Data)%aes.BlockSize != 0 {
 		return nil, errPKCS8
 	}
-	key, err := deriveKey(&params.KDF, passphrase, length)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(key)
-	block, err := aes.NewCipher(key)
+	block, err := newBlock(&params.KDF, passphrase, length)
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +139,16 @@ func decryptPKCS8(der, passphrase []byte) ([]byte, error) {
 		}
 	}
 	return plain[:len(plain)-padding], nil
+}
+
+// newBlock returns AES with the key that a passphrase gives.
+func newBlock(kdf *algorithm, passphrase []byte, length int) (cipher.Block, error) {
+	key, err := deriveKey(kdf, passphrase, length)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	return aes.NewCipher(key)
 }
 
 // deriveKey derives a key of a length from a passphrase.
@@ -194,12 +199,7 @@ func encryptPKCS8(plain, passphrase []byte) ([]byte, error) {
 	rand.Read(iv)
 	prf := algorithm{Algorithm: oidHMACSHA256, Parameters: asn1.NullRawValue}
 	kdf := newAlgorithm(oidPBKDF2, pbkdf2Params{Salt: salt, Iterations: newIterations, PRF: prf})
-	key, err := deriveKey(&kdf, passphrase, 32)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(key)
-	block, err := aes.NewCipher(key)
+	block, err := newBlock(&kdf, passphrase, 32)
 	if err != nil {
 		return nil, err
 	}

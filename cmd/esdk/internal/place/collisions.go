@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
 )
 
@@ -152,10 +153,7 @@ func (r realPaths) path(name string) string {
 		if len(r) >= maxRealPaths {
 			clear(r)
 		}
-		r[dir] = cli.Clean(dir)
-		if resolved, err := filepath.EvalSymlinks(dir); err == nil {
-			r[dir] = cli.Clean(resolved)
-		}
+		r[dir] = atomicfile.RealDir(dir)
 	}
 	return filepath.Join(r[dir], filepath.Base(name))
 }

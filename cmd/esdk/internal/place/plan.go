@@ -61,6 +61,12 @@ func (p *Plan) Each(f func(*Job) error) error {
 			return err
 		}
 	}
+	p.later(f)
+	return nil
+}
+
+// later has a function see each job behind those that were looked at before.
+func (p *Plan) later(f func(*Job) error) {
 	next := p.next
 	p.next = func() (Job, bool) {
 		j, ok := next()
@@ -69,7 +75,6 @@ func (p *Plan) Each(f func(*Job) error) error {
 		}
 		return j, ok
 	}
-	return nil
 }
 
 // fail has a mistake be the failure of one input.
@@ -162,14 +167,7 @@ func (p *Planner) Plan(ctx context.Context, inputs []string, options *OutputOpti
 		plan.stop()
 		return nil, err
 	}
-	next := plan.next
-	plan.next = func() (Job, bool) {
-		j, ok := next()
-		if ok {
-			j.fail(o.planLater(ctx, &j))
-		}
-		return j, ok
-	}
+	plan.later(func(j *Job) error { return o.planLater(ctx, j) })
 	return plan, nil
 }
 
