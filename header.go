@@ -1,7 +1,6 @@
 package esdk
 
 import (
-	"bytes"
 	"io"
 	"maps"
 	"slices"
@@ -177,6 +176,8 @@ func ParseHeader(r io.Reader) (*Header, error) {
 // newHeader returns a header that shares memory with the other, which is not
 // used any more once it is handed out.
 func newHeader(h *format.Header, dataKeys []EncryptedDataKey) *Header {
+	// The others are of all headers, or in what is about to be written.
+	authentication, iv := slices.Concat(h.IV, h.Tag), len(h.IV)
 	return &Header{
 		Version:           int(h.Suite.Version()),
 		Suite:             SuiteID(h.Suite.ID),
@@ -186,8 +187,8 @@ func newHeader(h *format.Header, dataKeys []EncryptedDataKey) *Header {
 		FrameLength:       h.FrameLength,
 		Length:            h.Size(),
 		Commitment:        h.Commitment,
-		IV:                bytes.Clone(h.IV),  // the others are of all headers,
-		Tag:               bytes.Clone(h.Tag), // or in what is about to be written
+		IV:                authentication[:iv:iv],
+		Tag:               authentication[iv:],
 	}
 }
 

@@ -2,6 +2,7 @@ package esdk
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -175,7 +176,7 @@ func (req *UnwrapRequest) Unwrap(ctx context.Context, match func(*EncryptedDataK
 	if err != nil {
 		return nil, err
 	}
-	failed := new(NoDataKeyError)
+	var failed *NoDataKeyError // nil until something has failed
 	for i := range req.EncryptedDataKeys {
 		edk := &req.EncryptedDataKeys[i]
 		if !match(edk) {
@@ -189,13 +190,16 @@ func (req *UnwrapRequest) Unwrap(ctx context.Context, match func(*EncryptedDataK
 		if err == nil {
 			return dataKey, nil
 		}
+		if failed == nil {
+			failed = new(NoDataKeyError)
+		}
 		failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): %w", i+1, edk.ProviderID, errtext.Bare(err)))
 		// A key service need not work on what nobody waits for.
 		if failed.stops(ctx) {
 			break
 		}
 	}
-	return nil, failed
+	return nil, cmp.Or(failed, new(NoDataKeyError))
 }
 
 // checkName refuses a namespace or name that a raw keyring may not use.

@@ -162,7 +162,7 @@ type Limits struct {
 // ReadHeader reads a header and nothing beyond it. It allocates no more than
 // has arrived and one field of at most 65,535 bytes.
 func ReadHeader(r io.Reader, limits Limits) (*Header, error) {
-	p := &headerParser{r: Steady(r), limits: limits}
+	p := &headerParser{src: steady{r}, limits: limits}
 	h, err := p.parse()
 	if err != nil {
 		return nil, err
@@ -173,7 +173,7 @@ func ReadHeader(r io.Reader, limits Limits) (*Header, error) {
 // headerParser reads a header field by field into buf. Fields handed out stay
 // valid when buf grows, since it only ever grows by copying.
 type headerParser struct {
-	r      io.Reader
+	src    steady
 	limits Limits
 	buf    []byte
 	start  int // of the current field in buf
@@ -189,7 +189,7 @@ func (p *headerParser) next(n int, field string) ([]byte, error) {
 		p.buf = append(make([]byte, 0, max(512, p.start+n+p.start/2)), p.buf...)
 	}
 	p.buf = p.buf[:p.start+n]
-	if _, err := io.ReadFull(p.r, p.buf[p.start:]); err != nil {
+	if _, err := io.ReadFull(&p.src, p.buf[p.start:]); err != nil {
 		return nil, Truncated(int64(p.start), field, err)
 	}
 	return p.buf[p.start:len(p.buf):len(p.buf)], nil
@@ -289,7 +289,7 @@ func (p *headerParser) badVersion(version byte) error {
 	// A read that falls short leaves zeros, which match nothing.
 	start := make([]byte, 4)
 	start[0] = version
-	io.ReadFull(p.r, start[1:])
+	io.ReadFull(&p.src, start[1:])
 	if SeemsBase64(start) {
 		return p.errorf("version", "%w", errBase64)
 	}

@@ -167,6 +167,9 @@ func (r *Reader) feed(w io.Writer) (n int64, err error) {
 	// The source keeps what is not taken, and calls that a short write.
 	src.WriteTo(writerFunc(func(body []byte) int {
 		frames := r.framesIn(len(body))
+		if frames == 0 {
+			return 0
+		}
 		rest, opened := r.cutter(frames, body), 0
 		r.err = regular(pipeline{
 			stopped: r.stopped,
