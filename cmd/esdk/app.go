@@ -144,6 +144,10 @@ encrypt, and any one of them decrypts it.`,
 	root.AddCommand(a.extraCommands()...)
 	root.AddCommand(helpTopics()...)
 	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		completion.Args = onlyCommands
+		completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	if bash, _, err := root.Find([]string{"completion", "bash"}); err == nil {
 		addPreamble(bash)
 	}

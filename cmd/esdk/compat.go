@@ -325,10 +325,7 @@ func (a *app) compatKeyring(ctx context.Context, c *awscli.Args) (esdk.Keyring, 
 		}
 		keyrings = append(keyrings, kr)
 	}
-	if len(keyrings) == 1 {
-		return keyrings[0], nil
-	}
-	return esdk.NewMultiKeyring(keyrings[0], keyrings[1:]...)
+	return keyspec.Join(keyrings, c.Action == awscli.Encrypt)
 }
 
 func (a *app) compatKeys(ctx context.Context, w *awscli.WrappingKeys, first, encrypt bool) (esdk.Keyring, error) {

@@ -295,7 +295,7 @@ func isText(b []byte) bool {
 func (d *decryption) stream(ctx context.Context, c esdk.Config, in place.Input, out io.Writer, r *batch.Record) error {
 	c.Concurrency = d.batch.Concurrency(in)
 	if d.part != nil {
-		return d.explain(d.decryptRange(ctx, c, in, out, r))
+		return d.explainOf(r, d.decryptRange(ctx, c, in, out, r))
 	}
 	client, err := esdk.New(c)
 	if err != nil {
@@ -307,11 +307,11 @@ func (d *decryption) stream(ctx context.Context, c esdk.Config, in place.Input, 
 	}
 	reader, err := client.NewReader(ctx, r.WatchReader(src), d.ec)
 	if err != nil {
-		return d.explain(err)
+		return d.explainOf(r, err)
 	}
 	n, err := reader.WriteTo(out)
 	r.SetHeader(reader.Header(), n)
-	return d.explain(err)
+	return d.explainOf(r, err)
 }
 
 // explain adds to an error how to go on.
@@ -320,6 +320,15 @@ func (a *app) explain(err error) error {
 		return cli.Hinted(err, "%s and %s raise the limits", a.names.maxKeys, a.names.maxFrame)
 	}
 	return err
+}
+
+// explainOf does it for the message of a record. A key that guesses is wrong in the same
+// way as a message that was changed.
+func (a *app) explainOf(r *batch.Record, err error) error {
+	if (errors.Is(err, esdk.ErrCommitment) || errors.Is(err, esdk.ErrAuthentication)) && a.keys.Guessed(r.KeyUsed) {
+		return cli.Hinted(err, "or %s is not the key or not the padding: with PKCS #1 v1.5, nothing may tell", cli.Printable(r.KeyUsed))
+	}
+	return a.explain(err)
 }
 
 // joinSome joins the first names.

@@ -126,6 +126,9 @@ func (a *app) newEncryption(ctx context.Context, o *encryptOptions) (*encryption
 	if o.frameLength < 1 || o.frameLength > math.MaxUint32 {
 		return nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.frameLength)
 	}
+	if o.frameLength > defaultMaxFrame {
+		a.Note("frames of more than %d MiB: who decrypts with esdk has to give %s", defaultMaxFrame>>20, a.names.maxFrame)
+	}
 	if o.maxKeys < 0 {
 		return nil, cli.UsageError("%s %d: want a number from 1, or 0 for no limit", a.names.maxKeys, o.maxKeys)
 	}

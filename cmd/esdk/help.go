@@ -23,8 +23,8 @@ func helpTopics() []*cobra.Command {
 const helpConfigIntro = `Named keys, for -k @NAME, stand in a TOML file: --config FILE, or $ESDK_CONFIG if that
 is not empty, or esdk/config.toml in the user's configuration directory. It is never
 looked for in the working directory, and a file that is named must be there. Keys
-that it does not know are errors, and so are empty values. Paths may start with ~/,
-and relative ones start at the file's directory.
+that it does not know are errors, and so are empty values of what is used. Paths may
+start with ~/, and relative ones start at the file's directory.
 
 `
 

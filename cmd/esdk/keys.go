@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,17 +69,21 @@ func (a *app) listKeys() error {
 		Type string `json:"type"`
 	}
 	lines := []line{}
+	var wrong error // the first one that cannot be used
 	for _, name := range slices.Sorted(maps.Keys(c.Keys)) {
 		lines = append(lines, line{name, c.Keys[name].Type})
+		if err := c.Check(name); err != nil && wrong == nil {
+			wrong = keyspec.KeyError("@"+name, err)
+		}
 	}
 	if a.JSON {
-		return a.PrintJSON(lines)
+		return cmp.Or(a.PrintJSON(lines), wrong)
 	}
 	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	for _, l := range lines {
 		fmt.Fprintf(w, "@%s\t%s\n", cli.Printable(l.Name), cli.Printable(l.Type))
 	}
-	return w.Flush()
+	return cmp.Or(w.Flush(), wrong)
 }
 
 // showKey shows no secrets: there are none in the configuration.
@@ -90,6 +95,9 @@ func (a *app) showKey(name string) error {
 	k, err := c.Key(file, name)
 	if err != nil {
 		return err
+	}
+	if err := c.Check(name); err != nil {
+		return keyspec.KeyError("@"+name, err)
 	}
 	fields := make(map[string]any)
 	var text bytes.Buffer

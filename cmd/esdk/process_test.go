@@ -162,6 +162,37 @@ func testInterrupt(t *testing.T, verb string, sig syscall.Signal) {
 	}
 }
 
+// What a program has started ends with it, where no terminal is there to end it.
+func TestCommandInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	c := command(t, dir, "encrypt", "-k", "aes:n/k@key", "-o", "result", "--command", "--", "sh", "-c", "sleep 1000 & echo $! > pid; mv pid child; wait")
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	c.WaitDelay = 10 * time.Second // what lives on has its standard error open
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	child := 0
+	waitUntil(t, "the program has begun", func() bool {
+		data, err := os.ReadFile(filepath.Join(dir, "child"))
+		if err != nil {
+			return false
+		}
+		_, err = fmt.Sscan(string(data), &child)
+		return err == nil
+	})
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	checkStatus(t, c, c.Wait(), cli.ExitInterrupted)
+	waitUntil(t, "all of it has ended", func() bool {
+		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		return err != nil || strings.Contains(string(state), ") Z ")
+	})
+	if _, err := os.Stat(filepath.Join(dir, "result")); err == nil {
+		t.Error("there is a result")
+	}
+}
+
 // Nothing is left of a new result even by what no process can handle.
 func TestKilled(t *testing.T) {
 	dir := t.TempDir()
@@ -335,6 +366,18 @@ func asUser(t *testing.T, c *exec.Cmd, dir string, user uint32) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// waitUntil waits for what happens soon.
+func waitUntil(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	for range 6000 {
+		if happened() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("not within a minute: %s", what)
 }
 
 // waitForData waits until a file that a process makes in a folder has data. It may have

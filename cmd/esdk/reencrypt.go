@@ -206,7 +206,7 @@ func (re *reencryption) stream(ctx context.Context, in place.Input, out place.Ou
 	}
 	reader, err := decrypter.NewReader(ctx, src, re.reproduced)
 	if err != nil {
-		return re.explain(err)
+		return re.explainOf(r, err)
 	}
 	if re.to.frameLength == 0 {
 		// A body that is not framed has none.
@@ -228,7 +228,7 @@ func (re *reencryption) stream(ctx context.Context, in place.Input, out place.Ou
 		err = w.Close()
 	}
 	r.SetHeader(w.Header(), n)
-	return re.explain(err)
+	return re.explainOf(r, err)
 }
 
 // context is that of a new message.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -459,5 +460,38 @@ func TestSparse(t *testing.T) {
 		if t.Failed() {
 			return
 		}
+	}
+}
+
+// An error names the result, and not what its file is called before.
+func TestErrorNames(t *testing.T) {
+	noUnnamed = true
+	defer func() { noUnnamed = false }()
+	dir := t.TempDir()
+	target := filepath.Join(dir, "file", "result")
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := NewPending()
+	if _, err := p.Create(target, 0o600, nil); err == nil || !strings.Contains(err.Error(), " "+target+": ") {
+		t.Errorf("in no folder: %v", err)
+	}
+	target = filepath.Join(dir, "result")
+	for name, fail := range map[string]func(f *File) error{
+		"write":  func(f *File) error { _, err := f.Write([]byte("x")); return err },
+		"sync":   (*File).Sync,
+		"commit": (*File).Commit,
+		"sparse": func(f *File) error { f.Sparse(); return f.Commit() },
+		"mode":   func(f *File) error { f.Restore(0o644, time.Now()); return f.Commit() },
+	} {
+		f, err := p.Create(target, 0o640, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.file.Close()
+		if err := fail(f); err == nil || !strings.Contains(err.Error(), " "+target+": ") {
+			t.Errorf("%s: %v", name, err)
+		}
+		f.Abort()
 	}
 }

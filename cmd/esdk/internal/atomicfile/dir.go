@@ -83,7 +83,7 @@ func (d *dir) createTemp(name string, mode fs.FileMode) (file *os.File, temp str
 	file.Close()
 	d.remove(temp)
 	if !refused(err) {
-		return nil, "", 0, err
+		return nil, "", 0, d.about(name, err)
 	}
 	file, temp, err = d.openTemp(name, TemporaryMode)
 	return file, temp, TemporaryMode, err
@@ -110,7 +110,21 @@ func (d *dir) openTemp(name string, mode fs.FileMode) (file *os.File, temp strin
 	if d.root == nil && errors.Is(err, fs.ErrNotExist) {
 		err = cli.NewError(cli.ExitError, "there is no folder %s", cli.Printable(d.path)).WithHint("make the folder first")
 	}
-	return file, temp, err
+	return file, temp, d.about(name, err)
+}
+
+// about has an error of the system name a result, and not the name that its file has
+// until it is done.
+func (d *dir) about(name string, err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return &fs.PathError{Op: path.Op, Path: d.join(name), Err: path.Err}
+	case errors.As(err, &link):
+		return &fs.PathError{Op: link.Op, Path: d.join(name), Err: link.Err}
+	}
+	return err
 }
 
 // temporaryNames are those that temporaryName returns.
@@ -165,16 +179,16 @@ func (d *dir) linkTemp(file *os.File, name string) (temp string, err error) {
 
 func (d *dir) link(old, name string) error {
 	if d.root == nil {
-		return os.Link(d.join(old), d.join(name))
+		return d.about(name, os.Link(d.join(old), d.join(name)))
 	}
-	return d.root.Link(old, name)
+	return d.about(name, d.root.Link(old, name))
 }
 
 func (d *dir) rename(old, name string) error {
 	if d.root == nil {
-		return os.Rename(d.join(old), d.join(name))
+		return d.about(name, os.Rename(d.join(old), d.join(name)))
 	}
-	return d.root.Rename(old, name)
+	return d.about(name, d.root.Rename(old, name))
 }
 
 func (d *dir) remove(name string) error {

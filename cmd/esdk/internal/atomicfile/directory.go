@@ -45,7 +45,8 @@ func (p *Pending) CreateDirectory(target string, replace *Replace, inputs []stri
 	defer p.mu.Unlock()
 	temp, err := os.MkdirTemp(filepath.Dir(target), "."+filepath.Base(target)+".esdk-*")
 	if err != nil {
-		return nil, err
+		parent, name := dirOf(target)
+		return nil, parent.about(name, err)
 	}
 	d := &Directory{pending: p, temp: temp, target: target, replace: replace}
 	p.remove[d] = func() { os.RemoveAll(temp) }

@@ -88,7 +88,15 @@ func (f *File) Write(p []byte) (int, error) {
 		beginWriting(f.file, f.begun, f.written-f.begun)
 		f.begun = f.written
 	}
-	return n, err
+	return n, f.about(err)
+}
+
+// about has an error of the system name the target.
+func (f *File) about(err error) error {
+	if err == nil || f.dir == nil {
+		return err
+	}
+	return f.dir.about(f.target, err)
 }
 
 // Commit puts the file on the disk and gives it its name.
@@ -111,7 +119,7 @@ func (f *File) sync() error {
 		err = nil
 	}
 	f.onDisk = err == nil
-	return err
+	return f.about(err)
 }
 
 // unsyncable reports whether an error is that of a file system that cannot wait for the
@@ -124,7 +132,7 @@ func unsyncable(err error) bool {
 func (f *File) setMode() error {
 	if f.sparse {
 		if err := f.file.Truncate(f.written); err != nil { // it may end in a hole
-			return err
+			return f.about(err)
 		}
 	}
 	switch {
@@ -141,7 +149,7 @@ func (f *File) setOwnMode() error {
 		return nil
 	}
 	if err := f.file.Chmod(f.mode); !refused(err) {
-		return err
+		return f.about(err)
 	}
 	return nil // it is its owner's only
 }
@@ -152,7 +160,7 @@ func (f *File) finish() error {
 	if f.temp == "" {
 		defer f.file.Close() // it is on the disk, and gets its name as long as it is open
 	} else if err := f.file.Close(); err != nil {
-		return err
+		return f.about(err)
 	}
 	f.pending.mu.Lock()
 	defer f.pending.mu.Unlock()

@@ -35,14 +35,14 @@ func (p *past) apply(f *File) error {
 			return err
 		}
 	} else if err := f.file.Chmod(p.mode.Perm()); err != nil && !refused(err) {
-		return err
+		return f.about(err)
 	}
 	err := os.Chtimes("/proc/self/fd/"+strconv.FormatUint(uint64(f.file.Fd()), 10), p.modified, p.modified)
 	if errors.Is(err, fs.ErrNotExist) && f.temp != "" {
 		err = os.Chtimes(f.dir.join(f.temp), p.modified, p.modified) // there is no /proc
 	}
 	if err != nil {
-		return cli.NewError(cli.ExitNotWritten, "its time cannot be restored: %w", err)
+		return cli.NewError(cli.ExitNotWritten, "its time cannot be restored: %w", f.about(err))
 	}
 	return nil
 }

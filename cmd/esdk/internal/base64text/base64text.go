@@ -96,8 +96,11 @@ type reader struct{ decoder io.Reader }
 
 func (r *reader) Read(p []byte) (int, error) {
 	n, err := r.decoder.Read(p)
-	if errors.As(err, new(base64.CorruptInputError)) {
+	switch {
+	case errors.As(err, new(base64.CorruptInputError)):
 		err = cli.NewError(cli.ExitNotAuthentic, "malformed Base64 text: %v", err)
+	case err == io.ErrUnexpectedEOF: // of the decoder: that of a source says more
+		err = cli.NewError(cli.ExitNotAuthentic, "malformed Base64 text: it is cut")
 	}
 	return n, err
 }

@@ -1,8 +1,10 @@
 package batch
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"unicode/utf8"
@@ -143,7 +145,7 @@ func (b *Batch) openReport(o *ReportOptions, mode string, jobs []place.Job) (*re
 		if err := b.checkReportName(o.Path, jobs); err != nil {
 			return nil, err
 		}
-		f, err := os.OpenFile(o.Path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		f, err := openAppending(o.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -160,13 +162,54 @@ func (b *Batch) openReport(o *ReportOptions, mode string, jobs []place.Job) (*re
 	return r, nil
 }
 
-// prepare empties the file if it is to be replaced.
+// openAppending opens a file, and makes it if there is none. A link to nothing has none
+// made elsewhere.
+func openAppending(path string) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_APPEND
+	f, err := os.OpenFile(path, flags, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.OpenFile(path, flags|os.O_CREATE|os.O_EXCL, 0o600)
+	}
+	return f, err
+}
+
+// prepare empties the file if it is to be replaced. Else it refuses one that is no
+// report, and ends the last line, which a run that was killed may have left open.
 func (o *ReportOptions) prepare(f *os.File) error {
 	info, err := f.Stat()
-	if err != nil || !o.Overwrite || !info.Mode().IsRegular() {
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
 		return err
 	}
-	return f.Truncate(0)
+	if o.Overwrite {
+		return f.Truncate(0)
+	}
+	first, last, err := ends(o.Path, info)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil // of a file that may only be written to
+	case err != nil:
+		return err
+	case first != '{':
+		return cli.NewError(cli.ExitNotWritten, "%s exists, and is no report", cli.Printable(o.Path))
+	case last != '\n':
+		_, err = f.WriteString("\n")
+	}
+	return err
+}
+
+// ends returns the first and the last byte of a file.
+func ends(path string, info fs.FileInfo) (first, last byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	var both [2]byte
+	_, err = f.ReadAt(both[:1], 0)
+	if err == nil {
+		_, err = f.ReadAt(both[1:], info.Size()-1)
+	}
+	return both[0], both[1], err
 }
 
 // checkReportName is before the file is made, checkReport after.

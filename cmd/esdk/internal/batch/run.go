@@ -4,12 +4,17 @@ package batch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"iter"
 	"maps"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"esdk/cmd/esdk/internal/atomicfile"
@@ -61,6 +66,11 @@ type runner struct {
 	skipped map[string]int // of trees, by the reason
 
 	underWay sync.WaitGroup // the tasks that are
+
+	// unreported is why the report cannot be written, and so no more jobs are begun.
+	unreported error
+	stopped    atomic.Bool
+	untold     int // results that are not in the report
 }
 
 // A task is a job that is under way.
@@ -98,8 +108,14 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, parallel int, o *Repo
 		r.oneByOne(ctx)
 	}
 	b.Progress.Aside(r.tellSkipped)
-	if mode == "verify" && r.taken == 0 && r.err == nil {
+	switch {
+	case r.unreported != nil:
+		return r.explainUnreported(o.Path)
+	case r.taken > 0 || r.err != nil:
+	case mode == "verify":
 		return cli.NewError(cli.ExitError, "there is no message: nothing was verified")
+	case r.leftOut():
+		return cli.NewError(cli.ExitError, "nothing was taken: all was left out by name")
 	}
 	if r.failed > 0 && plan.Several() {
 		return cli.NewError(cli.ExitSomeFailed, "%d of %d inputs failed", r.failed, r.count)
@@ -126,10 +142,36 @@ func parallelJobs(plan *place.Plan, parallel int) int {
 	return min(parallel, atomicfile.MaxJobs())
 }
 
+// leftOut reports whether all that could have been taken was left out by its name, which
+// may be a mistake in a pattern.
+func (r *runner) leftOut() bool {
+	some := false
+	for reason := range r.skipped {
+		switch {
+		case place.LeftOut(reason):
+			some = true
+		case place.Done(reason):
+			return false
+		}
+	}
+	return some
+}
+
 func alone(j place.Job) bool { return j.Stream() || j.Special() }
 
+// jobs yields those of the plan until the report cannot be written.
+func (r *runner) jobs() iter.Seq[*place.Job] {
+	return func(yield func(*place.Job) bool) {
+		for j := range r.plan.All() {
+			if r.stopped.Load() || !yield(j) {
+				return
+			}
+		}
+	}
+}
+
 func (r *runner) oneByOne(ctx context.Context) {
-	for j := range r.plan.All() {
+	for j := range r.jobs() {
 		t := &task{Job: j}
 		r.begin(ctx, t)
 		t.commit()
@@ -175,7 +217,7 @@ func (r *runner) sideBySide(ctx context.Context, workers int) {
 // feed gives each job to who tells of it and to a worker. What has its order, and comes
 // up behind the jobs that were looked at before, is worked on alone.
 func (r *runner) feed(tasks, begin chan<- *task) {
-	for j := range r.plan.All() {
+	for j := range r.jobs() {
 		if alone(*j) {
 			r.underWay.Wait()
 		}
@@ -290,16 +332,42 @@ func (r *runner) tell(t *task) {
 		default:
 			r.UI.Note("%s exists, skipped %s", cli.Printable(t.Output()), cli.Printable(t.Source.Name()))
 		}
-		err := cmp.Or(t.err, r.report.write(&t.record, t.Skip, t.err))
-		if err == nil {
+		r.writeDown(t)
+		if t.err == nil {
 			return
 		}
 		r.failed++
-		r.err = err
+		r.err = t.err
 		if r.plan.Several() {
-			r.UI.Report(t.Source.Name(), err)
+			r.UI.Report(t.Source.Name(), t.err)
 		}
 	})
+}
+
+// writeDown adds a task to the report. If it cannot, what is under way is ended, and
+// told of one by one.
+func (r *runner) writeDown(t *task) {
+	if r.unreported == nil {
+		r.unreported = r.report.write(&t.record, t.Skip, t.err)
+	}
+	if r.unreported == nil {
+		return
+	}
+	r.stopped.Store(true)
+	if t.err == nil && t.Skip == "" && !errors.Is(r.unreported, syscall.EPIPE) {
+		r.untold++
+		r.UI.Announce("not_reported", map[string]string{"input": t.Source.Name(), "output": t.Output()},
+			cli.Printable(t.Source.Name())+": done, and not in the report")
+	}
+}
+
+// explainUnreported says what has become of the rest.
+func (r *runner) explainUnreported(path string) error {
+	err := r.unreported
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return cli.NewError(cli.ExitError, "the report %s cannot be written: %w; %d results are not in it, and nothing more was begun", cli.Printable(path), err, r.untold)
 }
 
 // tellSkipped says how much of trees was skipped. What a run before has done is

@@ -117,6 +117,10 @@ func (u *UI) Report(input string, err error) {
 		u.Stderr.Write(line)
 		return
 	}
+	if code == ExitInterrupted {
+		fmt.Fprintln(u.Stderr, "esdk: interrupted")
+		return
+	}
 	if input != "" {
 		input = Printable(input) + ": "
 	}

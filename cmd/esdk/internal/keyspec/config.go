@@ -123,21 +123,33 @@ func (ks *Keys) configuredKeyring(ctx context.Context, name string, encrypt bool
 	if err != nil {
 		return nil, err
 	}
+	kind, err := c.kind(name)
+	if err != nil {
+		return nil, err
+	}
+	return kind.configured(ks, ctx, k, encrypt)
+}
+
+// kind returns the kind of a named key, whose fields it has checked.
+func (c *Config) kind(name string) (*kind, error) {
+	k := c.Keys[name]
 	var names []string
 	for _, kind := range kinds() {
-		if kind.name == "" {
-			continue
+		switch kind.name {
+		case "":
+		case k.Type:
+			return &kind, kind.check(&k, c.Fields[name])
+		default:
+			names = append(names, kind.name)
 		}
-		names = append(names, kind.name)
-		if kind.name != k.Type {
-			continue
-		}
-		if err := kind.check(k, c.Fields[name]); err != nil {
-			return nil, err
-		}
-		return kind.configured(ks, ctx, k, encrypt)
 	}
 	return nil, cli.UsageError("type %q is not one of %s", k.Type, strings.Join(names, ", "))
+}
+
+// Check returns what is wrong with a named key, as far as the configuration tells.
+func (c *Config) Check(name string) error {
+	_, err := c.kind(name)
+	return err
 }
 
 // configPath returns the path of the configuration file. Named says that the user

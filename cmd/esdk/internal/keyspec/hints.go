@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/ecdh"
+	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -95,9 +97,12 @@ type foreign struct {
 	hint  string         // with %s for the file
 }
 
+const hintOnSignatures = "it is a key that only signs, and cannot encrypt: want RSA, or an elliptic curve P-256, P-384 or P-521"
+
 var foreigns = []foreign{
+	{regexp.MustCompile(`^ssh-(ed25519|dss) `), hintOnSignatures},
 	{regexp.MustCompile(`(?m)^-----BEGIN OPENSSH PRIVATE KEY-----`), `it is a private key of OpenSSH: "ssh-keygen -p -m PKCS8 -f FILE" makes PEM of a copy`},
-	{regexp.MustCompile(`^(ssh-(rsa|dss|ed25519)|ecdsa-sha2-nistp\d+) |^---- BEGIN SSH2 PUBLIC KEY`), `it is a public key of OpenSSH: "ssh-keygen -e -m PKCS8 -f %s" prints it as PEM`},
+	{regexp.MustCompile(`^(ssh-rsa|ecdsa-sha2-nistp\d+) |^---- BEGIN SSH2 PUBLIC KEY`), `it is a public key of OpenSSH: "ssh-keygen -e -m PKCS8 -f %s" prints it as PEM`},
 	{regexp.MustCompile(`(?m)^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----`), `it is a certificate, which esdk does not check: "openssl x509 -in %s -noout -pubkey" prints its public key`},
 	{regexp.MustCompile(`(?m)^Proc-Type: *4, *ENCRYPTED`), `it is encrypted in an old way: "openssl pkey -in %s -aes256 -out FILE" makes PKCS #8 of it`},
 	{regexp.MustCompile(`(?m)^-----BEGIN PGP `), `it is a key of OpenPGP, which esdk does not read`},
@@ -108,16 +113,45 @@ var foreigns = []foreign{
 // foreignHint is the hint on a file of a kind that no kind of key reads, "" if it is
 // none.
 func foreignHint(file string, data []byte) string {
+	if onlySigns(data) {
+		return hintOnSignatures
+	}
 	for _, f := range foreigns {
 		if f.begin.Match(data) {
 			return strings.ReplaceAll(f.hint, "%s", cli.Printable(file))
 		}
+	}
+	// A sequence, its length in two bytes, and a version 3.
+	if len(data) > 7 && bytes.Equal(data[:2], []byte{0x30, 0x82}) && bytes.Equal(data[4:7], []byte{2, 1, 3}) {
+		return fmt.Sprintf(`it looks like PKCS #12: "openssl pkcs12 -in %s -nocerts -out FILE" makes PEM of its key`, cli.Printable(file))
 	}
 	// The first byte of a sequence, and its length in more than one byte.
 	if len(data) > 2 && data[0] == 0x30 && (data[1] == 0x81 || data[1] == 0x82) {
 		return fmt.Sprintf(`it looks like DER: "openssl pkey -inform DER -in %s" prints it as PEM, with -pubin a public key`, cli.Printable(file))
 	}
 	return ""
+}
+
+// onlySigns reports whether it is a key of Ed25519 in PEM, of OpenSSL or of OpenSSH.
+func onlySigns(data []byte) bool {
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return false
+	}
+	defer clear(block.Bytes)
+	switch block.Type {
+	case "OPENSSH PRIVATE KEY":
+		return bytes.Contains(block.Bytes, []byte("ssh-ed25519"))
+	case "PRIVATE KEY":
+		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		_, ok := key.(ed25519.PrivateKey)
+		return err == nil && ok
+	case "PUBLIC KEY":
+		key, err := x509.ParsePKIXPublicKey(block.Bytes)
+		_, ok := key.(ed25519.PublicKey)
+		return err == nil && ok
+	}
+	return false
 }
 
 // kindHint is the hint on a file with a key of another kind, "" if it has none.

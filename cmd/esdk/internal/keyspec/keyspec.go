@@ -32,6 +32,7 @@ type Keys struct {
 
 	kmsClients map[[2]string]awskms.Clients // by profile and Region
 	tokens     tokens                       // that are open
+	guessing   map[string]bool              // keys, as they were given
 
 	// passphrases are those that are known, by the key file and the file that has
 	// the passphrase, if any.
@@ -40,7 +41,7 @@ type Keys struct {
 
 // New returns keys that talk to the user through ui.
 func New(ui *cli.UI, p *atomicfile.Pending, protected *atomicfile.Protected) *Keys {
-	return &Keys{UI: ui, Pending: p, Protected: protected, AnswerTimeout: time.Minute, kmsClients: make(map[[2]string]awskms.Clients)}
+	return &Keys{UI: ui, Pending: p, Protected: protected, AnswerTimeout: time.Minute, kmsClients: make(map[[2]string]awskms.Clients), guessing: make(map[string]bool)}
 }
 
 // Close closes tokens, and forgets passphrases.
@@ -151,7 +152,7 @@ func (ks *Keys) Keyring(ctx context.Context, flag string, keys []string, encrypt
 		if err != nil {
 			return nil, err
 		}
-		keyrings = append(keyrings, &namedKeyring{kr, k})
+		keyrings = append(keyrings, ks.named(kr, k))
 	}
 	if len(keyrings) == 0 {
 		return nil, first
@@ -161,10 +162,53 @@ func (ks *Keys) Keyring(ctx context.Context, flag string, keys []string, encrypt
 			ks.UI.Note("passed over %s %s, which only decrypts", flag, cli.Printable(k))
 		}
 	}
+	return Join(keyrings, encrypt)
+}
+
+// Join makes one keyring of several, of which any one decrypts: those that guess are
+// tried last.
+func Join(keyrings []esdk.Keyring, encrypt bool) (esdk.Keyring, error) {
 	if len(keyrings) == 1 {
 		return keyrings[0], nil
 	}
+	if !encrypt {
+		slices.SortStableFunc(keyrings, func(a, b esdk.Keyring) int { return cmp.Compare(guesses(a), guesses(b)) })
+	}
 	return esdk.NewMultiKeyring(keyrings[0], keyrings[1:]...)
+}
+
+// A guessing keyring answers with a random data key where it cannot decrypt, as RSA with
+// the padding PKCS #1 v1.5 has to: so nothing that is behind it would be asked.
+type guessing struct{ esdk.Keyring }
+
+// guesses is 1 for a keyring that guesses, and else 0.
+func guesses(kr esdk.Keyring) int {
+	if named, ok := kr.(*namedKeyring); ok {
+		kr = named.Keyring
+	}
+	if _, ok := kr.(*guessing); ok {
+		return 1
+	}
+	return 0
+}
+
+// guessingIf returns an RSA keyring as one that guesses, if its padding has it do so.
+func guessingIf(pkcs1 bool, kr esdk.Keyring, err error) (esdk.Keyring, error) {
+	if err != nil || !pkcs1 {
+		return kr, err
+	}
+	return &guessing{kr}, nil
+}
+
+// Guessed reports whether a key, as it was given, may have answered with a random data
+// key.
+func (ks *Keys) Guessed(key string) bool { return ks.guessing[key] }
+
+func (ks *Keys) named(kr esdk.Keyring, key string) *namedKeyring {
+	if _, ok := kr.(*guessing); ok {
+		ks.guessing[key] = true
+	}
+	return &namedKeyring{kr, key}
 }
 
 // namedKeyring notes which key decrypted, for the one who asked: the context of

@@ -2,7 +2,6 @@ package keyspec
 
 import (
 	"bytes"
-	"context"
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
@@ -131,7 +130,7 @@ func (ks *Keys) passphraseOf(name, file string) ([]byte, error) {
 func (ks *Keys) ReadPassphrase(file string) ([]byte, error) {
 	data, err := ks.readSecret(file)
 	if err != nil {
-		return nil, err
+		return nil, cli.UsageError("the file of the passphrase: %v", err) // which is no missing key file
 	}
 	line, _ := bytes.CutSuffix(decodeText(data), []byte("\n"))
 	line, _ = bytes.CutSuffix(line, []byte("\r"))
@@ -185,7 +184,7 @@ func (ks *Keys) promptSecret(what, question, hint string) ([]byte, error) {
 	defer restore()
 	text, err := term.NewTerminal(tty, "").ReadPassword(question)
 	if errors.Is(err, io.EOF) {
-		err = context.Canceled // Ctrl-C is a character like others here
+		err = cli.NewError(cli.ExitInterrupted, "interrupted") // Ctrl-C is a character like others here
 	}
 	secret := []byte(text)
 	if err == nil && len(secret) == 0 {

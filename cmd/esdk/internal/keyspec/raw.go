@@ -109,14 +109,15 @@ func (ks *Keys) NewRSAKeyring(namespace, name, file, padding, passphraseFile str
 	case privateErr == nil:
 		ks.checkSecret(file)
 		c.PrivateKey, c.PublicKey = private, &private.PublicKey
-		return esdk.NewRawRSAKeyring(c)
 	case publicErr != nil:
 		return nil, wrongFile(file, data, privateErr)
 	case !encrypt:
 		return nil, &cannot{cli.UsageError("%s has only the public key, which cannot decrypt", cli.Printable(file))}
+	default:
+		c.PublicKey = public
 	}
-	c.PublicKey = public
-	return esdk.NewRawRSAKeyring(c)
+	kr, err := esdk.NewRawRSAKeyring(c)
+	return guessingIf(c.PKCS1v15, kr, err)
 }
 
 func (ks *Keys) ecdhKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {

@@ -125,9 +125,10 @@ func (k *tokenKey) check(encrypt bool) error {
 
 func tokenRSAKeyring(ctx context.Context, token *pkcs11.Token, ref pkcs11.KeyRef, k *tokenKey) (esdk.Keyring, error) {
 	hash := paddings[cmp.Or(k.padding, DefaultPadding)]
-	return pkcs11.NewRSAKeyring(ctx, token, pkcs11.RSAConfig{
+	kr, err := pkcs11.NewRSAKeyring(ctx, token, pkcs11.RSAConfig{
 		Namespace: k.namespace, Name: k.name, Key: ref, Hash: hash, PKCS1v15: hash == 0,
 	})
+	return guessingIf(hash == 0, kr, err)
 }
 
 func (ks *Keys) tokenECDHKeyring(ctx context.Context, token *pkcs11.Token, ref pkcs11.KeyRef, peerFile string) (esdk.Keyring, error) {

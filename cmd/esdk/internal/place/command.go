@@ -34,17 +34,20 @@ const endTime = 10 * time.Second
 func (c *command) Open(ctx context.Context) (Input, error) {
 	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
 	cmd.Stdin, cmd.Stderr = c.file, os.Stderr
+	kill := apart(cmd)
+	cmd.Cancel = func() error { kill(); return nil }
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	return &commandOutput{ReadCloser: out, cmd: cmd, pending: c.pending}, nil
+	return &commandOutput{ReadCloser: out, cmd: cmd, kill: kill, pending: c.pending}, nil
 }
 
 // commandOutput ends with [io.EOF] only if the program ended well.
 type commandOutput struct {
 	io.ReadCloser
 	cmd     *exec.Cmd
+	kill    func()
 	pending *atomicfile.Pending
 
 	started bool
@@ -60,7 +63,7 @@ func (o *commandOutput) start() error {
 		return cli.NewError(cli.ExitError, "%w", err)
 	}
 	o.started = true
-	o.pending.Add(o, func() { o.cmd.Process.Kill() })
+	o.pending.Add(o, o.kill)
 	return nil
 }
 
@@ -93,7 +96,7 @@ func (o *commandOutput) Close() error {
 	if !o.started {
 		return nil
 	}
-	kill := time.AfterFunc(endTime, func() { o.cmd.Process.Kill() })
+	kill := time.AfterFunc(endTime, o.kill)
 	defer kill.Stop()
 	o.wait()
 	return nil

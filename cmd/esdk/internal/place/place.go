@@ -143,7 +143,18 @@ const (
 	skipMarker  = "marker of a folder"
 	skipPattern = "left out by --include or --exclude"
 	skipNewer   = "its result is not older" // with --update
+
+	// What such a reason begins or ends with.
+	notNamed     = "not named *"
+	alreadyNamed = " already"
 )
+
+// LeftOut reports whether a reason to skip an input is its name, and Done whether it is
+// that there is nothing left to do.
+func LeftOut(skip string) bool { return skip == skipPattern || strings.HasPrefix(skip, notNamed) }
+func Done(skip string) bool {
+	return skip == SkipExists || skip == skipNewer || strings.HasSuffix(skip, alreadyNamed)
+}
 
 // A Planner finds inputs and outputs.
 type Planner struct {
@@ -187,7 +198,7 @@ func (o *InputOptions) OnlyWith() {
 		if strings.HasSuffix(name, o.Suffix) {
 			return ""
 		}
-		return "not named *" + o.Suffix
+		return notNamed + o.Suffix
 	}
 }
 
@@ -196,7 +207,7 @@ func (o *InputOptions) OnlyWithout() {
 		if o.Suffix == "" || !strings.HasSuffix(name, o.Suffix) {
 			return ""
 		}
-		return "named *" + o.Suffix + " already"
+		return "named *" + o.Suffix + alreadyNamed
 	}
 }
 

@@ -4,11 +4,15 @@ package place
 
 import (
 	"io/fs"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
 
 const noBlock = 0
+
+// apart returns what ends a program.
+func apart(cmd *exec.Cmd) (kill func()) { return func() { cmd.Process.Kill() } }
 
 // filePath is the path of a file:// URL, such as file:///C:/notes.txt.
 func filePath(path string) string { return filepath.FromSlash(strings.TrimPrefix(path, "/")) }

@@ -4,6 +4,8 @@ package place
 
 import (
 	"io/fs"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -34,6 +36,18 @@ func isSystem(dir string) bool {
 
 // noBlock opens a pipe that nobody writes to, to find that it is one.
 const noBlock = syscall.O_NONBLOCK
+
+// apart returns what ends a program, with all that it has started. Where there is a
+// terminal, that is only the program: in a process group of its own, it could not read
+// from the terminal, and whoever types Ctrl-C there means all of them in any case.
+func apart(cmd *exec.Cmd) (kill func()) {
+	if tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0); err == nil {
+		tty.Close()
+		return func() { cmd.Process.Kill() }
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+}
 
 // filePath is the path of a file:// URL.
 func filePath(path string) string { return path }
