@@ -120,6 +120,9 @@ func TestManyFilesFewDescriptors(t *testing.T) {
 			"reencrypt -q --unsigned --in-place -r --from-key aes:n/k@key -k aes:n/k@key " + enc,
 			"decrypt -q --jobs 100 -r -k aes:n/k@key -o " + back + " " + enc,
 			"verify -q --jobs 100 -r -k aes:n/k@key " + enc,
+			"encrypt -q --unsigned -r --force -k aes:n/k@key in/d00*", // each a root of its own, with its result in it
+			"encrypt -q --unsigned -r --force -k aes:n/k@key -o roots in/d00*",
+			"verify -q -r -k aes:n/k@key --include *.encrypted in/d00*",
 		} {
 			c := command(t, dir)
 			c.Args = []string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" %s`, limit, run), c.Path}
@@ -127,6 +130,15 @@ func TestManyFilesFewDescriptors(t *testing.T) {
 			if err := c.Run(); err != nil {
 				text := fmt.Sprint(c.Stderr)
 				t.Fatalf("%d descriptors, %s: %v, %d of too many open files: %.500s", limit, run, err, strings.Count(text, "too many open files"), text)
+			}
+		}
+		beside, err := filepath.Glob(filepath.Join(dir, "in", "*", "*.encrypted"))
+		if err != nil || len(beside) != 100 {
+			t.Fatalf("%d results beside their inputs: %v", len(beside), err)
+		}
+		for _, name := range beside {
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
 			}
 		}
 		checkSame(t, readTree(t, filepath.Join(dir, "in")), readTree(t, filepath.Join(dir, back)), files)

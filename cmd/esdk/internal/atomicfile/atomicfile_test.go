@@ -495,3 +495,44 @@ func TestErrorNames(t *testing.T) {
 		f.Abort()
 	}
 }
+
+// Of many roots, few are open, and one that is opened again is the same directory.
+func TestRoots(t *testing.T) {
+	dir := t.TempDir()
+	var all []*Root
+	for i := range 3 * mostRoots {
+		path := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r, err := OpenRoot(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	if n := len(roots.open); n > mostRoots {
+		t.Errorf("%d roots are open", n)
+	}
+	for i, r := range all {
+		if err := r.mkdir("in "+strconv.Itoa(i), 0o700); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, strconv.Itoa(i), "in "+strconv.Itoa(i))); err != nil {
+			t.Error(err)
+		}
+	}
+	// The first is closed by now.
+	if err := os.Rename(all[0].path, all[0].path+" moved"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := all[0].Stat("."); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a directory that has gone: %v", err)
+	}
+	if err := os.Mkdir(all[0].path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := all[0].Stat("."); err == nil || !strings.HasSuffix(err.Error(), "it was replaced meanwhile") {
+		t.Errorf("of another directory in its place: %v", err)
+	}
+}

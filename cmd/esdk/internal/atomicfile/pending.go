@@ -3,6 +3,7 @@
 package atomicfile
 
 import (
+	"os"
 	"slices"
 	"sync"
 )
@@ -80,12 +81,12 @@ func (p *Pending) RemoveEmpty() {
 
 func (p *Pending) removeEmpty() {
 	for _, made := range slices.Backward(p.made) {
-		d, name := dirOf(made.tree.path)
+		lstat, remove, name := os.Lstat, os.Remove, made.tree.path
 		if made.name != "." {
-			d, name = &dir{root: made.tree.root}, made.name
+			lstat, remove, name = made.tree.root.Lstat, made.tree.root.remove, made.name
 		}
-		if info, err := d.lstat(name); err == nil && info.IsDir() {
-			d.remove(name)
+		if info, err := lstat(name); err == nil && info.IsDir() {
+			remove(name)
 		}
 	}
 	p.made = nil

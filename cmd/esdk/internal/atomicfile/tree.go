@@ -15,27 +15,16 @@ import (
 type Tree struct {
 	pending *Pending
 	path    string
-	root    *os.Root // nil until it is made
+	root    *Root // nil until it is made
 
 	// With Pending.mu:
 	open  map[string]*dir // those that are in use
 	fresh map[string]bool // directories that have new ones in them
 }
 
-// NewTree returns a tree at a path, whose root is open. With nil, it is made for the
-// first result.
-func (p *Pending) NewTree(path string, root *os.Root) *Tree {
+// NewTree returns a tree at a path. Without a root, it is made for the first result.
+func (p *Pending) NewTree(path string, root *Root) *Tree {
 	return &Tree{pending: p, path: path, root: root, open: make(map[string]*dir), fresh: make(map[string]bool)}
-}
-
-// OpenRoot opens a directory. It does not wait for a pipe.
-func OpenRoot(path string) (*os.Root, error) {
-	return os.OpenRoot(path + string(filepath.Separator) + ".")
-}
-
-// OpenDir opens a directory below a root. It does not wait for what has become a pipe.
-func OpenDir(root *os.Root, name string) (*os.Root, error) {
-	return root.OpenRoot(name + string(filepath.Separator) + ".")
 }
 
 // Create makes a file in the tree, as [Pending.Create] does, and the directories that it
@@ -75,7 +64,7 @@ func (t *Tree) use(name string, mode func(name string) fs.FileMode) (*dir, error
 	if err := t.mkdir(name, mode); err != nil {
 		return nil, err
 	}
-	root, err := OpenDir(t.root, name)
+	root, err := t.root.OpenDir(name)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +94,7 @@ func (t *Tree) mkdir(name string, mode func(name string) fs.FileMode) error {
 	if err := t.mkdir(filepath.Dir(name), mode); err != nil {
 		return err
 	}
-	if err := t.root.Mkdir(name, mode(name)); errors.Is(err, fs.ErrExist) {
+	if err := t.root.mkdir(name, mode(name)); errors.Is(err, fs.ErrExist) {
 		return nil
 	} else if err != nil {
 		return err
@@ -122,11 +111,7 @@ func (t *Tree) openMade() error {
 	if err != nil {
 		return err
 	}
-	opened, err := root.Stat(".")
-	if err != nil {
-		return err
-	}
-	if info, err := os.Lstat(t.path); err != nil || !os.SameFile(info, opened) {
+	if info, err := os.Lstat(t.path); err != nil || !os.SameFile(info, root.info) {
 		return cli.NewError(cli.ExitNotWritten, "%s was made, and is something else now", t.path)
 	}
 	t.root = root
@@ -146,7 +131,7 @@ func (t *Tree) syncMade() {
 	t.fresh = make(map[string]bool)
 	t.pending.mu.Unlock()
 	for name := range fresh {
-		if d, err := t.root.Open(name); err == nil {
+		if d, err := t.root.OpenFile(name, os.O_RDONLY, 0); err == nil {
 			d.Sync()
 			d.Close()
 		}

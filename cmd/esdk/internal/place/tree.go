@@ -18,9 +18,9 @@ import (
 // its root only, so that no link leads out of it, even one that comes up while
 // the command runs.
 type tree struct {
-	path string   // as it was given
-	real string   // the same without links
-	root *os.Root // nil if it is not there yet
+	path string           // as it was given
+	real string           // the same without links
+	root *atomicfile.Root // nil if it is not there yet
 
 	once sync.Once
 	to   *atomicfile.Tree // see results
@@ -97,7 +97,7 @@ func (w *walker) folder(name string, above []fs.FileInfo) bool {
 // list returns the names in a folder, which is closed again, since there may be
 // many of them in each other.
 func (w *walker) list(name string) (fs.FileInfo, *names, error) {
-	root, err := atomicfile.OpenDir(w.tree.root, name)
+	root, err := w.tree.root.OpenDir(name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,7 +117,7 @@ func (w *walker) list(name string) (fs.FileInfo, *names, error) {
 
 // look looks at some of what is in a folder.
 func (w *walker) look(name string, all *names, first int) ([]found, error) {
-	root, err := atomicfile.OpenDir(w.tree.root, name)
+	root, err := w.tree.root.OpenDir(name)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,131 @@
+package atomicfile
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"esdk/cmd/esdk/internal/cli"
+)
+
+// A Root is a directory through which all below it is reached, so that no link leads out
+// of it. There may be more of them than the system lets a process open: one that was
+// closed meanwhile is opened again, if it is still the same directory. It is safe for
+// concurrent use.
+type Root struct {
+	path string
+	info fs.FileInfo // which directory it is
+
+	// With roots.Mutex:
+	root  *os.Root // nil while it is closed
+	users int
+}
+
+// roots are those that are open, the one that was used last at the end.
+var roots struct {
+	sync.Mutex
+	open []*Root
+}
+
+// mostRoots is how many stay open while nobody uses them.
+const mostRoots = 8
+
+// OpenRoot opens a directory. It does not wait for a pipe.
+func OpenRoot(path string) (*Root, error) {
+	root, err := os.OpenRoot(path + string(filepath.Separator) + ".")
+	if err != nil {
+		return nil, err
+	}
+	info, err := root.Stat(".")
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	r := &Root{path: path, info: info, root: root}
+	roots.Lock()
+	defer roots.Unlock()
+	r.keep()
+	return r, nil
+}
+
+// keep has it be the one that was used last, and closes one that was not used for long.
+func (r *Root) keep() {
+	roots.open = append(slices.DeleteFunc(roots.open, func(other *Root) bool { return other == r }), r)
+	if len(roots.open) <= mostRoots {
+		return
+	}
+	if i := slices.IndexFunc(roots.open, func(other *Root) bool { return other.users == 0 && other != r }); i >= 0 {
+		old := roots.open[i]
+		old.root.Close()
+		old.root = nil
+		roots.open = slices.Delete(roots.open, i, i+1)
+	}
+}
+
+// acquire opens it if need be, until release.
+func (r *Root) acquire() error {
+	roots.Lock()
+	defer roots.Unlock()
+	if r.root == nil {
+		root, err := os.OpenRoot(r.path + string(filepath.Separator) + ".")
+		if err != nil {
+			return err
+		}
+		if info, err := root.Stat("."); err != nil || !os.SameFile(info, r.info) {
+			root.Close()
+			return cli.NewError(cli.ExitError, "it was replaced meanwhile").Of(r.path)
+		}
+		r.root = root
+	}
+	r.users++
+	r.keep()
+	return nil
+}
+
+func (r *Root) release() {
+	roots.Lock()
+	defer roots.Unlock()
+	r.users--
+}
+
+// use calls a function with the open directory.
+func use[T any](r *Root, f func(*os.Root) (T, error)) (none T, err error) {
+	if err := r.acquire(); err != nil {
+		return none, err
+	}
+	defer r.release()
+	return f(r.root)
+}
+
+// OpenDir opens a directory below it. It does not wait for what has become a pipe.
+func (r *Root) OpenDir(name string) (*os.Root, error) {
+	return use(r, func(root *os.Root) (*os.Root, error) { return root.OpenRoot(name + string(filepath.Separator) + ".") })
+}
+
+// OpenFile is that of [os.Root].
+func (r *Root) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
+	return use(r, func(root *os.Root) (*os.File, error) { return root.OpenFile(name, flag, mode) })
+}
+
+// Stat is that of [os.Root].
+func (r *Root) Stat(name string) (fs.FileInfo, error) {
+	return use(r, func(root *os.Root) (fs.FileInfo, error) { return root.Stat(name) })
+}
+
+// Lstat is that of [os.Root].
+func (r *Root) Lstat(name string) (fs.FileInfo, error) {
+	return use(r, func(root *os.Root) (fs.FileInfo, error) { return root.Lstat(name) })
+}
+
+// mkdir makes a directory below it, and remove removes one.
+func (r *Root) mkdir(name string, mode fs.FileMode) error {
+	_, err := use(r, func(root *os.Root) (any, error) { return nil, root.Mkdir(name, mode) })
+	return err
+}
+
+func (r *Root) remove(name string) error {
+	_, err := use(r, func(root *os.Root) (any, error) { return nil, root.Remove(name) })
+	return err
+}
