@@ -131,7 +131,7 @@ func TestInPlaceAttributes(t *testing.T) {
 	for _, name := range names {
 		before[name] = describe(t, filepath.Join(in, name))
 	}
-	reencrypt := []string{"reencrypt", "-q", "--in-place", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key"}
+	reencrypt := []string{"reencrypt", "-q", "--in-place", "--skip-done", "never", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key"}
 	for _, inputs := range [][]string{{"-r", "in"}, {"in/plain", "in/shared", "in/open", "in/listed", "in/mode"}} {
 		runCommand(t, dir, 0, append(reencrypt, inputs...)...)
 		for _, name := range names {
@@ -162,7 +162,7 @@ func TestInPlaceOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"owner", "group"} {
-		c := command(t, dir, "reencrypt", "--in-place", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", filepath.Join("in", name))
+		c := command(t, dir, "reencrypt", "--in-place", "--skip-done", "never", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", filepath.Join("in", name))
 		asUser(t, c, dir, user)
 		path := filepath.Join(in, name)
 		before, content := describe(t, path), readFile(t, in, name)

@@ -137,7 +137,7 @@ func TestRefusingFileSystem(t *testing.T) {
 			if info, err := os.Stat(filepath.Join(mounted, "back")); err != nil || info.Mode() != 0o600 {
 				t.Errorf("%v, %v", info.Mode(), err)
 			}
-			runCommand(t, dir, 0, "reencrypt", "--in-place", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "mounted/result")
+			runCommand(t, dir, 0, "reencrypt", "--in-place", "--skip-done", "never", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "mounted/result")
 			if got := readFile(t, mounted, "back"); got != string(pattern(1000)) {
 				t.Errorf("%d bytes came back", len(got))
 			}
@@ -163,7 +163,7 @@ func TestRefusedAttributes(t *testing.T) {
 			setAttributes(t, path, map[string]string{"user.note": "kept"})
 			before, content := describe(t, path), readFile(t, path)
 			now.Store(&refuse)
-			c := command(t, dir, "reencrypt", "--in-place", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "mounted/message")
+			c := command(t, dir, "reencrypt", "--in-place", "--skip-done", "never", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "mounted/message")
 			checkStatus(t, c, c.Run(), cli.ExitNotWritten)
 			if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "its "+what+" cannot be kept") {
 				t.Errorf("stderr %q does not say why", text)

@@ -667,11 +667,11 @@ func TestObjectsDescribed(t *testing.T) {
 	if class, tags := describe("x"); class != "STANDARD_IA" || tags != "team=blue sky;x=1;" {
 		t.Errorf("made: %s, %s", class, tags)
 	}
-	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/x")
+	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/x")
 	if class, tags := describe("x"); class != "STANDARD_IA" || tags != "team=blue sky;x=1;" {
 		t.Errorf("in place: %s, %s", class, tags)
 	}
-	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/x?tags=new%3D2&storageclass=STANDARD")
+	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/x?tags=new%3D2&storageclass=STANDARD")
 	if class, tags := describe("x"); class == "STANDARD_IA" || tags != "new=2;" {
 		t.Errorf("in place, with parameters: %s, %s", class, tags)
 	}
@@ -681,10 +681,10 @@ func TestObjectsDescribed(t *testing.T) {
 
 	// Who may not read tags does not lose them.
 	s.gate.set(1<<30, http.StatusForbidden, func(r *http.Request) bool { return r.URL.Query().Has("tagging") })
-	if said := s.run(t, dir, cli.ExitError, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/x"); !strings.Contains(said, "its tags would be lost") || !strings.Contains(said, "?tags=") {
+	if said := s.run(t, dir, cli.ExitError, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/x"); !strings.Contains(said, "its tags would be lost") || !strings.Contains(said, "?tags=") {
 		t.Errorf("stderr %q", said)
 	}
-	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/x?tags=new%3D2")
+	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/x?tags=new%3D2")
 
 	// A store without conditional writes, as some are.
 	s.gate.set(1<<30, http.StatusNotImplemented, func(r *http.Request) bool {
@@ -695,7 +695,7 @@ func TestObjectsDescribed(t *testing.T) {
 	}
 	s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/z?conditional-writes=false", "plain")
 	s.run(t, dir, cli.ExitNotWritten, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/z?conditional-writes=false", "plain")
-	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/z?conditional-writes=false&tags=")
+	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/z?conditional-writes=false&tags=")
 }
 
 // TestObjectsVersion reads a version that is not the newest.
@@ -726,7 +726,7 @@ func TestObjectsVersion(t *testing.T) {
 	}
 	s.run(t, dir, cli.ExitError, "decrypt", "-k", "aes:n/k@key", "-o", "none", s.url+"/x?versionId=no-such")
 	s.run(t, dir, cli.ExitNotWritten, "encrypt", "--force", "-k", "aes:n/k@key", "-o", s.url+"/x?versionId="+versions[0], "plain")
-	s.run(t, dir, cli.ExitNotWritten, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", s.url+"/x?versionId="+versions[0])
+	s.run(t, dir, cli.ExitNotWritten, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/x?versionId="+versions[0])
 }
 
 // TestObjectsInspected reads little of a long object.
@@ -749,6 +749,38 @@ func TestObjectsInspected(t *testing.T) {
 	})
 }
 
+// TestObjectsDone has a second run write nothing, and read no more than headers.
+func TestObjectsDone(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *testStore) {
+		dir := t.TempDir()
+		writeFile(t, dir, "short", pattern(1000))
+		writeFile(t, dir, "long", pattern(20<<20))
+		s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/in/", "short", "long")
+		again := []string{"reencrypt", "-r", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", "--in-place", s.url + "/in/"}
+		if said := s.run(t, dir, cli.ExitOK, again...); strings.Contains(said, "skipped") {
+			t.Errorf("stderr %q", said)
+		}
+		var read, written atomic.Int64
+		s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+			switch r.Method {
+			case http.MethodGet:
+				read.Add(int64(answer.Body.Len()))
+			case http.MethodPut, http.MethodPost:
+				written.Add(1)
+			}
+			copyAnswer(w, answer)
+		})
+		if said := s.run(t, dir, cli.ExitOK, again...); !strings.Contains(said, "skipped 2 of 2: as asked already (2)") {
+			t.Errorf("stderr %q", said)
+		}
+		if written.Load() != 0 || read.Load() > 32<<10 {
+			t.Errorf("%d requests to write, %d bytes read", written.Load(), read.Load())
+		}
+		s.proxy.Spoil(nil)
+		s.run(t, dir, cli.ExitOK, "verify", "-r", "-k", "aes:n/k2@key", s.url+"/in/")
+	})
+}
+
 // Objects that are worked on side by side take no more connections than there may be
 // descriptors.
 func TestObjectsFewDescriptors(t *testing.T) {
@@ -761,7 +793,7 @@ func TestObjectsFewDescriptors(t *testing.T) {
 		}
 		for _, run := range []string{
 			"encrypt -q --unsigned --jobs 100 -r -k aes:n/k@key -o " + s.url + "/enc/ in",
-			"reencrypt -q --unsigned --in-place --jobs 100 -r --from-key aes:n/k@key -k aes:n/k@key " + s.url + "/enc/",
+			"reencrypt -q --unsigned --in-place --skip-done never --jobs 100 -r --from-key aes:n/k@key -k aes:n/k@key " + s.url + "/enc/",
 			"decrypt -q -r --jobs 100 -k aes:n/k@key -o back " + s.url + "/enc/",
 		} {
 			c := command(t, dir)

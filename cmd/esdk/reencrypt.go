@@ -25,6 +25,8 @@ type reencryptOptions struct {
 	to     encryptOptions
 	set    []string
 	unset  []string
+
+	skipDone string // see doneCheck
 }
 
 func (a *app) newReencryptCommand() *cobra.Command {
@@ -46,7 +48,9 @@ so there is no such command.
 With --in-place, a new message takes the place of the old one, and has its owner,
 mode, access control list and extended attributes, once all of the old one was
 verified and the new one is on the disk. If they cannot be kept, that is an error,
-and the old one stays. Else -o says where it goes; standard input goes to standard
+and the old one stays. A message that is as asked already, which a key of -k
+verifies by its header, is passed over: so a run that was interrupted is done again
+as it was. Else -o says where it goes; standard input goes to standard
 output. With -r, a FILE may be a folder, of which all files are messages, or those
 with the --suffix.`,
 		Example: `  esdk reencrypt --from-key aes:corp/backup@2025.key -k aes:corp/backup@2026.key --in-place backup/*.encrypted
@@ -65,6 +69,8 @@ with the --suffix.`,
 	addJobsFlag(cmd, &o.to.jobs)
 	flags := cmd.Flags()
 	flags.BoolVar(&o.InPlace, "in-place", false, "replace each FILE")
+	flags.StringVar(&o.skipDone, "skip-done", doneByKey, "with --in-place, pass over what is as asked already, as `WHAT` says: key, header, which anybody can have written, or never")
+	cmd.RegisterFlagCompletionFunc("skip-done", cobra.FixedCompletions([]string{doneByKey, doneByHeader, doneNever}, cobra.ShellCompDirectiveNoFileComp))
 	flags.StringArrayVar(&o.from.keys, "from-key", nil, "`KEY` to decrypt with; repeat it to try several")
 	flags.StringArrayVarP(&o.from.pairs, "context", "c", nil, "`KEY[=VALUE]` that the encryption context of the old message must have; repeatable")
 	flags.StringArrayVar(&o.from.required, "require-context", nil, "neither message stores the pair of this `KEY`, and -c gives it; repeatable")
@@ -88,6 +94,7 @@ type reencryption struct {
 	*reencryptOptions
 	oldConfig  esdk.Config
 	newConfig  esdk.Config
+	done       *doneCheck
 	reproduced esdk.EncryptionContext // given with -c
 	set        esdk.EncryptionContext
 }
@@ -138,7 +145,8 @@ func (a *app) newReencryption(ctx context.Context, o *reencryptOptions) (*reencr
 		return nil, err
 	}
 	re.newConfig = e.config
-	return re, nil
+	re.done, err = re.newDoneCheck(ctx)
+	return re, err
 }
 
 // parseSet parses --set, and checks --unset.
@@ -177,6 +185,14 @@ func (re *reencryption) job(ctx context.Context, j *place.Job, r *batch.Record) 
 		return nil, err
 	}
 	defer in.Close()
+	done, err := re.done.check(ctx, in, r)
+	if err != nil {
+		return nil, re.explainOf(r, err)
+	}
+	if done {
+		j.Skip = place.SkipDone
+		return nil, nil
+	}
 	var like place.Input
 	if re.InPlace {
 		like = in

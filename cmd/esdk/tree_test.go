@@ -168,7 +168,7 @@ func TestTree(t *testing.T) {
 
 	runCommand(t, dir, 0, "verify", "-q", "-r", "-k", "aes:n/k@key", "enc")
 	runCommand(t, dir, 0, "reencrypt", "-q", "-r", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--unsigned", "-o", "moved", "enc")
-	runCommand(t, dir, 0, "reencrypt", "-q", "-r", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--unsigned", "--in-place", "moved")
+	runCommand(t, dir, 0, "reencrypt", "-q", "-r", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--unsigned", "--in-place", "--skip-done", "never", "moved")
 	runCommand(t, dir, 0, "decrypt", "-q", "-r", "-k", "aes:n/k@key", "-o", "back", "moved")
 	checkSame(t, before, readTree(t, filepath.Join(dir, "back")), files)
 	if after := readTree(t, filepath.Join(dir, "in")); len(after) != len(before) {

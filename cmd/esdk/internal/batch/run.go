@@ -324,11 +324,13 @@ func (r *runner) tell(t *task) {
 			if t.record.Warning != "" {
 				r.UI.Note("%s: warning: %s", cli.Printable(t.Source.Name()), cli.Printable(t.record.Warning))
 			}
-		case t.Source.Below():
+		case t.Source.Below() || t.Skip == place.SkipDone && r.plan.Several():
 			r.skipped[t.Skip]++
 			if t.Skip == place.SkipLink || t.Skip == place.SkipSpecial || t.Skip == place.SkipTemporary {
 				r.UI.Note("skipped %s: %s", cli.Printable(t.Source.Name()), t.Skip)
 			}
+		case t.Skip == place.SkipDone:
+			r.UI.Note("skipped %s: %s", cli.Printable(t.Source.Name()), t.Skip)
 		default:
 			r.UI.Note("%s exists, skipped %s", cli.Printable(t.Output()), cli.Printable(t.Source.Name()))
 		}

@@ -134,6 +134,7 @@ func (j *Job) Remote() bool { return j.Source.Remote() || j.Target != nil && j.T
 
 // Why an input is skipped.
 const (
+	SkipDone      = "as asked already"  // with --in-place
 	SkipExists    = "its result exists" // with --no-clobber
 	SkipLink      = "symbolic link"
 	SkipSpecial   = "not a regular file"
@@ -153,7 +154,7 @@ const (
 // that there is nothing left to do.
 func LeftOut(skip string) bool { return skip == skipPattern || strings.HasPrefix(skip, notNamed) }
 func Done(skip string) bool {
-	return skip == SkipExists || skip == skipNewer || strings.HasSuffix(skip, alreadyNamed)
+	return skip == SkipDone || skip == SkipExists || skip == skipNewer || strings.HasSuffix(skip, alreadyNamed)
 }
 
 // A Planner finds inputs and outputs.

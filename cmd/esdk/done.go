@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+
+	"esdk"
+	"esdk/cmd/esdk/internal/batch"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/place"
+	"esdk/hpke"
+)
+
+// What says that a message need not be encrypted again in its place, since it is as it
+// would become.
+const (
+	doneByKey    = "key"    // each new key that decrypts opens it, and verifies its header
+	doneByHeader = "header" // its header, which anybody can have written
+	doneNever    = "never"
+)
+
+// A doneCheck finds messages that are as asked already. All jobs of a run share it.
+type doneCheck struct {
+	*reencryption
+	verifiers []esdk.Config // of the new keys that decrypt, each for itself
+
+	mu    sync.Mutex
+	model *esdk.Header // of a message as the run makes it
+}
+
+// newDoneCheck returns nil if no message is to be passed over.
+func (re *reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
+	switch re.skipDone {
+	case doneByKey, doneByHeader, doneNever:
+	default:
+		return nil, cli.UsageError("--skip-done %s: want key, header or never", cli.Printable(re.skipDone))
+	}
+	if !re.InPlace || re.skipDone == doneNever || re.from.base64 {
+		return nil, nil
+	}
+	c := &doneCheck{reencryption: re}
+	for _, k := range re.to.keys {
+		from := re.from
+		from.keys, from.keyFlag = []string{k}, keyFlag
+		if d, err := re.newDecryption(ctx, &from); err == nil {
+			c.verifiers = append(c.verifiers, d.config)
+		} // else it only encrypts, or is not made yet
+	}
+	if len(c.verifiers) == 0 && re.skipDone == doneByKey {
+		return nil, nil
+	}
+	return c, nil
+}
+
+// wholeRead is the length of inputs of which all is read to see the header: a request for
+// a part of them would cost more than it spares.
+const wholeRead = 64 << 10
+
+// check reports whether a message is as it would become. It is left where it began.
+func (c *doneCheck) check(ctx context.Context, in place.Input, r *batch.Record) (bool, error) {
+	if c == nil {
+		return false, nil
+	}
+	info, err := in.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return false, err
+	}
+	var src io.Reader = io.NewSectionReader(in, 0, info.Size())
+	if info.Size() <= wholeRead {
+		message, err := io.ReadAll(in)
+		if err != nil {
+			return false, err
+		}
+		if _, err := in.Seek(0, io.SeekStart); err != nil {
+			return false, err
+		}
+		src = bytes.NewReader(message)
+	}
+	done, err := c.checkHeader(ctx, src, r)
+	if done && err == nil {
+		r.Message = info.Size()
+	}
+	return done, err
+}
+
+// checkHeader compares what costs nothing first.
+func (c *doneCheck) checkHeader(ctx context.Context, src io.Reader, r *batch.Record) (bool, error) {
+	start := new(bytes.Buffer) // which will be all of the header, and no more
+	header, err := esdk.ParseHeader(io.TeeReader(src, start))
+	if err != nil {
+		return false, nil // decryption says why
+	}
+	ec := c.context(header, new(batch.Record))
+	stored := maps.Clone(ec)
+	for _, k := range c.from.required {
+		delete(stored, k)
+	}
+	if !maps.Equal(stored, header.UserContext()) {
+		return false, nil
+	}
+	model, err := c.like(ctx, ec)
+	if err != nil || header.Suite != model.Suite || !sameKeys(header.EncryptedDataKeys, model.EncryptedDataKeys) ||
+		header.FrameLength == 0 || c.to.frameLength != 0 && int64(header.FrameLength) != c.to.frameLength {
+		return false, err
+	}
+	if c.skipDone == doneByKey {
+		for _, config := range c.verifiers {
+			if header, err = c.open(ctx, config, io.MultiReader(bytes.NewReader(start.Bytes()), src)); header == nil {
+				return false, err
+			}
+		}
+	}
+	r.SetHeader(header, 0)
+	return true, nil
+}
+
+// open verifies a header, and returns nil for one that the key cannot open, or that is not
+// authentic: what becomes of it is said by encrypting it again.
+func (c *doneCheck) open(ctx context.Context, config esdk.Config, src io.Reader) (*esdk.Header, error) {
+	client, err := esdk.New(config)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := client.NewReader(ctx, src, c.reproduced)
+	if cli.Retryable(err) || ctx.Err() != nil {
+		return nil, err
+	}
+	if err != nil {
+		return nil, nil
+	}
+	return reader.Header(), nil
+}
+
+// like returns the header of a message that is made as the run makes them, once.
+func (c *doneCheck) like(ctx context.Context, ec esdk.EncryptionContext) (*esdk.Header, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.model != nil {
+		return c.model, nil
+	}
+	client, err := esdk.New(c.newConfig)
+	if err != nil {
+		return nil, err
+	}
+	_, header, err := client.Encrypt(ctx, nil, ec)
+	if err != nil {
+		return nil, fmt.Errorf("what a message would become: %w", err)
+	}
+	c.model = header
+	return header, nil
+}
+
+// sameKeys reports whether two messages have their data keys under the same wrapping
+// keys, whatever their order.
+func sameKeys(a, b []esdk.EncryptedDataKey) bool {
+	rest := slices.Clone(b)
+	for i := range a {
+		at := slices.IndexFunc(rest, func(k esdk.EncryptedDataKey) bool { return sameKey(&a[i], &k) })
+		if at < 0 {
+			return false
+		}
+		rest = slices.Delete(rest, at, at+1)
+	}
+	return len(rest) == 0
+}
+
+// sameKey compares by name where a provider info has more than that, which differs in
+// each message.
+func sameKey(a, b *esdk.EncryptedDataKey) bool {
+	if a.ProviderID != b.ProviderID {
+		return false
+	}
+	if a.ProviderID == branchKeys {
+		return bytes.Equal(a.ProviderInfo, b.ProviderInfo) && bytes.Equal(branchVersion(a), branchVersion(b))
+	}
+	return bytes.Equal(a.ProviderInfo, b.ProviderInfo) || a.ProviderID != hpke.ProviderID && a.KeyName() == b.KeyName()
+}
+
+// branchKeys is the provider id of branch keys.
+const branchKeys = "aws-kms-hierarchy"
+
+// branchVersion returns the version of the branch key of an encrypted data key, which
+// stands behind a salt of 16 bytes and an IV of 12, and has 16 itself.
+// Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#ciphertext.
+func branchVersion(k *esdk.EncryptedDataKey) []byte {
+	const at, size = 16 + 12, 16
+	if len(k.Ciphertext) < at+size {
+		return nil
+	}
+	return k.Ciphertext[at : at+size]
+}
