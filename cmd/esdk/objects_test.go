@@ -606,6 +606,33 @@ func TestObjectsReplacedInPlace(t *testing.T) {
 	})
 }
 
+// TestObjectsReplacedAfterLook has another object come up between the look at a message,
+// of which nothing is left to read by then, and the request that its result begins with.
+func TestObjectsReplacedAfterLook(t *testing.T) {
+	s := newTestStore(t, "ESDK_S3_URL")
+	dir := t.TempDir()
+	writeFile(t, dir, "plain", pattern(100))
+	s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/x", "plain")
+	var looked atomic.Bool
+	var once sync.Once
+	s.gate.set(0, 0, func(r *http.Request) bool {
+		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/x") {
+			looked.Store(true)
+		}
+		if r.Method == http.MethodHead && looked.Load() {
+			once.Do(func() { s.put(t, "x", []byte("theirs")) })
+		}
+		return false
+	})
+	said := s.run(t, dir, cli.ExitError, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", "--in-place", s.url+"/x")
+	if !strings.Contains(said, "it was replaced while it was read") {
+		t.Errorf("stderr %q", said)
+	}
+	if got, err := s.ReadAll(t.Context(), "x"); err != nil || string(got) != "theirs" {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
 // TestObjectsMemory streams more through the command than it may keep.
 func TestObjectsMemory(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {

@@ -69,6 +69,14 @@ func (googleStore) version(r *blob.Reader) string {
 	return strconv.FormatInt(reader.Attrs.Generation, 10)
 }
 
+func (googleStore) versionOf(old *blob.Attributes) string {
+	var attributes storage.ObjectAttrs
+	if !old.As(&attributes) {
+		return ""
+	}
+	return strconv.FormatInt(attributes.Generation, 10)
+}
+
 func (googleStore) only(version string, as func(any) bool) {
 	var object **storage.ObjectHandle
 	if generation, err := strconv.ParseInt(version, 10, 64); err == nil && as(&object) {
@@ -111,6 +119,8 @@ func (azureStore) version(r *blob.Reader) string {
 	}
 	return string(*response.ETag)
 }
+
+func (azureStore) versionOf(old *blob.Attributes) string { return old.ETag }
 
 func (azureStore) only(version string, as func(any) bool) {
 	var options *azure.DownloadStreamOptions

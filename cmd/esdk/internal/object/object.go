@@ -33,8 +33,10 @@ type store interface {
 	// reason returns an error of the store in a few words.
 	reason(err error) error
 	// What is read of an object in several requests is to be of one version.
-	// version names the one that a reader has, or is "" if that is not known.
+	// version names the one that a reader has, or is "" if that is not known, and
+	// versionOf the one that was asked for.
 	version(r *blob.Reader) string
+	versionOf(old *blob.Attributes) string
 	// only has a request get this one or fail. As is what the Go CDK gives to
 	// ReaderOptions.BeforeRead.
 	only(version string, as func(any) bool)

@@ -187,13 +187,13 @@ func TestWriter(t *testing.T) {
 	if err := folder.bucket.WriteAll(background, "there", nil, &blob.WriterOptions{ContentType: "text/plain", CacheControl: "no-store", Metadata: map[string]string{"k": "v"}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := write("there", CreateOptions{InPlace: true}, (*Writer).Commit); err != nil {
+	if err := write("there", CreateOptions{InPlace: new(Reader)}, (*Writer).Commit); err != nil {
 		t.Error(err)
 	}
 	if a, err := folder.bucket.Attributes(background, "there"); err != nil || a.ContentType != "text/plain" || a.CacheControl != "no-store" || a.Metadata["k"] != "v" {
 		t.Errorf("%+v, %v", a, err)
 	}
-	if err := write("gone", CreateOptions{InPlace: true}, (*Writer).Commit); err == nil {
+	if err := write("gone", CreateOptions{InPlace: new(Reader)}, (*Writer).Commit); err == nil {
 		t.Error("one that is not there was replaced")
 	}
 }

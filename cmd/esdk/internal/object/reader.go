@@ -187,6 +187,13 @@ var (
 	errChanged = cli.NewError(cli.ExitError, "it was replaced while it was read")
 )
 
+// seen is the version that something was read of, "" if that is none yet.
+func (o *Reader) seen() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.version
+}
+
 func (o *Reader) stop() {
 	if o.cancel != nil {
 		o.cancel()

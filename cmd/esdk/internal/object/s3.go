@@ -72,6 +72,8 @@ func (s3Store) version(r *blob.Reader) string {
 	return aws.ToString(response.ETag)
 }
 
+func (s3Store) versionOf(old *blob.Attributes) string { return old.ETag }
+
 func (s3Store) only(version string, as func(any) bool) {
 	var request *s3.GetObjectInput
 	if as(&request) && version != "" {

@@ -49,10 +49,10 @@ type Writer struct {
 
 // CreateOptions say how to upload an object.
 type CreateOptions struct {
-	Replace    bool  // one that there is
-	InPlace    bool  // only the version that there is now, and keep how it is described
-	Size       int64 // of the source, about; -1 if it is not known
-	SideBySide bool  // others are under way too
+	Replace    bool    // one that there is
+	InPlace    *Reader // only what this reads, and keep how it is described; nil for a new object
+	Size       int64   // of the source, about; -1 if it is not known
+	SideBySide bool    // others are under way too
 }
 
 // Create uploads an object. Unless it replaces one, the store is told that there is
@@ -61,8 +61,8 @@ func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOpti
 	if o.bucket.version != "" {
 		return nil, cli.NewError(cli.ExitNotWritten, "a version cannot be written to").Of(o.String())
 	}
-	options := &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: !c.Replace && !c.InPlace && !o.bucket.plain}
-	if !c.Replace && !c.InPlace && o.bucket.plain {
+	options := &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: !c.Replace && c.InPlace == nil && !o.bucket.plain}
+	if !c.Replace && c.InPlace == nil && o.bucket.plain {
 		if _, exists, err := o.Changed(ctx); err != nil {
 			return nil, o.Explain(err)
 		} else if exists {
@@ -75,8 +75,8 @@ func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOpti
 			return nil
 		}
 	}
-	if c.InPlace {
-		if err := o.keepPlace(ctx, options); err != nil {
+	if c.InPlace != nil {
+		if err := o.keepPlace(ctx, c.InPlace, options); err != nil {
 			return nil, err
 		}
 	}
@@ -88,7 +88,7 @@ func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOpti
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	pr, pw := io.Pipe()
-	out := &Writer{PipeWriter: pw, pending: p, object: o, inPlace: c.InPlace, cancel: cancel, done: make(chan struct{})}
+	out := &Writer{PipeWriter: pw, pending: p, object: o, inPlace: c.InPlace != nil, cancel: cancel, done: make(chan struct{})}
 	p.Add(out, out.interrupt)
 	go func() {
 		defer cancel()
@@ -124,11 +124,14 @@ func (o *Object) Changed(ctx context.Context) (at time.Time, exists bool, err er
 }
 
 // keepPlace has an object take the place of this one, unless another does so
-// before, and be described as it.
-func (o *Object) keepPlace(ctx context.Context, options *blob.WriterOptions) error {
+// before, and be described as it. What was read of it already is of this one.
+func (o *Object) keepPlace(ctx context.Context, in *Reader, options *blob.WriterOptions) error {
 	old, err := o.bucket.Attributes(ctx, o.Key)
 	if err != nil {
 		return o.Explain(err)
+	}
+	if seen := in.seen(); seen != "" && seen != o.bucket.store.versionOf(old) {
+		return errChanged
 	}
 	options.ContentType = cmp.Or(old.ContentType, options.ContentType)
 	options.CacheControl = old.CacheControl

@@ -34,7 +34,7 @@ func (o *outputs) planObject(ctx context.Context, j *Job) error {
 	default:
 		result = o.object
 	}
-	target := &objectTarget{result, o.Pending, o.Force, o.InPlace, j.Size()}
+	target := &objectTarget{result, o.Pending, o.Force, j.Size()}
 	if j.Special() {
 		target.size = -1
 	}

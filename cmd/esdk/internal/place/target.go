@@ -131,7 +131,6 @@ type objectTarget struct {
 	*object.Object
 	pending *atomicfile.Pending
 	replace bool
-	inPlace bool
 	size    int64 // of the source, -1 if it is not known
 }
 
@@ -140,7 +139,8 @@ func (*objectTarget) Stream() bool   { return false }
 func (*objectTarget) Remote() bool   { return true }
 
 func (o *objectTarget) Create(ctx context.Context, c CreateOptions) (Output, error) {
-	w, err := o.Object.Create(ctx, o.pending, object.CreateOptions{Replace: o.replace, InPlace: o.inPlace, Size: o.size, SideBySide: c.SideBySide})
+	like, _ := c.Like.(*object.Reader)
+	w, err := o.Object.Create(ctx, o.pending, object.CreateOptions{Replace: o.replace, InPlace: like, Size: o.size, SideBySide: c.SideBySide})
 	if err != nil {
 		return nil, err
 	}
