@@ -324,7 +324,7 @@ func (r *runner) tell(t *task) {
 			if t.record.Warning != "" {
 				r.UI.Note("%s: warning: %s", cli.Printable(t.Source.Name()), cli.Printable(t.record.Warning))
 			}
-		case t.Source.Below() || t.Skip == place.SkipDone && r.plan.Several():
+		case t.Source.Below() || (t.Skip == place.SkipDone || t.Skip == place.SkipTwice) && r.plan.Several():
 			r.skipped[t.Skip]++
 			if t.Skip == place.SkipLink || t.Skip == place.SkipSpecial || t.Skip == place.SkipTemporary {
 				r.UI.Note("skipped %s: %s", cli.Printable(t.Source.Name()), t.Skip)

@@ -18,7 +18,12 @@ func checkCollisions(jobs []Job, o *OutputOptions) error {
 			continue
 		}
 		name := j.Target.ID()
-		if other, ok := outputs[name]; ok && !j.Stream() {
+		other, ok := outputs[name]
+		if ok && !j.Stream() && other.Source.ID() == j.Source.ID() {
+			j.Skip = SkipTwice
+			continue
+		}
+		if ok && !j.Stream() {
 			return cli.NewError(cli.ExitNotWritten, "%s and %s would both be written to %s", other.Source.Name(), j.Source.Name(), j.Output())
 		}
 		outputs[name] = j
@@ -55,12 +60,13 @@ func checkDirs(jobs []Job, outputs map[string]*Job) error {
 	return nil
 }
 
-// taken are the inputs and outputs of a run that replaces or skips what is there: else
-// making a result fails if there is one of its name. Only their hashes are held, whose
-// seed nobody knows: that two of a million names share one is a chance of 1 in millions.
+// taken are the inputs and outputs of a run, to find one that is named twice. One that
+// replaces or skips what is there has no other way to know its own results; else making
+// a result fails if there is one of its name. Only hashes are held, whose seed nobody
+// knows: that two of a million names share one is a chance of 1 in millions.
 type taken struct {
 	seed maphash.Seed
-	ids  map[uint64]struct{}
+	ids  map[uint64]uint64 // of an output, the input that it is of
 }
 
 // maxTaken bounds the names that are held, by some 30 MB.
@@ -70,7 +76,7 @@ const inputKind, outputKind = 'i', 'o'
 
 func (t *taken) id(kind byte, name string) uint64 {
 	if t.ids == nil {
-		t.seed, t.ids = maphash.MakeSeed(), make(map[uint64]struct{})
+		t.seed, t.ids = maphash.MakeSeed(), make(map[uint64]uint64)
 	}
 	var h maphash.Hash
 	h.SetSeed(t.seed)
@@ -79,10 +85,19 @@ func (t *taken) id(kind byte, name string) uint64 {
 	return h.Sum64()
 }
 
+// again reports whether a job has been taken before.
+func (o *outputs) again(j *Job) bool {
+	if j.Target == nil || len(o.taken.ids) == 0 {
+		return false
+	}
+	in, ok := o.taken.ids[o.taken.id(outputKind, j.Target.ID())]
+	return ok && in == o.taken.id(inputKind, j.Source.ID())
+}
+
 // take notes what a job reads and writes, unless no two jobs can have to do with one
 // file.
 func (o *outputs) take(j *Job) error {
-	if !o.Force && !o.NoClobber && !o.Update || !o.several && o.OneToOne || j.Err != nil || j.Target == nil || j.Stream() {
+	if !o.several && o.OneToOne || j.Err != nil || j.Skip == SkipTwice || j.Target == nil || j.Stream() {
 		return nil
 	}
 	in, out := j.Source.ID(), j.Target.ID()
@@ -98,8 +113,8 @@ func (o *outputs) take(j *Job) error {
 	case has(other):
 		return cli.NewError(cli.ExitNotWritten, "the result of another input is written to it")
 	case len(o.taken.ids) < maxTaken:
-		o.taken.ids[inID], o.taken.ids[outID] = struct{}{}, struct{}{}
-	case !o.NoClobber:
+		o.taken.ids[inID], o.taken.ids[outID] = inID, inID
+	case o.Force || o.Update:
 		return cli.NewError(cli.ExitNotWritten, "more results than can be told apart in one run that replaces some").WithHint("take fewer inputs at a time, or leave out --force and --update")
 	}
 	return nil

@@ -22,21 +22,38 @@ import (
 
 // find yields the inputs. An error with one is a mistake of the user's, which refuses
 // the run if it is seen before any work.
-func (p *Planner) find(ctx context.Context, named iter.Seq2[string, error], o *InputOptions) iter.Seq2[Job, error] {
+func (p *Planner) find(ctx context.Context, named iter.Seq2[named, error], o *InputOptions) iter.Seq2[Job, error] {
 	return func(yield func(Job, error) bool) {
-		for name, err := range named {
+		for n, err := range named {
 			if err != nil {
 				yield(Job{Source: &unopened{o.List}}, err)
 				return
 			}
-			if !p.findNamed(ctx, name, o, yield) {
+			found := yield
+			if n.listed {
+				found = func(j Job, err error) bool {
+					j.fail(err)
+					return yield(j, nil)
+				}
+			}
+			if !p.findNamed(ctx, n.name, o, found) {
 				return
 			}
 		}
 	}
 }
 
+// A named is an input as the user names it. A list may be of a million, and made by a
+// program, so that a mistake in it is the failure of that input.
+type named struct {
+	name   string
+	listed bool
+}
+
 func (p *Planner) findNamed(ctx context.Context, name string, o *InputOptions, yield func(Job, error) bool) bool {
+	if name == "" {
+		return yield(Job{Source: &unopened{name}}, cli.UsageError("a name in the list is empty"))
+	}
 	if object.IsURL(name) {
 		return p.findObjects(ctx, name, o, yield)
 	}
@@ -141,7 +158,7 @@ func (p *Planner) findCommand(args []string) iter.Seq2[Job, error] {
 }
 
 // names returns those of the command line, and behind them those of a list.
-func (p *Planner) names(inputs []string, o *InputOptions) (iter.Seq2[string, error], error) {
+func (p *Planner) names(inputs []string, o *InputOptions) (iter.Seq2[named, error], error) {
 	if o.List == "" && len(inputs) == 0 {
 		inputs = []string{cli.Standard}
 	}
@@ -152,15 +169,15 @@ func (p *Planner) names(inputs []string, o *InputOptions) (iter.Seq2[string, err
 			return nil, err
 		}
 	}
-	return func(yield func(string, error) bool) {
+	return func(yield func(named, error) bool) {
 		for _, name := range inputs {
-			if !yield(name, nil) {
+			if !yield(named{name, false}, nil) {
 				return
 			}
 		}
 		if list != nil {
 			defer list.Close()
-			readList(list, o.List, yield)
+			readList(list, o.List, func(name string, err error) bool { return yield(named{name, true}, err) })
 		}
 	}, nil
 }
@@ -192,11 +209,7 @@ func readList(list io.Reader, path string, yield func(string, error) bool) {
 	})
 	for s.Scan() {
 		name := s.Text()
-		switch name {
-		case "":
-			yield("", cli.UsageError("--files-from0 %s: has an empty name", cli.Printable(path)))
-			return
-		case cli.Standard:
+		if name == cli.Standard {
 			name = cli.Join("", cli.Standard) // a file of this name
 		}
 		if !yield(name, nil) {

@@ -144,6 +144,7 @@ const (
 	skipMarker  = "marker of a folder"
 	skipPattern = "left out by --include or --exclude"
 	skipNewer   = "its result is not older" // with --update
+	SkipTwice   = "named before"
 
 	// What such a reason begins or ends with.
 	notNamed     = "not named *"
@@ -154,7 +155,7 @@ const (
 // that there is nothing left to do.
 func LeftOut(skip string) bool { return skip == skipPattern || strings.HasPrefix(skip, notNamed) }
 func Done(skip string) bool {
-	return skip == SkipDone || skip == SkipExists || skip == skipNewer || strings.HasSuffix(skip, alreadyNamed)
+	return skip == SkipDone || skip == SkipExists || skip == skipNewer || skip == SkipTwice || strings.HasSuffix(skip, alreadyNamed)
 }
 
 // A Planner finds inputs and outputs.

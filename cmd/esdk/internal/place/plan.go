@@ -194,7 +194,12 @@ func (o *outputs) planAhead(ctx context.Context, jobs []Job) error {
 
 // planLater looks at a job behind those.
 func (o *outputs) planLater(ctx context.Context, j *Job) error {
-	if err := o.plan(ctx, j); err != nil {
+	err := o.plan(ctx, j)
+	if o.again(j) {
+		j.Skip, j.Err = SkipTwice, nil // its result is there by now
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	return o.take(j)
