@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"time"
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/batch"
@@ -166,8 +167,11 @@ encrypt, and any one of them decrypts it.`,
 // ignored: nohup and background jobs of scripts rely on that. A closed pipe is an
 // error of the write, so that it takes the same path as any other.
 func (a *app) handleSignals() {
-	signal.Ignore(sigPipe...)
-	stop := make(chan os.Signal, 1)
+	// Not to be ignored, as what is started would.
+	for _, s := range sigPipe {
+		signal.Notify(make(chan os.Signal, 1), s)
+	}
+	stop := make(chan os.Signal, 2)
 	for _, s := range endSignals {
 		if ignored(s) {
 			signal.Ignore(s)
@@ -177,10 +181,32 @@ func (a *app) handleSignals() {
 	}
 	go func() {
 		<-stop
-		a.pending.Interrupt()
-		fmt.Fprintln(a.Stderr, "esdk: interrupted")
+		a.interrupt(stop)
 		os.Exit(cli.ExitInterrupted)
 	}()
+}
+
+// farewellTime is how long an interrupted command waits for somebody to read what it says,
+// and for the removal of what is not done once there was a second signal.
+const farewellTime = time.Second
+
+func (a *app) interrupt(again <-chan os.Signal) {
+	removed, told := make(chan struct{}), make(chan struct{})
+	go func() {
+		a.pending.Interrupt()
+		close(removed)
+		a.pending.Farewell()
+		a.Report("", cli.NewError(cli.ExitInterrupted, "interrupted"))
+		close(told)
+	}()
+	select {
+	case <-removed:
+	case <-again:
+	}
+	select {
+	case <-told:
+	case <-time.After(farewellTime):
+	}
 }
 
 // run works on a plan, and notes for each which key decrypted.

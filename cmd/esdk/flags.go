@@ -23,6 +23,9 @@ func allowEmpty(flags *pflag.FlagSet, name string) {
 // checkEmpty refuses what a script passes whose variable is not set. With -o= the value
 // is an equals sign.
 func checkEmpty(cmd *cobra.Command, args []string) (err error) {
+	if command := cmd.Flags().Lookup("command"); command != nil && command.Changed && cmd.ArgsLenAtDash() >= 0 {
+		args = args[:cmd.ArgsLenAtDash()] // those behind are the program's
+	}
 	if slices.Contains(args, "") && !cmd.DisableFlagParsing {
 		return cli.UsageError("an argument is empty")
 	}

@@ -193,6 +193,49 @@ func TestCommandInterrupted(t *testing.T) {
 	}
 }
 
+// Nor does it wait for who does not read what it says.
+func TestInterruptUnread(t *testing.T) {
+	dir := t.TempDir()
+	in := makeRoot(t, filepath.Join(dir, "in")).Name()
+	for i := range 400 {
+		writeFile(t, in, fmt.Sprintf("%0200d", i), nil)
+	}
+	for name, args := range map[string][]string{
+		"report": {"encrypt", "-q", "-r", "--report", "-", "-o", "out", "-k", "aes:n/k@key", "in"},
+		"errors": {"decrypt", "-r", "--suffix=", "-o", "out2", "-k", "aes:n/k@key", "in"},
+		"both":   {"decrypt", "--json", "-r", "--suffix=", "-o", "out3", "--report", "-", "-k", "aes:n/k@key", "in"},
+	} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := command(t, dir, args...)
+		c.Stdout, c.Stderr = w, w
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		before := 0
+		waitUntil(t, "the pipe is full", func() bool {
+			n, err := unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ)
+			full := err == nil && n > 30000 && n == before // some pages have room for no whole line
+			before = n
+			time.Sleep(300 * time.Millisecond)
+			return full
+		})
+		if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		late := time.AfterFunc(time.Minute, func() { c.Process.Kill() })
+		c.Wait()
+		late.Stop()
+		if got := c.ProcessState.ExitCode(); got != cli.ExitInterrupted {
+			t.Errorf("%s: exit status %d, %v", name, got, c.ProcessState)
+		}
+		r.Close()
+		w.Close()
+	}
+}
+
 // Nothing is left of a new result even by what no process can handle.
 func TestKilled(t *testing.T) {
 	dir := t.TempDir()

@@ -307,6 +307,7 @@ func testInterrupt(t *testing.T) {
 	p.Last(func() { last = true })
 	p.Last(func() { undone = true })()
 	p.Interrupt()
+	p.Farewell()
 	wantNames(t, dir)
 	if !last || undone {
 		t.Errorf("done last: %t; what was taken back: %t", last, undone)
@@ -534,5 +535,28 @@ func TestRoots(t *testing.T) {
 	}
 	if _, err := all[0].Stat("."); err == nil || !strings.HasSuffix(err.Error(), "it was replaced meanwhile") {
 		t.Errorf("of another directory in its place: %v", err)
+	}
+}
+
+// What would be started behind an interrupt is not.
+func TestStartInterrupted(t *testing.T) {
+	p := NewPending()
+	removed := false
+	if err := p.Start(1, func() { removed = true }, func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(2, func() { t.Error("what could not start was removed") }, func() error { return fs.ErrInvalid }); err != fs.ErrInvalid {
+		t.Errorf("%v", err)
+	}
+	p.Interrupt()
+	if !removed {
+		t.Error("what was started was not removed")
+	}
+	started := make(chan bool)
+	go p.Start(3, nil, func() error { close(started); return nil })
+	select {
+	case <-started:
+		t.Error("started behind an interrupt")
+	case <-time.After(100 * time.Millisecond):
 	}
 }

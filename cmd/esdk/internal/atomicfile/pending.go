@@ -36,6 +36,17 @@ func (p *Pending) Add(result any, remove func()) {
 	p.remove[result] = remove
 }
 
+// Start notes what it starts, so that an interrupt comes before both or after both.
+func (p *Pending) Start(result any, remove func(), start func() error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := start(); err != nil {
+		return err
+	}
+	p.remove[result] = remove
+	return nil
+}
+
 // Done notes that a result is complete, or removed.
 func (p *Pending) Done(result any) {
 	p.mu.Lock()
@@ -43,7 +54,7 @@ func (p *Pending) Done(result any) {
 	delete(p.remove, result)
 }
 
-// Last has something done behind all else when the command is interrupted, until
+// Last has something done by [Pending.Farewell] when the command is interrupted, until
 // the function that it returns is called.
 func (p *Pending) Last(f func()) (undo func()) {
 	p.mu.Lock()
@@ -67,6 +78,10 @@ func (p *Pending) Interrupt() {
 	}
 	group.Wait()
 	p.removeEmpty()
+}
+
+// Farewell does what comes last, behind Interrupt. It may wait for somebody to read.
+func (p *Pending) Farewell() {
 	for _, f := range p.last {
 		f()
 	}

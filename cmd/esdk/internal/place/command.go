@@ -59,11 +59,10 @@ func (o *commandOutput) start() error {
 	if o.started {
 		return nil
 	}
-	if err := o.cmd.Start(); err != nil {
+	if err := o.pending.Start(o, o.kill, o.cmd.Start); err != nil {
 		return cli.NewError(cli.ExitError, "%w", err)
 	}
 	o.started = true
-	o.pending.Add(o, o.kill)
 	return nil
 }
 
