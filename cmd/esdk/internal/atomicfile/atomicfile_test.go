@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -499,9 +500,11 @@ func TestErrorNames(t *testing.T) {
 
 // Of many roots, few are open, and one that is opened again is the same directory.
 func TestRoots(t *testing.T) {
+	defer func(most func() int) { mostRoots = most }(mostRoots)
+	mostRoots = func() int { return 8 }
 	dir := t.TempDir()
 	var all []*Root
-	for i := range 3 * mostRoots {
+	for i := range 3 * mostRoots() {
 		path := filepath.Join(dir, strconv.Itoa(i))
 		if err := os.Mkdir(path, 0o700); err != nil {
 			t.Fatal(err)
@@ -512,7 +515,7 @@ func TestRoots(t *testing.T) {
 		}
 		all = append(all, r)
 	}
-	if n := len(roots.open); n > mostRoots {
+	if n := len(roots.open); n > mostRoots() {
 		t.Errorf("%d roots are open", n)
 	}
 	for i, r := range all {
@@ -535,6 +538,131 @@ func TestRoots(t *testing.T) {
 	}
 	if _, err := all[0].Stat("."); err == nil || !strings.HasSuffix(err.Error(), "it was replaced meanwhile") {
 		t.Errorf("of another directory in its place: %v", err)
+	}
+	// A new one may get the number of one that has gone.
+	again := 0
+	for i := 1; i < len(all) && all[i].root == nil; i++ {
+		if err := os.RemoveAll(all[i].path); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(all[i].path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(all[i].path); err == nil && os.SameFile(info, all[i].info) && all[i].born != 0 {
+			again++
+			if _, err := all[i].Stat("."); err == nil {
+				t.Error("another directory of the same number was taken for it")
+			}
+		}
+	}
+	t.Logf("%d numbers were given again", again)
+}
+
+// A result takes no name that comes up, also where there are no links.
+func TestRenameToNew(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{"temp", "there"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in, _ := dirOf(filepath.Join(folder, "x"))
+	err := in.renameToNew("temp", "there")
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("this system cannot")
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		t.Errorf("%v", err)
+	}
+	if err := in.renameToNew("temp", "new"); err != nil {
+		t.Error(err)
+	}
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	in = &dir{path: folder, root: root}
+	if err := in.renameToNew("new", "there"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("below a root: %v", err)
+	}
+	if err := in.renameToNew("new", "newer"); err != nil {
+		t.Error(err)
+	}
+	if data, err := os.ReadFile(filepath.Join(folder, "there")); err != nil || string(data) != "there" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
+// Whatever becomes of a file that is to be replaced, it is not the one that was seen.
+func TestUnchanged(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only there is a change of attributes seen")
+	}
+	name := filepath.Join(t.TempDir(), "f")
+	for what, change := range map[string]func() error{
+		"mode":  func() error { return os.Chmod(name, 0o600) },
+		"owner": func() error { return os.Chown(name, os.Getuid(), os.Getgid()) },
+		"content, and its time set back": func() error {
+			info, err := os.Stat(name)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(name, []byte("y"), 0o644); err != nil {
+				return err
+			}
+			return os.Chtimes(name, info.ModTime(), info.ModTime())
+		},
+	} {
+		os.Remove(name)
+		if err := os.WriteFile(name, []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.Lstat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // more than the kernel's clock for that takes
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		after, err := os.Lstat(name)
+		if err != nil || Unchanged(before, after) {
+			t.Errorf("%s: not seen, %v", what, err)
+		}
+	}
+}
+
+// A time that the file system cannot have is an error, and not another time.
+func TestRestoreTime(t *testing.T) {
+	p := NewPending()
+	dir := t.TempDir()
+	restored := 0
+	for _, text := range []string{"1500-01-01T00:00:00Z", "1677-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "2026-11-29T12:00:00Z", "2262-06-01T00:00:00Z", "2400-06-01T00:00:00Z", "9999-12-31T00:00:00Z"} {
+		want, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := filepath.Join(dir, text[:4])
+		f, err := p.Create(target, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Restore(0o644, want)
+		if err := f.Commit(); err != nil {
+			if cli.ExitStatus(err) != cli.ExitNotWritten || !strings.Contains(err.Error(), "its time cannot be restored") {
+				t.Errorf("%s: %v", text, err)
+			}
+			f.Abort()
+			continue
+		}
+		restored++
+		if info, err := os.Stat(target); err != nil || !info.ModTime().Equal(want) {
+			t.Errorf("%s: %v, %v", text, info.ModTime(), err)
+		}
+	}
+	if restored < 2 {
+		t.Errorf("%d times could be restored", restored)
 	}
 }
 

@@ -189,6 +189,15 @@ func (f *File) publish() error {
 	} else {
 		err = f.dir.link(f.temp, f.target)
 	}
+	if f.temp != "" && err != nil && !errors.Is(err, fs.ErrExist) {
+		// Some file systems have no links.
+		if err := f.dir.renameToNew(f.temp, f.target); !errors.Is(err, errors.ErrUnsupported) {
+			if errors.Is(err, fs.ErrExist) {
+				err = Exists(f.dir.join(f.target))
+			}
+			return err
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return Exists(f.dir.join(f.target))
@@ -197,7 +206,7 @@ func (f *File) publish() error {
 	case err == nil:
 		return f.dir.remove(f.temp)
 	}
-	// Some file systems have no links.
+	// Nor a rename that fails if there is one of the name.
 	if err := f.dir.checkAbsent(f.target); err != nil {
 		return err
 	}
@@ -238,10 +247,10 @@ func (p *Pending) checkOld(d *dir, name string, old fs.FileInfo) (there bool, er
 }
 
 // Unchanged reports whether two looks at a name saw one file, that nobody wrote to
-// between them.
+// between them, or gave other attributes.
 func Unchanged(before, after fs.FileInfo) bool {
-	return os.SameFile(before, after) && before.Mode().Type() == after.Mode().Type() &&
-		before.Size() == after.Size() && before.ModTime().Equal(after.ModTime())
+	return os.SameFile(before, after) && before.Mode() == after.Mode() &&
+		before.Size() == after.Size() && before.ModTime().Equal(after.ModTime()) && sameStatus(before, after)
 }
 
 // Abort removes the file. It has no effect after Commit but to close what is open.

@@ -2,11 +2,8 @@ package atomicfile
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"io/fs"
-	"os"
-	"strconv"
 	"time"
 
 	"esdk/cmd/esdk/internal/cli"
@@ -37,12 +34,27 @@ func (p *past) apply(f *File) error {
 	} else if err := f.file.Chmod(p.mode.Perm()); err != nil && !refused(err) {
 		return f.about(err)
 	}
-	err := os.Chtimes("/proc/self/fd/"+strconv.FormatUint(uint64(f.file.Fd()), 10), p.modified, p.modified)
-	if errors.Is(err, fs.ErrNotExist) && f.temp != "" {
-		err = os.Chtimes(f.dir.join(f.temp), p.modified, p.modified) // there is no /proc
+	err := f.setTime(p.modified)
+	if err == nil {
+		err = f.checkTime(p.modified)
 	}
 	if err != nil {
 		return cli.NewError(cli.ExitNotWritten, "its time cannot be restored: %w", f.about(err))
+	}
+	return nil
+}
+
+// timeGrain is what the coarsest file systems round a time to.
+const timeGrain = 2 * time.Second
+
+// checkTime returns an error if the file system could not have a time, and took another.
+func (f *File) checkTime(want time.Time) error {
+	info, err := f.file.Stat()
+	if err != nil {
+		return f.about(err)
+	}
+	if d := info.ModTime().Sub(want); d < -timeGrain || d > timeGrain {
+		return cli.Errorf("the file system made %s of %s", info.ModTime().UTC().Format(time.RFC3339), want.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

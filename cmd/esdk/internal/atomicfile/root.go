@@ -17,6 +17,7 @@ import (
 type Root struct {
 	path string
 	info fs.FileInfo // which directory it is
+	born int64       // see birth
 
 	// With roots.Mutex:
 	root  *os.Root // nil while it is closed
@@ -29,8 +30,9 @@ var roots struct {
 	open []*Root
 }
 
-// mostRoots is how many stay open while nobody uses them.
-const mostRoots = 8
+// mostRoots is how many stay open while nobody uses them. What can stay open cannot be
+// taken for another.
+var mostRoots = sync.OnceValue(func() int { return max(8, min(freeFiles()/16, 1024)) })
 
 // OpenRoot opens a directory. It does not wait for a pipe.
 func OpenRoot(path string) (*Root, error) {
@@ -43,7 +45,7 @@ func OpenRoot(path string) (*Root, error) {
 		root.Close()
 		return nil, err
 	}
-	r := &Root{path: path, info: info, root: root}
+	r := &Root{path: path, info: info, born: birth(root), root: root}
 	roots.Lock()
 	defer roots.Unlock()
 	r.keep()
@@ -53,7 +55,7 @@ func OpenRoot(path string) (*Root, error) {
 // keep has it be the one that was used last, and closes one that was not used for long.
 func (r *Root) keep() {
 	roots.open = append(slices.DeleteFunc(roots.open, func(other *Root) bool { return other == r }), r)
-	if len(roots.open) <= mostRoots {
+	if len(roots.open) <= mostRoots() {
 		return
 	}
 	if i := slices.IndexFunc(roots.open, func(other *Root) bool { return other.users == 0 && other != r }); i >= 0 {
@@ -73,7 +75,7 @@ func (r *Root) acquire() error {
 		if err != nil {
 			return err
 		}
-		if info, err := root.Stat("."); err != nil || !os.SameFile(info, r.info) {
+		if info, err := root.Stat("."); err != nil || !os.SameFile(info, r.info) || birth(root) != r.born {
 			root.Close()
 			return cli.NewError(cli.ExitError, "it was replaced meanwhile").Of(r.path)
 		}
