@@ -117,6 +117,7 @@ encrypt, and any one of them decrypts it.`,
 		Args:          onlyCommands,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			a.usage = false
+			a.keys.ProtectOwn()
 			if err := checkEmpty(cmd, args); err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"esdk"
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/place"
 	"esdk/hpke"
 )
@@ -47,9 +48,13 @@ func (re *reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
 	for _, k := range re.to.keys {
 		from := re.from
 		from.keys, from.keyFlag = []string{k}, keyFlag
-		if d, err := re.newDecryption(ctx, &from); err == nil {
+		d, err := re.newDecryption(ctx, &from)
+		switch {
+		case err == nil:
 			c.verifiers = append(c.verifiers, d.config)
-		} // else it only encrypts, or is not made yet
+		case re.skipDone == doneByKey && !keyspec.IsKMSKey(k):
+			return nil, nil // it only encrypts: another key may have its name, but for one of AWS KMS
+		}
 	}
 	if len(c.verifiers) == 0 && re.skipDone == doneByKey {
 		return nil, nil

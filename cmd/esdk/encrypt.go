@@ -193,13 +193,15 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 	}
 	ec := e.ec
 	if e.preserve {
-		ec = withPast(ec, j.Source)
+		if ec, err = withPast(ec, j.Source, in); err != nil {
+			return out, err
+		}
 	}
 	if err := e.stream(ctx, client, src, out, ec, r); err != nil {
 		return out, err
 	}
 	if changed := in.Changed(); changed != nil {
-		r.Warning = changed.Error()
+		r.Warn(changed.Error())
 		if e.failChanged {
 			return out, changed
 		}

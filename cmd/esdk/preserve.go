@@ -21,18 +21,21 @@ const pastKey = "esdk:file"
 
 var pastValue = regexp.MustCompile(`^mode=0([0-7]{3}) mtime=([0-9TZ:.-]+)$`)
 
-// withPast adds the pair for a file on this machine.
-func withPast(ec esdk.EncryptionContext, s place.Source) esdk.EncryptionContext {
-	info := s.Info()
-	if info == nil || !info.Mode().IsRegular() || s.Remote() {
-		return ec
+// withPast adds the pair for a file on this machine, as it is when it is about to be read.
+func withPast(ec esdk.EncryptionContext, s place.Source, in place.Input) (esdk.EncryptionContext, error) {
+	info, err := in.Stat()
+	if err != nil || !info.Mode().IsRegular() || s.Remote() {
+		return ec, nil
+	}
+	if year := info.ModTime().UTC().Year(); year < 0 || year > 9999 {
+		return nil, cli.NewError(cli.ExitError, "its time is of the year %d, which --preserve cannot store", year)
 	}
 	all := maps.Clone(ec)
 	if all == nil {
 		all = make(esdk.EncryptionContext)
 	}
 	all[pastKey] = fmt.Sprintf("mode=%04o mtime=%s", info.Mode().Perm(), info.ModTime().UTC().Format(time.RFC3339Nano))
-	return all
+	return all, nil
 }
 
 // restorePast has a file get what its message says. Bits that give somebody's rights away

@@ -202,7 +202,7 @@ func (re *reencryption) job(ctx context.Context, j *place.Job, r *batch.Record) 
 		return nil, err
 	}
 	if info, err := in.Stat(); re.InPlace && err == nil && place.HasOtherNames(info) {
-		r.Warning = "it has other names, which keep the old message"
+		r.Warn("it has other names, which keep the old message")
 	}
 	return out, re.stream(ctx, in, out, r)
 }
@@ -254,7 +254,7 @@ func (re *reencryption) context(old *esdk.Header, r *batch.Record) esdk.Encrypti
 	maps.Copy(ec, old.UserContext())
 	for _, k := range re.unset {
 		if _, ok := ec[k]; !ok {
-			r.Warning = "the old message has no pair of the key " + k
+			r.Warn("the old message has no pair of the key " + k)
 		}
 		delete(ec, k)
 	}

@@ -1,6 +1,8 @@
 package batch
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -174,7 +176,7 @@ func openAppending(path string) (*os.File, error) {
 }
 
 // prepare empties the file if it is to be replaced. Else it refuses one that is no
-// report, and ends the last line, which a run that was killed may have left open.
+// report, and cuts off the last line if a run that was killed has left a part of it.
 func (o *ReportOptions) prepare(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
@@ -183,33 +185,54 @@ func (o *ReportOptions) prepare(f *os.File) error {
 	if o.Overwrite {
 		return f.Truncate(0)
 	}
-	first, last, err := ends(o.Path, info)
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return nil // of a file that may only be written to
-	case err != nil:
-		return err
-	case first != '{':
-		return cli.NewError(cli.ExitNotWritten, "%s exists, and is no report", cli.Printable(o.Path))
-	case last != '\n':
-		_, err = f.WriteString("\n")
+	old, err := os.Open(o.Path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // it may only be written to
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	begin := `{`
+	if o.Format == nil {
+		begin = `{"mode":`
+	}
+	start := make([]byte, len(begin))
+	if _, err := old.ReadAt(start, 0); err != nil && err != io.EOF {
+		return err
+	}
+	if string(start) != begin {
+		return cli.NewError(cli.ExitNotWritten, "%s exists, and is no report", cli.Printable(o.Path))
+	}
+	last, err := lastLine(old, info.Size())
+	switch {
+	case err != nil || len(last) == 0:
+		return err
+	case json.Valid(last):
+		_, err = f.WriteString("\n")
+		return err
+	}
+	return f.Truncate(info.Size() - int64(len(last)))
 }
 
-// ends returns the first and the last byte of a file.
-func ends(path string, info fs.FileInfo) (first, last byte, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, 0, err
+// maxLine is more than a line of a report has.
+const maxLine = 16 << 20
+
+// lastLine returns what stands behind the last line end of a file.
+func lastLine(f *os.File, size int64) ([]byte, error) {
+	for length := int64(4096); ; length *= 4 {
+		length = min(length, size, maxLine)
+		tail := make([]byte, length)
+		if _, err := f.ReadAt(tail, size-length); err != nil {
+			return nil, err
+		}
+		if i := bytes.LastIndexByte(tail, '\n'); i >= 0 {
+			return tail[i+1:], nil
+		}
+		if length == min(size, maxLine) {
+			return tail, nil
+		}
 	}
-	defer f.Close()
-	var both [2]byte
-	_, err = f.ReadAt(both[:1], 0)
-	if err == nil {
-		_, err = f.ReadAt(both[1:], info.Size()-1)
-	}
-	return both[0], both[1], err
 }
 
 // checkReportName is before the file is made, checkReport after.
@@ -218,7 +241,8 @@ func (b *Batch) checkReportName(path string, jobs []place.Job) error {
 		return cli.NewError(cli.ExitNotWritten, "the report %s is a key file", path)
 	}
 	for _, j := range jobs {
-		if clean(path) == clean(j.Source.Name()) || clean(path) == clean(j.Output()) {
+		isInput := clean(path) == clean(j.Source.Name()) && !j.Source.Below() // see checkReport
+		if j.Skip == "" && (isInput || clean(path) == clean(j.Output())) {
 			return cli.NewError(cli.ExitNotWritten, "%s is both the report and an input or output", path)
 		}
 	}
@@ -233,7 +257,17 @@ func (b *Batch) checkReport(r *report, path string, jobs []place.Job) error {
 		return err
 	}
 	var others []os.FileInfo
-	for _, j := range jobs {
+	for i := range jobs {
+		j := &jobs[i]
+		if out, err := b.UI.Stdout.Stat(); j.Output() == cli.Standard && err == nil {
+			others = append(others, out)
+		}
+		if j.Source.Below() && j.Source.Info() != nil && os.SameFile(info, j.Source.Info()) {
+			j.Skip = place.SkipReport
+		}
+		if j.Skip != "" {
+			continue
+		}
 		for _, name := range []string{j.Source.Name(), j.Output()} {
 			if other, err := os.Stat(name); err == nil {
 				others = append(others, other)
@@ -249,9 +283,16 @@ func (b *Batch) checkReport(r *report, path string, jobs []place.Job) error {
 	return nil
 }
 
-// check refuses an input that is the report, and was not known when that was opened.
+// check refuses an input that is the report, and was not known when that was opened. One
+// in a folder is passed over.
 func (r *report) check(j *place.Job) error {
 	if info := j.Source.Info(); info != nil && r.info != nil && os.SameFile(info, r.info) {
+		if j.Source.Below() {
+			j.Skip = place.SkipReport
+		}
+		if j.Skip != "" {
+			return nil
+		}
 		return cli.NewError(cli.ExitNotWritten, "it is the report")
 	}
 	return nil
@@ -298,7 +339,12 @@ func (r *report) write(rec *Record, skipped string, jobErr error) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.file.Write(text)
+	n, err := r.file.Write(text)
+	if err != nil && n > 0 && r.info != nil {
+		if info, statErr := r.file.Stat(); statErr == nil {
+			r.file.Truncate(info.Size() - int64(n)) // a part of a line is of no use
+		}
+	}
 	return err
 }
 
@@ -307,6 +353,14 @@ func (r *report) close() error {
 		return nil
 	}
 	return r.file.Close()
+}
+
+// Warn adds to what is told although all went well.
+func (r *Record) Warn(text string) {
+	if r.Warning != "" {
+		text = r.Warning + "; " + text
+	}
+	r.Warning = text
 }
 
 // SetHeader notes the header of a message.

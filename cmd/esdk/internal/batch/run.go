@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"esdk/cmd/esdk/internal/atomicfile"
@@ -218,14 +217,15 @@ func (r *runner) sideBySide(ctx context.Context, workers int) {
 // up behind the jobs that were looked at before, is worked on alone.
 func (r *runner) feed(tasks, begin chan<- *task) {
 	for j := range r.jobs() {
-		if alone(*j) {
+		alone := alone(*j) // the job is another's once it is sent
+		if alone {
 			r.underWay.Wait()
 		}
 		t := &task{Job: j, done: make(chan struct{})}
 		r.underWay.Add(1)
 		tasks <- t
 		begin <- t
-		if alone(*j) {
+		if alone {
 			<-t.done
 		}
 	}
@@ -340,7 +340,7 @@ func (r *runner) tell(t *task) {
 		}
 		r.failed++
 		r.err = t.err
-		if r.plan.Several() {
+		if r.plan.Several() || r.unreported != nil {
 			r.UI.Report(t.Source.Name(), t.err)
 		}
 	})
@@ -356,7 +356,7 @@ func (r *runner) writeDown(t *task) {
 		return
 	}
 	r.stopped.Store(true)
-	if t.err == nil && t.Skip == "" && !errors.Is(r.unreported, syscall.EPIPE) {
+	if t.err == nil && t.Skip == "" {
 		r.untold++
 		r.UI.Announce("not_reported", map[string]string{"input": t.Source.Name(), "output": t.Output()},
 			cli.Printable(t.Source.Name())+": done, and not in the report")
@@ -369,7 +369,7 @@ func (r *runner) explainUnreported(path string) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err
 	}
-	return cli.NewError(cli.ExitError, "the report %s cannot be written: %w; %d results are not in it, and nothing more was begun", cli.Printable(path), err, r.untold)
+	return cli.NewError(cli.ExitError, "the report %s cannot be written: %v; %d results are not in it, and nothing more was begun", cli.Printable(path), err, r.untold)
 }
 
 // tellSkipped says how much of trees was skipped. What a run before has done is

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -165,7 +167,7 @@ func (ks *Keys) configPath() (file string, named bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	return filepath.Join(dir.path(), "config.toml"), false, nil
+	return filepath.Join(dir.path(), configFile), false, nil
 }
 
 // HasConfig reports whether there is a configuration, or one is asked for. One that
@@ -214,13 +216,41 @@ func (ks *Keys) LoadConfig() (*Config, string, error) {
 // line names.
 func (ks *Keys) protectNamed(c *Config, file string) {
 	for _, k := range c.Keys {
-		for _, name := range []string{k.File, k.Peer, k.Own, k.PassphraseFile} {
+		for _, name := range append(uriFiles(k.URI), k.File, k.Peer, k.Own, k.PassphraseFile) {
 			if path, err := expandPath(filepath.Dir(file), name); err == nil && path != "" {
 				ks.Protected.AddPath(path)
 			}
 		}
 	}
 }
+
+// uriFile is an attribute of a URI of PKCS #11 that names a file.
+var uriFile = regexp.MustCompile(`[?&](?:pin-source|module-path|peer)=([^&]*)`)
+
+// uriFiles returns the files that a URI of PKCS #11 names, also where it cannot be used.
+func uriFiles(uri string) (names []string) {
+	for _, attribute := range uriFile.FindAllStringSubmatch(uri, -1) {
+		if name, err := url.PathUnescape(strings.TrimPrefix(attribute[1], "file:")); err == nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// ProtectOwn has neither the local key nor the usual configuration be overwritten by a
+// command that does not name them.
+func (ks *Keys) ProtectOwn() {
+	if dir, err := newConfigDir(); err == nil {
+		ks.Protected.AddPath(filepath.Join(dir.path(), localKeyFile))
+		ks.Protected.AddPath(filepath.Join(dir.path(), configFile))
+	}
+}
+
+// The files in the user's configuration directory.
+const (
+	localKeyFile = "local.key"
+	configFile   = "config.toml"
+)
 
 func (c *Config) checkNames(meta toml.MetaData) error {
 	if _, ok := c.Keys[""]; ok {

@@ -28,7 +28,7 @@ func (ks *Keys) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Ke
 			return nil, err
 		}
 	}
-	file := filepath.Join(dir.path(), "local.key")
+	file := filepath.Join(dir.path(), localKeyFile)
 	ks.Protected.AddPath(file)
 	kr, err := ks.openLocalKey(file)
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -184,7 +184,14 @@ func (p *Planner) names(inputs []string, o *InputOptions) (iter.Seq2[named, erro
 
 func (p *Planner) openList(path string) (io.ReadCloser, error) {
 	if path = standard(path, standardInput); path != cli.Standard {
-		return os.Open(path)
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			p.Protected.Add(info)
+		}
+		return f, nil
 	}
 	in, err := p.UI.ClaimStdin("the list of names")
 	return io.NopCloser(in), err

@@ -145,6 +145,7 @@ const (
 	skipPattern = "left out by --include or --exclude"
 	skipNewer   = "its result is not older" // with --update
 	SkipTwice   = "named before"
+	SkipReport  = "the report"
 
 	// What such a reason begins or ends with.
 	notNamed     = "not named *"
