@@ -159,6 +159,14 @@ type decryption struct {
 	verificationKey *ecdsa.PublicKey
 }
 
+// lowerLimit returns the lower one of two limits, of which 0 is none.
+func lowerLimit(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return a + b
+	}
+	return min(a, b)
+}
+
 // beginDecryption reads the header, gets materials and verifies the header.
 func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec EncryptionContext) (*decryption, error) {
 	if err := ctx.Err(); err != nil {
@@ -192,8 +200,8 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 	}
 	header.complete(m.EncryptionContext, m.RequiredContextKeys)
 	params := c.bodyParams(ctx, h, aead)
-	if limit := int64(c.config.MaxFrameLength); h.FrameLength == 0 && limit > 0 && (params.MaxPlaintext == 0 || limit < params.MaxPlaintext) {
-		params.MaxPlaintext = limit // a body that is not framed is as one frame
+	if h.FrameLength == 0 { // a body that is not framed is as one frame
+		params.MaxPlaintext = lowerLimit(params.MaxPlaintext, int64(c.config.MaxFrameLength))
 	}
 	d := &decryption{header: header, params: params, suite: h.Suite, verificationKey: m.VerificationKey}
 	if h.Suite.Signs() {
