@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,8 +74,12 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	log.SetOutput(io.Discard) // libraries say there what they return as an error, too
 	root := a.newRootCommand()
 	root.SetArgs(args)
+	out := &keepError{Writer: a.Stdout}
+	root.SetOut(out)
 	cmd, err := root.ExecuteContextC(ctx)
 	a.keys.Close()
+	err = cmp.Or(err, out.err)
+	a.JSON = a.JSON || err != nil && a.usage && slices.Contains(args, "--json") // behind what is wrong
 	if err != nil && a.usage && !errors.As(err, new(*cli.Error)) {
 		err = cli.UsageError("%v", err).WithHint("%s", helpHint(cmd))
 	}
@@ -82,6 +88,18 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	}
 	a.Report("", err)
 	return cli.ExitStatus(err)
+}
+
+// keepError keeps the first error of a writer, for what is written without a look at it.
+type keepError struct {
+	io.Writer
+	err error
+}
+
+func (k *keepError) Write(p []byte) (int, error) {
+	n, err := k.Writer.Write(p)
+	k.err = cmp.Or(k.err, err)
+	return n, err
 }
 
 // helpHint tells where the arguments of a command are explained.
@@ -158,7 +176,6 @@ encrypt, and any one of them decrypts it.`,
 		help.Args, help.ValidArgsFunction = checkTopic, completeHelp
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
 	return root
 }

@@ -44,6 +44,29 @@ func hasEmpty(v pflag.Value, empty string) bool {
 	return v.String() == empty
 }
 
+// onlyOnce refuses a flag that is given twice, where the last one would silently count.
+func onlyOnce(flags *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		f := flags.Lookup(name)
+		f.Value = &onceValue{Value: f.Value}
+	}
+}
+
+type onceValue struct {
+	pflag.Value
+	set bool
+}
+
+var errTwice = errors.New("is given twice")
+
+func (o *onceValue) Set(text string) error {
+	if o.set {
+		return errTwice
+	}
+	o.set = true
+	return o.Value.Set(text)
+}
+
 // bytesVar adds a flag for a number of bytes, which may have a unit, or be 0.
 func bytesVar(flags *pflag.FlagSet, value *int64, name string, usual int64, usage string) {
 	*value = usual
@@ -79,6 +102,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	var value *pflag.InvalidValueError
 	var unknown *pflag.NotExistError
 	switch {
+	case errors.As(err, &value) && errors.Is(err, errTwice):
+		return fmt.Errorf("--%s is given twice", value.GetFlag().Name)
 	case errors.As(err, &value) && errors.Is(err, errBytes):
 		return fmt.Errorf("--%s %s: %w", value.GetFlag().Name, cli.Printable(value.GetValue()), errBytes)
 	case errors.As(err, &value) && value.GetFlag().Value.Type() == "bool":

@@ -80,9 +80,9 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) e
 func (a *app) inspectInput(name string, in place.Input, o *inspectOptions) error {
 	info, err := in.Stat()
 	if err == nil && info.Mode().IsRegular() && !o.frames {
-		var start [4]byte
+		var start [64]byte
 		n, _ := in.ReadAt(start[:], 0)
-		if !o.base64 && !inspect.SeemsBase64(start[:n]) {
+		if !o.base64 && !base64text.Seems(start[:n]) {
 			return a.inspectMessage(name, io.NewSectionReader(in, 0, info.Size()), o)
 		}
 	}

@@ -108,6 +108,9 @@ func (a *app) printMade(k *madeKey) error {
 	if a.JSON {
 		return a.PrintJSON(k)
 	}
+	if k.PublicKey == "" {
+		return nil
+	}
 	_, err := io.WriteString(a.Stdout, k.PublicKey)
 	return err
 }

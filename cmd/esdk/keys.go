@@ -169,6 +169,9 @@ func (a *app) testKey(ctx context.Context, text string) error {
 	}
 	defer clear(r.DataKey)
 	t.WrapMS = since(start)
+	if unwrapErr != nil {
+		unwrapper, unwrapErr = a.keys.Parse(ctx, text, false) // it may have been made by now
+	}
 	if unwrapErr == nil && !a.isAlias(text) {
 		start = time.Now()
 		dataKey, err := unwrapper.Unwrap(ctx, &esdk.UnwrapRequest{Suite: suite, EncryptionContext: ec, EncryptedDataKeys: r.EncryptedDataKeys})

@@ -26,6 +26,7 @@ func decryptedName(input, suffix string) string {
 func addOutputFlags(cmd *cobra.Command, o *place.OutputOptions) {
 	flags := cmd.Flags()
 	flags.StringVarP(&o.Path, "output", "o", "", "`PATH` of the result: a file, a folder, or - for standard output")
+	onlyOnce(flags, "output")
 	flags.BoolVar(&o.Force, "force", false, "replace existing files")
 	flags.BoolVar(&o.NoClobber, "no-clobber", false, "skip inputs whose result exists already")
 	flags.BoolVar(&o.Update, "update", false, "replace results that are older than their input, and skip other inputs that have one")
@@ -40,6 +41,7 @@ func addInputFlags(cmd *cobra.Command, o *place.InputOptions, suffix, usage stri
 	flags.StringArrayVar(&o.Include, "include", nil, "in folders, take only what is named as the `PATTERN`, or in a folder that is; repeatable")
 	flags.StringArrayVar(&o.Exclude, "exclude", nil, "in folders, leave out what is named as the `PATTERN`; repeatable")
 	flags.StringVar(&o.List, "files-from0", "", "also take the names in a `LIST`, or - for standard input, each with a zero byte behind it")
+	onlyOnce(flags, "files-from0")
 	cmd.RegisterFlagCompletionFunc("symlinks", cobra.FixedCompletions([]string{"skip", "follow", "error"}, cobra.ShellCompDirectiveNoFileComp))
 }
 

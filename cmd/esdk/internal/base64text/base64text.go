@@ -3,10 +3,12 @@ package base64text
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"io"
 	"io/fs"
+	"strings"
 
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/inspect"
@@ -35,10 +37,13 @@ func (w *writer) Close() error {
 func Decode(src io.ReadSeeker, seeks, text bool) (io.Reader, error) {
 	buffered := bufio.NewReader(src)
 	start, err := buffered.Peek(4)
+	if len(start) > 0 && start[0] > 2 { // as no message begins
+		start, err = buffered.Peek(startLength)
+	}
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	text = text || inspect.SeemsBase64(start)
+	text = text || Seems(start)
 	if !seeks {
 		if text {
 			return NewReader(buffered), nil
@@ -51,6 +56,22 @@ func Decode(src io.ReadSeeker, seeks, text bool) (io.Reader, error) {
 	}
 	return src, err
 }
+
+// startLength is how much of a file tells whether it seems to be text.
+const startLength = 64
+
+// Seems reports whether the start of a file seems to be that of Base64 text: 64 bytes
+// are enough.
+func Seems(start []byte) bool {
+	start = bytes.Join(bytes.Fields(bytes.TrimPrefix(start, byteOrderMark)), nil)
+	return inspect.SeemsBase64(start[:min(4, len(start))])
+}
+
+const space = " \t\r\n\v\f"
+
+func isSpace(b byte) bool { return strings.IndexByte(space, b) >= 0 }
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // seeker reads again from where it is told, by reading all that is before it: else
 // a message that is verified before it is released would be held.
@@ -88,7 +109,36 @@ func (s *seeker) Seek(offset int64, whence int) (int64, error) {
 
 // NewReader returns a reader of what the text stands for.
 func NewReader(src io.Reader) io.Reader {
-	return &reader{base64.NewDecoder(base64.StdEncoding, src)}
+	return &reader{base64.NewDecoder(base64.StdEncoding, &spaceless{src: src})}
+}
+
+// spaceless leaves out white space, and a byte order mark at the start.
+type spaceless struct {
+	src  io.Reader
+	seen int // bytes of a byte order mark, or more
+}
+
+func (s *spaceless) Read(p []byte) (int, error) {
+	for {
+		n, err := s.src.Read(p)
+		kept := 0
+		for _, b := range p[:n] {
+			if s.seen < len(byteOrderMark) {
+				if b == byteOrderMark[s.seen] {
+					s.seen++
+					continue
+				}
+				s.seen = len(byteOrderMark) // whoever has a part of one only gets an error below
+			}
+			if !isSpace(b) {
+				p[kept] = b
+				kept++
+			}
+		}
+		if kept > 0 || err != nil || len(p) == 0 {
+			return kept, err
+		}
+	}
 }
 
 // reader tells broken text from a failure to read it.

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/url"
 	"syscall"
+
+	"github.com/aws/smithy-go"
 )
 
 // Retryable reports whether the same command may go well later: a service or store could
@@ -35,8 +37,14 @@ func Retryable(err error) bool {
 // retryable looks at one error, and not at those that it wraps.
 func retryable(err error) bool {
 	switch e := err.(type) {
+	case *Error:
+		return e.Code == ExitUnavailable
 	case *net.DNSError:
 		return true
+	case *net.OpError: // a broken pipe that is no pipe
+		return e.Timeout() || errors.Is(e.Err, syscall.EPIPE) || errors.Is(e.Err, net.ErrClosed)
+	case *smithy.DeserializationError: // an answer of AWS that was cut off
+		return errors.Is(e.Err, io.ErrUnexpectedEOF)
 	case syscall.Errno:
 		return unreachable[e]
 	case *url.Error:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -28,11 +29,18 @@ type UI struct {
 	// names options, and so depends on whose the command line is.
 	Advice func(error) string
 
-	stdinUsed string // what reads standard input, which only one thing can
+	stdinUsed    string // what reads standard input, which only one thing can
+	stdoutClosed bool   // at the start
 }
 
 // NewUI returns a UI on the process's standard streams.
-func NewUI() *UI { return &UI{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr} }
+func NewUI() *UI {
+	u := &UI{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	if u.stdoutClosed = Closed(os.Stdout); u.stdoutClosed {
+		u.Stdout = unwritable(os.Stdout)
+	}
+	return u
+}
 
 // ClaimStdin reserves standard input for one use.
 func (u *UI) ClaimStdin(what string) (io.Reader, error) {
@@ -48,7 +56,7 @@ func (u *UI) ClaimStdin(what string) (io.Reader, error) {
 
 // CheckStdout fails if there is no standard output for what is to go there.
 func (u *UI) CheckStdout(what string) error {
-	if Closed(u.Stdout) {
+	if u.stdoutClosed {
 		return NewError(ExitNotWritten, "standard output is closed, and would be %s", what)
 	}
 	return nil
@@ -97,7 +105,7 @@ func (u *UI) Hint(err error) string {
 // Report prints an error about an input, if it is about one. Who reads no more from a
 // pipe does not want to hear of it either.
 func (u *UI) Report(input string, err error) {
-	if errors.Is(err, syscall.EPIPE) {
+	if errors.Is(err, syscall.EPIPE) && !errors.As(err, new(*net.OpError)) {
 		return
 	}
 	code, hint := ExitStatus(err), u.Hint(err)

@@ -189,10 +189,14 @@ func (ks *Keys) LoadConfig() (*Config, string, error) {
 		return nil, "", err
 	}
 	c := new(Config)
-	meta, err := toml.DecodeFile(file, c)
+	text, err := readFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", cli.UsageError("there is no configuration file %s", file).WithHint("\"esdk help config\" shows one")
 	}
+	if err != nil {
+		return nil, "", cli.UsageError("%s: %w", file, err)
+	}
+	meta, err := toml.Decode(string(text), c)
 	if err != nil {
 		return nil, "", cli.UsageError("%s: %v", file, err)
 	}

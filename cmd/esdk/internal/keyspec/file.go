@@ -47,10 +47,20 @@ func (ks *Keys) readKeyFile(name string) ([]byte, error) {
 	return readLimited(f, name)
 }
 
+// readFile reads a file that is no longer than a key file.
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readLimited(f, name)
+}
+
 func readLimited(r io.Reader, name string) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxKeyFile+1))
 	if err == nil && len(data) > maxKeyFile {
-		err = fmt.Errorf("%s is too large for a key file", name)
+		err = fmt.Errorf("%s is too large for a file of keys", name)
 	}
 	return data, err
 }
@@ -190,6 +200,9 @@ func readBase64(data []byte) []byte {
 // bytes, fewer than one in 2^49 have a Base64 text of hex digits alone. A file that
 // can be raw as well is refused: whoever uses text for a key may mean either.
 func parseAESKey(data []byte, format string) ([]byte, error) {
+	if format != "raw" && keyLines(data) > 1 {
+		return nil, cli.UsageError("holds several lines that are a key each, or one key in several lines").WithHint("put the one to use into a file of its own, on one line")
+	}
 	var found []string
 	var key []byte
 	for _, f := range keyFormats {
@@ -221,6 +234,22 @@ func parseAESKey(data []byte, format string) ([]byte, error) {
 	clear(key)
 	return nil, cli.UsageError("can be read as %s, which are different keys", strings.Join(found, " or ")).
 		WithHint("add ?format=%s behind the file, or format to the configuration", strings.Join(found, " or ?format="))
+}
+
+// keyLines counts the lines that are an AES key by themselves.
+func keyLines(data []byte) (n int) {
+	for line := range bytes.Lines(decodeText(data)) {
+		for _, read := range []func([]byte) []byte{readHex, readBase64} {
+			key := read(line)
+			if IsAESLength(len(key)) {
+				n++
+				clear(key)
+				break
+			}
+			clear(key)
+		}
+	}
+	return n
 }
 
 func formatNames() (names []string) {

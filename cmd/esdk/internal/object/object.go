@@ -225,6 +225,9 @@ func (o *Object) Explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.As(err, new(*cli.Error)) {
 		return err
 	}
+	if errors.Is(err, ErrStalled) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return cli.NewError(cli.ExitUnavailable, "%w", err).Of(o.String())
+	}
 	code := gcerrors.Code(err)
 	if several, ok := err.(interface{ Unwrap() []error }); ok { // the error of the service, and a code
 		err = several.Unwrap()[0]

@@ -67,7 +67,8 @@ func (p *Planner) findNamed(ctx context.Context, name string, o *InputOptions, y
 		return yield(j, err)
 	}
 	if !o.Recursive {
-		return yield(j, cli.NewError(cli.ExitError, "%s is a folder", path).WithHint("-r takes all files in it"))
+		j.fail(cli.NewError(cli.ExitError, "%s is a folder", path).WithHint("-r takes all files in it"))
+		return yield(j, nil)
 	}
 	t, err := openTree(path)
 	if err == nil && o.admit != nil {
@@ -240,7 +241,8 @@ func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions,
 	}
 	j := Job{Source: &objectSource{named, "", nil}}
 	if named.IsFolder() && !o.Recursive {
-		return yield(j, cli.NewError(cli.ExitError, "%s is a folder", named).WithHint("-r takes all objects in it"))
+		j.fail(cli.NewError(cli.ExitError, "%s is a folder", named).WithHint("-r takes all objects in it"))
+		return yield(j, nil)
 	}
 	if !named.IsFolder() {
 		info, err := named.Info(ctx)

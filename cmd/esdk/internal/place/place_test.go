@@ -139,7 +139,6 @@ func TestPlanRefuses(t *testing.T) {
 		"itself":             {OutputOptions{Path: "a", Force: true}, []string{"a"}, cli.ExitNotWritten},
 		"another's input":    {OutputOptions{Force: true}, []string{"a", "a.x"}, cli.ExitNotWritten},
 		"no folder":          {OutputOptions{Path: filepath.Join("none", "f")}, []string{"a"}, cli.ExitOK}, // found when it is made
-		"a folder":           {OutputOptions{}, []string{"dir"}, cli.ExitError},
 		"folder twice":       {OutputOptions{InputOptions: InputOptions{Recursive: true}}, []string{"dir", "other", "dir"}, cli.ExitUsage},
 		"folder in another":  {OutputOptions{InPlace: true, InputOptions: InputOptions{Recursive: true}}, []string{"deep2/n", "deep2"}, cli.ExitUsage},
 		"another in it":      {OutputOptions{InputOptions: InputOptions{Recursive: true}}, []string{"deep2", "deep", "deep2/n"}, cli.ExitUsage},
