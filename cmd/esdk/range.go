@@ -24,7 +24,7 @@ const toEnd = math.MaxInt64
 
 // parseRange reads --range, such as 1000:500, 1M:64K or 1000: for the rest.
 func parseRange(text string) (byteRange, error) {
-	bad := cli.UsageError("--range %s: want OFFSET:LENGTH in bytes, such as 1M:64K, or OFFSET: for the rest", cli.Printable(text))
+	bad := cli.UsageError("--range %s: want OFFSET:LENGTH, such as 1M:64K, a LENGTH from 1 on, or OFFSET: for the rest", cli.Printable(text))
 	offset, length, ok := strings.Cut(text, ":")
 	if !ok {
 		return byteRange{}, bad

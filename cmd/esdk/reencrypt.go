@@ -201,10 +201,11 @@ func (re *reencryption) job(ctx context.Context, j *place.Job, r *batch.Record) 
 	if err != nil {
 		return nil, err
 	}
-	if info, err := in.Stat(); re.InPlace && err == nil && place.HasOtherNames(info) {
+	err = re.stream(ctx, in, out, r)
+	if info, statErr := in.Stat(); re.InPlace && statErr == nil && place.HasOtherNames(info) {
 		r.Warn("it has other names, which keep the old message")
 	}
-	return out, re.stream(ctx, in, out, r)
+	return out, err
 }
 
 // stream encrypts what it decrypts, at once. The new message is

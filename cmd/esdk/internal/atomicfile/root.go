@@ -1,10 +1,12 @@
 package atomicfile
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"esdk/cmd/esdk/internal/cli"
@@ -92,42 +94,47 @@ func (r *Root) release() {
 	r.users--
 }
 
-// use calls a function with the open directory.
-func use[T any](r *Root, f func(*os.Root) (T, error)) (none T, err error) {
+// use calls a function with the open directory. An error names what is below it as the
+// user would.
+func use[T any](r *Root, name string, f func(*os.Root) (T, error)) (result T, err error) {
 	if err := r.acquire(); err != nil {
-		return none, err
+		return result, err
 	}
 	defer r.release()
-	return f(r.root)
+	result, err = f(r.root)
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = &fs.PathError{Op: strings.TrimSuffix(e.Op, "at"), Path: cli.Join(r.path, name), Err: e.Err}
+	}
+	return result, err
 }
 
 // OpenDir opens a directory below it. It does not wait for what has become a pipe.
 func (r *Root) OpenDir(name string) (*os.Root, error) {
-	return use(r, func(root *os.Root) (*os.Root, error) { return root.OpenRoot(name + string(filepath.Separator) + ".") })
+	return use(r, name, func(root *os.Root) (*os.Root, error) { return root.OpenRoot(name + string(filepath.Separator) + ".") })
 }
 
 // OpenFile is that of [os.Root].
 func (r *Root) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
-	return use(r, func(root *os.Root) (*os.File, error) { return root.OpenFile(name, flag, mode) })
+	return use(r, name, func(root *os.Root) (*os.File, error) { return root.OpenFile(name, flag, mode) })
 }
 
 // Stat is that of [os.Root].
 func (r *Root) Stat(name string) (fs.FileInfo, error) {
-	return use(r, func(root *os.Root) (fs.FileInfo, error) { return root.Stat(name) })
+	return use(r, name, func(root *os.Root) (fs.FileInfo, error) { return root.Stat(name) })
 }
 
 // Lstat is that of [os.Root].
 func (r *Root) Lstat(name string) (fs.FileInfo, error) {
-	return use(r, func(root *os.Root) (fs.FileInfo, error) { return root.Lstat(name) })
+	return use(r, name, func(root *os.Root) (fs.FileInfo, error) { return root.Lstat(name) })
 }
 
 // mkdir makes a directory below it, and remove removes one.
 func (r *Root) mkdir(name string, mode fs.FileMode) error {
-	_, err := use(r, func(root *os.Root) (any, error) { return nil, root.Mkdir(name, mode) })
+	_, err := use(r, name, func(root *os.Root) (any, error) { return nil, root.Mkdir(name, mode) })
 	return err
 }
 
 func (r *Root) remove(name string) error {
-	_, err := use(r, func(root *os.Root) (any, error) { return nil, root.Remove(name) })
+	_, err := use(r, name, func(root *os.Root) (any, error) { return nil, root.Remove(name) })
 	return err
 }

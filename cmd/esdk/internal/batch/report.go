@@ -169,8 +169,12 @@ func (b *Batch) openReport(o *ReportOptions, mode string, jobs []place.Job) (*re
 func openAppending(path string) (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_APPEND
 	f, err := os.OpenFile(path, flags, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return os.OpenFile(path, flags|os.O_CREATE|os.O_EXCL, 0o600)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	f, err = os.OpenFile(path, flags|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		err = cli.NewError(cli.ExitNotWritten, "%s is a link to nothing", cli.Printable(path))
 	}
 	return f, err
 }

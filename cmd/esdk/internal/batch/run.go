@@ -122,6 +122,14 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, parallel int, o *Repo
 	return r.err
 }
 
+// ofSingle says which input the error of the only one is of.
+func (r *runner) ofSingle(t *task) error {
+	if r.plan.Several() || t.Source.Name() == cli.Standard {
+		return t.err
+	}
+	return cli.OfInput(t.Source.Name(), t.err)
+}
+
 // parallelJobs is how many jobs to work on at once. What is no regular file has
 // its order, and may be the same pipe under several names. Even on one core, two
 // can wait for the disk together. They are no more than there may be files open.
@@ -339,7 +347,7 @@ func (r *runner) tell(t *task) {
 			return
 		}
 		r.failed++
-		r.err = t.err
+		r.err = r.ofSingle(t)
 		if r.plan.Several() || r.unreported != nil {
 			r.UI.Report(t.Source.Name(), t.err)
 		}

@@ -81,6 +81,19 @@ func Hinted(err error, text string, args ...any) error {
 	return (&Error{Code: ExitStatus(err), Err: err}).WithHint(text, args...)
 }
 
+// An inputError says which input an error is of. Only JSON tells: a line of text names
+// one if there are several.
+type inputError struct {
+	name string
+	error
+}
+
+func (e *inputError) Unwrap() error         { return e.error }
+func (e *inputError) WithoutPrefix() string { return textOf(e.error) }
+
+// OfInput returns an error that says which input it is of.
+func OfInput(name string, err error) error { return &inputError{name, err} }
+
 // WithCode returns an error with another exit code.
 func WithCode(code int, err error) error { return &Error{Code: code, Err: err} }
 

@@ -121,6 +121,9 @@ func (u *UI) Report(input string, err error) {
 			InputBytes []byte `json:"input_bytes,omitempty"`
 			Retryable  bool   `json:"retryable,omitempty"`
 		}
+		if of := (*inputError)(nil); input == "" && errors.As(err, &of) {
+			input = of.name
+		}
 		line, _ := JSON(map[string]body{"error": {code, kinds[code], input, text, hint, Bytes(input), Retryable(err)}}) // of texts cannot fail
 		u.Stderr.Write(line)
 		return

@@ -200,6 +200,9 @@ func readBase64(data []byte) []byte {
 // bytes, fewer than one in 2^49 have a Base64 text of hex digits alone. A file that
 // can be raw as well is refused: whoever uses text for a key may mean either.
 func parseAESKey(data []byte, format string) ([]byte, error) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, cli.UsageError("is empty, or has white space only")
+	}
 	if format != "raw" && keyLines(data) > 1 {
 		return nil, cli.UsageError("holds several lines that are a key each, or one key in several lines").WithHint("put the one to use into a file of its own, on one line")
 	}

@@ -24,7 +24,14 @@ type command struct {
 }
 
 func newCommand(args []string, ui *cli.UI, p *atomicfile.Pending) *command {
-	return &command{stdin{file: ui.Stdin}, args, p}
+	in := ui.Stdin
+	if cli.Closed(in) {
+		// What was closed at the start can be read from by now, as if it had an end.
+		if f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
+			in = f
+		}
+	}
+	return &command{stdin{file: in}, args, p}
 }
 
 // endTime is how long a program has to end once nobody reads what it writes.

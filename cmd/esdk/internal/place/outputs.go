@@ -104,7 +104,10 @@ func (o *outputs) openResults() (*tree, error) {
 	if err := atomicfile.CheckAbsent(o.Path); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Dir(o.Path)); err != nil {
+	switch _, err := os.Stat(filepath.Dir(o.Path)); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, cli.NewError(cli.ExitError, "there is no folder %s", cli.Printable(filepath.Dir(o.Path))).WithHint("make the folder first")
+	case err != nil:
 		return nil, err
 	}
 	return newTree(cli.Join(filepath.Split(filepath.Clean(o.Path)))), nil
