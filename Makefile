@@ -17,7 +17,7 @@ MODULES = . cmd/esdk interop bench
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
+.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects completions mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
 
 check: format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof matrix backends objects softhsm
 
@@ -159,6 +159,10 @@ model-minute:
 	go test -timeout 30m -p 1 -run '^TestModel' -v . ./caching -model 1m
 model:
 	go test -timeout 48h -p 1 -run '^TestModel' -v . ./caching -model $(MODELTIME)
+
+# The completion on a terminal in all shells that it is for, which must be installed.
+completions:
+	cd cmd/esdk && ESDK_SHELLS="bash zsh fish" go test -run '^TestCompletion$$' -v .
 
 # A million messages that are put together from others.
 mutations:

@@ -4,39 +4,60 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// TestCompletion presses the tab key in a real bash on a terminal.
+// shells are those that the completion is tried in, each with the arguments that have it
+// read nothing but the file rc, and what that has.
+var shells = map[string]struct {
+	args []string
+	rc   string
+}{
+	"bash": {[]string{"--noprofile", "--rcfile", "rc", "-i"}, "PS1='> '\nsource <(esdk completion bash)\n"},
+	"zsh":  {[]string{"-d", "-i"}, "PS1='> '\nunsetopt zle_bracketed_paste prompt_sp\nautoload -U compinit\ncompinit -D -u\nsource <(esdk completion zsh)\n"},
+	"fish": {[]string{"--no-config", "-C", "source rc"}, "function fish_prompt; echo -n '> '; end\nfunction fish_greeting; end\nset -g fish_autosuggestion_enabled 0\nesdk completion fish | source\n"},
+}
+
+// TestCompletion presses the tab key in a real shell on a terminal: in bash, or those in
+// ESDK_SHELLS.
 func TestCompletion(t *testing.T) {
-	bash, err := exec.LookPath("bash")
+	for _, name := range strings.Fields(cmp.Or(os.Getenv("ESDK_SHELLS"), "bash")) {
+		t.Run(name, func(t *testing.T) { testCompletion(t, name) })
+	}
+}
+
+func testCompletion(t *testing.T, name string) {
+	shell, err := exec.LookPath(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for name, text := range map[string]string{"config.toml": "[keys.archive]\ntype = \"local\"\n[profiles.prod]\nkeys = [\"@archive\"]\n", "backup.key": "", "rc": "PS1='> '\nsource <(esdk completion bash)\n"} {
+	for name, text := range map[string]string{"config.toml": "[keys.archive]\ntype = \"local\"\n[profiles.prod]\nkeys = [\"@archive\"]\n", "backup.key": "", "rc": shells[name].rc, ".zshrc": shells[name].rc} {
 		writeFile(t, dir, name, []byte(text))
 	}
 	for typed, want := range map[string]string{
-		"esdk encr\t":                           "esdk encrypt ",
-		"esdk encrypt --sym\t":                  "esdk encrypt --symlinks ",
+		"esdk encr\t":                           "esdk encrypt",
+		"esdk encrypt --sym\t":                  "esdk encrypt --symlinks",
 		"esdk encrypt -k ae\t":                  "esdk encrypt -k aes:",
-		"esdk decrypt -k @ar\t":                 "esdk decrypt -k @archive ",
+		"esdk decrypt -k @ar\t":                 "esdk decrypt -k @archive",
 		"esdk decrypt -k aes:n/k@back\t":        "esdk decrypt -k aes:n/k@backup.key",
 		"esdk reencrypt --from-key hpke:n@ba\t": "esdk reencrypt --from-key hpke:n@backup.key",
-		"esdk encrypt --profile pr\t":           "esdk encrypt --profile prod ",
-		"esdk help exit\t":                      "esdk help exit-codes ",
-		"esdk encrypt back\t":                   "esdk encrypt backup.key ",
+		"esdk encrypt --profile pr\t":           "esdk encrypt --profile prod",
+		"esdk help exit\t":                      "esdk help exit-codes",
+		"esdk encrypt back\t":                   "esdk encrypt backup.key",
 	} {
 		master, terminal := openTerminal(t)
-		c := exec.Command(bash, "--noprofile", "--rcfile", "rc", "-i")
+		c := exec.Command(shell, shells[name].args...)
 		c.Dir = dir
-		c.Env = append(command(t, dir).Environ(), "ESDK_CONFIG="+filepath.Join(dir, "config.toml"), "TERM=dumb", "PATH="+filepath.Dir(command(t, dir).Path)+":"+os.Getenv("PATH"))
+		c.Env = append(command(t, dir).Environ(), "ESDK_CONFIG="+filepath.Join(dir, "config.toml"), "TERM=dumb", "HOME="+dir, "ZDOTDIR="+dir,
+			"PATH="+filepath.Dir(command(t, dir).Path)+":"+os.Getenv("PATH"))
 		c.Stdin, c.Stdout, c.Stderr = terminal, terminal, terminal
 		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 		if err := c.Start(); err != nil {
