@@ -104,9 +104,10 @@ func (o *outputs) openResults() (*tree, error) {
 	if err := atomicfile.CheckAbsent(o.Path); err != nil {
 		return nil, err
 	}
-	switch _, err := os.Stat(filepath.Dir(o.Path)); {
+	in := filepath.Dir(filepath.Clean(o.Path)) // a slash may be at its end
+	switch _, err := os.Stat(in); {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, cli.NewError(cli.ExitError, "there is no folder %s", cli.Printable(filepath.Dir(o.Path))).WithHint("make the folder first")
+		return nil, cli.NewError(cli.ExitError, "there is no folder %s", cli.Printable(in)).WithHint("make the folder first")
 	case err != nil:
 		return nil, err
 	}
