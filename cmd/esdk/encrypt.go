@@ -203,7 +203,7 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 	if changed := in.Changed(); changed != nil {
 		r.Warn(changed.Error())
 		if e.failChanged {
-			return out, changed
+			return out, cli.NewError(cli.ExitError, "%w", changed).OfKind(cli.KindChanged)
 		}
 		// It is older than what it is of, for --update.
 		if file, ok := out.(interface{ SetTime(time.Time) }); ok && j.Source.Info() != nil {

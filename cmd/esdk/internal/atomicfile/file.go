@@ -241,7 +241,7 @@ func (p *Pending) checkOld(d *dir, name string, old fs.FileInfo) (there bool, er
 	case err != nil:
 		return false, err
 	case !Unchanged(old, info):
-		return false, cli.NewError(cli.ExitNotWritten, "it was replaced or changed meanwhile").Of(d.join(name))
+		return false, cli.NewError(cli.ExitNotWritten, "it was replaced or changed meanwhile").OfKind(cli.KindChanged).Of(d.join(name))
 	}
 	return true, p.results.check(old, d.join(name))
 }

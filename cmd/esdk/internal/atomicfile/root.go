@@ -79,7 +79,7 @@ func (r *Root) acquire() error {
 		}
 		if info, err := root.Stat("."); err != nil || !os.SameFile(info, r.info) || birth(root) != r.born {
 			root.Close()
-			return cli.NewError(cli.ExitError, "it was replaced meanwhile").Of(r.path)
+			return cli.NewError(cli.ExitError, "it was replaced meanwhile").OfKind(cli.KindChanged).Of(r.path)
 		}
 		r.root = root
 	}

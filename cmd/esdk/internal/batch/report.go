@@ -52,6 +52,7 @@ type Record struct {
 	Reason     string        `json:"reason,omitempty"` // why it was skipped
 	Error      string        `json:"error,omitempty"`
 	ExitCode   int           `json:"exit_code"`
+	Kind       string        `json:"kind,omitempty"` // of the error; see cli.Kind
 	Retryable  bool          `json:"retryable,omitempty"`
 	Warning    string        `json:"warning,omitempty"` // all went well, but
 	Header     *HeaderRecord `json:"header,omitempty"`
@@ -327,7 +328,7 @@ func (r *report) write(rec *Record, skipped string, jobErr error) error {
 	switch {
 	case jobErr != nil:
 		rec.Result, rec.Error, rec.ExitCode = "failed", cli.Message(jobErr), cli.ExitStatus(jobErr)
-		rec.Retryable = cli.Retryable(jobErr)
+		rec.Kind, rec.Retryable = cli.Kind(jobErr), cli.Retryable(jobErr)
 	case skipped != "":
 		rec.Result, rec.Reason = "skipped", skipped
 	default:

@@ -48,6 +48,7 @@ type Error struct {
 	About string // names the file or object, if the error is about one
 	Err   error
 	Hint  string
+	Kind  string // see Kind; "" for what the exit code stands for
 }
 
 func (e *Error) Error() string { return textOf(e) }

@@ -14,19 +14,22 @@ import (
 // Retryable reports whether the same command may go well later: a service or store could
 // not be reached, did not answer, or asked for patience. Of several causes, one is
 // enough.
-func Retryable(err error) bool {
+func Retryable(err error) bool { return anyCause(err, retryable) }
+
+// anyCause reports whether an error, or one that it wraps, is of some sort by itself.
+func anyCause(err error, is func(error) bool) bool {
 	if err == nil {
 		return false
 	}
-	if retryable(err) {
+	if is(err) {
 		return true
 	}
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
-		return Retryable(e.Unwrap())
+		return anyCause(e.Unwrap(), is)
 	case interface{ Unwrap() []error }:
 		for _, cause := range e.Unwrap() {
-			if Retryable(cause) {
+			if anyCause(cause, is) {
 				return true
 			}
 		}

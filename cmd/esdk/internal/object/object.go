@@ -237,9 +237,9 @@ func (o *Object) Explain(err error) error {
 	}
 	switch code {
 	case gcerrors.NotFound:
-		return cli.NewError(cli.ExitError, "no such object, or bucket").Of(o.String()).WithHint("or these credentials may not read it")
+		return cli.NewError(cli.ExitError, "no such object, or bucket").OfKind(cli.KindNotFound).Of(o.String()).WithHint("or these credentials may not read it")
 	case gcerrors.PermissionDenied:
-		return cli.NewError(cli.ExitError, "permission denied: %w", o.bucket.store.reason(err)).Of(o.String())
+		return cli.NewError(cli.ExitError, "permission denied: %w", o.bucket.store.reason(err)).OfKind(cli.KindForbidden).Of(o.String())
 	}
 	return cli.NewError(cli.ExitError, "%w", o.bucket.store.reason(err)).Of(o.String()).WithHint("%s", hintOnStore(err))
 }

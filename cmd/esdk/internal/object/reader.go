@@ -184,7 +184,7 @@ var (
 	// ErrStalled is the error of a store that does not go on.
 	ErrStalled = errors.New("the store does not go on")
 
-	errChanged = cli.NewError(cli.ExitError, "it was replaced while it was read")
+	errChanged = cli.NewError(cli.ExitError, "it was replaced while it was read").OfKind(cli.KindChanged)
 )
 
 // seen is the version that something was read of, "" if that is none yet.

@@ -128,7 +128,7 @@ func (o *opened) check(planned fs.FileInfo, same bool) (Input, error) {
 	case planned.Mode().IsRegular() && !o.info.Mode().IsRegular():
 		err = cli.NewError(cli.ExitError, "it was a regular file, and is none any more")
 	case same && !os.SameFile(planned, o.info):
-		err = cli.NewError(cli.ExitError, "it was replaced meanwhile")
+		err = cli.NewError(cli.ExitError, "it was replaced meanwhile").OfKind(cli.KindChanged)
 	}
 	if err != nil {
 		o.Close()

@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"testing"
+
+	"esdk"
+	"github.com/aws/smithy-go"
+)
+
+func TestKind(t *testing.T) {
+	_, notAMessage := esdk.ParseHeader(bytes.NewReader([]byte("text")))
+	_, cut := esdk.ParseHeader(bytes.NewReader([]byte{2, 5, 0x78}))
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"none":          {nil, ""},
+		"no such file":  {&os.PathError{Err: fs.ErrNotExist}, KindNotFound},
+		"may not":       {Hinted(&os.PathError{Err: fs.ErrPermission}, "ask"), KindForbidden},
+		"changed":       {OfInput("f", NewError(ExitNotWritten, "it was replaced").OfKind(KindChanged)), KindChanged},
+		"wrapped":       {NewError(ExitError, "%w", NewError(ExitError, "no such object").OfKind(KindNotFound)), KindNotFound},
+		"throttled":     {&esdk.NoDataKeyError{Errors: []error{&smithy.GenericAPIError{Code: "ThrottlingException"}}}, KindThrottled},
+		"down":          {&smithy.GenericAPIError{Code: "KMSInternalException"}, "unavailable"},
+		"denied":        {&esdk.NoDataKeyError{Errors: []error{&smithy.GenericAPIError{Code: "AccessDeniedException"}}}, "no-key"},
+		"not a message": {notAMessage, KindNotAMessage},
+		"cut":           {cut, "not-authentic"},
+		"changed bytes": {fmt.Errorf("%w", esdk.ErrAuthentication), "not-authentic"},
+		"a context":     {fmt.Errorf("%w", esdk.ErrEncryptionContext), "context"},
+	} {
+		if got := Kind(c.err); got != c.want {
+			t.Errorf("%s: %v is %q, want %q", name, c.err, got, c.want)
+		}
+	}
+}
