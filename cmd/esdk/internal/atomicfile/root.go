@@ -18,12 +18,30 @@ import (
 // concurrent use.
 type Root struct {
 	path string
-	info fs.FileInfo // which directory it is
-	born int64       // see birth
+	identity
 
 	// With roots.Mutex:
 	root  *os.Root // nil while it is closed
 	users int
+}
+
+// An identity tells which directory it is.
+type identity struct {
+	info fs.FileInfo
+	born int64 // see birth
+}
+
+func openDirectory(path string) (*os.Root, identity, error) {
+	root, err := os.OpenRoot(path + string(filepath.Separator) + ".")
+	if err != nil {
+		return nil, identity{}, err
+	}
+	info, err := root.Stat(".")
+	if err != nil {
+		root.Close()
+		return nil, identity{}, err
+	}
+	return root, identity{info, birth(root)}, nil
 }
 
 // roots are those that are open, the one that was used last at the end.
@@ -38,16 +56,11 @@ var mostRoots = sync.OnceValue(func() int { return max(8, min(freeFiles()/16, 10
 
 // OpenRoot opens a directory. It does not wait for a pipe.
 func OpenRoot(path string) (*Root, error) {
-	root, err := os.OpenRoot(path + string(filepath.Separator) + ".")
+	root, id, err := openDirectory(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := root.Stat(".")
-	if err != nil {
-		root.Close()
-		return nil, err
-	}
-	r := &Root{path: path, info: info, born: birth(root), root: root}
+	r := &Root{path: path, identity: id, root: root}
 	roots.Lock()
 	defer roots.Unlock()
 	r.keep()
@@ -73,11 +86,11 @@ func (r *Root) acquire() error {
 	roots.Lock()
 	defer roots.Unlock()
 	if r.root == nil {
-		root, err := os.OpenRoot(r.path + string(filepath.Separator) + ".")
+		root, id, err := openDirectory(r.path)
 		if err != nil {
 			return err
 		}
-		if info, err := root.Stat("."); err != nil || !os.SameFile(info, r.info) || birth(root) != r.born {
+		if !os.SameFile(id.info, r.info) || id.born != r.born {
 			root.Close()
 			return cli.NewError(cli.ExitError, "it was replaced meanwhile").OfKind(cli.KindChanged).Of(r.path)
 		}
