@@ -16,8 +16,10 @@ import (
 // more than the goroutine that calls.
 func TestDefaultConcurrency(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	before := runtime.NumGoroutine()
 	for cores, several := range map[int]bool{0: true, 1: false, 4: true} {
-		before, most := runtime.NumGoroutine(), 0
+		waitForGoroutines(t, before) // those of the last round
+		most := 0
 		sink := writerFunc(func(p []byte) (int, error) {
 			most = max(most, runtime.NumGoroutine())
 			return len(p), nil
