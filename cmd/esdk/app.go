@@ -228,8 +228,8 @@ func (a *app) interrupt(again <-chan os.Signal) {
 }
 
 // run works on a plan, and notes for each which key decrypted.
-func (a *app) run(ctx context.Context, plan *place.Plan, parallel int, o *batch.ReportOptions, mode string, work batch.Work) error {
-	return a.batch.Run(ctx, plan, parallel, o, mode, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+func (a *app) run(ctx context.Context, plan *place.Plan, pace *batch.Pace, o *batch.ReportOptions, mode string, work batch.Work) error {
+	return a.batch.Run(ctx, plan, pace, o, mode, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		return work(keyspec.WithKeyUsed(ctx, &r.KeyUsed), j, r)
 	})
 }

@@ -216,6 +216,7 @@ func compatNote(c *awscli.Args, j *place.Job) string {
 
 func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring, inputs []string) error {
 	o := &encryptOptions{
+		pace:         batch.Pace{RetryFor: usualPatience},
 		contextFlags: contextFlags{pairs: c.Context},
 		report:       c.Report(),
 		keyring:      kr,
@@ -240,7 +241,7 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, plan, o.jobs, &o.report, c.Action, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+	return a.run(ctx, plan, &o.pace, &o.report, c.Action, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		r.Note = compatNote(c, j)
 		return e.job(ctx, j, r)
 	})
@@ -248,6 +249,7 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 
 func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring, inputs []string) error {
 	o := &decryptOptions{
+		pace:         batch.Pace{RetryFor: usualPatience},
 		contextFlags: contextFlags{pairs: c.Context},
 		report:       c.Report(),
 		keyring:      kr,
@@ -282,7 +284,7 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, plan, o.jobs, &o.report, c.Action, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+	return a.run(ctx, plan, &o.pace, &o.report, c.Action, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		r.Note = compatNote(c, j)
 		return d.job(ctx, j, r)
 	})

@@ -46,7 +46,7 @@ type decryptOptions struct {
 	encode       bool // the output, to Base64 text
 	release      string
 	cache        string
-	jobs         int
+	pace         batch.Pace
 	sparse       bool
 	preserve     bool
 	rangeText    string
@@ -103,7 +103,7 @@ func (o *decryptOptions) addFlags(a *app, cmd *cobra.Command) {
 	addReportFlag(cmd, &o.report)
 	addCommitmentFlag(cmd, &o.commitment)
 	addCacheFlag(cmd, &o.cache)
-	addJobsFlag(cmd, &o.jobs)
+	addPaceFlags(cmd, &o.pace)
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&o.pairs, "context", "c", nil, "`KEY[=VALUE]` that the encryption context of the message must have; repeatable")
 	flags.StringArrayVar(&o.required, "require-context", nil, "the message does not store the pair of this `KEY`, and -c gives it; repeatable")
@@ -190,11 +190,11 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, plan, o.jobs, &o.report, "decrypt", d.job)
+	return a.run(ctx, plan, &o.pace, &o.report, "decrypt", d.job)
 }
 
 func (d *decryption) job(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
-	in, err := j.Source.Open(ctx)
+	in, err := j.Open(ctx)
 	if err != nil {
 		return nil, err
 	}

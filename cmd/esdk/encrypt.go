@@ -28,7 +28,7 @@ type encryptOptions struct {
 	base64      bool
 	decode      bool // the input, from Base64 text
 	cache       string
-	jobs        int
+	pace        batch.Pace
 	failChanged bool
 	preserve    bool
 }
@@ -83,7 +83,7 @@ remove what was written if the pipeline fails.`,
 	flags.BoolVar(&o.Command, "command", false, "run what stands behind --, and encrypt what it writes, unless it fails")
 	flags.BoolVar(&o.failChanged, "fail-if-changed", false, "fail if a FILE changes while it is read (default to warn)")
 	addCacheFlag(cmd, &o.cache)
-	addJobsFlag(cmd, &o.jobs)
+	addPaceFlags(cmd, &o.pace)
 	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
 	return cmd
 }
@@ -101,7 +101,7 @@ func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, plan, o.jobs, &o.report, "encrypt", e.job)
+	return a.run(ctx, plan, &o.pace, &o.report, "encrypt", e.job)
 }
 
 // An encryption is what all jobs of a command share.
@@ -169,7 +169,7 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 		return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output a terminal").
 			WithHint("-o FILE writes a file, --base64 writes text, and -o - writes to the terminal all the same")
 	}
-	in, err := j.Source.Open(ctx)
+	in, err := j.Open(ctx)
 	if err != nil {
 		return nil, err
 	}

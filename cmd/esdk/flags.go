@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -106,6 +107,8 @@ func flagError(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("--%s is given twice", value.GetFlag().Name)
 	case errors.As(err, &value) && errors.Is(err, errBytes):
 		return fmt.Errorf("--%s %s: %w", value.GetFlag().Name, cli.Printable(value.GetValue()), errBytes)
+	case errors.As(err, &value) && errors.Is(err, batch.ErrRate):
+		return fmt.Errorf("--%s %s: %w", value.GetFlag().Name, cli.Printable(value.GetValue()), batch.ErrRate)
 	case errors.As(err, &value) && value.GetFlag().Value.Type() == "bool":
 		return fmt.Errorf("--%s takes no value, and %s is one", value.GetFlag().Name, cli.Printable(value.GetValue()))
 	case errors.As(err, &value) && errors.As(err, new(*strconv.NumError)):

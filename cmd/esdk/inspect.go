@@ -65,8 +65,8 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) e
 			}
 		}
 	}
-	return a.run(ctx, plan, 1, new(batch.ReportOptions), "inspect", func(ctx context.Context, j *place.Job, _ *batch.Record) (place.Output, error) {
-		in, err := j.Source.Open(ctx)
+	return a.run(ctx, plan, &batch.Pace{Jobs: 1}, new(batch.ReportOptions), "inspect", func(ctx context.Context, j *place.Job, _ *batch.Record) (place.Output, error) {
+		in, err := j.Open(ctx)
 		if err != nil {
 			return nil, err
 		}

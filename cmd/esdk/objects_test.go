@@ -454,6 +454,7 @@ func TestObjectsFaults(t *testing.T) {
 		"two reads refused":  {refused: 2, which: reads},
 		"reads refused":      {refused: always, which: reads, read: cli.ExitUnavailable, stderr: "SlowDown"},
 		"two writes refused": {refused: 2, which: writes},
+		"ten writes refused": {refused: 10, which: writes, stderr: "the run slows down"}, // which is more than a client tries
 		"writes refused":     {refused: always, which: writes, write: cli.ExitUnavailable, stderr: "SlowDown"},
 		"three reads cut":    {which: nobody, spoil: sometimes(3, reads, cut)},
 		"reads cut":          {which: nobody, spoil: sometimes(always, reads, cut), read: cli.ExitError, stderr: "EOF"},
@@ -464,17 +465,21 @@ func TestObjectsFaults(t *testing.T) {
 			dir := t.TempDir()
 			plaintext := pattern(18 << 20)
 			writeFile(t, dir, "plain", plaintext)
+			patience := "5m"
+			if test.refused == always {
+				patience = "0"
+			}
 			s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/message", "plain")
 			s.proxy.Spoil(test.spoil)
 			s.gate.set(test.refused, http.StatusServiceUnavailable, test.which)
-			said := s.run(t, dir, test.read, "decrypt", "-k", "aes:n/k@key", "-o", "copy", s.url+"/message")
+			said := s.run(t, dir, test.read, "decrypt", "--retry-for", patience, "-k", "aes:n/k@key", "-o", "copy", s.url+"/message")
 			data, err := os.ReadFile(filepath.Join(dir, "copy"))
 			if exists := err == nil; exists != (test.read == cli.ExitOK) || exists && !bytes.Equal(data, plaintext) {
 				t.Errorf("read: %d bytes, %v", len(data), err)
 			}
 			checkNames(t, dir, test.read == cli.ExitOK)
 			s.gate.set(test.refused, http.StatusServiceUnavailable, test.which)
-			said += s.run(t, dir, test.write, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/new?part-size=5M", "plain")
+			said += s.run(t, dir, test.write, "encrypt", "--retry-for", patience, "-k", "aes:n/k@key", "-o", s.url+"/new?part-size=5M", "plain")
 			s.proxy.Spoil(nil)
 			s.gate.set(0, http.StatusOK, nobody)
 			if !strings.Contains(said, test.stderr) {

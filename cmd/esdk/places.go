@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/batch"
@@ -55,8 +56,14 @@ func (a *app) create(ctx context.Context, j *place.Job, o place.CreateOptions) (
 	return j.Target.Create(ctx, o)
 }
 
-func addJobsFlag(cmd *cobra.Command, value *int) {
-	cmd.Flags().IntVar(value, "jobs", 0, "work on this `NUMBER` of files side by side (default one for each core)")
+// usualPatience is how long an input is tried again that a service throttles.
+const usualPatience = 5 * time.Minute
+
+func addPaceFlags(cmd *cobra.Command, p *batch.Pace) {
+	flags := cmd.Flags()
+	flags.IntVar(&p.Jobs, "jobs", 0, "work on this `NUMBER` of files side by side (default one for each core, and 8 for objects)")
+	flags.Var(&p.Rate, "rate", "work on no more objects, and read no more bytes, in a second than these `LIMITS`, such as objects=100,bytes=20M")
+	flags.DurationVar(&p.RetryFor, "retry-for", usualPatience, "how long to try an input again that a service throttles; 0 is not at all")
 }
 
 func addReportFlag(cmd *cobra.Command, o *batch.ReportOptions) {

@@ -66,7 +66,7 @@ with the --suffix.`,
 	addReportFlag(cmd, &o.report)
 	addCommitmentFlag(cmd, &o.to.commitment)
 	addCacheFlag(cmd, &o.to.cache)
-	addJobsFlag(cmd, &o.to.jobs)
+	addPaceFlags(cmd, &o.to.pace)
 	flags := cmd.Flags()
 	flags.BoolVar(&o.InPlace, "in-place", false, "replace each FILE")
 	flags.StringVar(&o.skipDone, "skip-done", doneByKey, "with --in-place, pass over what is as asked already, as `WHAT` says: key, header, which anybody can have written, or never")
@@ -113,7 +113,7 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, plan, o.to.jobs, &o.report, "reencrypt", re.job)
+	return a.run(ctx, plan, &o.to.pace, &o.report, "reencrypt", re.job)
 }
 
 func (a *app) newReencryption(ctx context.Context, o *reencryptOptions) (*reencryption, error) {
@@ -180,7 +180,7 @@ func (re *reencryption) job(ctx context.Context, j *place.Job, r *batch.Record) 
 		return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output a terminal").
 			WithHint("-o FILE writes a file, and -o - writes to the terminal all the same")
 	}
-	in, err := j.Source.Open(ctx)
+	in, err := j.Open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -43,11 +43,11 @@ func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) er
 	if err != nil {
 		return err
 	}
-	return a.run(ctx, plan, o.jobs, &o.report, "verify", d.verifyJob)
+	return a.run(ctx, plan, &o.pace, &o.report, "verify", d.verifyJob)
 }
 
 func (d *decryption) verifyJob(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
-	in, err := j.Source.Open(ctx)
+	in, err := j.Open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
 	"golang.org/x/term"
+	"golang.org/x/time/rate"
 )
 
 // Progress counts what was read of all inputs, and shows it on a terminal once
@@ -21,6 +23,9 @@ type Progress struct {
 	total    int64  // bytes, 0 if not known
 	finished atomic.Int64
 	count    atomic.Int64
+
+	ctx   context.Context // of the run
+	bytes *rate.Limiter   // nil for no bound
 
 	terminal *os.File // nil if nothing is to be shown
 	done     chan struct{}
@@ -57,8 +62,13 @@ func newProgress(ui *cli.UI, jobs []place.Job, more bool) *Progress {
 	return p
 }
 
-// Watch returns a reader of an input that counts.
-func (p *Progress) Watch(src io.ReadSeeker) io.ReadSeeker { return &watchedInput{src, p, 0} }
+// Watch returns a reader of an input that counts, and keeps to the rate.
+func (p *Progress) Watch(src io.ReadSeeker) io.ReadSeeker {
+	if p.bytes != nil {
+		src = &limited{src, p.ctx, p.bytes}
+	}
+	return &watchedInput{src, p, 0}
+}
 
 type watchedInput struct {
 	io.ReadSeeker

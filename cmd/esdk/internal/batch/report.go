@@ -41,12 +41,18 @@ type report struct {
 // aws-encryption-cli gives them in its metadata, where it has them.
 type Record struct {
 	Mode   string `json:"mode"`
+	Name   string `json:"name"` // of the input, as it was given; see place.Job.Given
 	Input  string `json:"input"`
 	Output string `json:"output,omitempty"`
 
 	// Those of names that are not UTF-8.
+	NameBytes   []byte `json:"name_bytes,omitempty"`
 	InputBytes  []byte `json:"input_bytes,omitempty"`
 	OutputBytes []byte `json:"output_bytes,omitempty"`
+
+	// The names under which a store keeps what was read and what was written.
+	InputVersion  string `json:"input_version,omitempty"`
+	OutputVersion string `json:"output_version,omitempty"`
 
 	Result     string        `json:"result"`           // ok, failed or skipped
 	Reason     string        `json:"reason,omitempty"` // why it was skipped
@@ -316,8 +322,12 @@ func (r *report) newRecord(j *place.Job) Record {
 	if r.file == nil {
 		return Record{}
 	}
-	in, out := clean(j.Source.Name()), clean(j.Output())
-	return Record{Mode: r.mode, Input: in, Output: out, InputBytes: cli.Bytes(in), OutputBytes: cli.Bytes(out), watched: true}
+	given, in, out := j.Given(), clean(j.Source.Name()), clean(j.Output())
+	return Record{
+		Mode: r.mode, Name: given, Input: in, Output: out,
+		NameBytes: cli.Bytes(given), InputBytes: cli.Bytes(in), OutputBytes: cli.Bytes(out),
+		watched: true,
+	}
 }
 
 // write writes down what came of a job.

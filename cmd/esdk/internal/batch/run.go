@@ -18,8 +18,8 @@ import (
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
-	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -66,6 +66,12 @@ type runner struct {
 
 	underWay sync.WaitGroup // the tasks that are
 
+	pace    *Pace
+	objects *rate.Limiter // nil for no bound
+	brake   *brake
+	slowed  sync.Once // see again
+
+	reporting sync.Mutex // whoever writes to the report has it
 	// unreported is why the report cannot be written, and so no more jobs are begun.
 	unreported error
 	stopped    atomic.Bool
@@ -79,14 +85,18 @@ type task struct {
 	start  time.Time
 	out    place.Output
 	err    error
-	done   chan struct{}
+	untold bool // it is not in the report
+
+	tries, changes int // see again
+	done           chan struct{}
 }
 
 // Run works on the jobs of a plan, so many side by side, and tells of them in their
-// order. An error of one input does not stop the others.
-func (b *Batch) Run(ctx context.Context, plan *place.Plan, parallel int, o *ReportOptions, mode string, work Work) (err error) {
-	if parallel < 0 {
-		return cli.UsageError("--jobs %d: want a number from 1, or 0 for one for each core", parallel)
+// order. The report has each as soon as it is done: else one that takes long would keep
+// many that are done out of it. An error of one input does not stop the others.
+func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *ReportOptions, mode string, work Work) (err error) {
+	if pace.Jobs < 0 {
+		return cli.UsageError("--jobs %d: want a number from 1, or 0 for one for each core", pace.Jobs)
 	}
 	defer plan.Close()
 	defer b.Pending.RemoveEmpty()
@@ -95,12 +105,17 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, parallel int, o *Repo
 		return err
 	}
 	defer func() { err = cmp.Or(err, report.close()) }()
-	parallel = parallelJobs(plan, parallel)
+	parallel := parallelJobs(plan, pace.Jobs)
 	b.SideBySide = parallel > 1
 	b.Progress = newProgress(b.UI, plan.Ahead(), !plan.Complete())
+	objects, bytes := pace.Rate.limiters()
+	b.Progress.ctx, b.Progress.bytes = ctx, bytes
 	defer b.Pending.Last(b.Progress.interrupt)()
 	defer b.Progress.stop()
-	r := &runner{Batch: b, report: report, work: work, plan: plan, skipped: make(map[string]int)}
+	r := &runner{
+		Batch: b, report: report, work: work, plan: plan, skipped: make(map[string]int),
+		pace: pace, objects: objects, brake: newBrake(parallel),
+	}
 	if b.SideBySide {
 		r.sideBySide(ctx, parallel)
 	} else {
@@ -181,7 +196,10 @@ func (r *runner) oneByOne(ctx context.Context) {
 	for j := range r.jobs() {
 		t := &task{Job: j}
 		r.begin(ctx, t)
-		t.commit()
+		if t.grouped() {
+			t.commit()
+		}
+		r.end(t)
 		r.tell(t)
 	}
 }
@@ -201,7 +219,9 @@ func (r *runner) sideBySide(ctx context.Context, workers int) {
 		working.Go(func() {
 			for t := range begin {
 				r.begin(ctx, t)
-				t.commitApart()
+				if !t.grouped() {
+					r.end(t)
+				}
 				commit <- t
 			}
 		})
@@ -262,27 +282,89 @@ func (r *runner) commitGroup(group []*task) {
 	var files []*atomicfile.File
 	var owners []*task
 	for _, t := range group {
-		if o, ok := t.out.(*atomicfile.File); ok && t.err == nil {
-			files, owners = append(files, o), append(owners, t)
+		if t.grouped() {
+			files, owners = append(files, t.out.(*atomicfile.File)), append(owners, t)
 		}
 	}
 	for i, err := range atomicfile.CommitAll(files) {
 		owners[i].err = err
+		r.end(owners[i])
 	}
 	for _, t := range group {
-		t.end()
 		close(t.done)
 		r.underWay.Done()
 	}
 }
 
+// begin does a task, but for what is committed with others.
 func (r *runner) begin(ctx context.Context, t *task) {
 	t.start = time.Now()
 	t.record = r.report.newRecord(t.Job)
 	t.Look(ctx)
-	if t.err = cmp.Or(t.Job.Err, r.report.check(t.Job)); t.err == nil && t.Skip == "" {
+	if t.err = cmp.Or(t.Job.Err, r.report.check(t.Job)); t.err != nil || t.Skip != "" {
+		return
+	}
+	for {
+		r.try(ctx, t)
+		if !r.again(ctx, t) {
+			return
+		}
+	}
+}
+
+// try does a task once, in its turn.
+func (r *runner) try(ctx context.Context, t *task) {
+	r.brake.enter()
+	if t.err = await(ctx, r.objects, 1); t.err == nil {
 		t.out, t.err = r.work(ctx, t.Job, &t.record)
 	}
+	t.commitApart()
+	throttled := t.err != nil && cli.Kind(t.err) == cli.KindThrottled
+	if r.brake.leave(throttled) {
+		r.slowed.Do(func() {
+			r.Progress.Aside(func() { r.UI.Note("a service asks for patience: the run slows down") })
+		})
+	}
+}
+
+// again waits before a task is tried once more, and reports whether it is to be: if a
+// service throttled it, or somebody else has changed the object meanwhile.
+func (r *runner) again(ctx context.Context, t *task) bool {
+	if t.err == nil || t.Stream() || t.Special() {
+		return false
+	}
+	switch kind := cli.Kind(t.err); {
+	case kind == cli.KindChanged && t.Source.Remote() && t.changes < maxChanges:
+		t.changes++
+	case kind == cli.KindThrottled:
+		t.tries++
+		wait := waitTime(t.tries)
+		if time.Since(t.start)+wait > r.pace.RetryFor {
+			return false
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return false
+		}
+	default:
+		return false
+	}
+	if err := t.Renew(ctx); err != nil {
+		t.err = err
+		return false
+	}
+	if t.out != nil {
+		t.out.Abort()
+	}
+	t.out, t.record = nil, r.report.newRecord(t.Job)
+	return true
+}
+
+// grouped reports whether a task is still to be committed, with others.
+func (t *task) grouped() bool {
+	_, ok := t.out.(*atomicfile.File)
+	return ok && t.err == nil
 }
 
 // commitApart commits what takes long, so that a group does not wait for it.
@@ -290,13 +372,12 @@ func (t *task) commitApart() {
 	if t.err != nil {
 		return
 	}
-	switch o := t.out.(type) {
-	case *object.Writer:
-		t.err = o.Commit()
-	case *atomicfile.File:
-		if t.Size() >= LongFile {
-			t.err = o.Sync()
-		}
+	o, ok := t.out.(*atomicfile.File)
+	switch {
+	case !ok:
+		t.commit()
+	case t.Size() >= LongFile:
+		t.err = o.Sync()
 	}
 }
 
@@ -304,18 +385,22 @@ func (t *task) commit() {
 	if t.out != nil && t.err == nil {
 		t.err = t.out.Commit()
 	}
-	t.end()
 }
 
-// end removes what did not become a result.
-func (t *task) end() {
+// end removes what did not become a result, and writes the rest down.
+func (r *runner) end(t *task) {
 	if t.out != nil {
 		t.out.Abort()
 	}
+	t.record.InputVersion = t.VersionID()
+	if made, ok := t.out.(interface{ VersionID() string }); ok && t.err == nil {
+		t.record.OutputVersion = made.VersionID()
+	}
 	t.record.DurationMS = float64(time.Since(t.start).Microseconds()) / 1000
+	r.Progress.Aside(func() { r.writeDown(t) })
 }
 
-// tell says and writes down what came of a task.
+// tell says what came of a task.
 func (r *runner) tell(t *task) {
 	r.count++
 	if t.Skip == "" {
@@ -342,13 +427,17 @@ func (r *runner) tell(t *task) {
 		default:
 			r.UI.Note("%s exists, skipped %s", cli.Printable(t.Output()), cli.Printable(t.Source.Name()))
 		}
-		r.writeDown(t)
+		if t.untold && t.err == nil && t.Skip == "" {
+			r.untold++
+			r.UI.Announce("not_reported", map[string]string{"input": t.Source.Name(), "output": t.Output()},
+				cli.Printable(t.Source.Name())+": done, and not in the report")
+		}
 		if t.err == nil {
 			return
 		}
 		r.failed++
 		r.err = r.ofSingle(t)
-		if r.plan.Several() || r.unreported != nil {
+		if r.plan.Several() || t.untold {
 			r.UI.Report(t.Source.Name(), t.err)
 		}
 	})
@@ -357,17 +446,14 @@ func (r *runner) tell(t *task) {
 // writeDown adds a task to the report. If it cannot, what is under way is ended, and
 // told of one by one.
 func (r *runner) writeDown(t *task) {
+	r.reporting.Lock()
+	defer r.reporting.Unlock()
 	if r.unreported == nil {
 		r.unreported = r.report.write(&t.record, t.Skip, t.err)
 	}
-	if r.unreported == nil {
-		return
-	}
-	r.stopped.Store(true)
-	if t.err == nil && t.Skip == "" {
-		r.untold++
-		r.UI.Announce("not_reported", map[string]string{"input": t.Source.Name(), "output": t.Output()},
-			cli.Printable(t.Source.Name())+": done, and not in the report")
+	if r.unreported != nil {
+		t.untold = true
+		r.stopped.Store(true)
 	}
 }
 

@@ -69,6 +69,16 @@ func (googleStore) version(r *blob.Reader) string {
 	return strconv.FormatInt(reader.Attrs.Generation, 10)
 }
 
+func (s googleStore) versionID(r *blob.Reader) string { return s.version(r) }
+
+func (googleStore) writing(as func(any) bool) func() string {
+	var w *storage.Writer
+	if !as(&w) {
+		return nil
+	}
+	return func() string { return strconv.FormatInt(w.Attrs().Generation, 10) }
+}
+
 func (googleStore) versionOf(old *blob.Attributes) string {
 	var attributes storage.ObjectAttrs
 	if !old.As(&attributes) {
@@ -119,6 +129,17 @@ func (azureStore) version(r *blob.Reader) string {
 	}
 	return string(*response.ETag)
 }
+
+func (azureStore) versionID(r *blob.Reader) string {
+	var response azure.DownloadStreamResponse
+	if !r.As(&response) || response.VersionID == nil {
+		return ""
+	}
+	return *response.VersionID
+}
+
+// writing cannot be asked: the Go CDK keeps the answer to itself.
+func (azureStore) writing(func(any) bool) func() string { return nil }
 
 func (azureStore) versionOf(old *blob.Attributes) string { return old.ETag }
 

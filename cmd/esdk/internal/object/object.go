@@ -37,6 +37,9 @@ type store interface {
 	// versionOf the one that was asked for.
 	version(r *blob.Reader) string
 	versionOf(old *blob.Attributes) string
+	// versionID is the name under which the store keeps what a reader has, "" if it
+	// keeps one version only.
+	versionID(r *blob.Reader) string
 	// only has a request get this one or fail. As is what the Go CDK gives to
 	// ReaderOptions.BeforeRead.
 	only(version string, as func(any) bool)
@@ -44,6 +47,10 @@ type store interface {
 	// attributes, or fail, and keep of it what WriterOptions cannot say. As is what the
 	// Go CDK gives to WriterOptions.BeforeWrite.
 	replace(ctx context.Context, o *Object, old *blob.Attributes) (func(as func(any) bool), error)
+	// writing returns the versionID of what is uploaded, once it has been, or nil if
+	// that cannot be asked. As is what the Go CDK gives to WriterOptions.BeforeWrite, of
+	// which it is the last use.
+	writing(as func(any) bool) (versionID func() string)
 	// parameters takes those of a URL that the Go CDK does not know.
 	parameters(query url.Values) (parameters, error)
 }
@@ -61,6 +68,7 @@ type bucket struct {
 	*blob.Bucket
 	store    store
 	url      string // such as s3://name
+	query    string // behind it, as it was given
 	id       string // the same for two URLs of one bucket
 	partSize int64  // of uploads, 0 for one that fits
 	parameters
@@ -91,6 +99,14 @@ func Schemes() []string { return slices.Sorted(maps.Keys(stores)) }
 
 func (o *Object) String() string {
 	return o.bucket.url + "/" + (&url.URL{Path: o.Key}).EscapedPath()
+}
+
+// Given is a URL that [Buckets.Parse] takes. Its parameters may be secret.
+func (o *Object) Given() string {
+	if o.bucket.query == "" {
+		return o.String()
+	}
+	return o.String() + "?" + o.bucket.query
 }
 
 // ID is the same for two names of one object.
@@ -145,7 +161,7 @@ var serverParameters = []string{"endpoint", "profile", "storage_account", "domai
 
 // open opens a bucket once.
 func (all *Buckets) open(ctx context.Context, u *url.URL) (*bucket, error) {
-	b := &bucket{url: u.Scheme + "://" + u.Host, store: stores[u.Scheme], stallTime: all.StallTime}
+	b := &bucket{url: u.Scheme + "://" + u.Host, query: u.RawQuery, store: stores[u.Scheme], stallTime: all.StallTime}
 	whole := b.url + "?" + u.RawQuery
 	if known, ok := all.byURL[whole]; ok {
 		return known, nil

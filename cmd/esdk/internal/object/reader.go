@@ -38,6 +38,7 @@ type Reader struct {
 	reader  *blob.Reader // nil if there is no request
 	cancel  func()       // ends the request
 	version string       // of the first request
+	id      string       // under which the store keeps that version
 	start   []byte       // of the object, so far
 	offset  int64        // of the next byte
 	at, end int64        // of what the reader has
@@ -173,6 +174,7 @@ func (o *Reader) request(offset, end int64) error {
 	}
 	o.reader, o.at, o.end = r, offset, end
 	o.version = cmp.Or(o.version, o.object.bucket.store.version(r))
+	o.id = cmp.Or(o.id, o.object.bucket.store.versionID(r))
 	if r.Size() != o.info.size {
 		o.stop()
 		return errChanged
@@ -192,6 +194,14 @@ func (o *Reader) seen() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.version
+}
+
+// VersionID is the name under which the store keeps what was read, "" if nothing was, or
+// if the store keeps one version only.
+func (o *Reader) VersionID() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.id
 }
 
 func (o *Reader) stop() {

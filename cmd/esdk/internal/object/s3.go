@@ -53,14 +53,28 @@ func (s3Store) open(ctx context.Context, url string) (*blob.Bucket, error) {
 const answerTimeout = 5 * time.Minute
 
 // finish has an upload that was begun be known, and be removed, even if the context
-// has ended: else its parts would stay.
+// has ended: else its parts would stay. It also notes the version that was made, which
+// the Go CDK does not tell.
 func finish(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
 	switch in.Parameters.(type) {
 	case *s3.CreateMultipartUploadInput, *s3.AbortMultipartUploadInput:
 		ctx = context.WithoutCancel(ctx)
 	}
-	return next.HandleInitialize(ctx, in)
+	out, metadata, err := next.HandleInitialize(ctx, in)
+	if made, ok := ctx.Value(madeKey{}).(*string); ok {
+		switch result := out.Result.(type) {
+		case *s3.PutObjectOutput:
+			*made = aws.ToString(result.VersionId)
+		case *s3.CompleteMultipartUploadOutput:
+			*made = aws.ToString(result.VersionId)
+		}
+	}
+	return out, metadata, err
 }
+
+// madeKey is that of a context, for a *string that gets the id of the version that an
+// upload makes.
+type madeKey struct{}
 
 func (s3Store) reason(err error) error { return err }
 
@@ -73,6 +87,17 @@ func (s3Store) version(r *blob.Reader) string {
 }
 
 func (s3Store) versionOf(old *blob.Attributes) string { return old.ETag }
+
+func (s3Store) versionID(r *blob.Reader) string {
+	var response s3.GetObjectOutput
+	if !r.As(&response) {
+		return ""
+	}
+	return aws.ToString(response.VersionId)
+}
+
+// writing has nothing to ask: see finish.
+func (s3Store) writing(func(any) bool) func() string { return nil }
 
 func (s3Store) only(version string, as func(any) bool) {
 	var request *s3.GetObjectInput

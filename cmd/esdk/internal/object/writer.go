@@ -45,6 +45,7 @@ type Writer struct {
 	cancel  func()
 	done    chan struct{} // closed when the upload has ended
 	err     error         // of the upload
+	made    string        // the id of the version, as far as it is known
 }
 
 // CreateOptions say how to upload an object.
@@ -69,16 +70,21 @@ func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOpti
 			return nil, atomicfile.Exists(o.String())
 		}
 	}
-	if o.bucket.describe != nil {
-		options.BeforeWrite = func(as func(any) bool) error {
-			o.bucket.describe(as)
-			return nil
-		}
-	}
+	describe := func(func(any) bool) {}
 	if c.InPlace != nil {
-		if err := o.keepPlace(ctx, c.InPlace, options); err != nil {
+		var err error
+		if describe, err = o.keepPlace(ctx, c.InPlace, options); err != nil {
 			return nil, err
 		}
+	}
+	var versionID func() string
+	options.BeforeWrite = func(as func(any) bool) error {
+		describe(as)
+		if o.bucket.describe != nil {
+			o.bucket.describe(as) // the URL says what is to change
+		}
+		versionID = o.bucket.store.writing(as)
+		return nil
 	}
 	part := o.partSize(c.Size)
 	options.BufferSize = cli.ToInt(part)
@@ -92,7 +98,10 @@ func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOpti
 	p.Add(out, out.interrupt)
 	go func() {
 		defer cancel()
-		out.err = o.bucket.Upload(ctx, o.Key, pr, options)
+		out.err = o.bucket.Upload(context.WithValue(ctx, madeKey{}, &out.made), o.Key, pr, options)
+		if out.err == nil && versionID != nil {
+			out.made = versionID()
+		}
 		pr.CloseWithError(cmp.Or(out.err, io.ErrClosedPipe))
 		close(out.done)
 	}()
@@ -124,14 +133,15 @@ func (o *Object) Changed(ctx context.Context) (at time.Time, exists bool, err er
 }
 
 // keepPlace has an object take the place of this one, unless another does so
-// before, and be described as it. What was read of it already is of this one.
-func (o *Object) keepPlace(ctx context.Context, in *Reader, options *blob.WriterOptions) error {
+// before, and be described as it, for which it returns what else to say of it. What was
+// read of it already is of this one.
+func (o *Object) keepPlace(ctx context.Context, in *Reader, options *blob.WriterOptions) (describe func(as func(any) bool), err error) {
 	old, err := o.bucket.Attributes(ctx, o.Key)
 	if err != nil {
-		return o.Explain(err)
+		return nil, o.Explain(err)
 	}
 	if seen := in.seen(); seen != "" && seen != o.bucket.store.versionOf(old) {
-		return errChanged
+		return nil, errChanged
 	}
 	options.ContentType = cmp.Or(old.ContentType, options.ContentType)
 	options.CacheControl = old.CacheControl
@@ -139,19 +149,12 @@ func (o *Object) keepPlace(ctx context.Context, in *Reader, options *blob.Writer
 	options.ContentEncoding = old.ContentEncoding
 	options.ContentLanguage = old.ContentLanguage
 	options.Metadata = old.Metadata
-	replace, err := o.bucket.store.replace(ctx, o, old)
-	if err != nil {
-		return err
-	}
-	options.BeforeWrite = func(as func(any) bool) error {
-		replace(as)
-		if o.bucket.describe != nil {
-			o.bucket.describe(as) // the URL says what is to change
-		}
-		return nil
-	}
-	return nil
+	return o.bucket.store.replace(ctx, o, old)
 }
+
+// VersionID is the name under which the store keeps what was uploaded, "" if it keeps one
+// version only, or does not tell.
+func (o *Writer) VersionID() string { return o.made }
 
 func (o *Writer) Write(p []byte) (int, error) {
 	n, err := o.PipeWriter.Write(p)

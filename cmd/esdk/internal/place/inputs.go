@@ -29,12 +29,15 @@ func (p *Planner) find(ctx context.Context, named iter.Seq2[named, error], o *In
 				yield(Job{Source: &unopened{o.List}}, err)
 				return
 			}
-			found := yield
-			if n.listed {
-				found = func(j Job, err error) bool {
-					j.fail(err)
-					return yield(j, nil)
+			found := func(j Job, err error) bool {
+				if !j.Source.Below() {
+					j.given = n.name
 				}
+				if n.listed {
+					j.fail(err)
+					err = nil
+				}
+				return yield(j, err)
 			}
 			if !p.findNamed(ctx, n.name, o, found) {
 				return

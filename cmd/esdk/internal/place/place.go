@@ -93,7 +93,52 @@ type Job struct {
 	Skip   string // why nothing is to be done, "" otherwise
 	Err    error  // why nothing can be done
 
-	look func(context.Context) // see Look
+	look  func(context.Context) // see Look
+	given string                // the name of the input as the user gave it, "" if it was found below another
+	in    Input                 // that was opened
+}
+
+// Given is the name of the input as the user gave it, with the parameters of a URL, or one
+// that can be given for what was found below that. Parameters may be secret: only a
+// report for the user has them.
+func (j *Job) Given() string {
+	if j.given != "" {
+		return j.given
+	}
+	if o, ok := j.Source.(*objectSource); ok {
+		return o.Object.Given()
+	}
+	return j.Source.Name()
+}
+
+// Open opens the input.
+func (j *Job) Open(ctx context.Context) (in Input, err error) {
+	in, err = j.Source.Open(ctx)
+	j.in = in
+	return in, err
+}
+
+// Renew looks at an object again, which somebody else may have changed.
+func (j *Job) Renew(ctx context.Context) error {
+	o, ok := j.Source.(*objectSource)
+	if !ok {
+		return nil
+	}
+	info, err := o.Object.Info(ctx)
+	if err != nil {
+		return o.Explain(err)
+	}
+	o.info = info
+	return nil
+}
+
+// VersionID is the name under which a store keeps what was read of the input, "" if there
+// is none.
+func (j *Job) VersionID() string {
+	if in, ok := j.in.(interface{ VersionID() string }); ok {
+		return in.VersionID()
+	}
+	return ""
 }
 
 // Look does what planning has left to be done side by side: it may set Skip and Err.

@@ -1,0 +1,177 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"esdk/cmd/esdk/internal/cli"
+	"golang.org/x/time/rate"
+)
+
+// A Pace says how fast a run may go. The zero value is as fast as it can, and gives up an
+// input as soon as a service asks for patience.
+type Pace struct {
+	Jobs int // side by side, or 0 for one for each core
+
+	// Rate bounds what is begun and read in a second.
+	Rate Rate
+
+	// RetryFor is how long an input is tried again that a service throttles. The run
+	// slows down meanwhile.
+	RetryFor time.Duration
+}
+
+// A Rate is a number of inputs, and of bytes that are read of them, in a second; 0 is no
+// bound.
+type Rate struct{ Objects, Bytes int64 }
+
+// String returns a text that Set takes.
+func (r *Rate) String() string {
+	var limits []string
+	if r.Objects > 0 {
+		limits = append(limits, fmt.Sprintf("objects=%d", r.Objects))
+	}
+	if r.Bytes > 0 {
+		limits = append(limits, fmt.Sprintf("bytes=%d", r.Bytes))
+	}
+	return strings.Join(limits, ",")
+}
+
+// Set parses a text such as objects=100,bytes=20M.
+func (r *Rate) Set(text string) error {
+	*r = Rate{}
+	for part := range strings.SplitSeq(text, ",") {
+		name, value, _ := strings.Cut(part, "=")
+		var n int64
+		var err error
+		switch name {
+		case "objects":
+			n, err = strconv.ParseInt(value, 10, 64)
+			r.Objects = n
+		case "bytes":
+			n, err = cli.ParseBytes(value)
+			r.Bytes = n
+		}
+		if err != nil || n <= 0 {
+			return ErrRate
+		}
+	}
+	return nil
+}
+
+// ErrRate is the error of a text that is no rate.
+var ErrRate = cli.UsageError("want objects=NUMBER, bytes=BYTES or both with a comma between, each for a second")
+
+// Type is for the help.
+func (*Rate) Type() string { return "rate" }
+
+// limiters are those of a rate, nil where there is no bound.
+func (r Rate) limiters() (objects, bytes *rate.Limiter) {
+	if r.Objects > 0 {
+		objects = rate.NewLimiter(rate.Limit(r.Objects), 1)
+	}
+	if r.Bytes > 0 {
+		bytes = rate.NewLimiter(rate.Limit(r.Bytes), int(min(r.Bytes, maxBurst)))
+	}
+	return objects, bytes
+}
+
+// maxBurst is how many bytes may be read at once.
+const maxBurst = 1 << 20
+
+// await waits until so many may be begun or read, which are no more than the burst.
+func await(ctx context.Context, l *rate.Limiter, n int) error {
+	if l == nil || n == 0 {
+		return nil
+	}
+	return l.WaitN(ctx, n)
+}
+
+// limited reads an input no faster than a rate.
+type limited struct {
+	io.ReadSeeker
+	ctx   context.Context
+	bytes *rate.Limiter
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.ReadSeeker.Read(p[:min(len(p), l.bytes.Burst())])
+	if waitErr := await(l.ctx, l.bytes, n); err == nil {
+		err = waitErr
+	}
+	return n, err
+}
+
+// A brake lets so many jobs work at once: half as many after a service has asked for
+// patience, and one more each time that all of those went well for a while.
+type brake struct {
+	most int
+
+	mu      sync.Mutex
+	changed sync.Cond
+	open    int
+	working int
+	well    int // that went well since open was changed
+}
+
+// calm is how many tasks of each that may work must go well before there is one more.
+const calm = 10
+
+func newBrake(most int) *brake {
+	b := &brake{most: most, open: most}
+	b.changed.L = &b.mu
+	return b
+}
+
+// enter waits until one more may work.
+func (b *brake) enter() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.working >= b.open {
+		b.changed.Wait()
+	}
+	b.working++
+}
+
+// leave ends the work of one, and reports whether the brake was put on.
+func (b *brake) leave(throttled bool) (slower bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.working--
+	defer b.changed.Broadcast()
+	if !throttled {
+		if b.well++; b.well >= calm*b.open && b.open < b.most {
+			b.open, b.well = b.open+1, 0
+		}
+		return false
+	}
+	// Those that worked at the same time tell of the same.
+	slower = b.working < b.open
+	if slower {
+		b.open = max(1, b.open/2)
+	}
+	b.well = 0
+	return slower
+}
+
+const (
+	firstWait = time.Second
+	longWait  = 30 * time.Second
+
+	// maxChanges is how often an input is looked at again that somebody else has
+	// changed meanwhile.
+	maxChanges = 3
+)
+
+// waitTime is how long to wait before a try, from 1: longer each time, and not as long as
+// others do.
+func waitTime(try int) time.Duration {
+	most := min(longWait, firstWait<<min(try-1, 10))
+	return most/2 + rand.N(most/2)
+}
