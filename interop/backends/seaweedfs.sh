@@ -27,7 +27,7 @@ END
     ports=()
     for server in master volume filer; do ports+=("-$server.port=$(free_port)" "-$server.port.grpc=$(free_port)"); done
     start seaweedfs "$port" "$venv/bin/weed" -logtostderr=true server -ip=127.0.0.1 -ip.bind=127.0.0.1 -dir="$data" -filer -s3 \
-      "-s3.port=$port" "-s3.port.grpc=$(free_port)" "-s3.config=$data/s3.json" "${ports[@]}" \
+      "-s3.port=$port" "-s3.port.grpc=$(free_port)" -s3.port.iceberg=0 -s3.port.lance=0 "-s3.config=$data/s3.json" "${ports[@]}" \
       -master.volumeSizeLimitMB=256 -volume.max=200
     ;;
   end) stop seaweedfs ;;

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"esdk/cmd/esdk/internal/batch"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/place"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// newVersionedStore makes a bucket that keeps versions, on SeaweedFS, which lets one of
+// several conditional writes win, as S3 does.
+func newVersionedStore(t *testing.T) *testStore {
+	t.Helper()
+	const variable = "ESDK_SEAWEEDFS_URL"
+	s := newTestStoreOf(t, variable, true, func(t testing.TB, server, proxy string) *testStore {
+		name := bucketName()
+		environment := func(url string) map[string]string {
+			return map[string]string{
+				"AWS_ENDPOINT_URL_S3": url, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
+				"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+			}
+		}
+		return openStore(t, "s3://"+name+"?use_path_style=true", environment(server), environment(proxy))
+	})
+	client, name := s.s3(t)
+	ready := func() error {
+		if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: name}); err != nil && !strings.Contains(err.Error(), "BucketAlready") {
+			return err
+		}
+		if err := s.WriteAll(t.Context(), "ready", nil, nil); err != nil {
+			return err
+		}
+		return s.Delete(t.Context(), "ready")
+	}
+	for try := 0; ; try++ { // it answers before it can do anything
+		err := ready()
+		if err == nil {
+			break
+		}
+		if try == 60 {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+	}
+	_, err := client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{Bucket: name, VersioningConfiguration: &s3types.VersioningConfiguration{Status: s3types.BucketVersioningStatusEnabled}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// versions are those of each key, from the newest on.
+func (s *testStore) versions(t *testing.T) map[string][]string {
+	t.Helper()
+	client, name := s.s3(t)
+	all := make(map[string][]string)
+	pages := s3.NewListObjectVersionsPaginator(client, &s3.ListObjectVersionsInput{Bucket: name})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range page.Versions {
+			all[aws.ToString(v.Key)] = append(all[aws.ToString(v.Key)], aws.ToString(v.VersionId))
+		}
+	}
+	return all
+}
+
+// given is the name of an object or folder for the command, and key that of such a name,
+// with or without parameters.
+func (s *testStore) given(key string) string {
+	bucket, query, _ := strings.Cut(s.url, "?")
+	return bucket + "/" + key + "?" + query
+}
+
+func (s *testStore) key(name string) string {
+	bucket, _, _ := strings.Cut(s.url, "?")
+	key, _, _ := strings.Cut(strings.TrimPrefix(name, bucket+"/"), "?")
+	return key
+}
+
+// fill makes so many messages in a folder.
+func (s *testStore) fill(t *testing.T, dir, folder string, count int) {
+	t.Helper()
+	in := makeRoot(t, filepath.Join(dir, "in")).Name()
+	for i := range count {
+		writeFile(t, in, fmt.Sprintf("f%04d", i), manyText(fmt.Sprint(i)))
+	}
+	s.run(t, dir, cli.ExitOK, "encrypt", "-q", "-r", "-k", "aes:n/k@key", "-o", s.given(folder), "in")
+}
+
+// readReport returns the lines of a report, but for one that was cut off at its end.
+func readReport(t *testing.T, path string) (lines []batch.Record) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scanner := bufio.NewScanner(bytes.NewReader(data[:bytes.LastIndexByte(data, '\n')+1]))
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		var r batch.Record
+		if err := json.Unmarshal(scanner.Bytes(), &r); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, r)
+	}
+	return lines
+}
+
+// again encrypts all messages of a folder again in place, under another key.
+func (s *testStore) again(t *testing.T, dir, report string, more ...string) *exec.Cmd {
+	t.Helper()
+	c := command(t, dir, append([]string{"reencrypt", "-r", "--in-place", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", "--report", report}, more...)...)
+	c.Env = s.environ()
+	return c
+}
+
+// TestObjectsTwoProcesses: of two runs on the same objects, one replaces each, once, and the
+// other tells that it is as asked. The report has the versions, and names that can be given
+// again.
+func TestObjectsTwoProcesses(t *testing.T) {
+	const count = 200
+	s, dir := newVersionedStore(t), t.TempDir()
+	s.fill(t, dir, "in/", count)
+	before := s.versions(t)
+	var runs []*exec.Cmd
+	for _, report := range []string{"one", "two"} {
+		c := s.again(t, dir, report, s.given("in/"))
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		runs = append(runs, c)
+	}
+	for _, c := range runs {
+		checkStatus(t, c, c.Wait(), cli.ExitOK)
+	}
+	lines := append(readReport(t, filepath.Join(dir, "one")), readReport(t, filepath.Join(dir, "two"))...)
+	replaced := make(map[string]bool)
+	for _, l := range lines {
+		key := s.key(l.Input)
+		switch {
+		case l.Name != s.given(key):
+			t.Errorf("name %s, want %s", l.Name, s.given(key))
+		case l.Result == "skipped" && l.Reason == place.SkipDone:
+		case l.Result != "ok" || replaced[key] || !slices.Equal(before[key], []string{l.InputVersion}) || !slices.Equal(s.versionsOf(t, key), []string{l.OutputVersion, l.InputVersion}):
+			t.Errorf("%+v; versions %v, before %v", l, s.versionsOf(t, key), before[key])
+		default:
+			replaced[key] = true
+		}
+	}
+	if len(lines) != 2*count || len(replaced) != count {
+		t.Errorf("%d lines, %d objects replaced, want %d", len(lines), len(replaced), count)
+	}
+	s.run(t, dir, cli.ExitOK, "verify", "-q", "-r", "-k", "aes:n/k2@key", s.given("in/"))
+}
+
+func (s *testStore) versionsOf(t *testing.T, key string) (ids []string) {
+	t.Helper()
+	client, name := s.s3(t)
+	out, err := client.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: name, Prefix: &key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range out.Versions {
+		ids = append(ids, aws.ToString(v.VersionId))
+	}
+	return ids
+}
+
+// TestObjectsKilled: after kill -9, no more objects were replaced and are not in the report
+// than were in flight, although the first of them takes long. Another run tells that
+// those are as asked, and replaces the rest.
+func TestObjectsKilled(t *testing.T) {
+	const count, jobs = 300, 4
+	s, dir := newVersionedStore(t), t.TempDir()
+	s.fill(t, dir, "in/", count)
+	first := "in/f0000.encrypted"
+	killed := make(chan struct{})
+	s.gate.set(0, 0, func(r *http.Request) bool {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, first) {
+			<-killed
+		}
+		return false
+	})
+	c := s.again(t, dir, "report", "--jobs", fmt.Sprint(jobs), s.given("in/"))
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if data, err := os.ReadFile(filepath.Join(dir, "report")); err == nil && bytes.Count(data, []byte("\n")) > count/2 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	c.Process.Kill()
+	c.Wait()
+	close(killed)
+	reported := make(map[string]bool)
+	for _, l := range readReport(t, filepath.Join(dir, "report")) {
+		reported[s.key(l.Name)] = true
+	}
+	replaced, untold := 0, 0
+	for key, versions := range s.versions(t) {
+		if len(versions) == 2 {
+			replaced++
+			if !reported[key] {
+				untold++
+			}
+		}
+	}
+	if replaced < count/2 || untold > jobs {
+		t.Errorf("%d replaced, of which %d are not in the report", replaced, untold)
+	}
+	t.Logf("%d replaced, %d of them not in the report", replaced, untold)
+	rerun := s.again(t, dir, "rerun", s.given("in/"))
+	checkStatus(t, rerun, rerun.Run(), cli.ExitOK)
+	results := make(map[string]int)
+	for _, l := range readReport(t, filepath.Join(dir, "rerun")) {
+		results[l.Result+l.Reason]++
+	}
+	if results["skipped"+place.SkipDone] < replaced || results["ok"] > count-replaced || len(results) != 2 {
+		t.Errorf("another run: %v", results)
+	}
+	for key, versions := range s.versions(t) {
+		if len(versions) != 2 {
+			t.Errorf("%s has %d versions", key, len(versions))
+		}
+	}
+}
