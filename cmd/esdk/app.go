@@ -19,6 +19,7 @@ import (
 	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
+	"esdk/cmd/esdk/internal/settings"
 	"github.com/spf13/cobra"
 )
 
@@ -26,10 +27,7 @@ import (
 type app struct {
 	*cli.UI
 
-	profileName string
-	profile     *appliedProfile // nil if none is used
-
-	names *optionNames // of this command line
+	settings *settings.Settings
 
 	// protected are the files that keys were read from, never to be overwritten.
 	protected *atomicfile.Protected
@@ -62,12 +60,13 @@ func newApp() *app {
 	a.places = &place.Planner{UI: a.UI, Buckets: a.buckets, Pending: a.pending, Protected: a.protected}
 	a.batch = &batch.Batch{UI: a.UI, Pending: a.pending, Protected: a.protected}
 	a.keys = keyspec.New(a.UI, a.pending, a.protected)
-	a.useNames(ownNames)
+	a.settings = &settings.Settings{UI: a.UI, Keys: a.keys}
+	a.useNames(settings.Own)
 	return a
 }
 
 // useNames sets what the options are called in errors and hints.
-func (a *app) useNames(n *optionNames) { a.names, a.Advice = n, n.advice }
+func (a *app) useNames(n *settings.Names) { a.settings.Names, a.Advice = n, n.Advice }
 
 // execute runs the command line and returns the exit status.
 func (a *app) execute(ctx context.Context, args []string) int {
@@ -139,7 +138,7 @@ encrypt, and any one of them decrypts it.`,
 			if err := checkEmpty(cmd, args); err != nil {
 				return err
 			}
-			return a.applyProfile(cmd)
+			return a.settings.ApplyProfile(cmd.Flags())
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if version {
@@ -153,9 +152,7 @@ encrypt, and any one of them decrypts it.`,
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "print errors only")
 	flags.BoolVar(&a.NoProgress, "no-progress", false, "print no progress line")
 	flags.BoolVar(&a.JSON, "json", false, "print notes and errors as JSON, and the results of inspect, keygen, keys, keystore, vectors and version; for each FILE see --report")
-	flags.StringVar(&a.keys.ConfigFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration directory)")
-	flags.StringVar(&a.profileName, "profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile); an empty one is none")
-	allowEmpty(flags, "profile")
+	a.settings.AddFlags(flags)
 	root.RegisterFlagCompletionFunc("profile", a.completeProfile)
 	root.AddCommand(
 		a.newEncryptCommand(), a.newDecryptCommand(), a.newReencryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),

@@ -18,6 +18,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/place"
+	"esdk/cmd/esdk/internal/settings"
 	"github.com/spf13/cobra"
 )
 
@@ -58,7 +59,7 @@ func (a *app) compat(ctx context.Context, args []string) error {
 		return err
 	}
 	a.Quiet = c.Quiet
-	a.useNames(compatNames)
+	a.useNames(settings.Compat)
 	err = a.compatRun(ctx, c)
 	switch code := cli.ExitStatus(err); code {
 	case cli.ExitOK, cli.ExitContext, cli.ExitInterrupted:
@@ -216,22 +217,24 @@ func compatNote(c *awscli.Args, j *place.Job) string {
 
 func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring, inputs []string) error {
 	o := &encryptOptions{
-		pace:         batch.Pace{RetryFor: usualPatience},
-		contextFlags: contextFlags{pairs: c.Context},
-		report:       c.Report(),
-		keyring:      kr,
-		suite:        c.Algorithm,
-		commitment:   c.CommitmentPolicy,
-		frameLength:  4096,
-		base64:       c.Encode,
-		decode:       c.Decode,
-		cache:        compatCache(c.Caching),
+		Encryption: settings.Encryption{
+			Context:     settings.Context{Pairs: c.Context},
+			Keyring:     kr,
+			Suite:       c.Algorithm,
+			Commitment:  c.CommitmentPolicy,
+			FrameLength: 4096,
+			Cache:       compatCache(c.Caching),
+		},
+		pace:   batch.Pace{RetryFor: batch.UsualPatience},
+		report: c.Report(),
+		base64: c.Encode,
+		decode: c.Decode,
 	}
 	if c.FrameLength != nil {
-		o.frameLength = *c.FrameLength
+		o.FrameLength = *c.FrameLength
 	}
 	if c.MaxEncryptedDataKeys != nil {
-		o.maxKeys = cli.ToInt(*c.MaxEncryptedDataKeys)
+		o.MaxKeys = cli.ToInt(*c.MaxEncryptedDataKeys)
 	}
 	e, err := a.newEncryption(ctx, o)
 	if err != nil {
@@ -249,23 +252,25 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 
 func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring, inputs []string) error {
 	o := &decryptOptions{
-		pace:         batch.Pace{RetryFor: usualPatience},
-		contextFlags: contextFlags{pairs: c.Context},
-		report:       c.Report(),
-		keyring:      kr,
-		commitment:   c.CommitmentPolicy,
-		maxKeys:      defaultMaxKeys,
-		maxFrame:     defaultMaxFrame,
-		base64:       c.Decode,
-		encode:       c.Encode,
-		release:      "auto",
-		cache:        compatCache(c.Caching),
+		Decryption: settings.Decryption{
+			Context:    settings.Context{Pairs: c.Context},
+			Keyring:    kr,
+			Commitment: c.CommitmentPolicy,
+			MaxKeys:    settings.DefaultMaxKeys,
+			MaxFrame:   settings.DefaultMaxFrame,
+			Cache:      compatCache(c.Caching),
+		},
+		pace:    batch.Pace{RetryFor: batch.UsualPatience},
+		report:  c.Report(),
+		base64:  c.Decode,
+		encode:  c.Encode,
+		release: "auto",
 	}
 	if c.MaxEncryptedDataKeys != nil {
-		o.maxKeys = cli.ToInt(*c.MaxEncryptedDataKeys)
+		o.MaxKeys = cli.ToInt(*c.MaxEncryptedDataKeys)
 	}
 	if c.MaxLength != nil {
-		o.maxFrame = *c.MaxLength
+		o.MaxFrame = *c.MaxLength
 	}
 	if c.Buffer {
 		o.release = "verified"

@@ -2,10 +2,8 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"unicode"
 	"unicode/utf8"
@@ -15,14 +13,11 @@ import (
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
+	"esdk/cmd/esdk/internal/settings"
 	"github.com/spf13/cobra"
 )
 
-// Limits that the library leaves to its user.
 const (
-	defaultMaxKeys  = 32
-	defaultMaxFrame = 64 << 20
-
 	// maxBuffered is the most plaintext to keep in memory until it is verified,
 	// and maxTerminal to look at before it goes to a terminal.
 	maxBuffered = 256 << 20
@@ -32,20 +27,12 @@ const (
 // decryptOptions are what decrypt and verify have in common.
 type decryptOptions struct {
 	place.OutputOptions
-	contextFlags
+	settings.Decryption
 	report       batch.ReportOptions
-	keys         []string
-	keyFlag      string       // that gave them, or "" for -k
-	keyring      esdk.Keyring // in place of keys
-	commitment   string
 	unsignedOnly bool
-	maxKeys      int
-	maxFrame     int64
-	net400       bool
 	base64       bool
 	encode       bool // the output, to Base64 text
 	release      string
-	cache        string
 	pace         batch.Pace
 	sparse       bool
 	preserve     bool
@@ -99,18 +86,18 @@ read. A signed message needs --release verified, which reads all of it first.`,
 }
 
 func (o *decryptOptions) addFlags(a *app, cmd *cobra.Command) {
-	a.addKeyFlag(cmd, &o.keys, false)
+	a.addKeyFlag(cmd, &o.Keys, false)
 	addReportFlag(cmd, &o.report)
-	addCommitmentFlag(cmd, &o.commitment)
-	addCacheFlag(cmd, &o.cache)
-	addPaceFlags(cmd, &o.pace)
+	addCommitmentFlag(cmd, &o.Commitment)
+	addCacheFlag(cmd, &o.Cache)
+	o.pace.AddFlags(cmd.Flags())
 	flags := cmd.Flags()
-	flags.StringArrayVarP(&o.pairs, "context", "c", nil, "`KEY[=VALUE]` that the encryption context of the message must have; repeatable")
-	flags.StringArrayVar(&o.required, "require-context", nil, "the message does not store the pair of this `KEY`, and -c gives it; repeatable")
+	flags.StringArrayVarP(&o.Pairs, "context", "c", nil, "`KEY[=VALUE]` that the encryption context of the message must have; repeatable")
+	flags.StringArrayVar(&o.Required, "require-context", nil, "the message does not store the pair of this `KEY`, and -c gives it; repeatable")
 	flags.BoolVar(&o.unsignedOnly, "unsigned-only", false, "refuse signed messages, so that each frame is final when it is released")
-	flags.IntVar(&o.maxKeys, "max-keys", defaultMaxKeys, "refuse messages of more than this `NUMBER` of encrypted data keys; 0 means no limit")
-	bytesVar(flags, &o.maxFrame, "max-frame", defaultMaxFrame, "refuse messages with frames of more than this many `BYTES`; 0 means no limit")
-	flags.BoolVar(&o.net400, "recover-net-4.0.0", false, "also decrypt what version 4.0.0 of the .NET SDK wrote, against the specification")
+	flags.IntVar(&o.MaxKeys, "max-keys", settings.DefaultMaxKeys, "refuse messages of more than this `NUMBER` of encrypted data keys; 0 means no limit")
+	settings.BytesVar(flags, &o.MaxFrame, "max-frame", settings.DefaultMaxFrame, "refuse messages with frames of more than this many `BYTES`; 0 means no limit")
+	flags.BoolVar(&o.NET400, "recover-net-4.0.0", false, "also decrypt what version 4.0.0 of the .NET SDK wrote, against the specification")
 	flags.BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look so")
 }
 
@@ -123,35 +110,8 @@ type decryption struct {
 }
 
 func (a *app) newDecryption(ctx context.Context, o *decryptOptions) (*decryption, error) {
-	ec, present, err := o.parse()
-	if err != nil {
-		return nil, err
-	}
-	if o.maxKeys < 0 || o.maxFrame < 0 || o.maxFrame > 1<<32-1 {
-		return nil, cli.UsageError("%s and %s want a number from 0, and a frame has less than 4 GiB", a.names.maxKeys, a.names.maxFrame)
-	}
-	policy, err := a.names.parsePolicy(o.commitment)
-	if err != nil {
-		return nil, err
-	}
-	kr := o.keyring
-	if kr == nil {
-		flag := cmp.Or(o.keyFlag, keyFlag)
-		if kr, err = a.keys.Keyring(ctx, flag, o.keys, false); err != nil {
-			return nil, a.profile.blameKeys(flag, err)
-		}
-	}
-	cmm, err := o.wrap(a, kr, ec, present)
-	if err == nil {
-		cmm, err = a.names.withCache(cmm, o.cache)
-	}
-	return &decryption{a, o, esdk.Config{
-		CMM:                  cmm,
-		CommitmentPolicy:     policy,
-		MaxEncryptedDataKeys: o.maxKeys,
-		MaxFrameLength:       uint32(o.maxFrame),
-		RecoverNET400:        o.net400,
-	}, ec}, err
+	config, ec, err := a.settings.DecryptConfig(ctx, &o.Decryption)
+	return &decryption{a, o, config, ec}, err
 }
 
 func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) error {
@@ -202,18 +162,18 @@ func (d *decryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 	if j.Output() == cli.Standard && d.Path != cli.Standard && cli.IsTerminal(d.Stdout) {
 		return nil, d.toTerminal(ctx, in, r)
 	}
-	out, err := d.create(ctx, j, place.CreateOptions{Mode: 0o600, Sparse: d.sparse})
+	out, err := d.batch.Create(ctx, j, place.CreateOptions{Mode: 0o600, Sparse: d.sparse})
 	if err != nil {
 		return nil, err
 	}
 	c := d.config
 	c.Release = d.releaseFor(j, in)
-	if c.Release == esdk.VerifyFirst && !canSeek(in) {
+	if c.Release == esdk.VerifyFirst && !place.CanSeek(in) {
 		c.MaxPlaintextLength = maxBuffered
 	}
 	if err := d.encoded(ctx, c, in, out, r); err != nil {
 		if c.MaxPlaintextLength > 0 && errors.Is(err, esdk.ErrLimit) {
-			err = cli.Hinted(err, "%s", d.names.toFile)
+			err = cli.Hinted(err, "%s", d.settings.Names.ToFile)
 		}
 		return out, err
 	}
@@ -245,15 +205,10 @@ func (o *decryptOptions) releaseFor(j *place.Job, in place.Input) esdk.ReleasePo
 		return esdk.VerifyFirst // of a signed message, a part is only good with all of it
 	case o.part != nil:
 		return esdk.VerifyAtEOF // each part that is read is final, since it is not signed
-	case j.Stream() && (o.release == "verified" || o.release == "auto" && canSeek(in)):
+	case j.Stream() && (o.release == "verified" || o.release == "auto" && place.CanSeek(in)):
 		return esdk.VerifyFirst
 	}
 	return esdk.VerifyAtEOF
-}
-
-func canSeek(f place.Input) bool {
-	_, err := f.Seek(0, io.SeekCurrent)
-	return err == nil
 }
 
 // toTerminal shows a plaintext that is text, once it is verified.
@@ -295,54 +250,21 @@ func isText(b []byte) bool {
 func (d *decryption) stream(ctx context.Context, c esdk.Config, in place.Input, out io.Writer, r *batch.Record) error {
 	c.Concurrency = d.batch.Concurrency(in)
 	if d.part != nil {
-		return d.explainOf(r, d.decryptRange(ctx, c, in, out, r))
+		return d.settings.Explain(r.KeyUsed, d.decryptRange(ctx, c, in, out, r))
 	}
 	client, err := esdk.New(c)
 	if err != nil {
 		return err
 	}
-	src, err := base64text.Decode(d.batch.Progress.Watch(in), canSeek(in), d.base64)
+	src, err := base64text.Decode(d.batch.Progress.Watch(in), place.CanSeek(in), d.base64)
 	if err != nil {
 		return err
 	}
 	reader, err := client.NewReader(ctx, r.WatchReader(src), d.ec)
 	if err != nil {
-		return d.explainOf(r, err)
+		return d.settings.Explain(r.KeyUsed, err)
 	}
 	n, err := reader.WriteTo(out)
 	r.SetHeader(reader.Header(), n)
-	return d.explainOf(r, err)
-}
-
-// explain adds to an error how to go on.
-func (a *app) explain(err error) error {
-	if errors.Is(err, esdk.ErrLimit) && cli.Hint(err) == "" {
-		return cli.Hinted(err, "%s and %s raise the limits", a.names.maxKeys, a.names.maxFrame)
-	}
-	return err
-}
-
-// explainOf does it for the message of a record. A key that guesses is wrong in the same
-// way as a message that was changed.
-func (a *app) explainOf(r *batch.Record, err error) error {
-	if (errors.Is(err, esdk.ErrCommitment) || errors.Is(err, esdk.ErrAuthentication)) && a.keys.Guessed(r.KeyUsed) {
-		return cli.Hinted(err, "or %s is not the key or not the padding: with PKCS #1 v1.5, nothing may tell", cli.Printable(r.KeyUsed))
-	}
-	return a.explain(err)
-}
-
-// joinSome joins the first names.
-func joinSome(names []string) string {
-	const most = 8
-	text := ""
-	for i, name := range names {
-		if i == most {
-			return text + fmt.Sprintf(", and %d more", len(names)-most)
-		}
-		if i > 0 {
-			text += ", "
-		}
-		text += name
-	}
-	return text
+	return d.settings.Explain(r.KeyUsed, err)
 }

@@ -23,6 +23,8 @@ var layers = map[string][]string{
 	"batch":      {"cli", "atomicfile", "object", "place"},
 	"awscli":     {"cli", "batch"},
 	"keyspec":    {"cli", "atomicfile"},
+	"settings":   {"cli", "keyspec"},
+	"reencrypt":  {"cli", "place", "batch", "base64text", "keyspec", "settings"},
 	"vectorgen": {"cli", "esdk/internal/format", "esdk/internal/kmsarn", "esdk/internal/stream", "esdk/internal/suite",
 		"esdk/internal/vectors", "esdk/internal/vectors/vectorstest"},
 	"vectorkeys": {"cli", "keyspec", "esdk/internal/vectors"},

@@ -3,7 +3,8 @@ package main
 import (
 	"context"
 	"io"
-	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"esdk"
@@ -11,23 +12,16 @@ import (
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
+	"esdk/cmd/esdk/internal/settings"
 	"github.com/spf13/cobra"
 )
 
 type encryptOptions struct {
 	place.OutputOptions
-	contextFlags
+	settings.Encryption
 	report      batch.ReportOptions
-	keys        []string
-	keyring     esdk.Keyring // in place of keys
-	suite       string
-	unsigned    bool
-	commitment  string
-	frameLength int64
-	maxKeys     int
 	base64      bool
 	decode      bool // the input, from Base64 text
-	cache       string
 	pace        batch.Pace
 	failChanged bool
 	preserve    bool
@@ -66,24 +60,24 @@ remove what was written if the pipeline fails.`,
 			return a.encrypt(cmd.Context(), o, inputs)
 		},
 	}
-	a.addKeyFlag(cmd, &o.keys, true)
+	a.addKeyFlag(cmd, &o.Keys, true)
 	addOutputFlags(cmd, &o.OutputOptions)
 	addInputFlags(cmd, &o.InputOptions, encryptedSuffix, "`SUFFIX` of the names of results")
 	addReportFlag(cmd, &o.report)
-	addCommitmentFlag(cmd, &o.commitment)
+	addCommitmentFlag(cmd, &o.Commitment)
 	flags := cmd.Flags()
-	flags.StringArrayVarP(&o.pairs, "context", "c", nil, "pair `KEY=VALUE` of the encryption context, which is bound to the message and not secret; repeatable")
-	flags.StringArrayVar(&o.required, "require-context", nil, "do not store the pair of this `KEY`: who decrypts must know it; repeatable")
-	flags.StringVar(&o.suite, "suite", "", "algorithm `SUITE`: a name or an id such as 0x0578 (see \"esdk help suites\")")
-	flags.BoolVar(&o.unsigned, "unsigned", false, "use a suite without a signature: faster, and each frame is final when decrypted as a stream")
-	bytesVar(flags, &o.frameLength, "frame-length", 4096, "plaintext `BYTES` of a frame")
-	flags.IntVar(&o.maxKeys, "max-keys", 0, "fail if there would be more than this `NUMBER` of encrypted data keys (default no limit)")
+	flags.StringArrayVarP(&o.Pairs, "context", "c", nil, "pair `KEY=VALUE` of the encryption context, which is bound to the message and not secret; repeatable")
+	flags.StringArrayVar(&o.Required, "require-context", nil, "do not store the pair of this `KEY`: who decrypts must know it; repeatable")
+	flags.StringVar(&o.Suite, "suite", "", "algorithm `SUITE`: a name or an id such as 0x0578 (see \"esdk help suites\")")
+	flags.BoolVar(&o.Unsigned, "unsigned", false, "use a suite without a signature: faster, and each frame is final when decrypted as a stream")
+	settings.BytesVar(flags, &o.FrameLength, "frame-length", 4096, "plaintext `BYTES` of a frame")
+	flags.IntVar(&o.MaxKeys, "max-keys", 0, "fail if there would be more than this `NUMBER` of encrypted data keys (default no limit)")
 	flags.BoolVar(&o.base64, "base64", false, "write Base64 text")
 	flags.BoolVar(&o.preserve, "preserve", false, "store mode and time of each FILE in its encryption context, which is not secret")
 	flags.BoolVar(&o.Command, "command", false, "run what stands behind --, and encrypt what it writes, unless it fails")
 	flags.BoolVar(&o.failChanged, "fail-if-changed", false, "fail if a FILE changes while it is read (default to warn)")
-	addCacheFlag(cmd, &o.cache)
-	addPaceFlags(cmd, &o.pace)
+	addCacheFlag(cmd, &o.Cache)
+	o.pace.AddFlags(cmd.Flags())
 	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
 	return cmd
 }
@@ -113,54 +107,11 @@ type encryption struct {
 }
 
 func (a *app) newEncryption(ctx context.Context, o *encryptOptions) (*encryption, error) {
-	ec, bare, err := o.parse()
-	if err != nil {
-		return nil, err
-	}
-	if len(bare) > 0 {
-		return nil, cli.UsageError("-c %s: want KEY=VALUE; a value may be empty", cli.Printable(bare[0]))
-	}
-	if _, ok := ec[pastKey]; ok && o.preserve {
+	isPast := func(pair string) bool { k, _, _ := strings.Cut(pair, "="); return k == pastKey }
+	if o.preserve && slices.ContainsFunc(o.Pairs, isPast) {
 		return nil, cli.UsageError("-c %s: --preserve says what that pair is", pastKey)
 	}
-	if o.frameLength < 1 || o.frameLength > math.MaxUint32 {
-		return nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.frameLength)
-	}
-	if o.frameLength > defaultMaxFrame {
-		a.Note("frames of more than %d MiB: who decrypts with esdk has to give %s", defaultMaxFrame>>20, a.names.maxFrame)
-	}
-	if o.maxKeys < 0 {
-		return nil, cli.UsageError("%s %d: want a number from 1, or 0 for no limit", a.names.maxKeys, o.maxKeys)
-	}
-	policy, err := a.names.parsePolicy(o.commitment)
-	if err != nil {
-		return nil, err
-	}
-	suiteID, err := a.names.parseSuite(o.suite, o.unsigned, policy)
-	if err != nil {
-		return nil, err
-	}
-	kr := o.keyring
-	if kr == nil {
-		if kr, err = a.keys.Keyring(ctx, keyFlag, o.keys, true); err != nil {
-			return nil, a.profile.blameKeys(keyFlag, err)
-		}
-	}
-	cmm, err := o.wrap(a, kr, ec, nil)
-	if err != nil {
-		return nil, err
-	}
-	if cmm, err = a.names.withCache(cmm, o.cache); err != nil {
-		return nil, err
-	}
-	config := esdk.Config{
-		CMM:                  cmm,
-		CommitmentPolicy:     policy,
-		Suite:                suiteID,
-		FrameLength:          uint32(o.frameLength),
-		MaxEncryptedDataKeys: o.maxKeys,
-	}
-	_, err = esdk.New(config) // what contradicts is a mistake before any work
+	config, ec, err := a.settings.EncryptConfig(ctx, &o.Encryption)
 	return &encryption{a, o, config, ec}, err
 }
 
@@ -174,14 +125,14 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 		return nil, err
 	}
 	defer in.Close()
-	out, err := e.create(ctx, j, place.CreateOptions{Mode: 0o666})
+	out, err := e.batch.Create(ctx, j, place.CreateOptions{Mode: 0o666})
 	if err != nil {
 		return nil, err
 	}
 	c := e.config
 	c.Concurrency = e.batch.Concurrency(in)
-	if e.cache != "" {
-		c.MaxPlaintextLength = lengthBound(in)
+	if e.Cache != "" {
+		c.MaxPlaintextLength = place.LengthBound(in)
 	}
 	client, err := esdk.New(c)
 	if err != nil {

@@ -1,130 +1,32 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
-	"esdk/cmd/esdk/internal/batch"
+	"esdk"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/settings"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
-// mayBeEmpty is an annotation of flags for which an empty value has a meaning, which
-// their help states.
-const mayBeEmpty = "may be empty"
-
-// allowEmpty marks a flag so.
-func allowEmpty(flags *pflag.FlagSet, name string) {
-	flags.Lookup(name).Annotations = map[string][]string{mayBeEmpty: nil}
-}
-
-// checkEmpty refuses what a script passes whose variable is not set. With -o= the value
-// is an equals sign.
-func checkEmpty(cmd *cobra.Command, args []string) (err error) {
+// checkEmpty refuses what a script passes whose variable is not set.
+func checkEmpty(cmd *cobra.Command, args []string) error {
 	if command := cmd.Flags().Lookup("command"); command != nil && command.Changed && cmd.ArgsLenAtDash() >= 0 {
 		args = args[:cmd.ArgsLenAtDash()] // those behind are the program's
 	}
 	if slices.Contains(args, "") && !cmd.DisableFlagParsing {
 		return cli.UsageError("an argument is empty")
 	}
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if _, ok := f.Annotations[mayBeEmpty]; !ok && err == nil && (hasEmpty(f.Value, "") || f.Shorthand != "" && hasEmpty(f.Value, "=")) {
-			err = cli.UsageError("--%s has an empty value", f.Name)
-		}
-	})
-	return err
+	return settings.CheckEmpty(cmd.Flags())
 }
-
-func hasEmpty(v pflag.Value, empty string) bool {
-	if list, ok := v.(pflag.SliceValue); ok {
-		return slices.Contains(list.GetSlice(), empty)
-	}
-	return v.String() == empty
-}
-
-// onlyOnce refuses a flag that is given twice, where the last one would silently count.
-func onlyOnce(flags *pflag.FlagSet, names ...string) {
-	for _, name := range names {
-		f := flags.Lookup(name)
-		f.Value = &onceValue{Value: f.Value}
-	}
-}
-
-type onceValue struct {
-	pflag.Value
-	set bool
-}
-
-var errTwice = errors.New("is given twice")
-
-func (o *onceValue) Set(text string) error {
-	if o.set {
-		return errTwice
-	}
-	o.set = true
-	return o.Value.Set(text)
-}
-
-// bytesVar adds a flag for a number of bytes, which may have a unit, or be 0.
-func bytesVar(flags *pflag.FlagSet, value *int64, name string, usual int64, usage string) {
-	*value = usual
-	flags.Var((*byteCount)(value), name, usage)
-}
-
-// A byteCount is the value of such a flag.
-type byteCount int64
-
-func (b *byteCount) String() string { return strconv.FormatInt(int64(*b), 10) }
-
-// Type is for the help.
-func (*byteCount) Type() string { return "bytes" }
-
-func (b *byteCount) Set(text string) error {
-	n, err := strconv.ParseInt(text, 10, 64) // also a negative one, for an error that says what is wanted
-	if err != nil {
-		if n, err = cli.ParseBytes(text); err != nil {
-			return errBytes
-		}
-	}
-	*b = byteCount(n)
-	return nil
-}
-
-var errBytes = errors.New("want a number of bytes, such as 4096 or 64K")
 
 // flagError tells of a command that there is not before it tells of its flags.
 func flagError(cmd *cobra.Command, err error) error {
 	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
 		return onlyCommands(cmd, cmd.Flags().Args())
 	}
-	var value *pflag.InvalidValueError
-	var unknown *pflag.NotExistError
-	switch {
-	case errors.As(err, &value) && errors.Is(err, errTwice):
-		return fmt.Errorf("--%s is given twice", value.GetFlag().Name)
-	case errors.As(err, &value) && errors.Is(err, errBytes):
-		return fmt.Errorf("--%s %s: %w", value.GetFlag().Name, cli.Printable(value.GetValue()), errBytes)
-	case errors.As(err, &value) && errors.Is(err, batch.ErrRate):
-		return fmt.Errorf("--%s %s: %w", value.GetFlag().Name, cli.Printable(value.GetValue()), batch.ErrRate)
-	case errors.As(err, &value) && value.GetFlag().Value.Type() == "bool":
-		return fmt.Errorf("--%s takes no value, and %s is one", value.GetFlag().Name, cli.Printable(value.GetValue()))
-	case errors.As(err, &value) && errors.As(err, new(*strconv.NumError)):
-		return fmt.Errorf("--%s %s: want a number", value.GetFlag().Name, cli.Printable(value.GetValue()))
-	case errors.As(err, &unknown):
-		return fmt.Errorf("%w%s", err, meant(unknown.GetSpecifiedName(), flagNames(cmd.Flags())))
-	}
-	return err
-}
-
-// meant ends an error about a word with one that may be meant.
-func meant(wrong string, words []string) string {
-	if word := cli.Closest(wrong, words); word != "" {
-		return fmt.Sprintf("; is it %s?", word)
-	}
-	return ""
+	return settings.FlagError(cmd.Flags(), err)
 }
 
 func commandNames(cmd *cobra.Command) (names []string) {
@@ -136,15 +38,10 @@ func commandNames(cmd *cobra.Command) (names []string) {
 	return names
 }
 
-func flagNames(flags *pflag.FlagSet) (names []string) {
-	flags.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	return names
-}
-
 // onlyCommands is for commands that only have others.
 func onlyCommands(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), meant(args[0], commandNames(cmd)))
+		return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), settings.Meant(args[0], commandNames(cmd)))
 	}
 	return nil
 }
@@ -155,4 +52,21 @@ func noArguments(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("%q takes no argument, and has %q", cmd.CommandPath(), args[0])
 	}
 	return nil
+}
+
+func addCommitmentFlag(cmd *cobra.Command, value *string) {
+	settings.AddCommitment(cmd.Flags(), value)
+	completeCommitment(cmd)
+}
+
+func completeCommitment(cmd *cobra.Command) {
+	cmd.RegisterFlagCompletionFunc("commitment", cobra.FixedCompletions(settings.PolicyNames(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+func suiteNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	for _, id := range esdk.Suites() {
+		names = append(names, id.String())
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }

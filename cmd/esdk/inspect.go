@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -12,14 +11,12 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"esdk"
 	"esdk/cmd/esdk/internal/base64text"
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
-	"esdk/hpke"
 	"esdk/internal/inspect"
 	"github.com/spf13/cobra"
 )
@@ -147,7 +144,7 @@ func inspectionText(i *inspection, h *esdk.Header) string {
 		row(once(n, "context"), "%s=%s", cli.Printable(k), cli.Printable(h.EncryptionContext[k]))
 	}
 	for n, k := range h.EncryptedDataKeys {
-		row(once(n, "data keys"), "%s (%d bytes)", dataKeyName(&k), len(k.Ciphertext))
+		row(once(n, "data keys"), "%s (%d bytes)", cli.DataKeyName(&k), len(k.Ciphertext))
 	}
 	if h.FrameLength > 0 {
 		row("frame length", "%d", h.FrameLength)
@@ -178,21 +175,4 @@ func once(n int, name string) string {
 		return ""
 	}
 	return name
-}
-
-// dataKeyName names a wrapping key, as far as it can be told from what stands in
-// the message.
-func dataKeyName(k *esdk.EncryptedDataKey) string {
-	if name, fingerprint, err := hpke.ParseProviderInfo(k.ProviderInfo); k.ProviderID == hpke.ProviderID && err == nil {
-		return fmt.Sprintf("%s/%s, fingerprint %s", hpke.ProviderID, printableName([]byte(name)), fingerprint)
-	}
-	return cli.Printable(k.ProviderID) + "/" + printableName([]byte(k.KeyName()))
-}
-
-// printableName is text, or else Base64.
-func printableName(name []byte) string {
-	if !utf8.Valid(name) || strings.ContainsFunc(string(name), func(r rune) bool { return r < ' ' }) {
-		return base64.StdEncoding.EncodeToString(name)
-	}
-	return cli.Printable(string(name))
 }

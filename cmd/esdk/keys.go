@@ -16,6 +16,7 @@ import (
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
+	"esdk/cmd/esdk/internal/settings"
 	"github.com/BurntSushi/toml"
 	"github.com/spf13/cobra"
 )
@@ -165,7 +166,7 @@ func (a *app) testKey(ctx context.Context, text string) error {
 	start := time.Now()
 	r, err := wrapper.Wrap(ctx, &esdk.WrapRequest{Suite: suite, EncryptionContext: ec})
 	if err != nil {
-		return keyspec.KeyError(text, a.explain(err))
+		return keyspec.KeyError(text, a.settings.Explain("", err))
 	}
 	defer clear(r.DataKey)
 	t.WrapMS = since(start)
@@ -179,7 +180,7 @@ func (a *app) testKey(ctx context.Context, text string) error {
 			err = errors.New("it decrypts to another data key")
 		}
 		if err != nil {
-			return keyspec.KeyError(text, a.explain(err))
+			return keyspec.KeyError(text, a.settings.Explain("", err))
 		}
 		clear(dataKey)
 		t.UnwrapMS = since(start)
@@ -224,14 +225,17 @@ func (a *app) printKeyTest(t *keyTest) error {
 	return err
 }
 
-// keyFlag is the flag of addKeyFlag, as users write it.
-const keyFlag = "-k"
-
 func (a *app) addKeyFlag(cmd *cobra.Command, keys *[]string, encrypt bool) {
-	usage := "`KEY` to decrypt with; repeat it to try several"
+	usage := settings.DecryptKeyUsage
 	if encrypt {
-		usage = "`KEY` to encrypt under; repeat it, and any one of them decrypts"
+		usage = settings.EncryptKeyUsage
 	}
-	cmd.Flags().StringArrayVarP(keys, "key", "k", nil, usage+` (see "esdk help keys")`)
-	cmd.RegisterFlagCompletionFunc("key", a.completeKey)
+	cmd.Flags().StringArrayVarP(keys, "key", "k", nil, usage)
+	a.completeKeys(cmd, "key")
+}
+
+func (a *app) completeKeys(cmd *cobra.Command, flags ...string) {
+	for _, name := range flags {
+		cmd.RegisterFlagCompletionFunc(name, a.completeKey)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"esdk/branchkey"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
+	"esdk/cmd/esdk/internal/settings"
 	"github.com/spf13/cobra"
 )
 
@@ -104,12 +105,12 @@ func (a *app) newKeystoreInfo(o *keyspec.StoreOptions) *cobra.Command {
 
 func (a *app) newKeyCreate(o *keyspec.StoreOptions) *cobra.Command {
 	var id string
-	var ec contextFlags
+	var ec settings.Context
 	cmd := &cobra.Command{Use: "create", Short: "Make a branch key, and print its id", Args: noArguments}
 	cmd.Flags().StringVar(&id, "id", "", "`ID` of the branch key, which then needs a context (default a random one)")
-	cmd.Flags().StringArrayVarP(&ec.pairs, "context", "c", nil, "pair `KEY=VALUE` that is bound to the branch key; repeatable")
+	cmd.Flags().StringArrayVarP(&ec.Pairs, "context", "c", nil, "pair `KEY=VALUE` that is bound to the branch key; repeatable")
 	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, _ []string) error {
-		pairs, bare, err := ec.parse()
+		pairs, bare, err := ec.Parse()
 		if err != nil {
 			return err
 		}

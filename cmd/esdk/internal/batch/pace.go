@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"esdk/cmd/esdk/internal/cli"
+	"github.com/spf13/pflag"
 	"golang.org/x/time/rate"
 )
 
@@ -25,6 +26,16 @@ type Pace struct {
 	// RetryFor is how long an input is tried again that a service throttles. The run
 	// slows down meanwhile.
 	RetryFor time.Duration
+}
+
+// UsualPatience is how long an input is tried again that a service throttles.
+const UsualPatience = 5 * time.Minute
+
+// AddFlags adds those that say it.
+func (p *Pace) AddFlags(flags *pflag.FlagSet) {
+	flags.IntVar(&p.Jobs, "jobs", 0, "work on this `NUMBER` of files side by side (default one for each core, and 8 for objects)")
+	flags.Var(&p.Rate, "rate", "work on no more objects, and read no more bytes, in a second than these `LIMITS`, such as objects=100,bytes=20M")
+	flags.DurationVar(&p.RetryFor, "retry-for", UsualPatience, "how long to try an input again that a service throttles; 0 is not at all")
 }
 
 // A Rate is a number of inputs, and of bytes that are read of them, in a second; 0 is no

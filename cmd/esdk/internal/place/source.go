@@ -3,6 +3,7 @@ package place
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -211,3 +212,19 @@ func (o *objectSource) keyName() string {
 
 // folder is that of the objects that was named.
 func (o *objectSource) folder() *object.Object { return o.With(strings.TrimSuffix(o.Key, o.name)) }
+
+// CanSeek reports whether an input can be read again.
+func CanSeek(in Input) bool {
+	_, err := in.Seek(0, io.SeekCurrent)
+	return err == nil
+}
+
+// LengthBound bounds the length of what an input has, or is 0 if that cannot be
+// known. A cache counts bytes, and so must know them before. An empty file counts
+// as a byte, since a bound of 0 is none.
+func LengthBound(in Input) int64 {
+	if info, err := in.Stat(); err == nil && info.Mode().IsRegular() {
+		return max(1, info.Size())
+	}
+	return 0
+}

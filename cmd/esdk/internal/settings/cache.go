@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"strconv"
@@ -8,16 +8,16 @@ import (
 	"esdk"
 	"esdk/caching"
 	"esdk/cmd/esdk/internal/cli"
-	"esdk/cmd/esdk/internal/place"
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
-func addCacheFlag(cmd *cobra.Command, value *string) {
-	cmd.Flags().StringVar(value, "cache", "", "use a data key for several files, within `LIMITS` such as max-age=60s,max-messages=100,max-bytes=1G")
+// AddCache adds --cache.
+func AddCache(flags *pflag.FlagSet, value *string) {
+	flags.StringVar(value, "cache", "", "use a data key for several files, within `LIMITS` such as max-age=60s,max-messages=100,max-bytes=1G")
 }
 
 // parseCache reads --cache, such as max-age=60s,max-messages=100,max-bytes=1G.
-func (n *optionNames) parseCache(text string) (caching.Config, error) {
+func (n *Names) parseCache(text string) (caching.Config, error) {
 	var c caching.Config
 	for part := range strings.SplitSeq(text, ",") {
 		name, value, _ := strings.Cut(part, "=")
@@ -48,7 +48,7 @@ func (n *optionNames) parseCache(text string) (caching.Config, error) {
 }
 
 // withCache puts a cache over a CMM, if there is to be one.
-func (n *optionNames) withCache(cmm esdk.CMM, text string) (esdk.CMM, error) {
+func (n *Names) withCache(cmm esdk.CMM, text string) (esdk.CMM, error) {
 	if text == "" {
 		return cmm, nil
 	}
@@ -58,14 +58,4 @@ func (n *optionNames) withCache(cmm esdk.CMM, text string) (esdk.CMM, error) {
 	}
 	c.CMM = cmm
 	return caching.NewCMM(c)
-}
-
-// lengthBound bounds the length of what a file has, or is 0 if that cannot be
-// known. A cache counts bytes, and so must know them before. An empty file counts
-// as a byte, since a bound of 0 is none.
-func lengthBound(f place.Input) int64 {
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-		return max(1, info.Size())
-	}
-	return 0
 }

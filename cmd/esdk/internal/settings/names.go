@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"errors"
@@ -8,39 +8,42 @@ import (
 	"esdk"
 )
 
-// optionNames are what a command line calls the options that errors and hints
+// Names are what a command line calls the options that errors and hints
 // mention.
-type optionNames struct {
-	cache, commitment, maxFrame, maxKeys, suite string
+type Names struct {
+	MaxFrame, MaxKeys string
+	ToFile            string // what decrypts without keeping the plaintext in memory
+
+	cache, commitment, suite string
 
 	acceptSigned  string // what to do to accept signed messages
 	unsignedSuite string // what chooses a suite that does not sign
-	toFile        string // what decrypts without keeping the plaintext in memory
 
 	// requireContext is a format for the key of a pair that is not stored.
 	requireContext string
 }
 
-var ownNames = &optionNames{
-	cache: "--cache", commitment: "--commitment", maxFrame: "--max-frame", maxKeys: "--max-keys", suite: "--suite",
+// Own are the names that esdk has.
+var Own = &Names{
+	cache: "--cache", commitment: "--commitment", MaxFrame: "--max-frame", MaxKeys: "--max-keys", suite: "--suite",
 	acceptSigned:   "leave out --unsigned-only to accept signed messages",
 	unsignedSuite:  "--unsigned takes such a suite",
-	toFile:         "-o FILE verifies without keeping the plaintext in memory; --release frames releases it as it is verified",
+	ToFile:         "-o FILE verifies without keeping the plaintext in memory; --release frames releases it as it is verified",
 	requireContext: "if it was encrypted with --require-context %s, give that here too",
 }
 
-// compatNames are the names that aws-encryption-cli has.
-var compatNames = &optionNames{
-	cache: "--caching", commitment: "--commitment-policy", maxFrame: "--max-length", maxKeys: "--max-encrypted-data-keys", suite: "--algorithm",
+// Compat are the names that aws-encryption-cli has.
+var Compat = &Names{
+	cache: "--caching", commitment: "--commitment-policy", MaxFrame: "--max-length", MaxKeys: "--max-encrypted-data-keys", suite: "--algorithm",
 	acceptSigned:   "use --decrypt to accept signed messages",
 	unsignedSuite:  "--algorithm AES_256_GCM_HKDF_SHA512_COMMIT_KEY is such a suite",
-	toFile:         "-o FILE verifies without keeping the plaintext in memory",
+	ToFile:         "-o FILE verifies without keeping the plaintext in memory",
 	requireContext: "if it was encrypted with esdk encrypt --require-context %s, esdk decrypt takes that too",
 }
 
-// advice returns a hint on an error of the library or of a service, "" if there is
+// Advice returns a hint on an error of the library or of a service, "" if there is
 // none.
-func (n *optionNames) advice(err error) string {
+func (n *Names) Advice(err error) string {
 	switch {
 	case errors.Is(err, esdk.ErrCommitmentPolicy):
 		return fmt.Sprintf("%s forbid-encrypt-allow-decrypt encrypts with such a suite; %[1]s require-encrypt-allow-decrypt decrypts it", n.commitment)

@@ -1,4 +1,4 @@
-package main
+package reencrypt
 
 import (
 	"bytes"
@@ -14,8 +14,12 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/place"
+	"esdk/cmd/esdk/internal/settings"
 	"esdk/hpke"
 )
+
+// Done returns the values of --skip-done.
+func Done() []string { return []string{doneByKey, doneByHeader, doneNever} }
 
 // What says that a message need not be encrypted again in its place, since it is as it
 // would become.
@@ -27,7 +31,7 @@ const (
 
 // A doneCheck finds messages that are as asked already. All jobs of a run share it.
 type doneCheck struct {
-	*reencryption
+	*Reencryption
 	verifiers []esdk.Config // of the new keys that decrypt, each for itself
 
 	mu    sync.Mutex
@@ -35,28 +39,28 @@ type doneCheck struct {
 }
 
 // newDoneCheck returns nil if no message is to be passed over.
-func (re *reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
-	switch re.skipDone {
+func (re *Reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
+	switch re.SkipDone {
 	case doneByKey, doneByHeader, doneNever:
 	default:
-		return nil, cli.UsageError("--skip-done %s: want key, header or never", cli.Printable(re.skipDone))
+		return nil, cli.UsageError("--skip-done %s: want key, header or never", cli.Printable(re.SkipDone))
 	}
-	if !re.InPlace || re.skipDone == doneNever || re.from.base64 {
+	if !re.InPlace || re.SkipDone == doneNever || re.Base64 {
 		return nil, nil
 	}
-	c := &doneCheck{reencryption: re}
-	for _, k := range re.to.keys {
-		from := re.from
-		from.keys, from.keyFlag = []string{k}, keyFlag
-		d, err := re.newDecryption(ctx, &from)
+	c := &doneCheck{Reencryption: re}
+	for _, k := range re.To.Keys {
+		from := re.From
+		from.Keys, from.KeyFlag = []string{k}, settings.KeyFlag
+		config, _, err := re.DecryptConfig(ctx, &from)
 		switch {
 		case err == nil:
-			c.verifiers = append(c.verifiers, d.config)
-		case re.skipDone == doneByKey && !keyspec.IsKMSKey(k):
+			c.verifiers = append(c.verifiers, config)
+		case re.SkipDone == doneByKey && !keyspec.IsKMSKey(k):
 			return nil, nil // it only encrypts: another key may have its name, but for one of AWS KMS
 		}
 	}
-	if len(c.verifiers) == 0 && re.skipDone == doneByKey {
+	if len(c.verifiers) == 0 && re.SkipDone == doneByKey {
 		return nil, nil
 	}
 	return c, nil
@@ -102,7 +106,7 @@ func (c *doneCheck) checkHeader(ctx context.Context, src io.Reader, r *batch.Rec
 	}
 	ec := c.context(header, new(batch.Record))
 	stored := maps.Clone(ec)
-	for _, k := range c.from.required {
+	for _, k := range c.From.Required {
 		delete(stored, k)
 	}
 	if !maps.Equal(stored, header.UserContext()) {
@@ -110,10 +114,10 @@ func (c *doneCheck) checkHeader(ctx context.Context, src io.Reader, r *batch.Rec
 	}
 	model, err := c.like(ctx, ec)
 	if err != nil || header.Suite != model.Suite || !sameKeys(header.EncryptedDataKeys, model.EncryptedDataKeys) ||
-		header.FrameLength == 0 || c.to.frameLength != 0 && int64(header.FrameLength) != c.to.frameLength {
+		header.FrameLength == 0 || c.To.FrameLength != 0 && int64(header.FrameLength) != c.To.FrameLength {
 		return false, err
 	}
-	if c.skipDone == doneByKey {
+	if c.SkipDone == doneByKey {
 		for _, config := range c.verifiers {
 			if header, err = c.open(ctx, config, io.MultiReader(bytes.NewReader(start.Bytes()), src)); header == nil {
 				return false, err

@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"cmp"
@@ -11,12 +11,11 @@ import (
 
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
-// An appliedProfile is a profile of whose values some are used.
-type appliedProfile struct {
+// A Profile is one of the configuration, of whose values some are used.
+type Profile struct {
 	keyspec.Profile
 	name    string
 	keys    bool     // its keys are used
@@ -24,20 +23,20 @@ type appliedProfile struct {
 }
 
 // errorf names the profile.
-func (p *appliedProfile) errorf(text string, args ...any) *cli.Error {
+func (p *Profile) errorf(text string, args ...any) *cli.Error {
 	return cli.UsageError("profile %s: %w", cli.Printable(p.name), cli.Errorf(text, args...))
 }
 
 // blameKeys names the profile in an error about keys, if it gave them.
-func (p *appliedProfile) blameKeys(flag string, err error) error {
-	if err == nil || p == nil || !p.keys || flag != keyFlag {
+func (p *Profile) blameKeys(flag string, err error) error {
+	if err == nil || p == nil || !p.keys || flag != KeyFlag {
 		return err
 	}
 	return cli.WithCode(cli.ExitStatus(err), p.errorf("%w", err))
 }
 
 // blameContext names the profile in an error about the pair of a key, if it gave it.
-func (p *appliedProfile) blameContext(key string, err error) error {
+func (p *Profile) blameContext(key string, err error) error {
 	if p == nil || !slices.Contains(p.context, key) {
 		return err
 	}
@@ -45,31 +44,38 @@ func (p *appliedProfile) blameContext(key string, err error) error {
 	return cli.Hinted(cli.WithCode(cli.ExitStatus(err), p.errorf("%w", err)), "%s", hint)
 }
 
-// applyProfile sets the flags of a command that uses keys from the profile that is
+// AddFlags adds those that say where keys come from.
+func (s *Settings) AddFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&s.Keys.ConfigFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration directory)")
+	flags.String("profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile); an empty one is none")
+	AllowEmpty(flags, "profile")
+}
+
+// ApplyProfile sets the flags of a command that uses keys from the profile that is
 // named: by --profile, else $ESDK_PROFILE, else as the default in the configuration.
 // An empty name stands for none.
-func (a *app) applyProfile(cmd *cobra.Command) error {
-	if cmd.Flags().Lookup("key") == nil {
+func (s *Settings) ApplyProfile(flags *pflag.FlagSet) error {
+	if flags.Lookup("key") == nil {
 		return nil
 	}
-	p, err := a.chosenProfile(cmd.Flags().Changed("profile"))
+	p, err := s.chosenProfile(flags.Lookup("profile"))
 	if err != nil || p == nil {
 		return err
 	}
-	a.profile = p
-	return p.applyFlags(cmd.Flags())
+	s.Profile = p
+	return p.applyFlags(flags)
 }
 
 // chosenProfile is nil if there is none.
-func (a *app) chosenProfile(given bool) (*appliedProfile, error) {
-	name := a.profileName
+func (s *Settings) chosenProfile(flag *pflag.Flag) (*Profile, error) {
+	name, given := flag.Value.String(), flag.Changed
 	if !given {
 		name, given = os.LookupEnv("ESDK_PROFILE")
 	}
-	if name == "" && !a.keys.HasConfig() {
+	if name == "" && !s.Keys.HasConfig() {
 		return nil, nil
 	}
-	c, file, err := a.keys.LoadConfig()
+	c, file, err := s.Keys.LoadConfig()
 	if err != nil {
 		return nil, err
 	}
@@ -84,12 +90,12 @@ func (a *app) chosenProfile(given bool) (*appliedProfile, error) {
 		return nil, cli.UsageError("%s has no profile %s", file, cli.Printable(name)).
 			WithHint("it has: %s", keyspec.NamesOf(c.Profiles))
 	}
-	return &appliedProfile{Profile: p, name: name}, nil
+	return &Profile{Profile: p, name: name}, nil
 }
 
 // values are the values of a profile, by the names of their flags.
-func (p *appliedProfile) values() (map[string]string, error) {
-	names := &optionNames{cache: "cache", commitment: "commitment", suite: "suite"}
+func (p *Profile) values() (map[string]string, error) {
+	names := &Names{cache: "cache", commitment: "commitment", suite: "suite"}
 	values := make(map[string]string)
 	for name, v := range map[string]*string{"commitment": p.Commitment, "suite": p.Suite, "cache": p.Cache} {
 		if v != nil && *v == "" {
@@ -136,7 +142,7 @@ func (p *appliedProfile) values() (map[string]string, error) {
 }
 
 // applyFlags sets those flags that the command has and the user did not give.
-func (p *appliedProfile) applyFlags(flags *pflag.FlagSet) error {
+func (p *Profile) applyFlags(flags *pflag.FlagSet) error {
 	given := func(name string) bool { f := flags.Lookup(name); return f == nil || f.Changed }
 	values, err := p.values()
 	if err != nil {
@@ -162,7 +168,7 @@ func (p *appliedProfile) applyFlags(flags *pflag.FlagSet) error {
 
 // applyLists adds keys, unless some are given, and pairs of the encryption context
 // whose keys are not.
-func (p *appliedProfile) applyLists(flags *pflag.FlagSet, keysGiven bool) error {
+func (p *Profile) applyLists(flags *pflag.FlagSet, keysGiven bool) error {
 	if !keysGiven {
 		p.keys = true
 		for _, k := range p.Keys {

@@ -1,8 +1,9 @@
-package main
+package settings
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -11,17 +12,17 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// contextFlags are what -c and --require-context say.
-type contextFlags struct {
-	pairs    []string // K=V, or K to decrypt
-	required []string // keys that are authenticated but not stored
+// Context is what -c and --require-context say.
+type Context struct {
+	Pairs    []string // K=V, or K to decrypt
+	Required []string // keys that are authenticated but not stored
 }
 
-// parse returns the pairs, and the keys that were given without a value.
-func (f *contextFlags) parse() (ec esdk.EncryptionContext, present []string, err error) {
+// Parse returns the pairs, and the keys that were given without a value.
+func (f *Context) Parse() (ec esdk.EncryptionContext, present []string, err error) {
 	ec = make(esdk.EncryptionContext)
 	seen := make(map[string]bool)
-	for _, pair := range f.pairs {
+	for _, pair := range f.Pairs {
 		k, v, hasValue := strings.Cut(pair, "=")
 		if k == "" {
 			return nil, nil, cli.UsageError("-c %s: want KEY=VALUE", cli.Printable(pair))
@@ -40,22 +41,22 @@ func (f *contextFlags) parse() (ec esdk.EncryptionContext, present []string, err
 }
 
 // wrap puts the checks of the flags around a keyring.
-func (f *contextFlags) wrap(a *app, kr esdk.Keyring, given esdk.EncryptionContext, present []string) (esdk.CMM, error) {
+func (s *Settings) wrap(f *Context, kr esdk.Keyring, given esdk.EncryptionContext, present []string) (esdk.CMM, error) {
 	cmm, err := esdk.NewDefaultCMM(kr)
 	if err != nil {
 		return nil, err
 	}
-	if len(f.required) > 0 {
-		for _, k := range f.required {
+	if len(f.Required) > 0 {
+		for _, k := range f.Required {
 			if _, ok := given[k]; !ok {
 				return nil, cli.UsageError("--require-context %s: no -c %s=VALUE", cli.Printable(k), cli.Printable(k))
 			}
 		}
-		if cmm, err = esdk.NewRequiredContextCMM(cmm, f.required...); err != nil {
+		if cmm, err = esdk.NewRequiredContextCMM(cmm, f.Required...); err != nil {
 			return nil, err
 		}
 	}
-	return &contextCMM{CMM: cmm, names: a.names, profile: a.profile, required: f.required, present: present}, nil
+	return &contextCMM{CMM: cmm, names: s.Names, profile: s.Profile, required: f.Required, present: present}, nil
 }
 
 // contextCMM refuses a message that does not store what -c says, before any key
@@ -64,8 +65,8 @@ func (f *contextFlags) wrap(a *app, kr esdk.Keyring, given esdk.EncryptionContex
 // tells the two apart. And when no key fits, it tells which would.
 type contextCMM struct {
 	esdk.CMM
-	names             *optionNames
-	profile           *appliedProfile
+	names             *Names
+	profile           *Profile
 	required, present []string
 }
 
@@ -92,9 +93,25 @@ func (c *contextCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decrypti
 	if errors.Is(err, esdk.ErrNoDataKey) {
 		var names []string
 		for _, k := range req.EncryptedDataKeys {
-			names = append(names, dataKeyName(&k))
+			names = append(names, cli.DataKeyName(&k))
 		}
 		err = cli.Hinted(err, "the message names these keys: %s", joinSome(names))
 	}
 	return m, err
+}
+
+// joinSome joins the first names.
+func joinSome(names []string) string {
+	const most = 8
+	text := ""
+	for i, name := range names {
+		if i == most {
+			return text + fmt.Sprintf(", and %d more", len(names)-most)
+		}
+		if i > 0 {
+			text += ", "
+		}
+		text += name
+	}
+	return text
 }

@@ -1,0 +1,120 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"esdk/cmd/esdk/internal/cli"
+	"github.com/spf13/pflag"
+)
+
+// mayBeEmpty is an annotation of flags for which an empty value has a meaning, which
+// their help states.
+const mayBeEmpty = "may be empty"
+
+// AllowEmpty marks a flag so.
+func AllowEmpty(flags *pflag.FlagSet, name string) {
+	flags.Lookup(name).Annotations = map[string][]string{mayBeEmpty: nil}
+}
+
+// CheckEmpty refuses flags with the empty value that a script passes whose variable is not
+// set. With -o= the value is an equals sign.
+func CheckEmpty(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		if _, ok := f.Annotations[mayBeEmpty]; !ok && err == nil && (hasEmpty(f.Value, "") || f.Shorthand != "" && hasEmpty(f.Value, "=")) {
+			err = cli.UsageError("--%s has an empty value", f.Name)
+		}
+	})
+	return err
+}
+
+func hasEmpty(v pflag.Value, empty string) bool {
+	if list, ok := v.(pflag.SliceValue); ok {
+		return slices.Contains(list.GetSlice(), empty)
+	}
+	return v.String() == empty
+}
+
+// OnlyOnce refuses a flag that is given twice, where the last one would silently count.
+func OnlyOnce(flags *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		f := flags.Lookup(name)
+		f.Value = &onceValue{Value: f.Value}
+	}
+}
+
+type onceValue struct {
+	pflag.Value
+	set bool
+}
+
+var errTwice = errors.New("is given twice")
+
+func (o *onceValue) Set(text string) error {
+	if o.set {
+		return errTwice
+	}
+	o.set = true
+	return o.Value.Set(text)
+}
+
+// BytesVar adds a flag for a number of bytes, which may have a unit, or be 0.
+func BytesVar(flags *pflag.FlagSet, value *int64, name string, usual int64, usage string) {
+	*value = usual
+	flags.Var((*byteCount)(value), name, usage)
+}
+
+// A byteCount is the value of such a flag.
+type byteCount int64
+
+func (b *byteCount) String() string { return strconv.FormatInt(int64(*b), 10) }
+
+// Type is for the help.
+func (*byteCount) Type() string { return "bytes" }
+
+func (b *byteCount) Set(text string) error {
+	n, err := strconv.ParseInt(text, 10, 64) // also a negative one, for an error that says what is wanted
+	if err != nil {
+		if n, err = cli.ParseBytes(text); err != nil {
+			return errBytes
+		}
+	}
+	*b = byteCount(n)
+	return nil
+}
+
+var errBytes = errors.New("want a number of bytes, such as 4096 or 64K")
+
+// FlagError says of an error of pflag what is wanted, and what may be meant.
+func FlagError(flags *pflag.FlagSet, err error) error {
+	var value *pflag.InvalidValueError
+	var unknown *pflag.NotExistError
+	switch {
+	case errors.As(err, &value) && errors.Is(err, errTwice):
+		return fmt.Errorf("--%s is given twice", value.GetFlag().Name)
+	case errors.As(err, &value) && (errors.Is(err, errBytes) || errors.As(err, new(*cli.Error))):
+		return fmt.Errorf("--%s %s: %w", value.GetFlag().Name, cli.Printable(value.GetValue()), value.Unwrap())
+	case errors.As(err, &value) && value.GetFlag().Value.Type() == "bool":
+		return fmt.Errorf("--%s takes no value, and %s is one", value.GetFlag().Name, cli.Printable(value.GetValue()))
+	case errors.As(err, &value) && errors.As(err, new(*strconv.NumError)):
+		return fmt.Errorf("--%s %s: want a number", value.GetFlag().Name, cli.Printable(value.GetValue()))
+	case errors.As(err, &unknown):
+		return fmt.Errorf("%w%s", err, Meant(unknown.GetSpecifiedName(), flagNames(flags)))
+	}
+	return err
+}
+
+// Meant ends an error about a word with one that may be meant.
+func Meant(wrong string, words []string) string {
+	if word := cli.Closest(wrong, words); word != "" {
+		return fmt.Sprintf("; is it %s?", word)
+	}
+	return ""
+}
+
+func flagNames(flags *pflag.FlagSet) (names []string) {
+	flags.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return names
+}

@@ -1,0 +1,49 @@
+package settings
+
+import (
+	"strings"
+
+	"esdk"
+	"esdk/cmd/esdk/internal/cli"
+	"github.com/spf13/pflag"
+)
+
+// PolicyNames are the values of --commitment, as aws-encryption-cli has them.
+func PolicyNames() []string {
+	var names []string
+	for _, p := range []esdk.CommitmentPolicy{esdk.RequireEncryptRequireDecrypt, esdk.RequireEncryptAllowDecrypt, esdk.ForbidEncryptAllowDecrypt} {
+		names = append(names, strings.ReplaceAll(strings.ToLower(p.String()), "_", "-"))
+	}
+	return names
+}
+
+// AddCommitment adds --commitment.
+func AddCommitment(flags *pflag.FlagSet, value *string) {
+	flags.StringVar(value, "commitment", PolicyNames()[0], "commitment `POLICY`: "+strings.Join(PolicyNames(), ", "))
+}
+
+func (n *Names) parsePolicy(name string) (p esdk.CommitmentPolicy, err error) {
+	if p.UnmarshalText([]byte(name)) != nil {
+		err = cli.UsageError("%s %s: want one of %s", n.commitment, cli.Printable(name), strings.Join(PolicyNames(), ", "))
+	}
+	return p, err
+}
+
+// parseSuite reads --suite and --unsigned.
+func (n *Names) parseSuite(name string, unsigned bool, policy esdk.CommitmentPolicy) (esdk.SuiteID, error) {
+	switch {
+	case unsigned && name != "":
+		return 0, cli.UsageError("--unsigned chooses a suite, and so does %s", n.suite)
+	case unsigned && policy == esdk.ForbidEncryptAllowDecrypt:
+		return esdk.AES256GCMHKDFSHA256, nil
+	case unsigned:
+		return esdk.AES256GCMHKDFSHA512Commit, nil
+	case name == "":
+		return 0, nil
+	}
+	var id esdk.SuiteID
+	if id.UnmarshalText([]byte(name)) != nil {
+		return 0, cli.UsageError("%s %s: not known", n.suite, cli.Printable(name)).WithHint("\"esdk help suites\" lists them")
+	}
+	return id, nil
+}

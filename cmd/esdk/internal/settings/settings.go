@@ -1,0 +1,171 @@
+// Package settings makes configurations of the library of what a command line and a
+// profile say.
+package settings
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math"
+
+	"esdk"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/keyspec"
+)
+
+// Limits that the library leaves to its user.
+const (
+	DefaultMaxKeys  = 32
+	DefaultMaxFrame = 64 << 20
+)
+
+// KeyFlag is the flag of keys, as users write it.
+const KeyFlag = "-k"
+
+// How -k is explained.
+const (
+	EncryptKeyUsage = "`KEY` to encrypt under; repeat it, and any one of them decrypts" + seeKeys
+	DecryptKeyUsage = "`KEY` to decrypt with; repeat it to try several" + seeKeys
+
+	seeKeys = ` (see "esdk help keys")`
+)
+
+// Settings are what all configurations of a command line share. One goroutine at a time
+// uses them; what they make is for any number.
+type Settings struct {
+	UI   *cli.UI
+	Keys *keyspec.Keys
+
+	// Names are what this command line calls its options.
+	Names *Names
+
+	// Profile is nil if none is used.
+	Profile *Profile
+}
+
+// Encryption says how to encrypt.
+type Encryption struct {
+	Context
+	Keys        []string
+	Keyring     esdk.Keyring // in place of Keys
+	Suite       string
+	Unsigned    bool
+	Commitment  string
+	FrameLength int64
+	MaxKeys     int
+	Cache       string
+}
+
+// EncryptConfig returns a configuration that encrypts, and the encryption context.
+func (s *Settings) EncryptConfig(ctx context.Context, o *Encryption) (config esdk.Config, ec esdk.EncryptionContext, err error) {
+	ec, bare, err := o.Parse()
+	if err != nil {
+		return config, nil, err
+	}
+	if len(bare) > 0 {
+		return config, nil, cli.UsageError("-c %s: want KEY=VALUE; a value may be empty", cli.Printable(bare[0]))
+	}
+	if o.FrameLength < 1 || o.FrameLength > math.MaxUint32 {
+		return config, nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.FrameLength)
+	}
+	if o.FrameLength > DefaultMaxFrame {
+		s.UI.Note("frames of more than %d MiB: who decrypts with esdk has to give %s", DefaultMaxFrame>>20, s.Names.MaxFrame)
+	}
+	if o.MaxKeys < 0 {
+		return config, nil, cli.UsageError("%s %d: want a number from 1, or 0 for no limit", s.Names.MaxKeys, o.MaxKeys)
+	}
+	policy, err := s.Names.parsePolicy(o.Commitment)
+	if err != nil {
+		return config, nil, err
+	}
+	suiteID, err := s.Names.parseSuite(o.Suite, o.Unsigned, policy)
+	if err != nil {
+		return config, nil, err
+	}
+	cmm, err := s.cmm(ctx, &o.Context, ec, nil, keySource{KeyFlag, o.Keys, o.Keyring, true}, o.Cache)
+	if err != nil {
+		return config, nil, err
+	}
+	config = esdk.Config{
+		CMM:                  cmm,
+		CommitmentPolicy:     policy,
+		Suite:                suiteID,
+		FrameLength:          uint32(o.FrameLength),
+		MaxEncryptedDataKeys: o.MaxKeys,
+	}
+	_, err = esdk.New(config) // what contradicts is a mistake before any work
+	return config, ec, err
+}
+
+// Decryption says how to decrypt.
+type Decryption struct {
+	Context
+	Keys       []string
+	KeyFlag    string       // that gave them, or "" for -k
+	Keyring    esdk.Keyring // in place of Keys
+	Commitment string
+	MaxKeys    int
+	MaxFrame   int64
+	NET400     bool
+	Cache      string
+}
+
+// DecryptConfig returns a configuration that decrypts, and the encryption context that
+// messages are to have.
+func (s *Settings) DecryptConfig(ctx context.Context, o *Decryption) (config esdk.Config, ec esdk.EncryptionContext, err error) {
+	ec, present, err := o.Parse()
+	if err != nil {
+		return config, nil, err
+	}
+	if o.MaxKeys < 0 || o.MaxFrame < 0 || o.MaxFrame > 1<<32-1 {
+		return config, nil, cli.UsageError("%s and %s want a number from 0, and a frame has less than 4 GiB", s.Names.MaxKeys, s.Names.MaxFrame)
+	}
+	policy, err := s.Names.parsePolicy(o.Commitment)
+	if err != nil {
+		return config, nil, err
+	}
+	cmm, err := s.cmm(ctx, &o.Context, ec, present, keySource{cmp.Or(o.KeyFlag, KeyFlag), o.Keys, o.Keyring, false}, o.Cache)
+	return esdk.Config{
+		CMM:                  cmm,
+		CommitmentPolicy:     policy,
+		MaxEncryptedDataKeys: o.MaxKeys,
+		MaxFrameLength:       uint32(o.MaxFrame),
+		RecoverNET400:        o.NET400,
+	}, ec, err
+}
+
+// keySource is where a keyring comes from: the keys of a flag, unless it is given.
+type keySource struct {
+	flag    string
+	keys    []string
+	keyring esdk.Keyring
+	encrypt bool
+}
+
+// cmm puts the checks of the flags around a keyring, and a cache if there is to be one.
+func (s *Settings) cmm(ctx context.Context, f *Context, ec esdk.EncryptionContext, present []string, from keySource, cache string) (esdk.CMM, error) {
+	kr := from.keyring
+	if kr == nil {
+		var err error
+		if kr, err = s.Keys.Keyring(ctx, from.flag, from.keys, from.encrypt); err != nil {
+			return nil, s.Profile.blameKeys(from.flag, err)
+		}
+	}
+	cmm, err := s.wrap(f, kr, ec, present)
+	if err != nil {
+		return nil, err
+	}
+	return s.Names.withCache(cmm, cache)
+}
+
+// Explain adds to an error how to go on. The key is the one that decrypted, "" if that is
+// not known: one that guesses is wrong in the same way as a message that was changed.
+func (s *Settings) Explain(keyUsed string, err error) error {
+	if (errors.Is(err, esdk.ErrCommitment) || errors.Is(err, esdk.ErrAuthentication)) && s.Keys.Guessed(keyUsed) {
+		return cli.Hinted(err, "or %s is not the key or not the padding: with PKCS #1 v1.5, nothing may tell", cli.Printable(keyUsed))
+	}
+	if errors.Is(err, esdk.ErrLimit) && cli.Hint(err) == "" {
+		return cli.Hinted(err, "%s and %s raise the limits", s.Names.MaxKeys, s.Names.MaxFrame)
+	}
+	return err
+}
