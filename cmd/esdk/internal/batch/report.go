@@ -26,6 +26,10 @@ type ReportOptions struct {
 	// Format makes another line of a record, or nil for none. Nil is for the
 	// record itself.
 	Format func(r *Record, skipped string, err error) any
+
+	// Each is told each record, in the order of inputs, if it is not nil. Its error ends
+	// the run, as a report that cannot be written does.
+	Each func(r *Record, err error) error
 }
 
 // A report is a file of one JSON line for each input, or none.
@@ -319,7 +323,7 @@ func clean(name string) string {
 
 // newRecord begins the Record of a job.
 func (r *report) newRecord(j *place.Job) Record {
-	if r.file == nil {
+	if r.file == nil && r.options.Each == nil {
 		return Record{}
 	}
 	given, in, out := j.Given(), clean(j.Source.Name()), clean(j.Output())
@@ -332,7 +336,7 @@ func (r *report) newRecord(j *place.Job) Record {
 
 // write writes down what came of a job.
 func (r *report) write(rec *Record, skipped string, jobErr error) error {
-	if r.file == nil {
+	if r.file == nil && r.options.Each == nil {
 		return nil
 	}
 	switch {
@@ -343,6 +347,11 @@ func (r *report) write(rec *Record, skipped string, jobErr error) error {
 		rec.Result, rec.Reason = "skipped", skipped
 	default:
 		rec.Result = "ok"
+	}
+	if r.options.Each != nil {
+		if err := r.options.Each(rec, jobErr); err != nil || r.file == nil {
+			return err
+		}
 	}
 	var line any = rec
 	if r.options.Format != nil {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"esdk"
@@ -29,6 +30,11 @@ type Keys struct {
 
 	// AnswerTimeout is how long AWS may take to answer a request.
 	AnswerTimeout time.Duration
+
+	// Unattended is that there is nobody to ask for a passphrase.
+	Unattended bool
+
+	kmsRequests atomic.Int64
 
 	kmsClients map[[2]string]awskms.Clients // by profile and Region
 	tokens     tokens                       // that are open

@@ -13,6 +13,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
 )
 
 // KMS is how keyrings of AWS KMS reach it, with a profile of the AWS SDK's
@@ -24,13 +25,23 @@ func (ks *Keys) KMS(profile string) awskms.Config { return ks.KMSIn(profile, "")
 func (ks *Keys) KMSIn(profile, region string) awskms.Config {
 	name := [2]string{profile, region}
 	if ks.kmsClients[name] == nil {
-		options := ks.AWSOptions(profile)
+		options := append(ks.AWSOptions(profile), awsconfig.WithAPIOptions([]func(*middleware.Stack) error{ks.countRequests}))
 		if region != "" {
 			options = append(options, awsconfig.WithRegion(region))
 		}
 		ks.kmsClients[name] = awskms.DefaultClients(options...)
 	}
 	return awskms.Config{Clients: ks.kmsClients[name]}
+}
+
+// KMSRequests returns how many requests were made to AWS KMS, each attempt counted.
+func (ks *Keys) KMSRequests() int64 { return ks.kmsRequests.Load() }
+
+func (ks *Keys) countRequests(stack *middleware.Stack) error {
+	return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("CountRequests", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		ks.kmsRequests.Add(1)
+		return next.HandleFinalize(ctx, in)
+	}), middleware.After)
 }
 
 // AWSOptions are those of the AWS SDK with a profile, or the default one if the name is

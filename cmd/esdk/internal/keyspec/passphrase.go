@@ -165,6 +165,9 @@ func (ks *Keys) NewPassphrase(name string) ([]byte, error) {
 // promptSecret asks on the terminal, which standard input need not be. The hint
 // says how to give a file instead.
 func (ks *Keys) promptSecret(what, question, hint string) ([]byte, error) {
+	if ks.Unattended {
+		return nil, cli.UsageError("there is nobody to ask for the %s", what).WithHint("put the %s into a file of mode 600, and %s", what, hint)
+	}
 	name := "/dev/tty"
 	if runtime.GOOS == "windows" {
 		name = "CONIN$"

@@ -104,6 +104,13 @@ func (googleStore) replace(_ context.Context, _ *Object, old *blob.Attributes) (
 	}, nil
 }
 
+func (googleStore) listAfter(key string, as func(any) bool) {
+	var query *storage.Query
+	if as(&query) {
+		query.StartOffset = key
+	}
+}
+
 func (googleStore) parameters(url.Values) (parameters, error) { return parameters{}, nil }
 
 // azureStore tells blobs apart by their ETag.
@@ -158,6 +165,9 @@ func (azureStore) replace(_ context.Context, _ *Object, old *blob.Attributes) (f
 		}
 	}, nil
 }
+
+// listAfter does nothing: Azure lists from the start.
+func (azureStore) listAfter(string, func(any) bool) {}
 
 func (azureStore) parameters(url.Values) (parameters, error) { return parameters{}, nil }
 

@@ -16,6 +16,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"esdk/cmd/esdk/internal/atomicfile"
@@ -51,6 +52,9 @@ type store interface {
 	// that cannot be asked. As is what the Go CDK gives to WriterOptions.BeforeWrite, of
 	// which it is the last use.
 	writing(as func(any) bool) (versionID func() string)
+	// listAfter has a list begin behind a key, or not far in front. As is what the Go CDK
+	// gives to ListOptions.BeforeList.
+	listAfter(key string, as func(any) bool)
 	// parameters takes those of a URL that the Go CDK does not know.
 	parameters(query url.Values) (parameters, error)
 }
@@ -83,11 +87,12 @@ type Object struct {
 	Key    string
 }
 
-// Buckets are those that are open. One goroutine at a time uses it.
+// Buckets are those that are open. It is safe for concurrent use.
 type Buckets struct {
 	// StallTime is how long a store may send nothing of what it was asked for.
 	StallTime time.Duration
 
+	mu    sync.Mutex
 	byURL map[string]*bucket
 }
 
@@ -163,6 +168,8 @@ var serverParameters = []string{"endpoint", "profile", "storage_account", "domai
 func (all *Buckets) open(ctx context.Context, u *url.URL) (*bucket, error) {
 	b := &bucket{url: u.Scheme + "://" + u.Host, query: u.RawQuery, store: stores[u.Scheme], stallTime: all.StallTime}
 	whole := b.url + "?" + u.RawQuery
+	all.mu.Lock()
+	defer all.mu.Unlock()
 	if known, ok := all.byURL[whole]; ok {
 		return known, nil
 	}
@@ -222,11 +229,29 @@ func (o *Object) Info(ctx context.Context) (*Info, error) {
 // All yields what is in a folder, and in those in it, in the order of keys. An error
 // is the last that it yields.
 func (o *Object) All(ctx context.Context) iter.Seq2[*blob.ListObject, error] {
+	return o.Between(ctx, "", "")
+}
+
+// Between is the same for the keys behind one, up to another with it; an empty one is no
+// bound. What is in front of them is asked for if the store cannot begin behind a key.
+func (o *Object) Between(ctx context.Context, after, until string) iter.Seq2[*blob.ListObject, error] {
+	options := &blob.ListOptions{Prefix: o.Key}
+	if after != "" {
+		options.BeforeList = func(as func(any) bool) error {
+			o.bucket.store.listAfter(after, as)
+			return nil
+		}
+	}
 	return func(yield func(*blob.ListObject, error) bool) {
-		entries := o.bucket.List(&blob.ListOptions{Prefix: o.Key})
+		entries := o.bucket.List(options)
 		for {
 			entry, err := entries.Next(ctx)
-			if err == io.EOF {
+			switch {
+			case err == io.EOF:
+				return
+			case err == nil && entry.Key <= after:
+				continue
+			case err == nil && until != "" && entry.Key > until:
 				return
 			}
 			if !yield(entry, err) || err != nil {

@@ -191,6 +191,14 @@ func s3Version(version string, as func(any) bool) {
 	}
 }
 
+// listAfter is for the first page: the others begin where the one before ended.
+func (s3Store) listAfter(key string, as func(any) bool) {
+	var request *s3.ListObjectsV2Input
+	if as(&request) && request.ContinuationToken == nil {
+		request.StartAfter = &key
+	}
+}
+
 func (s3Store) parameters(query url.Values) (p parameters, err error) {
 	class, tags := query.Get("storageclass"), query.Get("tags")
 	if _, err := url.ParseQuery(tags); err != nil {

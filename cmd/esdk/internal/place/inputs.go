@@ -17,6 +17,7 @@ import (
 
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
+	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 )
 
@@ -163,7 +164,7 @@ func (p *Planner) findCommand(args []string) iter.Seq2[Job, error] {
 
 // names returns those of the command line, and behind them those of a list.
 func (p *Planner) names(inputs []string, o *InputOptions) (iter.Seq2[named, error], error) {
-	if o.List == "" && len(inputs) == 0 {
+	if o.List == "" && o.Names == nil && len(inputs) == 0 {
 		inputs = []string{cli.Standard}
 	}
 	var list io.ReadCloser
@@ -177,6 +178,13 @@ func (p *Planner) names(inputs []string, o *InputOptions) (iter.Seq2[named, erro
 		for _, name := range inputs {
 			if !yield(named{name, false}, nil) {
 				return
+			}
+		}
+		if o.Names != nil {
+			for name := range o.Names {
+				if !yield(named{name, true}, nil) {
+					return
+				}
 			}
 		}
 		if list != nil {
@@ -283,12 +291,10 @@ func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, y
 			continue
 		}
 		empty = false
-		source := o.With(e.Key)
-		j := Job{Source: &objectSource{source, strings.TrimPrefix(e.Key, o.Key), object.NewInfo(e.Key, e.Size, e.ModTime)}}
+		j := InFolder(o, e)
 		switch {
-		case strings.HasSuffix(e.Key, "/") && e.Size == 0:
-			j.Skip = skipMarker
-		case results != nil && results.IsBelow(o) && source.IsBelow(results):
+		case j.Skip != "":
+		case results != nil && results.IsBelow(o) && o.With(e.Key).IsBelow(results):
 			j.Skip = skipResults
 		default:
 			j.Skip = options.leftOut(strings.TrimPrefix(e.Key, o.Key))
@@ -301,6 +307,15 @@ func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, y
 		return yield(Job{Source: &objectSource{o, "", nil}}, cli.NewError(cli.ExitError, "there is no object in it").Of(o.String()))
 	}
 	return true
+}
+
+// InFolder returns the job for an object that a folder's list has.
+func InFolder(folder *object.Object, e *blob.ListObject) Job {
+	j := Job{Source: &objectSource{folder.With(e.Key), strings.TrimPrefix(e.Key, folder.Key), object.NewInfo(e.Key, e.Size, e.ModTime)}}
+	if strings.HasSuffix(e.Key, "/") && e.Size == 0 {
+		j.Skip = skipMarker
+	}
+	return j
 }
 
 // parseFileURL returns the path of a file:// URL, or the name itself if it is

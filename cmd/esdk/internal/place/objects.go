@@ -69,7 +69,7 @@ func (o *outputs) checkNoObject(ctx context.Context, j *Job, target *objectTarge
 		return nil
 	}
 	if j.Source.Below() {
-		keys := o.known.list(ctx, o.resultFolder(j), cmp.Or(o.lookAhead, maxListed))
+		keys := o.known.list(ctx, o.resultFolder(j), cmp.Or(o.LookAhead, maxListed))
 		if !keys.tooMany {
 			changed, exists := keys.keys[target.Key]
 			return take(changed, exists, keys.err)

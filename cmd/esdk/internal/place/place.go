@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"io/fs"
+	"iter"
 	"strings"
 
 	"esdk/cmd/esdk/internal/atomicfile"
@@ -211,18 +212,21 @@ type Planner struct {
 	Pending   *atomicfile.Pending
 	Protected *atomicfile.Protected
 
-	lookAhead int // for tests, 0 for the usual
+	// LookAhead is how many inputs are looked at before any work, 0 for the usual.
+	LookAhead int
 }
 
 // InputOptions say which inputs there are.
 type InputOptions struct {
 	Recursive bool
 	Suffix    string
-	Symlinks  string   // what to do with them in directories: skip, follow or error
-	List      string   // of names
-	Include   []string // patterns of what to take in folders, if there are any
-	Exclude   []string // and of what not to take
-	Command   bool     // the inputs are those of a program that is run, and its standard output the input
+	Symlinks  string           // what to do with them in directories: skip, follow or error
+	List      string           // of names
+	Names     iter.Seq[string] // taken as those of a list are
+	Found     iter.Seq[Job]    // in place of names: jobs that others have found, as by InFolder
+	Include   []string         // patterns of what to take in folders, if there are any
+	Exclude   []string         // and of what not to take
+	Command   bool             // the inputs are those of a program that is run, and its standard output the input
 
 	// Filter returns why a file in a directory is left out, "" if it is not.
 	Filter func(name string) string

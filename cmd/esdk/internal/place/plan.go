@@ -101,7 +101,7 @@ func (p *Planner) begin(ctx context.Context, inputs []string, o *InputOptions) (
 	}
 	next, stop := iter.Pull2(found)
 	plan := &Plan{stop: stop, more: true}
-	for plan.more && len(plan.ahead) < cmp.Or(p.lookAhead, defaultLookAhead) {
+	for plan.more && len(plan.ahead) < cmp.Or(p.LookAhead, defaultLookAhead) {
 		j, err, ok := next()
 		if err != nil {
 			stop()
@@ -125,6 +125,11 @@ func (p *Planner) found(ctx context.Context, inputs []string, o *InputOptions) (
 			return nil, cli.UsageError("which program? Give it behind --command --")
 		}
 		return p.findCommand(inputs), nil
+	}
+	if o.Found != nil {
+		return func(yield func(Job, error) bool) {
+			o.Found(func(j Job) bool { return yield(j, nil) })
+		}, nil
 	}
 	named, err := p.names(inputs, o)
 	return p.find(ctx, named, o), err

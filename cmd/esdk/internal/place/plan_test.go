@@ -135,7 +135,7 @@ func TestPlanAnyLookAhead(t *testing.T) {
 func (t *trial) run(tt *testing.T, ahead int, work bool) (all map[string]string, ok bool, err error) {
 	t.make(tt)
 	p := newPlanner()
-	p.lookAhead = ahead
+	p.LookAhead = ahead
 	o := t.option
 	plan, err := p.Plan(context.Background(), t.inputs, &o)
 	if err != nil {
@@ -257,7 +257,7 @@ func TestPlanObjects(t *testing.T) {
 	for _, ahead := range []int{0, 2} {
 		in := memblob.OpenBucket(nil)
 		p := newPlanner()
-		p.lookAhead = ahead
+		p.LookAhead = ahead
 		p.Buckets.UseTest("s3://test", in)
 		for _, key := range []string{"in/a", "in/b", "in/b.x", "in/c/d", "in/c/", "in/out/keep", "other/a", "one"} {
 			text := []byte(key)

@@ -1,0 +1,105 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"regexp"
+
+	"esdk"
+	"esdk/cmd/esdk/internal/batch"
+	"esdk/cmd/esdk/internal/keyspec"
+	"esdk/cmd/esdk/internal/reencrypt"
+	"esdk/cmd/esdk/internal/settings"
+	"github.com/spf13/pflag"
+)
+
+// Check reads flags as [Open] does, and makes no key of them: flags that are fit to be passed
+// to another machine, in words that others may read.
+func Check(args []string) error {
+	o := new(reencrypt.Options)
+	flags := pflag.NewFlagSet("reencrypt", pflag.ContinueOnError)
+	o.AddFlags(flags)
+	new(batch.Pace).AddFlags(flags)
+	s, err := newSession()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.parse(flags, args); err != nil {
+		return errors.New(s.message(err))
+	}
+	for flag, keys := range map[string][]string{settings.KeyFlag: o.To.Keys, "--from-key": o.From.Keys} {
+		for _, key := range keys {
+			if !keyspec.IsKey(key) || secretInKey.MatchString(key) {
+				return errors.New(flag + " …: this is no kind of key, or has a secret in it; see \"esdk help keys\"")
+			}
+		}
+	}
+	return nil
+}
+
+// secretInKey is a PIN, which no key may have, in the words of PKCS #11.
+var secretInKey = regexp.MustCompile(`(?i)pin-value=`)
+
+// A Client encrypts and decrypts with keys that stay open until Close. It is safe for
+// concurrent use.
+type Client struct {
+	*esdk.Client
+	*session
+}
+
+// OpenClient makes a client of the keys that flags of "esdk encrypt" name: -k KEY, --suite,
+// --unsigned, --commitment, --cache, --config and --profile. It decrypts with the same keys.
+func OpenClient(ctx context.Context, flags []string) (*Client, error) {
+	s, err := newSession()
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.openClient(ctx, flags)
+	if err != nil {
+		s.Close()
+		return nil, errors.New(s.message(err))
+	}
+	return &Client{c, s}, nil
+}
+
+func (s *session) openClient(ctx context.Context, args []string) (*esdk.Client, error) {
+	to := settings.Encryption{FrameLength: 4096}
+	flags := pflag.NewFlagSet("encrypt", pflag.ContinueOnError)
+	flags.StringArrayVarP(&to.Keys, "key", "k", nil, "")
+	flags.StringVar(&to.Suite, "suite", "", "")
+	flags.BoolVar(&to.Unsigned, "unsigned", false, "")
+	settings.AddCommitment(flags, &to.Commitment)
+	settings.AddCache(flags, &to.Cache)
+	if err := s.parse(flags, args); err != nil {
+		return nil, err
+	}
+	if err := s.settings.ApplyProfile(flags); err != nil {
+		return nil, err
+	}
+	config, _, err := s.settings.EncryptConfig(ctx, &to)
+	if err != nil {
+		return nil, err
+	}
+	from, _, err := s.settings.DecryptConfig(ctx, &settings.Decryption{
+		Keys: to.Keys, Commitment: to.Commitment, Cache: to.Cache, MaxKeys: settings.DefaultMaxKeys, MaxFrame: settings.DefaultMaxFrame,
+	})
+	if err != nil {
+		return nil, err
+	}
+	config.CMM = &twoCMMs{config.CMM, from.CMM}
+	config.MaxEncryptedDataKeys, config.MaxFrameLength = from.MaxEncryptedDataKeys, from.MaxFrameLength
+	return esdk.New(config)
+}
+
+// twoCMMs encrypts with one and decrypts with another: of an RSA key, one has the public
+// half.
+type twoCMMs struct{ to, from esdk.CMM }
+
+func (t *twoCMMs) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
+	return t.to.EncryptionMaterials(ctx, req)
+}
+
+func (t *twoCMMs) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
+	return t.from.DecryptionMaterials(ctx, req)
+}

@@ -1,0 +1,80 @@
+package bulk
+
+import (
+	"context"
+	"sync"
+
+	"esdk/cmd/esdk/internal/batch"
+	"esdk/cmd/esdk/internal/cli"
+)
+
+// A teller tells results in the order of inputs, which end in any order. It holds those
+// that have others in front of them: a batch has a bounded number of them under way.
+type teller struct {
+	each func(Result) error
+
+	mu     sync.Mutex
+	err    error            // of each
+	begun  map[string][]int // inputs that are under way, by their names, which may be twice there
+	next   int              // to be told
+	number int              // to begin
+	ended  map[int]Result   // and not told
+}
+
+func newTeller(each func(Result) error) *teller {
+	return &teller{each: each, begun: make(map[string][]int), ended: make(map[int]Result)}
+}
+
+// begin is called in the order of inputs.
+func (t *teller) begin(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.begun[name] = append(t.begun[name], t.number)
+	t.number++
+}
+
+// tell returns an error to end the run. What failed since ctx has ended is not a result.
+func (t *teller) tell(ctx context.Context, r Result) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.Status == Failed && ctx.Err() != nil {
+		return nil // and so is nothing that comes behind it
+	}
+	if numbers := t.begun[r.Name]; len(numbers) == 1 {
+		t.ended[numbers[0]] = r
+		delete(t.begun, r.Name)
+	} else if len(numbers) > 1 {
+		t.ended[numbers[0]] = r
+		t.begun[r.Name] = numbers[1:]
+	}
+	for t.err == nil {
+		r, ok := t.ended[t.next]
+		if !ok {
+			break
+		}
+		delete(t.ended, t.next)
+		t.next++
+		t.err = t.each(r)
+	}
+	return t.err
+}
+
+// result makes a result of a record.
+func (r *Rotation) result(rec *batch.Record, cause error) Result {
+	out := Result{
+		Name:      rec.Name,
+		Status:    Status(rec.Result),
+		Reason:    rec.Reason,
+		Kind:      rec.Kind,
+		Retryable: rec.Retryable,
+		Bytes:     rec.Message,
+		KeyUsed:   rec.KeyUsed,
+
+		VersionBefore: rec.InputVersion,
+		VersionAfter:  rec.OutputVersion,
+	}
+	if cause != nil {
+		out.Error = r.message(cli.Errorf("%w", cause))
+	}
+	return out
+}
