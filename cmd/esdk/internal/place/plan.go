@@ -159,7 +159,7 @@ func (p *Planner) Plan(ctx context.Context, inputs []string, options *OutputOpti
 		p.Pending.RememberResults()
 	}
 	options.real = make(realPaths)
-	o := &outputs{Planner: p, OutputOptions: options, several: len(inputs) > 1 || options.List != ""}
+	o := &outputs{Planner: p, OutputOptions: options, several: len(inputs) > 1 || options.List != "" || options.Names != nil}
 	if err := o.open(ctx); err != nil {
 		return nil, err
 	}
