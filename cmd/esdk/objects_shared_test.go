@@ -244,3 +244,37 @@ func TestObjectsKilled(t *testing.T) {
 		}
 	}
 }
+
+// TestObjectsLocked: a new version is locked as the old one is, in one part or several.
+func TestObjectsLocked(t *testing.T) {
+	s := newTestStore(t, "ESDK_S3_URL")
+	client, _ := s.s3(t)
+	name := aws.String(bucketName())
+	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: name, ObjectLockEnabledForBucket: aws.Bool(true)}); err != nil {
+		t.Fatal(err)
+	}
+	dir, url := t.TempDir(), "s3://"+*name+"/"
+	until := time.Now().Add(24 * time.Hour).UTC().Truncate(time.Second)
+	for key, length := range map[string]int{"short": 100, "long": 12 << 20, "free": 100} {
+		writeFile(t, dir, key, pattern(length))
+		s.run(t, dir, cli.ExitOK, "encrypt", "-q", "-k", "aes:n/k@key", "-o", url+key, key)
+		if key != "free" {
+			if _, err := client.PutObjectRetention(t.Context(), &s3.PutObjectRetentionInput{Bucket: name, Key: &key, Retention: &s3types.ObjectLockRetention{Mode: s3types.ObjectLockRetentionModeGovernance, RetainUntilDate: &until}}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.PutObjectLegalHold(t.Context(), &s3.PutObjectLegalHoldInput{Bucket: name, Key: &key, LegalHold: &s3types.ObjectLockLegalHold{Status: s3types.ObjectLockLegalHoldStatusOn}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.run(t, dir, cli.ExitOK, "reencrypt", "-q", "--in-place", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", url+key+"?part-size=5M")
+		s.run(t, dir, cli.ExitOK, "verify", "-q", "-k", "aes:n/k2@key", url+key)
+		head, err := client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: name, Key: &key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		locked := head.ObjectLockMode == s3types.ObjectLockModeGovernance && aws.ToTime(head.ObjectLockRetainUntilDate).Equal(until) && head.ObjectLockLegalHoldStatus == s3types.ObjectLockLegalHoldStatusOn
+		if locked != (key != "free") {
+			t.Errorf("%s: %q until %v, hold %q", key, head.ObjectLockMode, head.ObjectLockRetainUntilDate, head.ObjectLockLegalHoldStatus)
+		}
+	}
+}

@@ -392,7 +392,7 @@ func (r *runner) end(t *task) {
 	if t.out != nil {
 		t.out.Abort()
 	}
-	t.record.InputVersion = t.VersionID()
+	t.record.InputVersion = t.Job.End()
 	if made, ok := t.out.(interface{ VersionID() string }); ok && t.err == nil {
 		t.record.OutputVersion = made.VersionID()
 	}

@@ -112,7 +112,7 @@ func (s3Store) only(version string, as func(any) bool) {
 	}
 }
 
-// replace keeps tags, storage class and the key of the server's encryption. Who may not
+// replace keeps tags, storage class, object lock and the key of the server's encryption. Who may not
 // read the tags cannot keep them, and is told so.
 func (s3Store) replace(ctx context.Context, o *Object, old *blob.Attributes) (func(as func(any) bool), error) {
 	var head s3.HeadObjectOutput
@@ -141,7 +141,18 @@ func (s3Store) replace(ctx context.Context, o *Object, old *blob.Attributes) (fu
 			request.SSEKMSKeyID = head.SSEKMSKeyId
 			request.BucketKeyEnabled = head.BucketKeyEnabled
 		}
+		keepLock(request, &head)
 	}, nil
+}
+
+// keepLock has a new version be locked as the old one is. Retention that has ended cannot be
+// asked for.
+func keepLock(request *transfermanager.UploadObjectInput, head *s3.HeadObjectOutput) {
+	request.ObjectLockLegalHoldStatus = types.ObjectLockLegalHoldStatus(head.ObjectLockLegalHoldStatus)
+	if until := aws.ToTime(head.ObjectLockRetainUntilDate); until.After(time.Now()) {
+		request.ObjectLockMode = types.ObjectLockMode(head.ObjectLockMode)
+		request.ObjectLockRetainUntilDate = &until
+	}
 }
 
 // s3Tags returns the tags of an object, as they are written.

@@ -113,7 +113,10 @@ func (o *outputs) take(j *Job) error {
 	case has(other):
 		return cli.NewError(cli.ExitNotWritten, "the result of another input is written to it")
 	case len(o.taken.ids) < maxTaken:
-		o.taken.ids[inID], o.taken.ids[outID] = inID, inID
+		o.taken.ids[outID] = inID
+		if in != out { // else nothing else can be written to it
+			o.taken.ids[inID] = inID
+		}
 	case o.Force || o.Update:
 		return cli.NewError(cli.ExitNotWritten, "more results than can be told apart in one run that replaces some").WithHint("take fewer inputs at a time, or leave out --force and --update")
 	}

@@ -133,13 +133,14 @@ func (j *Job) Renew(ctx context.Context) error {
 	return nil
 }
 
-// VersionID is the name under which a store keeps what was read of the input, "" if there
-// is none.
-func (j *Job) VersionID() string {
+// End forgets the input, and returns the name under which a store keeps what was read of
+// it, "" if there is none.
+func (j *Job) End() (versionID string) {
 	if in, ok := j.in.(interface{ VersionID() string }); ok {
-		return in.VersionID()
+		versionID = in.VersionID()
 	}
-	return ""
+	j.in = nil
+	return versionID
 }
 
 // Look does what planning has left to be done side by side: it may set Skip and Err.

@@ -34,12 +34,14 @@ func (p *Plan) Several() bool { return len(p.ahead) > 1 }
 // Close ends the search for inputs.
 func (p *Plan) Close() { p.stop() }
 
-// All yields the jobs, once.
+// All yields the jobs, once. Those that were looked at before are gone then.
 func (p *Plan) All() iter.Seq[*Job] {
 	return func(yield func(*Job) bool) {
 		defer p.stop()
 		for i := range p.ahead {
-			if !yield(&p.ahead[i]) {
+			j := p.ahead[i]
+			p.ahead[i] = Job{} // so that what is done takes no room
+			if !yield(&j) {
 				return
 			}
 		}
