@@ -23,6 +23,7 @@ type Progress struct {
 	total    int64  // bytes, 0 if not known
 	finished atomic.Int64
 	count    atomic.Int64
+	ofFiles  bool // it tells how many were done, and not how much of them
 
 	ctx   context.Context // of the run
 	bytes *rate.Limiter   // nil for no bound
@@ -36,8 +37,8 @@ type Progress struct {
 }
 
 // newProgress begins to show it. The jobs are all, or more will come.
-func newProgress(ui *cli.UI, jobs []place.Job, more bool) *Progress {
-	p := &Progress{}
+func newProgress(ui *cli.UI, jobs []place.Job, more, ofFiles bool) *Progress {
+	p := &Progress{ofFiles: ofFiles}
 	switch {
 	case len(jobs) == 1:
 		p.name = jobs[0].Source.Name()
@@ -69,6 +70,10 @@ func (p *Progress) Watch(src io.ReadSeeker) io.ReadSeeker {
 	}
 	return &watchedInput{src, p, 0}
 }
+
+// Await waits until so many bytes that were read may have been, of an input that is not
+// watched.
+func (p *Progress) Await(n int) error { return await(p.ctx, p.bytes, n) }
 
 type watchedInput struct {
 	io.ReadSeeker
@@ -149,6 +154,9 @@ func (p *Progress) draw(elapsed time.Duration) {
 		name = fmt.Sprintf("%d files", p.finished.Load())
 	}
 	line := progressLine(name, p.count.Load(), p.total, elapsed)
+	if p.ofFiles {
+		line = filesLine(name, p.finished.Load(), int64(p.files), elapsed)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	fmt.Fprintf(p.terminal, "\r%s\x1b[K", cli.FirstColumns(line, terminalWidth(p.terminal)-1))
@@ -172,10 +180,20 @@ func progressLine(name string, count, total int64, elapsed time.Duration) string
 	}
 	line := fmt.Sprintf("%s  %s/%s  %d%%  %s/s", name, byteSize(float64(count)), byteSize(float64(total)),
 		min(100, count*100/total), byteSize(rate))
-	if rate > 0 && count < total {
-		line += fmt.Sprintf("  ETA %s", time.Duration(float64(total-count)/rate*float64(time.Second)).Round(time.Second))
+	return line + timeLeft(count, total, rate)
+}
+
+// filesLine is the same of files. The total is 0 if it is not known.
+func filesLine(name string, count, total int64, elapsed time.Duration) string {
+	rate := float64(count) / elapsed.Seconds()
+	return fmt.Sprintf("%s  %.0f/s", name, rate) + timeLeft(count, total, rate)
+}
+
+func timeLeft(count, total int64, rate float64) string {
+	if rate <= 0 || count >= total {
+		return ""
 	}
-	return line
+	return fmt.Sprintf("  ETA %s", time.Duration(float64(total-count)/rate*float64(time.Second)).Round(time.Second))
 }
 
 func byteSize(n float64) string {

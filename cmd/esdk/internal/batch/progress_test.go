@@ -23,7 +23,7 @@ func testProgressFiles(t *testing.T, more bool, want string) {
 	for i := range jobs {
 		jobs[i].Skip = place.SkipExists
 	}
-	p := newProgress(&cli.UI{Quiet: true}, jobs, more)
+	p := newProgress(&cli.UI{Quiet: true}, jobs, more, false)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -35,6 +35,22 @@ func testProgressFiles(t *testing.T, more bool, want string) {
 	line, err := io.ReadAll(r)
 	if err != nil || !strings.HasPrefix(string(line), want) {
 		t.Errorf("the terminal shows %q, want %q: %v", line, want, err)
+	}
+}
+
+// Of files of which a part is read, the line says how many were done, and no bytes.
+func TestProgressFilesLine(t *testing.T) {
+	for _, test := range []struct {
+		count, total int64
+		want         string
+	}{
+		{100, 400, "f  50/s  ETA 6s"},
+		{400, 400, "f  200/s"},
+		{100, 0, "f  50/s"},
+	} {
+		if got := filesLine("f", test.count, test.total, 2*time.Second); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
 	}
 }
 

@@ -74,6 +74,7 @@ type Record struct {
 
 	Note    string                 `json:"-"` // for the user, if all goes well
 	Context esdk.EncryptionContext `json:"-"` // of the message
+	Found   any                    `json:"-"` // what the job found out, for Batch.Each
 
 	watched bool // there is a report, to have the header and key too
 	head    headCopy

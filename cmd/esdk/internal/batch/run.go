@@ -46,6 +46,12 @@ type Batch struct {
 	Pending   *atomicfile.Pending
 	Protected *atomicfile.Protected
 
+	// Each is told of each job, in their order, unless it is nil. Its error ends the run.
+	Each func(j *place.Job, r *Record, err error) error
+
+	// CountFiles has the progress be that of files, of which a part is read.
+	CountFiles bool
+
 	// While it runs:
 	Progress   *Progress
 	SideBySide bool // several inputs are worked on at once
@@ -76,6 +82,8 @@ type runner struct {
 	unreported error
 	stopped    atomic.Bool
 	untold     int // results that are not in the report
+
+	eachErr error // of Batch.Each, and so no more jobs are begun either
 }
 
 // A task is a job that is under way.
@@ -107,7 +115,7 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *Report
 	defer func() { err = cmp.Or(err, report.close()) }()
 	parallel := parallelJobs(plan, pace.Jobs)
 	b.SideBySide = parallel > 1
-	b.Progress = newProgress(b.UI, plan.Ahead(), !plan.Complete())
+	b.Progress = newProgress(b.UI, plan.Ahead(), !plan.Complete(), b.CountFiles)
 	objects, bytes := pace.Rate.limiters()
 	b.Progress.ctx, b.Progress.bytes = ctx, bytes
 	defer b.Pending.Last(b.Progress.interrupt)()
@@ -123,6 +131,8 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *Report
 	}
 	b.Progress.Aside(r.tellSkipped)
 	switch {
+	case r.eachErr != nil:
+		return r.eachErr
 	case r.unreported != nil:
 		return r.explainUnreported(o.Path)
 	case r.taken > 0 || r.err != nil:
@@ -432,6 +442,7 @@ func (r *runner) tell(t *task) {
 			r.UI.Announce("not_reported", map[string]string{"input": t.Source.Name(), "output": t.Output()},
 				cli.Printable(t.Source.Name())+": done, and not in the report")
 		}
+		r.tellEach(t)
 		if t.err == nil {
 			return
 		}
@@ -441,6 +452,15 @@ func (r *runner) tell(t *task) {
 			r.UI.Report(t.Source.Name(), t.err)
 		}
 	})
+}
+
+func (r *runner) tellEach(t *task) {
+	if r.Each == nil || r.eachErr != nil {
+		return
+	}
+	if r.eachErr = r.Each(t.Job, &t.record, t.err); r.eachErr != nil {
+		r.stopped.Store(true)
+	}
 }
 
 // writeDown adds a task to the report. If it cannot, what is under way is ended, and

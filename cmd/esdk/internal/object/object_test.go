@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -212,5 +213,57 @@ func TestPartSize(t *testing.T) {
 	o.bucket.partSize = 5 << 20
 	if got := o.partSize(1 << 40); got != 5<<20 {
 		t.Errorf("parts of %d", got)
+	}
+}
+
+// TestReaderUnseen reads parts of objects whose length nobody has asked for, and learns it.
+func TestReaderUnseen(t *testing.T) {
+	folder := newTestFolder(t)
+	for range 300 {
+		content := make([]byte, rand.IntN(3)*rand.IntN(9000))
+		for i := range content {
+			content[i] = byte(rand.Uint32())
+		}
+		if err := folder.bucket.WriteAll(background, "o", content, nil); err != nil {
+			t.Fatal(err)
+		}
+		r := folder.With("o").OpenUnseen(background)
+		for range 3 {
+			p, offset := make([]byte, 1+rand.IntN(5000)), rand.IntN(5000)*rand.IntN(2)
+			n, err := r.ReadAt(p, int64(offset))
+			want := content[min(offset, len(content)):min(offset+len(p), len(content))]
+			if !bytes.Equal(p[:n], want) || (err == io.EOF) != (len(want) < len(p)) {
+				t.Errorf("%d bytes at %d of %d: %d, %v", len(p), offset, len(content), n, err)
+			}
+		}
+		if info, err := r.Stat(); err != nil || info.Size() != int64(len(content)) {
+			t.Errorf("%v, %v", info, err)
+		}
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%d bytes of %d, %v", len(got), len(content), err)
+		}
+		r.Close()
+	}
+	none := folder.With("none").OpenUnseen(background)
+	if _, err := none.ReadAt(make([]byte, 1), 0); err == nil || !strings.Contains(err.Error(), "s3://test/none: no such object") {
+		t.Errorf("none: %v", err)
+	}
+}
+
+// TestGiven: the URL of an object opens the same one, whatever its key and parameters.
+func TestGiven(t *testing.T) {
+	t.Setenv("AWS_REGION", "us-east-1")
+	buckets := NewBuckets()
+	for _, given := range []string{"s3://b/k?region=us-east-1&use_path_style=true", "s3://b/", "s3://b/a%3Fb%25%23?endpoint=http%3A%2F%2F127.0.0.1%3A1", "s3://b//x/ y/é", "s3://b/k?versionId=1"} {
+		o, err := buckets.Parse(background, given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{o.Key, "x/y z?#%", "*", "/", "a:b", "é\u202e", "a//b"} {
+			again, err := buckets.Parse(background, o.With(key).Given())
+			if err != nil || again.Key != key || again.bucket != o.bucket {
+				t.Errorf("%s, key %q: %s: %+v, %v", given, key, o.With(key).Given(), again, err)
+			}
+		}
 	}
 }

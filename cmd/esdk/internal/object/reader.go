@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ const (
 type Reader struct {
 	ctx    context.Context
 	object *Object
-	info   *Info
+	info   *Info // nil until the first answer tells, if nobody knew before
 
 	mu      sync.Mutex
 	reader  *blob.Reader // nil if there is no request
@@ -56,8 +57,31 @@ func (o *Object) Open(ctx context.Context, info *Info) (*Reader, error) {
 	return &Reader{ctx: ctx, object: o, info: info}, nil
 }
 
-// Stat returns the description that the object was opened with.
-func (o *Reader) Stat() (fs.FileInfo, error) { return o.info, nil }
+// OpenUnseen opens an object that nobody has looked at. No request is made: the first one for
+// its bytes describes it, too.
+func (o *Object) OpenUnseen(ctx context.Context) *Reader { return &Reader{ctx: ctx, object: o} }
+
+// Stat returns the description that the object was opened with, or asks for it.
+func (o *Reader) Stat() (fs.FileInfo, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.info == nil {
+		info, err := o.object.Info(o.ctx)
+		if err != nil {
+			return nil, o.object.Explain(err)
+		}
+		o.info = info
+	}
+	return o.info, nil
+}
+
+// size is the length of the object, or more than any has as long as that is not known.
+func (o *Reader) size() int64 {
+	if o.info == nil {
+		return math.MaxInt64
+	}
+	return o.info.size
+}
 
 // Changed returns nil: what is read is of one version, or else an error.
 func (o *Reader) Changed() error { return nil }
@@ -65,7 +89,7 @@ func (o *Reader) Changed() error { return nil }
 func (o *Reader) Read(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n, err := o.read(p, o.offset, o.info.size)
+	n, err := o.read(p, o.offset, o.size())
 	o.offset += int64(n)
 	return n, err
 }
@@ -81,7 +105,7 @@ func (o *Reader) ReadAt(p []byte, offset int64) (n int, err error) {
 	end := offset + max(int64(len(p)), min(offset-o.begun, readAhead))
 	for n < len(p) && err == nil {
 		var m int
-		m, err = o.read(p[n:], offset+int64(n), min(end, o.info.size))
+		m, err = o.read(p[n:], offset+int64(n), min(end, o.size()))
 		n += m
 	}
 	if n == len(p) {
@@ -96,7 +120,7 @@ func (o *Reader) read(p []byte, offset, end int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if offset >= o.info.size {
+	if offset >= o.size() {
 		return 0, io.EOF
 	}
 	if offset < int64(len(o.start)) {
@@ -107,6 +131,9 @@ func (o *Reader) read(p []byte, offset, end int64) (int, error) {
 			// The service's client tries that again itself.
 			if err := o.request(offset, end); err != nil {
 				return 0, o.object.Explain(err)
+			}
+			if offset >= o.size() { // as is known by now
+				return 0, io.EOF
 			}
 		}
 		n, err := o.readSome(p)
@@ -162,7 +189,11 @@ func (o *Reader) request(offset, end int64) error {
 	}
 	watchdog := time.AfterFunc(answerTimeout, o.cancel)
 	defer watchdog.Stop()
-	r, err := o.object.bucket.NewRangeReader(ctx, o.object.Key, offset, end-offset, &blob.ReaderOptions{BeforeRead: only})
+	length := end - offset
+	if end == math.MaxInt64 {
+		length = -1 // to the end
+	}
+	r, err := o.object.bucket.NewRangeReader(ctx, o.object.Key, offset, length, &blob.ReaderOptions{BeforeRead: only})
 	if o.stalled(err) {
 		return ErrStalled
 	}
@@ -170,9 +201,12 @@ func (o *Reader) request(offset, end int64) error {
 		return errChanged
 	}
 	if err != nil {
-		return err
+		return o.emptyOr(err)
 	}
-	o.reader, o.at, o.end = r, offset, end
+	if o.info == nil {
+		o.info = NewInfo(o.object.Key, r.Size(), r.ModTime())
+	}
+	o.reader, o.at, o.end = r, offset, min(end, o.info.size)
 	o.version = cmp.Or(o.version, o.object.bucket.store.version(r))
 	o.id = cmp.Or(o.id, o.object.bucket.store.versionID(r))
 	if r.Size() != o.info.size {
@@ -180,6 +214,19 @@ func (o *Reader) request(offset, end int64) error {
 		return errChanged
 	}
 	return nil
+}
+
+// emptyOr takes the error of a request for a part back if the object turns out to be empty:
+// it has no part, and stores refuse to give one.
+func (o *Reader) emptyOr(err error) error {
+	if code := gcerrors.Code(err); o.info != nil || code == gcerrors.NotFound || code == gcerrors.PermissionDenied {
+		return err
+	}
+	if info, infoErr := o.object.Info(o.ctx); infoErr == nil && info.size == 0 {
+		o.info = info
+		return nil
+	}
+	return err
 }
 
 var (
@@ -222,6 +269,9 @@ func (o *Reader) Seek(offset int64, whence int) (int64, error) {
 	case io.SeekCurrent:
 		offset += o.offset
 	case io.SeekEnd:
+		if o.info == nil {
+			return 0, errors.ErrUnsupported
+		}
 		offset += o.info.size
 	}
 	if offset < 0 {

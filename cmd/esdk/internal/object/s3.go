@@ -38,7 +38,10 @@ func (s3Store) open(ctx context.Context, url string) (*blob.Bucket, error) {
 	if b.As(&client) {
 		*client = *s3.New(client.Options(), func(o *s3.Options) {
 			if c, ok := o.HTTPClient.(*awshttp.BuildableClient); ok {
-				o.HTTPClient = c.WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answerTimeout })
+				o.HTTPClient = c.WithTransportOptions(func(t *http.Transport) {
+					t.ResponseHeaderTimeout = answerTimeout
+					t.MaxIdleConns, t.MaxIdleConnsPerHost = maxIdle, maxIdle
+				})
 			}
 			o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 				return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("Finish", finish), middleware.Before)
@@ -47,6 +50,10 @@ func (s3Store) open(ctx context.Context, url string) (*blob.Bucket, error) {
 	}
 	return b, nil
 }
+
+// maxIdle is how many connections are kept for the next request. With fewer than there are
+// requests side by side, which the AWS SDK's 10 may be, most requests would make a new one.
+const maxIdle = 256
 
 // answerTimeout is how long a server may take to begin its answer. S3 may need
 // minutes for a long object.

@@ -255,6 +255,9 @@ func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions,
 		j.fail(cli.NewError(cli.ExitError, "%s is a folder", named).WithHint("-r takes all objects in it"))
 		return yield(j, nil)
 	}
+	if o.Unseen && !o.Recursive && !named.IsFolder() {
+		return yield(j, nil)
+	}
 	if !named.IsFolder() {
 		info, err := named.Info(ctx)
 		if err == nil {

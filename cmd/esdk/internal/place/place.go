@@ -227,6 +227,7 @@ type InputOptions struct {
 	Found     iter.Seq[Job]    // in place of names: jobs that others have found, as by InFolder
 	Include   []string         // patterns of what to take in folders, if there are any
 	Exclude   []string         // and of what not to take
+	Unseen    bool             // objects that are named are not looked at before they are read
 	Command   bool             // the inputs are those of a program that is run, and its standard output the input
 
 	// Filter returns why a file in a directory is left out, "" if it is not.

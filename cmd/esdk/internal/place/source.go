@@ -167,7 +167,7 @@ func (o *opened) Changed() error {
 type objectSource struct {
 	*object.Object
 	name string       // below a folder that was named, "" for one that was itself
-	info *object.Info // nil if it is not there
+	info *object.Info // nil if it is not there, or was not looked at
 }
 
 func (o *objectSource) Name() string { return o.String() }
@@ -183,6 +183,9 @@ func (o *objectSource) Below() bool  { return o.name != "" }
 func (o *objectSource) Remote() bool { return true }
 
 func (o *objectSource) Open(ctx context.Context) (Input, error) {
+	if o.info == nil {
+		return o.OpenUnseen(ctx), nil
+	}
 	r, err := o.Object.Open(ctx, o.info)
 	if err != nil {
 		return nil, err
