@@ -117,6 +117,10 @@ func checkTopic(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// noProfile is an annotation of commands that a profile says nothing to: their flags mean
+// something else than its fields of the same names.
+const noProfile = "no profile"
+
 func (a *app) newRootCommand() *cobra.Command {
 	var version bool
 	root := &cobra.Command{
@@ -138,6 +142,9 @@ encrypt, and any one of them decrypts it.`,
 			if err := checkEmpty(cmd, args); err != nil {
 				return err
 			}
+			if _, none := cmd.Annotations[noProfile]; none {
+				return nil
+			}
 			return a.settings.ApplyProfile(cmd.Flags())
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -151,11 +158,11 @@ encrypt, and any one of them decrypts it.`,
 	flags := root.PersistentFlags()
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "print errors only")
 	flags.BoolVar(&a.NoProgress, "no-progress", false, "print no progress line")
-	flags.BoolVar(&a.JSON, "json", false, "print notes and errors as JSON, and the results of inspect, keygen, keys, keystore, vectors and version; for each FILE see --report")
+	flags.BoolVar(&a.JSON, "json", false, "print notes and errors as JSON, and the results of audit, inspect, keygen, keys, keystore, vectors and version; for each FILE see --report")
 	a.settings.AddFlags(flags)
 	root.RegisterFlagCompletionFunc("profile", a.completeProfile)
 	root.AddCommand(
-		a.newEncryptCommand(), a.newDecryptCommand(), a.newReencryptCommand(), a.newVerifyCommand(), a.newInspectCommand(),
+		a.newEncryptCommand(), a.newDecryptCommand(), a.newReencryptCommand(), a.newVerifyCommand(), a.newInspectCommand(), a.newAuditCommand(),
 		a.newKeygenCommand(), a.newKeysCommand(), a.newKeystoreCommand(), a.newVectorsCommand(), a.newCompatCommand(), a.newVersionCommand(),
 	)
 	root.AddCommand(a.extraCommands()...)

@@ -21,6 +21,7 @@ var layers = map[string][]string{
 	"place":      {"cli", "atomicfile", "object"},
 	"base64text": {"cli", "esdk/internal/inspect"},
 	"batch":      {"cli", "atomicfile", "object", "place"},
+	"audit":      {"cli", "batch", "place", "base64text"},
 	"awscli":     {"cli", "batch"},
 	"keyspec":    {"cli", "atomicfile"},
 	"settings":   {"cli", "keyspec"},

@@ -52,7 +52,7 @@ none. To decrypt, its public keys are passed over, and to encrypt kms-discovery.
 const helpExitCodes = `  0    all went well
   1    another error
   2    the command line or the configuration is wrong
-  3    of several inputs, some failed
+  3    of several inputs, some failed; or something matches, with audit --fail-if
   4    the message is not authentic: changed, cut short or malformed
   5    none of the keys could decrypt a data key
   6    the encryption context is not as given

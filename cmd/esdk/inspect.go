@@ -55,12 +55,8 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	if out, err := a.Stdout.Stat(); err == nil && out.Mode().IsRegular() {
-		for _, j := range plan.Ahead() {
-			if os.SameFile(out, j.Source.Info()) {
-				return cli.NewError(cli.ExitNotWritten, "standard output is the input %s", j.Source.Name())
-			}
-		}
+	if err := a.checkStdout(plan); err != nil {
+		return err
 	}
 	return a.run(ctx, plan, &batch.Pace{Jobs: 1}, new(batch.ReportOptions), "inspect", func(ctx context.Context, j *place.Job, _ *batch.Record) (place.Output, error) {
 		in, err := j.Open(ctx)
@@ -70,6 +66,20 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) e
 		defer in.Close()
 		return nil, a.inspectInput(j.Source.Name(), in, o)
 	})
+}
+
+// checkStdout refuses a standard output that is an input.
+func (a *app) checkStdout(plan *place.Plan) error {
+	out, err := a.Stdout.Stat()
+	if err != nil || !out.Mode().IsRegular() {
+		return nil
+	}
+	for _, j := range plan.Ahead() {
+		if os.SameFile(out, j.Source.Info()) {
+			return cli.NewError(cli.ExitNotWritten, "standard output is the input %s", j.Source.Name())
+		}
+	}
+	return nil
 }
 
 // inspectInput reads the header and the end of a file, and all of what it cannot read so

@@ -826,6 +826,47 @@ func TestObjectsDone(t *testing.T) {
 	})
 }
 
+// TestObjectsAudit counts what an audit asks of a store: one request for the start of each
+// object, besides those for a list, and another for a header that is longer.
+func TestObjectsAudit(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *testStore) {
+		dir := t.TempDir()
+		writeFile(t, dir, "short", pattern(1000))
+		writeFile(t, dir, "long", pattern(20<<20))
+		s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/in/", "short", "long")
+		s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-c", "long="+strings.Repeat("l", 20_000), "-o", s.url+"/in/header", "short")
+		s.put(t, "in/plain", pattern(30_000))
+		list := ""
+		for _, key := range s.keys(t) {
+			list += s.url + "/" + key + "\x00"
+		}
+		writeFile(t, dir, "list", []byte(list))
+		var gets, others, read atomic.Int64
+		s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+			if ofObject := strings.Contains(r.URL.Path, "/in/") || strings.Contains(r.URL.Path, "/in%2F"); r.Method == http.MethodGet && ofObject {
+				gets.Add(1)
+				read.Add(int64(answer.Body.Len()))
+			} else {
+				others.Add(1)
+			}
+			copyAnswer(w, answer)
+		})
+		for _, c := range []struct {
+			args        []string
+			mostOthers  int64 // lists
+			description string
+		}{{[]string{"-r", s.url + "/in/"}, 1, "a folder"}, {[]string{"--files-from0", "list"}, 0, "a list"}} {
+			gets.Store(0)
+			others.Store(0)
+			read.Store(0)
+			s.run(t, dir, cli.ExitSomeFailed, append([]string{"audit", "-k", "aes:n/k@key", "--fail-if", "--under", "n/k"}, c.args...)...)
+			if gets.Load() != 5 || others.Load() > c.mostOthers || read.Load() > 5*4<<10+32<<10 {
+				t.Errorf("%s: %d requests for objects, %d others, %d bytes; want 5, %d", c.description, gets.Load(), others.Load(), read.Load(), c.mostOthers)
+			}
+		}
+	})
+}
+
 // Objects that are worked on side by side take no more connections than there may be
 // descriptors.
 func TestObjectsFewDescriptors(t *testing.T) {

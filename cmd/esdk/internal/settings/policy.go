@@ -29,6 +29,9 @@ func (n *Names) parsePolicy(name string) (p esdk.CommitmentPolicy, err error) {
 	return p, err
 }
 
+// ParseSuite reads a name or an id of a suite.
+func (n *Names) ParseSuite(name string) (esdk.SuiteID, error) { return n.parseSuite(name, false, 0) }
+
 // parseSuite reads --suite and --unsigned.
 func (n *Names) parseSuite(name string, unsigned bool, policy esdk.CommitmentPolicy) (esdk.SuiteID, error) {
 	switch {

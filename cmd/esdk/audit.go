@@ -1,0 +1,463 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"esdk"
+	"esdk/cmd/esdk/internal/atomicfile"
+	"esdk/cmd/esdk/internal/audit"
+	"esdk/cmd/esdk/internal/batch"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
+	"esdk/cmd/esdk/internal/place"
+	"esdk/cmd/esdk/internal/settings"
+	"github.com/spf13/cobra"
+)
+
+// auditJobs is how many objects are looked at side by side. Each takes one short request, so
+// that more of them wait than when all of an object is read.
+const auditJobs = 32
+
+type auditOptions struct {
+	place.InputOptions
+	open settings.Decryption // what is given with -k
+	pace batch.Pace
+
+	under, notUnder, suites []string
+	filter                  audit.Filter
+
+	values  bool
+	summary bool // alone
+	print0  bool
+	failIf  bool
+	html    string
+	force   bool
+}
+
+func (a *app) newAuditCommand() *cobra.Command {
+	o := new(auditOptions)
+	cmd := &cobra.Command{
+		Use:   "audit [flags] [FILE]...",
+		Short: "Tell which messages are under which keys, from their headers alone",
+		Long: `Tell which files of directories and buckets are messages, under which keys each
+message is, and with which suite. Only headers are read: of an object the first
+4 KiB, in one request.
+
+Without -k, no key is needed and nothing is authenticated: anybody who can write
+there can have made up what a header says. With -k, each message is opened with one
+of the keys and its header is verified, which takes a request to a key service for
+each message. This also finds the messages that version 4.0.0 of the .NET SDK wrote
+wrongly; their headers alone don't show it. Bodies are not read: "esdk verify" finds
+what was changed or cut off there.
+
+Filters select what is listed. Filters of headers apply together; --not-a-message
+adds everything that has no readable header. The KEY of --under and --not-under is
+the name that "esdk inspect" shows, such as corp/backup or the ARN of a KMS key, in
+which * stands for any characters; or a key as -k takes it, if that tells its name.
+--under lists messages under one of its keys, --not-under messages under none of
+them. The summary counts all inputs.
+
+--print0 prints a list for --files-from0. --fail-if exits with 3 if anything
+matches the filters. The exit status is also 3 if some inputs could not be read;
+those never match.`,
+		Example: `  esdk audit -r s3://backups/
+  esdk audit -r --html audit.html --summary s3://backups/
+  esdk audit -r --under @old --print0 s3://backups/ | esdk reencrypt --from-key @old -k @new --in-place --files-from0 -
+  esdk audit -r --not-under @new --not-a-message --fail-if --summary encrypted/
+  esdk audit -r -k @new --unopened --json s3://backups/ | jq -r 'select(.type == "object").input'`,
+		Annotations: map[string]string{noProfile: ""},
+		RunE:        func(cmd *cobra.Command, inputs []string) error { return a.audit(cmd.Context(), o, inputs) },
+	}
+	o.addFlags(a, cmd)
+	return cmd
+}
+
+func (o *auditOptions) addFlags(a *app, cmd *cobra.Command) {
+	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
+	flags := cmd.Flags()
+	o.pace.AddFlags(flags)
+	flags.Lookup("jobs").Usage = "look at this `NUMBER` of files side by side (default one for each core, and 32 for objects)"
+	flags.StringArrayVarP(&o.open.Keys, "key", "k", nil, "`KEY` to open messages with, and verify their headers; repeat it to try several (see \"esdk help keys\")")
+	flags.StringArrayVarP(&o.open.Pairs, "context", "c", nil, "with -k, `KEY[=VALUE]` that the encryption context must have to open a message; repeatable")
+	flags.StringArrayVar(&o.open.Required, "require-context", nil, "with -k, messages do not store the pair of this `KEY`, and -c gives it; repeatable")
+	flags.IntVar(&o.open.MaxKeys, "max-keys", settings.DefaultMaxKeys, "with -k, do not open messages of more than this `NUMBER` of encrypted data keys; 0 means no limit")
+	flags.StringArrayVar(&o.under, "under", nil, "list messages with a data key under this `KEY`, or one of several")
+	flags.StringArrayVar(&o.notUnder, "not-under", nil, "list messages without a data key under this `KEY`, or any of several")
+	flags.StringArrayVar(&o.suites, "suite", nil, "list messages of this algorithm `SUITE`, a name or an id such as 0x0578, or one of several")
+	flags.BoolVar(&o.filter.Uncommitted, "uncommitted", false, "list messages of suites without key commitment")
+	flags.BoolVar(&o.filter.Unsigned, "unsigned", false, "list messages without a signature")
+	flags.BoolVar(&o.filter.Unopened, "unopened", false, "list messages that no -k opens")
+	flags.BoolVar(&o.filter.NET400, "net-4.0.0", false, "list messages that a -k opens only as those of version 4.0.0 of the .NET SDK")
+	flags.BoolVar(&o.filter.NotAMessage, "not-a-message", false, "also list what is no message, or has a broken header; alone, nothing else")
+	flags.BoolVar(&o.values, "context-values", false, "show the values of encryption contexts, and not only their keys")
+	flags.BoolVar(&o.summary, "summary", false, "print the summary alone")
+	flags.BoolVarP(&o.print0, "print0", "0", false, "print the names of what matches, each with a zero byte behind it, and nothing else")
+	flags.BoolVar(&o.failIf, "fail-if", false, "exit with 3 if something matches the filters")
+	flags.StringVar(&o.html, "html", "", "write a page about all that was looked at to a new `FILE`")
+	flags.BoolVar(&o.force, "force", false, "replace an existing FILE of --html")
+	cmd.RegisterFlagCompletionFunc("key", a.completeKey)
+	cmd.RegisterFlagCompletionFunc("under", a.completeKey)
+	cmd.RegisterFlagCompletionFunc("not-under", a.completeKey)
+	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
+}
+
+// check refuses what contradicts.
+func (o *auditOptions) check() error {
+	switch {
+	case len(o.open.Keys) == 0 && (o.filter.Unopened || o.filter.NET400):
+		return cli.UsageError("--unopened and --net-4.0.0 want a -k KEY: without one, no header tells")
+	case len(o.open.Keys) == 0 && len(o.open.Pairs)+len(o.open.Required) > 0:
+		return cli.UsageError("-c and --require-context are of messages that are opened, with -k")
+	case o.failIf && o.filter.Empty():
+		return cli.UsageError("--fail-if wants a filter, such as --uncommitted: without one, everything matches")
+	case o.force && o.html == "":
+		return cli.UsageError("--force is of --html")
+	}
+	return nil
+}
+
+func (o *auditOptions) parseFilter(a *app) error {
+	for flag, list := range map[string]struct {
+		texts    []string
+		patterns *[]audit.Pattern
+	}{"--under": {o.under, &o.filter.Under}, "--not-under": {o.notUnder, &o.filter.NotUnder}} {
+		for _, text := range list.texts {
+			name, err := a.keys.MessageName(text)
+			if err != nil {
+				return cli.Hinted(cli.WithCode(cli.ExitUsage, cli.Errorf("%s %w", flag, err)), "%s", cli.Hint(err))
+			}
+			*list.patterns = append(*list.patterns, audit.Pattern(name))
+		}
+	}
+	for _, text := range o.suites {
+		id, err := a.settings.Names.ParseSuite(text)
+		if err != nil {
+			return err
+		}
+		o.filter.Suites = append(o.filter.Suites, id)
+	}
+	return nil
+}
+
+// An auditing is what all jobs of the command share.
+type auditing struct {
+	*app
+	*auditOptions
+	reader  audit.Reader
+	opening *esdk.Config // nil without keys
+	context esdk.EncryptionContext
+
+	out     *bufio.Writer
+	summed  *audit.Summary
+	started bool // the table has its head
+}
+
+func (a *app) newAuditing(ctx context.Context, o *auditOptions) (*auditing, error) {
+	if err := cmp.Or(o.parseFilter(a), o.check()); err != nil {
+		return nil, err
+	}
+	if a.JSON && o.print0 || o.summary && o.print0 {
+		return nil, cli.UsageError("--print0 prints names alone; --json and --summary contradict it")
+	}
+	au := &auditing{app: a, auditOptions: o, out: bufio.NewWriterSize(a.Stdout, 64<<10), summed: audit.NewSummary(len(o.open.Keys) > 0)}
+	if len(o.open.Keys) == 0 {
+		return au, nil
+	}
+	o.open.Commitment = "require-encrypt-allow-decrypt"
+	config, ec, err := a.settings.DecryptConfig(ctx, &o.open)
+	au.opening, au.context = &config, ec
+	return au, err
+}
+
+func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error {
+	au, err := a.newAuditing(ctx, o)
+	if err != nil {
+		return err
+	}
+	page, err := a.newAuditPage(o.html, o.force)
+	if err != nil {
+		return err
+	}
+	defer page.abort()
+	o.OnlyWith()
+	o.Unseen = true
+	plan, err := a.places.Inputs(ctx, inputs, &o.InputOptions)
+	if err != nil {
+		return err
+	}
+	if err := cmp.Or(a.checkStdout(plan), plan.Each(page.check)); err != nil {
+		plan.Close()
+		return err
+	}
+	a.batch.Each, a.batch.CountFiles = au.each, true
+	au.reader.Await = func(n int) error { return a.batch.Progress.Await(n) }
+	err = a.run(ctx, plan, au.paceOf(plan), new(batch.ReportOptions), "audit", au.job)
+	if au.summed.Inputs == 0 && err != nil {
+		return err
+	}
+	au.summed.End(au.reader.Bytes())
+	if outErr := cmp.Or(au.printSummary(), au.out.Flush()); outErr != nil {
+		return outErr
+	}
+	return cmp.Or(page.write(au, inputs), au.verdict(err))
+}
+
+// paceOf is with more jobs side by side than other commands have, if they are of objects.
+func (o *auditOptions) paceOf(plan *place.Plan) *batch.Pace {
+	if o.pace.Jobs == 0 && slices.ContainsFunc(plan.Ahead(), func(j place.Job) bool { return j.Remote() }) {
+		o.pace.Jobs = auditJobs
+	}
+	return &o.pace
+}
+
+// verdict adds to an error of some inputs whether others match.
+func (au *auditing) verdict(err error) error {
+	switch n := au.summed.Matches; {
+	case !au.failIf || n == 0:
+		return err
+	case err == nil:
+		return cli.NewError(cli.ExitSomeFailed, "%d of %d inputs match: %s", n, au.summed.Inputs, au.filter.String())
+	default:
+		return cli.NewError(cli.ExitSomeFailed, "%w, and %d match: %s", err, n, au.filter.String())
+	}
+}
+
+func (au *auditing) job(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+	f := audit.NewFinding(j.Given(), j.Source.Name())
+	r.Found = f
+	in, err := j.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	size, err := au.reader.Read(in, func(m *audit.Message) error {
+		f.SetHeader(m.Header, au.values)
+		f.Base64 = m.Base64
+		if err := au.verify(ctx, m, f, r); err != nil {
+			return err
+		}
+		f.Matches = au.filter.Match(m.Header, f.Verification)
+		return nil
+	})
+	f.SetSize(size)
+	if audit.Fails(err) {
+		return nil, err
+	}
+	if err != nil {
+		f.SetError(err)
+		f.Matches = au.filter.MatchOther(f.Kind)
+	}
+	return nil, nil
+}
+
+// verify opens a message with the keys, if there are any. An error is one of the key service:
+// what a key is told of a message is no error.
+func (au *auditing) verify(ctx context.Context, m *audit.Message, f *audit.Finding, r *batch.Record) error {
+	if au.opening == nil {
+		return nil
+	}
+	header, err := au.openHeader(ctx, m, false)
+	v := &audit.Verification{}
+	if errors.Is(err, esdk.ErrAuthentication) {
+		if again, againErr := au.openHeader(ctx, m, true); againErr == nil {
+			header, err, v.NET400 = again, nil, true
+		} else if cli.Retryable(againErr) {
+			err = againErr
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case cli.Retryable(err):
+		return err
+	case err == nil:
+		v.Opened, v.KeyUsed, f.Authenticated = true, r.KeyUsed, true
+		f.SetRequired(header.RequiredContextKeys)
+	default:
+		v.Error, v.ErrorKind = cli.Message(err), cli.Kind(err)
+		if au.keys.Guessed(r.KeyUsed) { // the key need not be that of the message
+			v.ErrorKind = cli.Kind(esdk.ErrNoDataKey)
+		}
+	}
+	f.Verification = v
+	return nil
+}
+
+func (au *auditing) openHeader(ctx context.Context, m *audit.Message, net400 bool) (*esdk.Header, error) {
+	config := *au.opening
+	config.RecoverNET400 = net400
+	client, err := esdk.New(config)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := client.NewReader(ctx, bytes.NewReader(m.Start), au.context)
+	if err != nil {
+		return nil, err
+	}
+	return reader.Header(), nil
+}
+
+// each counts an input and lists it, in the order of the inputs.
+func (au *auditing) each(j *place.Job, r *batch.Record, err error) error {
+	if err == nil && j.Skip != "" {
+		au.summed.Skip()
+		return nil
+	}
+	f, ok := r.Found.(*audit.Finding)
+	if !ok {
+		f = audit.NewFinding(j.Given(), j.Source.Name())
+	}
+	if err != nil {
+		f.SetError(err)
+	}
+	au.summed.Add(f)
+	if au.summary || !f.Matches && (au.print0 || !au.filter.Empty()) {
+		return nil
+	}
+	return cmp.Or(au.print(f), au.flushTerminal())
+}
+
+// flushTerminal has a terminal show what there is: the next line may take long.
+func (au *auditing) flushTerminal() error {
+	if cli.IsTerminal(au.Stdout) {
+		return au.out.Flush()
+	}
+	return nil
+}
+
+func (au *auditing) print(f *audit.Finding) error {
+	text := ""
+	switch {
+	case au.print0 && f.Input == cli.Standard:
+		return cli.UsageError("standard input has no name to be printed by --print0")
+	case au.print0:
+		text = f.Input + "\x00"
+	case au.JSON:
+		line, err := cli.JSON(f)
+		if err != nil {
+			return err
+		}
+		text = string(line)
+	case !au.started:
+		au.started = true
+		text = audit.TableHead + f.Line()
+	default:
+		text = f.Line()
+	}
+	_, err := io.WriteString(au.out, text)
+	return err
+}
+
+func (au *auditing) printSummary() error {
+	switch {
+	case au.print0:
+		au.Note("%d of %d inputs match", au.summed.Matches, au.summed.Inputs)
+		return nil
+	case au.JSON:
+		line, err := au.summed.JSON(&au.filter)
+		if err != nil {
+			return err
+		}
+		_, err = au.out.Write(line)
+		return err
+	}
+	if au.started {
+		io.WriteString(au.out, "\n")
+	}
+	return au.summed.WriteText(au.out, &au.filter)
+}
+
+// An auditPage is the file of --html. It is nil if there is none.
+type auditPage struct {
+	file *atomicfile.File
+	old  fs.FileInfo // that it replaces, nil for none
+	path string
+}
+
+// newAuditPage makes the file before any work, so that nobody waits for a page that cannot be
+// written.
+func (a *app) newAuditPage(path string, force bool) (*auditPage, error) {
+	if path == "" {
+		return nil, nil
+	}
+	if object.IsURL(path) || path == cli.Standard {
+		return nil, cli.UsageError("--html %s: want a file", cli.Printable(path))
+	}
+	old, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		old = nil
+	case err != nil:
+		return nil, err
+	case !force:
+		return nil, cli.NewError(cli.ExitNotWritten, "%w", fs.ErrExist).Of(path).WithHint("--force replaces it")
+	case !old.Mode().IsRegular():
+		return nil, cli.NewError(cli.ExitNotWritten, "it is no regular file").Of(path)
+	case a.protected.Has(old):
+		return nil, cli.NewError(cli.ExitNotWritten, "it is a key or configuration file").Of(path)
+	}
+	if a.protected.HasPath(atomicfile.RealPath(path)) {
+		return nil, cli.NewError(cli.ExitNotWritten, "it is a key or configuration file").Of(path)
+	}
+	file, err := a.pending.Create(path, 0o600, old)
+	if err != nil {
+		return nil, err
+	}
+	return &auditPage{file, old, path}, nil
+}
+
+// check passes over the old page in a folder, and refuses to replace what is an input.
+func (p *auditPage) check(j *place.Job) error {
+	if p == nil || p.old == nil || j.Source.Info() == nil || !os.SameFile(p.old, j.Source.Info()) {
+		return nil
+	}
+	if j.Source.Below() {
+		j.Skip = place.SkipReport
+		return nil
+	}
+	return cli.NewError(cli.ExitNotWritten, "it is both an input and the page").Of(p.path)
+}
+
+func (p *auditPage) abort() {
+	if p != nil {
+		p.file.Abort()
+	}
+}
+
+func (p *auditPage) write(au *auditing, inputs []string) error {
+	if p == nil {
+		return nil
+	}
+	w := bufio.NewWriter(p.file)
+	page := &audit.Page{Summary: au.summed, Filter: &au.filter, Inputs: namesOf(inputs, au.List), Version: buildVersion().Version}
+	if err := cmp.Or(page.Write(w), w.Flush()); err != nil {
+		return err
+	}
+	return p.file.Commit()
+}
+
+// namesOf are the inputs as they may be shown: the parameters of a URL may be secret.
+func namesOf(inputs []string, list string) (names []string) {
+	for _, name := range inputs {
+		if object.IsURL(name) {
+			name, _, _ = strings.Cut(name, "?")
+		}
+		names = append(names, name)
+	}
+	switch {
+	case list != "":
+		names = append(names, "the names in the list "+list)
+	case len(names) == 0:
+		names = append(names, "standard input")
+	}
+	return names
+}

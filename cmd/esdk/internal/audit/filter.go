@@ -1,0 +1,96 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"esdk"
+)
+
+// A Filter says which inputs are listed. What it says of headers holds together, and of
+// several keys or suites of one kind any one. NotAMessage adds what has no header.
+type Filter struct {
+	Under, NotUnder []Pattern
+	Suites          []esdk.SuiteID
+	Uncommitted     bool
+	Unsigned        bool
+	Unopened        bool // no key opens it
+	NET400          bool
+
+	NotAMessage bool
+}
+
+// Empty reports whether all is listed.
+func (f *Filter) Empty() bool { return !f.ofHeaders() && !f.NotAMessage }
+
+func (f *Filter) ofHeaders() bool {
+	return len(f.Under)+len(f.NotUnder)+len(f.Suites) > 0 || f.Uncommitted || f.Unsigned || f.Unopened || f.NET400
+}
+
+// Match reports whether a message is listed.
+func (f *Filter) Match(h *esdk.Header, v *Verification) bool {
+	switch {
+	case !f.ofHeaders():
+		return !f.NotAMessage
+	case len(f.Under) > 0 && !anyUnder(f.Under, h), anyUnder(f.NotUnder, h):
+		return false
+	case len(f.Suites) > 0 && !slices.Contains(f.Suites, h.Suite):
+		return false
+	case f.Uncommitted && h.Suite.Commits(), f.Unsigned && h.Suite.Signed():
+		return false
+	case f.Unopened && (v == nil || v.Opened), f.NET400 && (v == nil || !v.NET400):
+		return false
+	}
+	return true
+}
+
+// MatchOther reports whether an input without a header is listed. One that couldn't be
+// looked at never is.
+func (f *Filter) MatchOther(kind string) bool {
+	return kind != CouldNotLook && (f.NotAMessage || f.Empty())
+}
+
+func anyUnder(patterns []Pattern, h *esdk.Header) bool {
+	for i := range h.EncryptedDataKeys {
+		if slices.ContainsFunc(patterns, func(p Pattern) bool { return p.Match(&h.EncryptedDataKeys[i]) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// String says it in words, "" if all is listed.
+func (f *Filter) String() string {
+	var all []string
+	add := func(is bool, text string, args ...any) {
+		if is {
+			all = append(all, fmt.Sprintf(text, args...))
+		}
+	}
+	add(len(f.Under) > 0, "under %s", orList(f.Under))
+	add(len(f.NotUnder) > 0, "not under %s", orList(f.NotUnder))
+	add(len(f.Suites) > 0, "of the suite %s", orList(f.Suites))
+	add(f.Uncommitted, "without key commitment")
+	add(f.Unsigned, "without a signature")
+	add(f.Unopened, "opened by none of the keys")
+	add(f.NET400, "with the fault of .NET 4.0.0")
+	text := strings.Join(all, ", ")
+	switch {
+	case text == "" && f.NotAMessage:
+		return "what is not a message"
+	case text == "":
+		return ""
+	case f.NotAMessage:
+		return "messages " + text + "; and what is not a message"
+	}
+	return "messages " + text
+}
+
+func orList[T any](all []T) string {
+	var texts []string
+	for _, one := range all {
+		texts = append(texts, Visible(fmt.Sprint(one)))
+	}
+	return strings.Join(texts, " or ")
+}

@@ -1,0 +1,304 @@
+package audit
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"esdk/cmd/esdk/internal/cli"
+)
+
+const (
+	// maxDistinct is how many wrapping keys, and keys of encryption contexts, are told
+	// apart. Whoever can write messages chooses how many there are.
+	maxDistinct = 10_000
+
+	// maxSamples is how many names are kept of each finding.
+	maxSamples = 20
+)
+
+// A Tally counts messages, and what the inputs with them have in bytes.
+type Tally struct {
+	Messages int64 `json:"messages"`
+	Verified int64 `json:"verified"` // of them
+	Bytes    int64 `json:"message_bytes"`
+}
+
+func (t *Tally) add(f *Finding) {
+	t.Messages++
+	if f.Authenticated {
+		t.Verified++
+	}
+	if f.Size != nil {
+		t.Bytes += *f.Size
+	}
+}
+
+// A Summary is what is known of all inputs. Its memory is bounded.
+type Summary struct {
+	Started, Ended time.Time
+	BytesRead      int64
+	WithKeys       bool // messages were opened
+
+	Inputs, Matches, Skipped        int64
+	NoMessages, Broken, Failed      Tally
+	Messages, Uncommitted, Unsigned Tally
+	Opened, NotOpened, NotAuthentic int64
+	NET400, Base64, Unframed        int64
+	FailedBy, NotOpenedBy           map[string]int64 // by the kind of the error
+	Versions, DataKeys              map[int]*Tally
+	Suites                          map[string]*Tally // by id and name
+	Keys, ContextKeys               *distinct
+	samples                         map[string][]string // names, by the finding
+}
+
+// NewSummary returns a summary of nothing yet.
+func NewSummary(withKeys bool) *Summary {
+	return &Summary{
+		Started: time.Now(), WithKeys: withKeys,
+		FailedBy: make(map[string]int64), NotOpenedBy: make(map[string]int64),
+		Versions: make(map[int]*Tally), DataKeys: make(map[int]*Tally), Suites: make(map[string]*Tally),
+		Keys: newDistinct(), ContextKeys: newDistinct(), samples: make(map[string][]string),
+	}
+}
+
+// Findings of which names are kept.
+const (
+	sampleNoMessage    = "no-message"
+	sampleBroken       = "broken"
+	sampleFailed       = "failed"
+	sampleUncommitted  = "uncommitted"
+	sampleUnsigned     = "unsigned"
+	sampleNotOpened    = "not-opened"
+	sampleNotAuthentic = "not-authentic"
+	sampleNET400       = "net-4.0.0"
+	sampleMatches      = "matches"
+)
+
+// Add counts an input.
+func (s *Summary) Add(f *Finding) {
+	s.Inputs++
+	if f.Matches {
+		s.Matches++
+		s.sample(sampleMatches, f)
+	}
+	switch f.Kind {
+	case IsNoMessage:
+		s.NoMessages.add(f)
+		s.sample(sampleNoMessage, f)
+	case IsBroken:
+		s.Broken.add(f)
+		s.sample(sampleBroken, f)
+	case CouldNotLook:
+		s.Failed.add(f)
+		s.FailedBy[f.ErrorKind]++
+		s.sample(sampleFailed, f)
+	case IsMessage:
+		s.addMessage(f)
+	}
+}
+
+func (s *Summary) addMessage(f *Finding) {
+	h := f.Header
+	s.Messages.add(f)
+	tallyOf(s.Versions, h.Version).add(f)
+	tallyOf(s.Suites, h.AlgorithmID+" "+h.Algorithm).add(f)
+	tallyOf(s.DataKeys, min(h.DataKeys, manyDataKeys)).add(f)
+	if f.Base64 {
+		s.Base64++
+	}
+	if h.FrameLength == 0 {
+		s.Unframed++
+	}
+	if !h.Committed {
+		s.Uncommitted.add(f)
+		s.sample(sampleUncommitted, f)
+	}
+	if !h.Signed {
+		s.Unsigned.add(f)
+		s.sample(sampleUnsigned, f)
+	}
+	keys := make(map[string]bool)
+	for _, k := range h.WrappingKeys {
+		keys[k.String()] = true
+	}
+	s.Keys.add(f, keys, h.WrappingKeysLeftOut > 0)
+	context := make(map[string]bool)
+	for _, k := range h.ContextKeys {
+		context[k] = true
+	}
+	s.ContextKeys.add(f, context, h.ContextKeysLeftOut > 0)
+	s.addVerification(f)
+}
+
+func (s *Summary) addVerification(f *Finding) {
+	switch v := f.Verification; {
+	case v == nil:
+	case !v.Opened:
+		s.NotOpened++
+		s.NotOpenedBy[v.ErrorKind]++
+		if v.ErrorKind == notAuthentic {
+			s.NotAuthentic++
+			s.sample(sampleNotAuthentic, f)
+		} else {
+			s.sample(sampleNotOpened, f)
+		}
+	default:
+		s.Opened++
+		if v.NET400 {
+			s.NET400++
+			s.sample(sampleNET400, f)
+		}
+	}
+}
+
+// notAuthentic is the kind of an error of a header that was changed or made up.
+const notAuthentic = "not-authentic"
+
+// manyDataKeys stands for itself and more.
+const manyDataKeys = 10
+
+// Skip counts what was passed over.
+func (s *Summary) Skip() { s.Skipped++ }
+
+// End says that there are no more inputs.
+func (s *Summary) End(bytesRead int64) { s.Ended, s.BytesRead = time.Now(), bytesRead }
+
+func (s *Summary) sample(of string, f *Finding) {
+	if list := s.samples[of]; len(list) < maxSamples {
+		s.samples[of] = append(list, cut(f.Name))
+	}
+}
+
+func tallyOf[K comparable](m map[K]*Tally, k K) *Tally {
+	t := m[k]
+	if t == nil {
+		t = new(Tally)
+		m[k] = t
+	}
+	return t
+}
+
+// A distinct counts messages by names that strangers choose.
+type distinct struct {
+	tallies map[string]*Tally
+	others  Tally // messages with a name that isn't among those
+}
+
+func newDistinct() *distinct { return &distinct{tallies: make(map[string]*Tally)} }
+
+// add counts a message once for each of its names. More says that it has others.
+func (d *distinct) add(f *Finding, names map[string]bool, more bool) {
+	for name := range names {
+		t := d.tallies[name]
+		if t == nil && len(d.tallies) >= maxDistinct {
+			more = true
+			continue
+		}
+		tallyOf(d.tallies, name).add(f)
+	}
+	if more {
+		d.others.add(f)
+	}
+}
+
+// byMessages returns the names, that of the most messages first.
+func byMessages(m map[string]*Tally) []string {
+	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		return cmp.Or(cmp.Compare(m[b].Messages, m[a].Messages), cmp.Compare(a, b))
+	})
+}
+
+// A tallyLine is a tally of something in JSON.
+type tallyLine struct {
+	Name string `json:"name"`
+	Tally
+}
+
+func tallyLines(m map[string]*Tally) []tallyLine {
+	lines := []tallyLine{}
+	for _, name := range byMessages(m) {
+		lines = append(lines, tallyLine{name, *m[name]})
+	}
+	return lines
+}
+
+// A summaryRecord is a summary in JSON.
+type summaryRecord struct {
+	Type          string  `json:"type"` // summary
+	Started       string  `json:"started"`
+	Seconds       float64 `json:"seconds"`
+	Filter        string  `json:"filter,omitempty"`
+	Authenticated bool    `json:"authenticated"` // the headers of all messages
+	Inputs        int64   `json:"inputs"`
+	Matches       int64   `json:"matches"`
+	Skipped       int64   `json:"skipped"`
+	BytesRead     int64   `json:"bytes_read"`
+
+	Messages     Tally            `json:"messages"`
+	NoMessages   Tally            `json:"not_messages"`
+	Broken       Tally            `json:"broken"`
+	Failed       Tally            `json:"failed"`
+	FailedByKind map[string]int64 `json:"failed_by_kind"`
+
+	Uncommitted Tally `json:"uncommitted"`
+	Unsigned    Tally `json:"unsigned"`
+	Unframed    int64 `json:"unframed"`
+	Base64      int64 `json:"base64"`
+
+	Suites   []tallyLine `json:"suites"`
+	Versions []countLine `json:"versions"`
+	DataKeys []countLine `json:"data_keys"`
+
+	WrappingKeys        []tallyLine `json:"wrapping_keys"`
+	WrappingKeysLeftOut Tally       `json:"wrapping_keys_left_out"`
+	ContextKeys         []tallyLine `json:"context_keys"`
+	ContextKeysLeftOut  Tally       `json:"context_keys_left_out"`
+
+	Verification *verificationRecord `json:"verification,omitempty"` // nil without keys
+}
+
+// A countLine is a tally of messages with a number of something.
+type countLine struct {
+	Count int `json:"count"`
+	Tally
+}
+
+func countLines(m map[int]*Tally) []countLine {
+	all := []countLine{}
+	for _, n := range slices.Sorted(maps.Keys(m)) {
+		all = append(all, countLine{n, *m[n]})
+	}
+	return all
+}
+
+type verificationRecord struct {
+	Opened          int64            `json:"opened"`
+	NotOpened       int64            `json:"not_opened"`
+	NotOpenedByKind map[string]int64 `json:"not_opened_by_kind"`
+	NET400          int64            `json:"net_4_0_0"`
+}
+
+// verified reports whether the headers of all messages were verified, of one at least.
+func (s *Summary) verified() bool {
+	return s.WithKeys && s.Messages.Messages > 0 && s.Messages.Messages == s.Messages.Verified
+}
+
+// JSON returns the summary as a line of JSON.
+func (s *Summary) JSON(filter *Filter) ([]byte, error) {
+	r := &summaryRecord{
+		Type: typeOfSummary, Started: s.Started.UTC().Format(time.RFC3339), Seconds: s.Ended.Sub(s.Started).Seconds(),
+		Filter: filter.String(), Authenticated: s.verified(),
+		Inputs: s.Inputs, Matches: s.Matches, Skipped: s.Skipped, BytesRead: s.BytesRead,
+		Messages: s.Messages, NoMessages: s.NoMessages, Broken: s.Broken, Failed: s.Failed, FailedByKind: s.FailedBy,
+		Uncommitted: s.Uncommitted, Unsigned: s.Unsigned, Unframed: s.Unframed, Base64: s.Base64,
+		Suites: tallyLines(s.Suites), Versions: countLines(s.Versions), DataKeys: countLines(s.DataKeys),
+		WrappingKeys: tallyLines(s.Keys.tallies), WrappingKeysLeftOut: s.Keys.others,
+		ContextKeys: tallyLines(s.ContextKeys.tallies), ContextKeysLeftOut: s.ContextKeys.others,
+	}
+	if s.WithKeys {
+		r.Verification = &verificationRecord{s.Opened, s.NotOpened, s.NotOpenedBy, s.NET400}
+	}
+	return cli.JSON(r)
+}

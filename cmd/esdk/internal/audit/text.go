@@ -1,0 +1,153 @@
+package audit
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// TableHead is the line above those of findings.
+const TableHead = "KIND           SUITE   COMMITS  SIGNED  OPENS  KEYS         SIZE  NAME AND WRAPPING KEYS\n"
+
+// Line is a line of the table. Its columns don't move, since lines are written as they come.
+func (f *Finding) Line() string {
+	row := func(suite, commits, signed, keys, about string) string {
+		return fmt.Sprintf("%-14s %-7s %-8s %-7s %-6s %4s %12s  %s%s\n", f.Kind, suite, commits, signed, f.opens(), keys, f.sizeText(), Visible(f.Name), about)
+	}
+	if f.Header == nil || f.Kind != IsMessage {
+		return row("-", "-", "-", "-", ": "+Visible(f.Error))
+	}
+	h := f.Header
+	about := "  " + Visible(listOf(h.keyNames(), h.WrappingKeysLeftOut))
+	if h.Context != nil {
+		about += "  " + Visible(listOf(h.pairs(), h.ContextKeysLeftOut))
+	}
+	return row(h.AlgorithmID, yes(h.Committed), yes(h.Signed), fmt.Sprint(h.DataKeys), about)
+}
+
+func (h *Header) keyNames() (names []string) {
+	for _, k := range h.WrappingKeys {
+		names = append(names, k.String())
+	}
+	return names
+}
+
+func (h *Header) pairs() (pairs []string) {
+	for _, k := range h.ContextKeys {
+		pairs = append(pairs, k+"="+h.Context[k])
+	}
+	return pairs
+}
+
+func (f *Finding) sizeText() string {
+	if f.Size == nil {
+		return "-"
+	}
+	return fmt.Sprint(*f.Size)
+}
+
+func (f *Finding) opens() string {
+	switch v := f.Verification; {
+	case v == nil:
+		return "-"
+	case v.NET400:
+		return "4.0.0"
+	default:
+		return yes(v.Opened)
+	}
+}
+
+func yes(is bool) string {
+	if is {
+		return "yes"
+	}
+	return "no"
+}
+
+// listOf joins texts, and says how many there are besides.
+func listOf(texts []string, leftOut int) string {
+	if leftOut > 0 {
+		texts = append(slices.Clone(texts), fmt.Sprintf("and %d more", leftOut))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// mostLines is how many keys the text has. JSON has all that are told apart.
+const mostLines = 20
+
+// WriteText writes a summary for people.
+func (s *Summary) WriteText(w io.Writer, filter *Filter) error {
+	b := new(strings.Builder)
+	line := func(text string, args ...any) { fmt.Fprintf(b, text+"\n", args...) }
+	tally := func(name string, t Tally) { line("  %-32s %10d  %s", name, t.Messages, bytesText(t.Bytes)) }
+	line("%s", s.Trust())
+	line("")
+	line("%d looked at, %s of them read, in %s", s.Inputs, bytesText(s.BytesRead), s.took())
+	tally("messages", s.Messages)
+	tally("not a message", s.NoMessages)
+	tally("broken header", s.Broken)
+	tally("failed", s.Failed)
+	line("of the messages")
+	tally("without key commitment", s.Uncommitted)
+	tally("without a signature", s.Unsigned)
+	if s.WithKeys {
+		line("  %-32s %10d", "opened, header verified", s.Opened)
+		line("  %-32s %10d", "of them with .NET 4.0.0's fault", s.NET400)
+		line("  %-32s %10d  of them %d changed or made up", "not opened", s.NotOpened, s.NotAuthentic)
+	}
+	writeTallies(b, "under the key", s.Keys.tallies, s.Keys.others)
+	writeTallies(b, "of the suite", s.Suites, Tally{})
+	writeTallies(b, "with the context key", s.ContextKeys.tallies, s.ContextKeys.others)
+	if text := filter.String(); text != "" {
+		line("%d match: %s", s.Matches, text)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeTallies(b *strings.Builder, title string, m map[string]*Tally, others Tally) {
+	if len(m) == 0 {
+		return
+	}
+	fmt.Fprintln(b, title)
+	names := byMessages(m)
+	for _, name := range names[:min(len(names), mostLines)] {
+		fmt.Fprintf(b, "  %10d  %10s  %s\n", m[name].Messages, bytesText(m[name].Bytes), Visible(name))
+	}
+	if n := len(names) - mostLines; n > 0 {
+		fmt.Fprintf(b, "  and %d more, which --json tells\n", n)
+	}
+	if others.Messages > 0 {
+		fmt.Fprintf(b, "  %10d  %10s  messages with others, too many to be told apart\n", others.Messages, bytesText(others.Bytes))
+	}
+}
+
+// Trust says how far the rest can be trusted.
+func (s *Summary) Trust() string {
+	switch {
+	case !s.WithKeys:
+		return "NOT AUTHENTICATED: no key was used, and anybody who can write there can have made up what headers say."
+	case s.Messages.Messages == 0:
+		return "There was no message whose header could be verified."
+	case !s.verified():
+		return fmt.Sprintf("%d of %d headers were verified with a key. The others are NOT AUTHENTICATED: anybody who can write there can have made them up. Bodies were not read.", s.Messages.Verified, s.Messages.Messages)
+	}
+	return "The headers of all messages were verified with a key. Bodies were not read."
+}
+
+func (s *Summary) took() string { return fmt.Sprintf("%.1f s", s.Ended.Sub(s.Started).Seconds()) }
+
+func bytesText(n int64) string {
+	unit, v := 0, float64(n)
+	for v >= 1024 && unit < len(units)-1 {
+		v /= 1024
+		unit++
+	}
+	if unit == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", v, units[unit])
+}
+
+var units = []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}

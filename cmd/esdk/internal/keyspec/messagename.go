@@ -1,0 +1,81 @@
+package keyspec
+
+import (
+	"strings"
+
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/hpke"
+)
+
+// MessageName returns how messages name a wrapping key that is given as one is to -k, as far
+// as that can be told without opening it. A text of no kind of keys is returned as it is.
+func (ks *Keys) MessageName(text string) (string, error) {
+	k, isKey := keyOf(text)
+	if name, ok := strings.CutPrefix(text, "@"); ok {
+		if name == "" {
+			return "", errNoName
+		}
+		c, file, err := ks.LoadConfig()
+		if err != nil {
+			return "", err
+		}
+		if k, err = c.Key(file, name); err != nil {
+			return "", err
+		}
+		isKey = true
+	}
+	if !isKey {
+		return text, nil
+	}
+	if name := k.messageName(); name != "" {
+		return name, nil
+	}
+	return "", cli.UsageError("%s: what messages call this key cannot be told without opening it", cli.Printable(text)).
+		WithHint("give the name that \"esdk inspect\" shows of such a message; * stands for any characters")
+}
+
+// keyOf returns what the command line says of a key, as the configuration would. It is false
+// for what is no key, and for the ARN of one, which is its name.
+func keyOf(text string) (*KeyConfig, bool) {
+	if text == "local" || strings.HasPrefix(text, "local@") {
+		return &KeyConfig{Type: "local"}, true
+	}
+	if strings.HasPrefix(text, "alias/") || strings.HasPrefix(text, "arn:") && strings.Contains(text, ":alias/") {
+		return &KeyConfig{Type: "kms", Key: text}, true
+	}
+	kind, rest, _ := strings.Cut(text, ":")
+	id, _, _ := strings.Cut(rest, "@")
+	id, _, _ = strings.Cut(id, "?")
+	k := &KeyConfig{Type: kind}
+	switch kind {
+	case "aes", "rsa":
+		k.Namespace, k.Name, _ = strings.Cut(id, "/")
+	case "hpke":
+		k.Name = id
+	case "kms-rsa":
+		k.Key = id
+	case "branch":
+		_, k.ID, _ = strings.Cut(id, "/")
+	case "ecdh", "kms-ecdh", "kms-discovery", "pkcs11":
+	default:
+		return nil, false
+	}
+	return k, true
+}
+
+// messageName is "" if the configuration doesn't tell.
+func (k *KeyConfig) messageName() string {
+	switch {
+	case (k.Type == "aes" || k.Type == "rsa") && k.Namespace != "" && k.Name != "":
+		return k.Namespace + "/" + k.Name
+	case k.Type == "hpke" && k.Name != "":
+		return hpke.ProviderID + "/" + k.Name
+	case k.Type == "kms" && !strings.Contains(k.Key, ":key/"): // messages have the ARN
+		return ""
+	case k.Type == "kms", k.Type == "kms-rsa", k.Type == "keyservice":
+		return k.Key
+	case k.Type == "branch":
+		return k.ID
+	}
+	return ""
+}
