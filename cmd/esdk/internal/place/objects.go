@@ -58,7 +58,7 @@ func (o *outputs) checkNoObject(ctx context.Context, j *Job, target *objectTarge
 	if o.Force {
 		return nil
 	}
-	take := func(changed time.Time, exists bool, err error) error {
+	take := func(j *Job, changed time.Time, exists bool, err error) error {
 		switch {
 		case err != nil && (o.NoClobber || o.Update):
 			j.Err = target.Explain(err)
@@ -72,17 +72,19 @@ func (o *outputs) checkNoObject(ctx context.Context, j *Job, target *objectTarge
 		keys := o.known.list(ctx, o.resultFolder(j), cmp.Or(o.LookAhead, maxListed))
 		if !keys.tooMany {
 			changed, exists := keys.keys[target.Key]
-			return take(changed, exists, keys.err)
+			return take(j, changed, exists, keys.err)
 		}
 		// Too many requests to make here, one behind the other.
-		j.look = func(ctx context.Context) {
-			if err := take(target.Changed(ctx)); err != nil {
+		j.look = func(ctx context.Context, j *Job) {
+			changed, exists, err := target.Changed(ctx)
+			if err := take(j, changed, exists, err); err != nil {
 				j.Err = err
 			}
 		}
 		return nil
 	}
-	return take(target.Changed(ctx))
+	changed, exists, err := target.Changed(ctx)
+	return take(j, changed, exists, err)
 }
 
 func (o *outputs) resultFolder(j *Job) *object.Object {

@@ -94,9 +94,9 @@ type Job struct {
 	Skip   string // why nothing is to be done, "" otherwise
 	Err    error  // why nothing can be done
 
-	look  func(context.Context) // see Look
-	given string                // the name of the input as the user gave it, "" if it was found below another
-	in    Input                 // that was opened
+	look  func(context.Context, *Job) // see Look; the job may be another copy than when it was planned
+	given string                      // the name of the input as the user gave it, "" if it was found below another
+	in    Input                       // that was opened
 }
 
 // Given is the name of the input as the user gave it, with the parameters of a URL, or one
@@ -146,7 +146,7 @@ func (j *Job) End() (versionID string) {
 // Look does what planning has left to be done side by side: it may set Skip and Err.
 func (j *Job) Look(ctx context.Context) {
 	if j.look != nil && j.Skip == "" && j.Err == nil {
-		j.look(ctx)
+		j.look(ctx, j)
 	}
 }
 
