@@ -1,0 +1,191 @@
+package inventory
+
+import (
+	"bufio"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxLine bounds a line: a key, of which each byte may take three, and an access control
+// list of up to a hundred grants as Base64.
+const maxLine = 1 << 20
+
+// A csvFormat is lines of fields, without a head, in gzip. Keys in it are encoded as in
+// a form: a space is a plus sign.
+type csvFormat struct {
+	bucket string
+	count  int            // of fields
+	at     map[string]int // where they are
+}
+
+// newCSV parses a schema such as "Bucket, Key, Size".
+func newCSV(schema, bucket string) (*csvFormat, error) {
+	names := strings.Split(schema, ",")
+	c := &csvFormat{bucket, len(names), make(map[string]int)}
+	for i, name := range names {
+		c.at[fieldName(name)] = i
+	}
+	if _, ok := c.at[fieldKey]; !ok {
+		return nil, errors.New("its fileSchema has no Key")
+	}
+	return c, nil
+}
+
+// Fields that are read, by what is the same in the schemas of CSV and Parquet.
+const (
+	fieldBucket   = "bucket"
+	fieldKey      = "key"
+	fieldVersion  = "versionid"
+	fieldLatest   = "islatest"
+	fieldMarker   = "isdeletemarker"
+	fieldSize     = "size"
+	fieldModified = "lastmodifieddate"
+)
+
+// fieldName makes one of VersionId or version_id.
+func fieldName(name string) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimSpace(name), "_", ""))
+}
+
+func (c *csvFormat) entries(f *verified, yield func(Entry, error) bool) bool {
+	z, err := gzip.NewReader(f)
+	if err == io.EOF && f.size == 0 {
+		return true
+	}
+	if err != nil {
+		return yield(Entry{}, fmt.Errorf("no gzip: %w", err))
+	}
+	lines := bufio.NewScanner(z)
+	lines.Buffer(nil, maxLine)
+	var fields []string
+	for n := 1; lines.Scan(); n++ {
+		var e Entry
+		if fields, err = splitLine(fields[:0], lines.Text()); err == nil {
+			e, err = c.entry(fields)
+		}
+		if err != nil {
+			return yield(Entry{}, fmt.Errorf("line %d: %w", n, err))
+		}
+		if !yield(e, nil) {
+			return false
+		}
+	}
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return yield(Entry{}, fmt.Errorf("a line of more than %d bytes", maxLine))
+	} else if err != nil {
+		return yield(Entry{}, err)
+	}
+	return true
+}
+
+var errQuote = errors.New("a quotation mark that is not at the end of a field")
+
+// splitLine appends the fields of a line. A field may be in quotation marks, of which
+// two in it are one.
+func splitLine(fields []string, line string) ([]string, error) {
+	for {
+		field, rest, more := line, "", false
+		if strings.HasPrefix(line, `"`) {
+			end := endOfQuoted(line)
+			if end < 0 {
+				return nil, errQuote
+			}
+			field, rest = strings.ReplaceAll(line[1:end], `""`, `"`), line[end+1:]
+			if more = strings.HasPrefix(rest, ","); !more && rest != "" {
+				return nil, errQuote
+			}
+			rest = strings.TrimPrefix(rest, ",")
+		} else {
+			field, rest, more = strings.Cut(line, ",")
+		}
+		fields = append(fields, field)
+		if !more {
+			return fields, nil
+		}
+		line = rest
+	}
+}
+
+// endOfQuoted returns where the quotation mark is that ends a field, -1 if none does.
+func endOfQuoted(line string) int {
+	for i := 1; i < len(line); i++ {
+		if line[i] != '"' {
+			continue
+		}
+		if i+1 == len(line) || line[i+1] != '"' {
+			return i
+		}
+		i++
+	}
+	return -1
+}
+
+// entry reads the fields of a line.
+func (c *csvFormat) entry(fields []string) (e Entry, err error) {
+	if len(fields) != c.count {
+		return e, fmt.Errorf("%d fields, and %d in the schema", len(fields), c.count)
+	}
+	field := func(name string) string {
+		if i, ok := c.at[name]; ok {
+			return fields[i]
+		}
+		return ""
+	}
+	if _, ok := c.at[fieldBucket]; ok && field(fieldBucket) != c.bucket {
+		return e, errBucket
+	}
+	if e.Key, err = url.QueryUnescape(field(fieldKey)); err != nil {
+		return e, err
+	}
+	e.VersionID = field(fieldVersion)
+	if e.Latest, err = parseBool(field(fieldLatest), true); err != nil {
+		return e, err
+	}
+	if e.DeleteMarker, err = parseBool(field(fieldMarker), false); err != nil {
+		return e, err
+	}
+	e.Size = -1
+	if text := field(fieldSize); text != "" {
+		if e.Size, err = strconv.ParseInt(text, 10, 64); err != nil {
+			return e, errors.New("a size that is no number")
+		}
+	}
+	if text := field(fieldModified); text != "" {
+		if e.Modified, err = time.Parse(time.RFC3339, text); err != nil {
+			return e, errors.New("a time that is none")
+		}
+	}
+	return e, e.check()
+}
+
+var errBucket = errors.New("an object of another bucket")
+
+// parseBool reads a field. One that is empty, or not there, has the usual value.
+func parseBool(text string, usual bool) (bool, error) {
+	switch strings.ToLower(text) {
+	case "":
+		return usual, nil
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, errors.New("neither true nor false")
+}
+
+// check rejects what no object can be.
+func (e *Entry) check() error {
+	switch {
+	case e.Key == "":
+		return errors.New("an object without a key")
+	case e.Size < -1:
+		return errors.New("an object of a negative size")
+	}
+	return nil
+}

@@ -1,0 +1,283 @@
+package inventory_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/inventory"
+	"esdk/cmd/esdk/internal/inventory/inventorytest"
+	"esdk/internal/fipstest"
+)
+
+// objects are those of a bucket.
+type objects map[string][]byte
+
+func (o objects) open(_ context.Context, key string) (io.ReadCloser, error) {
+	b, ok := o[key]
+	if !ok {
+		return nil, &fs.PathError{Op: "open", Path: key, Err: fs.ErrNotExist}
+	}
+	return io.NopCloser(bytes.NewReader(b)), nil
+}
+
+// read reads all of an inventory.
+func read(o objects, manifest string) (all []inventory.Entry, err error) {
+	i, err := inventory.Open(context.Background(), manifest, o.open)
+	if err != nil {
+		return nil, err
+	}
+	for e, err := range i.All(context.Background()) {
+		if err != nil {
+			return all, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// randomKey is any that S3 takes, and rather often one with what has a meaning somewhere.
+func randomKey(r *rand.Rand) string {
+	odd := []string{"%", "+", " ", "\"", ",", "\n", "\r", "/", "\\", "%2B", "é", "e\u0301", "日本", "\x01", "..", "'", "&", "=", "#", "?", "\u2028", "😀"}
+	var b strings.Builder
+	for range 1 + r.IntN(20) {
+		if r.IntN(2) == 0 {
+			b.WriteString(odd[r.IntN(len(odd))])
+		} else if c := rune(r.IntN(0x3000)); utf8.ValidRune(c) {
+			b.WriteRune(c)
+		}
+	}
+	return b.String() + "x"
+}
+
+func randomEntries(r *rand.Rand, n int, versions bool) []inventory.Entry {
+	all := make([]inventory.Entry, n)
+	for i := range all {
+		e := &all[i]
+		*e = inventory.Entry{Key: randomKey(r), Latest: true, Size: r.Int64() >> r.IntN(64), Modified: inventorytest.Time.Add(time.Duration(r.IntN(1e6)) * time.Millisecond)}
+		if versions {
+			e.VersionID = []string{"", "3sL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY"}[r.IntN(2)]
+			e.Latest = r.IntN(3) > 0
+			if e.DeleteMarker = r.IntN(5) == 0; e.DeleteMarker {
+				e.Size = -1
+			}
+		}
+	}
+	return all
+}
+
+// What S3 writes of any keys comes back.
+func TestComesBack(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 100 {
+		i := inventorytest.Inventory{Bucket: "lake", Format: inventorytest.Formats[r.IntN(2)], Versions: r.IntN(2) == 0, PerFile: r.IntN(100), Prefix: []string{"", "a/b/"}[r.IntN(2)]}
+		want := randomEntries(r, r.IntN(300), i.Versions)
+		got, err := read(i.Write(t, want), i.ManifestKey())
+		if err != nil {
+			t.Fatalf("%+v: %v", i, err)
+		}
+		if len(got) != len(want) || len(got) > 0 && !reflect.DeepEqual(got, want) {
+			for n := range min(len(got), len(want)) {
+				if got[n] != want[n] {
+					t.Fatalf("%+v: entry %d is %+v, want %+v", i, n, got[n], want[n])
+				}
+			}
+			t.Fatalf("%+v: %d entries, want %d", i, len(got), len(want))
+		}
+	}
+}
+
+// A change of any byte, and any file that is missing, is an error, and no entry of a file
+// that was changed is seen.
+func TestChanged(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 300 {
+		i := inventorytest.Inventory{Bucket: "lake", Format: inventorytest.Formats[r.IntN(2)], PerFile: 10}
+		entries := randomEntries(r, 20, false)
+		o := objects(i.Write(t, entries))
+		keys := []string{i.ManifestKey(), path.Dir(i.ManifestKey()) + "/manifest.checksum"}
+		first, second := "", ""
+		for key := range o {
+			switch {
+			case strings.Contains(key, "/data/0."):
+				first = key
+			case strings.Contains(key, "/data/1."):
+				second = key
+			}
+		}
+		keys = append(keys, first, second)
+		key := keys[r.IntN(len(keys))]
+		what, b := "", o[key]
+		switch r.IntN(4) {
+		case 0:
+			at := r.IntN(len(b))
+			b[at] ^= byte(1 + r.IntN(255))
+			what = fmt.Sprintf("byte %d of %s changed", at, key)
+		case 1:
+			o[key], what = b[:r.IntN(len(b))], key+" cut"
+		case 2:
+			o[key], what = append(b, 'x'), key+" longer"
+		case 3:
+			if key == keys[1] {
+				continue // it need not be there
+			}
+			delete(o, key)
+			what = key + " removed"
+		}
+		got, err := read(o, i.ManifestKey())
+		if want := map[string]int{first: 0, second: 10}[key]; err == nil || len(got) != want {
+			t.Fatalf("%s: %d entries, %v; want %d", what, len(got), err, want)
+		}
+	}
+}
+
+// manifest is one with a data file, and the objects that it needs.
+func manifest(format, schema string, data []byte) objects {
+	sum := md5.Sum(data)
+	text := fmt.Sprintf(`{"sourceBucket":"lake","fileFormat":%q,"fileSchema":%q,"files":[{"key":"data/0","size":%d,"MD5checksum":"%s"}]}`, format, schema, len(data), hex.EncodeToString(sum[:]))
+	return objects{"manifest.json": []byte(text), "data/0": data}
+}
+
+func zip(text string) []byte {
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	io.WriteString(z, text)
+	z.Close()
+	return out.Bytes()
+}
+
+func TestMalformed(t *testing.T) {
+	csv := func(text string) objects {
+		return manifest("CSV", "Bucket, Key, Size, IsLatest, LastModifiedDate", zip(text))
+	}
+	only := func(text string) objects { return objects{"manifest.json": []byte(text)} }
+	for name, c := range map[string]struct {
+		objects objects
+		want    string
+	}{
+		"no manifest":       {objects{}, "no such"}, // see open
+		"no JSON":           {only("hello"), "no manifest of S3 Inventory"},
+		"another JSON":      {only("{}"), "sourceBucket names no bucket"},
+		"a list":            {only("[]"), "no manifest"},
+		"odd bucket":        {only(`{"sourceBucket":"a/b?c","fileFormat":"CSV"}`), "names no bucket"},
+		"ORC":               {manifest("ORC", "", nil), "ORC isn't read"},
+		"unknown format":    {manifest("XML", "", nil), `unknown format "XML"`},
+		"no key":            {manifest("CSV", "Bucket, Size", nil), "has no Key"},
+		"a long manifest":   {only(strings.Repeat(" ", 16<<20) + "{}"), "more than 16777216 bytes"},
+		"files of nothing":  {only(`{"sourceBucket":"lake","fileFormat":"CSV","fileSchema":"Key","files":[{}]}`), "without key or size"},
+		"negative size":     {only(`{"sourceBucket":"lake","fileFormat":"CSV","fileSchema":"Key","files":[{"key":"a","size":-1}]}`), "without key or size"},
+		"no checksum":       {only(`{"sourceBucket":"lake","fileFormat":"CSV","fileSchema":"Key","files":[{"key":"a","size":1}]}`), "MD5 checksum that is none"},
+		"no gzip":           {manifest("CSV", "Key", []byte("hello")), "no gzip"},
+		"cut gzip":          {manifest("CSV", "Key", zip("a\nb\n")[:20]), "EOF"},
+		"fields":            {csv("lake,a,1\n"), "line 1: 3 fields, and 5 in the schema"},
+		"another bucket":    {csv("lake,a,1,true,\nother,a,1,true,\n"), "line 2: an object of another bucket"},
+		"key":               {csv("lake,%zz,1,true,\n"), "invalid URL escape"},
+		"empty key":         {csv(`"lake","","1","true",""`), "without a key"},
+		"size":              {csv("lake,a,1x,true,\n"), "a size that is no number"},
+		"size below zero":   {csv("lake,a,-2,true,\n"), "negative size"},
+		"bool":              {csv("lake,a,1,maybe,\n"), "neither true nor false"},
+		"time":              {csv("lake,a,1,true,yesterday\n"), "a time that is none"},
+		"quotation mark":    {csv(`"lake,a,1,true,` + "\n"), "quotation mark"},
+		"behind a field":    {csv(`"lake"x,a,1,true,` + "\n"), "quotation mark"},
+		"a line of 1 GiB":   {csv(strings.Repeat("x", 64<<20)), "a line of more than 1048576 bytes"},
+		"no Parquet":        {manifest("Parquet", "", []byte("hello")), "malformed Parquet"},
+		"a checksum of 'x'": {objects{"manifest.json": []byte("{}"), "manifest.checksum": []byte("x")}, "MD5 checksum that is none"},
+	} {
+		got, err := read(c.objects, "manifest.json")
+		if name == "no manifest" {
+			c.want = "does not exist"
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %d entries, %v; want %s", name, len(got), err, c.want)
+		}
+	}
+}
+
+// Fields may be quoted or not, and the schema may have others, in any order.
+func TestSchema(t *testing.T) {
+	o := manifest("CSV", "Size,Key , bucket, NewField", zip("5,a+b%2Bc,lake,x\n\"\",\"d\"\"e\",\"lake\",\"x,y\"\r\n"))
+	got, err := read(o, "manifest.json")
+	want := []inventory.Entry{{Key: "a b+c", Latest: true, Size: 5}, {Key: `d"e`, Latest: true, Size: -1}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	empty, err := read(objects{"manifest.json": []byte(`{"sourceBucket":"lake","fileFormat":"CSV","fileSchema":"Key"}`)}, "manifest.json")
+	if err != nil || len(empty) > 0 {
+		t.Errorf("an empty inventory: %v, %v", empty, err)
+	}
+}
+
+// Nothing is left in the folder for temporary files, whatever becomes of a file, nor while
+// it is read.
+func TestTemporary(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	for name, o := range map[string]objects{
+		"good": manifest("CSV", "Key", zip("a\nb\nc\n")), "bad": manifest("CSV", "Key", zip("a\n\"\n")), "changed": manifest("CSV", "Key", []byte("x")),
+	} {
+		if name == "changed" {
+			o["data/0"] = []byte("y")
+		}
+		i, err := inventory.Open(t.Context(), "manifest.json", o.open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range i.All(t.Context()) {
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("%s: %v while it is read, %v", name, left, err)
+			}
+			break
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("%s: %v is left, %v", name, left, err)
+		}
+	}
+}
+
+// Where MD5 is not allowed, that is said.
+func TestFIPS(t *testing.T) {
+	if !fipstest.Enforced(t) {
+		return
+	}
+	_, err := read(objects{"manifest.json": []byte("{}")}, "manifest.json")
+	if cli.ExitStatus(err) != cli.ExitPolicy || !strings.Contains(err.Error(), "fips140=only") {
+		t.Errorf("%v", err)
+	}
+}
+
+func FuzzManifest(f *testing.F) {
+	f.Add([]byte(`{"sourceBucket":"lake","fileFormat":"CSV","fileSchema":"Key","files":[{"key":"a","size":1,"MD5checksum":"d41d8cd98f00b204e9800998ecf8427e"}]}`))
+	f.Add([]byte(`{"sourceBucket":"lake","fileFormat":"Parquet","files":null}`))
+	f.Fuzz(func(t *testing.T, text []byte) { read(objects{"manifest.json": text, "a": nil}, "manifest.json") })
+}
+
+func FuzzCSV(f *testing.F) {
+	f.Add("Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate", `"lake","a+b%2F","v","true","false","5","2016-11-06T21:32:00.000Z"`)
+	f.Add("Key", "a\n\"b\"\"c\"\n")
+	f.Fuzz(func(t *testing.T, schema, text string) {
+		all, err := read(manifest("CSV", schema, zip(text)), "manifest.json")
+		for _, e := range all {
+			if e.Key == "" || e.Size < -1 {
+				t.Errorf("%+v, %v", e, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,180 @@
+// Package inventory reads S3 Inventory: lists of the objects in a bucket that S3 writes
+// into another one. It knows no store.
+//
+// Specification: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html
+package inventory
+
+import (
+	"context"
+	"crypto/fips140"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"esdk/cmd/esdk/internal/cli"
+)
+
+const (
+	// maxManifest bounds manifest.json. A data file is of some million objects, and takes
+	// less than 300 bytes in it.
+	maxManifest = 16 << 20
+
+	// checksumName is the file beside manifest.json that has its MD5.
+	checksumName = "manifest.checksum"
+)
+
+// Files opens what S3 has written, by its key. The error for a key that isn't there wraps
+// [fs.ErrNotExist].
+type Files func(ctx context.Context, key string) (io.ReadCloser, error)
+
+// An Inventory is a list of objects, in several files.
+type Inventory struct {
+	Bucket string // whose objects are listed
+
+	files  Files
+	format format
+	data   []dataFile
+}
+
+// A format reads a data file that was verified.
+type format interface {
+	entries(f *verified, yield func(Entry, error) bool) bool
+}
+
+// A dataFile is one of the files with the list.
+type dataFile struct {
+	key  string
+	size int64
+	md5  [md5.Size]byte
+}
+
+// UnmarshalJSON rejects what is incomplete, so that the list is no longer than its text.
+func (f *dataFile) UnmarshalJSON(text []byte) error {
+	var fields struct {
+		Key  string `json:"key"`
+		Size int64  `json:"size"`
+		MD5  string `json:"MD5checksum"`
+	}
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return err
+	}
+	f.key, f.size = fields.Key, fields.Size
+	if f.key == "" || f.size < 0 {
+		return errors.New("a data file without key or size")
+	}
+	return parseMD5(&f.md5, fields.MD5)
+}
+
+func parseMD5(sum *[md5.Size]byte, text string) error {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(sum) {
+		return errors.New("an MD5 checksum that is none")
+	}
+	copy(sum[:], b)
+	return nil
+}
+
+// Open reads a manifest by its key, and verifies it if there is a checksum beside it.
+func Open(ctx context.Context, key string, files Files) (*Inventory, error) {
+	if fips140.Enforced() {
+		return nil, cli.NewError(cli.ExitPolicy, "the checksums of an inventory are MD5, which GODEBUG=fips140=only does not allow")
+	}
+	text, err := readSmall(ctx, files, key, maxManifest)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkManifest(ctx, files, key, text); err != nil {
+		return nil, about(key, err)
+	}
+	i, err := parse(text)
+	if err != nil {
+		return nil, about(key, err)
+	}
+	i.files = files
+	return i, nil
+}
+
+// about says which file an error is of.
+func about(key string, err error) error {
+	if errors.As(err, new(*cli.Error)) {
+		return err
+	}
+	return cli.NewError(cli.ExitError, "the inventory's %s: %w", cli.Printable(path.Base(key)), err)
+}
+
+func readSmall(ctx context.Context, files Files, key string, most int64) ([]byte, error) {
+	f, err := files(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = about(key, fmt.Errorf("it has more than %d bytes", most))
+	}
+	return text, err
+}
+
+// checkManifest compares the manifest with the checksum beside it, if there is one. Who
+// may read the manifest but not list the bucket is told that it's forbidden to read what
+// isn't there.
+func checkManifest(ctx context.Context, files Files, key string, text []byte) error {
+	const most = 1024
+	sum, err := readSmall(ctx, files, strings.TrimSuffix(key, path.Base(key))+checksumName, most)
+	if kind := cli.Kind(err); err != nil && (kind == cli.KindNotFound || kind == cli.KindForbidden) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var want [md5.Size]byte
+	if err := parseMD5(&want, strings.TrimSpace(string(sum))); err != nil {
+		return fmt.Errorf("%s has %w", checksumName, err)
+	}
+	if md5.Sum(text) != want {
+		return fmt.Errorf("it is not as %s says: one of them was changed", checksumName)
+	}
+	return nil
+}
+
+// parse reads the text of a manifest.
+func parse(text []byte) (*Inventory, error) {
+	var m struct {
+		Bucket string     `json:"sourceBucket"`
+		Format string     `json:"fileFormat"`
+		Schema string     `json:"fileSchema"`
+		Files  []dataFile `json:"files"`
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return nil, fmt.Errorf("no manifest of S3 Inventory: %w", err)
+	}
+	if !isBucket(m.Bucket) {
+		return nil, errors.New("no manifest of S3 Inventory: sourceBucket names no bucket")
+	}
+	i := &Inventory{Bucket: m.Bucket, data: m.Files}
+	var err error
+	switch strings.ToLower(m.Format) {
+	case "csv":
+		i.format, err = newCSV(m.Schema, m.Bucket)
+	case "parquet":
+		i.format = &parquetFormat{m.Bucket}
+	case "orc":
+		return nil, cli.UsageError("an inventory in the format ORC isn't read").WithHint("have S3 write it as CSV or Parquet")
+	default:
+		err = fmt.Errorf("the unknown format %q", m.Format)
+	}
+	return i, err
+}
+
+// isBucket reports whether a text may be the name of a bucket, old ones included. It goes
+// into a URL.
+func isBucket(name string) bool {
+	return name != "" && len(name) <= 255 && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
+	})
+}

@@ -1,0 +1,58 @@
+package inventory
+
+import (
+	"errors"
+	"time"
+
+	"esdk/cmd/esdk/internal/parquet"
+)
+
+// A parquetFormat has columns by the names in the files themselves. Keys are as they
+// are.
+type parquetFormat struct{ bucket string }
+
+// columns are those that are read. See the fields of the same order.
+var columns = []string{"bucket", "key", "version_id", "is_latest", "is_delete_marker", "size", "last_modified_date"}
+
+func (p *parquetFormat) entries(f *verified, yield func(Entry, error) bool) bool {
+	file, err := parquet.Open(f, f.size)
+	if err != nil {
+		return yield(Entry{}, err)
+	}
+	unit := file.Unit(columns[6])
+	for row, err := range file.Rows(columns...) {
+		var e Entry
+		if err == nil {
+			e, err = p.entry(row, unit)
+		}
+		if err != nil {
+			return yield(Entry{}, err)
+		}
+		if !yield(e, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *parquetFormat) entry(row []parquet.Value, unit time.Duration) (Entry, error) {
+	bucket, key, version, latest, marker, size, modified := row[0], row[1], row[2], row[3], row[4], row[5], row[6]
+	if !bucket.Null && string(bucket.Bytes) != p.bucket {
+		return Entry{}, errBucket
+	}
+	e := Entry{Key: string(key.Bytes), VersionID: string(version.Bytes), Latest: latest.Null || latest.Int != 0, DeleteMarker: marker.Int != 0, Size: -1}
+	if !size.Null {
+		if e.Size = size.Int; e.Size < 0 {
+			return e, errors.New("an object of a negative size")
+		}
+	}
+	switch {
+	case modified.Null:
+	case unit == 0:
+		return e, errors.New("last_modified_date is no timestamp")
+	default:
+		second := int64(time.Second / unit)
+		e.Modified = time.Unix(modified.Int/second, modified.Int%second*int64(unit)).UTC()
+	}
+	return e, e.check()
+}
