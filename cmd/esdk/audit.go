@@ -83,6 +83,7 @@ those never match.`,
 
 func (o *auditOptions) addFlags(a *app, cmd *cobra.Command) {
 	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
+	addVersionsFlag(cmd, &o.InputOptions)
 	flags := cmd.Flags()
 	o.pace.AddFlags(flags)
 	flags.Lookup("jobs").Usage = "look at this `NUMBER` of files side by side (default one for each core, and 32 for objects)"
@@ -190,6 +191,7 @@ func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error
 	defer page.abort()
 	o.OnlyWith()
 	o.Unseen = true
+	a.buckets.StartOnly = true
 	plan, err := a.places.Inputs(ctx, inputs, &o.InputOptions)
 	if err != nil {
 		return err

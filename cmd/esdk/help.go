@@ -83,6 +83,14 @@ stand for a percent sign, a question mark and a number sign.
   esdk reencrypt -r --from-key @old -k @new --in-place s3://backups/
   esdk decrypt -k @app --range 1G:64K s3://backups/disk.img.encrypted > part
 
+--inventory s3://…/manifest.json takes the objects in an S3 Inventory, CSV or Parquet,
+instead of a listing; the manifest may also be a file, with its data files near it.
+Versions that are not the latest are skipped, but for --all-versions of "esdk verify"
+and "esdk inspect". --shard I/N takes one of N parts of the inputs, by a hash of the
+name, and env/N the one whose index AWS Batch or Kubernetes has set:
+
+  esdk reencrypt --from-key @old -k @new --in-place --shard env/100 --inventory s3://…
+
 An object appears when all of it was written and verified, and not at all if that
 fails: what was uploaded by then is removed. An existing one stays, unless --force
 is given: the store itself is asked to see to that. What an interrupted run has

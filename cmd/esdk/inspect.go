@@ -44,6 +44,7 @@ Of a file or object, the header and the end are read, which tell the sizes; with
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.inspect(cmd.Context(), o, inputs) },
 	}
 	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
+	addVersionsFlag(cmd, &o.InputOptions)
 	cmd.Flags().BoolVar(&o.frames, "frames", false, "read all of the message, and list each frame")
 	cmd.Flags().BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look so")
 	return cmd
@@ -51,6 +52,7 @@ Of a file or object, the header and the end are read, which tell the sizes; with
 
 func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) error {
 	o.OnlyWith()
+	a.buckets.StartOnly = true
 	plan, err := a.places.Inputs(ctx, inputs, &o.InputOptions)
 	if err != nil {
 		return err

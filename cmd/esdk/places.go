@@ -40,8 +40,16 @@ func addInputFlags(cmd *cobra.Command, o *place.InputOptions, suffix, usage stri
 	flags.StringArrayVar(&o.Include, "include", nil, "in folders, take only what is named as the `PATTERN`, or in a folder that is; repeatable")
 	flags.StringArrayVar(&o.Exclude, "exclude", nil, "in folders, leave out what is named as the `PATTERN`; repeatable")
 	flags.StringVar(&o.List, "files-from0", "", "also take the names in a `LIST`, or - for standard input, each with a zero byte behind it")
-	settings.OnlyOnce(flags, "files-from0")
+	flags.StringVar(&o.Inventory, "inventory", "", "also take the objects in an S3 Inventory, by the `URL` or path of its manifest.json")
+	flags.StringVar(&o.Shard, "shard", "", "take only the part `I/N` of the inputs, I from 0 to N-1; env/N takes I from $AWS_BATCH_JOB_ARRAY_INDEX or $JOB_COMPLETION_INDEX")
+	settings.OnlyOnce(flags, "files-from0", "inventory", "shard")
 	cmd.RegisterFlagCompletionFunc("symlinks", cobra.FixedCompletions([]string{"skip", "follow", "error"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// addVersionsFlag is for commands that write nothing: a version that is not the latest cannot
+// be written to.
+func addVersionsFlag(cmd *cobra.Command, o *place.InputOptions) {
+	cmd.Flags().BoolVar(&o.AllVersions, "all-versions", false, "take all versions of the objects in the --inventory")
 }
 
 func addReportFlag(cmd *cobra.Command, o *batch.ReportOptions) {

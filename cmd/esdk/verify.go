@@ -27,6 +27,7 @@ those with the --suffix.`,
 	}
 	o.addFlags(a, cmd)
 	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
+	addVersionsFlag(cmd, &o.InputOptions)
 	return cmd
 }
 

@@ -135,7 +135,7 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *Report
 		return r.eachErr
 	case r.unreported != nil:
 		return r.explainUnreported(o.Path)
-	case r.taken > 0 || r.err != nil:
+	case r.taken > 0 || r.err != nil || plan.Part():
 	case mode == "verify":
 		return cli.NewError(cli.ExitError, "there is no message: nothing was verified")
 	case r.leftOut():
@@ -360,10 +360,7 @@ func (r *runner) again(ctx context.Context, t *task) bool {
 	default:
 		return false
 	}
-	if err := t.Renew(ctx); err != nil {
-		t.err = err
-		return false
-	}
+	t.Renew()
 	if t.out != nil {
 		t.out.Abort()
 	}

@@ -3,6 +3,7 @@
 package object
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -78,19 +79,25 @@ type bucket struct {
 	parameters
 
 	stallTime time.Duration
+	startOnly bool
 }
 
 // An Object is named by a key in a bucket. A folder is a key that is empty or
 // ends in a slash, and the start of the keys of other objects.
 type Object struct {
-	bucket *bucket
-	Key    string
+	bucket    *bucket
+	Key       string
+	versionID string // of this one, "" for that of the URL
 }
 
 // Buckets are those that are open. It is safe for concurrent use.
 type Buckets struct {
 	// StallTime is how long a store may send nothing of what it was asked for.
 	StallTime time.Duration
+
+	// StartOnly is set by a command that mostly reads no more than the start of objects,
+	// before buckets are opened.
+	StartOnly bool
 
 	mu    sync.Mutex
 	byURL map[string]*bucket
@@ -103,25 +110,48 @@ func NewBuckets() *Buckets { return &Buckets{StallTime: time.Minute, byURL: make
 func Schemes() []string { return slices.Sorted(maps.Keys(stores)) }
 
 func (o *Object) String() string {
-	return o.bucket.url + "/" + (&url.URL{Path: o.Key}).EscapedPath()
+	return o.bucket.url + "/" + (&url.URL{Path: o.Key}).EscapedPath() + o.parameter()
+}
+
+// parameter names a version that the object was given after its URL was parsed.
+func (o *Object) parameter() string {
+	if o.versionID == "" {
+		return ""
+	}
+	return "?versionId=" + url.QueryEscape(o.versionID)
 }
 
 // Given is a URL that [Buckets.Parse] takes. Its parameters may be secret.
 func (o *Object) Given() string {
-	if o.bucket.query == "" {
-		return o.String()
+	name := o.String()
+	switch {
+	case o.bucket.query == "":
+		return name
+	case o.versionID != "":
+		return name + "&" + o.bucket.query
 	}
-	return o.String() + "?" + o.bucket.query
+	return name + "?" + o.bucket.query
 }
 
 // ID is the same for two names of one object.
-func (o *Object) ID() string { return o.bucket.id + "/" + o.Key }
+func (o *Object) ID() string { return o.bucket.id + "/" + o.Key + o.parameter() }
+
+// Path is the name of the bucket, a slash and the key, as they are.
+func (o *Object) Path() string {
+	_, bucket, _ := strings.Cut(o.bucket.url, "://")
+	return bucket + "/" + o.Key
+}
 
 // IsFolder reports whether it is a folder.
 func (o *Object) IsFolder() bool { return o.Key == "" || strings.HasSuffix(o.Key, "/") }
 
 // With returns another object of the bucket.
-func (o *Object) With(key string) *Object { return &Object{o.bucket, key} }
+func (o *Object) With(key string) *Object { return &Object{bucket: o.bucket, Key: key} }
+
+// Version returns a version of the object, which can be read but not written to.
+func (o *Object) Version(id string) *Object { return &Object{o.bucket, o.Key, id} }
+
+func (o *Object) version() string { return cmp.Or(o.versionID, o.bucket.parameters.version) }
 
 // IsURL reports whether a name is the URL of an object or of a bucket.
 func IsURL(name string) bool {
@@ -151,13 +181,28 @@ func (b *Buckets) Parse(ctx context.Context, text string) (*Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Object{in, strings.TrimPrefix(u.Path, "/")}, nil
+	return &Object{bucket: in, Key: strings.TrimPrefix(u.Path, "/")}, nil
+}
+
+// Beside opens a bucket with the parameters of the URL of an object, but for its version.
+func (b *Buckets) Beside(ctx context.Context, text, name string) (*Object, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, cli.UsageError("s3://%s: malformed parameters", name)
+	}
+	query.Del("versionId")
+	u.Host, u.Path, u.RawPath, u.RawQuery = name, "/", "", query.Encode()
+	return b.Parse(ctx, u.String())
 }
 
 // UseTest has a URL such as s3://name stand for a bucket of a test.
 func (b *Buckets) UseTest(url string, in *blob.Bucket) {
 	scheme, _, _ := strings.Cut(url, "://")
-	b.byURL[url+"?"] = &bucket{Bucket: in, url: url, id: url, store: stores[scheme], stallTime: b.StallTime}
+	b.byURL[url+"?"] = &bucket{Bucket: in, url: url, id: url, store: stores[scheme], stallTime: b.StallTime, startOnly: b.StartOnly}
 }
 
 // serverParameters are those of a URL that say which server has the bucket. The
@@ -166,7 +211,7 @@ var serverParameters = []string{"endpoint", "profile", "storage_account", "domai
 
 // open opens a bucket once.
 func (all *Buckets) open(ctx context.Context, u *url.URL) (*bucket, error) {
-	b := &bucket{url: u.Scheme + "://" + u.Host, query: u.RawQuery, store: stores[u.Scheme], stallTime: all.StallTime}
+	b := &bucket{url: u.Scheme + "://" + u.Host, query: u.RawQuery, store: stores[u.Scheme], stallTime: all.StallTime, startOnly: all.StartOnly}
 	whole := b.url + "?" + u.RawQuery
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -205,6 +250,7 @@ type Info struct {
 	name     string
 	size     int64
 	modified time.Time
+	old      bool // it may have become another since
 }
 
 func (i *Info) Name() string       { return i.name }
@@ -216,14 +262,14 @@ func (i *Info) Sys() any           { return nil }
 
 // Info asks for an object.
 func (o *Object) Info(ctx context.Context) (*Info, error) {
-	if o.bucket.version != "" {
+	if o.version() != "" {
 		return s3Info(ctx, o)
 	}
 	attributes, err := o.bucket.Attributes(ctx, o.Key)
 	if err != nil {
 		return nil, err
 	}
-	return &Info{path.Base(o.Key), attributes.Size, attributes.ModTime}, nil
+	return NewInfo(o.Key, attributes.Size, attributes.ModTime), nil
 }
 
 // All yields what is in a folder, and in those in it, in the order of keys. An error
@@ -314,5 +360,13 @@ func (o *Object) IsBelow(folder *Object) bool { return strings.HasPrefix(o.ID(),
 
 // NewInfo describes an object of a list.
 func NewInfo(key string, size int64, modified time.Time) *Info {
-	return &Info{path.Base(key), size, modified}
+	return &Info{name: path.Base(key), size: size, modified: modified}
+}
+
+// OldInfo describes an object of a list that was made long ago. When it is opened, it is
+// looked at anew.
+func OldInfo(key string, size int64, modified time.Time) *Info {
+	i := NewInfo(key, size, modified)
+	i.old = true
+	return i
 }

@@ -26,6 +26,10 @@ const (
 	// keptStart is how much is kept of the start of an object, which is looked at, to
 	// see whether it is text, and then read.
 	keptStart = 4 << 10
+
+	// shortObject is the length of objects of which all is asked for at once, since the
+	// start is not much less.
+	shortObject = 64 << 10
 )
 
 // A Reader reads an object, all of whose bytes are of one version. What is cut
@@ -54,7 +58,29 @@ func (o *Object) Open(ctx context.Context, info *Info) (*Reader, error) {
 			return nil, o.Explain(err)
 		}
 	}
-	return &Reader{ctx: ctx, object: o, info: info}, nil
+	r := &Reader{ctx: ctx, object: o, info: info}
+	if info.old {
+		if err := r.renew(); err != nil {
+			r.Close()
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// renew reads the start of an object, and learns by that how long it is now. This costs
+// no more than to ask for the length, and the start is read in any case. A short object
+// is asked for in one request, even if it is longer by now.
+func (o *Reader) renew() error {
+	end := int64(keptStart)
+	if o.info.size <= shortObject && !o.object.bucket.startOnly {
+		end = shortObject
+	}
+	var start [keptStart]byte
+	if _, err := o.read(start[:], 0, end); err != io.EOF {
+		return err
+	}
+	return nil // it is empty
 }
 
 // OpenUnseen opens an object that nobody has looked at. No request is made: the first one for
@@ -65,7 +91,7 @@ func (o *Object) OpenUnseen(ctx context.Context) *Reader { return &Reader{ctx: c
 func (o *Reader) Stat() (fs.FileInfo, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.info == nil {
+	if !o.known() {
 		info, err := o.object.Info(o.ctx)
 		if err != nil {
 			return nil, o.object.Explain(err)
@@ -75,9 +101,12 @@ func (o *Reader) Stat() (fs.FileInfo, error) {
 	return o.info, nil
 }
 
+// known reports whether the description is of the object as it is now.
+func (o *Reader) known() bool { return o.info != nil && !o.info.old }
+
 // size is the length of the object, or more than any has as long as that is not known.
 func (o *Reader) size() int64 {
-	if o.info == nil {
+	if !o.known() {
 		return math.MaxInt64
 	}
 	return o.info.size
@@ -184,7 +213,7 @@ func (o *Reader) request(offset, end int64) error {
 	ctx, o.cancel = context.WithCancel(o.ctx)
 	only := func(as func(any) bool) error {
 		o.object.bucket.store.only(o.version, as)
-		s3Version(o.object.bucket.parameters.version, as)
+		s3Version(o.object.version(), as)
 		return nil
 	}
 	watchdog := time.AfterFunc(answerTimeout, o.cancel)
@@ -203,7 +232,7 @@ func (o *Reader) request(offset, end int64) error {
 	if err != nil {
 		return o.emptyOr(err)
 	}
-	if o.info == nil {
+	if !o.known() {
 		o.info = NewInfo(o.object.Key, r.Size(), r.ModTime())
 	}
 	o.reader, o.at, o.end = r, offset, min(end, o.info.size)
@@ -219,7 +248,7 @@ func (o *Reader) request(offset, end int64) error {
 // emptyOr takes the error of a request for a part back if the object turns out to be empty:
 // it has no part, and stores refuse to give one.
 func (o *Reader) emptyOr(err error) error {
-	if code := gcerrors.Code(err); o.info != nil || code == gcerrors.NotFound || code == gcerrors.PermissionDenied {
+	if code := gcerrors.Code(err); o.known() || code == gcerrors.NotFound || code == gcerrors.PermissionDenied {
 		return err
 	}
 	if info, infoErr := o.object.Info(o.ctx); infoErr == nil && info.size == 0 {
@@ -269,7 +298,7 @@ func (o *Reader) Seek(offset int64, whence int) (int64, error) {
 	case io.SeekCurrent:
 		offset += o.offset
 	case io.SeekEnd:
-		if o.info == nil {
+		if !o.known() {
 			return 0, errors.ErrUnsupported
 		}
 		offset += o.info.size

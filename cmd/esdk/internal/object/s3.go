@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -194,11 +193,12 @@ func (o *Object) s3() (client *s3.Client, bucket string) {
 // s3Info describes the version of an object that its URL names.
 func s3Info(ctx context.Context, o *Object) (*Info, error) {
 	client, name := o.s3()
-	head, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &name, Key: &o.Key, VersionId: &o.bucket.version})
+	version := o.version()
+	head, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &name, Key: &o.Key, VersionId: &version})
 	if err != nil {
 		return nil, err
 	}
-	return &Info{path.Base(o.Key), aws.ToInt64(head.ContentLength), aws.ToTime(head.LastModified)}, nil
+	return NewInfo(o.Key, aws.ToInt64(head.ContentLength), aws.ToTime(head.LastModified)), nil
 }
 
 // s3Version has a request get a version.

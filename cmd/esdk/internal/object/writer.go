@@ -59,7 +59,7 @@ type CreateOptions struct {
 // Create uploads an object. Unless it replaces one, the store is told that there is
 // none yet, and fails if there is by then.
 func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOptions) (*Writer, error) {
-	if o.bucket.version != "" {
+	if o.version() != "" {
 		return nil, cli.NewError(cli.ExitNotWritten, "a version cannot be written to").Of(o.String())
 	}
 	options := &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: !c.Replace && c.InPlace == nil && !o.bucket.plain}

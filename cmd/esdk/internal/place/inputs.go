@@ -25,6 +25,8 @@ import (
 // the run if it is seen before any work.
 func (p *Planner) find(ctx context.Context, named iter.Seq2[named, error], o *InputOptions) iter.Seq2[Job, error] {
 	return func(yield func(Job, error) bool) {
+		unseen := *o // there may be many in a list, to ask for one behind the other
+		unseen.Unseen = true
 		for n, err := range named {
 			if err != nil {
 				yield(Job{Source: &unopened{o.List}}, err)
@@ -40,7 +42,11 @@ func (p *Planner) find(ctx context.Context, named iter.Seq2[named, error], o *In
 				}
 				return yield(j, err)
 			}
-			if !p.findNamed(ctx, n.name, o, found) {
+			of := o
+			if n.listed {
+				of = &unseen
+			}
+			if !p.findNamed(ctx, n.name, of, found) {
 				return
 			}
 		}
@@ -66,6 +72,9 @@ func (p *Planner) findNamed(ctx context.Context, name string, o *InputOptions, y
 		return yield(Job{Source: &unopened{name}}, err)
 	}
 	path = standard(path, standardInput)
+	if !o.Recursive && !o.shard.has(path) {
+		return true
+	}
 	j, err := p.findFile(path, o)
 	if err != nil || path == cli.Standard || j.Err != nil || !j.Source.Info().IsDir() {
 		return yield(j, err)
@@ -115,8 +124,14 @@ func (o *InputOptions) check() error {
 			return cli.UsageError("%s: a pattern has *, ? and [a-z], and a backslash in front of these and of { if they are meant; one without a slash is of names at any depth", cli.Printable(p))
 		}
 	}
-	if o.Command && (o.Recursive || o.List != "") {
-		return cli.UsageError("--command has what it runs write the input; -r and --files-from0 contradict it")
+	if o.Command && (o.Recursive || o.List != "" || o.Inventory != "" || o.Shard != "") {
+		return cli.UsageError("--command has what it runs write the input; -r, --files-from0, --inventory and --shard contradict it")
+	}
+	if o.Inventory != "" && object.IsURL(o.Inventory) && !strings.HasPrefix(o.Inventory, "s3://") {
+		return cli.UsageError("--inventory is the manifest of one of s3://, or a file")
+	}
+	if o.AllVersions && o.Inventory == "" {
+		return cli.UsageError("--all-versions is for the versions in an --inventory")
 	}
 	if strings.ContainsFunc(o.Suffix, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) }) {
 		return cli.UsageError("--suffix %s: a suffix is no folder", cli.Printable(o.Suffix))
@@ -164,7 +179,7 @@ func (p *Planner) findCommand(args []string) iter.Seq2[Job, error] {
 
 // names returns those of the command line, and behind them those of a list.
 func (p *Planner) names(inputs []string, o *InputOptions) (iter.Seq2[named, error], error) {
-	if o.List == "" && o.Names == nil && len(inputs) == 0 {
+	if o.List == "" && o.Names == nil && o.Inventory == "" && len(inputs) == 0 {
 		inputs = []string{cli.Standard}
 	}
 	var list io.ReadCloser
@@ -250,6 +265,9 @@ func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions,
 		name, _, _ := strings.Cut(text, "?") // parameters may be secret
 		return yield(Job{Source: &unopened{name}}, err)
 	}
+	if !o.Recursive && !o.shard.has(named.Path()) {
+		return true
+	}
 	j := Job{Source: &objectSource{named, "", nil}}
 	if named.IsFolder() && !o.Recursive {
 		j.fail(cli.NewError(cli.ExitError, "%s is a folder", named).WithHint("-r takes all objects in it"))
@@ -278,12 +296,9 @@ func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions,
 
 // walkObjects yields jobs for all that is in a folder.
 func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, yield func(Job, error) bool) bool {
-	var results *object.Object
-	if options.object != nil {
-		results = options.object.Folder()
-		if results.ID() == o.ID() {
-			return yield(Job{Source: &objectSource{o, "", nil}}, cli.UsageError("-o names the folder %s itself: without -o, results go beside the objects", o))
-		}
+	f, err := newObjectFolder(o, options)
+	if err != nil {
+		return yield(Job{Source: &objectSource{o, "", nil}}, err)
 	}
 	empty := true
 	for e, err := range o.All(ctx) {
@@ -294,15 +309,7 @@ func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, y
 			continue
 		}
 		empty = false
-		j := InFolder(o, e)
-		switch {
-		case j.Skip != "":
-		case results != nil && results.IsBelow(o) && o.With(e.Key).IsBelow(results):
-			j.Skip = skipResults
-		default:
-			j.Skip = options.leftOut(strings.TrimPrefix(e.Key, o.Key))
-		}
-		if !yield(j, nil) {
+		if !yield(f.job(o.With(e.Key), object.NewInfo(e.Key, e.Size, e.ModTime)), nil) {
 			return false
 		}
 	}
@@ -314,9 +321,45 @@ func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, y
 
 // InFolder returns the job for an object that a folder's list has.
 func InFolder(folder *object.Object, e *blob.ListObject) Job {
-	j := Job{Source: &objectSource{folder.With(e.Key), strings.TrimPrefix(e.Key, folder.Key), object.NewInfo(e.Key, e.Size, e.ModTime)}}
-	if strings.HasSuffix(e.Key, "/") && e.Size == 0 {
+	return inFolder(folder, folder.With(e.Key), object.NewInfo(e.Key, e.Size, e.ModTime))
+}
+
+// inFolder is the same for an object whose info is nil if it isn't known.
+func inFolder(folder, source *object.Object, info *object.Info) Job {
+	j := Job{Source: &objectSource{source, strings.TrimPrefix(source.Key, folder.Key), info}}
+	if strings.HasSuffix(source.Key, "/") && info != nil && info.Size() == 0 {
 		j.Skip = skipMarker
+	}
+	return j
+}
+
+// An objectFolder is one whose objects are inputs.
+type objectFolder struct {
+	*object.Object
+	options *InputOptions
+	results *object.Object // that -o names, nil if there is none
+}
+
+func newObjectFolder(o *object.Object, options *InputOptions) (*objectFolder, error) {
+	f := &objectFolder{Object: o, options: options}
+	if options.object != nil {
+		f.results = options.object.Folder()
+		if f.results.ID() == o.ID() {
+			return nil, cli.UsageError("-o names the folder %s itself: without -o, results go beside the objects", o)
+		}
+	}
+	return f, nil
+}
+
+// job returns the job for an object in the folder. The info is nil if it isn't known.
+func (f *objectFolder) job(source *object.Object, info *object.Info) Job {
+	j := inFolder(f.Object, source, info)
+	switch {
+	case j.Skip != "":
+	case f.results != nil && f.results.IsBelow(f.Object) && source.IsBelow(f.results):
+		j.Skip = skipResults
+	default:
+		j.Skip = f.options.leftOut(strings.TrimPrefix(source.Key, f.Key))
 	}
 	return j
 }

@@ -35,7 +35,7 @@ func (o *outputs) planObject(ctx context.Context, j *Job) error {
 		result = o.object
 	}
 	target := &objectTarget{result, o.Pending, o.Force, j.Size()}
-	if j.Special() {
+	if j.Special() || j.Source.Info() == nil {
 		target.size = -1
 	}
 	j.Target = target

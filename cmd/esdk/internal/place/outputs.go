@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"esdk/cmd/esdk/internal/atomicfile"
@@ -50,10 +51,14 @@ func (o *outputs) settle(ahead []Job) error {
 	case o.Path != "":
 		o.folder = o.to != nil || o.results != nil && o.results.IsDir()
 	}
-	if len(ahead) <= 1 || o.Path == "" || o.folder {
+	if len(ahead) <= 1 && o.Shard == "" || o.Path == "" || o.folder {
 		return nil
 	}
-	err := cli.UsageError("%d inputs need a folder for -o, and %s is none", len(ahead), cli.Printable(o.Path))
+	inputs := strconv.Itoa(len(ahead)) + " inputs"
+	if o.Shard != "" {
+		inputs = "shards" // each of which may have one input, or none
+	}
+	err := cli.UsageError("%s need a folder for -o, and %s is none", inputs, cli.Printable(o.Path))
 	if o.results == nil && o.Path != cli.Standard && o.object == nil {
 		err = err.WithHint("make the folder first")
 	}

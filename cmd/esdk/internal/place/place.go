@@ -119,18 +119,11 @@ func (j *Job) Open(ctx context.Context) (in Input, err error) {
 	return in, err
 }
 
-// Renew looks at an object again, which somebody else may have changed.
-func (j *Job) Renew(ctx context.Context) error {
-	o, ok := j.Source.(*objectSource)
-	if !ok {
-		return nil
+// Renew forgets what was seen of an object, which somebody else may have changed.
+func (j *Job) Renew() {
+	if o, ok := j.Source.(*objectSource); ok {
+		o.info = nil
 	}
-	info, err := o.Object.Info(ctx)
-	if err != nil {
-		return o.Explain(err)
-	}
-	o.info = info
-	return nil
 }
 
 // End forgets the input, and returns the name under which a store keeps what was read of
@@ -193,6 +186,8 @@ const (
 	skipNewer   = "its result is not older" // with --update
 	SkipTwice   = "named before"
 	SkipReport  = "the report"
+	skipDeleted = "marker of a deletion"
+	skipOld     = "a version that is not the latest"
 
 	// What such a reason begins or ends with.
 	notNamed     = "not named *"
@@ -225,10 +220,14 @@ type InputOptions struct {
 	List      string           // of names
 	Names     iter.Seq[string] // taken as those of a list are
 	Found     iter.Seq[Job]    // in place of names: jobs that others have found, as by InFolder
+	Inventory string           // manifest of one of S3
+	Shard     string           // which part of the inputs is taken, as I/N; "" is all
 	Include   []string         // patterns of what to take in folders, if there are any
 	Exclude   []string         // and of what not to take
 	Unseen    bool             // objects that are named are not looked at before they are read
-	Command   bool             // the inputs are those of a program that is run, and its standard output the input
+
+	AllVersions bool // take those of an inventory that are not the latest, too
+	Command     bool // the inputs are those of a program that is run, and its standard output the input
 
 	// Filter returns why a file in a directory is left out, "" if it is not.
 	Filter func(name string) string
@@ -236,6 +235,7 @@ type InputOptions struct {
 	results fs.FileInfo    // of what -o names, nil if there is none yet
 	object  *object.Object // that -o names
 	real    realPaths
+	shard   shard
 
 	// admit is asked before what is in a folder is an input: a tree, or one of a
 	// bucket, for which the tree is nil. The id begins those of all that is in it.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"os"
 
 	"esdk/cmd/esdk/internal/cli"
 )
@@ -18,6 +19,7 @@ const defaultLookAhead = 10_000
 type Plan struct {
 	ahead []Job
 	more  bool
+	part  bool // of the inputs
 	next  func() (Job, bool)
 	stop  func()
 }
@@ -27,6 +29,10 @@ func (p *Plan) Ahead() []Job { return p.ahead }
 
 // Complete reports whether those are all.
 func (p *Plan) Complete() bool { return !p.more }
+
+// Part reports whether other inputs are those of other runs. Then it is no mistake if there
+// are none.
+func (p *Plan) Part() bool { return p.part }
 
 // Several reports whether there is more than one job.
 func (p *Plan) Several() bool { return len(p.ahead) > 1 }
@@ -97,12 +103,16 @@ func (p *Planner) begin(ctx context.Context, inputs []string, o *InputOptions) (
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	var err error
+	if o.shard, err = parseShard(o.Shard, os.Getenv); err != nil {
+		return nil, err
+	}
 	found, err := p.found(ctx, inputs, o)
 	if err != nil {
 		return nil, err
 	}
 	next, stop := iter.Pull2(found)
-	plan := &Plan{stop: stop, more: true}
+	plan := &Plan{stop: stop, more: true, part: o.Shard != ""}
 	for plan.more && len(plan.ahead) < cmp.Or(p.LookAhead, defaultLookAhead) {
 		j, err, ok := next()
 		if err != nil {
@@ -134,7 +144,19 @@ func (p *Planner) found(ctx context.Context, inputs []string, o *InputOptions) (
 		}, nil
 	}
 	named, err := p.names(inputs, o)
-	return p.find(ctx, named, o), err
+	if err != nil {
+		return nil, err
+	}
+	return o.shard.of(func(yield func(Job, error) bool) {
+		for j, err := range p.find(ctx, named, o) {
+			if !yield(j, err) {
+				return
+			}
+		}
+		if o.Inventory != "" {
+			p.findInventory(ctx, o, yield)
+		}
+	}), nil
 }
 
 // check refuses what contradicts.
@@ -161,7 +183,7 @@ func (p *Planner) Plan(ctx context.Context, inputs []string, options *OutputOpti
 		p.Pending.RememberResults()
 	}
 	options.real = make(realPaths)
-	o := &outputs{Planner: p, OutputOptions: options, several: len(inputs) > 1 || options.List != "" || options.Names != nil}
+	o := &outputs{Planner: p, OutputOptions: options, several: options.several(len(inputs))}
 	if err := o.open(ctx); err != nil {
 		return nil, err
 	}
@@ -176,6 +198,15 @@ func (p *Planner) Plan(ctx context.Context, inputs []string, options *OutputOpti
 	}
 	plan.later(func(j *Job) error { return o.planLater(ctx, j) })
 	return plan, nil
+}
+
+// several reports whether there may be two inputs of one name: with more than one thing
+// that has inputs, or a list. In an inventory as in a folder each is there once.
+func (o *InputOptions) several(inputs int) bool {
+	if o.Inventory != "" {
+		inputs++
+	}
+	return inputs > 1 || o.List != "" || o.Names != nil
 }
 
 // planAhead looks at the first jobs, each by itself and with the others.

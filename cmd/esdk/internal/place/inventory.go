@@ -1,0 +1,162 @@
+package place
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/inventory"
+	"esdk/cmd/esdk/internal/object"
+)
+
+// findInventory yields the objects in an inventory. An error with the inventory itself is
+// no failure of one of them.
+func (p *Planner) findInventory(ctx context.Context, o *InputOptions, yield func(Job, error) bool) bool {
+	name, _, _ := strings.Cut(o.Inventory, "?") // parameters may be secret
+	fail := func(err error) bool { return yield(Job{Source: &unopened{name}}, err) }
+	i, bucket, err := p.openInventory(ctx, o)
+	if err != nil {
+		return fail(err)
+	}
+	if o.admit != nil {
+		if err := o.admit(nil, strings.TrimSuffix(bucket.ID(), "/")); err != nil {
+			return fail(err)
+		}
+	}
+	f, err := newObjectFolder(bucket, o)
+	if err != nil {
+		return fail(err)
+	}
+	for e, err := range i.All(ctx) {
+		if err != nil {
+			return fail(err)
+		}
+		if !o.shard.has(bucket.With(e.Key).Path()) {
+			continue
+		}
+		if !yield(f.entry(&e), nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// entry returns a job for a version of an object.
+func (f *objectFolder) entry(e *inventory.Entry) Job {
+	source := f.With(e.Key)
+	if !e.Latest {
+		source = source.Version(cmp.Or(e.VersionID, nullVersion))
+	}
+	var info *object.Info // which is asked for if the inventory does not tell it
+	if e.Size >= 0 && !e.Modified.IsZero() {
+		info = object.OldInfo(e.Key, e.Size, e.Modified)
+	}
+	j := f.job(source, info)
+	if !isReachable(e.Key) {
+		j.fail(cli.NewError(cli.ExitError, "a key with ../ or a control character can't be reached by this command"))
+	}
+	switch {
+	case e.DeleteMarker:
+		j.Skip, j.Err = skipDeleted, nil
+	case !e.Latest && !f.options.AllVersions:
+		j.Skip, j.Err = skipOld, nil
+	}
+	return j
+}
+
+// isReachable reports whether the Go CDK asks S3 for a key as it is, and not for one with
+// escapes.
+func isReachable(key string) bool {
+	return !strings.Contains(key, "../") && !strings.ContainsFunc(key, func(r rune) bool { return r < ' ' })
+}
+
+// nullVersion is what S3 calls a version that was made before the bucket had any.
+const nullVersion = "null"
+
+// openInventory opens the manifest, and the bucket whose objects are listed, with the
+// parameters that the URL of the manifest has.
+func (p *Planner) openInventory(ctx context.Context, o *InputOptions) (*inventory.Inventory, *object.Object, error) {
+	if !object.IsURL(o.Inventory) {
+		name, err := parseFileURL(o.Inventory)
+		if err != nil {
+			return nil, nil, err
+		}
+		i, err := p.openLocalInventory(ctx, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		source, err := p.Buckets.Beside(ctx, "s3://", i.Bucket)
+		return i, source, err
+	}
+	manifest, err := p.Buckets.Parse(ctx, o.Inventory)
+	if err != nil {
+		return nil, nil, err
+	}
+	name, _, _ := strings.Cut(manifest.Path(), "/")
+	bucket, err := p.Buckets.Beside(ctx, o.Inventory, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	i, err := inventory.Open(ctx, manifest.Key, objectFiles(manifest, bucket))
+	if err != nil {
+		return nil, nil, err
+	}
+	source, err := p.Buckets.Beside(ctx, o.Inventory, i.Bucket)
+	return i, source, err
+}
+
+// objectFiles opens keys of the bucket that the manifest is in. The manifest itself may be
+// one of several versions.
+func objectFiles(manifest, bucket *object.Object) inventory.Files {
+	return func(ctx context.Context, key string) (io.ReadCloser, error) {
+		o := bucket.With(key)
+		if key == manifest.Key {
+			o = manifest
+		}
+		return o.Open(ctx, nil)
+	}
+}
+
+// openLocalInventory opens a manifest in a file. The keys of its data files are those of
+// the bucket that it was in.
+func (p *Planner) openLocalInventory(ctx context.Context, manifest string) (*inventory.Inventory, error) {
+	if info, err := os.Stat(manifest); err == nil && info.Mode().IsRegular() {
+		p.Protected.Add(info)
+	}
+	base := filepath.Base(manifest)
+	return inventory.Open(ctx, base, func(_ context.Context, key string) (io.ReadCloser, error) {
+		if key == base {
+			return os.Open(manifest)
+		}
+		return openNear(filepath.Dir(manifest), key)
+	})
+}
+
+// openNear opens a file by the key that it had: by the longest part at the end of the key
+// that is below the folder of the manifest, or below the one that this is in: S3 puts a
+// manifest into a folder beside the one of the data.
+func openNear(dir, key string) (io.ReadCloser, error) {
+	for rest := key; rest != ""; _, rest, _ = strings.Cut(rest, "/") {
+		name, err := filepath.Localize(rest)
+		if err != nil {
+			continue
+		}
+		near := []string{dir, filepath.Join(dir, "..")}
+		if !strings.Contains(rest, "/") {
+			near = near[:1]
+		}
+		for _, above := range near {
+			f, err := os.OpenInRoot(above, name)
+			if !errors.Is(err, fs.ErrNotExist) {
+				return f, err
+			}
+		}
+	}
+	return nil, cli.NewError(cli.ExitError, "there is no part of %s near the manifest", cli.Printable(key)).OfKind(cli.KindNotFound)
+}

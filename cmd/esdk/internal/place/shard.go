@@ -1,0 +1,97 @@
+package place
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"iter"
+	"strconv"
+	"strings"
+
+	"esdk/cmd/esdk/internal/cli"
+)
+
+// A shard is one of several parts of the inputs, which have nothing in common and are all
+// inputs together. The zero value is all of them.
+type shard struct{ index, count uint64 }
+
+// maxShards is more than any engine has.
+const maxShards = 1 << 30
+
+// indexVariables have the number of a process among those that an engine has started.
+var indexVariables = []string{"AWS_BATCH_JOB_ARRAY_INDEX", "JOB_COMPLETION_INDEX"}
+
+// parseShard parses I/N, or env/N for the index that an engine has set. An empty text is
+// for all inputs.
+func parseShard(text string, environment func(string) string) (s shard, err error) {
+	if text == "" {
+		return s, nil
+	}
+	index, count, ok := strings.Cut(text, "/")
+	if index == "env" {
+		if index, err = shardIndex(environment); err != nil {
+			return s, err
+		}
+	}
+	s.count, err = strconv.ParseUint(count, 10, 64)
+	if !ok || err != nil || s.count < 1 || s.count > maxShards {
+		return s, cli.UsageError("--shard %s: want I/N or env/N, with I from 0 to N-1", cli.Printable(text))
+	}
+	s.index, err = strconv.ParseUint(index, 10, 64)
+	if err != nil || s.index >= s.count {
+		return s, cli.UsageError("--shard %s: there is no shard %s of %d: the first is 0", cli.Printable(text), cli.Printable(index), s.count)
+	}
+	return s, nil
+}
+
+func shardIndex(environment func(string) string) (index string, err error) {
+	for _, name := range indexVariables {
+		value := environment(name)
+		if value != "" && index != "" && value != index {
+			return "", cli.UsageError("--shard env: %s contradict each other", strings.Join(indexVariables, " and "))
+		}
+		if value != "" {
+			index = value
+		}
+	}
+	if index == "" {
+		return "", cli.UsageError("--shard env: neither %s is set", strings.Join(indexVariables, " nor "))
+	}
+	return index, nil
+}
+
+// has reports whether an input of a name is in the shard: by the first eight bytes of the
+// name's SHA-256, as a number whose first byte is the highest, modulo N. Other programs
+// compute it too, so that it must stay as it is.
+func (s shard) has(name string) bool {
+	if s.count <= 1 {
+		return true
+	}
+	sum := sha256.Sum256([]byte(name))
+	return binary.BigEndian.Uint64(sum[:])%s.count == s.index
+}
+
+// of leaves out jobs of other shards.
+func (s shard) of(jobs iter.Seq2[Job, error]) iter.Seq2[Job, error] {
+	if s.count <= 1 {
+		return jobs
+	}
+	return func(yield func(Job, error) bool) {
+		for j, err := range jobs {
+			if err == nil && !s.has(shardName(j.Source)) {
+				continue
+			}
+			if !yield(j, err) {
+				return
+			}
+		}
+	}
+}
+
+// shardName is the name that decides: of an object that of its bucket and its key, so that
+// lists, folders and inventories agree, whatever parameters or escapes are in a URL.
+func shardName(s Source) string {
+	if o, ok := s.(*objectSource); ok {
+		return o.Path()
+	}
+	return s.Name()
+}
