@@ -215,7 +215,7 @@ func TestReadsWhatWasWritten(t *testing.T) {
 				t.Fatalf("%s, row %d: %v", name, i, err)
 			}
 			latest := fmt.Sprint(min(1, i%4))
-			want := fmt.Sprintf("lake a b/%d/ö%%2B+%04d %s %s %s %d", i%7, i, null(i%5 == 0, fmt.Sprintf("v%d", i%3)), null(i%11 == 0, latest), null(i%13 == 0, fmt.Sprint(i*i)), 1700000000000+i)
+			want := fmt.Sprintf("lake a b/%d/ö%%2B+%04d %s %s %s %d", i%7, i, null(i%5 == 0, fmt.Sprintf("v%d", i%3)), null(i%11 == 0, latest), null(i%13 == 0, fmt.Sprint(i*i)), int64(1700000000000)+int64(i))
 			if got := rowText(row); got != want {
 				t.Fatalf("%s, row %d: %s, want %s", name, i, got, want)
 			}
