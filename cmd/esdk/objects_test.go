@@ -551,18 +551,27 @@ func TestObjectsReplaced(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
 		dir := t.TempDir()
 		s.put(t, "plain", pattern(12<<20))
-		// The first answer to a request for the object is cut off, and what comes up
-		// then is not read on.
-		var once sync.Once
-		s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
-			if r.Method == http.MethodGet && answer.Body.Len() > 1<<20 {
-				once.Do(func() {
-					s.put(t, "plain", bytes.Repeat([]byte("x"), 12<<20))
-					cut(w, r, answer)
-				})
-			}
-			copyAnswer(w, answer)
-		})
+		// The answer to a request for the object is cut off, and what comes up then is
+		// not read on, but read anew, unless that goes on.
+		replaced := func(times int64) {
+			var seen atomic.Int64
+			s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+				if n := int64(0); r.Method == http.MethodGet && answer.Body.Len() > 1<<20 {
+					if n = seen.Add(1); n <= times {
+						s.put(t, "plain", bytes.Repeat([]byte(fmt.Sprint(n%10)), 12<<20))
+						cut(w, r, answer)
+					}
+				}
+				copyAnswer(w, answer)
+			})
+		}
+		replaced(3)
+		s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", "new", s.url+"/plain")
+		s.run(t, dir, cli.ExitOK, "decrypt", "-k", "aes:n/k@key", "-o", "copy", "new")
+		if got, err := os.ReadFile(filepath.Join(dir, "copy")); err != nil || string(got) != strings.Repeat("3", 12<<20) {
+			t.Errorf("%d bytes, %v; they begin with %.9q", len(got), err, got)
+		}
+		replaced(always)
 		said := s.run(t, dir, cli.ExitError, "encrypt", "-k", "aes:n/k@key", "-o", "message", s.url+"/plain")
 		if !strings.Contains(said, "it was replaced while it was read") {
 			t.Errorf("stderr %q", said)
@@ -638,11 +647,11 @@ func TestObjectsReplacedAfterLook(t *testing.T) {
 }
 
 // wantTheirs encrypts an object again in its place, where another one comes up meanwhile,
-// which has to stay.
+// which has to stay, since it is no message.
 func (s *testStore) wantTheirs(t *testing.T, dir string) {
 	t.Helper()
-	said := s.run(t, dir, cli.ExitError, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", "--in-place", s.url+"/x")
-	if !strings.Contains(said, "it was replaced while it was read") {
+	said := s.run(t, dir, cli.ExitNotAuthentic, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", "--in-place", s.url+"/x")
+	if !strings.Contains(said, "it does not begin as an encrypted message does") {
 		t.Errorf("stderr %q", said)
 	}
 	if got, err := s.ReadAll(t.Context(), "x"); err != nil || string(got) != "theirs" {

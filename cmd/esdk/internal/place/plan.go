@@ -17,11 +17,12 @@ const defaultLookAhead = 10_000
 // the run. What is behind them is found while the work goes on, and a mistake there
 // is the failure of its input.
 type Plan struct {
-	ahead []Job
-	more  bool
-	part  bool // of the inputs
-	next  func() (Job, bool)
-	stop  func()
+	ahead  []Job
+	more   bool
+	listed bool // they are those of a list
+	part   bool // of the inputs
+	next   func() (Job, bool)
+	stop   func()
 }
 
 // Ahead returns the jobs that were looked at before any work.
@@ -34,8 +35,9 @@ func (p *Plan) Complete() bool { return !p.more }
 // are none.
 func (p *Plan) Part() bool { return p.part }
 
-// Several reports whether there is more than one job.
-func (p *Plan) Several() bool { return len(p.ahead) > 1 }
+// Several reports whether there is more than one job, or there could be: a list is made by
+// programs, which are told of one input as of many.
+func (p *Plan) Several() bool { return len(p.ahead) > 1 || p.listed }
 
 // Close ends the search for inputs.
 func (p *Plan) Close() { p.stop() }
@@ -112,7 +114,7 @@ func (p *Planner) begin(ctx context.Context, inputs []string, o *InputOptions) (
 		return nil, err
 	}
 	next, stop := iter.Pull2(found)
-	plan := &Plan{stop: stop, more: true, part: o.Shard != ""}
+	plan := &Plan{stop: stop, more: true, part: o.Shard != "", listed: o.List != "" || o.Inventory != ""}
 	for plan.more && len(plan.ahead) < cmp.Or(p.LookAhead, defaultLookAhead) {
 		j, err, ok := next()
 		if err != nil {
