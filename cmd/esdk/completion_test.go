@@ -49,6 +49,7 @@ func testCompletion(t *testing.T, name string) {
 		"esdk decrypt -k @ar\t":                 "esdk decrypt -k @archive",
 		"esdk decrypt -k aes:n/k@back\t":        "esdk decrypt -k aes:n/k@backup.key",
 		"esdk reencrypt --from-key hpke:n@ba\t": "esdk reencrypt --from-key hpke:n@backup.key",
+		"esdk audit --under @ar\t":              "esdk audit --under @archive",
 		"esdk encrypt --profile pr\t":           "esdk encrypt --profile prod",
 		"esdk help exit\t":                      "esdk help exit-codes",
 		"esdk encrypt back\t":                   "esdk encrypt backup.key",
