@@ -290,7 +290,7 @@ func TestReaderMemory(t *testing.T) {
 // more.
 func TestSummaryBounded(t *testing.T) {
 	s := NewSummary(false)
-	long := strings.Repeat("n", 60_000)
+	long := strings.Repeat("n", 3000)
 	const messages = 3 * maxDistinct
 	for i := range messages {
 		f := NewFinding("in", fmt.Sprint(long, i))
