@@ -440,7 +440,7 @@ func (p *auditPage) write(au *auditing, inputs []string) error {
 		return nil
 	}
 	w := bufio.NewWriter(p.file)
-	page := &audit.Page{Summary: au.summed, Filter: &au.filter, Inputs: namesOf(inputs, au.List), Version: buildVersion().Version}
+	page := &audit.Page{Summary: au.summed, Filter: &au.filter, Inputs: au.namesOf(inputs), Version: buildVersion().Version}
 	if err := cmp.Or(page.Write(w), w.Flush()); err != nil {
 		return err
 	}
@@ -448,17 +448,26 @@ func (p *auditPage) write(au *auditing, inputs []string) error {
 }
 
 // namesOf are the inputs as they may be shown: the parameters of a URL may be secret.
-func namesOf(inputs []string, list string) (names []string) {
-	for _, name := range inputs {
+func (o *auditOptions) namesOf(inputs []string) (names []string) {
+	shown := func(name string) string {
 		if object.IsURL(name) {
 			name, _, _ = strings.Cut(name, "?")
 		}
-		names = append(names, name)
+		return name
+	}
+	if o.Shard != "" {
+		names = append(names, "only the shard "+o.Shard+" of the following")
+	}
+	for _, name := range inputs {
+		names = append(names, shown(name))
+	}
+	if o.Inventory != "" {
+		names = append(names, "the objects in the inventory "+shown(o.Inventory))
 	}
 	switch {
-	case list != "":
-		names = append(names, "the names in the list "+list)
-	case len(names) == 0:
+	case o.List != "":
+		names = append(names, "the names in the list "+o.List)
+	case len(inputs) == 0 && o.Inventory == "":
 		names = append(names, "standard input")
 	}
 	return names
