@@ -17,7 +17,7 @@ MODULES = . cmd/esdk interop bench
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault
+.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault scale spark
 
 check: format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof matrix backends objects softhsm
 
@@ -157,6 +157,12 @@ softhsm:
 	interop/backends/pkcs11.sh softhsm
 pkcs11:
 	interop/backends/pkcs11.sh
+
+# The examples of docs/scale.md, on servers from their registries and a cluster of Spark, which takes minutes.
+scale:
+	interop/scale/test.sh
+spark:
+	interop/scale/test.sh -v -run '^TestSpark'
 
 # Random programs over the public API, held to the bytes that went in: for a minute,
 # and for MODELTIME. The properties share the time.
