@@ -11,7 +11,7 @@ SOAKTIME = 10m
 MODELTIME = 1h
 
 # What go.work uses.
-MODULES = . cmd/esdk interop bench
+MODULES = . cmd/esdk interop bench lake
 
 # The tag leaves a tracing page of gRPC out, which would have the linker keep all
 # methods of everything, and the command be twice as large.
@@ -45,9 +45,9 @@ format:
 tidy:
 	@set -e; for module in $(MODULES); do \
 		cd $(CURDIR)/$$module; cp go.mod tidied.mod; cp go.sum tidied.sum; \
-		go mod edit -replace esdk=$(CURDIR) tidied.mod; \
+		go mod edit -replace esdk=$(CURDIR) -replace esdk/cmd/esdk=$(CURDIR)/cmd/esdk tidied.mod; \
 		GOWORK=off go mod tidy -modfile=tidied.mod; \
-		go mod edit -dropreplace esdk tidied.mod; \
+		go mod edit -dropreplace esdk -dropreplace esdk/cmd/esdk tidied.mod; \
 		mv tidied.mod go.mod; mv tidied.sum go.sum; \
 	done
 
@@ -55,7 +55,7 @@ tidy:
 tidied:
 	@set -e; for module in $(MODULES); do \
 		cd $(CURDIR)/$$module; cp go.mod tidied.mod; cp go.sum tidied.sum; \
-		go mod edit -replace esdk=$(CURDIR) tidied.mod; \
+		go mod edit -replace esdk=$(CURDIR) -replace esdk/cmd/esdk=$(CURDIR)/cmd/esdk tidied.mod; \
 		GOWORK=off go mod tidy -diff -modfile=tidied.mod || { echo "$$module: run \"make tidy\""; rm tidied.*; exit 1; }; \
 		rm tidied.mod tidied.sum; \
 	done

@@ -45,7 +45,7 @@ func TestSpark(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := filepath.Join(b.dir, "second")
-	run = c.submit(t, "rotate.py", inventory, second, "20", "--from-key", filepath.Join(b.dir, "old.key"), "-k", filepath.Join(b.dir, "new.key"))
+	run = c.submit(t, "rotate.py", inventory, second, "4", "--from-key", filepath.Join(b.dir, "old.key"), "-k", filepath.Join(b.dir, "new.key"))
 	if err := run.wait(); err != nil {
 		t.Fatalf("%v\n%s", err, run.log())
 	}
@@ -59,7 +59,7 @@ func TestSpark(t *testing.T) {
 // keys are wrong on the command line, the run fails and says so.
 func TestSparkFailures(t *testing.T) {
 	home := needs(t, "ESDK_SPARK_HOME")
-	b := newBucket(t, 10)
+	b := newBucket(t, 6)
 	c := startCluster(t, home)
 	var list strings.Builder
 	for key := range b.texts {
@@ -70,13 +70,13 @@ func TestSparkFailures(t *testing.T) {
 	writeFile(t, names, list.String())
 	report := filepath.Join(b.dir, "report")
 	// A partition for each name: esdk has the exit status of the failure itself.
-	run := c.submit(t, "rotate.py", names, report, "40", "--from-key", filepath.Join(b.dir, "old.key"), "-k", filepath.Join(b.dir, "new.key"))
+	run := c.submit(t, "rotate.py", names, report, "16", "--from-key", filepath.Join(b.dir, "old.key"), "-k", filepath.Join(b.dir, "new.key"))
 	var exit *exec.ExitError
 	if err := run.wait(); !errors.As(err, &exit) || exit.ExitCode() != 3 {
 		t.Errorf("with a missing object: %v, want exit status 3\n%s", err, run.log())
 	}
 	rows := readReport(t, report)
-	if counts := count(rows); counts["ok"] != 10 || counts["failed"] != 1 {
+	if counts := count(rows); counts["ok"] != 6 || counts["failed"] != 1 {
 		t.Errorf("the report has %v", counts)
 	}
 	for _, row := range rows {

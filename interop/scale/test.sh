@@ -22,6 +22,13 @@ ESDK_SPARK_HOME=$("$venv/bin/python" -c 'import os, pyspark; print(os.path.dirna
 export ESDK_SPARK_HOME PYSPARK_PYTHON=$venv/bin/python SPARK_LOCAL_IP=127.0.0.1
 (cd "$root/cmd/esdk" && CGO_ENABLED=0 go build -tags grpcnotrace -o "$t/bin/esdk" .)
 export PATH=$t/bin:$PATH
+ESDK_S3BATCH=$t/bin/bootstrap
+(cd "$root/lake" && CGO_ENABLED=0 go build -tags lambda.norpc,grpcnotrace -o "$ESDK_S3BATCH" ./s3batch)
+# What AWS has in its images of Lambda.
+ESDK_LAMBDA_RIE=$cache/lambda/aws-lambda-rie
+[ -x "$ESDK_LAMBDA_RIE" ] || GOBIN=$cache/lambda CGO_ENABLED=0 go install \
+  github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d
+export ESDK_S3BATCH ESDK_LAMBDA_RIE
 
 isolate
 for server in seaweedfs moto; do "$backends/$server.sh" install; done

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+)
+
+// An event is what S3 Batch Operations calls a function with, of version 1.0 or 2.0 of its
+// schema. The types of aws-lambda-go are apart for the two, and have the same fields
+// otherwise.
+//
+// Specification: https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
+type event struct {
+	Schema     string `json:"invocationSchemaVersion"`
+	Invocation string `json:"invocationId"`
+	Job        struct {
+		Arguments map[string]string `json:"userArguments"` // 2.0
+	} `json:"job"`
+	Tasks []task `json:"tasks"`
+}
+
+type task struct {
+	ID        string `json:"taskId"`
+	Key       string `json:"s3Key"`       // as in the query of a URL
+	Version   string `json:"s3VersionId"` // empty or null if the manifest has none
+	BucketARN string `json:"s3BucketArn"` // 1.0
+	Bucket    string `json:"s3Bucket"`    // 2.0
+}
+
+// An object is what a task is for.
+type object struct{ bucket, key, version string }
+
+func (e *event) check() error {
+	switch {
+	case e.Schema != "1.0" && e.Schema != "2.0":
+		return fmt.Errorf("the event has the schema version %.20q, want 1.0 or 2.0", e.Schema)
+	case len(e.Job.Arguments) > 0:
+		return errors.New("the job has user arguments, and this function takes its options from ESDK_ARGS alone")
+	}
+	return nil
+}
+
+func (t *task) object() (o object, err error) {
+	if o.bucket, err = t.bucket(); err != nil {
+		return o, err
+	}
+	// A space is a plus sign there, and a plus sign is %2B.
+	if o.key, err = url.QueryUnescape(t.Key); err != nil || o.key == "" {
+		return o, fmt.Errorf("the key %.100q is not encoded as in a URL", t.Key)
+	}
+	o.version = t.Version
+	return o, nil
+}
+
+// bucket checks that the name can't change the meaning of a URL.
+func (t *task) bucket() (string, error) {
+	name := t.Bucket
+	if name == "" {
+		a, err := arn.Parse(t.BucketARN)
+		if err != nil || a.Service != "s3" {
+			return "", fmt.Errorf("%.100q is no ARN of a bucket", t.BucketARN)
+		}
+		name = a.Resource
+	}
+	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") != "" {
+		return "", fmt.Errorf("%.100q is no name of a bucket", name)
+	}
+	return name, nil
+}
+
+// url is the object's name for the command.
+func (o object) url() string {
+	return "s3://" + o.bucket + "/" + strings.NewReplacer("%", "%25", "?", "%3F", "#", "%23").Replace(o.key)
+}

@@ -1,0 +1,61 @@
+// Command s3batch is an AWS Lambda function for S3 Batch Operations: it encrypts each object
+// that it's called for again under another key, in its place, as "esdk reencrypt --in-place"
+// does.
+//
+// $ESDK_ARGS has the flags of "esdk reencrypt" as a JSON array, such as
+// ["--from-key", "arn:…", "-k", "arn:…"]. No flag is for a secret.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+
+	"esdk/cmd/esdk/bulk"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+func main() {
+	log.SetFlags(0)
+	h, err := open(context.Background(), os.Getenv("ESDK_ARGS"))
+	if err != nil {
+		log.Fatalf("s3batch: %v", err)
+	}
+	lambda.Start(h.handle)
+}
+
+// open makes clients and keyrings once for all calls of a function's instance.
+func open(ctx context.Context, arguments string) (*handler, error) {
+	flags, err := parseArguments(arguments)
+	if err != nil {
+		return nil, err
+	}
+	rotation, err := bulk.Open(ctx, flags)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &handler{rotation, versions{s3.NewFromConfig(settings)}.current}, nil
+}
+
+// parseArguments rejects anything but an array of strings: a shell isn't there to split
+// words.
+func parseArguments(text string) ([]string, error) {
+	if text == "" {
+		return nil, errors.New(`ESDK_ARGS is not set: give flags as a JSON array, such as ["--from-key", "@old", "-k", "@new"]`)
+	}
+	var flags []string
+	if err := json.Unmarshal([]byte(text), &flags); err != nil {
+		return nil, fmt.Errorf("ESDK_ARGS is no JSON array of strings: %w", err)
+	}
+	return flags, nil
+}
