@@ -31,6 +31,7 @@ build-full:
 test: missing
 	go test ./...
 	cd cmd/esdk && go test ./...
+	cd lake && go test ./...
 
 # "go test" is silent about tests that are skipped.
 missing:
@@ -73,6 +74,7 @@ race: missing
 	go test -race -timeout 30m ./...
 	cd cmd/esdk && go test -race -timeout 30m ./...
 	cd cmd/esdk && go test -tags full -run 'Full|Service' .
+	cd lake && go test -race ./...
 
 # The library on a 32-bit machine, where a length of the format may be no int. The
 # race detector has none. Of the root package and the command, only what deals with
@@ -209,7 +211,7 @@ bench:
 # That the programs which measure work; bench/run.sh and "make mutants" measure.
 benchtest:
 	cd bench && go test ./...
-	cd interop && go test ./mutants
+	cd interop && go test ./mutants && go test -run 'Docs|Kubernetes|Length' ./scale
 
 # Archives for all platforms, with manual pages, completions and SBOMs, in dist.
 release:
