@@ -7,12 +7,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -277,6 +279,59 @@ func TestObjectsLocked(t *testing.T) {
 		locked := head.ObjectLockMode == s3types.ObjectLockModeGovernance && aws.ToTime(head.ObjectLockRetainUntilDate).Equal(until) && head.ObjectLockLegalHoldStatus == s3types.ObjectLockLegalHoldStatusOn
 		if locked != (key != "free") {
 			t.Errorf("%s: %q until %v, hold %q", key, head.ObjectLockMode, head.ObjectLockRetainUntilDate, head.ObjectLockLegalHoldStatus)
+		}
+	}
+}
+
+// TestObjectsKept: all that S3 says of an object is as it was, for three requests an object
+// beside those of the list.
+func TestObjectsKept(t *testing.T) {
+	s, dir := newTestStore(t, "ESDK_S3_URL"), t.TempDir()
+	client, name := s.s3(t)
+	writeFile(t, dir, "plain", pattern(5000))
+	s.run(t, dir, cli.ExitOK, "encrypt", "-q", "-k", "aes:n/k@key", "plain")
+	message, err := os.ReadFile(filepath.Join(dir, "plain.encrypted"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expires := time.Date(2031, time.May, 6, 7, 8, 9, 0, time.UTC)
+	const count = 5
+	for i := range count {
+		_, err := client.PutObject(t.Context(), &s3.PutObjectInput{
+			Bucket: name, Key: aws.String(fmt.Sprint("in/", i)), Body: bytes.NewReader(message),
+			ContentType: aws.String("x/y; z=1"), CacheControl: aws.String("no-store"), ContentDisposition: aws.String(`attachment; filename="a b"`),
+			ContentEncoding: aws.String("identity"), ContentLanguage: aws.String("de, en"), Expires: &expires, StorageClass: s3types.StorageClassStandardIa,
+			Metadata: map[string]string{"team": "blue sky", "odd_key-1": "50% %20 a__0x20__b"}, Tagging: aws.String("a=1&b=2%203"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	requests := make(map[string]int)
+	var mu sync.Mutex
+	s.gate.set(0, 0, func(r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		what := r.Method
+		if q := r.URL.Query(); q.Has("list-type") || q.Has("tagging") {
+			what += fmt.Sprint(" tagging ", q.Has("tagging"))
+		}
+		requests[what]++
+		return false
+	})
+	s.run(t, dir, cli.ExitOK, "reencrypt", "-q", "-r", "--in-place", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", s.url+"/in/")
+	if want := map[string]int{"GET": count, "GET tagging false": 1, "GET tagging true": count, "PUT": count}; !maps.Equal(requests, want) {
+		t.Errorf("requests %v, want %v", requests, want)
+	}
+	s.run(t, dir, cli.ExitOK, "verify", "-q", "-r", "-k", "aes:n/k2@key", s.url+"/in/")
+	for i := range count {
+		head, err := client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: name, Key: aws.String(fmt.Sprint("in/", i))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprint(aws.ToString(head.ContentType), aws.ToString(head.CacheControl), aws.ToString(head.ContentDisposition), aws.ToString(head.ContentEncoding), aws.ToString(head.ContentLanguage), aws.ToString(head.ExpiresString), head.StorageClass, head.Metadata, aws.ToInt32(head.TagCount))
+		if want := `x/y; z=1no-storeattachment; filename="a b"identityde, enTue, 06 May 2031 07:08:09 GMTSTANDARD_IAmap[odd_key-1:50% %20 a__0x20__b team:blue sky] 2`; got != want {
+			t.Errorf("%s\nwant\n%s", got, want)
 		}
 	}
 }

@@ -635,10 +635,10 @@ func TestObjectsReplacedAfterLook(t *testing.T) {
 	var looked atomic.Bool
 	var once sync.Once
 	s.gate.set(0, 0, func(r *http.Request) bool {
-		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/x") {
+		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/x") && !r.URL.Query().Has("tagging") {
 			looked.Store(true)
 		}
-		if r.Method == http.MethodHead && looked.Load() {
+		if r.URL.Query().Has("tagging") && looked.Load() {
 			once.Do(func() { s.put(t, "x", []byte("theirs")) })
 		}
 		return false

@@ -111,6 +111,12 @@ func (googleStore) listAfter(key string, as func(any) bool) {
 	}
 }
 
+func (googleStore) answer(*blob.Reader) any { return nil }
+
+func (googleStore) replaceRead(context.Context, *Object, any) (func(as func(any) bool), error) {
+	return nil, errors.ErrUnsupported
+}
+
 func (googleStore) parameters(url.Values) (parameters, error) { return parameters{}, nil }
 
 // azureStore tells blobs apart by their ETag.
@@ -168,6 +174,12 @@ func (azureStore) replace(_ context.Context, _ *Object, old *blob.Attributes) (f
 
 // listAfter does nothing: Azure lists from the start.
 func (azureStore) listAfter(string, func(any) bool) {}
+
+func (azureStore) answer(*blob.Reader) any { return nil }
+
+func (azureStore) replaceRead(context.Context, *Object, any) (func(as func(any) bool), error) {
+	return nil, errors.ErrUnsupported
+}
 
 func (azureStore) parameters(url.Values) (parameters, error) { return parameters{}, nil }
 

@@ -49,6 +49,10 @@ type store interface {
 	// attributes, or fail, and keep of it what WriterOptions cannot say. As is what the
 	// Go CDK gives to WriterOptions.BeforeWrite.
 	replace(ctx context.Context, o *Object, old *blob.Attributes) (func(as func(any) bool), error)
+	// answer is all that the answer to a request for an object says of it, nil if that
+	// is less than its attributes. Then replaceRead is replace without another request.
+	answer(r *blob.Reader) any
+	replaceRead(ctx context.Context, o *Object, answer any) (func(as func(any) bool), error)
 	// writing returns the versionID of what is uploaded, once it has been, or nil if
 	// that cannot be asked. As is what the Go CDK gives to WriterOptions.BeforeWrite, of
 	// which it is the last use.

@@ -44,6 +44,7 @@ type Reader struct {
 	cancel  func()       // ends the request
 	version string       // of the first request
 	id      string       // under which the store keeps that version
+	answer  any          // to the first request, nil if it says less than attributes do
 	start   []byte       // of the object, so far
 	offset  int64        // of the next byte
 	at, end int64        // of what the reader has
@@ -238,6 +239,7 @@ func (o *Reader) request(offset, end int64) error {
 	o.reader, o.at, o.end = r, offset, min(end, o.info.size)
 	o.version = cmp.Or(o.version, o.object.bucket.store.version(r))
 	o.id = cmp.Or(o.id, o.object.bucket.store.versionID(r))
+	o.answer = cmp.Or(o.answer, o.object.bucket.store.answer(r))
 	if r.Size() != o.info.size {
 		o.stop()
 		return errChanged
@@ -265,11 +267,12 @@ var (
 	errChanged = cli.NewError(cli.ExitError, "it was replaced while it was read").OfKind(cli.KindChanged)
 )
 
-// seen is the version that something was read of, "" if that is none yet.
-func (o *Reader) seen() string {
+// seen is the version that something was read of, "" if that is none yet, and what the
+// store said of it.
+func (o *Reader) seen() (version string, answer any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.version
+	return o.version, o.answer
 }
 
 // VersionID is the name under which the store keeps what was read, "" if nothing was, or

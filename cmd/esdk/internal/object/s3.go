@@ -118,11 +118,20 @@ func (s3Store) only(version string, as func(any) bool) {
 	}
 }
 
-// replace keeps tags, storage class, object lock and the key of the server's encryption. Who may not
-// read the tags cannot keep them, and is told so.
-func (s3Store) replace(ctx context.Context, o *Object, old *blob.Attributes) (func(as func(any) bool), error) {
-	var head s3.HeadObjectOutput
-	known := old.As(&head)
+// answer leaves out the content.
+func (s3Store) answer(r *blob.Reader) any {
+	var response s3.GetObjectOutput
+	if !r.As(&response) {
+		return nil
+	}
+	response.Body = nil
+	return &response
+}
+
+// replaceRead keeps tags, storage class, object lock, the key of the server's encryption, and
+// what the Go CDK knows of, too. Who may not read the tags cannot keep them, and is told so.
+func (s s3Store) replaceRead(ctx context.Context, o *Object, answer any) (func(as func(any) bool), error) {
+	old := answer.(*s3.GetObjectOutput)
 	tags, err := s3Tags(ctx, o)
 	if err != nil {
 		return nil, err
@@ -133,30 +142,55 @@ func (s3Store) replace(ctx context.Context, o *Object, old *blob.Attributes) (fu
 			return
 		}
 		if !o.bucket.plain {
-			request.IfMatch = aws.String(old.ETag)
+			request.IfMatch = old.ETag
 		}
 		if tags != "" {
 			request.Tagging = aws.String(tags)
 		}
-		if !known {
-			return
-		}
-		request.StorageClass = types.StorageClass(head.StorageClass)
-		if request.ServerSideEncryption == "" { // unless the URL says otherwise
-			request.ServerSideEncryption = types.ServerSideEncryption(head.ServerSideEncryption)
-			request.SSEKMSKeyID = head.SSEKMSKeyId
-			request.BucketKeyEnabled = head.BucketKeyEnabled
-		}
-		keepLock(request, &head)
+		describeAs(request, old)
 	}, nil
+}
+
+// replace is the same for an object of which nothing was read.
+func (s s3Store) replace(ctx context.Context, o *Object, old *blob.Attributes) (func(as func(any) bool), error) {
+	var head s3.HeadObjectOutput
+	answer := &s3.GetObjectOutput{ETag: aws.String(old.ETag)}
+	if old.As(&head) {
+		answer = &s3.GetObjectOutput{
+			ETag: head.ETag, Metadata: head.Metadata, Expires: head.Expires, WebsiteRedirectLocation: head.WebsiteRedirectLocation,
+			ContentType: head.ContentType, CacheControl: head.CacheControl,
+			ContentDisposition: head.ContentDisposition, ContentEncoding: head.ContentEncoding, ContentLanguage: head.ContentLanguage,
+			StorageClass: head.StorageClass, ServerSideEncryption: head.ServerSideEncryption, SSEKMSKeyId: head.SSEKMSKeyId, BucketKeyEnabled: head.BucketKeyEnabled,
+			ObjectLockMode: head.ObjectLockMode, ObjectLockRetainUntilDate: head.ObjectLockRetainUntilDate, ObjectLockLegalHoldStatus: head.ObjectLockLegalHoldStatus,
+		}
+	}
+	return s.replaceRead(ctx, o, answer)
+}
+
+// describeAs has a new version be described as the old one is. What the URL says of the
+// server's encryption is in the request already, and stays.
+func describeAs(request *transfermanager.UploadObjectInput, old *s3.GetObjectOutput) {
+	if old.ContentType != nil {
+		request.ContentType = old.ContentType
+	}
+	request.CacheControl, request.ContentDisposition = old.CacheControl, old.ContentDisposition
+	request.ContentEncoding, request.ContentLanguage = old.ContentEncoding, old.ContentLanguage
+	request.Metadata, request.WebsiteRedirectLocation = old.Metadata, old.WebsiteRedirectLocation
+	request.Expires = old.Expires
+	request.StorageClass = types.StorageClass(old.StorageClass)
+	if request.ServerSideEncryption == "" {
+		request.ServerSideEncryption = types.ServerSideEncryption(old.ServerSideEncryption)
+		request.SSEKMSKeyID, request.BucketKeyEnabled = old.SSEKMSKeyId, old.BucketKeyEnabled
+	}
+	keepLock(request, old)
 }
 
 // keepLock has a new version be locked as the old one is. Retention that has ended cannot be
 // asked for.
-func keepLock(request *transfermanager.UploadObjectInput, head *s3.HeadObjectOutput) {
-	request.ObjectLockLegalHoldStatus = types.ObjectLockLegalHoldStatus(head.ObjectLockLegalHoldStatus)
-	if until := aws.ToTime(head.ObjectLockRetainUntilDate); until.After(time.Now()) {
-		request.ObjectLockMode = types.ObjectLockMode(head.ObjectLockMode)
+func keepLock(request *transfermanager.UploadObjectInput, old *s3.GetObjectOutput) {
+	request.ObjectLockLegalHoldStatus = types.ObjectLockLegalHoldStatus(old.ObjectLockLegalHoldStatus)
+	if until := aws.ToTime(old.ObjectLockRetainUntilDate); until.After(time.Now()) {
+		request.ObjectLockMode = types.ObjectLockMode(old.ObjectLockMode)
 		request.ObjectLockRetainUntilDate = &until
 	}
 }

@@ -136,11 +136,15 @@ func (o *Object) Changed(ctx context.Context) (at time.Time, exists bool, err er
 // before, and be described as it, for which it returns what else to say of it. What was
 // read of it already is of this one.
 func (o *Object) keepPlace(ctx context.Context, in *Reader, options *blob.WriterOptions) (describe func(as func(any) bool), err error) {
+	seen, answer := in.seen()
+	if answer != nil {
+		return o.bucket.store.replaceRead(ctx, o, answer)
+	}
 	old, err := o.bucket.Attributes(ctx, o.Key)
 	if err != nil {
 		return nil, o.Explain(err)
 	}
-	if seen := in.seen(); seen != "" && seen != o.bucket.store.versionOf(old) {
+	if seen != "" && seen != o.bucket.store.versionOf(old) {
 		return nil, errChanged
 	}
 	options.ContentType = cmp.Or(old.ContentType, options.ContentType)
