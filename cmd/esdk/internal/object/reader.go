@@ -23,13 +23,13 @@ const (
 	// are read follow each other.
 	readAhead = 8 << 20
 
-	// keptStart is how much is kept of the start of an object, which is looked at, to
-	// see whether it is text, and then read.
-	keptStart = 4 << 10
-
 	// shortObject is the length of objects of which all is asked for at once, since the
-	// start is not much less.
+	// start is not much less. So much is kept of the start of an object, which is looked
+	// at, to see whether it is done or text, and then read.
 	shortObject = 64 << 10
+
+	// firstRead is how much is asked for of a longer one, to see the header.
+	firstRead = 4 << 10
 )
 
 // A Reader reads an object, all of whose bytes are of one version. What is cut
@@ -73,11 +73,11 @@ func (o *Object) Open(ctx context.Context, info *Info) (*Reader, error) {
 // no more than to ask for the length, and the start is read in any case. A short object
 // is asked for in one request, even if it is longer by now.
 func (o *Reader) renew() error {
-	end := int64(keptStart)
+	end := int64(firstRead)
 	if o.info.size <= shortObject && !o.object.bucket.startOnly {
 		end = shortObject
 	}
-	var start [keptStart]byte
+	var start [firstRead]byte
 	if _, err := o.read(start[:], 0, end); err != io.EOF {
 		return err
 	}
@@ -169,7 +169,7 @@ func (o *Reader) read(p []byte, offset, end int64) (int, error) {
 		n, err := o.readSome(p)
 		if n > 0 {
 			if offset == int64(len(o.start)) {
-				o.start = append(o.start, p[:min(n, keptStart-len(o.start))]...)
+				o.start = append(o.start, p[:min(n, shortObject-len(o.start))]...)
 			}
 			return n, nil
 		}
