@@ -10,6 +10,10 @@ FUZZTIME = 10m
 SOAKTIME = 10m
 MODELTIME = 1h
 
+# Of the bucket that "make lake" rotates, and how often it kills a worker.
+LAKE_OBJECTS = 20000
+LAKE_KILLS = 10s
+
 # What go.work uses.
 MODULES = . cmd/esdk interop bench lake
 
@@ -17,9 +21,9 @@ MODULES = . cmd/esdk interop bench lake
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault scale spark
+.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault scale spark lake lake-short
 
-check: format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof matrix backends objects softhsm
+check: format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof matrix backends objects lake-short softhsm
 
 build:
 	CGO_ENABLED=0 $(BUILD) -o ../../bin/esdk .
@@ -36,17 +40,19 @@ test: missing
 # "go test" is silent about tests that are skipped.
 missing:
 	@test -d "$${ESDK_VECTORS:-../shared/vectors}" || echo "NOT RUN: the official test vectors, since $${ESDK_VECTORS:-../shared/vectors} is missing; see README.md"
+	@echo "NOT RUN here: rotations on Temporal; \"make lake\" does that"
 	@test -n "$$ESDK_PKCS11_MODULE" || echo "NOT RUN here: pkcs11 on real tokens, only on a simulated one; \"make pkcs11\" does that"
 
 format:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:" $$files; exit 1; fi
 
-# "go mod tidy" for each module. It takes no notice of go.work, and the module path
-# can't be looked up, so that it is told where the library is.
+# "go mod tidy" for each module. It takes no notice of go.work, and the module paths
+# can't be looked up, so that it is told where the library and the command are.
+HERE = -replace esdk=$(CURDIR) -replace esdk/cmd/esdk=$(CURDIR)/cmd/esdk
 tidy:
 	@set -e; for module in $(MODULES); do \
 		cd $(CURDIR)/$$module; cp go.mod tidied.mod; cp go.sum tidied.sum; \
-		go mod edit -replace esdk=$(CURDIR) -replace esdk/cmd/esdk=$(CURDIR)/cmd/esdk tidied.mod; \
+		go mod edit $(HERE) tidied.mod; \
 		GOWORK=off go mod tidy -modfile=tidied.mod; \
 		go mod edit -dropreplace esdk -dropreplace esdk/cmd/esdk tidied.mod; \
 		mv tidied.mod go.mod; mv tidied.sum go.sum; \
@@ -56,7 +62,7 @@ tidy:
 tidied:
 	@set -e; for module in $(MODULES); do \
 		cd $(CURDIR)/$$module; cp go.mod tidied.mod; cp go.sum tidied.sum; \
-		go mod edit -replace esdk=$(CURDIR) -replace esdk/cmd/esdk=$(CURDIR)/cmd/esdk tidied.mod; \
+		go mod edit $(HERE) tidied.mod; \
 		GOWORK=off go mod tidy -diff -modfile=tidied.mod || { echo "$$module: run \"make tidy\""; rm tidied.*; exit 1; }; \
 		rm tidied.mod tidied.sum; \
 	done
@@ -148,6 +154,12 @@ objects:
 AUDITOBJECTS = 100000
 audit-lake:
 	interop/backends/auditlake.sh -objects $(AUDITOBJECTS)
+
+# Rotations on Temporal with SeaweedFS: a short one, and a long one beside all else.
+lake-short:
+	interop/backends/lake-test.sh -run '^TestRotation$$' -lake-objects 600
+lake:
+	interop/backends/lake-test.sh -lake-objects $(LAKE_OBJECTS) -lake-longest 65536 -lake-kills $(LAKE_KILLS)
 
 # The keyring of package keyservice and the command on Vault's transit engine, which takes minutes to build.
 vault:

@@ -24,6 +24,7 @@ case ${1-} in
       --db-filename "$db" --log-level error)
     echo "127.0.0.1:$port"
     ;;
+  program) echo "$venv/bin/temporal" ;;
   end) stop temporal ;;
   stop)
     stop temporal

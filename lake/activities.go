@@ -1,0 +1,385 @@
+package lake
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"esdk/cmd/esdk/bulk"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"gocloud.dev/gcerrors"
+)
+
+// patience is how long a service may be out of reach, and configPatience how long keys may
+// not be there, before that is the end of the rotation, or the failure of an object.
+const (
+	patience       = time.Hour
+	configPatience = 30 * time.Second
+)
+
+// Activities are what a worker does. They share keys and clients.
+type Activities struct {
+	client client.Client
+
+	mu        sync.Mutex
+	rotations map[string]*rotation // by their flags
+}
+
+// A rotation is open for as long as the worker is there.
+type rotation struct {
+	*bulk.Rotation
+
+	mu   sync.Mutex
+	told int64 // of requests to AWS KMS
+}
+
+// NewActivities returns those of a worker.
+func NewActivities(c client.Client) *Activities {
+	return &Activities{client: c, rotations: make(map[string]*rotation)}
+}
+
+// Close closes keys. No activity may be under way.
+func (a *Activities) Close() {
+	for _, r := range a.rotations {
+		r.Close()
+	}
+}
+
+// open returns what has the keys of flags, and is made once.
+func (a *Activities) open(ctx context.Context, flags []string) (*rotation, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	id := strings.Join(flags, "\x00")
+	if r := a.rotations[id]; r != nil {
+		return r, nil
+	}
+	opened, err := bulk.Open(context.WithoutCancel(ctx), flags)
+	if err != nil {
+		return nil, failure(ctx, "Configuration", configPatience, err)
+	}
+	r := &rotation{Rotation: opened}
+	a.rotations[id] = r
+	return r, nil
+}
+
+// kmsRequests returns how many were made that no chunk has told of.
+func (r *rotation) kmsRequests() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.KMSRequests()
+	more := all - r.told
+	r.told = all
+	return more
+}
+
+// failure is an error that Temporal tries again, for as long as that makes sense.
+func failure(ctx context.Context, kind string, patience time.Duration, err error) error {
+	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, temporal.ApplicationErrorOptions{
+		NonRetryable: time.Since(activity.GetInfo(ctx).ScheduledTime) > patience,
+	})
+}
+
+// A ListRequest asks for the next chunks of a folder.
+type ListRequest struct {
+	Folder  string   `json:"folder"`
+	Flags   []string `json:"flags"`
+	After   string   `json:"after,omitempty"`
+	Objects int      `json:"objects"` // of a chunk
+	Chunks  int      `json:"chunks"`
+}
+
+// A ListResult has no names but the last of each chunk, which the next one begins behind.
+type ListResult struct {
+	Chunks []Bounds `json:"chunks,omitempty"`
+	All    bool     `json:"all,omitempty"` // there are no more
+}
+
+// Bounds are of a chunk.
+type Bounds struct {
+	Until   string `json:"until,omitempty"` // the last key; "" for all up to the end
+	Objects int    `json:"objects"`
+	Bytes   int64  `json:"bytes"`
+}
+
+// ListChunks lists the next chunks.
+func (a *Activities) ListChunks(ctx context.Context, in ListRequest) (*ListResult, error) {
+	r, err := a.open(ctx, in.Flags)
+	if err != nil {
+		return nil, err
+	}
+	l, held := hold(ctx, a.client, nil)
+	defer l.release()
+	out := new(ListResult)
+	for chunk, err := range r.Split(held, bulk.Range{Folder: in.Folder, After: in.After}, in.Objects) {
+		if cause := context.Cause(held); err != nil && cause != nil {
+			return nil, ended(cause)
+		}
+		if err != nil {
+			return nil, listFailure(ctx, err)
+		}
+		out.Chunks = append(out.Chunks, Bounds{chunk.Until, chunk.Objects, chunk.Bytes})
+		if len(out.Chunks) == in.Chunks {
+			out.All = chunk.Until == ""
+			return out, nil
+		}
+	}
+	out.All = true
+	return out, nil
+}
+
+// listFailure is at once for good if it cannot go well later.
+func listFailure(ctx context.Context, err error) error {
+	list, ok := errors.AsType[*bulk.ListError](err)
+	if ok && list.Retryable {
+		return failure(ctx, "Unavailable", patience, err)
+	}
+	return temporal.NewNonRetryableApplicationError(err.Error(), "Listing", nil)
+}
+
+// ended is the error of work that was ended.
+func ended(cause error) error {
+	if errors.Is(cause, errCancelled) {
+		return temporal.NewCanceledError()
+	}
+	return temporal.NewApplicationError(cause.Error(), "Ended")
+}
+
+// isGone reports whether the server knows of an activity no more.
+func isGone(err error) bool {
+	return errors.As(err, new(*serviceerror.NotFound)) || errors.Is(err, activity.ErrActivityPaused) || errors.Is(err, activity.ErrActivityReset)
+}
+
+// A ChunkRequest asks for a chunk to be done.
+type ChunkRequest struct {
+	Folder  string   `json:"folder"`
+	Flags   []string `json:"flags"`
+	Results string   `json:"results"` // the rotation's own folder
+	Number  int      `json:"number"`
+	After   string   `json:"after,omitempty"`
+	Until   string   `json:"until,omitempty"`
+}
+
+// A ChunkResult is what has become of a chunk.
+type ChunkResult struct {
+	Counts
+	Digest string `json:"digest"` // SHA-256 of its file
+}
+
+// A Mark is how far a chunk has come: the details of its heartbeats.
+type Mark struct {
+	After string   `json:"after"` // the last key that is done
+	Parts []string `json:"parts"` // the files that say what has become of those up to it
+	Counts
+
+	// Stuck is since when the chunk has come no further, since something is out of reach.
+	Stuck time.Time `json:"stuck,omitzero"`
+}
+
+// RotateChunk encrypts the objects of a chunk again. A worker that takes over goes on behind
+// the mark of the one before it; a chunk that has its file already was done.
+func (a *Activities) RotateChunk(ctx context.Context, in ChunkRequest) (*ChunkResult, error) {
+	into, err := openResults(ctx, in.Results)
+	if err != nil {
+		return nil, failure(ctx, "Results", configPatience, err)
+	}
+	defer into.Close()
+	w := newChunkWriter(ctx, a.client, into, in)
+	defer w.lease.release()
+	content, err := into.read(ctx, chunkName(in.Number))
+	switch {
+	case err == nil:
+		return w.end(ctx, content)
+	case gcerrors.Code(err) != gcerrors.NotFound:
+		return nil, w.failure(ctx, "Results", err)
+	}
+	r, err := a.open(ctx, in.Flags)
+	if err != nil {
+		return nil, err
+	}
+	err = r.DoRange(w.held, bulk.Range{Folder: in.Folder, After: w.mark.After, Until: in.Until}, w.add)
+	result, err := w.finish(ctx, err)
+	if err != nil {
+		return nil, err
+	}
+	result.KMSRequests = r.kmsRequests()
+	return result, nil
+}
+
+// end writes what failed, and returns what the chunk has come to.
+func (w *chunkWriter) end(ctx context.Context, content []byte) (*ChunkResult, error) {
+	result, failed, err := summary(content)
+	if err == nil && len(failed) > 0 {
+		err = w.results.WriteAll(ctx, failuresName(w.request.Number), failed, nil)
+	}
+	if err != nil {
+		return nil, w.failure(ctx, "Results", err)
+	}
+	return &result, nil
+}
+
+// WriteReport writes the report of a rotation.
+func (a *Activities) WriteReport(ctx context.Context, report *Report) error {
+	into, err := openResults(ctx, report.Results)
+	if err != nil {
+		return failure(ctx, "Results", configPatience, err)
+	}
+	defer into.Close()
+	if err := into.writeReport(ctx, report); err != nil {
+		return failure(ctx, "Results", patience, err)
+	}
+	return nil
+}
+
+// A chunkWriter keeps what becomes of the objects of a chunk.
+type chunkWriter struct {
+	request ChunkRequest
+	results *results
+	lease   *lease
+	held    context.Context // for as long as there is the lease
+	attempt int32
+	late    bool // what is out of reach has been so for too long
+
+	mark    Mark // of what is in the parts
+	counts  Counts
+	began   string // the key that this attempt began behind
+	last    string // the key of the last line
+	lines   bytes.Buffer
+	flushed time.Time
+}
+
+func newChunkWriter(ctx context.Context, c client.Client, into *results, in ChunkRequest) *chunkWriter {
+	w := &chunkWriter{request: in, results: into, attempt: activity.GetInfo(ctx).Attempt, flushed: time.Now()}
+	if activity.HasHeartbeatDetails(ctx) {
+		activity.GetHeartbeatDetails(ctx, &w.mark) // none is as good as one that cannot be read
+	}
+	if w.mark.After == "" {
+		w.mark.After = in.After
+	}
+	w.counts = w.mark.clone()
+	w.began, w.last = w.mark.After, w.mark.After
+	w.late = w.stuck()
+	w.lease, w.held = hold(ctx, c, w.mark)
+	return w
+}
+
+const (
+	flushTime = 5 * time.Second
+	maxLines  = 4 << 20
+)
+
+// stuck reports whether the chunk has come no further for too long.
+func (w *chunkWriter) stuck() bool {
+	return !w.mark.Stuck.IsZero() && time.Since(w.mark.Stuck) > patience
+}
+
+// failure is an error after which Temporal has the chunk go on from its mark, unless it has
+// come no further for too long.
+func (w *chunkWriter) failure(ctx context.Context, kind string, err error) error {
+	switch {
+	case w.last != w.began:
+		w.mark.Stuck = time.Time{}
+	case w.mark.Stuck.IsZero():
+		w.mark.Stuck = time.Now()
+	}
+	w.lease.note(ctx, w.mark)
+	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, temporal.ApplicationErrorOptions{NonRetryable: w.stuck()})
+}
+
+// errUnavailable ends a chunk that is to be tried again from there on.
+var errUnavailable = errors.New("out of reach")
+
+func (w *chunkWriter) add(r bulk.Result) error {
+	if context.Cause(w.held) != nil && r.Status == bulk.Failed {
+		return w.held.Err()
+	}
+	if r.Status == bulk.Failed && r.Retryable && !w.late {
+		return fmt.Errorf("%w: %s: %s", errUnavailable, r.Name, r.Error)
+	}
+	l := &Line{Name: r.Name, Result: r.Status, Version: r.VersionAfter, Bytes: r.Bytes, Reason: r.Reason, Kind: r.Kind, Error: r.Error, Retryable: r.Retryable}
+	w.lines.Write(l.text())
+	w.counts.addLine(l)
+	w.last = keyOf(r.Name)
+	if time.Since(w.flushed) < flushTime && w.lines.Len() < maxLines {
+		return nil
+	}
+	return w.flush(w.held)
+}
+
+// keyOf returns the key of an object by its URL.
+func keyOf(name string) string {
+	u, err := url.Parse(name)
+	if err != nil {
+		return "" // which a name of ours is not
+	}
+	return strings.TrimPrefix(u.Path, "/")
+}
+
+// flush puts lines into a part, and says so.
+func (w *chunkWriter) flush(ctx context.Context) error {
+	if w.lines.Len() > 0 {
+		name := fmt.Sprintf("parts/%08d-%d-%d.jsonl", w.request.Number, w.attempt, len(w.mark.Parts))
+		if err := w.results.WriteAll(ctx, name, w.lines.Bytes(), nil); err != nil {
+			return err
+		}
+		w.mark.Parts = append(slices.Clip(w.mark.Parts), name)
+		w.lines.Reset()
+	}
+	w.mark.After, w.mark.Counts = w.last, w.counts.clone()
+	w.flushed = time.Now()
+	w.lease.note(ctx, w.mark)
+	return nil
+}
+
+// finish makes the file of the chunk. If the chunk is to go on elsewhere, it leaves parts
+// and a mark; one that was cancelled has what was done.
+func (w *chunkWriter) finish(ctx context.Context, err error) (*ChunkResult, error) {
+	cause := context.Cause(w.held)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+	defer cancel()
+	switch {
+	case errors.Is(cause, errLeaseLost):
+		return nil, ended(cause)
+	case cause != nil && !errors.Is(cause, errCancelled):
+		w.flush(ctx) // else some are done twice, and found to be done
+		return nil, ended(cause)
+	case cause == nil && err != nil:
+		w.flush(ctx)
+		if list, ok := errors.AsType[*bulk.ListError](err); errors.Is(err, errUnavailable) || ok && list.Retryable {
+			return nil, w.failure(ctx, "Unavailable", err)
+		}
+		return nil, listFailure(ctx, err)
+	}
+	content, err := w.content(ctx)
+	if err == nil {
+		content, err = w.results.keep(ctx, chunkName(w.request.Number), content)
+	}
+	if err != nil {
+		return nil, w.failure(ctx, "Results", err)
+	}
+	for _, part := range w.mark.Parts {
+		w.results.Delete(ctx, part) // what is left over harms nobody
+	}
+	return w.end(ctx, content)
+}
+
+// content is all lines of the chunk.
+func (w *chunkWriter) content(ctx context.Context) ([]byte, error) {
+	var all []byte
+	for _, part := range w.mark.Parts {
+		content, err := w.results.read(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, content...)
+	}
+	return append(all, w.lines.Bytes()...), nil
+}

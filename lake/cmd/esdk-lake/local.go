@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// A server is Temporal's own for one machine, on loopback.
+type server struct {
+	address string
+	cmd     *exec.Cmd
+	log     *os.File
+	ended   chan struct{}
+}
+
+const (
+	serverTime = 30 * time.Second // that it may take to answer
+	endTime    = 10 * time.Second // that it may take to end
+)
+
+// startServer starts the program "temporal" with its history in a directory.
+func startServer(ctx context.Context, dir string) (*server, error) {
+	program, err := exec.LookPath("temporal")
+	if err != nil {
+		return nil, errors.New("the program \"temporal\" is not installed: see https://docs.temporal.io/cli, or name a server by --address")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{address: net.JoinHostPort("127.0.0.1", port), ended: make(chan struct{})}
+	if s.log, err = os.OpenFile(filepath.Join(dir, "temporal.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
+		return nil, err
+	}
+	s.cmd = exec.Command(program, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", port,
+		"--db-filename", filepath.Join(dir, "temporal.db"), "--log-level", "warn")
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	if err := s.start(); err != nil {
+		s.log.Close()
+		return nil, err
+	}
+	if err := s.await(ctx); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("the server of Temporal: %w; see %s", err, s.log.Name())
+	}
+	return s, nil
+}
+
+// start has the server end with this process, however that ends: two of them on one history
+// would spoil it. On Linux, that is bound to the thread that starts it; elsewhere, the log is
+// locked for as long as it runs.
+func (s *server) start() error {
+	err := lock(s.log)
+	for tries := 0; err != nil && tries < 100; tries++ { // it may be about to end
+		time.Sleep(endTime / 100)
+		err = lock(s.log)
+	}
+	if err != nil {
+		return fmt.Errorf("a server runs already with the history in %s; if its rotation was killed, end it", filepath.Dir(s.log.Name()))
+	}
+	s.cmd.SysProcAttr = apart()
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := s.cmd.Start()
+		started <- err
+		if err == nil {
+			s.cmd.Wait()
+			close(s.ended)
+		}
+	}()
+	return <-started
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
+}
+
+// await waits until the server answers.
+func (s *server) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, serverTime)
+	defer cancel()
+	for {
+		if conn, err := net.Dial("tcp", s.address); err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-s.ended:
+			return errors.New("it ended")
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (s *server) stop() {
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.ended:
+	case <-time.After(endTime):
+		s.cmd.Process.Kill()
+		<-s.ended
+	}
+	s.log.Close()
+}

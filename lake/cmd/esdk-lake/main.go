@@ -1,0 +1,75 @@
+// Command esdk-lake encrypts all messages in a bucket again on Temporal. See docs/lake.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes are those of esdk, as far as there are such cases.
+const (
+	exitError      = 1
+	exitUsage      = 2
+	exitSomeFailed = 3
+)
+
+// statusError is an error with an exit code.
+type statusError struct {
+	code int
+	error
+}
+
+func (e *statusError) Unwrap() error { return e.error }
+
+func usage(text string, args ...any) error { return &statusError{exitUsage, fmt.Errorf(text, args...)} }
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	accepted := false
+	root := newRoot(&accepted)
+	root.SetOut(os.Stdout)
+	root.SetErr(os.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "esdk-lake: error: %v\n", err)
+	if status, ok := errors.AsType[*statusError](err); ok {
+		return status.code
+	}
+	if !accepted {
+		return exitUsage
+	}
+	return exitError
+}
+
+func newRoot(accepted *bool) *cobra.Command {
+	c := new(connection)
+	root := &cobra.Command{
+		Use:   "esdk-lake",
+		Short: "Encrypt all messages in a bucket again, on Temporal",
+		Long: `esdk-lake encrypts all messages in a bucket again, in their places, on Temporal:
+under other keys, with another suite or another encryption context. Any number of
+workers share the work, and take over from each other.
+
+Temporal is found as its own tools find it: by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE,
+TEMPORAL_API_KEY, TEMPORAL_TLS_… and temporal.toml.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			*accepted = true
+		},
+	}
+	c.addFlags(root.PersistentFlags())
+	root.AddCommand(newStart(c), newWorker(c), newStatus(c), newReport(c), newPause(c, true), newPause(c, false), newCancel(c), newFailures())
+	return root
+}

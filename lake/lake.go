@@ -1,0 +1,188 @@
+// Package lake encrypts all messages in a bucket again on Temporal: a [Rotation] is a
+// workflow, and a range of a thousand keys an activity of it, which any worker does in its
+// own process, as "esdk reencrypt --in-place" does.
+//
+// The history has keys of objects and the flags that name wrapping keys. Workers make
+// keyrings of those flags, by their own configuration and credentials: no secret is in the
+// history.
+package lake
+
+import (
+	"errors"
+	"maps"
+	"net/url"
+	"strings"
+	"time"
+
+	"esdk/cmd/esdk/bulk"
+)
+
+// TaskQueue is the usual one.
+const TaskQueue = "esdk-lake"
+
+// The usual sizes.
+const (
+	usualObjects  = 1000
+	usualParallel = 8
+	usualLease    = 30 * time.Second
+)
+
+// A Rotation says what to encrypt again, and how. It is the input of the workflow
+// [Rotate].
+type Rotation struct {
+	Folder string   `json:"folder"` // its URL, such as s3://bucket/key/
+	Flags  []string `json:"flags"`  // of "esdk reencrypt"
+
+	// Results is the URL of a folder. Each rotation has one of its own in it.
+	Results string `json:"results"`
+
+	Objects  int           `json:"objects,omitempty"`  // of a chunk
+	Parallel int           `json:"parallel,omitempty"` // chunks at once, on all workers
+	Lease    time.Duration `json:"lease,omitempty"`    // that a worker has on a chunk without a sign of life
+
+	// RunChunks is how many chunks a run of the workflow begins before it continues as a
+	// new one, if its history is not too long before.
+	RunChunks int `json:"run_chunks,omitempty"`
+
+	// Progress is what the runs before have done. It is nil at the start.
+	Progress *Progress `json:"progress,omitempty"`
+}
+
+// Check refuses what cannot go well on any worker, and flags with what may be a secret.
+func (r *Rotation) Check() error {
+	folder, err := parseFolder(r.Folder)
+	if err != nil {
+		return err
+	}
+	results, err := parseFolder(r.Results)
+	if err != nil {
+		return errors.New("the results: " + err.Error())
+	}
+	if folder.Scheme == results.Scheme && folder.Host == results.Host && strings.HasPrefix(results.Path, folder.Path) {
+		return errors.New("the results are in the folder, and would be taken for messages")
+	}
+	return bulk.Check(r.Flags)
+}
+
+// parseFolder has the path of a folder end with a slash.
+func parseFolder(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return nil, errors.New("want the URL of a folder, such as s3://BUCKET/KEY/")
+	}
+	if !strings.HasSuffix(u.Path, "/") {
+		u.Path += "/"
+	}
+	return u, nil
+}
+
+func (r *Rotation) setDefaults() {
+	set := func(n *int, usual int) {
+		if *n <= 0 {
+			*n = usual
+		}
+	}
+	set(&r.Objects, usualObjects)
+	set(&r.Parallel, usualParallel)
+	set(&r.RunChunks, maxRunChunks)
+	if r.Lease <= 0 {
+		r.Lease = usualLease
+	}
+}
+
+// Counts are of objects, by what has become of them.
+type Counts struct {
+	OK      int   `json:"ok"`
+	Skipped int   `json:"skipped"`
+	Failed  int   `json:"failed"`
+	Bytes   int64 `json:"bytes"` // of messages that were made
+
+	Kinds   map[string]int `json:"kinds,omitempty"`   // of failures
+	Reasons map[string]int `json:"reasons,omitempty"` // to skip
+
+	KMSRequests int64 `json:"kms_requests"`
+}
+
+// Done is how many they are.
+func (c *Counts) Done() int { return c.OK + c.Skipped + c.Failed }
+
+func (c *Counts) addLine(l *Line) {
+	switch l.Result {
+	case bulk.OK:
+		c.OK++
+		c.Bytes += l.Bytes
+	case bulk.Skipped:
+		c.Skipped++
+		increase(&c.Reasons, l.Reason, 1)
+	default:
+		c.Failed++
+		increase(&c.Kinds, l.Kind, 1)
+	}
+}
+
+func (c *Counts) add(more *Counts) {
+	c.OK += more.OK
+	c.Skipped += more.Skipped
+	c.Failed += more.Failed
+	c.Bytes += more.Bytes
+	c.KMSRequests += more.KMSRequests
+	for kind, n := range more.Kinds {
+		increase(&c.Kinds, kind, n)
+	}
+	for reason, n := range more.Reasons {
+		increase(&c.Reasons, reason, n)
+	}
+}
+
+func increase(m *map[string]int, name string, n int) {
+	if *m == nil {
+		*m = make(map[string]int)
+	}
+	(*m)[name] += n
+}
+
+// clone is for a status that is read while the counts go on.
+func (c *Counts) clone() Counts {
+	out := *c
+	out.Kinds, out.Reasons = maps.Clone(c.Kinds), maps.Clone(c.Reasons)
+	return out
+}
+
+// A Status is the answer to the query "status".
+type Status struct {
+	Results string    `json:"results"` // the URL of the rotation's own folder
+	Started time.Time `json:"started"`
+	Paused  bool      `json:"paused"`
+	Counts
+
+	Listed      int   `json:"listed"` // objects, so far
+	ListedBytes int64 `json:"listed_bytes"`
+	AllListed   bool  `json:"all_listed"`
+
+	Chunks  int `json:"chunks"`  // done
+	Running int `json:"running"` // chunks
+	Queued  int `json:"queued"`  // chunks
+
+	// Rate is how many objects a second were done in the last minute, and Remaining how
+	// long the rest takes at that rate. Both are 0 if that is not known.
+	Rate      float64       `json:"rate"`
+	Remaining time.Duration `json:"remaining"`
+}
+
+// A Report is the result of a rotation. It is in its folder too, as report.json.
+type Report struct {
+	Workflow string    `json:"workflow"`
+	Run      string    `json:"run"` // the first of the workflow
+	Folder   string    `json:"folder"`
+	Flags    []string  `json:"flags"`
+	Results  string    `json:"results"`
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended"`
+	End      string    `json:"end"` // complete, cancelled, or an error
+	Counts
+	Objects int `json:"objects"` // all that were done
+	Chunks  int `json:"chunks"`
+
+	// Digest is the SHA-256 of what "sha256sum chunks/*.jsonl" prints in the folder.
+	Digest string `json:"digest"`
+}

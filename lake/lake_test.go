@@ -1,0 +1,364 @@
+package lake_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"esdk/lake"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+)
+
+// startArgs start a rotation of a folder in small chunks.
+func (w *world) startArgs(folder string, more ...string) []string {
+	args := append([]string{"start", "--results", w.url("audit", "rotations/"), "--lease", "3s"}, more...)
+	return append(append(args, w.url(w.bucket, folder), "--"), flags...)
+}
+
+// TestRotation rotates a folder with two workers, of which one is killed, and a server that
+// is started again: each object once. A second time there is nothing to do.
+func TestRotation(t *testing.T) {
+	w := newWorld(t)
+	w.startTemporal()
+	begun := time.Now()
+	all := w.fill("data/", *count)
+	t.Logf("%d objects were made in %s", len(all), time.Since(begun).Round(time.Second))
+	w.fill("database/", 3)
+	workers := []*process{w.worker(), w.worker()}
+	begun = time.Now()
+	id := strings.TrimSpace(w.esdkLake(0, w.startArgs("data", "--objects", "100", "--parallel", "6", "--run-chunks", "7")...))
+	killed := w.disturb(id, workers)
+	var report lake.Report
+	w.check(json.Unmarshal([]byte(w.esdkLake(3, "report", "--json", id)), &report))
+	t.Logf("rotated in %s, with %d kills: %+v; workers had at most %d and %d MiB", time.Since(begun).Round(time.Second), killed, report.Counts, workers[0].memory(), workers[1].memory())
+	w.checkReport(&report, all)
+	w.checkRotated(all)
+	w.checkVersions(all)
+	for _, p := range workers {
+		if m := p.memory(); m > 192 {
+			t.Errorf("a worker had %d MiB", m)
+		}
+	}
+	w.replay(id)
+	begun = time.Now()
+	second := w.esdkLake(3, w.startArgs("data", "--wait", "--json", "--id", "again")...)
+	w.check(json.Unmarshal([]byte(second), &report))
+	t.Logf("the second time took %s: %+v", time.Since(begun).Round(time.Second), report.Counts)
+	if report.OK != 0 || report.Objects != len(all) {
+		t.Errorf("the second time: %+v", report)
+	}
+	w.checkVersions(all)
+	workers[1].end(syscall.SIGTERM)
+	if code := workers[1].ProcessState.ExitCode(); code != 0 {
+		t.Errorf("a worker that is stopped has exit code %d", code)
+	}
+}
+
+// disturb kills workers, and starts the server again, while a rotation goes on.
+func (w *world) disturb(id string, workers []*process) (killed int) {
+	w.t.Helper()
+	part := func(n int) func(string, *lake.Status) bool {
+		return func(state string, s *lake.Status) bool { return state != "running" || s.Done() >= *count*n/10 }
+	}
+	kill := func() {
+		workers[0].end(syscall.SIGKILL)
+		workers[0] = w.worker()
+		killed++
+	}
+	w.await(id, part(2))
+	kill()
+	w.await(id, part(5))
+	_, port, err := net.SplitHostPort(w.temporal)
+	w.check(err)
+	w.script("temporal", "end")
+	w.script("temporal", "start", port)
+	for *kills > 0 {
+		time.Sleep(*kills)
+		if state, _, err := w.status(id); err == nil && state != "running" {
+			break
+		}
+		kill()
+	}
+	return killed
+}
+
+// checkReport recomputes the digest and the counts from the files in the bucket.
+func (w *world) checkReport(report *lake.Report, all map[string]object) {
+	w.t.Helper()
+	skipped, foreign, noMessage := 0, 0, 0
+	for _, o := range all {
+		switch {
+		case !o.message:
+			noMessage++
+		case o.key == "@other":
+			foreign++
+		case o.key == "@new":
+			skipped++
+		}
+	}
+	if report.Failed != foreign+noMessage || report.Kinds["no-key"] != foreign || report.Kinds["not-a-message"] != noMessage || report.Objects != len(all) || report.End != "complete" {
+		w.t.Errorf("the report: %+v", report)
+	}
+	// What a worker did just before it was killed is found to be done.
+	if report.OK+report.Skipped != len(all)-report.Failed || report.Skipped < skipped {
+		w.t.Errorf("%d ok and %d skipped of %d", report.OK, report.Skipped, len(all))
+	}
+	folder := strings.TrimPrefix(strings.TrimSuffix(report.Results, "?use_path_style=true"), "s3://audit/")
+	sums, names := sha256.New(), make(map[string]bool)
+	for _, key := range w.list("audit", folder+"chunks/") {
+		content := w.read("audit", key)
+		fmt.Fprintf(sums, "%x  %s\n", sha256.Sum256(content), strings.TrimPrefix(key, folder))
+		for line := range bytes.Lines(content) {
+			var l lake.Line
+			w.check(json.Unmarshal(line, &l))
+			if names[l.Name] || (l.Result == "ok") != (l.Version != "") {
+				w.t.Errorf("twice, or without a version: %s", line)
+			}
+			names[l.Name] = true
+		}
+	}
+	if got := hex.EncodeToString(sums.Sum(nil)); got != report.Digest || len(names) != len(all) {
+		w.t.Errorf("digest %s of %d objects, want %s", got, len(names), report.Digest)
+	}
+	var written lake.Report
+	w.check(json.Unmarshal(w.read("audit", folder+"report.json"), &written))
+	if written.Digest != report.Digest || len(w.list("audit", folder+"parts/")) > 0 && report.Skipped == skipped {
+		w.t.Errorf("report.json: %+v", written)
+	}
+	failed := strings.Split(strings.TrimSuffix(w.esdkLake(0, "failures", "--print0", report.Results), "\x00"), "\x00")
+	for _, name := range failed {
+		if key := strings.TrimSuffix(strings.TrimPrefix(name, "s3://lake/"), "?use_path_style=true"); all[key].key != "@other" && all[key].message || !names[name] {
+			w.t.Errorf("%s failed", name)
+		}
+	}
+	if len(failed) != report.Failed {
+		w.t.Errorf("%d failures are listed, want %d", len(failed), report.Failed)
+	}
+}
+
+// checkVersions has each object be replaced once, and those with nothing to do not.
+func (w *world) checkVersions(all map[string]object) {
+	w.t.Helper()
+	versions := w.versions("data")
+	for key, o := range all {
+		want := 1
+		if o.key == "@old" && o.message {
+			want = 2
+		}
+		if versions[key] != want {
+			w.t.Errorf("%s has %d versions, want %d", key, versions[key], want)
+		}
+	}
+	for key, n := range versions {
+		if strings.HasPrefix(key, "database/") && n != 1 {
+			w.t.Errorf("%s, which is beside the folder, has %d versions", key, n)
+		}
+	}
+}
+
+func (w *world) list(bucket, prefix string) (keys []string) {
+	w.t.Helper()
+	pages := s3.NewListObjectsV2Paginator(w.s3, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(background)
+		w.check(err)
+		for _, o := range page.Contents {
+			keys = append(keys, aws.ToString(o.Key))
+		}
+	}
+	return keys
+}
+
+func (w *world) read(bucket, key string) []byte {
+	w.t.Helper()
+	out, err := w.s3.GetObject(background, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	w.check(err)
+	defer out.Body.Close()
+	content, err := io.ReadAll(out.Body)
+	w.check(err)
+	return content
+}
+
+// replay has the histories of all runs lead to what they led to.
+func (w *world) replay(id string) {
+	w.t.Helper()
+	c, err := client.Dial(client.Options{HostPort: w.temporal})
+	w.check(err)
+	defer c.Close()
+	runs := 0
+	for run := ""; ; runs++ {
+		history := new(historypb.History)
+		events := c.GetWorkflowHistory(background, id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		for events.HasNext() {
+			e, err := events.Next()
+			w.check(err)
+			history.Events = append(history.Events, e)
+		}
+		r := worker.NewWorkflowReplayer()
+		r.RegisterWorkflow(lake.Rotate)
+		if err := r.ReplayWorkflowHistory(nil, history); err != nil {
+			w.t.Errorf("run %q: %v", run, err)
+		}
+		text, err := json.Marshal(history)
+		w.check(err)
+		for _, name := range []string{"old", "new"} {
+			if secret, err := os.ReadFile(filepath.Join(w.home, name+".key")); err != nil || bytes.Contains(text, secret) {
+				w.t.Errorf("a key is in the history: %v", err)
+			}
+		}
+		if run = history.Events[0].GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId(); run == "" {
+			break
+		}
+	}
+	if runs < 1 {
+		w.t.Errorf("%d runs before the last one, want some", runs)
+	}
+}
+
+// TestControl pauses, resumes and cancels a rotation, whose report says what was done.
+func TestControl(t *testing.T) {
+	w := newWorld(t)
+	w.startTemporal()
+	all := w.fill("data/", 400)
+	id := strings.TrimSpace(w.esdkLake(0, w.startArgs("data", "--objects", "20", "--parallel", "2", "--id", "control")...))
+	w.esdkLake(0, "pause", id)
+	w.worker()
+	s := w.await(id, func(_ string, s *lake.Status) bool { return s.Paused && s.Running == 0 })
+	time.Sleep(time.Second)
+	if _, again, err := w.status(id); err != nil || again.Done() != s.Done() {
+		t.Errorf("paused, it goes on from %d to %d objects, %v", s.Done(), again.Done(), err)
+	}
+	w.esdkLake(0, "resume", id)
+	w.await(id, func(_ string, s *lake.Status) bool { return s.Done() > 100 })
+	w.esdkLake(0, "cancel", id)
+	s = w.await(id, func(state string, s *lake.Status) bool { return state == "cancelled" })
+	folder := strings.TrimPrefix(strings.TrimSuffix(s.Results, "?use_path_style=true"), "s3://audit/")
+	var report lake.Report
+	w.check(json.Unmarshal(w.read("audit", folder+"report.json"), &report))
+	replaced := 0
+	for _, n := range w.versions("data") {
+		replaced += n - 1
+	}
+	if report.End != "cancelled" || report.OK != replaced || report.Objects == len(all) {
+		t.Errorf("the report: %+v; %d were replaced", report, replaced)
+	}
+}
+
+// TestEncryptedHistory: neither names nor flags are to be seen in the server's file.
+func TestEncryptedHistory(t *testing.T) {
+	w := newWorld(t)
+	w.startTemporal()
+	w.fill("data/veryspecial", 30)
+	encrypted := []string{"--encrypt-history", "@history"}
+	w.worker(encrypted...)
+	w.esdkLake(0, append(encrypted, w.startArgs("data", "--wait", "--id", "encrypted", "--objects", "7")...)...)
+	visible := func() (found bool) {
+		for _, suffix := range []string{"", "-wal"} {
+			content, err := os.ReadFile(filepath.Join(w.run, "temporal.db"+suffix))
+			if err != nil && suffix == "" {
+				t.Fatal(err)
+			}
+			found = found || bytes.Contains(content, []byte("veryspecial")) || bytes.Contains(content, []byte("--from-key"))
+		}
+		return found
+	}
+	if visible() {
+		t.Error("a name is in the server's file")
+	}
+	w.worker("--task-queue", "plain")
+	w.esdkLake(0, append([]string{"--task-queue", "plain"}, w.startArgs("data", "--wait", "--id", "plain", "--objects", "7")...)...)
+	if !visible() {
+		t.Error("without encryption, no name is found either")
+	}
+}
+
+// TestLocal has one command do it all, and go on after it was killed.
+func TestLocal(t *testing.T) {
+	w := newWorld(t)
+	t.Setenv("PATH", filepath.Dir(w.script("temporal", "program"))+":"+os.Getenv("PATH"))
+	all := w.fill("data/", 300)
+	dir := t.TempDir()
+	args := w.startArgs("data", "--local", dir, "--json", "--objects", "20", "--parallel", "2")
+	for _, end := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
+		p := w.start(args...)
+		before := w.replaced()
+		w.try(func() error {
+			if w.replaced() < before+30 {
+				return errors.New("it does not begin")
+			}
+			return nil
+		})
+		p.end(end)
+		if w.replaced() >= len(all)*9/10 {
+			t.Error("it was done before it was ended")
+		}
+	}
+	out := w.esdkLake(3, args...)
+	var report lake.Report
+	w.check(json.Unmarshal([]byte(out), &report))
+	w.checkReport(&report, all)
+	w.checkRotated(all)
+	w.checkVersions(all)
+}
+
+// TestTLS reaches Temporal by mutual TLS, which its own environment tells of.
+func TestTLS(t *testing.T) {
+	w := newWorld(t)
+	w.startTemporal()
+	w.fill("data/", 20)
+	ca, cert, key := w.certificates()
+	t.Setenv("TEMPORAL_ADDRESS", w.tlsProxy(ca, cert, key))
+	t.Setenv("TEMPORAL_TLS_SERVER_CA_CERT_PATH", ca)
+	w.esdkLake(1, w.startArgs("data")...)
+	t.Setenv("TEMPORAL_TLS_CLIENT_CERT_PATH", cert)
+	t.Setenv("TEMPORAL_TLS_CLIENT_KEY_PATH", key)
+	w.worker()
+	w.esdkLake(0, w.startArgs("data", "--wait")...)
+}
+
+// TestMissingKey: workers that lack a key end the rotation, with a word that says why.
+func TestMissingKey(t *testing.T) {
+	w := newWorld(t)
+	w.startTemporal()
+	w.fill("data/", 20)
+	w.worker()
+	args := []string{"start", "--results", w.url("audit", "rotations/"), "--id", "missing", w.url(w.bucket, "data"), "--", "--from-key", "@old", "-k", "@nothere"}
+	w.esdkLake(0, args...)
+	cmd := exec.Command(w.program, "report", "missing")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !bytes.Contains(out, []byte("@nothere")) || w.replaced() > 0 {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestRefused is what a start refuses, before anything is in a history.
+func TestRefused(t *testing.T) {
+	for text, r := range map[string]lake.Rotation{
+		"want the URL":      {Folder: "data", Results: "s3://audit/", Flags: flags},
+		"in the folder":     {Folder: "s3://lake/data", Results: "s3://lake/data/results/", Flags: flags},
+		"the results":       {Folder: "s3://lake/data", Flags: flags},
+		"unknown flag":      {Folder: "s3://lake/data", Results: "s3://audit/", Flags: []string{"--in-place"}},
+		"is no kind of key": {Folder: "s3://lake/data", Results: "s3://audit/", Flags: []string{"-k", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="}},
+	} {
+		if err := r.Check(); err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "c2VjcmV0") {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package lake
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+)
+
+var (
+	errLeaseLost = errors.New("the lease was lost: another worker may have it by now")
+	errCancelled = errors.New("the rotation was cancelled")
+	errStopping  = errors.New("the worker is stopped")
+)
+
+// A lease is the right to work on a chunk. The server gives it to another worker if it has no
+// sign of life for as long as the lease lasts. The SDK's own heartbeats say nothing of a
+// server that cannot be reached; so these do.
+type lease struct {
+	client client.Client
+	token  []byte
+	length time.Duration
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	mark  any // what was done, for the next one who has the lease
+	until time.Time
+
+	stop  chan struct{}
+	ended chan struct{}
+}
+
+// hold keeps the lease of an activity until release is called. The context that it returns
+// ends when the lease does.
+func hold(ctx context.Context, c client.Client, mark any) (*lease, context.Context) {
+	info := activity.GetInfo(ctx)
+	l := &lease{client: c, token: info.TaskToken, length: info.HeartbeatTimeout, mark: mark, stop: make(chan struct{}), ended: make(chan struct{})}
+	l.until = time.Now().Add(l.length)
+	ctx, l.cancel = context.WithCancelCause(ctx)
+	go l.renew(ctx, activity.GetWorkerStopChannel(ctx))
+	return l, ctx
+}
+
+func (l *lease) renew(ctx context.Context, stopping <-chan struct{}) {
+	defer close(l.ended)
+	ticker := time.NewTicker(l.length / 6)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-stopping:
+			l.cancel(errStopping)
+			stopping = nil
+		case <-ticker.C:
+			l.beat(ctx)
+		}
+	}
+}
+
+// beat gives a sign of life. It ends the work if the server says so, or has not heard of it
+// for too long.
+func (l *lease) beat(ctx context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	begun := time.Now()
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.length/3)
+	defer cancel()
+	err := l.client.RecordActivityHeartbeat(call, l.token, l.mark)
+	switch {
+	case err == nil:
+		l.until = begun.Add(l.length)
+	case temporal.IsCanceledError(err):
+		l.until = begun.Add(l.length)
+		l.cancel(errCancelled)
+	case isGone(err) || time.Until(l.until) < l.length/3:
+		l.cancel(errLeaseLost)
+	}
+}
+
+// note has the next signs of life say what was done, and gives one.
+func (l *lease) note(ctx context.Context, mark any) {
+	l.mu.Lock()
+	l.mark = mark
+	l.mu.Unlock()
+	l.beat(ctx)
+}
+
+// release ends the signs of life.
+func (l *lease) release() {
+	close(l.stop)
+	<-l.ended
+	l.cancel(nil)
+}

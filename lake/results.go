@@ -1,0 +1,177 @@
+package lake
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/url"
+	"strings"
+	"time"
+
+	"esdk/cmd/esdk/bulk"
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/s3blob" // opens s3://
+	"gocloud.dev/gcerrors"
+)
+
+// A Line tells what has become of an object, in a chunk's file.
+type Line struct {
+	Name      string      `json:"name"`
+	Result    bulk.Status `json:"result"`
+	Version   string      `json:"version,omitempty"` // that took the place of the one before
+	Bytes     int64       `json:"bytes,omitempty"`
+	Reason    string      `json:"reason,omitempty"`
+	Kind      string      `json:"kind,omitempty"`
+	Error     string      `json:"error,omitempty"`
+	Retryable bool        `json:"retryable,omitempty"`
+}
+
+// results is the folder of a rotation:
+//
+//	chunks/00000001.jsonl    what has become of each object in a chunk, in the order of keys
+//	failures/00000001.jsonl  those that failed, if some did
+//	parts/                   chunks that are under way
+//	report.json
+type results struct{ *blob.Bucket }
+
+// openResults makes no request.
+func openResults(ctx context.Context, text string) (*results, error) {
+	u, err := parseFolder(text)
+	if err != nil {
+		return nil, err
+	}
+	b, err := blob.OpenBucket(ctx, u.Scheme+"://"+u.Host+"?"+u.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	return &results{blob.PrefixedBucket(b, strings.TrimPrefix(u.Path, "/"))}, nil
+}
+
+// within returns the URL of a folder in one.
+func within(folder, name string) string {
+	u, err := parseFolder(folder)
+	if err != nil {
+		return folder // which Check has refused
+	}
+	return u.JoinPath(url.PathEscape(name) + "/").String()
+}
+
+func chunkName(number int) string    { return fmt.Sprintf("chunks/%08d.jsonl", number) }
+func failuresName(number int) string { return fmt.Sprintf("failures/%08d.jsonl", number) }
+
+// maxFile is more than a file of a chunk has: a line is less than 64 KiB.
+const maxFile = 1 << 30
+
+func (r *results) read(ctx context.Context, name string) ([]byte, error) {
+	f, err := r.NewReader(ctx, name, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if f.Size() > maxFile {
+		return nil, fmt.Errorf("%s has %d bytes", name, f.Size())
+	}
+	return io.ReadAll(f)
+}
+
+// keep writes a file unless there is one, and returns the one that there is then. So a chunk
+// has one file, even if two workers end it.
+func (r *results) keep(ctx context.Context, name string, content []byte) ([]byte, error) {
+	err := r.WriteAll(ctx, name, content, &blob.WriterOptions{ContentType: "application/jsonl", IfNotExist: true})
+	switch code := gcerrors.Code(err); {
+	case err == nil:
+		return content, nil
+	case code == gcerrors.FailedPrecondition || code == gcerrors.AlreadyExists:
+		return r.read(ctx, name)
+	}
+	return nil, err
+}
+
+// lines yields those of a file.
+func lines(content []byte) iter.Seq2[*Line, error] {
+	return func(yield func(*Line, error) bool) {
+		for d := json.NewDecoder(bytes.NewReader(content)); ; {
+			l := new(Line)
+			err := d.Decode(l)
+			if err == io.EOF || !yield(l, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// summary returns the counts and the digest of the file of a chunk, and the lines of what
+// failed.
+func summary(content []byte) (ChunkResult, []byte, error) {
+	sum := sha256.Sum256(content)
+	out := ChunkResult{Digest: hex.EncodeToString(sum[:])}
+	var failed bytes.Buffer
+	for l, err := range lines(content) {
+		if err != nil {
+			return out, nil, fmt.Errorf("the file of a chunk: %w", err)
+		}
+		out.addLine(l)
+		if l.Result == bulk.Failed {
+			failed.Write(l.text())
+		}
+	}
+	return out, failed.Bytes(), nil
+}
+
+func (l *Line) text() []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.Encode(l) // of texts and numbers cannot fail
+	return b.Bytes()
+}
+
+// Failures yields what failed of a rotation, by the URL of its folder.
+func Failures(ctx context.Context, folder string) iter.Seq2[*Line, error] {
+	return func(yield func(*Line, error) bool) {
+		r, err := openResults(ctx, folder)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer r.Close()
+		list := r.List(&blob.ListOptions{Prefix: "failures/"})
+		for {
+			object, err := list.Next(ctx)
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			var content []byte
+			if err == nil {
+				content, err = r.read(ctx, object.Key)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for l, err := range lines(content) {
+				if !yield(l, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// writeReport writes the report of a rotation into its folder.
+func (r *results) writeReport(ctx context.Context, report *Report) error {
+	text, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return err
+	}
+	return r.WriteAll(ctx, "report.json", append(text, '\n'), &blob.WriterOptions{ContentType: "application/json"})
+}
+
+// cleanUpTime is how long what ends may take to write down what it has done.
+const cleanUpTime = 30 * time.Second

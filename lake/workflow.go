@@ -1,0 +1,278 @@
+package lake
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+const (
+	// maxRunChunks bounds the history of a run, of which a chunk has six events, if the
+	// server asks for no new run before.
+	maxRunChunks = 2000
+
+	// maxQueued is how many chunks are listed at once. Their keys are in the history.
+	maxQueued = 100
+
+	// recentTime is over how long the rate is.
+	recentTime = time.Minute
+)
+
+// What a workflow is asked and told: it answers with a [Status], and takes a bool.
+const (
+	StatusQuery = "status"
+	PauseSignal = "pause"
+)
+
+// Progress is what a run of the workflow hands to the next.
+type Progress struct {
+	Started time.Time `json:"started"`
+	Paused  bool      `json:"paused,omitempty"`
+	Counts
+
+	Listed      int    `json:"listed"` // objects, so far
+	ListedBytes int64  `json:"listed_bytes"`
+	All         bool   `json:"all,omitempty"`   // of the folder is listed
+	After       string `json:"after,omitempty"` // where the list goes on
+
+	Queue  []Bounds `json:"queue,omitempty"`  // chunks that are not begun
+	Number int      `json:"number"`           // of the chunk that was begun last
+	From   string   `json:"from,omitempty"`   // behind which the next chunk begins
+	Recent []moment `json:"recent,omitempty"` // of the last minute
+
+	Sum []byte `json:"sum,omitempty"` // of the digests of all chunks so far
+}
+
+// A moment is when so many objects were done.
+type moment struct {
+	At   time.Time `json:"at"`
+	Done int       `json:"done"`
+}
+
+// run is a run of the workflow.
+type run struct {
+	*Progress
+	in      Rotation
+	results string
+	work    workflow.Context // of chunks and lists
+	stop    workflow.CancelFunc
+
+	began   int // chunks, in this run
+	running int
+	listing bool
+	err     error
+
+	sum     hash.Hash
+	summed  int            // chunks
+	digests map[int]string // of chunks behind one that is under way
+}
+
+// Rotate is the workflow of a rotation.
+func Rotate(ctx workflow.Context, in Rotation) (*Report, error) {
+	in.setDefaults()
+	r, err := newRun(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	for !r.idle(ctx) {
+		err := workflow.Await(ctx, func() bool {
+			return r.err != nil || r.mayBegin(ctx) || r.mayList(ctx) || r.idle(ctx)
+		})
+		r.err = cmp.Or(r.err, err)
+		switch {
+		case r.err != nil:
+			return r.giveUp(ctx)
+		case r.mayBegin(ctx):
+			r.begin(ctx)
+		case r.mayList(ctx):
+			r.list(ctx)
+		}
+	}
+	if !r.finished() {
+		return nil, r.continueAsNew(ctx)
+	}
+	return r.report(ctx, "complete")
+}
+
+func newRun(ctx workflow.Context, in Rotation) (*run, error) {
+	info := workflow.GetInfo(ctx)
+	r := &run{Progress: in.Progress, in: in, results: within(within(in.Results, info.WorkflowExecution.ID), info.FirstRunID), sum: sha256.New(), digests: make(map[int]string)}
+	if r.Progress == nil {
+		r.Progress = &Progress{Started: workflow.Now(ctx)}
+	}
+	r.summed = r.Number
+	if len(r.Sum) > 0 {
+		if err := r.sum.(encoding.BinaryUnmarshaler).UnmarshalBinary(r.Sum); err != nil {
+			return nil, err
+		}
+	}
+	r.work, r.stop = workflow.WithCancel(workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 7 * 24 * time.Hour, // an object may have terabytes
+		HeartbeatTimeout:    in.Lease,
+		WaitForCancellation: true,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute},
+	}))
+	signals := workflow.GetSignalChannel(ctx, PauseSignal)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for signals.Receive(ctx, &r.Paused) {
+		}
+	})
+	return r, workflow.SetQueryHandler(ctx, StatusQuery, r.status)
+}
+
+// full reports whether the history is long enough.
+func (r *run) full(ctx workflow.Context) bool {
+	return r.began >= r.in.RunChunks || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+}
+
+func (r *run) mayBegin(ctx workflow.Context) bool {
+	return !r.Paused && len(r.Queue) > 0 && r.running < r.in.Parallel && !r.full(ctx)
+}
+
+// mayList keeps as many chunks in the queue as can be begun at once.
+func (r *run) mayList(ctx workflow.Context) bool {
+	return !r.Paused && !r.All && !r.listing && len(r.Queue) < r.in.Parallel && !r.full(ctx)
+}
+
+func (r *run) finished() bool { return r.All && len(r.Queue) == 0 && r.running == 0 }
+
+// idle reports whether nothing is under way, and nothing will be begun.
+func (r *run) idle(ctx workflow.Context) bool {
+	return r.running == 0 && !r.listing && (r.finished() || r.full(ctx))
+}
+
+// begin has the next chunk done.
+func (r *run) begin(ctx workflow.Context) {
+	next := r.Queue[0]
+	r.Queue = r.Queue[1:]
+	r.Number++
+	r.began++
+	r.running++
+	number := r.Number
+	future := workflow.ExecuteActivity(r.work, (*Activities).RotateChunk, ChunkRequest{
+		Folder: r.in.Folder, Flags: r.in.Flags, Results: r.results, Number: number, After: r.From, Until: next.Until,
+	})
+	r.From = next.Until
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		var result ChunkResult
+		err := future.Get(ctx, &result)
+		r.running--
+		if err != nil {
+			r.err = cmp.Or(r.err, err)
+			return
+		}
+		r.add(ctx, number, &result)
+	})
+}
+
+// add counts what was done. Digests are summed in the order of chunks.
+func (r *run) add(ctx workflow.Context, number int, result *ChunkResult) {
+	r.Counts.add(&result.Counts)
+	now := workflow.Now(ctx)
+	r.Recent = append(r.Recent, moment{now, r.Done()})
+	for len(r.Recent) > 2 && now.Sub(r.Recent[1].At) > recentTime {
+		r.Recent = r.Recent[1:]
+	}
+	for r.digests[number] = result.Digest; r.digests[r.summed+1] != ""; {
+		r.summed++
+		fmt.Fprintf(r.sum, "%s  %s\n", r.digests[r.summed], chunkName(r.summed))
+		delete(r.digests, r.summed)
+	}
+}
+
+// list has the next chunks listed.
+func (r *run) list(ctx workflow.Context) {
+	r.listing = true
+	future := workflow.ExecuteActivity(r.work, (*Activities).ListChunks, ListRequest{
+		Folder: r.in.Folder, Flags: r.in.Flags, After: r.After, Objects: r.in.Objects, Chunks: maxQueued,
+	})
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		var result ListResult
+		err := future.Get(ctx, &result)
+		r.listing = false
+		if err != nil {
+			r.err = cmp.Or(r.err, err)
+			return
+		}
+		for _, chunk := range result.Chunks {
+			r.Queue = append(r.Queue, chunk)
+			r.Listed += chunk.Objects
+			r.ListedBytes += chunk.Bytes
+			r.After = chunk.Until
+		}
+		r.All = result.All
+	})
+}
+
+func (r *run) status() (*Status, error) {
+	s := &Status{
+		Results: r.results, Started: r.Started, Paused: r.Paused, Counts: r.clone(),
+		Listed: r.Listed, ListedBytes: r.ListedBytes, AllListed: r.All,
+		Chunks: r.Number - r.running, Running: r.running, Queued: len(r.Queue),
+	}
+	if len(r.Recent) > 1 {
+		first, last := r.Recent[0], r.Recent[len(r.Recent)-1]
+		if took := last.At.Sub(first.At); took > 0 {
+			s.Rate = float64(last.Done-first.Done) / took.Seconds()
+		}
+	}
+	if s.AllListed && s.Rate > 0 {
+		s.Remaining = time.Duration(float64(max(0, s.Listed-s.Done())) / s.Rate * float64(time.Second)).Round(time.Second)
+	}
+	return s, nil
+}
+
+// continueAsNew goes on in a run with a new history.
+func (r *run) continueAsNew(ctx workflow.Context) error {
+	for workflow.GetSignalChannel(ctx, PauseSignal).ReceiveAsync(&r.Paused) { // else they would be lost
+	}
+	sum, err := r.sum.(encoding.BinaryMarshaler).MarshalBinary()
+	if err != nil {
+		return err
+	}
+	r.Sum = sum
+	next := r.in
+	next.Progress = r.Progress
+	return workflow.NewContinueAsNewError(ctx, Rotate, next)
+}
+
+// giveUp ends what is under way, and reports what was done.
+func (r *run) giveUp(ctx workflow.Context) (*Report, error) {
+	r.stop()
+	detached, _ := workflow.NewDisconnectedContext(ctx)
+	if err := workflow.Await(detached, func() bool { return r.running == 0 && !r.listing }); err != nil {
+		return nil, err
+	}
+	end := "cancelled"
+	if !temporal.IsCanceledError(r.err) {
+		end = r.err.Error()
+	}
+	if _, err := r.report(detached, end); err != nil {
+		workflow.GetLogger(ctx).Error("the report could not be written", "error", err)
+	}
+	return nil, r.err
+}
+
+func (r *run) report(ctx workflow.Context, end string) (*Report, error) {
+	info := workflow.GetInfo(ctx)
+	report := &Report{
+		Workflow: info.WorkflowExecution.ID, Run: info.FirstRunID,
+		Folder: r.in.Folder, Flags: slices.Clone(r.in.Flags), Results: r.results,
+		Started: r.Started, Ended: workflow.Now(ctx), End: end,
+		Counts: r.clone(), Objects: r.Done(), Chunks: r.summed,
+		Digest: hex.EncodeToString(r.sum.Sum(nil)),
+	}
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 5 * time.Minute,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute},
+	})
+	return report, workflow.ExecuteActivity(ctx, (*Activities).WriteReport, report).Get(ctx, nil)
+}
