@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 
+	"esdk/cmd/esdk/internal/inventory"
+	"esdk/cmd/esdk/internal/inventory/inventorytest"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
 )
@@ -381,4 +383,56 @@ func rsaKey(t *testing.T) (private, public string) {
 		return file
 	}
 	return write("private", "PRIVATE KEY", der), write("public", "PUBLIC KEY", half)
+}
+
+// TestParts splits an inventory, and has its parts done: each object that it lists once.
+func TestParts(t *testing.T) {
+	for range 5 {
+		k := newKeys(t)
+		r, before, after := open(t, k.flags()), openClient(t, k.before), openClient(t, k.after)
+		in, keys := useBucket(t, r, before, 1+mathrand.IntN(60))
+		inventories := memblob.OpenBucket(nil)
+		t.Cleanup(func() { inventories.Close() })
+		r.buckets.UseTest("s3://inventories", inventories)
+		i := inventorytest.Inventory{Bucket: "test", Format: inventorytest.Formats[mathrand.IntN(len(inventorytest.Formats))], PerFile: 1 + mathrand.IntN(30)}
+		var entries []inventory.Entry
+		for _, key := range keys {
+			attributes, err := in.Attributes(background, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries = append(entries, inventory.Entry{Key: key, Latest: true, Size: attributes.Size, Modified: inventorytest.Time})
+		}
+		for key, content := range i.Write(t, entries) {
+			if err := inventories.WriteAll(background, key, content, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		manifest := "s3://inventories/" + i.ManifestKey()
+		var told []string
+		size := 1 + mathrand.IntN(20)
+		for part, err := range r.SplitInventory(background, Part{Manifest: manifest}, size) {
+			if err != nil || part.Objects < 1 || part.Objects > size {
+				t.Fatalf("part %+v, %v", part, err)
+			}
+			before := len(told)
+			err := r.DoPart(background, part, func(r Result) error { told = append(told, r.Name); return nil })
+			if err != nil || len(told)-before != part.Objects {
+				t.Errorf("part %+v: %d results, %v", part, len(told)-before, err)
+			}
+		}
+		failed := 0
+		for _, key := range keys {
+			if content, err := in.ReadAll(background, key); err != nil || !opens(after, content, key) {
+				failed++
+			}
+		}
+		slices.Sort(told)
+		if len(slices.Compact(told)) != len(keys) || failed != 1 {
+			t.Errorf("%d told, %d failed; want %d", len(told), failed, len(keys))
+		}
+		if err := r.DoPart(background, Part{Manifest: manifest, File: 1000, Objects: 1}, nil); err == nil {
+			t.Error("there is no such data file")
+		}
+	}
 }

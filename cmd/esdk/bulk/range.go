@@ -58,13 +58,13 @@ func (r *Rotation) unlisted(folder *object.Object, err error) error {
 	return &ListError{Folder: folder.String(), Text: r.message(err), Retryable: cli.Retryable(err)}
 }
 
-// A ListError is that a folder cannot be listed.
+// A ListError is that a folder cannot be listed, or an inventory not be read.
 type ListError struct {
 	Folder, Text string
 	Retryable    bool
 }
 
-func (e *ListError) Error() string { return e.Folder + ": cannot be listed: " + e.Text }
+func (e *ListError) Error() string { return e.Folder + " cannot be listed: " + e.Text }
 
 // DoRange is as [Rotation.Do] for the objects in a range that are there when it comes to
 // them.

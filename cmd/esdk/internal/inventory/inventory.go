@@ -38,6 +38,14 @@ func (i *Inventory) All(ctx context.Context) iter.Seq2[Entry, error] {
 	}
 }
 
+// Files is how many data files there are.
+func (i *Inventory) Files() int { return len(i.data) }
+
+// File yields the entries of one data file, from 0, as All does.
+func (i *Inventory) File(ctx context.Context, n int) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) { i.file(ctx, &i.data[n], yield) }
+}
+
 // file yields the entries of a data file, and returns false after an error.
 func (i *Inventory) file(ctx context.Context, f *dataFile, yield func(Entry, error) bool) bool {
 	v, err := i.verify(ctx, f)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,43 @@ func (p *Planner) findInventory(ctx context.Context, o *InputOptions, yield func
 		}
 	}
 	return true
+}
+
+// An Inventory has jobs for the objects that an inventory in a bucket lists, a data file at
+// a time.
+type Inventory struct {
+	*inventory.Inventory
+	folder *objectFolder
+}
+
+// OpenInventory reads the manifest.
+func (p *Planner) OpenInventory(ctx context.Context, manifest string) (*Inventory, error) {
+	if !strings.HasPrefix(manifest, "s3://") {
+		return nil, cli.UsageError("want the URL of a manifest, such as s3://BUCKET/…/manifest.json")
+	}
+	o := &InputOptions{Inventory: manifest}
+	i, bucket, err := p.openInventory(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	f, err := newObjectFolder(bucket, o)
+	return &Inventory{i, f}, err
+}
+
+// Jobs yields one for each line of a data file, from 0. An error is the last that it
+// yields.
+func (i *Inventory) Jobs(ctx context.Context, file int) iter.Seq2[Job, error] {
+	return func(yield func(Job, error) bool) {
+		for e, err := range i.File(ctx, file) {
+			if err != nil {
+				yield(Job{}, err)
+				return
+			}
+			if !yield(i.folder.entry(&e), nil) {
+				return
+			}
+		}
+	}
 }
 
 // entry returns a job for a version of an object.
