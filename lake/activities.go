@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/url"
 	"slices"
 	"strings"
@@ -90,22 +91,30 @@ func failure(ctx context.Context, kind string, patience time.Duration, err error
 
 // A ListRequest asks for the next chunks of a folder.
 type ListRequest struct {
-	Folder  string   `json:"folder"`
+	Source
+	Cursor
 	Flags   []string `json:"flags"`
-	After   string   `json:"after,omitempty"`
 	Objects int      `json:"objects"` // of a chunk
 	Chunks  int      `json:"chunks"`
 }
 
-// A ListResult has no names but the last of each chunk, which the next one begins behind.
+// A Cursor is where a chunk begins.
+type Cursor struct {
+	After string `json:"after,omitempty"` // the key in front of it in a folder
+	File  int    `json:"file,omitempty"`  // the data file of an inventory
+	From  int    `json:"from,omitempty"`  // how many of its lines are in front
+}
+
+// A ListResult has no names but those around chunks.
 type ListResult struct {
 	Chunks []Bounds `json:"chunks,omitempty"`
-	All    bool     `json:"all,omitempty"` // there are no more
+	Next   *Cursor  `json:"next,omitempty"` // where the list goes on; nil if these are all
 }
 
 // Bounds are of a chunk.
 type Bounds struct {
-	Until   string `json:"until,omitempty"` // the last key; "" for all up to the end
+	Cursor
+	Until   string `json:"until,omitempty"` // the last key in a folder; "" for all up to the end
 	Objects int    `json:"objects"`
 	Bytes   int64  `json:"bytes"`
 }
@@ -119,21 +128,39 @@ func (a *Activities) ListChunks(ctx context.Context, in ListRequest) (*ListResul
 	l, held := hold(ctx, a.client, nil)
 	defer l.release()
 	out := new(ListResult)
-	for chunk, err := range r.Split(held, bulk.Range{Folder: in.Folder, After: in.After}, in.Objects) {
+	for chunk, err := range r.split(held, &in) {
 		if cause := context.Cause(held); err != nil && cause != nil {
 			return nil, ended(cause)
 		}
 		if err != nil {
 			return nil, listFailure(ctx, err)
 		}
-		out.Chunks = append(out.Chunks, Bounds{chunk.Until, chunk.Objects, chunk.Bytes})
 		if len(out.Chunks) == in.Chunks {
-			out.All = chunk.Until == ""
+			out.Next = &chunk.Cursor
 			return out, nil
 		}
+		out.Chunks = append(out.Chunks, chunk)
 	}
-	out.All = true
 	return out, nil
+}
+
+// split yields the chunks of a source.
+func (r *rotation) split(ctx context.Context, in *ListRequest) iter.Seq2[Bounds, error] {
+	return func(yield func(Bounds, error) bool) {
+		if in.Inventory == "" {
+			for c, err := range r.Split(ctx, bulk.Range{Folder: in.Folder, After: in.After}, in.Objects) {
+				if !yield(Bounds{Cursor{After: c.After}, c.Until, c.Objects, c.Bytes}, err) {
+					return
+				}
+			}
+			return
+		}
+		for p, err := range r.SplitInventory(ctx, bulk.Part{Manifest: in.Inventory, File: in.File, From: in.From}, in.Objects) {
+			if !yield(Bounds{Cursor{File: p.File, From: p.From}, "", p.Objects, p.Bytes}, err) {
+				return
+			}
+		}
+	}
 }
 
 // listFailure is at once for good if it cannot go well later.
@@ -160,12 +187,11 @@ func isGone(err error) bool {
 
 // A ChunkRequest asks for a chunk to be done.
 type ChunkRequest struct {
-	Folder  string   `json:"folder"`
+	Source
+	Bounds
 	Flags   []string `json:"flags"`
 	Results string   `json:"results"` // the rotation's own folder
 	Number  int      `json:"number"`
-	After   string   `json:"after,omitempty"`
-	Until   string   `json:"until,omitempty"`
 }
 
 // A ChunkResult is what has become of a chunk.
@@ -176,7 +202,7 @@ type ChunkResult struct {
 
 // A Mark is how far a chunk has come: the details of its heartbeats.
 type Mark struct {
-	After string   `json:"after"` // the last key that is done
+	After string   `json:"after"` // the last key that is done, in a folder
 	Parts []string `json:"parts"` // the files that say what has become of those up to it
 	Counts
 
@@ -205,7 +231,12 @@ func (a *Activities) RotateChunk(ctx context.Context, in ChunkRequest) (*ChunkRe
 	if err != nil {
 		return nil, err
 	}
-	err = r.DoRange(w.held, bulk.Range{Folder: in.Folder, After: w.mark.After, Until: in.Until}, w.add)
+	if in.Inventory == "" {
+		err = r.DoRange(w.held, bulk.Range{Folder: in.Folder, After: w.mark.After, Until: in.Until}, w.add)
+	} else {
+		done := w.mark.Done() // which has a line for each
+		err = r.DoPart(w.held, bulk.Part{Manifest: in.Inventory, File: in.File, From: in.From + done, Objects: in.Objects - done}, w.add)
+	}
 	result, err := w.finish(ctx, err)
 	if err != nil {
 		return nil, err
@@ -250,7 +281,7 @@ type chunkWriter struct {
 
 	mark    Mark // of what is in the parts
 	counts  Counts
-	began   string // the key that this attempt began behind
+	began   int    // how many objects were done before this attempt
 	last    string // the key of the last line
 	lines   bytes.Buffer
 	flushed time.Time
@@ -265,7 +296,7 @@ func newChunkWriter(ctx context.Context, c client.Client, into *results, in Chun
 		w.mark.After = in.After
 	}
 	w.counts = w.mark.clone()
-	w.began, w.last = w.mark.After, w.mark.After
+	w.began, w.last = w.mark.Done(), w.mark.After
 	w.late = w.stuck()
 	w.lease, w.held = hold(ctx, c, w.mark)
 	return w
@@ -285,7 +316,7 @@ func (w *chunkWriter) stuck() bool {
 // come no further for too long.
 func (w *chunkWriter) failure(ctx context.Context, kind string, err error) error {
 	switch {
-	case w.last != w.began:
+	case w.counts.Done() > w.began:
 		w.mark.Stuck = time.Time{}
 	case w.mark.Stuck.IsZero():
 		w.mark.Stuck = time.Now()

@@ -27,11 +27,17 @@ const (
 	usualLease    = 30 * time.Second
 )
 
+// A Source is what has the objects: either of the two.
+type Source struct {
+	Folder    string `json:"folder,omitempty"`    // its URL, such as s3://bucket/key/
+	Inventory string `json:"inventory,omitempty"` // the URL of a manifest of S3 Inventory
+}
+
 // A Rotation says what to encrypt again, and how. It is the input of the workflow
 // [Rotate].
 type Rotation struct {
-	Folder string   `json:"folder"` // its URL, such as s3://bucket/key/
-	Flags  []string `json:"flags"`  // of "esdk reencrypt"
+	Source
+	Flags []string `json:"flags"` // of "esdk reencrypt"
 
 	// Results is the URL of a folder. Each rotation has one of its own in it.
 	Results string `json:"results"`
@@ -50,13 +56,22 @@ type Rotation struct {
 
 // Check refuses what cannot go well on any worker, and flags with what may be a secret.
 func (r *Rotation) Check() error {
-	folder, err := parseFolder(r.Folder)
-	if err != nil {
-		return err
+	if (r.Folder == "") == (r.Inventory == "") {
+		return errors.New("want either a folder or an inventory")
 	}
 	results, err := parseFolder(r.Results)
 	if err != nil {
 		return errors.New("the results: " + err.Error())
+	}
+	if r.Inventory != "" {
+		if !strings.HasPrefix(r.Inventory, "s3://") {
+			return errors.New("want the URL of an inventory's manifest, such as s3://BUCKET/…/manifest.json")
+		}
+		return bulk.Check(r.Flags)
+	}
+	folder, err := parseFolder(r.Folder)
+	if err != nil {
+		return err
 	}
 	if folder.Scheme == results.Scheme && folder.Host == results.Host && strings.HasPrefix(results.Path, folder.Path) {
 		return errors.New("the results are in the folder, and would be taken for messages")
@@ -171,14 +186,14 @@ type Status struct {
 
 // A Report is the result of a rotation. It is in its folder too, as report.json.
 type Report struct {
-	Workflow string    `json:"workflow"`
-	Run      string    `json:"run"` // the first of the workflow
-	Folder   string    `json:"folder"`
-	Flags    []string  `json:"flags"`
-	Results  string    `json:"results"`
-	Started  time.Time `json:"started"`
-	Ended    time.Time `json:"ended"`
-	End      string    `json:"end"` // complete, cancelled, or an error
+	Workflow string `json:"workflow"`
+	Run      string `json:"run"` // the first of the workflow
+	Source
+	Flags   []string  `json:"flags"`
+	Results string    `json:"results"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended"`
+	End     string    `json:"end"` // complete, cancelled, or an error
 	Counts
 	Objects int `json:"objects"` // all that were done
 	Chunks  int `json:"chunks"`

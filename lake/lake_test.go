@@ -2,16 +2,22 @@ package lake_test
 
 import (
 	"bytes"
+	"compress/gzip"
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,7 +49,7 @@ func TestRotation(t *testing.T) {
 	w.fill("database/", 3)
 	workers := []*process{w.worker(), w.worker()}
 	begun = time.Now()
-	id := strings.TrimSpace(w.esdkLake(0, w.startArgs("data", "--objects", "100", "--parallel", "6", "--run-chunks", "7")...))
+	id := strings.TrimSpace(w.esdkLake(0, w.startArgs("data", "--objects", strconv.Itoa(*count/40), "--parallel", "6", "--run-chunks", "7")...))
 	killed := w.disturb(id, workers)
 	var report lake.Report
 	w.check(json.Unmarshal([]byte(w.esdkLake(3, "report", "--json", id)), &report))
@@ -318,6 +324,113 @@ func TestLocal(t *testing.T) {
 	w.checkVersions(all)
 }
 
+// TestInventory rotates what an inventory lists, and nothing else, although its worker is
+// killed.
+func TestInventory(t *testing.T) {
+	w := newWorld(t)
+	w.startTemporal()
+	all := w.fill("data/", 400)
+	listed := maps.Clone(all)
+	for key := range all {
+		if len(listed) == 350 {
+			break
+		}
+		delete(listed, key)
+	}
+	manifest := w.writeInventory(listed, 130)
+	p := w.worker()
+	args := []string{"start", "--results", w.url("audit", "rotations/"), "--lease", "3s", "--objects", "20", "--parallel", "3", "--run-chunks", "5", "--inventory", manifest, "--"}
+	id := strings.TrimSpace(w.esdkLake(0, append(args, flags...)...))
+	w.await(id, func(_ string, s *lake.Status) bool { return s.Done() > 50 })
+	p.end(syscall.SIGKILL)
+	w.worker()
+	code := 0
+	for _, o := range listed {
+		if o.key == "@other" || !o.message {
+			code = 3
+		}
+	}
+	var report lake.Report
+	w.check(json.Unmarshal([]byte(w.esdkLake(code, "report", "--json", id)), &report))
+	w.checkReport(&report, listed)
+	w.checkRotated(listed)
+	w.checkVersions(listed)
+	versions := w.versions("data")
+	for key := range all {
+		if _, ok := listed[key]; !ok && versions[key] != 1 {
+			t.Errorf("%s, which is not listed, has %d versions", key, versions[key])
+		}
+	}
+}
+
+// TestResume kills a worker in a chunk, with which another one goes on: what was written
+// down stays, and nothing is there twice.
+func TestResume(t *testing.T) {
+	w := newWorld(t)
+	w.startTemporal()
+	for _, from := range []string{"data", "inventory"} {
+		all := w.fill("data/"+from+"/", 300)
+		source := []string{w.url(w.bucket, "data/"+from)}
+		if from == "inventory" {
+			source = []string{"--inventory", w.writeInventory(all, 1000)}
+		}
+		p := w.worker()
+		args := append([]string{"start", "--results", w.url("audit", "rotations/"), "--lease", "3s", "--id", from}, source...)
+		w.esdkLake(0, append(append(args, "--", "--rate", "objects=40"), flags...)...)
+		marked := 0
+		w.try(func() error {
+			out, err := exec.Command(w.program, "status", "--json", from).Output()
+			var s struct {
+				UnderWay int `json:"under_way"`
+			}
+			if err == nil {
+				err = json.Unmarshal(out, &s)
+			}
+			if marked = s.UnderWay; err == nil && marked < 160 {
+				err = errors.New("it is not there yet")
+			}
+			return err
+		})
+		p.end(syscall.SIGKILL)
+		w.worker()
+		var report lake.Report
+		w.check(json.Unmarshal([]byte(w.esdkLake(3, "report", "--json", from)), &report))
+		w.checkReport(&report, all)
+		if report.OK < marked-2 || len(w.list("audit", strings.TrimPrefix(strings.TrimSuffix(report.Results, "?use_path_style=true"), "s3://audit/")+"parts/")) > 0 {
+			t.Errorf("%s: %d objects were written down, and the report has %+v", from, marked, report.Counts)
+		}
+	}
+}
+
+// writeInventory writes an inventory as S3 does, in some data files, and returns the URL of
+// its manifest.
+func (w *world) writeInventory(listed map[string]object, perFile int) string {
+	w.t.Helper()
+	put := func(key string, content []byte) {
+		_, err := w.s3.PutObject(background, &s3.PutObjectInput{Bucket: aws.String("audit"), Key: &key, Body: bytes.NewReader(content)})
+		w.check(err)
+	}
+	var files []map[string]any
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(listed)), perFile) {
+		var data bytes.Buffer
+		z := gzip.NewWriter(&data)
+		for _, key := range chunk {
+			fmt.Fprintf(z, "%q,%q\n", w.bucket, strings.ReplaceAll(url.QueryEscape(key), "%2F", "/"))
+		}
+		w.check(z.Close())
+		key, sum := fmt.Sprintf("inventory/data/%d.csv.gz", len(files)), md5.Sum(data.Bytes())
+		put(key, data.Bytes())
+		files = append(files, map[string]any{"key": key, "size": data.Len(), "MD5checksum": hex.EncodeToString(sum[:])})
+	}
+	text, err := json.Marshal(map[string]any{
+		"sourceBucket": w.bucket, "destinationBucket": "arn:aws:s3:::audit", "version": "2016-11-30",
+		"fileFormat": "CSV", "fileSchema": "Bucket, Key", "files": files,
+	})
+	w.check(err)
+	put("inventory/manifest.json", text)
+	return w.url("audit", "inventory/manifest.json")
+}
+
 // TestTLS reaches Temporal by mutual TLS, which its own environment tells of.
 func TestTLS(t *testing.T) {
 	w := newWorld(t)
@@ -351,11 +464,11 @@ func TestMissingKey(t *testing.T) {
 // TestRefused is what a start refuses, before anything is in a history.
 func TestRefused(t *testing.T) {
 	for text, r := range map[string]lake.Rotation{
-		"want the URL":      {Folder: "data", Results: "s3://audit/", Flags: flags},
-		"in the folder":     {Folder: "s3://lake/data", Results: "s3://lake/data/results/", Flags: flags},
-		"the results":       {Folder: "s3://lake/data", Flags: flags},
-		"unknown flag":      {Folder: "s3://lake/data", Results: "s3://audit/", Flags: []string{"--in-place"}},
-		"is no kind of key": {Folder: "s3://lake/data", Results: "s3://audit/", Flags: []string{"-k", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="}},
+		"want the URL":      {Source: lake.Source{Folder: "data"}, Results: "s3://audit/", Flags: flags},
+		"in the folder":     {Source: lake.Source{Folder: "s3://lake/data"}, Results: "s3://lake/data/results/", Flags: flags},
+		"the results":       {Source: lake.Source{Folder: "s3://lake/data"}, Flags: flags},
+		"unknown flag":      {Source: lake.Source{Folder: "s3://lake/data"}, Results: "s3://audit/", Flags: []string{"--in-place"}},
+		"is no kind of key": {Source: lake.Source{Folder: "s3://lake/data"}, Results: "s3://audit/", Flags: []string{"-k", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="}},
 	} {
 		if err := r.Check(); err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "c2VjcmV0") {
 			t.Errorf("%+v: %v", r, err)

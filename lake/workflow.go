@@ -40,12 +40,11 @@ type Progress struct {
 
 	Listed      int    `json:"listed"` // objects, so far
 	ListedBytes int64  `json:"listed_bytes"`
-	All         bool   `json:"all,omitempty"`   // of the folder is listed
-	After       string `json:"after,omitempty"` // where the list goes on
+	All         bool   `json:"all,omitempty"` // is listed
+	Next        Cursor `json:"next,omitzero"` // where the list goes on
 
 	Queue  []Bounds `json:"queue,omitempty"`  // chunks that are not begun
 	Number int      `json:"number"`           // of the chunk that was begun last
-	From   string   `json:"from,omitempty"`   // behind which the next chunk begins
 	Recent []moment `json:"recent,omitempty"` // of the last minute
 
 	Sum []byte `json:"sum,omitempty"` // of the digests of all chunks so far
@@ -158,9 +157,8 @@ func (r *run) begin(ctx workflow.Context) {
 	r.running++
 	number := r.Number
 	future := workflow.ExecuteActivity(r.work, (*Activities).RotateChunk, ChunkRequest{
-		Folder: r.in.Folder, Flags: r.in.Flags, Results: r.results, Number: number, After: r.From, Until: next.Until,
+		Source: r.in.Source, Bounds: next, Flags: r.in.Flags, Results: r.results, Number: number,
 	})
-	r.From = next.Until
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		var result ChunkResult
 		err := future.Get(ctx, &result)
@@ -192,7 +190,7 @@ func (r *run) add(ctx workflow.Context, number int, result *ChunkResult) {
 func (r *run) list(ctx workflow.Context) {
 	r.listing = true
 	future := workflow.ExecuteActivity(r.work, (*Activities).ListChunks, ListRequest{
-		Folder: r.in.Folder, Flags: r.in.Flags, After: r.After, Objects: r.in.Objects, Chunks: maxQueued,
+		Source: r.in.Source, Cursor: r.Next, Flags: r.in.Flags, Objects: r.in.Objects, Chunks: maxQueued,
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		var result ListResult
@@ -206,9 +204,10 @@ func (r *run) list(ctx workflow.Context) {
 			r.Queue = append(r.Queue, chunk)
 			r.Listed += chunk.Objects
 			r.ListedBytes += chunk.Bytes
-			r.After = chunk.Until
 		}
-		r.All = result.All
+		if r.All = result.Next == nil; !r.All {
+			r.Next = *result.Next
+		}
 	})
 }
 
@@ -265,7 +264,7 @@ func (r *run) report(ctx workflow.Context, end string) (*Report, error) {
 	info := workflow.GetInfo(ctx)
 	report := &Report{
 		Workflow: info.WorkflowExecution.ID, Run: info.FirstRunID,
-		Folder: r.in.Folder, Flags: slices.Clone(r.in.Flags), Results: r.results,
+		Source: r.in.Source, Flags: slices.Clone(r.in.Flags), Results: r.results,
 		Started: r.Started, Ended: workflow.Now(ctx), End: end,
 		Counts: r.clone(), Objects: r.Done(), Chunks: r.summed,
 		Digest: hex.EncodeToString(r.sum.Sum(nil)),

@@ -49,7 +49,7 @@ func await(ctx context.Context, started client.WorkflowRun, out io.Writer, asJSO
 	}
 	switch {
 	case report.Objects == 0:
-		return errors.New("there is no object in the folder")
+		return errors.New("there is no object in it")
 	case report.Failed > 0:
 		return &statusError{exitSomeFailed, fmt.Errorf("%d of %d objects failed: \"esdk-lake failures %s\" lists them", report.Failed, report.Objects, report.Results)}
 	}
@@ -57,7 +57,7 @@ func await(ctx context.Context, started client.WorkflowRun, out io.Writer, asJSO
 }
 
 func printReport(out io.Writer, r *lake.Report) {
-	fmt.Fprintf(out, "rotation      %s\nfolder        %s\n", r.Workflow, r.Folder)
+	fmt.Fprintf(out, "rotation      %s\nsource        %s\n", r.Workflow, r.Folder+r.Inventory)
 	printCounts(out, &r.Counts)
 	fmt.Fprintf(out, "took          %s\nresults       %s\ndigest        %s\n", r.Ended.Sub(r.Started).Round(time.Second), r.Results, r.Digest)
 }

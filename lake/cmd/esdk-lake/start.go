@@ -26,9 +26,10 @@ type startOptions struct {
 func newStart(c *connection) *cobra.Command {
 	o := new(startOptions)
 	cmd := &cobra.Command{
-		Use:   "start --results URL [flags] FOLDER -- FLAG...",
+		Use:   "start --results URL [flags] {FOLDER | --inventory MANIFEST} -- FLAG...",
 		Short: "Start a rotation",
-		Long: `Start the rotation of all messages in a FOLDER of a bucket. Each FLAG behind -- is
+		Long: `Start the rotation of all messages in a FOLDER of a bucket, or of those that an S3
+Inventory lists, by the URL of its manifest. Each FLAG behind -- is
 one of "esdk reencrypt": -k KEY, --from-key KEY, --suite, --set and so on. Keys are
 found by the workers, with their own configuration and credentials.
 
@@ -40,17 +41,24 @@ the program "temporal" must be installed. The same DIRECTORY goes on with what w
 begun there.`,
 		Example: `  esdk-lake start s3://lake/data/ --results s3://audit/ -- --from-key @old -k @new
   esdk-lake start --local ~/rotation s3://lake/data/ --results s3://audit/ -- --from-key @old -k @new`,
-		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if at := cmd.ArgsLenAtDash(); at >= 0 && at != 1 || at < 0 && len(args) > 1 {
-				return usage("want one FOLDER, and flags of esdk reencrypt behind --")
+			at := cmd.ArgsLenAtDash()
+			if at < 0 {
+				at = len(args)
 			}
-			o.rotation.Folder, o.rotation.Flags = args[0], args[1:]
+			switch {
+			case at == 1 && o.rotation.Inventory == "":
+				o.rotation.Folder = args[0]
+			case at > 0 || o.rotation.Inventory == "":
+				return usage("want one FOLDER or --inventory, and flags of esdk reencrypt behind --")
+			}
+			o.rotation.Flags = args[at:]
 			return o.run(cmd.Context(), c, cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.rotation.Results, "results", "", "`URL` of a folder for the report and what has become of each object, outside of FOLDER")
+	flags.StringVar(&o.rotation.Inventory, "inventory", "", "`URL` of the manifest.json of an S3 Inventory, in place of FOLDER")
 	flags.IntVar(&o.rotation.Objects, "objects", 0, "`NUMBER` of objects in a chunk (default 1000)")
 	flags.IntVar(&o.rotation.Parallel, "parallel", 0, "`NUMBER` of chunks that are worked on at once, on all workers (default 8)")
 	flags.DurationVar(&o.rotation.Lease, "lease", 0, "how long a worker may give no sign of life before another one takes over its chunk (default 30s)")
@@ -113,7 +121,7 @@ func (o *startOptions) run(ctx context.Context, c *connection, out io.Writer) er
 
 // usualID is the same for the same work.
 func usualID(r *lake.Rotation) string {
-	text, _ := json.Marshal([]any{r.Folder, r.Flags}) // of texts cannot fail
+	text, _ := json.Marshal([]any{r.Folder, r.Inventory, r.Flags}) // of texts cannot fail
 	sum := sha256.Sum256(text)
 	return "rotation-" + hex.EncodeToString(sum[:6])
 }
