@@ -92,7 +92,7 @@ func (r *Rotation) open(ctx context.Context, args []string) error {
 
 // Do encrypts what names name: files, or objects by their URLs. It tells each result, in the
 // order of names, and goes on if an input fails; the next names are asked for meanwhile. The
-// error is why not all was done. If ctx ends, Do gives up what is under way, which is then
+// error is why not all was done: an error of each ends the run, too. If ctx ends, Do gives up what is under way, which is then
 // as it was.
 func (r *Rotation) Do(ctx context.Context, names iter.Seq[string], each func(Result) error) error {
 	t := newTeller(each)
@@ -102,8 +102,7 @@ func (r *Rotation) Do(ctx context.Context, names iter.Seq[string], each func(Res
 			if ctx.Err() != nil {
 				return
 			}
-			t.begin(name)
-			if !yield(name) {
+			if !t.begin(name) || !yield(name) {
 				return
 			}
 		}
@@ -142,6 +141,8 @@ func (r *run) do(ctx context.Context, in place.InputOptions) error {
 		return ctx.Err()
 	case r.err != nil:
 		return r.err
+	case r.stop:
+		return ErrStop
 	}
 	return nil
 }

@@ -187,6 +187,36 @@ func TestDoEnds(t *testing.T) {
 	}
 }
 
+// TestStop ends a run with all that was replaced told.
+func TestStop(t *testing.T) {
+	k := newKeys(t)
+	r, after := open(t, k.flags()), openClient(t, k.after)
+	in, keys := useBucket(t, r, openClient(t, k.before), 60)
+	told := 0
+	err := r.DoRange(background, Range{Folder: "s3://test/all"}, func(r Result) error {
+		if told++; told < 10 {
+			return nil
+		}
+		return ErrStop
+	})
+	replaced := 1 // one is no message, and was told, if it was come to
+	for i, key := range keys {
+		content, err := in.ReadAll(background, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if opens(after, content, key) {
+			replaced++
+		}
+		if bytes.Equal(content, []byte("no message")) && i >= told {
+			replaced--
+		}
+	}
+	if !errors.Is(err, ErrStop) || told != replaced || told < 10 || told == len(keys) {
+		t.Errorf("%v after %d of %d results; %d were replaced", err, told, len(keys), replaced)
+	}
+}
+
 // useBucket has objects with random keys in a bucket, of which one is no message.
 func useBucket(t *testing.T, r *Rotation, c *Client, count int) (*blob.Bucket, []string) {
 	t.Helper()

@@ -61,8 +61,7 @@ func (r *Rotation) DoPart(ctx context.Context, in Part, each func(Result) error)
 	run := &run{Rotation: r, teller: newTeller(each)}
 	return run.do(ctx, place.InputOptions{Found: func(yield func(place.Job) bool) {
 		run.err = r.lines(ctx, i, in, func(j place.Job) bool {
-			run.begin(j.Given())
-			return yield(j)
+			return run.begin(j.Given()) && yield(j)
 		})
 	}})
 }

@@ -73,8 +73,7 @@ func (r *Rotation) DoRange(ctx context.Context, in Range, each func(Result) erro
 	return run.do(ctx, place.InputOptions{Found: func(yield func(place.Job) bool) {
 		run.err = r.list(ctx, in, func(folder *object.Object, e *blob.ListObject) bool {
 			j := place.InFolder(folder, e)
-			run.begin(j.Given())
-			return yield(j)
+			return run.begin(j.Given()) && yield(j)
 		})
 	}})
 }

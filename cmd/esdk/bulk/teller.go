@@ -2,11 +2,16 @@ package bulk
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 )
+
+// ErrStop is returned by a function that is told results, to end the run with no input cut
+// off: no more are begun, and what is under way ends and is told. The run returns it then.
+var ErrStop = errors.New("bulk: stopped")
 
 // A teller tells results in the order of inputs, which end in any order. It holds those
 // that have others in front of them: a batch has a bounded number of them under way.
@@ -15,6 +20,7 @@ type teller struct {
 
 	mu     sync.Mutex
 	err    error            // of each
+	stop   bool             // no more inputs are to be begun
 	begun  map[string][]int // inputs that are under way, by their names, which may be twice there
 	next   int              // to be told
 	number int              // to begin
@@ -25,12 +31,16 @@ func newTeller(each func(Result) error) *teller {
 	return &teller{each: each, begun: make(map[string][]int), ended: make(map[int]Result)}
 }
 
-// begin is called in the order of inputs.
-func (t *teller) begin(name string) {
+// begin is called in the order of inputs. It reports whether one is to be begun.
+func (t *teller) begin(name string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.stop {
+		return false
+	}
 	t.begun[name] = append(t.begun[name], t.number)
 	t.number++
+	return true
 }
 
 // tell returns an error to end the run. What failed since ctx has ended is not a result.
@@ -54,7 +64,9 @@ func (t *teller) tell(ctx context.Context, r Result) error {
 		}
 		delete(t.ended, t.next)
 		t.next++
-		t.err = t.each(r)
+		if t.err = t.each(r); errors.Is(t.err, ErrStop) {
+			t.stop, t.err = true, nil
+		}
 	}
 	return t.err
 }
