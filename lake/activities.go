@@ -2,6 +2,7 @@ package lake
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,7 +130,7 @@ func (a *Activities) ListChunks(ctx context.Context, in ListRequest) (*ListResul
 	defer l.release()
 	out := new(ListResult)
 	for chunk, err := range r.split(held, &in) {
-		if cause := context.Cause(held); err != nil && cause != nil {
+		if cause := cmp.Or(l.ended(), context.Cause(held)); cause != nil {
 			return nil, ended(cause)
 		}
 		if err != nil {
@@ -339,6 +340,9 @@ func (w *chunkWriter) add(r bulk.Result) error {
 	w.lines.Write(l.text())
 	w.counts.addLine(l)
 	w.last = keyOf(r.Name)
+	if w.lease.ended() != nil {
+		return bulk.ErrStop
+	}
 	if time.Since(w.flushed) < flushTime && w.lines.Len() < maxLines {
 		return nil
 	}
@@ -374,12 +378,15 @@ func (w *chunkWriter) flush(ctx context.Context) error {
 // and a mark; one that was cancelled has what was done.
 func (w *chunkWriter) finish(ctx context.Context, err error) (*ChunkResult, error) {
 	cause := context.Cause(w.held)
+	if errors.Is(err, bulk.ErrStop) {
+		cause = w.lease.ended()
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 	defer cancel()
 	switch {
 	case errors.Is(cause, errLeaseLost):
 		return nil, ended(cause)
-	case cause != nil && !errors.Is(cause, errCancelled):
+	case err != nil && cause != nil && !errors.Is(cause, errCancelled):
 		w.flush(ctx) // else some are done twice, and found to be done
 		return nil, ended(cause)
 	case cause == nil && err != nil:

@@ -243,7 +243,7 @@ func TestControl(t *testing.T) {
 	w := newWorld(t)
 	w.startTemporal()
 	all := w.fill("data/", 400)
-	id := strings.TrimSpace(w.esdkLake(0, w.startArgs("data", "--objects", "20", "--parallel", "2", "--id", "control")...))
+	id := strings.TrimSpace(w.esdkLake(0, append(w.startArgs("data", "--objects", "50", "--parallel", "2", "--id", "control"), "--rate", "objects=25")...))
 	w.esdkLake(0, "pause", id)
 	w.worker()
 	s := w.await(id, func(_ string, s *lake.Status) bool { return s.Paused && s.Running == 0 })
@@ -252,7 +252,7 @@ func TestControl(t *testing.T) {
 		t.Errorf("paused, it goes on from %d to %d objects, %v", s.Done(), again.Done(), err)
 	}
 	w.esdkLake(0, "resume", id)
-	w.await(id, func(_ string, s *lake.Status) bool { return s.Done() > 100 })
+	w.await(id, func(_ string, s *lake.Status) bool { return s.Done() >= 100 })
 	w.esdkLake(0, "cancel", id)
 	s = w.await(id, func(state string, s *lake.Status) bool { return state == "cancelled" })
 	folder := strings.TrimPrefix(strings.TrimSuffix(s.Results, "?use_path_style=true"), "s3://audit/")
@@ -392,13 +392,14 @@ func TestResume(t *testing.T) {
 			return err
 		})
 		p.end(syscall.SIGKILL)
-		w.worker()
+		p = w.worker()
 		var report lake.Report
 		w.check(json.Unmarshal([]byte(w.esdkLake(3, "report", "--json", from)), &report))
 		w.checkReport(&report, all)
 		if report.OK < marked-2 || len(w.list("audit", strings.TrimPrefix(strings.TrimSuffix(report.Results, "?use_path_style=true"), "s3://audit/")+"parts/")) > 0 {
 			t.Errorf("%s: %d objects were written down, and the report has %+v", from, marked, report.Counts)
 		}
+		p.end(syscall.SIGTERM)
 	}
 }
 

@@ -1,6 +1,7 @@
 package lake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -27,18 +28,19 @@ type lease struct {
 	cancel context.CancelCauseFunc
 
 	mu    sync.Mutex
-	mark  any // what was done, for the next one who has the lease
+	mark  any   // what was done, for the next one who has the lease
+	asked error // why the work is to end
 	until time.Time
 
-	stop  chan struct{}
-	ended chan struct{}
+	stop chan struct{}
+	done chan struct{}
 }
 
 // hold keeps the lease of an activity until release is called. The context that it returns
 // ends when the lease does.
 func hold(ctx context.Context, c client.Client, mark any) (*lease, context.Context) {
 	info := activity.GetInfo(ctx)
-	l := &lease{client: c, token: info.TaskToken, length: info.HeartbeatTimeout, mark: mark, stop: make(chan struct{}), ended: make(chan struct{})}
+	l := &lease{client: c, token: info.TaskToken, length: info.HeartbeatTimeout, mark: mark, stop: make(chan struct{}), done: make(chan struct{})}
 	l.until = time.Now().Add(l.length)
 	ctx, l.cancel = context.WithCancelCause(ctx)
 	go l.renew(ctx, activity.GetWorkerStopChannel(ctx))
@@ -46,7 +48,7 @@ func hold(ctx context.Context, c client.Client, mark any) (*lease, context.Conte
 }
 
 func (l *lease) renew(ctx context.Context, stopping <-chan struct{}) {
-	defer close(l.ended)
+	defer close(l.done)
 	ticker := time.NewTicker(l.length / 6)
 	defer ticker.Stop()
 	for {
@@ -54,12 +56,26 @@ func (l *lease) renew(ctx context.Context, stopping <-chan struct{}) {
 		case <-l.stop:
 			return
 		case <-stopping:
-			l.cancel(errStopping)
+			l.ask(errStopping)
 			stopping = nil
 		case <-ticker.C:
 			l.beat(ctx)
 		}
 	}
+}
+
+// ask has the work end, with nothing cut off.
+func (l *lease) ask(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = cmp.Or(l.asked, err)
+}
+
+// ended returns why the work is to end, nil if it isn't.
+func (l *lease) ended() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.asked
 }
 
 // beat gives a sign of life. It ends the work if the server says so, or has not heard of it
@@ -76,7 +92,7 @@ func (l *lease) beat(ctx context.Context) {
 		l.until = begun.Add(l.length)
 	case temporal.IsCanceledError(err):
 		l.until = begun.Add(l.length)
-		l.cancel(errCancelled)
+		l.asked = errCancelled
 	case isGone(err) || time.Until(l.until) < l.length/3:
 		l.cancel(errLeaseLost)
 	}
@@ -93,6 +109,6 @@ func (l *lease) note(ctx context.Context, mark any) {
 // release ends the signs of life.
 func (l *lease) release() {
 	close(l.stop)
-	<-l.ended
+	<-l.done
 	l.cancel(nil)
 }

@@ -123,7 +123,7 @@ func newPause(c *connection, pause bool) *cobra.Command {
 }
 
 func newCancel(c *connection) *cobra.Command {
-	cmd := &cobra.Command{Use: "cancel ID", Short: "End a rotation: what is under way is given up, and the report says what was done"}
+	cmd := &cobra.Command{Use: "cancel ID", Short: "End a rotation: objects under way end, and the report says what was done"}
 	return c.onRotation(cmd, func(ctx context.Context, t client.Client, id string) error { return t.CancelWorkflow(ctx, id, "") })
 }
 

@@ -22,8 +22,8 @@ func newWorker(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Work on rotations until it is told to stop",
-		Long: `Work on rotations until SIGTERM or SIGINT. What is under way is then given up: another
-worker goes on with it. Start as many workers as there are machines, with the same
+		Long: `Work on rotations until SIGTERM or SIGINT. Objects under way then end, and another worker
+goes on with their chunks. Start as many workers as there are machines, with the same
 configuration of keys on each. One that is killed has its chunks taken over after the
 lease has run out.`,
 		Args: cobra.NoArgs,
