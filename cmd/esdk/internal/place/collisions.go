@@ -69,8 +69,12 @@ type taken struct {
 	ids  map[uint64]uint64 // of an output, the input that it is of
 }
 
-// maxTaken bounds the names that are held, by some 30 MB.
-const maxTaken = 1 << 20
+// maxTaken bounds the names that are held, by some 30 MB. In place, an input that is named
+// again is as asked by then, or is encrypted once more: it is of less use to know that.
+const (
+	maxTaken        = 1 << 20
+	maxTakenInPlace = 1 << 18
+)
 
 const inputKind, outputKind = 'i', 'o'
 
@@ -112,6 +116,7 @@ func (o *outputs) take(j *Job) error {
 		return cli.NewError(cli.ExitNotWritten, "%s would be written to, and is an input", j.Output())
 	case has(other):
 		return cli.NewError(cli.ExitNotWritten, "the result of another input is written to it")
+	case o.InPlace && len(o.taken.ids) == maxTakenInPlace:
 	case len(o.taken.ids) < maxTaken:
 		o.taken.ids[outID] = inID
 		if in != out { // else nothing else can be written to it
