@@ -81,14 +81,14 @@ func (c *doneCheck) check(ctx context.Context, in place.Input, r *batch.Record) 
 	}
 	var src io.Reader = io.NewSectionReader(in, 0, info.Size())
 	if info.Size() <= wholeRead {
-		message, err := io.ReadAll(in)
-		if err != nil {
+		message := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
+		if _, err := message.ReadFrom(in); err != nil {
 			return false, err
 		}
 		if _, err := in.Seek(0, io.SeekStart); err != nil {
 			return false, err
 		}
-		src = bytes.NewReader(message)
+		src = message
 	}
 	done, err := c.checkHeader(ctx, src, r)
 	if done && err == nil {
