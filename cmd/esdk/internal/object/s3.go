@@ -157,7 +157,7 @@ func (s s3Store) replace(ctx context.Context, o *Object, old *blob.Attributes) (
 	answer := &s3.GetObjectOutput{ETag: aws.String(old.ETag)}
 	if old.As(&head) {
 		answer = &s3.GetObjectOutput{
-			ETag: head.ETag, Metadata: head.Metadata, Expires: head.Expires, WebsiteRedirectLocation: head.WebsiteRedirectLocation,
+			ETag: head.ETag, Metadata: head.Metadata, ExpiresString: head.ExpiresString, WebsiteRedirectLocation: head.WebsiteRedirectLocation,
 			ContentType: head.ContentType, CacheControl: head.CacheControl,
 			ContentDisposition: head.ContentDisposition, ContentEncoding: head.ContentEncoding, ContentLanguage: head.ContentLanguage,
 			StorageClass: head.StorageClass, ServerSideEncryption: head.ServerSideEncryption, SSEKMSKeyId: head.SSEKMSKeyId, BucketKeyEnabled: head.BucketKeyEnabled,
@@ -176,7 +176,9 @@ func describeAs(request *transfermanager.UploadObjectInput, old *s3.GetObjectOut
 	request.CacheControl, request.ContentDisposition = old.CacheControl, old.ContentDisposition
 	request.ContentEncoding, request.ContentLanguage = old.ContentEncoding, old.ContentLanguage
 	request.Metadata, request.WebsiteRedirectLocation = old.Metadata, old.WebsiteRedirectLocation
-	request.Expires = old.Expires
+	if expires, err := http.ParseTime(aws.ToString(old.ExpiresString)); err == nil {
+		request.Expires = &expires
+	}
 	request.StorageClass = types.StorageClass(old.StorageClass)
 	if request.ServerSideEncryption == "" {
 		request.ServerSideEncryption = types.ServerSideEncryption(old.ServerSideEncryption)
