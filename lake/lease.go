@@ -27,10 +27,12 @@ type lease struct {
 	length time.Duration
 	cancel context.CancelCauseFunc
 
+	beating sync.Mutex // whoever gives a sign of life has it, and until
+	until   time.Time
+
 	mu    sync.Mutex
 	mark  any   // what was done, for the next one who has the lease
 	asked error // why the work is to end
-	until time.Time
 
 	stop chan struct{}
 	done chan struct{}
@@ -40,10 +42,13 @@ type lease struct {
 // ends when the lease does.
 func hold(ctx context.Context, c client.Client, mark any) (*lease, context.Context) {
 	info := activity.GetInfo(ctx)
-	l := &lease{client: c, token: info.TaskToken, length: info.HeartbeatTimeout, mark: mark, stop: make(chan struct{}), done: make(chan struct{})}
-	l.until = time.Now().Add(l.length)
+	return newLease(ctx, c, info.TaskToken, info.HeartbeatTimeout, mark, activity.GetWorkerStopChannel(ctx))
+}
+
+func newLease(ctx context.Context, c client.Client, token []byte, length time.Duration, mark any, stopping <-chan struct{}) (*lease, context.Context) {
+	l := &lease{client: c, token: token, length: length, mark: mark, until: time.Now().Add(length), stop: make(chan struct{}), done: make(chan struct{})}
 	ctx, l.cancel = context.WithCancelCause(ctx)
-	go l.renew(ctx, activity.GetWorkerStopChannel(ctx))
+	go l.renew(ctx, stopping)
 	return l, ctx
 }
 
@@ -81,18 +86,21 @@ func (l *lease) ended() error {
 // beat gives a sign of life. It ends the work if the server says so, or has not heard of it
 // for too long.
 func (l *lease) beat(ctx context.Context) {
+	l.beating.Lock()
+	defer l.beating.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	mark := l.mark
+	l.mu.Unlock()
 	begun := time.Now()
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.length/3)
 	defer cancel()
-	err := l.client.RecordActivityHeartbeat(call, l.token, l.mark)
+	err := l.client.RecordActivityHeartbeat(call, l.token, mark)
 	switch {
 	case err == nil:
 		l.until = begun.Add(l.length)
 	case temporal.IsCanceledError(err):
 		l.until = begun.Add(l.length)
-		l.asked = errCancelled
+		l.ask(errCancelled)
 	case isGone(err) || time.Until(l.until) < l.length/3:
 		l.cancel(errLeaseLost)
 	}
