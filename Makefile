@@ -10,9 +10,13 @@ FUZZTIME = 10m
 SOAKTIME = 10m
 MODELTIME = 1h
 
-# Of the bucket that "make lake" rotates, and how often it kills a worker.
+# Of the bucket that "make lake" rotates: how many objects, and the bytes of one more,
+# how many workers, how often it kills one, and how long the store refuses requests.
 LAKE_OBJECTS = 20000
+LAKE_BIG = 1073741824
+LAKE_WORKERS = 3
 LAKE_KILLS = 10s
+LAKE_REFUSED = 1m
 
 # What go.work uses.
 MODULES = . cmd/esdk interop bench lake
@@ -159,7 +163,8 @@ audit-lake:
 lake-short:
 	interop/backends/lake-test.sh -run '^TestRotation$$' -lake-objects 600
 lake:
-	interop/backends/lake-test.sh -lake-objects $(LAKE_OBJECTS) -lake-longest 65536 -lake-kills $(LAKE_KILLS)
+	interop/backends/lake-test.sh -lake-objects $(LAKE_OBJECTS) -lake-longest 65536 -lake-big $(LAKE_BIG) \
+		-lake-workers $(LAKE_WORKERS) -lake-kills $(LAKE_KILLS) -lake-refused $(LAKE_REFUSED)
 
 # The keyring of package keyservice and the command on Vault's transit engine, which takes minutes to build.
 vault:

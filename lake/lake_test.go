@@ -38,8 +38,9 @@ func (w *world) startArgs(folder string, more ...string) []string {
 	return append(append(args, w.url(w.bucket, folder), "--"), flags...)
 }
 
-// TestRotation rotates a folder with two workers, of which one is killed, and a server that
-// is started again: each object once. A second time there is nothing to do.
+// TestRotation rotates a folder with some workers, of which one is killed, a server that
+// is started again, and a store that refuses for a while: each object once. A second time
+// there is nothing to do.
 func TestRotation(t *testing.T) {
 	w := newWorld(t)
 	w.startTemporal()
@@ -47,18 +48,31 @@ func TestRotation(t *testing.T) {
 	all := w.fill("data/", *count)
 	t.Logf("%d objects were made in %s", len(all), time.Since(begun).Round(time.Second))
 	w.fill("database/", 3)
-	workers := []*process{w.worker(), w.worker()}
+	sum := w.fillBig()
+	var workers []*process
+	for range *numWorkers {
+		workers = append(workers, w.worker())
+	}
 	begun = time.Now()
 	id := strings.TrimSpace(w.esdkLake(0, w.startArgs("data", "--objects", strconv.Itoa(*count/40), "--parallel", "6", "--run-chunks", "7")...))
 	killed := w.disturb(id, workers)
 	var report lake.Report
 	w.check(json.Unmarshal([]byte(w.esdkLake(3, "report", "--json", id)), &report))
-	t.Logf("rotated in %s, with %d kills: %+v; workers had at most %d and %d MiB", time.Since(begun).Round(time.Second), killed, report.Counts, workers[0].memory(), workers[1].memory())
+	t.Logf("rotated in %s, with %d kills and %d of %d requests refused: %+v", time.Since(begun).Round(time.Second), killed, w.door.refused.Load(), w.door.passed.Load(), report.Counts)
+	if w.door.refused.Load() == 0 {
+		t.Error("no request was refused")
+	}
+	if sum != nil {
+		w.checkBig(sum)
+		all[bigKey] = object{key: "@old", message: true}
+	}
 	w.checkReport(&report, all)
 	w.checkRotated(all)
 	w.checkVersions(all)
 	for _, p := range workers {
-		if m := p.memory(); m > 192 {
+		m := p.memory()
+		t.Logf("a worker had %d MiB", m)
+		if m > 256 {
 			t.Errorf("a worker had %d MiB", m)
 		}
 	}
@@ -89,6 +103,8 @@ func (w *world) disturb(id string, workers []*process) (killed int) {
 		killed++
 	}
 	w.await(id, part(2))
+	w.door.perMille.Store(50)
+	time.AfterFunc(*refused, func() { w.door.perMille.Store(0) })
 	kill()
 	w.await(id, part(5))
 	_, port, err := net.SplitHostPort(w.temporal)
