@@ -73,7 +73,7 @@ type taken struct {
 // again is as asked by then, or is encrypted once more: it is of less use to know that.
 const (
 	maxTaken        = 1 << 20
-	maxTakenInPlace = 1 << 18
+	maxTakenInPlace = 1 << 16
 )
 
 const inputKind, outputKind = 'i', 'o'
