@@ -8,7 +8,6 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
-	"gocloud.dev/blob"
 )
 
 // A Range is a part of the objects in a folder, in the order of their keys.
@@ -29,7 +28,7 @@ type Chunk struct {
 var errOrder = errors.New("the store does not list in the order of keys, so that there are no ranges of them; give names, as of an inventory")
 
 // list yields the objects in a range.
-func (r *Rotation) list(ctx context.Context, in Range, yield func(*object.Object, *blob.ListObject) bool) error {
+func (r *Rotation) list(ctx context.Context, in Range, yield func(*object.Object, *object.Entry) bool) error {
 	named, err := r.buckets.Parse(ctx, in.Folder)
 	if err != nil {
 		return errors.New(r.message(err))
@@ -39,10 +38,10 @@ func (r *Rotation) list(ctx context.Context, in Range, yield func(*object.Object
 		if err != nil {
 			return r.unlisted(folder, err)
 		}
-		if e.Key <= last {
+		if e.Raw <= last {
 			return errOrder
 		}
-		if last = e.Key; e.Key == folder.Key {
+		if last = e.Raw; e.Key == folder.Key {
 			continue // its marker
 		}
 		if !yield(folder, e) {
@@ -71,7 +70,7 @@ func (e *ListError) Error() string { return e.Folder + " cannot be listed: " + e
 func (r *Rotation) DoRange(ctx context.Context, in Range, each func(Result) error) error {
 	run := &run{Rotation: r, teller: newTeller(each)}
 	return run.do(ctx, place.InputOptions{Found: func(yield func(place.Job) bool) {
-		run.err = r.list(ctx, in, func(folder *object.Object, e *blob.ListObject) bool {
+		run.err = r.list(ctx, in, func(folder *object.Object, e *object.Entry) bool {
 			j := place.InFolder(folder, e)
 			return run.begin(j.Given()) && yield(j)
 		})
@@ -87,14 +86,14 @@ func (r *Rotation) Split(ctx context.Context, in Range, objects int) iter.Seq2[C
 			return
 		}
 		chunk, stopped := Chunk{Range: Range{Folder: in.Folder, After: in.After}}, false
-		err := r.list(ctx, in, func(_ *object.Object, e *blob.ListObject) bool {
+		err := r.list(ctx, in, func(_ *object.Object, e *object.Entry) bool {
 			if chunk.Objects == objects {
 				if stopped = !yield(chunk, nil); stopped {
 					return false
 				}
 				chunk = Chunk{Range: Range{Folder: in.Folder, After: chunk.Until}}
 			}
-			chunk.Until = e.Key
+			chunk.Until = e.Raw
 			chunk.Objects++
 			chunk.Bytes += e.Size
 			return true

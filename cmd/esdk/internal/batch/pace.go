@@ -96,12 +96,20 @@ func (r Rate) limiters() (objects, bytes *rate.Limiter) {
 // maxBurst is how many bytes may be read at once.
 const maxBurst = 1 << 20
 
-// await waits until so many may be begun or read, which are no more than the burst.
+// await waits until so many may be begun or read.
 func await(ctx context.Context, l *rate.Limiter, n int) error {
-	if l == nil || n == 0 {
-		return nil
+	for l != nil && n > 0 {
+		part := min(n, l.Burst())
+		turn := time.NewTimer(l.ReserveN(time.Now(), part).Delay()) // WaitN fails at once if ctx ends before
+		select {
+		case <-turn.C:
+		case <-ctx.Done():
+			turn.Stop()
+			return context.Cause(ctx)
+		}
+		n -= part
 	}
-	return l.WaitN(ctx, n)
+	return nil
 }
 
 // limited reads an input no faster than a rate.

@@ -216,3 +216,37 @@ func TestBrake(t *testing.T) {
 		t.Errorf("%d after many that went well", b.open)
 	}
 }
+
+// TestAwaitEnds: a wait that ends with its context has waited for it.
+func TestAwaitEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		_, bytes := Rate{Bytes: 100}.limiters()
+		if err := await(ctx, bytes, 10_000); err != context.DeadlineExceeded || time.Since(start) != 3*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if err := await(t.Context(), bytes, 1000); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestThrottledLate: the time to try again begins when an input is throttled first.
+func TestThrottledLate(t *testing.T) {
+	b, plan := newTestBatch(t, 1, 1)
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		err := b.Run(t.Context(), plan(), &Pace{RetryFor: time.Minute}, new(ReportOptions), "test", func(context.Context, *place.Job, *Record) (place.Output, error) {
+			if tries++; tries == 1 {
+				time.Sleep(10 * time.Minute)
+				return nil, status(503)
+			}
+			return nil, nil
+		})
+		if err != nil || tries != 2 {
+			t.Errorf("%v after %d tries", err, tries)
+		}
+	})
+}

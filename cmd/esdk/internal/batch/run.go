@@ -95,7 +95,8 @@ type task struct {
 	err    error
 	untold bool // it is not in the report
 
-	tries, changes int // see again
+	tries, changes int       // see again
+	throttled      time.Time // first
 	done           chan struct{}
 }
 
@@ -347,9 +348,11 @@ func (r *runner) again(ctx context.Context, t *task) bool {
 	case kind == cli.KindChanged && t.Source.Remote() && t.changes < maxChanges:
 		t.changes++
 	case kind == cli.KindThrottled:
-		t.tries++
+		if t.tries++; t.tries == 1 {
+			t.throttled = time.Now()
+		}
 		wait := waitTime(t.tries)
-		if time.Since(t.start)+wait > r.pace.RetryFor {
+		if time.Since(t.throttled)+wait > r.pace.RetryFor {
 			return false
 		}
 		select {

@@ -15,6 +15,7 @@ const (
 	KindThrottled   = "throttled"
 	KindChanged     = "changed"       // meanwhile, by somebody else
 	KindNotAMessage = "not-a-message" // it does not begin as one
+	KindUnreachable = "unreachable"   // by this command, for its name
 )
 
 // OfKind says of which kind an error is.

@@ -111,6 +111,16 @@ func (googleStore) listAfter(key string, as func(any) bool) {
 	}
 }
 
+func (googleStore) listed(*blob.ListObject) (string, func(string) string) { return "", nil }
+
+func (googleStore) begins(r *blob.Reader) int64 {
+	var reader *storage.Reader
+	if !r.As(&reader) {
+		return -1
+	}
+	return reader.Attrs.StartOffset
+}
+
 func (googleStore) answer(*blob.Reader) any { return nil }
 
 func (googleStore) replaceRead(context.Context, *Object, any) (func(as func(any) bool), error) {
@@ -174,6 +184,19 @@ func (azureStore) replace(_ context.Context, _ *Object, old *blob.Attributes) (f
 
 // listAfter does nothing: Azure lists from the start.
 func (azureStore) listAfter(string, func(any) bool) {}
+
+func (azureStore) listed(*blob.ListObject) (string, func(string) string) { return "", nil }
+
+func (azureStore) begins(r *blob.Reader) int64 {
+	var response azure.DownloadStreamResponse
+	if !r.As(&response) {
+		return -1
+	}
+	if response.ContentRange == nil {
+		return 0
+	}
+	return rangeBegin(*response.ContentRange)
+}
 
 func (azureStore) answer(*blob.Reader) any { return nil }
 

@@ -49,6 +49,9 @@ type store interface {
 	// attributes, or fail, and keep of it what WriterOptions cannot say. As is what the
 	// Go CDK gives to WriterOptions.BeforeWrite.
 	replace(ctx context.Context, o *Object, old *blob.Attributes) (func(as func(any) bool), error)
+	// begins is where in the object the content of an answer begins, -1 if that is not
+	// known. A server may answer with all when it is asked for a part.
+	begins(r *blob.Reader) int64
 	// answer is all that the answer to a request for an object says of it, nil if that
 	// is less than its attributes. Then replaceRead is replace without another request.
 	answer(r *blob.Reader) any
@@ -57,6 +60,9 @@ type store interface {
 	// that cannot be asked. As is what the Go CDK gives to WriterOptions.BeforeWrite, of
 	// which it is the last use.
 	writing(as func(any) bool) (versionID func() string)
+	// listed returns the key of an object in a list as it is, and how the Go CDK writes
+	// keys, or nil if that is not known.
+	listed(e *blob.ListObject) (key string, escape func(string) string)
 	// listAfter has a list begin behind a key, or not far in front. As is what the Go CDK
 	// gives to ListOptions.BeforeList.
 	listAfter(key string, as func(any) bool)
@@ -138,7 +144,12 @@ func (o *Object) Given() string {
 }
 
 // ID is the same for two names of one object.
-func (o *Object) ID() string { return o.bucket.id + "/" + o.Key + o.parameter() }
+func (o *Object) ID() string {
+	if version := o.version(); version != "" {
+		return o.bucket.id + "/" + o.Key + "?versionId=" + version
+	}
+	return o.bucket.id + "/" + o.Key
+}
 
 // Path is the name of the bucket, a slash and the key, as they are.
 func (o *Object) Path() string {
@@ -276,15 +287,40 @@ func (o *Object) Info(ctx context.Context) (*Info, error) {
 	return NewInfo(o.Key, attributes.Size, attributes.ModTime), nil
 }
 
+// An Entry is an object in a list.
+type Entry struct {
+	Key         string
+	Raw         string // the key as the store has it, by which it orders
+	Size        int64
+	ModTime     time.Time
+	Unreachable bool // the Go CDK cannot ask for it
+}
+
+// entry tells which key leads to an object. The Go CDK writes and reads some characters of
+// keys in another way. What it would not write as it is there, it cannot ask for, and asks for
+// another object instead.
+func (b *bucket) entry(e *blob.ListObject) *Entry {
+	entry := &Entry{Key: e.Key, Raw: e.Key, Size: e.Size, ModTime: e.ModTime}
+	raw, escape := b.store.listed(e)
+	if escape == nil {
+		return entry
+	}
+	entry.Raw = raw
+	if escape(e.Key) != raw {
+		entry.Key, entry.Unreachable = raw, true
+	}
+	return entry
+}
+
 // All yields what is in a folder, and in those in it, in the order of keys. An error
 // is the last that it yields.
-func (o *Object) All(ctx context.Context) iter.Seq2[*blob.ListObject, error] {
+func (o *Object) All(ctx context.Context) iter.Seq2[*Entry, error] {
 	return o.Between(ctx, "", "")
 }
 
 // Between is the same for the keys behind one, up to another with it; an empty one is no
 // bound. What is in front of them is asked for if the store cannot begin behind a key.
-func (o *Object) Between(ctx context.Context, after, until string) iter.Seq2[*blob.ListObject, error] {
+func (o *Object) Between(ctx context.Context, after, until string) iter.Seq2[*Entry, error] {
 	options := &blob.ListOptions{Prefix: o.Key}
 	if after != "" {
 		options.BeforeList = func(as func(any) bool) error {
@@ -292,19 +328,25 @@ func (o *Object) Between(ctx context.Context, after, until string) iter.Seq2[*bl
 			return nil
 		}
 	}
-	return func(yield func(*blob.ListObject, error) bool) {
+	return func(yield func(*Entry, error) bool) {
 		entries := o.bucket.List(options)
 		for {
-			entry, err := entries.Next(ctx)
-			switch {
-			case err == io.EOF:
-				return
-			case err == nil && entry.Key <= after:
-				continue
-			case err == nil && until != "" && entry.Key > until:
+			listed, err := entries.Next(ctx)
+			if err == io.EOF {
 				return
 			}
-			if !yield(entry, err) || err != nil {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			entry := o.bucket.entry(listed)
+			switch {
+			case entry.Raw <= after:
+				continue
+			case until != "" && entry.Raw > until:
+				return
+			}
+			if !yield(entry, nil) {
 				return
 			}
 		}

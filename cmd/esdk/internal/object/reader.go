@@ -210,6 +210,9 @@ func (o *Reader) stalled(err error) bool {
 // request asks for a part of the object, in the version that was seen first.
 func (o *Reader) request(offset, end int64) error {
 	o.stop()
+	if o.version == noVersion {
+		return errNoVersions
+	}
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(o.ctx)
 	only := func(as func(any) bool) error {
@@ -232,6 +235,10 @@ func (o *Reader) request(offset, end int64) error {
 	}
 	if err != nil {
 		return o.emptyOr(err)
+	}
+	if begins := o.object.bucket.store.begins(r); begins >= 0 && begins != offset {
+		r.Close()
+		return errNoParts
 	}
 	if !o.known() {
 		o.info = NewInfo(o.object.Key, r.Size(), r.ModTime())
@@ -263,6 +270,9 @@ func (o *Reader) emptyOr(err error) error {
 var (
 	// ErrStalled is the error of a store that does not go on.
 	ErrStalled = errors.New("the store does not go on")
+
+	errNoParts    = cli.NewError(cli.ExitError, "the store gives no parts of objects")
+	errNoVersions = cli.NewError(cli.ExitError, "the store does not tell versions of an object apart (no ETag), so that it can't be read on")
 
 	errChanged = cli.NewError(cli.ExitError, "it was replaced while it was read").OfKind(cli.KindChanged)
 )

@@ -1,8 +1,10 @@
 package object
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -89,7 +91,24 @@ func (s3Store) version(r *blob.Reader) string {
 	if !r.As(&response) {
 		return ""
 	}
-	return aws.ToString(response.ETag)
+	return cmp.Or(aws.ToString(response.ETag), noVersion)
+}
+
+// noVersion is the version of an object of which a store tells none.
+const noVersion = "none"
+
+func (s3Store) begins(r *blob.Reader) int64 {
+	var response s3.GetObjectOutput
+	if !r.As(&response) {
+		return -1
+	}
+	return rangeBegin(aws.ToString(response.ContentRange))
+}
+
+// rangeBegin is where the part of a header Content-Range begins, 0 if there is none.
+func rangeBegin(header string) (begin int64) {
+	fmt.Sscanf(header, "bytes %d-", &begin)
+	return begin
 }
 
 func (s3Store) versionOf(old *blob.Attributes) string { return old.ETag }
@@ -132,6 +151,10 @@ func (s3Store) answer(r *blob.Reader) any {
 // what the Go CDK knows of, too. Who may not read the tags cannot keep them, and is told so.
 func (s s3Store) replaceRead(ctx context.Context, o *Object, answer any) (func(as func(any) bool), error) {
 	old := answer.(*s3.GetObjectOutput)
+	if old.ETag == nil && !o.bucket.plain {
+		return nil, cli.NewError(cli.ExitError, "the store does not tell versions of an object apart (no ETag), so that another one might be replaced").Of(o.String()).
+			WithHint("add ?conditional-writes=false to the URL if nobody else writes to it")
+	}
 	tags, err := s3Tags(ctx, o)
 	if err != nil {
 		return nil, err
@@ -180,7 +203,11 @@ func describeAs(request *transfermanager.UploadObjectInput, old *s3.GetObjectOut
 		request.Expires = &expires
 	}
 	request.StorageClass = types.StorageClass(old.StorageClass)
-	if request.ServerSideEncryption == "" {
+	switch {
+	case request.ServerSideEncryption != "":
+	case request.SSEKMSKeyID != nil:
+		request.ServerSideEncryption = types.ServerSideEncryptionAwsKms
+	default:
 		request.ServerSideEncryption = types.ServerSideEncryption(old.ServerSideEncryption)
 		request.SSEKMSKeyID, request.BucketKeyEnabled = old.SSEKMSKeyId, old.BucketKeyEnabled
 	}
@@ -289,3 +316,38 @@ func (s3Store) parameters(query url.Values) (p parameters, err error) {
 	}
 	return p, nil
 }
+
+func (s3Store) listed(e *blob.ListObject) (key string, escape func(string) string) {
+	var object s3types.Object
+	if !e.As(&object) {
+		return "", nil
+	}
+	return aws.ToString(object.Key), escapeS3
+}
+
+// isEscape reports whether a text begins as what the Go CDK reads as another character.
+func isEscape(text string) bool {
+	rest, ok := strings.CutPrefix(text, "__0x")
+	digits, _, closed := strings.Cut(rest, "_")
+	if !ok || !closed || !strings.HasPrefix(rest[len(digits):], "__") {
+		return false
+	}
+	_, err := strconv.ParseInt(digits, 16, 32)
+	return err == nil
+}
+
+// escapeS3 is what the Go CDK makes of a key before it asks S3 for it.
+func escapeS3(key string) string {
+	b := new(strings.Builder)
+	for i, c := range key {
+		if c < ' ' || c == '/' && strings.HasSuffix(key[:i], "..") || isEscape(key[i:]) {
+			fmt.Fprintf(b, "__%#x__", c)
+		} else {
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}
+
+// Reachable reports whether the Go CDK asks S3 for a key as it is.
+func Reachable(key string) bool { return escapeS3(key) == key }

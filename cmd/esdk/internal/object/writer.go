@@ -181,6 +181,13 @@ func (o *Writer) explain(err error) error {
 		}
 		return atomicfile.Exists(o.object.String())
 	}
+	var conflict interface{ ErrorCode() string }
+	if errors.As(err, &conflict) && conflict.ErrorCode() == "ConditionalRequestConflict" { // with another request at the same time
+		if o.inPlace {
+			return errChanged
+		}
+		return cli.NewError(cli.ExitUnavailable, "another request for it is under way: %w", err).OfKind(cli.KindThrottled).Of(o.object.String())
+	}
 	if err != nil && strings.Contains(err.Error(), "MaxUploadParts") {
 		return cli.NewError(cli.ExitError, "more than %d parts", maxParts).Of(o.object.String()).WithHint("add ?part-size=1G, or what is enough, to its URL")
 	}

@@ -17,7 +17,6 @@ import (
 
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
-	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 )
 
@@ -88,6 +87,7 @@ func (p *Planner) findNamed(ctx context.Context, name string, o *InputOptions, y
 		err = o.admit(t, strings.TrimSuffix(t.real, string(filepath.Separator)))
 	}
 	if err != nil {
+		j.search = true
 		return yield(j, err)
 	}
 	return t.walk(o, yield)
@@ -288,6 +288,7 @@ func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions,
 	}
 	if o.admit != nil {
 		if err := o.admit(nil, strings.TrimSuffix(named.ID(), "/")); err != nil {
+			j.search = true
 			return yield(j, err)
 		}
 	}
@@ -298,30 +299,50 @@ func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions,
 func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, yield func(Job, error) bool) bool {
 	f, err := newObjectFolder(o, options)
 	if err != nil {
-		return yield(Job{Source: &objectSource{o, "", nil}}, err)
+		return yield(Job{Source: &objectSource{o, "", nil}, search: true}, err)
 	}
 	empty := true
 	for e, err := range o.All(ctx) {
 		if err != nil {
-			return yield(Job{Source: &objectSource{o, "", nil}}, o.Explain(err))
+			return yield(Job{Source: &objectSource{o, "", nil}, search: true}, o.Explain(err))
 		}
 		if e.Key == o.Key {
 			continue
 		}
 		empty = false
-		if !yield(f.job(o.With(e.Key), object.NewInfo(e.Key, e.Size, e.ModTime)), nil) {
+		j := f.job(o.With(e.Key), infoOf(e))
+		if e.Unreachable && j.Skip == "" {
+			j.fail(errUnreachable)
+		}
+		if !yield(j, nil) {
 			return false
 		}
 	}
 	if empty {
-		return yield(Job{Source: &objectSource{o, "", nil}}, cli.NewError(cli.ExitError, "there is no object in it").Of(o.String()))
+		return yield(Job{Source: &objectSource{o, "", nil}, search: true}, cli.NewError(cli.ExitError, "there is no object in it").Of(o.String()))
 	}
 	return true
 }
 
+var errUnreachable = cli.NewError(cli.ExitError, "a key with ../, a control character or __0x…__ can't be reached by this command").
+	OfKind(cli.KindUnreachable).WithHint("rename it with another program")
+
+// infoOf describes an object in a list. One that was empty may be a place for what comes
+// later, and is looked at when its turn comes.
+func infoOf(e *object.Entry) *object.Info {
+	if e.Size == 0 {
+		return object.OldInfo(e.Key, 0, e.ModTime)
+	}
+	return object.NewInfo(e.Key, e.Size, e.ModTime)
+}
+
 // InFolder returns the job for an object that a folder's list has.
-func InFolder(folder *object.Object, e *blob.ListObject) Job {
-	return inFolder(folder, folder.With(e.Key), object.NewInfo(e.Key, e.Size, e.ModTime))
+func InFolder(folder *object.Object, e *object.Entry) Job {
+	j := inFolder(folder, folder.With(e.Key), infoOf(e))
+	if e.Unreachable {
+		j.fail(errUnreachable)
+	}
+	return j
 }
 
 // inFolder is the same for an object whose info is nil if it isn't known.

@@ -96,8 +96,8 @@ func (f *objectFolder) entry(e *inventory.Entry) Job {
 		info = object.OldInfo(e.Key, e.Size, e.Modified)
 	}
 	j := f.job(source, info)
-	if !isReachable(e.Key) {
-		j.fail(cli.NewError(cli.ExitError, "a key with ../ or a control character can't be reached by this command"))
+	if !object.Reachable(e.Key) {
+		j.fail(errUnreachable)
 	}
 	switch {
 	case e.DeleteMarker:
@@ -106,12 +106,6 @@ func (f *objectFolder) entry(e *inventory.Entry) Job {
 		j.Skip, j.Err = skipOld, nil
 	}
 	return j
-}
-
-// isReachable reports whether the Go CDK asks S3 for a key as it is, and not for one with
-// escapes.
-func isReachable(key string) bool {
-	return !strings.Contains(key, "../") && !strings.ContainsFunc(key, func(r rune) bool { return r < ' ' })
 }
 
 // nullVersion is what S3 calls a version that was made before the bucket had any.

@@ -94,9 +94,10 @@ type Job struct {
 	Skip   string // why nothing is to be done, "" otherwise
 	Err    error  // why nothing can be done
 
-	look  func(context.Context, *Job) // see Look; the job may be another copy than when it was planned
-	given string                      // the name of the input as the user gave it, "" if it was found below another
-	in    Input                       // that was opened
+	look   func(context.Context, *Job) // see Look; the job may be another copy than when it was planned
+	search bool                        // it is a folder, in which nothing or no more can be found
+	given  string                      // the name of the input as the user gave it, "" if it was found below another
+	in     Input                       // that was opened
 }
 
 // Given is the name of the input as the user gave it, with the parameters of a URL, or one

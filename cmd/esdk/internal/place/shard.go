@@ -77,7 +77,8 @@ func (s shard) of(jobs iter.Seq2[Job, error]) iter.Seq2[Job, error] {
 	}
 	return func(yield func(Job, error) bool) {
 		for j, err := range jobs {
-			if err == nil && !s.has(shardName(j.Source)) {
+			// Who can't look into a folder knows nothing of its own part of it.
+			if err == nil && !j.search && !s.has(shardName(j.Source)) {
 				continue
 			}
 			if !yield(j, err) {

@@ -71,7 +71,7 @@ func (re *Reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
 const wholeRead = 64 << 10
 
 // check reports whether a message is as it would become. It is left where it began.
-func (c *doneCheck) check(ctx context.Context, in place.Input, r *batch.Record) (bool, error) {
+func (c *doneCheck) check(ctx context.Context, b *batch.Batch, in place.Input, r *batch.Record) (bool, error) {
 	if c == nil {
 		return false, nil
 	}
@@ -83,6 +83,9 @@ func (c *doneCheck) check(ctx context.Context, in place.Input, r *batch.Record) 
 	if info.Size() <= wholeRead {
 		message := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
 		if _, err := message.ReadFrom(in); err != nil {
+			return false, err
+		}
+		if err := b.Progress.Await(message.Len()); err != nil {
 			return false, err
 		}
 		if _, err := in.Seek(0, io.SeekStart); err != nil {

@@ -132,7 +132,7 @@ func (re *Reencryption) job(ctx context.Context, b *batch.Batch, j *place.Job, r
 		return nil, err
 	}
 	defer in.Close()
-	done, err := re.done.check(ctx, in, r)
+	done, err := re.done.check(ctx, b, in, r)
 	if err != nil {
 		return nil, re.Explain(r.KeyUsed, err)
 	}

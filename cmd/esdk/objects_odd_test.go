@@ -1,0 +1,185 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"esdk/cmd/esdk/internal/cli"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// newOddStore makes a bucket with messages under the old key, and returns a function that
+// encrypts them again in place.
+func newOddStore(t *testing.T, keys ...string) (s *testStore, again func(status int, more ...string) string) {
+	t.Helper()
+	s = newTestStore(t, "ESDK_S3_URL")
+	dir := t.TempDir()
+	writeFile(t, dir, "plain", pattern(100))
+	s.run(t, dir, cli.ExitOK, "encrypt", "-q", "-k", "aes:n/k@key", "plain")
+	message, err := os.ReadFile(filepath.Join(dir, "plain.encrypted"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, name := s.s3(t)
+	for _, key := range keys {
+		if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: name, Key: &key, Body: bytes.NewReader(message)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, func(status int, more ...string) string {
+		t.Helper()
+		return s.run(t, dir, status, append([]string{"reencrypt", "-r", "--in-place", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key"}, more...)...)
+	}
+}
+
+// TestObjectsOddKeys: no object hides behind another by a key that the Go CDK reads as that
+// one's, and a key that it cannot write is told as such.
+func TestObjectsOddKeys(t *testing.T) {
+	s, again := newOddStore(t, "in/A", "in/__0x41__", "in/a__0xa__b", "in/y", "in/zz")
+	dir := t.TempDir()
+	s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+		if r.URL.Query().Has("list-type") { // moto takes no such key
+			answer.Body = bytes.NewBufferString(strings.Replace(answer.Body.String(), "<Key>in/y<", "<Key>in/y&#10;<", 1))
+			answer.Header().Del("Content-Length")
+		}
+		copyAnswer(w, answer)
+	})
+	if said := again(cli.ExitSomeFailed, s.url+"/in/"); !strings.Contains(said, "2 of 5 inputs failed") || strings.Count(said, "can't be reached by this command") != 2 {
+		t.Errorf("stderr %q", said)
+	}
+	client, name := s.s3(t)
+	for key, want := range map[string]int{"in/A": 0, "in/__0x41__": cli.ExitNoKey, "in/a__0xa__b": 0, "in/zz": 0, "in/y": cli.ExitNoKey} {
+		out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: name, Key: &key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		message, err := io.ReadAll(out.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, dir, "message", message)
+		s.run(t, dir, want, "verify", "-q", "-k", "aes:n/k2@key", "message")
+	}
+	s.run(t, dir, cli.ExitSomeFailed, "decrypt", "-q", "-r", "-k", "aes:n/k2@key", "-o", "out", s.url+"/in/")
+	for _, file := range []string{"A.decrypted", "a\nb.decrypted", "zz.decrypted"} {
+		if _, err := os.Stat(filepath.Join(dir, "out", file)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestObjectsNoParts: a server that answers with all when it is asked for the rest is not
+// read on.
+func TestObjectsNoParts(t *testing.T) {
+	s, dir := newTestStore(t, "ESDK_S3_URL"), t.TempDir()
+	s.put(t, "plain", pattern(3<<20))
+	s.gate.set(0, 0, func(r *http.Request) bool {
+		if !strings.HasPrefix(r.Header.Get("Range"), "bytes=0-") {
+			r.Header.Del("Range")
+		}
+		return false
+	})
+	var cuts atomic.Int64
+	s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+		if r.Method == http.MethodGet && cuts.Add(1) == 1 {
+			cut(w, r, answer)
+		}
+		copyAnswer(w, answer)
+	})
+	if said := s.run(t, dir, cli.ExitError, "encrypt", "-k", "aes:n/k@key", "-o", "message", s.url+"/plain"); !strings.Contains(said, "gives no parts") {
+		t.Errorf("stderr %q", said)
+	}
+}
+
+// TestObjectsNoETag: without a version to compare, nothing is replaced, unless the user says
+// that nobody else writes.
+func TestObjectsNoETag(t *testing.T) {
+	s, again := newOddStore(t, "in/a")
+	s.proxy.Spoil(func(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
+		answer.Header().Del("ETag")
+		copyAnswer(w, answer)
+	})
+	if said := again(cli.ExitError, s.url+"/in/a"); !strings.Contains(said, "conditional-writes=false") {
+		t.Errorf("stderr %q", said)
+	}
+	again(cli.ExitOK, s.url+"/in/a?conditional-writes=false")
+}
+
+// TestObjectsConflict: of writes that overlap, one is looked at again.
+func TestObjectsConflict(t *testing.T) {
+	s, again := newOddStore(t, "in/a")
+	var puts atomic.Int64
+	s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+		if r.Method == http.MethodPut && puts.Add(1)%2 == 1 {
+			w.WriteHeader(http.StatusConflict)
+			io.WriteString(w, "<Error><Code>ConditionalRequestConflict</Code></Error>")
+			return
+		}
+		copyAnswer(w, answer)
+	})
+	again(cli.ExitOK, s.url+"/in/a")
+	dir := t.TempDir()
+	writeFile(t, dir, "plain", pattern(10))
+	puts.Store(1)
+	s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/new", "plain")
+}
+
+// TestObjectsListedEmpty: what a list calls empty is looked at when its turn comes.
+func TestObjectsListedEmpty(t *testing.T) {
+	s, again := newOddStore(t, "in/a")
+	s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+		if r.URL.Query().Has("list-type") {
+			body := regexp.MustCompile(`<Size>\d+</Size>`).ReplaceAllString(answer.Body.String(), "<Size>0</Size>")
+			answer.Body = bytes.NewBufferString(body)
+			answer.Header().Del("Content-Length")
+		}
+		copyAnswer(w, answer)
+	})
+	again(cli.ExitOK, s.url+"/in/")
+	s.run(t, t.TempDir(), cli.ExitOK, "verify", "-k", "aes:n/k2@key", s.url+"/in/a")
+}
+
+// TestObjectsKMSKey: a key of the server's encryption in the URL is used, although the URL
+// does not say that it is one.
+func TestObjectsKMSKey(t *testing.T) {
+	s, again := newOddStore(t, "in/a")
+	client, name := s.s3(t)
+	if _, err := client.CopyObject(t.Context(), &s3.CopyObjectInput{Bucket: name, Key: aws.String("in/a"), CopySource: aws.String(*name + "/in/a"), ServerSideEncryption: s3types.ServerSideEncryptionAes256}); err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Pointer[string]
+	s.gate.set(0, 0, func(r *http.Request) bool {
+		if r.Method == http.MethodPut {
+			asked.Store(aws.String(r.Header.Get("X-Amz-Server-Side-Encryption") + " " + r.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")))
+		}
+		return false
+	})
+	again(cli.ExitOK, s.url+"/in/a?kmskeyid=NEW")
+	if got := aws.ToString(asked.Load()); got != "aws:kms NEW" {
+		t.Errorf("asked for %q", got)
+	}
+}
+
+// TestObjectsShardsUnlisted: every shard tells that there was nothing to be seen.
+func TestObjectsShardsUnlisted(t *testing.T) {
+	s, again := newOddStore(t, "in/a")
+	s.gate.set(always, http.StatusForbidden, func(r *http.Request) bool { return r.URL.Query().Has("list-type") })
+	dir := t.TempDir()
+	writeFile(t, dir, "list", []byte(s.url+"/in/"))
+	for i := range 3 {
+		again(cli.ExitSomeFailed, "--shard", fmt.Sprintf("%d/3", i), "--files-from0", filepath.Join(dir, "list"))
+	}
+}
