@@ -779,6 +779,12 @@ func TestObjectsVersion(t *testing.T) {
 		}
 	}
 	s.run(t, dir, cli.ExitError, "decrypt", "-k", "aes:n/k@key", "-o", "none", s.url+"/x?versionId=no-such")
+	if err := os.Mkdir(filepath.Join(dir, "both"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if said := s.run(t, dir, cli.ExitNotWritten, "decrypt", "-k", "aes:n/k@key", "-o", "both", s.url+"/x?versionId="+versions[0], s.url+"/x?versionId="+versions[1]); !strings.Contains(said, "would both be written to") {
+		t.Errorf("two versions: stderr %q", said)
+	}
 	s.run(t, dir, cli.ExitNotWritten, "encrypt", "--force", "-k", "aes:n/k@key", "-o", s.url+"/x?versionId="+versions[0], "plain")
 	s.run(t, dir, cli.ExitNotWritten, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/x?versionId="+versions[0])
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/s3blob" // opens s3://
@@ -44,6 +45,7 @@ func (s3Store) open(ctx context.Context, url string) (*blob.Bucket, error) {
 					t.MaxIdleConns, t.MaxIdleConnsPerHost = maxIdle, maxIdle
 				})
 			}
+			o.Logger = logging.Nop{} // what matters is an error, too
 			o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 				return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("Finish", finish), middleware.Before)
 			})
