@@ -124,7 +124,10 @@ func sendHalf(w http.ResponseWriter, answer *httptest.ResponseRecorder, end func
 	}
 	defer conn.Close()
 	body := answer.Body.Bytes()
-	fmt.Fprintf(conn, "HTTP/1.1 %d OK\r\nContent-Length: %d\r\n\r\n%s", answer.Code, len(body), body[:len(body)/2])
+	answer.Header().Del("Content-Length")
+	fmt.Fprintf(conn, "HTTP/1.1 %d OK\r\nContent-Length: %d\r\n", answer.Code, len(body))
+	answer.Header().Write(conn)
+	fmt.Fprintf(conn, "\r\n%s", body[:len(body)/2])
 	end(conn.(*net.TCPConn))
 }
 
