@@ -278,11 +278,11 @@ type chunkWriter struct {
 	lease   *lease
 	held    context.Context // for as long as there is the lease
 	attempt int32
-	late    bool // what is out of reach has been so for too long
+	late    bool // a service has been out of reach for too long, up to the first object that is done
+	moved   bool // an object was done since the last flush
 
 	mark    Mark // of what is in the parts
 	counts  Counts
-	began   int    // how many objects were done before this attempt
 	last    string // the key of the last line
 	lines   bytes.Buffer
 	flushed time.Time
@@ -297,7 +297,7 @@ func newChunkWriter(ctx context.Context, c client.Client, into *results, in Chun
 		w.mark.After = in.After
 	}
 	w.counts = w.mark.clone()
-	w.began, w.last = w.mark.Done(), w.mark.After
+	w.last = w.mark.After
 	w.late = w.stuck()
 	w.lease, w.held = hold(ctx, c, w.mark)
 	return w
@@ -316,10 +316,7 @@ func (w *chunkWriter) stuck() bool {
 // failure is an error after which Temporal has the chunk go on from its mark, unless it has
 // come no further for too long.
 func (w *chunkWriter) failure(ctx context.Context, kind string, err error) error {
-	switch {
-	case w.counts.Done() > w.began:
-		w.mark.Stuck = time.Time{}
-	case w.mark.Stuck.IsZero():
+	if w.mark.Stuck.IsZero() {
 		w.mark.Stuck = time.Now()
 	}
 	w.lease.note(ctx, w.mark)
@@ -336,6 +333,9 @@ func (w *chunkWriter) add(r bulk.Result) error {
 	if r.Status == bulk.Failed && r.Retryable && !w.late {
 		return fmt.Errorf("%w: %s: %s", errUnavailable, r.Name, r.Error)
 	}
+	if r.Status != bulk.Failed || !r.Retryable {
+		w.late, w.moved = false, true
+	}
 	l := &Line{Name: r.Name, Result: r.Status, Version: r.VersionAfter, Bytes: r.Bytes, Reason: r.Reason, Kind: r.Kind, Error: r.Error, Retryable: r.Retryable}
 	w.lines.Write(l.text())
 	w.counts.addLine(l)
@@ -346,8 +346,16 @@ func (w *chunkWriter) add(r bulk.Result) error {
 	if time.Since(w.flushed) < flushTime && w.lines.Len() < maxLines {
 		return nil
 	}
-	return w.flush(w.held)
+	if err := w.flush(w.held); err != nil {
+		return &resultsError{err}
+	}
+	return nil
 }
+
+// A resultsError is returned if results cannot be written. The chunk is tried again later.
+type resultsError struct{ error }
+
+func (e *resultsError) Unwrap() error { return e.error }
 
 // keyOf returns the key of an object by its URL.
 func keyOf(name string) string {
@@ -367,6 +375,9 @@ func (w *chunkWriter) flush(ctx context.Context) error {
 		}
 		w.mark.Parts = append(slices.Clip(w.mark.Parts), name)
 		w.lines.Reset()
+	}
+	if w.moved { // and what it has moved by is written
+		w.mark.Stuck, w.moved = time.Time{}, false
 	}
 	w.mark.After, w.mark.Counts = w.last, w.counts.clone()
 	w.flushed = time.Now()
@@ -391,6 +402,9 @@ func (w *chunkWriter) finish(ctx context.Context, err error) (*ChunkResult, erro
 		return nil, ended(cause)
 	case cause == nil && err != nil:
 		w.flush(ctx)
+		if results, ok := errors.AsType[*resultsError](err); ok {
+			return nil, w.failure(ctx, "Results", results.error)
+		}
 		if list, ok := errors.AsType[*bulk.ListError](err); errors.Is(err, errUnavailable) || ok && list.Retryable {
 			return nil, w.failure(ctx, "Unavailable", err)
 		}

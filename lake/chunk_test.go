@@ -1,0 +1,86 @@
+package lake
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"esdk/cmd/esdk/bulk"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
+)
+
+// newTestChunk returns the writer of a chunk whose results are in memory.
+func newTestChunk(t *testing.T, mark Mark) (*chunkWriter, *blob.Bucket) {
+	t.Helper()
+	bucket := memblob.OpenBucket(nil)
+	t.Cleanup(func() { bucket.Close() })
+	w := &chunkWriter{request: ChunkRequest{Number: 1}, results: &results{bucket}, attempt: 1, mark: mark, counts: mark.clone(), last: mark.After, flushed: time.Now()}
+	w.late = w.stuck()
+	w.lease, w.held = newLease(t.Context(), &fakeServer{answer: func(context.Context) error { return nil }}, nil, time.Minute, mark, nil)
+	t.Cleanup(w.lease.release)
+	return w, bucket
+}
+
+var _ client.Client = (*fakeServer)(nil)
+
+func nonRetryable(err error) bool {
+	a, ok := errors.AsType[*temporal.ApplicationError](err)
+	return !ok || a.NonRetryable()
+}
+
+// TestResultsOutOfReach tries a chunk again if its results cannot be written, for an hour.
+func TestResultsOutOfReach(t *testing.T) {
+	for _, c := range []struct {
+		stuck time.Time
+		end   bool
+	}{{time.Time{}, false}, {time.Now().Add(-time.Minute), false}, {time.Now().Add(-patience - time.Minute), true}} {
+		w, bucket := newTestChunk(t, Mark{Stuck: c.stuck})
+		bucket.Close() // so that each request fails
+		err := w.add(bulk.Result{Name: "s3://lake/a", Status: bulk.OK})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.flushed = time.Time{}
+		err = w.add(bulk.Result{Name: "s3://lake/b", Status: bulk.OK})
+		if err == nil {
+			t.Fatal("it was written")
+		}
+		result, err := w.finish(t.Context(), err)
+		if result != nil || err == nil || nonRetryable(err) != c.end {
+			t.Errorf("stuck since %v: %v, %v", c.stuck, result, err)
+		}
+		if w.mark.Stuck.IsZero() || !c.stuck.IsZero() && !w.mark.Stuck.Equal(c.stuck) || w.mark.Done() != 0 {
+			t.Errorf("stuck since %v, the mark is %+v", c.stuck, w.mark)
+		}
+	}
+}
+
+// TestStuckEnds has the hour begin anew with each object that is done.
+func TestStuckEnds(t *testing.T) {
+	w, _ := newTestChunk(t, Mark{Stuck: time.Now().Add(-patience - time.Minute)})
+	away := bulk.Result{Name: "s3://lake/a", Status: bulk.Failed, Retryable: true, Error: "503", Kind: "store"}
+	for range 2 {
+		if err := w.add(away); err != nil {
+			t.Fatalf("after an hour, it fails: %v", err)
+		}
+	}
+	if err := w.flush(w.held); err != nil || w.mark.Stuck.IsZero() {
+		t.Fatalf("%v; failures that come of the service end the hour: %+v", err, w.mark)
+	}
+	if err := w.add(bulk.Result{Name: "s3://lake/b", Status: bulk.OK}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.add(away); !errors.Is(err, errUnavailable) {
+		t.Errorf("after an object that was done: %v", err)
+	}
+	if err := w.flush(w.held); err != nil || !w.mark.Stuck.IsZero() || w.mark.Done() != 3 {
+		t.Errorf("%v; the mark is %+v", err, w.mark)
+	}
+	if err := w.failure(t.Context(), "Unavailable", errUnavailable); nonRetryable(err) || w.mark.Stuck.IsZero() {
+		t.Errorf("%v; the mark is %+v", err, w.mark)
+	}
+}
