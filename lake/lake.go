@@ -9,6 +9,7 @@ package lake
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"net/url"
 	"strings"
@@ -59,7 +60,13 @@ func (r *Rotation) Check() error {
 	if (r.Folder == "") == (r.Inventory == "") {
 		return errors.New("want either a folder or an inventory")
 	}
+	if r.Lease != 0 && r.Lease < minLease {
+		return fmt.Errorf("a lease of %s: want at least %s", r.Lease, minLease)
+	}
 	results, err := parseFolder(r.Results)
+	if err == nil {
+		err = checkResults(results)
+	}
 	if err != nil {
 		return errors.New("the results: " + err.Error())
 	}
@@ -77,6 +84,26 @@ func (r *Rotation) Check() error {
 		return errors.New("the results are in the folder, and would be taken for messages")
 	}
 	return bulk.Check(r.Flags)
+}
+
+// checkResults refuses parameters that only objects have, and paths that some stores clean
+// and others don't.
+func checkResults(u *url.URL) error {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return errors.New("malformed parameters")
+	}
+	for _, name := range []string{"storageclass", "tags", "part-size", "conditional-writes", "versionId"} {
+		if query.Has(name) {
+			return fmt.Errorf("the parameter %s is not for results", name)
+		}
+	}
+	for part := range strings.SplitSeq(u.Path, "/") {
+		if part == "." || part == ".." {
+			return fmt.Errorf("%q in a path", part)
+		}
+	}
+	return nil
 }
 
 // parseFolder has the path of a folder end with a slash.
@@ -103,6 +130,7 @@ func (r *Rotation) setDefaults() {
 	if r.Lease <= 0 {
 		r.Lease = usualLease
 	}
+	r.Lease = max(r.Lease, minLease)
 }
 
 // Counts are of objects, by what has become of them.

@@ -18,6 +18,14 @@ var (
 	errStopping  = errors.New("the worker is stopped")
 )
 
+const (
+	// minLease leaves time for some signs of life, of which one may be late.
+	minLease = 3 * time.Second
+
+	// minBeat is for leases of a workflow that was started without [Rotation.Check].
+	minBeat = 100 * time.Millisecond
+)
+
 // A lease is the right to work on a chunk. The server gives it to another worker if it has no
 // sign of life for as long as the lease lasts. The SDK's own heartbeats say nothing of a
 // server that cannot be reached; so these do.
@@ -54,7 +62,7 @@ func newLease(ctx context.Context, c client.Client, token []byte, length time.Du
 
 func (l *lease) renew(ctx context.Context, stopping <-chan struct{}) {
 	defer close(l.done)
-	ticker := time.NewTicker(l.length / 6)
+	ticker := time.NewTicker(max(l.length/6, minBeat))
 	defer ticker.Stop()
 	for {
 		select {

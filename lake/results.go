@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net/url"
 	"strings"
 	"time"
 
@@ -46,9 +45,10 @@ func openResults(ctx context.Context, text string) (*results, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := blob.OpenBucket(ctx, u.Scheme+"://"+u.Host+"?"+u.RawQuery)
+	rest := "?" + u.RawQuery
+	b, err := blob.OpenBucket(ctx, u.Scheme+"://"+u.Host+rest)
 	if err != nil {
-		return nil, err
+		return nil, errors.New(strings.ReplaceAll(err.Error(), rest, ""))
 	}
 	return &results{blob.PrefixedBucket(b, strings.TrimPrefix(u.Path, "/"))}, nil
 }
@@ -59,7 +59,8 @@ func within(folder, name string) string {
 	if err != nil {
 		return folder // which Check has refused
 	}
-	return u.JoinPath(url.PathEscape(name) + "/").String()
+	u.Path, u.RawPath = u.Path+name+"/", "" // JoinPath would clean it, and a key may have // in it
+	return u.String()
 }
 
 func chunkName(number int) string    { return fmt.Sprintf("chunks/%08d.jsonl", number) }

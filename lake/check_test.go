@@ -1,0 +1,73 @@
+package lake
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCheck refuses leases that are too short, and results that a worker could not write or
+// would take for messages.
+func TestCheck(t *testing.T) {
+	rotation := func(folder, results string) *Rotation {
+		return &Rotation{Source: Source{Folder: folder}, Results: results, Flags: []string{"--from-key", "@old", "-k", "@new"}}
+	}
+	for _, c := range []struct{ folder, results, want string }{
+		{"s3://b/f/", "s3://b/x/", ""},
+		{"s3://b/a/c/", "s3://b/a//c/", ""},
+		{"s3://b/a//c/", "s3://b/a/c/", ""},
+		{"s3://b/a//c/", "s3://b/a//c/x/", "in the folder"},
+		{"s3://b/f/", "s3://b/x/../f/", `".."`},
+		{"s3://b/f/", "s3://b/x/%2e%2e/f/", `".."`},
+		{"s3://b/f/", "s3://b/./f/", `"."`},
+		{"s3://b/f/", "s3://c/?storageclass=GLACIER", "storageclass"},
+		{"s3://b/f/", "s3://c/?tags=SECRET", "tags"},
+		{"s3://b/f/", "s3://c/?part-size=64M", "part-size"},
+		{"s3://b/f/", "s3://c/?conditional-writes=false", "conditional-writes"},
+		{"s3://b/f/", "s3://c/?%zz=SECRET", "malformed"},
+		{"s3://b/f/", "s3://c/?region=us-east-1&use_path_style=true", ""},
+	} {
+		err := rotation(c.folder, c.results).Check()
+		if (err == nil) != (c.want == "") || err != nil && (!strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "SECRET")) {
+			t.Errorf("%s into %s: %v, want %q", c.folder, c.results, err, c.want)
+		}
+	}
+	for _, lease := range []time.Duration{-1, 1, minLease - 1} {
+		r := rotation("s3://b/f/", "s3://c/")
+		r.Lease = lease
+		if err := r.Check(); err == nil || !strings.Contains(err.Error(), "lease") {
+			t.Errorf("a lease of %s: %v", lease, err)
+		}
+	}
+}
+
+// TestWithin keeps a key as it is.
+func TestWithin(t *testing.T) {
+	for in, want := range map[string]string{
+		"s3://b/a//c?region=x": "s3://b/a//c/id/?region=x",
+		"s3://b/a/../c/":       "s3://b/a/../c/id/",
+		"s3://b/a%20%2F/":      "s3://b/a%20//id/",
+		"s3://b":               "s3://b/id/",
+	} {
+		if got := within(in, "id"); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
+// TestOpenResults says which parameter is wrong, and not what the others are.
+func TestOpenResults(t *testing.T) {
+	_, err := openResults(context.Background(), "s3://b/a/?region=SECRET&no-such=SECRET")
+	if err == nil || strings.Contains(err.Error(), "SECRET") || !strings.Contains(err.Error(), "no-such") {
+		t.Error(err)
+	}
+}
+
+// TestShortLease holds one of a workflow that nobody has checked.
+func TestShortLease(t *testing.T) {
+	for _, length := range []time.Duration{0, 1} {
+		l, _ := newLease(t.Context(), &fakeServer{answer: func(context.Context) error { return nil }}, nil, length, nil, nil)
+		l.release()
+	}
+}
