@@ -66,7 +66,7 @@ func (a *Activities) open(ctx context.Context, flags []string) (*rotation, error
 	}
 	opened, err := bulk.Open(context.WithoutCancel(ctx), flags)
 	if err != nil {
-		return nil, failure(ctx, "Configuration", configPatience, err)
+		return nil, err
 	}
 	r := &rotation{Rotation: opened}
 	a.rotations[id] = r
@@ -83,11 +83,47 @@ func (r *rotation) kmsRequests() int64 {
 	return more
 }
 
-// failure is an error that Temporal tries again, for as long as that makes sense.
-func failure(ctx context.Context, kind string, patience time.Duration, err error) error {
-	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, temporal.ApplicationErrorOptions{
-		NonRetryable: time.Since(activity.GetInfo(ctx).ScheduledTime) > patience,
-	})
+// retryable returns an error after which Temporal tries an activity again, unless it has
+// failed so for too long. That counts from the first failure and not from when the activity
+// was scheduled, since it may have waited for a worker until then.
+func retryable(kind string, since *time.Time, patience time.Duration, err error) error {
+	if since.IsZero() {
+		*since = time.Now()
+	}
+	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, temporal.ApplicationErrorOptions{NonRetryable: time.Since(*since) > patience})
+}
+
+// unavailable is the error of an activity that cannot reach a service.
+func (a *Activities) unavailable(ctx context.Context, kind string, err error) error {
+	mark := lastMark(ctx)
+	err = retryable(kind, &mark.Stuck, patience, err)
+	a.keep(ctx, mark)
+	return err
+}
+
+// misconfigured is the error of one whose worker lacks keys, credentials or the like, which
+// another worker may have.
+func (a *Activities) misconfigured(ctx context.Context, kind string, err error) error {
+	mark := lastMark(ctx)
+	err = retryable(kind, &mark.Misconfigured, configPatience, err)
+	a.keep(ctx, mark)
+	return err
+}
+
+// keep keeps a mark for the next attempt, of an activity that holds no lease.
+func (a *Activities) keep(ctx context.Context, mark *Mark) {
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+	defer cancel()
+	a.client.RecordActivityHeartbeat(call, activity.GetInfo(ctx).TaskToken, mark) // else the time begins anew
+}
+
+// lastMark returns the mark of the attempt before.
+func lastMark(ctx context.Context) *Mark {
+	mark := new(Mark)
+	if activity.HasHeartbeatDetails(ctx) {
+		activity.GetHeartbeatDetails(ctx, mark) // none is as good as one that cannot be read
+	}
+	return mark
 }
 
 // A ListRequest asks for the next chunks of a folder.
@@ -124,17 +160,24 @@ type Bounds struct {
 func (a *Activities) ListChunks(ctx context.Context, in ListRequest) (*ListResult, error) {
 	r, err := a.open(ctx, in.Flags)
 	if err != nil {
-		return nil, err
+		return nil, a.misconfigured(ctx, "Configuration", err)
 	}
-	l, held := hold(ctx, a.client, nil)
+	mark := &Mark{Stuck: lastMark(ctx).Stuck}
+	l, held := hold(ctx, a.client, mark)
 	defer l.release()
 	out := new(ListResult)
 	for chunk, err := range r.split(held, &in) {
 		if cause := cmp.Or(l.ended(), context.Cause(held)); cause != nil {
 			return nil, ended(cause)
 		}
-		if err != nil {
-			return nil, listFailure(ctx, err)
+		switch {
+		case isAway(err):
+			next := &Mark{Stuck: mark.Stuck}
+			err = retryable("Unavailable", &next.Stuck, patience, err)
+			l.note(ctx, next)
+			return nil, err
+		case err != nil:
+			return nil, listFailure(err)
 		}
 		if len(out.Chunks) == in.Chunks {
 			out.Next = &chunk.Cursor
@@ -164,13 +207,15 @@ func (r *rotation) split(ctx context.Context, in *ListRequest) iter.Seq2[Bounds,
 	}
 }
 
-// listFailure is at once for good if it cannot go well later.
-func listFailure(ctx context.Context, err error) error {
-	list, ok := errors.AsType[*bulk.ListError](err)
-	if ok && list.Retryable {
-		return failure(ctx, "Unavailable", patience, err)
-	}
+// listFailure is for good if the list cannot go well later.
+func listFailure(err error) error {
 	return temporal.NewNonRetryableApplicationError(err.Error(), "Listing", nil)
+}
+
+// isAway reports whether a list failed that may go well later.
+func isAway(err error) bool {
+	list, ok := errors.AsType[*bulk.ListError](err)
+	return ok && list.Retryable
 }
 
 // ended is the error of work that was ended.
@@ -209,6 +254,9 @@ type Mark struct {
 
 	// Stuck is since when the chunk has come no further, since something is out of reach.
 	Stuck time.Time `json:"stuck,omitzero"`
+
+	// Misconfigured is since when no worker has had what the rotation needs.
+	Misconfigured time.Time `json:"misconfigured,omitzero"`
 }
 
 // RotateChunk encrypts the objects of a chunk again. A worker that takes over goes on behind
@@ -216,7 +264,7 @@ type Mark struct {
 func (a *Activities) RotateChunk(ctx context.Context, in ChunkRequest) (*ChunkResult, error) {
 	into, err := openResults(ctx, in.Results)
 	if err != nil {
-		return nil, failure(ctx, "Results", configPatience, err)
+		return nil, a.misconfigured(ctx, "Results", err)
 	}
 	defer into.Close()
 	w := newChunkWriter(ctx, a.client, into, in)
@@ -230,8 +278,9 @@ func (a *Activities) RotateChunk(ctx context.Context, in ChunkRequest) (*ChunkRe
 	}
 	r, err := a.open(ctx, in.Flags)
 	if err != nil {
-		return nil, err
+		return nil, w.misconfigured(ctx, err)
 	}
+	w.mark.Misconfigured = time.Time{}
 	if in.Inventory == "" {
 		err = r.DoRange(w.held, bulk.Range{Folder: in.Folder, After: w.mark.After, Until: in.Until}, w.add)
 	} else {
@@ -262,11 +311,11 @@ func (w *chunkWriter) end(ctx context.Context, content []byte) (*ChunkResult, er
 func (a *Activities) WriteReport(ctx context.Context, report *Report) error {
 	into, err := openResults(ctx, report.Results)
 	if err != nil {
-		return failure(ctx, "Results", configPatience, err)
+		return a.misconfigured(ctx, "Results", err)
 	}
 	defer into.Close()
 	if err := into.writeReport(ctx, report); err != nil {
-		return failure(ctx, "Results", patience, err)
+		return a.unavailable(ctx, "Results", err)
 	}
 	return nil
 }
@@ -289,10 +338,7 @@ type chunkWriter struct {
 }
 
 func newChunkWriter(ctx context.Context, c client.Client, into *results, in ChunkRequest) *chunkWriter {
-	w := &chunkWriter{request: in, results: into, attempt: activity.GetInfo(ctx).Attempt, flushed: time.Now()}
-	if activity.HasHeartbeatDetails(ctx) {
-		activity.GetHeartbeatDetails(ctx, &w.mark) // none is as good as one that cannot be read
-	}
+	w := &chunkWriter{request: in, results: into, mark: *lastMark(ctx), attempt: activity.GetInfo(ctx).Attempt, flushed: time.Now()}
 	if w.mark.After == "" {
 		w.mark.After = in.After
 	}
@@ -316,11 +362,15 @@ func (w *chunkWriter) stuck() bool {
 // failure is an error after which Temporal has the chunk go on from its mark, unless it has
 // come no further for too long.
 func (w *chunkWriter) failure(ctx context.Context, kind string, err error) error {
-	if w.mark.Stuck.IsZero() {
-		w.mark.Stuck = time.Now()
-	}
+	err = retryable(kind, &w.mark.Stuck, patience, err)
 	w.lease.note(ctx, w.mark)
-	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, temporal.ApplicationErrorOptions{NonRetryable: w.stuck()})
+	return err
+}
+
+func (w *chunkWriter) misconfigured(ctx context.Context, err error) error {
+	err = retryable("Configuration", &w.mark.Misconfigured, configPatience, err)
+	w.lease.note(ctx, w.mark)
+	return err
 }
 
 // errUnavailable ends a chunk that is to be tried again from there on.
@@ -405,10 +455,10 @@ func (w *chunkWriter) finish(ctx context.Context, err error) (*ChunkResult, erro
 		if results, ok := errors.AsType[*resultsError](err); ok {
 			return nil, w.failure(ctx, "Results", results.error)
 		}
-		if list, ok := errors.AsType[*bulk.ListError](err); errors.Is(err, errUnavailable) || ok && list.Retryable {
+		if errors.Is(err, errUnavailable) || isAway(err) {
 			return nil, w.failure(ctx, "Unavailable", err)
 		}
-		return nil, listFailure(ctx, err)
+		return nil, listFailure(err)
 	}
 	content, err := w.content(ctx)
 	if err == nil {

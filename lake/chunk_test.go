@@ -2,6 +2,7 @@ package lake
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"esdk/cmd/esdk/bulk"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
 )
@@ -82,5 +84,77 @@ func TestStuckEnds(t *testing.T) {
 	}
 	if err := w.failure(t.Context(), "Unavailable", errUnavailable); nonRetryable(err) || w.mark.Stuck.IsZero() {
 		t.Errorf("%v; the mark is %+v", err, w.mark)
+	}
+}
+
+// marks is a server that keeps what heartbeats say.
+type marks struct {
+	client.Client
+	last any
+}
+
+func (m *marks) RecordActivityHeartbeat(_ context.Context, _ []byte, details ...any) error {
+	m.last = details[0]
+	return nil
+}
+
+// TestMisconfigured tries again for a while from the first failure on, no matter how long the
+// work has waited for a worker, and which activity it is.
+func TestMisconfigured(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("ESDK_CONFIG", "")
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	away := []string{"--from-key", "@nothere", "-k", "@nothere"}
+	for name, do := range map[string]func(*Activities, *testsuite.TestActivityEnvironment) error{
+		"keys of a list": func(a *Activities, e *testsuite.TestActivityEnvironment) error {
+			_, err := e.ExecuteActivity(a.ListChunks, ListRequest{Flags: away})
+			return err
+		},
+		"keys of a chunk": func(a *Activities, e *testsuite.TestActivityEnvironment) error {
+			_, err := e.ExecuteActivity(a.RotateChunk, ChunkRequest{Flags: away, Results: "mem://x/"})
+			return err
+		},
+		"results of a chunk": func(a *Activities, e *testsuite.TestActivityEnvironment) error {
+			_, err := e.ExecuteActivity(a.RotateChunk, ChunkRequest{Results: "nosuch://x/"})
+			return err
+		},
+		"results of a report": func(a *Activities, e *testsuite.TestActivityEnvironment) error {
+			_, err := e.ExecuteActivity(a.WriteReport, &Report{Results: "nosuch://x/"})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := new(marks)
+			a := NewActivities(server)
+			run := func() error {
+				e := new(testsuite.WorkflowTestSuite).NewTestActivityEnvironment()
+				registerAll(e, a)
+				if server.last != nil {
+					e.SetHeartbeatDetails(server.last)
+				}
+				return do(a, e)
+			}
+			for range 2 {
+				if err := run(); err == nil || nonRetryable(err) {
+					t.Fatal(err)
+				}
+			}
+			text, err := json.Marshal(server.last)
+			var mark Mark
+			if err != nil || json.Unmarshal(text, &mark) != nil || time.Since(mark.Misconfigured) > time.Minute {
+				t.Fatalf("the mark is %s, %v", text, err)
+			}
+			mark.Misconfigured = mark.Misconfigured.Add(-configPatience)
+			server.last = mark
+			if err := run(); err == nil || !nonRetryable(err) {
+				t.Errorf("later: %v", err)
+			}
+		})
+	}
+}
+
+func registerAll(e interface{ RegisterActivity(any) }, a *Activities) {
+	for _, f := range []any{a.ListChunks, a.RotateChunk, a.WriteReport} {
+		e.RegisterActivity(f)
 	}
 }
