@@ -297,14 +297,38 @@ func (a *Activities) RotateChunk(ctx context.Context, in ChunkRequest) (*ChunkRe
 
 // end writes what failed, and returns what the chunk has come to.
 func (w *chunkWriter) end(ctx context.Context, content []byte) (*ChunkResult, error) {
-	result, failed, err := summary(content)
-	if err == nil && len(failed) > 0 {
-		err = w.results.WriteAll(ctx, failuresName(w.request.Number), failed, nil)
-	}
+	result, err := w.results.end(ctx, w.request.Number, content)
 	if err != nil {
 		return nil, w.failure(ctx, "Results", err)
 	}
-	return &result, nil
+	return result, nil
+}
+
+// A SettleRequest names chunks of a rotation that was ended, which have no result.
+type SettleRequest struct {
+	Results string `json:"results"` // the rotation's own folder
+	Numbers []int  `json:"numbers"`
+}
+
+// SettleChunks returns the results of those chunks that have a file, or have left parts, of
+// which it makes the file. No worker may work on them.
+func (a *Activities) SettleChunks(ctx context.Context, in SettleRequest) (map[int]*ChunkResult, error) {
+	into, err := openResults(ctx, in.Results)
+	if err != nil {
+		return nil, a.misconfigured(ctx, "Results", err)
+	}
+	defer into.Close()
+	found := make(map[int]*ChunkResult)
+	for _, number := range in.Numbers {
+		result, err := into.settle(ctx, number)
+		if err != nil {
+			return nil, a.unavailable(ctx, "Results", err)
+		}
+		if result != nil {
+			found[number] = result
+		}
+	}
+	return found, nil
 }
 
 // WriteReport writes the report of a rotation.
@@ -419,7 +443,7 @@ func keyOf(name string) string {
 // flush puts lines into a part, and says so.
 func (w *chunkWriter) flush(ctx context.Context) error {
 	if w.lines.Len() > 0 {
-		name := fmt.Sprintf("parts/%08d-%d-%d.jsonl", w.request.Number, w.attempt, len(w.mark.Parts))
+		name := partName(w.request.Number, w.attempt, len(w.mark.Parts))
 		if err := w.results.WriteAll(ctx, name, w.lines.Bytes(), nil); err != nil {
 			return err
 		}

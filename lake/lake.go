@@ -224,7 +224,11 @@ type Report struct {
 	End     string    `json:"end"` // complete, cancelled, or an error
 	Counts
 	Objects int `json:"objects"` // all that were done
-	Chunks  int `json:"chunks"`
+	Chunks  int `json:"chunks"`  // that have a file
+
+	// Missing has the first numbers of chunks that were begun and have no file, as nothing
+	// was done of them before the rotation ended.
+	Missing []int `json:"missing,omitempty"`
 
 	// Digest is the SHA-256 of what "sha256sum chunks/*.jsonl" prints in the folder.
 	Digest string `json:"digest"`

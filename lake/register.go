@@ -7,5 +7,6 @@ func Register(w worker.Registry, a *Activities) {
 	w.RegisterWorkflow(Rotate)
 	w.RegisterActivity(a.ListChunks)
 	w.RegisterActivity(a.RotateChunk)
+	w.RegisterActivity(a.SettleChunks)
 	w.RegisterActivity(a.WriteReport)
 }

@@ -2,6 +2,7 @@ package lake
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,6 +94,118 @@ func (r *results) keep(ctx context.Context, name string, content []byte) ([]byte
 		return r.read(ctx, name)
 	}
 	return nil, err
+}
+
+// end writes the failures in the file of a chunk, and returns its result.
+func (r *results) end(ctx context.Context, number int, content []byte) (*ChunkResult, error) {
+	result, failed, err := summary(content)
+	if err == nil && len(failed) > 0 {
+		err = r.WriteAll(ctx, failuresName(number), failed, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &result, nil
+}
+
+// settle returns the result of a chunk that was ended, nil if there is no file and no part.
+func (r *results) settle(ctx context.Context, number int) (*ChunkResult, error) {
+	content, err := r.read(ctx, chunkName(number))
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		if content, err = r.joinParts(ctx, number); content == nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.end(ctx, number, content)
+}
+
+// joinParts makes the file of a chunk of its parts, and returns it; nil if there are none.
+func (r *results) joinParts(ctx context.Context, number int) ([]byte, error) {
+	names, err := r.partNames(ctx, number)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	content, err := r.readParts(ctx, names)
+	if err == nil {
+		content, err = r.keep(ctx, chunkName(number), content)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		r.Delete(ctx, name) // what is left over harms nobody
+	}
+	return content, nil
+}
+
+// readParts returns the lines of parts. A worker that was killed may have left one that the
+// next worker knew nothing of, which then found its objects done: they keep their first line,
+// but for one that failed.
+func (r *results) readParts(ctx context.Context, names []string) ([]byte, error) {
+	var all []*Line
+	places := make(map[string]int)
+	for _, name := range names {
+		content, err := r.read(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		for l, err := range lines(content) {
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			place, known := places[l.Name]
+			switch {
+			case !known:
+				places[l.Name] = len(all)
+				all = append(all, l)
+			case all[place].Result == bulk.Failed:
+				all[place] = l
+			}
+		}
+	}
+	var text []byte
+	for _, l := range all {
+		text = append(text, l.text()...)
+	}
+	return text, nil
+}
+
+func partName(number int, attempt int32, part int) string {
+	return fmt.Sprintf("parts/%08d-%d-%d.jsonl", number, attempt, part)
+}
+
+// partNames returns the parts of a chunk in the order in which they were written.
+func (r *results) partNames(ctx context.Context, number int) ([]string, error) {
+	type part struct {
+		attempt int32
+		number  int
+	}
+	var all []part
+	prefix := fmt.Sprintf("parts/%08d-", number)
+	for list := r.List(&blob.ListOptions{Prefix: prefix}); ; {
+		object, err := list.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		var p part
+		if _, err := fmt.Sscanf(object.Key[len(prefix):], "%d-%d.jsonl", &p.attempt, &p.number); err == nil {
+			all = append(all, p)
+		}
+	}
+	slices.SortFunc(all, func(a, b part) int {
+		return cmp.Or(cmp.Compare(a.attempt, b.attempt), cmp.Compare(a.number, b.number))
+	})
+	var names []string
+	for _, p := range all {
+		names = append(names, partName(number, p.attempt, p.number))
+	}
+	return names, nil
 }
 
 // lines yields those of a file.

@@ -22,6 +22,9 @@ const (
 	// maxQueued is how many chunks are listed at once. Their keys are in the history.
 	maxQueued = 100
 
+	// maxMissing bounds the list of chunks without a file in a report.
+	maxMissing = 100
+
 	// recentTime is over how long the rate is.
 	recentTime = time.Minute
 )
@@ -72,6 +75,7 @@ type run struct {
 	sum     hash.Hash
 	summed  int            // chunks
 	digests map[int]string // of chunks behind one that is under way
+	missing []int          // chunks up to there that have no file
 }
 
 // Rotate is the workflow of a rotation.
@@ -180,10 +184,46 @@ func (r *run) add(ctx workflow.Context, number int, result *ChunkResult) {
 		r.Recent = r.Recent[1:]
 	}
 	for r.digests[number] = result.Digest; r.digests[r.summed+1] != ""; {
-		r.summed++
-		fmt.Fprintf(r.sum, "%s  %s\n", r.digests[r.summed], chunkName(r.summed))
-		delete(r.digests, r.summed)
+		r.sumNext()
 	}
+}
+
+// sumNext adds the digest of the next chunk to the sum, if it has a file.
+func (r *run) sumNext() {
+	r.summed++
+	digest, ok := r.digests[r.summed]
+	if !ok {
+		r.missing = append(r.missing, r.summed)
+		return
+	}
+	fmt.Fprintf(r.sum, "%s  %s\n", digest, chunkName(r.summed))
+	delete(r.digests, r.summed)
+}
+
+// settle sums all chunks that have a file, once none is under way. It makes files of what
+// ended chunks have left in parts.
+func (r *run) settle(ctx workflow.Context) error {
+	var open []int
+	for number := r.summed + 1; number <= r.Number; number++ {
+		if r.digests[number] == "" {
+			open = append(open, number)
+		}
+	}
+	var err error
+	if len(open) > 0 {
+		var found map[int]*ChunkResult
+		err = workflow.ExecuteActivity(reporting(ctx), (*Activities).SettleChunks, SettleRequest{Results: r.results, Numbers: open}).Get(ctx, &found)
+		for _, number := range open {
+			if result := found[number]; result != nil {
+				r.Counts.add(&result.Counts)
+				r.digests[number] = result.Digest
+			}
+		}
+	}
+	for r.summed < r.Number {
+		r.sumNext()
+	}
+	return err
 }
 
 // list has the next chunks listed.
@@ -250,6 +290,9 @@ func (r *run) giveUp(ctx workflow.Context) (*Report, error) {
 	if err := workflow.Await(detached, func() bool { return r.running == 0 && !r.listing }); err != nil {
 		return nil, err
 	}
+	if err := r.settle(detached); err != nil {
+		workflow.GetLogger(ctx).Error("chunks that were ended could not be looked at", "error", err)
+	}
 	end := "cancelled"
 	if !temporal.IsCanceledError(r.err) {
 		end = r.err.Error()
@@ -266,12 +309,16 @@ func (r *run) report(ctx workflow.Context, end string) (*Report, error) {
 		Workflow: info.WorkflowExecution.ID, Run: info.FirstRunID,
 		Source: r.in.Source, Flags: slices.Clone(r.in.Flags), Results: r.results,
 		Started: r.Started, Ended: workflow.Now(ctx), End: end,
-		Counts: r.clone(), Objects: r.Done(), Chunks: r.summed,
-		Digest: hex.EncodeToString(r.sum.Sum(nil)),
+		Counts: r.clone(), Objects: r.Done(), Chunks: r.summed - len(r.missing),
+		Missing: r.missing[:min(len(r.missing), maxMissing)], Digest: hex.EncodeToString(r.sum.Sum(nil)),
 	}
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return report, workflow.ExecuteActivity(reporting(ctx), (*Activities).WriteReport, report).Get(ctx, nil)
+}
+
+// reporting is for activities at the end of a rotation.
+func reporting(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Minute,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute},
 	})
-	return report, workflow.ExecuteActivity(ctx, (*Activities).WriteReport, report).Get(ctx, nil)
 }

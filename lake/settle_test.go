@@ -1,0 +1,147 @@
+package lake
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"esdk/cmd/esdk/bulk"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"gocloud.dev/blob/memblob"
+)
+
+// sumOf is what "sha256sum chunks/*.jsonl | sha256sum" prints.
+func sumOf(files map[int]string) string {
+	var numbers []int
+	for number := range files {
+		numbers = append(numbers, number)
+	}
+	slices.Sort(numbers)
+	var text strings.Builder
+	for _, number := range numbers {
+		fmt.Fprintf(&text, "%s  chunks/%08d.jsonl\n", files[number], number)
+	}
+	sum := sha256.Sum256([]byte(text.String()))
+	return hex.EncodeToString(sum[:])
+}
+
+// TestGiveUp reports all chunks that have a file, although some in front of them have none,
+// and the numbers of those.
+func TestGiveUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		settled map[int]*ChunkResult
+		broken  bool
+		missing []int
+	}{
+		"none of it":       {nil, false, []int{1}},
+		"some of it":       {map[int]*ChunkResult{1: {Counts{OK: 5}, "digest-1"}}, false, nil},
+		"no store for now": {nil, true, []int{1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := new(testsuite.WorkflowTestSuite).NewTestWorkflowEnvironment()
+			register := func(name string, f any) {
+				e.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: name})
+			}
+			var report *Report
+			register("ListChunks", func(context.Context, ListRequest) (*ListResult, error) {
+				return &ListResult{Chunks: make([]Bounds, 4)}, nil
+			})
+			ended := make(chan struct{}, 4)
+			register("RotateChunk", func(_ context.Context, in ChunkRequest) (*ChunkResult, error) {
+				if in.Number == 1 {
+					for range 3 {
+						<-ended
+					}
+					time.Sleep(100 * time.Millisecond) // so that the others are told of first
+					return nil, temporal.NewNonRetryableApplicationError("broken", "Test", nil)
+				}
+				ended <- struct{}{}
+				return &ChunkResult{Counts{OK: 1}, fmt.Sprint("digest-", in.Number)}, nil
+			})
+			register("SettleChunks", func(_ context.Context, in SettleRequest) (map[int]*ChunkResult, error) {
+				if !slices.Equal(in.Numbers, []int{1}) {
+					t.Errorf("settled %v", in.Numbers)
+				}
+				if c.broken {
+					return nil, temporal.NewNonRetryableApplicationError("broken", "Test", nil)
+				}
+				return c.settled, nil
+			})
+			register("WriteReport", func(_ context.Context, r *Report) error {
+				report = r
+				return nil
+			})
+			e.ExecuteWorkflow(Rotate, Rotation{Source: Source{Folder: "s3://b/f/"}, Results: "s3://c/"})
+			if err := e.GetWorkflowError(); err == nil || report == nil {
+				t.Fatalf("%v, report %+v", err, report)
+			}
+			files, ok := map[int]string{2: "digest-2", 3: "digest-3", 4: "digest-4"}, 3
+			for number, result := range c.settled {
+				files[number] = result.Digest
+				ok += result.OK
+			}
+			if report.Chunks != len(files) || report.OK != ok || !slices.Equal(report.Missing, c.missing) || report.Digest != sumOf(files) {
+				t.Errorf("the report: %+v, want %d files with digest %s", report, len(files), sumOf(files))
+			}
+		})
+	}
+}
+
+// TestSettle makes the file of a chunk of what is left of it.
+func TestSettle(t *testing.T) {
+	bucket := memblob.OpenBucket(nil)
+	defer bucket.Close()
+	r := &results{bucket}
+	line := func(name string, status bulk.Status) string {
+		return string((&Line{Name: name, Result: status}).text())
+	}
+	for name, content := range map[string]string{
+		chunkName(1):       line("a", bulk.OK),
+		partName(1, 1, 0):  line("a", bulk.OK) + line("b", bulk.OK),
+		partName(2, 2, 0):  line("c", bulk.OK),
+		partName(2, 2, 10): line("e", bulk.OK), // of which the next worker knew nothing
+		partName(2, 2, 2):  line("d", bulk.Failed),
+		partName(2, 10, 3): line("d", bulk.OK) + line("e", bulk.Skipped) + line("f", bulk.Failed),
+		partName(21, 1, 0): line("x", bulk.OK),
+		"parts/00000002-x": "other",
+	} {
+		if err := bucket.WriteAll(t.Context(), name, []byte(content), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for number, want := range map[int]string{
+		1: line("a", bulk.OK),
+		2: line("c", bulk.OK) + line("d", bulk.OK) + line("e", bulk.OK) + line("f", bulk.Failed),
+		3: "",
+	} {
+		for range 2 {
+			result, err := r.settle(t.Context(), number)
+			content, readErr := r.read(t.Context(), chunkName(number))
+			if err != nil || string(content) != want || (readErr != nil) != (want == "") || (result == nil) != (want == "") {
+				t.Errorf("chunk %d: %+v, %v; its file: %s", number, result, err, content)
+			}
+			if sum := sha256.Sum256(content); result != nil && (result.Digest != hex.EncodeToString(sum[:]) || result.Done() != strings.Count(want, "\n")) {
+				t.Errorf("chunk %d: %+v", number, result)
+			}
+		}
+	}
+	failed, err := r.read(t.Context(), failuresName(2))
+	if err != nil || string(failed) != line("f", bulk.Failed) {
+		t.Errorf("failures: %s, %v", failed, err)
+	}
+	if left, err := r.partNames(t.Context(), 2); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	bucket.Close()
+	if _, err := r.settle(t.Context(), 3); err == nil || errors.Is(err, context.Canceled) {
+		t.Errorf("a store that is away: %v", err)
+	}
+}
