@@ -17,6 +17,8 @@ const (
 	exitError      = 1
 	exitUsage      = 2
 	exitSomeFailed = 3
+
+	exitInterrupted = 130
 )
 
 // statusError is an error with an exit code.
@@ -26,6 +28,15 @@ type statusError struct {
 }
 
 func (e *statusError) Unwrap() error { return e.error }
+
+// interrupted returns what to do after a signal, if there was one, in place of an error that
+// came of it.
+func interrupted(ctx context.Context, err error, next string, args ...any) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return &statusError{exitInterrupted, fmt.Errorf("interrupted; "+next, args...)}
+}
 
 func usage(text string, args ...any) error { return &statusError{exitUsage, fmt.Errorf(text, args...)} }
 

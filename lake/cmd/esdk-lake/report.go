@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"esdk/lake"
@@ -38,7 +38,8 @@ func newReport(c *connection) *cobra.Command {
 func await(ctx context.Context, started client.WorkflowRun, out io.Writer, asJSON bool) error {
 	report := new(lake.Report)
 	if err := started.Get(ctx, report); err != nil {
-		return fmt.Errorf("rotation %s: %w", started.GetID(), err)
+		err = fmt.Errorf("rotation %s: %w", started.GetID(), err)
+		return interrupted(ctx, err, "the rotation goes on: \"esdk-lake report %s\" waits for its end", started.GetID())
 	}
 	if asJSON {
 		if err := json.NewEncoder(out).Encode(report); err != nil {
@@ -49,7 +50,8 @@ func await(ctx context.Context, started client.WorkflowRun, out io.Writer, asJSO
 	}
 	switch {
 	case report.Objects == 0:
-		return errors.New("there is no object in it")
+		source, _, _ := strings.Cut(report.Folder+report.Inventory, "?")
+		return fmt.Errorf("there is no object in %s", source)
 	case report.Failed > 0:
 		return &statusError{exitSomeFailed, fmt.Errorf("%d of %d objects failed: \"esdk-lake failures %s\" lists them", report.Failed, report.Objects, report.Results)}
 	}

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
 	"esdk/lake"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 )
@@ -53,9 +56,19 @@ begun there.`,
 				return usage("want one FOLDER or --inventory, and flags of esdk reencrypt behind --")
 			}
 			o.rotation.Flags = args[at:]
-			return o.run(cmd.Context(), c, cmd.OutOrStdout())
+			err := o.run(cmd.Context(), c, cmd.OutOrStdout())
+			if o.local != "" {
+				err = interrupted(cmd.Context(), err, "the same command goes on")
+			}
+			return err
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+			return cmp.Or(refuseImplied(flagName(unknown)), usage("%w: flags of \"esdk reencrypt\", such as --from-key, stand behind --", err))
+		}
+		return err
+	})
 	flags := cmd.Flags()
 	flags.StringVar(&o.rotation.Results, "results", "", "`URL` of a folder for the report and what has become of each object, outside of FOLDER")
 	flags.StringVar(&o.rotation.Inventory, "inventory", "", "`URL` of the manifest.json of an S3 Inventory, in place of FOLDER")
@@ -76,6 +89,9 @@ func (o *startOptions) run(ctx context.Context, c *connection, out io.Writer) er
 		return usage("where do results go? Give --results URL")
 	}
 	if err := o.rotation.Check(); err != nil {
+		for _, flag := range o.rotation.Flags {
+			err = cmp.Or(refuseImplied(flag), err)
+		}
 		return &statusError{exitUsage, err}
 	}
 	if o.id == "" {
@@ -117,6 +133,23 @@ func (o *startOptions) run(ctx context.Context, c *connection, out io.Writer) er
 		return err
 	}
 	return await(ctx, started, out, o.json)
+}
+
+// refuseImplied refuses flags that say what each rotation does.
+func refuseImplied(flag string) error {
+	switch flag {
+	case "--in-place", "-r", "--recursive":
+		return usage("%s is not needed: all objects in FOLDER are encrypted in place", flag)
+	}
+	return nil
+}
+
+// flagName returns a flag as it is given.
+func flagName(e *pflag.NotExistError) string {
+	if e.GetSpecifiedShortnames() != "" {
+		return "-" + e.GetSpecifiedName()
+	}
+	return "--" + e.GetSpecifiedName()
 }
 
 // usualID is the same for the same work.

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"esdk/lake"
+	"go.temporal.io/sdk/client"
+)
+
+// TestStartRefuses says what to type in place of flags that are not those of start.
+func TestStartRefuses(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	start := []string{"start", "--results", "s3://audit/", "s3://lake/data/"}
+	for args, want := range map[string]string{
+		"-- --in-place --from-key @old": "--in-place is not needed",
+		"-- --from-key @old -r":         "-r is not needed",
+		"--in-place":                    "--in-place is not needed",
+		"-r":                            "-r is not needed",
+		"--from-key @old":               "stand behind --",
+		"-k @new":                       "stand behind --",
+		"-- --nothere":                  "unknown flag: --nothere",
+		"--lease 1ns -- -k @new":        "want at least 3s",
+	} {
+		root := newRoot(new(bool))
+		root.SetArgs(append(start, strings.Fields(args)...))
+		root.SetOut(io.Discard)
+		root.SetErr(io.Discard)
+		if err := root.Execute(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", args, err, want)
+		}
+	}
+}
+
+// ended is a rotation that has ended, or whose end is not waited for.
+type ended struct {
+	client.WorkflowRun
+	report lake.Report
+	err    error
+}
+
+func (e *ended) GetID() string { return "id" }
+
+func (e *ended) Get(_ context.Context, report any) error {
+	*report.(*lake.Report) = e.report
+	return e.err
+}
+
+// TestAwait tells of a signal, and of a source without objects.
+func TestAwait(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	empty := &ended{report: lake.Report{Source: lake.Source{Folder: "s3://lake/data/?region=x"}}}
+	if err := await(ctx, empty, new(bytes.Buffer), false); err == nil || err.Error() != "there is no object in s3://lake/data/" {
+		t.Error(err)
+	}
+	failed := &ended{err: errors.New("failed")}
+	if err := await(ctx, failed, nil, false); err == nil || err.Error() != "rotation id: failed" {
+		t.Error(err)
+	}
+	stop()
+	err := await(ctx, &ended{err: ctx.Err()}, nil, false)
+	status, ok := errors.AsType[*statusError](interrupted(ctx, err, "the same command goes on"))
+	if !ok || status.code != exitInterrupted || status.Error() != "interrupted; the same command goes on" {
+		t.Errorf("%v", status)
+	}
+	if !strings.Contains(err.Error(), "esdk-lake report id") {
+		t.Error(err)
+	}
+}
