@@ -255,6 +255,9 @@ type Mark struct {
 	// Stuck is since when the chunk has come no further, since something is out of reach.
 	Stuck time.Time `json:"stuck,omitzero"`
 
+	// Unwritten is since when the results have been out of reach.
+	Unwritten time.Time `json:"unwritten,omitzero"`
+
 	// Misconfigured is since when no worker has had what the rotation needs.
 	Misconfigured time.Time `json:"misconfigured,omitzero"`
 }
@@ -386,7 +389,11 @@ func (w *chunkWriter) stuck() bool {
 // failure is an error after which Temporal has the chunk go on from its mark, unless it has
 // come no further for too long.
 func (w *chunkWriter) failure(ctx context.Context, kind string, err error) error {
-	err = retryable(kind, &w.mark.Stuck, patience, err)
+	since := &w.mark.Stuck
+	if kind == "Results" {
+		since = &w.mark.Unwritten
+	}
+	err = retryable(kind, since, patience, err)
 	w.lease.note(ctx, w.mark)
 	return err
 }
@@ -449,6 +456,7 @@ func (w *chunkWriter) flush(ctx context.Context) error {
 		}
 		w.mark.Parts = append(slices.Clip(w.mark.Parts), name)
 		w.lines.Reset()
+		w.mark.Unwritten = time.Time{}
 	}
 	if w.moved { // and what it has moved by is written
 		w.mark.Stuck, w.moved = time.Time{}, false
@@ -475,7 +483,9 @@ func (w *chunkWriter) finish(ctx context.Context, err error) (*ChunkResult, erro
 		w.flush(ctx) // else some are done twice, and found to be done
 		return nil, ended(cause)
 	case cause == nil && err != nil:
-		w.flush(ctx)
+		if unwritten := w.flush(ctx); unwritten != nil {
+			return nil, w.failure(ctx, "Results", unwritten)
+		}
 		if results, ok := errors.AsType[*resultsError](err); ok {
 			return nil, w.failure(ctx, "Results", results.error)
 		}

@@ -36,11 +36,17 @@ func nonRetryable(err error) bool {
 
 // TestResultsOutOfReach tries a chunk again if its results cannot be written, for an hour.
 func TestResultsOutOfReach(t *testing.T) {
-	for _, c := range []struct {
-		stuck time.Time
-		end   bool
-	}{{time.Time{}, false}, {time.Now().Add(-time.Minute), false}, {time.Now().Add(-patience - time.Minute), true}} {
-		w, bucket := newTestChunk(t, Mark{Stuck: c.stuck})
+	long := time.Now().Add(-patience - time.Minute)
+	for name, c := range map[string]struct {
+		mark Mark
+		end  bool
+	}{
+		"the first time":          {Mark{}, false},
+		"for a minute":            {Mark{Unwritten: time.Now().Add(-time.Minute)}, false},
+		"for an hour":             {Mark{Unwritten: long}, true},
+		"after objects were away": {Mark{Stuck: long}, false},
+	} {
+		w, bucket := newTestChunk(t, c.mark)
 		bucket.Close() // so that each request fails
 		err := w.add(bulk.Result{Name: "s3://lake/a", Status: bulk.OK})
 		if err != nil {
@@ -51,13 +57,33 @@ func TestResultsOutOfReach(t *testing.T) {
 		if err == nil {
 			t.Fatal("it was written")
 		}
-		result, err := w.finish(t.Context(), err)
-		if result != nil || err == nil || nonRetryable(err) != c.end {
-			t.Errorf("stuck since %v: %v, %v", c.stuck, result, err)
+		for _, err := range []error{err, errUnavailable} {
+			result, err := w.finish(t.Context(), err)
+			if result != nil || err == nil || nonRetryable(err) != c.end {
+				t.Errorf("%s: %v, %v", name, result, err)
+			}
 		}
-		if w.mark.Stuck.IsZero() || !c.stuck.IsZero() && !w.mark.Stuck.Equal(c.stuck) || w.mark.Done() != 0 {
-			t.Errorf("stuck since %v, the mark is %+v", c.stuck, w.mark)
+		if since := c.mark.Unwritten; w.mark.Unwritten.IsZero() || !since.IsZero() && !w.mark.Unwritten.Equal(since) || w.mark.Done() != 0 {
+			t.Errorf("%s: the mark is %+v", name, w.mark)
 		}
+	}
+}
+
+// TestResultsRefusedOnce goes on from where results could be written a second time.
+func TestResultsRefusedOnce(t *testing.T) {
+	w, _ := newTestChunk(t, Mark{Unwritten: time.Now().Add(-patience - time.Minute)})
+	held := w.held
+	refused, cancel := context.WithCancel(held)
+	cancel()
+	w.held, w.flushed = refused, time.Time{}
+	err := w.add(bulk.Result{Name: "s3://lake/a", Status: bulk.OK})
+	if err == nil {
+		t.Fatal("it was written")
+	}
+	w.held = held
+	_, err = w.finish(t.Context(), err)
+	if err == nil || nonRetryable(err) || w.mark.Done() != 1 {
+		t.Errorf("%v; the mark is %+v", err, w.mark)
 	}
 }
 
