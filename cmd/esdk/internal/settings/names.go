@@ -2,7 +2,6 @@ package settings
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"esdk"
@@ -46,7 +45,7 @@ var Compat = &Names{
 func (n *Names) Advice(err error) string {
 	switch {
 	case errors.Is(err, esdk.ErrCommitmentPolicy):
-		return fmt.Sprintf("%s forbid-encrypt-allow-decrypt encrypts with such a suite; %[1]s require-encrypt-allow-decrypt decrypts it", n.commitment)
+		return n.adviceOnCommitment(err.Error())
 	case errors.Is(err, esdk.ErrSigned):
 		return n.acceptSigned
 	}
@@ -62,4 +61,16 @@ func (n *Names) Advice(err error) string {
 		}
 	}
 	return ""
+}
+
+// adviceOnCommitment names the policy that allows what was refused, and no other: whoever
+// only wants to read an old message must not come to write such messages.
+func (n *Names) adviceOnCommitment(text string) string {
+	switch {
+	case !strings.Contains(text, "encrypting with"):
+		return "to read it, give " + n.commitment + " require-encrypt-allow-decrypt"
+	case strings.Contains(text, "under "+esdk.ForbidEncryptAllowDecrypt.String()):
+		return "this policy encrypts only with suites that do not commit to the key; leave out " + n.commitment
+	}
+	return n.commitment + " forbid-encrypt-allow-decrypt encrypts with such a suite"
 }
