@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"esdk"
 	"esdk/cmd/esdk/internal/atomicfile"
@@ -59,20 +60,30 @@ each message. This also finds the messages that version 4.0.0 of the .NET SDK wr
 wrongly; their headers alone don't show it. Bodies are not read: "esdk verify" finds
 what was changed or cut off there.
 
+Without --all-versions of an --inventory, only the current versions of objects are
+looked at, and the summary says so: older versions, which a bucket may keep, and
+those behind delete markers are not, and the old key still opens them. To show that
+nothing is left under a key: rotate, remove older versions with a lifecycle rule
+(NoncurrentVersionExpiration), and audit a new inventory that includes all versions
+with --all-versions.
+
 Filters select what is listed. Filters of headers apply together; --not-a-message
 adds everything that has no readable header. The KEY of --under and --not-under is
 the name that "esdk inspect" shows, such as corp/backup or the ARN of a KMS key, in
 which * stands for any characters; or a key as -k takes it, if that tells its name.
 --under lists messages under one of its keys, --not-under messages under none of
-them. The summary counts all inputs.
+them. Both go by names only: -k NEW --unopened finds messages under older material
+of the same name. The summary counts all inputs.
 
 --print0 prints a list for --files-from0. --fail-if exits with 3 if anything
-matches the filters. The exit status is also 3 if some inputs could not be read;
+matches the filters, and with 1 if nothing was looked at. The exit status is also 3 if some inputs could not be read;
 those never match.`,
 		Example: `  esdk audit -r s3://backups/
   esdk audit -r --html audit.html --summary s3://backups/
+  set -o pipefail
   esdk audit -r --under @old --print0 s3://backups/ | esdk reencrypt --from-key @old -k @new --in-place --files-from0 -
   esdk audit -r --not-under @new --not-a-message --fail-if --summary encrypted/
+  esdk audit --under @old --fail-if --all-versions --inventory s3://inventories/…/manifest.json
   esdk audit -r -k @new --unopened --json s3://backups/ | jq -r 'select(.type == "object").input'`,
 		Annotations: map[string]string{noProfile: ""},
 		RunE:        func(cmd *cobra.Command, inputs []string) error { return a.audit(cmd.Context(), o, inputs) },
@@ -123,7 +134,7 @@ func (o *auditOptions) check() error {
 	case o.force && o.html == "":
 		return cli.UsageError("--force is of --html")
 	}
-	return nil
+	return o.filter.Check()
 }
 
 func (o *auditOptions) parseFilter(a *app) error {
@@ -159,7 +170,9 @@ type auditing struct {
 
 	out     *bufio.Writer
 	summed  *audit.Summary
-	started bool // the table has its head
+	under   []atomic.Bool // whether a message is under each key of --under
+	all     bool          // versions of the objects
+	started bool          // the table has its head
 }
 
 func (a *app) newAuditing(ctx context.Context, o *auditOptions) (*auditing, error) {
@@ -169,7 +182,7 @@ func (a *app) newAuditing(ctx context.Context, o *auditOptions) (*auditing, erro
 	if a.JSON && o.print0 || o.summary && o.print0 {
 		return nil, cli.UsageError("--print0 prints names alone; --json and --summary contradict it")
 	}
-	au := &auditing{app: a, auditOptions: o, out: bufio.NewWriterSize(a.Stdout, 64<<10), summed: audit.NewSummary(len(o.open.Keys) > 0)}
+	au := &auditing{app: a, auditOptions: o, out: bufio.NewWriterSize(a.Stdout, 64<<10), summed: audit.NewSummary(len(o.open.Keys) > 0), under: make([]atomic.Bool, len(o.filter.Under))}
 	if len(o.open.Keys) == 0 {
 		return au, nil
 	}
@@ -189,6 +202,7 @@ func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error
 		return err
 	}
 	defer page.abort()
+	au.all = o.AllVersions && len(inputs) == 0 && o.List == "" // others than those of the inventory are as they are now
 	o.OnlyWith()
 	o.Unseen = true
 	a.buckets.StartOnly = true
@@ -203,14 +217,36 @@ func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error
 	a.batch.Each, a.batch.CountFiles = au.each, true
 	au.reader.Await = func(n int) error { return a.batch.Progress.Await(n) }
 	err = a.run(ctx, plan, au.paceOf(plan), new(batch.ReportOptions), "audit", au.job)
+	if au.summed.Inputs == 0 {
+		err = cmp.Or(err, au.checkSeen(plan))
+	}
 	if au.summed.Inputs == 0 && err != nil {
 		return err
 	}
 	au.summed.End(au.reader.Bytes())
+	au.noteUnder()
 	if outErr := cmp.Or(au.printSummary(), au.out.Flush()); outErr != nil {
 		return outErr
 	}
 	return cmp.Or(page.write(au, inputs), au.verdict(err))
+}
+
+// checkSeen has --fail-if not pass because a list is empty or a filter of names is wrong. A
+// shard may be empty.
+func (au *auditing) checkSeen(plan *place.Plan) error {
+	if !au.failIf || plan.Part() {
+		return nil
+	}
+	return cli.NewError(cli.ExitError, "nothing was looked at").WithHint("--fail-if passes only if something was")
+}
+
+// noteUnder tells each key of --under that no message is under: it may be misspelled.
+func (au *auditing) noteUnder() {
+	for i := range au.under {
+		if text := au.summed.OtherKeys(); text != "" && !au.under[i].Load() {
+			au.Note("no message is under %s; there are: %s", audit.Visible(string(au.filter.Under[i])), text)
+		}
+	}
 }
 
 // paceOf is with more jobs side by side than other commands have, if they are of objects.
@@ -238,12 +274,17 @@ func (au *auditing) job(ctx context.Context, j *place.Job, r *batch.Record) (pla
 	r.Found = f
 	in, err := j.Open(ctx)
 	if err != nil {
-		return nil, err
+		return nil, au.explain(j, err)
 	}
 	defer in.Close()
 	size, err := au.reader.Read(in, func(m *audit.Message) error {
 		f.SetHeader(m.Header, au.values)
 		f.Base64 = m.Base64
+		for i, p := range au.filter.Under {
+			if p.MatchAny(m.Header) {
+				au.under[i].Store(true)
+			}
+		}
 		if err := au.verify(ctx, m, f, r); err != nil {
 			return err
 		}
@@ -252,13 +293,21 @@ func (au *auditing) job(ctx context.Context, j *place.Job, r *batch.Record) (pla
 	})
 	f.SetSize(size)
 	if audit.Fails(err) {
-		return nil, err
+		return nil, au.explain(j, err)
 	}
 	if err != nil {
 		f.SetError(err)
 		f.Matches = au.filter.MatchOther(f.Kind)
 	}
 	return nil, nil
+}
+
+// explain adds what a key that is not there may mean: keys that begin so.
+func (au *auditing) explain(j *place.Job, err error) error {
+	if !j.Remote() || au.Recursive || cli.Kind(err) != cli.KindNotFound {
+		return err
+	}
+	return cli.Hinted(err, "-r takes all objects whose keys begin so; %s", cmp.Or(cli.Hint(err), "without it, the key of one object is wanted"))
 }
 
 // verify opens a message with the keys, if there are any. An error is one of the key service:
@@ -322,10 +371,19 @@ func (au *auditing) each(j *place.Job, r *batch.Record, err error) error {
 		f.SetError(err)
 	}
 	au.summed.Add(f)
+	if j.Remote() && !au.all && !ofVersion(j.Given()) {
+		au.summed.CurrentOnly = true
+	}
 	if au.summary || !f.Matches && (au.print0 || !au.filter.Empty()) {
 		return nil
 	}
 	return cmp.Or(au.print(f), au.flushTerminal())
+}
+
+// ofVersion reports whether a URL names a version of an object.
+func ofVersion(url string) bool {
+	_, parameters, _ := strings.Cut(url, "?")
+	return strings.HasPrefix(parameters, "versionId=") || strings.Contains(parameters, "&versionId=")
 }
 
 // flushTerminal has a terminal show what there is: the next line may take long.
@@ -371,6 +429,8 @@ func (au *auditing) printSummary() error {
 		}
 		_, err = au.out.Write(line)
 		return err
+	case au.summed.Failed.Messages == au.summed.Inputs && au.summed.Inputs > 0:
+		return nil // the errors say it all
 	}
 	if au.started {
 		io.WriteString(au.out, "\n")

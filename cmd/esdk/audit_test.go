@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 	"esdk/internal/format"
 )
 
@@ -185,4 +186,47 @@ func TestAuditMemory(t *testing.T) {
 	if rss[1] > rss[0]*5/4 {
 		t.Errorf("%d KiB for 20,000 inputs, %d for 100,000", rss[0], rss[1])
 	}
+}
+
+// An audit says that it looked at current versions only, unless it had all of an inventory.
+func TestObjectsAuditVersions(t *testing.T) {
+	s := newTestStore(t, "ESDK_S3_URL")
+	s.enableVersions(t)
+	dir := t.TempDir()
+	writeFile(t, dir, "f", pattern(100))
+	s.run(t, dir, cli.ExitOK, "encrypt", "-q", "-k", "aes:n/old@key", "-o", s.url+"/in/f.encrypted", "f")
+	s.run(t, dir, cli.ExitOK, "reencrypt", "-q", "--from-key", "aes:n/old@key", "-k", "aes:n/k@key", "--in-place", s.url+"/in/f.encrypted")
+	writeFile(t, dir, "list", []byte(s.url+"/in/f.encrypted\x00"))
+	inventory, _ := s.writeInventory(t, dir, "CSV")
+	inventory += "?use_path_style=true"
+	for _, c := range []struct {
+		want                  bool
+		code, inputs, matches int
+		args                  []string
+	}{
+		{true, 0, 1, 0, []string{"-r", s.url + "/in/"}},
+		{true, 0, 1, 0, []string{"--inventory", inventory}},
+		{false, 3, 2, 1, []string{"--inventory", inventory, "--all-versions"}},
+		{true, 3, 3, 1, []string{"--inventory", inventory, "--all-versions", "--files-from0", "list"}},
+		{false, 0, 1, 0, []string{s.url + "/in/f.encrypted?versionId=" + s.currentVersion(t)}},
+	} {
+		cmd := command(t, dir, append([]string{"audit", "--json", "--summary", "--fail-if", "--under", "n/old"}, c.args...)...)
+		cmd.Env = s.environ()
+		out, _ := cmd.Output()
+		want := fmt.Sprintf(`"current_versions_only":%t,"inputs":%d,"matches":%d,`, c.want, c.inputs, c.matches)
+		if code := cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(string(out), want) {
+			t.Errorf("%q: status %d, %s; want %d, %s", c.args, code, out, c.code, want)
+		}
+	}
+}
+
+// currentVersion returns the version of the one object.
+func (s *testStore) currentVersion(t *testing.T) string {
+	for _, e := range s.entries(t) {
+		if e.Latest {
+			return e.VersionID
+		}
+	}
+	t.Fatal("there is none")
+	return ""
 }

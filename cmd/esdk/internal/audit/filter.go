@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // A Filter says which inputs are listed. What it says of headers holds together, and of
@@ -26,6 +27,25 @@ func (f *Filter) Empty() bool { return !f.ofHeaders() && !f.NotAMessage }
 
 func (f *Filter) ofHeaders() bool {
 	return len(f.Under)+len(f.NotUnder)+len(f.Suites) > 0 || f.Uncommitted || f.Unsigned || f.Unopened || f.NET400
+}
+
+// Check refuses what no message can match, which --fail-if would take for a good end.
+func (f *Filter) Check() error {
+	for _, p := range f.Under {
+		if slices.Contains(f.NotUnder, p) {
+			return cli.UsageError("--under and --not-under contradict each other: %s", Visible(string(p)))
+		}
+	}
+	some := func(is func(esdk.SuiteID) bool) bool { return len(f.Suites) == 0 || slices.ContainsFunc(f.Suites, is) }
+	switch {
+	case f.Uncommitted && !some(func(s esdk.SuiteID) bool { return !s.Commits() }):
+		return cli.UsageError("--uncommitted and --suite contradict each other: %s commits to its key", orList(f.Suites))
+	case f.Unsigned && !some(func(s esdk.SuiteID) bool { return !s.Signed() }):
+		return cli.UsageError("--unsigned and --suite contradict each other: %s signs", orList(f.Suites))
+	case !some(func(s esdk.SuiteID) bool { return !(f.Uncommitted && s.Commits()) && !(f.Unsigned && s.Signed()) }):
+		return cli.UsageError("--uncommitted, --unsigned and --suite contradict each other: no such suite is both")
+	}
+	return nil
 }
 
 // Match reports whether a message is listed.
@@ -52,12 +72,7 @@ func (f *Filter) MatchOther(kind string) bool {
 }
 
 func anyUnder(patterns []Pattern, h *esdk.Header) bool {
-	for i := range h.EncryptedDataKeys {
-		if slices.ContainsFunc(patterns, func(p Pattern) bool { return p.Match(&h.EncryptedDataKeys[i]) }) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(patterns, func(p Pattern) bool { return p.MatchAny(h) })
 }
 
 // String says it in words, "" if all is listed.

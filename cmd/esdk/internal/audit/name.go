@@ -71,6 +71,11 @@ func (p Pattern) Match(k *esdk.EncryptedDataKey) bool {
 	return reserved && glob(string(p), cli.KeyName(k))
 }
 
+// MatchAny reports whether a message has a data key under a wrapping key of the name.
+func (p Pattern) MatchAny(h *esdk.Header) bool {
+	return slices.ContainsFunc(h.EncryptedDataKeys, func(k esdk.EncryptedDataKey) bool { return p.Match(&k) })
+}
+
 // glob reports whether a text is as a pattern, in which each * stands for any characters,
 // slashes too.
 func glob(pattern, text string) bool {

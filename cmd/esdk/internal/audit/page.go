@@ -107,6 +107,33 @@ func (p *Page) Parts() []part {
 	return parts
 }
 
+// Heading says how much of the page is authenticated.
+func (p *Page) Heading() string {
+	s := p.Summary
+	switch {
+	case s.verified():
+		return "The headers of all messages were verified"
+	case s.anotherKey():
+		return "No message opened with the given keys: is it another key?"
+	case s.allVerified():
+		return fmt.Sprintf("The headers of %s messages were verified, and %s files or objects could not be read", numberText(s.Messages.Messages), numberText(s.unknown()))
+	case s.WithKeys:
+		return "Only a part of this page is authenticated"
+	}
+	return "Nothing on this page is authenticated"
+}
+
+// Unknown tells the inputs that may be messages, "" if there are none.
+func (p *Page) Unknown() string {
+	if p.Summary.unknown() == 0 {
+		return ""
+	}
+	return p.Summary.unknownText()
+}
+
+// Unverified reports whether there are messages whose headers no key verified.
+func (p *Page) Unverified() bool { return !p.Summary.allVerified() }
+
 // Verified reports whether all of what the page says of headers is authenticated.
 func (p *Page) Verified() bool { return p.Summary.verified() }
 

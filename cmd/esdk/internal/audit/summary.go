@@ -41,6 +41,10 @@ type Summary struct {
 	BytesRead      int64
 	WithKeys       bool // messages were opened
 
+	// CurrentOnly says that an object of a store was looked at as it is now, and its older
+	// versions, if there are any, were not.
+	CurrentOnly bool
+
 	Inputs, Matches, Skipped        int64
 	NoMessages, Broken, Failed      Tally
 	Messages, Uncommitted, Unsigned Tally
@@ -153,8 +157,11 @@ func (s *Summary) addVerification(f *Finding) {
 	}
 }
 
-// notAuthentic is the kind of an error of a header that was changed or made up.
-const notAuthentic = "not-authentic"
+// Kinds of errors: of a header that was changed or made up, and of one under other keys.
+const (
+	notAuthentic = "not-authentic"
+	noKey        = "no-key"
+)
 
 // manyDataKeys stands for itself and more.
 const manyDataKeys = 10
@@ -203,6 +210,13 @@ func (d *distinct) add(f *Finding, names map[string]bool, more bool) {
 	}
 }
 
+// OtherKeys names the keys that the most messages are under, "" if there are no messages.
+func (s *Summary) OtherKeys() string {
+	const most = 3
+	names := byMessages(s.Keys.tallies)
+	return Visible(listOf(names[:min(len(names), most)], max(0, len(names)-most)))
+}
+
 // byMessages returns the names, that of the most messages first.
 func byMessages(m map[string]*Tally) []string {
 	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
@@ -230,7 +244,8 @@ type summaryRecord struct {
 	Started       string  `json:"started"`
 	Seconds       float64 `json:"seconds"`
 	Filter        string  `json:"filter,omitempty"`
-	Authenticated bool    `json:"authenticated"` // the headers of all messages
+	Authenticated bool    `json:"authenticated"` // the headers of all messages, and no input is failed or broken
+	CurrentOnly   bool    `json:"current_versions_only"`
 	Inputs        int64   `json:"inputs"`
 	Matches       int64   `json:"matches"`
 	Skipped       int64   `json:"skipped"`
@@ -280,16 +295,26 @@ type verificationRecord struct {
 	NET400          int64            `json:"net_4_0_0"`
 }
 
-// verified reports whether the headers of all messages were verified, of one at least.
-func (s *Summary) verified() bool {
+// verified reports whether the headers of all messages were verified, of one at least, and
+// no input may be another message.
+func (s *Summary) verified() bool { return s.allVerified() && s.unknown() == 0 }
+
+func (s *Summary) allVerified() bool {
 	return s.WithKeys && s.Messages.Messages > 0 && s.Messages.Messages == s.Messages.Verified
 }
+
+// unknown is how many inputs may be messages whose headers nobody has read.
+func (s *Summary) unknown() int64 { return s.Failed.Messages + s.Broken.Messages }
+
+// anotherKey reports whether no message was opened because they are under other keys, which
+// is more often a mistake in -k than a forgery.
+func (s *Summary) anotherKey() bool { return s.Opened == 0 && s.NotOpenedBy[noKey] > 0 }
 
 // JSON returns the summary as a line of JSON.
 func (s *Summary) JSON(filter *Filter) ([]byte, error) {
 	r := &summaryRecord{
 		Type: typeOfSummary, Started: s.Started.UTC().Format(time.RFC3339), Seconds: s.Ended.Sub(s.Started).Seconds(),
-		Filter: filter.String(), Authenticated: s.verified(),
+		Filter: filter.String(), Authenticated: s.verified(), CurrentOnly: s.CurrentOnly,
 		Inputs: s.Inputs, Matches: s.Matches, Skipped: s.Skipped, BytesRead: s.BytesRead,
 		Messages: s.Messages, NoMessages: s.NoMessages, Broken: s.Broken, Failed: s.Failed, FailedByKind: s.FailedBy,
 		Uncommitted: s.Uncommitted, Unsigned: s.Unsigned, Unframed: s.Unframed, Base64: s.Base64,

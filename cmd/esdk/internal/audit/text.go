@@ -82,6 +82,9 @@ func (s *Summary) WriteText(w io.Writer, filter *Filter) error {
 	line := func(text string, args ...any) { fmt.Fprintf(b, text+"\n", args...) }
 	tally := func(name string, t Tally) { line("  %-32s %10d  %s", name, t.Messages, bytesText(t.Bytes)) }
 	line("%s", s.Trust())
+	if text := s.VersionsText(); text != "" {
+		line("%s", text)
+	}
 	line("")
 	line("%d looked at, %s of them read, in %s", s.Inputs, bytesText(s.BytesRead), s.took())
 	tally("messages", s.Messages)
@@ -130,10 +133,27 @@ func (s *Summary) Trust() string {
 		return "NOT AUTHENTICATED: no key was used, and anybody who can write there can have made up what headers say."
 	case s.Messages.Messages == 0:
 		return "There was no message whose header could be verified."
+	case s.anotherKey():
+		return fmt.Sprintf("No message opened with the given keys: is it another key? What the %d headers say is NOT AUTHENTICATED: anybody who can write there can have made them up. Bodies were not read.", s.Messages.Messages)
+	case s.allVerified() && s.unknown() > 0:
+		return fmt.Sprintf("The headers of %d messages were verified with a key. NOT KNOWN is what else is there: %s. Bodies were not read.", s.Messages.Messages, s.unknownText())
 	case !s.verified():
 		return fmt.Sprintf("%d of %d headers were verified with a key. The others are NOT AUTHENTICATED: anybody who can write there can have made them up. Bodies were not read.", s.Messages.Verified, s.Messages.Messages)
 	}
 	return "The headers of all messages were verified with a key. Bodies were not read."
+}
+
+// unknownText tells the inputs that may be messages.
+func (s *Summary) unknownText() string {
+	return fmt.Sprintf("%d could not be looked at, %d have a broken header", s.Failed.Messages, s.Broken.Messages)
+}
+
+// VersionsText says what the summary can't speak of, "" if there is nothing of that kind.
+func (s *Summary) VersionsText() string {
+	if !s.CurrentOnly {
+		return ""
+	}
+	return "CURRENT VERSIONS ONLY: older versions, which a bucket may keep, and those behind delete markers were not looked at, and the old key still opens them."
 }
 
 func (s *Summary) took() string { return fmt.Sprintf("%.1f s", s.Ended.Sub(s.Started).Seconds()) }
