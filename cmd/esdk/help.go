@@ -85,8 +85,8 @@ stand for a percent sign, a question mark and a number sign.
 
 --inventory s3://…/manifest.json takes the objects in an S3 Inventory, CSV or Parquet,
 instead of a listing; the manifest may also be a file, with its data files near it.
-Versions that are not the latest are skipped, but for --all-versions of "esdk verify"
-and "esdk inspect". --shard I/N takes one of N parts of the inputs, by a hash of the
+Versions that are not the latest are skipped, but for --all-versions of "esdk verify",
+"esdk inspect" and "esdk audit". --shard I/N takes one of N parts of the inputs, by a hash of the
 name, and env/N the one whose index AWS Batch or Kubernetes has set:
 
   esdk reencrypt --from-key @old -k @new --in-place --shard env/100 --inventory s3://…
@@ -99,8 +99,8 @@ done, --no-clobber skips.
 Objects are streamed. They are uploaded in parts of 8 MiB, and more if they are
 longer than 39 GiB; what comes from a pipe in parts of 16 MiB, which is enough for
 156 GiB. The parameter part-size says otherwise: there are 10000 parts at most, and
-up to 5 are in memory. An object that is replaced while it is read is an error; a
-connection that breaks off is taken up again.
+up to 5 are in memory. An object that is replaced while it is read is begun again,
+three times at most; a connection that breaks off is taken up again.
 
 For S3, storageclass and tags are of what is made, and versionId reads a version.
 Stores that are like S3 may want use_path_style=true,
