@@ -3,6 +3,7 @@ package lake
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,9 +44,9 @@ func TestLease(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				answers := true
+				var silent atomic.Bool
 				server := &fakeServer{answer: func(ctx context.Context) error {
-					if answers {
+					if !silent.Load() {
 						return nil
 					}
 					return c.answer(ctx)
@@ -55,7 +56,7 @@ func TestLease(t *testing.T) {
 				if held.Err() != nil || l.ended() != nil {
 					t.Fatalf("it ends although the server answers: %v, %v", held.Err(), l.ended())
 				}
-				answers = false
+				silent.Store(true)
 				time.Sleep(length - time.Nanosecond) // by then, the server may give it away
 				if cause := context.Cause(held); !errors.Is(cause, c.cause) || c.cause == nil && cause != nil || !errors.Is(l.ended(), c.asked) {
 					t.Errorf("%v, %v; want %v, %v", cause, l.ended(), c.cause, c.asked)
