@@ -19,7 +19,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-var listed = flag.Int("listed", 30_000, "how many objects TestListedMemory lists")
+var listed = flag.Int("listed", 20_000, "how many objects TestListedMemory lists")
 
 // modified is when the objects were.
 var modified = time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)

@@ -158,9 +158,9 @@ func TestReadsWhatOthersWrite(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	for range 200 {
+	for range 100 {
 		w := randomWay(r)
-		lines := make([]line, r.IntN(3000))
+		lines := make([]line, r.IntN(1500))
 		for i := range lines {
 			lines[i] = randomLine(r)
 		}

@@ -2,6 +2,7 @@ package place
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -273,9 +274,11 @@ func TestShardsAgree(t *testing.T) {
 	}
 }
 
+var inventoried = flag.Int("inventoried", 200_000, "how many entries TestInventoryMemory reads")
+
 // Memory does not grow with the number of entries.
 func TestInventoryMemory(t *testing.T) {
-	const entries = 1_000_000
+	entries := *inventoried
 	for _, format := range inventorytest.Formats {
 		i := inventorytest.Inventory{Bucket: "lake", Format: format, PerFile: entries / 4}
 		p, _ := newLake(t, i, manyEntries(entries))
@@ -288,7 +291,7 @@ func TestInventoryMemory(t *testing.T) {
 			if n++; j.Err != nil || j.Skip != "" {
 				t.Fatalf("%s: %v %s", j.Source.Name(), j.Err, j.Skip)
 			}
-			if n%100_000 == 20_000 {
+			if n%40_000 == 20_000 {
 				live := heap()
 				if first == 0 {
 					first = live
