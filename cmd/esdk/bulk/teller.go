@@ -7,6 +7,7 @@ import (
 
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/place"
 )
 
 // ErrStop is returned by a function that is told results, to end the run with no input cut
@@ -50,10 +51,15 @@ func (t *teller) tell(ctx context.Context, r Result) error {
 	if r.Status == Failed && ctx.Err() != nil {
 		return nil // and so is nothing that comes behind it
 	}
-	if numbers := t.begun[r.Name]; len(numbers) == 1 {
+	switch numbers := t.begun[r.Name]; {
+	case len(numbers) == 1:
 		t.ended[numbers[0]] = r
 		delete(t.begun, r.Name)
-	} else if len(numbers) > 1 {
+	case len(numbers) > 1 && r.Reason == place.SkipTwice: // which ends before the first does
+		last := len(numbers) - 1
+		t.ended[numbers[last]] = r
+		t.begun[r.Name] = numbers[:last]
+	case len(numbers) > 1:
 		t.ended[numbers[0]] = r
 		t.begun[r.Name] = numbers[1:]
 	}
