@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -110,21 +109,6 @@ func await(ctx context.Context, l *rate.Limiter, n int) error {
 		n -= part
 	}
 	return nil
-}
-
-// limited reads an input no faster than a rate.
-type limited struct {
-	io.ReadSeeker
-	ctx   context.Context
-	bytes *rate.Limiter
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	n, err := l.ReadSeeker.Read(p[:min(len(p), l.bytes.Burst())])
-	if waitErr := await(l.ctx, l.bytes, n); err == nil {
-		err = waitErr
-	}
-	return n, err
 }
 
 // A brake lets so many jobs work at once: half as many after a service has asked for

@@ -64,12 +64,7 @@ func newProgress(ui *cli.UI, jobs []place.Job, more, ofFiles bool) *Progress {
 }
 
 // Watch returns a reader of an input that counts, and keeps to the rate.
-func (p *Progress) Watch(src io.ReadSeeker) io.ReadSeeker {
-	if p.bytes != nil {
-		src = &limited{src, p.ctx, p.bytes}
-	}
-	return &watchedInput{src, p, 0}
-}
+func (p *Progress) Watch(src io.ReadSeeker) io.ReadSeeker { return &watchedInput{src, p, 0} }
 
 // Await waits until so many bytes that were read may have been, of an input that is not
 // watched.
@@ -85,6 +80,9 @@ func (w *watchedInput) Read(b []byte) (int, error) {
 	n, err := w.ReadSeeker.Read(b)
 	w.offset += int64(n)
 	w.progress.count.Add(int64(n))
+	if waitErr := w.progress.Await(n); err == nil {
+		err = waitErr
+	}
 	return n, err
 }
 
