@@ -257,7 +257,7 @@ func (o *Reader) request(offset, end int64) error {
 // emptyOr takes the error of a request for a part back if the object turns out to be empty:
 // it has no part, and stores refuse to give one.
 func (o *Reader) emptyOr(err error) error {
-	if code := gcerrors.Code(err); o.known() || code == gcerrors.NotFound || code == gcerrors.PermissionDenied {
+	if code := gcerrors.Code(err); o.known() || code == gcerrors.NotFound || code == gcerrors.PermissionDenied || cli.Retryable(err) {
 		return err
 	}
 	if info, infoErr := o.object.Info(o.ctx); infoErr == nil && info.size == 0 {
