@@ -20,18 +20,11 @@ func newReport(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report ID",
 		Short: "Wait for the end of a rotation, and print its report",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			t, closeAll, err := c.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer closeAll()
-			return await(cmd.Context(), t.GetWorkflow(cmd.Context(), args[0], ""), cmd.OutOrStdout(), asJSON)
-		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+	return c.onRotation(cmd, func(ctx context.Context, t client.Client, id string) error {
+		return await(ctx, t.GetWorkflow(ctx, id, ""), cmd.OutOrStdout(), asJSON)
+	})
 }
 
 // await waits for the end of a rotation, and prints its report.

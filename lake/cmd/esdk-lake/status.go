@@ -27,26 +27,19 @@ func newStatus(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status ID",
 		Short: "Show how far a rotation has come",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			t, closeAll, err := c.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer closeAll()
-			s, err := c.status(cmd.Context(), t, args[0])
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
-			}
-			printStatus(cmd.OutOrStdout(), s)
-			return nil
-		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+	return c.onRotation(cmd, func(ctx context.Context, t client.Client, id string) error {
+		s, err := c.status(ctx, t, id)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
+		}
+		printStatus(cmd.OutOrStdout(), s)
+		return nil
+	})
 }
 
 // queryTime is how long to wait for a worker to answer.
