@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // TableHead is the line above those of findings.
@@ -158,16 +160,4 @@ func (s *Summary) VersionsText() string {
 
 func (s *Summary) took() string { return fmt.Sprintf("%.1f s", s.Ended.Sub(s.Started).Seconds()) }
 
-func bytesText(n int64) string {
-	unit, v := 0, float64(n)
-	for v >= 1024 && unit < len(units)-1 {
-		v /= 1024
-		unit++
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", v, units[unit])
-}
-
-var units = []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
+func bytesText(n int64) string { return cli.ByteSize(float64(n)) }

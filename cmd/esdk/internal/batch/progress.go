@@ -174,10 +174,10 @@ func terminalWidth(f *os.File) int {
 func progressLine(name string, count, total int64, elapsed time.Duration) string {
 	rate := float64(count) / elapsed.Seconds()
 	if total <= 0 {
-		return fmt.Sprintf("%s  %s  %s/s", name, byteSize(float64(count)), byteSize(rate))
+		return fmt.Sprintf("%s  %s  %s/s", name, cli.ByteSize(float64(count)), cli.ByteSize(rate))
 	}
-	line := fmt.Sprintf("%s  %s/%s  %d%%  %s/s", name, byteSize(float64(count)), byteSize(float64(total)),
-		min(100, count*100/total), byteSize(rate))
+	line := fmt.Sprintf("%s  %s/%s  %d%%  %s/s", name, cli.ByteSize(float64(count)), cli.ByteSize(float64(total)),
+		min(100, count*100/total), cli.ByteSize(rate))
 	return line + timeLeft(count, total, rate)
 }
 
@@ -193,17 +193,3 @@ func timeLeft(count, total int64, rate float64) string {
 	}
 	return fmt.Sprintf("  ETA %s", time.Duration(float64(total-count)/rate*float64(time.Second)).Round(time.Second))
 }
-
-func byteSize(n float64) string {
-	unit := 0
-	for n >= 1024 && unit < len(byteUnits)-1 {
-		n /= 1024
-		unit++
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%.0f B", n)
-	}
-	return fmt.Sprintf("%.1f %s", n, byteUnits[unit])
-}
-
-var byteUnits = []string{"B", "KiB", "MiB", "GiB", "TiB"}
