@@ -13,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,6 +23,7 @@ import (
 	"esdk"
 	"esdk/awskms"
 	"esdk/internal/faulttest"
+	"esdk/internal/fipstest"
 )
 
 // newProxies returns a Store whose answers, of DynamoDB and of AWS KMS, go
@@ -284,7 +284,7 @@ func (s *scriptedDynamoDB) TransactWriteItems(context.Context, *dynamodb.Transac
 
 // A new table is asked for at least every five seconds, for five minutes.
 func TestTableStaysInCreation(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		start, last := time.Now(), time.Now()
 		client := &scriptedDynamoDB{describe: func() *dynamodbtypes.TableDescription {
 			if gap := time.Since(last); gap > 5*time.Second {
@@ -304,7 +304,7 @@ func TestTableStaysInCreation(t *testing.T) {
 
 // The pauses between the tries of a transaction grow.
 func TestPausesOfTransaction(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		var tries []time.Duration
 		start := time.Now()
 		client := &scriptedDynamoDB{write: func() error {

@@ -297,8 +297,10 @@ func (m *model) sharedFault(c *call) bool {
 	if m.storm && strings.Contains(c.err.Error(), "for another call to the key service") {
 		return true
 	}
-	for _, at := range m.faults {
-		if c.start < at && at < c.end {
+	for _, f := range m.faults {
+		// A fetch goes on without the call that began it, if that gave up.
+		gaveUp := f.call.fault.kind == cancelled || f.call.fault.kind == abandoned
+		if f.at < c.end && (gaveUp || c.start < f.call.end) {
 			return true
 		}
 	}

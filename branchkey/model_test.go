@@ -19,6 +19,7 @@ import (
 
 	"esdk"
 	"esdk/caching"
+	"esdk/internal/fipstest"
 )
 
 // TestModel runs random programs of writers and readers on one key store, and
@@ -26,6 +27,7 @@ import (
 // storage happen one at a time, in an order that is part of the program, so a
 // failure shrinks and repeats. The clock is not real: keyrings see hours pass.
 func TestModel(t *testing.T) {
+	fipstest.Randomness(t)
 	eachModelBackend(t, func(t *testing.T, b modelBackend) {
 		checkPrograms(t, b, b.checks, func(rt *rapid.T) {
 			rapid.SyncTest(rt, func(rt *rapid.T) {
@@ -206,8 +208,14 @@ type model struct {
 	calls    []*call
 	writes   []*write
 	wrapped  []*wrappedKey
-	faults   []int64 // when one happened
+	faults   []mishap
 	problems []string
+}
+
+// A mishap is a fault that happened: when, and to which call.
+type mishap struct {
+	at   int64
+	call *call
 }
 
 // A modelClient is like a process of its own: it shares the storage with others,
@@ -459,7 +467,7 @@ func (m *model) step(c *call) faultKind {
 	}
 	c.faulted.Store(true)
 	m.mu.Lock()
-	m.faults = append(m.faults, m.now())
+	m.faults = append(m.faults, mishap{m.now(), c})
 	m.mu.Unlock()
 	return c.fault.kind
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -15,6 +14,7 @@ import (
 	"esdk"
 	"esdk/awskms"
 	"esdk/caching"
+	"esdk/internal/fipstest"
 )
 
 // Anyone may implement the interfaces of this package. A method that returns
@@ -202,7 +202,7 @@ func (c *stubbornCache) Remove(string, *caching.Entry) {}
 // A cache that keeps an entry beyond the TTL neither stops a keyring nor gets
 // the entry used.
 func TestCacheKeepsOldEntry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		source := newSource()
 		source.add("a")
 		cache := &stubbornCache{Cache: newCache(t)}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"esdk/caching"
+	"esdk/internal/fipstest"
 )
 
 // source is something that costs: it counts what is fetched from it.
@@ -68,7 +69,7 @@ func want(t *testing.T, c caching.Cache, id string, s *source, value int64) *cac
 }
 
 func TestCacheKeepsAndExpires(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newCache(t, 2)
 		s := &source{ttl: time.Minute}
 		want(t, c, "a", s, 1)
@@ -96,7 +97,7 @@ func TestCacheKeepsAndExpires(t *testing.T) {
 // TestCacheBornOld: an entry that has expired when its fetch returns serves the
 // call that fetched, which could not get a newer one, and no other.
 func TestCacheBornOld(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		for name, c := range map[string]caching.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, caching.StormTrackingConfig{})} {
 			s := &source{takes: 100 * time.Millisecond} // ttl 0
 			values := make(chan int64, 10)
@@ -129,7 +130,7 @@ func TestCacheBornOld(t *testing.T) {
 // TestCacheFetchesNothing: a fetch of the user's that returns nothing is an
 // error, for those that wait, too.
 func TestCacheFetchesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newCache(t, 10)
 		var all sync.WaitGroup
 		for range 3 {
@@ -168,7 +169,7 @@ func TestCacheOfNothing(t *testing.T) {
 }
 
 func TestCacheColdStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		for name, c := range map[string]caching.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, caching.StormTrackingConfig{})} {
 			s := &source{ttl: time.Minute, takes: 50 * time.Millisecond}
 			var all sync.WaitGroup
@@ -190,7 +191,7 @@ func TestCacheColdStart(t *testing.T) {
 // TestCacheFailure has waiters woken by a failure, and get it, without trying
 // one after the other.
 func TestCacheFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		failure := errors.New("key service is down")
 		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{takes: 100 * time.Millisecond, err: failure}
@@ -214,7 +215,7 @@ func TestCacheFailure(t *testing.T) {
 
 // TestCacheGivenUp has one caller give up: another fetches in its place.
 func TestCacheGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newCache(t, 10)
 		s := &source{ttl: time.Minute, takes: time.Second}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -247,7 +248,7 @@ func TestCachePanic(t *testing.T) {
 // TestStormGrace: before an entry expires, one caller fetches it anew, and the
 // others go on with the old one.
 func TestStormGrace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: time.Minute}
 		want(t, c, "a", s, 1)
@@ -282,7 +283,7 @@ func TestStormGrace(t *testing.T) {
 // TestStormShortEntry: an entry that lives for less than the grace period is not
 // fetched anew by each call, but from the middle of its life on.
 func TestStormShortEntry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: 10 * time.Second}
 		want(t, c, "a", s, 1)
@@ -297,7 +298,7 @@ func TestStormShortEntry(t *testing.T) {
 // TestStormRemoved: a failed fetch in the grace period does not bring back what
 // was removed meanwhile.
 func TestStormRemoved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: time.Minute}
 		e := want(t, c, "a", s, 1)
@@ -317,7 +318,7 @@ func TestStormRemoved(t *testing.T) {
 // TestStormSlowFetch: another call is tried beside one that takes longer than
 // the interval.
 func TestStormSlowFetch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
 		slow, fast := &source{ttl: time.Minute, takes: time.Hour}, &source{ttl: time.Minute}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -336,7 +337,7 @@ func TestStormSlowFetch(t *testing.T) {
 }
 
 func TestStormFanOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{FanOut: 2, GraceInterval: 10 * time.Second})
 		s := &source{ttl: time.Minute, takes: time.Second}
 		start := time.Now()
@@ -376,7 +377,7 @@ func TestStormFanOut(t *testing.T) {
 // TestStormDefaultFanOut: without a choice, 20 fetches run at once, and the next
 // waits for one of them.
 func TestStormDefaultFanOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: time.Minute, takes: 500 * time.Millisecond}
 		var all sync.WaitGroup
@@ -445,7 +446,7 @@ func TestCacheConcurrent(t *testing.T) {
 
 // TestCachePrunes: what has expired goes, though nobody asks for it.
 func TestCachePrunes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		for name, c := range map[string]caching.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, caching.StormTrackingConfig{})} {
 			s := &source{ttl: time.Minute}
 			want(t, c, "a", s, 1)
@@ -464,7 +465,7 @@ func TestCachePrunes(t *testing.T) {
 // TestStormSlowRefresh: in the grace period too, another call is tried beside
 // one that takes longer than the interval, and the others do not wait.
 func TestStormSlowRefresh(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
 		slow, fast := &source{ttl: time.Minute}, &source{ttl: time.Minute}
 		want(t, c, "a", slow, 1)
@@ -493,7 +494,7 @@ func TestStormSlowRefresh(t *testing.T) {
 // TestStormGraceFanOut: who has an entry in its grace period uses it rather than
 // wait for others' fetches.
 func TestStormGraceFanOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{FanOut: 1})
 		s := &source{ttl: time.Minute}
 		want(t, c, "a", s, 1)
@@ -526,7 +527,7 @@ func (c slowContext) Done() <-chan struct{} {
 // TestCacheExpiresWhileWaiting: a caller that wakes late from its wait for
 // another's fetch does not get an entry that has expired meanwhile.
 func TestCacheExpiresWhileWaiting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c, s := newCache(t, 10), &source{ttl: time.Second, takes: 100 * time.Millisecond}
 		var all sync.WaitGroup
 		all.Go(func() { want(t, c, "a", s, 1) }) // expires after 1.1 s
@@ -546,7 +547,7 @@ func TestCacheExpiresWhileWaiting(t *testing.T) {
 // The default fan-out is 20, and without a negative one there is no other way
 // to have none.
 func TestStormDefaults(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: time.Hour, takes: 500 * time.Millisecond}
 		for i := range 50 {
@@ -561,7 +562,7 @@ func TestStormDefaults(t *testing.T) {
 			t.Errorf("%d fetches, want 50", n)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		// The grace period is 10 s: an entry is refreshed from then on.
 		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: time.Minute}
@@ -571,7 +572,7 @@ func TestStormDefaults(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		want(t, c, "a", s, 2)
 	})
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		// The grace interval is 1 s: then a fetch is tried beside a slow one.
 		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: time.Hour, takes: 5 * time.Second}
@@ -589,7 +590,7 @@ func TestStormDefaults(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 	})
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		// The in-flight TTL is 10 s: nobody waits longer for room to fetch.
 		c := newStormCache(t, caching.StormTrackingConfig{FanOut: 1})
 		s := &source{ttl: time.Hour, takes: time.Minute}
@@ -602,7 +603,7 @@ func TestStormDefaults(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 	})
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: time.Hour}
 		for i := range 1001 {

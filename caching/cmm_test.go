@@ -22,6 +22,7 @@ import (
 	"esdk"
 	"esdk/caching"
 	"esdk/internal/faulttest"
+	"esdk/internal/fipstest"
 	"esdk/internal/suite"
 )
 
@@ -177,7 +178,7 @@ func TestCachingBytesDoNotOverflow(t *testing.T) {
 // TestCachingServesFetcher: the CMM that fetched an entry uses it, though others
 // with higher limits wait for it, and would use it up.
 func TestCachingServesFetcher(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		m, cache := newMeter(t), newCache(t, 100)
 		m.takes = time.Second
 		config := caching.Config{Keyring: m, Cache: cache, Partition: "p", MaxAge: time.Hour}
@@ -239,7 +240,7 @@ func TestCachingLimitsConcurrent(t *testing.T) {
 }
 
 func TestCachingAge(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		m := newMeter(t)
 		cache := newCache(t, 100)
 		long := cachingClient(t, caching.Config{Keyring: m, Cache: cache, MaxAge: time.Hour, Partition: "p"}, esdk.Config{})
@@ -290,7 +291,7 @@ func TestCachingLimitsOverTime(t *testing.T) {
 	}
 	const age, messages, size = 10 * time.Second, 50, 1000
 	const bytes = 20 * size
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		kr := &clockedKeyring{Keyring: testKeyring(t), made: make(map[string]time.Time)}
 		c := cachingClient(t, caching.Config{Keyring: kr, MaxAge: age, MaxMessages: messages, MaxBytes: bytes}, esdk.Config{
 			Suite: esdk.AES256GCMHKDFSHA512Commit,
@@ -342,7 +343,7 @@ func TestCachingLimitsOverTime(t *testing.T) {
 // TestCachingShortAge: a data key that took longer to make than it may live
 // serves the call that it was made for.
 func TestCachingShortAge(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		m := newMeter(t)
 		m.takes = time.Second
 		c := cachingClient(t, caching.Config{Keyring: m, MaxAge: time.Millisecond}, esdk.Config{})
@@ -536,7 +537,7 @@ func (c *stubbornCache) Remove(string, *caching.Entry) {}
 // TestCachingStubbornCache: limits hold with a cache that keeps what it is told to
 // remove, and no call asks it without end.
 func TestCachingStubbornCache(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		m, cache := newMeter(t), new(stubbornCache)
 		c := cachingClient(t, caching.Config{Keyring: m, MaxMessages: 1, Cache: cache}, esdk.Config{})
 		message := encrypt(t, c, nil, nil)
@@ -670,7 +671,7 @@ func (c graceCache) GracePeriod() time.Duration { return c.grace }
 
 // TestCachingGracePeriod: a MaxAge above the grace period is long enough to cache.
 func TestCachingGracePeriod(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		m := newMeter(t)
 		c := cachingClient(t, caching.Config{Keyring: m, MaxAge: 10*time.Second + 2, Cache: newStormCache(t, caching.StormTrackingConfig{})}, esdk.Config{
 			Suite: esdk.AES256GCMHKDFSHA512Commit,
@@ -689,7 +690,7 @@ func TestCachingGracePeriod(t *testing.T) {
 // TestCachingHiddenGracePeriod: a type of the user's around a storm tracking
 // cache hides its grace period from NewCMM. Half of MaxAge still caches.
 func TestCachingHiddenGracePeriod(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		m := newMeter(t)
 		hidden := struct{ caching.Cache }{newStormCache(t, caching.StormTrackingConfig{})}
 		c := cachingClient(t, caching.Config{Keyring: m, MaxAge: 6 * time.Second, Cache: hidden}, esdk.Config{

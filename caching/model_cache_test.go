@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"esdk/caching"
+	"esdk/internal/fipstest"
 	"esdk/internal/modeltest"
 
 	"pgregory.net/rapid"
@@ -87,6 +88,7 @@ func (p *cacheProgram) grace(e *caching.Entry) time.Duration {
 // while anything runs.
 func runOnClock[P any](t *testing.T, draw func(*rapid.T) P, run func(P) error) {
 	t.Helper()
+	fipstest.Randomness(t)
 	modeltest.Run(t, 100, func(rt *rapid.T) {
 		program := draw(rt)
 		var err error

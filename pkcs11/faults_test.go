@@ -23,6 +23,7 @@ import (
 
 	"esdk"
 	"esdk/esdktest"
+	"esdk/internal/fipstest"
 )
 
 func must[T any](t testing.TB) func(T, error) T {
@@ -591,7 +592,7 @@ func TestConcurrent(t *testing.T) {
 
 // Who waits for a session, or for another's login, can give up.
 func TestWaiting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		asked, answer := make(chan bool, 1), make(chan bool)
 		first := true
 		s, _, keyrings := simulated(t, Config{Sessions: 2, PIN: func(context.Context) ([]byte, error) {

@@ -21,6 +21,7 @@ import (
 	"testing/synctest"
 
 	"esdk"
+	"esdk/internal/fipstest"
 )
 
 // atPath makes Open find a simulator at a path of its own.
@@ -590,7 +591,7 @@ func TestGivingUp(t *testing.T) {
 // While the only session is in use, a caller waits, until it gives up or the token
 // is closed.
 func TestWaitingForSession(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	fipstest.Bubble(t, func(t *testing.T) {
 		_, token, _ := simulated(t, Config{Sessions: 1})
 		used, done := make(chan bool), make(chan bool)
 		var workers sync.WaitGroup
