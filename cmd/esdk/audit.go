@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -11,16 +10,13 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 
-	"esdk"
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/audit"
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
-	"esdk/cmd/esdk/internal/settings"
 	"github.com/spf13/cobra"
 )
 
@@ -30,13 +26,9 @@ const auditJobs = 32
 
 type auditOptions struct {
 	place.InputOptions
-	open settings.Decryption // what is given with -k
+	look audit.Options
 	pace batch.Pace
 
-	under, notUnder, suites []string
-	filter                  audit.Filter
-
-	values  bool
 	summary bool // alone
 	print0  bool
 	failIf  bool
@@ -98,19 +90,7 @@ func (o *auditOptions) addFlags(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	o.pace.AddFlags(flags)
 	flags.Lookup("jobs").Usage = "look at this `NUMBER` of files side by side (default one for each core, and 32 for objects)"
-	flags.StringArrayVarP(&o.open.Keys, "key", "k", nil, "`KEY` to open messages with, and verify their headers; repeat it to try several (see \"esdk help keys\")")
-	flags.StringArrayVarP(&o.open.Pairs, "context", "c", nil, "with -k, `KEY[=VALUE]` that the encryption context must have to open a message; repeatable")
-	flags.StringArrayVar(&o.open.Required, "require-context", nil, "with -k, messages do not store the pair of this `KEY`, and -c gives it; repeatable")
-	flags.IntVar(&o.open.MaxKeys, "max-keys", settings.DefaultMaxKeys, "with -k, do not open messages of more than this `NUMBER` of encrypted data keys; 0 means no limit")
-	flags.StringArrayVar(&o.under, "under", nil, "list messages with a data key under this `KEY`, or one of several")
-	flags.StringArrayVar(&o.notUnder, "not-under", nil, "list messages without a data key under this `KEY`, or any of several")
-	flags.StringArrayVar(&o.suites, "suite", nil, "list messages of this algorithm `SUITE`, a name or an id such as 0x0578, or one of several")
-	flags.BoolVar(&o.filter.Uncommitted, "uncommitted", false, "list messages of suites without key commitment")
-	flags.BoolVar(&o.filter.Unsigned, "unsigned", false, "list messages without a signature")
-	flags.BoolVar(&o.filter.Unopened, "unopened", false, "list messages that no -k opens")
-	flags.BoolVar(&o.filter.NET400, "net-4.0.0", false, "list messages that a -k opens only as those of version 4.0.0 of the .NET SDK")
-	flags.BoolVar(&o.filter.NotAMessage, "not-a-message", false, "also list what is no message, or has a broken header; alone, nothing else")
-	flags.BoolVar(&o.values, "context-values", false, "show the values of encryption contexts, and not only their keys")
+	o.look.AddFlags(flags)
 	flags.BoolVar(&o.summary, "summary", false, "print the summary alone")
 	flags.BoolVarP(&o.print0, "print0", "0", false, "print the names of what matches, each with a zero byte behind it, and nothing else")
 	flags.BoolVar(&o.failIf, "fail-if", false, "exit with 3 if something matches the filters")
@@ -123,73 +103,38 @@ func (o *auditOptions) addFlags(a *app, cmd *cobra.Command) {
 }
 
 // check refuses what contradicts.
-func (o *auditOptions) check() error {
+func (o *auditOptions) check(asJSON bool) error {
 	switch {
-	case len(o.open.Keys) == 0 && (o.filter.Unopened || o.filter.NET400):
-		return cli.UsageError("--unopened and --net-4.0.0 want a -k KEY: without one, no header tells")
-	case len(o.open.Keys) == 0 && len(o.open.Pairs)+len(o.open.Required) > 0:
-		return cli.UsageError("-c and --require-context are of messages that are opened, with -k")
-	case o.failIf && o.filter.Empty():
+	case o.failIf && o.look.Filter.Empty():
 		return cli.UsageError("--fail-if wants a filter, such as --uncommitted: without one, everything matches")
+	case asJSON && o.print0 || o.summary && o.print0:
+		return cli.UsageError("--print0 prints names alone; --json and --summary contradict it")
 	case o.force && o.html == "":
 		return cli.UsageError("--force is of --html")
-	}
-	return o.filter.Check()
-}
-
-func (o *auditOptions) parseFilter(a *app) error {
-	for flag, list := range map[string]struct {
-		texts    []string
-		patterns *[]audit.Pattern
-	}{"--under": {o.under, &o.filter.Under}, "--not-under": {o.notUnder, &o.filter.NotUnder}} {
-		for _, text := range list.texts {
-			name, err := a.keys.MessageName(text)
-			if err != nil {
-				return cli.Hinted(cli.WithCode(cli.ExitUsage, cli.Errorf("%s %w", flag, err)), "%s", cli.Hint(err))
-			}
-			*list.patterns = append(*list.patterns, audit.Pattern(name))
-		}
-	}
-	for _, text := range o.suites {
-		id, err := a.settings.Names.ParseSuite(text)
-		if err != nil {
-			return err
-		}
-		o.filter.Suites = append(o.filter.Suites, id)
 	}
 	return nil
 }
 
-// An auditing is what all jobs of the command share.
+// An auditing is a run of the command.
 type auditing struct {
 	*app
 	*auditOptions
-	reader  audit.Reader
-	opening *esdk.Config // nil without keys
-	context esdk.EncryptionContext
-
+	looks   *audit.Audit
 	out     *bufio.Writer
 	summed  *audit.Summary
-	under   []atomic.Bool // whether a message is under each key of --under
-	all     bool          // versions of the objects
-	started bool          // the table has its head
+	all     bool // versions of the objects
+	started bool // the table has its head
 }
 
 func (a *app) newAuditing(ctx context.Context, o *auditOptions) (*auditing, error) {
-	if err := cmp.Or(o.parseFilter(a), o.check()); err != nil {
+	if err := cmp.Or(o.look.Parse(a.settings), o.check(a.JSON)); err != nil {
 		return nil, err
 	}
-	if a.JSON && o.print0 || o.summary && o.print0 {
-		return nil, cli.UsageError("--print0 prints names alone; --json and --summary contradict it")
+	looks, err := audit.New(ctx, a.settings, &o.look)
+	if err != nil {
+		return nil, err
 	}
-	au := &auditing{app: a, auditOptions: o, out: bufio.NewWriterSize(a.Stdout, 64<<10), summed: audit.NewSummary(len(o.open.Keys) > 0), under: make([]atomic.Bool, len(o.filter.Under))}
-	if len(o.open.Keys) == 0 {
-		return au, nil
-	}
-	o.open.Commitment = "require-encrypt-allow-decrypt"
-	config, ec, err := a.settings.DecryptConfig(ctx, &o.open)
-	au.opening, au.context = &config, ec
-	return au, err
+	return &auditing{app: a, auditOptions: o, looks: looks, out: bufio.NewWriterSize(a.Stdout, 64<<10), summed: looks.Summary()}, nil
 }
 
 func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error {
@@ -215,7 +160,7 @@ func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error
 		return err
 	}
 	a.batch.Each, a.batch.CountFiles = au.each, true
-	au.reader.Await = func(n int) error { return a.batch.Progress.Await(n) }
+	au.looks.Await = func(n int) error { return a.batch.Progress.Await(n) }
 	err = a.run(ctx, plan, au.paceOf(plan), new(batch.ReportOptions), "audit", au.job)
 	if au.summed.Inputs == 0 {
 		err = cmp.Or(err, au.checkSeen(plan))
@@ -223,7 +168,7 @@ func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error
 	if au.summed.Inputs == 0 && err != nil {
 		return err
 	}
-	au.summed.End(au.reader.Bytes())
+	au.summed.End(au.looks.Bytes())
 	au.noteUnder()
 	if outErr := cmp.Or(au.printSummary(), au.out.Flush()); outErr != nil {
 		return outErr
@@ -242,9 +187,9 @@ func (au *auditing) checkSeen(plan *place.Plan) error {
 
 // noteUnder tells each key of --under that no message is under: it may be misspelled.
 func (au *auditing) noteUnder() {
-	for i := range au.under {
-		if text := au.summed.OtherKeys(); text != "" && !au.under[i].Load() {
-			au.Note("no message is under %s; there are: %s", audit.Visible(string(au.filter.Under[i])), text)
+	for _, p := range au.looks.NotUnderAny() {
+		if text := au.summed.OtherKeys(); text != "" {
+			au.Note("no message is under %s; there are: %s", audit.Visible(string(p)), text)
 		}
 	}
 }
@@ -263,41 +208,15 @@ func (au *auditing) verdict(err error) error {
 	case !au.failIf || n == 0:
 		return err
 	case err == nil:
-		return cli.NewError(cli.ExitSomeFailed, "%d of %d inputs match: %s", n, au.summed.Inputs, au.filter.String())
+		return cli.NewError(cli.ExitSomeFailed, "%d of %d inputs match: %s", n, au.summed.Inputs, au.look.Filter.String())
 	default:
-		return cli.NewError(cli.ExitSomeFailed, "%w, and %d match: %s", err, n, au.filter.String())
+		return cli.NewError(cli.ExitSomeFailed, "%w, and %d match: %s", err, n, au.look.Filter.String())
 	}
 }
 
 func (au *auditing) job(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
-	f := audit.NewFinding(j.Given(), j.Source.Name())
-	r.Found = f
-	in, err := j.Open(ctx)
-	if err != nil {
-		return nil, au.explain(j, err)
-	}
-	defer in.Close()
-	size, err := au.reader.Read(in, func(m *audit.Message) error {
-		f.SetHeader(m.Header, au.values)
-		f.Base64 = m.Base64
-		for i, p := range au.filter.Under {
-			if p.MatchAny(m.Header) {
-				au.under[i].Store(true)
-			}
-		}
-		if err := au.verify(ctx, m, f, r); err != nil {
-			return err
-		}
-		f.Matches = au.filter.Match(m.Header, f.Verification)
-		return nil
-	})
-	f.SetSize(size)
-	if audit.Fails(err) {
-		return nil, au.explain(j, err)
-	}
-	if err != nil {
-		f.SetError(err)
-		f.Matches = au.filter.MatchOther(f.Kind)
+	if out, err := au.looks.Job(ctx, j, r); err != nil {
+		return out, au.explain(j, err)
 	}
 	return nil, nil
 }
@@ -310,71 +229,18 @@ func (au *auditing) explain(j *place.Job, err error) error {
 	return cli.Hinted(err, "-r takes all objects whose keys begin so; %s", cmp.Or(cli.Hint(err), "without it, the key of one object is wanted"))
 }
 
-// verify opens a message with the keys, if there are any. An error is one of the key service:
-// what a key is told of a message is no error.
-func (au *auditing) verify(ctx context.Context, m *audit.Message, f *audit.Finding, r *batch.Record) error {
-	if au.opening == nil {
-		return nil
-	}
-	header, err := au.openHeader(ctx, m, false)
-	v := &audit.Verification{}
-	if errors.Is(err, esdk.ErrAuthentication) {
-		if again, againErr := au.openHeader(ctx, m, true); againErr == nil {
-			header, err, v.NET400 = again, nil, true
-		} else if cli.Retryable(againErr) {
-			err = againErr
-		}
-	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case cli.Retryable(err):
-		return err
-	case err == nil:
-		v.Opened, v.KeyUsed, f.Authenticated = true, r.KeyUsed, true
-		f.SetRequired(header.RequiredContextKeys)
-	default:
-		v.Error, v.ErrorKind = cli.Message(err), cli.Kind(err)
-		if au.keys.Guessed(r.KeyUsed) { // the key need not be that of the message
-			v.ErrorKind = cli.Kind(esdk.ErrNoDataKey)
-		}
-	}
-	f.Verification = v
-	return nil
-}
-
-func (au *auditing) openHeader(ctx context.Context, m *audit.Message, net400 bool) (*esdk.Header, error) {
-	config := *au.opening
-	config.RecoverNET400 = net400
-	client, err := esdk.New(config)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := client.NewReader(ctx, bytes.NewReader(m.Start), au.context)
-	if err != nil {
-		return nil, err
-	}
-	return reader.Header(), nil
-}
-
 // each counts an input and lists it, in the order of the inputs.
 func (au *auditing) each(j *place.Job, r *batch.Record, err error) error {
 	if err == nil && j.Skip != "" {
 		au.summed.Skip()
 		return nil
 	}
-	f, ok := r.Found.(*audit.Finding)
-	if !ok {
-		f = audit.NewFinding(j.Given(), j.Source.Name())
-	}
-	if err != nil {
-		f.SetError(err)
-	}
+	f := audit.Found(j, r, err)
 	au.summed.Add(f)
 	if j.Remote() && !au.all && !ofVersion(j.Given()) {
 		au.summed.CurrentOnly = true
 	}
-	if au.summary || !f.Matches && (au.print0 || !au.filter.Empty()) {
+	if au.summary || !f.Matches && (au.print0 || !au.look.Filter.Empty()) {
 		return nil
 	}
 	return cmp.Or(au.print(f), au.flushTerminal())
@@ -423,7 +289,7 @@ func (au *auditing) printSummary() error {
 		au.Note("%d of %d inputs match", au.summed.Matches, au.summed.Inputs)
 		return nil
 	case au.JSON:
-		line, err := au.summed.JSON(&au.filter)
+		line, err := au.summed.JSON(&au.look.Filter)
 		if err != nil {
 			return err
 		}
@@ -435,7 +301,7 @@ func (au *auditing) printSummary() error {
 	if au.started {
 		io.WriteString(au.out, "\n")
 	}
-	return au.summed.WriteText(au.out, &au.filter)
+	return au.summed.WriteText(au.out, &au.look.Filter)
 }
 
 // An auditPage is the file of --html. It is nil if there is none.
@@ -500,7 +366,7 @@ func (p *auditPage) write(au *auditing, inputs []string) error {
 		return nil
 	}
 	w := bufio.NewWriter(p.file)
-	page := &audit.Page{Summary: au.summed, Filter: &au.filter, Inputs: au.namesOf(inputs), Version: buildVersion().Version}
+	page := &audit.Page{Summary: au.summed, Filter: &au.look.Filter, Inputs: au.namesOf(inputs), Version: buildVersion().Version}
 	if err := cmp.Or(page.Write(w), w.Flush()); err != nil {
 		return err
 	}

@@ -508,7 +508,7 @@ func TestReadFails(t *testing.T) {
 	m := randomMessage(t)
 	for _, at := range []int{0, 1, 30} {
 		in := &failingInput{newInput(m.message), at, broken}
-		if _, err := new(Reader).Read(in, func(*Message) error { return nil }); !errors.Is(err, broken) || !Fails(err) {
+		if _, err := new(Reader).Read(in, func(*Message) error { return nil }); !errors.Is(err, broken) || !fails(err) {
 			t.Errorf("at %d: %v", at, err)
 		}
 	}

@@ -130,8 +130,8 @@ func (f *Finding) SetError(err error) {
 	f.Error, f.ErrorKind, f.Retryable = cut(cli.Message(err)), cli.Kind(err), cli.Retryable(err)
 }
 
-// Fails reports whether an error is none of what stands in an input.
-func Fails(err error) bool { return err != nil && kindOf(err) == CouldNotLook }
+// fails reports whether an error is none of what stands in an input.
+func fails(err error) bool { return err != nil && kindOf(err) == CouldNotLook }
 
 func kindOf(err error) string {
 	var malformed *esdk.FormatError

@@ -1,0 +1,206 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"esdk"
+	"esdk/cmd/esdk/internal/batch"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/place"
+	"esdk/cmd/esdk/internal/settings"
+	"github.com/spf13/pflag"
+)
+
+// Options say what is looked for, and with which keys.
+type Options struct {
+	Open   settings.Decryption // what is given with -k
+	Filter Filter
+	Values bool // of encryption contexts are in findings
+
+	Under, NotUnder, Suites []string // as they are given, for the filter
+}
+
+// AddFlags adds the flags of a command that say how, and not what.
+func (o *Options) AddFlags(flags *pflag.FlagSet) {
+	flags.StringArrayVarP(&o.Open.Keys, "key", "k", nil, "`KEY` to open messages with, and verify their headers; repeat it to try several (see \"esdk help keys\")")
+	flags.StringArrayVarP(&o.Open.Pairs, "context", "c", nil, "with -k, `KEY[=VALUE]` that the encryption context must have to open a message; repeatable")
+	flags.StringArrayVar(&o.Open.Required, "require-context", nil, "with -k, messages do not store the pair of this `KEY`, and -c gives it; repeatable")
+	flags.IntVar(&o.Open.MaxKeys, "max-keys", settings.DefaultMaxKeys, "with -k, do not open messages of more than this `NUMBER` of encrypted data keys; 0 means no limit")
+	flags.StringArrayVar(&o.Under, "under", nil, "list messages with a data key under this `KEY`, or one of several")
+	flags.StringArrayVar(&o.NotUnder, "not-under", nil, "list messages without a data key under this `KEY`, or any of several")
+	flags.StringArrayVar(&o.Suites, "suite", nil, "list messages of this algorithm `SUITE`, a name or an id such as 0x0578, or one of several")
+	flags.BoolVar(&o.Filter.Uncommitted, "uncommitted", false, "list messages of suites without key commitment")
+	flags.BoolVar(&o.Filter.Unsigned, "unsigned", false, "list messages without a signature")
+	flags.BoolVar(&o.Filter.Unopened, "unopened", false, "list messages that no -k opens")
+	flags.BoolVar(&o.Filter.NET400, "net-4.0.0", false, "list messages that a -k opens only as those of version 4.0.0 of the .NET SDK")
+	flags.BoolVar(&o.Filter.NotAMessage, "not-a-message", false, "also list what is no message, or has a broken header; alone, nothing else")
+	flags.BoolVar(&o.Values, "context-values", false, "show the values of encryption contexts, and not only their keys")
+}
+
+func (o *Options) check() error {
+	switch {
+	case !o.WithKeys() && (o.Filter.Unopened || o.Filter.NET400):
+		return cli.UsageError("--unopened and --net-4.0.0 want a -k KEY: without one, no header tells")
+	case !o.WithKeys() && len(o.Open.Pairs)+len(o.Open.Required) > 0:
+		return cli.UsageError("-c and --require-context are of messages that are opened, with -k")
+	}
+	return o.Filter.Check()
+}
+
+// WithKeys reports whether messages are opened.
+func (o *Options) WithKeys() bool { return len(o.Open.Keys) > 0 }
+
+// Parse makes the filter of what was given, and refuses what contradicts. No key is opened.
+func (o *Options) Parse(s *settings.Settings) error {
+	for flag, list := range map[string]struct {
+		texts    []string
+		patterns *[]Pattern
+	}{"--under": {o.Under, &o.Filter.Under}, "--not-under": {o.NotUnder, &o.Filter.NotUnder}} {
+		for _, text := range list.texts {
+			name, err := s.Keys.MessageName(text)
+			if err != nil {
+				return cli.Hinted(cli.WithCode(cli.ExitUsage, cli.Errorf("%s %w", flag, err)), "%s", cli.Hint(err))
+			}
+			*list.patterns = append(*list.patterns, Pattern(name))
+		}
+	}
+	for _, text := range o.Suites {
+		id, err := s.Names.ParseSuite(text)
+		if err != nil {
+			return err
+		}
+		o.Filter.Suites = append(o.Filter.Suites, id)
+	}
+	return o.check()
+}
+
+// An Audit is what all jobs of a run share. It is safe for concurrent use.
+type Audit struct {
+	Reader
+	*settings.Settings
+	*Options
+	opening *esdk.Config // nil without keys
+	context esdk.EncryptionContext
+	under   []atomic.Bool // whether a message is under each key of --under
+}
+
+// New makes keyrings of the keys. The options were parsed.
+func New(ctx context.Context, s *settings.Settings, o *Options) (*Audit, error) {
+	a := &Audit{Settings: s, Options: o, under: make([]atomic.Bool, len(o.Filter.Under))}
+	if !o.WithKeys() {
+		return a, nil
+	}
+	o.Open.Commitment = "require-encrypt-allow-decrypt"
+	config, ec, err := s.DecryptConfig(ctx, &o.Open)
+	a.opening, a.context = &config, ec
+	return a, err
+}
+
+// Summary returns a summary of nothing yet.
+func (a *Audit) Summary() *Summary { return NewSummary(a.WithKeys()) }
+
+// NotUnderAny returns the keys of --under that no message was under so far.
+func (a *Audit) NotUnderAny() (patterns []Pattern) {
+	for i := range a.under {
+		if !a.under[i].Load() {
+			patterns = append(patterns, a.Filter.Under[i])
+		}
+	}
+	return patterns
+}
+
+// Job looks at an input. It is the work of a batch.
+func (a *Audit) Job(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
+	f := NewFinding(j.Given(), j.Source.Name())
+	r.Found = f
+	in, err := j.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	size, err := a.Read(in, func(m *Message) error {
+		f.SetHeader(m.Header, a.Values)
+		f.Base64 = m.Base64
+		for i, p := range a.Filter.Under {
+			if p.MatchAny(m.Header) {
+				a.under[i].Store(true)
+			}
+		}
+		if err := a.verify(ctx, m, f, r); err != nil {
+			return err
+		}
+		f.Matches = a.Filter.Match(m.Header, f.Verification)
+		return nil
+	})
+	f.SetSize(size)
+	if fails(err) {
+		return nil, err
+	}
+	if err != nil {
+		f.SetError(err)
+		f.Matches = a.Filter.MatchOther(f.Kind)
+	}
+	return nil, nil
+}
+
+// Found returns the finding of an input that is done, which may have failed.
+func Found(j *place.Job, r *batch.Record, err error) *Finding {
+	f, ok := r.Found.(*Finding)
+	if !ok {
+		f = NewFinding(j.Given(), j.Source.Name())
+	}
+	if err != nil {
+		f.SetError(err)
+	}
+	return f
+}
+
+// verify opens a message with the keys, if there are any. An error is one of the key service:
+// what a key is told of a message is no error.
+func (a *Audit) verify(ctx context.Context, m *Message, f *Finding, r *batch.Record) error {
+	if a.opening == nil {
+		return nil
+	}
+	header, err := a.openHeader(ctx, m, false)
+	v := &Verification{}
+	if errors.Is(err, esdk.ErrAuthentication) {
+		if again, againErr := a.openHeader(ctx, m, true); againErr == nil {
+			header, err, v.NET400 = again, nil, true
+		} else if cli.Retryable(againErr) {
+			err = againErr
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case cli.Retryable(err):
+		return err
+	case err == nil:
+		v.Opened, v.KeyUsed, f.Authenticated = true, r.KeyUsed, true
+		f.SetRequired(header.RequiredContextKeys)
+	default:
+		v.Error, v.ErrorKind = cli.Message(err), cli.Kind(err)
+		if a.Keys.Guessed(r.KeyUsed) { // the key need not be that of the message
+			v.ErrorKind = cli.Kind(esdk.ErrNoDataKey)
+		}
+	}
+	f.Verification = v
+	return nil
+}
+
+func (a *Audit) openHeader(ctx context.Context, m *Message, net400 bool) (*esdk.Header, error) {
+	config := *a.opening
+	config.RecoverNET400 = net400
+	client, err := esdk.New(config)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := client.NewReader(ctx, bytes.NewReader(m.Start), a.context)
+	if err != nil {
+		return nil, err
+	}
+	return reader.Header(), nil
+}
