@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a service may be out of reach, and configPatience how long keys may
-// not be there, before that is the end of the rotation, or the failure of an object.
+// not be there, before that is the end of the job, or the failure of an object.
 const (
 	patience       = time.Hour
 	configPatience = 30 * time.Second
@@ -32,55 +32,58 @@ const (
 type Activities struct {
 	client client.Client
 
-	mu        sync.Mutex
-	rotations map[string]*rotation // by their flags
+	mu    sync.Mutex
+	works map[string]*work // by what they are, and flags
 }
 
-// A rotation is open for as long as the worker is there.
-type rotation struct {
-	*bulk.Rotation
+// A work is open for as long as the worker is there.
+type work struct {
+	*bulk.Work
 
-	mu   sync.Mutex
-	told int64 // of requests to AWS KMS
+	mu         sync.Mutex
+	told, read int64 // requests to AWS KMS and bytes that a chunk has told of
 }
 
 // NewActivities returns those of a worker.
 func NewActivities(c client.Client) *Activities {
-	return &Activities{client: c, rotations: make(map[string]*rotation)}
+	return &Activities{client: c, works: make(map[string]*work)}
 }
 
 // Close closes keys. No activity may be under way.
 func (a *Activities) Close() {
-	for _, r := range a.rotations {
-		r.Close()
+	for _, w := range a.works {
+		w.Close()
 	}
 }
 
-// open returns what has the keys of flags, and is made once.
-func (a *Activities) open(ctx context.Context, flags []string) (*rotation, error) {
+// open returns what has the keys of a task, and is made once.
+func (a *Activities) open(ctx context.Context, t *Task) (*work, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	id := strings.Join(flags, "\x00")
-	if r := a.rotations[id]; r != nil {
-		return r, nil
+	id, open := strings.Join(t.Flags, "\x00"), bulk.OpenRotation
+	if t.Audit {
+		id, open = "audit\x00"+id, bulk.OpenAudit
 	}
-	opened, err := bulk.Open(context.WithoutCancel(ctx), flags)
+	if w := a.works[id]; w != nil {
+		return w, nil
+	}
+	opened, err := open(context.WithoutCancel(ctx), t.Flags)
 	if err != nil {
 		return nil, err
 	}
-	r := &rotation{Rotation: opened}
-	a.rotations[id] = r
-	return r, nil
+	w := &work{Work: opened}
+	a.works[id] = w
+	return w, nil
 }
 
-// kmsRequests returns how many were made that no chunk has told of.
-func (r *rotation) kmsRequests() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all := r.KMSRequests()
-	more := all - r.told
-	r.told = all
-	return more
+// used adds what was used that no chunk has told of.
+func (w *work) used(c *Counts) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	requests, read := w.KMSRequests(), w.BytesRead()
+	c.KMSRequests += requests - w.told
+	c.BytesRead += read - w.read
+	w.told, w.read = requests, read
 }
 
 // retryable returns an error after which Temporal tries an activity again, unless it has
@@ -126,13 +129,12 @@ func lastMark(ctx context.Context) *Mark {
 	return mark
 }
 
-// A ListRequest asks for the next chunks of a folder.
+// A ListRequest asks for the next chunks of a source.
 type ListRequest struct {
-	Source
+	Task
 	Cursor
-	Flags   []string `json:"flags"`
-	Objects int      `json:"objects"` // of a chunk
-	Chunks  int      `json:"chunks"`
+	Objects int `json:"objects"` // of a chunk
+	Chunks  int `json:"chunks"`
 }
 
 // A Cursor is where a chunk begins.
@@ -158,7 +160,7 @@ type Bounds struct {
 
 // ListChunks lists the next chunks.
 func (a *Activities) ListChunks(ctx context.Context, in ListRequest) (*ListResult, error) {
-	r, err := a.open(ctx, in.Flags)
+	r, err := a.open(ctx, &in.Task)
 	if err != nil {
 		return nil, a.misconfigured(ctx, "Configuration", err)
 	}
@@ -189,17 +191,17 @@ func (a *Activities) ListChunks(ctx context.Context, in ListRequest) (*ListResul
 }
 
 // split yields the chunks of a source.
-func (r *rotation) split(ctx context.Context, in *ListRequest) iter.Seq2[Bounds, error] {
+func (w *work) split(ctx context.Context, in *ListRequest) iter.Seq2[Bounds, error] {
 	return func(yield func(Bounds, error) bool) {
 		if in.Inventory == "" {
-			for c, err := range r.Split(ctx, bulk.Range{Folder: in.Folder, After: in.After}, in.Objects) {
+			for c, err := range w.Split(ctx, bulk.Range{Folder: in.Folder, After: in.After}, in.Objects) {
 				if !yield(Bounds{Cursor{After: c.After}, c.Until, c.Objects, c.Bytes}, err) {
 					return
 				}
 			}
 			return
 		}
-		for p, err := range r.SplitInventory(ctx, bulk.Part{Manifest: in.Inventory, File: in.File, From: in.From}, in.Objects) {
+		for p, err := range w.SplitInventory(ctx, bulk.Part{Manifest: in.Inventory, File: in.File, From: in.From, AllVersions: in.AllVersions}, in.Objects) {
 			if !yield(Bounds{Cursor{File: p.File, From: p.From}, "", p.Objects, p.Bytes}, err) {
 				return
 			}
@@ -233,11 +235,10 @@ func isGone(err error) bool {
 
 // A ChunkRequest asks for a chunk to be done.
 type ChunkRequest struct {
-	Source
+	Task
 	Bounds
-	Flags   []string `json:"flags"`
-	Results string   `json:"results"` // the rotation's own folder
-	Number  int      `json:"number"`
+	Results string `json:"results"` // the job's own folder
+	Number  int    `json:"number"`
 }
 
 // A ChunkResult is what has become of a chunk.
@@ -258,13 +259,13 @@ type Mark struct {
 	// Unwritten is since when the results have been out of reach.
 	Unwritten time.Time `json:"unwritten,omitzero"`
 
-	// Misconfigured is since when no worker has had what the rotation needs.
+	// Misconfigured is since when no worker has had what the job needs.
 	Misconfigured time.Time `json:"misconfigured,omitzero"`
 }
 
-// RotateChunk encrypts the objects of a chunk again. A worker that takes over goes on behind
+// DoChunk does the task to the objects of a chunk. A worker that takes over goes on behind
 // the mark of the one before it; a chunk that has its file already was done.
-func (a *Activities) RotateChunk(ctx context.Context, in ChunkRequest) (*ChunkResult, error) {
+func (a *Activities) DoChunk(ctx context.Context, in ChunkRequest) (*ChunkResult, error) {
 	into, err := openResults(ctx, in.Results)
 	if err != nil {
 		return nil, a.misconfigured(ctx, "Results", err)
@@ -279,7 +280,7 @@ func (a *Activities) RotateChunk(ctx context.Context, in ChunkRequest) (*ChunkRe
 	case gcerrors.Code(err) != gcerrors.NotFound:
 		return nil, w.failure(ctx, "Results", err)
 	}
-	r, err := a.open(ctx, in.Flags)
+	r, err := a.open(ctx, &in.Task)
 	if err != nil {
 		return nil, w.misconfigured(ctx, err)
 	}
@@ -288,13 +289,13 @@ func (a *Activities) RotateChunk(ctx context.Context, in ChunkRequest) (*ChunkRe
 		err = r.DoRange(w.held, bulk.Range{Folder: in.Folder, After: w.mark.After, Until: in.Until}, w.add)
 	} else {
 		done := w.mark.Done() // which has a line for each
-		err = r.DoPart(w.held, bulk.Part{Manifest: in.Inventory, File: in.File, From: in.From + done, Objects: in.Objects - done}, w.add)
+		err = r.DoPart(w.held, bulk.Part{Manifest: in.Inventory, File: in.File, From: in.From + done, Objects: in.Objects - done, AllVersions: in.AllVersions}, w.add)
 	}
 	result, err := w.finish(ctx, err)
 	if err != nil {
 		return nil, err
 	}
-	result.KMSRequests = r.kmsRequests()
+	r.used(&result.Counts)
 	return result, nil
 }
 
@@ -307,9 +308,9 @@ func (w *chunkWriter) end(ctx context.Context, content []byte) (*ChunkResult, er
 	return result, nil
 }
 
-// A SettleRequest names chunks of a rotation that was ended, which have no result.
+// A SettleRequest names chunks of a job that was ended, which have no result.
 type SettleRequest struct {
-	Results string `json:"results"` // the rotation's own folder
+	Results string `json:"results"` // the job's own folder
 	Numbers []int  `json:"numbers"`
 }
 
@@ -334,7 +335,7 @@ func (a *Activities) SettleChunks(ctx context.Context, in SettleRequest) (map[in
 	return found, nil
 }
 
-// WriteReport writes the report of a rotation.
+// WriteReport writes the report of a job.
 func (a *Activities) WriteReport(ctx context.Context, report *Report) error {
 	into, err := openResults(ctx, report.Results)
 	if err != nil {
@@ -345,6 +346,39 @@ func (a *Activities) WriteReport(ctx context.Context, report *Report) error {
 		return a.unavailable(ctx, "Results", err)
 	}
 	return nil
+}
+
+// A SummaryRequest asks for the summary of an audit.
+type SummaryRequest struct {
+	Report
+	Last int `json:"last"` // the number of the last chunk
+}
+
+// WriteSummary reads what was found, and writes the summary of an audit and its page.
+func (a *Activities) WriteSummary(ctx context.Context, in SummaryRequest) error {
+	into, err := openResults(ctx, in.Results)
+	if err != nil {
+		return a.misconfigured(ctx, "Results", err)
+	}
+	defer into.Close()
+	w, err := a.open(ctx, &in.Task)
+	if err != nil {
+		return a.misconfigured(ctx, "Configuration", err)
+	}
+	mark := lastMark(ctx)
+	l, held := hold(ctx, a.client, mark)
+	defer l.release()
+	err = into.summarize(held, w, &in)
+	if cause := cmp.Or(l.ended(), context.Cause(held)); err != nil && cause != nil {
+		return ended(cause)
+	}
+	if err == nil {
+		return nil
+	}
+	next := &Mark{Stuck: mark.Stuck}
+	err = retryable("Results", &next.Stuck, patience, err)
+	l.note(ctx, next)
+	return err
 }
 
 // A chunkWriter keeps what becomes of the objects of a chunk.
@@ -417,7 +451,7 @@ func (w *chunkWriter) add(r bulk.Result) error {
 	if r.Status != bulk.Failed || !r.Retryable {
 		w.late, w.moved = false, true
 	}
-	l := &Line{Name: r.Name, Result: r.Status, Version: r.VersionAfter, Bytes: r.Bytes, Reason: r.Reason, Kind: r.Kind, Error: r.Error, Retryable: r.Retryable}
+	l := &Line{Name: r.Name, Result: r.Status, Version: r.VersionAfter, Bytes: r.Bytes, Reason: r.Reason, Kind: r.Kind, Error: r.Error, Retryable: r.Retryable, Matches: r.Matches, Finding: r.Finding}
 	w.lines.Write(l.text())
 	w.counts.addLine(l)
 	w.last = keyOf(r.Name)

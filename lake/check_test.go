@@ -10,8 +10,8 @@ import (
 // TestCheck refuses leases that are too short, and results that a worker could not write or
 // would take for messages.
 func TestCheck(t *testing.T) {
-	rotation := func(folder, results string) *Rotation {
-		return &Rotation{Source: Source{Folder: folder}, Results: results, Flags: []string{"--from-key", "@old", "-k", "@new"}}
+	rotation := func(folder, results string) *Job {
+		return &Job{Task: Task{Source: Source{Folder: folder}, Flags: []string{"--from-key", "@old", "-k", "@new"}}, Results: results}
 	}
 	for _, c := range []struct{ folder, results, want string }{
 		{"s3://b/f/", "s3://b/x/", ""},

@@ -133,15 +133,15 @@ func TestMisconfigured(t *testing.T) {
 	away := []string{"--from-key", "@nothere", "-k", "@nothere"}
 	for name, do := range map[string]func(*Activities, *testsuite.TestActivityEnvironment) error{
 		"keys of a list": func(a *Activities, e *testsuite.TestActivityEnvironment) error {
-			_, err := e.ExecuteActivity(a.ListChunks, ListRequest{Flags: away})
+			_, err := e.ExecuteActivity(a.ListChunks, ListRequest{Task: Task{Flags: away}})
 			return err
 		},
 		"keys of a chunk": func(a *Activities, e *testsuite.TestActivityEnvironment) error {
-			_, err := e.ExecuteActivity(a.RotateChunk, ChunkRequest{Flags: away, Results: "mem://x/"})
+			_, err := e.ExecuteActivity(a.DoChunk, ChunkRequest{Task: Task{Flags: away}, Results: "mem://x/"})
 			return err
 		},
 		"results of a chunk": func(a *Activities, e *testsuite.TestActivityEnvironment) error {
-			_, err := e.ExecuteActivity(a.RotateChunk, ChunkRequest{Results: "nosuch://x/"})
+			_, err := e.ExecuteActivity(a.DoChunk, ChunkRequest{Results: "nosuch://x/"})
 			return err
 		},
 		"results of a report": func(a *Activities, e *testsuite.TestActivityEnvironment) error {
@@ -180,7 +180,7 @@ func TestMisconfigured(t *testing.T) {
 }
 
 func registerAll(e interface{ RegisterActivity(any) }, a *Activities) {
-	for _, f := range []any{a.ListChunks, a.RotateChunk, a.WriteReport} {
+	for _, f := range []any{a.ListChunks, a.DoChunk, a.WriteSummary, a.WriteReport} {
 		e.RegisterActivity(f)
 	}
 }

@@ -1,6 +1,6 @@
-// Package lake encrypts all messages in a bucket again on Temporal: a [Rotation] is a
-// workflow, and a range of a thousand keys an activity of it, which any worker does in its
-// own process, as "esdk reencrypt --in-place" does.
+// Package lake encrypts all messages in a bucket again on Temporal, or looks at all of them:
+// a [Job] is a workflow, and a range of a thousand keys an activity of it, which any worker
+// does in its own process, as "esdk reencrypt --in-place" and "esdk audit" do.
 //
 // The history has keys of objects and the flags that name wrapping keys. Workers make
 // keyrings of those flags, by their own configuration and credentials: no secret is in the
@@ -32,15 +32,23 @@ const (
 type Source struct {
 	Folder    string `json:"folder,omitempty"`    // its URL, such as s3://bucket/key/
 	Inventory string `json:"inventory,omitempty"` // the URL of a manifest of S3 Inventory
+
+	// AllVersions has an audit look at all versions that an inventory lists.
+	AllVersions bool `json:"all_versions,omitempty"`
 }
 
-// A Rotation says what to encrypt again, and how. It is the input of the workflow
-// [Rotate].
-type Rotation struct {
+// A Task is what is done to the objects of a source.
+type Task struct {
 	Source
-	Flags []string `json:"flags"` // of "esdk reencrypt"
+	Audit bool     `json:"audit,omitempty"` // they are looked at, and else encrypted again
+	Flags []string `json:"flags"`           // of "esdk reencrypt", or of "esdk audit"
+}
 
-	// Results is the URL of a folder. Each rotation has one of its own in it.
+// A Job says what to do, and how. It is the input of the workflows [Rotate] and [Audit].
+type Job struct {
+	Task
+
+	// Results is the URL of a folder. Each job has one of its own in it.
 	Results string `json:"results"`
 
 	Objects  int           `json:"objects,omitempty"`  // of a chunk
@@ -56,34 +64,44 @@ type Rotation struct {
 }
 
 // Check refuses what cannot go well on any worker, and flags with what may be a secret.
-func (r *Rotation) Check() error {
-	if (r.Folder == "") == (r.Inventory == "") {
+func (j *Job) Check() error {
+	if (j.Folder == "") == (j.Inventory == "") {
 		return errors.New("want either a folder or an inventory")
 	}
-	if r.Lease != 0 && r.Lease < minLease {
-		return fmt.Errorf("a lease of %s: want at least %s", r.Lease, minLease)
+	if j.AllVersions && (!j.Audit || j.Inventory == "") {
+		return errors.New("all versions are for an audit of an inventory")
 	}
-	results, err := parseFolder(r.Results)
+	if j.Lease != 0 && j.Lease < minLease {
+		return fmt.Errorf("a lease of %s: want at least %s", j.Lease, minLease)
+	}
+	results, err := parseFolder(j.Results)
 	if err == nil {
 		err = checkResults(results)
 	}
 	if err != nil {
 		return errors.New("the results: " + err.Error())
 	}
-	if r.Inventory != "" {
-		if !strings.HasPrefix(r.Inventory, "s3://") {
+	if j.Inventory != "" {
+		if !strings.HasPrefix(j.Inventory, "s3://") {
 			return errors.New("want the URL of an inventory's manifest, such as s3://BUCKET/…/manifest.json")
 		}
-		return bulk.Check(r.Flags)
+		return j.checkFlags()
 	}
-	folder, err := parseFolder(r.Folder)
+	folder, err := parseFolder(j.Folder)
 	if err != nil {
 		return err
 	}
 	if folder.Scheme == results.Scheme && folder.Host == results.Host && strings.HasPrefix(results.Path, folder.Path) {
 		return errors.New("the results are in the folder, and would be taken for messages")
 	}
-	return bulk.Check(r.Flags)
+	return j.checkFlags()
+}
+
+func (t *Task) checkFlags() error {
+	if t.Audit {
+		return bulk.CheckAudit(t.Flags)
+	}
+	return bulk.CheckRotation(t.Flags)
 }
 
 // checkResults refuses parameters that only objects have, and paths that some stores clean
@@ -118,19 +136,19 @@ func parseFolder(text string) (*url.URL, error) {
 	return u, nil
 }
 
-func (r *Rotation) setDefaults() {
+func (j *Job) setDefaults() {
 	set := func(n *int, usual int) {
 		if *n <= 0 {
 			*n = usual
 		}
 	}
-	set(&r.Objects, usualObjects)
-	set(&r.Parallel, usualParallel)
-	set(&r.RunChunks, maxRunChunks)
-	if r.Lease <= 0 {
-		r.Lease = usualLease
+	set(&j.Objects, usualObjects)
+	set(&j.Parallel, usualParallel)
+	set(&j.RunChunks, maxRunChunks)
+	if j.Lease <= 0 {
+		j.Lease = usualLease
 	}
-	r.Lease = max(r.Lease, minLease)
+	j.Lease = max(j.Lease, minLease)
 }
 
 // Counts are of objects, by what has become of them.
@@ -138,18 +156,23 @@ type Counts struct {
 	OK      int   `json:"ok"`
 	Skipped int   `json:"skipped"`
 	Failed  int   `json:"failed"`
-	Bytes   int64 `json:"bytes"` // of messages that were made
+	Bytes   int64 `json:"bytes"` // of messages that were made, or looked at
+	Matches int   `json:"matches,omitempty"`
 
 	Kinds   map[string]int `json:"kinds,omitempty"`   // of failures
 	Reasons map[string]int `json:"reasons,omitempty"` // to skip
 
 	KMSRequests int64 `json:"kms_requests"`
+	BytesRead   int64 `json:"bytes_read,omitempty"` // by an audit
 }
 
 // Done is how many they are.
 func (c *Counts) Done() int { return c.OK + c.Skipped + c.Failed }
 
 func (c *Counts) addLine(l *Line) {
+	if l.Matches {
+		c.Matches++
+	}
 	switch l.Result {
 	case bulk.OK:
 		c.OK++
@@ -168,7 +191,9 @@ func (c *Counts) add(more *Counts) {
 	c.Skipped += more.Skipped
 	c.Failed += more.Failed
 	c.Bytes += more.Bytes
+	c.Matches += more.Matches
 	c.KMSRequests += more.KMSRequests
+	c.BytesRead += more.BytesRead
 	for kind, n := range more.Kinds {
 		increase(&c.Kinds, kind, n)
 	}
@@ -193,9 +218,10 @@ func (c *Counts) clone() Counts {
 
 // A Status is the answer to the query "status".
 type Status struct {
-	Results string    `json:"results"` // the URL of the rotation's own folder
+	Results string    `json:"results"` // the URL of the job's own folder
 	Started time.Time `json:"started"`
 	Paused  bool      `json:"paused"`
+	Audit   bool      `json:"audit,omitempty"`
 	Counts
 
 	Listed      int   `json:"listed"` // objects, so far
@@ -212,22 +238,24 @@ type Status struct {
 	Remaining time.Duration `json:"remaining"`
 }
 
-// A Report is the result of a rotation. It is in its folder too, as report.json.
+// complete is the end of a job that has come to all objects.
+const complete = "complete"
+
+// A Report is the result of a job. It is in its folder too, as report.json.
 type Report struct {
 	Workflow string `json:"workflow"`
 	Run      string `json:"run"` // the first of the workflow
-	Source
-	Flags   []string  `json:"flags"`
+	Task
 	Results string    `json:"results"`
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended"`
-	End     string    `json:"end"` // complete, cancelled, or an error
+	End     string    `json:"end"` // "complete", "cancelled", or an error
 	Counts
 	Objects int `json:"objects"` // all that were done
 	Chunks  int `json:"chunks"`  // that have a file
 
 	// Missing has the first numbers of chunks that were begun and have no file, as nothing
-	// was done of them before the rotation ended.
+	// was done of them before the job ended.
 	Missing []int `json:"missing,omitempty"`
 
 	// Digest is the SHA-256 of what "sha256sum chunks/*.jsonl" prints in the folder.

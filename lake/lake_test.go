@@ -53,6 +53,7 @@ func TestRotation(t *testing.T) {
 	for range *numWorkers {
 		workers = append(workers, w.worker())
 	}
+	w.audit(all, workers, "before")
 	begun = time.Now()
 	id := strings.TrimSpace(w.esdkLake(0, w.startArgs("data", "--objects", strconv.Itoa(*count/40), "--parallel", "6", "--run-chunks", "7")...))
 	killed := w.disturb(id, workers)
@@ -77,6 +78,13 @@ func TestRotation(t *testing.T) {
 		}
 	}
 	w.replay(id)
+	rotated := maps.Clone(all)
+	for key, o := range all {
+		if o.key == "@old" && o.message {
+			rotated[key] = object{key: "@new", message: true}
+		}
+	}
+	w.audit(rotated, workers, "after")
 	begun = time.Now()
 	second := w.esdkLake(3, w.startArgs("data", "--wait", "--json", "--id", "again")...)
 	w.check(json.Unmarshal([]byte(second), &report))
@@ -142,15 +150,43 @@ func (w *world) checkReport(report *lake.Report, all map[string]object) {
 	if report.OK+report.Skipped != len(all)-report.Failed || report.Skipped < skipped {
 		w.t.Errorf("%d ok and %d skipped of %d", report.OK, report.Skipped, len(all))
 	}
-	folder := strings.TrimPrefix(strings.TrimSuffix(report.Results, "?use_path_style=true"), "s3://audit/")
-	sums, names := sha256.New(), make(map[string]bool)
+	folder, names := resultsKey(report), w.checkChunks(report, all)
+	var written lake.Report
+	w.check(json.Unmarshal(w.read("audit", folder+"report.json"), &written))
+	if written.Digest != report.Digest || len(w.list("audit", folder+"parts/")) > 0 && report.Skipped == skipped {
+		w.t.Errorf("report.json: %+v", written)
+	}
+	failed := w.listed("failures", report)
+	for _, name := range failed {
+		if key := keyOf(name); all[key].key != "@other" && all[key].message || !names[name] {
+			w.t.Errorf("%s failed", name)
+		}
+	}
+	if len(failed) != report.Failed {
+		w.t.Errorf("%d failures are listed, want %d", len(failed), report.Failed)
+	}
+}
+
+// resultsKey is where the results of a job are in their bucket.
+func resultsKey(report *lake.Report) string {
+	return strings.TrimPrefix(strings.TrimSuffix(report.Results, "?use_path_style=true"), "s3://audit/")
+}
+
+func keyOf(name string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(name, "s3://lake/"), "?use_path_style=true")
+}
+
+// checkChunks recomputes the digest, and returns the names in the results: all, each once.
+func (w *world) checkChunks(report *lake.Report, all map[string]object) map[string]bool {
+	w.t.Helper()
+	folder, sums, names := resultsKey(report), sha256.New(), make(map[string]bool)
 	for _, key := range w.list("audit", folder+"chunks/") {
 		content := w.read("audit", key)
 		fmt.Fprintf(sums, "%x  %s\n", sha256.Sum256(content), strings.TrimPrefix(key, folder))
 		for line := range bytes.Lines(content) {
 			var l lake.Line
 			w.check(json.Unmarshal(line, &l))
-			if names[l.Name] || (l.Result == "ok") != (l.Version != "") {
+			if names[l.Name] || (l.Result == "ok") != (l.Version != "" || l.Finding != nil) {
 				w.t.Errorf("twice, or without a version: %s", line)
 			}
 			names[l.Name] = true
@@ -159,20 +195,72 @@ func (w *world) checkReport(report *lake.Report, all map[string]object) {
 	if got := hex.EncodeToString(sums.Sum(nil)); got != report.Digest || len(names) != len(all) {
 		w.t.Errorf("digest %s of %d objects, want %s", got, len(names), report.Digest)
 	}
-	var written lake.Report
-	w.check(json.Unmarshal(w.read("audit", folder+"report.json"), &written))
-	if written.Digest != report.Digest || len(w.list("audit", folder+"parts/")) > 0 && report.Skipped == skipped {
-		w.t.Errorf("report.json: %+v", written)
-	}
-	failed := strings.Split(strings.TrimSuffix(w.esdkLake(0, "failures", "--print0", report.Results), "\x00"), "\x00")
-	for _, name := range failed {
-		if key := strings.TrimSuffix(strings.TrimPrefix(name, "s3://lake/"), "?use_path_style=true"); all[key].key != "@other" && all[key].message || !names[name] {
-			w.t.Errorf("%s failed", name)
+	return names
+}
+
+// listed are the names of what failed or matches, as the command prints them.
+func (w *world) listed(command string, report *lake.Report) (names []string) {
+	w.t.Helper()
+	for name := range strings.SplitSeq(w.esdkLake(0, command, "--print0", report.Results), "\x00") {
+		if name != "" {
+			names = append(names, name)
 		}
 	}
-	if len(failed) != report.Failed {
-		w.t.Errorf("%d failures are listed, want %d", len(failed), report.Failed)
+	return names
+}
+
+// audit looks at all objects, for those under the old key, while a worker is killed.
+func (w *world) audit(all map[string]object, workers []*process, id string) {
+	w.t.Helper()
+	begun := time.Now()
+	args := append([]string{"audit", "--results", w.url("audit", "audits/"), "--lease", "3s", "--id", id, "--objects", strconv.Itoa(*count / 40), "--run-chunks", "7"},
+		w.url(w.bucket, "data"), "--", "--under", "@old", "-k", "@old", "-k", "@new")
+	w.esdkLake(0, args...)
+	w.await(id, func(state string, s *lake.Status) bool { return state != "running" || s.Done() >= *count/10 })
+	workers[0].end(syscall.SIGKILL)
+	workers[0] = w.worker()
+	matches, opened, noMessage := 0, 0, 0
+	for _, o := range all {
+		switch {
+		case !o.message:
+			noMessage++
+		case o.key == "@old":
+			matches++
+			opened++
+		case o.key == "@new":
+			opened++
+		}
 	}
+	code := 0
+	if matches > 0 {
+		code = 3
+	}
+	var report lake.Report
+	w.check(json.Unmarshal([]byte(w.esdkLake(code, "report", "--fail-if", "--json", id)), &report))
+	w.t.Logf("audit %s took %s: %+v", id, time.Since(begun).Round(time.Second), report.Counts)
+	if report.OK != len(all) || report.Matches != matches || report.Failed+report.Skipped > 0 || report.End != "complete" {
+		w.t.Errorf("the report: %+v; want %d objects, %d match", report, len(all), matches)
+	}
+	w.checkChunks(&report, all)
+	for _, name := range w.listed("matches", &report) {
+		if o := all[keyOf(name)]; o.key != "@old" || !o.message {
+			w.t.Errorf("%s matches", name)
+		}
+		matches--
+	}
+	var summary struct {
+		Inputs, Matches int
+		NotMessages     struct{ Messages int } `json:"not_messages"`
+		Verification    struct{ Opened int }
+	}
+	w.check(json.Unmarshal(w.read("audit", resultsKey(&report)+"summary.json"), &summary))
+	if matches != 0 || summary.Inputs != len(all) || summary.Matches != report.Matches || summary.NotMessages.Messages != noMessage || summary.Verification.Opened != opened {
+		w.t.Errorf("%d matches are not listed; the summary: %+v", matches, summary)
+	}
+	if page := w.read("audit", resultsKey(&report)+"report.html"); !bytes.Contains(page, []byte("s3://lake/data")) || !bytes.Contains(page, []byte(report.Digest)) {
+		w.t.Errorf("the page: %.1000s", page)
+	}
+	w.replay(id)
 }
 
 // checkVersions has each object be replaced once, and those with nothing to do not.
@@ -235,6 +323,7 @@ func (w *world) replay(id string) {
 		}
 		r := worker.NewWorkflowReplayer()
 		r.RegisterWorkflow(lake.Rotate)
+		r.RegisterWorkflow(lake.Audit)
 		if err := r.ReplayWorkflowHistory(nil, history); err != nil {
 			w.t.Errorf("run %q: %v", run, err)
 		}
@@ -480,12 +569,12 @@ func TestMissingKey(t *testing.T) {
 
 // TestRefused is what a start refuses, before anything is in a history.
 func TestRefused(t *testing.T) {
-	for text, r := range map[string]lake.Rotation{
-		"want the URL":      {Source: lake.Source{Folder: "data"}, Results: "s3://audit/", Flags: flags},
-		"in the folder":     {Source: lake.Source{Folder: "s3://lake/data"}, Results: "s3://lake/data/results/", Flags: flags},
-		"the results":       {Source: lake.Source{Folder: "s3://lake/data"}, Flags: flags},
-		"unknown flag":      {Source: lake.Source{Folder: "s3://lake/data"}, Results: "s3://audit/", Flags: []string{"--in-place"}},
-		"is no kind of key": {Source: lake.Source{Folder: "s3://lake/data"}, Results: "s3://audit/", Flags: []string{"-k", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="}},
+	for text, r := range map[string]lake.Job{
+		"want the URL":      {Task: lake.Task{Source: lake.Source{Folder: "data"}, Flags: flags}, Results: "s3://audit/"},
+		"in the folder":     {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: flags}, Results: "s3://lake/data/results/"},
+		"the results":       {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: flags}},
+		"unknown flag":      {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: []string{"--in-place"}}, Results: "s3://audit/"},
+		"is no kind of key": {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: []string{"-k", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="}}, Results: "s3://audit/"},
 	} {
 		if err := r.Check(); err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "c2VjcmV0") {
 			t.Errorf("%+v: %v", r, err)

@@ -2,11 +2,13 @@ package lake
 
 import "go.temporal.io/sdk/worker"
 
-// Register has a worker do rotations.
+// Register has a worker do jobs.
 func Register(w worker.Registry, a *Activities) {
 	w.RegisterWorkflow(Rotate)
+	w.RegisterWorkflow(Audit)
 	w.RegisterActivity(a.ListChunks)
-	w.RegisterActivity(a.RotateChunk)
+	w.RegisterActivity(a.DoChunk)
 	w.RegisterActivity(a.SettleChunks)
+	w.RegisterActivity(a.WriteSummary)
 	w.RegisterActivity(a.WriteReport)
 }

@@ -31,14 +31,21 @@ type Line struct {
 	Kind      string      `json:"kind,omitempty"`
 	Error     string      `json:"error,omitempty"`
 	Retryable bool        `json:"retryable,omitempty"`
+
+	// Of an audit: whether the object matches the filter, and a line of "esdk audit --json".
+	Matches bool            `json:"matches,omitempty"`
+	Finding json.RawMessage `json:"finding,omitempty"`
 }
 
-// results is the folder of a rotation:
+// results is the folder of a job:
 //
 //	chunks/00000001.jsonl    what has become of each object in a chunk, in the order of keys
 //	failures/00000001.jsonl  those that failed, if some did
+//	matches/00000001.jsonl   those that match, if some do, without the findings
 //	parts/                   chunks that are under way
 //	report.json
+//	summary.json             of an audit
+//	report.html              of an audit
 type results struct{ *blob.Bucket }
 
 // openResults makes no request.
@@ -66,7 +73,13 @@ func within(folder, name string) string {
 }
 
 func chunkName(number int) string    { return fmt.Sprintf("chunks/%08d.jsonl", number) }
-func failuresName(number int) string { return fmt.Sprintf("failures/%08d.jsonl", number) }
+func failuresName(number int) string { return failuresFolder + fmt.Sprintf("%08d.jsonl", number) }
+func matchesName(number int) string  { return matchesFolder + fmt.Sprintf("%08d.jsonl", number) }
+
+const (
+	failuresFolder = "failures/"
+	matchesFolder  = "matches/"
+)
 
 // maxFile is more than a file of a chunk has: a line is less than 64 KiB.
 const maxFile = 1 << 30
@@ -96,16 +109,21 @@ func (r *results) keep(ctx context.Context, name string, content []byte) ([]byte
 	return nil, err
 }
 
-// end writes the failures in the file of a chunk, and returns its result.
+// end writes the failures and matches in the file of a chunk, and returns its result.
 func (r *results) end(ctx context.Context, number int, content []byte) (*ChunkResult, error) {
-	result, failed, err := summary(content)
-	if err == nil && len(failed) > 0 {
-		err = r.WriteAll(ctx, failuresName(number), failed, nil)
-	}
+	s, err := summarize(content)
 	if err != nil {
 		return nil, err
 	}
-	return &result, nil
+	for name, text := range map[string][]byte{failuresName(number): s.failed, matchesName(number): s.matched} {
+		if len(text) == 0 {
+			continue
+		}
+		if err := r.WriteAll(ctx, name, text, nil); err != nil {
+			return nil, err
+		}
+	}
+	return &s.ChunkResult, nil
 }
 
 // settle returns the result of a chunk that was ended, nil if there is no file and no part.
@@ -221,22 +239,30 @@ func lines(content []byte) iter.Seq2[*Line, error] {
 	}
 }
 
-// summary returns the counts and the digest of the file of a chunk, and the lines of what
-// failed.
-func summary(content []byte) (ChunkResult, []byte, error) {
+// A chunkSummary is what the file of a chunk comes to, with the lines of what failed and of
+// what matches.
+type chunkSummary struct {
+	ChunkResult
+	failed, matched []byte
+}
+
+func summarize(content []byte) (*chunkSummary, error) {
 	sum := sha256.Sum256(content)
-	out := ChunkResult{Digest: hex.EncodeToString(sum[:])}
-	var failed bytes.Buffer
+	out := &chunkSummary{ChunkResult: ChunkResult{Digest: hex.EncodeToString(sum[:])}}
 	for l, err := range lines(content) {
 		if err != nil {
-			return out, nil, fmt.Errorf("the file of a chunk: %w", err)
+			return nil, fmt.Errorf("the file of a chunk: %w", err)
 		}
 		out.addLine(l)
+		l.Finding = nil
 		if l.Result == bulk.Failed {
-			failed.Write(l.text())
+			out.failed = append(out.failed, l.text()...)
+		}
+		if l.Matches {
+			out.matched = append(out.matched, l.text()...)
 		}
 	}
-	return out, failed.Bytes(), nil
+	return out, nil
 }
 
 func (l *Line) text() []byte {
@@ -247,8 +273,17 @@ func (l *Line) text() []byte {
 	return b.Bytes()
 }
 
-// Failures yields what failed of a rotation, by the URL of its folder.
+// Failures yields what failed of a job, by the URL of its folder.
 func Failures(ctx context.Context, folder string) iter.Seq2[*Line, error] {
+	return linesIn(ctx, folder, failuresFolder)
+}
+
+// Matches yields what matches the filter of an audit, without findings.
+func Matches(ctx context.Context, folder string) iter.Seq2[*Line, error] {
+	return linesIn(ctx, folder, matchesFolder)
+}
+
+func linesIn(ctx context.Context, folder, prefix string) iter.Seq2[*Line, error] {
 	return func(yield func(*Line, error) bool) {
 		r, err := openResults(ctx, folder)
 		if err != nil {
@@ -256,7 +291,7 @@ func Failures(ctx context.Context, folder string) iter.Seq2[*Line, error] {
 			return
 		}
 		defer r.Close()
-		list := r.List(&blob.ListOptions{Prefix: "failures/"})
+		list := r.List(&blob.ListOptions{Prefix: prefix})
 		for {
 			object, err := list.Next(ctx)
 			if errors.Is(err, io.EOF) {
@@ -279,7 +314,7 @@ func Failures(ctx context.Context, folder string) iter.Seq2[*Line, error] {
 	}
 }
 
-// writeReport writes the report of a rotation into its folder.
+// writeReport writes the report of a job into its folder.
 func (r *results) writeReport(ctx context.Context, report *Report) error {
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {

@@ -55,7 +55,7 @@ func TestGiveUp(t *testing.T) {
 				return &ListResult{Chunks: make([]Bounds, 4)}, nil
 			})
 			ended := make(chan struct{}, 4)
-			register("RotateChunk", func(_ context.Context, in ChunkRequest) (*ChunkResult, error) {
+			register("DoChunk", func(_ context.Context, in ChunkRequest) (*ChunkResult, error) {
 				if in.Number == 1 {
 					for range 3 {
 						<-ended
@@ -79,7 +79,7 @@ func TestGiveUp(t *testing.T) {
 				report = r
 				return nil
 			})
-			e.ExecuteWorkflow(Rotate, Rotation{Source: Source{Folder: "s3://b/f/"}, Results: "s3://c/"})
+			e.ExecuteWorkflow(Rotate, Job{Task: Task{Source: Source{Folder: "s3://b/f/"}}, Results: "s3://c/"})
 			if err := e.GetWorkflowError(); err == nil || report == nil {
 				t.Fatalf("%v, report %+v", err, report)
 			}

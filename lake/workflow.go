@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -62,7 +61,7 @@ type moment struct {
 // run is a run of the workflow.
 type run struct {
 	*Progress
-	in      Rotation
+	in      Job
 	results string
 	work    workflow.Context // of chunks and lists
 	stop    workflow.CancelFunc
@@ -78,8 +77,19 @@ type run struct {
 	missing []int          // chunks up to there that have no file
 }
 
-// Rotate is the workflow of a rotation.
-func Rotate(ctx workflow.Context, in Rotation) (*Report, error) {
+// Rotate is the workflow that encrypts objects again.
+func Rotate(ctx workflow.Context, in Job) (*Report, error) {
+	in.Audit = false
+	return do(ctx, in)
+}
+
+// Audit is the workflow that looks at objects.
+func Audit(ctx workflow.Context, in Job) (*Report, error) {
+	in.Audit = true
+	return do(ctx, in)
+}
+
+func do(ctx workflow.Context, in Job) (*Report, error) {
 	in.setDefaults()
 	r, err := newRun(ctx, in)
 	if err != nil {
@@ -102,10 +112,10 @@ func Rotate(ctx workflow.Context, in Rotation) (*Report, error) {
 	if !r.finished() {
 		return nil, r.continueAsNew(ctx)
 	}
-	return r.report(ctx, "complete")
+	return r.report(ctx, complete)
 }
 
-func newRun(ctx workflow.Context, in Rotation) (*run, error) {
+func newRun(ctx workflow.Context, in Job) (*run, error) {
 	info := workflow.GetInfo(ctx)
 	r := &run{Progress: in.Progress, in: in, results: within(within(in.Results, info.WorkflowExecution.ID), info.FirstRunID), sum: sha256.New(), digests: make(map[int]string)}
 	if r.Progress == nil {
@@ -121,7 +131,7 @@ func newRun(ctx workflow.Context, in Rotation) (*run, error) {
 		StartToCloseTimeout: 7 * 24 * time.Hour, // an object may have terabytes
 		HeartbeatTimeout:    in.Lease,
 		WaitForCancellation: true,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute},
+		RetryPolicy:         retries(),
 	}))
 	signals := workflow.GetSignalChannel(ctx, PauseSignal)
 	workflow.Go(ctx, func(ctx workflow.Context) {
@@ -160,8 +170,8 @@ func (r *run) begin(ctx workflow.Context) {
 	r.began++
 	r.running++
 	number := r.Number
-	future := workflow.ExecuteActivity(r.work, (*Activities).RotateChunk, ChunkRequest{
-		Source: r.in.Source, Bounds: next, Flags: r.in.Flags, Results: r.results, Number: number,
+	future := workflow.ExecuteActivity(r.work, (*Activities).DoChunk, ChunkRequest{
+		Task: r.in.Task, Bounds: next, Results: r.results, Number: number,
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		var result ChunkResult
@@ -230,7 +240,7 @@ func (r *run) settle(ctx workflow.Context) error {
 func (r *run) list(ctx workflow.Context) {
 	r.listing = true
 	future := workflow.ExecuteActivity(r.work, (*Activities).ListChunks, ListRequest{
-		Source: r.in.Source, Cursor: r.Next, Flags: r.in.Flags, Objects: r.in.Objects, Chunks: maxQueued,
+		Task: r.in.Task, Cursor: r.Next, Objects: r.in.Objects, Chunks: maxQueued,
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		var result ListResult
@@ -253,7 +263,7 @@ func (r *run) list(ctx workflow.Context) {
 
 func (r *run) status() (*Status, error) {
 	s := &Status{
-		Results: r.results, Started: r.Started, Paused: r.Paused, Counts: r.clone(),
+		Results: r.results, Started: r.Started, Paused: r.Paused, Audit: r.in.Audit, Counts: r.clone(),
 		Listed: r.Listed, ListedBytes: r.ListedBytes, AllListed: r.All,
 		Chunks: r.Number - r.running, Running: r.running, Queued: len(r.Queue),
 	}
@@ -280,6 +290,9 @@ func (r *run) continueAsNew(ctx workflow.Context) error {
 	r.Sum = sum
 	next := r.in
 	next.Progress = r.Progress
+	if r.in.Audit {
+		return workflow.NewContinueAsNewError(ctx, Audit, next)
+	}
 	return workflow.NewContinueAsNewError(ctx, Rotate, next)
 }
 
@@ -307,18 +320,36 @@ func (r *run) report(ctx workflow.Context, end string) (*Report, error) {
 	info := workflow.GetInfo(ctx)
 	report := &Report{
 		Workflow: info.WorkflowExecution.ID, Run: info.FirstRunID,
-		Source: r.in.Source, Flags: slices.Clone(r.in.Flags), Results: r.results,
+		Task: r.in.Task, Results: r.results,
 		Started: r.Started, Ended: workflow.Now(ctx), End: end,
 		Counts: r.clone(), Objects: r.Done(), Chunks: r.summed - len(r.missing),
 		Missing: r.missing[:min(len(r.missing), maxMissing)], Digest: hex.EncodeToString(r.sum.Sum(nil)),
 	}
-	return report, workflow.ExecuteActivity(reporting(ctx), (*Activities).WriteReport, report).Get(ctx, nil)
+	var err error
+	if r.in.Audit {
+		err = workflow.ExecuteActivity(summing(ctx, r.in.Lease), (*Activities).WriteSummary, SummaryRequest{*report, r.summed}).Get(ctx, nil)
+	}
+	unwritten := workflow.ExecuteActivity(reporting(ctx), (*Activities).WriteReport, report).Get(ctx, nil)
+	return report, cmp.Or(err, unwritten)
 }
 
-// reporting is for activities at the end of a rotation.
+// reporting is for activities at the end of a job.
 func reporting(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Minute,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute},
+		RetryPolicy:         retries(),
 	})
+}
+
+// summing is for one that reads all results.
+func summing(ctx workflow.Context, lease time.Duration) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 24 * time.Hour,
+		HeartbeatTimeout:    lease,
+		RetryPolicy:         retries(),
+	})
+}
+
+func retries() *temporal.RetryPolicy {
+	return &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute}
 }

@@ -235,7 +235,7 @@ func (au *auditing) each(j *place.Job, r *batch.Record, err error) error {
 		au.summed.Skip()
 		return nil
 	}
-	f := audit.Found(j, r, err)
+	f := audit.Found(r, j.Given(), j.Source.Name(), err)
 	au.summed.Add(f)
 	if j.Remote() && !au.all && !ofVersion(j.Given()) {
 		au.summed.CurrentOnly = true
@@ -375,20 +375,14 @@ func (p *auditPage) write(au *auditing, inputs []string) error {
 
 // namesOf are the inputs as they may be shown: the parameters of a URL may be secret.
 func (o *auditOptions) namesOf(inputs []string) (names []string) {
-	shown := func(name string) string {
-		if object.IsURL(name) {
-			name, _, _ = strings.Cut(name, "?")
-		}
-		return name
-	}
 	if o.Shard != "" {
 		names = append(names, "only the shard "+o.Shard+" of the following")
 	}
 	for _, name := range inputs {
-		names = append(names, shown(name))
+		names = append(names, audit.Shown(name))
 	}
 	if o.Inventory != "" {
-		names = append(names, "the objects in the inventory "+shown(o.Inventory))
+		names = append(names, "the objects in the inventory "+audit.Shown(o.Inventory))
 	}
 	switch {
 	case o.List != "":

@@ -23,7 +23,7 @@ var layers = map[string][]string{
 	"place":      {"cli", "atomicfile", "object", "inventory", "inventory/inventorytest"},
 	"base64text": {"cli", "esdk/internal/inspect"},
 	"batch":      {"cli", "atomicfile", "object", "place"},
-	"audit":      {"cli", "batch", "place", "base64text", "settings"},
+	"audit":      {"cli", "object", "batch", "place", "base64text", "settings"},
 	"awscli":     {"cli", "batch"},
 	"keyspec":    {"cli", "atomicfile"},
 	"settings":   {"cli", "keyspec"},

@@ -36,7 +36,7 @@ func open(ctx context.Context, arguments string) (*handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	rotation, err := bulk.Open(ctx, flags)
+	rotation, err := bulk.OpenRotation(ctx, flags)
 	if err != nil {
 		return nil, err
 	}

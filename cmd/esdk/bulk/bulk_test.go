@@ -47,9 +47,9 @@ func (k *keys) flags(more ...string) []string {
 	return append([]string{"--from-key", k.before, "-k", k.after}, more...)
 }
 
-func open(t *testing.T, flags []string) *Rotation {
+func open(t *testing.T, flags []string) *Work {
 	t.Helper()
-	r, err := Open(background, flags)
+	r, err := OpenRotation(background, flags)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestStop(t *testing.T) {
 }
 
 // useBucket has objects with random keys in a bucket, of which one is no message.
-func useBucket(t *testing.T, r *Rotation, c *Client, count int) (*blob.Bucket, []string) {
+func useBucket(t *testing.T, r *Work, c *Client, count int) (*blob.Bucket, []string) {
 	t.Helper()
 	in := memblob.OpenBucket(nil)
 	t.Cleanup(func() { in.Close() })
@@ -339,21 +339,21 @@ func TestOpenRefuses(t *testing.T) {
 		"no configuration":  {"--from-key", "@old", "-k", k.after},
 		"--skip-done maybe": k.flags("--skip-done", "maybe"),
 	} {
-		if _, err := Open(background, flags); err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "\n") {
+		if _, err := OpenRotation(background, flags); err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v, want %s", flags, err, text)
 		}
 	}
 }
 
 // TestCheck takes keys whose files are elsewhere, and never shows what may be a secret.
-func TestCheck(t *testing.T) {
+func TestCheckRotation(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	const secret = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
 	for _, good := range [][]string{
 		{"-k", "@new", "--from-key", "aes:a/b@/elsewhere", "--jobs", "3", "--profile", "there", "--config", "/elsewhere"},
 		{"-k", "arn:aws:kms:us-west-2:111122223333:key/b", "--from-key", "branch:table/id?kms=arn:aws:kms:us-west-2:111122223333:key/b"},
 	} {
-		if err := Check(good); err != nil {
+		if err := CheckRotation(good); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
@@ -363,7 +363,7 @@ func TestCheck(t *testing.T) {
 		{"-k", "pkcs11:token=a;object=b?pin-value=" + secret, "--from-key", "@old"},
 		{"--key=@new", "--unknown"},
 	} {
-		if err := Check(bad); err == nil || strings.Contains(err.Error(), secret) {
+		if err := CheckRotation(bad); err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

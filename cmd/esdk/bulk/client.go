@@ -6,6 +6,7 @@ import (
 	"regexp"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/audit"
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/reencrypt"
@@ -13,12 +14,26 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Check reads flags as [Open] does, and makes no key of them: flags that are fit to be passed
-// to another machine, in words that others may read.
-func Check(args []string) error {
+// CheckRotation reads flags as [OpenRotation] does, and makes no key of them: flags that are
+// fit to be passed to another machine, in words that others may read.
+func CheckRotation(args []string) error {
 	o := new(reencrypt.Options)
-	flags := pflag.NewFlagSet("reencrypt", pflag.ContinueOnError)
-	o.AddFlags(flags)
+	return check("reencrypt", args, o.AddFlags, func() map[string][]string {
+		return map[string][]string{settings.KeyFlag: o.To.Keys, "--from-key": o.From.Keys}
+	})
+}
+
+// CheckAudit does the same for [OpenAudit].
+func CheckAudit(args []string) error {
+	o := new(audit.Options)
+	return check("audit", args, o.AddFlags, func() map[string][]string {
+		return map[string][]string{settings.KeyFlag: o.Open.Keys}
+	})
+}
+
+func check(mode string, args []string, add func(*pflag.FlagSet), keysOf func() map[string][]string) error {
+	flags := pflag.NewFlagSet(mode, pflag.ContinueOnError)
+	add(flags)
 	new(batch.Pace).AddFlags(flags)
 	s, err := newSession()
 	if err != nil {
@@ -28,7 +43,7 @@ func Check(args []string) error {
 	if err := s.parse(flags, args); err != nil {
 		return errors.New(s.message(err))
 	}
-	for flag, keys := range map[string][]string{settings.KeyFlag: o.To.Keys, "--from-key": o.From.Keys} {
+	for flag, keys := range keysOf() {
 		for _, key := range keys {
 			if !keyspec.IsKey(key) || secretInKey.MatchString(key) {
 				return errors.New(flag + " …: this is no kind of key, or has a secret in it; see \"esdk help keys\"")

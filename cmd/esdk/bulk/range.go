@@ -28,15 +28,15 @@ type Chunk struct {
 var errOrder = errors.New("the store does not list in the order of keys, so that there are no ranges of them; give names, as of an inventory")
 
 // list yields the objects in a range.
-func (r *Rotation) list(ctx context.Context, in Range, yield func(*object.Object, *object.Entry) bool) error {
-	named, err := r.buckets.Parse(ctx, in.Folder)
+func (w *Work) list(ctx context.Context, in Range, yield func(*object.Object, *object.Entry) bool) error {
+	named, err := w.buckets.Parse(ctx, in.Folder)
 	if err != nil {
-		return errors.New(r.message(err))
+		return errors.New(w.message(err))
 	}
 	folder, last := named.Folder(), in.After
 	for e, err := range folder.Between(ctx, in.After, in.Until) {
 		if err != nil {
-			return r.unlisted(folder, err)
+			return w.unlisted(folder, err)
 		}
 		if e.Raw <= last {
 			return errOrder
@@ -52,9 +52,9 @@ func (r *Rotation) list(ctx context.Context, in Range, yield func(*object.Object
 }
 
 // unlisted keeps whether a list may go well later.
-func (r *Rotation) unlisted(folder *object.Object, err error) error {
+func (w *Work) unlisted(folder *object.Object, err error) error {
 	err = folder.Explain(err)
-	return &ListError{Folder: folder.String(), Text: r.message(err), Retryable: cli.Retryable(err)}
+	return &ListError{Folder: folder.String(), Text: w.message(err), Retryable: cli.Retryable(err)}
 }
 
 // A ListError is that a folder cannot be listed, or an inventory not be read.
@@ -65,12 +65,12 @@ type ListError struct {
 
 func (e *ListError) Error() string { return e.Folder + " cannot be listed: " + e.Text }
 
-// DoRange is as [Rotation.Do] for the objects in a range that are there when it comes to
+// DoRange is as [Work.Do] for the objects in a range that are there when it comes to
 // them.
-func (r *Rotation) DoRange(ctx context.Context, in Range, each func(Result) error) error {
-	run := &run{Rotation: r, teller: newTeller(each)}
+func (w *Work) DoRange(ctx context.Context, in Range, each func(Result) error) error {
+	run := &run{Work: w, teller: newTeller(each)}
 	return run.do(ctx, place.InputOptions{Found: func(yield func(place.Job) bool) {
-		run.err = r.list(ctx, in, func(folder *object.Object, e *object.Entry) bool {
+		run.err = w.list(ctx, in, func(folder *object.Object, e *object.Entry) bool {
 			j := place.InFolder(folder, e)
 			return run.begin(j.Given()) && yield(j)
 		})
@@ -79,14 +79,14 @@ func (r *Rotation) DoRange(ctx context.Context, in Range, each func(Result) erro
 
 // Split yields parts of a range, each with so many objects, but for the last, which has the
 // rest. It lists all of the range, and holds no names.
-func (r *Rotation) Split(ctx context.Context, in Range, objects int) iter.Seq2[Chunk, error] {
+func (w *Work) Split(ctx context.Context, in Range, objects int) iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
 		if objects < 1 {
 			yield(Chunk{}, errors.New("bulk: a chunk has at least one object"))
 			return
 		}
 		chunk, stopped := Chunk{Range: Range{Folder: in.Folder, After: in.After}}, false
-		err := r.list(ctx, in, func(_ *object.Object, e *object.Entry) bool {
+		err := w.list(ctx, in, func(_ *object.Object, e *object.Entry) bool {
 			if chunk.Objects == objects {
 				if stopped = !yield(chunk, nil); stopped {
 					return false

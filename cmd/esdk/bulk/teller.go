@@ -2,9 +2,11 @@ package bulk
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 
+	"esdk/cmd/esdk/internal/audit"
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
@@ -78,7 +80,7 @@ func (t *teller) tell(ctx context.Context, r Result) error {
 }
 
 // result makes a result of a record.
-func (r *Rotation) result(rec *batch.Record, cause error) Result {
+func (w *Work) result(rec *batch.Record, cause error) Result {
 	out := Result{
 		Name:      rec.Name,
 		Status:    Status(rec.Result),
@@ -92,7 +94,12 @@ func (r *Rotation) result(rec *batch.Record, cause error) Result {
 		VersionAfter:  rec.OutputVersion,
 	}
 	if cause != nil {
-		out.Error = r.message(cli.Errorf("%w", cause))
+		out.Error = w.message(cli.Errorf("%w", cause))
+	}
+	if w.audit != nil && out.Status != Skipped {
+		f := audit.Found(rec, rec.Name, rec.Input, cause)
+		out.Bytes, out.Matches = f.Bytes(), f.Matches
+		out.Finding, _ = json.Marshal(f) // of texts and numbers cannot fail
 	}
 	return out
 }

@@ -1,4 +1,5 @@
-// Command esdk-lake encrypts all messages in a bucket again on Temporal. See docs/lake.md.
+// Command esdk-lake encrypts all messages in a bucket again, or looks at all, on Temporal.
+// See docs/lake.md.
 package main
 
 import (
@@ -67,10 +68,11 @@ func newRoot(accepted *bool) *cobra.Command {
 	c := new(connection)
 	root := &cobra.Command{
 		Use:   "esdk-lake",
-		Short: "Encrypt all messages in a bucket again, on Temporal",
+		Short: "Encrypt all messages in a bucket again, or look at all, on Temporal",
 		Long: `esdk-lake encrypts all messages in a bucket again, in their places, on Temporal:
-under other keys, with another suite or another encryption context. Any number of
-workers share the work, and take over from each other.
+under other keys, with another suite or another encryption context. Or it looks at all,
+and tells which are under which keys. Any number of workers share the work, and take
+over from each other.
 
 Temporal is found as its own tools find it: by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE,
 TEMPORAL_API_KEY, TEMPORAL_TLS_… and temporal.toml.`,
@@ -81,6 +83,6 @@ TEMPORAL_API_KEY, TEMPORAL_TLS_… and temporal.toml.`,
 		},
 	}
 	c.addFlags(root.PersistentFlags())
-	root.AddCommand(newStart(c), newWorker(c), newStatus(c), newReport(c), newPause(c, true), newPause(c, false), newCancel(c), newFailures())
+	root.AddCommand(newStart(c), newAudit(c), newWorker(c), newStatus(c), newReport(c), newPause(c, true), newPause(c, false), newCancel(c), newFailures(), newMatches())
 	return root
 }

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"esdk/lake"
 	"github.com/spf13/cobra"
@@ -18,17 +20,16 @@ import (
 )
 
 type startOptions struct {
-	rotation lake.Rotation
-	id       string
-	local    string
-	wait     bool
-	json     bool
-	worker   workerOptions
+	job    lake.Job
+	id     string
+	local  string
+	wait   bool
+	print  printOptions
+	worker workerOptions
 }
 
 func newStart(c *connection) *cobra.Command {
-	o := new(startOptions)
-	cmd := &cobra.Command{
+	return new(startOptions).addTo(c, &cobra.Command{
 		Use:   "start --results URL [flags] {FOLDER | --inventory MANIFEST} -- FLAG...",
 		Short: "Start a rotation",
 		Long: `Start the rotation of all messages in a FOLDER of a bucket, or of those that an S3
@@ -44,58 +45,90 @@ the program "temporal" must be installed. The same DIRECTORY goes on with what w
 begun there.`,
 		Example: `  esdk-lake start s3://lake/data/ --results s3://audit/ -- --from-key @old -k @new
   esdk-lake start --local ~/rotation s3://lake/data/ --results s3://audit/ -- --from-key @old -k @new`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			at := cmd.ArgsLenAtDash()
-			if at < 0 {
-				at = len(args)
-			}
-			switch {
-			case at == 1 && o.rotation.Inventory == "":
-				o.rotation.Folder = args[0]
-			case at > 0 || o.rotation.Inventory == "":
-				return usage("want one FOLDER or --inventory, and flags of esdk reencrypt behind --")
-			}
-			o.rotation.Flags = args[at:]
-			err := o.run(cmd.Context(), c, cmd.OutOrStdout())
-			if o.local != "" {
-				err = interrupted(cmd.Context(), err, "the same command goes on")
-			}
-			return err
-		},
+	})
+}
+
+func newAudit(c *connection) *cobra.Command {
+	o := &startOptions{job: lake.Job{Task: lake.Task{Audit: true}}}
+	cmd := o.addTo(c, &cobra.Command{
+		Use:   "audit --results URL [flags] {FOLDER | --inventory MANIFEST} [-- FLAG...]",
+		Short: "Start an audit",
+		Long: `Start an audit of all objects in a FOLDER of a bucket, or of those that an S3 Inventory
+lists, by the URL of its manifest: which are messages, and under which keys. Each FLAG
+behind -- is one of "esdk audit": filters such as --under KEY or --uncommitted, and
+-k KEY with which messages are opened.
+
+The results have a line for each object, a summary, and a page for auditors; see
+docs/lake.md. "esdk-lake matches" lists what matches the filters.`,
+		Example: `  esdk-lake audit s3://lake/data/ --results s3://audit/ -- --not-under @new --not-a-message
+  esdk-lake audit --all-versions --inventory s3://inventories/…/manifest.json --results s3://audit/ -- --under @old`,
+	})
+	cmd.Flags().BoolVar(&o.job.AllVersions, "all-versions", false, "look at all versions that an inventory lists, and not only the latest")
+	o.print.addFailIf(cmd.Flags())
+	return cmd
+}
+
+// addTo adds what rotations and audits have in common.
+func (o *startOptions) addTo(c *connection, cmd *cobra.Command) *cobra.Command {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		at := cmd.ArgsLenAtDash()
+		if at < 0 {
+			at = len(args)
+		}
+		switch {
+		case at == 1 && o.job.Inventory == "":
+			o.job.Folder = args[0]
+		case at > 0 || o.job.Inventory == "":
+			return usage("want one FOLDER or --inventory, and flags of esdk %s behind --", o.command())
+		}
+		o.job.Flags = args[at:]
+		err := o.run(cmd.Context(), c, cmd.OutOrStdout())
+		if o.local != "" {
+			err = interrupted(cmd.Context(), err, "the same command goes on")
+		}
+		return err
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
-			return cmp.Or(refuseImplied(flagName(unknown)), usage("%w: flags of \"esdk reencrypt\", such as --from-key, stand behind --", err))
+			return cmp.Or(o.refuseImplied(flagName(unknown)), usage("%w: flags of \"esdk %s\" stand behind --", err, o.command()))
 		}
 		return err
 	})
 	flags := cmd.Flags()
-	flags.StringVar(&o.rotation.Results, "results", "", "`URL` of a folder for the report and what has become of each object, outside of FOLDER")
-	flags.StringVar(&o.rotation.Inventory, "inventory", "", "`URL` of the manifest.json of an S3 Inventory, in place of FOLDER")
-	flags.IntVar(&o.rotation.Objects, "objects", 0, "`NUMBER` of objects in a chunk (default 1000)")
-	flags.IntVar(&o.rotation.Parallel, "parallel", 0, "`NUMBER` of chunks that are worked on at once, on all workers (default 8)")
-	flags.DurationVar(&o.rotation.Lease, "lease", 0, "how long a worker may give no sign of life before another one takes over its chunk (default 30s)")
-	flags.IntVar(&o.rotation.RunChunks, "run-chunks", 0, "`NUMBER` of chunks in a history before a new one is begun (default as the server asks, and at most 2000)")
-	flags.StringVar(&o.id, "id", "", "`ID` of the rotation")
+	flags.StringVar(&o.job.Results, "results", "", "`URL` of a folder for the report and what has become of each object, outside of FOLDER")
+	flags.StringVar(&o.job.Inventory, "inventory", "", "`URL` of the manifest.json of an S3 Inventory, in place of FOLDER")
+	flags.IntVar(&o.job.Objects, "objects", 0, "`NUMBER` of objects in a chunk (default 1000)")
+	flags.IntVar(&o.job.Parallel, "parallel", 0, "`NUMBER` of chunks that are worked on at once, on all workers (default 8)")
+	flags.DurationVar(&o.job.Lease, "lease", 0, "how long a worker may give no sign of life before another one takes over its chunk (default 30s)")
+	flags.IntVar(&o.job.RunChunks, "run-chunks", 0, "`NUMBER` of chunks in a history before a new one is begun (default as the server asks, and at most 2000)")
+	flags.StringVar(&o.id, "id", "", "`ID` of what is started")
 	flags.BoolVar(&o.wait, "wait", false, "wait for the end, and print the report")
 	flags.StringVar(&o.local, "local", "", "run Temporal and a worker here, with the history in a `DIRECTORY`, and wait")
-	flags.BoolVar(&o.json, "json", false, "print JSON")
+	o.print.addFlags(flags)
 	o.worker.addFlags(flags)
 	return cmd
 }
 
+// command is the one of esdk whose flags are taken.
+func (o *startOptions) command() string {
+	if o.job.Audit {
+		return "audit"
+	}
+	return "reencrypt"
+}
+
 func (o *startOptions) run(ctx context.Context, c *connection, out io.Writer) error {
-	if o.rotation.Results == "" {
+	if o.job.Results == "" {
 		return usage("where do results go? Give --results URL")
 	}
-	if err := o.rotation.Check(); err != nil {
-		for _, flag := range o.rotation.Flags {
-			err = cmp.Or(refuseImplied(flag), err)
+	if err := o.job.Check(); err != nil {
+		for _, flag := range o.job.Flags {
+			err = cmp.Or(o.refuseImplied(flag), err)
 		}
 		return &statusError{exitUsage, err}
 	}
 	if o.id == "" {
-		o.id = usualID(&o.rotation)
+		o.id = usualID(&o.job)
 	}
 	if o.local != "" {
 		server, err := startServer(ctx, o.local)
@@ -121,25 +154,40 @@ func (o *startOptions) run(ctx context.Context, c *connection, out io.Writer) er
 		ID:                       o.id,
 		TaskQueue:                c.queue,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-	}, lake.Rotate, o.rotation)
+	}, o.workflow(), o.job)
 	if err != nil {
 		return err
 	}
-	if !o.wait && o.json {
+	if !o.wait && o.print.json {
 		return json.NewEncoder(out).Encode(map[string]string{"id": started.GetID(), "run": started.GetRunID()})
 	}
 	if !o.wait {
 		_, err = fmt.Fprintln(out, started.GetID())
 		return err
 	}
-	return await(ctx, started, out, o.json)
+	return o.print.await(ctx, started, out)
 }
 
-// refuseImplied refuses flags that say what each rotation does.
-func refuseImplied(flag string) error {
-	switch flag {
-	case "--in-place", "-r", "--recursive":
-		return usage("%s is not needed: all objects in FOLDER are encrypted in place", flag)
+func (o *startOptions) workflow() any {
+	if o.job.Audit {
+		return lake.Audit
+	}
+	return lake.Rotate
+}
+
+// refuseImplied refuses flags that say what each job does, or what this command says in
+// another way.
+func (o *startOptions) refuseImplied(flag string) error {
+	name, _, _ := strings.Cut(flag, "=")
+	switch {
+	case name == "-r" || name == "--recursive":
+		return usage("%s is not needed: all objects in FOLDER are taken", name)
+	case name == "--in-place" && !o.job.Audit:
+		return usage("--in-place is not needed: all objects are encrypted in place")
+	case o.job.Audit && slices.Contains([]string{"--html", "--json", "--summary", "--print0", "-0"}, name):
+		return usage("%s is not needed: the results have the page and a line for each object; \"esdk-lake matches --print0\" prints names", name)
+	case o.job.Audit && name == "--fail-if":
+		return usage("--fail-if is a flag of esdk-lake: give it in front of --")
 	}
 	return nil
 }
@@ -153,8 +201,11 @@ func flagName(e *pflag.NotExistError) string {
 }
 
 // usualID is the same for the same work.
-func usualID(r *lake.Rotation) string {
-	text, _ := json.Marshal([]any{r.Folder, r.Inventory, r.Flags}) // of texts cannot fail
-	sum := sha256.Sum256(text)
-	return "rotation-" + hex.EncodeToString(sum[:6])
+func usualID(j *lake.Job) string {
+	text, _ := json.Marshal([]any{j.Folder, j.Inventory, j.AllVersions, j.Flags}) // of texts cannot fail
+	sum, kind := sha256.Sum256(text), "rotation-"
+	if j.Audit {
+		kind = "audit-"
+	}
+	return kind + hex.EncodeToString(sum[:6])
 }

@@ -36,6 +36,29 @@ func TestStartRefuses(t *testing.T) {
 	}
 }
 
+// TestAuditRefuses does so for audits, whose results have what other flags would print.
+func TestAuditRefuses(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	for args, want := range map[string]string{
+		"s3://lake/data/ -- --html page":                   "--html is not needed",
+		"s3://lake/data/ -- --json":                        "--json is not needed",
+		"s3://lake/data/ -- --fail-if":                     "in front of --",
+		"s3://lake/data/ -- --from-key @old":               "unknown flag: --from-key",
+		"s3://lake/data/ --under @old":                     "flags of \"esdk audit\" stand behind --",
+		"s3://lake/data/ --all-versions":                   "all versions are for an audit of an inventory",
+		"s3://audit/ -- --under @old":                      "the results are in the folder",
+		"s3://lake/data/ --inventory s3://i/manifest.json": "want one FOLDER or --inventory",
+	} {
+		root := newRoot(new(bool))
+		root.SetArgs(append([]string{"audit", "--results", "s3://audit/"}, strings.Fields(args)...))
+		root.SetOut(io.Discard)
+		root.SetErr(io.Discard)
+		if err := root.Execute(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", args, err, want)
+		}
+	}
+}
+
 // ended is a rotation that has ended, or whose end is not waited for.
 type ended struct {
 	client.WorkflowRun
@@ -53,16 +76,22 @@ func (e *ended) Get(_ context.Context, report any) error {
 // TestAwait tells of a signal, and of a source without objects.
 func TestAwait(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
-	empty := &ended{report: lake.Report{Source: lake.Source{Folder: "s3://lake/data/?region=x"}}}
-	if err := await(ctx, empty, new(bytes.Buffer), false); err == nil || err.Error() != "there is no object in s3://lake/data/" {
+	empty := &ended{report: lake.Report{Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data/?region=x"}}}}
+	if err := new(printOptions).await(ctx, empty, new(bytes.Buffer)); err == nil || err.Error() != "there is no object in s3://lake/data/" {
 		t.Error(err)
 	}
+	matching := &ended{report: lake.Report{Objects: 2, Counts: lake.Counts{Matches: 1}}}
+	for _, failIf := range []bool{false, true} {
+		if err := (&printOptions{failIf: failIf}).await(ctx, matching, new(bytes.Buffer)); (err != nil) != failIf {
+			t.Errorf("--fail-if %v: %v", failIf, err)
+		}
+	}
 	failed := &ended{err: errors.New("failed")}
-	if err := await(ctx, failed, nil, false); err == nil || err.Error() != "rotation id: failed" {
+	if err := new(printOptions).await(ctx, failed, nil); err == nil || err.Error() != "id: failed" {
 		t.Error(err)
 	}
 	stop()
-	err := await(ctx, &ended{err: ctx.Err()}, nil, false)
+	err := new(printOptions).await(ctx, &ended{err: ctx.Err()}, nil)
 	status, ok := errors.AsType[*statusError](interrupted(ctx, err, "the same command goes on"))
 	if !ok || status.code != exitInterrupted || status.Error() != "interrupted; the same command goes on" {
 		t.Errorf("%v", status)

@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// A state is what the server says of a rotation, and what the rotation says of itself.
+// A state is what the server says of a job, and what the job says of itself.
 type state struct {
 	State string `json:"state"` // running, completed and so on
 	*lake.Status
@@ -26,10 +26,10 @@ func newStatus(c *connection) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status ID",
-		Short: "Show how far a rotation has come",
+		Short: "Show how far a rotation or an audit has come",
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c.onRotation(cmd, func(ctx context.Context, t client.Client, id string) error {
+	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error {
 		s, err := c.status(ctx, t, id)
 		if err != nil {
 			return err
@@ -93,7 +93,7 @@ func printStatus(out io.Writer, s *state) {
 	}
 	fmt.Fprintf(out, "state         %s%s, since %s\n", s.State, paused, s.Started.Format(time.RFC3339))
 	fmt.Fprintf(out, "listed        %d objects, %d bytes, %s\n", s.Listed, s.ListedBytes, more)
-	printCounts(out, &s.Counts)
+	printCounts(out, &s.Counts, s.Audit)
 	fmt.Fprintf(out, "chunks        %d done, %d under way with %d objects done, %d waiting\n", s.Chunks, s.Running, s.UnderWay, s.Queued)
 	if s.Rate > 0 {
 		fmt.Fprintf(out, "rate          %.0f objects a second\n", s.Rate)
@@ -106,22 +106,22 @@ func printStatus(out io.Writer, s *state) {
 
 // newPause pauses, or resumes.
 func newPause(c *connection, pause bool) *cobra.Command {
-	cmd := &cobra.Command{Use: "resume ID", Short: "Go on with a rotation that was paused"}
+	cmd := &cobra.Command{Use: "resume ID", Short: "Go on with what was paused"}
 	if pause {
-		cmd.Use, cmd.Short = "pause ID", "Begin no more chunks of a rotation; those under way end"
+		cmd.Use, cmd.Short = "pause ID", "Begin no more chunks; those under way end"
 	}
-	return c.onRotation(cmd, func(ctx context.Context, t client.Client, id string) error {
+	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error {
 		return t.SignalWorkflow(ctx, id, "", lake.PauseSignal, pause)
 	})
 }
 
 func newCancel(c *connection) *cobra.Command {
-	cmd := &cobra.Command{Use: "cancel ID", Short: "End a rotation: objects under way end, and the report says what was done"}
-	return c.onRotation(cmd, func(ctx context.Context, t client.Client, id string) error { return t.CancelWorkflow(ctx, id, "") })
+	cmd := &cobra.Command{Use: "cancel ID", Short: "End a rotation or an audit: objects under way end, and the report says what was done"}
+	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error { return t.CancelWorkflow(ctx, id, "") })
 }
 
-// onRotation has a command do something to a rotation.
-func (c *connection) onRotation(cmd *cobra.Command, do func(context.Context, client.Client, string) error) *cobra.Command {
+// onJob has a command do something to a rotation or an audit.
+func (c *connection) onJob(cmd *cobra.Command, do func(context.Context, client.Client, string) error) *cobra.Command {
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		t, closeAll, err := c.open(cmd.Context())

@@ -21,8 +21,8 @@ func newWorker(c *connection) *cobra.Command {
 	o := new(workerOptions)
 	cmd := &cobra.Command{
 		Use:   "worker",
-		Short: "Work on rotations until it is told to stop",
-		Long: `Work on rotations until SIGTERM or SIGINT. Objects under way then end, and another worker
+		Short: "Work on rotations and audits until it is told to stop",
+		Long: `Work on rotations and audits until SIGTERM or SIGINT. Objects under way then end, and another worker
 goes on with their chunks. Start as many workers as there are machines, with the same
 configuration of keys on each. One that is killed has its chunks taken over after the
 lease has run out.`,

@@ -146,11 +146,12 @@ func (a *Audit) Job(ctx context.Context, j *place.Job, r *batch.Record) (place.O
 	return nil, nil
 }
 
-// Found returns the finding of an input that is done, which may have failed.
-func Found(j *place.Job, r *batch.Record, err error) *Finding {
+// Found returns the finding of an input that is done, which may have failed. Given and name
+// are as those of [NewFinding].
+func Found(r *batch.Record, given, name string, err error) *Finding {
 	f, ok := r.Found.(*Finding)
 	if !ok {
-		f = NewFinding(j.Given(), j.Source.Name())
+		f = NewFinding(given, name)
 	}
 	if err != nil {
 		f.SetError(err)

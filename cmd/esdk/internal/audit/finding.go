@@ -99,6 +99,14 @@ func (f *Finding) SetSize(size int64) {
 	}
 }
 
+// Bytes returns the length of the input, 0 if it is not known.
+func (f *Finding) Bytes() int64 {
+	if f.Size == nil {
+		return 0
+	}
+	return *f.Size
+}
+
 // SetHeader notes a message.
 func (f *Finding) SetHeader(h *esdk.Header, values bool) {
 	f.Kind = IsMessage

@@ -11,12 +11,28 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
 	"esdk/hpke"
 )
 
 // wholeName names a wrapping key as far as the message does: the provider ID, a slash, and
 // the name.
 func wholeName(k *esdk.EncryptedDataKey) string { return k.ProviderID + "/" + cli.KeyName(k) }
+
+// Shown returns what may be shown of the name of an input as it is given: the parameters of a
+// URL, but for the version, may be secret.
+func Shown(given string) string {
+	name, query, _ := strings.Cut(given, "?")
+	if !object.IsURL(name) {
+		return given
+	}
+	for parameter := range strings.SplitSeq(query, "&") {
+		if strings.HasPrefix(parameter, "versionId=") {
+			return name + "?" + parameter
+		}
+	}
+	return name
+}
 
 // Visible returns a text in which all characters are seen: one that has no picture, ends
 // the line or changes the direction of text is told by its number.

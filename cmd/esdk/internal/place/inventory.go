@@ -55,12 +55,13 @@ type Inventory struct {
 	folder *objectFolder
 }
 
-// OpenInventory reads the manifest.
-func (p *Planner) OpenInventory(ctx context.Context, manifest string) (*Inventory, error) {
+// OpenInventory reads the manifest. Without allVersions, jobs are skipped that are of a
+// version that is not the latest.
+func (p *Planner) OpenInventory(ctx context.Context, manifest string, allVersions bool) (*Inventory, error) {
 	if !strings.HasPrefix(manifest, "s3://") {
 		return nil, cli.UsageError("want the URL of a manifest, such as s3://BUCKET/…/manifest.json")
 	}
-	o := &InputOptions{Inventory: manifest}
+	o := &InputOptions{Inventory: manifest, AllVersions: allVersions}
 	i, bucket, err := p.openInventory(ctx, o)
 	if err != nil {
 		return nil, err

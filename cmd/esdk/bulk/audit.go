@@ -1,0 +1,85 @@
+package bulk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"esdk/cmd/esdk/internal/audit"
+	"github.com/spf13/pflag"
+)
+
+// OpenAudit makes keyrings of the keys that flags of "esdk audit" name, if there are any, and
+// a filter of those that say what matches. It takes --config, --jobs, --rate and --retry-for,
+// too; flags that say what is printed are not its own.
+func OpenAudit(ctx context.Context, flags []string) (*Work, error) {
+	o := new(audit.Options)
+	return newWork("audit", flags, auditJobs, o.AddFlags, func(w *Work, _ *pflag.FlagSet) (err error) {
+		w.buckets.StartOnly = true
+		if err := o.Parse(w.settings); err != nil {
+			return err
+		}
+		w.audit, err = audit.New(ctx, w.settings, o)
+		return err
+	})
+}
+
+// BytesRead returns how much an audit has read of its inputs so far.
+func (w *Work) BytesRead() int64 {
+	if w.audit == nil {
+		return 0
+	}
+	return w.audit.Bytes()
+}
+
+// A Summary is what an audit says of all inputs. Its memory is bounded.
+type Summary struct {
+	*audit.Summary
+	filter *audit.Filter
+}
+
+// NewSummary returns the summary of an audit that began at a time: of all versions of
+// objects, or else of the current ones. Of what a Work found, another one with the same flags
+// may make the summary.
+func (w *Work) NewSummary(started time.Time, allVersions bool) *Summary {
+	s := &Summary{w.audit.Summary(), &w.audit.Filter}
+	s.Started, s.CurrentOnly = started, !allVersions
+	return s
+}
+
+// AddFinding counts a [Result] with a finding.
+func (s *Summary) AddFinding(finding []byte, matches bool) error {
+	f := new(audit.Finding)
+	if err := json.Unmarshal(finding, f); err != nil {
+		return err
+	}
+	f.Name, f.Matches = audit.Shown(f.Input), matches
+	kinds := []string{audit.IsMessage, audit.IsNoMessage, audit.IsBroken, audit.CouldNotLook}
+	if !slices.Contains(kinds, f.Kind) || f.Kind == audit.IsMessage && f.Header == nil {
+		return errors.New("this is no finding of an audit")
+	}
+	s.Add(f)
+	return nil
+}
+
+// AddSkipped counts inputs that were passed over.
+func (s *Summary) AddSkipped(n int) { s.Skipped += int64(n) }
+
+// End says that these were all, of which so many bytes were read.
+func (s *Summary) End(at time.Time, bytesRead int64) { s.Ended, s.BytesRead = at, bytesRead }
+
+// JSON returns the last line of "esdk audit --json".
+func (s *Summary) JSON() ([]byte, error) { return s.Summary.JSON(s.filter) }
+
+// WriteText writes the summary that "esdk audit" prints.
+func (s *Summary) WriteText(w io.Writer) error { return s.Summary.WriteText(w, s.filter) }
+
+// WritePage writes the page of "esdk audit --html". Inputs say what was looked at, in words
+// that may be shown, and version is that of the
+// program.
+func (s *Summary) WritePage(w io.Writer, inputs []string, version string) error {
+	return (&audit.Page{Summary: s.Summary, Filter: s.filter, Inputs: inputs, Version: version}).Write(w)
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+
+	"esdk/lake"
+	"github.com/spf13/cobra"
+)
+
+func newFailures() *cobra.Command {
+	return newListing(lake.Failures, &cobra.Command{
+		Use:   "failures [--print0] RESULTS",
+		Short: "List what failed of a rotation or an audit",
+		Long: `List what failed of a rotation or an audit, by the URL of its results, which status and
+the report tell. Temporal is not asked.`,
+		Example: `  esdk-lake failures --print0 s3://audit/rotation-…/…/ | esdk reencrypt --files-from0 - --in-place --from-key @old -k @new`,
+	})
+}
+
+func newMatches() *cobra.Command {
+	return newListing(lake.Matches, &cobra.Command{
+		Use:   "matches [--print0] RESULTS",
+		Short: "List what matches the filters of an audit",
+		Long: `List what matches the filters of an audit, by the URL of its results, which status and
+the report tell. Temporal is not asked.`,
+		Example: `  esdk-lake matches --print0 s3://audit/audit-…/…/ | esdk reencrypt --files-from0 - --in-place --from-key @old -k @new`,
+	})
+}
+
+func newListing(list func(context.Context, string) iter.Seq2[*lake.Line, error], cmd *cobra.Command) *cobra.Command {
+	var print0, asJSON bool
+	cmd.Args = cobra.ExactArgs(1)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		for l, err := range list(cmd.Context(), args[0]) {
+			if err == nil {
+				err = printLine(cmd.OutOrStdout(), l, print0, asJSON)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	cmd.Flags().BoolVar(&print0, "print0", false, "print the names only, each with a zero byte behind it")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a line of JSON for each")
+	return cmd
+}
+
+func printLine(out io.Writer, l *lake.Line, print0, asJSON bool) (err error) {
+	switch {
+	case print0:
+		_, err = fmt.Fprintf(out, "%s\x00", l.Name)
+	case asJSON:
+		err = json.NewEncoder(out).Encode(l)
+	case l.Error == "":
+		_, err = fmt.Fprintln(out, l.Name)
+	default:
+		_, err = fmt.Fprintf(out, "%s: %s: %q\n", l.Name, l.Kind, l.Error)
+	}
+	return err
+}
