@@ -26,6 +26,7 @@ import (
 	"esdk/lake"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
@@ -285,15 +286,21 @@ func (w *world) checkVersions(all map[string]object) {
 
 func (w *world) list(bucket, prefix string) (keys []string) {
 	w.t.Helper()
+	for _, o := range w.objects(bucket, prefix) {
+		keys = append(keys, aws.ToString(o.Key))
+	}
+	return keys
+}
+
+func (w *world) objects(bucket, prefix string) (all []s3types.Object) {
+	w.t.Helper()
 	pages := s3.NewListObjectsV2Paginator(w.s3, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(background)
 		w.check(err)
-		for _, o := range page.Contents {
-			keys = append(keys, aws.ToString(o.Key))
-		}
+		all = append(all, page.Contents...)
 	}
-	return keys
+	return all
 }
 
 func (w *world) read(bucket, key string) []byte {

@@ -213,7 +213,6 @@ type object struct {
 // fill puts messages into a folder: mostly under the old key.
 func (w *world) fill(folder string, n int) map[string]object {
 	w.t.Helper()
-	clients := map[string]*bulk.Client{"@old": w.client("@old"), "@new": w.client("@new"), "@other": w.client("@other")}
 	all := make(map[string]object, n)
 	for i := range n {
 		o := object{key: "@old", message: true}
@@ -227,6 +226,14 @@ func (w *world) fill(folder string, n int) map[string]object {
 		}
 		all[fmt.Sprintf("%s%07x+%d", folder, mathrand.IntN(1<<28), i)] = o
 	}
+	w.put(all)
+	return all
+}
+
+// put writes objects with random plaintexts, of which they get the sums.
+func (w *world) put(all map[string]object) {
+	w.t.Helper()
+	clients := map[string]*bulk.Client{"@old": w.client("@old"), "@new": w.client("@new"), "@other": w.client("@other")}
 	var group errgroup.Group
 	group.SetLimit(16)
 	var mu sync.Mutex
@@ -250,7 +257,6 @@ func (w *world) fill(folder string, n int) map[string]object {
 		})
 	}
 	w.check(group.Wait())
-	return all
 }
 
 // versions returns how many there are of each key.
