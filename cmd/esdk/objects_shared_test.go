@@ -284,7 +284,7 @@ func TestObjectsLocked(t *testing.T) {
 }
 
 // TestObjectsKept: all that S3 says of an object is as it was, for three requests an object
-// beside those of the list.
+// beside those of the list, and one if it is passed over.
 func TestObjectsKept(t *testing.T) {
 	s, dir := newTestStore(t, "ESDK_S3_URL"), t.TempDir()
 	client, name := s.s3(t)
@@ -307,21 +307,43 @@ func TestObjectsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	list := ""
+	for i := range count {
+		list += fmt.Sprint(s.url, "/in/", i, "\x00")
+	}
+	writeFile(t, dir, "list", []byte(list))
 	requests := make(map[string]int)
 	var mu sync.Mutex
 	s.gate.set(0, 0, func(r *http.Request) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		what := r.Method
-		if q := r.URL.Query(); q.Has("list-type") || q.Has("tagging") {
-			what += fmt.Sprint(" tagging ", q.Has("tagging"))
+		for _, parameter := range []string{"list-type", "tagging"} {
+			if r.URL.Query().Has(parameter) {
+				what += " " + parameter
+			}
 		}
 		requests[what]++
 		return false
 	})
-	s.run(t, dir, cli.ExitOK, "reencrypt", "-q", "-r", "--in-place", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", s.url+"/in/")
-	if want := map[string]int{"GET": count, "GET tagging false": 1, "GET tagging true": count, "PUT": count}; !maps.Equal(requests, want) {
-		t.Errorf("requests %v, want %v", requests, want)
+	all := map[string]int{"GET": count, "GET tagging": count, "PUT": count}
+	for _, run := range []struct {
+		old, key string
+		inputs   []string
+		want     map[string]int
+	}{
+		{"k", "k1", []string{"-r", s.url + "/in/"}, map[string]int{"GET": count, "GET list-type": 1, "GET tagging": count, "PUT": count}},
+		{"k", "k1", []string{"-r", s.url + "/in/"}, map[string]int{"GET": count, "GET list-type": 1}},
+		{"k1", "k2", []string{"--files-from0", "list"}, all},
+		{"k1", "k2", []string{"--files-from0", "list"}, map[string]int{"GET": count}},
+		{"k2", "k2", []string{"--files-from0", "list", "--skip-done", "never"}, all},
+		{"k2", "k2", []string{"-r", s.url + "/in/", "--skip-done", "never"}, map[string]int{"GET": count, "GET list-type": 1, "GET tagging": count, "PUT": count}},
+	} {
+		clear(requests)
+		s.run(t, dir, cli.ExitOK, append([]string{"reencrypt", "-q", "--in-place", "--from-key", "aes:n/" + run.old + "@key", "-k", "aes:n/" + run.key + "@key"}, run.inputs...)...)
+		if !maps.Equal(requests, run.want) {
+			t.Errorf("%s: requests %v, want %v", run.inputs, requests, run.want)
+		}
 	}
 	s.run(t, dir, cli.ExitOK, "verify", "-q", "-r", "-k", "aes:n/k2@key", s.url+"/in/")
 	for i := range count {

@@ -26,8 +26,7 @@ func TestReachable(t *testing.T) {
 			t.Fatalf("%q: reachable %v", key, !odd)
 		}
 	}
-	b := &bucket{store: s3Store{}}
-	if e := b.entry(&blob.ListObject{Key: "k", Size: 3}); e.Key != "k" || e.Raw != "k" || e.Size != 3 || e.Unreachable {
+	if e := (s3Store{}).entry(&blob.ListObject{Key: "k", Size: 3}); e.Key != "k" || e.Raw != "k" || e.Size != 3 || e.Unreachable {
 		t.Errorf("%+v", e)
 	}
 }

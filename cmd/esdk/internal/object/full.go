@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	azure "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/azureblob" // opens azblob://
 	"gocloud.dev/blob/gcsblob"
@@ -61,15 +62,14 @@ const maxAttempts = 4
 
 func (googleStore) reason(err error) error { return err }
 
-func (googleStore) version(r *blob.Reader) string {
+func (googleStore) answer(r *blob.Reader) answer {
 	var reader *storage.Reader
 	if !r.As(&reader) {
-		return ""
+		return answer{begins: -1}
 	}
-	return strconv.FormatInt(reader.Attrs.Generation, 10)
+	generation := strconv.FormatInt(reader.Attrs.Generation, 10)
+	return answer{description: description{version: generation, id: generation}, begins: reader.Attrs.StartOffset}
 }
-
-func (s googleStore) versionID(r *blob.Reader) string { return s.version(r) }
 
 func (googleStore) writing(as func(any) bool) func() string {
 	var w *storage.Writer
@@ -94,14 +94,11 @@ func (googleStore) only(version string, as func(any) bool) {
 	}
 }
 
-func (googleStore) replace(_ context.Context, _ *Object, old *blob.Attributes) (func(as func(any) bool), error) {
-	return func(as func(any) bool) {
-		var attributes storage.ObjectAttrs
-		var object **storage.ObjectHandle
-		if old.As(&attributes) && as(&object) {
-			*object = (*object).If(storage.Conditions{GenerationMatch: attributes.Generation})
-		}
-	}, nil
+func (googleStore) replace(version string, as func(any) bool) {
+	var object **storage.ObjectHandle
+	if generation, err := strconv.ParseInt(version, 10, 64); err == nil && as(&object) {
+		*object = (*object).If(storage.Conditions{GenerationMatch: generation})
+	}
 }
 
 func (googleStore) listAfter(key string, as func(any) bool) {
@@ -111,20 +108,13 @@ func (googleStore) listAfter(key string, as func(any) bool) {
 	}
 }
 
-func (googleStore) listed(*blob.ListObject) (string, func(string) string) { return "", nil }
-
-func (googleStore) begins(r *blob.Reader) int64 {
-	var reader *storage.Reader
-	if !r.As(&reader) {
-		return -1
+func (googleStore) entry(e *blob.ListObject) *Entry {
+	entry := newEntry(e)
+	var attributes storage.ObjectAttrs
+	if e.As(&attributes) {
+		entry.version = strconv.FormatInt(attributes.Generation, 10)
 	}
-	return reader.Attrs.StartOffset
-}
-
-func (googleStore) answer(*blob.Reader) any { return nil }
-
-func (googleStore) replaceRead(context.Context, *Object, any) (func(as func(any) bool), error) {
-	return nil, errors.ErrUnsupported
+	return entry
 }
 
 func (googleStore) parameters(url.Values) (parameters, error) { return parameters{}, nil }
@@ -145,20 +135,22 @@ func (azureStore) reason(err error) error {
 	return fmt.Errorf("%d %s", response.StatusCode, response.ErrorCode)
 }
 
-func (azureStore) version(r *blob.Reader) string {
+func (azureStore) answer(r *blob.Reader) answer {
 	var response azure.DownloadStreamResponse
-	if !r.As(&response) || response.ETag == nil {
-		return ""
+	if !r.As(&response) {
+		return answer{begins: -1}
 	}
-	return string(*response.ETag)
-}
-
-func (azureStore) versionID(r *blob.Reader) string {
-	var response azure.DownloadStreamResponse
-	if !r.As(&response) || response.VersionID == nil {
-		return ""
+	a := answer{whole: response.ContentRange == nil}
+	if response.ETag != nil {
+		a.version = string(*response.ETag)
 	}
-	return *response.VersionID
+	if response.VersionID != nil {
+		a.id = *response.VersionID
+	}
+	if !a.whole {
+		a.begins = rangeBegin(*response.ContentRange)
+	}
+	return a
 }
 
 // writing cannot be asked: the Go CDK keeps the answer to itself.
@@ -173,35 +165,23 @@ func (azureStore) only(version string, as func(any) bool) {
 	}
 }
 
-func (azureStore) replace(_ context.Context, _ *Object, old *blob.Attributes) (func(as func(any) bool), error) {
-	return func(as func(any) bool) {
-		var options *azblob.UploadStreamOptions
-		if as(&options) {
-			options.AccessConditions = ifMatch(old.ETag)
-		}
-	}, nil
+func (azureStore) replace(version string, as func(any) bool) {
+	var options *azblob.UploadStreamOptions
+	if as(&options) {
+		options.AccessConditions = ifMatch(version)
+	}
 }
 
 // listAfter does nothing: Azure lists from the start.
 func (azureStore) listAfter(string, func(any) bool) {}
 
-func (azureStore) listed(*blob.ListObject) (string, func(string) string) { return "", nil }
-
-func (azureStore) begins(r *blob.Reader) int64 {
-	var response azure.DownloadStreamResponse
-	if !r.As(&response) {
-		return -1
+func (azureStore) entry(e *blob.ListObject) *Entry {
+	entry := newEntry(e)
+	var item container.BlobItem
+	if e.As(&item) && item.Properties.ETag != nil {
+		entry.version = quoted(string(*item.Properties.ETag))
 	}
-	if response.ContentRange == nil {
-		return 0
-	}
-	return rangeBegin(*response.ContentRange)
-}
-
-func (azureStore) answer(*blob.Reader) any { return nil }
-
-func (azureStore) replaceRead(context.Context, *Object, any) (func(as func(any) bool), error) {
-	return nil, errors.ErrUnsupported
+	return entry
 }
 
 func (azureStore) parameters(url.Values) (parameters, error) { return parameters{}, nil }

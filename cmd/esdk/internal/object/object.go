@@ -34,40 +34,50 @@ type store interface {
 	open(ctx context.Context, url string) (*blob.Bucket, error)
 	// reason returns an error of the store in a few words.
 	reason(err error) error
-	// What is read of an object in several requests is to be of one version.
-	// version names the one that a reader has, or is "" if that is not known, and
-	// versionOf the one that was asked for.
-	version(r *blob.Reader) string
-	versionOf(old *blob.Attributes) string
-	// versionID is the name under which the store keeps what a reader has, "" if it
-	// keeps one version only.
-	versionID(r *blob.Reader) string
-	// only has a request get this one or fail. As is what the Go CDK gives to
+	// answer is what the store says beside the content that a reader has.
+	answer(r *blob.Reader) answer
+	// versionOf is the version of a description that was asked for alone.
+	versionOf(a *blob.Attributes) string
+	// only has a request get this version or fail. As is what the Go CDK gives to
 	// ReaderOptions.BeforeRead.
 	only(version string, as func(any) bool)
-	// replace returns what has an upload take the place of the version with these
-	// attributes, or fail, and keep of it what WriterOptions cannot say. As is what the
-	// Go CDK gives to WriterOptions.BeforeWrite.
-	replace(ctx context.Context, o *Object, old *blob.Attributes) (func(as func(any) bool), error)
-	// begins is where in the object the content of an answer begins, -1 if that is not
-	// known. A server may answer with all when it is asked for a part.
-	begins(r *blob.Reader) int64
-	// answer is all that the answer to a request for an object says of it, nil if that
-	// is less than its attributes. Then replaceRead is replace without another request.
-	answer(r *blob.Reader) any
-	replaceRead(ctx context.Context, o *Object, answer any) (func(as func(any) bool), error)
-	// writing returns the versionID of what is uploaded, once it has been, or nil if
-	// that cannot be asked. As is what the Go CDK gives to WriterOptions.BeforeWrite, of
-	// which it is the last use.
+	// replace has an upload take the place of this version or fail. As is what the Go CDK
+	// gives to WriterOptions.BeforeWrite.
+	replace(version string, as func(any) bool)
+	// writing returns the id of the version that is uploaded, once it has been, or nil if
+	// that cannot be asked. As is the same, of which it is the last use.
 	writing(as func(any) bool) (versionID func() string)
-	// listed returns the key of an object in a list as it is, and how the Go CDK writes
-	// keys, or nil if that is not known.
-	listed(e *blob.ListObject) (key string, escape func(string) string)
+	// entry describes an object in a list.
+	entry(e *blob.ListObject) *Entry
 	// listAfter has a list begin behind a key, or not far in front. As is what the Go CDK
 	// gives to ListOptions.BeforeList.
 	listAfter(key string, as func(any) bool)
 	// parameters takes those of a URL that the Go CDK does not know.
 	parameters(query url.Values) (parameters, error)
+}
+
+// A description is what a store says of a version of an object.
+type description struct {
+	// version tells it apart from others. It is noVersion if the store tells none, and ""
+	// for a store that is not known to do so.
+	version string
+
+	// id is the name under which the store keeps it, "" if it keeps one version only.
+	id string
+
+	// keep returns what has an upload be described as this version is. It is nil if the
+	// store has not said all of that.
+	keep func(ctx context.Context, o *Object) (describe func(as func(any) bool), err error)
+}
+
+// noVersion is the version of an object of which a store tells none.
+const noVersion = "none"
+
+// An answer is what a store says of an object that it sends.
+type answer struct {
+	description
+	begins int64 // where in the object the content begins, -1 if that is not known
+	whole  bool  // all of the object is sent, even if a part was asked for
 }
 
 // parameters say how a store is used. The zero value is the usual way.
@@ -287,6 +297,25 @@ func (o *Object) Info(ctx context.Context) (*Info, error) {
 	return NewInfo(o.Key, attributes.Size, attributes.ModTime), nil
 }
 
+// Seen is what a look has found of an object. The zero value is that there is none.
+type Seen struct {
+	Exists  bool
+	ModTime time.Time
+	version string
+}
+
+// Look asks whether there is an object.
+func (o *Object) Look(ctx context.Context) (Seen, error) {
+	attributes, err := o.bucket.Attributes(ctx, o.Key)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return Seen{}, nil
+	}
+	if err != nil {
+		return Seen{}, err
+	}
+	return Seen{true, attributes.ModTime, o.bucket.store.versionOf(attributes)}, nil
+}
+
 // An Entry is an object in a list.
 type Entry struct {
 	Key         string
@@ -294,23 +323,15 @@ type Entry struct {
 	Size        int64
 	ModTime     time.Time
 	Unreachable bool // the Go CDK cannot ask for it
+	version     string
 }
 
-// entry tells which key leads to an object. The Go CDK writes and reads some characters of
-// keys in another way. What it would not write as it is there, it cannot ask for, and asks for
-// another object instead.
-func (b *bucket) entry(e *blob.ListObject) *Entry {
-	entry := &Entry{Key: e.Key, Raw: e.Key, Size: e.Size, ModTime: e.ModTime}
-	raw, escape := b.store.listed(e)
-	if escape == nil {
-		return entry
-	}
-	entry.Raw = raw
-	if escape(e.Key) != raw {
-		entry.Key, entry.Unreachable = raw, true
-	}
-	return entry
+func newEntry(e *blob.ListObject) *Entry {
+	return &Entry{Key: e.Key, Raw: e.Key, Size: e.Size, ModTime: e.ModTime}
 }
+
+// Seen is what the list tells, as a look would.
+func (e *Entry) Seen() Seen { return Seen{true, e.ModTime, e.version} }
 
 // All yields what is in a folder, and in those in it, in the order of keys. An error
 // is the last that it yields.
@@ -339,7 +360,7 @@ func (o *Object) Between(ctx context.Context, after, until string) iter.Seq2[*En
 				yield(nil, err)
 				return
 			}
-			entry := o.bucket.entry(listed)
+			entry := o.bucket.store.entry(listed)
 			switch {
 			case entry.Raw <= after:
 				continue

@@ -7,9 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
@@ -162,8 +165,8 @@ func TestWriter(t *testing.T) {
 		if _, err := io.WriteString(w, "made"); err != nil {
 			return err
 		}
-		if _, ok, err := folder.With(key).Changed(background); err != nil || ok != (key == "there") {
-			t.Errorf("%s before it is whole: %t, %v", key, ok, err)
+		if seen, err := folder.With(key).Look(background); err != nil || seen.Exists != (key == "there") {
+			t.Errorf("%s before it is whole: %+v, %v", key, seen, err)
 		}
 		return end(w)
 	}
@@ -188,14 +191,35 @@ func TestWriter(t *testing.T) {
 	if err := folder.bucket.WriteAll(background, "there", nil, &blob.WriterOptions{ContentType: "text/plain", CacheControl: "no-store", Metadata: map[string]string{"k": "v"}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := write("there", CreateOptions{InPlace: new(Reader)}, (*Writer).Commit); err != nil {
-		t.Error(err)
+	for range 2 { // it is empty at first, and so has nothing to read
+		in, err := folder.With("there").Open(background, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := write("there", CreateOptions{InPlace: in}, (*Writer).Commit); err != nil {
+			t.Error(err)
+		}
 	}
 	if a, err := folder.bucket.Attributes(background, "there"); err != nil || a.ContentType != "text/plain" || a.CacheControl != "no-store" || a.Metadata["k"] != "v" {
 		t.Errorf("%+v, %v", a, err)
 	}
-	if err := write("gone", CreateOptions{InPlace: new(Reader)}, (*Writer).Commit); err == nil {
+	gone, err := folder.With("gone").Open(background, NewInfo("gone", 4, time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := write("gone", CreateOptions{InPlace: gone}, (*Writer).Commit); err == nil {
 		t.Error("one that is not there was replaced")
+	}
+
+	// What a look has not found must not be there.
+	if err := write("newer", CreateOptions{Seen: new(Seen)}, (*Writer).Commit); err != nil || content("newer") != "made" {
+		t.Errorf("%q, %v", content("newer"), err)
+	}
+	if err := write("there", CreateOptions{Seen: new(Seen)}, (*Writer).Commit); cli.Kind(err) != cli.KindChanged {
+		t.Errorf("one that came up after a look: %v", err)
+	}
+	if err := write("there", CreateOptions{Seen: &Seen{Exists: true}}, (*Writer).Commit); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -216,18 +240,24 @@ func TestPartSize(t *testing.T) {
 	}
 }
 
-// TestReaderUnseen reads parts of objects whose length nobody has asked for, and learns it.
+// TestReaderUnseen reads parts of objects that nobody has looked at.
 func TestReaderUnseen(t *testing.T) {
 	folder := newTestFolder(t)
 	for range 300 {
-		content := make([]byte, rand.IntN(3)*rand.IntN(9000))
+		content := make([]byte, rand.IntN(3)*rand.IntN(9000)*(1+9*rand.IntN(2)))
 		for i := range content {
 			content[i] = byte(rand.Uint32())
 		}
 		if err := folder.bucket.WriteAll(background, "o", content, nil); err != nil {
 			t.Fatal(err)
 		}
-		r := folder.With("o").OpenUnseen(background)
+		r, err := folder.With("o").Open(background, []*Info{nil, OldInfo("o", rand.Int64N(100_000), time.Time{})}[rand.IntN(2)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := r.Stat(); err != nil || info.Size() != int64(len(content)) {
+			t.Errorf("%v, %v", info, err)
+		}
 		for range 3 {
 			p, offset := make([]byte, 1+rand.IntN(5000)), rand.IntN(5000)*rand.IntN(2)
 			n, err := r.ReadAt(p, int64(offset))
@@ -236,17 +266,111 @@ func TestReaderUnseen(t *testing.T) {
 				t.Errorf("%d bytes at %d of %d: %d, %v", len(p), offset, len(content), n, err)
 			}
 		}
-		if info, err := r.Stat(); err != nil || info.Size() != int64(len(content)) {
-			t.Errorf("%v, %v", info, err)
-		}
 		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, content) {
 			t.Errorf("%d bytes of %d, %v", len(got), len(content), err)
 		}
 		r.Close()
 	}
-	none := folder.With("none").OpenUnseen(background)
-	if _, err := none.ReadAt(make([]byte, 1), 0); err == nil || !strings.Contains(err.Error(), "s3://test/none: no such object") {
-		t.Errorf("none: %v", err)
+}
+
+// newTestServer returns an object of this content in S3, and what is asked for it.
+func newTestServer(t *testing.T, content []byte, spoil func(http.ResponseWriter, *http.Request) (done bool)) (o *Object, asked *[]string) {
+	t.Helper()
+	asked = new([]string)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*asked = append(*asked, strings.TrimSpace(r.Method+" "+r.Header.Get("Range")))
+		w.Header().Set("ETag", `"etag"`)
+		if spoil != nil && spoil(w, r) {
+			return
+		}
+		http.ServeContent(w, r, "", time.Unix(1e9, 0), bytes.NewReader(content))
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	o, err := NewBuckets().Parse(background, "s3://bucket/o?region=us-east-1&use_path_style=true&endpoint="+server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, asked
+}
+
+// TestListedVersion: a list tells the version as the object itself does.
+func TestListedVersion(t *testing.T) {
+	for listed, want := range map[string]string{"<ETag>&quot;etag&quot;</ETag>": `"etag"`, "<ETag>etag</ETag>": `"etag"`, "": noVersion} {
+		o, _ := newTestServer(t, nil, func(w http.ResponseWriter, r *http.Request) bool {
+			io.WriteString(w, "<ListBucketResult><Contents><Key>k</Key><LastModified>2001-02-03T04:05:06Z</LastModified>"+listed+"</Contents></ListBucketResult>")
+			return true
+		})
+		for e, err := range o.With("").All(background) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen := e.Seen(); seen.version != want || !seen.Exists {
+				t.Errorf("%q: %+v, want %s", listed, seen, want)
+			}
+		}
+	}
+}
+
+// TestReaderRequests counts what is asked of a store, and when.
+func TestReaderRequests(t *testing.T) {
+	all := func(_ http.ResponseWriter, r *http.Request) bool {
+		r.Header.Del("Range")
+		return false
+	}
+	refuse := func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("Range") == "" {
+			return false
+		}
+		w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+		io.WriteString(w, "<Error><Code>InvalidRange</Code></Error>")
+		return true
+	}
+	known := func(size int) *Info { return NewInfo("o", int64(size), time.Time{}) }
+	old := func(size int) *Info { return OldInfo("o", int64(size), time.Time{}) }
+	for name, test := range map[string]struct {
+		length     int
+		info       *Info
+		startOnly  bool
+		spoil      func(http.ResponseWriter, *http.Request) bool
+		open, read string // what is asked by then
+	}{
+		"known":               {1000, known(1000), false, nil, "", "GET bytes=0-999"},
+		"short":               {1000, nil, false, nil, "GET bytes=0-65535", ""},
+		"long":                {100_000, nil, false, nil, "GET bytes=0-65535", "GET bytes=65536-99999"},
+		"start":               {10_000, nil, true, nil, "GET bytes=0-4095", "GET bytes=4096-9999"},
+		"old and short":       {1000, old(50_000), false, nil, "GET bytes=0-65535", ""},
+		"old and long":        {1000, old(100_000), false, nil, "GET bytes=0-4095", ""},
+		"empty":               {0, nil, false, nil, "GET bytes=0-65535", ""},
+		"empty, without part": {0, nil, false, refuse, "GET bytes=0-65535 HEAD", ""},
+		"known empty":         {0, known(0), false, nil, "", ""},
+		"no parts":            {100_000, nil, false, all, "GET bytes=0-65535", ""},
+		"no parts, and known": {100_000, known(100_000), false, all, "", "GET bytes=0-99999"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			content := make([]byte, test.length)
+			o, asked := newTestServer(t, content, test.spoil)
+			o.bucket.startOnly = test.startOnly
+			r, err := o.Open(background, test.info)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			if info, err := r.Stat(); err != nil || info.Size() != int64(test.length) {
+				t.Errorf("%v, %v", info, err)
+			}
+			if got := strings.Join(*asked, " "); got != test.open {
+				t.Errorf("to open: %s, want %s", got, test.open)
+			}
+			*asked = nil
+			if got, err := io.ReadAll(r); err != nil || len(got) != test.length {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+			if got := strings.Join(*asked, " "); got != test.read {
+				t.Errorf("to read: %s, want %s", got, test.read)
+			}
+		})
 	}
 }
 

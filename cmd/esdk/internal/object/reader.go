@@ -1,12 +1,10 @@
 package object
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
 	"io/fs"
-	"math"
 	"sync"
 	"time"
 
@@ -37,81 +35,60 @@ const (
 type Reader struct {
 	ctx    context.Context
 	object *Object
-	info   *Info // nil until the first answer tells, if nobody knew before
+	info   *Info
 
 	mu      sync.Mutex
 	reader  *blob.Reader // nil if there is no request
 	cancel  func()       // ends the request
-	version string       // of the first request
-	id      string       // under which the store keeps that version
-	answer  any          // to the first request, nil if it says less than attributes do
+	first   *description // that came with the first answer, nil before that
 	start   []byte       // of the object, so far
 	offset  int64        // of the next byte
 	at, end int64        // of what the reader has
 	begun   int64        // where the parts begin that follow each other up to at
 }
 
-// Open opens an object that was described before, or by a request if info is nil.
+// Open opens an object. One that was described lately is not asked for before it is read.
+// Another is at once, for its start, and the answer describes it: to ask only how long it is
+// would cost as much. Info is nil for an object that nobody has looked at.
 func (o *Object) Open(ctx context.Context, info *Info) (*Reader, error) {
-	if info == nil {
-		var err error
-		if info, err = o.Info(ctx); err != nil {
-			return nil, o.Explain(err)
-		}
-	}
 	r := &Reader{ctx: ctx, object: o, info: info}
-	if info.old {
-		if err := r.renew(); err != nil {
-			r.Close()
-			return nil, err
-		}
+	if info != nil && !info.old {
+		return r, nil
+	}
+	r.info = nil
+	if err := r.look(o.bucket.startOf(info)); err != nil {
+		r.stop()
+		return nil, o.Explain(err)
 	}
 	return r, nil
 }
 
-// renew reads the start of an object, and learns by that how long it is now. This costs
-// no more than to ask for the length, and the start is read in any case. A short object
-// is asked for in one request, even if it is longer by now.
-func (o *Reader) renew() error {
-	end := int64(firstRead)
-	if o.info.size <= shortObject && !o.object.bucket.startOnly {
-		end = shortObject
+// startOf is how much is asked for of an object before its length is known. A short one is
+// read in one request, even if it is longer by now than the old info says.
+func (b *bucket) startOf(old *Info) int64 {
+	if b.startOnly || old != nil && old.size > shortObject {
+		return firstRead
 	}
-	var start [firstRead]byte
-	if _, err := o.read(start[:], 0, end); err != io.EOF {
+	return shortObject
+}
+
+// look asks for the start of an object that is not described yet. An empty one has no start,
+// and stores refuse to give one.
+func (o *Reader) look(end int64) error {
+	err := o.request(0, end)
+	if code := gcerrors.Code(err); err == nil || code == gcerrors.NotFound || code == gcerrors.PermissionDenied || cli.Retryable(err) {
 		return err
 	}
-	return nil // it is empty
-}
-
-// OpenUnseen opens an object that nobody has looked at. No request is made: the first one for
-// its bytes describes it, too.
-func (o *Object) OpenUnseen(ctx context.Context) *Reader { return &Reader{ctx: ctx, object: o} }
-
-// Stat returns the description that the object was opened with, or asks for it.
-func (o *Reader) Stat() (fs.FileInfo, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.known() {
-		info, err := o.object.Info(o.ctx)
-		if err != nil {
-			return nil, o.object.Explain(err)
-		}
-		o.info = info
+	info, infoErr := o.object.Info(o.ctx)
+	if infoErr != nil || info.size > 0 {
+		return err
 	}
-	return o.info, nil
+	o.info = info
+	return nil
 }
 
-// known reports whether the description is of the object as it is now.
-func (o *Reader) known() bool { return o.info != nil && !o.info.old }
-
-// size is the length of the object, or more than any has as long as that is not known.
-func (o *Reader) size() int64 {
-	if !o.known() {
-		return math.MaxInt64
-	}
-	return o.info.size
-}
+// Stat describes the version that is read.
+func (o *Reader) Stat() (fs.FileInfo, error) { return o.info, nil }
 
 // Changed returns nil: what is read is of one version, or else an error.
 func (o *Reader) Changed() error { return nil }
@@ -119,7 +96,7 @@ func (o *Reader) Changed() error { return nil }
 func (o *Reader) Read(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n, err := o.read(p, o.offset, o.size())
+	n, err := o.read(p, o.offset, o.info.size)
 	o.offset += int64(n)
 	return n, err
 }
@@ -135,7 +112,7 @@ func (o *Reader) ReadAt(p []byte, offset int64) (n int, err error) {
 	end := offset + max(int64(len(p)), min(offset-o.begun, readAhead))
 	for n < len(p) && err == nil {
 		var m int
-		m, err = o.read(p[n:], offset+int64(n), min(end, o.size()))
+		m, err = o.read(p[n:], offset+int64(n), min(end, o.info.size))
 		n += m
 	}
 	if n == len(p) {
@@ -150,7 +127,7 @@ func (o *Reader) read(p []byte, offset, end int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if offset >= o.size() {
+	if offset >= o.info.size {
 		return 0, io.EOF
 	}
 	if offset < int64(len(o.start)) {
@@ -161,9 +138,6 @@ func (o *Reader) read(p []byte, offset, end int64) (int, error) {
 			// The service's client tries that again itself.
 			if err := o.request(offset, end); err != nil {
 				return 0, o.object.Explain(err)
-			}
-			if offset >= o.size() { // as is known by now
-				return 0, io.EOF
 			}
 		}
 		n, err := o.readSome(p)
@@ -210,61 +184,60 @@ func (o *Reader) stalled(err error) bool {
 // request asks for a part of the object, in the version that was seen first.
 func (o *Reader) request(offset, end int64) error {
 	o.stop()
-	if o.version == noVersion {
+	version := ""
+	if o.first != nil {
+		version = o.first.version
+	}
+	if version == noVersion {
 		return errNoVersions
 	}
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(o.ctx)
 	only := func(as func(any) bool) error {
-		o.object.bucket.store.only(o.version, as)
+		o.object.bucket.store.only(version, as)
 		s3Version(o.object.version(), as)
 		return nil
 	}
 	watchdog := time.AfterFunc(answerTimeout, o.cancel)
 	defer watchdog.Stop()
-	length := end - offset
-	if end == math.MaxInt64 {
-		length = -1 // to the end
-	}
-	r, err := o.object.bucket.NewRangeReader(ctx, o.object.Key, offset, length, &blob.ReaderOptions{BeforeRead: only})
+	r, err := o.object.bucket.NewRangeReader(ctx, o.object.Key, offset, end-offset, &blob.ReaderOptions{BeforeRead: only})
 	if o.stalled(err) {
 		return ErrStalled
 	}
-	if code := gcerrors.Code(err); o.version != "" && (code == gcerrors.FailedPrecondition || code == gcerrors.NotFound) {
+	if code := gcerrors.Code(err); version != "" && (code == gcerrors.FailedPrecondition || code == gcerrors.NotFound) {
 		return errChanged
 	}
 	if err != nil {
-		return o.emptyOr(err)
+		return err
 	}
-	if begins := o.object.bucket.store.begins(r); begins >= 0 && begins != offset {
-		r.Close()
-		return errNoParts
-	}
-	if !o.known() {
-		o.info = NewInfo(o.object.Key, r.Size(), r.ModTime())
-	}
-	o.reader, o.at, o.end = r, offset, min(end, o.info.size)
-	o.version = cmp.Or(o.version, o.object.bucket.store.version(r))
-	o.id = cmp.Or(o.id, o.object.bucket.store.versionID(r))
-	o.answer = cmp.Or(o.answer, o.object.bucket.store.answer(r))
-	if r.Size() != o.info.size {
+	o.reader = r
+	if err := o.take(offset, end); err != nil {
 		o.stop()
-		return errChanged
+		return err
 	}
 	return nil
 }
 
-// emptyOr takes the error of a request for a part back if the object turns out to be empty:
-// it has no part, and stores refuse to give one.
-func (o *Reader) emptyOr(err error) error {
-	if code := gcerrors.Code(err); o.known() || code == gcerrors.NotFound || code == gcerrors.PermissionDenied || cli.Retryable(err) {
-		return err
+// take notes what an answer has, which is not always what was asked for.
+func (o *Reader) take(offset, end int64) error {
+	a := o.object.bucket.store.answer(o.reader)
+	if a.begins >= 0 && a.begins != offset {
+		return errNoParts
 	}
-	if info, infoErr := o.object.Info(o.ctx); infoErr == nil && info.size == 0 {
-		o.info = info
-		return nil
+	if o.info == nil {
+		o.info = NewInfo(o.object.Key, o.reader.Size(), o.reader.ModTime())
 	}
-	return err
+	if o.reader.Size() != o.info.size {
+		return errChanged
+	}
+	if o.first == nil {
+		o.first = &a.description
+	}
+	o.at, o.end = offset, min(end, o.info.size)
+	if a.whole {
+		o.end = o.info.size
+	}
+	return nil
 }
 
 var (
@@ -277,12 +250,17 @@ var (
 	errChanged = cli.NewError(cli.ExitError, "it was replaced while it was read").OfKind(cli.KindChanged)
 )
 
-// seen is the version that something was read of, "" if that is none yet, and what the
-// store said of it.
-func (o *Reader) seen() (version string, answer any) {
+// described returns what the store says of the version that is read. If nothing was read yet,
+// all of it is asked for. It is nil for an empty object.
+func (o *Reader) described() (*description, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.version, o.answer
+	if o.first == nil && o.info.size > 0 {
+		if err := o.request(0, o.info.size); err != nil {
+			return nil, o.object.Explain(err)
+		}
+	}
+	return o.first, nil
 }
 
 // VersionID is the name under which the store keeps what was read, "" if nothing was, or
@@ -290,7 +268,10 @@ func (o *Reader) seen() (version string, answer any) {
 func (o *Reader) VersionID() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.id
+	if o.first == nil {
+		return ""
+	}
+	return o.first.id
 }
 
 func (o *Reader) stop() {
@@ -311,9 +292,6 @@ func (o *Reader) Seek(offset int64, whence int) (int64, error) {
 	case io.SeekCurrent:
 		offset += o.offset
 	case io.SeekEnd:
-		if !o.known() {
-			return 0, errors.ErrUnsupported
-		}
 		offset += o.info.size
 	}
 	if offset < 0 {

@@ -88,23 +88,23 @@ type madeKey struct{}
 
 func (s3Store) reason(err error) error { return err }
 
-func (s3Store) version(r *blob.Reader) string {
+func (s3Store) answer(r *blob.Reader) answer {
 	var response s3.GetObjectOutput
 	if !r.As(&response) {
-		return ""
+		return answer{begins: -1}
 	}
-	return cmp.Or(aws.ToString(response.ETag), noVersion)
-}
-
-// noVersion is the version of an object of which a store tells none.
-const noVersion = "none"
-
-func (s3Store) begins(r *blob.Reader) int64 {
-	var response s3.GetObjectOutput
-	if !r.As(&response) {
-		return -1
+	response.Body = nil
+	return answer{
+		description: description{
+			version: cmp.Or(aws.ToString(response.ETag), noVersion),
+			id:      aws.ToString(response.VersionId),
+			keep: func(ctx context.Context, o *Object) (func(as func(any) bool), error) {
+				return keepS3(ctx, o, &response)
+			},
+		},
+		begins: rangeBegin(aws.ToString(response.ContentRange)),
+		whole:  response.ContentRange == nil,
 	}
-	return rangeBegin(aws.ToString(response.ContentRange))
 }
 
 // rangeBegin is where the part of a header Content-Range begins, 0 if there is none.
@@ -113,15 +113,7 @@ func rangeBegin(header string) (begin int64) {
 	return begin
 }
 
-func (s3Store) versionOf(old *blob.Attributes) string { return old.ETag }
-
-func (s3Store) versionID(r *blob.Reader) string {
-	var response s3.GetObjectOutput
-	if !r.As(&response) {
-		return ""
-	}
-	return aws.ToString(response.VersionId)
-}
+func (s3Store) versionOf(a *blob.Attributes) string { return cmp.Or(a.ETag, noVersion) }
 
 // writing has nothing to ask: see finish.
 func (s3Store) writing(func(any) bool) func() string { return nil }
@@ -139,24 +131,17 @@ func (s3Store) only(version string, as func(any) bool) {
 	}
 }
 
-// answer leaves out the content.
-func (s3Store) answer(r *blob.Reader) any {
-	var response s3.GetObjectOutput
-	if !r.As(&response) {
-		return nil
+func (s3Store) replace(version string, as func(any) bool) {
+	var request *transfermanager.UploadObjectInput
+	if as(&request) {
+		request.IfMatch = aws.String(version)
 	}
-	response.Body = nil
-	return &response
 }
 
-// replaceRead keeps tags, storage class, object lock, the key of the server's encryption, and
-// what the Go CDK knows of, too. Who may not read the tags cannot keep them, and is told so.
-func (s s3Store) replaceRead(ctx context.Context, o *Object, answer any) (func(as func(any) bool), error) {
-	old := answer.(*s3.GetObjectOutput)
-	if old.ETag == nil && !o.bucket.plain {
-		return nil, cli.NewError(cli.ExitError, "the store does not tell versions of an object apart (no ETag), so that another one might be replaced").Of(o.String()).
-			WithHint("add ?conditional-writes=false to the URL if nobody else writes to it")
-	}
+// keepS3 keeps what the Go CDK does not know of, too: when it expires, its redirection, its
+// storage class, its tags and the server's encryption. Who may not read the tags cannot keep
+// them, and is told so.
+func keepS3(ctx context.Context, o *Object, old *s3.GetObjectOutput) (func(as func(any) bool), error) {
 	tags, err := s3Tags(ctx, o)
 	if err != nil {
 		return nil, err
@@ -166,30 +151,11 @@ func (s s3Store) replaceRead(ctx context.Context, o *Object, answer any) (func(a
 		if !as(&request) {
 			return
 		}
-		if !o.bucket.plain {
-			request.IfMatch = old.ETag
-		}
 		if tags != "" {
 			request.Tagging = aws.String(tags)
 		}
 		describeAs(request, old)
 	}, nil
-}
-
-// replace is the same for an object of which nothing was read.
-func (s s3Store) replace(ctx context.Context, o *Object, old *blob.Attributes) (func(as func(any) bool), error) {
-	var head s3.HeadObjectOutput
-	answer := &s3.GetObjectOutput{ETag: aws.String(old.ETag)}
-	if old.As(&head) {
-		answer = &s3.GetObjectOutput{
-			ETag: head.ETag, Metadata: head.Metadata, ExpiresString: head.ExpiresString, WebsiteRedirectLocation: head.WebsiteRedirectLocation,
-			ContentType: head.ContentType, CacheControl: head.CacheControl,
-			ContentDisposition: head.ContentDisposition, ContentEncoding: head.ContentEncoding, ContentLanguage: head.ContentLanguage,
-			StorageClass: head.StorageClass, ServerSideEncryption: head.ServerSideEncryption, SSEKMSKeyId: head.SSEKMSKeyId, BucketKeyEnabled: head.BucketKeyEnabled,
-			ObjectLockMode: head.ObjectLockMode, ObjectLockRetainUntilDate: head.ObjectLockRetainUntilDate, ObjectLockLegalHoldStatus: head.ObjectLockLegalHoldStatus,
-		}
-	}
-	return s.replaceRead(ctx, o, answer)
 }
 
 // describeAs has a new version be described as the old one is. What the URL says of the
@@ -319,12 +285,28 @@ func (s3Store) parameters(query url.Values) (p parameters, err error) {
 	return p, nil
 }
 
-func (s3Store) listed(e *blob.ListObject) (key string, escape func(string) string) {
+// entry tells which key leads to an object. The Go CDK writes and reads some characters of
+// keys in another way. What it would not write as it is there, it cannot ask for, and asks for
+// another object instead.
+func (s3Store) entry(e *blob.ListObject) *Entry {
+	entry := newEntry(e)
 	var object s3types.Object
 	if !e.As(&object) {
-		return "", nil
+		return entry
 	}
-	return aws.ToString(object.Key), escapeS3
+	entry.version = cmp.Or(quoted(aws.ToString(object.ETag)), noVersion)
+	if entry.Raw = aws.ToString(object.Key); escapeS3(e.Key) != entry.Raw {
+		entry.Key, entry.Unreachable = entry.Raw, true
+	}
+	return entry
+}
+
+// quoted is an ETag as headers have it, which lists of some stores write without quotes.
+func quoted(etag string) string {
+	if etag == "" || strings.HasSuffix(etag, `"`) {
+		return etag
+	}
+	return `"` + etag + `"`
 }
 
 // isEscape reports whether a text begins as what the Go CDK reads as another character.

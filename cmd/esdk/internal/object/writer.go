@@ -41,41 +41,34 @@ type Writer struct {
 	*io.PipeWriter
 	pending *atomicfile.Pending
 	object  *Object
-	inPlace bool
+	lost    error // if the place is not as it was to be
 	cancel  func()
 	done    chan struct{} // closed when the upload has ended
 	err     error         // of the upload
 	made    string        // the id of the version, as far as it is known
 }
 
-// CreateOptions say how to upload an object.
+// CreateOptions say how to upload an object. Without Replace, Seen and InPlace, there must be
+// none yet.
 type CreateOptions struct {
-	Replace    bool    // one that there is
-	InPlace    *Reader // only what this reads, and keep how it is described; nil for a new object
+	Replace    bool    // whatever there is
+	Seen       *Seen   // replace only what a look has found
+	InPlace    *Reader // replace only what this reads, and keep how it is described
 	Size       int64   // of the source, about; -1 if it is not known
 	SideBySide bool    // others are under way too
 }
 
-// Create uploads an object. Unless it replaces one, the store is told that there is
-// none yet, and fails if there is by then.
+// Create uploads an object. The store is told what it may replace, and fails if there is
+// something else by then.
 func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOptions) (*Writer, error) {
 	if o.version() != "" {
 		return nil, cli.NewError(cli.ExitNotWritten, "a version cannot be written to").Of(o.String())
 	}
-	options := &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: !c.Replace && c.InPlace == nil && !o.bucket.plain}
-	if !c.Replace && c.InPlace == nil && o.bucket.plain {
-		if _, exists, err := o.Changed(ctx); err != nil {
-			return nil, o.Explain(err)
-		} else if exists {
-			return nil, atomicfile.Exists(o.String())
-		}
-	}
-	describe := func(func(any) bool) {}
-	if c.InPlace != nil {
-		var err error
-		if describe, err = o.keepPlace(ctx, c.InPlace, options); err != nil {
-			return nil, err
-		}
+	out := &Writer{pending: p, object: o, done: make(chan struct{})}
+	options := &blob.WriterOptions{ContentType: "application/octet-stream"}
+	describe, err := out.claim(ctx, &c, options)
+	if err != nil {
+		return nil, err
 	}
 	var versionID func() string
 	options.BeforeWrite = func(as func(any) bool) error {
@@ -92,12 +85,12 @@ func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOpti
 	if c.SideBySide {
 		options.MaxConcurrency = min(2, options.MaxConcurrency)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	pr, pw := io.Pipe()
-	out := &Writer{PipeWriter: pw, pending: p, object: o, inPlace: c.InPlace != nil, cancel: cancel, done: make(chan struct{})}
+	ctx, out.cancel = context.WithCancel(ctx)
+	var pr *io.PipeReader
+	pr, out.PipeWriter = io.Pipe()
 	p.Add(out, out.interrupt)
 	go func() {
-		defer cancel()
+		defer out.cancel()
 		out.err = o.bucket.Upload(context.WithValue(ctx, madeKey{}, &out.made), o.Key, pr, options)
 		if out.err == nil && versionID != nil {
 			out.made = versionID()
@@ -120,40 +113,92 @@ func (o *Object) partSize(size int64) int64 {
 	return min(maxPart, max(usualPart, size/(maxParts/2)))
 }
 
-// Changed asks whether there is an object, and when it was changed.
-func (o *Object) Changed(ctx context.Context) (at time.Time, exists bool, err error) {
-	attributes, err := o.bucket.Attributes(ctx, o.Key)
-	if gcerrors.Code(err) == gcerrors.NotFound {
-		return time.Time{}, false, nil
+// claim says in the options of an upload what it may replace, and returns what is to be said
+// to the store besides.
+func (o *Writer) claim(ctx context.Context, c *CreateOptions, options *blob.WriterOptions) (describe func(as func(any) bool), err error) {
+	switch {
+	case c.InPlace != nil:
+		o.lost, c.Size = errChanged, c.InPlace.info.size
+		return o.object.keepPlace(ctx, c.InPlace, options)
+	case c.Replace:
+		return sayNothing, nil
+	case c.Seen != nil:
+		o.lost = cli.NewError(cli.ExitNotWritten, "it was replaced or changed meanwhile").OfKind(cli.KindChanged).Of(o.object.String())
+		if c.Seen.Exists {
+			return o.object.replacing(c.Seen.version)
+		}
+	default:
+		o.lost = atomicfile.Exists(o.object.String())
 	}
-	if err != nil {
-		return time.Time{}, false, err
+	if o.object.bucket.plain {
+		seen, err := o.object.Look(ctx)
+		if err == nil && seen.Exists {
+			err = o.lost
+		}
+		return sayNothing, o.object.Explain(err)
 	}
-	return attributes.ModTime, true, nil
+	options.IfNotExist = true
+	return sayNothing, nil
 }
 
-// keepPlace has an object take the place of this one, unless another does so
-// before, and be described as it, for which it returns what else to say of it. What was
-// read of it already is of this one.
-func (o *Object) keepPlace(ctx context.Context, in *Reader, options *blob.WriterOptions) (describe func(as func(any) bool), err error) {
-	seen, answer := in.seen()
-	if answer != nil {
-		return o.bucket.store.replaceRead(ctx, o, answer)
+func sayNothing(func(any) bool) {}
+
+// replacing returns what has an upload take the place of a version, or fail.
+func (o *Object) replacing(version string) (func(as func(any) bool), error) {
+	if o.bucket.plain || version == "" {
+		return sayNothing, nil
 	}
-	old, err := o.bucket.Attributes(ctx, o.Key)
+	if version == noVersion {
+		return nil, cli.NewError(cli.ExitError, "the store does not tell versions of an object apart (no ETag), so that another one might be replaced").Of(o.String()).
+			WithHint("add ?conditional-writes=false to the URL if nobody else writes to it")
+	}
+	return func(as func(any) bool) { o.bucket.store.replace(version, as) }, nil
+}
+
+// keepPlace has an object take the place of the version that is read, unless another does so
+// before, and be described as it.
+func (o *Object) keepPlace(ctx context.Context, in *Reader, options *blob.WriterOptions) (func(as func(any) bool), error) {
+	old, err := in.described()
+	if err != nil {
+		return nil, err
+	}
+	if old == nil || old.keep == nil {
+		if old, err = o.keepAttributes(ctx, old, options); err != nil {
+			return nil, err
+		}
+	}
+	replace, err := o.replacing(old.version)
+	if err != nil {
+		return nil, err
+	}
+	describe, err := old.keep(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return func(as func(any) bool) {
+		replace(as)
+		describe(as)
+	}, nil
+}
+
+// keepAttributes asks how an object is described, and says so in the options of an upload.
+// The version must be the one that was read, if any was.
+func (o *Object) keepAttributes(ctx context.Context, read *description, options *blob.WriterOptions) (*description, error) {
+	a, err := o.bucket.Attributes(ctx, o.Key)
 	if err != nil {
 		return nil, o.Explain(err)
 	}
-	if seen != "" && seen != o.bucket.store.versionOf(old) {
+	version := o.bucket.store.versionOf(a)
+	if read != nil && read.version != "" && read.version != version {
 		return nil, errChanged
 	}
-	options.ContentType = cmp.Or(old.ContentType, options.ContentType)
-	options.CacheControl = old.CacheControl
-	options.ContentDisposition = old.ContentDisposition
-	options.ContentEncoding = old.ContentEncoding
-	options.ContentLanguage = old.ContentLanguage
-	options.Metadata = old.Metadata
-	return o.bucket.store.replace(ctx, o, old)
+	options.ContentType = cmp.Or(a.ContentType, options.ContentType)
+	options.CacheControl = a.CacheControl
+	options.ContentDisposition = a.ContentDisposition
+	options.ContentEncoding = a.ContentEncoding
+	options.ContentLanguage = a.ContentLanguage
+	options.Metadata = a.Metadata
+	return &description{version: version, keep: func(context.Context, *Object) (func(func(any) bool), error) { return sayNothing, nil }}, nil
 }
 
 // VersionID is the name under which the store keeps what was uploaded, "" if it keeps one
@@ -173,22 +218,24 @@ func (o *Writer) Commit() error {
 	return o.explain(o.err)
 }
 
-// explain tells whether there is another object by now.
+// explain tells whether the place is not as it was to be.
 func (o *Writer) explain(err error) error {
-	if code := gcerrors.Code(err); err != nil && (code == gcerrors.FailedPrecondition || code == gcerrors.AlreadyExists) {
-		if o.inPlace {
-			return errChanged
-		}
-		return atomicfile.Exists(o.object.String())
+	changed := cli.Kind(o.lost) == cli.KindChanged
+	switch code := gcerrors.Code(err); {
+	case err == nil:
+		return nil
+	case o.lost == nil:
+	case code == gcerrors.FailedPrecondition, code == gcerrors.AlreadyExists, code == gcerrors.NotFound && changed:
+		return o.lost
 	}
 	var conflict interface{ ErrorCode() string }
 	if errors.As(err, &conflict) && conflict.ErrorCode() == "ConditionalRequestConflict" { // with another request at the same time
-		if o.inPlace {
-			return errChanged
+		if changed {
+			return o.lost
 		}
 		return cli.NewError(cli.ExitUnavailable, "another request for it is under way: %w", err).OfKind(cli.KindThrottled).Of(o.object.String())
 	}
-	if err != nil && strings.Contains(err.Error(), "MaxUploadParts") {
+	if strings.Contains(err.Error(), "MaxUploadParts") {
 		return cli.NewError(cli.ExitError, "more than %d parts", maxParts).Of(o.object.String()).WithHint("add ?part-size=1G, or what is enough, to its URL")
 	}
 	return o.object.Explain(err)

@@ -3,7 +3,6 @@ package place
 import (
 	"cmp"
 	"context"
-	"time"
 	"unicode/utf8"
 
 	"esdk/cmd/esdk/internal/cli"
@@ -34,7 +33,7 @@ func (o *outputs) planObject(ctx context.Context, j *Job) error {
 	default:
 		result = o.object
 	}
-	target := &objectTarget{result, o.Pending, o.Force, j.Size()}
+	target := &objectTarget{Object: result, pending: o.Pending, replace: o.Force, size: j.Size()}
 	if j.Special() || j.Source.Info() == nil {
 		target.size = -1
 	}
@@ -58,33 +57,32 @@ func (o *outputs) checkNoObject(ctx context.Context, j *Job, target *objectTarge
 	if o.Force {
 		return nil
 	}
-	take := func(j *Job, changed time.Time, exists bool, err error) error {
+	take := func(j *Job, seen object.Seen, err error) error {
 		switch {
 		case err != nil && (o.NoClobber || o.Update):
 			j.Err = target.Explain(err)
-		case err == nil && exists:
+		case err == nil && seen.Exists:
 			target.replace = o.Update
-			return o.checkAbsent(j, changed)
+			return o.checkAbsent(j, seen.ModTime)
 		}
 		return nil
 	}
 	if j.Source.Below() {
 		keys := o.known.list(ctx, o.resultFolder(j), cmp.Or(o.LookAhead, maxListed))
 		if !keys.tooMany {
-			changed, exists := keys.keys[target.Key]
-			return take(j, changed, exists, keys.err)
+			return take(j, keys.keys[target.Key], keys.err)
 		}
 		// Too many requests to make here, one behind the other.
 		j.look = func(ctx context.Context, j *Job) {
-			changed, exists, err := target.Changed(ctx)
-			if err := take(j, changed, exists, err); err != nil {
+			seen, err := target.Look(ctx)
+			if err := take(j, seen, err); err != nil {
 				j.Err = err
 			}
 		}
 		return nil
 	}
-	changed, exists, err := target.Changed(ctx)
-	return take(j, changed, exists, err)
+	seen, err := target.Look(ctx)
+	return take(j, seen, err)
 }
 
 func (o *outputs) resultFolder(j *Job) *object.Object {
@@ -97,9 +95,9 @@ func (o *outputs) resultFolder(j *Job) *object.Object {
 // An objectSet has the keys of a folder, so that not each object in it is asked for.
 type objectSet struct {
 	folder  string
-	keys    map[string]time.Time // when they were changed
-	tooMany bool                 // to list them
-	err     error                // if they could not be listed
+	keys    map[string]object.Seen
+	tooMany bool  // to list them
+	err     error // if they could not be listed
 }
 
 // maxListed bounds the keys that are held of a folder.
@@ -111,7 +109,7 @@ func (s *objectSet) list(ctx context.Context, folder *object.Object, most int) *
 	if s.folder == folder.ID() {
 		return s
 	}
-	*s = objectSet{folder: folder.ID(), keys: make(map[string]time.Time)}
+	*s = objectSet{folder: folder.ID(), keys: make(map[string]object.Seen)}
 	for e, err := range folder.All(ctx) {
 		if s.err = err; err != nil {
 			break
@@ -120,7 +118,7 @@ func (s *objectSet) list(ctx context.Context, folder *object.Object, most int) *
 			s.keys = nil
 			break
 		}
-		s.keys[e.Key] = e.ModTime
+		s.keys[e.Key] = e.Seen()
 	}
 	return s
 }

@@ -183,9 +183,6 @@ func (o *objectSource) Below() bool  { return o.name != "" }
 func (o *objectSource) Remote() bool { return true }
 
 func (o *objectSource) Open(ctx context.Context) (Input, error) {
-	if o.info == nil {
-		return o.OpenUnseen(ctx), nil
-	}
 	r, err := o.Object.Open(ctx, o.info)
 	if err != nil {
 		return nil, err

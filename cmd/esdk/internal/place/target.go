@@ -140,15 +140,7 @@ func (*objectTarget) Remote() bool   { return true }
 
 func (o *objectTarget) Create(ctx context.Context, c CreateOptions) (Output, error) {
 	like, _ := c.Like.(*object.Reader)
-	size := o.size
-	if like != nil {
-		info, err := like.Stat() // by now it is known, of an object that nobody had looked at
-		if err != nil {
-			return nil, err
-		}
-		size = info.Size()
-	}
-	w, err := o.Object.Create(ctx, o.pending, object.CreateOptions{Replace: o.replace, InPlace: like, Size: size, SideBySide: c.SideBySide})
+	w, err := o.Object.Create(ctx, o.pending, object.CreateOptions{Replace: o.replace, InPlace: like, Size: o.size, SideBySide: c.SideBySide})
 	if err != nil {
 		return nil, err
 	}
