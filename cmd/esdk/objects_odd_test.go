@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"esdk/cmd/esdk/internal/cli"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -116,6 +117,38 @@ func TestObjectsNoETag(t *testing.T) {
 		t.Errorf("stderr %q", said)
 	}
 	again(cli.ExitOK, s.url+"/in/a?conditional-writes=false")
+}
+
+// TestObjectsUpdatedPlain: an update of a store that tells no versions, or knows no
+// conditional writes, needs that said.
+func TestObjectsUpdatedPlain(t *testing.T) {
+	s, _ := newOddStore(t)
+	dir := t.TempDir()
+	writeFile(t, dir, "a", pattern(10))
+	s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/out/", "a")
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(filepath.Join(dir, "a"), later, later); err != nil {
+		t.Fatal(err)
+	}
+	update := func(status int, parameters string) {
+		t.Helper()
+		said := s.run(t, dir, status, "encrypt", "--update", "-k", "aes:n/k@key", "-o", s.url+"/out/"+parameters, "a")
+		if status != cli.ExitOK && !strings.Contains(said, "add ?conditional-writes=false") {
+			t.Errorf("stderr %q", said)
+		}
+	}
+	s.gate.set(always, http.StatusNotImplemented, func(r *http.Request) bool {
+		return r.Method == http.MethodPut && r.Header.Get("If-None-Match")+r.Header.Get("If-Match") != ""
+	})
+	update(cli.ExitError, "")
+	update(cli.ExitOK, "?conditional-writes=false")
+	s.proxy.Spoil(func(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
+		answer.Header().Del("ETag")
+		copyAnswer(w, answer)
+	})
+	s.gate.set(0, 0, func(*http.Request) bool { return false })
+	update(cli.ExitError, "")
+	update(cli.ExitOK, "?conditional-writes=false")
 }
 
 // TestObjectsConflict: of writes that overlap, one is looked at again.

@@ -357,3 +357,91 @@ func TestObjectsKept(t *testing.T) {
 		}
 	}
 }
+
+// TestObjectsUpdated: --update replaces only what it has seen. What somebody else puts there
+// between the look and the write stays.
+func TestObjectsUpdated(t *testing.T) {
+	eachStore(t, testObjectsUpdated)
+	t.Run("versions", func(t *testing.T) { testObjectsUpdated(t, newVersionedStore(t)) })
+}
+
+func testObjectsUpdated(t *testing.T, s *testStore) {
+	dir := t.TempDir()
+	in := makeRoot(t, filepath.Join(dir, "in")).Name()
+	for _, file := range []string{"a", "b"} {
+		writeFile(t, in, file, pattern(100))
+	}
+	later := time.Now()
+	update := func(status int, more ...string) string {
+		t.Helper()
+		later = later.Add(time.Hour) // the sources are newer than what was made of them
+		for _, file := range []string{"a", "b"} {
+			if err := os.Chtimes(filepath.Join(in, file), later, later); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return s.run(t, dir, status, append([]string{"encrypt", "--update", "-k", "aes:n/k@key"}, more...)...)
+	}
+	update(cli.ExitOK, "-r", "-o", s.given("out/"), "in")
+	before, err := s.ReadAll(t.Context(), "out/a.encrypted")
+	if err != nil {
+		t.Fatal(err)
+	}
+	update(cli.ExitOK, "-r", "-o", s.given("out/"), "in")
+	update(cli.ExitOK, "-o", s.given("out/a.encrypted"), "in/a")
+	if after, err := s.ReadAll(t.Context(), "out/a.encrypted"); err != nil || bytes.Equal(before, after) {
+		t.Errorf("it was not replaced, %v", err)
+	}
+
+	theirs := func(key string) {
+		var once sync.Once
+		s.gate.set(0, 0, func(r *http.Request) bool {
+			if r.Method == http.MethodPut || r.Method == http.MethodPost {
+				once.Do(func() { s.put(t, key, []byte("theirs")) })
+			}
+			return false
+		})
+	}
+	for _, test := range []struct {
+		key    string
+		status int
+		args   []string
+	}{
+		{"out/a.encrypted", cli.ExitSomeFailed, []string{"-r", "-o", s.given("out/"), "in"}},
+		{"out/b.encrypted", cli.ExitNotWritten, []string{"-o", s.given("out/b.encrypted"), "in/b"}},
+		{"new/a.encrypted", cli.ExitSomeFailed, []string{"-r", "-o", s.given("new/"), "in"}},
+		{"new", cli.ExitNotWritten, []string{"-o", s.given("new"), "in/a"}},
+	} {
+		theirs(test.key)
+		said := update(test.status, append([]string{"--report", "log"}, test.args...)...)
+		if got, err := s.ReadAll(t.Context(), test.key); err != nil || string(got) != "theirs" {
+			t.Errorf("%s: %d bytes, %v", test.key, len(got), err)
+		}
+		lines := readReport(t, filepath.Join(dir, "log"))
+		kinds := make(map[string]int)
+		for _, l := range lines {
+			kinds[l.Kind]++
+		}
+		if !strings.Contains(said, "changed meanwhile") || kinds[cli.KindChanged] != 1 || kinds[""] != len(lines)-1 {
+			t.Errorf("%s: kinds %v, stderr %q", test.key, kinds, said)
+		}
+		os.Remove(filepath.Join(dir, "log"))
+	}
+	s.gate.set(0, 0, func(*http.Request) bool { return false })
+
+	// What is gone by then was changed, too.
+	var once sync.Once
+	s.gate.set(0, 0, func(r *http.Request) bool {
+		if r.Method == http.MethodPut || r.Method == http.MethodPost {
+			once.Do(func() {
+				if err := s.Delete(t.Context(), "new"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		return false
+	})
+	if said := update(cli.ExitNotWritten, "-o", s.given("new"), "in/a"); !strings.Contains(said, "changed meanwhile") {
+		t.Errorf("stderr %q", said)
+	}
+}

@@ -33,7 +33,7 @@ func (o *outputs) planObject(ctx context.Context, j *Job) error {
 	default:
 		result = o.object
 	}
-	target := &objectTarget{Object: result, pending: o.Pending, replace: o.Force, size: j.Size()}
+	target := &objectTarget{Object: result, pending: o.Pending, force: o.Force, size: j.Size()}
 	if j.Special() || j.Source.Info() == nil {
 		target.size = -1
 	}
@@ -58,11 +58,13 @@ func (o *outputs) checkNoObject(ctx context.Context, j *Job, target *objectTarge
 		return nil
 	}
 	take := func(j *Job, seen object.Seen, err error) error {
+		if o.Update {
+			target.seen = &seen
+		}
 		switch {
 		case err != nil && (o.NoClobber || o.Update):
 			j.Err = target.Explain(err)
 		case err == nil && seen.Exists:
-			target.replace = o.Update
 			return o.checkAbsent(j, seen.ModTime)
 		}
 		return nil

@@ -130,8 +130,9 @@ func (t *treeTarget) Create(_ context.Context, o CreateOptions) (Output, error) 
 type objectTarget struct {
 	*object.Object
 	pending *atomicfile.Pending
-	replace bool
-	size    int64 // of the source, -1 if it is not known
+	force   bool         // it replaces whatever there is
+	seen    *object.Seen // the only thing that it replaces; nil if it replaces none
+	size    int64        // of the source, -1 if it is not known
 }
 
 func (o *objectTarget) Name() string { return o.String() }
@@ -140,7 +141,7 @@ func (*objectTarget) Remote() bool   { return true }
 
 func (o *objectTarget) Create(ctx context.Context, c CreateOptions) (Output, error) {
 	like, _ := c.Like.(*object.Reader)
-	w, err := o.Object.Create(ctx, o.pending, object.CreateOptions{Replace: o.replace, InPlace: like, Size: o.size, SideBySide: c.SideBySide})
+	w, err := o.Object.Create(ctx, o.pending, object.CreateOptions{Replace: o.force, Seen: o.seen, InPlace: like, Size: o.size, SideBySide: c.SideBySide})
 	if err != nil {
 		return nil, err
 	}
