@@ -128,6 +128,12 @@ func (o *outputs) plan(ctx context.Context, j *Job) error {
 	if j.Err != nil || j.Skip != "" {
 		return nil
 	}
+	if source, ok := j.Source.(*objectSource); ok && o.Update { // whose time matters
+		if err := source.look(ctx); err != nil {
+			j.Err = err
+			return nil
+		}
+	}
 	if err := o.planAny(ctx, j); err != nil || j.Target == nil || j.Target.Remote() || !o.Protected.HasPath(j.Target.ID()) {
 		return err
 	}

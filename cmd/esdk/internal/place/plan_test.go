@@ -275,6 +275,7 @@ func TestPlanObjects(t *testing.T) {
 		}{
 			"beside":         {OutputOptions{NoClobber: true}, []string{"s3://test/in/"}, "a:a.x b:" + SkipExists + " b.x:named *.x already c/:marker of a folder c/d:c/d.x out/keep:out/keep.x"},
 			"refused":        {OutputOptions{}, []string{"s3://test/in/"}, "a:a.x b:error b.x:named *.x already c/:marker of a folder c/d:c/d.x out/keep:out/keep.x"},
+			"updated":        {OutputOptions{Update: true}, []string{"s3://test/in/"}, "a:a.x b:" + skipNewer + " b.x:named *.x already c/:marker of a folder c/d:c/d.x out/keep:out/keep.x"},
 			"replaced":       {OutputOptions{Force: true}, []string{"s3://test/in"}, "a:a.x b:b.x b.x:named *.x already c/:marker of a folder c/d:c/d.x out/keep:out/keep.x"},
 			"elsewhere":      {OutputOptions{Path: "s3://test/new"}, []string{"s3://test/in/"}, "a:../new/a.x b:../new/b.x b.x:../new/b.x.x c/:marker of a folder c/d:../new/c/d.x out/keep:../new/out/keep.x"},
 			"in it":          {OutputOptions{Path: "s3://test/in/out"}, []string{"s3://test/in/"}, "a:out/a.x b:out/b.x b.x:out/b.x.x c/:marker of a folder c/d:out/c/d.x out/keep:folder of the results"},
@@ -304,6 +305,24 @@ func TestPlanObjects(t *testing.T) {
 				t.Errorf("%s, look-ahead %d:\n%s\nwant\n%s", name, ahead, got, want)
 			}
 		}
+	}
+}
+
+// TestPlanUpdateListed compares times of objects in a list, which are not looked at otherwise.
+func TestPlanUpdateListed(t *testing.T) {
+	in := memblob.OpenBucket(nil)
+	p := newPlanner()
+	p.Buckets.UseTest("s3://test", in)
+	for _, key := range []string{"in/older", "in/older.x", "in/newer.x", "in/newer", "in/new"} {
+		if err := in.WriteAll(context.Background(), key, []byte(key), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := []string{"s3://test/in/older", "s3://test/in/newer", "s3://test/in/new", "s3://test/in/none"}
+	o := OutputOptions{InputOptions: InputOptions{Names: slices.Values(names)}, Update: true, Name: encrypted, OneToOne: true}
+	got, err := planObjects(p, &o, nil)
+	if want := "older:" + skipNewer + " newer:newer.x new:new.x none:error"; err != nil || got != want {
+		t.Errorf("%s, %v, want %s", got, err, want)
 	}
 }
 

@@ -179,6 +179,16 @@ func (o *objectSource) Info() fs.FileInfo {
 	return o.info
 }
 
+// look asks for an object that nobody has looked at.
+func (o *objectSource) look(ctx context.Context) error {
+	if o.info != nil {
+		return nil
+	}
+	info, err := o.Object.Info(ctx)
+	o.info = info
+	return o.Explain(err)
+}
+
 func (o *objectSource) Below() bool  { return o.name != "" }
 func (o *objectSource) Remote() bool { return true }
 
