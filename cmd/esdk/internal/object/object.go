@@ -96,10 +96,8 @@ type bucket struct {
 	query    string // behind it, as it was given
 	id       string // the same for two URLs of one bucket
 	partSize int64  // of uploads, 0 for one that fits
+	buckets  *Buckets
 	parameters
-
-	stallTime time.Duration
-	startOnly bool
 }
 
 // An Object is named by a key in a bucket. A folder is a key that is empty or
@@ -115,8 +113,7 @@ type Buckets struct {
 	// StallTime is how long a store may send nothing of what it was asked for.
 	StallTime time.Duration
 
-	// StartOnly is set by a command that mostly reads no more than the start of objects,
-	// before buckets are opened.
+	// StartOnly is set by a command that mostly reads no more than the start of objects.
 	StartOnly bool
 
 	mu    sync.Mutex
@@ -227,7 +224,7 @@ func (b *Buckets) Beside(ctx context.Context, text, name string) (*Object, error
 // UseTest has a URL such as s3://name stand for a bucket of a test.
 func (b *Buckets) UseTest(url string, in *blob.Bucket) {
 	scheme, _, _ := strings.Cut(url, "://")
-	b.byURL[url+"?"] = &bucket{Bucket: in, url: url, id: url, store: stores[scheme], stallTime: b.StallTime, startOnly: b.StartOnly}
+	b.byURL[url+"?"] = &bucket{Bucket: in, url: url, id: url, store: stores[scheme], buckets: b}
 }
 
 // serverParameters are those of a URL that say which server has the bucket. The
@@ -236,7 +233,7 @@ var serverParameters = []string{"endpoint", "profile", "storage_account", "domai
 
 // open opens a bucket once.
 func (all *Buckets) open(ctx context.Context, u *url.URL) (*bucket, error) {
-	b := &bucket{url: u.Scheme + "://" + u.Host, query: u.RawQuery, store: stores[u.Scheme], stallTime: all.StallTime, startOnly: all.StartOnly}
+	b := &bucket{url: u.Scheme + "://" + u.Host, query: u.RawQuery, store: stores[u.Scheme], buckets: all}
 	whole := b.url + "?" + u.RawQuery
 	all.mu.Lock()
 	defer all.mu.Unlock()

@@ -319,6 +319,10 @@ func TestReaderRequests(t *testing.T) {
 		r.Header.Del("Range")
 		return false
 	}
+	noVersions := func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Del("ETag")
+		return false
+	}
 	refuse := func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Header.Get("Range") == "" {
 			return false
@@ -345,13 +349,14 @@ func TestReaderRequests(t *testing.T) {
 		"empty":               {0, nil, false, nil, "GET bytes=0-65535", ""},
 		"empty, without part": {0, nil, false, refuse, "GET bytes=0-65535 HEAD", ""},
 		"known empty":         {0, known(0), false, nil, "", ""},
+		"no versions":         {100_000, nil, false, noVersions, "GET bytes=0-65535 GET bytes=0-99999", ""},
 		"no parts":            {100_000, nil, false, all, "GET bytes=0-65535", ""},
 		"no parts, and known": {100_000, known(100_000), false, all, "", "GET bytes=0-99999"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			content := make([]byte, test.length)
 			o, asked := newTestServer(t, content, test.spoil)
-			o.bucket.startOnly = test.startOnly
+			o.bucket.buckets.StartOnly = test.startOnly
 			r, err := o.Open(background, test.info)
 			if err != nil {
 				t.Fatal(err)

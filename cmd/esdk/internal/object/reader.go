@@ -56,7 +56,7 @@ func (o *Object) Open(ctx context.Context, info *Info) (*Reader, error) {
 		return r, nil
 	}
 	r.info = nil
-	if err := r.look(o.bucket.startOf(info)); err != nil {
+	if err := r.begin(o.bucket.startOf(info)); err != nil {
 		r.stop()
 		return nil, o.Explain(err)
 	}
@@ -66,17 +66,21 @@ func (o *Object) Open(ctx context.Context, info *Info) (*Reader, error) {
 // startOf is how much is asked for of an object before its length is known. A short one is
 // read in one request, even if it is longer by now than the old info says.
 func (b *bucket) startOf(old *Info) int64 {
-	if b.startOnly || old != nil && old.size > shortObject {
+	if b.buckets.StartOnly || old != nil && old.size > shortObject {
 		return firstRead
 	}
 	return shortObject
 }
 
-// look asks for the start of an object that is not described yet. An empty one has no start,
-// and stores refuse to give one.
-func (o *Reader) look(end int64) error {
+// begin asks for the start of an object that is not described yet. An empty one has no start,
+// and stores refuse to give one. All is asked for if the rest could not be read later.
+func (o *Reader) begin(end int64) error {
 	err := o.request(0, end)
-	if code := gcerrors.Code(err); err == nil || code == gcerrors.NotFound || code == gcerrors.PermissionDenied || cli.Retryable(err) {
+	switch code := gcerrors.Code(err); {
+	case err == nil && o.first.version == noVersion && o.end < o.info.size:
+		o.first = nil
+		return o.request(0, o.info.size)
+	case err == nil, code == gcerrors.NotFound, code == gcerrors.PermissionDenied, cli.Retryable(err):
 		return err
 	}
 	info, infoErr := o.object.Info(o.ctx)
@@ -161,7 +165,7 @@ func (o *Reader) read(p []byte, offset, end int64) (int, error) {
 
 // readSome reads something of what was asked for, or fails.
 func (o *Reader) readSome(p []byte) (int, error) {
-	watchdog := time.AfterFunc(o.object.bucket.stallTime, o.cancel)
+	watchdog := time.AfterFunc(o.object.bucket.buckets.StallTime, o.cancel)
 	defer watchdog.Stop()
 	n, err := o.reader.Read(p[:min(int64(len(p)), o.end-o.at)])
 	o.at += int64(n)
