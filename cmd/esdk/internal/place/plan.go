@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"os"
+	"slices"
 
 	"esdk/cmd/esdk/internal/cli"
 )
@@ -17,12 +18,12 @@ const defaultLookAhead = 10_000
 // the run. What is behind them is found while the work goes on, and a mistake there
 // is the failure of its input.
 type Plan struct {
-	ahead  []Job
-	more   bool
-	listed bool // they are those of a list
-	part   bool // of the inputs
-	next   func() (Job, bool)
-	stop   func()
+	ahead   []Job
+	more    bool
+	several bool // there could be more than one
+	part    bool // of the inputs
+	next    func() (Job, bool)
+	stop    func()
 }
 
 // Ahead returns the jobs that were looked at before any work.
@@ -35,9 +36,10 @@ func (p *Plan) Complete() bool { return !p.more }
 // are none.
 func (p *Plan) Part() bool { return p.part }
 
-// Several reports whether there is more than one job, or there could be: a list is made by
-// programs, which are told of one input as of many.
-func (p *Plan) Several() bool { return len(p.ahead) > 1 || p.listed }
+// Several reports whether there is more than one job, or there could be. Whoever gives a
+// directory, a list, an inventory or a shard need not know how many inputs are in it, and is
+// told of one as of many.
+func (p *Plan) Several() bool { return p.several }
 
 // Close ends the search for inputs.
 func (p *Plan) Close() { p.stop() }
@@ -114,7 +116,7 @@ func (p *Planner) begin(ctx context.Context, inputs []string, o *InputOptions) (
 		return nil, err
 	}
 	next, stop := iter.Pull2(found)
-	plan := &Plan{stop: stop, more: true, part: o.Shard != "", listed: o.List != "" || o.Inventory != ""}
+	plan := &Plan{stop: stop, more: true, part: o.Shard != ""}
 	for plan.more && len(plan.ahead) < cmp.Or(p.LookAhead, defaultLookAhead) {
 		j, err, ok := next()
 		if err != nil {
@@ -125,6 +127,7 @@ func (p *Planner) begin(ctx context.Context, inputs []string, o *InputOptions) (
 			plan.ahead = append(plan.ahead, j)
 		}
 	}
+	plan.several = len(plan.ahead) > 1 || plan.more || o.List != "" || o.Inventory != "" || plan.part || slices.ContainsFunc(plan.ahead, below)
 	plan.next = func() (Job, bool) {
 		j, err, ok := next()
 		j.fail(err)
@@ -132,6 +135,8 @@ func (p *Planner) begin(ctx context.Context, inputs []string, o *InputOptions) (
 	}
 	return plan, nil
 }
+
+func below(j Job) bool { return j.Source.Below() }
 
 func (p *Planner) found(ctx context.Context, inputs []string, o *InputOptions) (iter.Seq2[Job, error], error) {
 	if o.Command {
