@@ -20,21 +20,27 @@ const maxLine = 1 << 20
 // a form: a space is a plus sign.
 type csvFormat struct {
 	bucket string
+	scope  Scope
 	count  int            // of fields
 	at     map[string]int // where they are
 }
 
 // newCSV parses a schema such as "Bucket, Key, Size".
-func newCSV(schema, bucket string) (*csvFormat, error) {
+func newCSV(schema, bucket string, scope Scope) (*csvFormat, error) {
 	names := strings.Split(schema, ",")
-	c := &csvFormat{bucket, len(names), make(map[string]int)}
+	c := &csvFormat{bucket, scope, len(names), make(map[string]int)}
 	for i, name := range names {
 		c.at[fieldName(name)] = i
 	}
-	if _, ok := c.at[fieldKey]; !ok {
+	if !c.has(fieldKey) {
 		return nil, errors.New("its fileSchema has no Key")
 	}
-	return c, nil
+	return c, scope.check(c.has(fieldVersion), c.has(fieldLatest))
+}
+
+func (c *csvFormat) has(name string) bool {
+	_, ok := c.at[name]
+	return ok
 }
 
 // Fields that are read, by what is the same in the schemas of CSV and Parquet.
@@ -137,14 +143,17 @@ func (c *csvFormat) entry(fields []string) (e Entry, err error) {
 		}
 		return ""
 	}
-	if _, ok := c.at[fieldBucket]; ok && field(fieldBucket) != c.bucket {
+	if c.has(fieldBucket) && field(fieldBucket) != c.bucket {
 		return e, errBucket
 	}
 	if e.Key, err = url.QueryUnescape(field(fieldKey)); err != nil {
 		return e, err
 	}
 	e.VersionID = field(fieldVersion)
-	if e.Latest, err = parseBool(field(fieldLatest), true); err != nil {
+	if e.Latest, err = parseBool(field(fieldLatest), !c.has(fieldVersion)); err != nil {
+		return e, err
+	}
+	if err := c.scope.check(c.has(fieldVersion), field(fieldLatest) != ""); err != nil {
 		return e, err
 	}
 	if e.DeleteMarker, err = parseBool(field(fieldMarker), false); err != nil {

@@ -16,8 +16,8 @@ type Entry struct {
 	Key       string
 	VersionID string // "" if the inventory has none
 
-	// Latest reports whether it is the current version. It is true if the inventory has
-	// no others.
+	// Latest reports whether it is known to be the current version. It is true if the
+	// inventory has no others.
 	Latest       bool
 	DeleteMarker bool
 

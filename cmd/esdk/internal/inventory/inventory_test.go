@@ -22,6 +22,7 @@ import (
 	"esdk/cmd/esdk/internal/inventory"
 	"esdk/cmd/esdk/internal/inventory/inventorytest"
 	"esdk/internal/fipstest"
+	"github.com/parquet-go/parquet-go"
 )
 
 // objects are those of a bucket.
@@ -36,8 +37,12 @@ func (o objects) open(_ context.Context, key string) (io.ReadCloser, error) {
 }
 
 // read reads all of an inventory.
-func read(o objects, manifest string) (all []inventory.Entry, err error) {
-	i, err := inventory.Open(context.Background(), manifest, o.open)
+func read(o objects, manifest string) ([]inventory.Entry, error) {
+	return readScope(o, manifest, inventory.Current)
+}
+
+func readScope(o objects, manifest string, scope inventory.Scope) (all []inventory.Entry, err error) {
+	i, err := inventory.Open(context.Background(), manifest, scope, o.open)
 	if err != nil {
 		return nil, err
 	}
@@ -225,6 +230,72 @@ func TestSchema(t *testing.T) {
 	}
 }
 
+type (
+	keyRow struct {
+		Key string `parquet:"key"`
+	}
+	versionRow struct {
+		Key     string `parquet:"key"`
+		Version string `parquet:"version_id,optional"`
+	}
+	latestRow struct {
+		Key    string `parquet:"key"`
+		Latest *bool  `parquet:"is_latest"`
+	}
+	bothRow struct {
+		Key     string `parquet:"key"`
+		Version string `parquet:"version_id,optional"`
+		Latest  *bool  `parquet:"is_latest"`
+	}
+)
+
+func table[Row any](t *testing.T, rows ...Row) objects {
+	t.Helper()
+	var out bytes.Buffer
+	if err := parquet.Write(&out, rows); err != nil {
+		t.Fatal(err)
+	}
+	return manifest("Parquet", "", out.Bytes())
+}
+
+// TestVersions takes a version for the latest only if the inventory says so, or has no others,
+// and all versions only of an inventory that has versions.
+func TestVersions(t *testing.T) {
+	csv := func(schema, text string) objects { return manifest("CSV", schema, zip(text)) }
+	yes, no := true, false
+	const noVersions, noLatest = "has no VersionId", "no IsLatest"
+	for name, c := range map[string]struct {
+		objects      objects
+		current, all string // what is read, or a part of the error
+	}{
+		"CSV of neither":            {csv("Key", "a\nb\n"), "a true b true", noVersions},
+		"Parquet of neither":        {table(t, keyRow{"a"}, keyRow{"b"}), "a true b true", noVersions},
+		"CSV of versions":           {csv("Key, VersionId", "a,1\na,2\nb,\n"), noLatest, "a1 false a2 false b false"},
+		"Parquet of versions":       {table(t, versionRow{"a", "1"}, versionRow{"a", "2"}, versionRow{"b", ""}), noLatest, "a1 false a2 false b false"},
+		"CSV of the latest":         {csv("Key, IsLatest", "a,true\na,false\nb,\n"), "a true a false b true", noVersions},
+		"Parquet of the latest":     {table(t, latestRow{"a", &yes}, latestRow{"a", &no}, latestRow{"b", nil}), "a true a false b true", noVersions},
+		"CSV of both":               {csv("Key, VersionId, IsLatest", "a,1,false\na,2,true\n"), "a1 false a2 true", "a1 false a2 true"},
+		"Parquet of both":           {table(t, bothRow{"a", "1", &no}, bothRow{"a", "2", &yes}), "a1 false a2 true", "a1 false a2 true"},
+		"CSV with one left out":     {csv("Key, VersionId, IsLatest", "a,1,true\nb,2,\n"), noLatest, "a1 true b2 false"},
+		"Parquet with one left out": {table(t, bothRow{"a", "1", &yes}, bothRow{"b", "2", nil}), noLatest, "a1 true b2 false"},
+	} {
+		for scope, want := range map[inventory.Scope]string{inventory.Current: c.current, inventory.AllVersions: c.all} {
+			all, err := readScope(c.objects, "manifest.json", scope)
+			var got []string
+			for _, e := range all {
+				got = append(got, fmt.Sprint(e.Key, e.VersionID, " ", e.Latest))
+			}
+			text := strings.Join(got, " ")
+			if err != nil {
+				text = err.Error()
+			}
+			if refused := want == noLatest || want == noVersions; err == nil && text != want || err != nil && (!refused || !strings.Contains(text, want) || cli.ExitStatus(err) != cli.ExitUsage) {
+				t.Errorf("%s, all versions %t: %s, want %s", name, scope, text, want)
+			}
+		}
+	}
+}
+
 // Nothing is left in the folder for temporary files, whatever becomes of a file, nor while
 // it is read.
 func TestTemporary(t *testing.T) {
@@ -236,7 +307,7 @@ func TestTemporary(t *testing.T) {
 		if name == "changed" {
 			o["data/0"] = []byte("y")
 		}
-		i, err := inventory.Open(t.Context(), "manifest.json", o.open)
+		i, err := inventory.Open(t.Context(), "manifest.json", inventory.Current, o.open)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -79,8 +79,30 @@ func parseMD5(sum *[md5.Size]byte, text string) error {
 	return nil
 }
 
+// A Scope is which versions of objects are wanted.
+type Scope bool
+
+const (
+	Current     Scope = false
+	AllVersions Scope = true
+)
+
+// check refuses an inventory that can't tell which versions are wanted, by what it has: the
+// ID of a version, and whether it is the latest.
+func (s Scope) check(version, latest bool) error {
+	switch {
+	case s == AllVersions && !version:
+		return cli.UsageError("--all-versions needs an inventory of all versions, and this one has no VersionId").
+			WithHint("configure it to include all versions: one of current versions says nothing of others")
+	case s == Current && version && !latest:
+		return cli.UsageError("the inventory has VersionId and no IsLatest: nothing tells which versions are the latest").
+			WithHint("have S3 write IsLatest too; verify, inspect and audit take each version with --all-versions")
+	}
+	return nil
+}
+
 // Open reads a manifest by its key, and verifies it if there is a checksum beside it.
-func Open(ctx context.Context, key string, files Files) (*Inventory, error) {
+func Open(ctx context.Context, key string, scope Scope, files Files) (*Inventory, error) {
 	if fips140.Enforced() {
 		return nil, cli.NewError(cli.ExitPolicy, "the checksums of an inventory are MD5, which GODEBUG=fips140=only does not allow")
 	}
@@ -91,7 +113,7 @@ func Open(ctx context.Context, key string, files Files) (*Inventory, error) {
 	if err := checkManifest(ctx, files, key, text); err != nil {
 		return nil, about(key, err)
 	}
-	i, err := parse(text)
+	i, err := parse(text, scope)
 	if err != nil {
 		return nil, about(key, err)
 	}
@@ -143,7 +165,7 @@ func checkManifest(ctx context.Context, files Files, key string, text []byte) er
 }
 
 // parse reads the text of a manifest.
-func parse(text []byte) (*Inventory, error) {
+func parse(text []byte, scope Scope) (*Inventory, error) {
 	var m struct {
 		Bucket string     `json:"sourceBucket"`
 		Format string     `json:"fileFormat"`
@@ -160,9 +182,9 @@ func parse(text []byte) (*Inventory, error) {
 	var err error
 	switch strings.ToLower(m.Format) {
 	case "csv":
-		i.format, err = newCSV(m.Schema, m.Bucket)
+		i.format, err = newCSV(m.Schema, m.Bucket, scope)
 	case "parquet":
-		i.format = &parquetFormat{m.Bucket}
+		i.format = &parquetFormat{m.Bucket, scope}
 	case "orc":
 		return nil, cli.UsageError("an inventory in the format ORC isn't read").WithHint("have S3 write it as CSV or Parquet")
 	default:

@@ -9,7 +9,10 @@ import (
 
 // A parquetFormat has columns by the names in the files themselves. Keys are as they
 // are.
-type parquetFormat struct{ bucket string }
+type parquetFormat struct {
+	bucket string
+	scope  Scope
+}
 
 // columns are those that are read. See the fields of the same order.
 var columns = []string{"bucket", "key", "version_id", "is_latest", "is_delete_marker", "size", "last_modified_date"}
@@ -19,11 +22,14 @@ func (p *parquetFormat) entries(f *verified, yield func(Entry, error) bool) bool
 	if err != nil {
 		return yield(Entry{}, err)
 	}
-	unit := file.Unit(columns[6])
+	versioned, unit := file.Has(columns[2]), file.Unit(columns[6])
+	if err := p.scope.check(versioned, file.Has(columns[3])); err != nil {
+		return yield(Entry{}, err)
+	}
 	for row, err := range file.Rows(columns...) {
 		var e Entry
 		if err == nil {
-			e, err = p.entry(row, unit)
+			e, err = p.entry(row, versioned, unit)
 		}
 		if err != nil {
 			return yield(Entry{}, err)
@@ -35,12 +41,15 @@ func (p *parquetFormat) entries(f *verified, yield func(Entry, error) bool) bool
 	return true
 }
 
-func (p *parquetFormat) entry(row []parquet.Value, unit time.Duration) (Entry, error) {
+func (p *parquetFormat) entry(row []parquet.Value, versioned bool, unit time.Duration) (Entry, error) {
 	bucket, key, version, latest, marker, size, modified := row[0], row[1], row[2], row[3], row[4], row[5], row[6]
 	if !bucket.Null && string(bucket.Bytes) != p.bucket {
 		return Entry{}, errBucket
 	}
-	e := Entry{Key: string(key.Bytes), VersionID: string(version.Bytes), Latest: latest.Null || latest.Int != 0, DeleteMarker: marker.Int != 0, Size: -1}
+	e := Entry{Key: string(key.Bytes), VersionID: string(version.Bytes), Latest: latest.Null && !versioned || latest.Int != 0, DeleteMarker: marker.Int != 0, Size: -1}
+	if err := p.scope.check(versioned, !latest.Null); err != nil {
+		return e, err
+	}
 	if !size.Null {
 		if e.Size = size.Int; e.Size < 0 {
 			return e, errors.New("an object of a negative size")

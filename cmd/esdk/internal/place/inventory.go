@@ -120,7 +120,7 @@ func (p *Planner) openInventory(ctx context.Context, o *InputOptions) (*inventor
 		if err != nil {
 			return nil, nil, err
 		}
-		i, err := p.openLocalInventory(ctx, name)
+		i, err := p.openLocalInventory(ctx, name, inventory.Scope(o.AllVersions))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -136,7 +136,7 @@ func (p *Planner) openInventory(ctx context.Context, o *InputOptions) (*inventor
 	if err != nil {
 		return nil, nil, err
 	}
-	i, err := inventory.Open(ctx, manifest.Key, objectFiles(manifest, bucket))
+	i, err := inventory.Open(ctx, manifest.Key, inventory.Scope(o.AllVersions), objectFiles(manifest, bucket))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,12 +158,12 @@ func objectFiles(manifest, bucket *object.Object) inventory.Files {
 
 // openLocalInventory opens a manifest in a file. The keys of its data files are those of
 // the bucket that it was in.
-func (p *Planner) openLocalInventory(ctx context.Context, manifest string) (*inventory.Inventory, error) {
+func (p *Planner) openLocalInventory(ctx context.Context, manifest string, scope inventory.Scope) (*inventory.Inventory, error) {
 	if info, err := os.Stat(manifest); err == nil && info.Mode().IsRegular() {
 		p.Protected.Add(info)
 	}
 	base := filepath.Base(manifest)
-	return inventory.Open(ctx, base, func(_ context.Context, key string) (io.ReadCloser, error) {
+	return inventory.Open(ctx, base, scope, func(_ context.Context, key string) (io.ReadCloser, error) {
 		if key == base {
 			return os.Open(manifest)
 		}
