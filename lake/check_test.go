@@ -33,6 +33,17 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s into %s: %v, want %q", c.folder, c.results, err, c.want)
 		}
 	}
+	for manifest, good := range map[string]bool{
+		"s3://inv/lake/all/2026-11-06T01-00Z/manifest.json?region=eu-west-1": true,
+
+		"s3://inv": false, "s3://inv/lake/all/": false, "s3:///manifest.json": false, "gs://inv/manifest.json": false, "manifest.json": false,
+	} {
+		r := rotation("", "s3://c/")
+		r.Inventory = manifest
+		if err := r.Check(); (err == nil) != good || err != nil && !strings.Contains(err.Error(), "manifest.json") {
+			t.Errorf("%s: %v", manifest, err)
+		}
+	}
 	for _, lease := range []time.Duration{-1, 1, minLease - 1} {
 		r := rotation("s3://b/f/", "s3://c/")
 		r.Lease = lease

@@ -82,7 +82,8 @@ func (j *Job) Check() error {
 		return errors.New("the results: " + err.Error())
 	}
 	if j.Inventory != "" {
-		if !strings.HasPrefix(j.Inventory, "s3://") {
+		u, err := url.Parse(j.Inventory)
+		if err != nil || u.Scheme != "s3" || u.Host == "" || u.Path == "" || strings.HasSuffix(u.Path, "/") {
 			return errors.New("want the URL of an inventory's manifest, such as s3://BUCKET/…/manifest.json")
 		}
 		return j.checkFlags()

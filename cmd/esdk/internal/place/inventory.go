@@ -131,18 +131,32 @@ func (p *Planner) openInventory(ctx context.Context, o *InputOptions) (*inventor
 	if err != nil {
 		return nil, nil, err
 	}
+	if manifest.IsFolder() {
+		return nil, nil, noManifest(manifest.String())
+	}
 	name, _, _ := strings.Cut(manifest.Path(), "/")
 	bucket, err := p.Buckets.Beside(ctx, o.Inventory, name)
 	if err != nil {
 		return nil, nil, err
 	}
 	i, err := inventory.Open(ctx, manifest.Key, inventory.Scope(o.AllVersions), objectFiles(manifest, bucket))
+	if cli.Kind(err) == cli.KindNotFound && !strings.HasSuffix(manifest.Key, ".json") { // a directory without a slash
+		err = cli.Hinted(err, "%s", manifestHint)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
 	source, err := p.Buckets.Beside(ctx, o.Inventory, i.Bucket)
 	return i, source, err
 }
+
+// noManifest is for a directory, in which there may be several inventories.
+func noManifest(name string) error {
+	return cli.UsageError("--inventory %s: a directory is no inventory", cli.Printable(name)).
+		WithHint("%s", manifestHint)
+}
+
+const manifestHint = "name the manifest.json in it: S3 writes each inventory into a directory of its own, such as 2026-11-06T01-00Z/"
 
 // objectFiles opens keys of the bucket that the manifest is in. The manifest itself may be
 // one of several versions.
@@ -159,7 +173,10 @@ func objectFiles(manifest, bucket *object.Object) inventory.Files {
 // openLocalInventory opens a manifest in a file. The keys of its data files are those of
 // the bucket that it was in.
 func (p *Planner) openLocalInventory(ctx context.Context, manifest string, scope inventory.Scope) (*inventory.Inventory, error) {
-	if info, err := os.Stat(manifest); err == nil && info.Mode().IsRegular() {
+	switch info, err := os.Stat(manifest); {
+	case err == nil && info.IsDir():
+		return nil, noManifest(manifest)
+	case err == nil && info.Mode().IsRegular():
 		p.Protected.Add(info)
 	}
 	base := filepath.Base(manifest)

@@ -168,6 +168,19 @@ func TestInventoryFaults(t *testing.T) {
 	if err != nil || !strings.HasPrefix(got, "a:a b:b s3://inv/"+i.ManifestKey()+":the inventory's 1.csv.gz: it has 7 bytes") {
 		t.Errorf("%s, %v", got, err)
 	}
+	for _, name := range []string{"s3://inv/", "s3://inv", "s3://inv/lake/all/", ".", "file:///"} {
+		o := options()
+		o.Inventory = name
+		_, err := p.Plan(context.Background(), nil, o)
+		if cli.ExitStatus(err) != cli.ExitUsage || !strings.Contains(cli.Hint(err), "manifest.json") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	o = options()
+	o.Inventory = "s3://inv/lake/all"
+	if _, err := p.Plan(context.Background(), nil, o); cli.Kind(err) != cli.KindNotFound || !strings.Contains(cli.Hint(err), "manifest.json") {
+		t.Errorf("a directory without a slash: %v", err)
+	}
 	for _, name := range []string{"s3://inv/none", "gs://inv/manifest.json", "none", "file://there/manifest.json"} {
 		o := options()
 		o.Inventory = name
