@@ -10,6 +10,7 @@ import (
 // TestCheck refuses leases that are too short, and results that a worker could not write or
 // would take for messages.
 func TestCheck(t *testing.T) {
+	t.Setenv("AWS_PROFILE", "missing") // which is not that of workers
 	rotation := func(folder, results string) *Job {
 		return &Job{Task: Task{Source: Source{Folder: folder}, Flags: []string{"--from-key", "@old", "-k", "@new"}}, Results: results}
 	}
@@ -27,6 +28,11 @@ func TestCheck(t *testing.T) {
 		{"s3://b/f/", "s3://c/?conditional-writes=false", "conditional-writes"},
 		{"s3://b/f/", "s3://c/?%zz=SECRET", "malformed"},
 		{"s3://b/f/", "s3://c/?region=us-east-1&use_path_style=true", ""},
+		{"s3://b/f/", "s3://c/?regio=SECRET&region=SECRET", `unknown query parameter "regio"`},
+		{"s3://b/f/", "s3://c/?use_path_style=yes&region=SECRET", "use_path_style"},
+		{"s3://b/f/", "s3://c/?profile=workers", ""},
+		{"s3://b/f/", "s3://c/?role=arn:aws:iam::111122223333:role/workers", ""},
+		{"s3://b/f/", "nosuch://c/", "nosuch"},
 	} {
 		err := rotation(c.folder, c.results).Check()
 		if (err == nil) != (c.want == "") || err != nil && (!strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "SECRET")) {

@@ -8,6 +8,7 @@
 package lake
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"esdk/cmd/esdk/bulk"
+	"github.com/aws/aws-sdk-go-v2/config"
 )
 
 // TaskQueue is the usual one.
@@ -122,7 +124,23 @@ func checkResults(u *url.URL) error {
 			return fmt.Errorf("%q in a path", part)
 		}
 	}
-	return nil
+	return checkParameters(*u, query)
+}
+
+// checkParameters has the store's own opener refuse what it doesn't know, without a request. What
+// a worker's configuration has, and the one here need not, is left out.
+func checkParameters(u url.URL, query url.Values) error {
+	query.Del("profile")
+	query.Del("role")
+	u.RawQuery = query.Encode()
+	b, err := openBucket(context.Background(), &u)
+	if err == nil {
+		return b.Close()
+	}
+	if errors.As(err, new(config.SharedConfigProfileNotExistError)) {
+		return nil
+	}
+	return err
 }
 
 // parseFolder has the path of a folder end with a slash.

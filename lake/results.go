@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -54,13 +55,32 @@ func openResults(ctx context.Context, text string) (*results, error) {
 	if err != nil {
 		return nil, err
 	}
-	rest := "?" + u.RawQuery
-	b, err := blob.OpenBucket(ctx, u.Scheme+"://"+u.Host+rest)
+	b, err := openBucket(ctx, u)
 	if err != nil {
-		return nil, errors.New(strings.ReplaceAll(err.Error(), rest, ""))
+		return nil, err
 	}
 	return &results{blob.PrefixedBucket(b, strings.TrimPrefix(u.Path, "/"))}, nil
 }
+
+// openBucket opens the bucket of a URL. Parameters may be secret: the error has none but the
+// one that is wrong.
+func openBucket(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
+	rest := "?" + u.RawQuery
+	b, err := blob.OpenBucket(ctx, u.Scheme+"://"+u.Host+rest)
+	if err != nil {
+		return nil, &openError{strings.ReplaceAll(err.Error(), rest, ""), err}
+	}
+	return b, nil
+}
+
+// An openError has another text than its cause.
+type openError struct {
+	text  string
+	cause error
+}
+
+func (e *openError) Error() string { return e.text }
+func (e *openError) Unwrap() error { return e.cause }
 
 // within returns the URL of a folder in one.
 func within(folder, name string) string {
