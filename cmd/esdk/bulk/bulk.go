@@ -129,7 +129,7 @@ type run struct {
 func (r *run) do(ctx context.Context, in place.InputOptions) error {
 	pending, protected := atomicfile.NewPending(), r.settings.Keys.Protected
 	b := &batch.Batch{UI: r.settings.UI, Pending: pending, Protected: protected}
-	planner := &place.Planner{UI: r.settings.UI, Buckets: r.buckets, Pending: pending, Protected: protected, LookAhead: 1}
+	planner := &place.Planner{UI: r.settings.UI, Buckets: r.buckets, Pending: pending, Protected: protected}
 	plan, work, err := r.plan(ctx, planner, b, in)
 	if err != nil {
 		return errors.New(r.message(err))

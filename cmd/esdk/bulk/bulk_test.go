@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
@@ -133,6 +134,33 @@ func TestDo(t *testing.T) {
 	told, got = nil, nil
 	if err := r.Do(background, slices.Values(names), each); err != nil || slices.Contains(got, OK) {
 		t.Errorf("the second time: %v, %v", err, got)
+	}
+}
+
+// TestMistakes fails alone what no result can take the place of, wherever it stands.
+func TestMistakes(t *testing.T) {
+	k, dir := newKeys(t), t.TempDir()
+	before := openClient(t, k.before)
+	good := filepath.Join(dir, "good")
+	_, keyFile, _ := strings.Cut(k.after, "@")
+	loop := filepath.Join(dir, "loop")
+	if err := os.Symlink("loop", loop); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{keyFile, os.DevNull, dir, loop, "", "s3://", "s3://test/%zz", "-"} {
+		for _, names := range [][]string{{name, good}, {good, name}} {
+			if err := os.WriteFile(good, encrypt(t, before, "x"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			told := make(map[string]Status)
+			err := open(t, k.flags()).Do(background, slices.Values(names), func(r Result) error {
+				told[r.Name] = r.Status
+				return nil
+			})
+			if want := map[string]Status{name: Failed, good: OK}; err != nil || !maps.Equal(told, want) {
+				t.Errorf("%q: %v, %v", names, told, err)
+			}
+		}
 	}
 }
 

@@ -117,7 +117,7 @@ func (p *Planner) begin(ctx context.Context, inputs []string, o *InputOptions) (
 	}
 	next, stop := iter.Pull2(found)
 	plan := &Plan{stop: stop, more: true, part: o.Shard != ""}
-	for plan.more && len(plan.ahead) < cmp.Or(p.LookAhead, defaultLookAhead) {
+	for plan.more && len(plan.ahead) < p.lookAhead(o) {
 		j, err, ok := next()
 		if err != nil {
 			stop()
@@ -134,6 +134,15 @@ func (p *Planner) begin(ctx context.Context, inputs []string, o *InputOptions) (
 		return j, ok
 	}
 	return plan, nil
+}
+
+// lookAhead is how many inputs are looked at before any work. Who gives them one by one is told
+// of a mistake in each one by one.
+func (p *Planner) lookAhead(o *InputOptions) int {
+	if o.Names != nil || o.Found != nil {
+		return 0
+	}
+	return cmp.Or(p.LookAhead, defaultLookAhead)
 }
 
 func below(j Job) bool { return j.Source.Below() }
