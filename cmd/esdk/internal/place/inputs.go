@@ -157,7 +157,7 @@ func matchAny(patterns []string, name string) bool {
 	for _, p := range patterns {
 		p, whole := strings.CutPrefix(p, "/")
 		whole = whole || strings.Contains(p, "/")
-		for at := name; at != "." && at != "/"; at = path.Dir(at) {
+		for at := name; at != ""; at = at[:max(0, strings.LastIndexByte(at, '/'))] { // as it is: a key may have // or ..
 			of := at
 			if !whole {
 				of = path.Base(at)
@@ -310,11 +310,7 @@ func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, y
 			continue
 		}
 		empty = false
-		j := f.job(o.With(e.Key), infoOf(e))
-		if e.Unreachable && j.Skip == "" {
-			j.fail(errUnreachable)
-		}
-		if !yield(j, nil) {
+		if !yield(f.job(o.With(e.Key), infoOf(e), !e.Unreachable), nil) {
 			return false
 		}
 	}
@@ -338,20 +334,8 @@ func infoOf(e *object.Entry) *object.Info {
 
 // InFolder returns the job for an object that a folder's list has.
 func InFolder(folder *object.Object, e *object.Entry) Job {
-	j := inFolder(folder, folder.With(e.Key), infoOf(e))
-	if e.Unreachable {
-		j.fail(errUnreachable)
-	}
-	return j
-}
-
-// inFolder is the same for an object whose info is nil if it isn't known.
-func inFolder(folder, source *object.Object, info *object.Info) Job {
-	j := Job{Source: &objectSource{source, strings.TrimPrefix(source.Key, folder.Key), info}}
-	if strings.HasSuffix(source.Key, "/") && info != nil && info.Size() == 0 {
-		j.Skip = skipMarker
-	}
-	return j
+	f := &objectFolder{Object: folder, options: new(InputOptions)}
+	return f.job(folder.With(e.Key), infoOf(e), !e.Unreachable)
 }
 
 // An objectFolder is one whose objects are inputs.
@@ -372,15 +356,21 @@ func newObjectFolder(o *object.Object, options *InputOptions) (*objectFolder, er
 	return f, nil
 }
 
-// job returns the job for an object in the folder. The info is nil if it isn't known.
-func (f *objectFolder) job(source *object.Object, info *object.Info) Job {
-	j := inFolder(f.Object, source, info)
+// job returns the job for an object in the folder. The info is nil if it isn't known. What is
+// left out need not be reachable.
+func (f *objectFolder) job(source *object.Object, info *object.Info, reachable bool) Job {
+	name := strings.TrimPrefix(source.Key, f.Key)
+	j := Job{Source: &objectSource{source, name, info}}
 	switch {
-	case j.Skip != "":
+	case strings.HasSuffix(source.Key, "/") && info != nil && info.Size() == 0:
+		j.Skip = skipMarker
 	case f.results != nil && f.results.IsBelow(f.Object) && source.IsBelow(f.results):
 		j.Skip = skipResults
 	default:
-		j.Skip = f.options.leftOut(strings.TrimPrefix(source.Key, f.Key))
+		j.Skip = f.options.leftOut(name)
+	}
+	if j.Skip == "" && !reachable {
+		j.fail(errUnreachable)
 	}
 	return j
 }

@@ -96,10 +96,7 @@ func (f *objectFolder) entry(e *inventory.Entry) Job {
 	if e.Size >= 0 && !e.Modified.IsZero() {
 		info = object.OldInfo(e.Key, e.Size, e.Modified)
 	}
-	j := f.job(source, info)
-	if !object.Reachable(e.Key) {
-		j.fail(errUnreachable)
-	}
+	j := f.job(source, info, object.Reachable(e.Key))
 	switch {
 	case e.DeleteMarker:
 		j.Skip, j.Err = skipDeleted, nil

@@ -138,6 +138,40 @@ func TestInventorySources(t *testing.T) {
 	}
 }
 
+// A key that can't be reached is no failure if it is left out, or is one that is skipped in any
+// case.
+func TestInventoryUnreachable(t *testing.T) {
+	marker, old := entry("a/../m"), entry("a/../o")
+	marker.DeleteMarker, old.Latest = true, false
+	folder := entry("a/../f/")
+	folder.Size = 0
+	for _, format := range inventorytest.Formats {
+		i := inventorytest.Inventory{Bucket: "lake", Format: format, Versions: true}
+		p, _ := newLake(t, i, []inventory.Entry{entry("a/../b"), entry("a\nb"), entry("good"), marker, old, folder})
+		for exclude, want := range map[string]string{
+			"none": "error error  marker of a deletion a version that is not the latest marker of a folder",
+			"b":    skipPattern + " error  marker of a deletion a version that is not the latest marker of a folder",
+			"a*":   skipPattern + " " + skipPattern + "  marker of a deletion a version that is not the latest marker of a folder",
+		} {
+			plan, err := p.Inputs(context.Background(), nil, &InputOptions{Inventory: "s3://inv/" + i.ManifestKey(), Exclude: []string{exclude}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, j := range plan.Ahead() {
+				what := j.Skip
+				if j.Err != nil {
+					what = "error"
+				}
+				got = append(got, what)
+			}
+			if text := strings.Join(got, " "); text != want {
+				t.Errorf("%s without %s: %s, want %s", format, exclude, text, want)
+			}
+		}
+	}
+}
+
 // What is wrong with an inventory refuses the run, or is a failure of its own if it is seen
 // later.
 func TestInventoryFaults(t *testing.T) {
