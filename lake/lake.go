@@ -76,6 +76,9 @@ func (j *Job) Check() error {
 	if j.Lease != 0 && j.Lease < minLease {
 		return fmt.Errorf("a lease of %s: want at least %s", j.Lease, minLease)
 	}
+	if j.Objects < 0 || j.Parallel < 0 || j.RunChunks < 0 {
+		return errors.New("a negative number: want a number from 1, or 0 for the usual")
+	}
 	results, err := parseFolder(j.Results)
 	if err == nil {
 		err = checkResults(results)

@@ -89,7 +89,7 @@ func (o *auditOptions) addFlags(a *app, cmd *cobra.Command) {
 	addVersionsFlag(cmd, &o.InputOptions)
 	flags := cmd.Flags()
 	o.pace.AddFlags(flags)
-	flags.Lookup("jobs").Usage = "look at this `NUMBER` of files side by side (default one for each core, and 32 for objects)"
+	flags.Lookup("jobs").Usage = "look at this `NUMBER` of files side by side; 0, the default, is one for each core, and 32 for objects"
 	o.look.AddFlags(flags)
 	flags.BoolVar(&o.summary, "summary", false, "print the summary alone")
 	flags.BoolVarP(&o.print0, "print0", "0", false, "print the names of what matches, each with a zero byte behind it, and nothing else")

@@ -14,7 +14,6 @@ import (
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/audit"
 	"esdk/cmd/esdk/internal/batch"
-	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
@@ -72,11 +71,8 @@ func newWork(mode string, args []string, usualJobs int, add func(*pflag.FlagSet)
 	flags := pflag.NewFlagSet(mode, pflag.ContinueOnError)
 	add(flags)
 	w.pace.AddFlags(flags)
-	if err = s.parse(flags, args); err == nil && w.pace.Jobs < 0 {
-		err = cli.UsageError("--jobs %d: want a number from 1, or 0 for the usual", w.pace.Jobs)
-	}
-	w.pace.Jobs = cmp.Or(w.pace.Jobs, usualJobs)
-	if err == nil {
+	if err = s.parse(flags, args); err == nil {
+		w.pace.Jobs = cmp.Or(w.pace.Jobs, usualJobs)
 		err = open(w, flags)
 	}
 	if err != nil {

@@ -378,7 +378,7 @@ func TestCheckRotation(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	const secret = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
 	for _, good := range [][]string{
-		{"-k", "@new", "--from-key", "aes:a/b@/elsewhere", "--jobs", "3", "--profile", "there", "--config", "/elsewhere"},
+		{"-k", "@new", "--from-key", "aes:a/b@/elsewhere", "--jobs", "0", "--profile", "there", "--config", "/elsewhere"},
 		{"-k", "arn:aws:kms:us-west-2:111122223333:key/b", "--from-key", "branch:table/id?kms=arn:aws:kms:us-west-2:111122223333:key/b"},
 	} {
 		if err := CheckRotation(good); err != nil {
@@ -390,6 +390,8 @@ func TestCheckRotation(t *testing.T) {
 		{"-k", "@new", "--from-key", secret},
 		{"-k", "pkcs11:token=a;object=b?pin-value=" + secret, "--from-key", "@old"},
 		{"--key=@new", "--unknown"},
+		{"--key=@new", "--jobs=-1"},
+		{"--key=@new", "--retry-for=-1s"},
 	} {
 		if err := CheckRotation(bad); err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("%q: %v", bad, err)

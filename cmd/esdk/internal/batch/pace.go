@@ -17,7 +17,7 @@ import (
 // A Pace says how fast a run may go. The zero value is as fast as it can, and gives up an
 // input as soon as a service asks for patience.
 type Pace struct {
-	Jobs int // side by side, or 0 for one for each core
+	Jobs int // side by side, or 0 for the usual
 
 	// Rate bounds what is begun and read in a second.
 	Rate Rate
@@ -32,9 +32,44 @@ const UsualPatience = 5 * time.Minute
 
 // AddFlags adds those that say it.
 func (p *Pace) AddFlags(flags *pflag.FlagSet) {
-	flags.IntVar(&p.Jobs, "jobs", 0, "work on this `NUMBER` of files side by side (default one for each core, and 8 for objects)")
+	flags.Var((*jobCount)(&p.Jobs), "jobs", "work on this `NUMBER` of files side by side; 0, the default, is one for each core, and 8 for objects")
 	flags.Var(&p.Rate, "rate", "work on no more objects, and read no more bytes, in a second than these `LIMITS`, such as objects=100,bytes=20M")
-	flags.DurationVar(&p.RetryFor, "retry-for", UsualPatience, "how long to try an input again that a service throttles; 0 is not at all")
+	p.RetryFor = UsualPatience
+	flags.Var((*patience)(&p.RetryFor), "retry-for", "how long to try an input again that a service throttles; 0 is not at all")
+}
+
+// A jobCount is a number of jobs.
+type jobCount int
+
+func (j *jobCount) String() string { return strconv.Itoa(int(*j)) }
+
+// Type is for the help.
+func (*jobCount) Type() string { return "int" }
+
+func (j *jobCount) Set(text string) error {
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n < 0 {
+		return cli.UsageError("want a number from 1, or 0 for the usual")
+	}
+	*j = jobCount(n)
+	return nil
+}
+
+// A patience is how long to wait.
+type patience time.Duration
+
+func (p *patience) String() string { return time.Duration(*p).String() }
+
+// Type is for the help.
+func (*patience) Type() string { return "duration" }
+
+func (p *patience) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return cli.UsageError("want a duration such as 5m, or 0 to try once")
+	}
+	*p = patience(d)
+	return nil
 }
 
 // A Rate is a number of inputs, and of bytes that are read of them, in a second; 0 is no

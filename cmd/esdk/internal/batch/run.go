@@ -104,9 +104,6 @@ type task struct {
 // order. The report has each as soon as it is done: else one that takes long would keep
 // many that are done out of it. An error of one input does not stop the others.
 func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *ReportOptions, mode string, work Work) (err error) {
-	if pace.Jobs < 0 {
-		return cli.UsageError("--jobs %d: want a number from 1, or 0 for one for each core", pace.Jobs)
-	}
 	defer plan.Close()
 	defer b.Pending.RemoveEmpty()
 	report, err := b.openReport(o, mode, plan.Ahead())
