@@ -51,8 +51,10 @@ none. To decrypt, its public keys are passed over, and to encrypt kms-discovery.
 
 const helpExitCodes = `  0    all went well
   1    another error
-  2    the command line or the configuration is wrong
-  3    of several inputs, some failed; or something matches, with audit --fail-if
+  2    the command line or the configuration is wrong, or a flag names a file or
+       directory that isn't there or can't be opened
+  3    of several inputs, or those of a directory, list, inventory or shard, some
+       failed; or something matches, with audit --fail-if
   4    the message is not authentic: changed, cut short or malformed
   5    none of the keys could decrypt a data key
   6    the encryption context is not as given

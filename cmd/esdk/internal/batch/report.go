@@ -161,7 +161,7 @@ func (b *Batch) openReport(o *ReportOptions, mode string, jobs []place.Job) (*re
 		}
 		f, err := openAppending(o.Path)
 		if err != nil {
-			return nil, err
+			return nil, cli.NamedFile("--report", err)
 		}
 		r.file = f
 		if err := b.checkReport(r, o.Path, jobs); err != nil {

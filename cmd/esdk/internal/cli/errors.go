@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"syscall"
 
 	"esdk"
 )
@@ -76,6 +77,17 @@ func NewError(code int, text string, args ...any) *Error {
 
 // UsageError returns an error about the arguments.
 func UsageError(text string, args ...any) *Error { return NewError(ExitUsage, text, args...) }
+
+// NamedFile returns the error of opening a file that a flag names. It's one of usage if the
+// name is the mistake, so that no engine tries again what can't go well.
+func NamedFile(flag string, err error) error {
+	for _, mistake := range []error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.EROFS} {
+		if errors.Is(err, mistake) {
+			return UsageError("%s: %w", flag, err)
+		}
+	}
+	return err
+}
 
 // Hinted adds a hint to an error without changing its exit code.
 func Hinted(err error, text string, args ...any) error {

@@ -213,7 +213,7 @@ func (p *Planner) openList(path string) (io.ReadCloser, error) {
 	if path = standard(path, standardInput); path != cli.Standard {
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, err
+			return nil, cli.NamedFile("--files-from0", err)
 		}
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 			p.Protected.Add(info)
@@ -254,7 +254,7 @@ func readList(list io.Reader, path string, yield func(string, error) bool) {
 	case errors.Is(err, bufio.ErrTooLong):
 		yield("", cli.UsageError("--files-from0 %s: has a name of more than %d bytes; each needs a zero byte behind it", cli.Printable(path), maxName))
 	case err != nil:
-		yield("", err)
+		yield("", cli.NamedFile("--files-from0", err)) // it may be a directory
 	}
 }
 

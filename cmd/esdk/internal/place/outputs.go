@@ -112,7 +112,7 @@ func (o *outputs) openResults() (*tree, error) {
 	in := filepath.Dir(filepath.Clean(o.Path)) // a slash may be at its end
 	switch _, err := os.Stat(in); {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, cli.NewError(cli.ExitError, "there is no folder %s", cli.Printable(in)).WithHint("make the folder first")
+		return nil, cli.UsageError("there is no folder %s", cli.Printable(in)).WithHint("make the folder first")
 	case err != nil:
 		return nil, err
 	}
