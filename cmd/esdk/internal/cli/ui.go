@@ -29,8 +29,9 @@ type UI struct {
 	// names options, and so depends on whose the command line is.
 	Advice func(error) string
 
-	stdinUsed    string // what reads standard input, which only one thing can
-	stdoutClosed bool   // at the start
+	hints        map[string]bool // that were given on inputs
+	stdinUsed    string          // what reads standard input, which only one thing can
+	stdoutClosed bool            // at the start
 }
 
 // NewUI returns a UI on the process's standard streams.
@@ -136,9 +137,24 @@ func (u *UI) Report(input string, err error) {
 		input = Printable(input) + ": "
 	}
 	fmt.Fprintf(u.Stderr, "esdk: %serror: %s\n", input, text)
-	if hint != "" {
+	if hint != "" && (input == "" || u.isNew(hint)) {
 		fmt.Fprintf(u.Stderr, "esdk: hint: %s\n", hint)
 	}
+}
+
+// maxHints bounds the memory for hints that differ with each input.
+const maxHints = 100
+
+// isNew reports whether a hint has not been given on another input.
+func (u *UI) isNew(hint string) bool {
+	known := u.hints[hint]
+	if !known && len(u.hints) < maxHints {
+		if u.hints == nil {
+			u.hints = make(map[string]bool)
+		}
+		u.hints[hint] = true
+	}
+	return !known
 }
 
 // IsTerminal reports whether a file is a terminal.
