@@ -830,7 +830,7 @@ func TestObjectsDone(t *testing.T) {
 			}
 			copyAnswer(w, answer)
 		})
-		if said := s.run(t, dir, cli.ExitOK, again...); !strings.Contains(said, "skipped 2 of 2: as asked already (2)") {
+		if said := s.run(t, dir, cli.ExitOK, again...); !strings.Contains(said, "2 inputs: 2 skipped: as asked already (2)") {
 			t.Errorf("stderr %q", said)
 		}
 		if written.Load() != 0 || read.Load() > 32<<10 {

@@ -44,6 +44,7 @@ func (a *app) verify(ctx context.Context, o *decryptOptions, inputs []string) er
 	if err != nil {
 		return err
 	}
+	a.batch.Tally = true
 	return a.run(ctx, plan, &o.pace, &o.report, "verify", d.verifyJob)
 }
 

@@ -49,6 +49,9 @@ type Batch struct {
 	// Each is told of each job, in their order, unless it is nil. Its error ends the run.
 	Each func(j *place.Job, r *Record, err error) error
 
+	// Tally has a run of several inputs end with how many there were.
+	Tally bool
+
 	// CountFiles has the progress be that of files, of which a part is read.
 	CountFiles bool
 
@@ -127,7 +130,7 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *Report
 	} else {
 		r.oneByOne(ctx)
 	}
-	b.Progress.Aside(r.tellSkipped)
+	b.Progress.Aside(r.tellSummary)
 	switch {
 	case r.eachErr != nil:
 		return r.eachErr
@@ -483,18 +486,39 @@ func (r *runner) explainUnreported(path string) error {
 	return cli.NewError(cli.ExitError, "the report %s cannot be written: %v; %d results are not in it, and nothing more was begun", cli.Printable(path), err, r.untold)
 }
 
-// tellSkipped says how much of trees was skipped. What a run before has done is
-// not told of one by one.
-func (r *runner) tellSkipped() {
+// tellSummary says how many inputs there were, and why some of a tree were skipped: what a run
+// before has done is not told of one by one.
+func (r *runner) tellSummary() {
 	var reasons []string
-	count := 0
 	for _, reason := range slices.Sorted(maps.Keys(r.skipped)) {
-		count += r.skipped[reason]
 		reasons = append(reasons, fmt.Sprintf("%s (%d)", cli.Printable(reason), r.skipped[reason]))
 	}
-	if count > 0 {
-		r.UI.Note("skipped %d of %d: %s", count, r.count, strings.Join(reasons, ", "))
+	if len(reasons) == 0 && (!r.Tally || !r.plan.Several() || r.count == 0) {
+		return
 	}
+	inputs := "inputs"
+	if r.count == 1 {
+		inputs = "input"
+	}
+	text := fmt.Sprintf("%d %s: %s", r.count, inputs, r.counts())
+	if len(reasons) > 0 {
+		text += ": " + strings.Join(reasons, ", ")
+	}
+	r.UI.Note("%s", text)
+}
+
+// counts says what has become of the inputs.
+func (r *runner) counts() string {
+	var parts []string
+	for _, c := range []struct {
+		n    int
+		what string
+	}{{r.taken - r.failed, "ok"}, {r.failed, "failed"}, {r.count - r.taken, "skipped"}} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Concurrency is how many cores the library may use for a file: 0 means all.
