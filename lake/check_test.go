@@ -50,7 +50,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: %v", manifest, err)
 		}
 	}
-	for _, negative := range []Rotation{{Objects: -1}, {Parallel: -1}, {RunChunks: -1}} {
+	for _, negative := range []Job{{Objects: -1}, {Parallel: -1}, {RunChunks: -1}} {
 		r := rotation("s3://b/f/", "s3://c/")
 		r.Objects, r.Parallel, r.RunChunks = negative.Objects, negative.Parallel, negative.RunChunks
 		if err := r.Check(); err == nil || !strings.Contains(err.Error(), "negative") {

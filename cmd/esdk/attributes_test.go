@@ -102,6 +102,7 @@ func describe(t *testing.T, path string) string {
 
 // A message that takes the place of another is like it in all but its content.
 func TestInPlaceAttributes(t *testing.T) {
+	long(t)
 	const user, group = 12345, 12346
 	dir := t.TempDir()
 	in := makeRoot(t, filepath.Join(dir, "in")).Name()

@@ -169,6 +169,7 @@ func randomBytes(n int) string {
 
 // The memory of an audit does not grow with the number of inputs.
 func TestAuditMemory(t *testing.T) {
+	long(t)
 	dir := t.TempDir()
 	writeFile(t, dir, "f", pattern(100))
 	var rss [2]int

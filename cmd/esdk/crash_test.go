@@ -77,6 +77,7 @@ var crashSizes = []int{0, 1, 100, 4096, 4097, 65537, 1 << 20, 3<<20 + 1, batch.L
 // destination then is as it was, or has a whole new result, and another run does
 // what was left.
 func TestCrash(t *testing.T) {
+	long(t)
 	t.Logf("-crashseed %d", *crashSeed)
 	for _, v := range crashVerbs {
 		t.Run(v.name, func(t *testing.T) {

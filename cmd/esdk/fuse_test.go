@@ -97,6 +97,7 @@ func mountRefusing(t *testing.T, dir string, r *atomic.Pointer[refusals]) (mount
 // A file system that has no modes, or cannot wait for the disk, takes results. One that
 // fails to write them does not.
 func TestRefusingFileSystem(t *testing.T) {
+	long(t)
 	for _, test := range []struct {
 		refusals
 		status int

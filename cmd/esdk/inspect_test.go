@@ -134,6 +134,7 @@ func (i *inspector) checkError(what string, message []byte) *inspection {
 // A message that is cut short or continued is malformed where its decryption says
 // that it is.
 func TestInspectOffsets(t *testing.T) {
+	long(t)
 	samples, c := inspectSamples(t)
 	i := newInspector(t, c)
 	for name, message := range samples {
@@ -205,6 +206,7 @@ func TestInspectSequenceNumbers(t *testing.T) {
 
 // A source that fails is no malformed message.
 func TestInspectSourceErrors(t *testing.T) {
+	long(t)
 	samples, c := inspectSamples(t)
 	i := newInspector(t, c)
 	errSource := errors.New("source is ill")

@@ -159,3 +159,12 @@ func cmdMany(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(os.WriteFile(filepath.Join(dir, fmt.Sprintf("f%02d", i)), pattern(length), 0o644))
 	}
 }
+
+// long is for tests that take long, and find no races: one of "make check" runs them without
+// the race detector, and the other one, which is ten times as slow, with -short.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it takes long")
+	}
+}

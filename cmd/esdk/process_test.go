@@ -540,6 +540,7 @@ func withMounts(t *testing.T, dir, script string) string {
 
 // TestPipeMemory passes a large message through a pipe of two commands.
 func TestPipeMemory(t *testing.T) {
+	long(t)
 	const size, limit = 1 << 30, 64 << 10 // bytes, KiB
 	dir := t.TempDir()
 	for _, flags := range [][]string{nil, {"--unsigned"}} {
@@ -575,6 +576,7 @@ func TestPipeMemory(t *testing.T) {
 // A message in a file that is verified before it goes to standard output is read twice,
 // and not held, whether it is text or not.
 func TestFileMemory(t *testing.T) {
+	long(t)
 	const size, limit = 100 << 20, 64 << 10 // bytes, KiB
 	dir := t.TempDir()
 	writeFile(t, dir, "big", nil)

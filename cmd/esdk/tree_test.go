@@ -145,6 +145,7 @@ func readFolder(t *testing.T, root *os.Root, dir string, content map[string]stri
 // A large tree with hostile names passes through all verbs, and is the same
 // afterwards. Nothing outside of it is read or changed.
 func TestTree(t *testing.T) {
+	long(t)
 	dir := t.TempDir()
 	long, files, skipped := makeHostile(t, filepath.Join(dir, "in"))
 	writeFile(t, makeRoot(t, filepath.Join(dir, "outside")).Name(), "secret", []byte("secret"))

@@ -107,6 +107,10 @@ func (o *outputs) openResults() (*tree, error) {
 		return openTree(o.Path)
 	}
 	if err := atomicfile.CheckAbsent(o.Path); err != nil {
+		if info, statErr := os.Lstat(o.Path); statErr == nil && info.IsDir() { // another command has made it
+			o.results = info
+			return openTree(o.Path)
+		}
 		return nil, err
 	}
 	in := filepath.Dir(filepath.Clean(o.Path)) // a slash may be at its end

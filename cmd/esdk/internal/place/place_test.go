@@ -2,8 +2,10 @@ package place
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -290,4 +292,25 @@ func make1(j *Job, meanwhile func()) error {
 	}
 	meanwhile()
 	return out.Commit()
+}
+
+// TestResultsMadeMeanwhile: another command may have made the directory for the results since
+// this one looked. Anything else of that name is refused.
+func TestResultsMadeMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	open := func(path string) (*tree, error) {
+		o := &outputs{Planner: new(Planner), OutputOptions: &OutputOptions{Path: path}} // which has seen nothing there
+		return o.openResults()
+	}
+	to, err := open(dir)
+	if err != nil || to.root == nil {
+		t.Fatalf("%v, %v", to, err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(link); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a link: %v", err)
+	}
 }
