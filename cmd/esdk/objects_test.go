@@ -516,9 +516,9 @@ func TestObjectsWriteOnly(t *testing.T) {
 		}
 		writeFile(t, dir, "docs/plain", pattern(100))
 		s.gate.set(always, http.StatusForbidden, func(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead })
-		for _, status := range []int{cli.ExitOK, cli.ExitNotWritten} {
-			s.run(t, dir, status, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/one", "docs/plain")
-			s.run(t, dir, status, "encrypt", "-r", "-k", "aes:n/k@key", "-o", s.url+"/tree", "docs")
+		for _, status := range []struct{ file, folder int }{{cli.ExitOK, cli.ExitOK}, {cli.ExitNotWritten, cli.ExitSomeFailed}} {
+			s.run(t, dir, status.file, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/one", "docs/plain")
+			s.run(t, dir, status.folder, "encrypt", "-r", "-k", "aes:n/k@key", "-o", s.url+"/tree", "docs")
 		}
 		if !strings.HasPrefix(s.url, "gs:") { // which the Go CDK says has none then
 			s.run(t, dir, cli.ExitError, "encrypt", "--no-clobber", "-k", "aes:n/k@key", "-o", s.url+"/one", "docs/plain")

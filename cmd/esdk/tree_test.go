@@ -157,7 +157,7 @@ func TestTree(t *testing.T) {
 	if n := strings.Count(stderr, "file name too long"); n != long {
 		t.Errorf("%d errors, want %d: %s", n, long, stderr)
 	}
-	for _, want := range []string{fmt.Sprintf("%d of %d inputs failed", long, long+files+skipped), fmt.Sprintf("skipped %d of", skipped)} {
+	for _, want := range []string{fmt.Sprintf("%d of %d inputs failed", long, long+files+skipped), fmt.Sprintf("%d inputs: %d ok, %d failed, %d skipped: ", long+files+skipped, files, long, skipped)} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("stderr does not say %q: %s", want, stderr)
 		}
