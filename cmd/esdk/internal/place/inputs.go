@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"iter"
 	"net/url"
 	"os"
@@ -39,6 +38,9 @@ func (p *Planner) find(ctx context.Context, named iter.Seq2[named, error], o *In
 					j.fail(err)
 					err = nil
 				}
+				if o.List != "" && n.listed && j.Err != nil && strings.Contains(n.name, "\n") {
+					j.Err = cli.Hinted(j.Err, listHint)
+				}
 				return yield(j, err)
 			}
 			of := o
@@ -51,6 +53,9 @@ func (p *Planner) find(ctx context.Context, named iter.Seq2[named, error], o *In
 		}
 	}
 }
+
+// listHint is for a list of lines, all of which are one name.
+const listHint = `each name in a list needs a zero byte behind it: find -print0 writes it, and tr '\n' '\0' makes it of line ends`
 
 // A named is an input as the user names it. A list may be of a million, and made by a
 // program, so that a mistake in it is the failure of that input.
@@ -105,9 +110,6 @@ func (p *Planner) findFile(path string, o *InputOptions) (Job, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		info = nil
-	}
-	if errors.Is(err, fs.ErrNotExist) && strings.Contains(path, "\n") && o.List != "" {
-		err = cli.Hinted(err, "the names in a list have a zero byte behind them, as of find -print0")
 	}
 	return Job{Source: &file{name: path, path: path, info: info, real: o.real}, Err: err}, nil
 }
@@ -252,7 +254,7 @@ func readList(list io.Reader, path string, yield func(string, error) bool) {
 	}
 	switch err := s.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
-		yield("", cli.UsageError("--files-from0 %s: has a name of more than %d bytes; each needs a zero byte behind it", cli.Printable(path), maxName))
+		yield("", cli.UsageError("--files-from0 %s: has a name of more than %d bytes", cli.Printable(path), maxName).WithHint(listHint))
 	case err != nil:
 		yield("", cli.NamedFile("--files-from0", err)) // it may be a directory
 	}
