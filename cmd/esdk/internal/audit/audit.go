@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -121,6 +122,7 @@ func (a *Audit) Job(ctx context.Context, j *place.Job, r *batch.Record) (place.O
 		return nil, err
 	}
 	defer in.Close()
+	var unasked error
 	size, err := a.Read(in, func(m *Message) error {
 		f.SetHeader(m.Header, a.Values)
 		f.Base64 = m.Base64
@@ -129,15 +131,15 @@ func (a *Audit) Job(ctx context.Context, j *place.Job, r *batch.Record) (place.O
 				a.under[i].Store(true)
 			}
 		}
-		if err := a.verify(ctx, m, f, r); err != nil {
-			return err
+		if unasked = a.verify(ctx, m, f, r); unasked != nil {
+			return unasked
 		}
 		f.Matches = a.Filter.Match(m.Header, f.Verification)
 		return nil
 	})
 	f.SetSize(size)
-	if fails(err) {
-		return nil, err
+	if unasked != nil || fails(err) {
+		return nil, cmp.Or(unasked, err)
 	}
 	if err != nil {
 		f.SetError(err)
@@ -154,13 +156,13 @@ func Found(r *batch.Record, given, name string, err error) *Finding {
 		f = NewFinding(given, name)
 	}
 	if err != nil {
-		f.SetError(err)
+		f.SetFailed(err)
 	}
 	return f
 }
 
-// verify opens a message with the keys, if there are any. An error is one of the key service:
-// what a key is told of a message is no error.
+// verify opens a message with the keys, if there are any. An error is that a key service did
+// not say whether it can: what a key says of a message is no error.
 func (a *Audit) verify(ctx context.Context, m *Message, f *Finding, r *batch.Record) error {
 	if a.opening == nil {
 		return nil
@@ -170,15 +172,15 @@ func (a *Audit) verify(ctx context.Context, m *Message, f *Finding, r *batch.Rec
 	if errors.Is(err, esdk.ErrAuthentication) {
 		if again, againErr := a.openHeader(ctx, m, true); againErr == nil {
 			header, err, v.NET400 = again, nil, true
-		} else if cli.Retryable(againErr) {
+		} else if cli.Unasked(againErr) != nil {
 			err = againErr
 		}
 	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case cli.Retryable(err):
-		return err
+	case cli.Unasked(err) != nil:
+		return cli.Unasked(err)
 	case err == nil:
 		v.Opened, v.KeyUsed, f.Authenticated = true, r.KeyUsed, true
 		f.SetRequired(header.RequiredContextKeys)

@@ -17,7 +17,7 @@ const (
 	IsMessage     = "message"
 	IsNoMessage   = "not-a-message" // it doesn't begin as one
 	IsBroken      = "broken"        // it begins as one, and its header is malformed or cut short
-	CouldNotLook  = "failed"        // it couldn't be read, or a key service not be asked
+	CouldNotLook  = "failed"        // it couldn't be read, or a key service didn't say whether a key opens it
 	typeOfFinding = "object"
 	typeOfSummary = "summary"
 )
@@ -132,9 +132,18 @@ func (f *Finding) SetRequired(keys []string) {
 
 // SetError notes why there is no header.
 func (f *Finding) SetError(err error) {
-	if kind := kindOf(err); f.Kind == CouldNotLook {
-		f.Kind = kind
-	}
+	f.Kind = kindOf(err)
+	f.noteError(err)
+}
+
+// SetFailed notes why the input, or what a key says of it, is not known. A header may have been
+// read by then.
+func (f *Finding) SetFailed(err error) {
+	f.Kind = CouldNotLook
+	f.noteError(err)
+}
+
+func (f *Finding) noteError(err error) {
 	f.Error, f.ErrorKind, f.Retryable = cut(cli.Message(err)), cli.Kind(err), cli.Retryable(err)
 }
 

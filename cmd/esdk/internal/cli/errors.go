@@ -39,7 +39,7 @@ var kinds = map[int]string{
 	ExitContext:      "context",
 	ExitPolicy:       "policy",
 	ExitNotWritten:   "not-written",
-	ExitUnavailable:  "unavailable",
+	ExitUnavailable:  KindUnavailable,
 	ExitInterrupted:  "interrupted",
 }
 

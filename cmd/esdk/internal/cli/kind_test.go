@@ -2,8 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"testing"
 
@@ -33,6 +35,35 @@ func TestKind(t *testing.T) {
 	} {
 		if got := Kind(c.err); got != c.want {
 			t.Errorf("%s: %v is %q, want %q", name, c.err, got, c.want)
+		}
+	}
+}
+
+// TestUnasked tells an answer of a key service from none, and from a refusal to give one.
+func TestUnasked(t *testing.T) {
+	call := func(err error) error {
+		return &esdk.NoDataKeyError{Errors: []error{&smithy.OperationError{ServiceID: "KMS", OperationName: "Decrypt", Err: err}}}
+	}
+	code := func(code string) error { return call(&smithy.GenericAPIError{Code: code}) }
+	for name, c := range map[string]struct {
+		err  error
+		want string // "" if the service has answered
+	}{
+		"none":           {nil, ""},
+		"another key":    {&esdk.NoDataKeyError{}, ""},
+		"not authentic":  {esdk.ErrAuthentication, ""},
+		"ciphertext":     {code("InvalidCiphertextException"), ""},
+		"disabled":       {code("DisabledException"), ""},
+		"denied":         {code("AccessDeniedException"), KindForbidden},
+		"expired":        {code("ExpiredTokenException"), KindForbidden},
+		"throttled":      {code("ThrottlingException"), KindThrottled},
+		"down":           {code("KMSInternalException"), KindUnavailable},
+		"no credentials": {call(errors.New("get credentials")), KindUnavailable},
+		"no answer":      {call(&net.DNSError{}), KindUnavailable},
+	} {
+		err := Unasked(c.err)
+		if (err == nil) != (c.want == "") || err != nil && (Kind(err) != c.want || ExitStatus(err) != ExitStatus(c.err) || Retryable(err) != Retryable(c.err)) {
+			t.Errorf("%s: %v is %q, want %q", name, err, Kind(err), c.want)
 		}
 	}
 }
