@@ -22,10 +22,13 @@ type Options struct {
 	Values bool // of encryption contexts are in findings
 
 	Under, NotUnder, Suites []string // as they are given, for the filter
+
+	flags *pflag.FlagSet
 }
 
 // AddFlags adds the flags of a command that say how, and not what.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
+	o.flags = flags
 	flags.StringArrayVarP(&o.Open.Keys, "key", "k", nil, "`KEY` to open messages with, and verify their headers; repeat it to try several (see \"esdk help keys\")")
 	flags.StringArrayVarP(&o.Open.Pairs, "context", "c", nil, "with -k, `KEY[=VALUE]` that the encryption context must have to open a message; repeatable")
 	flags.StringArrayVar(&o.Open.Required, "require-context", nil, "with -k, messages do not store the pair of this `KEY`, and -c gives it; repeatable")
@@ -45,8 +48,8 @@ func (o *Options) check() error {
 	switch {
 	case !o.WithKeys() && (o.Filter.Unopened || o.Filter.NET400):
 		return cli.UsageError("--unopened and --net-4.0.0 want a -k KEY: without one, no header tells")
-	case !o.WithKeys() && len(o.Open.Pairs)+len(o.Open.Required) > 0:
-		return cli.UsageError("-c and --require-context are of messages that are opened, with -k")
+	case !o.WithKeys() && (len(o.Open.Pairs)+len(o.Open.Required) > 0 || o.flags.Changed("max-keys")):
+		return cli.UsageError("-c, --require-context and --max-keys are of messages that are opened, with -k")
 	}
 	return o.Filter.Check()
 }
