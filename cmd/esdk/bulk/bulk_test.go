@@ -29,7 +29,7 @@ var background = context.Background()
 // keys are files with keys, and how flags name them.
 type keys struct{ before, after, other string }
 
-func newKeys(t *testing.T) keys {
+func newKeys(t testing.TB) keys {
 	t.Helper()
 	t.Setenv("HOME", t.TempDir())
 	dir := t.TempDir()
