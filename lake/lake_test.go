@@ -50,6 +50,9 @@ func TestRotation(t *testing.T) {
 	t.Logf("%d objects were made in %s", len(all), time.Since(begun).Round(time.Second))
 	w.fill("database/", 3)
 	sum := w.fillBig()
+	if sum != nil {
+		all[bigKey] = object{key: "@old", message: true}
+	}
 	var workers []*process
 	for range *numWorkers {
 		workers = append(workers, w.worker())
@@ -66,7 +69,6 @@ func TestRotation(t *testing.T) {
 	}
 	if sum != nil {
 		w.checkBig(sum)
-		all[bigKey] = object{key: "@old", message: true}
 	}
 	w.checkReport(&report, all)
 	w.checkRotated(all)
