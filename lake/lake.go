@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,6 +104,9 @@ func (j *Job) Check() error {
 	return j.checkFlags()
 }
 
+// Filtered reports whether an audit has a filter, without which everything matches.
+func (t *Task) Filtered() (bool, error) { return bulk.HasFilter(t.Flags) }
+
 func (t *Task) checkFlags() error {
 	if t.Audit {
 		return bulk.CheckAudit(t.Flags)
@@ -156,6 +160,32 @@ func parseFolder(text string) (*url.URL, error) {
 		u.Path += "/"
 	}
 	return u, nil
+}
+
+// OwnResults returns the URL of the job's own folder, by the id of its workflow and the first run.
+func (j *Job) OwnResults(id, run string) string { return within(within(j.Results, id), run) }
+
+// Differences says what of another job is not as this one's: its kind, source, flags or
+// results. Sizes and the lease may differ: they change nothing of what is done.
+func (j *Job) Differences(other *Job) (all []string) {
+	differ := func(is bool, what string) {
+		if is {
+			all = append(all, what)
+		}
+	}
+	differ(j.Audit != other.Audit, "kind")
+	differ(withSlash(j.Folder) != withSlash(other.Folder) || j.Inventory != other.Inventory || j.AllVersions != other.AllVersions, "source")
+	differ(!slices.Equal(j.Flags, other.Flags), "flags")
+	differ(withSlash(j.Results) != withSlash(other.Results), "results")
+	return all
+}
+
+// withSlash returns the URL of a folder with a slash at its end.
+func withSlash(folder string) string {
+	if u, err := parseFolder(folder); err == nil {
+		return u.String()
+	}
+	return folder
 }
 
 func (j *Job) setDefaults() {

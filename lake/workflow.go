@@ -117,7 +117,7 @@ func do(ctx workflow.Context, in Job) (*Report, error) {
 
 func newRun(ctx workflow.Context, in Job) (*run, error) {
 	info := workflow.GetInfo(ctx)
-	r := &run{Progress: in.Progress, in: in, results: within(within(in.Results, info.WorkflowExecution.ID), info.FirstRunID), sum: sha256.New(), digests: make(map[int]string)}
+	r := &run{Progress: in.Progress, in: in, results: in.OwnResults(info.WorkflowExecution.ID, info.FirstRunID), sum: sha256.New(), digests: make(map[int]string)}
 	if r.Progress == nil {
 		r.Progress = &Progress{Started: workflow.Now(ctx)}
 	}

@@ -31,6 +31,16 @@ func CheckAudit(args []string) error {
 	})
 }
 
+// HasFilter reports whether flags that [CheckAudit] takes have a filter. Without one,
+// everything matches.
+func HasFilter(args []string) (bool, error) {
+	o := new(audit.Options)
+	if err := check("audit", args, o.AddFlags, func() map[string][]string { return nil }); err != nil {
+		return false, err
+	}
+	return len(o.Under)+len(o.NotUnder)+len(o.Suites) > 0 || !o.Filter.Empty(), nil
+}
+
 func check(mode string, args []string, add func(*pflag.FlagSet), keysOf func() map[string][]string) error {
 	flags := pflag.NewFlagSet(mode, pflag.ContinueOnError)
 	add(flags)

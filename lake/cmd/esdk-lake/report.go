@@ -39,6 +39,15 @@ func newReport(c *connection) *cobra.Command {
 	o.addFlags(cmd.Flags())
 	o.addFailIf(cmd.Flags())
 	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error {
+		job, err := c.recordOf(ctx, t, id, "")
+		if err != nil {
+			return err
+		}
+		if o.failIf {
+			if err := checkFailIf(&job.Task); err != nil {
+				return err
+			}
+		}
 		return o.await(ctx, t.GetWorkflow(ctx, id, ""), cmd.OutOrStdout())
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 )
 
@@ -37,8 +38,9 @@ Inventory lists, by the URL of its manifest. Each FLAG behind -- is
 one of "esdk reencrypt": -k KEY, --from-key KEY, --suite, --set and so on. Keys are
 found by the workers, with their own configuration and credentials.
 
-A rotation has an id, by default one of the folder and the flags: while it runs, the
-same command waits for the same rotation.
+A rotation has an id, by default one of the folder and the flags. While it runs, the
+same command joins it; another source, other flags or results under its id are refused.
+Sizes and the lease stay those of the first command.
 
 With --local, Temporal and a worker run on this machine until the rotation has ended;
 the program "temporal" must be installed. The same DIRECTORY goes on with what was
@@ -127,6 +129,14 @@ func (o *startOptions) run(ctx context.Context, c *connection, out io.Writer) er
 		}
 		return &statusError{exitUsage, err}
 	}
+	if o.print.failIf {
+		if !o.wait && o.local == "" {
+			return usage("--fail-if wants --wait or --local; later, \"esdk-lake report --fail-if ID\" says the same")
+		}
+		if err := checkFailIf(&o.job.Task); err != nil {
+			return err
+		}
+	}
 	if o.id == "" {
 		o.id = usualID(&o.job)
 	}
@@ -150,11 +160,7 @@ func (o *startOptions) run(ctx context.Context, c *connection, out io.Writer) er
 		}
 		defer stop()
 	}
-	started, err := t.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                       o.id,
-		TaskQueue:                c.queue,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-	}, o.workflow(), o.job)
+	started, err := o.begin(ctx, c, t)
 	if err != nil {
 		return err
 	}
@@ -166,6 +172,29 @@ func (o *startOptions) run(ctx context.Context, c *connection, out io.Writer) er
 		return err
 	}
 	return o.print.await(ctx, started, out)
+}
+
+// begin starts the job. One that runs under its id is joined if it is the same.
+func (o *startOptions) begin(ctx context.Context, c *connection, t client.Client) (client.WorkflowRun, error) {
+	started, err := t.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                       o.id,
+		TaskQueue:                c.queue,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+	}, o.workflow(), o.job)
+	running, ok := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err)
+	if !ok {
+		return started, err
+	}
+	other, err := c.recordOf(ctx, t, o.id, running.RunId)
+	if err != nil {
+		return nil, fmt.Errorf("the id %s is in use; give another one with --id: %w", o.id, err)
+	}
+	if differ := o.job.Differences(&other.Job); len(differ) > 0 {
+		return nil, fmt.Errorf("the id %s is in use by another job, %s, with other %s; wait for its end by \"esdk-lake report %[1]s\", or give another id with --id", o.id, other, strings.Join(differ, ", "))
+	}
+	return t.GetWorkflow(ctx, o.id, running.RunId), nil
 }
 
 func (o *startOptions) workflow() any {
