@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -68,8 +69,9 @@ func (s *server) start() error {
 		err = lock(s.log)
 	}
 	if err != nil {
-		return fmt.Errorf("a server runs already with the history in %s; if its rotation was killed, end it", filepath.Dir(s.log.Name()))
+		return s.taken()
 	}
+	s.writePID(os.Getpid())
 	s.cmd.SysProcAttr = apart()
 	started := make(chan error)
 	go func() {
@@ -82,6 +84,22 @@ func (s *server) start() error {
 		}
 	}()
 	return <-started
+}
+
+// taken names who has the directory, if it has said so.
+func (s *server) taken() error {
+	dir, who := filepath.Dir(s.log.Name()), "another command"
+	if pid, err := os.ReadFile(s.pidFile()); err == nil {
+		who = "the process " + strings.TrimSpace(string(pid))
+	}
+	return fmt.Errorf("%s runs with the history in %s: wait for its end, or give another DIRECTORY; if it was killed, end its server, \"temporal\"", who, dir)
+}
+
+func (s *server) pidFile() string { return filepath.Join(filepath.Dir(s.log.Name()), "pid") }
+
+// writePID is for the message of the next command alone: an error of it harms nobody.
+func (s *server) writePID(pid int) {
+	os.WriteFile(s.pidFile(), fmt.Appendln(nil, pid), 0o600)
 }
 
 func freePort() (string, error) {

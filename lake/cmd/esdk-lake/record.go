@@ -15,6 +15,7 @@ import (
 type record struct {
 	lake.Job
 	results string // the URL of the job's own folder
+	queue   string
 }
 
 // recordOf reads the first event of a run, "" for the latest.
@@ -28,7 +29,7 @@ func (c *connection) recordOf(ctx context.Context, t client.Client, id, run stri
 		return nil, err
 	}
 	started := first.GetWorkflowExecutionStartedEventAttributes()
-	r, kind := new(record), started.GetWorkflowType().GetName()
+	r, kind := &record{queue: started.GetTaskQueue().GetName()}, started.GetWorkflowType().GetName()
 	if kind != "Rotate" && kind != "Audit" {
 		return nil, fmt.Errorf("%s is no rotation and no audit, but a workflow of the type %q", id, kind)
 	}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +15,9 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 )
@@ -23,6 +29,9 @@ type fakeServer struct {
 	kind string // of the workflow
 	job  lake.Job
 	run  client.WorkflowRun
+
+	queue string // where the job runs
+	asked string // the queue of the last start
 }
 
 func (f *fakeServer) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
@@ -30,6 +39,7 @@ func (f *fakeServer) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOp
 		f.t.Error("any job that runs under the id is joined")
 		return f.run, nil
 	}
+	f.asked = o.TaskQueue
 	return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("started", "", "run")
 }
 
@@ -43,6 +53,7 @@ func (f *fakeServer) GetWorkflowHistory(_ context.Context, _, _ string, _ bool, 
 	return &firstEvent{event: &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_WorkflowExecutionStartedEventAttributes{
 		WorkflowExecutionStartedEventAttributes: &historypb.WorkflowExecutionStartedEventAttributes{
 			WorkflowType: &commonpb.WorkflowType{Name: f.kind}, Input: input, FirstExecutionRunId: "first",
+			TaskQueue: &taskqueuepb.TaskQueue{Name: f.queue},
 		}}}}
 }
 
@@ -101,6 +112,56 @@ func TestBeginJoins(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+func (f *fakeServer) ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	out := new(workflowservice.ListWorkflowExecutionsResponse)
+	for _, id := range []string{"nightly", "abandoned"} {
+		out.Executions = append(out.Executions, &workflowpb.WorkflowExecutionInfo{Execution: &commonpb.WorkflowExecution{WorkflowId: id}})
+	}
+	return out, nil
+}
+
+// TestLocalAlone works on no other job whose history is in the directory, and tells of it.
+func TestLocalAlone(t *testing.T) {
+	job := lake.Job{Results: "s3://audit/"}
+	c := testConnection()
+	c.queue = "queue"
+	server := &fakeServer{t: t, kind: "Rotate", job: job, run: new(ended)}
+	seen := make(map[string]bool)
+	for _, id := range []string{"nightly", "abandoned"} {
+		o := &startOptions{job: job, id: id, local: "dir"}
+		if _, err := o.begin(t.Context(), c, server); err == nil || !strings.Contains(err.Error(), "task queue") {
+			t.Errorf("a job of another queue is joined: %v", err)
+		}
+		server.queue = o.queue(c)
+		if _, err := o.begin(t.Context(), c, server); err != nil || seen[server.asked] || server.asked == c.queue || server.asked != o.queue(c) {
+			t.Errorf("%s: %v; it takes from %q, as other jobs do", id, err, server.asked)
+		}
+		seen[server.asked] = true
+	}
+	var notes bytes.Buffer
+	(&startOptions{id: "nightly", local: "dir"}).noteOthers(t.Context(), server, &notes)
+	if text := notes.String(); !strings.Contains(text, "abandoned has not ended") || strings.Contains(text, "nightly") {
+		t.Errorf("the notes: %s", text)
+	}
+}
+
+// TestTaken names the process that has a directory.
+func TestTaken(t *testing.T) {
+	log, err := os.Create(filepath.Join(t.TempDir(), "temporal.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	s := &server{log: log}
+	if err := s.taken(); !strings.Contains(err.Error(), "another command") {
+		t.Error(err)
+	}
+	s.writePID(4711)
+	if err := s.taken(); !strings.Contains(err.Error(), "the process 4711 runs") {
+		t.Error(err)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 )
 
@@ -43,8 +44,8 @@ same command joins it; another source, other flags or results under its id are r
 Sizes and the lease stay those of the first command.
 
 With --local, Temporal and a worker run on this machine until the rotation has ended;
-the program "temporal" must be installed. The same DIRECTORY goes on with what was
-begun there.`,
+the program "temporal" must be installed. The same command goes on with what it has
+begun in DIRECTORY; other jobs whose history is there wait for their own commands.`,
 		Example: `  esdk-lake start s3://lake/data/ --results s3://audit/ -- --from-key @old -k @new
   esdk-lake start --local ~/rotation s3://lake/data/ --results s3://audit/ -- --from-key @old -k @new`,
 	})
@@ -84,7 +85,7 @@ func (o *startOptions) addTo(c *connection, cmd *cobra.Command) *cobra.Command {
 			return usage("want one FOLDER or --inventory, and flags of esdk %s behind --", o.command())
 		}
 		o.job.Flags = args[at:]
-		err := o.run(cmd.Context(), c, cmd.OutOrStdout())
+		err := o.run(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		if o.local != "" {
 			err = interrupted(cmd.Context(), err, "the same command goes on")
 		}
@@ -119,7 +120,7 @@ func (o *startOptions) command() string {
 	return "reencrypt"
 }
 
-func (o *startOptions) run(ctx context.Context, c *connection, out io.Writer) error {
+func (o *startOptions) run(ctx context.Context, c *connection, out, notes io.Writer) error {
 	if o.job.Results == "" {
 		return usage("where do results go? Give --results URL")
 	}
@@ -147,6 +148,7 @@ func (o *startOptions) run(ctx context.Context, c *connection, out io.Writer) er
 		}
 		defer server.stop()
 		c.address, o.wait = server.address, true
+		fmt.Fprintf(notes, "esdk-lake: %s has its history in %s; \"esdk-lake status --address %s %[1]s\" shows how far it has come\n", o.id, o.local, server.address)
 	}
 	t, closeAll, err := c.open(ctx)
 	if err != nil {
@@ -154,7 +156,8 @@ func (o *startOptions) run(ctx context.Context, c *connection, out io.Writer) er
 	}
 	defer closeAll()
 	if o.local != "" {
-		stop, err := o.worker.start(ctx, t, c.queue)
+		o.noteOthers(ctx, t, notes)
+		stop, err := o.worker.start(ctx, t, o.queue(c))
 		if err != nil {
 			return err
 		}
@@ -178,7 +181,7 @@ func (o *startOptions) run(ctx context.Context, c *connection, out io.Writer) er
 func (o *startOptions) begin(ctx context.Context, c *connection, t client.Client) (client.WorkflowRun, error) {
 	started, err := t.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID:                       o.id,
-		TaskQueue:                c.queue,
+		TaskQueue:                o.queue(c),
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
@@ -194,7 +197,33 @@ func (o *startOptions) begin(ctx context.Context, c *connection, t client.Client
 	if differ := o.job.Differences(&other.Job); len(differ) > 0 {
 		return nil, fmt.Errorf("the id %s is in use by another job, %s, with other %s; wait for its end by \"esdk-lake report %[1]s\", or give another id with --id", o.id, other, strings.Join(differ, ", "))
 	}
+	if o.local != "" && other.queue != o.queue(c) {
+		return nil, fmt.Errorf("%s was begun in %s with another --task-queue, or by another version: its task queue is %q", o.id, o.local, other.queue)
+	}
 	return t.GetWorkflow(ctx, o.id, running.RunId), nil
+}
+
+// queue is the task queue of the job. Here, each job has one of its own: the history may have
+// others, whose commands were ended, and which are not to go on with this one.
+func (o *startOptions) queue(c *connection) string {
+	if o.local != "" {
+		return c.queue + " " + o.id
+	}
+	return c.queue
+}
+
+// noteOthers tells of jobs in the history that have not ended. What cannot be listed is not
+// told.
+func (o *startOptions) noteOthers(ctx context.Context, t client.Client, notes io.Writer) {
+	list, err := t.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: "ExecutionStatus = 'Running'"})
+	if err != nil {
+		return
+	}
+	for _, e := range list.GetExecutions() {
+		if id := e.GetExecution().GetWorkflowId(); id != o.id {
+			fmt.Fprintf(notes, "esdk-lake: %s has not ended and waits in %s: the command that began it goes on with it\n", id, o.local)
+		}
+	}
 }
 
 func (o *startOptions) workflow() any {
