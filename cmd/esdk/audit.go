@@ -68,15 +68,9 @@ them. Both go by names only: -k NEW --unopened finds messages under older materi
 of the same name. The summary counts all inputs.
 
 --print0 prints a list for --files-from0. --fail-if exits with 3 if anything
-matches the filters, and with 1 if nothing was looked at. The exit status is also 3 if some inputs could not be read;
-those never match.`,
-		Example: `  esdk audit -r s3://backups/
-  esdk audit -r --html audit.html --summary s3://backups/
-  set -o pipefail
-  esdk audit -r --under @old --print0 s3://backups/ | esdk reencrypt --from-key @old -k @new --in-place --files-from0 -
-  esdk audit -r --not-under @new --not-a-message --fail-if --summary encrypted/
-  esdk audit --under @old --fail-if --all-versions --inventory s3://inventories/…/manifest.json
-  esdk audit -r -k @new --unopened --json s3://backups/ | jq -r 'select(.type == "object").input'`,
+matches the filters, and else with 1 if there was no message to look at. It wants a
+FILE, or - for standard input. The exit status is also 3 if some inputs could not be
+read; those never match.`,
 		Annotations: map[string]string{noProfile: ""},
 		RunE:        func(cmd *cobra.Command, inputs []string) error { return a.audit(cmd.Context(), o, inputs) },
 	}
@@ -102,8 +96,8 @@ func (o *auditOptions) addFlags(a *app, cmd *cobra.Command) {
 	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
 }
 
-// check refuses what contradicts.
-func (o *auditOptions) check(asJSON bool) error {
+// check refuses what contradicts, and a verdict on standard input that nobody named.
+func (o *auditOptions) check(asJSON bool, inputs []string) error {
 	switch {
 	case o.failIf && o.look.Filter.Empty():
 		return cli.UsageError("--fail-if wants a filter, such as --uncommitted: without one, everything matches")
@@ -111,6 +105,10 @@ func (o *auditOptions) check(asJSON bool) error {
 		return cli.UsageError("--print0 prints names alone; --json and --summary contradict it")
 	case o.force && o.html == "":
 		return cli.UsageError("--force is of --html")
+	case o.failIf && !o.Named(inputs):
+		return place.NotNamed("--fail-if")
+	case o.html != "" && !o.Named(inputs):
+		return place.NotNamed("--html")
 	}
 	return nil
 }
@@ -126,8 +124,8 @@ type auditing struct {
 	started bool // the table has its head
 }
 
-func (a *app) newAuditing(ctx context.Context, o *auditOptions) (*auditing, error) {
-	if err := cmp.Or(o.look.Parse(a.settings), o.check(a.JSON)); err != nil {
+func (a *app) newAuditing(ctx context.Context, o *auditOptions, inputs []string) (*auditing, error) {
+	if err := cmp.Or(o.look.Parse(a.settings), o.check(a.JSON, inputs)); err != nil {
 		return nil, err
 	}
 	looks, err := audit.New(ctx, a.settings, &o.look)
@@ -138,7 +136,7 @@ func (a *app) newAuditing(ctx context.Context, o *auditOptions) (*auditing, erro
 }
 
 func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error {
-	au, err := a.newAuditing(ctx, o)
+	au, err := a.newAuditing(ctx, o, inputs)
 	if err != nil {
 		return err
 	}
@@ -162,9 +160,7 @@ func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error
 	a.batch.Each, a.batch.CountFiles = au.each, true
 	au.looks.Await = func(n int) error { return a.batch.Progress.Await(n) }
 	err = a.run(ctx, plan, au.paceOf(plan), new(batch.ReportOptions), "audit", au.job)
-	if au.summed.Inputs == 0 {
-		err = cmp.Or(err, au.checkSeen(plan))
-	}
+	err = cmp.Or(err, au.checkSeen(plan))
 	if au.summed.Inputs == 0 && err != nil {
 		return err
 	}
@@ -176,13 +172,19 @@ func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error
 	return cmp.Or(page.write(au, inputs), au.verdict(err))
 }
 
-// checkSeen has --fail-if not pass because a list is empty or a filter of names is wrong. A
-// shard may be empty.
+// checkSeen has --fail-if not pass because a list is empty, or what is named is wrong: a filter
+// of names, or a place without messages. A shard may be empty.
 func (au *auditing) checkSeen(plan *place.Plan) error {
-	if !au.failIf || plan.Part() {
+	switch {
+	case !au.failIf || plan.Part() || au.summed.Matches > 0:
 		return nil
+	case au.summed.Inputs == 0:
+		return cli.NewError(cli.ExitError, "nothing was looked at").WithHint("--fail-if passes only if something was")
+	case au.summed.Messages.Messages == 0:
+		return cli.NewError(cli.ExitError, "no message was looked at: of %d inputs, none is one", au.summed.Inputs).
+			WithHint("--fail-if passes only if there is a message, or, with --not-a-message, no input")
 	}
-	return cli.NewError(cli.ExitError, "nothing was looked at").WithHint("--fail-if passes only if something was")
+	return nil
 }
 
 // noteUnder tells each key of --under that no message is under: it may be misspelled.

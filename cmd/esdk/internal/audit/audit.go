@@ -10,6 +10,7 @@ import (
 	"esdk"
 	"esdk/cmd/esdk/internal/batch"
 	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
 	"esdk/cmd/esdk/internal/settings"
 	"github.com/spf13/pflag"
@@ -65,7 +66,7 @@ func (o *Options) Parse(s *settings.Settings) error {
 	}{"--under": {o.Under, &o.Filter.Under}, "--not-under": {o.NotUnder, &o.Filter.NotUnder}} {
 		for _, text := range list.texts {
 			name, err := s.Keys.MessageName(text)
-			if err != nil {
+			if err = cmp.Or(err, checkName(name)); err != nil {
 				return cli.Hinted(cli.WithCode(cli.ExitUsage, cli.Errorf("%s %w", flag, err)), "%s", cli.Hint(err))
 			}
 			*list.patterns = append(*list.patterns, Pattern(name))
@@ -79,6 +80,15 @@ func (o *Options) Parse(s *settings.Settings) error {
 		o.Filter.Suites = append(o.Filter.Suites, id)
 	}
 	return o.check()
+}
+
+// checkName refuses an input: the KEY in front of it is missing, such as the value of a variable
+// that isn't set.
+func checkName(name string) error {
+	if object.IsURL(name) {
+		return cli.UsageError("%s is an input, and no key", cli.Printable(Shown(name)))
+	}
+	return nil
 }
 
 // An Audit is what all jobs of a run share. It is safe for concurrent use.

@@ -1,6 +1,8 @@
 package keyspec
 
 import (
+	"os"
+	"slices"
 	"strings"
 
 	"esdk/cmd/esdk/internal/cli"
@@ -24,14 +26,25 @@ func (ks *Keys) MessageName(text string) (string, error) {
 		}
 		isKey = true
 	}
-	if !isKey {
+	hint := "give the name that \"esdk inspect\" shows of such a message; * stands for any characters"
+	switch {
+	case isKey && k.messageName() != "":
+		return k.messageName(), nil
+	case !isKey && !isKeyFile(text):
 		return text, nil
+	case !isKey:
+		hint += ", and behind a name that looks like a file, it has it taken as a name"
+	case strings.HasPrefix(text, "@") && slices.Contains([]string{"aes", "rsa"}, k.Type):
+		hint += "; or give the key a namespace and a name in the configuration"
 	}
-	if name := k.messageName(); name != "" {
-		return name, nil
-	}
-	return "", cli.UsageError("%s: what messages call this key cannot be told without opening it", cli.Printable(text)).
-		WithHint("give the name that \"esdk inspect\" shows of such a message; * stands for any characters")
+	return "", cli.UsageError("%s: what messages call this key cannot be told without opening it", cli.Printable(text)).WithHint("%s", hint)
+}
+
+// isKeyFile reports whether a text is rather the file of a key than a name: no message would be
+// under such a name, and all would look well.
+func isKeyFile(text string) bool {
+	info, err := os.Stat(text)
+	return err == nil && info.Mode().IsRegular() || strings.HasSuffix(text, ".key") || strings.HasSuffix(text, ".pem")
 }
 
 // keyOf returns what the command line says of a key, as the configuration would. It is false

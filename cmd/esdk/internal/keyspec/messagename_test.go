@@ -48,6 +48,7 @@ uri = "pkcs11:token=corp"
 		"branch:keys/t/17?file=f": "t/17", "branch:keys": "", "kms-rsa:arn:aws:kms:us-west-2:1:key/2@f": "arn:aws:kms:us-west-2:1:key/2",
 		"arn:aws:kms:us-west-2:1:key/2": "arn:aws:kms:us-west-2:1:key/2", "arn:aws:kms:us-west-2:1:alias/x": "", "alias/x": "",
 		"local": "", "local@FILE": "", "ecdh:peer.pem": "", "kms-discovery:aws/1": "", "pkcs11:token=x": "",
+		"backup.key": "", "corp/backup.pem": "", ks.ConfigFile: "", ks.ConfigFile + "*": ks.ConfigFile + "*", "backup.key*": "backup.key*", dir: dir,
 		"corp/backup": "corp/backup", "corp/*": "corp/*", "hashivault://orders": "hashivault://orders", "localhost/x": "localhost/x",
 	} {
 		if got, err := ks.MessageName(text); got != want || (err == nil) != (want != "") {

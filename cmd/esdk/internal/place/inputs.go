@@ -141,6 +141,29 @@ func (o *InputOptions) check() error {
 	return nil
 }
 
+// Named reports whether it is said what is taken. If it isn't, standard input is.
+func (o *InputOptions) Named(inputs []string) bool {
+	return len(inputs) > 0 || o.List != "" || o.Names != nil || o.Found != nil || o.Inventory != "" || o.Command
+}
+
+// checkNamed refuses to read standard input where many inputs are meant: then a name is
+// missing, such as the value of a variable that isn't set.
+func (o *InputOptions) checkNamed(inputs []string) error {
+	switch {
+	case o.Named(inputs):
+	case o.Recursive:
+		return NotNamed("-r")
+	case o.Shard != "":
+		return NotNamed("--shard")
+	}
+	return nil
+}
+
+// NotNamed is the error of a flag that wants it to be said what is taken.
+func NotNamed(flag string) error {
+	return cli.UsageError("%s wants a FILE, --files-from0 or --inventory", flag).WithHint("without these, standard input is read: give - if you mean it")
+}
+
 // leftOut is why a file in a folder is left out, "" if it is not. Its name is the one
 // below the folder that was named, with slashes.
 func (o *InputOptions) leftOut(name string) string {
@@ -181,7 +204,7 @@ func (p *Planner) findCommand(args []string) iter.Seq2[Job, error] {
 
 // names returns those of the command line, and behind them those of a list.
 func (p *Planner) names(inputs []string, o *InputOptions) (iter.Seq2[named, error], error) {
-	if o.List == "" && o.Names == nil && o.Inventory == "" && len(inputs) == 0 {
+	if !o.Named(inputs) {
 		inputs = []string{cli.Standard}
 	}
 	var list io.ReadCloser

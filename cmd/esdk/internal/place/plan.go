@@ -104,7 +104,7 @@ func (p *Planner) Inputs(ctx context.Context, inputs []string, o *InputOptions) 
 
 // begin finds the first inputs.
 func (p *Planner) begin(ctx context.Context, inputs []string, o *InputOptions) (*Plan, error) {
-	if err := o.check(); err != nil {
+	if err := cmp.Or(o.check(), o.checkNamed(inputs)); err != nil {
 		return nil, err
 	}
 	var err error
