@@ -19,6 +19,7 @@ import (
 
 	"esdk/cmd/esdk/bulk"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"go.temporal.io/sdk/temporal"
 )
 
 // TaskQueue is the usual one.
@@ -280,7 +281,8 @@ type Status struct {
 	ListedBytes int64 `json:"listed_bytes"`
 	AllListed   bool  `json:"all_listed"`
 
-	Chunks  int `json:"chunks"`  // done
+	Chunks  int `json:"chunks"`  // that have a file
+	Missing int `json:"missing"` // chunks that were begun and ended without one
 	Running int `json:"running"` // chunks
 	Queued  int `json:"queued"`  // chunks
 
@@ -290,8 +292,25 @@ type Status struct {
 	Remaining time.Duration `json:"remaining"`
 }
 
-// complete is the end of a job that has come to all objects.
-const complete = "complete"
+// Complete is the end of a job that has come to all objects.
+const Complete = "complete"
+
+// Reason says why a job ended, or an activity, without what Temporal says around it.
+func Reason(err error) string {
+	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		return failure.Message()
+	}
+	switch {
+	case temporal.IsCanceledError(err):
+		return cancelled
+	case temporal.IsTerminatedError(err):
+		return "terminated"
+	}
+	return err.Error()
+}
+
+// cancelled is the end of a job that was.
+const cancelled = "cancelled"
 
 // A Report is the result of a job. It is in its folder too, as report.json.
 type Report struct {
@@ -301,7 +320,7 @@ type Report struct {
 	Results string    `json:"results"`
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended"`
-	End     string    `json:"end"` // "complete", "cancelled", or an error
+	End     string    `json:"end"` // [Complete], "cancelled", or an error
 	Counts
 	Objects int `json:"objects"` // all that were done
 	Chunks  int `json:"chunks"`  // that have a file

@@ -334,13 +334,58 @@ func linesIn(ctx context.Context, folder, prefix string) iter.Seq2[*Line, error]
 	}
 }
 
+// ReadReport returns the report of a job by the URL of its folder, nil if there is none so
+// far. A folder without results of a job is an error.
+func ReadReport(ctx context.Context, folder string) (*Report, error) {
+	r, err := openResults(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	report, err := r.readReport(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", withoutQuery(folder), err)
+	}
+	return report, nil
+}
+
+func (r *results) readReport(ctx context.Context) (*Report, error) {
+	text, err := r.read(ctx, reportName)
+	switch {
+	case gcerrors.Code(err) == gcerrors.NotFound:
+		return nil, r.checkBegun(ctx)
+	case err != nil:
+		return nil, err
+	}
+	report := new(Report)
+	return report, json.Unmarshal(text, report)
+}
+
+// checkBegun returns an error if no chunk was begun.
+func (r *results) checkBegun(ctx context.Context) error {
+	for _, prefix := range []string{"chunks/", "parts/"} {
+		found, _, err := r.ListPage(ctx, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: prefix})
+		switch {
+		case gcerrors.Code(err) == gcerrors.NotFound:
+			return errors.New("there is no such bucket")
+		case err != nil:
+			return err
+		case len(found) > 0:
+			return nil
+		}
+	}
+	return errors.New("there are no results of a job; \"esdk-lake status ID\" tells their URL")
+}
+
+const reportName = "report.json"
+
 // writeReport writes the report of a job into its folder.
 func (r *results) writeReport(ctx context.Context, report *Report) error {
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return err
 	}
-	return r.WriteAll(ctx, "report.json", append(text, '\n'), &blob.WriterOptions{ContentType: "application/json"})
+	return r.WriteAll(ctx, reportName, append(text, '\n'), &blob.WriterOptions{ContentType: "application/json"})
 }
 
 // cleanUpTime is how long what ends may take to write down what it has done.

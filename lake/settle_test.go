@@ -83,6 +83,14 @@ func TestGiveUp(t *testing.T) {
 			if err := e.GetWorkflowError(); err == nil || report == nil {
 				t.Fatalf("%v, report %+v", err, report)
 			}
+			answer, err := e.QueryWorkflow(StatusQuery)
+			var s Status
+			if err != nil || answer.Get(&s) != nil || s.Chunks != 4-len(c.missing) || s.Missing != len(c.missing) || s.Running != 0 {
+				t.Errorf("the status: %+v, %v", s, err)
+			}
+			if report.End != "broken" {
+				t.Errorf("the end: %s", report.End)
+			}
 			files, ok := map[int]string{2: "digest-2", 3: "digest-3", 4: "digest-4"}, 3
 			for number, result := range c.settled {
 				files[number] = result.Digest

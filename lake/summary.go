@@ -67,7 +67,7 @@ func addFindings(s *bulk.Summary, content []byte) error {
 
 // inputs say what was looked at, without parameters, which may be secret.
 func (in *SummaryRequest) inputs() (all []string) {
-	if in.End != complete {
+	if in.End != Complete {
 		all = append(all, "only a part of the following, since the audit was ended: "+in.End)
 	}
 	switch {

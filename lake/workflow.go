@@ -112,7 +112,7 @@ func do(ctx workflow.Context, in Job) (*Report, error) {
 	if !r.finished() {
 		return nil, r.continueAsNew(ctx)
 	}
-	return r.report(ctx, complete)
+	return r.report(ctx, Complete)
 }
 
 func newRun(ctx workflow.Context, in Job) (*run, error) {
@@ -262,10 +262,11 @@ func (r *run) list(ctx workflow.Context) {
 }
 
 func (r *run) status() (*Status, error) {
+	files := r.summed - len(r.missing) + len(r.digests)
 	s := &Status{
 		Results: r.results, Started: r.Started, Paused: r.Paused, Audit: r.in.Audit, Counts: r.clone(),
 		Listed: r.Listed, ListedBytes: r.ListedBytes, AllListed: r.All,
-		Chunks: r.Number - r.running, Running: r.running, Queued: len(r.Queue),
+		Chunks: files, Missing: r.Number - r.running - files, Running: r.running, Queued: len(r.Queue),
 	}
 	if len(r.Recent) > 1 {
 		first, last := r.Recent[0], r.Recent[len(r.Recent)-1]
@@ -273,7 +274,7 @@ func (r *run) status() (*Status, error) {
 			s.Rate = float64(last.Done-first.Done) / took.Seconds()
 		}
 	}
-	if s.AllListed && s.Rate > 0 {
+	if s.AllListed && s.Rate > 0 && !r.Paused {
 		s.Remaining = time.Duration(float64(max(0, s.Listed-s.Done())) / s.Rate * float64(time.Second)).Round(time.Second)
 	}
 	return s, nil
@@ -306,11 +307,7 @@ func (r *run) giveUp(ctx workflow.Context) (*Report, error) {
 	if err := r.settle(detached); err != nil {
 		workflow.GetLogger(ctx).Error("chunks that were ended could not be looked at", "error", err)
 	}
-	end := "cancelled"
-	if !temporal.IsCanceledError(r.err) {
-		end = r.err.Error()
-	}
-	if _, err := r.report(detached, end); err != nil {
+	if _, err := r.report(detached, Reason(r.err)); err != nil {
 		workflow.GetLogger(ctx).Error("the report could not be written", "error", err)
 	}
 	return nil, r.err

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 
 	"esdk/lake"
 	"github.com/spf13/cobra"
@@ -16,7 +18,8 @@ func newFailures() *cobra.Command {
 		Use:   "failures [--print0] RESULTS",
 		Short: "List what failed of a rotation or an audit",
 		Long: `List what failed of a rotation or an audit, by the URL of its results, which status and
-the report tell. Temporal is not asked.`,
+the report tell. Temporal is not asked. The exit code is 3 if the results are of a part of
+the objects, as the job goes on, failed or was cancelled.`,
 		Example: `  esdk-lake failures --print0 s3://audit/rotation-…/…/ | esdk reencrypt --files-from0 - --in-place --from-key @old -k @new`,
 	})
 }
@@ -26,7 +29,8 @@ func newMatches() *cobra.Command {
 		Use:   "matches [--print0] RESULTS",
 		Short: "List what matches the filters of an audit",
 		Long: `List what matches the filters of an audit, by the URL of its results, which status and
-the report tell. Temporal is not asked.`,
+the report tell. Temporal is not asked. The exit code is 3 if the results are of a part of
+the objects, as the job goes on, failed or was cancelled.`,
 		Example: `  esdk-lake matches --print0 s3://audit/audit-…/…/ | esdk reencrypt --files-from0 - --in-place --from-key @old -k @new`,
 	})
 }
@@ -35,7 +39,18 @@ func newListing(list func(context.Context, string) iter.Seq2[*lake.Line, error],
 	var print0, asJSON bool
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		for l, err := range list(cmd.Context(), args[0]) {
+		folder := args[0]
+		if !strings.Contains(folder, "://") {
+			return usage("%s is no URL: give the one of the results, which \"esdk-lake status\" and \"report\" tell by an id", folder)
+		}
+		report, err := lake.ReadReport(cmd.Context(), folder)
+		if err != nil {
+			return err
+		}
+		if report != nil && !report.Audit && cmd.Name() == "matches" {
+			return usage("%s is a rotation, which looks for no matches: see \"esdk-lake failures\"", report.Workflow)
+		}
+		for l, err := range list(cmd.Context(), folder) {
 			if err == nil {
 				err = printLine(cmd.OutOrStdout(), l, print0, asJSON)
 			}
@@ -43,11 +58,23 @@ func newListing(list func(context.Context, string) iter.Seq2[*lake.Line, error],
 				return err
 			}
 		}
-		return nil
+		return partOf(report)
 	}
 	cmd.Flags().BoolVar(&print0, "print0", false, "print the names only, each with a zero byte behind it")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a line of JSON for each")
 	return cmd
+}
+
+// partOf is an error if the results are of a part of the objects, so that a script which goes
+// on with what is listed can tell.
+func partOf(r *lake.Report) error {
+	switch {
+	case r == nil:
+		return &statusError{exitSomeFailed, errors.New("these are of a part of the objects: the job goes on, or was ended without a report")}
+	case r.End != lake.Complete:
+		return &statusError{exitSomeFailed, fmt.Errorf("these are of a part of the objects: %s did not come to its end: %s", r.Workflow, r.End)}
+	}
+	return nil
 }
 
 func printLine(out io.Writer, l *lake.Line, print0, asJSON bool) (err error) {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -14,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 )
 
 // printOptions say how a report is printed, and what it comes to.
@@ -48,51 +51,98 @@ func newReport(c *connection) *cobra.Command {
 				return err
 			}
 		}
-		return o.await(ctx, t.GetWorkflow(ctx, id, ""), cmd.OutOrStdout())
+		return o.await(ctx, c, t, t.GetWorkflow(ctx, id, ""), cmd.OutOrStdout())
 	})
 }
 
 // await waits for the end of a job, and prints its report.
-func (o *printOptions) await(ctx context.Context, started client.WorkflowRun, out io.Writer) error {
-	report := new(lake.Report)
-	if err := started.Get(ctx, report); err != nil {
-		err = fmt.Errorf("%s: %w", started.GetID(), err)
-		return interrupted(ctx, err, "%s goes on: \"esdk-lake report %[1]s\" waits for its end", started.GetID())
-	}
-	if o.json {
-		if err := json.NewEncoder(out).Encode(report); err != nil {
+func (o *printOptions) await(ctx context.Context, c *connection, t client.Client, started client.WorkflowRun, out io.Writer) error {
+	id, report := started.GetID(), new(lake.Report)
+	err := started.Get(ctx, report)
+	switch {
+	case err == nil:
+		if err := o.write(out, report); err != nil {
 			return err
 		}
-	} else {
-		printReport(out, report)
+		return o.verdict(report)
+	case ctx.Err() != nil:
+		return interrupted(ctx, err, "%s goes on: \"esdk-lake report %[1]s\" waits for its end", id)
+	case errors.As(err, new(*temporal.WorkflowExecutionError)):
+		return o.partial(ctx, c, t, started, lake.Reason(err), out)
 	}
-	return o.verdict(report)
+	return fmt.Errorf("%s: %w", id, err)
 }
 
-func (o *printOptions) verdict(r *lake.Report) error {
+// partial prints the report that stands in the results of a job that did not come to its end.
+func (o *printOptions) partial(ctx context.Context, c *connection, t client.Client, ended client.WorkflowRun, reason string, out io.Writer) error {
+	id := ended.GetID()
+	job, err := c.recordOf(ctx, t, id, ended.GetRunID())
+	if err != nil {
+		return fmt.Errorf("%s did not come to its end: %s; its report cannot be found: %w", id, reason, err)
+	}
+	report, err := lake.ReadReport(ctx, job.results)
 	switch {
-	case r.Objects == 0:
-		source, _, _ := strings.Cut(r.Folder+r.Inventory, "?")
-		return fmt.Errorf("there is no object in %s", source)
-	case r.Failed > 0:
-		return &statusError{exitSomeFailed, fmt.Errorf("%d of %d objects failed: \"esdk-lake failures %s\" lists them", r.Failed, r.Objects, r.Results)}
-	case o.failIf && r.Matches > 0:
-		return &statusError{exitSomeFailed, fmt.Errorf("%d of %d objects match: \"esdk-lake matches %s\" lists them", r.Matches, r.Objects, r.Results)}
+	case err != nil:
+		return fmt.Errorf("%s did not come to its end: %s; its report cannot be read: %w", id, reason, err)
+	case report == nil:
+		return fmt.Errorf("%s did not come to its end: %s; there is no report of it in %s", id, reason, job.results)
 	}
-	return nil
+	if err := o.write(out, report); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s did not come to its end: %s; the report is of what was done", id, reason)
 }
 
-func printReport(out io.Writer, r *lake.Report) {
+func (o *printOptions) write(out io.Writer, r *lake.Report) error {
+	if o.json {
+		return json.NewEncoder(out).Encode(r)
+	}
+	return printReport(out, r)
+}
+
+// verdict returns an error of what failed and matches.
+func (o *printOptions) verdict(r *lake.Report) error {
+	if r.Objects == 0 {
+		return fmt.Errorf("there is no object in %s", sourceOf(&r.Task))
+	}
+	var all []string
+	if r.Failed > 0 {
+		all = append(all, fmt.Sprintf("%d of %d objects failed: \"esdk-lake failures %s\" lists them", r.Failed, r.Objects, r.Results))
+	}
+	if o.failIf && r.Matches > 0 {
+		all = append(all, fmt.Sprintf("%d of %d objects match: \"esdk-lake matches %s\" lists them", r.Matches, r.Objects, r.Results))
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return &statusError{exitSomeFailed, errors.New(strings.Join(all, ", and "))}
+}
+
+func printReport(w io.Writer, r *lake.Report) error {
+	out := new(bytes.Buffer)
 	kind := "rotation"
 	if r.Audit {
 		kind = "audit"
 	}
 	fmt.Fprintf(out, "%-13s %s\nsource        %s\n", kind, r.Workflow, r.Folder+r.Inventory)
 	printCounts(out, &r.Counts, r.Audit)
+	if r.End != lake.Complete {
+		fmt.Fprintf(out, "end           %s\n", r.End)
+		printMissing(out, r.Missing)
+	}
 	fmt.Fprintf(out, "took          %s\nresults       %s\ndigest        %s\n", r.Ended.Sub(r.Started).Round(time.Second), r.Results, r.Digest)
+	_, err := out.WriteTo(w)
+	return err
 }
 
-func printCounts(out io.Writer, c *lake.Counts, audit bool) {
+// printMissing tells the chunks that were begun and have no file: the first ones of them.
+func printMissing(out *bytes.Buffer, numbers []int) {
+	if len(numbers) > 0 {
+		fmt.Fprintf(out, "missing       chunks %s\n", strings.Trim(fmt.Sprint(numbers), "[]"))
+	}
+}
+
+func printCounts(out *bytes.Buffer, c *lake.Counts, audit bool) {
 	done := "encrypted"
 	if audit {
 		done = "looked at"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,8 +38,7 @@ func newStatus(c *connection) *cobra.Command {
 		if asJSON {
 			return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
 		}
-		printStatus(cmd.OutOrStdout(), s)
-		return nil
+		return printStatus(cmd.OutOrStdout(), s)
 	})
 }
 
@@ -83,7 +83,8 @@ func stateName(s enumspb.WorkflowExecutionStatus) string {
 	return s.String()
 }
 
-func printStatus(out io.Writer, s *state) {
+func printStatus(w io.Writer, s *state) error {
+	out := new(bytes.Buffer)
 	paused, more := "", "so far"
 	if s.Paused {
 		paused = ", paused"
@@ -94,7 +95,11 @@ func printStatus(out io.Writer, s *state) {
 	fmt.Fprintf(out, "state         %s%s, since %s\n", s.State, paused, s.Started.Format(time.RFC3339))
 	fmt.Fprintf(out, "listed        %d objects, %d bytes, %s\n", s.Listed, s.ListedBytes, more)
 	printCounts(out, &s.Counts, s.Audit)
-	fmt.Fprintf(out, "chunks        %d done, %d under way with %d objects done, %d waiting\n", s.Chunks, s.Running, s.UnderWay, s.Queued)
+	fmt.Fprintf(out, "chunks        %d done, %d under way with %d objects done, %d waiting", s.Chunks, s.Running, s.UnderWay, s.Queued)
+	if s.Missing > 0 {
+		fmt.Fprintf(out, ", %d ended without a file", s.Missing)
+	}
+	fmt.Fprintln(out)
 	if s.Rate > 0 {
 		fmt.Fprintf(out, "rate          %.0f objects a second\n", s.Rate)
 	}
@@ -102,6 +107,8 @@ func printStatus(out io.Writer, s *state) {
 		fmt.Fprintf(out, "remaining     %s\n", s.Remaining)
 	}
 	fmt.Fprintf(out, "results       %s\n", s.Results)
+	_, err := out.WriteTo(w)
+	return err
 }
 
 // newPause pauses, or resumes.
