@@ -103,6 +103,46 @@ func TestGiveUp(t *testing.T) {
 	}
 }
 
+// TestGiveUpEnds fails a job whose results are out of reach for good, after some attempts to
+// write its report, and has the first cause be the reason.
+func TestGiveUpEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		list error
+		want string
+		most int
+	}{
+		"after a failure": {temporal.NewNonRetryableApplicationError("access denied", "Listing", nil), "access denied", 15},
+		"at a good end":   {nil, "wrong endpoint", 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := new(testsuite.WorkflowTestSuite).NewTestWorkflowEnvironment()
+			e.SetTestTimeout(time.Minute)
+			register := func(name string, f any) {
+				e.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: name})
+			}
+			attempts := make(map[string]int)
+			again := func(name string) error {
+				if attempts[name]++; attempts[name] > 1000 {
+					return temporal.NewNonRetryableApplicationError("endless", "Test", nil)
+				}
+				return errors.New("wrong endpoint")
+			}
+			register("ListChunks", func(context.Context, ListRequest) (*ListResult, error) { return new(ListResult), c.list })
+			register("WriteSummary", func(context.Context, SummaryRequest) error { return again("WriteSummary") })
+			register("WriteReport", func(context.Context, *Report) error { return again("WriteReport") })
+			e.ExecuteWorkflow(Audit, Job{Task: Task{Source: Source{Folder: "s3://b/f/"}}, Results: "s3://c/"})
+			if err := e.GetWorkflowError(); err == nil || Reason(err) != c.want {
+				t.Errorf("the job ended with %v, want %s", err, c.want)
+			}
+			for _, name := range []string{"WriteSummary", "WriteReport"} {
+				if n := attempts[name]; n < 5 || n > c.most {
+					t.Errorf("%s was tried %d times", name, n)
+				}
+			}
+		})
+	}
+}
+
 // TestSettle makes the file of a chunk of what is left of it.
 func TestSettle(t *testing.T) {
 	bucket := memblob.OpenBucket(nil)

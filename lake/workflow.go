@@ -222,7 +222,7 @@ func (r *run) settle(ctx workflow.Context) error {
 	var err error
 	if len(open) > 0 {
 		var found map[int]*ChunkResult
-		err = workflow.ExecuteActivity(reporting(ctx), (*Activities).SettleChunks, SettleRequest{Results: r.results, Numbers: open}).Get(ctx, &found)
+		err = workflow.ExecuteActivity(r.reporting(ctx), (*Activities).SettleChunks, SettleRequest{Results: r.results, Numbers: open}).Get(ctx, &found)
 		for _, number := range open {
 			if result := found[number]; result != nil {
 				r.Counts.add(&result.Counts)
@@ -324,27 +324,44 @@ func (r *run) report(ctx workflow.Context, end string) (*Report, error) {
 	}
 	var err error
 	if r.in.Audit {
-		err = workflow.ExecuteActivity(summing(ctx, r.in.Lease), (*Activities).WriteSummary, SummaryRequest{*report, r.summed}).Get(ctx, nil)
+		err = workflow.ExecuteActivity(r.summing(ctx), (*Activities).WriteSummary, SummaryRequest{*report, r.summed}).Get(ctx, nil)
 	}
-	unwritten := workflow.ExecuteActivity(reporting(ctx), (*Activities).WriteReport, report).Get(ctx, nil)
+	unwritten := workflow.ExecuteActivity(r.reporting(ctx), (*Activities).WriteReport, report).Get(ctx, nil)
 	return report, cmp.Or(err, unwritten)
 }
 
+// How often the activities at the end of a job are tried: for about an hour, or for four
+// minutes if the job did not come to its end, which often has the same cause. Attempts are
+// bounded and not time, of which a part may pass without a worker.
+const (
+	endAttempts     = 70
+	givenUpAttempts = 10
+)
+
 // reporting is for activities at the end of a job.
-func reporting(ctx workflow.Context) workflow.Context {
+func (r *run) reporting(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Minute,
-		RetryPolicy:         retries(),
+		RetryPolicy:         r.endRetries(),
 	})
 }
 
 // summing is for one that reads all results.
-func summing(ctx workflow.Context, lease time.Duration) workflow.Context {
+func (r *run) summing(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 24 * time.Hour,
-		HeartbeatTimeout:    lease,
-		RetryPolicy:         retries(),
+		HeartbeatTimeout:    r.in.Lease,
+		RetryPolicy:         r.endRetries(),
 	})
+}
+
+func (r *run) endRetries() *temporal.RetryPolicy {
+	policy := retries()
+	policy.MaximumAttempts = endAttempts
+	if r.err != nil {
+		policy.MaximumAttempts = givenUpAttempts
+	}
+	return policy
 }
 
 func retries() *temporal.RetryPolicy {

@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
 )
 
 // A connection is how Temporal is reached: by its own configuration and environment, and
@@ -27,6 +28,7 @@ type connection struct {
 	verbose                   bool
 
 	converter converter.DataConverter
+	failures  converter.FailureConverter
 }
 
 func (c *connection) addFlags(flags *pflag.FlagSet) {
@@ -74,6 +76,10 @@ func (c *connection) open(ctx context.Context) (client.Client, func(), error) {
 	c.converter = options.DataConverter
 	if c.converter == nil {
 		c.converter = converter.GetDefaultDataConverter()
+	}
+	c.failures = options.FailureConverter
+	if c.failures == nil {
+		c.failures = temporal.GetDefaultFailureConverter()
 	}
 	t, err := client.DialContext(ctx, options)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 )
 
 // A fakeServer has a job under each id.
@@ -67,7 +68,7 @@ func (i *firstEvent) Next() (*historypb.HistoryEvent, error) {
 }
 
 func testConnection() *connection {
-	return &connection{converter: converter.GetDefaultDataConverter()}
+	return &connection{converter: converter.GetDefaultDataConverter(), failures: temporal.GetDefaultFailureConverter()}
 }
 
 // TestBeginJoins joins the job that runs under an id only if it is the same.

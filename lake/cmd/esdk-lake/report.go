@@ -51,14 +51,16 @@ func newReport(c *connection) *cobra.Command {
 				return err
 			}
 		}
-		return o.await(ctx, c, t, t.GetWorkflow(ctx, id, ""), cmd.OutOrStdout())
+		return o.await(ctx, c, t, t.GetWorkflow(ctx, id, ""), cmd.OutOrStdout(), cmd.ErrOrStderr())
 	})
 }
 
 // await waits for the end of a job, and prints its report.
-func (o *printOptions) await(ctx context.Context, c *connection, t client.Client, started client.WorkflowRun, out io.Writer) error {
+func (o *printOptions) await(ctx context.Context, c *connection, t client.Client, started client.WorkflowRun, out, notes io.Writer) error {
 	id, report := started.GetID(), new(lake.Report)
+	stop := c.startNotes(ctx, t, id, notes)
 	err := started.Get(ctx, report)
+	stop()
 	switch {
 	case err == nil:
 		if err := o.write(out, report); err != nil {

@@ -105,7 +105,7 @@ func TestPartial(t *testing.T) {
 	failed := &ended{err: errors.Join(new(temporal.WorkflowExecutionError), cause)}
 	await := func(o *printOptions) (string, error) {
 		var out bytes.Buffer
-		err := o.await(t.Context(), testConnection(), server, failed, &out)
+		err := o.await(t.Context(), testConnection(), server, failed, &out, nil)
 		return out.String(), err
 	}
 	if out, err := await(new(printOptions)); err == nil || out != "" || !strings.Contains(err.Error(), "access denied; its report cannot be read") {
@@ -142,7 +142,7 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on 
 func TestFull(t *testing.T) {
 	done := &ended{report: lake.Report{Objects: 1, End: lake.Complete}}
 	for _, asJSON := range []bool{false, true} {
-		if err := (&printOptions{json: asJSON}).await(t.Context(), testConnection(), nil, done, full{}); err == nil || !strings.Contains(err.Error(), "no space") {
+		if err := (&printOptions{json: asJSON}).await(t.Context(), testConnection(), nil, done, full{}, nil); err == nil || !strings.Contains(err.Error(), "no space") {
 			t.Errorf("JSON %v: %v", asJSON, err)
 		}
 	}

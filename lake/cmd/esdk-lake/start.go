@@ -174,7 +174,7 @@ func (o *startOptions) run(ctx context.Context, c *connection, out, notes io.Wri
 		_, err = fmt.Fprintln(out, started.GetID())
 		return err
 	}
-	return o.print.await(ctx, c, t, started, out)
+	return o.print.await(ctx, c, t, started, out, notes)
 }
 
 // begin starts the job. One that runs under its id is joined if it is the same.

@@ -73,7 +73,9 @@ func (e *ended) GetID() string    { return "id" }
 func (e *ended) GetRunID() string { return "run" }
 
 func (e *ended) Get(_ context.Context, report any) error {
-	*report.(*lake.Report) = e.report
+	if report != nil {
+		*report.(*lake.Report) = e.report
+	}
 	return e.err
 }
 
@@ -81,21 +83,21 @@ func (e *ended) Get(_ context.Context, report any) error {
 func TestAwait(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	empty := &ended{report: lake.Report{Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data/?region=x"}}}}
-	if err := new(printOptions).await(ctx, testConnection(), nil, empty, new(bytes.Buffer)); err == nil || err.Error() != "there is no object in s3://lake/data/" {
+	if err := new(printOptions).await(ctx, testConnection(), nil, empty, new(bytes.Buffer), nil); err == nil || err.Error() != "there is no object in s3://lake/data/" {
 		t.Error(err)
 	}
 	matching := &ended{report: lake.Report{Objects: 2, Counts: lake.Counts{Matches: 1}}}
 	for _, failIf := range []bool{false, true} {
-		if err := (&printOptions{failIf: failIf}).await(ctx, testConnection(), nil, matching, new(bytes.Buffer)); (err != nil) != failIf {
+		if err := (&printOptions{failIf: failIf}).await(ctx, testConnection(), nil, matching, new(bytes.Buffer), nil); (err != nil) != failIf {
 			t.Errorf("--fail-if %v: %v", failIf, err)
 		}
 	}
 	failed := &ended{err: errors.New("failed")}
-	if err := new(printOptions).await(ctx, testConnection(), nil, failed, nil); err == nil || err.Error() != "id: failed" {
+	if err := new(printOptions).await(ctx, testConnection(), nil, failed, nil, nil); err == nil || err.Error() != "id: failed" {
 		t.Error(err)
 	}
 	stop()
-	err := new(printOptions).await(ctx, testConnection(), nil, &ended{err: ctx.Err()}, nil)
+	err := new(printOptions).await(ctx, testConnection(), nil, &ended{err: ctx.Err()}, nil, nil)
 	status, ok := errors.AsType[*statusError](interrupted(ctx, err, "the same command goes on"))
 	if !ok || status.code != exitInterrupted || status.Error() != "interrupted; the same command goes on" {
 		t.Errorf("%v", status)

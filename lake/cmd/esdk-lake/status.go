@@ -2,25 +2,50 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"esdk/lake"
 	"github.com/spf13/cobra"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 )
 
 // A state is what the server says of a job, and what the job says of itself.
 type state struct {
-	State string `json:"state"` // running, completed and so on
-	*lake.Status
+	State        string `json:"state"`            // running, completed and so on
+	Reason       string `json:"reason,omitempty"` // why it did not come to its end
+	*lake.Status        // nil if no worker answers
 
-	// UnderWay are objects that were done of chunks that are not.
+	// UnderWay are objects that were done of chunks that are not, and Begun the chunks under
+	// way that a worker has begun. The others wait for one.
 	UnderWay int `json:"under_way"`
+	Begun    int `json:"begun"`
+
+	Waiting []waiting `json:"waiting,omitempty"`
+
+	// Unattended is the task queue, if no worker takes from it.
+	Unattended string `json:"unattended,omitempty"`
+}
+
+// A waiting is work that has failed, and is tried again.
+type waiting struct {
+	Activity string `json:"activity"`
+	Number   int    `json:"number"`   // of activities that wait for the same
+	Attempts int    `json:"attempts"` // that have failed, of the one with the most
+	Error    string `json:"error"`    // of the last one
+}
+
+func (w *waiting) String() string {
+	return fmt.Sprintf("%s: %d attempts failed, the last one with: %s", w.Activity, w.Attempts, w.Error)
 }
 
 func newStatus(c *connection) *cobra.Command {
@@ -32,39 +57,135 @@ func newStatus(c *connection) *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error {
 		s, err := c.status(ctx, t, id)
-		if err != nil {
+		if s == nil {
 			return err
 		}
 		if asJSON {
-			return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
+			return cmp.Or(json.NewEncoder(cmd.OutOrStdout()).Encode(s), err)
 		}
-		return printStatus(cmd.OutOrStdout(), s)
+		return cmp.Or(printStatus(cmd.OutOrStdout(), s), err)
 	})
 }
 
 // queryTime is how long to wait for a worker to answer.
 const queryTime = 15 * time.Second
 
+// status is without what the job says itself, and with an error, if no worker answers.
 func (c *connection) status(ctx context.Context, t client.Client, id string) (*state, error) {
-	described, err := t.DescribeWorkflow(ctx, id, "")
+	s, err := c.describe(ctx, t, id)
 	if err != nil {
 		return nil, err
 	}
-	d := described.RawResponse
-	s := &state{State: stateName(d.GetWorkflowExecutionInfo().GetStatus()), Status: new(lake.Status)}
-	for _, a := range d.GetPendingActivities() {
-		var mark lake.Mark
-		if details := a.GetHeartbeatDetails(); details != nil && c.converter.FromPayloads(details, &mark) == nil {
-			s.UnderWay += mark.Done()
+	if slices.Contains([]string{"failed", "cancelled", "terminated"}, s.State) {
+		if err := t.GetWorkflow(ctx, id, "").Get(ctx, nil); err != nil {
+			s.Reason = lake.Reason(err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTime)
 	defer cancel()
 	answer, err := t.QueryWorkflow(ctx, id, "", lake.StatusQuery)
 	if err != nil {
-		return nil, fmt.Errorf("it is %s, and no worker answers: %w", s.State, err)
+		return s, fmt.Errorf("%s is %s, and no worker answers: %w", id, s.State, err)
 	}
-	return s, answer.Get(s.Status)
+	s.Status = new(lake.Status)
+	if err := answer.Get(s.Status); err != nil {
+		return nil, err
+	}
+	if s.State != "running" {
+		s.Rate, s.Remaining = 0, 0
+	}
+	return s, nil
+}
+
+// describe asks the server alone.
+func (c *connection) describe(ctx context.Context, t client.Client, id string) (*state, error) {
+	described, err := t.DescribeWorkflow(ctx, id, "")
+	if err != nil {
+		return nil, err
+	}
+	d := described.RawResponse
+	s := &state{State: stateName(d.GetWorkflowExecutionInfo().GetStatus())}
+	for _, a := range d.GetPendingActivities() {
+		c.addPending(s, a)
+	}
+	if queue := d.GetExecutionConfig().GetTaskQueue().GetName(); s.State == "running" {
+		if q, err := t.DescribeTaskQueue(ctx, queue, enumspb.TASK_QUEUE_TYPE_ACTIVITY); err == nil && len(q.GetPollers()) == 0 {
+			s.Unattended = queue
+		}
+	}
+	return s, nil
+}
+
+func (c *connection) addPending(s *state, a *workflowpb.PendingActivityInfo) {
+	var mark lake.Mark
+	if details := a.GetHeartbeatDetails(); details != nil && c.converter.FromPayloads(details, &mark) == nil {
+		s.UnderWay += mark.Done()
+	}
+	name := a.GetActivityType().GetName()
+	if name == "DoChunk" && a.GetState() != enumspb.PENDING_ACTIVITY_STATE_SCHEDULED {
+		s.Begun++
+	}
+	if a.GetLastFailure() == nil {
+		return
+	}
+	text, attempts := lake.Reason(c.failures.FailureToError(a.GetLastFailure())), int(a.GetAttempt())-1
+	for i := range s.Waiting {
+		if w := &s.Waiting[i]; w.Activity == name && w.Error == text {
+			w.Number, w.Attempts = w.Number+1, max(w.Attempts, attempts)
+			return
+		}
+	}
+	s.Waiting = append(s.Waiting, waiting{name, 1, attempts, text})
+}
+
+// noteTime is how often a command that waits looks for why.
+const noteTime = 15 * time.Second
+
+// startNotes calls noteWaiting until stop is called, which awaits its end.
+func (c *connection) startNotes(ctx context.Context, t client.Client, id string, notes io.Writer) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ticks := time.NewTicker(noteTime)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.noteWaiting(ctx, t, id, ticks.C, notes)
+	}()
+	return func() { cancel(); ticks.Stop(); <-ended }
+}
+
+// noteWaiting tells what a job waits for, at each tick at which that is something else, until
+// ctx ends.
+func (c *connection) noteWaiting(ctx context.Context, t client.Client, id string, ticks <-chan time.Time, notes io.Writer) {
+	told := make(map[string]bool)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-ticks:
+			if !ok {
+				return
+			}
+		}
+		s, err := c.describe(ctx, t, id)
+		if err != nil {
+			continue // of which the command that waits has an error, too
+		}
+		seen := make(map[string]bool)
+		tell := func(what, text string) {
+			if seen[what] = true; !told[what] {
+				fmt.Fprintf(notes, "esdk-lake: %s waits: %s\n", id, text)
+			}
+		}
+		if s.Unattended != "" {
+			tell(s.Unattended, "no worker takes from the task queue "+s.Unattended)
+		}
+		for _, w := range s.Waiting {
+			if w.Attempts > 1 { // else it may be a worker that was stopped
+				tell(w.Activity+w.Error, w.String())
+			}
+		}
+		told = seen
+	}
 }
 
 func stateName(s enumspb.WorkflowExecutionStatus) string {
@@ -85,17 +206,38 @@ func stateName(s enumspb.WorkflowExecutionStatus) string {
 
 func printStatus(w io.Writer, s *state) error {
 	out := new(bytes.Buffer)
-	paused, more := "", "so far"
-	if s.Paused {
-		paused = ", paused"
+	fmt.Fprintf(out, "state         %s", s.State)
+	if s.Status != nil {
+		if s.Paused {
+			fmt.Fprint(out, ", paused")
+		}
+		fmt.Fprintf(out, ", since %s", s.Started.Format(time.RFC3339))
 	}
+	fmt.Fprintln(out)
+	if s.Reason != "" {
+		fmt.Fprintf(out, "reason        %s\n", s.Reason)
+	}
+	if s.Unattended != "" {
+		fmt.Fprintf(out, "workers       none takes from the task queue %s\n", s.Unattended)
+	}
+	for _, w := range s.Waiting {
+		fmt.Fprintf(out, "waiting       %d %s\n", w.Number, &w)
+	}
+	if s.Status != nil {
+		s.printProgress(out)
+	}
+	_, err := out.WriteTo(w)
+	return err
+}
+
+func (s *state) printProgress(out *bytes.Buffer) {
+	more := "so far"
 	if s.AllListed {
 		more = "in all"
 	}
-	fmt.Fprintf(out, "state         %s%s, since %s\n", s.State, paused, s.Started.Format(time.RFC3339))
 	fmt.Fprintf(out, "listed        %d objects, %d bytes, %s\n", s.Listed, s.ListedBytes, more)
 	printCounts(out, &s.Counts, s.Audit)
-	fmt.Fprintf(out, "chunks        %d done, %d under way with %d objects done, %d waiting", s.Chunks, s.Running, s.UnderWay, s.Queued)
+	fmt.Fprintf(out, "chunks        %d done, %d under way, of which workers have begun %d with %d objects done, %d waiting", s.Chunks, s.Running, s.Begun, s.UnderWay, s.Queued)
 	if s.Missing > 0 {
 		fmt.Fprintf(out, ", %d ended without a file", s.Missing)
 	}
@@ -107,8 +249,6 @@ func printStatus(w io.Writer, s *state) error {
 		fmt.Fprintf(out, "remaining     %s\n", s.Remaining)
 	}
 	fmt.Fprintf(out, "results       %s\n", s.Results)
-	_, err := out.WriteTo(w)
-	return err
 }
 
 // newPause pauses, or resumes.
@@ -118,13 +258,23 @@ func newPause(c *connection, pause bool) *cobra.Command {
 		cmd.Use, cmd.Short = "pause ID", "Begin no more chunks; those under way end"
 	}
 	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error {
-		return t.SignalWorkflow(ctx, id, "", lake.PauseSignal, pause)
+		return endedBefore(id, t.SignalWorkflow(ctx, id, "", lake.PauseSignal, pause))
 	})
+}
+
+// endedBefore says in clear words that nothing runs under an id.
+func endedBefore(id string, err error) error {
+	if errors.As(err, new(*serviceerror.NotFound)) {
+		return fmt.Errorf("nothing runs under the id %s: it has ended, or there is none; \"esdk-lake status %[1]s\" tells", id)
+	}
+	return err
 }
 
 func newCancel(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: "cancel ID", Short: "End a rotation or an audit: objects under way end, and the report says what was done"}
-	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error { return t.CancelWorkflow(ctx, id, "") })
+	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error {
+		return endedBefore(id, t.CancelWorkflow(ctx, id, ""))
+	})
 }
 
 // onJob has a command do something to a rotation or an audit.
