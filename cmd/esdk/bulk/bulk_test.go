@@ -399,6 +399,42 @@ func TestCheckRotation(t *testing.T) {
 	}
 }
 
+// TestCheckRotationKeys wants both keys, before a worker looks for them.
+func TestCheckRotationKeys(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_CONFIG_HOME", "")
+	t.Setenv("ESDK_PROFILE", "")
+	config := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(config, []byte("default-profile = \"a\"\n[profiles.a]\nkeys = [\"@new\"]\n[profiles.b]\nunsigned = true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	from := []string{"--from-key", "@old"}
+	for _, c := range []struct {
+		flags           []string
+		config, profile string
+		want            string
+	}{
+		{nil, "", "", "--from-key KEY"},
+		{[]string{"-k", "@new"}, "", "", "--from-key KEY"},
+		{from, "", "", "-k KEY"},
+		{append(from, "-k", "@new"), "", "", ""},
+		{from, config, "", ""}, // of the usual profile
+		{from, config, "b", "-k KEY"},
+		{append(from, "--profile", "elsewhere"), "", "", ""},
+		{append(from, "--config", "/elsewhere"), "", "", ""},
+	} {
+		t.Setenv("ESDK_CONFIG", c.config)
+		os.Unsetenv("ESDK_PROFILE")
+		if c.profile != "" {
+			t.Setenv("ESDK_PROFILE", c.profile)
+		}
+		err := CheckRotation(c.flags)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q with %q, %q: %v, want %q", c.flags, c.config, c.profile, err, c.want)
+		}
+	}
+}
+
 // TestClient decrypts with the private half what the public one encrypted.
 func TestClient(t *testing.T) {
 	k := newKeys(t)

@@ -15,11 +15,27 @@ import (
 )
 
 // CheckRotation reads flags as [OpenRotation] does, and makes no key of them: flags that are
-// fit to be passed to another machine, in words that others may read.
+// fit to be passed to another machine, in words that others may read. Both keys must be
+// there, -k also by a profile.
 func CheckRotation(args []string) error {
 	o := new(reencrypt.Options)
-	return check("reencrypt", args, o.AddFlags, func() map[string][]string {
+	keysOf := func() map[string][]string {
 		return map[string][]string{settings.KeyFlag: o.To.Keys, "--from-key": o.From.Keys}
+	}
+	return check("reencrypt", args, o.AddFlags, keysOf, func(s *settings.Settings, flags *pflag.FlagSet) error {
+		if len(o.From.Keys) == 0 {
+			return errors.New("no key to decrypt with: give --from-key KEY")
+		}
+		if flags.Changed("profile") || flags.Changed("config") {
+			return nil // which need not be on this machine
+		}
+		if err := s.ApplyProfile(flags); err != nil {
+			return err
+		}
+		if len(o.To.Keys) == 0 {
+			return errors.New("no key to encrypt with: give -k KEY")
+		}
+		return nil
 	})
 }
 
@@ -28,20 +44,20 @@ func CheckAudit(args []string) error {
 	o := new(audit.Options)
 	return check("audit", args, o.AddFlags, func() map[string][]string {
 		return map[string][]string{settings.KeyFlag: o.Open.Keys}
-	})
+	}, nil)
 }
 
 // HasFilter reports whether flags that [CheckAudit] takes have a filter. Without one,
 // everything matches.
 func HasFilter(args []string) (bool, error) {
 	o := new(audit.Options)
-	if err := check("audit", args, o.AddFlags, func() map[string][]string { return nil }); err != nil {
+	if err := check("audit", args, o.AddFlags, func() map[string][]string { return nil }, nil); err != nil {
 		return false, err
 	}
 	return len(o.Under)+len(o.NotUnder)+len(o.Suites) > 0 || !o.Filter.Empty(), nil
 }
 
-func check(mode string, args []string, add func(*pflag.FlagSet), keysOf func() map[string][]string) error {
+func check(mode string, args []string, add func(*pflag.FlagSet), keysOf func() map[string][]string, more func(*settings.Settings, *pflag.FlagSet) error) error {
 	flags := pflag.NewFlagSet(mode, pflag.ContinueOnError)
 	add(flags)
 	new(batch.Pace).AddFlags(flags)
@@ -59,6 +75,12 @@ func check(mode string, args []string, add func(*pflag.FlagSet), keysOf func() m
 				return errors.New(flag + " …: this is no kind of key, or has a secret in it; see \"esdk help keys\"")
 			}
 		}
+	}
+	if more == nil {
+		return nil
+	}
+	if err := more(s.settings, flags); err != nil {
+		return errors.New(s.message(err))
 	}
 	return nil
 }

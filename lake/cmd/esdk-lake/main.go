@@ -75,7 +75,10 @@ and tells which are under which keys. Any number of workers share the work, and 
 over from each other.
 
 Temporal is found as its own tools find it: by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE,
-TEMPORAL_API_KEY, TEMPORAL_TLS_… and temporal.toml.`,
+TEMPORAL_API_KEY, TEMPORAL_TLS_… and temporal.toml.
+
+Exit codes: 0 done, 1 error, or a job that failed or was cancelled, 2 wrong usage,
+3 some objects failed or match, or a list is of a part of the objects, 130 interrupted.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRun: func(*cobra.Command, []string) {

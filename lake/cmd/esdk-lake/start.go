@@ -240,6 +240,8 @@ func (o *startOptions) refuseImplied(flag string) error {
 	switch {
 	case name == "-r" || name == "--recursive":
 		return usage("%s is not needed: all objects in FOLDER are taken", name)
+	case slices.Contains([]string{"--include", "--exclude", "--suffix"}, name):
+		return usage("%s is not taken: all objects in FOLDER are; give a folder that is further down, or an inventory", name)
 	case name == "--in-place" && !o.job.Audit:
 		return usage("--in-place is not needed: all objects are encrypted in place")
 	case o.job.Audit && slices.Contains([]string{"--html", "--json", "--summary", "--print0", "-0"}, name):

@@ -25,6 +25,11 @@ func TestStartRefuses(t *testing.T) {
 		"-k @new":                       "stand behind --",
 		"-- --nothere":                  "unknown flag: --nothere",
 		"--lease 1ns -- -k @new":        "want at least 3s",
+		"--include *.enc":               "--include is not taken",
+		"-- --exclude=*.tmp":            "--exclude is not taken",
+		"":                              "give --from-key KEY",
+		"-- -k @new":                    "give --from-key KEY",
+		"-- --from-key @old":            "give -k KEY",
 	} {
 		root := newRoot(new(bool))
 		root.SetArgs(append(start, strings.Fields(args)...))
