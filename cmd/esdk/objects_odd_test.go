@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -58,9 +59,11 @@ func TestObjectsOddKeys(t *testing.T) {
 		}
 		copyAnswer(w, answer)
 	})
-	if said := again(cli.ExitSomeFailed, s.url+"/in/"); !strings.Contains(said, "2 of 5 inputs failed") || strings.Count(said, "can't be reached by this command") != 2 {
+	report := filepath.Join(dir, "report")
+	if said := again(cli.ExitSomeFailed, "--report", report, s.url+"/in/"); !strings.Contains(said, "2 of 5 inputs failed") || strings.Count(said, "can't be reached by this command") != 2 {
 		t.Errorf("stderr %q", said)
 	}
+	s.runFailed(t, report, again)
 	client, name := s.s3(t)
 	for key, want := range map[string]int{"in/A": 0, "in/__0x41__": cli.ExitNoKey, "in/a__0xa__b": 0, "in/zz": 0, "in/y": cli.ExitNoKey} {
 		out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: name, Key: &key})
@@ -79,6 +82,32 @@ func TestObjectsOddKeys(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, "out", file)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// runFailed runs again what a report calls failed, which must be what can't be reached, under
+// names that lead to nothing else.
+func (s *testStore) runFailed(t *testing.T, report string, again func(status int, more ...string) string) {
+	text, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed []string
+	for line := range strings.Lines(string(text)) {
+		var r struct{ Name, Result string }
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Result == "failed" {
+			failed = append(failed, r.Name)
+		}
+	}
+	dir := t.TempDir()
+	writeFile(t, dir, "list", []byte(strings.Join(failed, "\x00")))
+	report = filepath.Join(dir, "again")
+	again(cli.ExitSomeFailed, "--report", report, "--files-from0", filepath.Join(dir, "list"))
+	if got := results(t, report); len(got) != 1 || got["failed unreachable"] != 2 {
+		t.Errorf("%q: %v", failed, got)
 	}
 }
 

@@ -26,12 +26,16 @@ func Shown(given string) string {
 	if !object.IsURL(name) {
 		return given
 	}
+	query, mark, marked := strings.Cut(query, "#")
+	if marked {
+		mark = "#" + mark
+	}
 	for parameter := range strings.SplitSeq(query, "&") {
 		if strings.HasPrefix(parameter, "versionId=") {
-			return name + "?" + parameter
+			return name + "?" + parameter + mark
 		}
 	}
-	return name
+	return name + mark
 }
 
 // Visible returns a text in which all characters are seen: one that has no picture, ends

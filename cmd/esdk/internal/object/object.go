@@ -106,7 +106,14 @@ type Object struct {
 	bucket    *bucket
 	Key       string
 	versionID string // of this one, "" for that of the URL
+
+	// unreachable says that the Go CDK asks for another object by this key. The name of this
+	// one is marked, so that it leads to none.
+	unreachable bool
 }
+
+// unreachableMark is the fragment in the name of an object that can't be reached.
+const unreachableMark = "unreachable"
 
 // Buckets are those that are open. It is safe for concurrent use.
 type Buckets struct {
@@ -127,7 +134,18 @@ func NewBuckets() *Buckets { return &Buckets{StallTime: time.Minute, byURL: make
 func Schemes() []string { return slices.Sorted(maps.Keys(stores)) }
 
 func (o *Object) String() string {
+	return o.unmarked() + o.mark()
+}
+
+func (o *Object) unmarked() string {
 	return o.bucket.url + "/" + (&url.URL{Path: o.Key}).EscapedPath() + o.parameter()
+}
+
+func (o *Object) mark() string {
+	if o.unreachable {
+		return "#" + unreachableMark
+	}
+	return ""
 }
 
 // parameter names a version that the object was given after its URL was parsed.
@@ -138,24 +156,25 @@ func (o *Object) parameter() string {
 	return "?versionId=" + url.QueryEscape(o.versionID)
 }
 
-// Given is a URL that [Buckets.Parse] takes. Its parameters may be secret.
+// Given is a URL that [Buckets.ParseInput] takes. Its parameters may be secret.
 func (o *Object) Given() string {
-	name := o.String()
+	name := o.unmarked()
 	switch {
 	case o.bucket.query == "":
-		return name
 	case o.versionID != "":
-		return name + "&" + o.bucket.query
+		name += "&" + o.bucket.query
+	default:
+		name += "?" + o.bucket.query
 	}
-	return name + "?" + o.bucket.query
+	return name + o.mark()
 }
 
 // ID is the same for two names of one object.
 func (o *Object) ID() string {
 	if version := o.version(); version != "" {
-		return o.bucket.id + "/" + o.Key + "?versionId=" + version
+		return o.bucket.id + "/" + o.Key + "?versionId=" + version + o.mark()
 	}
-	return o.bucket.id + "/" + o.Key
+	return o.bucket.id + "/" + o.Key + o.mark()
 }
 
 // Path is the name of the bucket, a slash and the key, as they are.
@@ -170,8 +189,28 @@ func (o *Object) IsFolder() bool { return o.Key == "" || strings.HasSuffix(o.Key
 // With returns another object of the bucket.
 func (o *Object) With(key string) *Object { return &Object{bucket: o.bucket, Key: key} }
 
+// Listed returns an object of the bucket that was listed.
+func (o *Object) Listed(e *Entry) *Object {
+	return &Object{bucket: o.bucket, Key: e.Key, unreachable: e.Unreachable}
+}
+
+// Stored returns an object of the bucket, which is one of S3, by its key there.
+func (o *Object) Stored(raw string) *Object {
+	key, ok := keyOf(raw)
+	return &Object{bucket: o.bucket, Key: key, unreachable: !ok}
+}
+
+// Unreachable reports whether the Go CDK cannot ask for it.
+func (o *Object) Unreachable() bool { return o.unreachable }
+
+// ErrUnreachable is the error of an object that cannot be asked for.
+var ErrUnreachable = cli.NewError(cli.ExitError, "a key with ../, a control character or __0x…__ can't be reached by this command").
+	OfKind(cli.KindUnreachable).WithHint("rename it with another program")
+
 // Version returns a version of the object, which can be read but not written to.
-func (o *Object) Version(id string) *Object { return &Object{o.bucket, o.Key, id} }
+func (o *Object) Version(id string) *Object {
+	return &Object{o.bucket, o.Key, id, o.unreachable}
+}
 
 func (o *Object) version() string { return cmp.Or(o.versionID, o.bucket.parameters.version) }
 
@@ -186,6 +225,16 @@ func IsURL(name string) bool {
 // Parse opens the bucket of a URL, such as s3://bucket/key?region=us-west-2. No
 // request is made yet. Its parameters are not told, since they may be secret.
 func (b *Buckets) Parse(ctx context.Context, text string) (*Object, error) {
+	o, err := b.ParseInput(ctx, text)
+	if err == nil && o.unreachable {
+		return nil, ErrUnreachable
+	}
+	return o, err
+}
+
+// ParseInput also takes the name of an object that cannot be reached.
+func (b *Buckets) ParseInput(ctx context.Context, text string) (*Object, error) {
+	text, unreachable := strings.CutSuffix(text, "#"+unreachableMark)
 	u, err := url.Parse(text)
 	name, _, _ := strings.Cut(cli.Printable(text), "?")
 	switch {
@@ -203,7 +252,7 @@ func (b *Buckets) Parse(ctx context.Context, text string) (*Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Object{bucket: in, Key: strings.TrimPrefix(u.Path, "/")}, nil
+	return &Object{bucket: in, Key: strings.TrimPrefix(u.Path, "/"), unreachable: unreachable}, nil
 }
 
 // Beside opens a bucket with the parameters of the URL of an object, but for its version.
@@ -393,6 +442,16 @@ func (o *Object) Explain(err error) error {
 		return cli.NewError(cli.ExitError, "permission denied: %w", o.bucket.store.reason(err)).OfKind(cli.KindForbidden).Of(o.String())
 	}
 	return cli.NewError(cli.ExitError, "%w", o.bucket.store.reason(err)).Of(o.String()).WithHint("%s", hintOnStore(err))
+}
+
+// ExplainInput also says that what is not there may be what can't be reached: an object of S3
+// by this very key.
+func (o *Object) ExplainInput(err error) error {
+	err = o.Explain(err)
+	if _, ok := o.bucket.store.(s3Store); ok && cli.Kind(err) == cli.KindNotFound && escapeS3(o.Key) != o.Key {
+		return cli.NewError(cli.ExitError, "no such object: %w", ErrUnreachable.Err).OfKind(cli.KindUnreachable).Of(o.String())
+	}
+	return err
 }
 
 // hintOnStore is for stores that speak as S3 does, but for some things.

@@ -58,7 +58,7 @@ func (o *Object) Open(ctx context.Context, info *Info) (*Reader, error) {
 	r.info = nil
 	if err := r.begin(o.bucket.startOf(info)); err != nil {
 		r.stop()
-		return nil, o.Explain(err)
+		return nil, o.ExplainInput(err)
 	}
 	return r, nil
 }
@@ -141,7 +141,7 @@ func (o *Reader) read(p []byte, offset, end int64) (int, error) {
 		if o.reader == nil || offset != o.at || offset == o.end {
 			// The service's client tries that again itself.
 			if err := o.request(offset, end); err != nil {
-				return 0, o.object.Explain(err)
+				return 0, o.object.ExplainInput(err)
 			}
 		}
 		n, err := o.readSome(p)
@@ -153,7 +153,7 @@ func (o *Reader) read(p []byte, offset, end int64) (int, error) {
 		}
 		o.stop()
 		if tries == maxResumes {
-			return 0, o.object.Explain(err)
+			return 0, o.object.ExplainInput(err)
 		}
 		select {
 		case <-o.ctx.Done():
@@ -261,7 +261,7 @@ func (o *Reader) described() (*description, error) {
 	defer o.mu.Unlock()
 	if o.first == nil && o.info.size > 0 {
 		if err := o.request(0, o.info.size); err != nil {
-			return nil, o.object.Explain(err)
+			return nil, o.object.ExplainInput(err)
 		}
 	}
 	return o.first, nil

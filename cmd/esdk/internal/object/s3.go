@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"esdk/cmd/esdk/internal/cli"
 
@@ -295,9 +296,9 @@ func (s3Store) entry(e *blob.ListObject) *Entry {
 		return entry
 	}
 	entry.version = cmp.Or(quoted(aws.ToString(object.ETag)), noVersion)
-	if entry.Raw = aws.ToString(object.Key); escapeS3(e.Key) != entry.Raw {
-		entry.Key, entry.Unreachable = entry.Raw, true
-	}
+	entry.Raw = aws.ToString(object.Key)
+	key, ok := keyOf(entry.Raw)
+	entry.Key, entry.Unreachable = key, !ok
 	return entry
 }
 
@@ -309,22 +310,27 @@ func quoted(etag string) string {
 	return `"` + etag + `"`
 }
 
-// isEscape reports whether a text begins as what the Go CDK reads as another character.
-func isEscape(text string) bool {
-	rest, ok := strings.CutPrefix(text, "__0x")
+// cutEscape returns the character for which an escape of the Go CDK stands that a text begins
+// with, and what is behind it.
+func cutEscape(text string) (c rune, rest string, ok bool) {
+	rest, ok = strings.CutPrefix(text, "__0x")
 	digits, _, closed := strings.Cut(rest, "_")
-	if !ok || !closed || !strings.HasPrefix(rest[len(digits):], "__") {
-		return false
+	if !ok || !closed {
+		return 0, text, false
 	}
-	_, err := strconv.ParseInt(digits, 16, 32)
-	return err == nil
+	rest, ok = strings.CutPrefix(rest[len(digits):], "__")
+	n, err := strconv.ParseInt(digits, 16, 32)
+	if !ok || err != nil {
+		return 0, text, false
+	}
+	return rune(n), rest, true
 }
 
 // escapeS3 is what the Go CDK makes of a key before it asks S3 for it.
 func escapeS3(key string) string {
 	b := new(strings.Builder)
 	for i, c := range key {
-		if c < ' ' || c == '/' && strings.HasSuffix(key[:i], "..") || isEscape(key[i:]) {
+		if _, _, escape := cutEscape(key[i:]); escape || c < ' ' || c == '/' && strings.HasSuffix(key[:i], "..") {
 			fmt.Fprintf(b, "__%#x__", c)
 		} else {
 			b.WriteRune(c)
@@ -333,5 +339,28 @@ func escapeS3(key string) string {
 	return b.String()
 }
 
-// Reachable reports whether the Go CDK asks S3 for a key as it is.
-func Reachable(key string) bool { return escapeS3(key) == key }
+// unescapeS3 is the inverse, as the Go CDK does it to the keys of a list.
+func unescapeS3(raw string) string {
+	b := new(strings.Builder)
+	for raw != "" {
+		c, rest, ok := cutEscape(raw)
+		if !ok {
+			_, n := utf8.DecodeRuneInString(raw)
+			b.WriteString(raw[:n])
+			raw = raw[n:]
+			continue
+		}
+		b.WriteRune(c)
+		raw = rest
+	}
+	return b.String()
+}
+
+// keyOf returns the key by which the Go CDK asks for what S3 has under another one. It is false
+// if there is none: then the key itself leads to another object.
+func keyOf(raw string) (key string, ok bool) {
+	if key = unescapeS3(raw); escapeS3(key) != raw {
+		return raw, false
+	}
+	return key, true
+}

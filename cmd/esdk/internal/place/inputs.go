@@ -285,7 +285,7 @@ func readList(list io.Reader, path string, yield func(string, error) bool) {
 
 // findObjects yields an object, or all objects in a folder.
 func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions, yield func(Job, error) bool) bool {
-	named, err := p.Buckets.Parse(ctx, text)
+	named, err := p.Buckets.ParseInput(ctx, text)
 	if err != nil {
 		name, _, _ := strings.Cut(text, "?") // parameters may be secret
 		return yield(Job{Source: &unopened{name}}, err)
@@ -294,6 +294,10 @@ func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions,
 		return true
 	}
 	j := Job{Source: &objectSource{named, "", nil}}
+	if named.Unreachable() {
+		j.fail(object.ErrUnreachable)
+		return yield(j, nil)
+	}
 	if named.IsFolder() && !o.Recursive {
 		j.fail(cli.NewError(cli.ExitError, "%s is a folder", named).WithHint("-r takes all objects in it"))
 		return yield(j, nil)
@@ -307,7 +311,7 @@ func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions,
 			return yield(Job{Source: &objectSource{named, "", info}}, nil)
 		}
 		if !o.Recursive || gcerrors.Code(err) != gcerrors.NotFound {
-			j.Err = named.Explain(err)
+			j.Err = named.ExplainInput(err)
 			return yield(j, nil)
 		}
 	}
@@ -335,7 +339,7 @@ func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, y
 			continue
 		}
 		empty = false
-		if !yield(f.job(o.With(e.Key), infoOf(e), !e.Unreachable), nil) {
+		if !yield(f.job(o.Listed(e), infoOf(e)), nil) {
 			return false
 		}
 	}
@@ -344,9 +348,6 @@ func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, y
 	}
 	return true
 }
-
-var errUnreachable = cli.NewError(cli.ExitError, "a key with ../, a control character or __0x…__ can't be reached by this command").
-	OfKind(cli.KindUnreachable).WithHint("rename it with another program")
 
 // infoOf describes an object in a list. One that was empty may be a place for what comes
 // later, and is looked at when its turn comes.
@@ -360,7 +361,7 @@ func infoOf(e *object.Entry) *object.Info {
 // InFolder returns the job for an object that a folder's list has.
 func InFolder(folder *object.Object, e *object.Entry) Job {
 	f := &objectFolder{Object: folder, options: new(InputOptions)}
-	return f.job(folder.With(e.Key), infoOf(e), !e.Unreachable)
+	return f.job(folder.Listed(e), infoOf(e))
 }
 
 // An objectFolder is one whose objects are inputs.
@@ -383,7 +384,7 @@ func newObjectFolder(o *object.Object, options *InputOptions) (*objectFolder, er
 
 // job returns the job for an object in the folder. The info is nil if it isn't known. What is
 // left out need not be reachable.
-func (f *objectFolder) job(source *object.Object, info *object.Info, reachable bool) Job {
+func (f *objectFolder) job(source *object.Object, info *object.Info) Job {
 	name := strings.TrimPrefix(source.Key, f.Key)
 	j := Job{Source: &objectSource{source, name, info}}
 	switch {
@@ -394,8 +395,8 @@ func (f *objectFolder) job(source *object.Object, info *object.Info, reachable b
 	default:
 		j.Skip = f.options.leftOut(name)
 	}
-	if j.Skip == "" && !reachable {
-		j.fail(errUnreachable)
+	if j.Skip == "" && source.Unreachable() {
+		j.fail(object.ErrUnreachable)
 	}
 	return j
 }

@@ -38,7 +38,7 @@ func (p *Planner) findInventory(ctx context.Context, o *InputOptions, yield func
 		if err != nil {
 			return fail(err)
 		}
-		if !o.shard.has(bucket.With(e.Key).Path()) {
+		if !o.shard.has(bucket.Stored(e.Key).Path()) {
 			continue
 		}
 		if !yield(f.entry(&e), nil) {
@@ -88,7 +88,7 @@ func (i *Inventory) Jobs(ctx context.Context, file int) iter.Seq2[Job, error] {
 
 // entry returns a job for a version of an object.
 func (f *objectFolder) entry(e *inventory.Entry) Job {
-	source := f.With(e.Key)
+	source := f.Stored(e.Key)
 	if !e.Latest {
 		source = source.Version(cmp.Or(e.VersionID, nullVersion))
 	}
@@ -96,7 +96,15 @@ func (f *objectFolder) entry(e *inventory.Entry) Job {
 	if e.Size >= 0 && !e.Modified.IsZero() {
 		info = object.OldInfo(e.Key, e.Size, e.Modified)
 	}
-	j := f.job(source, info, object.Reachable(e.Key))
+	j := f.job(source, info)
+	if strings.HasSuffix(e.Key, "/") {
+		switch {
+		case e.Size == 0:
+			j.Skip, j.Err = skipMarker, nil
+		case e.Size < 0:
+			j.look = lookForMarker
+		}
+	}
 	switch {
 	case e.DeleteMarker:
 		j.Skip, j.Err = skipDeleted, nil
@@ -104,6 +112,15 @@ func (f *objectFolder) entry(e *inventory.Entry) Job {
 		j.Skip, j.Err = skipOld, nil
 	}
 	return j
+}
+
+// lookForMarker asks for what may be the marker of a folder. If there is no answer, opening it
+// tells why.
+func lookForMarker(ctx context.Context, j *Job) {
+	source := j.Source.(*objectSource)
+	if err := source.look(ctx); err == nil && source.info.Size() == 0 {
+		j.Skip = skipMarker
+	}
 }
 
 // nullVersion is what S3 calls a version that was made before the bucket had any.

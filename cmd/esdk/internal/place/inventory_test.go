@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -167,6 +168,98 @@ func TestInventoryUnreachable(t *testing.T) {
 			}
 			if text := strings.Join(got, " "); text != want {
 				t.Errorf("%s without %s: %s, want %s", format, exclude, text, want)
+			}
+		}
+	}
+}
+
+// What the command wrote under an odd key is found by an inventory too, which has the key as S3
+// does. Lists, listings and inventories have it in one shard.
+func TestInventoryOddKeys(t *testing.T) {
+	odd := map[string]string{"new__0xa__line": "new\nline", "a/..__0x2f__b": "a/../b", "a/b": "a/b", "x__0x5f___0x41__": "x__0x41__"}
+	var entries []inventory.Entry
+	var keys, names []string
+	for raw, key := range odd {
+		entries, keys = append(entries, entry(raw)), append(keys, key)
+		names = append(names, "s3://lake/"+(&url.URL{Path: key}).EscapedPath())
+	}
+	entries = append(entries, entry("tab\tx"))
+	i := inventorytest.Inventory{Bucket: "lake", Format: "CSV"}
+	p, _ := newLake(t, i, entries, keys...)
+	names = append(names, "s3://lake/tab%09x#unreachable")
+	ways := map[string]*InputOptions{
+		"inventory": {Inventory: "s3://inv/" + i.ManifestKey()},
+		"list":      {Names: slices.Values(names)},
+		"listing":   {Recursive: true},
+	}
+	for way, o := range ways {
+		var inputs []string
+		if way == "listing" {
+			inputs = []string{"s3://lake/"}
+		}
+		got := make(map[string]string)
+		for index := range 3 {
+			o.Shard = fmt.Sprintf("%d/3", index)
+			plan, err := p.Inputs(context.Background(), inputs, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for j := range plan.All() {
+				got[j.Given()] += o.Shard
+				if unreachable := strings.HasPrefix(j.Given(), "s3://lake/tab"); unreachable != (cli.Kind(j.Err) == cli.KindUnreachable) {
+					t.Errorf("%s: %s: %v", way, j.Given(), j.Err)
+				} else if !unreachable {
+					in, err := j.Open(context.Background())
+					if err != nil {
+						t.Fatal(err)
+					}
+					in.Close()
+				}
+			}
+		}
+		want := make(map[string]string)
+		for _, name := range names {
+			if u, err := url.Parse(name); err == nil && (way != "listing" || u.Fragment == "") {
+				for index := range uint64(3) {
+					if (shard{index, 3}).has("lake" + u.Path) {
+						want[name] = fmt.Sprintf("%d/3", index)
+					}
+				}
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", way, got, want)
+		}
+	}
+}
+
+// A marker of a folder is one whatever the inventory tells of it.
+func TestInventoryFolders(t *testing.T) {
+	for what, e := range map[string]inventory.Entry{
+		"all":      {Size: 0, Modified: inventorytest.Time},
+		"its size": {Size: 0},
+		"its time": {Size: -1, Modified: inventorytest.Time},
+		"nothing":  {Size: -1},
+	} {
+		e.Key, e.Latest = "in/empty/", true
+		full := e
+		if full.Key = "in/full/"; full.Size >= 0 {
+			full.Size = 8
+		}
+		p, lake := newLake(t, inventorytest.Inventory{Bucket: "lake", Format: "CSV"}, nil, "in/full/")
+		if err := lake.WriteAll(context.Background(), e.Key, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		bucket, err := p.Buckets.Parse(context.Background(), "s3://lake/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &objectFolder{Object: bucket, options: new(InputOptions)}
+		for _, e := range []inventory.Entry{e, full} {
+			j := f.entry(&e)
+			j.Look(context.Background())
+			if marker := e.Key == "in/empty/"; marker != (j.Skip == skipMarker) || j.Err != nil {
+				t.Errorf("%s, known is %s: %q, %v", e.Key, what, j.Skip, j.Err)
 			}
 		}
 	}

@@ -132,6 +132,12 @@ func (o *outputs) plan(ctx context.Context, j *Job) error {
 	if j.Err != nil || j.Skip != "" {
 		return nil
 	}
+	if j.look != nil && !o.InPlace { // what is skipped has no result
+		j.look(ctx, j)
+		if j.look = nil; j.Skip != "" {
+			return nil
+		}
+	}
 	if source, ok := j.Source.(*objectSource); ok && o.Update { // whose time matters
 		if err := source.look(ctx); err != nil {
 			j.Err = err

@@ -186,7 +186,7 @@ func (o *objectSource) look(ctx context.Context) error {
 	}
 	info, err := o.Object.Info(ctx)
 	o.info = info
-	return o.Explain(err)
+	return o.ExplainInput(err)
 }
 
 func (o *objectSource) Below() bool  { return o.name != "" }
