@@ -165,7 +165,7 @@ func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error
 		return err
 	}
 	au.summed.End(au.looks.Bytes())
-	au.noteUnder()
+	au.summed.AllVersions, au.summed.InventoryCreated = au.all, o.Created
 	if outErr := cmp.Or(au.printSummary(), au.out.Flush()); outErr != nil {
 		return outErr
 	}
@@ -185,15 +185,6 @@ func (au *auditing) checkSeen(plan *place.Plan) error {
 			WithHint("--fail-if passes only if there is a message, or, with --not-a-message, no input")
 	}
 	return nil
-}
-
-// noteUnder tells each key of --under that no message is under: it may be misspelled.
-func (au *auditing) noteUnder() {
-	for _, p := range au.looks.NotUnderAny() {
-		if text := au.summed.OtherKeys(); text != "" {
-			au.Note("no message is under %s; there are: %s", audit.Visible(string(p)), text)
-		}
-	}
 }
 
 // paceOf is with more jobs side by side than other commands have, if they are of objects.
@@ -289,6 +280,9 @@ func (au *auditing) printSummary() error {
 	switch {
 	case au.print0:
 		au.Note("%d of %d inputs match", au.summed.Matches, au.summed.Inputs)
+		for _, text := range au.summed.UnderNone() {
+			au.Note("%s", text)
+		}
 		return nil
 	case au.JSON:
 		line, err := au.summed.JSON(&au.look.Filter)

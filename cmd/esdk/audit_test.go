@@ -201,22 +201,26 @@ func TestObjectsAuditVersions(t *testing.T) {
 	inventory, _ := s.writeInventory(t, dir, "CSV")
 	inventory += "?use_path_style=true"
 	for _, c := range []struct {
-		want                  bool
+		current, all          bool
 		code, inputs, matches int
 		args                  []string
 	}{
-		{true, 0, 1, 0, []string{"-r", s.url + "/in/"}},
-		{true, 0, 1, 0, []string{"--inventory", inventory}},
-		{false, 3, 2, 1, []string{"--inventory", inventory, "--all-versions"}},
-		{true, 3, 3, 1, []string{"--inventory", inventory, "--all-versions", "--files-from0", "list"}},
-		{false, 0, 1, 0, []string{s.url + "/in/f.encrypted?versionId=" + s.currentVersion(t)}},
+		{true, false, 0, 1, 0, []string{"-r", s.url + "/in/"}},
+		{true, false, 0, 1, 0, []string{"--inventory", inventory}},
+		{false, true, 3, 2, 1, []string{"--inventory", inventory, "--all-versions"}},
+		{true, false, 3, 3, 1, []string{"--inventory", inventory, "--all-versions", "--files-from0", "list"}},
+		{false, false, 0, 1, 0, []string{s.url + "/in/f.encrypted?versionId=" + s.currentVersion(t)}},
 	} {
 		cmd := command(t, dir, append([]string{"audit", "--json", "--summary", "--fail-if", "--under", "n/old"}, c.args...)...)
 		cmd.Env = s.environ()
 		out, _ := cmd.Output()
-		want := fmt.Sprintf(`"current_versions_only":%t,"inputs":%d,"matches":%d,`, c.want, c.inputs, c.matches)
-		if code := cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(string(out), want) {
-			t.Errorf("%q: status %d, %s; want %d, %s", c.args, code, out, c.code, want)
+		want := fmt.Sprintf(`"current_versions_only":%t,"all_versions":%t,`, c.current, c.all)
+		if strings.Contains(c.args[0], "inventory") {
+			want += `"inventory_created":"`
+		}
+		counts := fmt.Sprintf(`"inputs":%d,"matches":%d,`, c.inputs, c.matches)
+		if code := cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(string(out), want) || !strings.Contains(string(out), counts) {
+			t.Errorf("%q: status %d, %s; want %d, %s, %s", c.args, code, out, c.code, want, counts)
 		}
 	}
 }

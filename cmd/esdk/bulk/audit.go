@@ -46,7 +46,7 @@ type Summary struct {
 // may make the summary.
 func (w *Work) NewSummary(started time.Time, allVersions bool) *Summary {
 	s := &Summary{w.audit.Summary(), &w.audit.Filter}
-	s.Started, s.CurrentOnly = started, !allVersions
+	s.Started, s.CurrentOnly, s.AllVersions = started, !allVersions, allVersions
 	return s
 }
 

@@ -5,7 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"sync/atomic"
+	"slices"
 
 	"esdk"
 	"esdk/cmd/esdk/internal/batch"
@@ -98,12 +98,11 @@ type Audit struct {
 	*Options
 	opening *esdk.Config // nil without keys
 	context esdk.EncryptionContext
-	under   []atomic.Bool // whether a message is under each key of --under
 }
 
 // New makes keyrings of the keys. The options were parsed.
 func New(ctx context.Context, s *settings.Settings, o *Options) (*Audit, error) {
-	a := &Audit{Settings: s, Options: o, under: make([]atomic.Bool, len(o.Filter.Under))}
+	a := &Audit{Settings: s, Options: o}
 	if !o.WithKeys() {
 		return a, nil
 	}
@@ -114,17 +113,7 @@ func New(ctx context.Context, s *settings.Settings, o *Options) (*Audit, error) 
 }
 
 // Summary returns a summary of nothing yet.
-func (a *Audit) Summary() *Summary { return NewSummary(a.WithKeys()) }
-
-// NotUnderAny returns the keys of --under that no message was under so far.
-func (a *Audit) NotUnderAny() (patterns []Pattern) {
-	for i := range a.under {
-		if !a.under[i].Load() {
-			patterns = append(patterns, a.Filter.Under[i])
-		}
-	}
-	return patterns
-}
+func (a *Audit) Summary() *Summary { return NewSummary(a.WithKeys(), a.Filter.Under...) }
 
 // Job looks at an input. It is the work of a batch.
 func (a *Audit) Job(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
@@ -139,11 +128,7 @@ func (a *Audit) Job(ctx context.Context, j *place.Job, r *batch.Record) (place.O
 	size, err := a.Read(in, func(m *Message) error {
 		f.SetHeader(m.Header, a.Values)
 		f.Base64 = m.Base64
-		for i, p := range a.Filter.Under {
-			if p.MatchAny(m.Header) {
-				a.under[i].Store(true)
-			}
-		}
+		f.Under = slices.DeleteFunc(slices.Clone(a.Filter.Under), func(p Pattern) bool { return !p.MatchAny(m.Header) })
 		if unasked = a.verify(ctx, m, f, r); unasked != nil {
 			return unasked
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -283,6 +284,42 @@ func TestReaderMemory(t *testing.T) {
 	all.Wait()
 	if limit := uint64(8 * len(long)); peak > limit {
 		t.Errorf("%d MiB, at most %d wanted", peak>>20, limit>>20)
+	}
+}
+
+// A summary says in each of its forms which versions an inventory had, and of when it is, and which
+// key of --under no message is under.
+func TestSummaryTells(t *testing.T) {
+	s := NewSummary(false, "p/none", "p/some")
+	f := NewFinding("in", "in")
+	f.SetHeader(&esdk.Header{Version: 2, Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: "p", ProviderInfo: []byte("some")}}}, false)
+	f.Under = []Pattern{"p/some"}
+	s.Add(f)
+	s.AllVersions, s.InventoryCreated = true, time.UnixMilli(1793379845678)
+	s.End(0)
+	filter := &Filter{Under: []Pattern{"p/none", "p/some"}}
+	line, err := s.JSON(filter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"all_versions":true,"inventory_created":"2026-10-30T17:04:05Z"`, `"under_none":["p/none"]`} {
+		if !strings.Contains(string(line), want) {
+			t.Errorf("%s\nwant %s", line, want)
+		}
+	}
+	for what, write := range map[string]func(io.Writer) error{
+		"text": func(w io.Writer) error { return s.WriteText(w, filter) },
+		"page": (&Page{Summary: s, Filter: filter}).Write,
+	} {
+		var b strings.Builder
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"All versions in the inventory were looked at", "The inventory was written on 30 October 2026, 17:04:05 UTC", "no message is under p/none; there are: p/some"} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s: want %s in\n%s", what, want, b.String())
+			}
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ type Finding struct {
 	Authenticated bool          `json:"authenticated"`
 	Header        *Header       `json:"header,omitempty"`
 	Verification  *Verification `json:"verification,omitempty"` // nil without keys
+	Under         []Pattern     `json:"under,omitempty"`        // the keys of --under that it is under
 
 	Error     string `json:"error,omitempty"` // why it is no message, or couldn't be read
 	ErrorKind string `json:"error_kind,omitempty"`

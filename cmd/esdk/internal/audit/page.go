@@ -26,7 +26,7 @@ const mostRows = 50
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"visible": Visible, "bytes": bytesText, "number": numberText, "percent": percentText, "time": func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04:05 UTC") },
+	"visible": Visible, "bytes": bytesText, "number": numberText, "percent": percentText, "time": timeText,
 	"bar": func(part, of int64) bar { return bar{Part: part, Of: of} },
 }).Parse(pageText))
 

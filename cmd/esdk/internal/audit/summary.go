@@ -45,6 +45,10 @@ type Summary struct {
 	// versions, if there are any, were not.
 	CurrentOnly bool
 
+	// AllVersions says that all versions in an inventory were looked at.
+	AllVersions      bool
+	InventoryCreated time.Time // zero if there is none, or it doesn't say
+
 	Inputs, Matches, Skipped        int64
 	NoMessages, Broken, Failed      Tally
 	Messages, Uncommitted, Unsigned Tally
@@ -55,12 +59,13 @@ type Summary struct {
 	Suites                          map[string]*Tally // by id and name
 	Keys, ContextKeys               *distinct
 	samples                         map[string][]string // names, by the finding
+	under                           []Pattern           // of --under, that no message is under so far
 }
 
-// NewSummary returns a summary of nothing yet.
-func NewSummary(withKeys bool) *Summary {
+// NewSummary returns a summary of nothing yet. Under are the keys of --under.
+func NewSummary(withKeys bool, under ...Pattern) *Summary {
 	return &Summary{
-		Started: time.Now(), WithKeys: withKeys,
+		Started: time.Now(), WithKeys: withKeys, under: slices.Clone(under),
 		FailedBy: make(map[string]int64), NotOpenedBy: make(map[string]int64),
 		Versions: make(map[int]*Tally), DataKeys: make(map[int]*Tally), Suites: make(map[string]*Tally),
 		Keys: newDistinct(), ContextKeys: newDistinct(), samples: make(map[string][]string),
@@ -106,6 +111,7 @@ func (s *Summary) Add(f *Finding) {
 func (s *Summary) addMessage(f *Finding) {
 	h := f.Header
 	s.Messages.add(f)
+	s.under = slices.DeleteFunc(s.under, func(p Pattern) bool { return slices.Contains(f.Under, p) })
 	tallyOf(s.Versions, h.Version).add(f)
 	tallyOf(s.Suites, h.AlgorithmID+" "+h.Algorithm).add(f)
 	tallyOf(s.DataKeys, min(h.DataKeys, manyDataKeys)).add(f)
@@ -210,8 +216,20 @@ func (d *distinct) add(f *Finding, names map[string]bool, more bool) {
 	}
 }
 
-// OtherKeys names the keys that the most messages are under, "" if there are no messages.
-func (s *Summary) OtherKeys() string {
+// UnderNone tells each key of --under that no message is under, and which keys there are: it may
+// be misspelled.
+func (s *Summary) UnderNone() (texts []string) {
+	if s.Messages.Messages == 0 {
+		return nil
+	}
+	for _, p := range s.under {
+		texts = append(texts, "no message is under "+Visible(string(p))+"; there are: "+s.otherKeys())
+	}
+	return texts
+}
+
+// otherKeys names the keys that the most messages are under.
+func (s *Summary) otherKeys() string {
 	const most = 3
 	names := byMessages(s.Keys.tallies)
 	return Visible(listOf(names[:min(len(names), most)], max(0, len(names)-most)))
@@ -246,10 +264,14 @@ type summaryRecord struct {
 	Filter        string  `json:"filter,omitempty"`
 	Authenticated bool    `json:"authenticated"` // the headers of all messages, and no input is failed or broken
 	CurrentOnly   bool    `json:"current_versions_only"`
+	AllVersions   bool    `json:"all_versions"`
+	Created       string  `json:"inventory_created,omitempty"`
 	Inputs        int64   `json:"inputs"`
 	Matches       int64   `json:"matches"`
 	Skipped       int64   `json:"skipped"`
-	BytesRead     int64   `json:"bytes_read"`
+
+	UnderNone []Pattern `json:"under_none,omitempty"` // keys of --under that no message is under
+	BytesRead int64     `json:"bytes_read"`
 
 	Messages     Tally            `json:"messages"`
 	NoMessages   Tally            `json:"not_messages"`
@@ -315,12 +337,16 @@ func (s *Summary) JSON(filter *Filter) ([]byte, error) {
 	r := &summaryRecord{
 		Type: typeOfSummary, Started: s.Started.UTC().Format(time.RFC3339), Seconds: s.Ended.Sub(s.Started).Seconds(),
 		Filter: filter.String(), Authenticated: s.verified(), CurrentOnly: s.CurrentOnly,
+		AllVersions: s.AllVersions, UnderNone: s.under,
 		Inputs: s.Inputs, Matches: s.Matches, Skipped: s.Skipped, BytesRead: s.BytesRead,
 		Messages: s.Messages, NoMessages: s.NoMessages, Broken: s.Broken, Failed: s.Failed, FailedByKind: s.FailedBy,
 		Uncommitted: s.Uncommitted, Unsigned: s.Unsigned, Unframed: s.Unframed, Base64: s.Base64,
 		Suites: tallyLines(s.Suites), Versions: countLines(s.Versions), DataKeys: countLines(s.DataKeys),
 		WrappingKeys: tallyLines(s.Keys.tallies), WrappingKeysLeftOut: s.Keys.others,
 		ContextKeys: tallyLines(s.ContextKeys.tallies), ContextKeysLeftOut: s.ContextKeys.others,
+	}
+	if !s.InventoryCreated.IsZero() {
+		r.Created = s.InventoryCreated.UTC().Format(time.RFC3339)
 	}
 	if s.WithKeys {
 		r.Verification = &verificationRecord{s.Opened, s.NotOpened, s.NotOpenedBy, s.NET400}

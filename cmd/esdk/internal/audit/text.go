@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"esdk/cmd/esdk/internal/cli"
 )
@@ -84,8 +85,10 @@ func (s *Summary) WriteText(w io.Writer, filter *Filter) error {
 	line := func(text string, args ...any) { fmt.Fprintf(b, text+"\n", args...) }
 	tally := func(name string, t Tally) { line("  %-32s %10d  %s", name, t.Messages, bytesText(t.Bytes)) }
 	line("%s", s.Trust())
-	if text := s.VersionsText(); text != "" {
-		line("%s", text)
+	for _, text := range []string{s.VersionsText(), s.InventoryText()} {
+		if text != "" {
+			line("%s", text)
+		}
 	}
 	line("")
 	line("%d looked at, %s of them read, in %s", s.Inputs, bytesText(s.BytesRead), s.took())
@@ -106,6 +109,9 @@ func (s *Summary) WriteText(w io.Writer, filter *Filter) error {
 	writeTallies(b, "with the context key", s.ContextKeys.tallies, s.ContextKeys.others)
 	if text := filter.String(); text != "" {
 		line("%d match: %s", s.Matches, text)
+	}
+	for _, text := range s.UnderNone() {
+		line("%s", text)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -157,6 +163,20 @@ func (s *Summary) VersionsText() string {
 	}
 	return "CURRENT VERSIONS ONLY: older versions, which a bucket may keep, and those behind delete markers were not looked at, and the old key still opens them."
 }
+
+// InventoryText says what an inventory tells of versions, and of when; "" if there is none.
+func (s *Summary) InventoryText() string {
+	text := ""
+	if s.AllVersions {
+		text = "All versions in the inventory were looked at, also those behind delete markers. "
+	}
+	if !s.InventoryCreated.IsZero() {
+		text += "The inventory was written on " + timeText(s.InventoryCreated) + ": what came since is not in it."
+	}
+	return strings.TrimSpace(text)
+}
+
+func timeText(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04:05 UTC") }
 
 func (s *Summary) took() string { return fmt.Sprintf("%.1f s", s.Ended.Sub(s.Started).Seconds()) }
 

@@ -14,7 +14,9 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"strconv"
 	"strings"
+	"time"
 
 	"esdk/cmd/esdk/internal/cli"
 )
@@ -34,7 +36,8 @@ type Files func(ctx context.Context, key string) (io.ReadCloser, error)
 
 // An Inventory is a list of objects, in several files.
 type Inventory struct {
-	Bucket string // whose objects are listed
+	Bucket  string    // whose objects are listed
+	Created time.Time // zero if the manifest doesn't say
 
 	files  Files
 	format format
@@ -171,6 +174,8 @@ func parse(text []byte, scope Scope) (*Inventory, error) {
 		Format string     `json:"fileFormat"`
 		Schema string     `json:"fileSchema"`
 		Files  []dataFile `json:"files"`
+
+		Created string `json:"creationTimestamp"` // milliseconds
 	}
 	if err := json.Unmarshal(text, &m); err != nil {
 		return nil, fmt.Errorf("no manifest of S3 Inventory: %w", err)
@@ -179,6 +184,9 @@ func parse(text []byte, scope Scope) (*Inventory, error) {
 		return nil, errors.New("no manifest of S3 Inventory: sourceBucket names no bucket")
 	}
 	i := &Inventory{Bucket: m.Bucket, data: m.Files}
+	if created, err := strconv.ParseInt(m.Created, 10, 64); err == nil {
+		i.Created = time.UnixMilli(created)
+	}
 	var err error
 	switch strings.ToLower(m.Format) {
 	case "csv":

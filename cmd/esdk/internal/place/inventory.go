@@ -25,6 +25,7 @@ func (p *Planner) findInventory(ctx context.Context, o *InputOptions, yield func
 	if err != nil {
 		return fail(err)
 	}
+	o.Created = i.Created
 	if o.admit != nil {
 		if err := o.admit(nil, strings.TrimSuffix(bucket.ID(), "/")); err != nil {
 			return fail(err)

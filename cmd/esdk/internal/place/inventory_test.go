@@ -217,6 +217,9 @@ func TestInventoryOddKeys(t *testing.T) {
 				}
 			}
 		}
+		if o.Inventory != "" && o.Created.UnixMilli() != 1793926800000 {
+			t.Errorf("written at %v", o.Created)
+		}
 		want := make(map[string]string)
 		for _, name := range names {
 			if u, err := url.Parse(name); err == nil && (way != "listing" || u.Fragment == "") {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"strings"
+	"time"
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
@@ -227,8 +228,9 @@ type InputOptions struct {
 	Exclude   []string         // and of what not to take
 	Unseen    bool             // objects that are named are not looked at before they are read
 
-	AllVersions bool // take those of an inventory that are not the latest, too
-	Command     bool // the inputs are those of a program that is run, and its standard output the input
+	Created     time.Time // when the inventory was written, once it is open; zero if it doesn't say
+	AllVersions bool      // take those of an inventory that are not the latest, too
+	Command     bool      // the inputs are those of a program that is run, and its standard output the input
 
 	// Filter returns why a file in a directory is left out, "" if it is not.
 	Filter func(name string) string
