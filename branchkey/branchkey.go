@@ -21,7 +21,8 @@
 //
 // [Store.CreateKeyStore] and [Store.CreateKey] set it up, and [Store.VersionKey]
 // rotates a branch key, once a year or as often as the rules say. Old versions
-// are kept, so that old messages decrypt.
+// are kept, so that old messages decrypt. [Store.RekeyBranchKey] changes the KMS key,
+// and no message.
 //
 // Tables and messages are those of the official SDKs, which can use the same
 // table side by side with this package, under the same logical name.
@@ -71,7 +72,7 @@ type Config struct {
 }
 
 // A KMSConfig says which keys of AWS KMS encrypt the branch keys of a [Store].
-// Exactly one field is set.
+// Exactly one field is set, but for Former.
 // Specification: framework/branch-key-store.md#aws-kms-configuration.
 type KMSConfig struct {
 	// KeyARN is the one key, a multi-Region one or not.
@@ -80,6 +81,11 @@ type KMSConfig struct {
 	// MRKeyARN is the key; if it is a multi-Region key, it also reads what its
 	// replicas in other Regions encrypted.
 	MRKeyARN string
+
+	// Former are keys, in the same Region, that items may still be of: the Store reads
+	// these items, and [Store.RekeyBranchKey] encrypts them again. What it makes is of
+	// KeyARN or MRKeyARN, one of which is set.
+	Former []string
 
 	// Discovery has whatever key an item names, so that who can write to the
 	// storage chooses the key, among those that the caller may decrypt with.
@@ -126,7 +132,7 @@ func NewStore(c Config) (*Store, error) {
 	if c.ID == "" {
 		c.ID = formatUUID(newUUID())
 	}
-	c.GrantTokens = slices.Clone(c.GrantTokens)
+	c.GrantTokens, c.KMS.Former = slices.Clone(c.GrantTokens), slices.Clone(c.KMS.Former)
 	s := &Store{config: c, storage: c.Storage}
 	if err := s.parseKMS(); err != nil {
 		return nil, err
@@ -152,6 +158,9 @@ func (s *Store) parseKMS() (err error) {
 		return fmt.Errorf("branchkey: KMSConfig needs exactly one field set, has %d", set)
 	}
 	s.region = k.MRDiscovery
+	if k.discovers() && len(k.Former) > 0 {
+		return errors.New("branchkey: KMSConfig: Former needs KeyARN or MRKeyARN, and no discovery")
+	}
 	if k.discovers() {
 		return nil
 	}
@@ -159,6 +168,15 @@ func (s *Store) parseKMS() (err error) {
 		return fmt.Errorf("branchkey: KMSConfig: %w", err)
 	}
 	s.region = s.key.Region
+	for _, former := range k.Former {
+		key, err := kmsarn.ParseKey(former)
+		if err == nil && key.Region != s.region {
+			err = fmt.Errorf("%s is in %s, and not in %s", former, key.Region, s.region)
+		}
+		if err != nil {
+			return fmt.Errorf("branchkey: KMSConfig: Former: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -170,11 +188,13 @@ func (s *Store) LogicalName() string { return s.config.LogicalName }
 // Info returns the configuration.
 // Specification: framework/branch-key-store.md#getkeystoreinfo.
 func (s *Store) Info() Info {
-	return Info{
+	i := Info{
 		ID:          s.config.ID,
 		StorageName: s.storage.Name(),
 		LogicalName: s.config.LogicalName,
 		KMS:         s.config.KMS,
 		GrantTokens: slices.Clone(s.config.GrantTokens),
 	}
+	i.KMS.Former = slices.Clone(i.KMS.Former)
+	return i
 }

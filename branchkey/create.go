@@ -68,13 +68,14 @@ func (s *Store) newVersion(ctx context.Context, id string, attributes map[string
 	if err := s.generate(ctx, stays); err != nil {
 		return nil, nil, err
 	}
-	active.Enc, err = s.reEncrypt(ctx, stays, active)
+	active.Enc, err = s.reEncrypt(ctx, stays, s.configuredARN(), active, s.configuredARN())
 	return stays, active, err
 }
 
 // VersionKey makes a new version of a branch key, and the active one of it. Old
 // versions stay. The KMS key and the encryption context are those of the version
-// before, which AWS KMS authenticates first.
+// before, which AWS KMS authenticates first. If that is of a Former key of the
+// [KMSConfig], the new version is of KeyARN or MRKeyARN.
 //
 // If somebody else makes a version at the same time, one of the two gets
 // [ErrConflict], and its version is not stored. The read before is consistent,
@@ -96,13 +97,17 @@ func (s *Store) VersionKey(ctx context.Context, id string) error {
 }
 
 func (s *Store) version(ctx context.Context, old *Item) error {
-	if _, err := s.keyFor(old); err != nil {
+	key, err := s.keyFor(old)
+	if err != nil {
 		return err
 	}
-	if _, err := s.reEncrypt(ctx, old, old); err != nil {
+	if _, err := s.reEncrypt(ctx, old, key, old, key); err != nil {
 		return err
 	}
 	attributes := old.Attributes
+	if key != s.configuredARN() { // it is a former one
+		attributes[kmsARNAttribute] = s.configuredARN()
+	}
 	attributes[timeAttribute] = time.Now().UTC().Format(timeFormat)
 	delete(attributes, versionAttribute)
 	stays, active, err := s.newVersion(ctx, old.ID, attributes)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -24,6 +25,12 @@ type DynamoDBClient interface {
 	TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, options ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
 }
 
+// A listingClient is what a storage needs in addition, to list items.
+type listingClient interface {
+	Query(ctx context.Context, in *dynamodb.QueryInput, options ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
+	Scan(ctx context.Context, in *dynamodb.ScanInput, options ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
+}
+
 // createTimeout is how long a new table may take to become active.
 const createTimeout = 5 * time.Minute
 
@@ -36,7 +43,8 @@ type dynamoDBStorage struct {
 // official SDKs may use too. If client is nil, it is one of the AWS SDK's
 // default configuration: environment, shared files and roles, in the Region of
 // the KMS key or of MRDiscovery of the [Store] that the storage is given to, or
-// with Discovery in the default Region. A nil pointer is an error.
+// with Discovery in the default Region. A nil pointer is an error. To list items, it
+// needs the methods Query and Scan of [*dynamodb.Client] too.
 func NewDynamoDBStorage(client DynamoDBClient, table string) (Storage, error) {
 	if table == "" {
 		return nil, errors.New("branchkey: table name is empty")
@@ -97,6 +105,17 @@ func (d *defaultDynamoDB) Get(ctx context.Context, id, itemType string, consiste
 		return nil, err
 	}
 	return s.Get(ctx, id, itemType, consistent)
+}
+
+func (d *defaultDynamoDB) List(ctx context.Context, id string) iter.Seq2[*Item, error] {
+	return func(yield func(*Item, error) bool) {
+		s, err := d.storage(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		s.List(ctx, id)(yield)
+	}
 }
 
 func (d *defaultDynamoDB) Write(ctx context.Context, puts ...Put) error {
@@ -224,6 +243,74 @@ func (d *dynamoDBStorage) Get(ctx context.Context, id, itemType string, consiste
 		return nil, ErrNotFound
 	}
 	return decodeItem(out.Item)
+}
+
+// List asks for pages of 1 MB at most.
+func (d *dynamoDBStorage) List(ctx context.Context, id string) iter.Seq2[*Item, error] {
+	return func(yield func(*Item, error) bool) {
+		client, ok := d.client.(listingClient)
+		if !ok {
+			yield(nil, fmt.Errorf("branchkey: the DynamoDB client, a %T, has no Query and Scan", d.client))
+			return
+		}
+		page := d.scan
+		if id != "" {
+			page = d.query(id)
+		}
+		var next map[string]types.AttributeValue
+		for {
+			items, after, err := page(ctx, client, next)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, attributes := range items {
+				item, err := decodeItem(attributes)
+				if err != nil {
+					item = &Item{ID: stringOf(attributes[idAttribute]), Type: stringOf(attributes[typeAttribute])}
+				}
+				if !yield(item, err) {
+					return
+				}
+			}
+			if next = after; len(next) == 0 {
+				return
+			}
+		}
+	}
+}
+
+// scan returns a page of all items of the table.
+func (d *dynamoDBStorage) scan(ctx context.Context, c listingClient, after map[string]types.AttributeValue) (items []map[string]types.AttributeValue, next map[string]types.AttributeValue, err error) {
+	out, err := answered(c.Scan(ctx, &dynamodb.ScanInput{TableName: &d.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: after}, limitDynamoDB))
+	if err != nil {
+		return nil, nil, d.error("Scan", err)
+	}
+	return out.Items, out.LastEvaluatedKey, nil
+}
+
+// query returns one that returns a page of the items of a branch key.
+func (d *dynamoDBStorage) query(id string) func(ctx context.Context, c listingClient, after map[string]types.AttributeValue) (items []map[string]types.AttributeValue, next map[string]types.AttributeValue, err error) {
+	return func(ctx context.Context, c listingClient, after map[string]types.AttributeValue) (items []map[string]types.AttributeValue, next map[string]types.AttributeValue, err error) {
+		out, err := answered(c.Query(ctx, &dynamodb.QueryInput{
+			TableName: &d.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: after,
+			KeyConditionExpression:    aws.String("#id = :id"),
+			ExpressionAttributeNames:  map[string]string{"#id": idAttribute},
+			ExpressionAttributeValues: map[string]types.AttributeValue{":id": &types.AttributeValueMemberS{Value: id}},
+		}, limitDynamoDB))
+		if err != nil {
+			return nil, nil, d.error("Query", err)
+		}
+		return out.Items, out.LastEvaluatedKey, nil
+	}
+}
+
+// stringOf returns a string of an item, "" if it is none.
+func stringOf(v types.AttributeValue) string {
+	if s, ok := v.(*types.AttributeValueMemberS); ok {
+		return s.Value
+	}
+	return ""
 }
 
 func decodeItem(attributes map[string]types.AttributeValue) (*Item, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -137,6 +138,70 @@ func getItem(types *bbolt.Bucket, id, itemType string) (*Item, error) {
 		return nil, fmt.Errorf("%w: %w", ErrItem, err)
 	}
 	return &Item{ID: id, Type: itemType, Enc: s.Enc, Attributes: s.Attributes}, nil
+}
+
+// listPage is how many items are read while the file is open once. Between two pages it
+// is closed, so that a list that takes long keeps nobody from writing.
+const listPage = 100
+
+func (f *fileStorage) List(ctx context.Context, id string) iter.Seq2[*Item, error] {
+	return func(yield func(*Item, error) bool) {
+		for after := (&Item{ID: id}); after != nil; {
+			var page []listed
+			err := f.view(ctx, func(items *bbolt.Bucket) error {
+				page = listItems(items, id, after)
+				return nil
+			})
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			after = nil
+			for i, l := range page {
+				if !yield(l.item, l.err) {
+					return
+				}
+				if i == listPage-1 {
+					after = l.item
+				}
+			}
+		}
+	}
+}
+
+// listed is an item of a list, or its names and what is wrong with it.
+type listed struct {
+	item *Item
+	err  error
+}
+
+// listItems returns the next items behind one, of a branch key or, if id is empty, of all.
+func listItems(items *bbolt.Bucket, id string, after *Item) (page []listed) {
+	ids := items.Cursor()
+	for next, _ := ids.Seek([]byte(after.ID)); next != nil && len(page) < listPage; next, _ = ids.Next() {
+		if id != "" && string(next) != id {
+			break
+		}
+		types := items.Bucket(next)
+		if types == nil {
+			continue // a value beside the buckets, which no Write has made
+		}
+		c := types.Cursor()
+		itemType, _ := c.First()
+		if string(next) == after.ID && after.Type != "" {
+			if itemType, _ = c.Seek([]byte(after.Type)); string(itemType) == after.Type {
+				itemType, _ = c.Next()
+			}
+		}
+		for ; itemType != nil && len(page) < listPage; itemType, _ = c.Next() {
+			item, err := getItem(types, string(next), string(itemType))
+			if err != nil {
+				item = &Item{ID: string(next), Type: string(itemType)}
+			}
+			page = append(page, listed{item, err})
+		}
+	}
+	return page
 }
 
 func (f *fileStorage) Write(ctx context.Context, puts ...Put) error {

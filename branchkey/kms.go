@@ -1,9 +1,11 @@
 package branchkey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -48,6 +50,8 @@ func (s *Store) keyFor(item *Item) (string, error) {
 		return stored, nil
 	case k.MRDiscovery != "":
 		return arn.In(k.MRDiscovery).String(), nil
+	case slices.Contains(k.Former, stored):
+		return stored, nil
 	case k.KeyARN == stored, k.MRKeyARN != "" && kmsarn.MatchMRK(s.key, arn):
 		return s.configuredARN(), nil
 	}
@@ -128,44 +132,44 @@ func (s *Store) generate(ctx context.Context, item *Item) error {
 	return nil
 }
 
-// reEncrypt has AWS KMS decrypt one item's key, and encrypt it with the context
-// of another item. It returns the ciphertext.
-func (s *Store) reEncrypt(ctx context.Context, from, to *Item) ([]byte, error) {
+// reEncrypt has AWS KMS decrypt one item's key with a KMS key, and encrypt it with
+// another one and the context of another item. It returns the ciphertext.
+func (s *Store) reEncrypt(ctx context.Context, from *Item, source string, to *Item, destination string) ([]byte, error) {
 	m, err := s.keyMaker(ctx)
 	if err != nil {
 		return nil, err
 	}
-	keyID := s.configuredARN()
 	out, err := answered(m.ReEncrypt(ctx, &kms.ReEncryptInput{
 		CiphertextBlob:               from.Enc,
-		SourceKeyId:                  &keyID,
+		SourceKeyId:                  &source,
 		SourceEncryptionContext:      from.kmsContext(s.config.LogicalName),
-		DestinationKeyId:             &keyID,
+		DestinationKeyId:             &destination,
 		DestinationEncryptionContext: to.kmsContext(s.config.LogicalName),
 		GrantTokens:                  s.config.GrantTokens,
 	}, userAgent, limitKMS))
 	if err == nil {
-		err = checkBlob(keyID, out.CiphertextBlob, out.SourceKeyId, out.KeyId)
+		err = cmp.Or(checkAnswer(source, out.SourceKeyId), checkBlob(destination, out.CiphertextBlob, out.KeyId))
+	}
+	if err != nil && source != destination {
+		err = fmt.Errorf("to %s: %w", destination, err)
 	}
 	if err != nil {
-		return nil, kmsError("ReEncrypt", keyID, err)
+		return nil, kmsError("ReEncrypt", source, err)
 	}
 	return out.CiphertextBlob, nil
 }
 
-func checkBlob(keyID string, ciphertext []byte, answered ...*string) error {
+func checkBlob(keyID string, ciphertext []byte, answered *string) error {
 	if len(ciphertext) == 0 {
 		return errors.New("the answer has no ciphertext")
 	}
-	return checkAnswer(keyID, answered...)
+	return checkAnswer(keyID, answered)
 }
 
 // checkAnswer fails unless AWS KMS used the key that it was asked to.
-func checkAnswer(keyID string, answered ...*string) error {
-	for _, got := range answered {
-		if aws.ToString(got) != keyID {
-			return fmt.Errorf("%w: the answer is of %q", ErrKMSKey, aws.ToString(got))
-		}
+func checkAnswer(keyID string, answered *string) error {
+	if got := aws.ToString(answered); got != keyID {
+		return fmt.Errorf("%w: the answer is of %q", ErrKMSKey, got)
 	}
 	return nil
 }

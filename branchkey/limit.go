@@ -10,9 +10,9 @@ import (
 )
 
 // maxAnswer is more than any answer has: an item of DynamoDB is at most 400 KB,
-// of which binary parts are a third longer in Base64, and answers of AWS KMS are
-// much shorter.
-const maxAnswer = 1 << 20
+// and a page of a list 1 MB, of which binary parts are a third longer in Base64, and
+// each item has some braces and quotes. Answers of AWS KMS are much shorter.
+const maxAnswer = 4 << 20
 
 // Without a limit, the AWS SDK would keep all of an answer in memory, however long
 // it is.

@@ -1,6 +1,9 @@
 package branchkey
 
-import "context"
+import (
+	"context"
+	"iter"
+)
 
 // A Storage keeps the items of a key store: [NewDynamoDBStorage] in a table of
 // DynamoDB, [NewFileStorage] in a local file. It sees no key in the clear, and AWS
@@ -20,6 +23,13 @@ type Storage interface {
 	// if there is none, with [ErrNoKeyStore] if nothing was created, and with
 	// [ErrItem] if there are attributes that no [Item] has.
 	Get(ctx context.Context, id, itemType string, consistent bool) (*Item, error)
+
+	// List yields the items of a branch key, or of all if id is empty, as some Write
+	// left them, and in bounded memory. Items that are there when it begins and are
+	// not removed are among them. Others may be written or replaced meanwhile, also by
+	// the caller between two items. What is no [Item] is yielded with its ID and Type
+	// and an error that matches [ErrItem]; any other error is the last that is yielded.
+	List(ctx context.Context, id string) iter.Seq2[*Item, error]
 
 	// Write does all of the puts, or none: it fails with [ErrExists] or
 	// [ErrConflict] if a condition does not hold, and with [ErrNoKeyStore] if

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
@@ -552,7 +553,7 @@ func TestInfo(t *testing.T) {
 		t.Error(err)
 	}
 	if info.StorageName != c.Storage.Name() || info.LogicalName != "logical" || s.LogicalName() != "logical" ||
-		info.KMS != c.KMS || len(info.GrantTokens) != 1 || info.GrantTokens[0] != "token-1" {
+		!reflect.DeepEqual(info.KMS, c.KMS) || len(info.GrantTokens) != 1 || info.GrantTokens[0] != "token-1" {
 		t.Errorf("info is %+v", info)
 	}
 	info.GrantTokens[0] = "changed"

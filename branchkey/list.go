@@ -1,0 +1,92 @@
+package branchkey
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"esdk"
+)
+
+// An Entry is what a key store says of one of its items: of a version of a branch key, of
+// which version is the active one, or of a beacon key. It is not authenticated, since
+// [Store.List] does not call AWS KMS: who can write to the storage can have made it up.
+type Entry struct {
+	ID      string // of the branch key
+	Version string // a UUID; empty for a beacon key
+	Active  bool   // the item says which version is the active one, and has a copy of it
+
+	EncryptionContext esdk.EncryptionContext // what was given to [Store.CreateKey]
+	KMSKeyARN         string                 // of the KMS key that encrypted the item
+	CreateTime        string                 // of the version, in ISO 8601
+}
+
+// Beacon reports whether the item is a beacon key.
+func (e *Entry) Beacon() bool { return e.Version == "" }
+
+// List yields what the key store has of a branch key, or of all branch keys if id is empty.
+// Each has an active entry, one for each of its versions, and one for its beacon key. Those
+// of one branch key follow each other in a table and in a file. Memory is bounded, and
+// DynamoDB is asked for pages; to list all, it reads the whole table, which costs a read
+// unit for every 4 KB.
+//
+// An item that is malformed is yielded with an error that matches [ErrItem] or
+// [ErrHierarchyVersion], and with what is known of it. Any other error is the last: the key
+// store does not exist ([ErrNoKeyStore]), or the storage fails. A branch key that does not
+// exist has no entries.
+//
+// The list is of no one moment: what is created or replaced meanwhile may be in it or not.
+// Entries may be used to create, version and re-key branch keys while the list goes on.
+func (s *Store) List(ctx context.Context, id string) iter.Seq2[*Entry, error] {
+	return func(yield func(*Entry, error) bool) {
+		for item, err := range s.items(ctx, id) {
+			if !yield(entryOf(item), err) {
+				return
+			}
+		}
+	}
+}
+
+// items yields items, and what is wrong with those that are not as they are to be. The item
+// is nil with the last error.
+func (s *Store) items(ctx context.Context, id string) iter.Seq2[*Item, error] {
+	return func(yield func(*Item, error) bool) {
+		if id != "" {
+			if err := checkName("branch key id", id); err != nil {
+				yield(nil, err)
+				return
+			}
+		}
+		for item, err := range s.storage.List(ctx, id) {
+			if item == nil {
+				if err == nil {
+					err = fmt.Errorf("branchkey: key store %q: the storage returned no item", s.storage.Name())
+				}
+				yield(nil, err)
+				return
+			}
+			if err == nil && id != "" && item.ID != id {
+				err = fmt.Errorf("%w: the storage returned an item of %q", ErrItem, item.ID)
+			}
+			if err == nil {
+				err = item.check(item.ID, item.Type)
+			}
+			if err != nil {
+				err = itemError(item.ID, item.Type, err)
+			}
+			if !yield(item, err) {
+				return
+			}
+		}
+	}
+}
+
+func entryOf(i *Item) *Entry {
+	if i == nil {
+		return nil
+	}
+	return &Entry{
+		ID: i.ID, Version: i.version(), Active: i.Type == activeType,
+		EncryptionContext: i.custom(), KMSKeyARN: i.Attributes[kmsARNAttribute], CreateTime: i.Attributes[timeAttribute],
+	}
+}
