@@ -2,10 +2,10 @@
 // that it takes its branch keys from.
 //
 // A branch key wraps data keys locally, and AWS KMS encrypts the branch key: so
-// AWS KMS is called when the keyring does not have a branch key in its cache, and
-// not for each message. The active version, to encrypt, and each version to decrypt
-// with take a call of their own. A [Store] keeps the branch keys, each in several
-// versions of which one is active, in DynamoDB or in a file:
+// AWS KMS is called when the keyring does not have a branch key in its cache,
+// and not for each message. The active version, to encrypt, and each version to
+// decrypt with take a call of their own. A [Store] keeps the branch keys, each
+// in several versions of which one is active, in DynamoDB or in a file:
 //
 //	storage, err := branchkey.NewDynamoDBStorage(nil, "branch-keys")
 //	store, err := branchkey.NewStore(branchkey.Config{
@@ -19,16 +19,16 @@
 //		TTL:         time.Hour,
 //	})
 //
-// [Store.CreateKeyStore] and [Store.CreateKey] set it up, and [Store.VersionKey]
-// rotates a branch key, once a year or as often as the rules say. Old versions
-// are kept, so that old messages decrypt. [Store.RekeyBranchKey] changes the KMS key,
-// and no message.
+// [Store.CreateKeyStore] and [Store.CreateKey] set it up, and
+// [Store.VersionKey] rotates a branch key, once a year or as often as the rules
+// say. Old versions are kept, so that old messages decrypt.
+// [Store.RekeyBranchKey] changes the KMS key, and touches no message.
 //
 // Tables and messages are those of the official SDKs, which can use the same
 // table side by side with this package, under the same logical name.
 //
-// Branch key ids, logical names and partition ids are UTF-8 without a NUL, of 1 to
-// 2048 bytes.
+// Branch key ids, logical names and partition ids are UTF-8 without a NUL, of 1
+// to 2048 bytes.
 //
 // Specification: framework/branch-key-store.md and
 // framework/aws-kms/aws-kms-hierarchical-keyring.md.
@@ -72,7 +72,7 @@ type Config struct {
 }
 
 // A KMSConfig says which keys of AWS KMS encrypt the branch keys of a [Store].
-// Exactly one field is set, but for Former.
+// Exactly one field is set, besides Former.
 // Specification: framework/branch-key-store.md#aws-kms-configuration.
 type KMSConfig struct {
 	// KeyARN is the one key, a multi-Region one or not.
@@ -82,9 +82,10 @@ type KMSConfig struct {
 	// replicas in other Regions encrypted.
 	MRKeyARN string
 
-	// Former are keys, in the same Region, that items may still be of: the Store reads
-	// these items, and [Store.RekeyBranchKey] encrypts them again. What it makes is of
-	// KeyARN or MRKeyARN, one of which is set.
+	// Former are keys, in the same Region, that items may still be under. The
+	// Store reads these items, and [Store.RekeyBranchKey] encrypts them again.
+	// What the Store makes is under KeyARN or MRKeyARN, one of which must be
+	// set. With MRKeyARN, Former keys read what their replicas encrypted, too.
 	Former []string
 
 	// Discovery has whatever key an item names, so that who can write to the
@@ -111,8 +112,9 @@ type Info struct {
 type Store struct {
 	config  Config
 	storage Storage
-	region  string     // of the KMS client; empty means the default one
-	key     kmsarn.ARN // of KeyARN or MRKeyARN
+	region  string       // of the KMS client; empty means the default one
+	key     kmsarn.ARN   // of KeyARN or MRKeyARN
+	former  []kmsarn.ARN // of Former
 }
 
 // NewStore returns a Store. It makes no request.
@@ -176,6 +178,7 @@ func (s *Store) parseKMS() (err error) {
 		if err != nil {
 			return fmt.Errorf("branchkey: KMSConfig: Former: %w", err)
 		}
+		s.former = append(s.former, key)
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ func newProxies(t *testing.T) (s *Store, db *fakeDynamoDB, dbProxy, kmsProxy *fa
 	dbProxy, dbURL := serve(db)
 	kmsProxy, kmsURL := serve(k.Server)
 	s = k.with(t, ok[Storage](t)(NewDynamoDBStorage(newDynamoDBClient(dbURL), "table")), func(c *Config) {
+		c.KMS.Former = []string{k.another()}
 		o := k.Client(region).Options()
 		o.BaseEndpoint = &kmsURL
 		c.Clients = awskms.FixedClient(kms.New(o))
@@ -219,7 +220,7 @@ func TestContextEndsAnywhere(t *testing.T) {
 
 func testContextEnds(t *testing.T, storage Storage) {
 	k := newKMS(t)
-	s := k.with(t, storage, func(*Config) {})
+	s := k.with(t, storage, func(c *Config) { c.KMS.Former = []string{k.another()} })
 	if _, isFile := storage.(*fileStorage); isFile {
 		ok[string](t)(s.CreateKeyStore(t.Context()))
 	}

@@ -1,6 +1,7 @@
 package branchkey
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -73,13 +74,14 @@ func (s *Store) newVersion(ctx context.Context, id string, attributes map[string
 }
 
 // VersionKey makes a new version of a branch key, and the active one of it. Old
-// versions stay. The KMS key and the encryption context are those of the version
-// before, which AWS KMS authenticates first. If that is of a Former key of the
-// [KMSConfig], the new version is of KeyARN or MRKeyARN.
+// versions stay. The KMS key and the encryption context are those of the
+// version before, which AWS KMS authenticates first. If that is under a Former
+// key of the [KMSConfig], the new version is under KeyARN or MRKeyARN.
 //
 // If somebody else makes a version at the same time, one of the two gets
-// [ErrConflict], and its version is not stored. The read before is consistent,
-// since a stale one would always lose. It fails else as [Store.CreateKey] and
+// [ErrConflict], and its version is not stored. A branch key that was only
+// re-keyed meanwhile is read again. The read is consistent, since a stale one
+// would always lose. It fails else as [Store.CreateKey] and
 // [Store.ActiveBranchKey] do.
 // Specification: framework/branch-key-store.md#versionkey.
 func (s *Store) VersionKey(ctx context.Context, id string) error {
@@ -90,11 +92,26 @@ func (s *Store) VersionKey(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.version(ctx, old); err != nil {
+	for range versionAttempts {
+		version := old.version()
+		if err = s.version(ctx, old); !errors.Is(err, ErrConflict) {
+			break
+		}
+		now, getErr := s.get(ctx, id, activeType)
+		if getErr != nil || now.version() != version || bytes.Equal(now.Enc, old.Enc) {
+			break
+		}
+		old = now
+	}
+	if err != nil {
 		return fmt.Errorf("versioning branch key %q: %w", id, err)
 	}
 	return nil
 }
+
+// versionAttempts is how often a new version of a branch key is tried, if the
+// branch key is re-keyed each time in between.
+const versionAttempts = 4
 
 func (s *Store) version(ctx context.Context, old *Item) error {
 	key, err := s.keyFor(old)

@@ -245,7 +245,7 @@ func (d *dynamoDBStorage) Get(ctx context.Context, id, itemType string, consiste
 	return decodeItem(out.Item)
 }
 
-// List asks for pages of 1 MB at most.
+// List asks for pages, which have 1 MB at most.
 func (d *dynamoDBStorage) List(ctx context.Context, id string) iter.Seq2[*Item, error] {
 	return func(yield func(*Item, error) bool) {
 		client, ok := d.client.(listingClient)
@@ -253,13 +253,9 @@ func (d *dynamoDBStorage) List(ctx context.Context, id string) iter.Seq2[*Item, 
 			yield(nil, fmt.Errorf("branchkey: the DynamoDB client, a %T, has no Query and Scan", d.client))
 			return
 		}
-		page := d.scan
-		if id != "" {
-			page = d.query(id)
-		}
-		var next map[string]types.AttributeValue
-		for {
-			items, after, err := page(ctx, client, next)
+		var after attributeMap
+		for more := true; more; more = len(after) > 0 {
+			items, next, err := d.page(ctx, client, id, after)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -273,36 +269,35 @@ func (d *dynamoDBStorage) List(ctx context.Context, id string) iter.Seq2[*Item, 
 					return
 				}
 			}
-			if next = after; len(next) == 0 {
-				return
-			}
+			after = next
 		}
 	}
 }
 
-// scan returns a page of all items of the table.
-func (d *dynamoDBStorage) scan(ctx context.Context, c listingClient, after map[string]types.AttributeValue) (items []map[string]types.AttributeValue, next map[string]types.AttributeValue, err error) {
-	out, err := answered(c.Scan(ctx, &dynamodb.ScanInput{TableName: &d.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: after}, limitDynamoDB))
-	if err != nil {
-		return nil, nil, d.error("Scan", err)
-	}
-	return out.Items, out.LastEvaluatedKey, nil
-}
+type attributeMap = map[string]types.AttributeValue
 
-// query returns one that returns a page of the items of a branch key.
-func (d *dynamoDBStorage) query(id string) func(ctx context.Context, c listingClient, after map[string]types.AttributeValue) (items []map[string]types.AttributeValue, next map[string]types.AttributeValue, err error) {
-	return func(ctx context.Context, c listingClient, after map[string]types.AttributeValue) (items []map[string]types.AttributeValue, next map[string]types.AttributeValue, err error) {
-		out, err := answered(c.Query(ctx, &dynamodb.QueryInput{
+// page returns a page of the items of a branch key or, if id is empty, of all, and the
+// key that the next page comes after.
+func (d *dynamoDBStorage) page(ctx context.Context, c listingClient, id string, after attributeMap) (items []attributeMap, next attributeMap, err error) {
+	if id == "" {
+		out, err := answered(c.Scan(ctx, &dynamodb.ScanInput{
 			TableName: &d.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: after,
-			KeyConditionExpression:    aws.String("#id = :id"),
-			ExpressionAttributeNames:  map[string]string{"#id": idAttribute},
-			ExpressionAttributeValues: map[string]types.AttributeValue{":id": &types.AttributeValueMemberS{Value: id}},
-		}, limitDynamoDB))
+		}, limitList))
 		if err != nil {
-			return nil, nil, d.error("Query", err)
+			return nil, nil, d.error("Scan", err)
 		}
 		return out.Items, out.LastEvaluatedKey, nil
 	}
+	out, err := answered(c.Query(ctx, &dynamodb.QueryInput{
+		TableName: &d.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: after,
+		KeyConditionExpression:    aws.String("#id = :id"),
+		ExpressionAttributeNames:  map[string]string{"#id": idAttribute},
+		ExpressionAttributeValues: attributeMap{":id": &types.AttributeValueMemberS{Value: id}},
+	}, limitList))
+	if err != nil {
+		return nil, nil, d.error("Query", err)
+	}
+	return out.Items, out.LastEvaluatedKey, nil
 }
 
 // stringOf returns a string of an item, "" if it is none.

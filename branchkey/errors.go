@@ -14,9 +14,9 @@ var (
 	// ErrExists says that there is a branch key of this id already.
 	ErrExists = errors.New("branchkey: branch key exists already")
 
-	// ErrConflict says that somebody else changed the branch key meanwhile, and
-	// that this call changed nothing. If all that was wanted is a new version, there
-	// may be one now.
+	// ErrConflict says that somebody else changed the branch key meanwhile. This call
+	// changed nothing, unless it is [Store.RekeyBranchKey]. If all that was wanted is
+	// a new version, there may be one now.
 	ErrConflict = errors.New("branchkey: branch key was changed meanwhile")
 
 	// ErrNoKeyStore says that the table or the file does not exist:
@@ -38,9 +38,9 @@ var (
 	// KMS key than the [KMSConfig] allows.
 	ErrKMSKey = errors.New("branchkey: wrong KMS key")
 
-	// ErrDiscovery says that a [KMSConfig] that discovers its keys cannot make
-	// any.
-	ErrDiscovery = errors.New("branchkey: creating and versioning keys needs a KMS key of its own, not discovery")
+	// ErrDiscovery says that a [KMSConfig] that discovers its keys can neither make
+	// nor re-key any.
+	ErrDiscovery = errors.New("branchkey: creating, versioning and re-keying keys needs a KMS key of its own, not discovery")
 
 	// ErrLocked says that another process did not let go of the file in time.
 	ErrLocked = errors.New("branchkey: key store file is in use")

@@ -19,21 +19,37 @@ import (
 	"esdk/esdktest/kmssim"
 )
 
-// operations are all that ask AWS KMS, on a key that exists.
+// operations are all that ask AWS KMS, on a key that exists. A Store that knows
+// two KMS keys re-keys to the one that the branch key is not under.
 func operations(s *Store, id, version string) map[string]func(context.Context) error {
-	return map[string]func(context.Context) error{
+	all := map[string]func(context.Context) error{
 		"CreateKey":        func(ctx context.Context) error { _, err := s.CreateKey(ctx, "", nil); return err },
 		"VersionKey":       func(ctx context.Context) error { return s.VersionKey(ctx, id) },
 		"ActiveBranchKey":  func(ctx context.Context) error { _, err := s.ActiveBranchKey(ctx, id); return err },
 		"BranchKeyVersion": func(ctx context.Context) error { _, err := s.BranchKeyVersion(ctx, id, version); return err },
 		"BeaconKey":        func(ctx context.Context) error { _, err := s.BeaconKey(ctx, id); return err },
 	}
+	if former := s.config.KMS.Former; len(former) > 0 {
+		all["RekeyBranchKey"] = func(ctx context.Context) error {
+			active, err := s.get(ctx, id, activeType)
+			if err != nil {
+				return err
+			}
+			to := former[0]
+			if active.Attributes[kmsARNAttribute] == to {
+				to = s.configuredARN()
+			}
+			_, err = s.RekeyBranchKey(ctx, id, to)
+			return err
+		}
+	}
+	return all
 }
 
 // newOperations also returns how many items the storage has.
 func newOperations(t *testing.T, k *kmsEnv) (map[string]func(context.Context) error, *fakeDynamoDB) {
 	db := newFakeDynamoDB(t)
-	s := k.with(t, db.storage(t), func(*Config) {})
+	s := k.with(t, db.storage(t), func(c *Config) { c.KMS.Former = []string{k.another()} })
 	ok[string](t)(s.CreateKey(t.Context(), "key", customContext))
 	version := ok[*Key](t)(s.ActiveBranchKey(t.Context(), "key")).Version
 	return operations(s, "key", version), db
@@ -340,6 +356,9 @@ func TestDefaultRegion(t *testing.T) {
 	}
 	id := ok[string](t)(s.CreateKey(t.Context(), "key", esdk.EncryptionContext{"tenant": "17"}))
 	ok[*Key](t)(s.ActiveBranchKey(t.Context(), id))
+	if entries := ok[[]*Entry](t)(collect(s.List(t.Context(), id))); len(entries) != 3 {
+		t.Errorf("%d entries", len(entries))
+	}
 	db.setAnswer(func(op string, _ object) (int, object) { return 200, object{"Table": wireSchema} })
 	ok[string](t)(s.CreateKeyStore(t.Context()))
 
@@ -354,11 +373,18 @@ func TestDefaultRegion(t *testing.T) {
 		}
 	}
 
+	_, err := collect(ok[Storage](t)(NewDynamoDBStorage(nil, "table")).List(t.Context(), ""))
+	if noProfile := (config.SharedConfigProfileNotExistError{}); !errors.As(err, &noProfile) {
+		t.Errorf("List without a configuration: %v", err)
+	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	fresh := &defaultDynamoDB{dynamoDBStorage{table: "table"}, "", make(chan struct{}, 1)}
 	fresh.lock <- struct{}{} // as if another call were loading the configuration
-	_, err := fresh.Get(ctx, "id", activeType, true)
+	_, err = fresh.Get(ctx, "id", activeType, true)
+	wantError(t, err, context.Canceled)
+	_, err = collect(fresh.List(ctx, "id"))
 	wantError(t, err, context.Canceled)
 	wantError(t, fresh.Write(ctx), context.Canceled)
 	_, err = fresh.Create(ctx)

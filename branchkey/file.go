@@ -33,6 +33,7 @@ type storedItem struct {
 type fileStorage struct {
 	path    string
 	timeout time.Duration
+	page    int // how many items of a list are read while the file is open
 }
 
 // NewFileStorage returns a storage in a local file, for a single machine and for
@@ -51,7 +52,7 @@ func NewFileStorage(path string) (Storage, error) {
 	if path == "" {
 		return nil, errors.New("branchkey: path of the file is empty")
 	}
-	return &fileStorage{path, lockTimeout}, nil
+	return &fileStorage{path, lockTimeout, listPage}, nil
 }
 
 func (f *fileStorage) Name() string { return f.path }
@@ -133,6 +134,10 @@ func getItem(types *bbolt.Bucket, id, itemType string) (*Item, error) {
 	if text == nil {
 		return nil, ErrNotFound
 	}
+	return parseItem(id, itemType, text)
+}
+
+func parseItem(id, itemType string, text []byte) (*Item, error) {
 	var s storedItem
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrItem, err)
@@ -146,23 +151,24 @@ const listPage = 100
 
 func (f *fileStorage) List(ctx context.Context, id string) iter.Seq2[*Item, error] {
 	return func(yield func(*Item, error) bool) {
-		for after := (&Item{ID: id}); after != nil; {
+		after := &Item{ID: id}
+		for more := true; more; {
 			var page []listed
-			err := f.view(ctx, func(items *bbolt.Bucket) error {
-				page = listItems(items, id, after)
-				return nil
+			err := f.view(ctx, func(items *bbolt.Bucket) (err error) {
+				page, err = f.listItems(items, id, after)
+				return err
 			})
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			after = nil
-			for i, l := range page {
+			if more = len(page) == f.page; more {
+				last := page[len(page)-1].item
+				after = &Item{ID: last.ID, Type: last.Type} // whoever gets the last one may change it
+			}
+			for _, l := range page {
 				if !yield(l.item, l.err) {
 					return
-				}
-				if i == listPage-1 {
-					after = l.item
 				}
 			}
 		}
@@ -175,34 +181,59 @@ type listed struct {
 	err  error
 }
 
-// listItems returns the next items behind one, of a branch key or, if id is empty, of all.
-func listItems(items *bbolt.Bucket, id string, after *Item) (page []listed) {
-	ids := items.Cursor()
-	for next, _ := ids.Seek([]byte(after.ID)); next != nil && len(page) < listPage; next, _ = ids.Next() {
-		if id != "" && string(next) != id {
-			break
+// listItems returns the next items after one, of a branch key or, if id is
+// empty, of all.
+func (f *fileStorage) listItems(items *bbolt.Bucket, id string, after *Item) (page []listed, err error) {
+	var typesErr error
+	err = each(items, after.ID, func(next string, _ []byte) bool {
+		types := items.Bucket([]byte(next))
+		if id != "" && next != id {
+			return false
 		}
-		types := items.Bucket(next)
 		if types == nil {
-			continue // a value beside the buckets, which no Write has made
+			return true // a value beside the buckets, which no Write has made
 		}
-		c := types.Cursor()
-		itemType, _ := c.First()
-		if string(next) == after.ID && after.Type != "" {
-			if itemType, _ = c.Seek([]byte(after.Type)); string(itemType) == after.Type {
-				itemType, _ = c.Next()
+		start := ""
+		if next == after.ID && after.Type != "" {
+			start = successor(after.Type)
+		}
+		typesErr = each(types, start, func(itemType string, text []byte) bool {
+			if len(page) < f.page {
+				page = append(page, listItem(next, itemType, text))
 			}
-		}
-		for ; itemType != nil && len(page) < listPage; itemType, _ = c.Next() {
-			item, err := getItem(types, string(next), string(itemType))
-			if err != nil {
-				item = &Item{ID: string(next), Type: string(itemType)}
-			}
-			page = append(page, listed{item, err})
-		}
-	}
-	return page
+			return len(page) < f.page
+		})
+		return typesErr == nil && len(page) < f.page
+	})
+	return page, errors.Join(err, typesErr)
 }
+
+func listItem(id, itemType string, text []byte) listed {
+	item, err := parseItem(id, itemType, text)
+	if err != nil {
+		item = &Item{ID: id, Type: itemType}
+	}
+	return listed{item, err}
+}
+
+// each visits what a bucket has from a key on. In a file that is damaged, the
+// keys may be out of order, and without an end.
+func each(b *bbolt.Bucket, start string, visit func(key string, value []byte) bool) error {
+	c := b.Cursor()
+	for key, value := c.Seek([]byte(start)); key != nil; key, value = c.Next() {
+		if string(key) < start {
+			return fmt.Errorf("%w: the file is damaged: its items are out of order", ErrSchema)
+		}
+		if !visit(string(key), value) {
+			return nil
+		}
+		start = successor(string(key))
+	}
+	return nil
+}
+
+// successor returns the first string after another one.
+func successor(s string) string { return s + "\x00" }
 
 func (f *fileStorage) Write(ctx context.Context, puts ...Put) error {
 	return f.with(ctx, false, func(db *bbolt.DB) error {

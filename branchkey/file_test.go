@@ -198,12 +198,12 @@ func TestFileWithoutLinks(t *testing.T) {
 	if got := string(ok[[]byte](t)(os.ReadFile(s.path))); got != "1" {
 		t.Errorf("the file has %q", got)
 	}
-	wantError(t, (&fileStorage{s.path + "2", time.Second}).rename(temporary+"2", noLinks), os.ErrNotExist)
-	notDirectory := &fileStorage{filepath.Join(s.path, "file"), time.Second}
+	wantError(t, (&fileStorage{path: s.path + "2"}).rename(temporary+"2", noLinks), os.ErrNotExist)
+	notDirectory := &fileStorage{path: filepath.Join(s.path, "file"), timeout: time.Second}
 	if _, err := notDirectory.Create(t.Context()); err == nil {
 		t.Error("created in a file")
 	}
-	noDirectory := &fileStorage{filepath.Join(t.TempDir(), "none", "file"), time.Second}
+	noDirectory := &fileStorage{path: filepath.Join(t.TempDir(), "none", "file"), timeout: time.Second}
 	_, err := noDirectory.Create(t.Context())
 	if wantError(t, err, os.ErrNotExist); errors.Is(err, ErrNoKeyStore) {
 		t.Errorf("the error is about the file, not the directory: %v", err)
@@ -328,11 +328,7 @@ func killedWriter(t *testing.T, path string, after time.Duration) (last int) {
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
 	must(t, cmd.Start())
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if info, err := out.Stat(); err == nil && info.Size() > 0 {
-			break
-		}
-	}
+	awaitOutput(out)
 	time.Sleep(after)
 	must(t, cmd.Process.Kill())
 	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() > 0 {
@@ -343,4 +339,13 @@ func killedWriter(t *testing.T, path string, after time.Duration) (last int) {
 		fmt.Sscan(line, &last)
 	}
 	return last
+}
+
+// awaitOutput waits until a process has written something.
+func awaitOutput(out *os.File) {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if info, err := out.Stat(); err == nil && info.Size() > 0 {
+			return
+		}
+	}
 }

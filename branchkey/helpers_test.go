@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"net/http"
 	"os"
@@ -68,6 +69,9 @@ func newKMS(t testing.TB) *kmsEnv {
 	t.Cleanup(s.Close)
 	return &kmsEnv{s, s.CreateKey(region, types.KeySpecSymmetricDefault)}
 }
+
+// another makes another key.
+func (k *kmsEnv) another() string { return k.CreateKey(region, types.KeySpecSymmetricDefault) }
 
 func (k *kmsEnv) clients() awskms.Clients { return awskms.FixedClient(k.Client(region)) }
 
@@ -204,6 +208,17 @@ func dynamoDBBackend(t testing.TB) backend {
 			}))
 		},
 	}
+}
+
+// collect returns what a list has, up to its first error.
+func collect[T any](list iter.Seq2[T, error]) (all []T, err error) {
+	for v, err := range list {
+		if err != nil {
+			return all, err
+		}
+		all = append(all, v)
+	}
+	return all, nil
 }
 
 func cloneItem(i *Item) *Item {

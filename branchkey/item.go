@@ -113,6 +113,14 @@ func (i *Item) version() string {
 	return version
 }
 
+// enc returns the encrypted key, or nil if there is no item.
+func (i *Item) enc() []byte {
+	if i == nil {
+		return nil
+	}
+	return i.Enc
+}
+
 // check fails unless the item is one that was asked for and has what it must
 // have. What the attributes say is left to AWS KMS.
 func (i *Item) check(id, itemType string) error {

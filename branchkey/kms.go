@@ -45,15 +45,17 @@ func (s *Store) keyFor(item *Item) (string, error) {
 		return "", fmt.Errorf("%w: %s: %w", ErrItem, kmsARNAttribute, err)
 	}
 	k := &s.config.KMS
+	reads := func(key kmsarn.ARN) bool { return key == arn || k.MRKeyARN != "" && kmsarn.MatchMRK(key, arn) }
 	switch {
 	case k.Discovery, k.MRDiscovery != "" && !arn.IsMRK():
 		return stored, nil
 	case k.MRDiscovery != "":
 		return arn.In(k.MRDiscovery).String(), nil
-	case slices.Contains(k.Former, stored):
-		return stored, nil
-	case k.KeyARN == stored, k.MRKeyARN != "" && kmsarn.MatchMRK(s.key, arn):
+	case reads(s.key):
 		return s.configuredARN(), nil
+	}
+	if i := slices.IndexFunc(s.former, reads); i >= 0 {
+		return s.former[i].String(), nil
 	}
 	return "", fmt.Errorf("%w: the item is of %s, the key store is configured with %s", ErrKMSKey, stored, s.configuredARN())
 }

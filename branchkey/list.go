@@ -8,11 +8,12 @@ import (
 	"esdk"
 )
 
-// An Entry is what a key store says of one of its items: of a version of a branch key, of
-// which version is the active one, or of a beacon key. It is not authenticated, since
-// [Store.List] does not call AWS KMS: who can write to the storage can have made it up.
+// An Entry is what a key store says of one of its items. It is not
+// authenticated, since [Store.List] does not call AWS KMS: whoever can write to
+// the storage may have made it up.
 type Entry struct {
 	ID      string // of the branch key
+	Type    string // of the item: branch:ACTIVE, branch:version:UUID or beacon:ACTIVE
 	Version string // a UUID; empty for a beacon key
 	Active  bool   // the item says which version is the active one, and has a copy of it
 
@@ -22,21 +23,23 @@ type Entry struct {
 }
 
 // Beacon reports whether the item is a beacon key.
-func (e *Entry) Beacon() bool { return e.Version == "" }
+func (e *Entry) Beacon() bool { return e.Type == beaconType }
 
-// List yields what the key store has of a branch key, or of all branch keys if id is empty.
-// Each has an active entry, one for each of its versions, and one for its beacon key. Those
-// of one branch key follow each other in a table and in a file. Memory is bounded, and
-// DynamoDB is asked for pages; to list all, it reads the whole table, which costs a read
-// unit for every 4 KB.
+// List yields what the key store has of a branch key, or of all branch keys if
+// id is empty. Each has an active entry, one for each of its versions, and one
+// for its beacon key. The entries of a branch key follow each other in a table
+// and in a file. Memory is bounded. DynamoDB is asked for pages; to list all,
+// it reads the whole table, which costs a read unit for every 4 KB.
 //
-// An item that is malformed is yielded with an error that matches [ErrItem] or
-// [ErrHierarchyVersion], and with what is known of it. Any other error is the last: the key
-// store does not exist ([ErrNoKeyStore]), or the storage fails. A branch key that does not
-// exist has no entries.
+// A malformed item is yielded with an error that matches [ErrItem] or
+// [ErrHierarchyVersion], and an entry with its ID, its Type and what else is
+// known of it. Any other error is the last, and comes without an entry: the key
+// store does not exist ([ErrNoKeyStore]), or the storage fails. A branch key
+// that does not exist has no entries.
 //
-// The list is of no one moment: what is created or replaced meanwhile may be in it or not.
-// Entries may be used to create, version and re-key branch keys while the list goes on.
+// The list is of no one moment: what is created or replaced meanwhile may be in
+// it or not. Branch keys may be created, versioned and re-keyed while the list
+// goes on.
 func (s *Store) List(ctx context.Context, id string) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
 		for item, err := range s.items(ctx, id) {
@@ -47,8 +50,8 @@ func (s *Store) List(ctx context.Context, id string) iter.Seq2[*Entry, error] {
 	}
 }
 
-// items yields items, and what is wrong with those that are not as they are to be. The item
-// is nil with the last error.
+// items yields items, and what is wrong with malformed ones. The item is nil
+// with an error that is the last.
 func (s *Store) items(ctx context.Context, id string) iter.Seq2[*Item, error] {
 	return func(yield func(*Item, error) bool) {
 		if id != "" {
@@ -86,7 +89,7 @@ func entryOf(i *Item) *Entry {
 		return nil
 	}
 	return &Entry{
-		ID: i.ID, Version: i.version(), Active: i.Type == activeType,
+		ID: i.ID, Type: i.Type, Version: i.version(), Active: i.Type == activeType,
 		EncryptionContext: i.custom(), KMSKeyARN: i.Attributes[kmsARNAttribute], CreateTime: i.Attributes[timeAttribute],
 	}
 }

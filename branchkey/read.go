@@ -54,8 +54,9 @@ func (s *Store) ActiveBranchKey(ctx context.Context, id string) (*Key, error) {
 
 // BranchKeyVersion returns a version of a branch key, by its UUID in lower case.
 //
-// Versions never change, so the read need not be consistent. Only if there is
-// no such version it is asked for again, consistently, since it may be new.
+// A version never changes, and one that is stale is under the KMS key that it was
+// re-keyed from. So the read need not be consistent. Only if there is no such
+// version it is asked for again, consistently, since it may be new.
 //
 // It fails as [Store.ActiveBranchKey] does.
 // Specification: framework/branch-key-store.md#getbranchkeyversion.

@@ -42,6 +42,12 @@ func TestStore(t *testing.T) {
 			{"two writers", testTwoWriters},
 			{"many writers", testManyWriters},
 			{"created by many", testCreatedByMany},
+			{"re-key", testRekey},
+			{"re-key in another Region", testRekeyReplica},
+			{"re-key what is refused", testRekeyRefused},
+			{"list", testList},
+			{"list pages", testListPages},
+			{"list while all changes", testListMeanwhile},
 		} {
 			t.Run(test.name, func(t *testing.T) { test.run(t, b, k) })
 		}

@@ -1,11 +1,13 @@
 package branchkey
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -29,6 +31,7 @@ type fakeDynamoDB struct {
 	mu       sync.Mutex
 	requests []object // with the operation as "op"
 	items    map[string]object
+	page     int                                                   // how many items a page of a list has; 0 means all
 	done     map[string]bool                                       // the tokens of transactions
 	answer   func(op string, body object) (status int, out object) // nil: as usual
 }
@@ -89,8 +92,48 @@ func (f *fakeDynamoDB) usual(op string, body object) (int, object) {
 		if item := f.items[itemKey(body["Key"])]; item != nil {
 			return 200, object{"Item": item}
 		}
+	case "Query", "Scan":
+		return f.list(body)
 	}
 	return 200, object{}
+}
+
+// list answers with a page. As in DynamoDB, a page that was cut says so though
+// nothing may follow, and the branch keys of a table are in an order of their
+// hashes.
+func (f *fakeDynamoDB) list(body object) (int, object) {
+	values, isQuery := body["ExpressionAttributeValues"].(object)
+	if isQuery && body["KeyConditionExpression"] != "#id = :id" {
+		return failure("ValidationException")
+	}
+	items := map[string]object{}
+	for _, item := range f.items {
+		if !isQuery || reflect.DeepEqual(item[idAttribute], values[":id"]) {
+			items[placeOf(item)] = item
+		}
+	}
+	after := ""
+	if start, ok := body["ExclusiveStartKey"].(object); ok {
+		after = placeOf(start)
+	}
+	page := []object{}
+	for _, place := range slices.Sorted(maps.Keys(items)) {
+		if place <= after {
+			continue
+		}
+		page = append(page, items[place])
+		if len(page) == f.page {
+			last := items[place]
+			return 200, object{"Items": page, "LastEvaluatedKey": object{idAttribute: last[idAttribute], typeAttribute: last[typeAttribute]}}
+		}
+	}
+	return 200, object{"Items": page}
+}
+
+// placeOf is where an item is in the order of a table.
+func placeOf(item object) string {
+	id := fmt.Sprint(item[idAttribute].(object)["S"])
+	return fmt.Sprintf("%x %s %s", sha256.Sum256([]byte(id)), id, item[typeAttribute].(object)["S"])
 }
 
 // write does a transaction, once, if all of its conditions hold.
@@ -313,9 +356,63 @@ func TestRequests(t *testing.T) {
 	check("VersionKey",
 		[]object{k.reEncryptOf(active, active), k.generateOf(stays2), k.reEncryptOf(stays2, active2)},
 		[]object{getConsistent(active), {"op": "TransactWriteItems", "TransactItems": []object{putOf(stays2, nil), putOf(active2, active.Enc)}}})
+	testRekeyRequests(t, k, db, s, check)
 	if active2.version() == active.version() || stays2.Attributes["create-time"] == stays.Attributes["create-time"] {
 		t.Error("the second version has the id or the time of the first")
 	}
+}
+
+// testRekeyRequests has pages of two items.
+func testRekeyRequests(t *testing.T, k *kmsEnv, db *fakeDynamoDB, s *Store, check func(what string, wantKMS, wantDB []object)) {
+	db.page = 2
+	before := itemsNow(t, s.storage, "key")
+	db.take()
+	order := slices.Sorted(maps.Keys(before)) // active, beacon, then two versions
+	if len(order) != 4 || order[0] != beaconType || order[1] != activeType {
+		t.Fatalf("items %q", order)
+	}
+	pages := func(op string, query object) (requests []object) {
+		for page := range 3 {
+			r := withField(query, "op", op)
+			if page > 0 {
+				r["ExclusiveStartKey"] = keyOf(before[order[2*page-1]])
+			}
+			requests = append(requests, r)
+		}
+		return requests
+	}
+	scan := pages("Scan", object{"TableName": "table", "ConsistentRead": true})
+	query := pages("Query", object{
+		"TableName": "table", "ConsistentRead": true, "KeyConditionExpression": "#id = :id",
+		"ExpressionAttributeNames": object{"#id": "branch-key-id"}, "ExpressionAttributeValues": object{":id": str("key")},
+	})
+	ok[[]*Entry](t)(collect(s.List(t.Context(), "")))
+	check("List of all", nil, scan)
+	ok[[]*Entry](t)(collect(s.List(t.Context(), "key")))
+	check("List", nil, query)
+
+	second := k.another()
+	if n := ok[int](t)(s.RekeyBranchKey(t.Context(), "key", second)); n != 4 {
+		t.Errorf("re-keyed %d items", n)
+	}
+	wrote := db.take()
+	after := itemsNow(t, s.storage, "key")
+	db.requests = wrote
+	put := func(itemType string) object {
+		return object{"op": "TransactWriteItems", "TransactItems": []object{putOf(after[itemType], before[itemType].Enc)}}
+	}
+	reEncrypt := func(itemType string) object {
+		return withField(k.reEncryptOf(before[itemType], after[itemType]), "DestinationKeyId", second)
+	}
+	check("RekeyBranchKey",
+		[]object{reEncrypt(activeType), reEncrypt(beaconType), reEncrypt(order[2]), reEncrypt(order[3])},
+		[]object{
+			getConsistent(before[activeType]), put(activeType),
+			query[0], put(beaconType), query[1], put(order[2]), put(order[3]), query[2],
+			getConsistent(before[activeType]),
+		})
+	ok[int](t)(s.RekeyBranchKey(t.Context(), "key", second))
+	check("RekeyBranchKey, again", nil, append(append([]object{getConsistent(before[activeType])}, query...), getConsistent(before[activeType])))
 }
 
 var wireSchema = object{
