@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,7 +97,11 @@ func (m *model) check(t *rapid.T) {
 		storages = append(storages, m.images(m)...)
 	}
 	for _, s := range storages {
-		m.checkEnd(m.storeOn(t, s), states, secrets)
+		end := m.storeOn(t, s, KMSConfig{KeyARN: m.second, Former: []string{m.kms.arn}})
+		m.checkEnd(end, states, secrets)
+		m.checkRekeyAlone(end, states)
+		m.checkEnd(end, states, secrets)
+		m.checkMessages(t, end)
 	}
 	m.checkDistinct(secrets)
 	if len(m.problems) > 0 {
@@ -114,62 +119,77 @@ func (m *model) chain(t *rapid.T, id string) []*write {
 	if err != nil {
 		t.Fatal(err)
 	}
-	followers := map[string][]*write{} // by the active key that they replaced
-	committed := 0
-	for _, w := range m.writes {
-		if w.id == id && m.happened(storage, w) {
-			w.committed = true
-			followers[string(w.replaces)] = append(followers[string(w.replaces)], w)
-			committed++
-		}
-	}
+	m.decide(storage, id)
 	states := []*write{nil}
-	for active := ""; len(followers[active]) > 0; {
-		w := followers[active][0]
-		if len(followers[active]) > 1 {
-			m.problem("branch key %q: %d writes replaced state %d", id, len(followers[active]), len(states)-1)
+	for _, w := range m.past(storage, id, activeType) {
+		if w.version != "" {
+			states = append(states, w)
 		}
-		w.index = len(states)
-		states = append(states, w)
-		delete(followers, active)
-		active = string(w.active)
-	}
-	if len(states)-1 != committed && len(m.problems) == 0 {
-		m.problem("branch key %q: %d writes happened, but the active one follows on %d", id, committed, len(states)-1)
-	}
-	item, err := storage.Get(context.Background(), id, activeType, true)
-	last := states[len(states)-1]
-	switch {
-	case last == nil && !errors.Is(err, ErrNotFound), last != nil && err != nil:
-		m.problem("branch key %q: the active item after %d writes: %v, %v", id, committed, item, err)
-	case last != nil && !bytes.Equal(item.Enc, last.active):
-		m.problem("branch key %q: the active item is not of the last write", id)
+		w.index = len(states) - 1
 	}
 	return states
 }
 
-// happened reports whether a write was done. All of its items that stay are
-// there and as they were written, or none is.
-func (m *model) happened(storage Storage, w *write) bool {
-	there, stay := 0, 0
-	for _, p := range w.puts {
-		if p.Item.Type == activeType {
-			continue // others replace it
-		}
-		stay++
-		item, err := storage.Get(context.Background(), p.Item.ID, p.Item.Type, true)
-		switch {
-		case err == nil && sameItem(item, p.Item):
-			there++
-		case err == nil && p.Item.Type == beaconType: // of another writer
-		case !errors.Is(err, ErrNotFound):
-			m.problem("branch key %q: %s after a write: %v, %v", w.id, p.Item.Type, item, err)
+// decide finds out which writes happened, wholly or not at all.
+func (m *model) decide(storage Storage, id string) {
+	done := map[*write]int{} // how many puts
+	types := map[string]bool{}
+	for _, w := range m.writes {
+		for _, p := range w.puts {
+			types[p.Item.Type] = true
 		}
 	}
-	if there != 0 && there != stay {
-		m.problem("branch key %q: %d of %d items of a write are there", w.id, there, stay)
+	for itemType := range types {
+		for _, w := range m.past(storage, id, itemType) {
+			done[w]++
+		}
 	}
-	return there > 0
+	for _, w := range m.writes {
+		if w.id != id {
+			continue
+		}
+		if w.committed = done[w] > 0; w.committed && done[w] != len(w.puts) {
+			m.problem("branch key %q: %d of %d puts of a write happened", id, done[w], len(w.puts))
+		}
+		if w.err == nil && w.end != 0 && !w.committed {
+			m.problem("branch key %q: a write of (%v) is lost", id, w.call)
+		}
+	}
+}
+
+// past returns the writes that an item is from, the last one last. Each key was
+// encrypted once, so it tells the write.
+func (m *model) past(storage Storage, id, itemType string) (writes []*write) {
+	item, err := storage.Get(context.Background(), id, itemType, true)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		m.problem("branch key %q: %s at the end: %v", id, itemType, err)
+		return nil
+	}
+	for enc := item.Enc; enc != nil; {
+		w, p := m.writerOf(id, itemType, enc)
+		if w == nil || len(writes) == 0 && !sameItem(item, p.Item) {
+			m.problem("branch key %q: nobody wrote %s as it is or was: %v", id, itemType, item)
+			return nil
+		}
+		writes = append(writes, w)
+		enc = p.Replaces
+	}
+	slices.Reverse(writes)
+	return writes
+}
+
+func (m *model) writerOf(id, itemType string, enc []byte) (*write, Put) {
+	for _, w := range m.writes {
+		for _, p := range w.puts {
+			if w.id == id && p.Item.Type == itemType && bytes.Equal(p.Item.Enc, enc) {
+				return w, p
+			}
+		}
+	}
+	return nil, Put{}
 }
 
 // checkCall holds one call to the states of its branch key.
@@ -190,6 +210,10 @@ func (m *model) checkCall(c *call, states []*write, secrets map[string]string) {
 		if w := m.writeOf(c); w == nil || !w.committed || w.err != nil || w.end == 0 || w.end > c.end {
 			m.problem("(%v) returned without its write: %+v", c, w)
 		}
+	case rekeyBranchKey:
+		m.checkRekey(c, states)
+	case listEntries:
+		m.checkList(c, states)
 	case wrapDataKey:
 		m.checkWrap(c, states)
 	case unwrapDataKey:
@@ -231,7 +255,7 @@ func (m *model) checkKey(what any, k *Key, secrets map[string]string) {
 		m.problem("(%v) returned %v with other bytes than before", what, k)
 	}
 	secrets[name] = string(k.Secret)
-	if len(k.Secret) != keyLength || k.KMSKeyARN != m.kms.arn || !maps.Equal(k.EncryptionContext, modelContext) {
+	if len(k.Secret) != keyLength || k.KMSKeyARN != m.kms.arn && k.KMSKeyARN != m.second || !maps.Equal(k.EncryptionContext, modelContext) {
 		m.problem("(%v) returned %v with %d bytes, of %s, with %v", what, k, len(k.Secret), k.KMSKeyARN, k.EncryptionContext)
 	}
 	if c, ok := what.(*call); ok && k.ID != c.id {
@@ -248,6 +272,10 @@ func (m *model) checkFailure(c *call, states []*write) {
 		if w == nil || w.committed || !m.lostTo(w) {
 			m.problem("(%v): no other write came before", c)
 		}
+	case errors.Is(c.err, ErrConflict) && c.action == rekeyBranchKey:
+		m.checkDisturbed(c)
+	case errors.Is(c.err, ErrKMSKey):
+		m.checkForeign(c)
 	case errors.Is(c.err, ErrNotFound):
 		m.checkNotFound(c, states)
 	case !c.faulted.Load() && !m.sharedFault(c):
@@ -327,17 +355,15 @@ func (m *model) checkWrap(c *call, states []*write) {
 
 // events returns what happened to the active key of a branch key.
 func (m *model) events(id string, states []*write) (events []event) {
-	byActive := map[string]*write{}
 	for _, w := range states[1:] {
 		events = append(events, event{true, w.index, w.start, w.ended(), w.call})
-		byActive[string(w.active)] = w
 	}
 	for _, c := range m.calls {
 		if c.id != id {
 			continue
 		}
 		switch {
-		case errors.Is(c.err, ErrNotFound) && (c.action == readActive || c.action == versionKey):
+		case errors.Is(c.err, ErrNotFound) && (c.action == readActive || c.action == versionKey || c.action == rekeyBranchKey):
 			events = append(events, event{false, 0, c.start, c.end, c})
 		case c.action == readActive && c.err == nil:
 			if w := find(states, c.got.Version); w != nil {
@@ -345,9 +371,13 @@ func (m *model) events(id string, states []*write) (events []event) {
 			}
 		case c.action == versionKey:
 			// It read the active key before it wrote.
-			if w := m.writeOf(c); w != nil && byActive[string(w.replaces)] != nil {
-				events = append(events, event{false, byActive[string(w.replaces)].index, c.start, w.start, c})
+			if w := m.writeOf(c); w != nil {
+				if read, _ := m.writerOf(id, activeType, w.replaces); read != nil && read.committed {
+					events = append(events, event{false, read.index, c.start, w.start, c})
+				}
 			}
+		case c.action == listEntries && c.err == nil:
+			events = append(events, m.listEvent(c, states))
 		}
 	}
 	return events

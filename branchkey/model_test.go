@@ -107,9 +107,11 @@ const (
 	wrapDataKey
 	unwrapDataKey
 	sleep
+	rekeyBranchKey
+	listEntries
 )
 
-var actionNames = []string{"CreateKey", "VersionKey", "ActiveBranchKey", "BranchKeyVersion", "BeaconKey", "Wrap", "Unwrap", "sleep"}
+var actionNames = []string{"CreateKey", "VersionKey", "ActiveBranchKey", "BranchKeyVersion", "BeaconKey", "Wrap", "Unwrap", "sleep", "RekeyBranchKey", "List"}
 
 func (a action) String() string { return actionNames[a] }
 
@@ -143,17 +145,21 @@ type call struct {
 	fault   fault
 	pause   time.Duration
 	version string // that is asked for, or was used to wrap
+	to      string // the KMS key to re-key to
 
 	cancel  func()
 	steps   atomic.Int64
 	faulted atomic.Bool
 
-	read       []byte    // the key of the active item that it read first
+	read       []byte    // the key of the active item that it read last
+	readAt     int64     // when it began to read that
 	start, end int64     // by the clock of the model
 	from       time.Time // the start, by the other clock
 	got        *Key
 	wrapped    *wrappedKey
 	dataKey    []byte
+	changed    int // items that were re-keyed
+	entries    []*Entry
 	err        error
 }
 
@@ -168,13 +174,13 @@ type wrappedKey struct {
 	edk         esdk.EncryptedDataKey
 }
 
-// A write is one call of Write of the storage.
+// A write is one call of Write of the storage. It makes a version, or re-keys
+// an item.
 type write struct {
 	call       *call
 	id         string
-	version    string
+	version    string // that it makes; empty if it re-keys
 	replaces   []byte // the key of the active item before; nil for a new branch key
-	active     []byte // the key of the active item after
 	puts       []Put
 	start, end int64
 	to         time.Time
@@ -200,6 +206,8 @@ type model struct {
 	ids      []string
 	storm    bool
 	schedule bool // steps happen in turns
+	rekeys   bool // the program re-keys
+	oneWay   bool // and always to the second KMS key
 
 	clock atomic.Int64
 
@@ -221,6 +229,7 @@ type mishap struct {
 // A modelClient is like a process of its own: it shares the storage with others,
 // and the cache of its keyring.
 type modelClient struct {
+	kms     KMSConfig
 	store   *Store
 	keyring esdk.Keyring
 	ttl     time.Duration
@@ -240,11 +249,16 @@ func newModel(t *rapid.T, b modelBackend, schedule bool) *model {
 	m := &model{schedule: schedule, ids: []string{fmt.Sprint("a", n), fmt.Sprint("a", n, "b")}}
 	m.modelWorld = b.open(m)
 	cache := drawCache(t, m)
-	actions, most := rapid.SampledFrom(storeActions), 6
-	if rapid.Bool().Draw(t, "keyrings") { // whose calls cost little
+	actions, clients, most := rapid.SampledFrom(storeActions), 4, 6
+	switch rapid.IntRange(0, 3).Draw(t, "kind") {
+	case 0:
+	case 1: // whose calls cost little
 		actions, most = rapid.SampledFrom(keyringActions), 20
+	default:
+		actions, clients = rapid.SampledFrom(rekeyActions), 8
+		m.rekeys, m.oneWay = true, rapid.Bool().Draw(t, "one way")
 	}
-	for i := range rapid.IntRange(1, 4).Draw(t, "clients") {
+	for i := range rapid.IntRange(1, clients).Draw(t, "clients") {
 		m.clients = append(m.clients, m.newClient(t, i, cache, actions, most))
 	}
 	if rapid.IntRange(0, 5).Draw(t, "begin") < 5 { // else most programs have nothing to read
@@ -280,10 +294,18 @@ var (
 		wrapDataKey, unwrapDataKey, sleep,
 	}
 	keyringActions = []action{wrapDataKey, wrapDataKey, wrapDataKey, unwrapDataKey, unwrapDataKey, versionKey, versionKey, sleep, sleep}
+	rekeyActions   = []action{
+		rekeyBranchKey, rekeyBranchKey, rekeyBranchKey, rekeyBranchKey, versionKey, versionKey, versionKey, versionKey, createKey,
+		readActive, readVersion, readVersion, readBeacon, listEntries, wrapDataKey, unwrapDataKey, sleep,
+	}
 )
 
 func (m *model) newClient(t *rapid.T, i int, cache caching.Cache, actions *rapid.Generator[action], most int) *modelClient {
-	c := &modelClient{store: m.newStore(t)}
+	c := &modelClient{kms: KMSConfig{KeyARN: m.kms.arn}}
+	if m.rekeys {
+		c.kms = rapid.SampledFrom(m.kmsConfigs()).Draw(t, "KMS")
+	}
+	c.store = m.newStore(t, c.kms)
 	c.ttl = rapid.SampledFrom([]time.Duration{time.Minute, 11 * time.Second, time.Hour}).Draw(t, "TTL")
 	var err error
 	c.keyring, err = NewKeyring(KeyringConfig{
@@ -300,7 +322,7 @@ func (m *model) newClient(t *rapid.T, i int, cache caching.Cache, actions *rapid
 }
 
 func (m *model) drawCall(t *rapid.T, client int, a action) *call {
-	c := &call{client: client, action: a}
+	c := &call{client: client, action: a, to: m.second}
 	c.id = rapid.SampledFrom([]string{m.ids[0], m.ids[0], m.ids[0], m.ids[0], m.ids[1]}).Draw(t, "key")
 	switch a {
 	case readVersion, unwrapDataKey:
@@ -308,10 +330,18 @@ func (m *model) drawCall(t *rapid.T, client int, a action) *call {
 	case sleep:
 		c.pause = rapid.SampledFrom([]time.Duration{4 * time.Second, 15 * time.Second, 90 * time.Second}).Draw(t, "pause")
 		return c
+	case rekeyBranchKey:
+		if !m.oneWay {
+			c.to = rapid.SampledFrom([]string{m.second, m.kms.arn}).Draw(t, "to")
+		}
 	}
 	if rapid.IntRange(0, 3).Draw(t, "faulty") == 3 {
 		c.fault.kind = faultKind(rapid.IntRange(int(refused), int(colliding)).Draw(t, "fault"))
-		c.fault.step = int64(rapid.IntRange(0, 5).Draw(t, "step"))
+		steps := 5
+		if a == rekeyBranchKey {
+			steps = 15
+		}
+		c.fault.step = int64(rapid.IntRange(0, steps).Draw(t, "step"))
 		// Without the model's clock, a storage that always collides takes long.
 		c.fault.sticky = rapid.Bool().Draw(t, "sticky") && (m.schedule || c.fault.kind != colliding)
 	}
@@ -399,10 +429,12 @@ func (m *model) choose(c *call) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case c.action == readVersion && len(m.writes) > 0:
-		c.version = m.writes[c.pick%len(m.writes)].version
 	case c.action == readVersion:
 		c.version = formatUUID(newUUID())
+		makers := slices.DeleteFunc(slices.Clone(m.writes), func(w *write) bool { return w.version == "" })
+		if len(makers) > 0 {
+			c.version = makers[c.pick%len(makers)].version
+		}
 	case c.action == unwrapDataKey && len(m.wrapped) > 0:
 		c.wrapped = m.wrapped[c.pick%len(m.wrapped)]
 		c.id, c.version = c.wrapped.id, c.wrapped.version
@@ -430,6 +462,10 @@ func (m *model) do(ctx context.Context, client *modelClient, c *call) (err error
 				EncryptedDataKeys: []esdk.EncryptedDataKey{c.wrapped.edk},
 			})
 		}
+	case rekeyBranchKey:
+		c.changed, err = client.store.RekeyBranchKey(ctx, c.id, c.to)
+	case listEntries:
+		c.entries, err = collect(client.store.List(ctx, c.id))
 	case sleep:
 		if m.schedule {
 			time.Sleep(c.pause)
@@ -475,16 +511,17 @@ func (m *model) step(c *call) faultKind {
 var errInjected = errors.New("a fault of the model")
 
 // A recorder stands between a Store and its storage. It keeps each Write, and
-// which state a call began with.
+// which state a call has read.
 type recorder struct {
 	Storage
 	m *model
 }
 
 func (r recorder) Get(ctx context.Context, id, itemType string, consistent bool) (*Item, error) {
+	start := r.m.now()
 	item, err := r.Storage.Get(ctx, id, itemType, consistent)
-	if c := callOf(ctx); c != nil && err == nil && itemType == activeType && c.read == nil {
-		c.read = item.Enc
+	if c := callOf(ctx); c != nil && err == nil && itemType == activeType {
+		c.read, c.readAt = item.Enc, start
 	}
 	return item, err
 }
@@ -493,7 +530,9 @@ func (r recorder) Write(ctx context.Context, puts ...Put) error {
 	w := &write{call: callOf(ctx), id: puts[0].Item.ID, puts: puts, start: r.m.now()}
 	for _, p := range puts {
 		if p.Item.Type == activeType {
-			w.version, w.active, w.replaces = p.Item.version(), p.Item.Enc, p.Replaces
+			w.replaces = p.Replaces
+		} else if p.Replaces == nil && p.Item.Type != beaconType {
+			w.version = p.Item.version()
 		}
 	}
 	r.m.mu.Lock()

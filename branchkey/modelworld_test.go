@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -28,6 +29,7 @@ import (
 // A modelBackend is a kind of storage for the model to run on.
 type modelBackend struct {
 	kms         *kmsEnv
+	second      string // another KMS key, to re-key to
 	tally       tally
 	notIsolated bool
 
@@ -62,21 +64,21 @@ func (b modelBackend) open(m *model) modelWorld {
 
 // newStore returns a Store with clients of its own. Their requests are steps of
 // the call that makes them.
-func (w *modelWorld) newStore(t *rapid.T) *Store {
+func (w *modelWorld) newStore(t *rapid.T, k KMSConfig) *Store {
 	storage, err := w.client()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w.storeOn(t, recorder{storage, w.m})
+	return w.storeOn(t, recorder{storage, w.m}, k)
 }
 
-func (w *modelWorld) storeOn(t *rapid.T, storage Storage) *Store {
+func (w *modelWorld) storeOn(t *rapid.T, storage Storage, k KMSConfig) *Store {
 	o := w.kms.Client(region).Options()
 	o.HTTPClient = &http.Client{Transport: wire{w.m, inProcess(w.kms.Server)}}
 	o.Retryer = modelRetryer()
 	o.Credentials = modelCredentials
 	s, err := NewStore(Config{
-		Storage: storage, LogicalName: "logical", KMS: KMSConfig{KeyARN: w.kms.arn}, Clients: awskms.FixedClient(kms.New(o)),
+		Storage: storage, LogicalName: "logical", KMS: k, Clients: awskms.FixedClient(kms.New(o)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -184,6 +186,16 @@ func (s steppedStorage) Get(ctx context.Context, id, itemType string, consistent
 	return item, nil
 }
 
+func (s steppedStorage) List(ctx context.Context, id string) iter.Seq2[*Item, error] {
+	return func(yield func(*Item, error) bool) {
+		if err := s.step(ctx, func() error { return nil }); err != nil {
+			yield(nil, err)
+			return
+		}
+		s.Storage.List(ctx, id)(yield)
+	}
+}
+
 func (s steppedStorage) Write(ctx context.Context, puts ...Put) error {
 	return s.step(ctx, func() error {
 		if !s.m.schedule {
@@ -197,10 +209,13 @@ func (s steppedStorage) Write(ctx context.Context, puts ...Put) error {
 	})
 }
 
+// modelPage is how many items a page of a list has.
+const modelPage = 2
+
 func newModelFile(t *testing.T) modelBackend {
 	dir, k := t.TempDir(), newKMS(t)
 	return modelBackend{
-		kms: k, tally: tally{}, checks: 20, parallelChecks: 8,
+		kms: k, second: k.another(), tally: tally{}, checks: 30, parallelChecks: 15,
 		storage: func(m *model) func() (Storage, error) {
 			path := filepath.Join(dir, m.ids[0])
 			s, err := NewFileStorage(path)
@@ -208,8 +223,7 @@ func newModelFile(t *testing.T) modelBackend {
 				_, err = s.Create(context.Background())
 			}
 			return func() (Storage, error) {
-				s, openErr := NewFileStorage(path)
-				return steppedStorage{s, m}, errors.Join(err, openErr)
+				return steppedStorage{&fileStorage{path, lockTimeout, modelPage}, m}, err
 			}
 		},
 		images: func(m *model) []Storage {
@@ -229,8 +243,9 @@ func newModelFile(t *testing.T) modelBackend {
 }
 
 func newModelFake(t *testing.T) modelBackend {
-	return modelBackend{kms: newKMS(t), tally: tally{}, checks: 90, parallelChecks: 12, storage: func(m *model) func() (Storage, error) {
-		db := &fakeDynamoDB{items: map[string]object{}, done: map[string]bool{}}
+	k := newKMS(t)
+	return modelBackend{kms: k, second: k.another(), tally: tally{}, checks: 150, parallelChecks: 30, storage: func(m *model) func() (Storage, error) {
+		db := &fakeDynamoDB{items: map[string]object{}, done: map[string]bool{}, page: modelPage}
 		return dynamoDBStorages(m, "http://fake", "table", inProcess(db))
 	}}
 }
@@ -242,9 +257,9 @@ func newModelDynamoDB(t *testing.T) modelBackend {
 		client.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: &table})
 	})
 	ok[string](t)(ok[Storage](t)(NewDynamoDBStorage(client, table)).Create(t.Context()))
-	transport := newOutside(t, 8)
+	transport, k := newOutside(t, 8), newKMS(t)
 	return modelBackend{
-		kms: newKMS(t), tally: tally{}, checks: 40, parallelChecks: 40, notIsolated: isMoto(t, url),
+		kms: k, second: k.another(), tally: tally{}, checks: 40, parallelChecks: 40, notIsolated: isMoto(t, url),
 		storage: func(m *model) func() (Storage, error) { return dynamoDBStorages(m, url, table, transport) },
 	}
 }
