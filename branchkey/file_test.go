@@ -256,6 +256,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(writerEnv); path != "" {
 		writeUntilKilled(path)
 	}
+	if text := os.Getenv(rekeyerEnv); text != "" {
+		rekeyUntilKilled(text)
+	}
 	os.Exit(m.Run())
 }
 
