@@ -22,7 +22,8 @@
 // [Store.CreateKeyStore] and [Store.CreateKey] set it up, and
 // [Store.VersionKey] rotates a branch key, once a year or as often as the rules
 // say. Old versions are kept, so that old messages decrypt.
-// [Store.RekeyBranchKey] changes the KMS key, and touches no message.
+// [Store.RekeyBranchKey] changes the KMS key, and touches no message. [Warm]
+// fills the cache of a keyring before the first message.
 //
 // Tables and messages are those of the official SDKs, which can use the same
 // table side by side with this package, under the same logical name.
