@@ -21,6 +21,7 @@ func addStoreFlags(cmd *cobra.Command, o *keyspec.StoreOptions) {
 	flags.StringVar(&o.File, "file", "", "the key store is a `FILE` on this machine")
 	flags.StringVar(&o.LogicalName, "logical-name", "", "the logical `NAME` of the key store (default that of the table)")
 	flags.StringVar(&o.KMSKey, "kms-key", "", "the `ARN` of the KMS key of branch keys (default the one that each names, which cannot create them)")
+	flags.StringArrayVar(&o.FormerKeys, "former-kms-key", nil, "the `ARN` of a KMS key that branch keys may still be under; repeatable")
 }
 
 func (a *app) newKeystoreCommand() *cobra.Command {
@@ -34,7 +35,9 @@ file. Keys never leave it in the clear, and none is printed.`,
 		Example: `  esdk keystore create --table keys --kms-key arn:…
   esdk keystore key create --table keys --kms-key arn:… --id tenant-17 -c tenant=17
   esdk encrypt -k 'branch:keys/tenant-17?kms=arn:…' file
-  esdk keystore key version tenant-17 --table keys --kms-key arn:…`,
+  esdk keystore key version tenant-17 --table keys --kms-key arn:…
+  esdk keystore key list --table keys
+  esdk keystore key rekey --all --table keys --kms-key arn:…old --to arn:…new`,
 		Args: onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
 			return cli.UsageError("do what with the key store: create, info or key?")
@@ -43,13 +46,13 @@ file. Keys never leave it in the clear, and none is printed.`,
 	addStoreFlags(cmd, o)
 	key := &cobra.Command{
 		Use:   "key",
-		Short: "Create, version and show branch keys",
+		Short: "Create, version, show, list and re-key branch keys",
 		Args:  onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
-			return cli.UsageError("do what with the branch key: create, version or get?")
+			return cli.UsageError("do what with branch keys: create, version, get, versions, list or rekey?")
 		},
 	}
-	key.AddCommand(a.newKeyCreate(o), a.newKeyVersion(o), a.newKeyGet(o))
+	key.AddCommand(a.newKeyCreate(o), a.newKeyVersion(o), a.newKeyGet(o), a.newKeyVersions(o), a.newKeyList(o), a.newKeyRekey(o))
 	cmd.AddCommand(a.newKeystoreCreate(o), a.newKeystoreInfo(o), key)
 	return cmd
 }
@@ -71,6 +74,8 @@ func explainStore(err error) error {
 	switch {
 	case errors.Is(err, branchkey.ErrNoKeyStore):
 		return cli.Hinted(err, "\"esdk keystore create\" makes it")
+	case errors.Is(err, branchkey.ErrKMSKey):
+		return cli.Hinted(err, "--kms-key and --former-kms-key say which KMS keys branch keys are under; \"esdk keystore key list\" tells")
 	case errors.Is(err, branchkey.ErrConflict):
 		return cli.Hinted(err, "somebody else has made a new version; look at \"esdk keystore key get\" before you try again")
 	case errors.Is(err, branchkey.ErrDiscovery):

@@ -16,12 +16,17 @@ import (
 // StoreOptions say which key store to use, and how.
 type StoreOptions struct {
 	Table, File, LogicalName, KMSKey, AWSProfile string
+
+	FormerKeys []string // of AWS KMS, that branch keys may still be under
 }
 
 // OpenStore makes no request.
 func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Store, error) {
-	if err := checkSpace(o.KMSKey, o.Table); err != nil {
+	if err := checkSpace(append(o.FormerKeys, o.KMSKey, o.Table)...); err != nil {
 		return nil, err
+	}
+	if o.KMSKey == "" && len(o.FormerKeys) > 0 {
+		return nil, cli.UsageError("a former KMS key needs the one that came after it")
 	}
 	var storage branchkey.Storage
 	var err error
@@ -43,7 +48,7 @@ func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Stor
 	c := branchkey.Config{
 		Storage:     storage,
 		LogicalName: o.LogicalName,
-		KMS:         branchkey.KMSConfig{MRKeyARN: o.KMSKey, Discovery: o.KMSKey == ""},
+		KMS:         branchkey.KMSConfig{MRKeyARN: o.KMSKey, Former: o.FormerKeys, Discovery: o.KMSKey == ""},
 		Clients:     ks.KMS(o.AWSProfile).Clients,
 	}
 	if c.LogicalName == "" {
@@ -71,9 +76,9 @@ func (ks *Keys) openTable(ctx context.Context, o *StoreOptions) (branchkey.Stora
 // BranchKeyTTL is longer than most runs of the command.
 const BranchKeyTTL = 10 * time.Minute
 
-// branchKeyring reads TABLE/BRANCH-KEY-ID[?kms=ARN][&file=FILE].
+// branchKeyring reads TABLE/BRANCH-KEY-ID[?kms=ARN][&former=ARN,...][&file=FILE].
 func (ks *Keys) branchKeyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
-	text, options, err := cutOptions(text, kmsOption, fileOption)
+	text, options, err := cutOptions(text, kmsOption, formerOption, fileOption)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +87,9 @@ func (ks *Keys) branchKeyring(ctx context.Context, text string, encrypt bool) (e
 		return nil, cli.UsageError("want branch:TABLE/BRANCH-KEY-ID[?kms=ARN]")
 	}
 	o := &StoreOptions{Table: table, LogicalName: table, KMSKey: options["kms"]}
+	if former := options["former"]; former != "" {
+		o.FormerKeys = strings.Split(former, ",")
+	}
 	if o.File = options["file"]; o.File != "" {
 		o.Table = ""
 	}

@@ -37,9 +37,10 @@ type KeyConfig struct {
 	File       string   `toml:"file"`
 	Format     string   `toml:"format"` // of an AES key file
 	Padding    string   `toml:"padding"`
-	Peer       string   `toml:"peer"` // the peer's public key
-	Own        string   `toml:"own"`  // one's own private key
-	Key        string   `toml:"key"`  // of AWS KMS, or the URL of one of another service
+	Peer       string   `toml:"peer"`   // the peer's public key
+	Own        string   `toml:"own"`    // one's own private key
+	Key        string   `toml:"key"`    // of AWS KMS, or the URL of one of another service
+	Former     []string `toml:"former"` // other keys of AWS KMS that branch keys may still be under
 	Partition  string   `toml:"partition"`
 	Accounts   []string `toml:"accounts"`
 	Region     string   `toml:"region"`

@@ -214,20 +214,23 @@ func branchKind() kind {
 		name:     "branch",
 		forms:    []form{{"branch:", "branch:TABLE/BRANCH-KEY-ID[?kms=ARN]", (*Keys).branchKeyring}},
 		needed:   []string{"id"},
-		optional: []string{"table", "file", "name", "key", "aws-profile"},
+		optional: []string{"table", "file", "name", "key", "former", "aws-profile"},
 		configured: func(ks *Keys, ctx context.Context, k *KeyConfig, encrypt bool) (esdk.Keyring, error) {
-			return ks.newBranchKeyring(ctx, &StoreOptions{Table: k.Table, File: k.File, LogicalName: k.Name, KMSKey: k.Key, AWSProfile: k.AWSProfile}, k.ID, encrypt)
+			o := &StoreOptions{Table: k.Table, File: k.File, LogicalName: k.Name, KMSKey: k.Key, FormerKeys: k.Former, AWSProfile: k.AWSProfile}
+			return ks.newBranchKeyring(ctx, o, k.ID, encrypt)
 		},
 		help: `  branch:TABLE/BRANCH-KEY-ID[?kms=ARN]
       A branch key in a key store, a table of DynamoDB, that "esdk keystore"
       makes: AWS KMS is asked once in ten minutes, not for each message. Without
       kms=ARN it only decrypts, with whatever KMS key the branch key names. With
-      file=FILE the key store is a file, and TABLE its logical name.`,
+      former=ARN, it may also be under a KMS key that it is being re-keyed from.
+      With file=FILE the key store is a file, and TABLE its logical name.`,
 		example: `  [keys.tenant]
   type = "branch"
   table = "keys"             # or file = "keys.db" and name = "keys"
   id = "tenant-17"
-  key = "arn:…"              # may be left out to decrypt`,
+  key = "arn:…"              # may be left out to decrypt
+  former = ["arn:…"]         # only while branch keys are re-keyed from these`,
 	}
 }
 

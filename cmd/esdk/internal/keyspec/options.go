@@ -15,6 +15,7 @@ var (
 	padOption    = option{"pad", "PADDING"}
 	formatOption = option{"format", "FORMAT"}
 	kmsOption    = option{"kms", "ARN"}
+	formerOption = option{"former", "ARN,..."}
 	fileOption   = option{"file", "FILE"}
 
 	passphraseOption = option{"passphrase-file", "FILE"}

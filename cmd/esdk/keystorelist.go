@@ -1,0 +1,196 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"esdk/branchkey"
+	"esdk/cmd/esdk/internal/cli"
+	"esdk/cmd/esdk/internal/keyspec"
+	"esdk/internal/kmsarn"
+	"github.com/spf13/cobra"
+)
+
+// An entryRecord is an entry of a key store in JSON.
+type entryRecord struct {
+	ID      string            `json:"branch_key_id"`
+	Kind    string            `json:"kind"` // active, version or beacon
+	Version string            `json:"version,omitempty"`
+	KMSKey  string            `json:"kms_key"`
+	Created string            `json:"create_time"`
+	Context map[string]string `json:"encryption_context"`
+}
+
+func kindOf(e *branchkey.Entry) string {
+	switch {
+	case e.Active:
+		return "active"
+	case e.Beacon():
+		return "beacon"
+	}
+	return "version"
+}
+
+const listHead = "KIND     VERSION                               CREATED                      BRANCH KEY AND KMS KEY\n"
+
+// A listing prints entries as they come, and tells of those that are malformed.
+type listing struct {
+	*app
+	count, malformed int
+}
+
+func (l *listing) print(e *branchkey.Entry) error {
+	l.count++
+	head := ""
+	if l.count == 1 {
+		head = listHead
+	}
+	r := entryRecord{e.ID, kindOf(e), e.Version, e.KMSKeyARN, e.CreateTime, e.EncryptionContext}
+	return l.Print(r, "%s%-7s  %-36s  %-27s  %s  %s\n", head, r.Kind, cmp.Or(cli.Printable(r.Version), "-"), cli.Printable(r.Created), cli.Printable(r.ID), cli.Printable(r.KMSKey))
+}
+
+// list prints those entries of a branch key, or of all, that are wanted.
+func (l *listing) list(ctx context.Context, s *branchkey.Store, id string, wanted func(*branchkey.Entry) bool) error {
+	for e, err := range s.List(ctx, id) {
+		switch {
+		case e == nil:
+			return err
+		case err != nil:
+			l.malformed++
+			l.Report(e.ID, explainStore(err))
+		case wanted(e):
+			if err := l.print(e); err != nil {
+				return err
+			}
+		}
+	}
+	if l.malformed > 0 {
+		return cli.NewError(cli.ExitSomeFailed, "%d items of the key store are malformed", l.malformed)
+	}
+	return nil
+}
+
+func (a *app) newKeyList(o *keyspec.StoreOptions) *cobra.Command {
+	var kmsKey string
+	cmd := &cobra.Command{Use: "list", Short: "List branch keys, or all that is under a KMS key", Args: noArguments,
+		Long: `List branch keys, each with its active version, when that was made, and the KMS key
+that it is under. With --kms ARN, list all that is under that KMS key: active and
+other versions and beacon keys. When that is empty, the key store needs the KMS key
+no more. AWS KMS is not called, so that nothing is authenticated. A table of DynamoDB
+is read whole.`}
+	cmd.Flags().StringVar(&kmsKey, "kms", "", "list all that is under the KMS key of this `ARN`")
+	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, _ []string) error {
+		l := &listing{app: a}
+		return l.list(ctx, s, "", func(e *branchkey.Entry) bool {
+			return kmsKey == "" && e.Active || kmsKey != "" && e.KMSKeyARN == kmsKey
+		})
+	})
+}
+
+func (a *app) newKeyVersions(o *keyspec.StoreOptions) *cobra.Command {
+	cmd := &cobra.Command{Use: "versions ID", Short: "List the versions of a branch key, and which is active", Args: cobra.ExactArgs(1)}
+	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
+		l := &listing{app: a}
+		if err := l.list(ctx, s, args[0], func(e *branchkey.Entry) bool { return !e.Beacon() }); err != nil {
+			return err
+		}
+		if l.count == 0 {
+			return fmt.Errorf("%w: %q", branchkey.ErrNotFound, args[0])
+		}
+		return nil
+	})
+}
+
+func (a *app) newKeyRekey(o *keyspec.StoreOptions) *cobra.Command {
+	var to string
+	var all bool
+	cmd := &cobra.Command{Use: "rekey {ID... | --all} --to ARN", Short: "Encrypt branch keys under another KMS key; no message changes",
+		Long: `Have AWS KMS encrypt branch keys under another KMS key: all versions and the beacon
+key of each. The branch keys themselves stay what they are, so that no message changes.
+
+--kms-key is the KMS key that they are under. Each item is replaced only if it is as
+it was read, and a run that was interrupted is repeated. While it goes on, and until
+programs know only the new KMS key, they need both: -k branch:…?kms=NEW&former=OLD,
+or no kms= to decrypt. "esdk keystore key list --kms OLD" is empty at the end.`,
+		Example: `  esdk keystore key rekey tenant-17 --table keys --kms-key arn:…old --to arn:…new
+  esdk keystore key rekey --all --table keys --kms-key arn:…old --to arn:…new
+  esdk keystore key list --table keys --kms arn:…old`}
+	cmd.Flags().StringVar(&to, "to", "", "the `ARN` of the new KMS key, in the same Region")
+	cmd.Flags().BoolVar(&all, "all", false, "re-key all branch keys of the key store")
+	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, ids []string) error {
+		if to == "" {
+			return cli.UsageError("under which KMS key? Give --to ARN")
+		}
+		if _, err := kmsarn.ParseKey(to); err != nil {
+			return cli.UsageError("--to: %w", err)
+		}
+		if all == (len(ids) > 0) {
+			return cli.UsageError("which branch keys? Give their IDs, or --all")
+		}
+		r := &rekeying{app: a, store: s, to: to}
+		if all {
+			return r.all(ctx)
+		}
+		for _, id := range ids {
+			if err := r.one(ctx, id); err != nil {
+				return err
+			}
+		}
+		return r.verdict()
+	})
+}
+
+// A rekeying is a run over some branch keys.
+type rekeying struct {
+	*app
+	store         *branchkey.Store
+	to            string
+	count, failed int
+}
+
+// all lists branch keys by their active items. One whose active item is malformed fails.
+func (r *rekeying) all(ctx context.Context) error {
+	last := ""
+	for e, err := range r.store.List(ctx, "") {
+		if e == nil {
+			return err
+		}
+		if e.ID == last {
+			continue
+		}
+		last = e.ID
+		if err := r.one(ctx, e.ID); err != nil {
+			return err
+		}
+	}
+	return r.verdict()
+}
+
+// ofBranchKey are errors that say nothing of the next branch key.
+var ofBranchKey = []error{branchkey.ErrNotFound, branchkey.ErrItem, branchkey.ErrHierarchyVersion, branchkey.ErrKMSKey, branchkey.ErrConflict}
+
+// one goes on after the failure of a branch key. An error that the next one would have, too,
+// ends the run.
+func (r *rekeying) one(ctx context.Context, id string) error {
+	changed, err := r.store.RekeyBranchKey(ctx, id, r.to)
+	if err != nil && !slices.ContainsFunc(ofBranchKey, func(of error) bool { return errors.Is(err, of) }) {
+		return err
+	}
+	r.count++
+	if err != nil {
+		r.failed++
+		r.Report(id, explainStore(err))
+		return nil
+	}
+	return r.Print(map[string]any{"branch_key_id": id, "changed": changed}, "%s: %d items\n", cli.Printable(id), changed)
+}
+
+func (r *rekeying) verdict() error {
+	if r.failed > 0 {
+		return cli.NewError(cli.ExitSomeFailed, "%d of %d branch keys failed", r.failed, r.count)
+	}
+	return nil
+}
