@@ -19,7 +19,7 @@ LAKE_KILLS = 10s
 LAKE_REFUSED = 1m
 
 # What go.work uses.
-MODULES = . cmd/esdk interop bench lake
+MODULES = . cmd/esdk interop bench lake otel
 
 # The tag leaves a tracing page of gRPC out, which would have the linker keep all
 # methods of everything, and the command be twice as large.
@@ -40,6 +40,7 @@ test: missing
 	go test ./...
 	cd cmd/esdk && go test ./...
 	cd lake && go test ./...
+	cd otel && go test ./...
 
 # "go test" is silent about tests that are skipped.
 missing:
@@ -86,6 +87,7 @@ race: missing
 	cd cmd/esdk && go test -race -short -timeout 30m ./...
 	cd cmd/esdk && go test -tags full -run 'Full|Service' .
 	cd lake && go test -race ./...
+	cd otel && go test -race ./...
 
 # The library on a 32-bit machine, where a length of the format may be no int. The
 # race detector has none. Of the root package and the command, only what deals with
