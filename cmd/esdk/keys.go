@@ -45,17 +45,28 @@ func (a *app) newKeysCommand() *cobra.Command {
 		ValidArgsFunction: a.completeNamedKey,
 		RunE:              func(_ *cobra.Command, names []string) error { return a.showKey(strings.TrimPrefix(names[0], "@")) },
 	}
+	var dryRun bool
 	test := &cobra.Command{
 		Use:   "test KEY...",
 		Short: "Encrypt a data key under each key, and decrypt it again",
 		Long: `Encrypt a new data key under each KEY, and decrypt it again. A KEY is a name of the
 configuration, or whatever stands behind -k. Of a key that only encrypts, only
-that is tested; one that only decrypts cannot be tested without a message.`,
+that is tested; one that only decrypts cannot be tested without a message.
+
+With --dry-run, AWS KMS is asked whether the credentials may encrypt and decrypt with
+each KEY, an ARN or an alias, and the key is not used. The exit status is 3 if they may
+do one of the two only.`,
 		Example: `  esdk keys test backup
   esdk keys test arn:aws:kms:us-west-2:111122223333:key/…`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, keys []string) error { return a.testKeys(cmd.Context(), keys) },
+		RunE: func(cmd *cobra.Command, keys []string) error {
+			if dryRun {
+				return a.testKeys(cmd.Context(), keys, a.testAccess)
+			}
+			return a.testKeys(cmd.Context(), keys, a.testKey)
+		},
 	}
+	test.Flags().BoolVar(&dryRun, "dry-run", false, "ask AWS KMS for permission alone")
 	cmd.AddCommand(list, show, test)
 	return cmd
 }
@@ -122,11 +133,11 @@ func (a *app) showKey(name string) error {
 	return e.Encode(map[string]any{"keys": map[string]any{name: fields}})
 }
 
-func (a *app) testKeys(ctx context.Context, keys []string) error {
+func (a *app) testKeys(ctx context.Context, keys []string, test func(context.Context, string) error) error {
 	failed := 0
 	var last error
 	for _, k := range keys {
-		if err := a.testKey(ctx, k); err != nil {
+		if err := test(ctx, a.keyText(k)); err != nil {
 			failed++
 			last = err
 			if len(keys) > 1 {
@@ -147,10 +158,42 @@ type keyTest struct {
 	UnwrapMS *float64 `json:"unwrap_ms,omitempty"`
 }
 
-func (a *app) testKey(ctx context.Context, text string) error {
+// keyText is a name of the configuration with its @, which need not be given here.
+func (a *app) keyText(text string) string {
 	if !keyspec.IsKey(text) && (a.hasKey(text) || !a.keys.SaysName(text)) {
-		text = "@" + text
+		return "@" + text
 	}
+	return text
+}
+
+// testAccess asks whether a key may be used.
+func (a *app) testAccess(ctx context.Context, text string) error {
+	access, err := a.keys.KMSAccess(ctx, text)
+	if err != nil {
+		return keyspec.KeyError(text, err)
+	}
+	encrypt, decrypt := a.settings.Explain("", access.Encrypt), a.settings.Explain("", access.Decrypt)
+	if encrypt != nil && decrypt != nil {
+		return keyspec.KeyError(text, encrypt)
+	}
+	result := map[string]any{"key": text, "may_encrypt": encrypt == nil, "may_decrypt": decrypt == nil}
+	only, err := "encrypt and decrypt", cmp.Or(encrypt, decrypt)
+	switch {
+	case encrypt != nil:
+		only = "decrypt, and not encrypt"
+	case decrypt != nil:
+		only = "encrypt, and not decrypt"
+	}
+	if err := a.Print(result, "%s: these credentials may %s\n", cli.Printable(text), only); err != nil {
+		return err
+	}
+	if err != nil {
+		return cli.WithCode(cli.ExitSomeFailed, keyspec.KeyError(text, err))
+	}
+	return nil
+}
+
+func (a *app) testKey(ctx context.Context, text string) error {
 	wrapper, wrapErr := a.keys.Parse(ctx, text, true)
 	unwrapper, unwrapErr := a.keys.Parse(ctx, text, false)
 	if wrapErr != nil && unwrapErr != nil {

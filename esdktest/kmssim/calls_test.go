@@ -166,6 +166,18 @@ func decryptCalls() []sharedCall {
 		{name: "decrypt by an unknown id", call: by(func(*backend, types.KeyMetadata) string { return unknownID }), want: "NotFoundException"},
 		{name: "decrypt by another key", call: by(func(b *backend, _ types.KeyMetadata) string { return *b.symmetric("other").Arn }),
 			want: "IncorrectKeyException", moto: "AccessDeniedException", why: "it has no IncorrectKeyException"},
+		{name: "decrypt as a rehearsal", want: "DryRunOperationException", moto: good, why: "DryRun is ignored",
+			call: decrypt(func(_ *backend, k types.KeyMetadata, in *kms.DecryptInput) { in.KeyId, in.DryRun = k.Arn, aws.Bool(true) })},
+		{name: "decrypt as a rehearsal without a ciphertext", want: "DryRunOperationException", moto: "ValidationException", why: "DryRunModifiers are not known",
+			call: decrypt(func(_ *backend, k types.KeyMetadata, in *kms.DecryptInput) {
+				in.KeyId, in.DryRun, in.DryRunModifiers, in.CiphertextBlob = k.Arn, aws.Bool(true), []types.DryRunModifierType{types.DryRunModifierTypeIgnoreCiphertext}, nil
+			})},
+		{name: "decrypt without a ciphertext", want: "ValidationException",
+			call: decrypt(func(_ *backend, k types.KeyMetadata, in *kms.DecryptInput) { in.KeyId, in.CiphertextBlob = k.Arn, nil })},
+		{name: "decrypt as a rehearsal by an unknown id", want: "NotFoundException", moto: "ValidationException", why: "DryRunModifiers are not known",
+			call: decrypt(func(_ *backend, _ types.KeyMetadata, in *kms.DecryptInput) {
+				in.KeyId, in.DryRun, in.DryRunModifiers, in.CiphertextBlob = aws.String(unknownID), aws.Bool(true), []types.DryRunModifierType{types.DryRunModifierTypeIgnoreCiphertext}, nil
+			})},
 		{name: "decrypt without the context", call: with(nil), want: "InvalidCiphertextException"},
 		{name: "decrypt with another value", call: with(map[string]string{"purpose": "other", "Ünïcode": "☃"}), want: "InvalidCiphertextException"},
 		{name: "decrypt with a pair more", call: with(map[string]string{"purpose": "test", "Ünïcode": "☃", "more": "x"}), want: "InvalidCiphertextException"},

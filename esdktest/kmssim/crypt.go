@@ -2,6 +2,7 @@ package kmssim
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -50,6 +51,9 @@ func (s *Server) decrypt(region string, in *kms.DecryptInput) (answer, error) {
 		return nil, unsupported("kmssim has no enclaves")
 	}
 	d := decryption{in.CiphertextBlob, aws.ToString(in.KeyId), cmp.Or(in.EncryptionAlgorithm, symmetric), in.EncryptionContext}
+	if len(in.DryRunModifiers) > 0 {
+		return nil, s.rehearse(region, in, d)
+	}
 	k, err := s.decryptionKey(region, d)
 	if err != nil {
 		return nil, err
@@ -61,6 +65,20 @@ func (s *Server) decrypt(region string, in *kms.DecryptInput) (answer, error) {
 	out := answer{"KeyId": k.arn(), "Plaintext": plaintext, "EncryptionAlgorithm": d.algorithm}
 	k.addMaterialID(out, "KeyMaterialId")
 	return out, err
+}
+
+// rehearse tells whether a key might decrypt, without a ciphertext.
+func (s *Server) rehearse(region string, in *kms.DecryptInput, d decryption) error {
+	switch {
+	case slices.ContainsFunc(in.DryRunModifiers, func(m types.DryRunModifierType) bool { return m != types.DryRunModifierTypeIgnoreCiphertext }):
+		return constraint("dryRunModifiers", "of unknown values", "satisfy enum value set: [IGNORE_CIPHERTEXT]")
+	case !aws.ToBool(in.DryRun), d.keyID == "":
+		return invalid("DryRunModifiers want DryRun and a KeyId.")
+	}
+	if _, err := s.encryptionKey(region, encryption{d.keyID, d.algorithm, d.context}); err != nil { // which has the same conditions
+		return err
+	}
+	return s.checkCall(in.GrantTokens, in.DryRun)
 }
 
 func (s *Server) reEncrypt(region string, in *kms.ReEncryptInput) (answer, error) {
