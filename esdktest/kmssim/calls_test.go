@@ -167,7 +167,9 @@ func decryptCalls() []sharedCall {
 		{name: "decrypt by another key", call: by(func(b *backend, _ types.KeyMetadata) string { return *b.symmetric("other").Arn }),
 			want: "IncorrectKeyException", moto: "AccessDeniedException", why: "it has no IncorrectKeyException"},
 		{name: "decrypt as a rehearsal", want: "DryRunOperationException", moto: good, why: "DryRun is ignored",
-			call: decrypt(func(_ *backend, k types.KeyMetadata, in *kms.DecryptInput) { in.KeyId, in.DryRun = k.Arn, aws.Bool(true) })},
+			call: decrypt(func(_ *backend, k types.KeyMetadata, in *kms.DecryptInput) {
+				in.KeyId, in.DryRun = k.Arn, aws.Bool(true)
+			})},
 		{name: "decrypt as a rehearsal without a ciphertext", want: "DryRunOperationException", moto: "ValidationException", why: "DryRunModifiers are not known",
 			call: decrypt(func(_ *backend, k types.KeyMetadata, in *kms.DecryptInput) {
 				in.KeyId, in.DryRun, in.DryRunModifiers, in.CiphertextBlob = k.Arn, aws.Bool(true), []types.DryRunModifierType{types.DryRunModifierTypeIgnoreCiphertext}, nil
