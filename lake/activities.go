@@ -354,31 +354,39 @@ type SummaryRequest struct {
 	Last int `json:"last"` // the number of the last chunk
 }
 
+// A SummaryResult is what a summary has to tell.
+type SummaryResult struct {
+	// NoneUnder are the keys of --under that no message is under, though there are messages:
+	// they may be misspelled. Keys says which there are.
+	NoneUnder []string `json:"none_under,omitempty"`
+	Keys      string   `json:"keys,omitempty"`
+}
+
 // WriteSummary reads what was found, and writes the summary of an audit and its page.
-func (a *Activities) WriteSummary(ctx context.Context, in SummaryRequest) error {
+func (a *Activities) WriteSummary(ctx context.Context, in SummaryRequest) (*SummaryResult, error) {
 	into, err := openResults(ctx, in.Results)
 	if err != nil {
-		return a.misconfigured(ctx, "Results", err)
+		return nil, a.misconfigured(ctx, "Results", err)
 	}
 	defer into.Close()
 	w, err := a.open(ctx, &in.Task)
 	if err != nil {
-		return a.misconfigured(ctx, "Configuration", err)
+		return nil, a.misconfigured(ctx, "Configuration", err)
 	}
 	mark := lastMark(ctx)
 	l, held := hold(ctx, a.client, mark)
 	defer l.release()
-	err = into.summarize(held, w, &in)
+	result, err := into.summarize(held, w, &in)
 	if cause := cmp.Or(l.ended(), context.Cause(held)); err != nil && cause != nil {
-		return ended(cause)
+		return nil, ended(cause)
 	}
 	if err == nil {
-		return nil
+		return result, nil
 	}
 	next := &Mark{Stuck: mark.Stuck}
 	err = retryable("Results", &next.Stuck, patience, err)
 	l.note(ctx, next)
-	return err
+	return nil, err
 }
 
 // A chunkWriter keeps what becomes of the objects of a chunk.

@@ -329,6 +329,8 @@ type Report struct {
 	// was done of them before the job ended.
 	Missing []int `json:"missing,omitempty"`
 
+	SummaryResult // of an audit
+
 	// Digest is the SHA-256 of what "sha256sum chunks/*.jsonl" prints in the folder.
 	Digest string `json:"digest"`
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -140,6 +141,27 @@ func TestGiveUpEnds(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNoneUnder has the report say what the summary says of --under.
+func TestNoneUnder(t *testing.T) {
+	e := new(testsuite.WorkflowTestSuite).NewTestWorkflowEnvironment()
+	register := func(name string, f any) {
+		e.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: name})
+	}
+	want := SummaryResult{NoneUnder: []string{"lake/odl"}, Keys: "lake/old"}
+	var written *Report
+	register("ListChunks", func(context.Context, ListRequest) (*ListResult, error) { return new(ListResult), nil })
+	register("WriteSummary", func(context.Context, SummaryRequest) (*SummaryResult, error) { return &want, nil })
+	register("WriteReport", func(_ context.Context, r *Report) error {
+		written = r
+		return nil
+	})
+	e.ExecuteWorkflow(Audit, Job{Task: Task{Source: Source{Folder: "s3://b/f/"}}, Results: "s3://c/"})
+	returned := new(Report)
+	if err := e.GetWorkflowResult(returned); err != nil || !reflect.DeepEqual(returned.SummaryResult, want) || !reflect.DeepEqual(written.SummaryResult, want) {
+		t.Errorf("%v; the report %+v, written %+v", err, returned, written)
 	}
 }
 

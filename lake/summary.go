@@ -13,7 +13,7 @@ import (
 )
 
 // summarize writes the summary of an audit, and its page, of the files of all chunks.
-func (r *results) summarize(ctx context.Context, w *work, in *SummaryRequest) error {
+func (r *results) summarize(ctx context.Context, w *work, in *SummaryRequest) (*SummaryResult, error) {
 	s := w.NewSummary(in.Started, in.AllVersions)
 	for number := 1; number <= in.Last; number++ {
 		content, err := r.read(ctx, chunkName(number))
@@ -21,30 +21,31 @@ func (r *results) summarize(ctx context.Context, w *work, in *SummaryRequest) er
 		case gcerrors.Code(err) == gcerrors.NotFound: // it is missing
 			continue
 		case err != nil:
-			return err
+			return nil, err
 		}
 		if err := addFindings(s, content); err != nil {
-			return fmt.Errorf("%s: %w", chunkName(number), err)
+			return nil, fmt.Errorf("%s: %w", chunkName(number), err)
 		}
 	}
 	s.End(in.Ended, in.BytesRead)
 	text, err := s.JSON()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	page := new(bytes.Buffer)
 	if err := s.WritePage(page, in.inputs(), version()); err != nil {
-		return err
+		return nil, err
 	}
 	for name, file := range map[string]struct {
 		content []byte
 		kind    string
 	}{"summary.json": {text, "application/json"}, "report.html": {page.Bytes(), "text/html; charset=utf-8"}} {
 		if err := r.WriteAll(ctx, name, file.content, &blob.WriterOptions{ContentType: file.kind}); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	none, keys := s.NoneUnder()
+	return &SummaryResult{none, keys}, nil
 }
 
 func addFindings(s *bulk.Summary, content []byte) error {

@@ -38,7 +38,7 @@ func TestSummary(t *testing.T) {
 		Task: Task{Source: Source{Folder: "s3://lake/data/?secret=SECRET"}}, End: "cancelled", Digest: "0123", Ended: time.Now(), Counts: Counts{BytesRead: 7},
 	}}
 	for range 2 { // a second time, if its end was not told
-		if err := into.summarize(t.Context(), &work{Work: audit}, in); err != nil {
+		if _, err := into.summarize(t.Context(), &work{Work: audit}, in); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,7 +65,8 @@ func TestSummary(t *testing.T) {
 		t.Error("the page has parameters, which may be secret")
 	}
 	write(4, &Line{Result: bulk.OK, Finding: json.RawMessage(`{"kind":"message"}`)})
-	if in.Last = 4; into.summarize(t.Context(), &work{Work: audit}, in) == nil {
+	in.Last = 4
+	if _, err := into.summarize(t.Context(), &work{Work: audit}, in); err == nil {
 		t.Error("a message without a header is counted")
 	}
 }

@@ -324,7 +324,7 @@ func (r *run) report(ctx workflow.Context, end string) (*Report, error) {
 	}
 	var err error
 	if r.in.Audit {
-		err = workflow.ExecuteActivity(r.summing(ctx), (*Activities).WriteSummary, SummaryRequest{*report, r.summed}).Get(ctx, nil)
+		err = workflow.ExecuteActivity(r.summing(ctx), (*Activities).WriteSummary, SummaryRequest{*report, r.summed}).Get(ctx, &report.SummaryResult)
 	}
 	unwritten := workflow.ExecuteActivity(r.reporting(ctx), (*Activities).WriteReport, report).Get(ctx, nil)
 	return report, cmp.Or(err, unwritten)

@@ -132,6 +132,9 @@ func printReport(w io.Writer, r *lake.Report) error {
 		fmt.Fprintf(out, "end           %s\n", r.End)
 		printMissing(out, r.Missing)
 	}
+	for _, key := range r.NoneUnder {
+		fmt.Fprintf(out, "note          no message is under %s; there are: %s\n", key, r.SummaryResult.Keys)
+	}
 	fmt.Fprintf(out, "took          %s\nresults       %s\ndigest        %s\n", r.Ended.Sub(r.Started).Round(time.Second), r.Results, r.Digest)
 	_, err := out.WriteTo(w)
 	return err

@@ -133,6 +133,15 @@ func TestPartial(t *testing.T) {
 	}
 }
 
+// TestNoneUnder tells keys of --under that may be misspelled.
+func TestNoneUnder(t *testing.T) {
+	r := &lake.Report{End: lake.Complete, SummaryResult: lake.SummaryResult{NoneUnder: []string{"lake/odl"}, Keys: "lake/old"}}
+	var out bytes.Buffer
+	if err := printReport(&out, r); err != nil || !strings.Contains(out.String(), "no message is under lake/odl; there are: lake/old\n") {
+		t.Errorf("%v: %s", err, &out)
+	}
+}
+
 // full is a device that takes nothing more.
 type full struct{}
 

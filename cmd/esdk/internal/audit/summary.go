@@ -216,14 +216,23 @@ func (d *distinct) add(f *Finding, names map[string]bool, more bool) {
 	}
 }
 
-// UnderNone tells each key of --under that no message is under, and which keys there are: it may
-// be misspelled.
-func (s *Summary) UnderNone() (texts []string) {
-	if s.Messages.Messages == 0 {
-		return nil
+// NoneUnder returns the keys of --under that no message is under, which may be misspelled, and
+// in words the keys that there are; nothing if there is no such key or no message.
+func (s *Summary) NoneUnder() (keys []string, others string) {
+	if s.Messages.Messages == 0 || len(s.under) == 0 {
+		return nil, ""
 	}
 	for _, p := range s.under {
-		texts = append(texts, "no message is under "+Visible(string(p))+"; there are: "+s.otherKeys())
+		keys = append(keys, Visible(string(p)))
+	}
+	return keys, s.otherKeys()
+}
+
+// UnderNone says the same in words.
+func (s *Summary) UnderNone() (texts []string) {
+	keys, others := s.NoneUnder()
+	for _, k := range keys {
+		texts = append(texts, "no message is under "+k+"; there are: "+others)
 	}
 	return texts
 }
