@@ -1,6 +1,7 @@
 package lake_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"crypto/md5"
@@ -16,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -367,17 +369,52 @@ func TestControl(t *testing.T) {
 	}
 	w.esdkLake(0, "resume", id)
 	w.await(id, func(_ string, s *lake.Status) bool { return s.Done() >= 100 })
+	w.esdkLake(1, "start", "--id", id, "--results", w.url("audit", "others/"), w.url(w.bucket, "data"), "--", "--from-key", "@old", "-k", "@new", "--rate", "objects=25")
+	w.esdkLake(1, "audit", "--id", id, "--wait", "--results", w.url("audit", "rotations/"), w.url(w.bucket, "data"))
+	w.esdkLake(2, "report", "--fail-if", id)
 	w.esdkLake(0, "cancel", id)
 	s = w.await(id, func(state string, s *lake.Status) bool { return state == "cancelled" })
 	folder := strings.TrimPrefix(strings.TrimSuffix(s.Results, "?use_path_style=true"), "s3://audit/")
 	var report lake.Report
 	w.check(json.Unmarshal(w.read("audit", folder+"report.json"), &report))
+	var printed lake.Report
+	w.check(json.Unmarshal([]byte(w.esdkLake(1, "report", "--json", id)), &printed))
+	if !reflect.DeepEqual(printed, report) {
+		t.Errorf("report prints %+v, want %+v", printed, report)
+	}
+	w.esdkLake(1, "cancel", id)
+	w.esdkLake(1, "pause", id)
+	w.esdkLake(3, "failures", s.Results)
+	w.esdkLake(2, "matches", s.Results)
+	w.esdkLake(1, "failures", w.url("audit", "rotations/"))
 	replaced := 0
 	for _, n := range w.versions("data") {
 		replaced += n - 1
 	}
 	if report.End != "cancelled" || report.OK != replaced || report.Objects == len(all) {
 		t.Errorf("the report: %+v; %d were replaced", report, replaced)
+	}
+}
+
+// TestWaiting has a command that waits say why: no worker, and then results out of reach.
+func TestWaiting(t *testing.T) {
+	w := newWorld(t)
+	w.startTemporal()
+	w.fill("data/", 3)
+	cmd := exec.Command(w.program, "start", "--id", "waiting", "--wait", "--results", "s3://audit/?use_path_style=true&endpoint=http://127.0.0.1:1", w.url(w.bucket, "data"), "--", "--from-key", "@old", "-k", "@new")
+	stderr, err := cmd.StderrPipe()
+	w.check(err)
+	w.check(cmd.Start())
+	defer cmd.Process.Kill()
+	notes := bufio.NewScanner(stderr)
+	for _, want := range []string{"waiting waits: no worker takes from the task queue esdk-lake", "waiting waits: DoChunk: "} {
+		if !notes.Scan() || !strings.Contains(notes.Text(), want) {
+			t.Fatalf("it says %q, want %q", notes.Text(), want)
+		}
+		w.worker()
+	}
+	if out := w.esdkLake(0, "status", "waiting"); !strings.Contains(out, "waiting       1 DoChunk: ") || !strings.Contains(out, "127.0.0.1:1") {
+		t.Errorf("the status: %s", out)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"esdk/lake"
 	"github.com/spf13/cobra"
 	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 )
@@ -258,14 +256,18 @@ func newPause(c *connection, pause bool) *cobra.Command {
 		cmd.Use, cmd.Short = "pause ID", "Begin no more chunks; those under way end"
 	}
 	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error {
-		return endedBefore(id, t.SignalWorkflow(ctx, id, "", lake.PauseSignal, pause))
+		if err := c.checkRuns(ctx, t, id); err != nil {
+			return err
+		}
+		return t.SignalWorkflow(ctx, id, "", lake.PauseSignal, pause)
 	})
 }
 
-// endedBefore says in clear words that nothing runs under an id.
-func endedBefore(id string, err error) error {
-	if errors.As(err, new(*serviceerror.NotFound)) {
-		return fmt.Errorf("nothing runs under the id %s: it has ended, or there is none; \"esdk-lake status %[1]s\" tells", id)
+// checkRuns is for what the server takes in silence of a job that has ended.
+func (c *connection) checkRuns(ctx context.Context, t client.Client, id string) error {
+	s, err := c.describe(ctx, t, id)
+	if err == nil && s.State != "running" {
+		err = fmt.Errorf("%s has ended: it is %s", id, s.State)
 	}
 	return err
 }
@@ -273,7 +275,10 @@ func endedBefore(id string, err error) error {
 func newCancel(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: "cancel ID", Short: "End a rotation or an audit: objects under way end, and the report says what was done"}
 	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error {
-		return endedBefore(id, t.CancelWorkflow(ctx, id, ""))
+		if err := c.checkRuns(ctx, t, id); err != nil {
+			return err
+		}
+		return t.CancelWorkflow(ctx, id, "")
 	})
 }
 

@@ -11,7 +11,6 @@ import (
 	"esdk/lake"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -140,13 +139,14 @@ esdk-lake: id waits: WriteReport: 3 attempts failed, the last one with: no such 
 	}
 }
 
-// TestEndedBefore says that there is nothing to cancel.
-func TestEndedBefore(t *testing.T) {
-	err := endedBefore("nightly", serviceerror.NewNotFound("workflow execution already completed"))
-	if err == nil || !strings.Contains(err.Error(), "nothing runs under the id nightly") {
+// TestCheckRuns says that there is nothing to cancel.
+func TestCheckRuns(t *testing.T) {
+	server := &describedServer{state: enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED}
+	if err := testConnection().checkRuns(t.Context(), server, "nightly"); err == nil || err.Error() != "nightly has ended: it is cancelled" {
 		t.Error(err)
 	}
-	if other := errors.New("other"); endedBefore("nightly", other) != other || endedBefore("nightly", nil) != nil {
-		t.Error("another error is taken for it")
+	server.state = enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+	if err := testConnection().checkRuns(t.Context(), server, "nightly"); err != nil {
+		t.Error(err)
 	}
 }
