@@ -139,7 +139,7 @@ encrypt, and any one of them decrypts it.`,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			a.usage = false
 			a.keys.ProtectOwn()
-			if err := checkEmpty(cmd, args); err != nil {
+			if err := cmp.Or(checkEmpty(cmd, args), a.keys.CheckNamed()); err != nil {
 				return err
 			}
 			if _, none := cmd.Annotations[noProfile]; none {

@@ -150,7 +150,7 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	a.batch.Tally = true
+	a.batch.Tally, a.batch.Resume = true, o.Resume()
 	return a.run(ctx, plan, &o.pace, &o.report, "decrypt", d.job)
 }
 

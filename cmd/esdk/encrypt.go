@@ -95,7 +95,7 @@ func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) e
 	if err != nil {
 		return err
 	}
-	a.batch.Tally = true
+	a.batch.Tally, a.batch.Resume = true, o.Resume()
 	return a.run(ctx, plan, &o.pace, &o.report, "encrypt", e.job)
 }
 

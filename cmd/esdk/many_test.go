@@ -8,10 +8,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // manyFiles is enough for several groups of results that are put on the disk
@@ -49,7 +52,9 @@ func TestManyFilesInterrupted(t *testing.T) {
 func testManyFilesInterrupted(t *testing.T, sig syscall.Signal) {
 	dir := t.TempDir()
 	names := makeMany(t, dir)
-	c := command(t, dir, append([]string{"encrypt", "-q", "--unsigned", "-k", "aes:n/k@key", "-o", "out"}, names...)...)
+	c := command(t, dir, append([]string{"encrypt", "--unsigned", "-k", "aes:n/k@key", "-o", "out"}, names...)...)
+	var said bytes.Buffer
+	c.Stderr = &said
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +64,10 @@ func testManyFilesInterrupted(t *testing.T, sig syscall.Signal) {
 		t.Fatal(err)
 	}
 	c.Wait()
+	told := regexp.MustCompile(`(?s)(\d+ inputs so far: \d+ ok|nothing was done yet); with --no-clobber, the same command goes on with the rest\n.*interrupted\n$`)
+	if c.ProcessState.ExitCode() == cli.ExitInterrupted && !told.MatchString(said.String()) {
+		t.Errorf("stderr %q", said.String())
+	}
 	entries, err := os.ReadDir(filepath.Join(dir, "out"))
 	if err != nil {
 		t.Fatal(err)

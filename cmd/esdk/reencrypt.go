@@ -78,7 +78,10 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 	if err != nil {
 		return err
 	}
-	a.batch.Tally = true
+	a.batch.Tally, a.batch.Resume = true, o.Resume()
+	if o.SkipDone == "never" || o.Base64 { // what is done isn't passed over
+		a.batch.Resume = ""
+	}
 	work := re.Work(a.batch)
 	return a.run(ctx, plan, &o.pace, &o.report, "reencrypt", func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		if j.Output() == cli.Standard && o.Path != cli.Standard && cli.IsTerminal(a.Stdout) {

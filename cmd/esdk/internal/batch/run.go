@@ -52,6 +52,9 @@ type Batch struct {
 	// Tally has a run of several inputs end with how many there were.
 	Tally bool
 
+	// Resume says how to go on with a run of several inputs that was interrupted, "" for no way.
+	Resume string
+
 	// CountFiles has the progress be that of files, of which a part is read.
 	CountFiles bool
 
@@ -125,6 +128,7 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *Report
 		Batch: b, report: report, work: work, plan: plan, skipped: make(map[string]int),
 		pace: pace, objects: objects, brake: newBrake(parallel),
 	}
+	defer b.Pending.Last(r.tellInterrupted)()
 	if b.SideBySide {
 		r.sideBySide(ctx, parallel)
 	} else {
@@ -412,12 +416,12 @@ func (r *runner) end(t *task) {
 
 // tell says what came of a task.
 func (r *runner) tell(t *task) {
-	r.count++
-	if t.Skip == "" {
-		r.taken++
-	}
 	r.Progress.finished.Add(1)
 	r.Progress.Aside(func() {
+		r.count++
+		if t.Skip == "" {
+			r.taken++
+		}
 		switch {
 		case t.err != nil:
 		case t.Skip == "":
@@ -437,8 +441,10 @@ func (r *runner) tell(t *task) {
 		default:
 			r.UI.Note("%s exists, skipped %s", cli.Printable(t.Output()), cli.Printable(t.Source.Name()))
 		}
-		if t.untold && t.err == nil && t.Skip == "" {
+		if t.untold {
 			r.untold++
+		}
+		if t.untold && t.err == nil && t.Skip == "" {
 			r.UI.Announce("not_reported", map[string]string{"input": t.Source.Name(), "output": t.Output()},
 				cli.Printable(t.Source.Name())+": done, and not in the report")
 		}
@@ -503,6 +509,22 @@ func (r *runner) tellSummary() {
 	text := fmt.Sprintf("%d %s: %s", r.count, inputs, r.counts())
 	if len(reasons) > 0 {
 		text += ": " + strings.Join(reasons, ", ")
+	}
+	r.UI.Note("%s", text)
+}
+
+// tellInterrupted says how far a run of several inputs came. It's called behind
+// Progress.interrupt, so that nobody counts any more.
+func (r *runner) tellInterrupted() {
+	if !r.Tally || !r.plan.Several() {
+		return
+	}
+	text := "nothing was done yet"
+	if r.count > 0 {
+		text = fmt.Sprintf("%d inputs so far: %s", r.count, r.counts())
+	}
+	if r.Resume != "" {
+		text += "; " + r.Resume
 	}
 	r.UI.Note("%s", text)
 }

@@ -171,6 +171,16 @@ func (ks *Keys) configPath() (file string, named bool, err error) {
 	return filepath.Join(dir.path(), configFile), false, nil
 }
 
+// CheckNamed refuses a configuration file that the command line names and that isn't there, also
+// if nothing of it is wanted.
+func (ks *Keys) CheckNamed() error {
+	if ks.ConfigFile == "" {
+		return nil
+	}
+	_, err := os.Stat(ks.ConfigFile)
+	return cli.NamedFile("--config", err)
+}
+
 // HasConfig reports whether there is a configuration, or one is asked for. One that
 // cannot be read counts, so that LoadConfig tells why.
 func (ks *Keys) HasConfig() bool {

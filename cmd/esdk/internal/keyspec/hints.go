@@ -198,11 +198,11 @@ func wrongFile(file string, data []byte, err error) error {
 	return cli.Hinted(err, "%s", hint)
 }
 
-// missingFile adds to the error for a file that is not there how to make one. To
-// decrypt, a new one is of no use.
+// missingFile adds to the error for a file that is not there how to make one, behind what is
+// likelier: a mistake in the path. To decrypt, a new one is of no use.
 func missingFile(err error, encrypt bool, hint string, args ...any) error {
 	if encrypt && errors.Is(err, fs.ErrNotExist) {
-		return cli.Hinted(cli.WithCode(cli.ExitUsage, err), hint, args...)
+		return cli.Hinted(cli.WithCode(cli.ExitUsage, err), "check the path; "+hint, args...)
 	}
 	return err
 }

@@ -47,7 +47,7 @@ func (ks *Keys) NewAESKeyring(namespace, name, file, format string, encrypt bool
 	}
 	key, err := ks.readAESKey(file, format)
 	if err != nil {
-		return nil, missingFile(err, encrypt, "\"esdk keygen aes -o %s\" makes one", cli.Printable(file))
+		return nil, missingFile(err, encrypt, "\"esdk keygen aes -o %s\" makes a new key", cli.Printable(file))
 	}
 	defer clear(key.bytes)
 	if name == "" {
@@ -95,7 +95,7 @@ func (ks *Keys) NewRSAKeyring(namespace, name, file, padding, passphraseFile str
 	c := esdk.RawRSAConfig{Namespace: namespace, Name: name, Hash: hash, PKCS1v15: hash == 0}
 	data, err := ks.readPrivate(file, passphraseFile)
 	if err != nil {
-		return nil, missingFile(err, encrypt, "\"esdk keygen rsa -o %s\" makes one", cli.Printable(file))
+		return nil, missingFile(err, encrypt, "\"esdk keygen rsa -o %s\" makes a new key", cli.Printable(file))
 	}
 	defer clear(data)
 	private, privateErr := onlyKey[*rsa.PrivateKey](data)
@@ -150,7 +150,7 @@ func (ks *Keys) newECDHKeyring(peerFile, ownFile, passphraseFile string, encrypt
 	if ownFile != "" {
 		data, err := ks.readPrivate(ownFile, passphraseFile)
 		if err != nil {
-			return nil, missingFile(err, encrypt, "\"esdk keygen ecdh -o %s\" makes one", cli.Printable(ownFile))
+			return nil, missingFile(err, encrypt, "\"esdk keygen ecdh -o %s\" makes a new key", cli.Printable(ownFile))
 		}
 		ks.checkSecret(ownFile)
 		defer clear(data)
@@ -189,7 +189,7 @@ func (ks *Keys) hpkeKeyring(_ context.Context, text string, encrypt bool) (esdk.
 func (ks *Keys) newHPKEKeyring(name, file, passphraseFile string, encrypt bool) (esdk.Keyring, error) {
 	data, err := ks.readPrivate(file, passphraseFile)
 	if err != nil {
-		return nil, missingFile(err, encrypt, "\"esdk keygen hpke -o %s\" makes one", cli.Printable(file))
+		return nil, missingFile(err, encrypt, "\"esdk keygen hpke -o %s\" makes a new key", cli.Printable(file))
 	}
 	defer clear(data)
 	c := hpke.Config{Name: name}

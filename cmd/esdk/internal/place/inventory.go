@@ -189,9 +189,11 @@ func objectFiles(manifest, bucket *object.Object) inventory.Files {
 // the bucket that it was in.
 func (p *Planner) openLocalInventory(ctx context.Context, manifest string, scope inventory.Scope) (*inventory.Inventory, error) {
 	switch info, err := os.Stat(manifest); {
-	case err == nil && info.IsDir():
+	case err != nil:
+		return nil, cli.NamedFile("--inventory", err)
+	case info.IsDir():
 		return nil, noManifest(manifest)
-	case err == nil && info.Mode().IsRegular():
+	case info.Mode().IsRegular():
 		p.Protected.Add(info)
 	}
 	base := filepath.Base(manifest)

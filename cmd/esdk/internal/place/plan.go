@@ -189,6 +189,18 @@ func (o *OutputOptions) check() error {
 	return nil
 }
 
+// Resume says how to go on with a run that was interrupted, "" if all is to be done again.
+func (o *OutputOptions) Resume() string {
+	const again = "the same command goes on with the rest"
+	switch {
+	case o.InPlace || o.NoClobber || o.Update:
+		return again
+	case o.Force:
+		return ""
+	}
+	return "with --no-clobber, " + again
+}
+
 // Plan finds the inputs and the output for each, and refuses, before any work, what
 // cannot be written.
 func (p *Planner) Plan(ctx context.Context, inputs []string, options *OutputOptions) (*Plan, error) {
