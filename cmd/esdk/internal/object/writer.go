@@ -62,7 +62,8 @@ type CreateOptions struct {
 // something else by then.
 func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOptions) (*Writer, error) {
 	if o.version() != "" {
-		return nil, cli.NewError(cli.ExitNotWritten, "a version cannot be written to").Of(o.String())
+		return nil, cli.NewError(cli.ExitNotWritten, "a version cannot be written to").Of(o.String()).
+			WithHint("remove versions that are not the latest, or have a lifecycle rule do it (NoncurrentVersionExpiration)")
 	}
 	out := &Writer{pending: p, object: o, done: make(chan struct{})}
 	options := &blob.WriterOptions{ContentType: "application/octet-stream"}

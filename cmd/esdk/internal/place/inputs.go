@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"iter"
 	"net/url"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
@@ -38,7 +40,7 @@ func (p *Planner) find(ctx context.Context, named iter.Seq2[named, error], o *In
 					j.fail(err)
 					err = nil
 				}
-				if o.List != "" && n.listed && j.Err != nil && strings.Contains(n.name, "\n") {
+				if n.misnamed(&j); o.List != "" && n.listed && j.Err != nil && strings.Contains(n.name, "\n") {
 					j.Err = cli.Hinted(j.Err, listHint)
 				}
 				return yield(j, err)
@@ -62,6 +64,20 @@ const listHint = `each name in a list needs a zero byte behind it: find -print0 
 type named struct {
 	name   string
 	listed bool
+}
+
+// misnamed tells of what is not there in a few words what may be meant by its name: a list of
+// lines is a long one, and a flag behind -- one with a dash.
+func (n *named) misnamed(j *Job) {
+	const most = 200
+	switch {
+	case !errors.Is(j.Err, fs.ErrNotExist) && !errors.Is(j.Err, syscall.ENAMETOOLONG):
+	case len(n.name) > most:
+		j.Source = &unopened{strings.ToValidUTF8(n.name[:most], "") + "…"}
+		j.Err = cli.NewError(cli.ExitError, "there is no file of this name of %d bytes", len(n.name)).OfKind(cli.Kind(j.Err))
+	case !n.listed && strings.HasPrefix(n.name, "-"):
+		j.Err = cli.Hinted(j.Err, "behind --, all arguments are names: put flags in front of it")
+	}
 }
 
 func (p *Planner) findNamed(ctx context.Context, name string, o *InputOptions, yield func(Job, error) bool) bool {
