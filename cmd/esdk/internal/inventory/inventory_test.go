@@ -133,8 +133,11 @@ func TestChanged(t *testing.T) {
 		what, b := "", o[key]
 		switch r.IntN(4) {
 		case 0:
-			at := r.IntN(len(b))
+			at, old := r.IntN(len(b)), string(b)
 			b[at] ^= byte(1 + r.IntN(255))
+			if key == keys[1] && strings.EqualFold(old, string(b)) {
+				continue // the digits of a checksum may be in either case
+			}
 			what = fmt.Sprintf("byte %d of %s changed", at, key)
 		case 1:
 			o[key], what = b[:r.IntN(len(b))], key+" cut"
