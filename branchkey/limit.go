@@ -12,7 +12,7 @@ import (
 // maxAnswer is more than any answer has but a page of a list: an item of
 // DynamoDB is at most 400 KB, of which binary parts are a third longer in
 // Base64. Answers of AWS KMS are much shorter.
-const maxAnswer = 4 << 20
+const maxAnswer = 1 << 20
 
 // maxPage is more than a page of a list has. DynamoDB counts 1 MB at most, in
 // which an empty string in a list is one byte. As JSON, it has nine.
