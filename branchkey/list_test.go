@@ -439,7 +439,7 @@ func TestListWrongStorage(t *testing.T) {
 	second := k.another()
 	s := k.newStore(t, storage)
 	id := k.newVersions(t, s, 1)
-	items := slices.Collect(maps.Values(itemsNow(t, storage, id)))
+	items := slices.SortedFunc(maps.Values(itemsNow(t, storage, id)), func(a, b *Item) int { return cmp.Compare(a.Type, b.Type) }) // the beacon key first
 	foreign := cloneItem(items[0])
 	foreign.ID = "foreign"
 	broken := errors.New("broken")
