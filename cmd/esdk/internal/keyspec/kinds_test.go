@@ -77,7 +77,7 @@ func TestEmptyFields(t *testing.T) {
 				if field == empty {
 					value = ""
 				}
-				if value = strconv.Quote(value); field == "accounts" {
+				if value = strconv.Quote(value); field == "accounts" || field == "former" {
 					value = "[" + value + "]"
 				}
 				text.WriteString(field + " = " + value + "\n")
