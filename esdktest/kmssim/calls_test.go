@@ -166,17 +166,17 @@ func decryptCalls() []sharedCall {
 		{name: "decrypt by an unknown id", call: by(func(*backend, types.KeyMetadata) string { return unknownID }), want: "NotFoundException"},
 		{name: "decrypt by another key", call: by(func(b *backend, _ types.KeyMetadata) string { return *b.symmetric("other").Arn }),
 			want: "IncorrectKeyException", moto: "AccessDeniedException", why: "it has no IncorrectKeyException"},
-		{name: "decrypt as a rehearsal", want: "DryRunOperationException", moto: good, why: "DryRun is ignored",
+		{name: "decrypt as a rehearsal", want: "DryRunOperationException", moto: "KeyId=key.arn Plaintext=SECRET", why: "DryRun is ignored",
 			call: decrypt(func(_ *backend, k types.KeyMetadata, in *kms.DecryptInput) {
 				in.KeyId, in.DryRun = k.Arn, aws.Bool(true)
 			})},
-		{name: "decrypt as a rehearsal without a ciphertext", want: "DryRunOperationException", moto: "ValidationException", why: "DryRunModifiers are not known",
+		{name: "decrypt as a rehearsal without a ciphertext", want: "DryRunOperationException", moto: "InvalidCiphertextException", why: "DryRunModifiers are not known",
 			call: decrypt(func(_ *backend, k types.KeyMetadata, in *kms.DecryptInput) {
 				in.KeyId, in.DryRun, in.DryRunModifiers, in.CiphertextBlob = k.Arn, aws.Bool(true), []types.DryRunModifierType{types.DryRunModifierTypeIgnoreCiphertext}, nil
 			})},
-		{name: "decrypt without a ciphertext", want: "ValidationException",
+		{name: "decrypt without a ciphertext", want: "ValidationException", moto: "InvalidCiphertextException", why: "it is looked at as one",
 			call: decrypt(func(_ *backend, k types.KeyMetadata, in *kms.DecryptInput) { in.KeyId, in.CiphertextBlob = k.Arn, nil })},
-		{name: "decrypt as a rehearsal by an unknown id", want: "NotFoundException", moto: "ValidationException", why: "DryRunModifiers are not known",
+		{name: "decrypt as a rehearsal by an unknown id", want: "NotFoundException",
 			call: decrypt(func(_ *backend, _ types.KeyMetadata, in *kms.DecryptInput) {
 				in.KeyId, in.DryRun, in.DryRunModifiers, in.CiphertextBlob = aws.String(unknownID), aws.Bool(true), []types.DryRunModifierType{types.DryRunModifierTypeIgnoreCiphertext}, nil
 			})},
