@@ -51,21 +51,25 @@ func kmsOf(ctx context.Context, arn string) (*kms.Client, error) {
 }
 
 // KeyStore returns the key store in a table of DynamoDB, which is also its
-// logical name.
+// logical name. Instead of an ARN, it takes [peer.Discovery].
 func KeyStore(ctx context.Context, table, arn string) (*keystore.Client, error) {
 	c, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
-	client, err := kmsOf(ctx, arn)
-	if err != nil {
+	store := keystoretypes.KeyStoreConfig{
+		DdbTableName: table, LogicalKeyStoreName: table, DdbClient: dynamodb.NewFromConfig(c),
+		KmsConfiguration: &keystoretypes.KMSConfigurationMemberkmsKeyArn{Value: arn},
+	}
+	if arn == peer.Discovery {
+		store.KmsClient = kms.NewFromConfig(c)
+		store.KmsConfiguration = &keystoretypes.KMSConfigurationMemberdiscovery{}
+		return keystore.NewClient(store)
+	}
+	if store.KmsClient, err = kmsOf(ctx, arn); err != nil {
 		return nil, err
 	}
-	return keystore.NewClient(keystoretypes.KeyStoreConfig{
-		DdbTableName: table, LogicalKeyStoreName: table,
-		DdbClient: dynamodb.NewFromConfig(c), KmsClient: client,
-		KmsConfiguration: &keystoretypes.KMSConfigurationMemberkmsKeyArn{Value: arn},
-	})
+	return keystore.NewClient(store)
 }
 
 // Entries are those of a keys manifest.

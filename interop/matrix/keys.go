@@ -40,18 +40,22 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// storeKeys are the keys in AWS KMS that protect key stores: at first, and when
+// they are re-keyed.
+type storeKeys struct{ first, second string }
+
 // writeKeys makes all keys of a run, and returns the path of their manifest and
-// the key in AWS KMS that protects key stores.
-func writeKeys(dir string, sim *kmssim.Server) (path, storeKey string) {
+// those of key stores.
+func writeKeys(dir string, sim *kmssim.Server) (path string, stores storeKeys) {
 	keys := map[string]entry{}
 	addRawKeys(keys)
-	storeKey = addKMSKeys(keys, sim)
+	stores = storeKeys{addKMSKeys(keys, sim), sim.CreateKey(home, types.KeySpecSymmetricDefault)}
 	path = dir + "/keys.json"
 	text := must(json.MarshalIndent(map[string]any{"manifest": map[string]any{"type": "keys", "version": 3}, "keys": keys}, "", "  "))
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		panic(err)
 	}
-	return path, storeKey
+	return path, stores
 }
 
 func addRawKeys(keys map[string]entry) {

@@ -44,7 +44,7 @@ func run(ctx context.Context) error {
 	if err := os.Setenv("AWS_ENDPOINT_URL_KMS", sim.URL()); err != nil {
 		return err
 	}
-	manifest, storeKey := writeKeys(dir, sim)
+	manifest, stores := writeKeys(dir, sim)
 	if err := generateVectors(ctx, filepath.Join(dir, "vectors")); err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for name := range strings.SplitSeq(*peers, ",") {
 		wg.Go(func() {
-			if err := runPeer(ctx, name, manifest, filepath.Join(dir, name), storeKey, all); err != nil {
+			if err := runPeer(ctx, name, manifest, filepath.Join(dir, name), stores, all); err != nil {
 				all.fail(fmt.Sprintf("%s: %v", name, err))
 			}
 		})
@@ -66,7 +66,7 @@ func run(ctx context.Context) error {
 	return all.summary(os.Stdout)
 }
 
-func runPeer(ctx context.Context, name, manifest, dir, storeKey string, all *results) error {
+func runPeer(ctx context.Context, name, manifest, dir string, stores storeKeys, all *results) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
@@ -75,14 +75,14 @@ func runPeer(ctx context.Context, name, manifest, dir, storeKey string, all *res
 		return err
 	}
 	defer log.Close()
-	if err := runWith(ctx, name, manifest, dir, storeKey, log, all); err != nil {
+	if err := runWith(ctx, name, manifest, dir, stores, log, all); err != nil {
 		text := readFile(log.Name())
 		return fmt.Errorf("%w\n%s", err, text[max(0, len(text)-4096):])
 	}
 	return nil
 }
 
-func runWith(ctx context.Context, name, manifest, dir, storeKey string, log *os.File, all *results) error {
+func runWith(ctx context.Context, name, manifest, dir string, stores storeKeys, log *os.File, all *results) error {
 	r := &runner{name: name, dir: dir, log: log, results: all}
 	var err error
 	if r.library, err = newLibrary(manifest); err != nil {
@@ -104,7 +104,7 @@ func runWith(ctx context.Context, name, manifest, dir, storeKey string, log *os.
 			r.run(ctx, t)
 		}
 	}
-	r.stores(ctx, storeKey)
+	r.stores(ctx, stores)
 	if err := r.vectors(filepath.Join(filepath.Dir(dir), "vectors")); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"esdk/branchkey"
 	"esdk/hpke"
 	"esdk/internal/vectors"
+	"esdk/interop/peer"
 )
 
 // A library is our side in this process.
@@ -148,17 +149,29 @@ func (l *library) keyring(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Ke
 	return nil, vectors.ErrUnsupported
 }
 
+// store returns a key store with a KMS key, or with [peer.Discovery].
 func (l *library) store(table, arn string) (*branchkey.Store, error) {
+	storage, err := l.storage(table)
+	if err != nil {
+		return nil, err
+	}
+	if arn == peer.Discovery {
+		return l.storeOn(storage, branchkey.KMSConfig{Discovery: true})
+	}
+	return l.storeOn(storage, branchkey.KMSConfig{KeyARN: arn})
+}
+
+func (l *library) storeOn(storage branchkey.Storage, k branchkey.KMSConfig) (*branchkey.Store, error) {
+	return branchkey.NewStore(branchkey.Config{Storage: storage, LogicalName: storage.Name(), KMS: k, Clients: l.kms.Clients})
+}
+
+func (l *library) storage(table string) (branchkey.Storage, error) {
 	// DynamoDB Local has a wrong checksum in some answers, which the AWS SDK warns of.
 	c, err := config.LoadDefaultConfig(context.Background(), config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return nil, err
 	}
-	storage, err := branchkey.NewDynamoDBStorage(dynamodb.NewFromConfig(c), table)
-	if err != nil {
-		return nil, err
-	}
-	return branchkey.NewStore(branchkey.Config{Storage: storage, LogicalName: table, KMS: branchkey.KMSConfig{KeyARN: arn}, Clients: l.kms.Clients})
+	return branchkey.NewDynamoDBStorage(dynamodb.NewFromConfig(c), table)
 }
 
 // checkContext says what is wrong with the context of a message.

@@ -130,6 +130,7 @@ const (
 	kmsRSARow   = "AWS KMS, RSA"
 	kmsECDH     = "AWS KMS, ECDH"
 	hierarchy   = "hierarchical, key store"
+	rekeyed     = "hierarchical, before, while and after the key store is re-keyed"
 	tampered    = "refuses what was tampered with"
 	withCommand = "with the command `esdk`"
 	ownVectors  = "test vectors of `esdk vectors generate`"
@@ -143,7 +144,7 @@ var rows = slices.Concat(
 	[]string{everything, frames, rawAES},
 	[]string{rawRSA + paddings["pkcs1"], rawRSA + paddings["sha1"], rawRSA + paddings["sha256"], rawRSA + paddings["sha384"], rawRSA + paddings["sha512"]},
 	[]string{rawStatic, rawEphem, multiRaw, reqContext, nonFramed, streamed, rawMaster},
-	[]string{kmsStrict, kmsMRK, kmsDisc, kmsMRKDisc, kmsRSARow, kmsECDH, hierarchy, multiKMS, multiHPKE, kmsMaster, tampered, withCommand, ownVectors},
+	[]string{kmsStrict, kmsMRK, kmsDisc, kmsMRKDisc, kmsRSARow, kmsECDH, hierarchy, rekeyed, multiKMS, multiHPKE, kmsMaster, tampered, withCommand, ownVectors},
 )
 
 // newPlan plans all tests but those of key stores and test vectors, for an SDK

@@ -99,7 +99,8 @@ func (s theirStores) active(_ context.Context, table, id string) (string, error)
 // stores has each side make a key store and a branch key, and each make a new
 // version of it: both see the same versions, and read each other's messages of
 // all of them.
-func (r *runner) stores(ctx context.Context, arn string) {
+func (r *runner) stores(ctx context.Context, kms storeKeys) {
+	arn := kms.first
 	our, their := ourStores{r.library, arn}, theirStores{r.process, arn}
 	for _, owner := range []struct {
 		name string
@@ -120,6 +121,7 @@ func (r *runner) stores(ctx context.Context, arn string) {
 		r.results.add(r.name, at, dir, err)
 		if _, theirErr := their.active(ctx, table, id); err == nil && !errors.As(theirErr, new(peer.UnsupportedError)) {
 			r.branchKey(ctx, at, our, their, table, arn, id)
+			(&rekeying{r, kms, table, id, owner.name}).run(ctx)
 		}
 	}
 }

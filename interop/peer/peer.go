@@ -34,6 +34,9 @@ type Request struct {
 	ID     string `json:"id,omitempty"`
 }
 
+// Discovery stands for a KMS key, and for whatever key an item of a key store names.
+const Discovery = "discovery"
+
 // An Answer is what a peer says.
 type Answer struct {
 	Error       string            `json:"error"`

@@ -26,8 +26,8 @@ function keyStore (table, arn) {
     // It makes a client of its own: one that we made would be of another copy of the AWS SDK.
     storage: { ddbTableName: table },
     logicalKeyStoreName: table,
-    kmsConfiguration: { identifier: arn },
-    keyManagement: { kmsClient: kms(region(arn)) }
+    kmsConfiguration: arn === 'discovery' ? arn : { identifier: arn },
+    keyManagement: { kmsClient: kms(arn === 'discovery' ? process.env.AWS_REGION : region(arn)) }
   })
 }
 

@@ -41,9 +41,11 @@ def kms(arn):
 
 
 def key_store(table, arn):
+    discovers = arn == "discovery"
     return KeyStore(config=KeyStoreConfig(
-        ddb_table_name=table, logical_key_store_name=table, ddb_client=client("dynamodb"), kms_client=kms(arn),
-        kms_configuration=stores.KMSConfigurationKmsKeyArn(arn)))
+        ddb_table_name=table, logical_key_store_name=table, ddb_client=client("dynamodb"),
+        kms_client=client("kms") if discovers else kms(arn),
+        kms_configuration=stores.KMSConfigurationDiscovery(stores.Discovery()) if discovers else stores.KMSConfigurationKmsKeyArn(arn)))
 
 
 class Keyrings:

@@ -11,7 +11,7 @@ use aws_esdk::aws_cryptography_primitives::types::EcdhCurveSpec;
 use aws_esdk::client::Client;
 use aws_esdk::key_store::client::Client as KeyStore;
 use aws_esdk::key_store::types::key_store_config::KeyStoreConfig;
-use aws_esdk::key_store::types::KmsConfiguration;
+use aws_esdk::key_store::types::{Discovery, KmsConfiguration};
 use aws_esdk::material_providers::client::Client as Providers;
 use aws_esdk::material_providers::types::cryptographic_materials_manager::CryptographicMaterialsManagerRef;
 use aws_esdk::material_providers::types::keyring::KeyringRef;
@@ -335,12 +335,17 @@ impl Peer {
     /// The key store that a request or a description names.
     fn key_store(&self, value: &Value) -> Result<KeyStore> {
         let (table, arn) = (text(value, "table")?, text(value, "kms")?);
+        let (client, configuration) = if arn == "discovery" {
+            (aws_sdk_kms::Client::new(&self.aws), KmsConfiguration::Discovery(Discovery::builder().build()?))
+        } else {
+            (self.kms_of(arn)?, KmsConfiguration::KmsKeyArn(arn.into()))
+        };
         let config = KeyStoreConfig::builder()
             .ddb_table_name(table)
             .logical_key_store_name(table)
             .ddb_client(aws_sdk_dynamodb::Client::new(&self.aws))
-            .kms_client(self.kms_of(arn)?)
-            .kms_configuration(KmsConfiguration::KmsKeyArn(arn.into()))
+            .kms_client(client)
+            .kms_configuration(configuration)
             .build()?;
         Ok(KeyStore::from_conf(config)?)
     }

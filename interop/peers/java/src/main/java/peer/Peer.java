@@ -48,6 +48,7 @@ import software.amazon.awssdk.services.kms.model.EncryptionAlgorithmSpec;
 import software.amazon.cryptography.keystore.KeyStore;
 import software.amazon.cryptography.keystore.model.CreateKeyInput;
 import software.amazon.cryptography.keystore.model.CreateKeyStoreInput;
+import software.amazon.cryptography.keystore.model.Discovery;
 import software.amazon.cryptography.keystore.model.GetActiveBranchKeyInput;
 import software.amazon.cryptography.keystore.model.GetBeaconKeyInput;
 import software.amazon.cryptography.keystore.model.KMSConfiguration;
@@ -169,13 +170,18 @@ public final class Peer {
   private KeyStore keyStore(JsonNode d) {
     if (dynamodb == null) dynamodb = client(DynamoDbClient.builder(), "AWS_ENDPOINT_URL_DYNAMODB");
     String table = text(d, "table"), arn = text(d, "kms");
+    boolean discovers = arn.equals("discovery");
+    var configuration = KMSConfiguration.builder();
     return KeyStore.builder()
         .KeyStoreConfig(
             KeyStoreConfig.builder()
                 .ddbTableName(table)
                 .logicalKeyStoreName(table)
-                .kmsConfiguration(KMSConfiguration.builder().kmsKeyArn(arn).build())
-                .kmsClient(kms(arn))
+                .kmsConfiguration(
+                    discovers
+                        ? configuration.discovery(Discovery.builder().build()).build()
+                        : configuration.kmsKeyArn(arn).build())
+                .kmsClient(discovers ? kms(Region.of(System.getenv("AWS_REGION"))) : kms(arn))
                 .ddbClient(dynamodb)
                 .build())
         .build();
