@@ -18,6 +18,27 @@ func BenchmarkFileGet(b *testing.B) {
 	}
 }
 
+// BenchmarkRekey re-keys a branch key of 1,000 versions in a file.
+func BenchmarkRekey(b *testing.B) {
+	k, storage := newKMS(b), newFile(b)
+	s := k.newStore(b, storage)
+	id := ok[string](b)(s.CreateKey(b.Context(), "key", customContext))
+	for range 999 {
+		must(b, s.VersionKey(b.Context(), id))
+	}
+	both := k.with(b, storage, func(c *Config) { c.KMS.Former = []string{k.another()} })
+	to := []string{both.config.KMS.Former[0], k.arn}
+	k.Reset()
+	n := 0
+	for b.Loop() {
+		if changed := ok[int](b)(both.RekeyBranchKey(b.Context(), id, to[n%2])); changed != 1002 {
+			b.Fatalf("re-keyed %d items", changed)
+		}
+		n++
+	}
+	b.ReportMetric(float64(len(k.Requests()))/float64(b.N), "KMS-calls/op")
+}
+
 func BenchmarkKeyring(b *testing.B) {
 	source := newSource()
 	source.add("a")

@@ -53,7 +53,7 @@ func wantKMSKey(t testing.TB, storage Storage, id, arn string) {
 	}
 }
 
-// newRekeyed makes a branch key of so many versions in the storage.
+// newVersions makes a branch key of so many versions.
 func (k *kmsEnv) newVersions(t testing.TB, s *Store, versions int) (id string) {
 	t.Helper()
 	id = "key " + formatUUID(newUUID())
@@ -628,6 +628,22 @@ func TestRekeyDisturbedAgainAndAgain(t *testing.T) {
 	}
 }
 
+// What is refused in each of two passes is counted once.
+func TestRekeyRefusedTwice(t *testing.T) {
+	s := newRekeyScene(t)
+	fileBackend.put(t, s.storage, &Item{ID: s.id, Type: beaconType, Enc: []byte("x")})
+	lists := 0
+	s.hook.listed = func() {
+		if lists++; lists == 1 {
+			s.version(s.old)
+		}
+	}
+	n, err := s.rekeyer.RekeyBranchKey(t.Context(), s.id, s.second)
+	if wantError(t, err, ErrItem); n != 6 || lists != 2 || strings.Contains(err.Error(), "more") || errors.Is(err, ErrConflict) {
+		t.Errorf("re-keyed %d items in %d passes: %v", n, lists, err)
+	}
+}
+
 // A run that ends early, for whatever reason, is repeated. All is readable in
 // between.
 func TestRekeyResumed(t *testing.T) {
@@ -750,7 +766,7 @@ func TestVersionKeyMeetsRekey(t *testing.T) {
 	wantError(t, reader.VersionKey(ctx, s.id), ErrConflict)
 }
 
-// Re-keying takes one call of AWS KMS for each item, and two for none.
+// A keyring goes on with the same version when its branch key is re-keyed.
 func TestRekeyKeyringGoesOn(t *testing.T) {
 	s := newRekeyScene(t)
 	both := s.with(t, s.storage, func(c *Config) { c.KMS.Former = []string{s.second} })

@@ -42,7 +42,7 @@ func (s *endingStorage) Write(ctx context.Context, puts ...branchkey.Put) error 
 func (r *rekeying) use(kms string) use { return branchKey(r.table, kms, r.id) }
 
 func (r *rekeying) test(kms string) *test {
-	return &test{feature: rekeyed, note: "store " + r.owner + ", " + kms, suite: suite.Lookup(0x0578), context: "none", frame: 64, size: 100, use: r.use(kms)}
+	return &test{feature: rekeyed, note: "store " + r.owner + ", " + kms, suite: suite.Lookup(0x0578), context: "none", frame: 4096, size: 100, use: r.use(kms)}
 }
 
 // run has both sides write messages before and in the midst of it. They read them, each
