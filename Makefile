@@ -19,15 +19,15 @@ LAKE_KILLS = 10s
 LAKE_REFUSED = 1m
 
 # What go.work uses.
-MODULES = . cmd/esdk interop bench lake otel
+MODULES = . cmd/esdk interop bench lake otel examples
 
 # The tag leaves a tracing page of gRPC out, which would have the linker keep all
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault scale spark lake lake-short
+.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault scale spark lake lake-short examples
 
-check: format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof matrix backends objects lake-short softhsm
+check: format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof matrix backends objects lake-short examples softhsm
 
 build:
 	CGO_ENABLED=0 $(BUILD) -o ../../bin/esdk .
@@ -41,6 +41,7 @@ test: missing
 	cd cmd/esdk && go test ./...
 	cd lake && go test ./...
 	cd otel && go test ./...
+	cd examples && go test ./...
 
 # "go test" is silent about tests that are skipped.
 missing:
@@ -168,6 +169,10 @@ lake-short:
 lake:
 	interop/backends/lake-test.sh -lake-objects $(LAKE_OBJECTS) -lake-longest 65536 -lake-big $(LAKE_BIG) \
 		-lake-workers $(LAKE_WORKERS) -lake-kills $(LAKE_KILLS) -lake-refused $(LAKE_REFUSED)
+
+# The recipes of examples, each on the server that it is for.
+examples:
+	examples/run.sh all
 
 # The keyring of package keyservice and the command on Vault's transit engine, which takes minutes to build.
 vault:

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Runs the recipe NAME, or all: installs and starts the server that it is for, and runs its tests with their benchmarks.
+# Without -bench (arguments after the name are those of "go test"), benchmarks run for ten rounds.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+backends=$here/../interop/backends
+
+[ $# -gt 0 ] || { echo "usage: $(basename "$0") NAME|all [ARGUMENT OF GO TEST]..." >&2; exit 2; }
+name=$1
+shift
+ESDK_RUN=$(mktemp -d) # servers of its own
+export ESDK_RUN
+trap 'for server in ${started:-}; do "$backends/$server.sh" stop >/dev/null 2>&1 || true; done; rm -rf "$ESDK_RUN"' EXIT
+export ESDK_REQUIRE_SERVERS=1 # a test whose server is missing fails instead of being skipped
+cd "$here"
+
+# server NAME VARIABLE: installs and starts a script of interop/backends, and gives its address to the tests.
+server() {
+  "$backends/$1.sh" install
+  started="${started:-} $1"
+  declare -gx "$2=$("$backends/$1.sh" start)"
+}
+
+recipe() {
+  case $1 in
+  esac
+  go test -count=1 -v -bench . -benchtime 10x "${@:2}" "./$1"
+}
+
+if [ "$name" = all ]; then
+  for dir in */; do recipe "${dir%/}" "$@"; done
+else
+  recipe "${name%/}" "$@"
+fi
