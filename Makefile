@@ -27,7 +27,16 @@ BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
 .PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault scale spark lake lake-short examples
 
-check: format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof matrix backends objects lake-short examples softhsm
+# Everything that must pass, in this order.
+CHECKS = format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof \
+	matrix backends objects lake-short examples softhsm
+
+check:
+	@took=""; for part in $(CHECKS); do \
+		begun=$$(date +%s); \
+		$(MAKE) --no-print-directory $$part || { echo "FAILED: make $$part"; exit 1; }; \
+		took="$$took $$part $$(($$(date +%s) - begun)) s,"; \
+	done; echo "took:$${took%,}"
 
 build:
 	CGO_ENABLED=0 $(BUILD) -o ../../bin/esdk .

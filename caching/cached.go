@@ -86,3 +86,10 @@ func (c *cachedEncryption) use(by *call, limits *Config) bool {
 	c.bytes += by.bytes
 	return true
 }
+
+// spent reports whether no message of any length can use the data key again.
+func (c *cachedEncryption) spent(limits *Config) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.messages >= limits.MaxMessages
+}

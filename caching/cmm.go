@@ -129,12 +129,15 @@ func (c *cmm) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionReque
 	asked := &call{req.PlaintextLength}
 	fetch := func(ctx context.Context) (*Entry, error) { return c.fetchEncryption(ctx, id, req, asked) }
 	use := func(e *cachedEncryption) bool { return e.use(asked, &c.Config) }
-	_, cached, err := loadUsable(ctx, c, id, fetch, use)
+	e, cached, err := loadUsable(ctx, c, id, fetch, use)
 	if err != nil {
 		return nil, err
 	}
 	if cached == nil {
 		return c.encryptionMaterials(ctx, req)
+	}
+	if cached.spent(&c.Config) {
+		c.Cache.Remove(id, e) // the next message would do so, and count as a hit
 	}
 	m := cached.materials.Clone()
 	runtime.KeepAlive(cached) // until then, no cleanup overwrites the data key

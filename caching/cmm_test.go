@@ -577,13 +577,26 @@ func TestCachingForeignEntry(t *testing.T) {
 	}
 }
 
+// TestCachingLastMessage: a data key leaves the cache with the last message that it may
+// serve, so that the counts tell how many calls were spared.
+func TestCachingLastMessage(t *testing.T) {
+	cache := newCache(t, 10)
+	c := cachingClient(t, caching.Config{Keyring: testKeyring(t), MaxMessages: 2, Cache: cache}, esdk.Config{})
+	for n, want := range []caching.Stats{{Misses: 1, Entries: 1}, {Misses: 1, Hits: 1, Evictions: 1}, {Misses: 2, Hits: 1, Evictions: 1, Entries: 1}} {
+		encrypt(t, c, nil, nil)
+		if got := cache.Stats(); got != want {
+			t.Errorf("after message %d: %+v, want %+v", n+1, got, want)
+		}
+	}
+}
+
 // TestCachingContextEnds: a context that ends keeps a cache from being asked again.
 func TestCachingContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	kr := keyringFunc{OnWrap: testKeyring(t).Wrap, OnUnwrap: testKeyring(t).Unwrap}
 	cache := &faulttest.EndingCache{Cache: newCache(t, 10), End: cancel}
-	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: kr, MaxAge: time.Hour, MaxMessages: 1, Cache: cache}))
-	req := &esdk.EncryptionRequest{Suite: esdk.AES256GCMHKDFSHA512Commit}
+	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: kr, MaxAge: time.Hour, MaxBytes: 1, Cache: cache}))
+	req := &esdk.EncryptionRequest{Suite: esdk.AES256GCMHKDFSHA512Commit, PlaintextLength: 1}
 	must[*esdk.EncryptionMaterials](t)(cmm.EncryptionMaterials(ctx, req))
 	if _, err := cmm.EncryptionMaterials(ctx, req); !errors.Is(err, context.Canceled) || cache.Loads != 2 {
 		t.Errorf("%v after %d loads", err, cache.Loads)

@@ -15,6 +15,7 @@ import (
 
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/batch"
+	"esdk/cmd/esdk/internal/calls"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/object"
@@ -70,6 +71,7 @@ func (a *app) useNames(n *settings.Names) { a.settings.Names, a.Advice = n, n.Ad
 
 // execute runs the command line and returns the exit status.
 func (a *app) execute(ctx context.Context, args []string) int {
+	ctx = new(calls.Counter).In(ctx)
 	log.SetOutput(io.Discard) // libraries say there what they return as an error, too
 	root := a.newRootCommand()
 	root.SetArgs(args)

@@ -14,6 +14,7 @@ import (
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/audit"
 	"esdk/cmd/esdk/internal/batch"
+	"esdk/cmd/esdk/internal/calls"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
@@ -165,6 +166,7 @@ func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error
 		return err
 	}
 	au.summed.End(au.looks.Bytes())
+	au.summed.Calls = calls.Of(ctx).Counts()
 	au.summed.AllVersions, au.summed.InventoryCreated = au.all, o.Created
 	if outErr := cmp.Or(au.printSummary(), au.out.Flush()); outErr != nil {
 		return outErr

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"esdk/cmd/esdk/internal/calls"
 	"esdk/cmd/esdk/internal/cli"
 )
 
@@ -60,6 +61,8 @@ type Summary struct {
 	Keys, ContextKeys               *distinct
 	samples                         map[string][]string // names, by the finding
 	under                           []Pattern           // of --under, that no message is under so far
+
+	Calls calls.Counts // to open messages
 }
 
 // NewSummary returns a summary of nothing yet. Under are the keys of --under.
@@ -324,6 +327,8 @@ type verificationRecord struct {
 	NotOpened       int64            `json:"not_opened"`
 	NotOpenedByKind map[string]int64 `json:"not_opened_by_kind"`
 	NET400          int64            `json:"net_4_0_0"`
+
+	calls.Counts // to open them
 }
 
 // verified reports whether the headers of all messages were verified, of one at least, and
@@ -358,7 +363,7 @@ func (s *Summary) JSON(filter *Filter) ([]byte, error) {
 		r.Created = s.InventoryCreated.UTC().Format(time.RFC3339)
 	}
 	if s.WithKeys {
-		r.Verification = &verificationRecord{s.Opened, s.NotOpened, s.NotOpenedBy, s.NET400}
+		r.Verification = &verificationRecord{s.Opened, s.NotOpened, s.NotOpenedBy, s.NET400, s.Calls}
 	}
 	return cli.JSON(r)
 }

@@ -103,6 +103,9 @@ func (s *Summary) WriteText(w io.Writer, filter *Filter) error {
 		line("  %-32s %10d", "opened, header verified", s.Opened)
 		line("  %-32s %10d", "of them with .NET 4.0.0's fault", s.NET400)
 		line("  %-32s %10d  of them %d changed or made up", "not opened", s.NotOpened, s.NotAuthentic)
+		if text := s.Calls.String(); text != "" {
+			line("  %s", text)
+		}
 	}
 	writeTallies(b, "under the key", s.Keys.tallies, s.Keys.others)
 	writeTallies(b, "of the suite", s.Suites, Tally{})

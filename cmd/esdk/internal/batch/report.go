@@ -13,6 +13,7 @@ import (
 
 	"esdk"
 	"esdk/cmd/esdk/internal/atomicfile"
+	"esdk/cmd/esdk/internal/calls"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
 	"esdk/cmd/esdk/internal/place"
@@ -71,6 +72,8 @@ type Record struct {
 	Plaintext  int64         `json:"plaintext_bytes"`
 	Message    int64         `json:"message_bytes"`
 	DurationMS float64       `json:"duration_ms"`
+
+	calls.Counts // on behalf of this input
 
 	Note    string                 `json:"-"` // for the user, if all goes well
 	Context esdk.EncryptionContext `json:"-"` // of the message

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"esdk/cmd/esdk/internal/atomicfile"
+	"esdk/cmd/esdk/internal/calls"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
 	"golang.org/x/time/rate"
@@ -90,12 +91,15 @@ type runner struct {
 	untold     int // results that are not in the report
 
 	eachErr error // of Batch.Each, and so no more jobs are begun either
+
+	calls *calls.Counter // of the whole run
 }
 
 // A task is a job that is under way.
 type task struct {
 	*place.Job
 	record Record
+	calls  calls.Counter
 	start  time.Time
 	out    place.Output
 	err    error
@@ -124,9 +128,14 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *Report
 	b.Progress.ctx, b.Progress.bytes = ctx, bytes
 	defer b.Pending.Last(b.Progress.interrupt)()
 	defer b.Progress.stop()
+	counter := calls.Of(ctx)
+	if counter == nil {
+		counter = new(calls.Counter)
+		ctx = counter.In(ctx)
+	}
 	r := &runner{
 		Batch: b, report: report, work: work, plan: plan, skipped: make(map[string]int),
-		pace: pace, objects: objects, brake: newBrake(parallel),
+		pace: pace, objects: objects, brake: newBrake(parallel), calls: counter,
 	}
 	defer b.Pending.Last(r.tellInterrupted)()
 	if b.SideBySide {
@@ -315,6 +324,7 @@ func (r *runner) commitGroup(group []*task) {
 func (r *runner) begin(ctx context.Context, t *task) {
 	t.start = time.Now()
 	t.record = r.report.newRecord(t.Job)
+	ctx = t.calls.In(ctx)
 	t.Look(ctx)
 	if t.err = cmp.Or(t.Job.Err, r.report.check(t.Job)); t.err != nil || t.Skip != "" {
 		return
@@ -407,6 +417,7 @@ func (r *runner) end(t *task) {
 		t.out.Abort()
 	}
 	t.record.InputVersion = t.Job.End()
+	t.record.Counts = t.calls.Counts()
 	if made, ok := t.out.(interface{ VersionID() string }); ok && t.err == nil {
 		t.record.OutputVersion = made.VersionID()
 	}
@@ -495,11 +506,17 @@ func (r *runner) explainUnreported(path string) error {
 // tellSummary says how many inputs there were, and why some of a tree were skipped: what a run
 // before has done is not told of one by one.
 func (r *runner) tellSummary() {
+	if r.UI.JSON {
+		if r.tallied() || len(r.skipped) > 0 {
+			r.UI.NoteObject("summary", r.summary())
+		}
+		return
+	}
 	var reasons []string
 	for _, reason := range slices.Sorted(maps.Keys(r.skipped)) {
 		reasons = append(reasons, fmt.Sprintf("%s (%d)", cli.Printable(reason), r.skipped[reason]))
 	}
-	if len(reasons) == 0 && (!r.Tally || !r.plan.Several() || r.count == 0) {
+	if len(reasons) == 0 && !r.tallied() {
 		return
 	}
 	inputs := "inputs"
@@ -510,7 +527,27 @@ func (r *runner) tellSummary() {
 	if len(reasons) > 0 {
 		text += ": " + strings.Join(reasons, ", ")
 	}
+	if calls := r.calls.Counts().String(); calls != "" {
+		text += "; " + calls
+	}
 	r.UI.Note("%s", text)
+}
+
+func (r *runner) tallied() bool { return r.Tally && r.plan.Several() && r.count > 0 }
+
+// A Summary tells what came of the inputs of a run, in JSON.
+type Summary struct {
+	Inputs  int            `json:"inputs"`
+	OK      int            `json:"ok"`
+	Failed  int            `json:"failed"`
+	Skipped int            `json:"skipped"`
+	Reasons map[string]int `json:"skipped_reasons,omitempty"` // of directories
+
+	calls.Counts
+}
+
+func (r *runner) summary() Summary {
+	return Summary{r.count, r.taken - r.failed, r.failed, r.count - r.taken, r.skipped, r.calls.Counts()}
 }
 
 // tellInterrupted says how far a run of several inputs came. It's called behind

@@ -75,6 +75,18 @@ func (u *UI) Note(text string, args ...any) {
 	}
 }
 
+// NoteObject prints an object under a name as a line of JSON that is not a result,
+// unless the user wants quiet.
+func (u *UI) NoteObject(name string, object any) {
+	if u.Quiet {
+		return
+	}
+	line, err := JSON(map[string]any{name: object})
+	if err == nil {
+		u.Stderr.Write(line)
+	}
+}
+
 // Announce tells what the user must know, even one who wants quiet: in lines of
 // text, or as one line of JSON, an object under a name.
 func (u *UI) Announce(name string, object any, lines ...string) {

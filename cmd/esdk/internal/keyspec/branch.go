@@ -7,6 +7,8 @@ import (
 
 	"esdk"
 	"esdk/branchkey"
+	"esdk/caching"
+	"esdk/cmd/esdk/internal/calls"
 	"esdk/cmd/esdk/internal/cli"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -107,5 +109,9 @@ func (ks *Keys) newBranchKeyring(ctx context.Context, o *StoreOptions, id string
 	if err != nil {
 		return nil, err
 	}
-	return branchkey.NewKeyring(branchkey.KeyringConfig{Store: store, BranchKeyID: id, TTL: BranchKeyTTL})
+	cache, err := caching.NewStormTracking(caching.StormTrackingConfig{})
+	if err != nil {
+		return nil, err
+	}
+	return branchkey.NewKeyring(branchkey.KeyringConfig{Store: store, BranchKeyID: id, TTL: BranchKeyTTL, Cache: calls.Cache(ctx, cache)})
 }

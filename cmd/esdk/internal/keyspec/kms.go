@@ -9,7 +9,9 @@ import (
 
 	"esdk"
 	"esdk/awskms"
+	"esdk/cmd/esdk/internal/calls"
 	"esdk/cmd/esdk/internal/cli"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
@@ -40,6 +42,7 @@ func (ks *Keys) KMSRequests() int64 { return ks.kmsRequests.Load() }
 func (ks *Keys) countRequests(stack *middleware.Stack) error {
 	return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("CountRequests", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 		ks.kmsRequests.Add(1)
+		calls.KMS(ctx, awsmiddleware.GetOperationName(ctx))
 		return next.HandleFinalize(ctx, in)
 	}), middleware.After)
 }

@@ -1,15 +1,20 @@
 package settings
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
 
 	"esdk"
 	"esdk/caching"
+	"esdk/cmd/esdk/internal/calls"
 	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/pflag"
 )
+
+// defaultCapacity is how many data keys a cache keeps, as all implementations have it.
+const defaultCapacity = 1000
 
 // AddCache adds --cache.
 func AddCache(flags *pflag.FlagSet, value *string) {
@@ -48,7 +53,7 @@ func (n *Names) parseCache(text string) (caching.Config, error) {
 }
 
 // withCache puts a cache over a CMM, if there is to be one.
-func (n *Names) withCache(cmm esdk.CMM, text string) (esdk.CMM, error) {
+func (n *Names) withCache(ctx context.Context, cmm esdk.CMM, text string) (esdk.CMM, error) {
 	if text == "" {
 		return cmm, nil
 	}
@@ -56,6 +61,12 @@ func (n *Names) withCache(cmm esdk.CMM, text string) (esdk.CMM, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Cache == nil {
+		if c.Cache, err = caching.NewLRU(defaultCapacity); err != nil {
+			return nil, err
+		}
+	}
+	c.Cache = calls.Cache(ctx, c.Cache)
 	c.CMM = cmm
 	return caching.NewCMM(c)
 }

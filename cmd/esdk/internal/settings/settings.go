@@ -155,7 +155,7 @@ func (s *Settings) cmm(ctx context.Context, f *Context, ec esdk.EncryptionContex
 	if err != nil {
 		return nil, err
 	}
-	return s.Names.withCache(cmm, cache)
+	return s.Names.withCache(ctx, cmm, cache)
 }
 
 // Explain adds to an error how to go on. The key is the one that decrypted, "" if that is
