@@ -25,7 +25,7 @@ MODULES = . cmd/esdk interop bench lake otel examples
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault scale spark lake lake-short examples
+.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault scale spark lake lake-short examples voice wrap
 
 # Everything that must pass, in this order.
 CHECKS = format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof \
@@ -60,6 +60,13 @@ missing:
 
 format:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:" $$files; exit 1; fi
+
+# How the text reads, by rules that can be counted; CONTRIBUTING.md has all of them.
+# "make wrap" wraps lines that are too wide.
+voice:
+	cd interop && go run ./voice -limit 2.5 ..
+wrap:
+	cd interop && go run ./voice -wrap ..
 
 # "go mod tidy" for each module. It takes no notice of go.work, and the module paths
 # can't be looked up, so that it is told where the library and the command are.
@@ -245,7 +252,7 @@ bench:
 # That the programs which measure work; bench/run.sh and "make mutants" measure.
 benchtest:
 	cd bench && go test ./...
-	cd interop && go test ./mutants && go test -run 'Docs|Kubernetes|Length' ./scale
+	cd interop && go test ./mutants ./voice && go test -run 'Docs|Kubernetes|Length' ./scale
 
 # Archives for all platforms, with manual pages, completions and SBOMs, in dist.
 release:
