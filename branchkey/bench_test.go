@@ -1,6 +1,7 @@
 package branchkey
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -15,6 +16,33 @@ func BenchmarkFileGet(b *testing.B) {
 	id := ok[string](b)(k.newStore(b, storage).CreateKey(b.Context(), "", nil))
 	for b.Loop() {
 		ok[*Item](b)(storage.Get(b.Context(), id, activeType, true))
+	}
+}
+
+// BenchmarkList lists 100,000 branch keys in a file.
+func BenchmarkList(b *testing.B) {
+	const branchKeys = 100_000
+	k, storage := newKMS(b), newFile(b)
+	s := k.newStore(b, storage)
+	for first := 0; first < branchKeys; first += 1000 {
+		var puts []Put
+		for i := range 1000 {
+			attributes := newAttributes(k.arn, time.Now(), customContext)
+			attributes[versionAttribute] = versionPrefix + formatUUID(newUUID())
+			puts = append(puts, Put{Item: &Item{ID: fmt.Sprintf("tenant-%06d", first+i), Type: activeType, Enc: make([]byte, 200), Attributes: attributes}})
+		}
+		must(b, storage.Write(b.Context(), puts...))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		for _, err := range s.List(b.Context(), "") {
+			must(b, err)
+			n++
+		}
+		if n != branchKeys {
+			b.Fatalf("%d entries", n)
+		}
 	}
 }
 
