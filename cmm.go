@@ -9,21 +9,23 @@ import (
 )
 
 // A CMM (cryptographic materials manager) assembles the keys of a message. Most
-// users need none of their own: a [Client] with a [Keyring] uses the default
-// one. Package esdktest checks one of your own.
+// users don't need their own: a [Client] with a [Keyring] uses the default CMM.
+// Package esdktest checks other implementations.
 //
-// A CMM must be safe for concurrent use. It must not change a request, nor keep
-// any slice or map of it. The materials belong to the caller, who clears the
-// data key: a CMM that keeps materials returns copies.
+// A CMM must be safe for concurrent use. It must not change a request or keep
+// any of its slices or maps. The materials belong to the caller, which clears
+// the data key, so a CMM that keeps materials returns copies.
+//
 // Specification: framework/cmm-interface.md.
 type CMM interface {
-	// EncryptionMaterials returns what encrypts one message. It may change the
-	// encryption context: the message then has the pairs of the materials, and
-	// not those that were asked for.
+	// EncryptionMaterials returns the keys that encrypt one message. It may
+	// change the encryption context: the message gets the pairs in the
+	// materials, not the pairs in the request.
 	EncryptionMaterials(ctx context.Context, req *EncryptionRequest) (*EncryptionMaterials, error)
 
-	// DecryptionMaterials returns what decrypts one message. It fails with
-	// [ErrEncryptionContext] if a reproduced pair is not as the message has it.
+	// DecryptionMaterials returns the keys that decrypt one message. It fails
+	// with [ErrEncryptionContext] if the message has another value for a
+	// reproduced pair.
 	DecryptionMaterials(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error)
 }
 
@@ -32,14 +34,15 @@ type EncryptionRequest struct {
 	EncryptionContext EncryptionContext // never nil
 	CommitmentPolicy  CommitmentPolicy
 
-	// Suite is the one to use; 0 leaves it to the CMM, within the policy.
+	// Suite is the algorithm suite to use. 0 leaves the choice to the CMM,
+	// within the policy.
 	Suite SuiteID
 
-	// RequiredContextKeys are the keys of the pairs that are not to be stored.
+	// RequiredContextKeys are the keys of the pairs that must not be stored.
 	RequiredContextKeys []string
 
-	// PlaintextLength is the length of the plaintext in bytes, or a bound on it;
-	// -1 if neither is known.
+	// PlaintextLength is the length of the plaintext in bytes, or an upper
+	// bound. It is -1 if neither is known.
 	PlaintextLength int64
 }
 
@@ -50,14 +53,16 @@ type DecryptionRequest struct {
 	EncryptionContext EncryptionContext // as the message stores it; never nil
 	EncryptedDataKeys []EncryptedDataKey
 
-	// ReproducedContext is what the caller knows of the encryption context; never nil.
+	// ReproducedContext is the encryption context that the caller gave. It is
+	// never nil.
 	ReproducedContext EncryptionContext
 }
 
 var errNoMaterials = errtext.Errorf("the CMM returned neither materials nor an error")
 
-// encryptionMaterials asks a CMM, which may be the user's, and never returns nil
-// without an error. All calls of a CMM go through it and decryptionMaterials.
+// encryptionMaterials asks a CMM, which may be the user's, and never returns
+// nil without an error. All calls to a CMM go through it or
+// decryptionMaterials.
 func encryptionMaterials(ctx context.Context, cmm CMM, req *EncryptionRequest) (*EncryptionMaterials, error) {
 	m, err := cmm.EncryptionMaterials(ctx, req)
 	if err != nil {
@@ -82,9 +87,10 @@ func decryptionMaterials(ctx context.Context, cmm CMM, req *DecryptionRequest) (
 
 type defaultCMM struct{ keyring Keyring }
 
-// NewDefaultCMM returns the CMM that a [Client] uses if it is given a keyring:
-// each message has a data key of the keyring, and, if its suite signs, a key
-// pair of its own. It is there to be put under another CMM.
+// NewDefaultCMM returns the CMM that a [Client] uses if it's given a keyring.
+// Each message has its own data key, made by the keyring, and its own signing
+// key pair if its suite signs. Use it as the base of another CMM.
+//
 // Specification: framework/default-cmm.md.
 func NewDefaultCMM(kr Keyring) (CMM, error) {
 	if isnil.Value(kr) {
@@ -140,9 +146,9 @@ func (c *defaultCMM) EncryptionMaterials(ctx context.Context, req *EncryptionReq
 	return m, nil
 }
 
-// isContextOf reports whether a context is still that of a request and, unless it
-// is empty, the encoded public key. The data keys are bound to the context that a
-// keyring saw, and the message to this one.
+// isContextOf reports whether a context still equals the requested one, plus
+// the encoded public key unless encoded is empty. The data keys are bound to
+// the context that a keyring saw, and the message is bound to this one.
 func isContextOf(have, asked EncryptionContext, encoded string) bool {
 	want := len(asked)
 	if encoded != "" {
@@ -192,9 +198,9 @@ func (c *defaultCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 	return m, nil
 }
 
-// reproduce adds to a stored context the pairs that the caller reproduced, and
-// lists the keys of those that were not stored. A pair that is stored must be
-// the same.
+// reproduce adds the reproduced pairs to a stored context, and lists the keys
+// that weren't stored. A reproduced pair that is stored must have the same
+// value.
 func reproduce(stored, reproduced EncryptionContext) (full EncryptionContext, added []string, err error) {
 	full = cloneContext(stored)
 	for k, v := range reproduced {

@@ -16,19 +16,19 @@ import (
 	"esdk/internal/suite"
 )
 
-// Decrypt decrypts a message and returns its plaintext and its header, or
-// neither unless all of the message is authentic. Each pair of the encryption
-// context given must be one of the message, or have been required without being
-// stored; a nil context accepts any that is stored.
+// Decrypt decrypts a message. It returns the plaintext and the header, or
+// neither unless the whole message is authentic. Each pair of the given
+// encryption context must match the message: either the message stores it, or
+// it was required and not stored. A nil context accepts any stored context.
 //
 // It fails with a [*FormatError], a [*NoDataKeyError], [ErrAuthentication],
 // [ErrCommitment], [ErrCommitmentPolicy], [ErrEncryptionContext], [ErrLimit],
-// [ErrSigned], the error of the CMM, or the error of a context ctx that ends
-// first.
+// [ErrSigned], the error of the CMM, or the error of ctx if ctx ends first.
 //
-// A pair whose key the message does not store is taken for a required one, even
-// if the key is only misspelt. If the message then does not decrypt, the error
-// names the key and matches [ErrEncryptionContext], besides [ErrNoDataKey],
+// A pair whose key the message doesn't store is treated as a required pair,
+// even if the key is only misspelt. If the message then doesn't decrypt, the
+// error names the key and matches [ErrEncryptionContext], besides
+// [ErrNoDataKey], [ErrCommitment] or [ErrAuthentication].
 // [ErrCommitment] or [ErrAuthentication].
 //
 // Specification: client-apis/decrypt.md.
@@ -36,10 +36,11 @@ func (c *Client) Decrypt(ctx context.Context, message []byte, ec EncryptionConte
 	return c.AppendDecrypt(ctx, nil, message, ec)
 }
 
-// AppendDecrypt is [Client.Decrypt], but appends the plaintext to dst and
-// returns the longer slice. Reusing dst spares the allocation of the plaintext,
-// as for [Client.AppendEncrypt]. If it fails, the spare memory of dst holds no
-// plaintext of the message. It fails if that memory overlaps the message.
+// AppendDecrypt is like [Client.Decrypt], but appends the plaintext to dst and
+// returns the extended slice. Reusing dst saves allocating the plaintext, as
+// with [Client.AppendEncrypt]. If AppendDecrypt fails, the spare capacity of
+// dst holds no plaintext of the message. It fails if the spare capacity
+// overlaps the message.
 func (c *Client) AppendDecrypt(ctx context.Context, dst, message []byte, ec EncryptionContext) ([]byte, *Header, error) {
 	if err := checkOverlap(dst, message); err != nil {
 		return nil, nil, err
@@ -55,12 +56,12 @@ func (c *Client) AppendDecrypt(ctx context.Context, dst, message []byte, ec Encr
 	return plaintext, d.header, nil
 }
 
-// NewReader returns a reader of the plaintext of the message in src, which must
-// end with the message: src is read up to its end. NewReader reads and verifies
-// the header, and all of the message under [VerifyFirst]. It fails as
-// [Client.Decrypt] does. The encryption context is as there. When the context
-// ctx ends before the message was read, the reader fails with its error; a read
-// of src that blocks is not interrupted.
+// NewReader returns a reader of the plaintext of the message in src. The
+// message must end where src ends: src is read to EOF. NewReader reads and
+// verifies the header, and the whole message under [VerifyFirst]. The
+// encryption context and the errors are the same as for [Client.Decrypt]. If
+// ctx ends before the message was read, the reader fails with its error; a
+// blocked read of src isn't interrupted.
 func (c *Client) NewReader(ctx context.Context, src io.Reader, ec EncryptionContext) (*Reader, error) {
 	// The header is read in small pieces; a body is read past this buffer.
 	buffered := src
@@ -94,8 +95,8 @@ func (c *Client) NewReader(ctx context.Context, src io.Reader, ec EncryptionCont
 	return r, nil
 }
 
-// seekable returns a seeker and where it is, or nil if src cannot really seek,
-// as a file that is a pipe cannot.
+// seekable returns src as a seeker and its current offset, or nil if src can't
+// really seek. A file that is a pipe can't.
 func seekable(src io.Reader) (io.Seeker, int64) {
 	seeker, ok := src.(io.Seeker)
 	if !ok {
@@ -108,34 +109,35 @@ func seekable(src io.Reader) (io.Seeker, int64) {
 	return seeker, start
 }
 
-// A Reader decrypts a message as it is read. Its memory depends on the length
-// of the frames and not on that of the message, but see [VerifyFirst] and
-// messages that are not framed, which are held as a whole. The source may be read,
-// and the argument of WriteTo written to, by other goroutines, one at a time,
-// before a call returns. A Reader is not safe for concurrent use.
+// A Reader decrypts a message as it's read. Its memory depends on the frame
+// length, not on the length of the message. The exceptions are [VerifyFirst]
+// and unframed messages, which are held as a whole. Before a call returns,
+// other goroutines may read the source and write to the argument of WriteTo,
+// one at a time. A Reader is not safe for concurrent use.
 type Reader struct {
 	header *Header
 	body   *stream.Reader
 }
 
-// Header returns the header of the message, which is authentic.
+// Header returns the authenticated header of the message.
 func (r *Reader) Header() *Header { return r.header }
 
-// Read reads plaintext that is authenticated. It returns [io.EOF] only once all
-// of the message was verified, with its signature. A message that was cut short
-// fails with [io.ErrUnexpectedEOF] in a [*FormatError].
+// Read reads authenticated plaintext. It returns [io.EOF] only after the whole
+// message has been verified, including its signature. A truncated message fails
+// with [io.ErrUnexpectedEOF] in a [*FormatError].
 func (r *Reader) Read(p []byte) (int, error) {
 	n, err := r.body.Read(p)
 	return n, public(err)
 }
 
-// WriteTo writes all of the plaintext that is left to w. It implements
-// [io.WriterTo]. A nil error means that all of the message was verified. After an
-// error of w the Reader returns it again.
+// WriteTo writes the remaining plaintext to w. It implements [io.WriterTo]. A
+// nil error means that the whole message has been verified. After an error of
+// w, the Reader keeps returning it.
 func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
 	if e, ok := w.(*Writer); ok {
-		// It sees only what is written. What came before an error, or a panic, must
-		// not be completed.
+		// The Writer doesn't see an error of this Reader. If WriteTo fails or
+		// panics, the Writer must not complete a message from the plaintext
+		// that came before.
 		err = errNotRead
 		defer func() {
 			if err != nil {
@@ -150,7 +152,7 @@ func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
 
 var errNotRead = errtext.Errorf("the message that is encrypted again was not read to its end")
 
-// decryption is what one message is decrypted with.
+// A decryption holds the keys and parameters that decrypt one message.
 type decryption struct {
 	header          *Header
 	head            []byte // the header as bytes, if a signature covers it
@@ -159,7 +161,7 @@ type decryption struct {
 	verificationKey *ecdsa.PublicKey
 }
 
-// lowerLimit returns the lower one of two limits, of which 0 is none.
+// lowerLimit returns the lower of two limits, where 0 means no limit.
 func lowerLimit(a, b int64) int64 {
 	if a == 0 || b == 0 {
 		return a + b
@@ -184,7 +186,7 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 		Suite:             header.Suite,
 		CommitmentPolicy:  c.config.CommitmentPolicy,
 		EncryptionContext: cloneContext(h.Context),
-		EncryptedDataKeys: slices.Clone(header.EncryptedDataKeys), // those of the header stay authentic
+		EncryptedDataKeys: slices.Clone(header.EncryptedDataKeys), // the header's stay authentic
 		ReproducedContext: cloneContext(ec),
 	})
 	if err != nil {
@@ -200,7 +202,7 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 	}
 	header.complete(m.EncryptionContext, m.RequiredContextKeys)
 	params := c.bodyParams(ctx, h, aead)
-	if h.FrameLength == 0 { // a body that is not framed is as one frame
+	if h.FrameLength == 0 { // an unframed body counts as one frame
 		params.MaxPlaintext = lowerLimit(params.MaxPlaintext, int64(c.config.MaxFrameLength))
 	}
 	d := &decryption{header: header, params: params, suite: h.Suite, verificationKey: m.VerificationKey}
@@ -210,7 +212,7 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 	return d, nil
 }
 
-// open verifies the header with the materials, and returns the cipher of the body.
+// open verifies the header with the materials, and returns the body's cipher.
 func (c *Client) open(h *format.Header, m *DecryptionMaterials, ec EncryptionContext) (cipher.AEAD, error) {
 	if err := m.check(h.Suite); err != nil {
 		return nil, err
@@ -225,7 +227,7 @@ func (c *Client) open(h *format.Header, m *DecryptionMaterials, ec EncryptionCon
 	return aead, nil
 }
 
-// checkHeader refuses what needs no key to be refused.
+// checkHeader makes the checks of a header that need no key.
 func (c *Client) checkHeader(h *format.Header) error {
 	if err := c.config.CommitmentPolicy.checkDecrypt(h.Suite); err != nil {
 		return err
@@ -239,8 +241,8 @@ func (c *Client) checkHeader(h *format.Header) error {
 	return nil
 }
 
-// openHeader derives the content key, checks the commitment and then the header
-// tag, and returns the cipher of the body.
+// openHeader derives the content key, checks the commitment, then the header
+// tag, and returns the body's cipher.
 func (c *Client) openHeader(h *format.Header, m *DecryptionMaterials) (cipher.AEAD, error) {
 	keys, err := h.Suite.Derive(m.DataKey, h.MessageID)
 	if err != nil {
@@ -273,10 +275,10 @@ func verifyHeader(h *format.Header, keys *suite.Keys, aad []byte) (cipher.AEAD, 
 	return aead, nil
 }
 
-// verifyHeaderNET400 reads what version 4.0.0 of the .NET SDK wrote: it left the
-// message id out of the key derivation of suites that do not commit, and
-// serialized an empty set of required pairs as a count of zero.
-// See aws/aws-encryption-sdk issue 619.
+// verifyHeaderNET400 verifies headers as version 4.0.0 of the .NET SDK wrote
+// them. That version left the message ID out of the key derivation for suites
+// that don't commit, and serialized an empty set of required pairs as a count
+// of zero. See aws/aws-encryption-sdk issue 619.
 func verifyHeaderNET400(h *format.Header, keys *suite.Keys, dataKey, aad []byte, noneRequired bool) (cipher.AEAD, error) {
 	if h.Suite.Derives() && !h.Suite.Commits {
 		var err error
@@ -291,7 +293,7 @@ func verifyHeaderNET400(h *format.Header, keys *suite.Keys, dataKey, aad []byte,
 	return verifyHeader(h, keys, aad)
 }
 
-// source describes the body, for one pass over it.
+// source describes the body for one pass over it.
 func (d *decryption) source() stream.Source {
 	s := stream.Source{Params: d.params, Offset: int64(d.header.Length)}
 	if digest := newDigest(d.suite, d.head); digest != nil {

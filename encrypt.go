@@ -21,16 +21,17 @@ import (
 // Encrypt encrypts a plaintext, bound to an encryption context, which may be
 // nil. It returns the message and its header. It fails with the error of the
 // keyring or CMM, [ErrEncryptionContext], [ErrCommitmentPolicy], [ErrLimit], or
-// the error of a context ctx that ends first.
+// the error of ctx if ctx ends first.
+//
 // Specification: client-apis/encrypt.md.
 func (c *Client) Encrypt(ctx context.Context, plaintext []byte, ec EncryptionContext) ([]byte, *Header, error) {
 	return c.AppendEncrypt(ctx, nil, plaintext, ec)
 }
 
-// AppendEncrypt is [Client.Encrypt], but appends the message to dst and returns
-// the longer slice. Reusing dst spares the allocation of the message, which for a
-// long one that is not signed can be half of the time. It fails if the spare
-// memory of dst overlaps the plaintext.
+// AppendEncrypt is like [Client.Encrypt], but appends the message to dst and
+// returns the extended slice. Reusing dst saves allocating the message, which
+// can be half of the time for a long unsigned one. AppendEncrypt fails if the
+// spare capacity of dst overlaps the plaintext.
 func (c *Client) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec EncryptionContext) ([]byte, *Header, error) {
 	if err := checkOverlap(dst, plaintext); err != nil {
 		return nil, nil, err
@@ -55,8 +56,8 @@ func (c *Client) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec En
 	return append(message, footer...), e.header, nil
 }
 
-// checkOverlap refuses to overwrite the input of a one-shot call, of which
-// several parts are worked on at once.
+// checkOverlap fails if the output of a one-shot call would overwrite its
+// input. Such a call works on several parts of the input at once.
 func checkOverlap(dst, input []byte) error {
 	spare := dst[len(dst):cap(dst)]
 	if len(spare) == 0 || len(input) == 0 {
@@ -69,12 +70,13 @@ func checkOverlap(dst, input []byte) error {
 	return nil
 }
 
-// NewWriter returns a writer that encrypts what is written to it into dst,
-// bound to an encryption context, which may be nil. The caller must call
-// [Writer.Close]; without it the message is not complete, and does not decrypt. One
-// who may stop before defers [Writer.Abort]. NewWriter itself writes nothing. It
-// fails as [Client.Encrypt] does. When the context ctx ends before the message is
-// complete, the writer fails with its error.
+// NewWriter returns a writer that encrypts to dst, bound to an encryption
+// context, which may be nil. The caller must call [Writer.Close]; without it
+// the message isn't complete and doesn't decrypt. A caller that may stop early
+// defers [Writer.Abort]. NewWriter itself writes nothing. It fails as
+// [Client.Encrypt] does. If ctx ends before the message is complete, the writer
+// fails with its error.
+//
 // Specification: client-apis/streaming.md.
 func (c *Client) NewWriter(ctx context.Context, dst io.Writer, ec EncryptionContext) (*Writer, error) {
 	bound := int64(-1)
@@ -84,11 +86,11 @@ func (c *Client) NewWriter(ctx context.Context, dst io.Writer, ec EncryptionCont
 	return c.newWriter(ctx, dst, ec, bound, -1)
 }
 
-// NewSizedWriter is [Client.NewWriter] for a plaintext whose length in bytes is known.
-// A CMM that counts bytes, such as a caching one, then counts so many, and
-// [Header.MessageSize] is the length of the message. Write and ReadFrom fail with
-// [ErrLimit] if the plaintext is longer, and Close with [io.ErrUnexpectedEOF] if it
-// is shorter.
+// NewSizedWriter is like [Client.NewWriter], for a plaintext of a known length
+// in bytes. A CMM that counts bytes, such as a caching CMM, counts this length,
+// and [Header.MessageSize] returns the length of the message. Write and
+// ReadFrom fail with [ErrLimit] if the plaintext is longer, and Close fails
+// with [io.ErrUnexpectedEOF] if it's shorter.
 func (c *Client) NewSizedWriter(ctx context.Context, dst io.Writer, length int64, ec EncryptionContext) (*Writer, error) {
 	if length < 0 {
 		return nil, errtext.Errorf("a plaintext of %d bytes", length)
@@ -99,8 +101,8 @@ func (c *Client) NewSizedWriter(ctx context.Context, dst io.Writer, length int64
 	return c.newWriter(ctx, dst, ec, length, length)
 }
 
-// newWriter makes a Writer for a plaintext of a length, unless that is negative. The
-// CMM is told the bound on it.
+// newWriter makes a Writer. A length of -1 isn't known. The CMM gets bound, an
+// upper bound on the length.
 func (c *Client) newWriter(ctx context.Context, dst io.Writer, ec EncryptionContext, bound, length int64) (*Writer, error) {
 	e, err := c.beginEncryption(ctx, ec, bound)
 	if err != nil {
@@ -112,8 +114,8 @@ func (c *Client) newWriter(ctx context.Context, dst io.Writer, ec EncryptionCont
 	return &Writer{encryption: e, body: stream.NewWriter(dst, e.head, &e.params), length: length}, nil
 }
 
-// bodySize returns the length of the body for a plaintext of n bytes, unless that is
-// over a limit, or the body longer than most.
+// bodySize returns the length of the body for a plaintext of n bytes. It fails
+// if n is over a limit or the body is longer than most.
 func (c *Client) bodySize(n, most int64) (int64, error) {
 	if limit := c.config.MaxPlaintextLength; limit > 0 && n > limit {
 		return 0, errtext.Errorf("%w: plaintext has %d bytes, at most %d are allowed", ErrLimit, n, limit)
@@ -125,14 +127,14 @@ func (c *Client) bodySize(n, most int64) (int64, error) {
 	return size, nil
 }
 
-// A Writer encrypts a message as it is written, in memory of a few MiB, or of a
-// few frames if those are longer. What is written to the underlying writer may be
-// written by other goroutines, one at a time, before a call returns. A Writer is
-// not safe for concurrent use.
+// A Writer encrypts a message as it's written. It needs a few MiB of memory, or
+// a few frames if frames are longer. Before a call returns, other goroutines
+// may write to the underlying writer, one at a time. A Writer is not safe for
+// concurrent use.
 //
 // Its methods can be mixed. If the underlying writer, the source of ReadFrom or
-// the context panics or ends its goroutine, the Writer is broken: each later call
-// fails.
+// the context panics or ends its goroutine, the Writer is broken and every
+// later call fails.
 type Writer struct {
 	encryption *encryption
 	body       *stream.Writer
@@ -150,9 +152,9 @@ var (
 	errNotClosed = errtext.Errorf("an earlier Close did not return, and the message is not complete")
 )
 
-// Write encrypts p. The encrypted bytes may reach the underlying writer later.
-// It fails with [ErrLimit] as soon as the plaintext is longer than allowed. After
-// an error the message cannot be completed. After Close or Abort, Write and
+// Write encrypts p. The ciphertext may reach the underlying writer later. Write
+// fails with [ErrLimit] as soon as the plaintext is longer than allowed. After
+// an error, the message can't be completed. After Close or Abort, Write and
 // ReadFrom fail.
 func (w *Writer) Write(p []byte) (int, error) {
 	if w.closed {
@@ -161,13 +163,13 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
-// ReadFrom encrypts all of r. It implements [io.ReaderFrom]. After an error of r
-// the message cannot be completed either, so that a partial message is never
+// ReadFrom encrypts everything in r. It implements [io.ReaderFrom]. After an
+// error of r the message can't be completed, so that a partial message is never
 // mistaken for a complete one.
 //
-// [io.Copy] calls it, unless the source has a WriteTo. The Writer then sees only
-// what is written and, but for a [Reader], no error of the source: call Abort, and
-// not Close, after a Copy that failed.
+// [io.Copy] calls ReadFrom unless the source has a WriteTo method. The Writer
+// then sees the writes, but no error of the source unless the source is a
+// [Reader]. After a failed Copy, call Abort instead of Close.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	if w.closed {
 		return 0, errClosed
@@ -175,11 +177,12 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	return w.body.ReadFrom(r)
 }
 
-// Close completes the message. It does not close the underlying writer. After an
-// error of Write or ReadFrom it returns that error again, and leaves a message
-// that does not decrypt; so it does if one of them panicked or ended its
-// goroutine. An application that stops half-way for a reason of its own calls
-// [Writer.Abort] in its place. A second call returns what the first did.
+// Close completes the message. It doesn't close the underlying writer. After an
+// error of Write or ReadFrom, Close returns that error again and leaves a
+// message that doesn't decrypt. It also leaves one if either of them panicked
+// or ended its goroutine. An application that stops early for its own reasons
+// calls [Writer.Abort] instead. A second call returns the same result as the
+// first.
 func (w *Writer) Close() error {
 	if w.closed {
 		return w.closeErr
@@ -192,10 +195,10 @@ func (w *Writer) Close() error {
 	return w.closeErr
 }
 
-// Abort gives the message up: nothing more of it is written, and a later Close fails.
-// After Close it has no effect. Deferred, it keeps a function that returns half-way
-// from leaving a message of a part of the plaintext, which a deferred Close would
-// complete:
+// Abort gives up the message: nothing more is written, and a later Close fails.
+// After Close it has no effect. A deferred Abort protects functions that return
+// early. A deferred Close would complete a message that holds only a part of
+// the plaintext:
 //
 //	w, err := client.NewWriter(ctx, file, ec)
 //	…
@@ -209,7 +212,7 @@ func (w *Writer) Abort() {
 	}
 }
 
-// encryption is what one message is encrypted with.
+// An encryption holds the keys and parameters that encrypt one message.
 type encryption struct {
 	header     *Header
 	head       []byte // the header as bytes
@@ -263,7 +266,7 @@ func (c *Client) newEncryption(ctx context.Context, s *suite.Suite, m *Encryptio
 	defer keys.Clear()
 	h.Commitment = keys.Commitment
 	if err := h.Build(); err != nil {
-		// A context that was short enough may not be with the public key.
+		// The context may have become too long with the public key.
 		if _, err := stored.AppendBinary(nil); err != nil {
 			return nil, err
 		}
@@ -285,8 +288,9 @@ func (c *Client) newEncryption(ctx context.Context, s *suite.Suite, m *Encryptio
 	return e, nil
 }
 
-// headerAAD is what the header tag covers: the header as it stands in the
-// message, and the pairs that are required but not stored.
+// headerAAD returns the additional data of the header tag: the header's bytes
+// in the message, then the required pairs that aren't stored.
+//
 // Specification: client-apis/encrypt.md#construct-the-header.
 func headerAAD(h *format.Header, required EncryptionContext) ([]byte, error) {
 	return required.AppendBinary(slices.Clip(h.Raw))
@@ -303,7 +307,8 @@ func (c *Client) bodyParams(ctx context.Context, h *format.Header, aead cipher.A
 	}
 }
 
-// newDigest starts the hash that the signature covers, nil if there is none.
+// newDigest starts the hash that the signature covers. It's nil for unsigned
+// suites.
 func newDigest(s *suite.Suite, head []byte) hash.Hash {
 	digest := s.NewDigest()
 	if digest != nil {
@@ -312,7 +317,7 @@ func newDigest(s *suite.Suite, head []byte) hash.Hash {
 	return digest
 }
 
-// footer signs the message, once the digest has all of it.
+// footer signs the message. The digest must already cover all of it.
 func (e *encryption) footer() ([]byte, error) {
 	if !e.suite.Signs() {
 		return nil, nil

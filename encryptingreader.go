@@ -9,21 +9,21 @@ import (
 	"esdk/internal/stream"
 )
 
-// An EncryptingReader is a message that is read while its plaintext is encrypted, for
-// those who take an [io.Reader], such as http.NewRequest or PutObject of S3. It needs
-// memory of a few MiB, or of a few frames if those are longer. It has no goroutine
-// between calls, so that one which is not read to its end needs nothing done. It is
-// not safe for concurrent use.
+// An EncryptingReader is an [io.Reader] of a message that encrypts the
+// plaintext as it's read, for APIs that take a reader, such as http.NewRequest
+// or S3's PutObject. It needs a few MiB of memory, or a few frames if frames
+// are longer. It has no goroutine between calls, so a reader that isn't read to
+// its end needs no cleanup. It is not safe for concurrent use.
 type EncryptingReader struct {
 	w    *Writer
 	src  io.Reader
 	sink messageSink
 	in   []byte // plaintext just read
-	rest []byte // of the sink's, not yet released
+	rest []byte // of the sink, not yet released
 	err  error  // sticky, once rest is released: no call completes the message after it
 }
 
-// chunkLength is how much plaintext is asked for at once.
+// chunkLength is the number of plaintext bytes read at once.
 const chunkLength = 128 << 10
 
 var (
@@ -33,14 +33,15 @@ var (
 	errReading = errtext.Errorf("an earlier call on this EncryptingReader did not return")
 )
 
-// NewEncryptingReader returns a reader of the message that it makes of all of src,
-// bound to an encryption context, which may be nil. The length of the plaintext in
-// bytes is -1 if it is not known; that of a source with a method Len, as
-// [bytes.Reader] has, is. Where it is known, [Client.NewSizedWriter] says what follows
-// from it. It fails as [Client.NewWriter] does, and reads nothing yet.
+// NewEncryptingReader returns a reader of the message that encrypts all of src,
+// bound to an encryption context, which may be nil. The length of the plaintext
+// is in bytes, or -1 if it isn't known. A source with a Len method, such as
+// [bytes.Reader], has a known length even then. A known length has the same
+// effects as in [Client.NewSizedWriter]. NewEncryptingReader fails as
+// [Client.NewWriter] does, and reads nothing yet.
 //
-// An error of src is the reader's, and the message is then not complete. The reader
-// does not close src.
+// If src fails, the reader fails with its error, and the message isn't
+// complete. The reader doesn't close src.
 func (c *Client) NewEncryptingReader(ctx context.Context, src io.Reader, length int64, ec EncryptionContext) (*EncryptingReader, error) {
 	if length < -1 {
 		return nil, errtext.Errorf("the length of a plaintext is negative")
@@ -64,8 +65,8 @@ func (c *Client) NewEncryptingReader(ctx context.Context, src io.Reader, length 
 // Header returns the header of the message.
 func (r *EncryptingReader) Header() *Header { return r.w.Header() }
 
-// Size returns the length in bytes of the whole message, and false if that of the
-// plaintext is not known.
+// Size returns the length of the whole message in bytes, or false if the length
+// of the plaintext isn't known.
 func (r *EncryptingReader) Size() (int64, bool) {
 	if r.w.length < 0 {
 		return 0, false
@@ -73,8 +74,9 @@ func (r *EncryptingReader) Size() (int64, bool) {
 	return r.w.Header().MessageSize(r.w.length)
 }
 
-// Read reads the message. It returns [io.EOF] once the message is complete. After
-// another error, such as one of the source, it never will be.
+// Read reads the message. It returns [io.EOF] once the message is complete.
+// After any other error, such as an error of the source, the message stays
+// incomplete.
 func (r *EncryptingReader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -90,8 +92,8 @@ func (r *EncryptingReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill encrypts what the source brings next. What was encrypted before an error is
-// still released.
+// fill encrypts the next chunk of the source. Ciphertext made before an error
+// is still released.
 func (r *EncryptingReader) fill() {
 	if r.in == nil {
 		r.in = make([]byte, chunkLength)
@@ -140,8 +142,8 @@ func (r *EncryptingReader) WriteTo(w io.Writer) (int64, error) {
 	return r.sink.n, r.err
 }
 
-// Close gives up what was not read yet. It is needed only where an [io.Closer] is
-// asked for.
+// Close discards the rest of the message. It's needed only to satisfy an
+// [io.Closer].
 func (r *EncryptingReader) Close() error {
 	r.w.Abort()
 	r.rest, r.in, r.sink.kept = nil, nil, nil

@@ -11,43 +11,44 @@ import (
 	"esdk/internal/stream"
 )
 
-// These errors are for callers to decide on. Each error of this package wraps one
-// of these, a [*FormatError], the error of a keyring, CMM, reader, writer or
-// context, or is about a mistake in the arguments. Test for them with [errors.Is].
+// These errors are for callers to act on. Every error of this package wraps one
+// of these, a [*FormatError], or the error of a keyring, CMM, reader, writer or
+// context, or reports a mistake in the arguments. Test for them with
+// [errors.Is].
 var (
-	// ErrAuthentication says that a tag or the signature is not valid: the
-	// message was changed, or is read with another key or context. It does not
-	// say which of them, by intent.
+	// ErrAuthentication is returned if a tag or the signature isn't valid: the
+	// message was changed, or is being read with another key or context. By
+	// design, it doesn't say which.
 	ErrAuthentication = stream.ErrAuthentication
 
-	// ErrCommitment says that the data key is not the one that the message
-	// commits to.
+	// ErrCommitment is returned if the message commits to another data key.
 	ErrCommitment = errtext.Errorf("key commitment does not match")
 
-	// ErrCommitmentPolicy says that the [CommitmentPolicy] forbids the suite.
+	// ErrCommitmentPolicy is returned if the [CommitmentPolicy] forbids the
+	// suite.
 	ErrCommitmentPolicy = errtext.Errorf("suite is not allowed by the commitment policy")
 
-	// ErrEncryptionContext says that an encryption context is not valid, or not
-	// the one of the message. Together with [ErrNoDataKey], [ErrCommitment] or
-	// [ErrAuthentication] it says that the context may be the reason: the message
-	// does not store some of the keys that were given, which the error names.
+	// ErrEncryptionContext is returned if an encryption context isn't valid or
+	// doesn't match the message. Together with [ErrNoDataKey], [ErrCommitment]
+	// or [ErrAuthentication] it means that the context may be the reason: the
+	// message doesn't store some of the given keys, which the error names.
 	ErrEncryptionContext = errtext.Errorf("encryption context")
 
-	// ErrNoDataKey says that no keyring could decrypt any of the encrypted data
-	// keys. [errors.As] finds a [*NoDataKeyError].
+	// ErrNoDataKey is returned if no keyring could decrypt any of the encrypted
+	// data keys. [errors.As] finds a [*NoDataKeyError].
 	ErrNoDataKey = errtext.Errorf("no encrypted data key could be decrypted")
 
-	// ErrSigned says that the message is signed, and [RejectSigned] or
-	// [Client.NewReaderAt] refuses it.
+	// ErrSigned is returned if the message is signed, and [RejectSigned] or
+	// [Client.NewReaderAt] rejects it.
 	ErrSigned = errtext.Errorf("message is signed, and only unsigned ones are accepted")
 
-	// ErrLimit says that a message is over a limit of the [Config] or of the
-	// format.
+	// ErrLimit is returned if a message exceeds a limit of the [Config] or of
+	// the format.
 	ErrLimit = format.ErrLimit
 )
 
-// A FormatError is a violation of the message format, a message that is cut
-// short included: that one wraps [io.ErrUnexpectedEOF].
+// A FormatError reports a violation of the message format. For a truncated
+// message it wraps [io.ErrUnexpectedEOF].
 type FormatError struct {
 	Offset int64  // where the field starts, in bytes from the start of the message
 	Field  string // the field of the format
@@ -56,17 +57,17 @@ type FormatError struct {
 
 func (e *FormatError) Error() string { return (*format.Error)(e).Error() }
 
-// WithoutPrefix returns the text of Error without "esdk: ", for programs that begin
-// their messages with a name of their own. Other errors of this package have this
-// method too; [errors.As] finds it as an interface.
+// WithoutPrefix returns the text of Error without "esdk: ", for programs that
+// begin their messages with their own name. Other errors of this package have
+// this method too; [errors.As] finds it as an interface.
 func (e *FormatError) WithoutPrefix() string { return (*format.Error)(e).WithoutPrefix() }
 
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// A NoDataKeyError says why each keyring, or each attempt of one, could not
-// decrypt a data key. It has no errors if none of the encrypted data keys was
-// for the keyring. It matches [ErrNoDataKey], and [errors.Is] and [errors.As]
-// reach each of the errors.
+// A NoDataKeyError holds the reason why each keyring, or each attempt of one,
+// could not decrypt a data key. It has no errors if none of the encrypted data
+// keys was for the keyring. It matches [ErrNoDataKey], and [errors.Is] and
+// [errors.As] reach each of the errors.
 type NoDataKeyError struct {
 	Errors []error
 }
@@ -84,8 +85,8 @@ func (e *NoDataKeyError) text() error {
 	return errtext.Errorf("%w: %s", ErrNoDataKey, strings.Join(texts, "; "))
 }
 
-// texts appends the texts of the errors. Several keys may find the same fault with
-// one encrypted data key.
+// texts appends the texts of the errors, without repeats: several keys may
+// report the same error for one encrypted data key.
 func (e *NoDataKeyError) texts(texts []string) []string {
 	for _, err := range e.Errors {
 		if none, ok := err.(*NoDataKeyError); ok {
@@ -97,8 +98,8 @@ func (e *NoDataKeyError) texts(texts []string) []string {
 	return texts
 }
 
-// stops reports whether a context has ended, and has the errors say so: what is left
-// is not tried.
+// stops reports whether a context has ended, and if so adds its error: the
+// remaining attempts aren't made.
 func (e *NoDataKeyError) stops(ctx context.Context) bool {
 	err := ctx.Err()
 	if err != nil && !errors.Is(e, err) {
@@ -107,13 +108,14 @@ func (e *NoDataKeyError) stops(ctx context.Context) bool {
 	return err != nil
 }
 
-// Unwrap makes errors.Is and errors.As look into each error.
+// Unwrap lets errors.Is and errors.As look into each error.
 func (e *NoDataKeyError) Unwrap() []error { return e.Errors }
 
 // Is reports whether the target is [ErrNoDataKey].
 func (e *NoDataKeyError) Is(target error) bool { return target == ErrNoDataKey }
 
-// public returns the error of an internal package as this one publishes it.
+// public converts an error of an internal package to the one this package
+// exports.
 func public(err error) error {
 	if e, ok := err.(*format.Error); ok {
 		return (*FormatError)(e)
@@ -121,10 +123,11 @@ func public(err error) error {
 	return err
 }
 
-// explainUnstored adds to an error of decryption what else may be its cause: a
-// reproduced pair that is not stored is taken for a required one, even if its key
-// is only misspelt, and neither a keyring nor a tag can tell. It names keys only,
-// which the caller knows, so that it tells nothing of the message's secrets.
+// explainUnstored adds a possible cause to a decryption error. A reproduced
+// pair that isn't stored is treated as a required pair, even if its key is only
+// misspelt, and neither a keyring nor a tag can tell the difference. The error
+// names only keys, which the caller knows, so it leaks none of the message's
+// secrets.
 func explainUnstored(err error, stored, reproduced EncryptionContext) error {
 	var keys []string
 	for k := range reproduced {
@@ -140,7 +143,7 @@ func explainUnstored(err error, stored, reproduced EncryptionContext) error {
 	return errtext.Errorf("%w; %w", err, contextError("the message does not store keys %q, which were taken for required ones", keys))
 }
 
-// contextError reports what is wrong with an encryption context.
+// contextError returns an error that wraps ErrEncryptionContext.
 func contextError(text string, args ...any) error {
 	return errtext.Errorf("%w: "+text, append([]any{ErrEncryptionContext}, args...)...)
 }

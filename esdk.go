@@ -1,6 +1,6 @@
 // Package esdk implements the AWS Encryption SDK. Its messages are
-// interchangeable with those of the C, Java, JavaScript, Python, .NET, Go and
-// Rust SDKs.
+// interchangeable with the messages of the C, Java, JavaScript, Python, .NET,
+// Go and Rust SDKs.
 //
 // The SDK uses envelope encryption: each message is encrypted under a fresh data
 // key, and one or more wrapping keys encrypt the data key. The message carries the
@@ -16,24 +16,24 @@
 //	message, err := esdk.Encrypt(ctx, kr, plaintext, esdk.EncryptionContext{"tenant": "17"})
 //	plaintext, err := esdk.Decrypt(ctx, kr, message, esdk.EncryptionContext{"tenant": "17"})
 //
-// A [Client] has streams, other algorithm suites, limits and policies.
+// A [Client] adds streams, other algorithm suites, limits and policies.
 //
-// # What is promised
+// # Guarantees
 //
-// Plaintext is released only after it has been authenticated; see [ReleasePolicy] for
-// the signature of a streamed message. The zero [Config] signs messages and
-// requires key commitment. Data keys are overwritten after use, as far as Go
-// allows. Each type that encrypts or decrypts says whether it is safe for
-// concurrent use.
+// Plaintext is released only after it has been authenticated; see
+// [ReleasePolicy] for the signature of a streamed message. The zero [Config]
+// signs messages and requires key commitment. Data keys are overwritten after
+// use, as far as Go allows. Each type that encrypts or decrypts says whether
+// it's safe for concurrent use.
 //
 // # Compatibility
 //
-// The message format is fixed by the public specification of the AWS
-// Encryption SDK, whose sections the comments name. Messages of all official
-// SDKs, of any age, can be read: messages without key commitment under
-// [RequireEncryptAllowDecrypt], and messages of version 4.0.0 of the .NET SDK with
-// RecoverNET400 in the [Config]. The official SDKs read ours, except where a comment
-// says otherwise.
+// The message format is defined by the public specification of the AWS
+// Encryption SDK; comments name its sections. Messages of every version of the
+// official SDKs can be read: messages without key commitment under
+// [RequireEncryptAllowDecrypt], and messages of version 4.0.0 of the .NET SDK
+// with RecoverNET400 in the [Config]. The official SDKs read ours, except where
+// a comment says otherwise.
 package esdk
 
 import (
@@ -45,7 +45,7 @@ import (
 )
 
 // Encrypt encrypts a plaintext under a keyring, bound to an encryption context,
-// which may be nil. It is [Client.Encrypt] with the defaults of [Config].
+// which may be nil. It calls [Client.Encrypt] with the defaults of [Config].
 func Encrypt(ctx context.Context, kr Keyring, plaintext []byte, ec EncryptionContext) ([]byte, error) {
 	c, err := New(Config{Keyring: kr})
 	if err != nil {
@@ -56,8 +56,9 @@ func Encrypt(ctx context.Context, kr Keyring, plaintext []byte, ec EncryptionCon
 }
 
 // Decrypt decrypts a message with a keyring. The message must be bound to each
-// pair of the encryption context given, which it need not store; a nil context
-// accepts any that it stores. It is [Client.Decrypt] with the defaults of [Config].
+// pair of the given encryption context, whether or not it stores the pair. A
+// nil context accepts any stored context. Decrypt calls [Client.Decrypt] with
+// the defaults of [Config].
 func Decrypt(ctx context.Context, kr Keyring, message []byte, ec EncryptionContext) ([]byte, error) {
 	c, err := New(Config{Keyring: kr})
 	if err != nil {
@@ -67,31 +68,32 @@ func Decrypt(ctx context.Context, kr Keyring, message []byte, ec EncryptionConte
 	return plaintext, err
 }
 
-// A ReleasePolicy says when a [Reader] releases plaintext, and so what a signed
-// message is worth to whoever reads it as a stream: its frames are
-// authenticated one by one, but the signature stands at the end. Whoever can
-// decrypt a message can forge its frames, but not the signature.
+// A ReleasePolicy says when a [Reader] releases plaintext, and so how far a
+// streamed signed message can be trusted. Frames are authenticated one by one,
+// but the signature comes at the end. Anyone who can decrypt a message can
+// forge its frames, but not its signature.
 //
-// One-shot decryption releases nothing before all of the message was verified,
-// whatever the policy.
+// One-shot decryption releases nothing until the whole message has been
+// verified, under every policy.
+//
 // Specification: client-apis/decrypt.md#security-considerations.
 type ReleasePolicy int
 
 const (
-	// VerifyAtEOF releases each frame once it is authenticated, but the last
-	// only after the whole message and its signature were. Until [io.EOF] is
-	// returned, what was read must be treated as not yet signed.
+	// VerifyAtEOF releases each frame once it's authenticated, but the last
+	// frame only after the whole message and its signature have been verified.
+	// Until [io.EOF] is returned, treat the plaintext as unsigned.
 	VerifyAtEOF ReleasePolicy = iota
 
-	// VerifyFirst releases nothing of a message, signed or not, before all of it
-	// was verified. The source is read twice if it can seek, and must not change
-	// meanwhile; else the plaintext is kept in memory, to which
-	// [Config.MaxPlaintextLength] sets a bound.
+	// VerifyFirst releases nothing of a message, signed or not, until all of it
+	// has been verified. The source is read twice if it can seek, and must not
+	// change in between. Otherwise the plaintext is kept in memory, which
+	// [Config.MaxPlaintextLength] bounds.
 	VerifyFirst
 
-	// RejectSigned is as VerifyAtEOF, but refuses signed messages with
-	// [ErrSigned], before any keyring is asked; so does [Client.Decrypt]. Of what
-	// it accepts, each byte that was released is final.
+	// RejectSigned is like VerifyAtEOF, but rejects signed messages with
+	// [ErrSigned] before any keyring is asked. It makes [Client.Decrypt] reject
+	// them too. In the messages it accepts, every released byte is final.
 	RejectSigned
 )
 
@@ -100,58 +102,63 @@ const (
 	defaultHeaderLength = 10 << 20
 )
 
-// Config configures a [Client]. Each zero value is the default, and lengths are
-// in bytes. The defaults set hardly a limit on what a message of a stranger may
-// cost: see the example.
+// Config configures a [Client]. Zero values select the defaults. Lengths are in
+// bytes. The defaults hardly limit the cost of a message from a stranger: see
+// the example.
 type Config struct {
-	// Keyring or CMM provides the keys: exactly one of them is set.
+	// Keyring or CMM provides the keys. Exactly one of them must be set.
 	Keyring Keyring
 	CMM     CMM
 
-	// CommitmentPolicy says which suites may be used.
+	// CommitmentPolicy says which suites are allowed.
 	CommitmentPolicy CommitmentPolicy
 
-	// Suite encrypts. 0 means the default of the policy:
-	// [AES256GCMHKDFSHA512CommitECDSAP384], or [AES256GCMHKDFSHA384ECDSAP384]
-	// under [ForbidEncryptAllowDecrypt].
+	// Suite is the algorithm suite that encrypts. 0 means the default of the
+	// policy: [AES256GCMHKDFSHA512CommitECDSAP384], or
+	// [AES256GCMHKDFSHA384ECDSAP384] under [ForbidEncryptAllowDecrypt].
 	Suite SuiteID
 
-	// FrameLength is the plaintext in each frame that is encrypted. 0 means
-	// 4096. Java and Python do not read frames of more than 2^31-1 bytes.
+	// FrameLength is the plaintext length of each encrypted frame. 0 means
+	// 4096. The Java and Python SDKs don't read frames of more than 2^31-1
+	// bytes.
 	FrameLength uint32
 
-	// MaxEncryptedDataKeys is the most encrypted data keys of a message, both
-	// encrypted and decrypted. 0 means no limit but that of the format, 65,535.
+	// MaxEncryptedDataKeys is the maximum number of encrypted data keys in a
+	// message, when encrypting and decrypting. 0 means only the format's limit,
+	// 65,535.
 	MaxEncryptedDataKeys int
 
-	// MaxPlaintextLength is the most plaintext of a message, both encrypted and
-	// decrypted. 0 means no limit.
+	// MaxPlaintextLength is the maximum length of a plaintext, when encrypting
+	// and decrypting. 0 means no limit.
 	MaxPlaintextLength int64
 
-	// MaxFrameLength is the longest frame that is decrypted, and the most plaintext
-	// of a body that is not framed. 0 means no limit: memory grows only with bytes
-	// that have arrived, but each of these is held as a whole.
+	// MaxFrameLength is the maximum length of a decrypted frame, and of the
+	// plaintext of an unframed body. 0 means no limit. Memory grows only with
+	// the bytes that have arrived, but each frame or unframed body is held as a
+	// whole.
 	MaxFrameLength uint32
 
-	// MaxHeaderLength is the longest header that is decrypted. 0 means 10 MiB.
+	// MaxHeaderLength is the maximum length of a decrypted header. 0 means 10
+	// MiB.
 	MaxHeaderLength int
 
-	// Release says when a [Reader] releases plaintext, and whether signed messages
-	// are decrypted at all.
+	// Release says when a [Reader] releases plaintext, and whether signed
+	// messages are decrypted at all.
 	Release ReleasePolicy
 
-	// Concurrency is how many cores a call may keep busy; 0 means all of
-	// [runtime.GOMAXPROCS], and 1 that the Client starts no goroutine; a keyring
-	// may, as a multi-keyring does. Streams use at most 8, and 3 if the
-	// message is signed. A plaintext of up to 256 KiB keeps one busy, and in a
-	// stream one of up to 16 KiB. No goroutine outlives the call that started it.
-	// Plaintext is released, and errors are reported, as if there were one.
+	// Concurrency is the number of cores that a call may use. 0 means
+	// [runtime.GOMAXPROCS]. With 1, the Client starts no goroutine, though a
+	// keyring may, as a multi-keyring does. Streams use at most 8 cores, and 3
+	// if the message is signed. A plaintext of up to 256 KiB uses one core, and
+	// in a stream one of up to 16 KiB does. No goroutine outlives the call that
+	// started it. The order of released plaintext and errors is the same as
+	// with one core.
 	Concurrency int
 
-	// RecoverNET400 has messages decrypt that version 4.0.0 of the .NET SDK
-	// wrote, against the specification: with a content key that does not depend
-	// on the message, and other additional data for the header. A message that
-	// is not authentic as it should be is tried that way too.
+	// RecoverNET400 also decrypts messages of version 4.0.0 of the .NET SDK.
+	// Against the specification, it derived a content key that doesn't depend
+	// on the message, and used other additional data for the header. A message
+	// that fails regular authentication is tried that way too.
 	RecoverNET400 bool
 }
 
@@ -162,7 +169,7 @@ type Client struct {
 }
 
 // New returns a client. It fails if the configuration contradicts itself, with
-// [ErrCommitmentPolicy] if the policy does not allow the suite.
+// [ErrCommitmentPolicy] if the policy doesn't allow the suite.
 func New(c Config) (*Client, error) {
 	if (c.Keyring == nil) == (c.CMM == nil) || isnil.Value(c.Keyring) && isnil.Value(c.CMM) {
 		return nil, errtext.Errorf("Config needs either a Keyring or a CMM")

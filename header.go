@@ -11,21 +11,22 @@ import (
 	"esdk/internal/suite"
 )
 
-// An EncryptionContext is a set of pairs of text that is bound to a message but
-// not secret. Keys and values are UTF-8, and the pairs take at most 65,535
-// bytes, with 2 bytes for the whole and 4 for each pair. The public key of a
-// signed message takes up to 93 of them. Keys that start with "aws-crypto-" are
-// reserved. The Java SDK reads at most 32,767 bytes and no empty key or value; KMS
-// takes at most 8,192 characters.
+// An EncryptionContext is a set of text pairs that is bound to a message but
+// isn't secret. Keys and values are UTF-8. The serialized pairs take at most
+// 65,535 bytes: 2 bytes for the whole, 4 for each pair, and the text. The
+// public key of a signed message takes up to 93 of them. Keys that start with
+// "aws-crypto-" are reserved. The Java SDK reads at most 32,767 bytes and no
+// empty key or value; KMS takes at most 8,192 characters.
 //
-// An EncryptionContext that was passed to this package is not changed and not
-// kept.
+// This package doesn't change or keep an EncryptionContext that it's given.
 type EncryptionContext map[string]string
 
-// AppendBinary appends the pairs as the message format serializes them, for use
-// as the additional data of a keyring's own encryption: nothing for an empty
-// context. It implements [encoding.BinaryAppender] and fails with
-// [ErrEncryptionContext]. Specification: framework/structures.md#serialization.
+// AppendBinary appends the pairs in the message format's serialization, for use
+// as the additional data of a keyring's own encryption. It appends nothing for
+// an empty context. It implements [encoding.BinaryAppender] and fails with
+// [ErrEncryptionContext].
+//
+// Specification: framework/structures.md#serialization.
 func (ec EncryptionContext) AppendBinary(b []byte) ([]byte, error) {
 	b, err := format.AppendContext(b, ec)
 	if err != nil {
@@ -42,7 +43,7 @@ const (
 	publicKeyKey = "aws-crypto-public-key"
 )
 
-// checkInput refuses what a user may not ask to be encrypted.
+// checkInput rejects contexts that a user must not encrypt with.
 func (ec EncryptionContext) checkInput() error {
 	for k := range ec {
 		if strings.HasPrefix(k, reservedPrefix) {
@@ -55,7 +56,7 @@ func (ec EncryptionContext) checkInput() error {
 	return nil
 }
 
-// split returns the pairs whose keys are not listed, and those that are.
+// split returns the pairs whose keys aren't listed, and the listed ones.
 func (ec EncryptionContext) split(keys []string) (rest, listed EncryptionContext) {
 	if len(keys) == 0 {
 		return ec, nil
@@ -70,33 +71,35 @@ func (ec EncryptionContext) split(keys []string) (rest, listed EncryptionContext
 	return rest, listed
 }
 
-// An EncryptedDataKey is a data key as one wrapping key encrypted it.
+// An EncryptedDataKey is a data key encrypted under one wrapping key.
 type EncryptedDataKey struct {
 	ProviderID   string // of the kind of keyring that made it, such as "aws-kms"
 	ProviderInfo []byte // names the wrapping key to that kind of keyring
 	Ciphertext   []byte
 }
 
-// KeyName returns the name of the wrapping key, as far as the message has it: the ARN of
-// a key of AWS KMS, the id of a branch key, the name of a raw key, of a token's or of
-// a key service's, or, with ECDH, the recipient's compressed public key in
-// hexadecimal. It need not be text. Together with the provider id it is what a
-// keyring goes by. Of a provider that is not known, it is all of the provider info.
+// KeyName returns the name of the wrapping key, as far as the message has it:
+// the ARN of an AWS KMS key, the ID of a branch key, the name of a raw key, a
+// token's key or a key service's key, or, for ECDH, the recipient's compressed
+// public key in hexadecimal. It needn't be text. A keyring recognizes its data
+// keys by this name and the provider ID. For an unknown provider, KeyName
+// returns the whole provider info.
 func (k *EncryptedDataKey) KeyName() string { return datakey.Name(k.ProviderID, k.ProviderInfo) }
 
-// A Header is what a message says of itself.
+// A Header is the header of a message.
+//
 // Specification: data-format/message-header.md.
 type Header struct {
 	Version   int // of the format: 1, or 2 for suites that commit
 	Suite     SuiteID
 	MessageID []byte // random: 16 bytes, or 32 in version 2
 
-	// EncryptionContext holds the pairs that the message stores, which for a
-	// signed message include its public key, and, once it was decrypted or
-	// encrypted, also those that are authenticated but not stored.
+	// EncryptionContext holds the pairs that the message stores. For a signed
+	// message they include its public key. After encryption or decryption it
+	// also holds the pairs that are authenticated but not stored.
 	EncryptionContext EncryptionContext
 
-	// RequiredContextKeys are the keys of the pairs that are not stored.
+	// RequiredContextKeys are the keys of the pairs that aren't stored.
 	RequiredContextKeys []string
 
 	EncryptedDataKeys []EncryptedDataKey
@@ -109,8 +112,8 @@ type Header struct {
 	Tag        []byte // that authenticates the header: 16 bytes
 }
 
-// UserContext returns the pairs that are the user's, and not the SDK's: the
-// encryption context that the message, once it was decrypted, can be encrypted with
+// UserContext returns the user's pairs without the SDK's. Once the message has
+// been decrypted, this is the encryption context with which it can be encrypted
 // again.
 func (h *Header) UserContext() EncryptionContext {
 	ec := cloneContext(h.EncryptionContext)
@@ -118,18 +121,19 @@ func (h *Header) UserContext() EncryptionContext {
 	return ec
 }
 
-// MessageSize returns the length in bytes of the whole message with a plaintext of
-// a length, and false if no message of this header can have it.
+// MessageSize returns the length of the whole message in bytes, for a plaintext
+// of the given length. It returns false if no message with this header can have
+// that plaintext length.
 func (h *Header) MessageSize(plaintext int64) (int64, bool) {
 	body, ok := h.bodySize(plaintext)
 	size := int64(h.Length) + body + h.footerSize()
 	return size, ok && size >= 0
 }
 
-// PlaintextSize is the reverse of [Header.MessageSize], and returns false if no
-// message of this header has such a length. A signed message may be a few bytes
-// longer or shorter than either says: signatures of other SDKs have no fixed
-// length, and this package's have the most common one.
+// PlaintextSize is the inverse of [Header.MessageSize]. It returns false if no
+// message with this header has that length. A signed message may be a few bytes
+// longer or shorter than either method says: signatures of other SDKs vary in
+// length, while signatures of this package always have the most common length.
 func (h *Header) PlaintextSize(message int64) (int64, bool) {
 	body := message - int64(h.Length) - h.footerSize()
 	plaintext := body - format.NonFramedOverhead
@@ -138,7 +142,7 @@ func (h *Header) PlaintextSize(message int64) (int64, bool) {
 		rest := max(0, body-format.FinalOverhead)
 		plaintext = body - format.FinalOverhead - rest/frame*format.FrameOverhead
 	}
-	// Lengths between two whole numbers of frames belong to no plaintext.
+	// Some lengths between whole numbers of frames match no plaintext.
 	size, ok := h.bodySize(max(0, plaintext))
 	return plaintext, ok && size == body
 }
@@ -153,7 +157,7 @@ func (h *Header) bodySize(plaintext int64) (int64, bool) {
 	return format.BodySize(plaintext, h.FrameLength)
 }
 
-// footerSize is the length of the footer that this package writes.
+// footerSize returns the length of the footer that this package writes.
 func (h *Header) footerSize() int64 {
 	if s := suite.Lookup(uint16(h.Suite)); s != nil && s.Signs() {
 		return 2 + int64(s.SignatureLength)
@@ -162,9 +166,9 @@ func (h *Header) footerSize() int64 {
 }
 
 // ParseHeader reads the header of a message and nothing beyond it. It needs no
-// key: nothing that it returns is authenticated, and anybody can have written
-// it. It fails with a [*FormatError], with [ErrLimit] beyond 10 MiB, or with
-// the error of the reader.
+// key, so nothing it returns is authenticated: anyone could have written it. It
+// fails with a [*FormatError], with [ErrLimit] beyond 10 MiB, or with the error
+// of the reader.
 func ParseHeader(r io.Reader) (*Header, error) {
 	h, err := format.ReadHeader(r, format.Limits{Size: defaultHeaderLength})
 	if err != nil {
@@ -173,10 +177,11 @@ func ParseHeader(r io.Reader) (*Header, error) {
 	return newHeader(h, newDataKeys(h.DataKeys)), nil
 }
 
-// newHeader returns a header that shares memory with the other, which is not
-// used any more once it is handed out.
+// newHeader returns a header that shares memory with h, which must not be used
+// any more once the result is handed out.
 func newHeader(h *format.Header, dataKeys []EncryptedDataKey) *Header {
-	// The others are of all headers, or in what is about to be written.
+	// IV and Tag are copied: all headers share a zero IV, and the tag is part
+	// of the bytes that are about to be written.
 	authentication, iv := slices.Concat(h.IV, h.Tag), len(h.IV)
 	return &Header{
 		Version:           int(h.Suite.Version()),
@@ -192,7 +197,7 @@ func newHeader(h *format.Header, dataKeys []EncryptedDataKey) *Header {
 	}
 }
 
-// cloneContext returns a copy that is never nil, so that it can be added to.
+// cloneContext returns a copy that is never nil, so that pairs can be added.
 func cloneContext(ec EncryptionContext) EncryptionContext {
 	c := make(EncryptionContext, len(ec)+1)
 	maps.Copy(c, ec)
@@ -224,7 +229,7 @@ func formatDataKeys(edks []EncryptedDataKey) []format.DataKey {
 	return keys
 }
 
-// complete sets what the materials know beyond the header itself.
+// complete sets the fields that come from the materials.
 func (h *Header) complete(ec EncryptionContext, required []string) {
 	h.EncryptionContext, h.RequiredContextKeys = ec, required
 }

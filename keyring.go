@@ -12,25 +12,28 @@ import (
 	"esdk/internal/errtext"
 )
 
-// A Keyring protects data keys with wrapping keys. Most users only pass one of
-// the keyrings of this module on; package esdktest checks one of your own.
+// A Keyring protects data keys with wrapping keys. Most users need only the
+// keyrings of this module. Package esdktest checks other implementations.
 //
-// A Keyring must be safe for concurrent use. It must not change a request, nor
-// keep any slice or map of it. It must not put key material into errors. Its
-// provider id must not start with "aws-kms", which is AWS's.
+// A Keyring must be safe for concurrent use. It must not change a request or
+// keep any of its slices or maps. It must not put key material into errors. Its
+// provider ID must not start with "aws-kms", which is reserved for AWS.
+//
 // Specification: framework/keyring-interface.md.
 type Keyring interface {
-	// Wrap encrypts the data key of the request, or a new one if it has none,
-	// under each wrapping key. It fails if any of them fails. [WrapRequest.Wrap]
-	// does all but the encryption.
+	// Wrap encrypts the data key of the request, or a fresh one if the request
+	// has none, under each wrapping key. It fails if any of them fails.
+	// [WrapRequest.Wrap] does everything but the encryption.
+	//
 	// Specification: framework/keyring-interface.md#onencrypt.
 	Wrap(ctx context.Context, req *WrapRequest) (*WrapResult, error)
 
-	// Unwrap decrypts one of the encrypted data keys. It passes over those that
-	// are not its own, tries each of the others until one succeeds, and fails
-	// with a [*NoDataKeyError] that holds what each attempt returned. The caller
-	// owns the data key, and clears it. [UnwrapRequest.Unwrap] does all but the
-	// decryption.
+	// Unwrap decrypts one of the encrypted data keys. It skips data keys of
+	// other keyrings and tries each of its own until one decrypts. If none
+	// does, it fails with a [*NoDataKeyError] that holds the error of each
+	// attempt. The caller owns the data key and clears it.
+	// [UnwrapRequest.Unwrap] does everything but the decryption.
+	//
 	// Specification: framework/keyring-interface.md#ondecrypt.
 	Unwrap(ctx context.Context, req *UnwrapRequest) (dataKey []byte, err error)
 }
@@ -38,15 +41,15 @@ type Keyring interface {
 // A WrapRequest asks a [Keyring] for encrypted data keys.
 type WrapRequest struct {
 	Suite             SuiteID
-	EncryptionContext EncryptionContext // to bind the data key to
+	EncryptionContext EncryptionContext // binds the data key
 
-	// DataKey is to be encrypted. If it is nil, the keyring generates one of
-	// [SuiteID.DataKeyLength] bytes. Its bytes must not be kept.
+	// DataKey is the data key to encrypt. If it's nil, the keyring generates
+	// one of [SuiteID.DataKeyLength] bytes. Its bytes must not be kept.
 	DataKey []byte
 }
 
-// A WrapResult holds a data key and its encrypted forms. The caller owns it
-// and clears the data key.
+// A WrapResult holds a data key and its encrypted forms. The caller owns it and
+// clears the data key.
 type WrapResult struct {
 	DataKey           []byte // the generated one; may be nil if the request had one
 	EncryptedDataKeys []EncryptedDataKey
@@ -55,14 +58,14 @@ type WrapResult struct {
 // An UnwrapRequest asks a [Keyring] for a data key.
 type UnwrapRequest struct {
 	Suite             SuiteID
-	EncryptionContext EncryptionContext  // that the data key is bound to
-	EncryptedDataKeys []EncryptedDataKey // all of the message, in its order
+	EncryptionContext EncryptionContext  // to which the data key is bound
+	EncryptedDataKeys []EncryptedDataKey // all of the message's, in order
 }
 
 var errNoResult = errtext.Errorf("the keyring returned neither a result nor an error")
 
-// wrap asks a keyring, which may be the user's, and never returns nil without an
-// error. All calls of a keyring go through it and unwrap.
+// wrap asks a keyring, which may be the user's, and never returns nil without
+// an error. All calls to a keyring go through it or unwrap.
 func wrap(ctx context.Context, kr Keyring, req *WrapRequest) (*WrapResult, error) {
 	r, err := kr.Wrap(ctx, req)
 	if err != nil {
@@ -85,11 +88,12 @@ func wrap(ctx context.Context, kr Keyring, req *WrapRequest) (*WrapResult, error
 	return r, nil
 }
 
-// errZeroKey is mostly that of a keyring or CMM that kept a data key, which was
+// errZeroKey usually means that a keyring or CMM kept a data key, which was
 // cleared when the last message was done.
 var errZeroKey = errtext.Errorf("the data key is all zeros: it was cleared, or never drawn")
 
-// wrapGiven has a keyring wrap a copy of a data key, which it may clear by mistake.
+// wrapGiven asks a keyring to wrap a copy of a data key, in case it wrongly
+// clears the data key.
 func wrapGiven(ctx context.Context, kr Keyring, req WrapRequest) (*WrapResult, error) {
 	dataKey := req.DataKey
 	req.DataKey = bytes.Clone(dataKey)
@@ -105,7 +109,7 @@ func wrapGiven(ctx context.Context, kr Keyring, req WrapRequest) (*WrapResult, e
 	return r, nil
 }
 
-// unwrap returns only data keys of the length that the suite takes.
+// unwrap returns only data keys of the suite's length.
 func unwrap(ctx context.Context, kr Keyring, req *UnwrapRequest) ([]byte, error) {
 	dataKey, err := kr.Unwrap(ctx, req)
 	if none, ok := err.(*NoDataKeyError); ok && none == nil {
@@ -124,14 +128,15 @@ func unwrap(ctx context.Context, kr Keyring, req *UnwrapRequest) ([]byte, error)
 	return dataKey, nil
 }
 
-// Wrap is the part of [Keyring.Wrap] that does not depend on how a key encrypts,
-// for a keyring of one wrapping key. It has encrypt encrypt the data key of the
-// request, or a new one, which it clears if that fails. The other argument of
-// encrypt is the serialized encryption context, for use as additional data: nothing
-// for an empty one. Both arguments must be neither changed nor kept.
+// Wrap implements the part of [Keyring.Wrap] that doesn't depend on how a key
+// encrypts, for a keyring with one wrapping key. It calls encrypt with the data
+// key of the request, or with a fresh one, which it clears if encrypt fails.
+// The other argument of encrypt is the serialized encryption context, for use
+// as additional data; it's empty for an empty context. encrypt must neither
+// change nor keep its arguments.
 //
-// It fails with the error of encrypt as it is, with [ErrEncryptionContext], or for a
-// suite that is not known or has data keys of another length.
+// Wrap fails with the unchanged error of encrypt, with [ErrEncryptionContext],
+// or if the suite isn't known or has data keys of another length.
 func (req *WrapRequest) Wrap(encrypt func(dataKey, aad []byte) (EncryptedDataKey, error)) (*WrapResult, error) {
 	s, err := req.Suite.lookup()
 	if err != nil {
@@ -158,15 +163,16 @@ func (req *WrapRequest) Wrap(encrypt func(dataKey, aad []byte) (EncryptedDataKey
 	return &WrapResult{DataKey: generated, EncryptedDataKeys: []EncryptedDataKey{edk}}, nil
 }
 
-// Unwrap is the part of [Keyring.Unwrap] that does not depend on how a key
-// decrypts. It has decrypt try the encrypted data keys for which match returns
-// true, in their order, until one succeeds or ctx ends. The other argument of
-// decrypt is the serialized encryption context, as in [WrapRequest.Wrap]. Neither
-// function may change or keep what it is given.
+// Unwrap implements the part of [Keyring.Unwrap] that doesn't depend on how a
+// key decrypts. It calls decrypt for the encrypted data keys for which match
+// returns true, in order, until one succeeds or ctx ends. The other argument of
+// decrypt is the serialized encryption context, as in [WrapRequest.Wrap].
+// Neither function may change or keep its arguments.
 //
-// It fails with a [*NoDataKeyError] that holds the error of each attempt, with
-// [ErrEncryptionContext], or for a suite that is not known. A data key of another
-// length than the suite's is cleared, and its attempt has failed.
+// Unwrap fails with a [*NoDataKeyError] that holds the error of each attempt,
+// with [ErrEncryptionContext], or if the suite isn't known. If a data key
+// doesn't have the suite's length, it's cleared and its attempt counts as
+// failed.
 func (req *UnwrapRequest) Unwrap(ctx context.Context, match func(*EncryptedDataKey) bool, decrypt func(edk *EncryptedDataKey, aad []byte) ([]byte, error)) ([]byte, error) {
 	s, err := req.Suite.lookup()
 	if err != nil {
@@ -194,7 +200,7 @@ func (req *UnwrapRequest) Unwrap(ctx context.Context, match func(*EncryptedDataK
 			failed = new(NoDataKeyError)
 		}
 		failed.Errors = append(failed.Errors, fmt.Errorf("encrypted data key %d (%s): %w", i+1, edk.ProviderID, errtext.Bare(err)))
-		// A key service need not work on what nobody waits for.
+		// The caller no longer waits, so don't make the key service work.
 		if failed.stops(ctx) {
 			break
 		}
@@ -202,7 +208,7 @@ func (req *UnwrapRequest) Unwrap(ctx context.Context, match func(*EncryptedDataK
 	return nil, cmp.Or(failed, new(NoDataKeyError))
 }
 
-// checkName refuses a namespace or name that a raw keyring may not use.
+// checkName rejects a namespace or name that a raw keyring must not use.
 func checkName(namespace, name string) error {
 	if err := datakey.CheckName(namespace, name); err != nil {
 		return errtext.Errorf("%w", err)

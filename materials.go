@@ -9,13 +9,14 @@ import (
 	"esdk/internal/suite"
 )
 
-// EncryptionMaterials are what encrypts one message.
+// EncryptionMaterials hold the keys that encrypt one message.
+//
 // Specification: framework/structures.md#encryption-materials.
 type EncryptionMaterials struct {
 	Suite SuiteID
 
-	// EncryptionContext is what the message is bound to. For a suite that signs
-	// it has the public key as "aws-crypto-public-key".
+	// EncryptionContext is bound to the message. For a suite that signs, it
+	// holds the public key as "aws-crypto-public-key".
 	EncryptionContext EncryptionContext
 
 	// RequiredContextKeys are the keys of pairs that are authenticated but not
@@ -25,23 +26,23 @@ type EncryptionMaterials struct {
 	DataKey           []byte
 	EncryptedDataKeys []EncryptedDataKey
 
-	// SigningKey is of the curve of the suite, and nil if it does not sign. It must
-	// not be changed: a caching CMM hands the same one to many callers.
+	// SigningKey is on the suite's curve, or nil if the suite doesn't sign. It
+	// must not be changed: a caching CMM gives the same key to many callers.
 	SigningKey *ecdsa.PrivateKey
 
-	paired *ecdsa.PrivateKey // a signing key whose halves are known to belong together
+	paired *ecdsa.PrivateKey // a signing key whose halves are known to match
 }
 
-// Check reports whether a [Client] of this policy would encrypt a message with
-// these materials. A CMM that keeps the materials of another one refuses what
-// every client would refuse.
+// Check reports whether a [Client] with this policy would encrypt a message
+// with these materials. A CMM that keeps another CMM's materials rejects the
+// ones that every client would reject.
 func (m *EncryptionMaterials) Check(policy CommitmentPolicy) error {
 	_, err := m.check(policy)
 	return err
 }
 
-// check refuses materials that would make a message that nobody can decrypt, or
-// anybody, or that the policy forbids. The CMM may be the user's.
+// check rejects materials that the policy forbids, or that would make a message
+// that nobody or anybody can decrypt. The CMM may be the user's.
 func (m *EncryptionMaterials) check(policy CommitmentPolicy) (*suite.Suite, error) {
 	s, err := m.Suite.lookup()
 	if err != nil {
@@ -80,11 +81,11 @@ func (m *EncryptionMaterials) check(policy CommitmentPolicy) (*suite.Suite, erro
 	if m.SigningKey != m.paired && !s.IsPair(m.SigningKey) {
 		return nil, errtext.Errorf("materials have a signing key whose halves do not belong together")
 	}
-	m.paired = m.SigningKey // a cache's copies need not be tried again
+	m.paired = m.SigningKey // a cache's copies needn't be checked again
 	return s, nil
 }
 
-// Clone returns a copy that shares no slice or map. The signing key is the same.
+// Clone returns a copy that shares no slice or map. The signing key is shared.
 func (m *EncryptionMaterials) Clone() *EncryptionMaterials {
 	c := *m
 	c.EncryptionContext = cloneContext(m.EncryptionContext)
@@ -94,33 +95,36 @@ func (m *EncryptionMaterials) Clone() *EncryptionMaterials {
 	return &c
 }
 
-// DecryptionMaterials are what decrypts one message.
+// DecryptionMaterials hold the keys that decrypt one message.
+//
 // Specification: framework/structures.md#decryption-materials.
 type DecryptionMaterials struct {
-	// EncryptionContext is what the message stores and what was reproduced.
+	// EncryptionContext holds the stored and the reproduced pairs.
 	EncryptionContext EncryptionContext
 
-	// RequiredContextKeys are the keys of pairs that were reproduced and are not
+	// RequiredContextKeys are the keys of pairs that were reproduced and aren't
 	// stored.
 	RequiredContextKeys []string
 
 	DataKey []byte
 
-	// VerificationKey is of the curve of the suite, and nil if it does not sign. It
-	// must not be changed.
+	// VerificationKey is on the suite's curve, or nil if the suite doesn't
+	// sign. It must not be changed.
 	VerificationKey *ecdsa.PublicKey
 
-	// Opened, if it is not nil, is called by the [Client] once, with whether the
-	// message's header was authenticated with these materials. A CMM that keeps
-	// materials can then forget ones that never opened anything. It must be safe
-	// for concurrent use. A CMM that wraps another passes it on; if it serves
-	// several messages with the same materials, it calls it for each.
+	// Opened may be nil. Otherwise the [Client] calls it once, and says whether
+	// these materials authenticated the message's header. A CMM that keeps
+	// materials can then forget materials that never opened anything. Opened
+	// must be safe for concurrent use. A CMM that wraps another passes it on;
+	// if it serves several messages with the same materials, it calls Opened
+	// for each.
 	Opened func(ok bool)
 }
 
-// Check reports whether a [Client] can decrypt a message of the suite with these
-// materials, as far as they alone tell: the lengths and the curve fit. A CMM that
-// keeps the materials of another one refuses what every client would refuse.
+// Check reports whether a [Client] can decrypt a message of the suite with
+// these materials, as far as the materials alone tell: the lengths and the
+// curve fit. A CMM that keeps another CMM's materials rejects the ones that
+// every client would reject.
 func (m *DecryptionMaterials) Check(id SuiteID) error {
 	s, err := id.lookup()
 	if err != nil {
@@ -145,7 +149,7 @@ func (m *DecryptionMaterials) check(s *suite.Suite) error {
 }
 
 // Clone returns a copy that shares no slice or map. The verification key and
-// Opened are the same.
+// Opened are shared.
 func (m *DecryptionMaterials) Clone() *DecryptionMaterials {
 	c := *m
 	c.EncryptionContext = cloneContext(m.EncryptionContext)
@@ -154,9 +158,9 @@ func (m *DecryptionMaterials) Clone() *DecryptionMaterials {
 	return &c
 }
 
-// checkContext refuses materials of a user's CMM whose context is not made up of
-// the pairs that the message stores and of the required ones, or lacks a
-// reproduced pair. Other pairs would not be authenticated.
+// checkContext rejects materials of a user's CMM whose context isn't exactly
+// the stored pairs plus the required ones, or that lack a reproduced pair.
+// Other pairs would not be authenticated.
 func (m *DecryptionMaterials) checkContext(stored, reproduced EncryptionContext) error {
 	for k, v := range stored {
 		if have, ok := m.EncryptionContext[k]; !ok || have != v {

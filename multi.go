@@ -16,17 +16,19 @@ type multiKeyring struct {
 }
 
 // NewMultiKeyring returns a keyring that encrypts a data key under each of
-// several keyrings, so that any one of them decrypts it. The generator makes the
-// data key; it may be nil, and then the keyring can only wrap a data key that a
-// [CMM] or another keyring made. A multi-keyring with a generator refuses to wrap
-// such a data key: it can be the generator of another one, but not a child.
+// several keyrings, so that any one of them decrypts it. The generator makes
+// the data key. If the generator is nil, the keyring only wraps data keys made
+// by a [CMM] or another keyring. A multi-keyring with a generator refuses to
+// wrap such a data key, so it can be the generator of another multi-keyring,
+// but not a child.
 //
-// To encrypt, all of them must succeed: the other keyrings side by side, once the
-// generator has; the first that fails cancels the others, and the encrypted data
-// keys keep the order of the arguments. To decrypt, they are tried in order until
-// one does. A keyring that returns nothing, or a data key of another length than
-// the suite's, has failed; to encrypt, also one that returns no encrypted data
-// key, or another data key than it was given.
+// Encryption fails unless all keyrings succeed. The generator goes first, then
+// the children run in parallel. The first failure cancels the others. The
+// encrypted data keys keep the order of the arguments. Decryption tries the
+// keyrings in order until one succeeds. A keyring fails if it returns nothing
+// or a data key that doesn't have the suite's length. In encryption, it also
+// fails if it returns no encrypted data key, or another data key than it was
+// given.
 //
 // Specification: framework/multi-keyring.md.
 func NewMultiKeyring(generator Keyring, children ...Keyring) (Keyring, error) {
@@ -72,8 +74,8 @@ func (m *multiKeyring) Wrap(ctx context.Context, req *WrapRequest) (*WrapResult,
 	return result, nil
 }
 
-// wrapAll asks keyrings side by side. When it returns, no call is under way any
-// more, so that the data key may be cleared. A panic of one goes on in the caller.
+// wrapAll asks keyrings in parallel. When it returns, no call is still running,
+// so the data key may be cleared. A panic in a keyring continues in the caller.
 func wrapAll(ctx context.Context, keyrings []Keyring, req WrapRequest) ([]*WrapResult, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -82,7 +84,7 @@ func wrapAll(ctx context.Context, keyrings []Keyring, req WrapRequest) ([]*WrapR
 	var failed error
 	var panicked any
 	fail := func(err error, p any) {
-		// The first is the cause; the others may only be cancelled.
+		// The first failure is the cause; the others may only be cancelled.
 		once.Do(func() { failed, panicked = err, p })
 		cancel()
 	}
@@ -121,7 +123,7 @@ func (m *multiKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte, 
 		} else {
 			failed.Errors = append(failed.Errors, err)
 		}
-		// There is no use in asking the others for an answer nobody waits for.
+		// The caller no longer waits for an answer.
 		if failed.stops(ctx) {
 			break
 		}

@@ -12,10 +12,9 @@ import (
 	"esdk/internal/errtext"
 )
 
-// ParsePEM reads the first PEM block of a kind of key: a private key in PKCS #8,
-// PKCS #1 or SEC 1, or a public key in SubjectPublicKeyInfo or PKCS #1. It does
-// not decrypt keys. Blocks of other kinds, such as EC parameters, are passed
-// over.
+// ParsePEM returns the first key of type K in PEM data: a private key in PKCS
+// #8, PKCS #1 or SEC 1, or a public key in SubjectPublicKeyInfo or PKCS #1. It
+// doesn't decrypt keys. It skips other kinds of blocks, such as EC parameters.
 //
 //	key, err := esdk.ParsePEM[*rsa.PrivateKey](data)
 func ParsePEM[K *rsa.PublicKey | *rsa.PrivateKey | *ecdh.PublicKey | *ecdh.PrivateKey](data []byte) (K, error) {
@@ -50,7 +49,7 @@ func kindOf(key any) string {
 	return "an elliptic-curve public key"
 }
 
-// parseKey returns an elliptic key as crypto/ecdh has it.
+// parseKey parses a block. It returns elliptic-curve keys as crypto/ecdh keys.
 func parseKey(block *pem.Block) (key any, err error) {
 	switch block.Type {
 	case "PRIVATE KEY":

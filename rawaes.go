@@ -16,8 +16,8 @@ import (
 
 // RawAESConfig configures [NewRawAESKeyring].
 type RawAESConfig struct {
-	// Namespace and Name stand in each message, and decryption needs the same.
-	// Neither is empty, nor longer than 65,515 bytes, and the namespace must not start
+	// Namespace and Name are stored in each message, and decryption needs the
+	// same ones. Each has 1 to 65,515 bytes, and the namespace must not start
 	// with "aws-kms".
 	Namespace, Name string
 
@@ -28,13 +28,13 @@ type RawAESConfig struct {
 type rawAESKeyring struct {
 	namespace, name string
 	aead            cipher.AEAD
-	infoPrefix      []byte // the provider info but for the IV
+	infoPrefix      []byte // the provider info without the IV
 }
 
 // NewRawAESKeyring returns a keyring that wraps data keys with AES-GCM.
 //
-// Each wrap draws a random IV, so that one key should not wrap more than 2^32
-// data keys (NIST SP 800-38D).
+// Each wrap draws a random IV, so one key should not wrap more than 2^32 data
+// keys (NIST SP 800-38D).
 //
 // Specification: framework/raw-aes-keyring.md.
 func NewRawAESKeyring(c RawAESConfig) (Keyring, error) {
@@ -50,8 +50,8 @@ func NewRawAESKeyring(c RawAESConfig) (Keyring, error) {
 	return &rawAESKeyring{c.Namespace, c.Name, aead, datakey.AESPrefix(c.Name)}, nil
 }
 
-// newGCM fails for a key of a wrong length, and under GODEBUG=fips140=only, which
-// allows no IVs but those that the standard library draws.
+// newGCM fails for a key of a wrong length, and under GODEBUG=fips140=only,
+// which allows only IVs that the standard library draws.
 func newGCM(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {

@@ -10,15 +10,15 @@ import (
 	"esdk/internal/keyagreement"
 )
 
-// The providers of ECDH's encrypted data keys, which have one format: each
-// keyring reads those of both.
+// These are the provider IDs of data keys encrypted with ECDH. Both use one
+// format, and each keyring reads both.
 const (
 	rawECDHProvider = datakey.RawECDH
 	kmsECDHProvider = datakey.KMSECDH
 )
 
-// rawECDHKeyring has both keys if it is static, only the peer's if ephemeral,
-// and only its own for discovery.
+// rawECDHKeyring has both keys if it's static, only the peer's if it's
+// ephemeral, and only its own for discovery.
 type rawECDHKeyring struct {
 	curve   *keyagreement.Curve
 	private *ecdh.PrivateKey
@@ -28,7 +28,7 @@ type rawECDHKeyring struct {
 // RawECDHConfig configures [NewRawECDHKeyring]. The keys are on P-256, P-384 or
 // P-521. [ParsePEM] reads them.
 type RawECDHConfig struct {
-	PrivateKey *ecdh.PrivateKey // one's own
+	PrivateKey *ecdh.PrivateKey // your own
 	Peer       *ecdh.PublicKey  // the other party's
 }
 
@@ -47,10 +47,13 @@ func NewRawECDHKeyring(c RawECDHConfig) (Keyring, error) {
 	return newRawECDHKeyring(c.Peer.Curve(), c.PrivateKey, c.Peer)
 }
 
-// NewRawECDHEphemeralKeyring returns a keyring that only encrypts: to the owner
-// of a public key, with a new key pair for each data key. The owner decrypts
-// with [NewRawECDHDiscoveryKeyring]. Nothing tells who encrypted.
-// Specification: framework/raw-ecdh-keyring.md (EphemeralPrivateKeyToStaticPublicKey).
+// NewRawECDHEphemeralKeyring returns a keyring that only encrypts. It encrypts
+// to the owner of a public key, with a fresh key pair for each data key. The
+// owner decrypts with [NewRawECDHDiscoveryKeyring]. The message doesn't name
+// its sender.
+//
+// Specification: framework/raw-ecdh-keyring.md
+// (EphemeralPrivateKeyToStaticPublicKey).
 func NewRawECDHEphemeralKeyring(recipient *ecdh.PublicKey) (Keyring, error) {
 	if recipient == nil {
 		return nil, errtext.Errorf("ECDH keyring needs the recipient's public key")
@@ -58,8 +61,10 @@ func NewRawECDHEphemeralKeyring(recipient *ecdh.PublicKey) (Keyring, error) {
 	return newRawECDHKeyring(recipient.Curve(), nil, recipient)
 }
 
-// NewRawECDHDiscoveryKeyring returns a keyring that only decrypts: whatever was
-// encrypted to its key, by anybody, with the public key that the message names.
+// NewRawECDHDiscoveryKeyring returns a keyring that only decrypts. It decrypts
+// every data key that was encrypted to its key, by anyone, with the public key
+// that the message names.
+//
 // Specification: framework/raw-ecdh-keyring.md (PublicKeyDiscovery).
 func NewRawECDHDiscoveryKeyring(private *ecdh.PrivateKey) (Keyring, error) {
 	if private == nil {
@@ -144,7 +149,8 @@ func (k *rawECDHKeyring) open(info *keyagreement.Info, serialized, ciphertext []
 }
 
 // publicKeyFor returns the compressed public key with which our private key
-// agrees on the secret of an encrypted data key, or nil if that is not ours.
+// agrees on the secret of an encrypted data key, or nil if the data key isn't
+// ours.
 func (k *rawECDHKeyring) publicKeyFor(info *keyagreement.Info) []byte {
 	var peer []byte
 	if k.peer != nil {

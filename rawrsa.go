@@ -12,32 +12,33 @@ import (
 
 // RawRSAConfig configures [NewRawRSAKeyring].
 type RawRSAConfig struct {
-	// Namespace and Name stand in each message, and decryption needs the same.
-	// Neither is empty, nor longer than 65,515 bytes, and the namespace must not start
+	// Namespace and Name are stored in each message, and decryption needs the
+	// same ones. Each has 1 to 65,515 bytes, and the namespace must not start
 	// with "aws-kms".
 	Namespace, Name string
 
-	// PublicKey encrypts, PrivateKey decrypts. One of them may be nil: a keyring
-	// does not take the public key out of the private one. Two that are no pair are
-	// refused. [ParsePEM] reads both.
+	// PublicKey encrypts and PrivateKey decrypts. One of them may be nil: a
+	// keyring doesn't take the public key from the private one. Two keys that
+	// aren't a pair are rejected. [ParsePEM] reads both.
 	PublicKey  *rsa.PublicKey
 	PrivateKey *rsa.PrivateKey
 
-	// Hash is the hash of OAEP and its MGF1: SHA-1, SHA-256, SHA-384 or SHA-512.
-	// 0 means SHA-256.
+	// Hash is the hash of OAEP and its MGF1: SHA-1, SHA-256, SHA-384 or
+	// SHA-512. 0 means SHA-256.
 	Hash crypto.Hash
 
-	// PKCS1v15 selects the padding of PKCS #1 v1.5 in place of OAEP. It is for
-	// messages and readers that know no other. A data key of such a padding that
-	// does not decrypt is only noticed when the message does not; of several keys
-	// with one name, only the first is ever tried.
+	// PKCS1v15 selects PKCS #1 v1.5 padding instead of OAEP, for messages and
+	// readers that support nothing else. With this padding, a data key that
+	// doesn't decrypt is noticed only when the message doesn't decrypt. If
+	// several keys share one name, only the first is ever tried.
 	PKCS1v15 bool
 }
 
 type rawRSAKeyring struct{ RawRSAConfig }
 
-// NewRawRSAKeyring returns a keyring that wraps data keys with RSA. RSA does not
+// NewRawRSAKeyring returns a keyring that wraps data keys with RSA. RSA doesn't
 // bind the encryption context to the data key; the message does.
+//
 // Specification: framework/raw-rsa-keyring.md.
 func NewRawRSAKeyring(c RawRSAConfig) (Keyring, error) {
 	if err := checkName(c.Namespace, c.Name); err != nil {
@@ -111,13 +112,14 @@ func (k *rawRSAKeyring) decrypt(ciphertext []byte, length int) ([]byte, error) {
 	if !k.PKCS1v15 {
 		return rsa.DecryptOAEP(k.Hash.New(), nil, k.PrivateKey, ciphertext, nil)
 	}
-	// crypto/rsa takes a ciphertext of any length, which RFC 8017 does not allow.
+	// crypto/rsa accepts a ciphertext of any length, which RFC 8017 doesn't
+	// allow.
 	if len(ciphertext) != k.PrivateKey.Size() {
 		return nil, fmt.Errorf("ciphertext has %d bytes, need %d", len(ciphertext), k.PrivateKey.Size())
 	}
-	// To say whether the padding is right would make us an oracle that decrypts
-	// for an attacker (Bleichenbacher). So a wrong one gives a random data key,
-	// in constant time, which then does not open the message.
+	// Reporting whether the padding is right would make us a decryption oracle
+	// (Bleichenbacher). Instead, wrong padding yields a random data key, in
+	// constant time, which then doesn't open the message.
 	dataKey := make([]byte, length)
 	rand.Read(dataKey)
 	//lint:ignore SA1019 the format has this padding, and the user has asked for it

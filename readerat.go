@@ -10,28 +10,27 @@ import (
 	"esdk/internal/stream"
 )
 
-// A ReaderAt reads any part of the plaintext of a message, without the rest. It
-// is safe for concurrent use if its source is. An [io.SectionReader] makes an
-// [io.ReadSeeker] of it, such as [net/http.ServeContent] takes.
+// A ReaderAt reads any part of a message's plaintext without the rest. It is
+// safe for concurrent use if its source is. An [io.SectionReader] turns it into
+// an [io.ReadSeeker], as [net/http.ServeContent] needs.
 type ReaderAt struct {
 	header *Header
 	body   *stream.ReaderAt
 }
 
-// NewReaderAt returns a reader of parts of the message that src holds in its
-// first size bytes, all of which belong to it. The encryption context and errors
-// are as for [Client.Decrypt], and when the context ctx ends, reads fail with its
-// error.
+// NewReaderAt returns a reader of parts of the message that fills the first
+// size bytes of src. The encryption context and the errors are the same as for
+// [Client.Decrypt]. When ctx ends, reads fail with its error.
 //
-// NewReaderAt verifies the header and the end of the message, so that a message
-// that was cut short or continued is refused. Each read authenticates the frames
-// that it needs, and reads no others; a few are kept, of at most 1 MiB in all, or
-// one if frames are longer.
+// NewReaderAt verifies the header and the end of the message, so it rejects a
+// message that was truncated or extended. Each read authenticates the frames it
+// needs and reads no others. A few frames are cached, at most 1 MiB in all, or
+// one frame if frames are longer.
 //
-// The message must be framed: see [Header.FrameLength]. A signed message is refused
-// with [ErrSigned], since its signature is over all of it, unless the client is to
-// [VerifyFirst]: then NewReaderAt reads and verifies all of the message, signed or
-// not.
+// The message must be framed: see [Header.FrameLength]. A signed message is
+// rejected with [ErrSigned], since its signature covers the whole message.
+// Under [VerifyFirst], NewReaderAt accepts it, and reads and verifies the whole
+// message, signed or not.
 func (c *Client) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64, ec EncryptionContext) (*ReaderAt, error) {
 	if size < 0 {
 		return nil, errtext.Errorf("negative size")
@@ -68,9 +67,9 @@ func (r *ReaderAt) Header() *Header { return r.header }
 // Size returns the length of the plaintext in bytes.
 func (r *ReaderAt) Size() int64 { return r.body.Size() }
 
-// ReadAt implements [io.ReaderAt]: it reads plaintext from an offset on, and
-// returns fewer than len(p) bytes only with an error, which is [io.EOF] at the end
-// of the plaintext. All that it returns is authenticated.
+// ReadAt implements [io.ReaderAt]. It reads plaintext starting at an offset,
+// and returns fewer than len(p) bytes only with an error, which is [io.EOF] at
+// the end of the plaintext. All the bytes it returns are authenticated.
 func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	n, err := r.body.ReadAt(p, off)
 	if err != nil && err != io.EOF {

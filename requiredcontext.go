@@ -14,13 +14,15 @@ type requiredContextCMM struct {
 	keys       []string
 }
 
-// NewRequiredContextCMM returns a CMM that does not store some pairs of the
-// encryption context in the message, though it is bound to them: whoever
-// decrypts must know them. To encrypt, the context must have all of the keys; to
-// decrypt, it must reproduce all of them, or [ErrEncryptionContext] results.
+// NewRequiredContextCMM returns a CMM that keeps some pairs of the encryption
+// context out of the message, which stays bound to them. To decrypt, the caller
+// must know them. For encryption, the context must have all of the keys. For
+// decryption, the context must reproduce all of them. Otherwise the CMM fails
+// with [ErrEncryptionContext].
 //
-// The C and JavaScript SDKs, aws-encryption-cli, and versions of the Java and
-// Python SDKs before 3 and 4 cannot read such messages.
+// The C and JavaScript SDKs, aws-encryption-cli, the Java SDK before version 3
+// and the Python SDK before version 4 can't read such messages.
+//
 // Specification: framework/required-encryption-context-cmm.md.
 func NewRequiredContextCMM(underlying CMM, keys ...string) (CMM, error) {
 	if isnil.Value(underlying) {

@@ -8,14 +8,16 @@ import (
 	"esdk/internal/suite"
 )
 
-// A SuiteID names an algorithm suite. All encrypt with AES-GCM in frames; they
-// differ in the length of the data key, in whether a key is derived from it for
-// each message (HKDF), whether the message commits to the data key (Commit),
-// and whether it is signed (ECDSA).
+// A SuiteID names an algorithm suite. All suites encrypt with AES-GCM in
+// frames. They differ in the length of the data key, and in whether a key is
+// derived from it for each message (HKDF), the message commits to the data key
+// (Commit), and the message is signed (ECDSA).
+//
 // Specification: framework/algorithm-suites.md.
 type SuiteID uint16
 
-// The suites. New messages should use one that commits, which is the default.
+// The suites. New messages should use a suite that commits, which is the
+// default.
 const (
 	AES128GCM                          SuiteID = 0x0014
 	AES192GCM                          SuiteID = 0x0046
@@ -30,8 +32,8 @@ const (
 	AES256GCMHKDFSHA512CommitECDSAP384 SuiteID = 0x0578
 )
 
-// String returns the name of the suite in the specification, or the id if it
-// is not known.
+// String returns the name of the suite in the specification, or its ID if the
+// suite isn't known.
 func (id SuiteID) String() string {
 	if s := suite.Lookup(uint16(id)); s != nil {
 		return s.Name
@@ -40,7 +42,7 @@ func (id SuiteID) String() string {
 }
 
 // DataKeyLength returns the length of the suite's data key in bytes, or 0 if
-// the suite is not known.
+// the suite isn't known.
 func (id SuiteID) DataKeyLength() int {
 	if s := suite.Lookup(uint16(id)); s != nil {
 		return s.KeyLength
@@ -60,7 +62,7 @@ func (id SuiteID) Commits() bool {
 	return s != nil && s.Commits
 }
 
-// Suites returns all suites, in order of their ids.
+// Suites returns all suites, ordered by ID.
 func Suites() []SuiteID {
 	ids := make([]SuiteID, len(suite.All))
 	for i, s := range suite.All {
@@ -70,7 +72,7 @@ func Suites() []SuiteID {
 }
 
 // MarshalText returns the name of the suite in the specification. It implements
-// [encoding.TextMarshaler] and fails if the suite is not known.
+// [encoding.TextMarshaler] and fails if the suite isn't known.
 func (id SuiteID) MarshalText() ([]byte, error) {
 	s, err := id.lookup()
 	if err != nil {
@@ -79,9 +81,9 @@ func (id SuiteID) MarshalText() ([]byte, error) {
 	return []byte(s.Name), nil
 }
 
-// UnmarshalText reads a name of a suite, with or without IV12_TAG16, or its id in
-// hexadecimal, such as 0x0578 or 0578. Case does not matter. It implements
-// [encoding.TextUnmarshaler] and fails if the suite is not known.
+// UnmarshalText parses the name of a suite, with or without IV12_TAG16, or its
+// ID in hexadecimal, such as 0x0578 or 0578. It ignores case. It implements
+// [encoding.TextUnmarshaler] and fails if the suite isn't known.
 func (id *SuiteID) UnmarshalText(text []byte) error {
 	s := suite.Parse(string(text))
 	if s == nil {
@@ -99,9 +101,10 @@ func (id SuiteID) lookup() (*suite.Suite, error) {
 	return s, nil
 }
 
-// A CommitmentPolicy says which suites may be used, by whether they commit to
-// the data key. Without commitment, one message can be made that decrypts to
-// two plaintexts under two keys.
+// A CommitmentPolicy says which suites may be used, depending on whether they
+// commit to the data key. Without commitment, it's possible to make one message
+// that decrypts to two plaintexts under two keys.
+//
 // Specification: framework/commitment-policy.md.
 type CommitmentPolicy int
 
@@ -110,11 +113,12 @@ const (
 	RequireEncryptRequireDecrypt CommitmentPolicy = iota
 
 	// RequireEncryptAllowDecrypt encrypts only with suites that commit, and
-	// decrypts with any: for those who still have older messages.
+	// decrypts with any suite. Use it while older messages remain.
 	RequireEncryptAllowDecrypt
 
-	// ForbidEncryptAllowDecrypt encrypts only with suites that do not commit,
-	// and decrypts with any: for those whose readers do not know commitment yet.
+	// ForbidEncryptAllowDecrypt encrypts only with suites that don't commit,
+	// and decrypts with any suite. Use it while some readers don't support
+	// commitment.
 	ForbidEncryptAllowDecrypt
 )
 
@@ -135,7 +139,7 @@ func (p CommitmentPolicy) String() string {
 }
 
 // MarshalText returns the policy's name in the specification. It implements
-// [encoding.TextMarshaler] and fails if the policy is not known.
+// [encoding.TextMarshaler] and fails if the policy isn't known.
 func (p CommitmentPolicy) MarshalText() ([]byte, error) {
 	if !p.isKnown() {
 		return nil, errtext.Errorf("unknown %v", p)
@@ -143,8 +147,8 @@ func (p CommitmentPolicy) MarshalText() ([]byte, error) {
 	return []byte(p.String()), nil
 }
 
-// UnmarshalText reads a name of a policy, in any case, with _ or - between its
-// words. It implements [encoding.TextUnmarshaler].
+// UnmarshalText parses the name of a policy, in any case, with _ or - between
+// its words. It implements [encoding.TextUnmarshaler].
 func (p *CommitmentPolicy) UnmarshalText(text []byte) error {
 	name := strings.ReplaceAll(string(text), "-", "_")
 	for i, known := range policyNames {
@@ -157,7 +161,8 @@ func (p *CommitmentPolicy) UnmarshalText(text []byte) error {
 }
 
 // defaultSuite returns the suite that encrypts if none was chosen. The
-// specification names 0078 for the last policy; all implementations use 0378.
+// specification names 0078 for ForbidEncryptAllowDecrypt; all implementations
+// use 0378.
 func (p CommitmentPolicy) defaultSuite() SuiteID {
 	if p == ForbidEncryptAllowDecrypt {
 		return AES256GCMHKDFSHA384ECDSAP384
