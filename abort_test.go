@@ -11,8 +11,8 @@ import (
 	"esdk"
 )
 
-// A function that returns half-way leaves no message that decrypts, if it defers
-// Abort.
+// With a deferred Abort, a function that returns early leaves no message that
+// decrypts.
 func TestAbort(t *testing.T) {
 	errHalfway := errors.New("half-way")
 	for _, c := range []esdk.Config{{}, {Suite: unsigned}, {Suite: unsigned, Concurrency: 1, FrameLength: 10}} {
@@ -65,7 +65,7 @@ func TestAbortEndsWriter(t *testing.T) {
 		t.Errorf("%d bytes were written after Abort", message.Len()-before)
 	}
 
-	// What failed before keeps its own error.
+	// An earlier failure keeps its own error.
 	ctx, cancel := context.WithCancelCause(t.Context())
 	w = must[*esdk.Writer](t)(newClient(t, esdk.Config{}).NewWriter(ctx, io.Discard, nil))
 	cancel(nil)
@@ -76,8 +76,8 @@ func TestAbortEndsWriter(t *testing.T) {
 	}
 }
 
-// A file that could not be read leaves half an archive, which tar.Writer.Close and
-// Writer.Close would make a whole message of.
+// An unreadable file leaves half an archive. tar.Writer.Close and Writer.Close
+// would turn it into a complete message.
 func TestAbortUnderTar(t *testing.T) {
 	client := newClient(t, esdk.Config{})
 	var message bytes.Buffer
@@ -143,7 +143,7 @@ func TestSizedWriter(t *testing.T) {
 	}
 }
 
-// The CMM is told the length, and limits hold before it is asked.
+// The CMM gets the length, and limits are checked before it's asked.
 func TestDeclaredLength(t *testing.T) {
 	asked := int64(-2)
 	cmm := requestCMM{defaultCMM(t), func(req *esdk.EncryptionRequest) { asked = req.PlaintextLength }}

@@ -17,8 +17,8 @@ import (
 	"esdk/internal/suite"
 )
 
-// refuse decrypts at once and as a stream, and has neither accept the message
-// nor release anything but a part of the plaintext.
+// refuse decrypts at once and as a stream. It checks that both reject the
+// message and release only a part of the plaintext.
 func refuse(t *testing.T, c *esdk.Client, message, plaintext []byte, what string) (oneShot, streamed error) {
 	t.Helper()
 	got, header, oneShot := c.Decrypt(t.Context(), message, nil)
@@ -29,7 +29,7 @@ func refuse(t *testing.T, c *esdk.Client, message, plaintext []byte, what string
 	if streamed == nil {
 		t.Errorf("%s: Reader accepts it", what)
 	}
-	// Not even all of the plaintext: the last frame waits for the end.
+	// Not even the whole plaintext: the last frame waits for the end.
 	if len(released) >= max(1, len(plaintext)) || !bytes.HasPrefix(plaintext, released) {
 		t.Errorf("%s: Reader released %q of %q", what, released, plaintext)
 	}
@@ -53,8 +53,9 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// Each bit of a message matters, and each part has its error. With the race
-// detector, which has nothing to find here, it is one bit of each byte.
+// Every bit of a message matters, and each part has its own error. Under the
+// race detector, which has nothing to find here, only one bit of each byte is
+// flipped.
 func TestFlippedBits(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {
@@ -83,12 +84,12 @@ func TestFlippedBits(t *testing.T) {
 	}
 }
 
-// checkFlip checks the error for a bit that was flipped in byte i.
+// checkFlip checks the error after a bit in byte i was flipped.
 func (s *sample) checkFlip(t *testing.T, what string, i int, err error) {
 	t.Helper()
 	var malformed *esdk.FormatError
 	format := errors.As(err, &malformed)
-	// Where each part ends.
+	// These are the offsets at which the parts end.
 	id, commitment := 4, 0
 	authentication := s.header - 16 - 12
 	if s.suite.Commits {
@@ -99,7 +100,8 @@ func (s *sample) checkFlip(t *testing.T, what string, i int, err error) {
 	ok := false
 	switch {
 	case i < id:
-		// A bit makes one suite another, whose keys are not those.
+		// A flipped bit can turn one suite into another, which derives other
+		// keys.
 		ok = format || errors.Is(err, esdk.ErrAuthentication) || errors.Is(err, esdk.ErrCommitment) ||
 			errors.Is(err, esdk.ErrEncryptionContext) || errors.Is(err, esdk.ErrNoDataKey)
 	case i < messageID && s.suite.Commits:
@@ -121,7 +123,7 @@ func (s *sample) checkFlip(t *testing.T, what string, i int, err error) {
 	}
 }
 
-// Frames in another order than they were written.
+// Reordered frames are rejected.
 func TestRearrangedFrames(t *testing.T) {
 	plaintext := pattern(25)
 	for _, s := range suite.All {
@@ -133,7 +135,7 @@ func TestRearrangedFrames(t *testing.T) {
 		for _, c := range []struct {
 			name  string
 			parts [][]byte
-			want  string // the field of the error; nothing: ErrAuthentication
+			want  string // the field of the error; empty: ErrAuthentication
 		}{
 			{"swapped", [][]byte{two, one, final}, "sequence number"},
 			{"repeated", [][]byte{one, one, two, final}, "sequence number"},
@@ -149,11 +151,11 @@ func TestRearrangedFrames(t *testing.T) {
 			{"two final frames", [][]byte{one, two, final, final}, ""},
 			{"regular as final", [][]byte{one, append(f.final(2, plaintext[10:20])[:24], two[16:]...)}, ""},
 		} {
-			// Who has the data key can sign as well, here.
+			// Here, the attacker has the data key and can sign as well.
 			message := f.message(t, c.parts...)
 			oneShot, streamed := refuse(t, reader(t), message, plaintext, c.name)
 			if s.Signs() {
-				continue // the footer may be taken for a frame
+				continue // the footer may be parsed as a frame
 			}
 			var malformed *esdk.FormatError
 			switch {
@@ -176,7 +178,8 @@ func TestRearrangedFrames(t *testing.T) {
 	}
 }
 
-// A frame of one message does not fit into another one of the same data key.
+// A frame of one message doesn't fit into another message with the same data
+// key.
 func TestFramesOfAnotherMessage(t *testing.T) {
 	for _, s := range suite.All {
 		a, b := newForger(t, s, 10, nil), newForger(t, s, 10, nil)
@@ -198,7 +201,7 @@ func TestTrailingBytes(t *testing.T) {
 	}
 }
 
-// A footer that was taken away, or is of another length.
+// The footer is missing or has another length.
 func TestFooters(t *testing.T) {
 	for _, s := range samples(t) {
 		if !s.suite.Signs() {
@@ -223,7 +226,7 @@ func TestFooters(t *testing.T) {
 	}
 }
 
-// The signature is the one of the key in the header, and of nobody else.
+// The signature must be made with the key in the header and no other.
 func TestForgedSignature(t *testing.T) {
 	for _, s := range suite.All {
 		if !s.Signs() {
@@ -250,8 +253,8 @@ func TestWrongKey(t *testing.T) {
 	}
 }
 
-// allocated returns the bytes that a function allocates in all, whether or not
-// they are freed meanwhile, which is more than it ever holds.
+// allocated returns the total number of bytes that a function allocates,
+// including memory freed meanwhile. That's more than it ever holds at once.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -260,7 +263,7 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// A few hundred bytes that claim to be many take the memory of a few.
+// A message of a few hundred bytes that claims to be long needs little memory.
 func TestMemoryOfClaims(t *testing.T) {
 	const enough = 32 << 20
 	check := func(name string, message []byte, want error) {
@@ -288,10 +291,10 @@ func TestMemoryOfClaims(t *testing.T) {
 	}
 	claimed := io.ErrUnexpectedEOF
 	if math.MaxInt == math.MaxInt32 {
-		claimed = esdk.ErrLimit // memory can't hold the frame, whether it comes or not
+		claimed = esdk.ErrLimit // memory can't hold the frame, whether or not it arrives
 	}
 	for _, s := range []*suite.Suite{suite.Lookup(0x0178), suite.Lookup(0x0478), suite.Lookup(0x0578)} {
-		// Their headers are authentic, so that the body is read.
+		// The headers are authentic, so the body is read.
 		huge := newForger(t, s, 1<<32-1, nil)
 		check("frames of 4 GiB", append(huge.head(), huge.regular(1, pattern(100))...), claimed)
 		single := newForger(t, s, 0, nil)

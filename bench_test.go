@@ -28,7 +28,7 @@ const (
 	mib = 1 << 20
 )
 
-// An operation is what a benchmark repeats. Prepare is not measured.
+// An operation is a repeated step of a benchmark. prepare isn't measured.
 type operation struct {
 	name    string
 	prepare func(tb testing.TB, id esdk.SuiteID, size, cores int) func()
@@ -90,7 +90,7 @@ func benchmarkMessage(tb testing.TB, id esdk.SuiteID, size, cores int) (client *
 	return client, plaintext, message
 }
 
-// BenchmarkMessage measures each operation alone, with its allocations.
+// BenchmarkMessage measures each operation alone, including its allocations.
 func BenchmarkMessage(b *testing.B) {
 	for _, op := range operations {
 		for _, id := range []esdk.SuiteID{unsigned, signed} {
@@ -113,9 +113,10 @@ func BenchmarkMessage(b *testing.B) {
 	}
 }
 
-// BenchmarkTarget holds each operation against what the machine could do at best,
-// measured in turn with it. The metrics are the speed as a part of the limit's,
-// from the fastest time of each, which noise hardly touches, and from the sums.
+// BenchmarkTarget compares each operation with the fastest possible code for
+// the machine, measured in alternation. The metrics are the speed relative to
+// the limit's: from the fastest time of each, which noise hardly affects, and
+// from the sums.
 func BenchmarkTarget(b *testing.B) {
 	streams := operations[4:]
 	inPlace := operations[2:4]
@@ -147,7 +148,7 @@ func BenchmarkTarget(b *testing.B) {
 	}
 }
 
-// compare runs a limit and what is measured against it in turns.
+// compare runs a limit and the measured operation in alternation.
 func compare(b *testing.B, limit, run func()) {
 	b.StopTimer()
 	best, sum := [2]float64{math.Inf(1), math.Inf(1)}, [2]float64{}
@@ -183,10 +184,10 @@ func newGCM(tb testing.TB, key []byte) cipher.AEAD {
 	return aead
 }
 
-// frameAAD has as many bytes as the additional data of a regular frame.
+// frameAAD is as long as the additional data of a regular frame.
 var frameAAD = make([]byte, 32+28+12)
 
-// sealBlocks is the bare loop that everything unsigned is held against.
+// sealBlocks is the bare loop that all unsigned operations are compared with.
 func sealBlocks(aead cipher.AEAD, dst, plaintext []byte) []byte {
 	nonce := make([]byte, 12)
 	for ; len(plaintext) > 0; plaintext = plaintext[4096:] {
@@ -205,7 +206,7 @@ const sealedSize = 100*mib + 100*mib/4096*16
 
 var sink []byte
 
-// limitGCMNew makes its output anew each time, as Encrypt and Decrypt do.
+// limitGCMNew allocates its output each time, as Encrypt and Decrypt do.
 func limitGCMNew(tb testing.TB) func() {
 	aead, plaintext := newGCM(tb, make([]byte, 32)), pattern(100*mib)
 	return func() { sink = sealBlocks(aead, make([]byte, 0, sealedSize), plaintext) }
@@ -216,9 +217,9 @@ func limitSHA384(testing.TB) func() {
 	return func() { sha512.Sum384(plaintext) }
 }
 
-// limitSmallEncrypt makes the calls that the format forces on a short message:
-// random bytes, the wrapped data key, one extraction and two expansions of HKDF,
-// the header tag and a frame.
+// limitSmallEncrypt makes the calls that the format requires for a short
+// message: random bytes, the wrapped data key, one extraction and two
+// expansions of HKDF, the header tag and a frame.
 func limitSmallEncrypt(tb testing.TB) func() {
 	wrapping, plaintext := newGCM(tb, make([]byte, 32)), pattern(kib)
 	return func() {
@@ -282,10 +283,10 @@ func limitVerify(tb testing.TB) func() {
 	}
 }
 
-// BenchmarkScaling tells how much faster two goroutines make short messages than
-// one, all of them with one client. In a heap of nothing, garbage is collected
-// every few hundred messages, by a core that one goroutine leaves idle and two do
-// not; so it is measured in a heap of some size too, as a service has.
+// BenchmarkScaling measures how much faster two goroutines make short messages
+// than one, all with one client. In an empty heap, garbage is collected every
+// few hundred messages, on a core that is idle with one goroutine but not with
+// two. So it's also measured in a larger heap, as a service has.
 func BenchmarkScaling(b *testing.B) {
 	for _, heap := range []int{0, 100} {
 		benchmarkScaling(b, heap)
@@ -319,7 +320,7 @@ func benchmarkScaling(b *testing.B, heap int) {
 	}
 }
 
-// BenchmarkLimit are the limits alone.
+// BenchmarkLimit measures the limits alone.
 func BenchmarkLimit(b *testing.B) {
 	for _, l := range []struct {
 		name  string

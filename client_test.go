@@ -19,7 +19,7 @@ func TestNew(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		config esdk.Config
-		want   string // a part of the error; nothing: success
+		want   string // a part of the error; empty: success
 	}{
 		{"keyring", esdk.Config{Keyring: kr}, ""},
 		{"CMM", esdk.Config{CMM: cmm}, ""},
@@ -72,7 +72,7 @@ func TestMaxEncryptedDataKeys(t *testing.T) {
 			continue
 		}
 		wantRefused(t, c, message, nil, esdk.ErrLimit)
-		// A call of KMS for each of thousands of data keys is what this prevents.
+		// The limit prevents a KMS call for each of thousands of data keys.
 		if n := kr.unwraps.Load(); n != 0 {
 			t.Errorf("limit %d: keyring was asked %d times", limit, n)
 		}
@@ -182,8 +182,8 @@ func TestContextIsNotChanged(t *testing.T) {
 	}
 }
 
-// What a keyring does to the context of its request would be in the message, and
-// its data keys would be bound to another one.
+// If a keyring's changes to the request's context took effect, the message
+// would have one context and its data keys would be bound to another.
 func TestKeyringChangesContext(t *testing.T) {
 	for name, change := range map[string]func(ec esdk.EncryptionContext){
 		"adds":                  func(ec esdk.EncryptionContext) { ec["new"] = "" },
@@ -211,7 +211,7 @@ func TestKeyringChangesContext(t *testing.T) {
 	}
 }
 
-// What a keyring makes of its request does not get into the header.
+// A keyring's changes to its request don't get into the header.
 func TestKeyringChangesDataKeys(t *testing.T) {
 	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
 	kr := keyringFunc{OnUnwrap: func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
@@ -224,7 +224,7 @@ func TestKeyringChangesDataKeys(t *testing.T) {
 	}
 }
 
-// A pair that is not the message's is noticed before a keyring is asked.
+// A pair that doesn't match the message is noticed before a keyring is asked.
 func TestContextMismatch(t *testing.T) {
 	kr := &countingKeyring{Keyring: testKeyring(t)}
 	c := newClient(t, esdk.Config{Keyring: kr})
@@ -240,7 +240,8 @@ func TestContextMismatch(t *testing.T) {
 	if n := kr.unwraps.Load(); n != 0 {
 		t.Errorf("the keyring was asked %d times", n)
 	}
-	// A pair that is not stored may be a required one, so that only the keys tell.
+	// A pair that isn't stored may be a required one, so only the keys can
+	// tell.
 	wantRefused(t, c, message, esdk.EncryptionContext{"Tenant": "17"}, esdk.ErrNoDataKey)
 	wantRefused(t, c, message, esdk.EncryptionContext{"\xff": "17"}, esdk.ErrEncryptionContext)
 	wantDecrypts(t, c, message, esdk.EncryptionContext{"stage": "test"}, nil)
@@ -301,8 +302,8 @@ func TestMaxFrameLength(t *testing.T) {
 	}
 }
 
-// A body that is not framed is held as a whole, as a frame is, and so has its limit:
-// the lower one, if there is one for the plaintext too.
+// An unframed body is held as a whole, as a frame is, and has the same limit.
+// If the plaintext has a limit too, the lower one applies.
 func TestMaxFrameLengthNotFramed(t *testing.T) {
 	f := newForger(t, sampleOf(t, "0478/framed").suite, 0, nil)
 	message := f.message(t, f.nonFramed(pattern(1000)))
@@ -329,8 +330,8 @@ func TestMaxHeaderLength(t *testing.T) {
 	wantRefused(t, newClient(t, esdk.Config{MaxHeaderLength: h.Length - 1}), message, nil, esdk.ErrLimit)
 	wantRefused(t, newClient(t, esdk.Config{MaxHeaderLength: 1}), message, nil, esdk.ErrLimit)
 
-	// The default lets no header grow beyond 10 MiB, however many data keys of
-	// the greatest length it has.
+	// By default, no header grows beyond 10 MiB, no matter how many data keys
+	// of the maximum length it has.
 	f := newForger(t, sampleOf(t, "0014/framed").suite, 16, nil)
 	edk := f.header.DataKeys[0]
 	edk.ProviderInfo, edk.Ciphertext = make([]byte, 65535), make([]byte, 65535)
@@ -380,7 +381,7 @@ func TestCancelledContext(t *testing.T) {
 	if kr.unwraps.Load() != 0 {
 		t.Error("the keyring was asked")
 	}
-	// A cancellation within the keyring is seen as such.
+	// A cancellation within the keyring is reported as one.
 	ctx, cancel = context.WithCancel(t.Context())
 	slow := keyringFunc{OnUnwrap: func(ctx context.Context, _ *esdk.UnwrapRequest) ([]byte, error) {
 		cancel()
@@ -393,7 +394,7 @@ func TestCancelledContext(t *testing.T) {
 	}
 }
 
-// The error of a keyring's own reaches the caller, on both sides.
+// A keyring's own error reaches the caller, on both sides.
 func TestKeyringErrors(t *testing.T) {
 	errDenied := errors.New("access denied")
 	denied := keyringFunc{
@@ -449,7 +450,7 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
-// Nothing of a message is ever the same twice.
+// No part of a message is ever the same twice.
 func TestMessagesDiffer(t *testing.T) {
 	c := newClient(t, esdk.Config{})
 	_, one, err := c.Encrypt(t.Context(), nil, nil)

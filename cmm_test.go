@@ -39,8 +39,8 @@ func TestNewCMM(t *testing.T) {
 	}
 }
 
-// A policy is checked of what the user asks, in the CMM, and of what the CMM
-// returns.
+// The policy applies to the user's choice, in the CMM, and to the result of the
+// CMM.
 func TestCommitmentPolicy(t *testing.T) {
 	const committing, other = esdk.AES256GCMHKDFSHA512Commit, esdk.AES256GCMHKDFSHA256
 	for _, c := range []struct {
@@ -68,7 +68,7 @@ func TestCommitmentPolicy(t *testing.T) {
 			_, err = defaultCMM(t).EncryptionMaterials(t.Context(), &esdk.EncryptionRequest{Suite: c.suite, CommitmentPolicy: c.policy})
 			check("EncryptionMaterials", err, c.encrypt)
 
-			// This CMM has a mind of its own.
+			// This CMM ignores the request.
 			stubborn := cmmFunc{CMM: defaultCMM(t), OnEncryption: func(m *esdk.EncryptionMaterials) {
 				m.Suite, m.SigningKey = c.suite, nil
 				delete(m.EncryptionContext, publicKeyKey)
@@ -121,7 +121,7 @@ func signingKey(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
 	return must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(curve, rand.Reader))
 }
 
-// A client does not believe a CMM, which may be the user's.
+// A client checks the results of a CMM, which may be the user's.
 func TestClientChecksEncryptionMaterials(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -217,7 +217,8 @@ func TestClientChecksDecryptionMaterials(t *testing.T) {
 	}
 }
 
-// stubbornCMM returns materials for the stored context, whatever is reproduced.
+// stubbornCMM returns materials for the stored context and ignores reproduced
+// pairs.
 type stubbornCMM struct {
 	esdk.CMM
 	meddles bool // with the request, which it returns in part
@@ -235,8 +236,8 @@ func (c stubbornCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decrypti
 	return m, err
 }
 
-// TestClientChecksReproducedContext: a CMM of the user's that ignores the pairs
-// which the caller expects does not make them true.
+// TestClientChecksReproducedContext: if a user's CMM ignores the pairs that the
+// caller expects, the client still checks them.
 func TestClientChecksReproducedContext(t *testing.T) {
 	for _, suite := range []esdk.SuiteID{esdk.AES256GCMHKDFSHA512Commit, esdk.AES256GCMHKDFSHA512CommitECDSAP384} {
 		message := encrypt(t, newClient(t, esdk.Config{Suite: suite}), []byte("secret"), sampleContext)
@@ -253,8 +254,8 @@ func TestClientChecksReproducedContext(t *testing.T) {
 	}
 }
 
-// Once a call has returned, nothing of the data key is left where the CMM might
-// still find it.
+// Once a call has returned, no data key remains where the CMM might still find
+// it.
 func TestDataKeysAreCleared(t *testing.T) {
 	var kept [][]byte
 	cmm := cmmFunc{
@@ -269,7 +270,7 @@ func TestDataKeysAreCleared(t *testing.T) {
 	if _, _, err := c.Decrypt(t.Context(), message, nil); err != nil {
 		t.Fatal(err)
 	}
-	// Failure is no reason to leave it either.
+	// Data keys are cleared after a failure too.
 	cmm.OnEncryption = func(m *esdk.EncryptionMaterials) { kept, m.EncryptedDataKeys = append(kept, m.DataKey), nil }
 	cmm.OnDecryption = func(m *esdk.DecryptionMaterials) { kept, m.VerificationKey = append(kept, m.DataKey), nil }
 	c = newClient(t, esdk.Config{CMM: cmm})
@@ -322,7 +323,7 @@ func TestRequiredContext(t *testing.T) {
 			{"one is missing", c, esdk.EncryptionContext{"tenant": "17", "stage": "test"}, esdk.ErrEncryptionContext},
 			{"none", c, nil, esdk.ErrEncryptionContext},
 			{"stored one is wrong", c, esdk.EncryptionContext{"tenant": "17", "user": "ann", "stage": "prod"}, esdk.ErrEncryptionContext},
-			// The keyring notices, whose encryption is bound to the context.
+			// The keyring's encryption is bound to the context, so it notices.
 			{"required one is wrong", c, esdk.EncryptionContext{"tenant": "18", "user": "ann"}, esdk.ErrNoDataKey},
 			{"one too many", c, esdk.EncryptionContext{"tenant": "17", "user": "ann", "x": "y"}, esdk.ErrNoDataKey},
 			{"default CMM, all", plain, full, nil},
@@ -345,14 +346,14 @@ func TestRequiredContext(t *testing.T) {
 			t.Errorf("Encrypt with %v: %v", ec, err)
 		}
 	}
-	// What was stored need not be reproduced, but what this CMM requires is
-	// never taken from the message.
+	// Stored pairs needn't be reproduced, but this CMM never takes the pairs
+	// that it requires from the message.
 	message := encrypt(t, newClient(t, esdk.Config{}), nil, full)
 	wantRefused(t, c, message, nil, esdk.ErrEncryptionContext)
 	wantDecrypts(t, c, message, full, nil)
 }
 
-// With RSA, which binds no context, it is the header tag that notices.
+// RSA binds no context, so the header tag catches the mismatch.
 func TestRequiredContextWithRSA(t *testing.T) {
 	kr := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey()})
 	cmm := must[esdk.CMM](t)(esdk.NewRequiredContextCMM(must[esdk.CMM](t)(esdk.NewDefaultCMM(kr)), "tenant"))
@@ -375,7 +376,7 @@ func TestRequiredContextNested(t *testing.T) {
 	wantRefused(t, c, message, esdk.EncryptionContext{"b": "2"}, esdk.ErrEncryptionContext)
 }
 
-// The CMM beneath may be one that does not know of required keys.
+// The underlying CMM may not support required keys.
 func TestRequiredContextChecksUnderlying(t *testing.T) {
 	forgets := cmmFunc{
 		CMM:          defaultCMM(t),
@@ -435,7 +436,7 @@ func TestExampleCMM(t *testing.T) {
 	esdktest.TestCMM(t, &labelCMM{defaultCMM(t), "billing"})
 }
 
-// recordingCMM keeps what it was asked.
+// recordingCMM records its requests.
 type recordingCMM struct {
 	esdk.CMM
 	encryption *esdk.EncryptionRequest
@@ -452,8 +453,8 @@ func (c *recordingCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decryp
 	return c.CMM.DecryptionMaterials(ctx, req)
 }
 
-// What a client asks a CMM for: the length of the plaintext if it is known, else
-// the bound, else none.
+// A client gives a CMM the length of the plaintext if it's known, else its
+// upper bound, else no length.
 func TestRequestsToCMM(t *testing.T) {
 	const policy = esdk.RequireEncryptAllowDecrypt
 	for _, suite := range []esdk.SuiteID{0, esdk.AES256GCMHKDFSHA512Commit} {
@@ -489,7 +490,7 @@ func TestRequestsToCMM(t *testing.T) {
 }
 
 // TestOpened: a CMM is told once for each message whether its header was
-// authentic, also beneath others.
+// authentic, even if other CMMs wrap it.
 func TestOpened(t *testing.T) {
 	ec := esdk.EncryptionContext{"a": "b"}
 	suite := suiteOf(esdk.AES256GCMHKDFSHA512Commit)
@@ -524,7 +525,7 @@ func TestOpened(t *testing.T) {
 		}
 	}
 
-	// Materials that the client refuses have opened nothing.
+	// Materials that the client rejects haven't opened anything.
 	for name, spoil := range map[string]func(*esdk.DecryptionMaterials){
 		"data key": func(m *esdk.DecryptionMaterials) { m.DataKey = nil },
 		"context":  func(m *esdk.DecryptionMaterials) { m.EncryptionContext = nil },
@@ -537,7 +538,7 @@ func TestOpened(t *testing.T) {
 	}
 }
 
-// Materials check and copy themselves, for CMMs that keep them.
+// CMMs that keep materials can check and copy them.
 func TestMaterials(t *testing.T) {
 	cmm := defaultCMM(t)
 	ec := esdk.EncryptionContext{"k": "v", "secret": "x"}

@@ -38,7 +38,7 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// What could not be verified is not left in the caller's memory either.
+// Unverified plaintext isn't left in the caller's memory either.
 func TestAppendDecryptFails(t *testing.T) {
 	for _, id := range []esdk.SuiteID{unsigned, signed} {
 		client := newClient(t, esdk.Config{Suite: id})
@@ -61,7 +61,7 @@ func TestAppendOverlap(t *testing.T) {
 	message := encrypt(t, client, pattern(100), nil)
 	memory := make([]byte, 2000)
 	for _, c := range []struct {
-		start, end, input int // spare memory, and where the input is
+		start, end, input int // bounds of the spare memory, and the input's offset
 		ok                bool
 	}{
 		{0, 2000, 0, false}, {0, 2000, 1500, false}, {0, 600, 500, false}, {600, 2000, 500, false}, {501, 502, 500, false},
@@ -91,7 +91,7 @@ func TestConcurrencyOfConfig(t *testing.T) {
 	}
 }
 
-// With one core no goroutine is started, by whatever call.
+// With one core, no call starts a goroutine.
 func TestNoGoroutines(t *testing.T) {
 	client := newClient(t, esdk.Config{Concurrency: 1})
 	before, most := runtime.NumGoroutine(), 0
@@ -126,8 +126,8 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A context that ends half-way ends the stream, in whatever direction, with its
-// error and with no goroutine left.
+// If the context ends halfway, both encryption and decryption fail with its
+// error and leave no goroutine.
 func TestContextEndsHalfway(t *testing.T) {
 	plaintext := pattern(8 * mib)
 	for _, cores := range []int{1, 2, 8} {
@@ -159,7 +159,7 @@ func TestContextEndsHalfway(t *testing.T) {
 	}
 }
 
-// cancelling calls a function once so many bytes were read.
+// cancelling calls a function once the given number of bytes has been read.
 type cancelling struct {
 	io.Reader
 	cancel func()
@@ -184,7 +184,7 @@ func waitForGoroutines(t *testing.T, want int) {
 }
 
 // A one-shot call allocates its output once, and less than 1 MiB besides, on
-// however many cores.
+// any number of cores.
 func TestMemoryOfOneShot(t *testing.T) {
 	if modeltest.Race {
 		t.Skip("the race detector has slices.Grow allocate twice")

@@ -16,8 +16,8 @@ import (
 	"testing/fstest"
 )
 
-// TestConformance checks that docs/conformance.md names only tests that exist, and
-// has a row for each section whose demands are counted.
+// TestConformance checks that docs/conformance.md names only tests that exist,
+// and has a row for each section with counted demands.
 func TestConformance(t *testing.T) {
 	text, err := os.ReadFile("docs/conformance.md")
 	if err != nil {
@@ -26,7 +26,7 @@ func TestConformance(t *testing.T) {
 	for _, err := range checkConformance(string(text), os.DirFS(".")) {
 		t.Error(err)
 	}
-	// The files and the demands in esdk/.duvet/requirements/spec.
+	// This counts the files and the demands in esdk/.duvet/requirements/spec.
 	if !strings.Contains(string(text), "83 sections with 415 demands") {
 		t.Error("the document doesn't say how many sections and demands there are")
 	}
@@ -46,11 +46,11 @@ var (
 	testName    = regexp.MustCompile(`^(?:([a-z0-9/]+)\.)?((?:Test|Fuzz|Example)\w*)(?:/(\w+))?$`)
 )
 
-// checkConformance checks the tables of a document. Each row has sections of the
-// specification, the tests that hold them, and remarks. A section without a file
-// is of the file before it. A test is named by package, unless that is the root,
-// and by script, if it runs scripts. A table can count demands: then each row is
-// one section, and the text states the sums.
+// checkConformance checks the tables of a document. Each row has sections of
+// the specification, the tests that cover them, and remarks. A section without
+// a file belongs to the file before it. A test is named by its package, unless
+// that is the root, and by its script, if it runs scripts. A table can count
+// demands: then each row is one section, and the text states the sums.
 func checkConformance(text string, module fs.FS) (errs []error) {
 	c := &conformance{tests: make(map[string][]string), module: module, seen: make(map[string]bool)}
 	head := "" // of the current table
@@ -190,8 +190,7 @@ func (c *conformance) test(name string) {
 	}
 }
 
-// testsIn returns the functions in the tests of a directory, whatever their build
-// tags.
+// testsIn returns the test functions in a directory, under any build tags.
 func (c *conformance) testsIn(dir string) []string {
 	if names, ok := c.tests[dir]; ok {
 		return names
@@ -232,7 +231,7 @@ func TestCheckConformance(t *testing.T) {
 	}
 	for _, c := range []struct {
 		rows string
-		want string // a part of the only error; nothing: none
+		want string // a part of the only error; empty: no error
 	}{
 		{"| `f/g.md#a` | `TestA` | |", ""},
 		{"| `f/g.md#a`, `#b` | `TestA`, `internal/x.FuzzB` | and a remark |", ""},
@@ -277,8 +276,8 @@ func TestCheckConformance(t *testing.T) {
 	}
 }
 
-// counts is the start of a table that counts demands, and the sums it should
-// have.
+// counts returns the start of a table that counts demands, and the sums that it
+// should have.
 func counts(sections, demands int) string {
 	return fmt.Sprintf("\n%d sections with %d demands\n\n%s\n%s\n", sections, demands, demandsHead, tableRules[demandsHead])
 }

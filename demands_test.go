@@ -18,10 +18,9 @@ import (
 	"esdk/internal/suite"
 )
 
-// Tests of demands that the specification makes and that nothing else here would
-// notice if they were broken.
+// These tests cover demands of the specification that no other test would miss.
 
-// carelessCMM allows each suite, whatever the policy of the request is.
+// carelessCMM allows every suite and ignores the request's policy.
 type carelessCMM struct {
 	esdk.CMM
 	encryptions, decryptions int
@@ -43,7 +42,7 @@ func (c *carelessCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decrypt
 	return c.CMM.DecryptionMaterials(ctx, &careless)
 }
 
-// The client enforces its policy itself, before it asks a CMM that may not.
+// The client enforces its policy itself, before it asks a CMM that might not.
 func TestClientEnforcesDecryptionPolicy(t *testing.T) {
 	for _, s := range suite.All {
 		message := encrypt(t, newClient(t, esdk.Config{Suite: esdk.SuiteID(s.ID), CommitmentPolicy: policyFor(s)}), pattern(10), nil)
@@ -65,7 +64,7 @@ func TestClientEnforcesDecryptionPolicy(t *testing.T) {
 	}
 }
 
-// The suite of the materials encrypts, even if another one was asked for.
+// The materials' suite encrypts, even if another suite was requested.
 func TestSuiteOfMaterials(t *testing.T) {
 	other := must[esdk.CMM](t)(esdk.NewDefaultCMM(testKeyring(t)))
 	c := newClient(t, esdk.Config{Suite: esdk.AES256GCMHKDFSHA512Commit, CMM: suiteCMM{other, esdk.AES256GCMHKDFSHA512CommitECDSAP384}})
@@ -80,7 +79,7 @@ func TestSuiteOfMaterials(t *testing.T) {
 	wantDecrypts(t, newClient(t, esdk.Config{}), message, nil, pattern(10))
 }
 
-// suiteCMM encrypts with one suite, whatever it is asked for.
+// suiteCMM encrypts with one suite and ignores the requested one.
 type suiteCMM struct {
 	esdk.CMM
 	suite esdk.SuiteID
@@ -92,7 +91,7 @@ func (c suiteCMM) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionR
 	return c.CMM.EncryptionMaterials(ctx, &other)
 }
 
-// By default, the number of data keys has no limit but the format's.
+// By default, only the format limits the number of data keys.
 func TestManyDataKeysByDefault(t *testing.T) {
 	many := must[esdk.Keyring](t)(esdk.NewMultiKeyring(testKeyring(t), slices.Repeat([]esdk.Keyring{testKeyring(t)}, 9999)...))
 	c := newClient(t, esdk.Config{Keyring: many})
@@ -103,8 +102,8 @@ func TestManyDataKeysByDefault(t *testing.T) {
 	wantDecrypts(t, newClient(t, esdk.Config{}), message, nil, nil)
 }
 
-// A CMM gets contexts that are never nil, all data keys in their order, and the
-// suite of the message in each version of the format.
+// A CMM gets contexts that are never nil, all data keys in order, and the
+// message's suite, in both versions of the format.
 func TestRequestsAreComplete(t *testing.T) {
 	kr := must[esdk.Keyring](t)(esdk.NewMultiKeyring(testKeyring(t), testKeyring(t), testKeyring(t)))
 	for _, s := range suite.All {
@@ -131,7 +130,7 @@ func TestRequestsAreComplete(t *testing.T) {
 	}
 }
 
-// A plaintext that is too long is refused before a keyring is asked.
+// A plaintext that is too long is rejected before a keyring is asked.
 func TestTooLongIsRefusedFirst(t *testing.T) {
 	cmm := &carelessCMM{CMM: defaultCMM(t)}
 	c := newClient(t, esdk.Config{CMM: cmm, MaxPlaintextLength: 9})
@@ -140,8 +139,8 @@ func TestTooLongIsRefusedFirst(t *testing.T) {
 	}
 }
 
-// Each byte of a message id is random. A byte that is the same in 64 messages
-// is so by chance once in 2^504.
+// Every byte of a message ID is random. The chance that a byte is the same in
+// 64 messages is 1 in 2^504.
 func TestMessageIDsAreRandom(t *testing.T) {
 	for _, id := range []esdk.SuiteID{esdk.AES256GCMHKDFSHA256, esdk.AES256GCMHKDFSHA512Commit} {
 		c := newClient(t, esdk.Config{Suite: id, CommitmentPolicy: policyFor(suite.Lookup(uint16(id)))})
@@ -167,8 +166,8 @@ func TestMessageIDsAreRandom(t *testing.T) {
 	}
 }
 
-// Both ends of a stream take less memory than the message, however it is written
-// or read: it does not depend on the length.
+// Both ends of a stream take less memory than the message, however it's written
+// or read: memory doesn't depend on the length.
 func TestMemoryOfWriteAndRead(t *testing.T) {
 	const size = 40 << 20
 	for _, id := range []esdk.SuiteID{esdk.AES256GCMHKDFSHA512Commit, esdk.AES256GCMHKDFSHA512CommitECDSAP384} {
@@ -243,7 +242,7 @@ func TestRecoverNET400(t *testing.T) {
 			if regular {
 				t.Errorf("%04x: the header is as it should be", s.ID)
 			}
-			// It is authentic all the same.
+			// Its tags are verified nonetheless.
 			for _, at := range []int{len(net400.head()) - 1, len(net400.head()) + 4 + 12} {
 				message[at] ^= 1
 				wantRefused(t, recovering, message, required, esdk.ErrAuthentication)
@@ -256,8 +255,8 @@ func TestRecoverNET400(t *testing.T) {
 	}
 }
 
-// likeNET400 returns a forger of messages like those of .NET 4.0.0, which require
-// more pairs than they store.
+// likeNET400 returns a forger of messages as .NET 4.0.0 wrote them, which
+// require more pairs than they store.
 func (f *forger) likeNET400(t testing.TB, required esdk.EncryptionContext) *forger {
 	t.Helper()
 	h := *f.header
@@ -284,7 +283,8 @@ func (f *forger) likeNET400(t testing.TB, required esdk.EncryptionContext) *forg
 	return &forger{header: &h, aead: aead, key: f.key}
 }
 
-// The memory to append to may touch the input but not share a byte with it.
+// The memory to append to may be adjacent to the input, but must not share a
+// byte with it.
 func TestAppendOverlapByOneByte(t *testing.T) {
 	client := newClient(t, esdk.Config{Suite: unsigned})
 	message := encrypt(t, client, pattern(100), nil)
@@ -306,8 +306,8 @@ func TestAppendOverlapByOneByte(t *testing.T) {
 	}
 }
 
-// The default CMM passes a keyring all data keys of a message, its suite and the
-// whole context.
+// The default CMM passes a keyring all data keys of a message, its suite and
+// the full context.
 func TestDefaultCMMAsksForAll(t *testing.T) {
 	dataKey := pattern(32)
 	var asked *esdk.UnwrapRequest
@@ -332,7 +332,7 @@ func TestDefaultCMMAsksForAll(t *testing.T) {
 	}
 }
 
-// The required-context CMM looks at a request before it passes it on, and keeps a
+// The required-context CMM checks a request before passing it on, and keeps a
 // copy of its keys.
 func TestRequiredContextIsCheckedFirst(t *testing.T) {
 	underlying := &carelessCMM{CMM: defaultCMM(t)}
@@ -357,7 +357,7 @@ func TestRequiredContextIsCheckedFirst(t *testing.T) {
 	}
 }
 
-// A generator that makes no data key fails, also if it returns an empty one.
+// A generator that makes no data key, or an empty one, fails.
 func TestGeneratorWithoutDataKey(t *testing.T) {
 	for _, dataKey := range [][]byte{nil, {}} {
 		generator := keyringFunc{OnWrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
@@ -375,8 +375,8 @@ func TestGeneratorWithoutDataKey(t *testing.T) {
 	}
 }
 
-// A raw RSA keyring without a hash uses SHA-256, and tries no data key of another
-// namespace or name, even if it could decrypt it.
+// A raw RSA keyring without a hash uses SHA-256. It tries no data key with
+// another namespace or name, even if it could decrypt it.
 func TestRawRSAMatches(t *testing.T) {
 	ctx := t.Context()
 	config := esdk.RawRSAConfig{Namespace: "n", Name: "k", PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey(), Hash: crypto.SHA256}
@@ -399,7 +399,8 @@ func TestRawRSAMatches(t *testing.T) {
 	}
 }
 
-// A provider id is read as it is. One that isn't UTF-8 belongs to no keyring here.
+// A provider ID is read unchanged. One that isn't UTF-8 belongs to no keyring
+// here.
 func TestProviderIDOfOthers(t *testing.T) {
 	for _, s := range samples(t) {
 		message := bytes.Replace(s.message, []byte("\x00\x04test"), []byte("\x00\x04\xffest"), 1)

@@ -16,15 +16,15 @@ import (
 // module is the path of this module.
 const module = "esdk"
 
-// TestImportDirection holds the rule of docs/design.md: cmd may import
-// everything, the root package, internal, caching and keyservice nothing but the
-// standard library and each other, and nobody imports cmd.
+// TestImportDirection enforces the rule in docs/design.md: cmd may import
+// everything, the root package, internal, caching and keyservice import only
+// the standard library and each other, and no package imports cmd.
 func TestImportDirection(t *testing.T) {
 	for _, dir := range packages(t) {
 		for path, imports := range importsOf(t, dir) {
 			for _, imported := range imports {
-				// Only paths of the standard library have no dot in their first
-				// element, but for this module.
+				// Only paths in the standard library have no dot in their first
+				// element, except for this module.
 				inside := imported == module || strings.HasPrefix(imported, module+"/")
 				first, _, _ := strings.Cut(imported, "/")
 				switch {
@@ -42,12 +42,12 @@ func TestImportDirection(t *testing.T) {
 	}
 }
 
-// layers are the packages beneath the root package, which know nothing of it.
+// layers are the packages below the root package, which don't import it.
 var layers = []string{"internal/errtext", "internal/ecpoint", "internal/suite", "internal/format", "internal/stream", "internal/inspect", "internal/kdf", "internal/keyagreement"}
 
 func isCore(dir string) bool {
 	if strings.HasPrefix(dir, "internal/") {
-		return !strings.HasSuffix(dir, "test") // helpers of tests
+		return !strings.HasSuffix(dir, "test") // test helpers
 	}
 	return slices.Contains([]string{".", "caching", "esdktest", "hpke", "keyservice"}, dir)
 }
@@ -74,13 +74,13 @@ func packages(t *testing.T) (dirs []string) {
 	return dirs
 }
 
-// isModule reports whether a directory has a module of its own.
+// isModule reports whether a directory is the root of its own module.
 func isModule(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "go.mod"))
 	return err == nil
 }
 
-// goFiles returns the files of a package without its tests.
+// goFiles returns the files of a package, without its tests.
 func goFiles(t *testing.T, dir string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -90,8 +90,8 @@ func goFiles(t *testing.T, dir string) []string {
 	return slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, "_test.go") })
 }
 
-// TestUserCodeIsChecked: a CMM, keyring or cache may be the user's, and return
-// nothing. So each is called in one place, which checks it.
+// TestUserCodeIsChecked: a CMM, keyring or cache may be the user's, and may
+// return nothing. So each is called in one place, which checks the result.
 func TestUserCodeIsChecked(t *testing.T) {
 	checkCallers(t, ".", map[string]string{
 		"EncryptionMaterials": "encryptionMaterials", "DecryptionMaterials": "decryptionMaterials",
@@ -102,7 +102,7 @@ func TestUserCodeIsChecked(t *testing.T) {
 	})
 }
 
-// checkCallers checks that the methods named are called by one function each.
+// checkCallers checks that one function calls each of the named methods.
 func checkCallers(t *testing.T, dir string, callers map[string]string) {
 	t.Helper()
 	seen := make(map[string]bool)
@@ -142,8 +142,8 @@ func checkCallers(t *testing.T, dir string, callers map[string]string) {
 	}
 }
 
-// TestErrorsHaveOnePrefix: only package errtext puts the module's name before the
-// text of an error, so that no error has it twice.
+// TestErrorsHaveOnePrefix: only package errtext puts the module's name before
+// an error text, so that no error has it twice.
 func TestErrorsHaveOnePrefix(t *testing.T) {
 	for _, dir := range packages(t) {
 		if dir == "internal/errtext" {
@@ -183,8 +183,8 @@ func importsOf(t *testing.T, dir string) map[string][]string {
 	return imports
 }
 
-// maxExported is how many identifiers the root package may export, methods and
-// fields apart. A small API is a promise too.
+// maxExported is the maximum number of identifiers that the root package
+// exports, not counting methods and fields. A small API is a promise too.
 const maxExported = 64
 
 func TestExportedIdentifiers(t *testing.T) {
@@ -216,14 +216,14 @@ type exported struct {
 	documented, method bool
 }
 
-// exportedOf returns what a declaration exports. A constant or variable is
-// documented by its own comment or by that of its group; a field or a method of
-// an interface is left to the comment of its type.
+// exportedOf returns the exported names of a declaration. A constant or
+// variable is documented by its own comment or by its group's. A field or a
+// method of an interface is covered by the comment of its type.
 func exportedOf(d ast.Decl) (all []exported) {
 	switch d := d.(type) {
 	case *ast.FuncDecl:
 		if d.Name.IsExported() && (d.Recv == nil || exportedReceiver(d.Recv)) {
-			// These two are what package errors says they are.
+			// Package errors defines these two.
 			known := d.Recv != nil && (d.Name.Name == "Error" || d.Name.Name == "Unwrap")
 			all = append(all, exported{d.Name.Name, d.Doc != nil || known, d.Recv != nil})
 		}

@@ -21,8 +21,8 @@ var (
 	_ io.WriterTo   = (*esdk.EncryptingReader)(nil)
 )
 
-// However a message is read, and however its source brings the plaintext, it decrypts
-// to all of it, and has the size that was said.
+// However a message is read, and however its source returns the plaintext, it
+// decrypts to the whole plaintext and has the announced size.
 func TestEncryptingReader(t *testing.T) {
 	sources := map[string]func(p []byte) io.Reader{
 		"bytes.Reader": func(p []byte) io.Reader { return bytes.NewReader(p) },
@@ -85,7 +85,7 @@ func TestEncryptingReader(t *testing.T) {
 // onlyReader hides WriteTo.
 type onlyReader struct{ io.Reader }
 
-// Reads of random lengths, and a WriteTo at some point, are one message.
+// Reads of random lengths followed by a WriteTo yield one message.
 func TestEncryptingReaderMixed(t *testing.T) {
 	random := rand.New(rand.NewPCG(14, 1))
 	client := newClient(t, esdk.Config{Suite: unsigned})
@@ -117,7 +117,7 @@ func TestEncryptingReaderMixed(t *testing.T) {
 	}
 }
 
-// The length of a source that knows it need not be given.
+// The length needn't be given if the source knows it.
 func TestEncryptingReaderLength(t *testing.T) {
 	client := newClient(t, esdk.Config{})
 	half := bytes.NewReader(pattern(1000))
@@ -138,7 +138,7 @@ func TestEncryptingReaderLength(t *testing.T) {
 			t.Errorf("%s: %d, %t; want %d", name, size, ok, want)
 		}
 	}
-	// A length that is given counts, also one of 0 that the source contradicts.
+	// A given length counts, even a length of 0 that the source contradicts.
 	r := must[*esdk.EncryptingReader](t)(client.NewEncryptingReader(t.Context(), strings.NewReader("abc"), 0, nil))
 	if _, err := io.ReadAll(r); err == nil {
 		t.Error("a source of 3 bytes is read as one of 0")
@@ -153,8 +153,8 @@ func TestEncryptingReaderLength(t *testing.T) {
 	}
 }
 
-// A source that fails, in whatever way, never becomes a message that decrypts, and
-// the reader never ends as if it had.
+// A source that fails in any way never yields a message that decrypts, and the
+// reader never ends as if it had.
 func TestEncryptingReaderFails(t *testing.T) {
 	errSource := errors.New("source failed")
 	client := newClient(t, esdk.Config{Suite: unsigned})
@@ -219,12 +219,12 @@ func sheltered(f func() error) (err error) {
 	return err
 }
 
-// A sink that fails ends the message, too.
+// A failing sink ends the message too.
 func TestEncryptingReaderSinkFails(t *testing.T) {
 	errSink := errors.New("sink failed")
 	client := newClient(t, esdk.Config{Suite: unsigned})
 	for _, failure := range []error{errSink, nil, io.EOF, fmt.Errorf("x: %w", io.EOF)} {
-		for _, read := range []int64{0, 1} { // with a rest that was encrypted and not read
+		for _, read := range []int64{0, 1} { // with a rest that is encrypted but not yet read
 			for _, after := range []int{0, 1, 100, 300_000} {
 				r := must[*esdk.EncryptingReader](t)(client.NewEncryptingReader(t.Context(), bytes.NewReader(pattern(1<<20)), -1, nil))
 				io.CopyN(io.Discard, onlyReader{r}, read)
@@ -263,7 +263,7 @@ func TestEncryptingReaderClose(t *testing.T) {
 	if _, err := io.CopyN(io.Discard, r, 1<<20); err != nil {
 		t.Fatal(err)
 	}
-	waitForGoroutines(t, before) // which end a moment after they are waited for
+	waitForGoroutines(t, before) // goroutines end a moment after they are waited for
 	for range 2 {
 		if err := r.Close(); err != nil {
 			t.Error(err)
@@ -274,7 +274,7 @@ func TestEncryptingReaderClose(t *testing.T) {
 	}
 }
 
-// Memory does not grow with the message.
+// Memory doesn't grow with the message.
 func TestMemoryOfEncryptingReader(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "zeros")
 	mustDo(t, os.WriteFile(file, nil, 0o600))
@@ -291,7 +291,7 @@ func TestMemoryOfEncryptingReader(t *testing.T) {
 	}
 }
 
-// emptyWrites counts writes of nothing.
+// emptyWrites counts empty writes.
 type emptyWrites struct{ n int }
 
 func (w *emptyWrites) Write(p []byte) (int, error) {
@@ -301,7 +301,7 @@ func (w *emptyWrites) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A sink may take a write of nothing for the end.
+// A sink may treat an empty write as the end.
 func TestEncryptingReaderNoEmptyWrites(t *testing.T) {
 	r := must[*esdk.EncryptingReader](t)(newClient(t, esdk.Config{}).NewEncryptingReader(t.Context(), bytes.NewReader(pattern(1000)), -1, nil))
 	w := new(emptyWrites)

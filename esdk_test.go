@@ -12,13 +12,13 @@ import (
 	"esdk"
 )
 
-// Concurrency 0 stands for all cores: with several of them, the work is done by
-// more than the goroutine that calls.
+// Concurrency 0 means all cores: with several, more than the calling goroutine
+// does the work.
 func TestDefaultConcurrency(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	before := runtime.NumGoroutine()
 	for cores, several := range map[int]bool{0: true, 1: false, 4: true} {
-		waitForGoroutines(t, before) // those of the last round
+		waitForGoroutines(t, before) // goroutines of the last round
 		most := 0
 		sink := writerFunc(func(p []byte) (int, error) {
 			most = max(most, runtime.NumGoroutine())
@@ -44,7 +44,7 @@ func TestRSAKeyTooShortForHash(t *testing.T) {
 	key := must[*rsa.PrivateKey](t)(rsa.GenerateKey(rand.Reader, 1024))
 	kr, err := esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "test", Name: "short", PublicKey: &key.PublicKey, Hash: crypto.SHA512})
 	if err != nil {
-		return // refused even earlier
+		return // rejected even earlier
 	}
 	r, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: unsigned, EncryptionContext: sampleContext})
 	if err == nil || r != nil || !strings.Contains(err.Error(), `RSA key "short"`) {

@@ -17,11 +17,11 @@ import (
 	"esdk"
 )
 
-// A file is taken out of an encrypted ZIP archive: only the frames that hold the
+// Extract a file from an encrypted ZIP archive. Only the frames that hold the
 // directory and the file are read and decrypted.
 func ExampleClient_NewReaderAt() {
 	ctx := context.Background()
-	// Frames can be read one by one only if the message is not signed.
+	// Frames can be read one by one only if the message isn't signed.
 	client, err := esdk.New(esdk.Config{Keyring: newKeyring(), Suite: esdk.AES256GCMHKDFSHA512Commit})
 	if err != nil {
 		log.Fatal(err)
@@ -70,8 +70,7 @@ func newZIP() []byte {
 	return b.Bytes()
 }
 
-// An encrypted file is served over HTTP, with ranges, as if it were not
-// encrypted.
+// Serve an encrypted file over HTTP, with ranges, as if it weren't encrypted.
 func ExampleReaderAt_http() {
 	client, err := esdk.New(esdk.Config{Keyring: newKeyring(), Suite: esdk.AES256GCMHKDFSHA512Commit})
 	if err != nil {

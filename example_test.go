@@ -23,7 +23,8 @@ import (
 	"esdk"
 )
 
-// wrappingKey stands for a key of 32 random bytes that is kept somewhere safe.
+// wrappingKey stands for a key of 32 random bytes that is stored somewhere
+// safe.
 var wrappingKey = make([]byte, 32)
 
 func newKeyring() esdk.Keyring {
@@ -40,7 +41,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The encryption context is not secret, but the message is bound to it.
+	// The encryption context isn't secret, but the message is bound to it.
 	tenant := esdk.EncryptionContext{"tenant": "17"}
 	message, err := esdk.Encrypt(ctx, kr, []byte("my secret"), tenant)
 	if err != nil {
@@ -63,7 +64,7 @@ func ExampleClient() {
 	ctx := context.Background()
 	client, err := esdk.New(esdk.Config{
 		Keyring:              newKeyring(),
-		Suite:                esdk.AES256GCMHKDFSHA512Commit, // not signed: sender and reader are the same
+		Suite:                esdk.AES256GCMHKDFSHA512Commit, // unsigned: the sender is the reader
 		MaxEncryptedDataKeys: 3,
 	})
 	if err != nil {
@@ -81,7 +82,7 @@ func ExampleClient() {
 	// Output: my secret, with AES_256_GCM_HKDF_SHA512_COMMIT_KEY
 }
 
-// Errors tell why a message does not decrypt.
+// Errors say why a message doesn't decrypt.
 func ExampleClient_Decrypt() {
 	ctx := context.Background()
 	client, err := esdk.New(esdk.Config{Keyring: newKeyring()})
@@ -124,8 +125,8 @@ func ExampleClient_Decrypt() {
 	// the message was changed
 }
 
-// A client for messages that anybody may send sets limits. A message that is over
-// one is refused before a keyring is asked, or before it is in memory as a whole.
+// A client sets limits if anyone may send it messages. A message over a limit
+// is rejected before a keyring is asked, or before it's in memory as a whole.
 func ExampleConfig() {
 	client, err := esdk.New(esdk.Config{
 		Keyring:              newKeyring(),
@@ -133,7 +134,7 @@ func ExampleConfig() {
 		MaxHeaderLength:      16 << 10, // bytes
 		MaxFrameLength:       1 << 20,
 		MaxPlaintextLength:   10 << 20,
-		Release:              esdk.VerifyFirst, // streams release nothing before the signature
+		Release:              esdk.VerifyFirst, // streams release nothing before the signature is verified
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -143,9 +144,10 @@ func ExampleConfig() {
 	// Output: true
 }
 
-// A message is complete only once Close has returned no error. Close must not be
-// deferred without a look at its error, nor be called if the source failed: what
-// was written until then does not decrypt, and so cannot be taken for all of it.
+// A message is complete only after Close has returned no error. Don't defer
+// Close without checking its error, and don't call it if the source failed. An
+// incomplete message doesn't decrypt, so it's never mistaken for a complete
+// one.
 func ExampleWriter() {
 	ctx := context.Background()
 	client, err := esdk.New(esdk.Config{Keyring: newKeyring()})
@@ -171,7 +173,7 @@ func ExampleWriter() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// What was copied is authentic as a whole only if Copy returns no error.
+	// The copy is authentic as a whole only if Copy returns no error.
 	if _, err := io.Copy(os.Stdout, r); err != nil {
 		log.Fatal(err)
 	}
@@ -212,7 +214,7 @@ func ExampleNewRawRSAKeyring() {
 	// Output: my backup
 }
 
-// newRSAKeys stands for two files of keys.
+// newRSAKeys stands for two key files.
 func newRSAKeys() (public, private []byte) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -223,8 +225,8 @@ func newRSAKeys() (public, private []byte) {
 	return public, private
 }
 
-// Alice and Bob know each other's public keys, and both can decrypt what one of
-// them encrypted to the other.
+// Alice and Bob know each other's public keys. Both can decrypt messages that
+// one of them encrypts to the other.
 func ExampleNewRawECDHKeyring() {
 	ctx := context.Background()
 	alice, err := ecdh.P384().GenerateKey(rand.Reader)
@@ -257,7 +259,7 @@ func ExampleNewRawECDHKeyring() {
 	// Output: hello Bob
 }
 
-// Nobody needs a key of their own to encrypt to Bob.
+// Encrypting to Bob requires no key of your own.
 func ExampleNewRawECDHEphemeralKeyring() {
 	ctx := context.Background()
 	bob, err := ecdh.P256().GenerateKey(rand.Reader)
@@ -284,8 +286,8 @@ func ExampleNewRawECDHEphemeralKeyring() {
 	// Output: guess who
 }
 
-// Either of two keys decrypts, such as that of each year, or the daily one and
-// one in a vault.
+// Either of two keys decrypts, such as last year's key and this year's, or the
+// daily key and one in a vault.
 func ExampleNewMultiKeyring() {
 	ctx := context.Background()
 	daily, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "my-app", Name: "daily", Key: bytes.Repeat([]byte{1}, 32)})
@@ -312,8 +314,8 @@ func ExampleNewMultiKeyring() {
 	// Output: my secret
 }
 
-// The tenant is not in the message: whoever decrypts it must know, and cannot
-// take it from the message by mistake.
+// The message doesn't store the tenant. The reader must know it, and can't take
+// it from the message by mistake.
 func ExampleNewRequiredContextCMM() {
 	ctx := context.Background()
 	underlying, err := esdk.NewDefaultCMM(newKeyring())
@@ -341,7 +343,7 @@ func ExampleNewRequiredContextCMM() {
 	// my secret <nil>
 }
 
-// A header can be read without a key. Nothing of it is authenticated.
+// A header can be read without a key. None of it is authenticated.
 func ExampleParseHeader() {
 	message, err := esdk.Encrypt(context.Background(), newKeyring(), []byte("my secret"), esdk.EncryptionContext{"tenant": "17"})
 	if err != nil {
@@ -360,8 +362,8 @@ func ExampleParseHeader() {
 	// my-app
 }
 
-// An hsmKeyring wraps data keys in a hardware module, for which a cipher stands
-// here. Package esdktest checks it.
+// An hsmKeyring wraps data keys in a hardware module. Here, a cipher stands for
+// the module. Package esdktest checks the keyring.
 type hsmKeyring struct {
 	key  string // its name in the module
 	aead cipher.AEAD
@@ -392,7 +394,7 @@ func (k *hsmKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byt
 	})
 }
 
-// The whole of a keyring of one's own.
+// This is a complete keyring of your own.
 func ExampleKeyring() {
 	ctx := context.Background()
 	block, err := aes.NewCipher(wrappingKey)
@@ -416,15 +418,15 @@ func ExampleKeyring() {
 	// Output: my secret
 }
 
-// A labelCMM writes into each message which service made it, and refuses
-// messages of others before any keyring is asked.
+// A labelCMM writes the name of its service into each message, and rejects
+// messages of other services before any keyring is asked.
 type labelCMM struct {
 	esdk.CMM
 	service string
 }
 
 func (c *labelCMM) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
-	labelled := *req // the request and its map are the caller's
+	labelled := *req // the request and its map belong to the caller
 	labelled.EncryptionContext = maps.Clone(req.EncryptionContext)
 	labelled.EncryptionContext["service"] = c.service
 	return c.CMM.EncryptionMaterials(ctx, &labelled)
@@ -437,7 +439,7 @@ func (c *labelCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decryption
 	return c.CMM.DecryptionMaterials(ctx, req)
 }
 
-// A CMM of one's own, on top of the default one.
+// This CMM of your own wraps the default CMM.
 func ExampleCMM() {
 	ctx := context.Background()
 	newClient := func(service string) *esdk.Client {
@@ -463,8 +465,8 @@ func ExampleCMM() {
 	// esdk: encryption context: message is of service "billing"
 }
 
-// A deferred Abort keeps a function that returns half-way from leaving a message of a
-// part of the plaintext.
+// A deferred Abort keeps a function that returns early from leaving a message
+// of only a part of the plaintext.
 func ExampleWriter_Abort() {
 	client, err := esdk.New(esdk.Config{Keyring: newKeyring()})
 	if err != nil {
@@ -497,7 +499,7 @@ func ExampleWriter_Abort() {
 	// Output: decrypts: false
 }
 
-// What takes an io.Reader gets the message without a pipe or a buffer.
+// APIs that take an io.Reader get the message without a pipe or a buffer.
 func ExampleClient_NewEncryptingReader() {
 	client, err := esdk.New(esdk.Config{Keyring: newKeyring()})
 	if err != nil {

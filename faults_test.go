@@ -16,8 +16,8 @@ import (
 	"esdk/internal/faulttest"
 )
 
-// Sources and sinks that fail, stall or fall short at every offset of messages
-// of each kind of body.
+// These tests make sources and sinks fail, stall or fall short at every offset
+// of messages with each kind of body.
 
 var (
 	errSource = errors.New("network is down")
@@ -27,8 +27,8 @@ var (
 // bodies are the names of the samples with each kind of body.
 var bodies = []string{"0578/framed", "0478/framed", "0478/non-framed", "0378/non-framed"}
 
-// wantCause checks that an error is the one of a source or sink, and is not
-// taken for a fault of the message.
+// wantCause checks that an error is the error of a source or sink, and isn't
+// reported as a fault of the message.
 func wantCause(t *testing.T, what string, err error, want ...error) {
 	t.Helper()
 	var malformed *esdk.FormatError
@@ -43,7 +43,8 @@ func wantCause(t *testing.T, what string, err error, want ...error) {
 	t.Errorf("%s: %v, want one of %v", what, err, want)
 }
 
-// wantPart checks that what was released is a part of the plaintext, and not all.
+// wantPart checks that the released plaintext is a part of the whole, and not
+// all.
 func wantPart(t *testing.T, what string, got, plaintext []byte) {
 	t.Helper()
 	if !bytes.HasPrefix(plaintext, got) || len(got) == len(plaintext) {
@@ -51,7 +52,7 @@ func wantPart(t *testing.T, what string, got, plaintext []byte) {
 	}
 }
 
-// stutter returns nothing before each read.
+// stutter returns no bytes before each read.
 type stutter struct {
 	io.Reader
 	had bool
@@ -64,7 +65,7 @@ func (s *stutter) Read(p []byte) (int, error) {
 	return s.Reader.Read(p)
 }
 
-// failing are sources of data that end in an error, each in a way of its own.
+// failing are sources of data that end in an error, each in its own way.
 var failing = map[string]func(data []byte) io.Reader{
 	"after the data":  failAfter,
 	"with the data":   func(b []byte) io.Reader { return iotest.DataErrReader(failAfter(b)) },
@@ -77,8 +78,8 @@ func failAfter(data []byte) io.Reader {
 	return io.MultiReader(bytes.NewReader(data), iotest.ErrReader(errSource))
 }
 
-// eachOffset runs a test with each kind of body, and then sees to it that the
-// client still works and that no goroutine is left.
+// eachOffset runs a test with each kind of body. Then it checks that the client
+// still works and that no goroutine is left.
 func eachOffset(t *testing.T, test func(t *testing.T, c *esdk.Client, s sample)) {
 	for _, name := range bodies {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +114,7 @@ func TestSourceFailsAnywhere(t *testing.T) {
 	})
 }
 
-// copyPlaintext decrypts by WriteTo.
+// copyPlaintext decrypts with WriteTo.
 func copyPlaintext(t *testing.T, c *esdk.Client, dst io.Writer, src io.Reader) error {
 	r, err := c.NewReader(t.Context(), src, nil)
 	if err == nil {
@@ -122,7 +123,8 @@ func copyPlaintext(t *testing.T, c *esdk.Client, dst io.Writer, src io.Reader) e
 	return err
 }
 
-// A source that falls short, but has all in the end, is as good as any.
+// A source that returns short reads but everything in the end is as good as
+// any.
 func TestSourceFallsShort(t *testing.T) {
 	eachOffset(t, func(t *testing.T, c *esdk.Client, s sample) {
 		for name, source := range map[string]func(io.Reader) io.Reader{
@@ -138,15 +140,15 @@ func TestSourceFallsShort(t *testing.T) {
 	})
 }
 
-// A source that stalls is let go of by ending the context and closing it. The
-// reader fails with the error of one or the other.
+// Ending the context and closing the source releases a stalled reader. It fails
+// with either error.
 func TestSourceStallsAnywhere(t *testing.T) {
 	eachOffset(t, func(t *testing.T, c *esdk.Client, s sample) {
 		for n := range s.message {
 			ctx, cancel := context.WithCancel(t.Context())
 			source, sink := io.Pipe()
 			go func() {
-				sink.Write(s.message[:n]) // returns once it is read, all of it
+				sink.Write(s.message[:n]) // returns once everything is read
 				cancel()
 				source.Close()
 			}()
@@ -161,8 +163,8 @@ func TestSourceStallsAnywhere(t *testing.T) {
 	})
 }
 
-// brokenSink takes so many bytes, and then does as the function says. It must
-// not be written to after that.
+// brokenSink takes room bytes and then calls then. It must not be written to
+// after that.
 type brokenSink struct {
 	bytes.Buffer
 	room   int
@@ -180,7 +182,7 @@ func (s *brokenSink) Write(p []byte) (int, error) {
 	return s.Buffer.Write(p)
 }
 
-// breaks are ways in which a sink does not take all, and the errors of them.
+// breaks are ways in which a sink fails to take everything, and their errors.
 var breaks = map[string]struct {
 	then func(taken int, p []byte) (int, error)
 	want error
@@ -207,11 +209,11 @@ func TestSinkOfPlaintextFailsAnywhere(t *testing.T) {
 	})
 }
 
-// What a sink has that failed at any offset does not decrypt, and Close says so
-// as often as it is called. A sink that fails late does it in Close alone.
+// After a sink failed at any offset, its content doesn't decrypt, and every
+// call of Close says so. A sink that fails late fails only in Close.
 func TestSinkOfMessageFailsAnywhere(t *testing.T) {
 	plaintext := pattern(100)
-	// A signature on P-256 is a quick one.
+	// A signature on P-256 is fast.
 	for _, id := range []esdk.SuiteID{unsigned, esdk.AES128GCMHKDFSHA256ECDSAP256} {
 		c := newClient(t, esdk.Config{Suite: id, FrameLength: 16, CommitmentPolicy: policyOf(id)})
 		before := runtime.NumGoroutine()
@@ -246,7 +248,7 @@ func policyOf(id esdk.SuiteID) esdk.CommitmentPolicy {
 	return esdk.ForbidEncryptAllowDecrypt
 }
 
-// A plaintext that ends in an error is not taken for all of it.
+// A plaintext that ends in an error isn't mistaken for a complete one.
 func TestSourceOfPlaintextFailsAnywhere(t *testing.T) {
 	plaintext := pattern(100)
 	for _, id := range []esdk.SuiteID{unsigned, signed} {
@@ -269,7 +271,7 @@ func TestSourceOfPlaintextFailsAnywhere(t *testing.T) {
 	}
 }
 
-// A sink that stalls is let go of in the same way.
+// A stalled sink is released in the same way.
 func TestSinkStallsAnywhere(t *testing.T) {
 	stall := func(n int, run func(context.Context, io.Writer) error) (got []byte, err error) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -315,7 +317,8 @@ func TestSinkStallsAnywhere(t *testing.T) {
 	waitForGoroutines(t, before)
 }
 
-// holedReaderAt fails for whatever has the byte at an offset, while it is armed.
+// holedReaderAt, while armed, fails every read that includes the byte at an
+// offset.
 type holedReaderAt struct {
 	*bytes.Reader
 	at    int64
@@ -332,7 +335,7 @@ func (h *holedReaderAt) ReadAt(p []byte, off int64) (int, error) {
 	return n, errSource
 }
 
-// A part that cannot be read now can be read later, by the same ReaderAt.
+// A part that can't be read now can be read later with the same ReaderAt.
 func TestReaderAtSourceFailsAnywhere(t *testing.T) {
 	s := sampleOf(t, "0478/framed")
 	c := reader(t)
@@ -359,8 +362,8 @@ func TestReaderAtSourceFailsAnywhere(t *testing.T) {
 	}
 }
 
-// A context that ends at any step ends the call, with its error and nothing
-// else, and the next call is none the worse for it.
+// A context that ends at any step ends the call with exactly its error. The
+// next call works normally.
 func TestContextEndsAnywhere(t *testing.T) {
 	for name, config := range cancelled(t) {
 		t.Run(name, func(t *testing.T) {
@@ -398,7 +401,7 @@ func TestContextEndsAnywhere(t *testing.T) {
 	}
 }
 
-// cancelled are the CMMs and keyrings that a context goes through.
+// cancelled are the CMMs and keyrings that pass a context on.
 func cancelled(t *testing.T) map[string]esdk.Config {
 	kr := testKeyring(t)
 	cachingCMM := func(cache caching.Cache) esdk.CMM {
@@ -414,7 +417,7 @@ func cancelled(t *testing.T) map[string]esdk.Config {
 	}
 }
 
-// polite is a keyring that asks its context first, as those of key services do.
+// polite is a keyring that checks its context first, as key services do.
 type polite struct{ esdk.Keyring }
 
 func (p polite) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
@@ -431,8 +434,8 @@ func (p polite) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, er
 	return p.Keyring.Unwrap(ctx, req)
 }
 
-// calls are all that take a context. Each returns the plaintext that went in or
-// came out, or what came out of it before an error.
+// calls are all calls that take a context. Each returns the plaintext that it
+// read or wrote, up to an error if there is one.
 func calls(c *esdk.Client, message, plaintext []byte) map[string]func(context.Context) ([]byte, error) {
 	return map[string]func(context.Context) ([]byte, error){
 		"Encrypt": func(ctx context.Context) ([]byte, error) {
@@ -487,7 +490,7 @@ func unless(err error, plaintext []byte) []byte {
 	return plaintext
 }
 
-// write encrypts by a Writer and reads what became of it.
+// write encrypts with a Writer and decrypts the result.
 func write(ctx context.Context, c *esdk.Client, plaintext []byte, fill func(*esdk.Writer) error) ([]byte, error) {
 	var out bytes.Buffer
 	w, err := c.NewWriter(ctx, &out, sampleContext)

@@ -17,8 +17,8 @@ import (
 	"esdk/internal/suite"
 )
 
-// TestFIPS140Only holds the table in docs/security.md, with its namesakes in awskms
-// and branchkey.
+// TestFIPS140Only checks the table in docs/security.md, with the tests of the
+// same name in awskms and branchkey.
 func TestFIPS140Only(t *testing.T) {
 	if !fipstest.Enforced(t) {
 		return
@@ -36,7 +36,8 @@ func oaepKeyring(t *testing.T, bits int, c esdk.RawRSAConfig) esdk.Keyring {
 	return must[esdk.Keyring](t)(esdk.NewRawRSAKeyring(c))
 }
 
-// No suite's messages can be made or read, unless the calls are exempt.
+// Messages of every suite fail to encrypt and decrypt, unless the calls are
+// exempt.
 func testOnlyMessages(t *testing.T) {
 	keyring := oaepKeyring(t, 2048, esdk.RawRSAConfig{})
 	for _, s := range suite.All {
@@ -60,7 +61,7 @@ func testOnlyMessages(t *testing.T) {
 	}
 }
 
-// A stream is refused when it is made; only that need be exempt.
+// A stream fails when it's created; only that call must be exempt.
 func testOnlyStreams(t *testing.T) {
 	client := newClient(t, esdk.Config{Keyring: oaepKeyring(t, 2048, esdk.RawRSAConfig{}), FrameLength: 64})
 	_, err := client.NewWriter(t.Context(), io.Discard, nil)
@@ -117,8 +118,8 @@ func testOnlyKeyrings(t *testing.T) {
 	}
 }
 
-// checkOnlyKeyring has a keyring wrap and unwrap a data key, both of which either
-// work or are refused.
+// checkOnlyKeyring wraps and unwraps a data key with a keyring, and checks that
+// both calls work or both fail.
 func checkOnlyKeyring(t *testing.T, what string, k esdk.Keyring, works bool) {
 	t.Helper()
 	const id = esdk.SuiteID(0x0578)

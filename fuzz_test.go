@@ -27,16 +27,16 @@ var update = flag.Bool("update", false, "write testdata/messages anew")
 // keptPlaintext is the plaintext of all messages in testdata/messages.
 const keptPlaintext = "These bytes are in each of the messages."
 
-// keptKeyring opens the messages in testdata/messages, with keys that are
-// always the same: so do all processes of a fuzzer.
+// keptKeyring opens the messages in testdata/messages. Its keys are constant,
+// so that all processes of a fuzzer have the same ones.
 func keptKeyring(t testing.TB) esdk.Keyring {
 	t.Helper()
 	private := must[*ecdh.PrivateKey](t)(ecdh.P256().NewPrivateKey(bytes.Repeat([]byte{1}, 32)))
 	return must[esdk.Keyring](t)(esdk.NewMultiKeyring(testKeyring(t), ecdhKeyring(t, private, private.PublicKey())))
 }
 
-// keptMessages returns the messages in testdata/messages by name: one of each
-// suite, framed and not. They were written once, and stay readable.
+// keptMessages returns the messages in testdata/messages by name: a framed and
+// an unframed one for each suite. They were written once, and stay readable.
 func keptMessages(t testing.TB) map[string][]byte {
 	t.Helper()
 	messages := make(map[string][]byte)
@@ -83,8 +83,9 @@ func writeMessages(t *testing.T) {
 	}
 }
 
-// FuzzDecrypt has no bytes decrypt but those of the messages that are kept, at
-// once and as a stream, and none release anything but the plaintext's start.
+// FuzzDecrypt checks that no bytes decrypt other than the kept messages, at
+// once or as a stream, and that nothing but the start of the plaintext is
+// released.
 func FuzzDecrypt(f *testing.F) {
 	kept := make(map[string]bool)
 	for _, message := range keptMessages(f) {
@@ -114,7 +115,7 @@ func FuzzDecrypt(f *testing.F) {
 	})
 }
 
-// checkClass has an error for a message be one that a caller can tell.
+// checkClass checks that callers can classify an error for a message.
 func checkClass(t *testing.T, err error) {
 	t.Helper()
 	for _, class := range []error{
@@ -129,8 +130,8 @@ func checkClass(t *testing.T, err error) {
 	}
 }
 
-// FuzzParseHeader has each header that is parsed be the bytes it was, and say
-// in its fields all that the bytes say.
+// FuzzParseHeader checks that each parsed header serializes to the original
+// bytes, and that its fields hold everything in the bytes.
 func FuzzParseHeader(f *testing.F) {
 	for _, message := range keptMessages(f) {
 		f.Add(message)
@@ -161,8 +162,8 @@ func FuzzParseHeader(f *testing.F) {
 	})
 }
 
-// rebuild builds a header from what is public of it, unless the message has a
-// form that is only ever read.
+// rebuild builds a header from its public fields, unless the message has a form
+// that is only ever read.
 func rebuild(t *testing.T, public *esdk.Header, h *format.Header, b []byte) (*format.Header, bool) {
 	rebuilt := &format.Header{
 		Suite:       suite.Lookup(uint16(public.Suite)),
@@ -197,8 +198,8 @@ func rebuild(t *testing.T, public *esdk.Header, h *format.Header, b []byte) (*fo
 	return rebuilt, true
 }
 
-// FuzzRoundTrip has every plaintext come back, whatever the frames, the
-// context and the pieces in which it is written and read.
+// FuzzRoundTrip checks that every plaintext decrypts to itself, for all frame
+// lengths and contexts, written and read in pieces of any length.
 func FuzzRoundTrip(f *testing.F) {
 	f.Add([]byte(nil), uint32(0), uint8(0), "", "", uint16(0), uint16(0))
 	f.Add(pattern(100), uint32(10), uint8(9), "key", "value", uint16(7), uint16(3))
@@ -277,8 +278,8 @@ func readInPieces(c *esdk.Client, message []byte, ec esdk.EncryptionContext, siz
 	}
 }
 
-// FuzzParsePEM has a key or an error come of any text, and each key be read
-// again as the same one.
+// FuzzParsePEM checks that any text yields a key or an error, and that each key
+// parses to the same key again.
 func FuzzParsePEM(f *testing.F) {
 	key := rsaKey()
 	ec := ecdhKey(f, ecdh.P256())

@@ -37,7 +37,7 @@ func TestParseHeader(t *testing.T) {
 		if err != nil || again.Length != s.header {
 			t.Errorf("%s: in small pieces: %v", s.name, err)
 		}
-		// What was parsed is the caller's.
+		// The parsed header belongs to the caller.
 		id := bytes.Clone(h.MessageID)
 		clear(s.message)
 		if !bytes.Equal(h.MessageID, id) {
@@ -58,7 +58,7 @@ func TestParseHeaderErrors(t *testing.T) {
 	}
 }
 
-// Users meet Base64 in configuration and databases, and forget it.
+// Users find Base64 in configuration and databases, and forget to decode it.
 func TestBase64Mistake(t *testing.T) {
 	starts := make(map[string]bool)
 	for _, s := range samples(t) {
@@ -100,7 +100,7 @@ func TestForeignSuites(t *testing.T) {
 	}
 }
 
-// Each violation of the header's format, and where it is reported.
+// Each violation of the header format is reported at the right field.
 func TestMalformedHeaders(t *testing.T) {
 	v1, v2 := sampleOf(t, "0014/framed"), sampleOf(t, "0478/framed")
 	set := func(s sample, at int, b ...byte) []byte {
@@ -108,7 +108,7 @@ func TestMalformedHeaders(t *testing.T) {
 		copy(m[at:], b)
 		return m
 	}
-	// The context k=v has 2 bytes of count and 2 times 3 of fields.
+	// The context k=v has 2 bytes of count and 2 fields of 3 bytes.
 	context1, context2 := 2+2+16, 1+2+32
 	for _, c := range []struct {
 		name    string
@@ -138,7 +138,7 @@ func TestMalformedHeaders(t *testing.T) {
 	}
 }
 
-// Messages that others wrote differ from ours, and are read.
+// Other SDKs write messages that differ from ours, and we read them.
 func TestLegacyHeaders(t *testing.T) {
 	for _, s := range suite.All {
 		if s.Signs() {
@@ -154,8 +154,8 @@ func TestLegacyHeaders(t *testing.T) {
 		f.header.Tag = f.aead.Seal(nil, f.header.IV, nil, f.header.Raw)
 		wantDecrypts(t, reader(t), f.message(t, f.final(1, pattern(5))), nil, pattern(5))
 
-		// JavaScript sorted keys as a locale does. The keyring sees the order
-		// of bytes nonetheless.
+		// The JavaScript SDK sorted keys by locale. The keyring sees byte order
+		// nonetheless.
 		f = newForger(t, s, 16, esdk.EncryptionContext{"Stage": "x", "at": "home"})
 		sorted := []byte("\x00\x05Stage\x00\x01x\x00\x02at\x00\x04home")
 		if !bytes.Contains(f.header.Raw, sorted) {
@@ -165,7 +165,7 @@ func TestLegacyHeaders(t *testing.T) {
 		f.header.Tag = f.aead.Seal(nil, f.header.IV, nil, f.header.Raw)
 		wantDecrypts(t, reader(t), f.message(t, f.final(1, pattern(5))), nil, pattern(5))
 
-		// Before data keys were cached, IVs were random. Those in the message
+		// IVs were random before data keys were cached. The IVs in the message
 		// count.
 		if !s.Commits {
 			f = newForger(t, s, 16, nil)
@@ -185,7 +185,7 @@ func TestContextAppendBinary(t *testing.T) {
 		{esdk.EncryptionContext{}, ""},
 		{esdk.EncryptionContext{"": ""}, "\x00\x01\x00\x00\x00\x00"},
 		{esdk.EncryptionContext{"b": "2", "a": "1", "B": "3"}, "\x00\x03\x00\x01B\x00\x013\x00\x01a\x00\x011\x00\x01b\x00\x012"},
-		// UTF-16 would have these two the other way round.
+		// UTF-16 would sort these two the other way round.
 		{esdk.EncryptionContext{"\U00010000": "", "\uffff": ""}, "\x00\x02\x00\x03\uffff\x00\x00\x00\x04\U00010000\x00\x00"},
 	} {
 		got, err := c.ec.AppendBinary([]byte("x"))
@@ -198,8 +198,8 @@ func TestContextAppendBinary(t *testing.T) {
 	}
 }
 
-// Frames are opened with the IVs that they have. Before data keys were cached
-// those were random.
+// Frames are opened with the IVs that they store. IVs were random before data
+// keys were cached.
 func TestLegacyFrameIVs(t *testing.T) {
 	const frame, frames = 16, 5
 	plaintext := pattern(frame*frames + 7)
@@ -220,11 +220,11 @@ func TestLegacyFrameIVs(t *testing.T) {
 	}
 }
 
-// randomIV is not that of any sequence number.
+// randomIV returns an IV that matches no sequence number.
 func randomIV(i byte) []byte { return bytes.Repeat([]byte{0x80 | i}, format.IVLength) }
 
-// The sizes are those of messages that are made, and no length that no message has
-// gets a plaintext.
+// The sizes match actual messages, and lengths that no message has yield no
+// plaintext length.
 func TestHeaderSizes(t *testing.T) {
 	for _, id := range []esdk.SuiteID{unsigned, signed, esdk.AES256GCMHKDFSHA256, esdk.AES128GCMHKDFSHA256ECDSAP256} {
 		for _, frame := range []uint32{1, 10, 4096} {
@@ -276,7 +276,7 @@ func TestHeaderSizes(t *testing.T) {
 	}
 }
 
-// The header tells what reports and tools had to parse a second time.
+// The header has the parts that reports and tools used to parse again.
 func TestHeaderParts(t *testing.T) {
 	for _, id := range []esdk.SuiteID{unsigned, signed, esdk.AES256GCMHKDFSHA256} {
 		c := newClient(t, esdk.Config{Suite: id, CommitmentPolicy: policyFor(suite.Lookup(uint16(id)))})
@@ -298,7 +298,7 @@ func TestHeaderParts(t *testing.T) {
 		if ec := header.UserContext(); len(ec) != 1 || ec["k"] != "v" {
 			t.Errorf("%v: context of the user's: %v", id, ec)
 		}
-		// A Header is the caller's.
+		// The Header belongs to the caller.
 		w := must[*esdk.Writer](t)(c.NewWriter(t.Context(), io.Discard, nil))
 		w.Header().IV[0]++
 		clear(w.Header().Tag)

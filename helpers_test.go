@@ -42,7 +42,7 @@ func must[T any](t testing.TB) func(T, error) T { return clienttest.Must[T](t) }
 // policyFor returns a policy under which a suite both encrypts and decrypts.
 func policyFor(s *suite.Suite) esdk.CommitmentPolicy { return clienttest.PolicyFor(esdk.SuiteID(s.ID)) }
 
-// wantMalformed has a message fail with a FormatError about a field.
+// wantMalformed checks that a message fails with a FormatError about a field.
 func wantMalformed(t testing.TB, c *esdk.Client, message []byte, field string) {
 	t.Helper()
 	_, _, oneShot := c.Decrypt(t.Context(), message, nil)
@@ -55,7 +55,7 @@ func wantMalformed(t testing.TB, c *esdk.Client, message []byte, field string) {
 	}
 }
 
-// countingKeyring counts how often it was asked to unwrap.
+// countingKeyring counts its Unwrap calls.
 type countingKeyring struct {
 	esdk.Keyring
 	unwraps atomic.Int64
@@ -66,15 +66,16 @@ func (k *countingKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) (
 	return k.Keyring.Unwrap(ctx, req)
 }
 
-// A forger has the data key of a message, and makes what Client would not.
+// A forger has the data key of a message, and makes messages that Client
+// wouldn't.
 type forger struct {
 	header *format.Header
 	aead   cipher.AEAD
 	key    *ecdsa.PrivateKey
 }
 
-// newForger makes a header for testKeyring, whose tag is valid. A frame length
-// of 0 makes one whose body is not framed.
+// newForger makes a header for testKeyring with a valid tag. A frame length of
+// 0 makes a header for an unframed body.
 func newForger(t testing.TB, s *suite.Suite, frameLength uint32, ec esdk.EncryptionContext) *forger {
 	t.Helper()
 	f := &forger{header: &format.Header{
@@ -108,7 +109,7 @@ func newForger(t testing.TB, s *suite.Suite, frameLength uint32, ec esdk.Encrypt
 	return f
 }
 
-// setContentType writes what Build never does: that the body is not framed.
+// setContentType marks the body as unframed, which Build never does.
 func (f *forger) setContentType() {
 	behind := 4 + suite.CommitmentLength
 	if !f.header.Suite.Commits {
@@ -121,7 +122,7 @@ func (f *forger) setContentType() {
 
 func (f *forger) head() []byte { return f.header.Append(nil) }
 
-// nonFramed makes a body that is not framed.
+// nonFramed makes an unframed body.
 func (f *forger) nonFramed(plaintext []byte) []byte {
 	iv := binary.BigEndian.AppendUint32(make([]byte, 8), 1)
 	body := binary.BigEndian.AppendUint64(slices.Clone(iv), uint64(len(plaintext)))
@@ -143,7 +144,7 @@ func (f *forger) final(sequence uint32, plaintext []byte) []byte {
 	return f.aead.Seal(frame, frame[8:8+format.IVLength], plaintext, aad)
 }
 
-// message puts the parts of a body behind the header, and signs them.
+// message appends the parts of a body to the header, and signs them.
 func (f *forger) message(t testing.TB, parts ...[]byte) []byte {
 	t.Helper()
 	message := append(f.head(), slices.Concat(parts...)...)
@@ -156,7 +157,7 @@ func (f *forger) message(t testing.TB, parts ...[]byte) []byte {
 	return format.AppendFooter(message, signature)
 }
 
-// A sample is a small message of each kind that is ever read.
+// A sample is a small message; there is one of each kind that can be read.
 type sample struct {
 	name      string
 	suite     *suite.Suite

@@ -11,7 +11,7 @@ import (
 	"esdk/internal/modeltest"
 )
 
-// eofContext ends with io.EOF, which no context should: once, or for good.
+// eofContext ends with io.EOF, once or for good. No context should do that.
 type eofContext struct {
 	context.Context
 	left, times int
@@ -30,7 +30,7 @@ func decryptsTo(t *testing.T, c *esdk.Client, message, plaintext []byte) bool {
 	return err == nil && bytes.Equal(got, plaintext)
 }
 
-// An io.EOF of a context is not taken for the end of a plaintext or message.
+// A context's io.EOF isn't mistaken for the end of a plaintext or message.
 func TestContextOfEOF(t *testing.T) {
 	for _, concurrency := range []int{1, 2} {
 		c := newClient(t, esdk.Config{Suite: unsigned, Concurrency: concurrency})
@@ -66,7 +66,7 @@ func TestContextOfEOF(t *testing.T) {
 	}
 }
 
-// An io.EOF of a sink is an error as any other.
+// A sink's io.EOF is an error like any other.
 func TestSinkOfEOF(t *testing.T) {
 	c := newClient(t, esdk.Config{})
 	message := encrypt(t, c, pattern(1<<20), nil)
@@ -83,7 +83,8 @@ func TestSinkOfEOF(t *testing.T) {
 	}
 }
 
-// A message that is encrypted again, and was not read to its end, is not completed.
+// Re-encrypting a message that isn't read to its end doesn't complete the new
+// one.
 func TestReencryptPart(t *testing.T) {
 	c := newClient(t, esdk.Config{Suite: unsigned})
 	message := encrypt(t, c, pattern(2<<20), nil)
@@ -110,7 +111,7 @@ func TestReencryptPart(t *testing.T) {
 	}
 }
 
-// A source that panics before it brings anything leaves nothing complete.
+// A source that panics before its first byte leaves no complete message.
 func TestNilSource(t *testing.T) {
 	c := newClient(t, esdk.Config{})
 	for name, source := range map[string]io.Reader{"bytes.Reader": (*bytes.Reader)(nil), "bytes.Buffer": (*bytes.Buffer)(nil)} {
@@ -128,8 +129,8 @@ func TestNilSource(t *testing.T) {
 	}
 }
 
-// A source that keeps its slice, and changes what it brought, has no frame passed
-// over.
+// A source that keeps its slice and changes the bytes in it doesn't make the
+// reader skip a frame.
 func TestSourceThatChanges(t *testing.T) {
 	if modeltest.Race {
 		t.Skip("the source races with the library on purpose")
@@ -159,7 +160,7 @@ func TestSourceThatChanges(t *testing.T) {
 	}
 }
 
-// countAt is a source of parts that returns a count of its own.
+// countAt is a source that returns a wrong byte count.
 type countAt struct {
 	*bytes.Reader
 	count func(n int) int

@@ -11,8 +11,8 @@ import (
 	"esdk"
 )
 
-// A source or sink that panics, or ends its goroutine, must not become a message
-// of a part of the plaintext, not even by a deferred Close.
+// If a source or sink panics or ends its goroutine, no Close, not even a
+// deferred one, may complete a message from a part of the plaintext.
 func TestInterruptedWriter(t *testing.T) {
 	for _, size := range []int{0, 1, 4096, 5 << 20} {
 		for how, interrupt := range map[string]func(){"panic": func() { panic("user's code") }, "Goexit": runtime.Goexit} {
@@ -42,8 +42,8 @@ func TestInterruptedWriter(t *testing.T) {
 	}
 }
 
-// A sink that panics in Close leaves a message that is not complete, and a second
-// Close says so.
+// A sink that panics in Close leaves an incomplete message, and a second Close
+// says so.
 func TestInterruptedClose(t *testing.T) {
 	w := must[*esdk.Writer](t)(newClient(t, esdk.Config{}).NewWriter(t.Context(), writerFunc(func([]byte) (int, error) { panic("user's code") }), nil))
 	func() {
@@ -55,7 +55,7 @@ func TestInterruptedClose(t *testing.T) {
 	}
 }
 
-// A Reader does not go on behind what a sink did not take.
+// A Reader doesn't continue past bytes that a sink didn't take.
 func TestInterruptedReader(t *testing.T) {
 	c := newClient(t, esdk.Config{})
 	message := encrypt(t, c, pattern(1<<20), nil)
@@ -81,7 +81,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// slowReader hides what else a reader can do.
+// slowReader hides all other methods of a reader.
 type slowReader struct{ io.Reader }
 
 // A Reader whose sink failed returns the error again, and releases nothing twice.
@@ -112,7 +112,7 @@ func TestReaderAfterFailedSink(t *testing.T) {
 	}
 }
 
-// A stalled source brings nothing, after a start.
+// A stalled source returns no bytes after a start.
 type stalled struct {
 	io.Reader
 	reads int
@@ -128,7 +128,7 @@ func (s *stalled) Read(p []byte) (int, error) {
 	return 0, nil
 }
 
-// A source that brings nothing, time and again, is given up: no call loops.
+// A source that keeps returning no bytes is given up: no call loops.
 func TestStalledSource(t *testing.T) {
 	c := newClient(t, esdk.Config{FrameLength: 1000})
 	message := encrypt(t, c, pattern(3000), nil)

@@ -26,7 +26,7 @@ import (
 	"esdk/esdktest"
 )
 
-// rsaKey makes one key for all tests, since that takes long.
+// rsaKey makes one key for all tests, since it takes long.
 var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -65,7 +65,7 @@ func unwrap(t testing.TB, kr esdk.Keyring, id esdk.SuiteID, edks ...esdk.Encrypt
 	return kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: id, EncryptionContext: sampleContext, EncryptedDataKeys: edks})
 }
 
-// wantNoDataKey checks that an error holds so many errors of attempts.
+// wantNoDataKey checks that an error holds the errors of this many attempts.
 func wantNoDataKey(t testing.TB, dataKey []byte, err error, attempts int) {
 	t.Helper()
 	var none *esdk.NoDataKeyError
@@ -143,8 +143,8 @@ func TestKeyringConstructors(t *testing.T) {
 	}
 }
 
-// What a keyring does with an encrypted data key that it cannot use: pass over
-// it, or try and remember the error. Either way it goes on to the next one.
+// A keyring skips an encrypted data key that it can't use, or tries it and
+// keeps the error. Either way it goes on to the next one.
 func TestErrorOrContinue(t *testing.T) {
 	const id = esdk.AES256GCMHKDFSHA512Commit
 	key := bytes.Repeat([]byte{1}, 32)
@@ -254,7 +254,7 @@ func TestErrorOrContinue(t *testing.T) {
 	}
 }
 
-// The name of one key may be the start of another's.
+// One key's name may be a prefix of another's.
 func TestNamePrefix(t *testing.T) {
 	key := make([]byte, 32)
 	for _, names := range [][2]string{{"a", "ab"}, {"ab", "a"}, {"ab", "ba"}, {"a", "a\x00\x00\x00\x80\x00\x00\x00\x0c"}} {
@@ -401,7 +401,8 @@ func TestUnwrapRequestUnwrap(t *testing.T) {
 	}
 }
 
-// Several keys find the same fault with an encrypted data key, which is said once.
+// Several keys report the same error for an encrypted data key. It appears
+// once.
 func TestNoDataKeyErrorOnce(t *testing.T) {
 	err := &esdk.NoDataKeyError{Errors: []error{errors.New("one"), nil, errors.New("two"), errors.New("one")}}
 	if text := err.Error(); !strings.HasSuffix(text, ": one; two") {
@@ -413,7 +414,7 @@ func TestNoDataKeyErrorOnce(t *testing.T) {
 	}
 }
 
-// A nil pointer in an interface is nothing, too.
+// A nil pointer in an interface counts as nil too.
 func TestTypedNil(t *testing.T) {
 	var kr *countingKeyring
 	var cmm *cmmFunc
@@ -443,7 +444,7 @@ func TestTypedNil(t *testing.T) {
 	}
 }
 
-// The encryption context is bound to a data key, but not with RSA, which has no
+// The encryption context is bound to a data key, except with RSA, which has no
 // place for it.
 func TestKeyringBindsContext(t *testing.T) {
 	private := ecdhKey(t, ecdh.P256())
@@ -485,8 +486,8 @@ func TestRawRSAHalves(t *testing.T) {
 	}
 }
 
-// Whether the padding of PKCS #1 v1.5 is right must not be seen: a wrong one
-// and a wrong data key both fail when the message does.
+// Callers must not be able to tell whether PKCS #1 v1.5 padding is right: both
+// wrong padding and a wrong data key fail only when the message does.
 func TestPKCS1IsNoOracle(t *testing.T) {
 	key := rsaKey()
 	kr := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &key.PublicKey, PrivateKey: key, PKCS1v15: true})
@@ -576,7 +577,7 @@ func TestECDHReadsKMS(t *testing.T) {
 	}
 }
 
-// What the keyrings write, field by field.
+// The keyrings write these fields.
 func TestEncryptedDataKeyLayout(t *testing.T) {
 	edk := wrap(t, testKeyring(t), esdk.AES192GCM).EncryptedDataKeys[0]
 	if info := edk.ProviderInfo; edk.ProviderID != "test" || len(info) != 3+20 || string(info[:11]) != "key\x00\x00\x00\x80\x00\x00\x00\x0c" {
@@ -638,7 +639,7 @@ func TestMultiKeyringWrap(t *testing.T) {
 		keyring esdk.Keyring
 		req     *esdk.WrapRequest
 		is      error  // that the error matches, if not nil
-		want    string // a part of the error; nothing: success
+		want    string // a part of the error; empty: success
 		edks    int
 	}{
 		{"generator", multi(aes), none, nil, "", 1},
@@ -675,8 +676,8 @@ func TestMultiKeyringWrap(t *testing.T) {
 	}
 }
 
-// A keyring that clears what it should only not keep leaves a data key of zeros, under
-// which anybody could read the message.
+// If a keyring clears a data key that it merely must not keep, it leaves a data
+// key of zeros. Anyone could read a message encrypted under it.
 func TestDataKeyOfZeros(t *testing.T) {
 	aes := testKeyring(t)
 	clears := keyringFunc{OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
@@ -710,7 +711,8 @@ func TestDataKeyOfZeros(t *testing.T) {
 	}
 }
 
-// The others wrap side by side: each waits for all to be asked. The order stays.
+// The children wrap in parallel: each waits until all are asked. The order
+// stays.
 func TestMultiKeyringWrapsSideBySide(t *testing.T) {
 	const n = 5
 	var asked sync.WaitGroup
@@ -720,7 +722,7 @@ func TestMultiKeyringWrapsSideBySide(t *testing.T) {
 		children = append(children, keyringFunc{OnWrap: func(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 			asked.Done()
 			asked.Wait()
-			req.Suite = 0 // the request is its own
+			req.Suite = 0 // the request is its own copy
 			return &esdk.WrapResult{EncryptedDataKeys: []esdk.EncryptedDataKey{{ProviderID: strconv.Itoa(i)}}}, nil
 		}})
 	}
@@ -732,8 +734,9 @@ func TestMultiKeyringWrapsSideBySide(t *testing.T) {
 	}
 }
 
-// Whatever a keyring does, the call ends once the other keyrings do, the data key is
-// cleared then and not before, and the error is of the one that failed first.
+// No matter how a keyring fails, the call ends once the other keyrings are
+// done. The data key is cleared then and not before, and the error comes from
+// the first that failed.
 func TestMultiKeyringChildFails(t *testing.T) {
 	errIll := errors.New("ill")
 	for name, c := range map[string]struct {
@@ -751,7 +754,7 @@ func TestMultiKeyringChildFails(t *testing.T) {
 			var dataKey []byte
 			var late atomic.Bool
 			waits := keyringFunc{OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
-				<-ctx.Done() // that the other fails
+				<-ctx.Done() // until the other fails
 				time.Sleep(time.Millisecond)
 				dataKey = req.DataKey
 				late.Store(!bytes.Equal(dataKey, make([]byte, len(dataKey))))
@@ -803,7 +806,7 @@ func TestMultiKeyringUnwrap(t *testing.T) {
 	if got, err := unwrap(t, multi, esdk.AES256GCM, r.EncryptedDataKeys...); err != nil || !bytes.Equal(got, r.DataKey) {
 		t.Errorf("got %d bytes, %v", len(got), err)
 	}
-	// The last keyring has nothing to say to a data key that is not its own.
+	// The last keyring reports nothing for a data key that isn't its own.
 	foreign := esdk.EncryptedDataKey{ProviderID: "foreign"}
 	got, err := unwrap(t, multi, esdk.AES256GCM, foreign)
 	wantNoDataKey(t, got, err, 2)
@@ -819,8 +822,8 @@ func TestMultiKeyringUnwrap(t *testing.T) {
 	wantNoDataKey(t, got, err, 3)
 }
 
-// TestRawKeyringDataKeyLength: a data key that decrypts, but that the suite cannot
-// take, is passed over for the next.
+// TestRawKeyringDataKeyLength: if a decrypted data key doesn't have the suite's
+// length, the keyring tries the next one.
 func TestRawKeyringDataKeyLength(t *testing.T) {
 	kr := testKeyring(t)
 	short, long := wrap(t, kr, esdk.AES128GCM), wrap(t, kr, esdk.AES256GCM)
@@ -836,7 +839,7 @@ func TestRawKeyringDataKeyLength(t *testing.T) {
 }
 
 // TestMultiKeyringUnwrapsNothing: a keyring that returns nothing, or a data key
-// that the suite cannot take, does not end the search.
+// without the suite's length, doesn't end the search.
 func TestMultiKeyringUnwrapsNothing(t *testing.T) {
 	aes := testKeyring(t)
 	r := wrap(t, aes, esdk.AES256GCM)
@@ -863,8 +866,8 @@ func TestMultiKeyringUnwrapsNothing(t *testing.T) {
 	}
 }
 
-// TestIncompleteKeys: keys that lack a part are refused before they are used,
-// where they panic.
+// TestIncompleteKeys: keys that lack a part are rejected early; using them
+// would panic.
 func TestIncompleteKeys(t *testing.T) {
 	rsaConfig := func(public *rsa.PublicKey, private *rsa.PrivateKey, v15 bool) func() (esdk.Keyring, error) {
 		return func() (esdk.Keyring, error) {
@@ -898,7 +901,7 @@ func TestIncompleteKeys(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, kr, err)
 		}
 	}
-	// A private key without its primes is slow, and works.
+	// A private key without its primes is slow, but works.
 	slow := &rsa.PrivateKey{PublicKey: rsaKey().PublicKey, D: rsaKey().D}
 	kr := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &slow.PublicKey, PrivateKey: slow})
 	r := wrap(t, kr, esdk.AES256GCM)
@@ -907,7 +910,7 @@ func TestIncompleteKeys(t *testing.T) {
 	}
 }
 
-// Each child sees the same request and all of the data keys.
+// Every child sees the same request and all of the data keys.
 func TestMultiKeyringPassesRequest(t *testing.T) {
 	var seen []*esdk.UnwrapRequest
 	child := keyringFunc{OnUnwrap: func(_ context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
@@ -944,8 +947,8 @@ func TestMultiKeyringStopsWhenCancelled(t *testing.T) {
 	}
 }
 
-// If the first keyring has nothing to say, the end of the context is why the second is
-// not asked.
+// If the first keyring reports nothing, the end of the context is the reason
+// why the second isn't asked.
 func TestMultiKeyringSaysItWasCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -968,12 +971,12 @@ func TestMultiKeyringCopies(t *testing.T) {
 	}
 }
 
-// What the documentation shows is good enough to be copied.
+// The example in the documentation is correct enough to copy.
 func TestExampleKeyring(t *testing.T) {
 	esdktest.TestKeyring(t, &hsmKeyring{"slot", must[cipher.AEAD](t)(cipher.NewGCM(must[cipher.Block](t)(aes.NewCipher(wrappingKey))))})
 }
 
-// A context that cannot be serialized cannot be bound to a data key.
+// A context that can't be serialized can't be bound to a data key.
 func TestKeyringsRefuseContext(t *testing.T) {
 	private := ecdhKey(t, ecdh.P256())
 	bad := esdk.EncryptionContext{"k": "\xff"}
@@ -1005,7 +1008,7 @@ func TestRawAESDrawsIVs(t *testing.T) {
 	}
 }
 
-// An ephemeral key pair is one of its data key alone.
+// Each data key has its own ephemeral key pair.
 func TestECDHEphemeralKeys(t *testing.T) {
 	kr := must[esdk.Keyring](t)(esdk.NewRawECDHEphemeralKeyring(ecdhKey(t, ecdh.P256()).PublicKey()))
 	one, two := wrap(t, kr, esdk.AES256GCM).EncryptedDataKeys[0].ProviderInfo, wrap(t, kr, esdk.AES256GCM).EncryptedDataKeys[0].ProviderInfo

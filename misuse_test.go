@@ -15,8 +15,8 @@ import (
 	"esdk/internal/suite"
 )
 
-// A source that fails half-way must not become a message of the first half, not
-// even if Close is called all the same.
+// A source that fails halfway must not become a message of the first half, even
+// if Close is called regardless.
 func TestFailedSource(t *testing.T) {
 	failure := errors.New("disk is gone")
 	for _, size := range []int{0, 1, 4096, 100_000} {
@@ -48,7 +48,7 @@ func (nilCMM) DecryptionMaterials(context.Context, *esdk.DecryptionRequest) (*es
 	return nil, nil
 }
 
-// Users' code that returns nothing is an error, and no panic.
+// User code that returns nothing causes an error, not a panic.
 func TestNothingReturned(t *testing.T) {
 	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
 	nothing := keyringFunc{OnWrap: func(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) { return nil, nil }}
@@ -76,7 +76,7 @@ func TestNothingReturned(t *testing.T) {
 	}
 }
 
-// TestNothingReturnedBeneath: so do the CMMs that ask another.
+// TestNothingReturnedBeneath does the same for CMMs that wrap another.
 func TestNothingReturnedBeneath(t *testing.T) {
 	ec := esdk.EncryptionContext{"tenant": "17"}
 	message := encrypt(t, newClient(t, esdk.Config{}), nil, ec)
@@ -106,9 +106,9 @@ func TestNothingReturnedBeneath(t *testing.T) {
 
 func suiteOf(id esdk.SuiteID) *suite.Suite { return suite.Lookup(uint16(id)) }
 
-// A key of the context that is misspelt is taken for one that is not stored. No
-// keyring, commitment or tag can tell the two apart, so that each of their errors
-// names the key, and also matches ErrEncryptionContext. It does not show values.
+// A misspelt context key is treated as a key that isn't stored. No keyring,
+// commitment or tag can tell the two apart, so each of their errors names the
+// key and also matches ErrEncryptionContext. The error doesn't show values.
 func TestMisspeltContextKey(t *testing.T) {
 	rsa := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey()})
 	v15 := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &rsaKey().PublicKey, PrivateKey: rsaKey(), PKCS1v15: true})
@@ -161,7 +161,7 @@ func TestMisspeltContextKey(t *testing.T) {
 			if _, err := client.NewReaderAt(t.Context(), bytes.NewReader(message), int64(len(message)), bad); !errors.Is(err, c.want) && !errors.Is(err, esdk.ErrSigned) {
 				t.Errorf("NewReaderAt: %v", err)
 			}
-			// All is stored: then the context is not the reason.
+			// All pairs are stored, so the context isn't the reason.
 			if c.cmm != nil {
 				_, _, err := client.Decrypt(t.Context(), message, stored)
 				if !errors.Is(err, c.want) || errors.Is(err, esdk.ErrEncryptionContext) {
@@ -172,7 +172,7 @@ func TestMisspeltContextKey(t *testing.T) {
 	}
 }
 
-// forgetfulCMM knows no required keys, but says that it does.
+// forgetfulCMM ignores required keys, but claims that it doesn't.
 type forgetfulCMM struct{ esdk.CMM }
 
 func (c forgetfulCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
@@ -191,7 +191,7 @@ func (c forgetfulCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decrypt
 	return m, nil
 }
 
-// An error that has nothing to do with keys stays as it is.
+// An error that has nothing to do with keys stays unchanged.
 func TestMisspeltContextKeyElsewhere(t *testing.T) {
 	c := newClient(t, esdk.Config{})
 	message := encrypt(t, c, nil, esdk.EncryptionContext{"tenant": "17"})
@@ -223,7 +223,7 @@ func (c failingCMM) DecryptionMaterials(context.Context, *esdk.DecryptionRequest
 	return nil, c.err
 }
 
-// Errors that are within each other say once that no data key was found.
+// Nested errors say only once that no data key was found.
 func TestNoDataKeyErrorNested(t *testing.T) {
 	inner := &esdk.NoDataKeyError{Errors: []error{errNotAsked, nil, errNotAsked}}
 	err := &esdk.NoDataKeyError{Errors: []error{inner, errNotAsked}}

@@ -10,9 +10,9 @@ import (
 	"esdk"
 )
 
-// Write and ReadFrom may be mixed on one Writer. Once, ReadFrom filled a buffer
-// that Write had made larger than a batch; then two frames had one number, and
-// so two plaintexts one key and IV.
+// Write and ReadFrom may be mixed on one Writer. A bug once made ReadFrom fill
+// a buffer that Write had grown beyond a batch. Then two frames had one number,
+// and so two plaintexts shared a key and IV.
 func TestWriteThenReadFrom(t *testing.T) {
 	for name, test := range map[string]struct {
 		config esdk.Config
@@ -57,7 +57,7 @@ func TestWriteThenReadFrom(t *testing.T) {
 	}
 }
 
-// writerTo is a Writer that keeps what went into it.
+// writerTo is a Writer that keeps a copy of its input.
 type writerTo struct {
 	*esdk.Writer
 	kept *bytes.Buffer
@@ -79,8 +79,8 @@ func copyAll(t *testing.T, w io.Writer, r io.Reader) {
 	}
 }
 
-// checkNumbers holds the frames of a body to 1, 2, 3 and so on, with the IVs that
-// belong to them.
+// checkNumbers checks that the frames of a body are numbered 1, 2, 3 and so on,
+// and have matching IVs.
 func checkNumbers(t *testing.T, body []byte, frameLength int) {
 	t.Helper()
 	for want := uint32(1); ; want++ {

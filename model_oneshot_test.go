@@ -13,7 +13,7 @@ import (
 	"esdk"
 )
 
-// TestModelOneShot encrypts and decrypts into memory that is used again.
+// TestModelOneShot encrypts and decrypts into reused memory.
 func TestModelOneShot(t *testing.T) {
 	runModel(t, 250, func(t *rapid.T) { drawOneShotProgram(t).run(t) })
 }
@@ -28,8 +28,8 @@ type oneShotProgram struct {
 	overlap [2]bool
 }
 
-// reusedMemory has a prefix to keep and some room, of a hundredth of what is
-// needed.
+// reusedMemory has a prefix to keep and some room, in hundredths of the needed
+// size.
 type reusedMemory struct{ prefix, room int }
 
 func (p *oneShotProgram) String() string {
@@ -56,9 +56,9 @@ func drawOneShotProgram(t *rapid.T) *oneShotProgram {
 	return p
 }
 
-// appendsTo makes such memory for n bytes, calls the function with it, and holds
-// that the prefix is kept and, if the call failed, that the rest is as it was or
-// cleared. It returns what was appended.
+// appendsTo makes such memory for n bytes and calls the function with it. It
+// checks that the prefix is kept and, if the call failed, that the rest is
+// unchanged or cleared. It returns the appended bytes.
 func (m reusedMemory) appendsTo(n int, f func(dst []byte) ([]byte, error)) ([]byte, error) {
 	size := m.prefix + n*m.room/100
 	if m.room > 100 {
@@ -91,7 +91,7 @@ func (m reusedMemory) appendsTo(n int, f func(dst []byte) ([]byte, error)) ([]by
 
 var errLeft = errors.New("model: memory has something left in it")
 
-// overlapping returns input and memory that shares some of it.
+// overlapping returns input and memory that overlaps it.
 func overlapping(input []byte) (dst, copied []byte) {
 	memory := slices.Concat(input, make([]byte, 100))
 	return memory[:len(input)/2], memory[:len(input):len(input)]
@@ -113,7 +113,7 @@ func (p *oneShotProgram) run(t *rapid.T) {
 		message, header, err = client.AppendEncrypt(ctx, dst, plaintext, nil)
 		return message, err
 	})
-	// Memory may have some of a message that is not complete: it's no secret.
+	// Memory may hold some of an incomplete message: it's no secret.
 	if wrong := ctx.seen.Load() || overLimit; wrong != (err != nil) || wrong && !errors.Is(err, errLeft) && header != nil {
 		t.Fatalf("%v: Encrypt: %v", p, err)
 	}

@@ -16,17 +16,17 @@ import (
 	"esdk"
 )
 
-// TestModelReader runs random programs on a Reader of messages that are whole,
-// damaged or cut, from sources in odd pieces, some of which fail.
+// TestModelReader runs random programs on a Reader. The messages are whole,
+// damaged or truncated; the sources return odd pieces, and some fail.
 func TestModelReader(t *testing.T) {
 	runModel(t, 300, func(t *rapid.T) {
 		drawReaderProgram(t, []fault{failFault}, []fault{noFault}).run(t)
 	})
 }
 
-// TestModelReaderFaults does the same with sinks of WriteTo that fail and with
-// sources that bring nothing. After an error of its sink the Reader returns the
-// error again, and releases nothing twice.
+// TestModelReaderFaults does the same with WriteTo sinks that fail and with
+// sources that return no bytes. After an error of its sink, the Reader returns
+// the error again and releases nothing twice.
 func TestModelReaderFaults(t *testing.T) {
 	runModel(t, 100, func(t *rapid.T) {
 		drawReaderProgram(t, []fault{failFault, idleFault}, []fault{failFault, shortFault}).run(t)
@@ -41,7 +41,7 @@ func TestModelReaderBroken(t *testing.T) {
 	})
 }
 
-// A damage is what happened to a message after it was made.
+// A damage is a change to a message after it was made.
 type damage struct {
 	what   string
 	header bool // the header is damaged
@@ -102,7 +102,7 @@ func drawDamage(t *rapid.T, message []byte, m *modelMessage) ([]byte, *damage) {
 	return slices.Concat(message[:m.frames[i].start], frame(j), message[m.frames[i].end:m.frames[j].start], frame(i), from(j+1)), d
 }
 
-// drawIndex draws a number up to last, more often one near the ends.
+// drawIndex draws a number up to last, favoring the ends.
 func drawIndex(t *rapid.T, last int) int {
 	i := rapid.IntRange(0, last).Draw(t, "index")
 	if rapid.Bool().Draw(t, "from the end") {
@@ -188,7 +188,7 @@ func drawReaderProgram(t *rapid.T, sources, sinks []fault) *readerProgram {
 	return p
 }
 
-// A readerRun is the state of a program that runs.
+// A readerRun is the state of a running program.
 type readerRun struct {
 	*rapid.T
 	*readerProgram
@@ -200,7 +200,7 @@ type readerRun struct {
 
 	plaintext []byte
 	got       int   // bytes released
-	err       error // that ended the message
+	err       error // the error that ended the message
 	broken    bool  // a sink or source panicked or ended its goroutine
 	scratch   []byte
 }
@@ -245,7 +245,7 @@ func (p *readerProgram) run(t *rapid.T) {
 	}
 }
 
-// began checks what NewReader returned, and reports whether there is a Reader.
+// began checks the result of NewReader, and reports whether there is a Reader.
 func (r *readerRun) began(o outcome) bool {
 	if o.how == panicked {
 		r.checkPanic("NewReader", o)
@@ -282,7 +282,7 @@ func (r *readerRun) trouble() bool {
 
 func (r *readerRun) overLimit() bool { return r.limit > 0 && int64(r.total) > r.limit }
 
-// checkPanic holds that a panic is the program's own or the answer to a source
+// checkPanic checks that a panic is the program's own, or caused by a source
 // that broke its contract.
 func (r *readerRun) checkPanic(where string, o outcome) {
 	if o.value == errModelPanic || r.src != nil && r.src.fired.Load() && (r.fault == moreFault || r.fault == lessFault) {
@@ -291,7 +291,7 @@ func (r *readerRun) checkPanic(where string, o outcome) {
 	r.fail(where, "%v\n%s", o, o.stack)
 }
 
-// A modelSeeker is a source that can start anew.
+// A modelSeeker is a source that can start over.
 type modelSeeker struct{ *modelSource }
 
 func (s modelSeeker) Seek(offset int64, whence int) (int64, error) {
@@ -378,7 +378,7 @@ func (r *readerRun) do(where string, op readerOp) {
 
 func (r *readerRun) ongoing() bool { return r.err == nil && !r.broken }
 
-// read calls Read once. Memory behind the bytes that it returns stays as it is.
+// read calls Read once. Memory behind the returned bytes stays unchanged.
 func (r *readerRun) read(where string, size int) {
 	if size == 0 {
 		return
@@ -410,7 +410,7 @@ func (r *readerRun) writeTo(where string, sink *modelSink) {
 		r.fail(where, "%v, but the sink got %d bytes", o, len(sink.got))
 	}
 	if o.how == returned && o.err == nil {
-		o.err = io.EOF // that is how the model says it
+		o.err = io.EOF // the model's way to say it
 	}
 	r.written(where, o, sink)
 }
@@ -434,7 +434,8 @@ func (r *readerRun) written(where string, o outcome, sink *modelSink) {
 	r.ended(where, o)
 }
 
-// released compares bytes with the plaintext behind what was released before.
+// released compares bytes with the plaintext that follows the bytes released
+// before.
 func (r *readerRun) released(where string, b []byte) {
 	if len(b) > 0 && (r.err != nil || r.broken) {
 		r.fail(where, "released %d bytes after the end", len(b))
@@ -445,7 +446,7 @@ func (r *readerRun) released(where string, b []byte) {
 	r.got += len(b)
 }
 
-// ended checks how a call ended that was not stopped by its sink.
+// ended checks how a call ended if its sink didn't stop it.
 func (r *readerRun) ended(where string, o outcome) {
 	fired := r.src != nil && r.src.fired.Load()
 	switch {
@@ -475,7 +476,7 @@ func (r *readerRun) ended(where string, o outcome) {
 	}
 }
 
-// checkEnd compares how much was released, and the error, with the model.
+// checkEnd compares the error and the number of released bytes with the model.
 func (r *readerRun) checkEnd(where string, fired bool) {
 	faulty := r.damage != nil || r.overLimit() || r.ctx.seen.Load() || fired
 	if r.err == io.EOF {
@@ -506,7 +507,7 @@ func (r *readerRun) checkEnd(where string, fired bool) {
 	}
 }
 
-// finish reads the rest, and then some more.
+// finish reads the rest, and then reads again.
 func (r *readerRun) finish() {
 	for i := 0; i == 0 || r.err == nil && !r.broken; i++ {
 		switch r.rest {

@@ -14,7 +14,7 @@ import (
 )
 
 // TestModelReaderAt reads random parts of whole and damaged messages, some of
-// them at the same time.
+// them concurrently.
 func TestModelReaderAt(t *testing.T) {
 	runModel(t, 250, func(t *rapid.T) { drawReaderAtProgram(t).run(t) })
 }
@@ -28,7 +28,7 @@ type readerAtProgram struct {
 	asks    int
 	parts   []textPart
 	sides   int // how many goroutines share the parts
-	failAt  int // the source fails from this hundredth of the message on, once the ReaderAt is there
+	failAt  int // the source fails from this hundredth of the message on, once the ReaderAt exists
 }
 
 // A textPart is a part of a plaintext.
@@ -56,7 +56,7 @@ func drawReaderAtProgram(t *rapid.T) *readerAtProgram {
 		p.failAt = rapid.IntRange(0, 99).Draw(t, "fails at")
 	}
 	p.sides = rapid.SampledFrom([]int{1, 1, 2, 4}).Draw(t, "goroutines")
-	// The next part is often near the ones before, so that frames are kept.
+	// The next part is often near the earlier ones, so that frames are kept.
 	near := []int{0, p.total}
 	for range rapid.IntRange(1, 20).Draw(t, "parts") {
 		off := 0
@@ -77,7 +77,8 @@ func drawReaderAtProgram(t *rapid.T) *readerAtProgram {
 	return p
 }
 
-// A modelReaderAt checks where it is read, and may fail from some place on.
+// A modelReaderAt checks the offsets of reads, and may fail from some offset
+// on.
 type modelReaderAt struct {
 	message []byte
 	failAt  int
@@ -163,8 +164,8 @@ func (p *readerAtProgram) run(t *rapid.T) {
 	}
 }
 
-// refused reports whether NewReaderAt must refuse the message: if it's signed, or
-// if its length or its final frame is another.
+// refused reports whether NewReaderAt must reject the message: if it's signed,
+// or if its length or its final frame has changed.
 func (r *readerAtRun) refused() bool {
 	d, last := r.damage, (max(0, r.total-1))/r.config.frame
 	if r.config.suite.footer > 0 && r.release != esdk.VerifyFirst || r.limit > 0 && int64(r.total) > r.limit {
@@ -183,7 +184,7 @@ func (r *readerAtRun) read(part textPart, m *modelMessage, failAt int) {
 		r.report("%s: not the plaintext", where)
 		return
 	}
-	// Memory behind it may have authentic plaintext, and nothing else.
+	// Memory behind the part may hold authentic plaintext, and nothing else.
 	for i, b := range buf[n:] {
 		if b != 0xAA && b != 0 && (n+i >= len(want) || b != want[n+i]) {
 			r.report("%s: memory behind it has something at %d", where, n+i)
@@ -206,7 +207,7 @@ func (r *readerAtRun) read(part textPart, m *modelMessage, failAt int) {
 	}
 }
 
-// spoiled reports whether a damaged frame has some of the part's plaintext.
+// spoiled reports whether a damaged frame holds some of the part's plaintext.
 func (r *readerAtRun) spoiled(off, n int, m *modelMessage) bool {
 	if r.damage == nil || n == 0 {
 		return false

@@ -22,9 +22,9 @@ import (
 )
 
 // The model tests run random programs over the public API and compare the
-// results with the bytes that went in. The model of a message is its plaintext
-// and nothing else. The tests hold these invariants, for every suite, frame
-// length and number of workers:
+// results with the original bytes. The model of a message is its plaintext and
+// nothing else. The tests check these invariants for every suite, frame length
+// and number of workers:
 //
 //   - A message that Close or Encrypt completes without an error decrypts to
 //     exactly the bytes that the program passed in, in their order.
@@ -49,7 +49,7 @@ import (
 //
 // The parser of messages below is independent of package format.
 
-// runModel checks a property with so many random programs.
+// runModel checks a property with this many random programs.
 func runModel(t *testing.T, programs int, property func(*rapid.T)) {
 	t.Helper()
 	modeltest.Run(t, programs, property)
@@ -65,9 +65,9 @@ const (
 	checkedNoise = 1 << 20
 )
 
-// noise is random text that all plaintexts are slices of. It doesn't repeat, so
-// that a byte at the wrong place shows. It is made on first use: memory that is
-// held from the start changes when garbage is collected, and so the benchmarks.
+// noise is random text, and all plaintexts are slices of it. It doesn't repeat,
+// so a byte in the wrong place shows. It's made on first use: memory held from
+// the start would change the garbage collection, and so the benchmarks.
 var noise = sync.OnceValue(func() []byte { return makeNoise(2*maxModel + 1<<20) })
 
 func makeNoise(n int) []byte {
@@ -115,7 +115,7 @@ var modelFrames = []uint32{
 	7, 512, 128 << 10, 256 << 10, 2, 256<<10 + 1, 512 << 10,
 }
 
-// A modelConfig is a client and how long its messages may get.
+// A modelConfig is a client and the maximum length of its messages.
 type modelConfig struct {
 	suite   modelSuite
 	frame   int
@@ -137,7 +137,7 @@ func drawConfig(t *rapid.T) modelConfig {
 		c.frame = rapid.IntRange(1, 1<<20).Draw(t, "frame length")
 	}
 	c.budget = rapid.SampledFrom([]int{1 << 20, 1 << 20, 1 << 20, 2 << 20, 2 << 20, 3 << 20, maxModel}).Draw(t, "budget")
-	// Short frames are many: their number is what takes the time.
+	// The number of frames determines the time, and short frames are many.
 	frames := rapid.SampledFrom([]int{2_000, 5_000, 20_000, 300_000}).Draw(t, "frames")
 	if frames == 300_000 && rapid.IntRange(0, 7).Draw(t, "really") > 0 {
 		frames = 5_000
@@ -150,7 +150,7 @@ var modelKeyring = sync.OnceValues(func() (esdk.Keyring, error) {
 	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "model", Name: "key", Key: make([]byte, 32)})
 })
 
-// client returns the client with what a test adds to its configuration.
+// client returns the client, with a test's additions to its configuration.
 func (c modelConfig) client(t *rapid.T, more ...func(*esdk.Config)) *esdk.Client {
 	kr, err := modelKeyring()
 	if err != nil {
@@ -167,8 +167,9 @@ func (c modelConfig) client(t *rapid.T, more ...func(*esdk.Config)) *esdk.Client
 	return client
 }
 
-// drawSize returns a number of bytes up to a limit: small ones, whole frames and
-// multiples of the library's batches with a little more or less, and any other.
+// drawSize returns a number of bytes up to a limit: a small one, whole frames
+// or multiples of the library's batches with a few bytes more or less, or any
+// other.
 func (c modelConfig) drawSize(t *rapid.T, limit int, label string) int {
 	n := 0
 	switch rapid.SampledFrom([]string{"small", "frames", "batches", "batches", "any"}).Draw(t, label+" kind") {
@@ -189,7 +190,7 @@ func (c modelConfig) drawSize(t *rapid.T, limit int, label string) int {
 	return max(0, min(n, limit))
 }
 
-// A modelMessage is what the parser finds in a message.
+// A modelMessage is the parser's result for a message.
 type modelMessage struct {
 	header   int
 	frames   []modelFrame // the final one comes last
@@ -207,8 +208,8 @@ const (
 )
 
 // parse reads the frames of a message behind a header of known length and
-// checks their numbers, IVs and lengths. The message may be cut short; what is
-// there of its last frame is checked too.
+// checks their numbers, IVs and lengths. The message may be truncated; parse
+// also checks the existing part of its last frame.
 func (c modelConfig) parse(message []byte, header int) (*modelMessage, error) {
 	m := &modelMessage{header: header, end: header}
 	for number := uint32(1); !m.complete; number++ {
@@ -228,7 +229,7 @@ func (c modelConfig) parse(message []byte, header int) (*modelMessage, error) {
 		if got := binary.BigEndian.Uint32(rest[numberAt:]); got != number {
 			return nil, fmt.Errorf("frame %d has number %d", number, got)
 		}
-		// An IV that is the number of its frame can't appear twice.
+		// An IV that is its frame's number can't appear twice.
 		iv := rest[numberAt+4:][:12]
 		if binary.BigEndian.Uint64(iv) != 0 || binary.BigEndian.Uint32(iv[8:]) != number {
 			return nil, fmt.Errorf("frame %d has IV %x", number, iv)
@@ -243,7 +244,7 @@ func (c modelConfig) parse(message []byte, header int) (*modelMessage, error) {
 	return m, nil
 }
 
-// checkMessage checks a complete message of a plaintext of known length.
+// checkMessage checks a complete message whose plaintext length is known.
 func (c modelConfig) checkMessage(message []byte, h *esdk.Header, plaintext int) (*modelMessage, error) {
 	if h.Suite != c.suite.id || int(h.FrameLength) != c.frame {
 		return nil, fmt.Errorf("header says suite %v and frames of %d", h.Suite, h.FrameLength)
@@ -265,8 +266,8 @@ func (c modelConfig) checkMessage(message []byte, h *esdk.Header, plaintext int)
 	return m, nil
 }
 
-// A modelContext is a context that a program ends, or that ends by itself when
-// the library has asked so often.
+// A modelContext is a context that a program ends, or that ends by itself after
+// the library has checked it a given number of times.
 type modelContext struct {
 	context.Context
 	left  atomic.Int64 // questions until it ends
@@ -291,7 +292,7 @@ func (c *modelContext) Err() error {
 	return context.Canceled
 }
 
-// never is more often than any program asks its context.
+// never is more often than any program checks its context.
 const never = math.MaxInt
 
 // An outcome is how a call ended.
@@ -321,7 +322,7 @@ func (o outcome) String() string {
 	return "the goroutine ended"
 }
 
-// failed reports whether the call did not succeed, in whatever way.
+// failed reports whether the call failed in any way.
 func (o outcome) failed() bool { return o.how != returned || o.err != nil }
 
 // call runs a call that may panic or end its goroutine.
@@ -344,7 +345,7 @@ func call(f func() (int64, error)) (o outcome) {
 	return o
 }
 
-// A fault is what a source or sink does wrong.
+// A fault is a way in which a source or sink misbehaves.
 type fault string
 
 const (
@@ -364,7 +365,7 @@ var (
 	errModelPanic  = errors.New("model: panic")
 )
 
-// strike does what a fault is, given the n bytes of p that were handled.
+// strike performs the fault, given the n bytes of p that were handled.
 func (f fault) strike(n int, p []byte, failure error) (int, error) {
 	switch f {
 	case failFault:
@@ -381,8 +382,8 @@ func (f fault) strike(n int, p []byte, failure error) (int, error) {
 	return n, nil
 }
 
-// A guard checks that sources and sinks are used during calls only, and by one
-// goroutine at a time each.
+// A guard checks that each source and sink is used only during calls, and by
+// one goroutine at a time.
 type guard struct {
 	inCall  atomic.Bool
 	mu      sync.Mutex
@@ -397,7 +398,7 @@ func (g *guard) report(text string) {
 	}
 }
 
-// call is the function call, while which sources and sinks may be used.
+// call calls the function. Sources and sinks may be used until it returns.
 func (g *guard) call(f func() (int64, error)) outcome {
 	g.inCall.Store(true)
 	defer g.inCall.Store(false)
@@ -415,16 +416,16 @@ func (g *guard) use(busy *atomic.Bool, what string) func() {
 	return func() { busy.Store(false) }
 }
 
-// maxIdle is how often a source may be read that brings nothing.
+// maxIdle is how often a source that returns no bytes may be read.
 const maxIdle = 1000
 
-// A modelSource returns data in pieces of given lengths, over and over.
+// A modelSource returns data in pieces of given lengths, which repeat.
 type modelSource struct {
 	*guard
 	busy atomic.Bool
 
 	data    []byte
-	pieces  []int  // 0 is a read that brings nothing
+	pieces  []int  // 0 is a read that returns no bytes
 	withEnd bool   // the last data comes together with io.EOF
 	fault   fault  // at the end of the data, if any
 	then    func() // called once before the fault or the end
@@ -435,8 +436,8 @@ type modelSource struct {
 	fired     atomic.Bool
 }
 
-// Read implements io.Reader. It uses some of the rest of p as scratch space, as
-// it may.
+// Read implements io.Reader. It uses some of the rest of p as scratch space,
+// which is allowed.
 func (s *modelSource) Read(p []byte) (int, error) {
 	defer s.use(&s.busy, "source")()
 	if len(p) == 0 {
@@ -471,12 +472,12 @@ func (s *modelSource) Read(p []byte) (int, error) {
 		return n, errModelSource
 	}
 	if s.fault == panicFault || s.fault == exitFault {
-		s.delivered -= n // a call that doesn't return brings nothing
+		s.delivered -= n // a call that doesn't return delivers nothing
 	}
 	return s.fault.strike(n, p, errModelSource)
 }
 
-// A modelSink keeps what is written to it, until its fault.
+// A modelSink keeps the bytes written to it, until its fault.
 type modelSink struct {
 	*guard
 	busy atomic.Bool

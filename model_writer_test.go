@@ -25,8 +25,8 @@ func TestModelWriter(t *testing.T) {
 }
 
 // TestModelWriterBroken does the same with sources and sinks that panic, end
-// their goroutine or break their contract. No Close, deferred or repeated, makes
-// a message of what came before.
+// their goroutine or break their contract. No Close, deferred or repeated,
+// completes a message from the bytes written before.
 func TestModelWriterBroken(t *testing.T) {
 	runModel(t, 150, func(t *rapid.T) {
 		drawWriterProgram(t, []fault{panicFault, exitFault}, []fault{moreFault, lessFault, noFault}, nil).run(t)
@@ -38,7 +38,7 @@ type writerProgram struct {
 	config modelConfig
 	ops    []writerOp
 	limit  int64 // MaxPlaintextLength
-	asks   int   // the context ends when it is asked so often
+	asks   int   // the context ends after this many checks
 	closes int   // at the end
 
 	sinkFault fault
@@ -86,15 +86,15 @@ func (p *writerProgram) String() string {
 		p.config, p.limit, p.asks, p.sinkFault, p.sinkAt, p.sinkEnds, p.ops)
 }
 
-// plainSources hide nothing but io.Reader from the Writer, so that it sees their
-// faults. readySources have all in memory or pass it in their own way.
+// plainSources are only an io.Reader to the Writer, so it sees their faults.
+// readySources have everything in memory or pass it on in their own way.
 var (
 	plainSources = []string{"a reader", "io.LimitReader", "io.TeeReader", "bufio.Reader", "io.MultiReader"}
 	readySources = []string{"bytes.Reader", "bytes.Buffer", "strings.Reader", "io.Pipe", "io.SectionReader", "a rest of bytes.Reader", "iotest.DataErrReader", "an esdk.Reader"}
 )
 
-// drawWriterProgram draws a program with faults of both sources and sinks, and of
-// either alone.
+// drawWriterProgram draws a program. The faults in both are for sources and
+// sinks; the other lists are for sources or sinks alone.
 func drawWriterProgram(t *rapid.T, both, sources, sinks []fault) *writerProgram {
 	p := &writerProgram{config: drawConfig(t), asks: never, sinkFault: noFault}
 	left := p.config.budget
@@ -129,7 +129,7 @@ func drawWriterOp(t *rapid.T, c modelConfig, left int, faults []fault) writerOp 
 			"io.WriteString", "bufio.Writer", "io.Copy hidden", "nothing", "Close", "cancel",
 		}).Draw(t, "do"),
 	}
-	// What ends a program is rarer.
+	// Operations that end a program are rarer.
 	if (op.do == "Close" || op.do == "cancel") && rapid.IntRange(0, 3).Draw(t, "really") < 3 {
 		op.do = "Write"
 	}
@@ -153,7 +153,7 @@ func drawWriterOp(t *rapid.T, c modelConfig, left int, faults []fault) writerOp 
 			if rapid.IntRange(0, 5).Draw(t, "faulty") == 5 {
 				op.fault = rapid.SampledFrom(faults).Draw(t, "fault")
 			}
-			// io.Copy has no answer of its own to a source of these faults.
+			// io.Copy doesn't handle these faults of a source.
 			if op.hidden() && slices.Contains([]fault{idleFault, moreFault, lessFault}, op.fault) {
 				op.fault = failFault
 			}
@@ -167,8 +167,8 @@ func drawWriterOp(t *rapid.T, c modelConfig, left int, faults []fault) writerOp 
 	return op
 }
 
-// drawPieces draws the lengths of the pieces that n bytes come in, over and over:
-// few enough that it takes no long time. Some may be empty.
+// drawPieces draws the lengths of the pieces that n bytes come in, which
+// repeat. There are few enough pieces to be fast. Some may be empty.
 func drawPieces(t *rapid.T, c modelConfig, n int, empty bool) []int {
 	least := max(1, n/2000)
 	sizes := []int{n + 1, 700, 1460, 32 << 10, c.frame, c.frame + 1, max(1, c.frame-1), 4096, 1, 65_537, 300_000}
@@ -182,7 +182,7 @@ func drawPieces(t *rapid.T, c modelConfig, n int, empty bool) []int {
 	return pieces
 }
 
-// A writerRun is the state of a program that runs.
+// A writerRun is the state of a running program.
 type writerRun struct {
 	*rapid.T
 	*writerProgram
@@ -196,8 +196,8 @@ type writerRun struct {
 	broken  bool   // some call failed
 	cause   error  // of the first that returned an error
 	closed  bool
-	closing error  // what Close returned first
-	scratch []byte // memory that is used again
+	closing error  // Close's first result
+	scratch []byte // reused memory
 }
 
 func (p *writerProgram) run(t *rapid.T) {
@@ -236,7 +236,7 @@ func (r *writerRun) fail(where, format string, args ...any) {
 	r.Fatalf("%v\n%s: %s", r.writerProgram, where, fmt.Sprintf(format, args...))
 }
 
-// do runs one operation and compares its end with the model's.
+// do runs one operation and compares its outcome with the model's.
 func (r *writerRun) do(where string, op writerOp) {
 	switch op.do {
 	case "Close":
@@ -253,7 +253,7 @@ func (r *writerRun) do(where string, op writerOp) {
 	o := r.guard.call(func() (int64, error) { return r.perform(op, data, &src) })
 	sourceFired := src != nil && src.fired.Load()
 	if sourceFired && op.hidden() {
-		// The rest never came to the Writer.
+		// The rest never reached the Writer.
 		overLimit = r.limit > 0 && int64(r.at+src.delivered) > r.limit
 	}
 	if o.how == panicked && !r.expectedPanic(o, sourceFired) {
@@ -270,7 +270,8 @@ func (r *writerRun) do(where string, op writerOp) {
 		return
 	}
 	if sourceFired && op.hidden() && !r.sink.fired.Load() && !overLimit && !r.ctx.seen.Load() {
-		// The Writer doesn't know: it has all that the source brought.
+		// The Writer doesn't know of the error: it has everything the source
+		// returned.
 		r.at += src.delivered
 		return
 	}
@@ -296,11 +297,11 @@ func (r *writerRun) do(where string, op writerOp) {
 	r.at += op.n
 }
 
-// hidden reports whether the Writer sees nothing of the source but what is
-// written.
+// hidden reports whether the Writer sees only the writes and nothing else of
+// the source.
 func (o writerOp) hidden() bool { return o.do == "io.Copy hidden" }
 
-// expectedPanic reports whether a panic is the program's own, or the answer to a
+// expectedPanic reports whether a panic is the program's own, or caused by a
 // source or sink that broke its contract.
 func (r *writerRun) expectedPanic(o outcome, sourceFired bool) bool {
 	if o.value == errModelPanic {
@@ -309,7 +310,7 @@ func (r *writerRun) expectedPanic(o outcome, sourceFired bool) bool {
 	return sourceFired || r.sink.fired.Load() && (r.sinkFault == moreFault || r.sinkFault == lessFault)
 }
 
-// checkError holds that an error is one of those that there was a cause for.
+// checkError checks that there was a cause for the error.
 func (r *writerRun) checkError(where string, err error, src *modelSource, overLimit bool) {
 	if src != nil && src.fired.Load() {
 		switch src.fault {
@@ -374,8 +375,7 @@ func (r *writerRun) perform(op writerOp, data []byte, src **modelSource) (int64,
 	}
 }
 
-// write writes data from memory that is used again, and checks that it's left as
-// it is.
+// write writes data from reused memory, and checks that it stays unchanged.
 func (r *writerRun) write(w io.Writer, data []byte) (int64, error) {
 	r.scratch = append(r.scratch[:0], data...)
 	n, err := w.Write(r.scratch)
@@ -388,8 +388,8 @@ func (r *writerRun) write(w io.Writer, data []byte) (int64, error) {
 	return int64(n), err
 }
 
-// writeBuffered writes through a bufio.Writer: some in pieces, and the rest from a
-// source that it may pass on to the Writer.
+// writeBuffered writes through a bufio.Writer: some in pieces, and the rest
+// from a source that the bufio.Writer may pass on to the Writer.
 func (r *writerRun) writeBuffered(op writerOp, data []byte) (int64, error) {
 	b := bufio.NewWriterSize(r.w, op.buffer)
 	pieces := len(data)
@@ -464,7 +464,7 @@ func (r *writerRun) source(op writerOp, data []byte, src **modelSource) (io.Read
 	return s, nothing
 }
 
-// reencrypted is a Reader of another message of the data.
+// reencrypted returns a Reader of another message of the data.
 func (r *writerRun) reencrypted(data []byte) io.Reader {
 	c := r.config
 	c.frame = max(c.frame, 1000)
@@ -480,7 +480,7 @@ func (r *writerRun) reencrypted(data []byte) io.Reader {
 	return reader
 }
 
-// pipeOf writes data into a pipe.
+// pipeOf writes data to a pipe.
 func pipeOf(data []byte, pieces []int) (io.Reader, func()) {
 	pr, pw := io.Pipe()
 	done := make(chan struct{})
@@ -517,13 +517,14 @@ func (r *writerRun) close(where string) {
 		}
 		return
 	}
-	// A sink that ends the context with the last bytes does so too late.
+	// A sink that ends the context with the last bytes does it too late.
 	fails := r.broken || r.sink.fired.Load() || ended || r.ctx.seen.Load()
 	if fails != o.failed() {
 		r.fail(where, "%v; call before failed: %v, sink failed: %v, context ended: %v\n%s", o, r.broken, r.sink.fired.Load(), ended, o.stack)
 	}
-	// A sink that ends a goroutine of a Reader, which is copied into the Writer, has
-	// the Reader say so, and the Writer that its own call did not return.
+	// A sink can end the goroutine of a Reader that is copied to the Writer.
+	// Then the Reader reports it, and the Writer reports that its own call
+	// didn't return.
 	anyError := r.sinkFault == exitFault && o.err != nil
 	if r.cause != nil && o.err != r.cause && !anyError {
 		r.fail(where, "%v, not the error of before, %v", o, r.cause)
@@ -534,7 +535,7 @@ func (r *writerRun) close(where string) {
 	r.closed, r.broken, r.closing = true, fails, o.err
 }
 
-// checkResult compares what is in the sink with the model.
+// checkResult compares the sink's content with the model.
 func (r *writerRun) checkResult(client *esdk.Client) {
 	message, header := r.sink.got, r.w.Header()
 	plaintext := r.text[:r.at]
@@ -542,7 +543,7 @@ func (r *writerRun) checkResult(client *esdk.Client) {
 		if _, err := r.config.parse(message, header.Length); err != nil {
 			r.fail("the message", "%v", err)
 		}
-		// The limit and the context of the program are no matter of the message's.
+		// The program's limit and context don't matter to the message.
 		reader := r.config.client(r.T)
 		if got, _, err := reader.Decrypt(r.Context(), message, nil); err == nil || got != nil {
 			r.fail("the message", "decrypts to %d bytes after a call that failed", len(got))
@@ -566,7 +567,7 @@ func (r *writerRun) checkResult(client *esdk.Client) {
 	}
 }
 
-// common is how long two texts are the same.
+// common returns the length of the common prefix of two texts.
 func common(a, b []byte) int {
 	n := 0
 	for n < len(a) && n < len(b) && a[n] == b[n] {

@@ -23,7 +23,7 @@ var (
 	mutationSeed = flag.Uint64("mutationseed", 1, "what TestMutations starts from")
 )
 
-// A part is a field of a message, or one that is made of some.
+// A part is a field of a message, or a group of fields.
 type part struct {
 	name  string
 	bytes []byte
@@ -38,7 +38,7 @@ const (
 	framePart           // all of a frame
 )
 
-// dissect takes a message apart. The parts put together are the message.
+// dissect splits a message into parts. Concatenated, they are the message.
 func dissect(t *testing.T, message []byte) (parts []part) {
 	t.Helper()
 	rest := message
@@ -110,8 +110,8 @@ func assemble(parts []part) []byte {
 	return b
 }
 
-// A mutator changes messages. The two that it has were made under the same keys,
-// if they are framed even with the same data key.
+// A mutator changes messages. Its two messages were made under the same keys;
+// if they are framed, even with the same data key.
 type mutator struct {
 	*rand.Rand
 	own, other []part
@@ -130,8 +130,8 @@ func (m *mutator) pick(parts []part, kind partKind) int {
 	return of[m.IntN(len(of))]
 }
 
-// same returns the part of the other message that is at the place of one of ours,
-// or has its name.
+// same returns the other message's part at the place of one of ours, or with
+// its name.
 func (m *mutator) same(i int) part {
 	name := m.own[i].name
 	if i < len(m.other) && m.other[i].name == name {
@@ -145,7 +145,7 @@ func (m *mutator) same(i int) part {
 
 var lies = []uint64{0, 1, 2, 3, 12, 16, 255, 256, 1<<15 - 1, 1 << 15, 1<<16 - 1, 1<<31 - 1, 1 << 31, 1<<32 - 2, 1<<32 - 1, 1<<36 - 32, 1 << 63, 1<<64 - 1}
 
-// mutate returns a changed copy of the message, and says how.
+// mutate returns a changed copy of the message, and describes the change.
 func (m *mutator) mutate() (message []byte, how string) {
 	parts := slices.Clone(m.own)
 	for range 1 + m.IntN(3) {
@@ -171,7 +171,7 @@ func (m *mutator) step(parts *[]part) string {
 		to := from + 1 + m.IntN(len(m.other)-from)
 		*parts = slices.Replace(all, i, min(len(all), i+to-from), m.other[from:to]...)
 		return fmt.Sprintf("splice parts %d to %d", from, to)
-	case 2: // a length or count that is not true
+	case 2: // a wrong length or count
 		i = m.pick(all, lengthPart)
 		p := all[i]
 		value := lies[m.IntN(len(lies))]
@@ -184,7 +184,7 @@ func (m *mutator) step(parts *[]part) string {
 		i, j := m.pick(all, framePart), m.pick(all, framePart)
 		all[i], all[j] = all[j], all[i]
 		return "exchange " + all[i].name + " and " + all[j].name
-	case 4: // a frame twice, or one of the other message besides
+	case 4: // a frame twice, or an extra one of the other message
 		from := all
 		if m.IntN(2) == 0 {
 			from = m.other
@@ -227,9 +227,9 @@ func (m *mutator) step(parts *[]part) string {
 	}
 }
 
-// TestMutations has no message be accepted that was made of two others, unless
-// it is one of them again, nor any of its plaintext be released that is not of
-// one of them.
+// TestMutations checks that messages assembled from two others are rejected,
+// unless the result is one of the two. It also checks that only their plaintext
+// is released.
 func TestMutations(t *testing.T) {
 	kinds := mutationKinds(t)
 	var before runtime.MemStats
@@ -259,13 +259,13 @@ func TestMutations(t *testing.T) {
 	if identical > total/5 {
 		t.Error("too many mutations change nothing")
 	}
-	// A message is of at most a few KiB, whatever lengths it claims.
+	// A message has at most a few KiB, even if it claims more.
 	if peak > before.HeapAlloc+256<<20 {
 		t.Errorf("the heap had %d MiB", peak>>20)
 	}
 }
 
-// A mutationKind is a kind of message, with two of them.
+// A mutationKind is a kind of message, with two examples.
 type mutationKind struct {
 	name       string
 	client     *esdk.Client
@@ -274,7 +274,7 @@ type mutationKind struct {
 	parts      [2][]part
 }
 
-// mutationKinds are all suites, framed and not.
+// mutationKinds returns all suites, framed and unframed.
 func mutationKinds(t *testing.T) (kinds []*mutationKind) {
 	for _, s := range suite.All {
 		for _, frame := range []uint32{16, 0} {
@@ -303,7 +303,7 @@ func mutationMessage(t *testing.T, s *suite.Suite, frame uint32, plaintext []byt
 	return encrypt(t, c, plaintext, ec)
 }
 
-// sameDataKey wraps one data key for all messages, as a caching CMM may.
+// sameDataKey wraps one data key for all messages, as a caching CMM may do.
 func sameDataKey(t *testing.T) esdk.Keyring {
 	return keyringFunc{OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 		s := suite.Lookup(uint16(req.Suite))
@@ -317,8 +317,8 @@ func sameDataKey(t *testing.T) esdk.Keyring {
 	}}
 }
 
-// run makes mutations, and returns how many were no change, and how long the heap
-// has been.
+// run makes mutations. It returns how many changed nothing, and the largest
+// heap.
 func (k *mutationKind) run(t *testing.T, n int) (identical int, heap uint64) {
 	random := rand.New(rand.NewPCG(*mutationSeed, uint64(k.messages[0][2])<<8|uint64(len(k.parts[0]))))
 	for i := range n {
@@ -349,8 +349,7 @@ func (k *mutationKind) run(t *testing.T, n int) (identical int, heap uint64) {
 	return identical, heap
 }
 
-// isStart reports whether text is the start of one of the plaintexts, without
-// the end of it.
+// isStart reports whether text is a proper prefix of one of the plaintexts.
 func (k *mutationKind) isStart(text []byte) bool {
 	return slices.ContainsFunc(k.plaintexts[:], func(p []byte) bool {
 		return strings.HasPrefix(string(p), string(text)) && len(text) < len(p)

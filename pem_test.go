@@ -72,7 +72,7 @@ func TestParsePEM(t *testing.T) {
 	}
 }
 
-// A key that cannot be had is nil, and there is an error that says why.
+// A key that can't be read is nil, and the error says why.
 func TestParsePEMErrors(t *testing.T) {
 	key := rsaKey()
 	_, edwards, err := ed25519.GenerateKey(rand.Reader)
@@ -118,14 +118,14 @@ func TestParsePEMErrors(t *testing.T) {
 			check("an elliptic-curve private key", ecdhPrivate == nil, err)
 		})
 	}
-	// Of a pair, neither passes for the other.
+	// Neither key of a pair passes for the other.
 	if _, err := esdk.ParsePEM[*rsa.PublicKey](pkcs8(t, key)); err == nil {
 		t.Error("a private key passes for a public one")
 	}
 	if _, err := esdk.ParsePEM[*ecdh.PublicKey](pkcs8(t, ecdhKey(t, ecdh.P256()))); err == nil {
 		t.Error("a private ECDH key passes for a public one")
 	}
-	// A key that the format does not know is refused by the keyring.
+	// The keyring rejects a key that the format doesn't support.
 	x := must[*ecdh.PrivateKey](t)(esdk.ParsePEM[*ecdh.PrivateKey](pkcs8(t, ecdhKey(t, ecdh.X25519()))))
 	if _, err := esdk.NewRawECDHDiscoveryKeyring(x); err == nil {
 		t.Error("X25519 makes a keyring")

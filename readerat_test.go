@@ -78,7 +78,7 @@ func TestReaderAtAsReader(t *testing.T) {
 	}
 }
 
-// Every suite that does not sign, and messages of other SDKs, whose final frame
+// All unsigned suites work, and so do messages of other SDKs, whose final frame
 // may be empty.
 func TestReaderAtMessages(t *testing.T) {
 	for _, s := range suite.All {
@@ -135,8 +135,7 @@ func TestReaderAtRefuses(t *testing.T) {
 	}
 }
 
-// A message that was cut short or continued is refused at once, with the error of
-// a Reader.
+// A truncated or extended message is rejected at once, with a Reader's error.
 func TestReaderAtWrongLength(t *testing.T) {
 	suites := map[string]esdk.Config{
 		"version 1": {Suite: esdk.AES256GCMHKDFSHA256, CommitmentPolicy: esdk.ForbidEncryptAllowDecrypt, FrameLength: 10},
@@ -168,8 +167,7 @@ func TestReaderAtWrongLength(t *testing.T) {
 	}
 }
 
-// A changed byte spoils its frame and no other, and nothing of that frame is
-// returned.
+// A changed byte spoils only its own frame, and none of that frame is returned.
 func TestReaderAtFlippedBits(t *testing.T) {
 	const frame = 10
 	client := newClient(t, esdk.Config{Suite: unsigned, FrameLength: frame})
@@ -202,8 +200,8 @@ func TestReaderAtFlippedBits(t *testing.T) {
 	}
 }
 
-// Under VerifyFirst, signed messages can be read too, once all of them was
-// verified.
+// Under VerifyFirst, signed messages can be read too, after the whole message
+// was verified.
 func TestReaderAtVerifyFirst(t *testing.T) {
 	for _, id := range []esdk.SuiteID{signed, unsigned} {
 		client := newClient(t, esdk.Config{Suite: id, FrameLength: 10, Release: esdk.VerifyFirst})
@@ -234,8 +232,8 @@ func TestReaderAtConcurrently(t *testing.T) {
 	group.Wait()
 }
 
-// hugeMessage is a message of zeros whose frames are made when they are read,
-// and which counts the bytes that are.
+// hugeMessage is a message of zeros that makes its frames when they are read,
+// and counts the bytes read.
 type hugeMessage struct {
 	*forger
 	plaintext int64
@@ -279,7 +277,7 @@ func (m *hugeMessage) partAt(off int64) []byte {
 	return frame[min(off-index*size, int64(len(frame))):]
 }
 
-// Of 10 GiB, a short read touches a frame or two.
+// A short read of a 10 GiB message touches one or two frames.
 func TestReaderAtReadsLittle(t *testing.T) {
 	m := &hugeMessage{forger: newForger(t, suite.Lookup(0x0478), hugeFrame, nil), plaintext: 10 << 30}
 	client := newClient(t, esdk.Config{})
@@ -300,7 +298,8 @@ func TestReaderAtReadsLittle(t *testing.T) {
 			t.Errorf("%d bytes to read 4096 at %d", n, off)
 		}
 	}
-	// Reading on is from where the last read ended, once a frame.
+	// Sequential reads continue where the last one ended, and read each frame
+	// once.
 	const total = 1 << 20
 	if n, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{io.NewSectionReader(r, 5<<30+17, total)}, make([]byte, 1000)); n != total || err != nil {
 		t.Fatal(n, err)

@@ -51,7 +51,7 @@ func roundTrip(t *testing.T, client *esdk.Client, plaintext []byte) {
 	}
 }
 
-// Bodies that are not framed are only ever read.
+// Unframed bodies are only ever read.
 func TestNonFramed(t *testing.T) {
 	for _, s := range suite.All {
 		for _, size := range []int{0, 1, 16, 5000, 300_000} {
@@ -69,8 +69,8 @@ func TestNonFramed(t *testing.T) {
 	}
 }
 
-// Python ends a plaintext that fills its frames with an empty final frame, and
-// the others with a full one.
+// If a plaintext fills its frames, the Python SDK ends the message with an
+// empty final frame, and the others with a full one.
 func TestEmptyFinalFrame(t *testing.T) {
 	for _, s := range suite.All {
 		f := newForger(t, s, 8, sampleContext)
@@ -111,8 +111,8 @@ func TestHeaderOfMessage(t *testing.T) {
 	}
 }
 
-// Each field that is written, taken apart by hand and in the order of the
-// specification: a reader with the same mistake as the writer would not notice.
+// This test takes apart each field by hand, in the order of the specification.
+// A reader with the same mistake as the writer wouldn't notice it.
 func TestMessageLayout(t *testing.T) {
 	for _, s := range suite.All {
 		for _, streamed := range []bool{false, true} {
@@ -129,7 +129,7 @@ func TestMessageLayout(t *testing.T) {
 	}
 }
 
-// checkLayout checks a message of frames of these lengths.
+// checkLayout checks a message with frames of these lengths.
 func checkLayout(t *testing.T, s *suite.Suite, message []byte, frames ...int) {
 	t.Helper()
 	rest := message

@@ -13,8 +13,8 @@ import (
 )
 
 // ciphers are the functions that call an AEAD, in the packages that a message's
-// content key passes through, and what they do with it. A new one needs a reason
-// why it uses no IV twice.
+// content key passes through, and their purpose. Adding one needs a reason why
+// it uses no IV twice.
 var ciphers = map[string]string{
 	"internal/stream/sealer.go: sealer.seal":      "regular frames",
 	"internal/stream/sealer.go: sealer.final":     "the final frame",
@@ -31,9 +31,8 @@ var sealers = map[string]string{
 	"encrypt.go: Client.newWriter":     "NewWriter",
 }
 
-// TestWhoSeals holds that one type seals frames and numbers them, by reading the
-// source: whoever seals anywhere else, or numbers, has a second way to use an IV
-// twice.
+// TestWhoSeals reads the source to check that one type seals frames and numbers
+// them. Any other code that seals or numbers frames could use an IV twice.
 func TestWhoSeals(t *testing.T) {
 	foundCiphers, foundBodies := map[string]string{}, map[string]string{}
 	for _, dir := range []string{".", "internal/stream", "internal/format", "internal/suite"} {
@@ -46,7 +45,7 @@ func TestWhoSeals(t *testing.T) {
 						if !ok {
 							break
 						}
-						// An AEAD's methods have four arguments, as no others here do.
+						// Only an AEAD's methods have four arguments here.
 						if (f.Sel.Name == "Seal" || f.Sel.Name == "Open") && len(n.Args) == 4 {
 							foundCiphers[where] = ciphers[where]
 						}
@@ -88,8 +87,8 @@ func isParamsAEAD(s *ast.SelectorExpr) bool {
 	return s.Sel.Name == "AEAD" && !(ok && x.Name == "cipher")
 }
 
-// checkNumbering refuses that a number is given out, or a run made, outside of the
-// sealer.
+// checkNumbering rejects code that assigns a number or makes a run outside of
+// the sealer.
 func checkNumbering(t *testing.T, path, where string, left ast.Expr) {
 	t.Helper()
 	s, ok := left.(*ast.SelectorExpr)
@@ -102,7 +101,7 @@ func checkNumbering(t *testing.T, path, where string, left ast.Expr) {
 	}
 }
 
-// functionsOf returns the bodies of a file's functions, by file, type and name.
+// functionsOf returns the bodies of a file's functions by file, type and name.
 func functionsOf(t *testing.T, path string) map[string]*ast.BlockStmt {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)

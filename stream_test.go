@@ -14,8 +14,7 @@ import (
 	"esdk"
 )
 
-// What is on disk after a crash, or where Close was forgotten, must not
-// decrypt.
+// The file left after a crash, or without a Close, must not decrypt.
 func TestWriterWithoutClose(t *testing.T) {
 	for _, suite := range []esdk.SuiteID{esdk.AES256GCMHKDFSHA512Commit, esdk.AES256GCMHKDFSHA512CommitECDSAP384} {
 		for _, size := range []int{0, 15, 16, 17, 32, 1 << 20} {
@@ -38,7 +37,7 @@ func TestNewWriterWritesNothing(t *testing.T) {
 	}
 }
 
-// limitedWriter fails beyond n bytes.
+// limitedWriter fails after n bytes.
 type limitedWriter struct {
 	n   int
 	err error
@@ -52,7 +51,8 @@ func (w *limitedWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// An error of the underlying writer stays, whatever is called then.
+// An error of the underlying writer stays, no matter which method is called
+// next.
 func TestWriterErrorsStay(t *testing.T) {
 	errFull := errors.New("disk is full")
 	c := newClient(t, esdk.Config{FrameLength: 1000})
@@ -77,7 +77,7 @@ func TestWriterErrorsStay(t *testing.T) {
 			}
 		}
 	}
-	// There are writers that fall short and do not say so.
+	// Some writers write less without an error.
 	w := must[*esdk.Writer](t)(c.NewWriter(t.Context(), &limitedWriter{n: 100}, nil))
 	if err := w.Close(); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("short write: %v", err)
@@ -103,7 +103,7 @@ func TestWriterClose(t *testing.T) {
 	wantDecrypts(t, c, message.Bytes(), nil, []byte("once"))
 }
 
-// The writer keeps nothing of what was passed to Write.
+// The writer keeps no slice passed to Write.
 func TestWriterCopies(t *testing.T) {
 	c := newClient(t, esdk.Config{FrameLength: 10})
 	var message bytes.Buffer
@@ -137,8 +137,8 @@ func TestReadFromFailingReader(t *testing.T) {
 	}
 }
 
-// A loop up to errors.Is(err, io.EOF) ends only where the message does, even if
-// the source's error wraps io.EOF.
+// A loop until errors.Is(err, io.EOF) ends only at the end of the message, even
+// if the source's error wraps io.EOF.
 func TestWrappedEOF(t *testing.T) {
 	errStore := errors.New("store is gone")
 	gone := iotest.ErrReader(fmt.Errorf("%w: %w", errStore, io.EOF))
@@ -166,8 +166,7 @@ func TestWrappedEOF(t *testing.T) {
 	check("Close", w.Close())
 }
 
-// The last frame is only released once the signature is verified, and the end
-// only then.
+// The last frame and the EOF are released only after the signature is verified.
 func TestVerifyAtEOF(t *testing.T) {
 	plaintext := pattern(100)
 	for _, s := range samples(t) {
@@ -184,7 +183,7 @@ func TestVerifyAtEOF(t *testing.T) {
 		if !errors.Is(err, esdk.ErrAuthentication) || !bytes.Equal(got, plaintext[:90]) {
 			t.Errorf("%s: released %d bytes, %v; want 90 and ErrAuthentication", s.name, len(got), err)
 		}
-		// The first frames come before the source has the last one.
+		// The first frames are released before the source has the last one.
 		source, sink := io.Pipe()
 		go sink.Write(append(f.head(), parts[0]...))
 		r := must[*esdk.Reader](t)(reader(t).NewReader(t.Context(), source, nil))
@@ -198,7 +197,7 @@ func TestVerifyAtEOF(t *testing.T) {
 	}
 }
 
-// A body that is not framed is held back as a whole.
+// An unframed body is held back as a whole.
 func TestNonFramedIsHeldBack(t *testing.T) {
 	for _, s := range samples(t) {
 		if !s.suite.Signs() || strings.HasSuffix(s.name, "/framed") {
@@ -212,7 +211,7 @@ func TestNonFramedIsHeldBack(t *testing.T) {
 	}
 }
 
-// seekCounter counts how often a source was asked to go back.
+// seekCounter counts backward seeks of a source.
 type seekCounter struct {
 	io.ReadSeeker
 	back int
@@ -225,7 +224,7 @@ func (s *seekCounter) Seek(offset int64, whence int) (int64, error) {
 	return s.ReadSeeker.Seek(offset, whence)
 }
 
-// noSeeker says that it can seek, as *os.File says of a pipe.
+// noSeeker claims that it can seek, as an *os.File of a pipe does.
 type noSeeker struct{ io.Reader }
 
 func (noSeeker) Seek(int64, int) (int64, error) { return 0, errors.New("illegal seek") }
@@ -266,7 +265,7 @@ func TestVerifyFirst(t *testing.T) {
 	}
 }
 
-// A file is what most users have.
+// Most users have a file.
 func TestVerifyFirstFile(t *testing.T) {
 	c := newClient(t, esdk.Config{Release: esdk.VerifyFirst})
 	plaintext := pattern(1 << 20)
@@ -281,7 +280,7 @@ func TestVerifyFirstFile(t *testing.T) {
 	}
 }
 
-// A source that cannot go back after all fails, and releases nothing.
+// If a source can't seek back after all, the reader fails and releases nothing.
 func TestVerifyFirstSeekFails(t *testing.T) {
 	c := newClient(t, esdk.Config{Release: esdk.VerifyFirst})
 	errSeek := errors.New("tape is torn")
@@ -303,7 +302,7 @@ func (s *tornTape) Seek(offset int64, whence int) (int64, error) {
 	return s.Reader.Seek(offset, whence)
 }
 
-// A source that changes between the passes is not believed the second time.
+// If a source changes between the passes, the second pass fails.
 func TestVerifyFirstChangedSource(t *testing.T) {
 	c := newClient(t, esdk.Config{Release: esdk.VerifyFirst, FrameLength: 16})
 	message := encrypt(t, c, pattern(100), nil)
@@ -337,7 +336,7 @@ func TestWriteTo(t *testing.T) {
 	newReader := func() *esdk.Reader {
 		return must[*esdk.Reader](t)(c.NewReader(t.Context(), bytes.NewReader(message), nil))
 	}
-	// Some with Read, the rest at once.
+	// Read some bytes, then the rest at once.
 	r := newReader()
 	start := make([]byte, 1500)
 	if _, err := io.ReadFull(r, start); err != nil {

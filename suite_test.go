@@ -42,7 +42,7 @@ func TestSuites(t *testing.T) {
 	if want := []esdk.SuiteID{esdk.AES256GCMHKDFSHA512Commit, esdk.AES256GCMHKDFSHA512CommitECDSAP384}; !slices.Equal(commits, want) {
 		t.Errorf("%v commit", commits)
 	}
-	ids[0] = 0 // is the caller's own
+	ids[0] = 0 // the caller's own copy
 	if esdk.Suites()[0] != esdk.AES128GCM {
 		t.Error("the list of suites was changed")
 	}

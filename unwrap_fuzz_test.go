@@ -11,8 +11,8 @@ import (
 	"esdk/internal/faulttest"
 )
 
-// FuzzUnwrap: of all encrypted data keys for a raw key, only the very one that
-// was made unwraps.
+// FuzzUnwrap: of all encrypted data keys for a raw key, only the original one
+// unwraps.
 func FuzzUnwrap(f *testing.F) {
 	key := rsaKey()
 	p256, p521 := ecdhKey(f, ecdh.P256()), ecdhKey(f, ecdh.P521())
