@@ -1,6 +1,6 @@
-// Package caching spares calls to a key service. A caching CMM uses a data key
-// for several messages, within limits; a hierarchical keyring keeps branch keys.
-// Both keep their results in a [Cache].
+// Package caching reduces calls to a key service. A caching CMM reuses a data
+// key for several messages, within limits. A hierarchical keyring keeps branch
+// keys. Both store their results in a [Cache].
 package caching
 
 import (
@@ -12,71 +12,74 @@ import (
 	"time"
 )
 
-// A Cache stores the results of calls to a key service under opaque IDs. Caching
-// CMMs and keyrings of this module use it. One Cache may serve several of them;
-// they share entries only if they name the same partition. It is safe for
-// concurrent use.
+// A Cache stores the results of calls to a key service under opaque IDs.
+// Caching CMMs and keyrings of this module use it. Several of them may use one
+// Cache; they share entries only if they name the same partition. It is safe
+// for concurrent use.
 //
 // Its entries hold key material in memory; see docs/security.md.
 type Cache interface {
-	// Load returns the entry that is kept under an id, or else the one that
-	// fetch makes. Of several calls for one id only one fetches, as far as the
-	// cache can see to it; the others wait for it, and get its error if it
-	// fails. If it fails because its own context ended, another one fetches. Load
-	// never returns an entry that has expired, but to the call whose own fetch
-	// made it: that call could not get a newer one.
+	// Load returns the entry stored under an ID, or calls fetch to make one. As
+	// far as the cache can ensure it, only one of several concurrent calls for
+	// an ID fetches. The others wait for it, and get its error if it fails. If
+	// it fails because its own context ended, another call fetches. Load never
+	// returns an expired entry, with one exception: the call whose own fetch
+	// made the entry gets it, since it could not get a newer one.
 	Load(ctx context.Context, id string, fetch func(context.Context) (*Entry, error)) (*Entry, error)
 
-	// Remove drops an entry if it is still the one kept under the id.
+	// Remove drops an entry if it's still stored under the ID.
 	Remove(id string, e *Entry)
 
-	// Stats returns what has happened so far.
+	// Stats returns the counts so far.
 	Stats() Stats
 }
 
-// An Entry is a value that is kept for a time. It is not changed once it
-// was returned.
+// An Entry is a value that is stored for a limited time. It isn't changed once
+// it has been returned.
 type Entry struct {
 	Value            any
 	Created, Expires time.Time
 }
 
-// Stats count what a [Cache] did, and what it holds.
+// Stats count the operations of a [Cache], and its current contents.
 type Stats struct {
 	Hits, Misses uint64
 	Evictions    uint64 // entries dropped: too many, expired or removed
 	Entries      int
-	InFlight     int // calls of fetch that have not returned
+	InFlight     int // fetch calls that have not returned
 }
 
-// A StormTrackingConfig configures [NewStormTracking]. Each zero value is the
-// default that all implementations have. It must hold GraceInterval ≤ InFlightTTL ≤
-// GracePeriod.
+// A StormTrackingConfig configures [NewStormTracking]. Zero values select the
+// defaults, which are the same in all implementations. GraceInterval ≤
+// InFlightTTL ≤ GracePeriod must hold.
+//
 // Specification: framework/storm-tracking-cryptographic-materials-cache.md.
 type StormTrackingConfig struct {
-	// Capacity is the most entries; 0 means 1000.
+	// Capacity is the maximum number of entries; 0 means 1000.
 	Capacity int
 
-	// GracePeriod is how long before it expires an entry is fetched anew, while
-	// others still use it; 0 means 10 seconds. It is at most half of an entry's
-	// life: a longer one would have each call fetch.
+	// GracePeriod is the time before an entry's expiry at which it's fetched
+	// again, while other callers still use it; 0 means 10 seconds. It's capped
+	// at half of an entry's lifetime: with a longer one, every call would
+	// fetch.
 	GracePeriod time.Duration
 
-	// GraceInterval is how long a fetch may take before another is tried beside
-	// it; 0 means a second.
+	// GraceInterval is how long a fetch may take before another one starts in
+	// parallel; 0 means one second.
 	GraceInterval time.Duration
 
-	// FanOut is the most fetches at once, over all ids; 0 means 20.
+	// FanOut is the maximum number of concurrent fetches over all IDs; 0 means
+	// 20.
 	FanOut int
 
-	// InFlightTTL is how long to wait for somebody else's fetch before it is an
-	// error; 0 means 10 seconds.
+	// InFlightTTL is how long to wait for another caller's fetch before
+	// failing; 0 means 10 seconds.
 	InFlightTTL time.Duration
 }
 
 // NewLRU returns a cache that drops the least recently used entry when it has
-// more entries than its capacity. With capacity 0 it keeps nothing, and each Load
-// fetches.
+// more entries than its capacity. With capacity 0 it stores nothing, and each
+// Load fetches.
 //
 // Specification: framework/synchronized-local-cryptographic-materials-cache.md.
 func NewLRU(capacity int) (Cache, error) {
@@ -86,10 +89,10 @@ func NewLRU(capacity int) (Cache, error) {
 	return newLocalCache(capacity, nil), nil
 }
 
-// NewStormTracking returns a cache like that of [NewLRU] that also keeps many
-// callers from asking the key service at once. It fetches an entry anew before it
-// expires, once, while other callers use the old one, and it bounds the number of
-// concurrent fetches.
+// NewStormTracking returns a cache like [NewLRU] does, which also keeps many
+// callers from asking the key service at once. Before an entry expires, it's
+// fetched again by one caller, while others use the old one. The cache also
+// limits the number of concurrent fetches.
 //
 // Specification: framework/storm-tracking-cryptographic-materials-cache.md.
 func NewStormTracking(c StormTrackingConfig) (Cache, error) {
@@ -114,7 +117,7 @@ func setDefault[T comparable](v *T, value T) {
 	}
 }
 
-// localCache is both caches; storm is nil for the plain one.
+// localCache implements both caches; storm is nil for the plain one.
 type localCache struct {
 	capacity int
 	storm    *StormTrackingConfig
@@ -123,7 +126,7 @@ type localCache struct {
 	slots   map[string]*list.Element // of *slot
 	recent  list.List                // most recently used first
 	flights map[string]*flight
-	flying  int           // fetches, also those that another was tried beside
+	flying  int           // fetches, including slow ones that another was started beside
 	landed  chan struct{} // closed when a fetch returns
 	stats   Stats
 }
@@ -176,14 +179,14 @@ func (c *localCache) Load(ctx context.Context, id string, fetch func(context.Con
 	}
 }
 
-// A decision is what a call of Load is to do next: return entry; else fetch, and
-// fall back on entry if there is one; else wait.
+// A decision is the next step of a Load call: return entry; or fetch, and fall
+// back on entry if there is one; or wait.
 type decision struct {
 	entry *Entry
 	fetch *flight
-	wait  *flight         // for its end,
-	slack <-chan struct{} // or for any
-	limit time.Duration   // and no longer; 0 means as long as it takes
+	wait  *flight         // for the end of this flight,
+	slack <-chan struct{} // or of any flight
+	limit time.Duration   // at most this long; 0 means no limit
 }
 
 func (c *localCache) decide(id string) decision {
@@ -216,13 +219,14 @@ func (c *localCache) decide(id string) decision {
 	return decision{entry: entry, fetch: f}
 }
 
-// grace returns the grace period of an entry. NewCMM does not see the one
-// of a storm tracking cache that a type of the user's wraps.
+// grace returns the grace period of an entry. It's capped because NewCMM
+// doesn't see the grace period of a storm tracking cache that a user's type
+// wraps.
 func (c *localCache) grace(e *Entry) time.Duration {
 	return min(c.storm.GracePeriod, e.Expires.Sub(e.Created)/2)
 }
 
-// lookup returns the entry of an id that has not expired, or nil.
+// lookup returns the unexpired entry of an ID, or nil.
 func (c *localCache) lookup(id string, now time.Time) *Entry {
 	e, ok := c.slots[id]
 	if !ok {
@@ -237,8 +241,8 @@ func (c *localCache) lookup(id string, now time.Time) *Entry {
 	return entry
 }
 
-// prune drops the entry that was used least recently if it has expired, so that
-// a cache that is used does not keep what nobody asks for.
+// prune drops the least recently used entry if it has expired, so that a cache
+// in use doesn't keep entries that are no longer requested.
 func (c *localCache) prune(now time.Time) {
 	if e := c.recent.Back(); e != nil && !now.Before(e.Value.(*slot).entry.Expires) {
 		c.drop(e)
@@ -251,7 +255,8 @@ func (c *localCache) drop(e *list.Element) {
 	c.stats.Evictions++
 }
 
-// await waits as decided. It returns nothing if the caller should decide again.
+// await waits as decided. It returns nil, nil if the caller should decide
+// again.
 func (d *decision) await(ctx context.Context) (*Entry, error) {
 	done := d.slack
 	if d.wait != nil {
@@ -276,7 +281,7 @@ func (d *decision) await(ctx context.Context) (*Entry, error) {
 	return nil, nil
 }
 
-// fly fetches, and keeps what comes of it.
+// fly fetches, and stores the result.
 func (c *localCache) fly(ctx context.Context, id string, d decision, fetch func(context.Context) (*Entry, error)) (*Entry, error) {
 	f := d.fetch
 	f.err = errors.New("caching: fetch panicked")
@@ -288,12 +293,13 @@ func (c *localCache) fly(ctx context.Context, id string, d decision, fetch func(
 	if err != nil {
 		entry = nil
 	}
-	// A call that was given up, or an entry born old, says nothing to the others.
+	// A cancelled call or an already expired entry is no result for the other
+	// callers.
 	f.retry = err != nil && ctx.Err() != nil || err == nil && !time.Now().Before(entry.Expires)
 	f.entry, f.err = entry, err
 	f.keep = err == nil && !f.retry
 	if err != nil && d.entry != nil && time.Now().Before(d.entry.Expires) {
-		f.entry, f.err = d.entry, nil // it is still good
+		f.entry, f.err = d.entry, nil // it's still valid
 	}
 	return f.entry, f.err
 }
@@ -325,8 +331,8 @@ func (c *localCache) put(id string, entry *Entry) {
 	}
 }
 
-// GracePeriod is how long before an entry expires it is fetched anew. Users of a
-// cache whose entries must live longer look for this method.
+// GracePeriod returns the time before an entry's expiry at which it's fetched
+// again. Users of a cache that need longer-lived entries look for this method.
 func (c *localCache) GracePeriod() time.Duration {
 	if c.storm == nil {
 		return 0

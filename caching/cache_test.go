@@ -15,7 +15,7 @@ import (
 	"esdk/internal/fipstest"
 )
 
-// source is something that costs: it counts what is fetched from it.
+// source is an expensive source that counts its fetches.
 type source struct {
 	fetched atomic.Int64
 	ttl     time.Duration
@@ -55,7 +55,7 @@ func newStormCache(t *testing.T, c caching.StormTrackingConfig) caching.Cache {
 	return cache
 }
 
-// want loads an id and checks which fetch it comes from.
+// want loads an ID and checks which fetch made the entry.
 func want(t *testing.T, c caching.Cache, id string, s *source, value int64) *caching.Entry {
 	t.Helper()
 	e, err := c.Load(t.Context(), id, s.fetch)
@@ -76,14 +76,14 @@ func TestCacheKeepsAndExpires(t *testing.T) {
 		want(t, c, "a", s, 1)
 		want(t, c, "b", s, 2)
 		want(t, c, "a", s, 1)
-		want(t, c, "c", s, 3) // drops b, which was used least recently
+		want(t, c, "c", s, 3) // drops b, the least recently used
 		want(t, c, "a", s, 1)
 		want(t, c, "b", s, 4)
 		if got := c.Stats(); got != (caching.Stats{Hits: 3, Misses: 4, Evictions: 2, Entries: 2}) {
 			t.Errorf("stats %+v", got)
 		}
 		time.Sleep(time.Minute)
-		want(t, c, "b", s, 5) // not the one that is pruned
+		want(t, c, "b", s, 5) // not the pruned one
 		want(t, c, "a", s, 6)
 
 		e := want(t, c, "a", s, 6)
@@ -95,7 +95,7 @@ func TestCacheKeepsAndExpires(t *testing.T) {
 }
 
 // TestCacheBornOld: an entry that has expired when its fetch returns serves the
-// call that fetched, which could not get a newer one, and no other.
+// call that fetched it, which could not get a newer one, and no other.
 func TestCacheBornOld(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		for name, c := range map[string]caching.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, caching.StormTrackingConfig{})} {
@@ -127,8 +127,8 @@ func TestCacheBornOld(t *testing.T) {
 	})
 }
 
-// TestCacheFetchesNothing: a fetch of the user's that returns nothing is an
-// error, for those that wait, too.
+// TestCacheFetchesNothing: a user's fetch that returns nothing is an error,
+// also for calls that wait for it.
 func TestCacheFetchesNothing(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		c := newCache(t, 10)
@@ -188,8 +188,8 @@ func TestCacheColdStart(t *testing.T) {
 	})
 }
 
-// TestCacheFailure has waiters woken by a failure, and get it, without trying
-// one after the other.
+// TestCacheFailure: a failure wakes the waiters. They get its error and don't
+// retry one after the other.
 func TestCacheFailure(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		failure := errors.New("key service is down")
@@ -213,7 +213,7 @@ func TestCacheFailure(t *testing.T) {
 	})
 }
 
-// TestCacheGivenUp has one caller give up: another fetches in its place.
+// TestCacheGivenUp: if one caller gives up, another fetches instead.
 func TestCacheGivenUp(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		c := newCache(t, 10)
@@ -245,8 +245,8 @@ func TestCachePanic(t *testing.T) {
 	want(t, c, "a", &source{ttl: time.Minute}, 1)
 }
 
-// TestStormGrace: before an entry expires, one caller fetches it anew, and the
-// others go on with the old one.
+// TestStormGrace: before an entry expires, one caller fetches it again, and the
+// others keep using the old one.
 func TestStormGrace(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
@@ -254,7 +254,7 @@ func TestStormGrace(t *testing.T) {
 		want(t, c, "a", s, 1)
 		time.Sleep(49 * time.Second)
 		want(t, c, "a", s, 1)
-		time.Sleep(2 * time.Second) // in the grace period of 10 s
+		time.Sleep(2 * time.Second) // into the grace period of 10 s
 		s.takes = 500 * time.Millisecond
 		var all sync.WaitGroup
 		all.Go(func() { want(t, c, "a", s, 2) })
@@ -269,7 +269,7 @@ func TestStormGrace(t *testing.T) {
 		all.Wait()
 		want(t, c, "a", s, 2)
 
-		// A fetch that fails in the grace period costs nobody anything.
+		// A fetch that fails in the grace period does no harm.
 		time.Sleep(55 * time.Second)
 		s.err = errors.New("key service is down")
 		want(t, c, "a", s, 2)
@@ -280,8 +280,8 @@ func TestStormGrace(t *testing.T) {
 	})
 }
 
-// TestStormShortEntry: an entry that lives for less than the grace period is not
-// fetched anew by each call, but from the middle of its life on.
+// TestStormShortEntry: an entry that lives for less than the grace period isn't
+// fetched again by each call, but only from the middle of its life on.
 func TestStormShortEntry(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
@@ -295,8 +295,8 @@ func TestStormShortEntry(t *testing.T) {
 	})
 }
 
-// TestStormRemoved: a failed fetch in the grace period does not bring back what
-// was removed meanwhile.
+// TestStormRemoved: a failed fetch in the grace period doesn't bring back an
+// entry removed meanwhile.
 func TestStormRemoved(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
@@ -315,8 +315,8 @@ func TestStormRemoved(t *testing.T) {
 	})
 }
 
-// TestStormSlowFetch: another call is tried beside one that takes longer than
-// the interval.
+// TestStormSlowFetch: if a fetch takes longer than the interval, another one
+// starts in parallel.
 func TestStormSlowFetch(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
@@ -332,7 +332,7 @@ func TestStormSlowFetch(t *testing.T) {
 		}
 		cancel()
 		all.Wait()
-		want(t, c, "a", slow, 1) // the fast one's entry is kept
+		want(t, c, "a", slow, 1) // the fast fetch's entry is kept
 	})
 }
 
@@ -357,7 +357,7 @@ func TestStormFanOut(t *testing.T) {
 			t.Errorf("6 fetches of 1s, 2 at once, took %v", took)
 		}
 
-		// Waiting has an end.
+		// Waiting has a limit.
 		s.takes = time.Hour
 		ctx, cancel := context.WithCancel(t.Context())
 		for i := range 2 {
@@ -374,7 +374,7 @@ func TestStormFanOut(t *testing.T) {
 	})
 }
 
-// TestStormDefaultFanOut: without a choice, 20 fetches run at once, and the next
+// TestStormDefaultFanOut: by default, 20 fetches run at once, and the next one
 // waits for one of them.
 func TestStormDefaultFanOut(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
@@ -444,7 +444,7 @@ func TestCacheConcurrent(t *testing.T) {
 	}
 }
 
-// TestCachePrunes: what has expired goes, though nobody asks for it.
+// TestCachePrunes: expired entries are dropped even if they aren't requested.
 func TestCachePrunes(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		for name, c := range map[string]caching.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, caching.StormTrackingConfig{})} {
@@ -452,7 +452,7 @@ func TestCachePrunes(t *testing.T) {
 			want(t, c, "a", s, 1)
 			want(t, c, "b", s, 2)
 			time.Sleep(time.Minute)
-			for _, entries := range []int{2, 1} { // one for each call, but the new one stays
+			for _, entries := range []int{2, 1} { // one less for each call, but the new one stays
 				want(t, c, "c", s, 3)
 				if got := c.Stats().Entries; got != entries {
 					t.Errorf("%s: %d entries, want %d", name, got, entries)
@@ -462,8 +462,9 @@ func TestCachePrunes(t *testing.T) {
 	})
 }
 
-// TestStormSlowRefresh: in the grace period too, another call is tried beside
-// one that takes longer than the interval, and the others do not wait.
+// TestStormSlowRefresh: in the grace period too, if a fetch takes longer than
+// the interval, another one starts in parallel, and the other callers don't
+// wait.
 func TestStormSlowRefresh(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
@@ -482,7 +483,7 @@ func TestStormSlowRefresh(t *testing.T) {
 		}
 		time.Sleep(time.Nanosecond)
 		want(t, c, "a", fast, 1)
-		want(t, c, "a", slow, 1) // the fast one's entry
+		want(t, c, "a", slow, 1) // the fast fetch's entry
 		if s, f := slow.fetched.Load(), fast.fetched.Load(); s != 2 || f != 1 {
 			t.Errorf("%d slow and %d fast fetches", s, f)
 		}
@@ -491,8 +492,8 @@ func TestStormSlowRefresh(t *testing.T) {
 	})
 }
 
-// TestStormGraceFanOut: who has an entry in its grace period uses it rather than
-// wait for others' fetches.
+// TestStormGraceFanOut: an entry in its grace period is used while other
+// fetches exhaust the fan-out.
 func TestStormGraceFanOut(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{FanOut: 1})
@@ -513,7 +514,7 @@ func TestStormGraceFanOut(t *testing.T) {
 	})
 }
 
-// slowContext takes its time to say what ends it.
+// slowContext is slow to return its error.
 type slowContext struct {
 	context.Context
 	takes time.Duration
@@ -524,8 +525,8 @@ func (c slowContext) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-// TestCacheExpiresWhileWaiting: a caller that wakes late from its wait for
-// another's fetch does not get an entry that has expired meanwhile.
+// TestCacheExpiresWhileWaiting: a caller that wakes late from waiting for
+// another's fetch doesn't get an entry that has expired meanwhile.
 func TestCacheExpiresWhileWaiting(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		c, s := newCache(t, 10), &source{ttl: time.Second, takes: 100 * time.Millisecond}
@@ -544,8 +545,8 @@ func TestCacheExpiresWhileWaiting(t *testing.T) {
 	})
 }
 
-// The default fan-out is 20, and without a negative one there is no other way
-// to have none.
+// The default fan-out is 20. A negative value is refused, so there is no way to
+// turn the limit off.
 func TestStormDefaults(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		c := newStormCache(t, caching.StormTrackingConfig{})
@@ -573,7 +574,8 @@ func TestStormDefaults(t *testing.T) {
 		want(t, c, "a", s, 2)
 	})
 	fipstest.Bubble(t, func(t *testing.T) {
-		// The grace interval is 1 s: then a fetch is tried beside a slow one.
+		// The grace interval is 1 s: then another fetch starts beside a slow
+		// one.
 		c := newStormCache(t, caching.StormTrackingConfig{})
 		s := &source{ttl: time.Hour, takes: 5 * time.Second}
 		go c.Load(t.Context(), "a", s.fetch)
@@ -591,7 +593,8 @@ func TestStormDefaults(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 	fipstest.Bubble(t, func(t *testing.T) {
-		// The in-flight TTL is 10 s: nobody waits longer for room to fetch.
+		// The in-flight TTL is 10 s: no caller waits longer for a free fetch
+		// slot.
 		c := newStormCache(t, caching.StormTrackingConfig{FanOut: 1})
 		s := &source{ttl: time.Hour, takes: time.Minute}
 		go c.Load(t.Context(), "a", s.fetch)
@@ -618,7 +621,7 @@ func TestStormDefaults(t *testing.T) {
 func TestStormRefusesNegative(t *testing.T) {
 	for _, c := range []caching.StormTrackingConfig{
 		{Capacity: -1}, {FanOut: -1}, {GracePeriod: -1}, {GraceInterval: -1}, {InFlightTTL: -1},
-		// In the order of the others, were it not for the sign.
+		// The order of the values would be right, but for the sign.
 		{GraceInterval: -2, InFlightTTL: -1, GracePeriod: time.Second},
 	} {
 		if _, err := caching.NewStormTracking(c); err == nil || err.Error() != "caching: storm tracking: negative value" {
@@ -627,7 +630,7 @@ func TestStormRefusesNegative(t *testing.T) {
 	}
 }
 
-// A context that has ended fetches nothing, and returns no entry either.
+// If the context has ended, Load neither fetches nor returns an entry.
 func TestCacheContextHasEnded(t *testing.T) {
 	for name, c := range map[string]caching.Cache{"plain": newCache(t, 10), "storm": newStormCache(t, caching.StormTrackingConfig{})} {
 		s := &source{ttl: time.Hour}

@@ -6,31 +6,31 @@ import (
 	"esdk"
 )
 
-// cachedEncryption are materials and the use that was made of them. It knows no
-// limits, since the CMMs that share it may have different ones.
+// cachedEncryption holds materials and counts their use. It has no limits,
+// since the CMMs that share it may have different ones.
 //
-// The data key is its own, and is overwritten once nobody can reach it any more:
-// what is handed out are copies.
+// It owns its data key, which is overwritten once the value is unreachable.
+// Callers get copies.
 type cachedEncryption struct {
 	cachedID
 	materials *esdk.EncryptionMaterials
 
 	mu       sync.Mutex
-	reserved *call  // is counted already, and not yet served
+	reserved *call  // already counted, not yet served
 	messages uint64 // encrypted
 	bytes    int64  // of their plaintexts
 }
 
-// cachedDecryption are materials, and whether they are the right ones. A data key
-// may be a wrong one: with PKCS #1 v1.5, a keyring returns a random data key if a
-// token fails.
+// cachedDecryption holds materials, and whether they are right. A data key can
+// be wrong: with PKCS #1 v1.5, a keyring returns a random data key if a token
+// fails.
 type cachedDecryption struct {
 	cachedID
 	materials *esdk.DecryptionMaterials
 
 	mu      sync.Mutex
 	proven  bool // they opened a header
-	refuted bool // or did not, before they were proven
+	refuted bool // they didn't open one, before they were proven
 }
 
 func (c *cachedDecryption) usable() bool {
@@ -39,8 +39,8 @@ func (c *cachedDecryption) usable() bool {
 	return c.proven || !c.refuted
 }
 
-// opened notes whether the materials opened a header, and reports whether they
-// ever did.
+// opened records whether the materials opened a header, and reports whether
+// they ever did.
 func (c *cachedDecryption) opened(ok bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,25 +49,26 @@ func (c *cachedDecryption) opened(ok bool) bool {
 	return c.proven
 }
 
-// A cachedID is the id that a value was made for.
+// A cachedID is the ID for which a value was made.
 type cachedID string
 
 func (id cachedID) of() cachedID { return id }
 
-// A cachedValue is what a caching CMM keeps.
+// A cachedValue is a value that a caching CMM stores.
 type cachedValue interface {
 	comparable
 	of() cachedID
 }
 
-// A call is one call of a caching CMM.
+// A call is one call to a caching CMM.
 type call struct {
 	bytes int64 // of plaintext
 }
 
-// use counts the message of a call, unless it is one too many for the CMM that
-// asks. The call that fetched the materials is counted from the start: else CMMs
-// with higher limits could use them up before it, each time it fetches.
+// use counts the message of a call, and reports whether the limits of the
+// calling CMM allow it. The call that fetched the materials is counted from the
+// start. Otherwise CMMs with higher limits could use them up before it, each
+// time it fetches.
 func (c *cachedEncryption) use(by *call, limits *Config) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,7 +76,7 @@ func (c *cachedEncryption) use(by *call, limits *Config) bool {
 		c.reserved = nil
 		return true
 	}
-	// The difference does not overflow, as the sum might.
+	// The sum might overflow; the difference can't.
 	if c.messages >= limits.MaxMessages || by.bytes > limits.MaxBytes-c.bytes {
 		return false
 	}
@@ -87,7 +88,7 @@ func (c *cachedEncryption) use(by *call, limits *Config) bool {
 	return true
 }
 
-// spent reports whether no message of any length can use the data key again.
+// spent reports whether no message of any length can use the data key any more.
 func (c *cachedEncryption) spent(limits *Config) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,31 +15,32 @@ import (
 	"esdk/internal/suite"
 )
 
-// A Config configures [NewCMM].
+// Config configures [NewCMM].
 type Config struct {
-	// Keyring or CMM provides materials: exactly one of them is set.
+	// Keyring or CMM provides the materials. Exactly one of them must be set.
 	Keyring esdk.Keyring
 	CMM     esdk.CMM
 
-	// Cache keeps the materials; nil means one of its own, of 1000 entries.
+	// Cache stores the materials; nil means a private cache with 1000 entries.
 	Cache Cache
 
-	// MaxAge is how long a data key is used, also to decrypt. It must be set, and be
-	// more than the grace period of a storm tracking cache.
+	// MaxAge is how long a data key may be used, in encryption and decryption.
+	// It must be set, and must exceed the grace period of a storm tracking
+	// cache.
 	MaxAge time.Duration
 
-	// MaxMessages is how many messages are encrypted under a data key; 0 means
-	// 2^32, which is the most.
+	// MaxMessages is the maximum number of messages encrypted under a data key;
+	// 0 means 2^32, the highest allowed value.
 	MaxMessages uint64
 
-	// MaxBytes is how many bytes of plaintext are encrypted under a data key; 0
-	// means no limit.
+	// MaxBytes is the maximum number of plaintext bytes encrypted under a data
+	// key; 0 means no limit.
 	MaxBytes int64
 
-	// Partition names the caching CMMs that share entries in one Cache: they must
-	// have the same keys. Each keeps its own limits, counting all messages under a
-	// data key, also the other CMMs' messages. Empty means that this CMM shares
-	// with none.
+	// Partition names a group of caching CMMs that share entries in one Cache.
+	// They must have the same keys. Each enforces its own limits, counting all
+	// messages under a data key, including the other CMMs' messages. If it's
+	// empty, this CMM shares no entries.
 	Partition string
 }
 
@@ -50,21 +51,22 @@ type cmm struct {
 	underlying esdk.CMM
 }
 
-// NewCMM returns a CMM that uses a data key for several messages, within
-// limits that hold exactly, whatever the concurrency. Messages share a data key
-// only if they have the same encryption context, suite, required keys and
-// commitment policy.
+// NewCMM returns a CMM that reuses a data key for several messages, within
+// limits that hold exactly at any concurrency. Messages share a data key only
+// if they have the same encryption context, suite, required keys and commitment
+// policy.
 //
-// It does not cache for suites that do not derive a key for each message, nor to
-// encrypt a plaintext that is longer than MaxBytes or whose length is not known.
-// For a stream, call [esdk.Client.NewSizedWriter], or set MaxPlaintextLength in the
-// [esdk.Config], and each stream counts as that many bytes.
+// The CMM doesn't cache for suites that don't derive a key for each message. To
+// encrypt, it doesn't cache for a plaintext that is longer than MaxBytes or has
+// an unknown length. For a stream, call [esdk.Client.NewSizedWriter], or set
+// MaxPlaintextLength in the [esdk.Config]; then each stream counts as that many
+// bytes.
 //
-// To decrypt, it forgets materials that do not open a message's header, unless
+// In decryption, it drops materials that don't open a message's header, unless
 // they have opened one before.
 //
-// Messages that share a data key are signed with one key, which is shared by all
-// who get these materials: a CMM above this one must not change it.
+// Messages that share a data key are signed with one key. All callers that get
+// these materials share it, so a CMM on top of this one must not change it.
 //
 // Specification: framework/caching-cmm.md.
 func NewCMM(c Config) (esdk.CMM, error) {
@@ -85,13 +87,13 @@ func NewCMM(c Config) (esdk.CMM, error) {
 	case isnil.Value(c.Cache):
 		return nil, fmt.Errorf("caching: Config: Cache is a nil %T", c.Cache)
 	}
-	// The grace period of each entry would be cut to half of MaxAge. A cache of the
-	// user's may have no such limit, and would never return an entry.
+	// The grace period of each entry would be capped at half of MaxAge. A
+	// user's cache may have no such cap, and would never return an entry.
 	if g, ok := c.Cache.(interface{ GracePeriod() time.Duration }); ok && c.MaxAge <= g.GracePeriod() {
 		return nil, fmt.Errorf("caching: MaxAge %v must be more than the cache's grace period of %v", c.MaxAge, g.GracePeriod())
 	}
 	if c.Partition == "" {
-		c.Partition = "\x00" + rand.Text() // no user's string starts so
+		c.Partition = "\x00" + rand.Text() // no user's string starts like this
 	}
 	if c.CMM != nil {
 		return &cmm{c, c.CMM}, nil
@@ -100,8 +102,8 @@ func NewCMM(c Config) (esdk.CMM, error) {
 	return &cmm{c, underlying}, err
 }
 
-// encryptionMaterials asks the underlying CMM, which may be the user's, and never
-// returns nil without an error.
+// encryptionMaterials asks the underlying CMM, which may be the user's, and
+// never returns nil without an error.
 func (c *cmm) encryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
 	m, err := c.underlying.EncryptionMaterials(ctx, req)
 	if m == nil && err == nil {
@@ -137,20 +139,21 @@ func (c *cmm) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionReque
 		return c.encryptionMaterials(ctx, req)
 	}
 	if cached.spent(&c.Config) {
-		c.Cache.Remove(id, e) // the next message would do so, and count as a hit
+		c.Cache.Remove(id, e) // otherwise the next message would do it, and count as a hit
 	}
 	m := cached.materials.Clone()
-	runtime.KeepAlive(cached) // until then, no cleanup overwrites the data key
+	runtime.KeepAlive(cached) // until here, no cleanup overwrites the data key
 	return m, nil
 }
 
-// loadUsable returns an entry that is young enough and that use takes. The cache
-// drops entries that are of no use. If it returns one of them again, loadUsable
-// returns neither an entry nor an error, and the caller fetches past the cache: a
-// cache of the user's may keep what it is told to remove.
+// loadUsable returns an entry that is young enough and that use accepts. It
+// removes other entries from the cache. If the cache returns one of them again,
+// loadUsable returns neither an entry nor an error, and the caller bypasses the
+// cache: a user's cache may keep an entry that was removed.
 //
-// The rounds are not counted. While many messages use up data keys, each round may
-// return a new one, and fetches past a storm tracking cache would not be bounded.
+// The number of rounds isn't limited. While many messages use up data keys,
+// each round may return a new one, and fetches that bypass a storm tracking
+// cache would have no bound.
 func loadUsable[V cachedValue](ctx context.Context, c *cmm, id string, fetch func(context.Context) (*Entry, error), use func(V) bool) (e *Entry, value V, err error) {
 	var none V
 	start := time.Now()
@@ -173,7 +176,7 @@ func loadUsable[V cachedValue](ctx context.Context, c *cmm, id string, fetch fun
 	}
 }
 
-// load returns the value of an entry, too. It does not believe a cache, which
+// load returns an entry and its value. It checks the result of the cache, which
 // may be the user's.
 func load[V cachedValue](ctx context.Context, cache Cache, id string, fetch func(context.Context) (*Entry, error)) (e *Entry, value V, err error) {
 	var none V
@@ -196,17 +199,17 @@ func load[V cachedValue](ctx context.Context, cache Cache, id string, fetch func
 	return e, value, nil
 }
 
-// cachable reports whether materials of a suite may serve several messages. Of
-// suites that do not derive a key for each, two messages would have the same key
-// and the same IVs. 0 is not known yet.
+// cachable reports whether materials of a suite may serve several messages. If
+// a suite doesn't derive a key for each message, two messages would have the
+// same key and the same IVs. A suite of 0 isn't known yet.
 func cachable(id esdk.SuiteID) bool {
 	s := suite.Lookup(uint16(id))
 	return id == 0 || s != nil && s.Derives()
 }
 
-// young reports whether an entry is not too old for this CMM: another, with a
-// longer MaxAge, may have made it. What was made for the call that started then
-// never is, even if that took longer than MaxAge.
+// young reports whether an entry isn't too old for this CMM: another CMM, with
+// a longer MaxAge, may have made it. An entry made for the call that began at
+// start is never too old, even if making it took longer than MaxAge.
 func (c *cmm) young(e *Entry, start time.Time) bool {
 	return !e.Created.Before(start) || time.Since(e.Created) < c.MaxAge
 }
@@ -221,7 +224,7 @@ func (c *cmm) fetchEncryption(ctx context.Context, id string, req *esdk.Encrypti
 		return nil, err
 	}
 	defer clear(m.DataKey)
-	// Every Client would refuse them for as long as they are cached.
+	// Every Client would reject them as long as they are cached.
 	if err := m.Check(req.CommitmentPolicy); err != nil {
 		return nil, err
 	}
@@ -249,8 +252,8 @@ func (c *cmm) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionReque
 	m := cached.materials.Clone()
 	runtime.KeepAlive(cached)
 	m.Opened = func(ok bool) {
-		// A header that does not open later is forged, and the next message need not
-		// cost a call.
+		// Once a header has opened, one that doesn't open is forged, and must
+		// not cost the next message a call.
 		if !cached.opened(ok) {
 			c.Cache.Remove(id, e)
 		}

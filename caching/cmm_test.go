@@ -26,7 +26,7 @@ import (
 	"esdk/internal/suite"
 )
 
-// meter counts what a keyring is asked for.
+// meter counts the calls to a keyring.
 type meter struct {
 	esdk.Keyring
 	wraps, unwraps atomic.Int64
@@ -75,10 +75,11 @@ func TestCachingReusesDataKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		ids[string(h.MessageID)] = true
-		// Twice: the data key must not have been cleared for the others.
+		// The second time checks that the data key wasn't cleared for the
+		// others.
 		wantDecrypts(t, c, message, ec, plaintext)
 		wantDecrypts(t, c, message, ec, plaintext)
-		// And by a client that does not cache.
+		// A client without a cache decrypts it too.
 		wantDecrypts(t, newClient(t, esdk.Config{}), message, ec, plaintext)
 	}
 	m.check(t, 1, 1)
@@ -116,8 +117,8 @@ func TestCachingLimits(t *testing.T) {
 	}
 }
 
-// TestCachingLimitsAreOwn: a CMM keeps its own limits also for an entry that a CMM
-// with higher ones made, and has used.
+// TestCachingLimitsAreOwn: a CMM enforces its own limits even for an entry that
+// a CMM with higher limits made and has used.
 func TestCachingLimitsAreOwn(t *testing.T) {
 	for name, config := range map[string]caching.Config{
 		"messages": {MaxMessages: 3},
@@ -143,12 +144,12 @@ func TestCachingLimitsAreOwn(t *testing.T) {
 					t.Errorf("lax: message %d, want %d", n, want)
 				}
 			}
-			for _, want := range []int{3, 1, 2} { // shares the entry, while it may
+			for _, want := range []int{3, 1, 2} { // shares the entry while it may
 				if n := use(strict); n != want {
 					t.Errorf("strict: message %d, want %d", n, want)
 				}
 			}
-			for want := 3; want < 20; want++ { // nor is a lax one bound by the strict
+			for want := 3; want < 20; want++ { // the strict one doesn't limit the lax one
 				if n := use(lax); n != want {
 					t.Errorf("lax: message %d, want %d", n, want)
 				}
@@ -161,7 +162,7 @@ func TestCachingLimitsAreOwn(t *testing.T) {
 	}
 }
 
-// TestCachingBytesDoNotOverflow: lengths whose sum is more than an int64.
+// TestCachingBytesDoNotOverflow: the sum of the lengths overflows an int64.
 func TestCachingBytesDoNotOverflow(t *testing.T) {
 	m := newMeter(t)
 	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: m, MaxAge: time.Hour}))
@@ -175,8 +176,8 @@ func TestCachingBytesDoNotOverflow(t *testing.T) {
 	}
 }
 
-// TestCachingServesFetcher: the CMM that fetched an entry uses it, though others
-// with higher limits wait for it, and would use it up.
+// TestCachingServesFetcher: the CMM that fetched an entry uses it, though CMMs
+// with higher limits wait for it and would use it up.
 func TestCachingServesFetcher(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		m, cache := newMeter(t), newCache(t, 100)
@@ -202,7 +203,8 @@ func TestCachingServesFetcher(t *testing.T) {
 	})
 }
 
-// TestCachingLimitsConcurrent counts what was encrypted under each data key.
+// TestCachingLimitsConcurrent counts the messages and bytes under each data
+// key.
 func TestCachingLimitsConcurrent(t *testing.T) {
 	const limit, goroutines, each, size = 7, 50, 40, 10
 	m := newMeter(t)
@@ -263,8 +265,8 @@ func TestCachingAge(t *testing.T) {
 	})
 }
 
-// clockedKeyring takes a time that differs, and notes when each data key was asked
-// for.
+// clockedKeyring takes a varying time, and records when each data key was
+// requested.
 type clockedKeyring struct {
 	esdk.Keyring
 	mu   sync.Mutex
@@ -281,10 +283,10 @@ func (k *clockedKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk
 	return r, err
 }
 
-// TestCachingLimitsOverTime has many share data keys for twenty minutes of a clock
-// that stands still while anything runs: so the age at use is known exactly. All
-// happens at whole seconds, so that many a key is asked for when it is just too
-// old, and some messages have a byte more than fits.
+// TestCachingLimitsOverTime: many callers share data keys for twenty minutes of
+// a clock that stands still while anything runs, so the age at use is known
+// exactly. Everything happens at whole seconds, so many keys are requested when
+// they are just too old, and some messages have one byte too many.
 func TestCachingLimitsOverTime(t *testing.T) {
 	if fips140.Enabled() {
 		t.Skip("the FIPS 140-3 module takes entropy from a clock that goes on")
@@ -340,8 +342,8 @@ func TestCachingLimitsOverTime(t *testing.T) {
 	})
 }
 
-// TestCachingShortAge: a data key that took longer to make than it may live
-// serves the call that it was made for.
+// TestCachingShortAge: a data key that took longer to make than MaxAge serves
+// the call for which it was made.
 func TestCachingShortAge(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		m := newMeter(t)
@@ -371,7 +373,7 @@ func TestCachingColdStart(t *testing.T) {
 	m.check(t, 1, 0)
 }
 
-// TestCachingIdentity changes one thing at a time, each of which needs another
+// TestCachingIdentity changes one thing at a time. Each change needs another
 // data key.
 func TestCachingIdentity(t *testing.T) {
 	m := newMeter(t)
@@ -404,8 +406,8 @@ func TestCachingIdentity(t *testing.T) {
 	}
 }
 
-// TestCachingHidesLength: materials serve longer plaintexts than the first, whose
-// length says nothing about them.
+// TestCachingHidesLength: materials serve longer plaintexts than the first, so
+// they must not depend on its length.
 func TestCachingHidesLength(t *testing.T) {
 	cmm := new(answeringCMM)
 	encrypt(t, cachingClient(t, caching.Config{CMM: cmm}, esdk.Config{Suite: esdk.AES256GCMHKDFSHA512Commit}), pattern(10), nil)
@@ -435,7 +437,7 @@ func TestCachingBypass(t *testing.T) {
 		m.check(t, 2, 2) // wantDecrypts decrypts twice
 	}
 
-	// A stream's length is not known, unless a limit says so.
+	// A stream's length isn't known, unless there is a limit.
 	m := newMeter(t)
 	c := cachingClient(t, caching.Config{Keyring: m}, esdk.Config{})
 	encryptStream(t, c, pattern(10), nil)
@@ -447,9 +449,9 @@ func TestCachingBypass(t *testing.T) {
 	m.check(t, 3, 0)
 }
 
-// TestCachingOtherSuite has a CMM choose a suite without key derivation where
-// none was asked for: such a data key serves one message only, also when many
-// ask at once.
+// TestCachingOtherSuite: a CMM chooses a suite without key derivation if none
+// was requested. Such a data key serves only one message, even under concurrent
+// requests.
 func TestCachingOtherSuite(t *testing.T) {
 	m := newMeter(t)
 	m.takes = time.Millisecond
@@ -476,7 +478,7 @@ func TestCachingOtherSuite(t *testing.T) {
 	}
 }
 
-// identityCMM encrypts with a suite that does not derive keys.
+// identityCMM encrypts with a suite that doesn't derive keys.
 type identityCMM struct{ esdk.CMM }
 
 func (c identityCMM) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
@@ -496,7 +498,7 @@ func TestCachingEverySuite(t *testing.T) {
 	}
 }
 
-// TestCachingCopies changes what was returned: the cache must not see it.
+// TestCachingCopies changes returned materials. The cache must not see it.
 func TestCachingCopies(t *testing.T) {
 	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: newMeter(t), MaxAge: time.Hour}))
 	req := &esdk.EncryptionRequest{EncryptionContext: esdk.EncryptionContext{"a": "b"}, RequiredContextKeys: []string{"a"}}
@@ -515,7 +517,7 @@ func TestCachingCopies(t *testing.T) {
 	}
 }
 
-// A stubbornCache keeps one entry, for all ids, whatever it is told to remove.
+// A stubbornCache stores one entry for all IDs and ignores Remove.
 type stubbornCache struct {
 	caching.Cache
 	entry *caching.Entry
@@ -534,8 +536,8 @@ func (c *stubbornCache) Load(ctx context.Context, _ string, fetch func(context.C
 
 func (c *stubbornCache) Remove(string, *caching.Entry) {}
 
-// TestCachingStubbornCache: limits hold with a cache that keeps what it is told to
-// remove, and no call asks it without end.
+// TestCachingStubbornCache: limits hold with a cache that ignores Remove, and
+// no call loops on it.
 func TestCachingStubbornCache(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		m, cache := newMeter(t), new(stubbornCache)
@@ -557,8 +559,8 @@ func TestCachingStubbornCache(t *testing.T) {
 	})
 }
 
-// TestCachingForeignEntry: an entry of another id is not used, though it is of the
-// right type.
+// TestCachingForeignEntry: an entry of another ID isn't used, even if it has
+// the right type.
 func TestCachingForeignEntry(t *testing.T) {
 	c := cachingClient(t, caching.Config{Keyring: testKeyring(t), Cache: new(stubbornCache)}, esdk.Config{})
 	message := encrypt(t, c, nil, esdk.EncryptionContext{"tenant": "1"})
@@ -577,8 +579,8 @@ func TestCachingForeignEntry(t *testing.T) {
 	}
 }
 
-// TestCachingLastMessage: a data key leaves the cache with the last message that it may
-// serve, so that the counts tell how many calls were spared.
+// TestCachingLastMessage: a data key leaves the cache with the last message
+// that it may serve, so that the counts show the number of avoided calls.
 func TestCachingLastMessage(t *testing.T) {
 	cache := newCache(t, 10)
 	c := cachingClient(t, caching.Config{Keyring: testKeyring(t), MaxMessages: 2, Cache: cache}, esdk.Config{})
@@ -590,7 +592,7 @@ func TestCachingLastMessage(t *testing.T) {
 	}
 }
 
-// TestCachingContextEnds: a context that ends keeps a cache from being asked again.
+// TestCachingContextEnds: after the context ends, the cache isn't asked again.
 func TestCachingContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	kr := keyringFunc{OnWrap: testKeyring(t).Wrap, OnUnwrap: testKeyring(t).Unwrap}
@@ -606,8 +608,9 @@ func TestCachingContextEnds(t *testing.T) {
 	}
 }
 
-// TestCachingNothing: a CMM that returns neither materials nor an error is an error,
-// also where nothing is cached, as is a context that cannot be serialized.
+// TestCachingNothing: a CMM that returns neither materials nor an error causes
+// an error, even if nothing is cached. A context that can't be serialized does
+// too.
 func TestCachingNothing(t *testing.T) {
 	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{CMM: nilCMM{}, MaxAge: time.Hour}))
 	long := esdk.EncryptionContext{strings.Repeat("k", 1<<16): ""}
@@ -637,7 +640,7 @@ func (nilCMM) DecryptionMaterials(context.Context, *esdk.DecryptionRequest) (*es
 	return nil, nil
 }
 
-// TestCachingTellsBeneath: the CMM beneath is told of each message, too.
+// TestCachingTellsBeneath: the underlying CMM is told of each message too.
 func TestCachingTellsBeneath(t *testing.T) {
 	var told []bool
 	under := cmmFunc{CMM: defaultCMM(t), OnDecryption: func(m *esdk.DecryptionMaterials) {
@@ -674,7 +677,7 @@ func TestCachingConfig(t *testing.T) {
 	}
 }
 
-// graceCache is a cache of the user's that tells its grace period.
+// graceCache is a user's cache that has a grace period.
 type graceCache struct {
 	caching.Cache
 	grace time.Duration
@@ -682,7 +685,8 @@ type graceCache struct {
 
 func (c graceCache) GracePeriod() time.Duration { return c.grace }
 
-// TestCachingGracePeriod: a MaxAge above the grace period is long enough to cache.
+// TestCachingGracePeriod: a MaxAge above the grace period is long enough to
+// cache.
 func TestCachingGracePeriod(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		m := newMeter(t)
@@ -700,8 +704,9 @@ func TestCachingGracePeriod(t *testing.T) {
 	}
 }
 
-// TestCachingHiddenGracePeriod: a type of the user's around a storm tracking
-// cache hides its grace period from NewCMM. Half of MaxAge still caches.
+// TestCachingHiddenGracePeriod: a user's type around a storm tracking cache
+// hides its grace period from NewCMM. Entries are still cached for half of
+// MaxAge.
 func TestCachingHiddenGracePeriod(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		m := newMeter(t)
@@ -719,8 +724,8 @@ func TestCachingHiddenGracePeriod(t *testing.T) {
 	})
 }
 
-// TestCachingIncomplete: materials that no client takes are an error, and are not
-// kept: the next ones may be good.
+// TestCachingIncomplete: materials that every client rejects cause an error and
+// aren't stored, since the next ones may be good.
 func TestCachingIncomplete(t *testing.T) {
 	for name, spoil := range map[string]func(*esdk.EncryptionMaterials){
 		"no data key":            func(m *esdk.EncryptionMaterials) { m.DataKey = nil },
@@ -777,8 +782,8 @@ func TestCachingIncomplete(t *testing.T) {
 	}
 }
 
-// failingToken is a keyring that returns a random data key in place of some, as
-// PKCS #1 v1.5 does when a token fails.
+// failingToken is a keyring that sometimes returns a random data key, as PKCS
+// #1 v1.5 does when a token fails.
 func failingToken(t *testing.T, fails func(call int64) bool) (esdk.Keyring, *atomic.Int64) {
 	kr, calls := testKeyring(t), new(atomic.Int64)
 	return keyringFunc{OnUnwrap: func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
@@ -789,8 +794,8 @@ func failingToken(t *testing.T, fails func(call int64) bool) (esdk.Keyring, *ato
 	}}, calls
 }
 
-// TestCachingForgetsUnproven: a data key that has opened no header does not stay
-// in the cache when a header does not open.
+// TestCachingForgetsUnproven: if a header doesn't open, the cache drops a data
+// key that has never opened one.
 func TestCachingForgetsUnproven(t *testing.T) {
 	for _, id := range []esdk.SuiteID{esdk.AES256GCMHKDFSHA512CommitECDSAP384, esdk.AES256GCMHKDFSHA256} {
 		message := encrypt(t, newClient(t, esdk.Config{Suite: id, CommitmentPolicy: policyFor(id)}), pattern(10), nil)
@@ -810,7 +815,8 @@ func TestCachingForgetsUnproven(t *testing.T) {
 	}
 }
 
-// TestCachingPassesUnproven: a cache that keeps such a data key is passed by.
+// TestCachingPassesUnproven: if a cache keeps such a data key, the CMM bypasses
+// it.
 func TestCachingPassesUnproven(t *testing.T) {
 	message := encrypt(t, newClient(t, esdk.Config{}), pattern(10), nil)
 	kr, _ := failingToken(t, func(call int64) bool { return call == 1 })
@@ -821,8 +827,8 @@ func TestCachingPassesUnproven(t *testing.T) {
 	wantDecrypts(t, c, message, nil, pattern(10))
 }
 
-// TestCachingKeepsProven: forged headers do not push out a data key that has
-// opened one. Else anybody could make each message cost a call.
+// TestCachingKeepsProven: forged headers don't evict a data key that has opened
+// a header. Otherwise anyone could make each message cost a call.
 func TestCachingKeepsProven(t *testing.T) {
 	message, h, err := newClient(t, esdk.Config{Suite: esdk.AES256GCMHKDFSHA512Commit}).Encrypt(t.Context(), pattern(10), nil)
 	if err != nil {
@@ -848,7 +854,7 @@ func TestCachingKeepsProven(t *testing.T) {
 	}
 }
 
-// valueCache notes the values that it returns.
+// valueCache records the values that it returns.
 type valueCache struct {
 	caching.Cache
 	values map[string]any
@@ -860,13 +866,13 @@ func (c valueCache) Load(ctx context.Context, id string, fetch func(context.Cont
 	return e, err
 }
 
-// dataKey returns the array of a value's data key, and not a copy.
+// dataKey returns the array of a value's data key, not a copy.
 func dataKey(value any) []byte {
 	return reflect.ValueOf(value).Elem().FieldByName("materials").Elem().FieldByName("DataKey").Bytes()
 }
 
-// TestCachingOverwrites: the data keys of the CMM beneath are overwritten at once,
-// and those in the cache once nobody can reach their entries any more.
+// TestCachingOverwrites: data keys from the underlying CMM are overwritten at
+// once, and data keys in the cache once their entries are unreachable.
 func TestCachingOverwrites(t *testing.T) {
 	var beneath [][]byte
 	under := cmmFunc{
@@ -910,8 +916,8 @@ func TestCachingOverwrites(t *testing.T) {
 	t.Error("a data key that left the cache is not overwritten")
 }
 
-// TestCachingMaterialsKept: a CMM that returns the materials that it returned
-// before, which it must not, does not make messages under a data key of zeros.
+// TestCachingMaterialsKept: a CMM must not return the same materials twice. If
+// it does, no message is encrypted under a data key of zeros.
 func TestCachingMaterialsKept(t *testing.T) {
 	m := must[*esdk.EncryptionMaterials](t)(defaultCMM(t).EncryptionMaterials(t.Context(), new(esdk.EncryptionRequest)))
 	under := cmmFunc{CMM: defaultCMM(t), OnEncryption: func(made *esdk.EncryptionMaterials) { *made = *m }}
@@ -932,7 +938,7 @@ func TestCachingFailure(t *testing.T) {
 	}
 }
 
-// A plaintext of unknown length is not cached under a limit on bytes.
+// A plaintext of unknown length isn't cached under a limit on bytes.
 func TestCachingBypassUnderLimit(t *testing.T) {
 	m := newMeter(t)
 	c := cachingClient(t, caching.Config{Keyring: m, MaxBytes: 1 << 20}, esdk.Config{})
@@ -942,8 +948,8 @@ func TestCachingBypassUnderLimit(t *testing.T) {
 	m.check(t, 3, 0)
 }
 
-// Decryption materials are shared only by requests that are the same in all that
-// they depend on.
+// Requests share decryption materials only if they are equal in everything that
+// the materials depend on.
 func TestCachingDecryptionIdentity(t *testing.T) {
 	underlying := &answeringCMM{}
 	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{CMM: underlying, MaxAge: time.Hour}))
@@ -982,7 +988,7 @@ func TestCachingDecryptionIdentity(t *testing.T) {
 		}
 	}
 
-	// Nor are they taken for encryption materials.
+	// They aren't mistaken for encryption materials either.
 	encrypt := &esdk.EncryptionRequest{Suite: base.Suite, EncryptionContext: base.EncryptionContext}
 	decrypt := &esdk.DecryptionRequest{Suite: base.Suite, EncryptionContext: base.EncryptionContext}
 	if _, err := cmm.EncryptionMaterials(t.Context(), encrypt); err != nil {
@@ -1006,7 +1012,7 @@ func TestCachingDecryptionIdentity(t *testing.T) {
 	}
 }
 
-// oddCache returns the same from each Load.
+// oddCache returns the same result from each Load.
 type oddCache struct {
 	caching.Cache
 	entry *caching.Entry
@@ -1016,7 +1022,7 @@ func (c oddCache) Load(context.Context, string, func(context.Context) (*caching.
 	return c.entry, nil
 }
 
-// A cache of the user's may return anything.
+// A user's cache may return anything.
 func TestOddCache(t *testing.T) {
 	message := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
 	for name, c := range map[string]struct {
@@ -1044,7 +1050,7 @@ func TestOddCache(t *testing.T) {
 	}
 }
 
-// nilCache returns nil pointers of the type of what is fetched.
+// nilCache returns nil pointers of the fetched value's type.
 type nilCache struct{ caching.Cache }
 
 func (nilCache) Load(ctx context.Context, _ string, fetch func(context.Context) (*caching.Entry, error)) (*caching.Entry, error) {

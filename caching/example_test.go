@@ -19,7 +19,7 @@ func newKeyring() esdk.Keyring {
 	return kr
 }
 
-// Ten messages under one data key, and so with one call to the key service.
+// Ten messages share a data key, and so a call to the key service.
 func ExampleNewCMM() {
 	ctx := context.Background()
 	cmm, err := caching.NewCMM(caching.Config{
@@ -82,8 +82,8 @@ func ExampleNewCMM_stream() {
 	// Output: 1 data key
 }
 
-// One cache for the caching CMMs of several tenants, which share no entries,
-// and what it did.
+// Caching CMMs of several tenants use one cache and share no entries. Stats
+// counts the operations.
 func ExampleNewStormTracking() {
 	ctx := context.Background()
 	cache, err := caching.NewStormTracking(caching.StormTrackingConfig{Capacity: 100})

@@ -8,10 +8,11 @@ import (
 	"esdk"
 )
 
-// encryptionID identifies what materials depend on. The specification's ids
-// leave out the required keys and the policy; with them a hit could store pairs
-// that must not be, or have a suite that the policy forbids. Ids are never part
-// of a message, and need not be those of other implementations.
+// encryptionID identifies everything that materials depend on. The
+// specification's IDs leave out the required keys and the policy. With them, a
+// hit could store pairs that must not be stored, or have a suite that the
+// policy forbids. IDs are never part of a message, and needn't match other
+// implementations.
 func (c *cmm) encryptionID(req *esdk.EncryptionRequest) (string, error) {
 	id := newCacheID("encrypt", c.Partition)
 	id.uint(uint64(req.CommitmentPolicy))
@@ -27,8 +28,8 @@ func (c *cmm) encryptionID(req *esdk.EncryptionRequest) (string, error) {
 	return id.sum(), nil
 }
 
-// decryptionID is the same for decryption: it has the pairs that were
-// reproduced, lest a hit skip their comparison.
+// decryptionID does the same for decryption. It includes the reproduced pairs,
+// so that a hit doesn't skip their comparison.
 func (c *cmm) decryptionID(req *esdk.DecryptionRequest) (string, error) {
 	id := newCacheID("decrypt", c.Partition)
 	id.uint(uint64(req.CommitmentPolicy))
@@ -46,8 +47,8 @@ func (c *cmm) decryptionID(req *esdk.DecryptionRequest) (string, error) {
 	return id.sum(), nil
 }
 
-// cacheID collects fields, each behind its length, so that no two lists of
-// fields are the same bytes.
+// cacheID collects fields, each prefixed by its length, so that no two lists of
+// fields have the same bytes.
 type cacheID []byte
 
 func newCacheID(operation, partition string) *cacheID {

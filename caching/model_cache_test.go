@@ -22,17 +22,17 @@ import (
 type cacheOp struct {
 	Pause  time.Duration
 	ID     int
-	Remove bool // drops the entry that was last returned for the id
-	Other  bool // or another one, which is not kept
+	Remove bool // drops the last entry returned for the ID
+	Other  bool // or another entry, which isn't stored
 
-	// The fetch of a Load.
+	// These describe the fetch of a Load.
 	Takes, TTL time.Duration
 	Fails      bool
 	GivenUp    time.Duration // when the caller gives up; 0 means never
 }
 
-// A cacheProgram runs on one cache. It is drawn as a whole before it runs, so
-// that rapid shrinks it.
+// A cacheProgram runs on one cache. The whole program is drawn before it runs,
+// so that rapid can shrink it.
 type cacheProgram struct {
 	Capacity int
 	Storm    *caching.StormTrackingConfig
@@ -76,7 +76,7 @@ func (p *cacheProgram) newCache() (caching.Cache, error) {
 	return caching.NewLRU(p.Capacity)
 }
 
-// grace is how long before it expires an entry is fetched anew.
+// grace is the time before an entry's expiry at which it's fetched again.
 func (p *cacheProgram) grace(e *caching.Entry) time.Duration {
 	if p.Storm != nil {
 		return min(p.Storm.GracePeriod, e.Expires.Sub(e.Created)/2)
@@ -84,7 +84,7 @@ func (p *cacheProgram) grace(e *caching.Entry) time.Duration {
 	return 0
 }
 
-// runOnClock runs drawn programs, each on a clock of its own that stands still
+// runOnClock runs drawn programs, each on its own clock, which stands still
 // while anything runs.
 func runOnClock[P any](t *testing.T, draw func(*rapid.T) P, run func(P) error) {
 	t.Helper()
@@ -99,11 +99,11 @@ func runOnClock[P any](t *testing.T, draw func(*rapid.T) P, run func(P) error) {
 	})
 }
 
-// TestModelCacheInTurn runs programs one call after the other, and holds them to
-// a reference that predicts each result and each count.
+// TestModelCacheInTurn runs programs one call after the other. A reference
+// predicts each result and each count.
 func TestModelCacheInTurn(t *testing.T) { runOnClock(t, drawCacheProgram, runCacheInTurn) }
 
-// kept is an entry of the reference, which lists them most recently used first.
+// kept is an entry of the reference, which lists the most recently used first.
 type kept struct {
 	id    int
 	entry *caching.Entry
@@ -124,9 +124,9 @@ func (r *cacheReference) drop(i int) {
 	r.stats.Evictions++
 }
 
-// lookup returns the entry that may be returned, and whether it is fetched anew.
+// lookup returns the entry that may be returned, and whether to fetch again.
 func (r *cacheReference) lookup(id int, now time.Time) (entry *caching.Entry, fetch bool) {
-	// One that nobody asks for goes once it has expired.
+	// An expired entry is dropped even if it isn't requested.
 	if last := len(r.kept) - 1; last >= 0 && !now.Before(r.kept[last].entry.Expires) {
 		r.drop(last)
 	}
@@ -223,11 +223,11 @@ func (r *cacheReference) load(cache caching.Cache, op cacheOp) error {
 }
 
 // TestModelCacheConcurrent runs the operations of a program at their times,
-// whether or not those before have ended, and holds it to what is promised.
+// whether or not the earlier ones have ended, and checks the promises of the
+// cache.
 func TestModelCacheConcurrent(t *testing.T) { runOnClock(t, drawCacheProgram, runCacheConcurrent) }
 
-// A fetchRecord is what is known of a fetch. A caller is the operation that made
-// it.
+// A fetchRecord describes a fetch. A caller is the operation that made it.
 type fetchRecord struct {
 	id, caller int
 	start, end time.Time
@@ -236,7 +236,7 @@ type fetchRecord struct {
 	err        error
 }
 
-// A cacheRun is the run of a program, with all that was fetched.
+// A cacheRun is the run of a program, with all its fetches.
 type cacheRun struct {
 	*cacheProgram
 	cache caching.Cache
@@ -334,9 +334,9 @@ func (r *cacheRun) load(caller int, op cacheOp) {
 	r.last[op.ID] = e
 }
 
-// fellBack reports whether a fetch that failed after a time had begun before it. It may
-// have given what waited for it the entry of before, though other ids had meanwhile
-// driven that one out.
+// fellBack reports whether a fetch was running at a time and failed after it.
+// Its waiters may have got the previous entry, even if other IDs had evicted it
+// meanwhile.
 func (r *cacheRun) fellBack(id int, start time.Time) bool {
 	return slices.ContainsFunc(r.fetches, func(f *fetchRecord) bool {
 		return f.id == id && f.err != nil && !f.running && !f.start.After(start) && !f.end.Before(start)
@@ -394,7 +394,7 @@ func (r *cacheRun) fetch(ctx context.Context, caller int, op cacheOp) (*caching.
 	return f.entry, f.err
 }
 
-// checkFetch is called when a fetch begins, beside those that run.
+// checkFetch is called when a fetch begins, while others may be running.
 func (r *cacheRun) checkFetch(f *fetchRecord) {
 	running := 1
 	var newest *fetchRecord

@@ -19,7 +19,7 @@ import (
 )
 
 // A cachingProgram runs on several caching CMMs that share one cache, each with
-// limits of its own.
+// its own limits.
 type cachingProgram struct {
 	Storm bool
 	CMMs  []cachingLimits
@@ -37,7 +37,7 @@ type cachingOp struct {
 	Pause       time.Duration
 	CMM, Tenant int
 	Length      int64
-	Takes       time.Duration // if the key service is asked
+	Takes       time.Duration // if the key service is called
 	Fails       bool
 }
 
@@ -65,10 +65,10 @@ func drawCachingProgram(rt *rapid.T) *cachingProgram {
 	return p
 }
 
-// A modelKey is a data key, with the books on its use.
+// A modelKey is a data key, with a record of its use.
 type modelKey struct {
 	made  time.Time
-	owner int // the operation for which it was made
+	owner int // the operation that it was made for
 	age   time.Duration
 	uses  []modelUse
 }
@@ -83,7 +83,7 @@ type cachingRun struct {
 	*cachingProgram
 	mu      sync.Mutex
 	keys    map[string]*modelKey
-	fetches map[int]int // by operation: calls of the key service
+	fetches map[int]int // by operation: calls to the key service
 	err     error
 }
 
@@ -95,8 +95,8 @@ func (r *cachingRun) fail(text string, args ...any) {
 
 type opKey struct{}
 
-// EncryptionMaterials is the key service: it knows from ctx for which operation
-// it is asked.
+// EncryptionMaterials is the key service. The context tells it which operation
+// is calling.
 func (r *cachingRun) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
 	i := ctx.Value(opKey{}).(int)
 	op := r.Ops[i]
@@ -124,7 +124,7 @@ func (*cachingRun) DecryptionMaterials(context.Context, *esdk.DecryptionRequest)
 	return nil, errNotAsked
 }
 
-// start returns no run if a CMM is refused, as it should be.
+// start returns no run if a CMM is rejected as expected.
 func (p *cachingProgram) start() (*cachingRun, []esdk.CMM, error) {
 	r := &cachingRun{cachingProgram: p, keys: make(map[string]*modelKey), fetches: make(map[int]int)}
 	cache, err := caching.NewLRU(10)
@@ -136,7 +136,7 @@ func (p *cachingProgram) start() (*cachingRun, []esdk.CMM, error) {
 		cmm, newErr := caching.NewCMM(caching.Config{
 			CMM: r, Cache: cache, Partition: "p", MaxAge: l.Age, MaxMessages: l.Messages, MaxBytes: l.Bytes,
 		})
-		// Otherwise it would never cache, without a word.
+		// Otherwise it would silently never cache.
 		if refused := newErr != nil; refused != (p.Storm && l.Age <= cachingGrace) {
 			r.fail("MaxAge %v: %v", l.Age, newErr)
 		}
@@ -148,7 +148,7 @@ func (p *cachingProgram) start() (*cachingRun, []esdk.CMM, error) {
 	return r, cmms, cmp.Or(err, r.err)
 }
 
-// ask runs an operation and keeps the books. It returns the data key.
+// ask runs an operation and records it. It returns the data key.
 func (r *cachingRun) ask(cmm esdk.CMM, i int) (*modelKey, error) {
 	op, start := r.Ops[i], time.Now()
 	m, err := cmm.EncryptionMaterials(context.WithValue(context.Background(), opKey{}, i), &esdk.EncryptionRequest{
@@ -167,8 +167,8 @@ func (r *cachingRun) ask(cmm esdk.CMM, i int) (*modelKey, error) {
 	if limit := r.CMMs[op.CMM].Age; key.made.Before(start) && now.Sub(key.made) >= limit {
 		r.fail("operation %d gets a data key that is %v old, of less than %v", i, now.Sub(key.made), limit)
 	}
-	// After a fetch that fails, a call falls back on the old entry, which others may
-	// use up before it.
+	// After a failed fetch, a call falls back on the old entry, which others
+	// may use up first.
 	if r.fetches[i] > 1 && !op.Fails {
 		r.fail("operation %d asks the key service %d times", i, r.fetches[i])
 	}
@@ -176,9 +176,9 @@ func (r *cachingRun) ask(cmm esdk.CMM, i int) (*modelKey, error) {
 	return key, nil
 }
 
-// checkBooks holds the uses of each data key to the limits of the CMMs that used
-// it, counted over all of them. Of uses at the same time, the order is not known:
-// then there must be an order that keeps the limits.
+// checkBooks checks the uses of each data key against the limits of the CMMs
+// that used it, counted over all of them. The order of simultaneous uses isn't
+// known; then some order must keep the limits.
 func (r *cachingRun) checkBooks() {
 	limits := func(u modelUse) cachingLimits { return r.CMMs[r.Ops[u.op].CMM] }
 	for id, key := range r.keys {
@@ -227,8 +227,8 @@ func TestModelCachingConcurrent(t *testing.T) {
 	})
 }
 
-// TestModelCachingInTurn runs the operations one after the other, and holds the
-// data key of each to a reference: none is fetched unless it is needed.
+// TestModelCachingInTurn runs the operations one after the other, and compares
+// the data key of each with a reference: none is fetched unless it's needed.
 func TestModelCachingInTurn(t *testing.T) {
 	runOnClock(t, drawCachingProgram, func(p *cachingProgram) error {
 		r, cmms, err := p.start()
@@ -257,7 +257,7 @@ func TestModelCachingInTurn(t *testing.T) {
 				if !errors.Is(err, errKeyService) {
 					r.fail("operation %d: %v, want an error", i, err)
 				}
-				if cached && want != nil && !grace { // it was found to be no good
+				if cached && want != nil && !grace { // it turned out to be unusable
 					delete(current, op.Tenant)
 				}
 			case err != nil || key.owner != i || r.fetches[i] != 1:
@@ -268,7 +268,8 @@ func TestModelCachingInTurn(t *testing.T) {
 			if r.err != nil {
 				break
 			}
-			// The CMM that uses a data key for its last message takes it out of the cache.
+			// The CMM that uses a data key for its last message removes it from
+			// the cache.
 			if key != nil && key == current[op.Tenant] && uint64(len(key.uses)) >= p.CMMs[op.CMM].Messages {
 				delete(current, op.Tenant)
 			}
@@ -278,7 +279,7 @@ func TestModelCachingInTurn(t *testing.T) {
 	})
 }
 
-// usable reports whether a kept data key may serve an operation.
+// usable reports whether a stored data key may serve an operation.
 func (r *cachingRun) usable(key *modelKey, i int, now time.Time) bool {
 	l, age := r.CMMs[r.Ops[i].CMM], now.Sub(key.made)
 	sum := uint64(r.Ops[i].Length)

@@ -17,8 +17,8 @@ import (
 	"esdk/internal/vectors/vectorstest"
 )
 
-// A cacheIDVector is a request and the id that other implementations give to its
-// materials: the arguments are a partition and the request.
+// A cacheIDVector is a request and the ID that other implementations give its
+// materials. The arguments are a partition and the request.
 type cacheIDVector struct {
 	Arguments [2]json.RawMessage
 	ID        string
@@ -59,8 +59,8 @@ func (c *signingCMM) DecryptionMaterials(_ context.Context, req *esdk.Decryption
 	return m, nil
 }
 
-// TestCacheIDVectors: ids are our own, and tell apart what those of the other
-// implementations tell apart. The same request has the same id.
+// TestCacheIDVectors: our IDs are our own, but distinguish the same requests as
+// the other implementations' IDs. The same request has the same ID.
 func TestCacheIDVectors(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(vectorstest.Dir(t), "kat", "caching-cmm-cache-ids.json"))
 	if err != nil {
