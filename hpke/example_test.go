@@ -9,11 +9,11 @@ import (
 	"esdk/hpke"
 )
 
-// Whoever has the public key encrypts, and only the owner of the private key
+// Anyone with the public key encrypts, and only the owner of the private key
 // decrypts.
 func Example() {
 	ctx := context.Background()
-	key, err := hpke.GenerateKey() // or ParsePrivateKey, of what "esdk keygen hpke" wrote
+	key, err := hpke.GenerateKey() // or ParsePrivateKey, of the output of "esdk keygen hpke"
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func Example() {
 	// Output: keep this secret
 }
 
-// A message tells which key it needs, before there is any.
+// A message names the key that it needs, before you have the key.
 func ExampleParseProviderInfo() {
 	key, err := hpke.GenerateKey()
 	if err != nil {

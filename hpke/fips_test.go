@@ -8,7 +8,7 @@ import (
 	"esdk/internal/fipstest"
 )
 
-// TestFIPS140Only holds the table in docs/security.md.
+// TestFIPS140Only checks the table in docs/security.md.
 func TestFIPS140Only(t *testing.T) {
 	if !fipstest.Enforced(t) {
 		return

@@ -10,8 +10,7 @@ import (
 	"esdk/internal/faulttest"
 )
 
-// FuzzUnwrap: of all encrypted data keys, only the very one that was made
-// unwraps.
+// FuzzUnwrap: of all encrypted data keys, only the original one unwraps.
 func FuzzUnwrap(f *testing.F) {
 	kr := newKeyring(f, "key", newKey(f, 1))
 	dataKey, good := wrap(f, kr)

@@ -1,5 +1,5 @@
-// Package hpke holds a keyring that protects data keys with a public key against
-// those, too, who record messages now and will have a quantum computer later.
+// Package hpke protects data keys with a public key, even against attackers
+// that record messages now and will have a quantum computer later.
 //
 //	key, err := hpke.GenerateKey()
 //	secret, err := hpke.MarshalPrivateKey(key)            // keep it: PEM for ParsePrivateKey
@@ -11,17 +11,17 @@
 //	from, err := hpke.NewKeyring(hpke.Config{Name: "archive", PrivateKey: key})
 //	plaintext, err := esdk.Decrypt(ctx, from, message, nil)
 //
-// It is HPKE (RFC 9180) of [crypto/hpke], with ML-KEM-768 and X25519 together: a
-// data key is safe as long as one of the two is. Keys have the types of that
-// package, so that they may be held by hardware.
+// The package uses HPKE (RFC 9180) from [crypto/hpke] with the hybrid of
+// ML-KEM-768 and X25519: a data key is safe as long as one of the two is. Keys
+// have the types of crypto/hpke, so hardware can hold them.
 //
-// No official SDK knows such encrypted data keys; they pass over them. If a
-// multi-keyring has keys of AWS KMS too, every SDK can open the message with those.
-// Each key that a message is for opens it: beside one of RSA or ECDH, this keyring
-// protects nothing from a quantum computer.
+// The official SDKs don't support such encrypted data keys and skip them. If a
+// multi-keyring also has AWS KMS keys, every SDK can open the message with one
+// of them. Each wrapping key of a message opens it: next to an RSA or ECDH key,
+// this keyring doesn't protect against a quantum computer.
 //
-// The format is ours: docs/format.md. An encrypted data key takes about 1.2 KiB
-// of the message.
+// The format is our own: see docs/format.md. An encrypted data key takes about
+// 1.2 KiB of the message.
 package hpke
 
 import (
@@ -40,9 +40,9 @@ import (
 // ProviderID is the provider ID of the keyring's encrypted data keys.
 const ProviderID = "esdk-hpke"
 
-// The suite of HPKE, which version 1 of the format fixes. HKDF takes an info of
-// any length; crypto/hpke cuts the length that it gives SHAKE to 16 bits, which
-// is too few for a provider info and an encryption context.
+// This is the HPKE suite of version 1 of the format. HKDF accepts an info of
+// any length. For SHAKE, crypto/hpke truncates the length to 16 bits, which is
+// too few for a provider info and an encryption context.
 var (
 	kem  = hpke.MLKEM768X25519()
 	kdf  = hpke.HKDFSHA256()
@@ -56,31 +56,33 @@ const (
 
 // Config configures [NewKeyring].
 type Config struct {
-	// Name stands in each message, and decryption needs the same one. It is not
-	// empty, and has at most 65,518 bytes.
+	// Name is stored in each message, and decryption needs the same one. It has
+	// 1 to 65,518 bytes.
 	Name string
 
-	// PublicKey encrypts, PrivateKey decrypts. One of them may be nil: a keyring
-	// does not take the public key out of the private one. Both must be of
-	// ML-KEM-768 with X25519 and safe for concurrent use, as those of this package
-	// are, and of one pair.
+	// PublicKey encrypts and PrivateKey decrypts. One of them may be nil: a
+	// keyring doesn't take the public key from the private one. Both must be
+	// ML-KEM-768 with X25519 and safe for concurrent use, as this package's
+	// keys are. If both are set, they must be a pair.
 	PublicKey  hpke.PublicKey
 	PrivateKey hpke.PrivateKey
 }
 
 type keyring struct {
 	Config
-	info *datakey.HPKEInfo // of all of its encrypted data keys
+	info *datakey.HPKEInfo // in all of its encrypted data keys
 }
 
-// NewKeyring returns a keyring that wraps each data key, with HPKE, to the owner
+// NewKeyring returns a keyring that wraps each data key with HPKE, to the owner
 // of the private key. It binds the data key to its algorithm suite, its
 // encryption context, and the name and the public key of the wrapping key. It
-// does not tell who encrypted: anybody can who has the public key.
+// doesn't prove the sender's identity: anyone with the public key can encrypt.
 //
-// Of encrypted data keys of this provider, those of other public keys are passed
-// over. What else does not fit is among the errors of the [*esdk.NoDataKeyError]:
-// malformed ones, later versions of the format, another name.
+// To decrypt, the keyring skips this provider's data keys for other public
+// keys. All other mismatches are among the errors of the
+// [*esdk.NoDataKeyError]: malformed data keys, later versions of the format,
+// another name.
+//
 // The keyring is safe for concurrent use.
 func NewKeyring(c Config) (esdk.Keyring, error) {
 	if c.Name == "" || len(c.Name) > datakey.MaxHPKEName {
@@ -94,7 +96,7 @@ func NewKeyring(c Config) (esdk.Keyring, error) {
 	return &keyring{c, info}, nil
 }
 
-// publicBytes returns the public key of a configuration whose keys can be used.
+// publicBytes returns the public key of a usable configuration.
 func (c *Config) publicBytes() (public []byte, err error) {
 	if c.PublicKey == nil && c.PrivateKey == nil {
 		return nil, errors.New("keyring needs a public or a private key")
@@ -109,7 +111,8 @@ func (c *Config) publicBytes() (public []byte, err error) {
 	}
 	own, err := publicBytesOf(c.PrivateKey)
 	if err == nil && public != nil && !bytes.Equal(own, public) {
-		// It would encrypt what it cannot decrypt, which is found out too late.
+		// The keyring couldn't decrypt its own messages, which would show too
+		// late.
 		err = errors.New("keyring: the public key is not the private key's")
 	}
 	return own, err
@@ -137,7 +140,7 @@ func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, 
 			return false
 		}
 		info, err := datakey.ParseHPKE(edk.ProviderInfo)
-		return err != nil || bytes.Equal(info.Fingerprint, k.info.Fingerprint) // else it is for somebody else
+		return err != nil || bytes.Equal(info.Fingerprint, k.info.Fingerprint) // else it's for another key
 	}
 	return req.Unwrap(ctx, matches, func(edk *esdk.EncryptedDataKey, aad []byte) ([]byte, error) {
 		return k.unwrap(edk, req.Suite, aad)
@@ -166,12 +169,12 @@ func (k *keyring) unwrap(edk *esdk.EncryptedDataKey, suite esdk.SuiteID, aad []b
 	return dataKey, nil
 }
 
-// label keeps what is sealed here from being opened as anything else that is
+// label keeps data keys sealed here from being opened as anything else that is
 // sealed to the same key.
 const label = "esdk-hpke data key"
 
-// bound returns the info of HPKE: all that a data key is bound to. Only its last
-// part has no length before it.
+// bound returns the info of HPKE: everything that a data key is bound to. Only
+// the last part has no length prefix.
 func (k *keyring) bound(suite esdk.SuiteID, serializedContext []byte) []byte {
 	b := binary.BigEndian.AppendUint16([]byte(label), uint16(suite))
 	info := k.info.Bytes()

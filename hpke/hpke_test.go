@@ -14,7 +14,7 @@ import (
 
 const suite = esdk.AES256GCMHKDFSHA512CommitECDSAP384
 
-// must returns what a constructor made.
+// must returns a constructor's result.
 func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -25,7 +25,7 @@ func must[T any](t testing.TB) func(T, error) T {
 	}
 }
 
-// newKey returns a key that is always the same for a seed.
+// newKey returns the same key for the same seed.
 func newKey(t testing.TB, seed byte) stdhpke.PrivateKey {
 	t.Helper()
 	return must[stdhpke.PrivateKey](t)(stdhpke.MLKEM768X25519().NewPrivateKey(bytes.Repeat([]byte{seed}, 32)))
@@ -96,8 +96,8 @@ func TestNewKeyring(t *testing.T) {
 	}
 }
 
-// A message to two people has an encrypted data key for each, of which each
-// finds the own one, whatever its place and name.
+// A message to two people has an encrypted data key for each. Each finds their
+// own, at any place and under any name.
 func TestSeveralKeys(t *testing.T) {
 	alice, bob, carol := newKeyring(t, "key", newKey(t, 1)), newKeyring(t, "key", newKey(t, 2)), newKeyring(t, "key", newKey(t, 3))
 	both := must[esdk.Keyring](t)(esdk.NewMultiKeyring(alice, bob))
@@ -108,14 +108,14 @@ func TestSeveralKeys(t *testing.T) {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
-	// To others, the data keys are foreign.
+	// Other people skip the data keys as foreign.
 	_, err := esdk.Decrypt(t.Context(), carol, message, sampleContext)
 	if none, ok := errors.AsType[*esdk.NoDataKeyError](err); !ok || len(none.Errors) != 0 {
 		t.Errorf("another's key: %v", err)
 	}
 }
 
-// With a raw key of another kind, either opens the message.
+// Next to a raw key of another kind, either opens the message.
 func TestMultiKeyring(t *testing.T) {
 	aes := must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "test", Name: "aes", Key: make([]byte, 32)}))
 	own := newKeyring(t, "key", newKey(t, 1))
@@ -130,7 +130,7 @@ func TestMultiKeyring(t *testing.T) {
 	}
 }
 
-// A data key unwraps only with all that it was bound to.
+// A data key unwraps only with everything that it's bound to.
 func TestBound(t *testing.T) {
 	kr := newKeyring(t, "key", newKey(t, 1))
 	_, edk := wrap(t, kr)
@@ -149,7 +149,7 @@ func TestBound(t *testing.T) {
 	if _, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: 0x1234}); err == nil || errors.Is(err, esdk.ErrNoDataKey) {
 		t.Errorf("unknown suite: %v", err)
 	}
-	// The name is bound, though the same key pair could have it changed.
+	// The name is bound, even for the same key pair.
 	renamed := edk
 	renamed.ProviderInfo = append(bytes.Clone(edk.ProviderInfo[:len(edk.ProviderInfo)-len("key")]), "yek"...)
 	if _, err := unwrap(t, newKeyring(t, "yek", newKey(t, 1)), renamed); err == nil || !strings.Contains(err.Error(), "wrong encryption context") {
@@ -157,7 +157,7 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// A public key of which X25519's half has no secret with anybody encrypts nothing.
+// A public key whose X25519 half has low order encrypts nothing.
 func TestLowOrderPublicKey(t *testing.T) {
 	b := append(newKey(t, 1).PublicKey().Bytes()[:1184], make([]byte, 32)...)
 	public := must[stdhpke.PublicKey](t)(stdhpke.MLKEM768X25519().NewPublicKey(b))
@@ -167,8 +167,8 @@ func TestLowOrderPublicKey(t *testing.T) {
 	}
 }
 
-// What is for this provider and cannot be used is reported, and does not keep
-// the keyring from its own.
+// Unusable data keys for this provider are reported, and the keyring still
+// finds its own.
 func TestMalformed(t *testing.T) {
 	kr := newKeyring(t, "key", newKey(t, 1))
 	dataKey, good := wrap(t, kr)
@@ -205,7 +205,7 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// What stands in a message tells which key opens it.
+// A message names the key that opens it.
 func TestParseProviderInfo(t *testing.T) {
 	key := newKey(t, 1)
 	_, edk := wrap(t, newKeyring(t, "a name", key))
@@ -221,7 +221,7 @@ func TestParseProviderInfo(t *testing.T) {
 	}
 }
 
-// Each wrap encapsulates anew.
+// Each wrap makes a fresh encapsulation.
 func TestFreshEncapsulation(t *testing.T) {
 	kr := newKeyring(t, "key", newKey(t, 1))
 	_, one := wrap(t, kr)
@@ -231,7 +231,7 @@ func TestFreshEncapsulation(t *testing.T) {
 	}
 }
 
-// A request that makes no sense is an error of its own, and gives nothing away.
+// An invalid request has its own error, and reveals nothing.
 func TestBadRequests(t *testing.T) {
 	kr := newKeyring(t, "key", newKey(t, 1))
 	invalid := esdk.EncryptionContext{"k": "\xff"}

@@ -9,9 +9,10 @@ import (
 	"esdk/internal/datakey"
 )
 
-// ParseProviderInfo returns what an encrypted data key of [ProviderID] says of
-// its wrapping key: the name, which can be any bytes, and the [Fingerprint] of
-// the public key. Nothing of it is authenticated until the data key is unwrapped.
+// ParseProviderInfo parses the provider info of an encrypted data key of
+// [ProviderID]. It returns the wrapping key's name, which can be any bytes, and
+// the [Fingerprint] of its public key. Neither is authenticated until the data
+// key is unwrapped.
 func ParseProviderInfo(info []byte) (name, fingerprint string, err error) {
 	i, err := datakey.ParseHPKE(info)
 	if err != nil {
@@ -20,8 +21,8 @@ func ParseProviderInfo(info []byte) (name, fingerprint string, err error) {
 	return i.Name, hex.EncodeToString(i.Fingerprint), nil
 }
 
-// Fingerprint tells public keys apart: it returns the first 16 bytes of the
-// SHA-256 of a key, as 32 hexadecimal digits.
+// Fingerprint returns the first 16 bytes of the SHA-256 of a public key, as 32
+// hexadecimal digits, to tell keys apart.
 func Fingerprint(key hpke.PublicKey) string { return hex.EncodeToString(fingerprint(key.Bytes())) }
 
 func fingerprint(public []byte) []byte {

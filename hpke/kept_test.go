@@ -33,10 +33,11 @@ const (
 
 var keptContext = esdk.EncryptionContext{"kind": "kept", "für": "später"}
 
-// keptSuites are all of the format.
+// keptSuites are all suites of the format.
 var keptSuites = []esdk.SuiteID{0x0014, 0x0046, 0x0078, 0x0114, 0x0146, 0x0178, 0x0214, 0x0346, 0x0378, 0x0478, 0x0578}
 
-// keptKey returns the key in testdata, which was written once with the messages.
+// keptKey returns the key in testdata, which was written once with the
+// messages.
 func keptKey(t testing.TB) stdhpke.PrivateKey {
 	t.Helper()
 	private := must[stdhpke.PrivateKey](t)(hpke.ParsePrivateKey(must[[]byte](t)(os.ReadFile("testdata/private.pem"))))
@@ -96,9 +97,10 @@ func writeMessages(t *testing.T) {
 	}
 }
 
-// TestFormat opens the data keys of the messages that are kept as docs/format.md
-// says, without the keyring: once with crypto/hpke, and once with what that is
-// made of, so that the messages can be read should it change.
+// TestFormat opens the data keys of the kept messages according to
+// docs/format.md, without the keyring: once with crypto/hpke, and once with its
+// building blocks, so that the messages can be read even if crypto/hpke
+// changes.
 func TestFormat(t *testing.T) {
 	key := keptKey(t)
 	kr := must[esdk.Keyring](t)(hpke.NewKeyring(hpke.Config{Name: keptName, PrivateKey: key}))
@@ -131,8 +133,8 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// openByHand is HPKE in base mode with X-Wing, HKDF-SHA256 and AES-256-GCM:
-// RFC 9180 and draft-connolly-cfrg-xwing-kem.
+// openByHand implements HPKE in base mode with X-Wing, HKDF-SHA256 and
+// AES-256-GCM: RFC 9180 and draft-connolly-cfrg-xwing-kem.
 func openByHand(seed, info, ciphertext []byte) ([]byte, error) {
 	ctM, ctX, sealed := ciphertext[:1088], ciphertext[1088:1120], ciphertext[1120:]
 	shared, err := decapsulateByHand(seed, ctM, ctX)
@@ -184,7 +186,8 @@ func first[T any](v T, err error) T {
 	return v
 }
 
-// TestKeptKey: the files of keys stay readable, and their fingerprint the same.
+// TestKeptKey: the key files stay readable, and their fingerprint stays the
+// same.
 func TestKeptKey(t *testing.T) {
 	key := keptKey(t)
 	header := must[*esdk.Header](t)(esdk.ParseHeader(bytes.NewReader(keptMessage(t, suite))))

@@ -10,8 +10,8 @@ import (
 	"slices"
 )
 
-// The types of PEM blocks. PKCS #8 has no settled object identifier for these
-// keys, so that the types are our own.
+// These are the types of PEM blocks. PKCS #8 has no settled object identifier
+// for these keys, so the types are our own.
 const (
 	privateType = "ESDK HPKE PRIVATE KEY"
 	publicType  = "ESDK HPKE PUBLIC KEY"
@@ -24,8 +24,9 @@ var (
 	errIncomplete = errors.New("the key lacks a part")
 )
 
-// publicBytes returns a public key that can be used. Zero values of the standard
-// library's types, and types that embed an interface, may lack a part of a key.
+// publicBytes returns the bytes of a usable public key. Zero values of the
+// standard library's types, and types that embed an interface, may lack a part
+// of a key.
 func publicBytes(key hpke.PublicKey) (b []byte, err error) {
 	defer incomplete(&b, &err)
 	if key.KEM().ID() != kem.ID() {
@@ -60,7 +61,7 @@ func seedOf(key hpke.PrivateKey) (seed []byte, err error) {
 	return seed, err
 }
 
-// incomplete turns the panic of a key that lacks a part into an error.
+// incomplete turns the panic of an incomplete key into an error.
 func incomplete(b *[]byte, err *error) {
 	if recover() != nil {
 		*b, *err = nil, errIncomplete
@@ -71,7 +72,7 @@ func incomplete(b *[]byte, err *error) {
 func GenerateKey() (hpke.PrivateKey, error) { return kem.GenerateKey() }
 
 // MarshalPrivateKey returns a private key in PEM, for its owner alone. It fails
-// if the key is held by hardware.
+// if hardware holds the key.
 func MarshalPrivateKey(key hpke.PrivateKey) ([]byte, error) {
 	seed, err := seedOf(key)
 	if err != nil {
@@ -80,7 +81,7 @@ func MarshalPrivateKey(key hpke.PrivateKey) ([]byte, error) {
 	return marshal(privateType, seed), nil
 }
 
-// MarshalPublicKey returns a public key in PEM, of about 1.7 KB.
+// MarshalPublicKey returns a public key in PEM, about 1.7 KB.
 func MarshalPublicKey(key hpke.PublicKey) ([]byte, error) {
 	b, err := publicBytes(key)
 	if err != nil {
@@ -89,7 +90,7 @@ func MarshalPublicKey(key hpke.PublicKey) ([]byte, error) {
 	return marshal(publicType, b), nil
 }
 
-// marshal puts the KEM's id before a key, so that a later KEM is told apart.
+// marshal prefixes a key with the KEM's ID, to distinguish later KEMs.
 func marshal(kind string, key []byte) []byte {
 	b := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(key)), kem.ID())
 	b = append(b, key...)
@@ -97,7 +98,7 @@ func marshal(kind string, key []byte) []byte {
 	return appendPEM(make([]byte, 0, pemLength(kind, len(b))), kind, b)
 }
 
-// The parts of PEM, of which each line has 64 characters.
+// These are the parts of PEM. Each line has 64 characters.
 const (
 	pemBegin = "-----BEGIN "
 	pemEnd   = "-----END "
@@ -105,14 +106,14 @@ const (
 	pemLine  = 48 // bytes in a line
 )
 
-// pemLength is the length of what appendPEM appends for n bytes.
+// pemLength returns the number of bytes that appendPEM appends for n bytes.
 func pemLength(kind string, n int) int {
-	lines := n/pemLine + 1 // no key has a whole number of them
+	lines := n/pemLine + 1 // no key fills its last line
 	return len(pemBegin) + len(pemEnd) + 2*len(kind) + 2*len(pemTail) + base64.StdEncoding.EncodedLen(n) + lines
 }
 
-// appendPEM does what [pem.Encode] does, which leaves parts of a key in buffers
-// that it grows and does not clear.
+// appendPEM does the same as [pem.Encode], which leaves parts of a key in
+// buffers that it grows and doesn't clear.
 func appendPEM(text []byte, kind string, b []byte) []byte {
 	text = append(append(append(text, pemBegin...), kind...), pemTail...)
 	for line := range slices.Chunk(b, pemLine) {
@@ -121,14 +122,14 @@ func appendPEM(text []byte, kind string, b []byte) []byte {
 	return append(append(append(text, pemEnd...), kind...), pemTail...)
 }
 
-// ParsePrivateKey reads the private key that stands in PEM. There may be text
-// and blocks of other types around it, but no second private key.
+// ParsePrivateKey parses the private key in PEM data. Text and blocks of other
+// types may surround it, but not a second private key.
 func ParsePrivateKey(data []byte) (hpke.PrivateKey, error) {
 	return parse(data, privateType, kem.NewPrivateKey)
 }
 
-// ParsePublicKey reads the public key that stands in PEM, as [ParsePrivateKey]
-// does the private one. It does not take it out of a private key.
+// ParsePublicKey parses the public key in PEM data, as [ParsePrivateKey] does
+// the private one. It doesn't take it from a private key.
 func ParsePublicKey(data []byte) (hpke.PublicKey, error) {
 	return parse(data, publicType, kem.NewPublicKey)
 }
@@ -145,7 +146,7 @@ func parse[K any](data []byte, kind string, read func([]byte) (K, error)) (key K
 	return key, nil
 }
 
-// onlyBlock returns what the block of a type holds.
+// onlyBlock returns the content of the only block of a type.
 func onlyBlock(data []byte, kind string) ([]byte, error) {
 	var found *pem.Block
 	for {
@@ -155,7 +156,7 @@ func onlyBlock(data []byte, kind string) ([]byte, error) {
 		}
 		data = rest
 		if block.Type != kind {
-			clear(block.Bytes) // which may be the private key of the public one
+			clear(block.Bytes) // may hold the private key of this public one
 			continue
 		}
 		if found != nil {
@@ -168,7 +169,7 @@ func onlyBlock(data []byte, kind string) ([]byte, error) {
 	if found == nil {
 		return nil, errors.New("none there")
 	}
-	if len(found.Headers) > 0 { // such as those of encrypted keys
+	if len(found.Headers) > 0 { // such as an encrypted key's
 		clear(found.Bytes)
 		return nil, errors.New("its PEM block has headers")
 	}

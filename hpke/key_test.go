@@ -110,7 +110,8 @@ func TestKeyFileErrors(t *testing.T) {
 	}
 }
 
-// wantNoSecret wants an error not to show a key's seed of equal bytes.
+// wantNoSecret checks that an error doesn't show a key's seed, which is made of
+// equal bytes.
 func wantNoSecret(t testing.TB, err error, key stdhpke.PrivateKey) {
 	t.Helper()
 	seed := privateBytes(t, key)
@@ -138,7 +139,7 @@ func TestMarshalErrors(t *testing.T) {
 	}
 }
 
-// hardwareKey returns a key whose secrets are not to be had.
+// hardwareKey returns a key whose secrets can't be read.
 func hardwareKey(t testing.TB) stdhpke.PrivateKey {
 	t.Helper()
 	pq := must[*mlkem.DecapsulationKey768](t)(mlkem.GenerateKey768())
@@ -146,7 +147,8 @@ func hardwareKey(t testing.TB) stdhpke.PrivateKey {
 	return must[stdhpke.PrivateKey](t)(stdhpke.NewHybridPrivateKey(struct{ crypto.Decapsulator }{pq}, struct{ ecdh.KeyExchanger }{classic}))
 }
 
-// privatePart is a key with other methods, and so is publicPart.
+// privatePart is a private key with some methods replaced. publicPart is the
+// same for a public key.
 type privatePart struct {
 	stdhpke.PrivateKey
 	public stdhpke.PublicKey
@@ -167,7 +169,7 @@ type noKEM struct{ stdhpke.PublicKey }
 
 func (noKEM) KEM() stdhpke.KEM { return nil }
 
-// A key that lacks a part is an error, not a panic.
+// An incomplete key is an error, not a panic.
 func TestIncompleteKeys(t *testing.T) {
 	key := newKey(t, 1)
 	x25519 := must[*ecdh.PrivateKey](t)(ecdh.X25519().GenerateKey(rand.Reader))
@@ -241,8 +243,8 @@ func TestHardwareReturnsNothing(t *testing.T) {
 	}
 }
 
-// A key file is written into memory of its own length, so that no array that was too
-// short keeps a part of it, and as encoding/pem would write it.
+// A key file is written into memory of exactly its length, so that no outgrown
+// array keeps a part of it. Its bytes are the same as encoding/pem's.
 func TestKeyFileMemory(t *testing.T) {
 	key := newKey(t, 1)
 	secret := must[[]byte](t)(hpke.MarshalPrivateKey(key))
@@ -266,8 +268,8 @@ func TestHardwareKey(t *testing.T) {
 	}
 }
 
-// FuzzKeyFile has a key or an error come of any file, a key be read again as the
-// same one once it is written, and work.
+// FuzzKeyFile checks that every file yields a key or an error, and that a key
+// works and survives being written and read again.
 func FuzzKeyFile(f *testing.F) {
 	key := newKey(f, 0x5a)
 	secret := must[[]byte](f)(hpke.MarshalPrivateKey(key))
