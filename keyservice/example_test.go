@@ -11,8 +11,8 @@ import (
 	"esdk/keyservice"
 )
 
-// memory keeps a key in memory, where others ask a service. For those of the Go
-// CDK, nothing need be written: a *secrets.Keeper is a Service.
+// memory keeps a key in memory, where others call a service. The Go CDK's
+// services need no such type: a *secrets.Keeper is a Service.
 type memory struct{ cipher.AEAD }
 
 func (m memory) Encrypt(_ context.Context, plaintext []byte) ([]byte, error) {

@@ -1,20 +1,20 @@
-// Package keyservice protects data keys with key services that bind no encryption
-// context: HashiCorp Vault, Google Cloud KMS, Azure Key Vault, or any other that
-// encrypts and decrypts a few bytes.
+// Package keyservice protects data keys with key services that bind no
+// encryption context: HashiCorp Vault, Google Cloud KMS, Azure Key Vault, or
+// any other service that encrypts and decrypts a few bytes.
 //
-// The services are reached through the drivers of the Go CDK,
-// gocloud.dev/secrets, of which each is an import of its own:
+// The drivers of the Go CDK, gocloud.dev/secrets, connect to the services. Each
+// driver has its own import:
 //
 //	import _ "gocloud.dev/secrets/hashivault" // or gcpkms, azurekeyvault, localsecrets
 //
 //	k, err := secrets.OpenKeeper(ctx, "hashivault://orders")
 //	kr, err := keyservice.NewKeyring(k, "orders")
 //
-// This package does not import the CDK, which brings twenty modules with it: any
-// [Service] will do.
+// This package doesn't import the CDK, which depends on twenty modules: any
+// [Service] works.
 //
-// Only this library reads what the keyring wraps. The official SDKs pass over it,
-// so that their keyrings can stand beside it in a multi-keyring.
+// Only this library reads the data keys that the keyring wraps. The official
+// SDKs skip them, so their keyrings can stand beside it in a multi-keyring.
 package keyservice
 
 import (
@@ -33,16 +33,16 @@ import (
 	"esdk/internal/isnil"
 )
 
-// A Service encrypts and decrypts a few bytes under a key that it keeps. It is
-// what *secrets.Keeper of gocloud.dev/secrets is. It must be safe for concurrent
-// use, and must not keep or change the slices that it is given. Nor may it keep the
+// A Service encrypts and decrypts a few bytes under a key that it keeps. A
+// *secrets.Keeper of gocloud.dev/secrets is one. It must be safe for concurrent
+// use, and must not keep or change its arguments. It must not keep the
 // plaintext that it returns, which the keyring clears.
 type Service interface {
 	Encrypt(ctx context.Context, plaintext []byte) (ciphertext []byte, err error)
 	Decrypt(ctx context.Context, ciphertext []byte) (plaintext []byte, err error)
 }
 
-// What docs/format.md says of the encrypted data keys.
+// docs/format.md defines these constants of the encrypted data keys.
 const (
 	providerID    = datakey.KeyService
 	version       = 1
@@ -61,21 +61,21 @@ type keyring struct {
 }
 
 // NewKeyring returns a keyring that wraps each data key under a fresh
-// key-encryption key, which the service encrypts; the encryption context is bound
-// to the data key. To encrypt a message takes one call of the service, and to
-// decrypt it one for each data key that has the keyring's name, until one opens:
-// [esdk/caching.NewCMM] makes them fewer.
+// key-encryption key, which the service encrypts. The encryption context is
+// bound to the data key. Encrypting a message takes one call to the service.
+// Decrypting takes one call for each data key with the keyring's name, until
+// one opens. [esdk/caching.NewCMM] reduces the calls.
 //
-// The name stands in each message, and tells a keyring which data keys are its
-// own: decryption needs the same one. It is not empty, and has at most 65,534
-// bytes. It need not be the service's name of the key, so that the key can move.
+// The name is stored in each message, and a keyring recognizes its own data
+// keys by it: decryption needs the same name. It has 1 to 65,534 bytes. It
+// needn't be the service's name for the key, so the key can move.
 //
-// A nil Service, or a nil pointer, is an error, and so are answers of the service that
-// are empty. Errors of the service are within reach of [errors.Is] and [errors.As]. The
-// context is passed on to the service, which may not heed it. The keyring is safe
+// A nil Service or nil pointer is an error, and so is an empty answer of the
+// service. [errors.Is] and [errors.As] reach the errors of the service. The
+// context is passed to the service, which may ignore it. The keyring is safe
 // for concurrent use.
 //
-// The format is ours: docs/format.md. The provider ID is "esdk-keeper".
+// The format is our own: see docs/format.md. The provider ID is "esdk-keeper".
 func NewKeyring(s Service, name string) (esdk.Keyring, error) {
 	switch {
 	case isnil.Value(s):
@@ -103,7 +103,7 @@ func (k *keyring) wrap(ctx context.Context, suite esdk.SuiteID, dataKey, ec []by
 	kek := make([]byte, kekLength)
 	rand.Read(kek)
 	defer clear(kek)
-	aead, err := newGCM(kek) // before the call, which may cost
+	aead, err := newGCM(kek) // before the call, which may cost money
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, 
 	})
 }
 
-// unwrap asks the service only once all lengths are right.
+// unwrap asks the service only if all lengths are right.
 func (k *keyring) unwrap(ctx context.Context, suite esdk.SuiteID, edk *esdk.EncryptedDataKey, ec []byte) ([]byte, error) {
 	if len(edk.ProviderInfo) == 0 {
 		return nil, errors.New("provider info is empty")
@@ -144,7 +144,7 @@ func (k *keyring) unwrap(ctx context.Context, suite esdk.SuiteID, edk *esdk.Encr
 	if err != nil {
 		return nil, err
 	}
-	kek, err := k.service.Decrypt(ctx, bytes.Clone(head[2:])) // lest the request be changed
+	kek, err := k.service.Decrypt(ctx, bytes.Clone(head[2:])) // a copy keeps the request unchanged
 	defer clear(kek)
 	if err != nil {
 		return nil, err
@@ -163,8 +163,8 @@ func (k *keyring) unwrap(ctx context.Context, suite esdk.SuiteID, edk *esdk.Encr
 	return dataKey, nil
 }
 
-// cut splits a ciphertext into what the service made, with its length before it,
-// and the data key, which has a known length.
+// cut splits a ciphertext into the service's part, with its length prefix, and
+// the data key, which has a known length.
 func cut(ciphertext []byte, sealedLength int) (head, sealed []byte, err error) {
 	if len(ciphertext) < 2 {
 		return nil, nil, errors.New("ciphertext is cut short")
@@ -176,8 +176,9 @@ func cut(ciphertext []byte, sealedLength int) (head, sealed []byte, err error) {
 	return ciphertext[:n], ciphertext[n:], nil
 }
 
-// additionalData has all that the data key is bound to. The service's ciphertext
-// is in it, since a service may read several as the same.
+// additionalData returns everything that the data key is bound to. It includes
+// the service's ciphertext, since a service may read several ciphertexts as the
+// same.
 func (k *keyring) additionalData(head []byte, suite esdk.SuiteID, ec []byte) []byte {
 	b := prefixed([]byte(providerID), k.info)
 	b = append(b, head...)
@@ -185,7 +186,7 @@ func (k *keyring) additionalData(head []byte, suite esdk.SuiteID, ec []byte) []b
 	return append(b, ec...)
 }
 
-// prefixed appends bytes behind their length.
+// prefixed appends a field with its length prefix.
 func prefixed(b, field []byte) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(field)))
 	return append(b, field...)
@@ -196,5 +197,5 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cipher.NewGCM(block) // fails under GODEBUG=fips140=only, since the IV is ours
+	return cipher.NewGCM(block) // fails under GODEBUG=fips140=only, since we choose the IV
 }

@@ -25,8 +25,8 @@ const suite = esdk.AES256GCMHKDFSHA512CommitECDSAP384
 
 var ec = esdk.EncryptionContext{"tenant": "17"}
 
-// aesService keeps its key in memory. The tests of the command, cmd/esdk, use those
-// of the Go CDK.
+// aesService keeps its key in memory. The tests of the command, cmd/esdk, use
+// the Go CDK's services.
 type aesService struct{ cipher.AEAD }
 
 func newAESService(t testing.TB, key []byte) *aesService {
@@ -81,7 +81,8 @@ func unwrap(t testing.TB, kr esdk.Keyring, edks ...esdk.EncryptedDataKey) ([]byt
 	return kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: suite, EncryptionContext: ec, EncryptedDataKeys: edks})
 }
 
-// wantErrors checks that nothing was unwrapped and that each attempt says why.
+// wantErrors checks that nothing was unwrapped and that each attempt has its
+// error.
 func wantErrors(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	none, ok := errors.AsType[*esdk.NoDataKeyError](err)
@@ -103,8 +104,8 @@ func TestConformance(t *testing.T) {
 	}.Run(t)
 }
 
-// TestKnownAnswers: the answers are those of testdata/known.py, which shares no code
-// with this library.
+// TestKnownAnswers: testdata/known.py made the answers. It shares no code with
+// this library.
 func TestKnownAnswers(t *testing.T) {
 	text, err := os.ReadFile("testdata/known.json")
 	if err != nil {
@@ -149,7 +150,7 @@ func TestOtherContext(t *testing.T) {
 	}
 }
 
-// A data key serves the suite that it was made for, and no other of its length.
+// A data key serves only its own suite, not others of the same key length.
 func TestOtherSuite(t *testing.T) {
 	kr := newKeyring(t, newAESService(t, key(1)), "orders")
 	_, edk := wrap(t, kr)
@@ -157,8 +158,8 @@ func TestOtherSuite(t *testing.T) {
 	wantErrors(t, err, "wrong key or encryption context")
 }
 
-// TestEveryBit changes each bit of the provider info and of the ciphertext, and
-// cuts each at every length.
+// TestEveryBit flips each bit of the provider info and of the ciphertext, and
+// truncates each at every length.
 func TestEveryBit(t *testing.T) {
 	kr := newKeyring(t, newAESService(t, key(1)), "orders")
 	_, good := wrap(t, kr)
@@ -186,8 +187,8 @@ func TestEveryBit(t *testing.T) {
 	}
 }
 
-// Two services' ciphertexts change places: each key-encryption key opens only what
-// was made with it.
+// The service ciphertexts of two data keys are swapped: each key-encryption key
+// opens only the data key that it wrapped.
 func TestSwappedKeys(t *testing.T) {
 	kr := newKeyring(t, newAESService(t, key(1)), "orders")
 	_, a := wrap(t, kr)
@@ -198,8 +199,8 @@ func TestSwappedKeys(t *testing.T) {
 	wantErrors(t, err, "wrong key or encryption context")
 }
 
-// A service may read several ciphertexts as the same; the keyring takes only the
-// one that was made.
+// A service may read several ciphertexts as the same; the keyring accepts only
+// the original one.
 func TestMalleableService(t *testing.T) {
 	kr := newKeyring(t, foldingService{newAESService(t, key(1))}, "orders")
 	dataKey, edk := wrap(t, kr)
@@ -244,7 +245,7 @@ func TestForeignAndMalformed(t *testing.T) {
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = nil }),
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = []byte{0} }),
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = []byte{0, 1} }),
-		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = make([]byte, 2+32+16) }), // a service's ciphertext of nothing
+		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = make([]byte, 2+32+16) }), // an empty service ciphertext
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = append([]byte{0xFF, 0xFF}, make([]byte, 100)...) }),
 		with(func(edk *esdk.EncryptedDataKey) { edk.Ciphertext = append([]byte{0, 100}, make([]byte, 100+48)...) }),
 	}
@@ -261,7 +262,7 @@ func TestForeignAndMalformed(t *testing.T) {
 	}
 }
 
-// brokenService returns what it is told to.
+// brokenService returns preset results.
 type brokenService struct {
 	result []byte
 	err    error
@@ -300,7 +301,7 @@ func TestServiceErrors(t *testing.T) {
 	}
 }
 
-// A service that answers with another length than it was asked for.
+// The service returns a wrong key, a result of the wrong length, or nothing.
 func TestBrokenService(t *testing.T) {
 	_, edk := wrap(t, newKeyring(t, newAESService(t, key(1)), "orders"))
 	for _, n := range []int{0, 16, 31, 33} {
@@ -345,7 +346,7 @@ func (k *watchedService) Decrypt(ctx context.Context, ciphertext []byte) ([]byte
 	return p, errors.Join(err, k.err)
 }
 
-// No key-encryption key stays in memory, whatever comes of a call.
+// No key-encryption key stays in memory, however a call ends.
 func TestKeysCleared(t *testing.T) {
 	k := &watchedService{aesService: newAESService(t, key(1))}
 	kr := newKeyring(t, k, "orders")
@@ -453,7 +454,7 @@ func TestMultiKeyring(t *testing.T) {
 	}
 }
 
-// FuzzUnwrap: of all encrypted data keys for a key, only the very one that was made
+// FuzzUnwrap: of all encrypted data keys for a key, only the original one
 // unwraps.
 func FuzzUnwrap(f *testing.F) {
 	kr := newKeyring(f, newAESService(f, key(1)), "orders")
@@ -481,7 +482,7 @@ func FuzzUnwrap(f *testing.F) {
 	})
 }
 
-// TestFIPS140Only holds what docs/security.md says.
+// TestFIPS140Only checks a claim of docs/security.md.
 func TestFIPS140Only(t *testing.T) {
 	if !fipstest.Enforced(t) {
 		return
