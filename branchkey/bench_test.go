@@ -87,7 +87,7 @@ func BenchmarkKeyring(b *testing.B) {
 }
 
 // BenchmarkMessages encrypts messages of 1 KiB with a KMS that takes 5 ms to
-// answer: with a call for each, with a caching CMM, and with branch keys.
+// answer: with a call per message, with a caching CMM, and with branch keys.
 func BenchmarkMessages(b *testing.B) {
 	k := newKMS(b)
 	store := k.newStore(b, newFile(b))

@@ -1,11 +1,11 @@
-// Package branchkey holds the AWS KMS hierarchical keyring, and the key store
-// that it takes its branch keys from.
+// Package branchkey implements the AWS KMS hierarchical keyring and the key
+// store that holds its branch keys.
 //
-// A branch key wraps data keys locally, and AWS KMS encrypts the branch key: so
-// AWS KMS is called when the keyring does not have a branch key in its cache,
-// and not for each message. The active version, to encrypt, and each version to
-// decrypt with take a call of their own. A [Store] keeps the branch keys, each
-// in several versions of which one is active, in DynamoDB or in a file:
+// A branch key wraps data keys locally, and AWS KMS encrypts the branch key. So
+// the keyring calls AWS KMS when a branch key isn't in its cache, not for each
+// message. The active version, used to encrypt, and each version used to
+// decrypt take one call each. A [Store] keeps branch keys in DynamoDB or in a
+// file. Each has several versions, one of which is active:
 //
 //	storage, err := branchkey.NewDynamoDBStorage(nil, "branch-keys")
 //	store, err := branchkey.NewStore(branchkey.Config{
@@ -19,17 +19,17 @@
 //		TTL:         time.Hour,
 //	})
 //
-// [Store.CreateKeyStore] and [Store.CreateKey] set it up, and
-// [Store.VersionKey] rotates a branch key, once a year or as often as the rules
-// say. Old versions are kept, so that old messages decrypt.
-// [Store.RekeyBranchKey] changes the KMS key, and touches no message. [Warm]
+// [Store.CreateKeyStore] and [Store.CreateKey] set it up. [Store.VersionKey]
+// rotates a branch key: once a year, or as often as your policy demands. Old
+// versions are kept, so old messages still decrypt. [Store.RekeyBranchKey]
+// moves a branch key to another KMS key without touching any message. [Warm]
 // fills the cache of a keyring before the first message.
 //
-// Tables and messages are those of the official SDKs, which can use the same
-// table side by side with this package, under the same logical name.
+// Tables and messages are interchangeable with the official SDKs, which can use
+// the same table side by side with this package, under the same logical name.
 //
-// Branch key ids, logical names and partition ids are UTF-8 without a NUL, of 1
-// to 2048 bytes.
+// Branch key ids, logical names and partition ids are UTF-8 strings of 1 to
+// 2048 bytes without a NUL.
 //
 // Specification: framework/branch-key-store.md and
 // framework/aws-kms/aws-kms-hierarchical-keyring.md.
@@ -47,68 +47,71 @@ import (
 
 // Config configures [NewStore].
 type Config struct {
-	// Storage keeps the items.
+	// Storage stores the items.
 	Storage Storage
 
-	// LogicalName is bound to every key, and must be the same for all who use
-	// the table, as long as it lives. It should be used for one table only; a
-	// table that was restored under another name keeps it. It is often the
-	// name of the table.
+	// LogicalName is bound to every key. All users of the table must agree on
+	// it for as long as the table lives. Use a logical name for one table only;
+	// a table restored under another name keeps it. It is often the name of the
+	// table.
 	LogicalName string
 
-	// KMS says which keys of AWS KMS encrypt the branch keys.
+	// KMS selects the keys of AWS KMS that encrypt the branch keys.
 	KMS KMSConfig
 
 	// Clients makes the client of AWS KMS, as for the keyrings of package
-	// awskms; nil means [awskms.DefaultClients]. To create and version keys, it
-	// needs the methods GenerateDataKeyWithoutPlaintext and ReEncrypt of
-	// *kms.Client too.
+	// awskms; nil means [awskms.DefaultClients]. Creating and versioning keys
+	// also needs the methods GenerateDataKeyWithoutPlaintext and ReEncrypt of
+	// *kms.Client.
 	Clients awskms.Clients
 
-	// GrantTokens go with each request to AWS KMS.
+	// GrantTokens are sent with each request to AWS KMS.
 	GrantTokens []string
 
 	// ID names this Store in its [Info]; empty means a random UUID.
 	ID string
 }
 
-// A KMSConfig says which keys of AWS KMS encrypt the branch keys of a [Store].
-// Exactly one field is set, besides Former.
+// A KMSConfig selects the keys of AWS KMS that encrypt the branch keys of a
+// [Store]. Exactly one field is set, not counting Former.
+//
 // Specification: framework/branch-key-store.md#aws-kms-configuration.
 type KMSConfig struct {
-	// KeyARN is the one key, a multi-Region one or not.
+	// KeyARN is the only key. It may be a multi-Region key.
 	KeyARN string
 
-	// MRKeyARN is the key; if it is a multi-Region key, it also reads what its
-	// replicas in other Regions encrypted.
+	// MRKeyARN is the only key. If it is a multi-Region key, it also decrypts
+	// items that its replicas in other Regions encrypted.
 	MRKeyARN string
 
-	// Former are keys, in the same Region, that items may still be under. The
-	// Store reads these items, and [Store.RekeyBranchKey] encrypts them again.
-	// What the Store makes is under KeyARN or MRKeyARN, one of which must be
-	// set. With MRKeyARN, Former keys read what their replicas encrypted, too.
+	// Former are keys of the same Region that items may still be encrypted
+	// under. The Store reads these items, and [Store.RekeyBranchKey]
+	// re-encrypts them. The Store encrypts new items under KeyARN or MRKeyARN,
+	// one of which must be set. With MRKeyARN, the Former keys also decrypt
+	// items that their replicas encrypted.
 	Former []string
 
-	// Discovery has whatever key an item names, so that who can write to the
-	// storage chooses the key, among those that the caller may decrypt with.
-	// Such a Store cannot create or version keys.
+	// Discovery uses whichever key an item names. So anyone who can write to
+	// the storage chooses the key, among the keys that the caller may decrypt
+	// with. Such a Store can't create or version keys.
 	Discovery bool
 
-	// MRDiscovery is a Region, and is as Discovery, but of a multi-Region key
-	// uses the replica in that Region.
+	// MRDiscovery is a Region. It works like Discovery, but replaces a
+	// multi-Region key by its replica in that Region.
 	MRDiscovery string
 }
 
-// Info is what a [Store] was configured with.
+// Info describes the configuration of a [Store].
 type Info struct {
 	ID          string
-	StorageName string // the table's or the file's
+	StorageName string // of the table or the file
 	LogicalName string
 	KMS         KMSConfig
 	GrantTokens []string
 }
 
-// A Store keeps branch keys. It is safe for concurrent use.
+// A Store manages branch keys. It is safe for concurrent use.
+//
 // Specification: framework/branch-key-store.md.
 type Store struct {
 	config  Config
@@ -146,7 +149,7 @@ func NewStore(c Config) (*Store, error) {
 	return s, nil
 }
 
-// A regional storage makes its own client, in the Region of the keys.
+// A regional storage makes its own client, in the Region of the KMS keys.
 type regional interface{ in(region string) Storage }
 
 func (s *Store) parseKMS() (err error) {
@@ -190,6 +193,7 @@ func (k *KMSConfig) discovers() bool { return k.Discovery || k.MRDiscovery != ""
 func (s *Store) LogicalName() string { return s.config.LogicalName }
 
 // Info returns the configuration.
+//
 // Specification: framework/branch-key-store.md#getkeystoreinfo.
 func (s *Store) Info() Info {
 	i := Info{

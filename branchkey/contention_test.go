@@ -26,8 +26,8 @@ import (
 	"esdk/internal/fipstest"
 )
 
-// newProxies returns a Store whose answers, of DynamoDB and of AWS KMS, go
-// through proxies.
+// newProxies returns a Store whose answers from DynamoDB and AWS KMS go through
+// proxies.
 func newProxies(t *testing.T) (s *Store, db *fakeDynamoDB, dbProxy, kmsProxy *faulttest.Proxy) {
 	k, db := newKMS(t), newFakeDynamoDB(t)
 	serve := func(h http.Handler) (*faulttest.Proxy, string) {
@@ -47,8 +47,8 @@ func newProxies(t *testing.T) (s *Store, db *fakeDynamoDB, dbProxy, kmsProxy *fa
 	return s, db, dbProxy, kmsProxy
 }
 
-// together has so many callers do the same: none writes before all have read. It
-// returns their errors.
+// together runs call in several goroutines at once: none writes before all have
+// read. It returns their errors.
 func together(p *faulttest.Proxy, callers int, call func() error) []error {
 	var waiting sync.WaitGroup
 	waiting.Add(callers)
@@ -71,8 +71,8 @@ func together(p *faulttest.Proxy, callers int, call func() error) []error {
 	return errs
 }
 
-// collide has DynamoDB say to every other transaction, of the first ones, that
-// another is under way.
+// collide makes DynamoDB answer every other one of the first transactions as if
+// another transaction were under way.
 func collide(transactions int) func(string, object) (int, object) {
 	n := 0
 	return func(op string, _ object) (int, object) {
@@ -86,9 +86,9 @@ func collide(transactions int) func(string, object) (int, object) {
 	}
 }
 
-// Of many who create or rotate one branch key at once, exactly one does it. The
-// others are told so, with DynamoDB's own error in reach, and have changed
-// nothing. Who then tries again succeeds.
+// If many callers create or rotate one branch key at once, exactly one
+// succeeds. The others get an error that wraps DynamoDB's own, and have changed
+// nothing. A caller that tries again succeeds.
 func TestLostRaces(t *testing.T) {
 	const callers = 16
 	s, db, p, _ := newProxies(t)
@@ -124,8 +124,8 @@ func TestLostRaces(t *testing.T) {
 	wantError(t, create(), ErrExists)
 }
 
-// A write whose answer was lost is not taken for somebody else's when the AWS
-// SDK repeats it.
+// A write whose answer was lost doesn't conflict with the AWS SDK's retry of
+// it.
 func TestLostAnswer(t *testing.T) {
 	for name, spoil := range map[string]faulttest.Spoiler{
 		"closed": faulttest.Say(""), "reset": faulttest.Reset, "error": faulttest.Status(500, ""),
@@ -150,8 +150,8 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// Whatever the wire does, an operation fails and does not do half of what it
-// should, memory is bounded, and the next call works.
+// A fault of the wire never makes an operation do half of its work. The
+// operation fails, memory is bounded, and the next call works.
 func TestWireFaults(t *testing.T) {
 	s, db, dbProxy, kmsProxy := newProxies(t)
 	ok[string](t)(s.CreateKey(t.Context(), "key", customContext))
@@ -180,7 +180,8 @@ func TestWireFaults(t *testing.T) {
 				if n > 32<<20 {
 					t.Errorf("%s: %d bytes of memory", what, n)
 				}
-				// A write may be done though its answer was spoiled, but not by half.
+				// A write may succeed though its answer was spoiled, but not by
+				// half.
 				if added := len(db.items) - items; added != 0 && (service == "KMS" || added != map[string]int{"CreateKey": 3, "VersionKey": 1}[name]) {
 					t.Errorf("%s: %d items more", what, added)
 				}
@@ -200,8 +201,8 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// A context that ends at any step of the AWS SDK's, of a cache or of a storage,
-// ends the call with its error, and the next call works.
+// A context that ends at any step of the AWS SDK, a cache or a storage ends the
+// call with its error, and the next call works.
 func TestContextEndsAnywhere(t *testing.T) {
 	for name, storage := range map[string]func(t *testing.T) Storage{
 		"DynamoDB": func(t *testing.T) Storage { return newFakeDynamoDB(t).storage(t) },
@@ -209,7 +210,7 @@ func TestContextEndsAnywhere(t *testing.T) {
 	} {
 		before := runtime.NumGoroutine()
 		t.Run(name, func(t *testing.T) { testContextEnds(t, storage(t)) })
-		// Connections that are kept have goroutines, which go with the servers.
+		// Idle connections have goroutines, which end with the servers.
 		for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s: %d goroutines, want %d", name, runtime.NumGoroutine(), before)
@@ -235,8 +236,8 @@ func testContextEnds(t *testing.T, storage Storage) {
 			ctx := faulttest.NewCountdown(t.Context(), steps)
 			err := call(ctx)
 			ctx.Cancel()
-			// A server may still do what a call before gave up, between this call's
-			// reading and writing.
+			// The server may still execute an abandoned call, between the read
+			// and the write of this one.
 			late := steps > 0 && name == "VersionKey" && errors.Is(err, ErrConflict)
 			if done = err == nil; !done && !late && !errors.Is(err, context.Canceled) {
 				t.Fatalf("%s after %d steps: %v", name, steps, err) // it may never succeed
@@ -268,7 +269,7 @@ func keyringCalls(t *testing.T, s *Store) map[string]func(context.Context) error
 	}
 }
 
-// scriptedDynamoDB answers with what its functions return.
+// scriptedDynamoDB answers with the results of its functions.
 type scriptedDynamoDB struct {
 	silentDynamoDB
 	describe func() *dynamodbtypes.TableDescription
@@ -283,7 +284,7 @@ func (s *scriptedDynamoDB) TransactWriteItems(context.Context, *dynamodb.Transac
 	return &dynamodb.TransactWriteItemsOutput{}, s.write()
 }
 
-// A new table is asked for at least every five seconds, for five minutes.
+// Create checks a new table at least every five seconds, for five minutes.
 func TestTableStaysInCreation(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		start, last := time.Now(), time.Now()
@@ -303,7 +304,7 @@ func TestTableStaysInCreation(t *testing.T) {
 	})
 }
 
-// The pauses between the tries of a transaction grow.
+// The pauses between the attempts at a transaction grow.
 func TestPausesOfTransaction(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		var tries []time.Duration
@@ -322,8 +323,8 @@ func TestPausesOfTransaction(t *testing.T) {
 	})
 }
 
-// DynamoDB may give more reasons than there were puts. One of them says nothing
-// of the conditions.
+// DynamoDB may give more reasons than there were puts. An extra one says
+// nothing about the conditions.
 func TestTooManyReasons(t *testing.T) {
 	client := &scriptedDynamoDB{write: func() error {
 		failed := dynamodbtypes.CancellationReason{Code: aws.String("ConditionalCheckFailed")}

@@ -10,9 +10,11 @@ import (
 	"esdk"
 )
 
-// CreateKeyStore makes the table or file, unless it exists, waits until it can
-// be used, for up to 5 minutes, and returns the table's ARN or the file's path. It
-// fails with [ErrSchema] if what exists is no key store.
+// CreateKeyStore creates the table or file unless it exists, and returns the
+// ARN of the table or the path of the file. It waits up to 5 minutes until a
+// new table can be used. It fails with [ErrSchema] if the existing table or
+// file isn't a key store.
+//
 // Specification: framework/branch-key-store.md#createkeystore.
 func (s *Store) CreateKeyStore(ctx context.Context) (string, error) {
 	name, err := s.storage.Create(ctx)
@@ -22,14 +24,15 @@ func (s *Store) CreateKeyStore(ctx context.Context) (string, error) {
 	return name, nil
 }
 
-// CreateKey makes a branch key, with its first version and its beacon key, and
-// returns its id. If id is empty it is a random UUID; else the encryption
+// CreateKey creates a branch key with its first version and its beacon key, and
+// returns its id. An empty id means a random UUID; with an id, the encryption
 // context must not be empty. The encryption context is bound to all versions of
-// the key; it is stored in the clear.
+// the key, and stored in the clear.
 //
-// It fails with [ErrExists] if there is such a key, with [ErrNoKeyStore],
+// It fails with [ErrExists] if the branch key exists, with [ErrNoKeyStore],
 // [ErrDiscovery], [ErrKMSKey], [esdk.ErrEncryptionContext], or an error of the
 // storage or AWS KMS.
+//
 // Specification: framework/branch-key-store.md#createkey.
 func (s *Store) CreateKey(ctx context.Context, id string, ec esdk.EncryptionContext) (string, error) {
 	if s.config.KMS.discovers() {
@@ -62,7 +65,8 @@ func (s *Store) CreateKey(ctx context.Context, id string, ec esdk.EncryptionCont
 	return id, nil
 }
 
-// newVersion has AWS KMS make the key of a new version.
+// newVersion asks AWS KMS for the key of a new version.
+//
 // Specification: framework/branch-key-store.md#wrapped-branch-key-creation.
 func (s *Store) newVersion(ctx context.Context, id string, attributes map[string]string) (stays, active *Item, err error) {
 	stays, active = newVersionItems(id, formatUUID(newUUID()), attributes)
@@ -73,16 +77,18 @@ func (s *Store) newVersion(ctx context.Context, id string, attributes map[string
 	return stays, active, err
 }
 
-// VersionKey makes a new version of a branch key, and the active one of it. Old
-// versions stay. The KMS key and the encryption context are those of the
-// version before, which AWS KMS authenticates first. If that is under a Former
-// key of the [KMSConfig], the new version is under KeyARN or MRKeyARN.
+// VersionKey creates a new version of a branch key and makes it the active one.
+// Old versions stay. The new version takes the KMS key and the encryption
+// context of the version before, which AWS KMS authenticates first. If the
+// version before is under a Former key of the [KMSConfig], the new one is under
+// KeyARN or MRKeyARN.
 //
-// If somebody else makes a version at the same time, one of the two gets
-// [ErrConflict], and its version is not stored. A branch key that was only
-// re-keyed meanwhile is read again. The read is consistent, since a stale one
-// would always lose. It fails else as [Store.CreateKey] and
-// [Store.ActiveBranchKey] do.
+// If somebody else creates a version at the same time, one of the two calls
+// gets [ErrConflict], and its version is not stored. If the branch key was only
+// re-keyed meanwhile, VersionKey reads it again. The read is consistent, since
+// a stale one would always lose. The other errors are the errors of
+// [Store.CreateKey] and [Store.ActiveBranchKey].
+//
 // Specification: framework/branch-key-store.md#versionkey.
 func (s *Store) VersionKey(ctx context.Context, id string) error {
 	if s.config.KMS.discovers() {
@@ -109,8 +115,8 @@ func (s *Store) VersionKey(ctx context.Context, id string) error {
 	return nil
 }
 
-// versionAttempts is how often a new version of a branch key is tried, if the
-// branch key is re-keyed each time in between.
+// versionAttempts bounds the attempts to create a version if the branch key is
+// re-keyed between each of them.
 const versionAttempts = 4
 
 func (s *Store) version(ctx context.Context, old *Item) error {

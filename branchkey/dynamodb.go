@@ -16,8 +16,8 @@ import (
 	"esdk/internal/isnil"
 )
 
-// A DynamoDBClient is what a storage needs of a [*dynamodb.Client]. It must be safe
-// for concurrent use, as that one is.
+// A DynamoDBClient is the part of a [*dynamodb.Client] that a storage needs. It
+// must be safe for concurrent use, as [*dynamodb.Client] is.
 type DynamoDBClient interface {
 	CreateTable(ctx context.Context, in *dynamodb.CreateTableInput, options ...func(*dynamodb.Options)) (*dynamodb.CreateTableOutput, error)
 	DescribeTable(ctx context.Context, in *dynamodb.DescribeTableInput, options ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
@@ -25,7 +25,8 @@ type DynamoDBClient interface {
 	TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, options ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
 }
 
-// A listingClient is what a storage needs in addition, to list items.
+// A listingClient is the part of a [*dynamodb.Client] that listing items needs
+// in addition.
 type listingClient interface {
 	Query(ctx context.Context, in *dynamodb.QueryInput, options ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
 	Scan(ctx context.Context, in *dynamodb.ScanInput, options ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
@@ -40,11 +41,11 @@ type dynamoDBStorage struct {
 }
 
 // NewDynamoDBStorage returns a storage in a table of DynamoDB, which the
-// official SDKs may use too. If client is nil, it is one of the AWS SDK's
-// default configuration: environment, shared files and roles, in the Region of
-// the KMS key or of MRDiscovery of the [Store] that the storage is given to, or
-// with Discovery in the default Region. A nil pointer is an error. To list items, it
-// needs the methods Query and Scan of [*dynamodb.Client] too.
+// official SDKs can use, too. If client is nil, the storage makes a client from
+// the AWS SDK's default configuration: environment, shared files and roles. Its
+// Region is the Region of the KMS key or MRDiscovery of the [Store] that uses
+// the storage, or the default Region with Discovery. A nil pointer is an error.
+// Listing items also needs the methods Query and Scan of [*dynamodb.Client].
 func NewDynamoDBStorage(client DynamoDBClient, table string) (Storage, error) {
 	if table == "" {
 		return nil, errors.New("branchkey: table name is empty")
@@ -58,11 +59,11 @@ func NewDynamoDBStorage(client DynamoDBClient, table string) (Storage, error) {
 	return &dynamoDBStorage{client, table}, nil
 }
 
-// defaultDynamoDB makes its client when it is first needed.
+// defaultDynamoDB makes its client on first use.
 type defaultDynamoDB struct {
 	made   dynamoDBStorage
 	region string
-	lock   chan struct{} // a mutex that is given up on when the context ends
+	lock   chan struct{} // a mutex whose waiters give up when their context ends
 }
 
 func (d *defaultDynamoDB) in(region string) Storage {
@@ -128,7 +129,8 @@ func (d *defaultDynamoDB) Write(ctx context.Context, puts ...Put) error {
 
 func (d *dynamoDBStorage) Name() string { return d.table }
 
-// The schema of the table.
+// This is the schema of the table.
+//
 // Specification: framework/branch-key-store.md#keyschema.
 var (
 	keySchema = []types.KeySchemaElement{
@@ -200,7 +202,8 @@ func (d *dynamoDBStorage) wait(ctx context.Context) (*types.TableDescription, er
 	return out.Table, nil
 }
 
-// A describer is a client whose answers the waiter of the AWS SDK may look into.
+// A describer is a client with answers that the waiter of the AWS SDK can look
+// into: never nil.
 type describer struct{ DynamoDBClient }
 
 func (d describer) DescribeTable(ctx context.Context, in *dynamodb.DescribeTableInput, options ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error) {
@@ -245,7 +248,7 @@ func (d *dynamoDBStorage) Get(ctx context.Context, id, itemType string, consiste
 	return decodeItem(out.Item)
 }
 
-// List asks for pages, which have 1 MB at most.
+// List fetches pages of at most 1 MB.
 func (d *dynamoDBStorage) List(ctx context.Context, id string) iter.Seq2[*Item, error] {
 	return func(yield func(*Item, error) bool) {
 		client, ok := d.client.(listingClient)
@@ -276,8 +279,8 @@ func (d *dynamoDBStorage) List(ctx context.Context, id string) iter.Seq2[*Item, 
 
 type attributeMap = map[string]types.AttributeValue
 
-// page returns a page of the items of a branch key or, if id is empty, of all, and the
-// key that the next page comes after.
+// page returns one page of the items of a branch key, or of all items if id is
+// empty. It also returns the key that the next page starts after.
 func (d *dynamoDBStorage) page(ctx context.Context, c listingClient, id string, after attributeMap) (items []attributeMap, next attributeMap, err error) {
 	if id == "" {
 		out, err := answered(c.Scan(ctx, &dynamodb.ScanInput{
@@ -300,7 +303,7 @@ func (d *dynamoDBStorage) page(ctx context.Context, c listingClient, id string, 
 	return out.Items, out.LastEvaluatedKey, nil
 }
 
-// stringOf returns a string of an item, "" if it is none.
+// stringOf returns a string attribute, or "" if v isn't a string.
 func stringOf(v types.AttributeValue) string {
 	if s, ok := v.(*types.AttributeValueMemberS); ok {
 		return s.Value
@@ -352,15 +355,16 @@ func encodeItem(item *Item) map[string]types.AttributeValue {
 	return attributes
 }
 
-// writeAttempts is how often a transaction is tried that was cancelled because
-// of another one that was under way. Each try decides its conditions anew, so
-// that of two writers one always gets through.
+// writeAttempts bounds the attempts at a transaction that DynamoDB cancels
+// because another one is under way. Each attempt evaluates its conditions anew,
+// so one of two writers always gets through.
 const writeAttempts = 8
 
 func (d *dynamoDBStorage) Write(ctx context.Context, puts ...Put) error {
 	for attempt := 1; ; attempt++ {
-		// The SDK makes a new token for each call, and uses it for its retries: a
-		// write whose answer was lost does not take itself for somebody else's.
+		// The SDK makes a new token for each call and repeats it in its
+		// retries, so a write whose answer was lost doesn't conflict with
+		// itself.
 		_, err := d.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: d.transaction(puts)}, limitDynamoDB)
 		if err == nil {
 			return nil
@@ -392,8 +396,10 @@ func collided(e *types.TransactionCanceledException) bool {
 	})
 }
 
-// transaction is what the specification prescribes. Its expressions name
-// attributes by placeholders, since a name with a hyphen cannot stand in one.
+// transaction returns the transaction that the specification prescribes. Its
+// expressions refer to attributes by placeholders, since names with hyphens
+// aren't allowed in expressions.
+//
 // Specification: framework/branch-key-store.md#versionkey.
 func (d *dynamoDBStorage) transaction(puts []Put) []types.TransactWriteItem {
 	items := make([]types.TransactWriteItem, len(puts))
@@ -413,7 +419,8 @@ func (d *dynamoDBStorage) transaction(puts []Put) []types.TransactWriteItem {
 	return items
 }
 
-// error names the table, and tells a missing one apart.
+// error adds the name of the table, and marks a missing table with
+// [ErrNoKeyStore].
 func (d *dynamoDBStorage) error(operation string, err error) error {
 	var noTable *types.ResourceNotFoundException
 	if errors.As(err, &noTable) {

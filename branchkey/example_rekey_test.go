@@ -16,7 +16,7 @@ import (
 	"esdk/esdktest/kmssim"
 )
 
-// From one KMS key to another, while others read.
+// This example moves a branch key to another KMS key, while others read it.
 func ExampleStore_RekeyBranchKey() {
 	ctx := context.Background()
 	server := kmssim.New()
@@ -50,7 +50,7 @@ func ExampleStore_RekeyBranchKey() {
 		log.Fatal(err)
 	}
 
-	// First, all who read are configured for both keys. Then:
+	// First, configure all readers for both keys. Then:
 	both := open(branchkey.KMSConfig{KeyARN: newKey, Former: []string{oldKey}})
 	changed, err := both.RekeyBranchKey(ctx, id, newKey)
 	if err != nil {
@@ -58,7 +58,7 @@ func ExampleStore_RekeyBranchKey() {
 	}
 	fmt.Println(changed, "items: the active version, the same version by its UUID, the beacon key")
 
-	// At last, nobody needs the old key.
+	// Finally, nobody needs the old key.
 	server.Disable(oldKey)
 	after := open(branchkey.KMSConfig{KeyARN: newKey})
 	key, err := after.ActiveBranchKey(ctx, id)
@@ -72,7 +72,7 @@ func ExampleStore_RekeyBranchKey() {
 	// true
 }
 
-// Branch keys, and how often each was rotated.
+// This example lists branch keys, and how often each was rotated.
 func ExampleStore_List() {
 	ctx := context.Background()
 	store, cleanup := exampleStore()
@@ -98,7 +98,8 @@ func ExampleStore_List() {
 	// Output: map[tenant-17:1 tenant-18:2]
 }
 
-// A server that knows its tenants, before it takes requests.
+// This example warms the keyring of a server that knows its tenants, before it
+// takes requests.
 func ExampleWarm() {
 	ctx := context.Background()
 	store, cleanup := exampleStore()

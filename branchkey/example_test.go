@@ -18,9 +18,9 @@ import (
 	"esdk/esdktest/kmssim"
 )
 
-// Here a simulator stands for AWS KMS, and a file for DynamoDB. Without Clients,
-// AWS KMS is asked; with NewDynamoDBStorage(nil, "branch-keys") the keys are in
-// a table.
+// Here a simulator replaces AWS KMS, and a file replaces DynamoDB. Without
+// Clients, the store calls AWS KMS; with NewDynamoDBStorage(nil,
+// "branch-keys"), the keys are in a table.
 func exampleStore() (store *branchkey.Store, cleanup func()) {
 	server := kmssim.New()
 	dir, err := os.MkdirTemp("", "branchkey")
@@ -54,12 +54,12 @@ func Example() {
 	store, cleanup := exampleStore()
 	defer cleanup()
 
-	// Once: a branch key.
+	// Once: create a branch key.
 	id, err := store.CreateKey(ctx, "", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	// In each process: a keyring that uses it.
+	// In each process: make a keyring that uses it.
 	kr, err := branchkey.NewKeyring(branchkey.KeyringConfig{
 		Store:       store,
 		BranchKeyID: id,
@@ -80,7 +80,7 @@ func Example() {
 	// Output: my secret
 }
 
-// A branch key for each tenant.
+// This example uses a branch key for each tenant.
 func ExampleSupplier() {
 	ctx := context.Background()
 	store, cleanup := exampleStore()
@@ -122,7 +122,7 @@ func ExampleSupplier() {
 	// branchkey: supplier: no tenant in the encryption context
 }
 
-// Two keyrings that share what they have in memory.
+// This example shares a cache between two keyrings.
 func ExampleKeyringConfig_sharedCache() {
 	ctx := context.Background()
 	store, cleanup := exampleStore()

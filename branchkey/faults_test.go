@@ -19,8 +19,9 @@ import (
 	"esdk/esdktest/kmssim"
 )
 
-// operations are all that ask AWS KMS, on a key that exists. A Store that knows
-// two KMS keys re-keys to the one that the branch key is not under.
+// operations returns all operations that call AWS KMS, on an existing branch
+// key. A Store that knows two KMS keys re-keys to the key that the branch key
+// is not under.
 func operations(s *Store, id, version string) map[string]func(context.Context) error {
 	all := map[string]func(context.Context) error{
 		"CreateKey":        func(ctx context.Context) error { _, err := s.CreateKey(ctx, "", nil); return err },
@@ -46,7 +47,7 @@ func operations(s *Store, id, version string) map[string]func(context.Context) e
 	return all
 }
 
-// newOperations also returns how many items the storage has.
+// newOperations also returns the fake DynamoDB of the operations.
 func newOperations(t *testing.T, k *kmsEnv) (map[string]func(context.Context) error, *fakeDynamoDB) {
 	db := newFakeDynamoDB(t)
 	s := k.with(t, db.storage(t), func(c *Config) { c.KMS.Former = []string{k.another()} })
@@ -63,8 +64,8 @@ func apiCode(err error) string {
 	return ""
 }
 
-// TestKMSFaults has AWS KMS fail or answer wrongly in each operation. Nothing is
-// written then.
+// TestKMSFaults makes AWS KMS fail or answer wrongly in each operation. Then
+// nothing is written.
 func TestKMSFaults(t *testing.T) {
 	k := newKMS(t)
 	all, db := newOperations(t, k)
@@ -126,8 +127,7 @@ func TestKMSFaults(t *testing.T) {
 	}
 }
 
-// A KMS that is throttled for a while, or resets a connection, is asked again by
-// the AWS SDK.
+// The AWS SDK retries if AWS KMS throttles for a while, or resets a connection.
 func TestKMSRetries(t *testing.T) {
 	k := newKMS(t)
 	all, _ := newOperations(t, k)
@@ -149,7 +149,7 @@ func TestKMSRetries(t *testing.T) {
 	}
 }
 
-// The context of the call ends what is under way.
+// Cancelling the context of a call ends a request that is under way.
 func TestCancelled(t *testing.T) {
 	k := newKMS(t)
 	all, _ := newOperations(t, k)
@@ -192,7 +192,7 @@ func TestDynamoDBFaults(t *testing.T) {
 			}
 		}
 	}
-	// Throttled for a while only.
+	// DynamoDB throttles for a while only.
 	n := 0
 	db.setAnswer(func(op string, _ object) (int, object) {
 		if n++; n%3 != 0 {
@@ -215,8 +215,8 @@ func reasons(codes ...string) (int, object) {
 	return failure("TransactionCanceledException", "CancellationReasons", list)
 }
 
-// A transaction that collides with another is tried again; one whose condition
-// does not hold is not.
+// A transaction that collides with another is tried again; a transaction whose
+// condition does not hold is not.
 func TestDynamoDBTransactions(t *testing.T) {
 	k := newKMS(t)
 	all, db := newOperations(t, k)
@@ -269,7 +269,7 @@ func TestDynamoDBTransactions(t *testing.T) {
 	wantError(t, all["VersionKey"](ctx), context.DeadlineExceeded)
 }
 
-// A read of a version that is too new for a stale replica is repeated.
+// If a stale replica doesn't have a new version yet, the read is repeated.
 func TestStaleReplica(t *testing.T) {
 	k, db := newKMS(t), newFakeDynamoDB(t)
 	s := k.with(t, db.storage(t), func(*Config) {})
@@ -285,7 +285,7 @@ func TestStaleReplica(t *testing.T) {
 	ok[*Key](t)(s.BeaconKey(t.Context(), "key"))
 }
 
-// readOnlyClient has not all methods that make keys.
+// readOnlyClient lacks methods that create keys.
 type readOnlyClient struct{ awskms.Client }
 
 type failingClients struct{ err error }
@@ -321,8 +321,7 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// The clients that nobody gave are those of the Region of the KMS configuration,
-// both of KMS and of DynamoDB.
+// Default clients of KMS and DynamoDB use the Region of the KMS configuration.
 func TestDefaultRegion(t *testing.T) {
 	k, db := newKMS(t), newFakeDynamoDB(t)
 	for name, value := range map[string]string{

@@ -17,11 +17,11 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// lockTimeout is how long to wait for another process.
+// lockTimeout bounds the wait for another process.
 const lockTimeout = 10 * time.Second
 
-// The file is a database of bbolt. This bucket has a bucket for each branch key
-// id, in which the items are JSON, by their types.
+// The file is a database of bbolt. This bucket contains a bucket for each
+// branch key id, which maps types to items in JSON.
 const itemsBucket = "esdk/branch-keys/v1"
 
 // storedItem is an item in the file.
@@ -33,21 +33,21 @@ type storedItem struct {
 type fileStorage struct {
 	path    string
 	timeout time.Duration
-	page    int // how many items of a list are read while the file is open
+	page    int // the number of items that List reads each time it opens the file
 }
 
-// NewFileStorage returns a storage in a local file, for a single machine and for
-// development. The directory must exist.
+// NewFileStorage returns a storage in a local file, for a single machine and
+// for development. The directory must exist.
 //
-// Writes are atomic and synced to the disk: whatever process is killed, and
-// whenever, the file is readable, and has all of a write or nothing. Several
-// processes may use the file: each opens it for the time of one operation, and
-// while one writes, others wait up to 10 seconds, or until their context ends,
-// and then fail with [ErrLocked]. The file should not be on a network file
-// system.
+// Writes are atomic and synced to disk. Killing a process at any moment leaves
+// the file readable, with all of a write or none of it. Several processes may
+// use the file. Each opens it for one operation at a time. While one writes,
+// the others wait up to 10 seconds, or until their context ends, and then fail
+// with [ErrLocked]. Don't put the file on a network file system.
 //
-// [Store.CreateKeyStore] makes the file, readable to its owner alone. It holds no
-// key in the clear, but who can write it can bring back an old version.
+// [Store.CreateKeyStore] creates the file, readable by its owner alone. It
+// holds no key in the clear, but anyone who can write to it can bring back an
+// old version.
 func NewFileStorage(path string) (Storage, error) {
 	if path == "" {
 		return nil, errors.New("branchkey: path of the file is empty")
@@ -66,8 +66,8 @@ func (f *fileStorage) Create(ctx context.Context) (string, error) {
 	return f.path, f.view(ctx, func(*bbolt.Bucket) error { return nil })
 }
 
-// create makes the file under another name first, so that it is complete when
-// it appears.
+// create builds the file under a temporary name, so that it is complete when it
+// appears.
 func (f *fileStorage) create() error {
 	temporary, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".*.tmp") // mode 0600
 	if err != nil {
@@ -95,7 +95,7 @@ func (f *fileStorage) create() error {
 	return nil
 }
 
-// rename is for file systems that have no links.
+// rename replaces the link on file systems that have no links.
 func (f *fileStorage) rename(temporary string, linkErr error) error {
 	if _, err := os.Lstat(f.path); err == nil || errors.Is(linkErr, fs.ErrExist) {
 		return fs.ErrExist
@@ -107,7 +107,8 @@ func (f *fileStorage) rename(temporary string, linkErr error) error {
 	return nil
 }
 
-// syncDir has a new name last; not every system can.
+// syncDir makes a new name durable. It does nothing on systems that can't sync
+// a directory.
 func syncDir(path string) {
 	if dir, err := os.Open(path); err == nil {
 		dir.Sync()
@@ -145,8 +146,9 @@ func parseItem(id, itemType string, text []byte) (*Item, error) {
 	return &Item{ID: id, Type: itemType, Enc: s.Enc, Attributes: s.Attributes}, nil
 }
 
-// listPage is how many items are read while the file is open once. Between two pages it
-// is closed, so that a list that takes long keeps nobody from writing.
+// listPage is the number of items that List reads each time it opens the file.
+// It closes the file between two pages, so that a slow consumer doesn't block
+// writers.
 const listPage = 100
 
 func (f *fileStorage) List(ctx context.Context, id string) iter.Seq2[*Item, error] {
@@ -164,7 +166,7 @@ func (f *fileStorage) List(ctx context.Context, id string) iter.Seq2[*Item, erro
 			}
 			if more = len(page) == f.page; more {
 				last := page[len(page)-1].item
-				after = &Item{ID: last.ID, Type: last.Type} // whoever gets the last one may change it
+				after = &Item{ID: last.ID, Type: last.Type} // the consumer of the last item may change it
 			}
 			for _, l := range page {
 				if !yield(l.item, l.err) {
@@ -175,14 +177,15 @@ func (f *fileStorage) List(ctx context.Context, id string) iter.Seq2[*Item, erro
 	}
 }
 
-// listed is an item of a list, or its names and what is wrong with it.
+// listed is an item of a list. A malformed item has only its ID and Type, and
+// an error.
 type listed struct {
 	item *Item
 	err  error
 }
 
-// listItems returns the next items after one, of a branch key or, if id is
-// empty, of all.
+// listItems returns the items that follow after, of a branch key, or of all
+// branch keys if id is empty.
 func (f *fileStorage) listItems(items *bbolt.Bucket, id string, after *Item) (page []listed, err error) {
 	var typesErr error
 	err = each(items, after.ID, func(next string, _ []byte) bool {
@@ -191,7 +194,7 @@ func (f *fileStorage) listItems(items *bbolt.Bucket, id string, after *Item) (pa
 			return false
 		}
 		if types == nil {
-			return true // a value beside the buckets, which no Write has made
+			return true // a value beside the buckets, which Write never creates
 		}
 		start := ""
 		if next == after.ID && after.Type != "" {
@@ -216,8 +219,8 @@ func listItem(id, itemType string, text []byte) listed {
 	return listed{item, err}
 }
 
-// each visits what a bucket has from a key on. In a file that is damaged, the
-// keys may be out of order, and without an end.
+// each visits the entries of a bucket from start on. It checks their order,
+// since the keys of a damaged file can be out of order and never end.
 func each(b *bbolt.Bucket, start string, visit func(key string, value []byte) bool) error {
 	c := b.Cursor()
 	for key, value := c.Seek([]byte(start)); key != nil; key, value = c.Next() {
@@ -232,7 +235,7 @@ func each(b *bbolt.Bucket, start string, visit func(key string, value []byte) bo
 	return nil
 }
 
-// successor returns the first string after another one.
+// successor returns the smallest string greater than s.
 func successor(s string) string { return s + "\x00" }
 
 func (f *fileStorage) Write(ctx context.Context, puts ...Put) error {
@@ -286,14 +289,14 @@ func (f *fileStorage) view(ctx context.Context, read func(items *bbolt.Bucket) e
 	})
 }
 
-// with opens the file for one operation. A damaged file makes bbolt panic, or
-// read beyond the end of the file, which is an error here.
+// with opens the file for one operation. On a damaged file, bbolt panics or
+// reads beyond the end of the file. with turns both into errors.
 func (f *fileStorage) with(ctx context.Context, readOnly bool, use func(*bbolt.DB) error) (err error) {
 	var file *os.File
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			file.Close() // bbolt may not have, and it holds the lock
+			file.Close() // bbolt may have left it open, and it holds the lock
 			err = fmt.Errorf("%w: the file is damaged: %v", ErrSchema, r)
 		}
 		if err != nil {
@@ -322,7 +325,7 @@ func (f *fileStorage) open(ctx context.Context, readOnly bool, openFile func(str
 	for {
 		db, err := bbolt.Open(f.path, 0o600, &bbolt.Options{
 			ReadOnly: readOnly,
-			Timeout:  1, // not zero: that would wait for ever, and for no context
+			Timeout:  1, // zero would wait forever and ignore the context
 			OpenFile: openFile,
 		})
 		if !errors.Is(err, berrors.ErrTimeout) {
@@ -338,8 +341,8 @@ func (f *fileStorage) open(ctx context.Context, readOnly bool, openFile func(str
 	}
 }
 
-// openExisting opens what is not to be created. bbolt would make a database of
-// an empty file too.
+// openExisting opens a file, and never creates one. It rejects an empty file,
+// since bbolt would turn it into a database.
 func openExisting(name string, flag int, mode fs.FileMode) (*os.File, error) {
 	file, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
 	if err != nil {

@@ -99,7 +99,7 @@ func TestFileIsNoKeyStore(t *testing.T) {
 	}
 }
 
-// A file that was cut or overwritten gives errors, not panics or faults.
+// A truncated or overwritten file causes errors, not panics or faults.
 func TestFileIsDamaged(t *testing.T) {
 	k := newKMS(t)
 	storage := newFile(t)
@@ -112,7 +112,7 @@ func TestFileIsDamaged(t *testing.T) {
 		if err == nil && item.ID != id {
 			t.Errorf("%s: %v", what, item)
 		}
-		if write { // which is slow, for it syncs
+		if write { // slow, since it syncs
 			s.Write(t.Context(), Put{Item: &Item{ID: "other", Type: activeType, Enc: []byte("enc")}})
 		}
 	}
@@ -134,7 +134,7 @@ func TestFileLock(t *testing.T) {
 	s := storage.(*fileStorage)
 	s.timeout = 50 * time.Millisecond
 
-	// Another process holds the lock; this is how bbolt takes it.
+	// Another process holds the lock, which bbolt takes this way.
 	db := ok[*bbolt.DB](t)(bbolt.Open(s.path, 0o600, nil))
 	_, err := s.Get(t.Context(), "id", activeType, true)
 	wantError(t, err, ErrLocked)
@@ -146,7 +146,7 @@ func TestFileLock(t *testing.T) {
 	_, err = s.Get(ctx, "id", activeType, true)
 	wantError(t, err, ErrLocked, context.DeadlineExceeded)
 
-	// Who waits gets it.
+	// A waiting caller gets the lock once it is free.
 	go func() {
 		time.Sleep(30 * time.Millisecond)
 		db.Close()
@@ -157,7 +157,7 @@ func TestFileLock(t *testing.T) {
 	}
 }
 
-// Readers do not keep each other out.
+// Readers don't block each other.
 func TestFileReadersShare(t *testing.T) {
 	storage := newFile(t)
 	ok[string](t)(storage.Create(t.Context()))
@@ -186,7 +186,8 @@ func TestFileCreatedByManyAtOnce(t *testing.T) {
 	}
 }
 
-// On a file system without links the file is renamed, unless there is one.
+// On a file system without links, the file is renamed, unless the name is
+// taken.
 func TestFileWithoutLinks(t *testing.T) {
 	s := newFile(t).(*fileStorage)
 	temporary := filepath.Join(filepath.Dir(s.path), "temporary")
@@ -210,7 +211,8 @@ func TestFileWithoutLinks(t *testing.T) {
 	}
 }
 
-// The link fails if another process made the file in between: its file stays.
+// If another process makes the file in between, the link fails, and the file
+// stays.
 func TestFileAppears(t *testing.T) {
 	s := newFile(t).(*fileStorage)
 	must(t, os.WriteFile(s.path, []byte("1"), 0o600))
@@ -223,7 +225,7 @@ func TestFileAppears(t *testing.T) {
 	}
 }
 
-// bbolt has no bucket without a name. Nothing of such a write is stored.
+// bbolt rejects a bucket without a name. Nothing of such a write is stored.
 func TestFileItemWithoutID(t *testing.T) {
 	s := newFile(t)
 	ok[string](t)(s.Create(t.Context()))
@@ -249,7 +251,7 @@ func TestFileItemIsNoJSON(t *testing.T) {
 	wantError(t, s.Write(t.Context(), Put{Item: item, Replaces: []byte{1}}), ErrItem)
 }
 
-// writerEnv has this test binary write keys into the file until it is killed.
+// writerEnv makes this test binary write keys to the file until it is killed.
 const writerEnv = "BRANCHKEY_TEST_WRITER"
 
 func TestMain(m *testing.M) {
@@ -262,8 +264,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writeUntilKilled writes the two items of a version together, with a number that
-// grows, and prints it when it was written.
+// writeUntilKilled writes the two items of a version together, with a growing
+// number, and prints the number after each write.
 func writeUntilKilled(path string) {
 	ctx := context.Background()
 	s, err := NewFileStorage(path)
@@ -289,8 +291,8 @@ func writeUntilKilled(path string) {
 	}
 }
 
-// A writer that is killed at any time leaves a file that has all that it said it
-// wrote, and nothing by halves.
+// A writer that is killed at any time leaves a file with all writes that it
+// reported, and no partial write.
 func TestFileSurvivesKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("NOT run: -short is set")

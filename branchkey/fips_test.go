@@ -6,7 +6,8 @@ import (
 	"esdk/internal/fipstest"
 )
 
-// TestFIPS140Only holds what docs/security.md says of the hierarchical keyring.
+// TestFIPS140Only verifies the statements of docs/security.md on the
+// hierarchical keyring.
 func TestFIPS140Only(t *testing.T) {
 	if !fipstest.Enforced(t) {
 		return

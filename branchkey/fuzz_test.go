@@ -8,8 +8,7 @@ import (
 	"esdk/internal/faulttest"
 )
 
-// FuzzUnwrap: of all encrypted data keys, only the very one that was made
-// unwraps.
+// FuzzUnwrap: only the exact encrypted data key that was made unwraps.
 func FuzzUnwrap(f *testing.F) {
 	source := newSource()
 	source.add("a")
@@ -29,7 +28,7 @@ func FuzzUnwrap(f *testing.F) {
 	})
 }
 
-// FuzzParseUUID: what is accepted has one form.
+// FuzzParseUUID: an accepted UUID has one form.
 func FuzzParseUUID(f *testing.F) {
 	f.Add(formatUUID(newUUID()))
 	f.Add("")

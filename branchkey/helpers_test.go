@@ -43,8 +43,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// wantError checks that an error matches all targets, of which one may be a
-// pointer for errors.As.
+// wantError checks that an error matches all targets. A target that is a
+// pointer is for errors.As.
 func wantError(t testing.TB, err error, targets ...any) {
 	t.Helper()
 	for _, target := range targets {
@@ -81,7 +81,7 @@ func (k *kmsEnv) newMRK(replicaRegion string) (primary, replica string) {
 	return primary, k.Replicate(primary, replicaRegion)
 }
 
-// config is that of a Store with the key of the environment.
+// config returns the configuration of a Store with the key of the environment.
 func (k *kmsEnv) config(storage Storage) Config {
 	return Config{
 		Storage:     storage,
@@ -115,17 +115,17 @@ func (k *kmsEnv) with(t testing.TB, storage Storage, change func(*Config)) *Stor
 	return ok[*Store](t)(NewStore(c))
 }
 
-// A backend is something that keeps items, for the tests to run on.
+// A backend is a kind of storage that the tests run on.
 type backend struct {
 	name string
 	// new returns a storage that is not created yet.
 	new func(t testing.TB) Storage
-	// put writes an item, whatever there is.
+	// put writes an item unconditionally.
 	put func(t testing.TB, s Storage, item *Item)
 	del func(t testing.TB, s Storage, id, itemType string)
 
-	// notIsolated says that transactions are atomic only as long as there is
-	// one at a time, as those of moto.
+	// notIsolated means that transactions are atomic only if they run one at a
+	// time, as in moto.
 	notIsolated bool
 }
 
@@ -178,7 +178,8 @@ func isMoto(t testing.TB, url string) bool {
 	return strings.Contains(response.Header.Get("Server"), "Werkzeug")
 }
 
-// newTableName is one that no other test uses, of this process or another.
+// newTableName returns a name that no other test uses, in this process or
+// another.
 func newTableName() string {
 	return fmt.Sprintf("esdk-%d-%d-%s", os.Getpid(), tables.Add(1), formatUUID(newUUID())[:8])
 }
@@ -210,7 +211,7 @@ func dynamoDBBackend(t testing.TB) backend {
 	}
 }
 
-// collect returns what a list has, up to its first error.
+// collect returns the elements of a list, up to its first error.
 func collect[T any](list iter.Seq2[T, error]) (all []T, err error) {
 	for v, err := range list {
 		if err != nil {
@@ -230,7 +231,7 @@ func cloneItem(i *Item) *Item {
 
 var customContext = esdk.EncryptionContext{"tenant": "17", "Ünïcode": "\U0001F600", "empty": ""}
 
-// withoutSecret is what may be printed.
+// withoutSecret reports whether text doesn't contain the secret of k.
 func withoutSecret(text string, k *Key) bool {
 	return !strings.Contains(text, string(k.Secret[:8])) && !strings.Contains(text, fmt.Sprint(k.Secret[:4])[1:8])
 }

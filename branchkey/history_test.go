@@ -15,8 +15,8 @@ import (
 )
 
 // An event is a write of a register, or a read. The states of the register are
-// numbered in the order in which writes led to them, from 0 before the first
-// one. The event happened at some moment between start and end.
+// numbered in the order of the writes, and the state before the first write is
+// 0. The event happened at some moment between start and end.
 type event struct {
 	write      bool
 	state      int
@@ -25,16 +25,16 @@ type event struct {
 }
 
 // linearizable fails unless all events could have happened one after the other,
-// each within its interval. As the order of the writes is known, it is enough to
-// look at pairs: no event that ended before another one began may need to come
-// after it.
+// each within its interval. Since the order of the writes is known, checking
+// pairs is enough: an event that ended before another one began must not have
+// to come after it.
 func linearizable(events []event) error {
 	for _, a := range events {
 		for _, b := range events {
 			if a.end >= b.start {
 				continue
 			}
-			// Of a write and reads of its state, the write is first.
+			// The write of a state comes before its reads.
 			if a.state > b.state || a.state == b.state && b.write {
 				return fmt.Errorf("(%v) saw or made state %d, and later (%v) state %d", a.what, a.state, b.what, b.state)
 			}
@@ -47,7 +47,7 @@ type label string
 
 func (l label) String() string { return string(l) }
 
-// TestLinearizable holds the checker to histories that are known good and bad.
+// TestLinearizable verifies the checker with known good and bad histories.
 func TestLinearizable(t *testing.T) {
 	write := func(state int, start, end int64) event { return event{true, state, start, end, label("write")} }
 	read := func(state int, start, end int64) event { return event{false, state, start, end, label("read")} }
@@ -72,7 +72,7 @@ func TestLinearizable(t *testing.T) {
 	}
 }
 
-// check holds the history of a program to the reference.
+// check compares the history of a program with the reference.
 func (m *model) check(t *rapid.T) {
 	states := map[string][]*write{}
 	for _, id := range m.ids {
@@ -112,8 +112,9 @@ func (m *model) check(t *rapid.T) {
 	}
 }
 
-// chain returns the states of a branch key in order; state 0 is nil, as there is
-// no such key. Each write that happened must have replaced the state before it.
+// chain returns the states of a branch key in order. State 0 is nil: the branch
+// key doesn't exist. Each write that happened must have replaced the state
+// before it.
 func (m *model) chain(t *rapid.T, id string) []*write {
 	storage, err := m.client()
 	if err != nil {
@@ -130,7 +131,7 @@ func (m *model) chain(t *rapid.T, id string) []*write {
 	return states
 }
 
-// decide finds out which writes happened, wholly or not at all.
+// decide determines which writes happened, each completely or not at all.
 func (m *model) decide(storage Storage, id string) {
 	done := map[*write]int{} // how many puts
 	types := map[string]bool{}
@@ -157,8 +158,8 @@ func (m *model) decide(storage Storage, id string) {
 	}
 }
 
-// past returns the writes that an item is from, the last one last. Each key was
-// encrypted once, so it tells the write.
+// past returns the writes that an item went through, the last one last. Each
+// key was encrypted once, so its ciphertext identifies the write.
 func (m *model) past(storage Storage, id, itemType string) (writes []*write) {
 	item, err := storage.Get(context.Background(), id, itemType, true)
 	if errors.Is(err, ErrNotFound) {
@@ -192,7 +193,7 @@ func (m *model) writerOf(id, itemType string, enc []byte) (*write, Put) {
 	return nil, Put{}
 }
 
-// checkCall holds one call to the states of its branch key.
+// checkCall compares one call with the states of its branch key.
 func (m *model) checkCall(c *call, states []*write, secrets map[string]string) {
 	if c.action == sleep || c.action == unwrapDataKey && c.wrapped == nil {
 		return
@@ -203,7 +204,8 @@ func (m *model) checkCall(c *call, states []*write, secrets map[string]string) {
 	}
 	switch c.action {
 	case createKey, versionKey:
-		// Of two that read the same state, one may replace it, and none another.
+		// If two writes read the same state, one may replace it; neither may
+		// replace another state.
 		if w := m.writeOf(c); w != nil && !bytes.Equal(w.replaces, c.read) {
 			m.problem("(%v) replaced another state than it read", c)
 		}
@@ -247,7 +249,7 @@ func find(states []*write, version string) *write {
 	return nil
 }
 
-// checkKey holds a key to what was read of it before.
+// checkKey compares a key with earlier reads of it.
 func (m *model) checkKey(what any, k *Key, secrets map[string]string) {
 	name := k.ID + "\x00" + k.Version
 	before, known := secrets[name]
@@ -263,8 +265,8 @@ func (m *model) checkKey(what any, k *Key, secrets map[string]string) {
 	}
 }
 
-// checkFailure holds a call that failed to its error: it is one that is
-// documented, and true, or a fault is the cause.
+// checkFailure checks the error of a failed call: it must be a documented error
+// with a true cause, or the result of a fault.
 func (m *model) checkFailure(c *call, states []*write) {
 	w := m.writeOf(c)
 	switch {
@@ -283,7 +285,7 @@ func (m *model) checkFailure(c *call, states []*write) {
 	}
 }
 
-// lostTo reports whether another write replaced the state that a write needs.
+// lostTo reports whether another write replaced the state that w expects.
 func (m *model) lostTo(w *write) bool {
 	for _, other := range m.writes {
 		if other != w && other.committed && other.id == w.id && bytes.Equal(other.replaces, w.replaces) && other.start < w.end {
@@ -294,7 +296,7 @@ func (m *model) lostTo(w *write) bool {
 }
 
 // checkNotFound: reads of the active key are checked with the register. A
-// version, once written, is there for all who begin to read later.
+// written version is visible to every read that begins later.
 func (m *model) checkNotFound(c *call, states []*write) {
 	if c.action == readBeacon && len(states) > 1 && states[1].ended() < c.start {
 		m.problem("(%v): it was created before", c)
@@ -307,8 +309,8 @@ func (m *model) checkNotFound(c *call, states []*write) {
 	}
 }
 
-// ended returns when a write must have happened; a write that failed may have
-// happened at any time.
+// ended returns the time by which a write must have happened; a failed write
+// may have happened at any time.
 func (w *write) ended() int64 {
 	if w.err != nil || w.end == 0 {
 		return math.MaxInt64
@@ -326,7 +328,7 @@ func (m *model) sharedFault(c *call) bool {
 		return true
 	}
 	for _, f := range m.faults {
-		// A fetch goes on without the call that began it, if that gave up.
+		// A fetch outlives the call that began it, if the call gave up.
 		gaveUp := f.call.fault.kind == cancelled || f.call.fault.kind == abandoned
 		if f.at < c.end && (gaveUp || c.start < f.call.end) {
 			return true
@@ -335,8 +337,8 @@ func (m *model) sharedFault(c *call) bool {
 	return false
 }
 
-// checkWrap: a keyring wraps with a version that was active at some time from
-// its TTL before the call to the end of the call.
+// checkWrap: a keyring wraps with a version that was active at some time
+// between the call's start minus its TTL and the call's end.
 func (m *model) checkWrap(c *call, states []*write) {
 	c.version = c.wrapped.version
 	w := find(states, c.version)
@@ -353,7 +355,7 @@ func (m *model) checkWrap(c *call, states []*write) {
 	}
 }
 
-// events returns what happened to the active key of a branch key.
+// events returns the history of a branch key's active item.
 func (m *model) events(id string, states []*write) (events []event) {
 	for _, w := range states[1:] {
 		events = append(events, event{true, w.index, w.start, w.ended(), w.call})
@@ -383,7 +385,7 @@ func (m *model) events(id string, states []*write) (events []event) {
 	return events
 }
 
-// checkEnd reads all that was ever written, without faults.
+// checkEnd reads every version ever written, without faults.
 func (m *model) checkEnd(s *Store, states map[string][]*write, secrets map[string]string) {
 	ctx := context.Background()
 	for id, all := range states {
@@ -412,8 +414,8 @@ func (m *model) checkEnd(s *Store, states map[string][]*write, secrets map[strin
 	}
 }
 
-// checkDistinct: no two versions, branch keys or beacon keys have a secret in
-// common.
+// checkDistinct: versions, branch keys and beacon keys all have different
+// secrets.
 func (m *model) checkDistinct(secrets map[string]string) {
 	seen := map[string]string{}
 	for name, secret := range secrets {

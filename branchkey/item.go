@@ -13,8 +13,9 @@ import (
 	"esdk"
 )
 
-// The attributes of items, whose names all implementations share. In the
-// encryption context of AWS KMS, all but enc have the same names.
+// All implementations share these names of attributes. The encryption context
+// of AWS KMS has the same names, except for enc.
+//
 // Specification: framework/branch-key-store.md#record-format.
 const (
 	idAttribute        = "branch-key-id"
@@ -26,7 +27,7 @@ const (
 	hierarchyAttribute = "hierarchy-version"
 	customPrefix       = "aws-crypto-ec:"
 
-	tableName = "tablename" // only in the encryption context: the logical name
+	tableName = "tablename" // the logical name; only in the encryption context
 )
 
 const (
@@ -40,11 +41,11 @@ const (
 	timeFormat = "2006-01-02T15:04:05.000000Z"
 )
 
-// maxID is how long DynamoDB lets a partition key be.
+// maxID is the limit of DynamoDB for a partition key, in bytes.
 const maxID = 2048
 
-// checkName fails if a string cannot be a branch key id, a logical name or a
-// partition. A NUL in one could make two cache ids the same.
+// checkName rejects strings that can't be branch key ids, logical names or
+// partition ids. A NUL could make two cache ids equal.
 func checkName(what, s string) error {
 	switch {
 	case s == "":
@@ -57,7 +58,7 @@ func checkName(what, s string) error {
 	return nil
 }
 
-// newAttributes are those that a new key's three items have in common.
+// newAttributes returns the attributes that the three items of a new key share.
 func newAttributes(kmsARN string, now time.Time, custom esdk.EncryptionContext) map[string]string {
 	a := map[string]string{
 		kmsARNAttribute:    kmsARN,
@@ -70,8 +71,9 @@ func newAttributes(kmsARN string, now time.Time, custom esdk.EncryptionContext) 
 	return a
 }
 
-// newVersionItems returns the items of a new version, still without their keys:
-// the one that stays, and the one that is active until the next version.
+// newVersionItems returns the items of a new version, without their keys yet:
+// stays is the item of the version itself, active is replaced by the next
+// version.
 func newVersionItems(id, version string, attributes map[string]string) (stays, active *Item) {
 	stays = &Item{ID: id, Type: versionPrefix + version, Attributes: maps.Clone(attributes)}
 	active = &Item{ID: id, Type: activeType, Attributes: maps.Clone(attributes)}
@@ -79,8 +81,9 @@ func newVersionItems(id, version string, attributes map[string]string) (stays, a
 	return stays, active
 }
 
-// kmsContext is the encryption context of the item's key. It has every attribute,
-// those that are not known too, so that none can be changed or added.
+// kmsContext returns the encryption context of the item's key. It has every
+// attribute, even unknown ones, so that none can be changed or added.
+//
 // Specification: framework/branch-key-store.md#encryption-context.
 func (i *Item) kmsContext(logicalName string) map[string]string {
 	ec := maps.Clone(i.Attributes)
@@ -90,7 +93,7 @@ func (i *Item) kmsContext(logicalName string) map[string]string {
 	return ec
 }
 
-// custom is what of the encryption context the creator of the key gave.
+// custom returns the encryption context given to [Store.CreateKey].
 func (i *Item) custom() esdk.EncryptionContext {
 	ec := esdk.EncryptionContext{}
 	for k, v := range i.Attributes {
@@ -101,7 +104,7 @@ func (i *Item) custom() esdk.EncryptionContext {
 	return ec
 }
 
-// version returns the UUID of the version; empty for a beacon key.
+// version returns the UUID of the version. It is empty for a beacon key.
 func (i *Item) version() string {
 	if i.Type == activeType {
 		return strings.TrimPrefix(i.Attributes[versionAttribute], versionPrefix)
@@ -121,8 +124,8 @@ func (i *Item) enc() []byte {
 	return i.Enc
 }
 
-// check fails unless the item is one that was asked for and has what it must
-// have. What the attributes say is left to AWS KMS.
+// check verifies that the item is the requested one and has the required
+// attributes. AWS KMS authenticates their values.
 func (i *Item) check(id, itemType string) error {
 	if v, ok := i.Attributes[hierarchyAttribute]; ok && v != hierarchyVersion {
 		return fmt.Errorf("%w: %q; this package knows %s", ErrHierarchyVersion, v, hierarchyVersion)
@@ -138,7 +141,7 @@ func (i *Item) check(id, itemType string) error {
 			return missing(name)
 		}
 	}
-	// These would be hidden by the context's own.
+	// kmsContext would overwrite these.
 	for _, name := range []string{tableName, encAttribute, idAttribute, typeAttribute} {
 		if _, ok := i.Attributes[name]; ok {
 			return fmt.Errorf("%w: it has an attribute %q", ErrItem, name)
@@ -181,8 +184,8 @@ func formatUUID(u [16]byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
 }
 
-// parseUUID reads a UUID in lower case, the only form that a message leads back
-// to.
+// parseUUID reads a UUID in lower case: decryption formats the version in a
+// message this way to look up the item.
 func parseUUID(s string) (u [16]byte, err error) {
 	b, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
 	if err == nil && len(b) == len(u) {

@@ -14,22 +14,23 @@ import (
 	"esdk/internal/isnil"
 )
 
-// A Source is where a hierarchical keyring gets its branch keys from. [*Store]
-// is one. It is safe for concurrent use. The caller owns the keys that it returns:
-// each call returns a [Key] with a Secret of its own, which the keyring clears.
+// A Source provides branch keys to a hierarchical keyring. [*Store] is one. It
+// must be safe for concurrent use. The caller owns the returned keys: each call
+// returns a [Key] with a Secret of its own, and the keyring clears it.
 type Source interface {
-	// LogicalName is the same for Sources that have the same keys.
+	// LogicalName is the same for Sources with the same keys.
 	LogicalName() string
 
 	ActiveBranchKey(ctx context.Context, id string) (*Key, error)
 	BranchKeyVersion(ctx context.Context, id, version string) (*Key, error)
 }
 
-// A Supplier chooses the branch key of a message by its encryption context,
-// which it must not change: that of a tenant, for instance. To decrypt, the
-// context is what the message stores and what the caller reproduced; the message
-// must have been encrypted under the branch key that is chosen. It is called
-// concurrently.
+// A Supplier chooses the branch key of a message by its encryption context, for
+// instance by its tenant. It must not change the context. On decryption, the
+// context contains the pairs of the message and the pairs that the caller
+// reproduced, and the message must have been encrypted under the chosen branch
+// key. It must be safe for concurrent use.
+//
 // Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-supplier.
 type Supplier func(ctx context.Context, ec esdk.EncryptionContext) (branchKeyID string, err error)
 
@@ -37,25 +38,25 @@ type Supplier func(ctx context.Context, ec esdk.EncryptionContext) (branchKeyID 
 type KeyringConfig struct {
 	Store Source
 
-	// BranchKeyID or Supplier says which branch key to use: exactly one of them
-	// is set.
+	// BranchKeyID or Supplier selects the branch key: exactly one of them is
+	// set.
 	BranchKeyID string
 	Supplier    Supplier
 
-	// TTL is how long a branch key is used before the Store is asked for it
-	// again. It must be set. A new version is used to encrypt after it at the
-	// latest, and access to AWS KMS that was taken away is lost after it.
+	// TTL is how long the keyring uses a branch key before it asks the Store
+	// again. It must be set. After this time at the latest, the keyring
+	// encrypts with a new version, and revoked access to AWS KMS takes effect.
 	TTL time.Duration
 
-	// Cache keeps branch keys; nil means one of [caching.NewStormTracking] with its
-	// defaults, of the keyring alone. TTL must be more than the grace period of
-	// such a cache, which is 10 seconds by default. A cache of [caching.NewLRU]
-	// takes any TTL.
+	// Cache keeps branch keys; nil means a [caching.NewStormTracking] of the
+	// keyring's own, with defaults. TTL must exceed the grace period of such a
+	// cache, 10 seconds by default. A cache of [caching.NewLRU] takes any TTL.
 	Cache caching.Cache
 
-	// PartitionID names those keyrings that share entries in one Cache, if they
-	// also have the same logical name and branch key id; what one of them may
-	// read, all may. Empty means that this one shares with none.
+	// PartitionID is shared by the keyrings that share entries in one Cache,
+	// provided that their logical names and branch key ids are equal, too. A
+	// branch key that one of them may read is then usable by all. Empty means
+	// that this keyring shares with none.
 	PartitionID string
 }
 
@@ -64,13 +65,14 @@ type keyring struct {
 	partition string // as it is in cache ids
 }
 
-// NewKeyring returns the AWS KMS hierarchical keyring: it wraps each data key
-// under a key that it derives from a branch key, without a call to AWS KMS if
-// the branch key is in the cache. It decrypts what it encrypted with older
-// versions of the branch key, too.
+// NewKeyring returns the AWS KMS hierarchical keyring. It wraps each data key
+// under a key derived from a branch key, without a call to AWS KMS if the
+// branch key is in the cache. It also decrypts messages encrypted with older
+// versions of the branch key.
 //
-// If a branch key cannot be fetched anew, the errors of the Store are returned
-// to encrypt; to decrypt, they are among those of the [*esdk.NoDataKeyError].
+// If a branch key can't be fetched, encryption returns the error of the Store;
+// decryption returns an [*esdk.NoDataKeyError] that contains it.
+//
 // Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md.
 func NewKeyring(c KeyringConfig) (esdk.Keyring, error) {
 	if isnil.Value(c.Store) {
@@ -184,12 +186,12 @@ func (k *keyring) branchKeyID(ctx context.Context, ec esdk.EncryptionContext) (s
 	return id, nil
 }
 
-// loadAttempts is how often a cache is asked that returns an entry which is too
-// old for the keyring. A cache need not be one of the package esdk: it may keep
-// what it is told to remove.
+// loadAttempts bounds the calls to a cache that returns entries that are too
+// old for the keyring. The cache may be the user's own, and may keep entries
+// that it is told to remove.
 const loadAttempts = 3
 
-// load returns a version of a branch key; if version is empty, the active one.
+// load returns a version of a branch key, the active one if version is empty.
 func (k *keyring) load(ctx context.Context, id, version string) (*branchKey, error) {
 	start := time.Now()
 	cacheID := k.cacheID(id, version)
@@ -212,8 +214,8 @@ func (k *keyring) load(ctx context.Context, id, version string) (*branchKey, err
 		if key.cacheID != cacheID {
 			return nil, errors.New("branchkey: cache returned the entry of another id")
 		}
-		// A keyring with a longer TTL may have made the entry. One that was
-		// fetched since this call began is as new as can be, even if it took
+		// A keyring with a longer TTL may have made the entry. An entry fetched
+		// since this call began is as new as can be, even if the fetch took
 		// longer than the TTL.
 		if !e.Created.Before(start) || time.Since(e.Created) < k.TTL {
 			return key, nil
@@ -250,7 +252,8 @@ func (k *keyring) fetch(ctx context.Context, cacheID, id, version string) (*cach
 	return &caching.Entry{Value: key, Created: created, Expires: created.Add(k.TTL)}, nil
 }
 
-// cacheID joins fields that have no NUL, but for a random partition.
+// cacheID joins fields without NULs. Only a random partition may contain some.
+//
 // Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#appendix-a-cache-entry-identifier-formulas.
 func (k *keyring) cacheID(id, version string) string {
 	const resource, encrypt, decrypt = "\x02", "\x01", "\x02"

@@ -20,7 +20,7 @@ import (
 	"esdk/internal/faulttest"
 )
 
-// fakeSource has keys in memory, and counts who asks for them.
+// fakeSource holds keys in memory, and counts calls.
 type fakeSource struct {
 	name  string
 	delay time.Duration
@@ -37,7 +37,7 @@ func newSource() *fakeSource {
 	return &fakeSource{name: "logical", active: map[string]string{}, secrets: map[string][]byte{}}
 }
 
-// add makes a version of a key and the active one of it.
+// add creates a version of a key, and makes it the active one.
 func (f *fakeSource) add(id string) (version string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -143,7 +143,7 @@ func TestKeyringWithClient(t *testing.T) {
 	if streamed := ok[[]byte](t)(io.ReadAll(r)); !bytes.Equal(got, plaintext) || !bytes.Equal(streamed, plaintext) {
 		t.Error("another plaintext")
 	}
-	// One for encryption and one for decryption.
+	// One call is for encryption and one for decryption.
 	if n := k.Count("Decrypt"); n != 2 {
 		t.Errorf("%d calls of KMS", n)
 	}
@@ -189,7 +189,7 @@ func TestKeyringConfigErrors(t *testing.T) {
 	}
 }
 
-// graceCache says what its grace period is.
+// graceCache reports a grace period.
 type graceCache struct {
 	caching.Cache
 	grace time.Duration
@@ -197,7 +197,8 @@ type graceCache struct {
 
 func (g graceCache) GracePeriod() time.Duration { return g.grace }
 
-// A rotation is seen when the entry is too old, and old messages still decrypt.
+// A keyring sees a rotation when its entry expires, and old messages still
+// decrypt.
 func TestRotation(t *testing.T) {
 	k := newKMS(t)
 	s := k.newStore(t, newFile(t))
@@ -220,7 +221,7 @@ func TestRotation(t *testing.T) {
 			t.Error("another data key")
 		}
 	}
-	// Access that was taken away is lost.
+	// Revoked access takes effect.
 	k.Fault(func(*kmssim.Request) *kmssim.Fault { return &kmssim.Fault{Code: "AccessDeniedException"} })
 	time.Sleep(ttl + time.Millisecond)
 	_, err := kr.Wrap(t.Context(), wrapRequest)
@@ -261,7 +262,7 @@ func TestColdStart(t *testing.T) {
 	}
 }
 
-// Keyrings share entries if partition, logical name and id are the same.
+// Keyrings share entries if their partitions, logical names and ids are equal.
 func TestSharing(t *testing.T) {
 	source, otherStore := newSource(), newSource()
 	otherStore.name = "other"
@@ -298,7 +299,7 @@ func supply(id string) Supplier {
 	return func(context.Context, esdk.EncryptionContext) (string, error) { return id, nil }
 }
 
-// Each keyring holds to its own TTL, whoever made the entry.
+// Each keyring enforces its own TTL, even on entries that others made.
 func TestTTLOfEachReader(t *testing.T) {
 	source := newSource()
 	source.add("a")
@@ -329,7 +330,7 @@ func TestTTLOfEachReader(t *testing.T) {
 	}
 }
 
-// A store that is slower than the TTL is asked once for each message, and no more.
+// A store slower than the TTL is called once per message.
 func TestTTLShorterThanFetch(t *testing.T) {
 	source := newSource()
 	source.add("a")
@@ -355,7 +356,8 @@ func TestTTLShorterThanFetch(t *testing.T) {
 	}
 }
 
-// TestUnwrapRules has each row of what is skipped, collected, or fails at once.
+// TestUnwrapRules covers the rules for encrypted data keys: which are skipped,
+// which errors are collected, and which end the call.
 func TestUnwrapRules(t *testing.T) {
 	source := newSource()
 	source.add("a")
@@ -405,7 +407,7 @@ func TestUnwrapRules(t *testing.T) {
 		if !errors.As(err, &none) || len(none.Errors) != c.errors || !strings.Contains(err.Error(), c.mention) {
 			t.Errorf("%s: %v", name, err)
 		}
-		// What fails does not keep the next from being tried.
+		// A failed data key doesn't prevent the next from being tried.
 		if got, err := unwrap(kr, c.edk, good); err != nil || !bytes.Equal(got, r.DataKey) {
 			t.Errorf("%s first: %v", name, err)
 		}
@@ -465,7 +467,7 @@ func TestWrapErrors(t *testing.T) {
 	wantError(t, err, ErrNotFound)
 }
 
-// A Source that returns what was not asked for is not believed.
+// A keyring rejects wrong keys of a Source.
 func TestWrongSource(t *testing.T) {
 	source := newSource()
 	source.add("a")
@@ -497,9 +499,9 @@ func TestWrongSource(t *testing.T) {
 	}
 }
 
-// The caller owns the keys that a Source returns: the keyring clears them, and has
-// a copy of its own. A Source that returns the same key again has one of zeros,
-// under which no data key is wrapped.
+// The caller owns the keys that a Source returns: the keyring copies and clears
+// them. So a Source that returns the same key again returns zeros, and the
+// keyring refuses to wrap under them.
 func TestSameKeyAgain(t *testing.T) {
 	source := newSource()
 	source.add("a")
@@ -513,14 +515,14 @@ func TestSameKeyAgain(t *testing.T) {
 	if _, err := unwrap(kr, r.EncryptedDataKeys...); err == nil || !strings.Contains(err.Error(), "key of zeros") {
 		t.Errorf("Unwrap: %v", err)
 	}
-	wrap(t, kr) // under what the keyring has
+	wrap(t, kr) // under the copy in the cache
 	source.set(nil, nil)
 	if got := ok[[]byte](t)(unwrap(kr, r.EncryptedDataKeys...)); !bytes.Equal(got, r.DataKey) {
 		t.Error("another data key")
 	}
 }
 
-// oneEntryCache returns its one entry for each id.
+// oneEntryCache returns the same entry for every id.
 type oneEntryCache struct {
 	caching.Cache
 	entry *caching.Entry
@@ -533,8 +535,8 @@ func (c *oneEntryCache) Load(ctx context.Context, _ string, fetch func(context.C
 	return c.entry, err
 }
 
-// An entry of another id is not used, though it is of the right type: of another
-// branch key, of another version, or of a version where the active one is wanted.
+// A keyring rejects an entry of the right type with another id: of another
+// branch key, of another version, or of a version instead of the active one.
 func TestOtherEntry(t *testing.T) {
 	source := newSource()
 	source.add("a")
@@ -563,7 +565,7 @@ func TestOtherEntry(t *testing.T) {
 	refused("active one wanted", err)
 }
 
-// A context that ends keeps the cache from being asked again.
+// A keyring doesn't call the cache again after its context ends.
 func TestLoadContextEnds(t *testing.T) {
 	source := newSource()
 	source.add("a")
@@ -585,7 +587,7 @@ func (foreignCache) Load(context.Context, string, func(context.Context) (*cachin
 	return &caching.Entry{Value: "text", Created: time.Now(), Expires: time.Now().Add(time.Hour)}, nil
 }
 
-// idCache notes the ids.
+// idCache records ids.
 type idCache struct {
 	caching.Cache
 	ids []string
@@ -622,7 +624,7 @@ func TestCacheIDs(t *testing.T) {
 	}
 }
 
-// Salt and IV are new for each data key.
+// Salt and IV are fresh for each data key.
 func TestWrapIsRandom(t *testing.T) {
 	source := newSource()
 	source.add("a")
@@ -640,8 +642,8 @@ func TestWrapIsRandom(t *testing.T) {
 	}
 }
 
-// An entry of the cache expires with the TTL, for the sake of others that share
-// the cache.
+// A cache entry expires with the TTL of its keyring, for the sake of others
+// that share the cache.
 func TestCachedBranchKeyExpires(t *testing.T) {
 	source := newSource()
 	source.add("a")
@@ -661,7 +663,7 @@ func TestCachedBranchKeyExpires(t *testing.T) {
 	}
 }
 
-// recordingCache keeps the entries that it returned.
+// recordingCache records the entries that it returned.
 type recordingCache struct {
 	caching.Cache
 	entries []*caching.Entry

@@ -17,13 +17,13 @@ import (
 	"esdk/internal/kmsarn"
 )
 
-// providerID also stands in the user agent, as the specification wants it.
+// providerID is also part of the user agent, as the specification requires.
 const providerID = "aws-kms-hierarchy"
 
-// keyLength is that of branch keys and beacon keys, in bytes.
+// keyLength is the length of branch keys and beacon keys, in bytes.
 const keyLength = 32
 
-// A keyMaker is what a client of AWS KMS has to have to create keys.
+// A keyMaker is a client of AWS KMS that can create keys.
 type keyMaker interface {
 	GenerateDataKeyWithoutPlaintext(context.Context, *kms.GenerateDataKeyWithoutPlaintextInput, ...func(*kms.Options)) (*kms.GenerateDataKeyWithoutPlaintextOutput, error)
 	ReEncrypt(context.Context, *kms.ReEncryptInput, ...func(*kms.Options)) (*kms.ReEncryptOutput, error)
@@ -33,10 +33,12 @@ func userAgent(o *kms.Options) {
 	o.APIOptions = append(o.APIOptions, awsmiddleware.AddUserAgentKey(providerID))
 }
 
-// configuredARN is the key that encrypts, unless the Store discovers its keys.
+// configuredARN is the key that encrypts. It is empty with discovery.
 func (s *Store) configuredARN() string { return s.config.KMS.KeyARN + s.config.KMS.MRKeyARN }
 
-// keyFor returns the KMS key to use with an item, if it is allowed.
+// keyFor returns the KMS key to use with an item, or [ErrKMSKey] if it isn't
+// allowed.
+//
 // Specification: framework/branch-key-store.md#aws-key-arn-compatibility.
 func (s *Store) keyFor(item *Item) (string, error) {
 	stored := item.Attributes[kmsARNAttribute]
@@ -60,7 +62,8 @@ func (s *Store) keyFor(item *Item) (string, error) {
 	return "", fmt.Errorf("%w: the item is of %s, the key store is configured with %s", ErrKMSKey, stored, s.configuredARN())
 }
 
-// decrypt returns the key of an item.
+// decrypt returns the plaintext key of an item.
+//
 // Specification: framework/branch-key-store.md#aws-kms-branch-key-decryption.
 func (s *Store) decrypt(ctx context.Context, item *Item) ([]byte, error) {
 	keyID, err := s.keyFor(item)
@@ -111,7 +114,7 @@ func (s *Store) keyMaker(ctx context.Context) (keyMaker, error) {
 	return m, nil
 }
 
-// generate has AWS KMS make the key of an item.
+// generate asks AWS KMS for a new key, and stores its ciphertext in the item.
 func (s *Store) generate(ctx context.Context, item *Item) error {
 	m, err := s.keyMaker(ctx)
 	if err != nil {
@@ -134,8 +137,9 @@ func (s *Store) generate(ctx context.Context, item *Item) error {
 	return nil
 }
 
-// reEncrypt has AWS KMS decrypt one item's key with a KMS key, and encrypt it with
-// another one and the context of another item. It returns the ciphertext.
+// reEncrypt asks AWS KMS to re-encrypt the key of an item: from the KMS key
+// source to destination, and from the context of one item to the context of
+// another. It returns the ciphertext.
 func (s *Store) reEncrypt(ctx context.Context, from *Item, source string, to *Item, destination string) ([]byte, error) {
 	m, err := s.keyMaker(ctx)
 	if err != nil {
@@ -168,7 +172,7 @@ func checkBlob(keyID string, ciphertext []byte, answered *string) error {
 	return checkAnswer(keyID, answered)
 }
 
-// checkAnswer fails unless AWS KMS used the key that it was asked to.
+// checkAnswer fails unless AWS KMS used the requested key.
 func checkAnswer(keyID string, answered *string) error {
 	if got := aws.ToString(answered); got != keyID {
 		return fmt.Errorf("%w: the answer is of %q", ErrKMSKey, got)
@@ -176,7 +180,8 @@ func checkAnswer(keyID string, answered *string) error {
 	return nil
 }
 
-// kmsError names the key, and tells apart what is due to the item.
+// kmsError adds the KMS key, and marks errors caused by the item with
+// [ErrItem].
 func kmsError(operation, keyID string, err error) error {
 	var invalid *types.InvalidCiphertextException
 	var incorrect *types.IncorrectKeyException

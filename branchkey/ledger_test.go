@@ -11,10 +11,9 @@ import (
 	"esdk/caching"
 )
 
-// A ledger is what stands outside of a caching CMM and writes down which data
-// keys are made, and what each of them is used for. It holds the CMM to its
-// limits: each time is taken where it can only make an age look lower, so that
-// an age that is too high is one.
+// A ledger surrounds a caching CMM, records each data key and its uses, and
+// checks the limits of the CMM. It takes each time where it can only
+// underestimate an age, so an age above the limit is always an error.
 type ledger struct {
 	t                     *testing.T
 	maxMessages, maxBytes int64
@@ -22,24 +21,24 @@ type ledger struct {
 
 	mu        sync.Mutex
 	made      map[string]*usage
-	unwrapped map[string]time.Time // when it was unwrapped last
+	unwrapped map[string]time.Time // when it was last unwrapped
 
-	// What is told of at the end.
+	// These are reported at the end.
 	keys, messages, bytes     int64
-	fullMessages, fullBytes   int64 // keys that have reached a limit
+	fullMessages, fullBytes   int64 // keys that reached a limit
 	mostMessages, mostBytes   int64
 	oldest, oldestDecrypt     time.Duration
 	unwraps, decryptMaterials int64
 }
 
-// A usage is that of one data key.
+// A usage counts the uses of one data key.
 type usage struct {
 	made            time.Time
 	messages, bytes int64
 }
 
-// forgotten is the age at which a data key is dropped from the ledger. To use
-// one that is not there is an error too.
+// forgotten is the age at which the ledger drops a data key. Using a dropped
+// key is an error, too.
 const forgotten = time.Minute
 
 func newLedger(t *testing.T, c caching.Config) *ledger {
@@ -49,10 +48,11 @@ func newLedger(t *testing.T, c caching.Config) *ledger {
 	}
 }
 
-// keyName identifies a data key by how it is encrypted.
+// keyName identifies a data key by its ciphertext.
 func keyName(edks []esdk.EncryptedDataKey) string { return string(edks[0].Ciphertext) }
 
-// ledgerKeyring stands beneath the caching CMM, and sees data keys being made.
+// ledgerKeyring wraps the keyring below the caching CMM, and records new data
+// keys.
 type ledgerKeyring struct {
 	esdk.Keyring
 	*ledger
@@ -100,7 +100,7 @@ func (k ledgerKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]b
 	return dataKey, err
 }
 
-// ledgerCMM stands above the caching CMM, and sees the ages of what it returns.
+// ledgerCMM wraps the caching CMM, and checks the ages of its results.
 type ledgerCMM struct {
 	esdk.CMM
 	*ledger
@@ -129,8 +129,8 @@ func (c ledgerCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decryption
 	return m, err
 }
 
-// checkAge returns the age at which a call got a data key that it did not wait
-// for.
+// checkAge returns the age of a data key when a call got it without waiting for
+// it.
 func (l *ledger) checkAge(what string, start, made time.Time) time.Duration {
 	age := start.Sub(made)
 	if age >= l.maxAge {
@@ -147,7 +147,7 @@ func (l *ledger) usage(edks []esdk.EncryptedDataKey) *usage {
 	return new(usage)
 }
 
-// encrypted counts a message, which a data key was used for.
+// encrypted counts a message encrypted with a data key.
 func (l *ledger) encrypted(h *esdk.Header, plaintext int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,16 +8,16 @@ import (
 	"esdk"
 )
 
-// An Entry is what a key store says of one of its items. It is not
-// authenticated, since [Store.List] does not call AWS KMS: whoever can write to
-// the storage may have made it up.
+// An Entry describes an item of a key store. It is not authenticated, since
+// [Store.List] does not call AWS KMS: anyone who can write to the storage may
+// have made it up.
 type Entry struct {
 	ID      string // of the branch key
 	Type    string // of the item: branch:ACTIVE, branch:version:UUID or beacon:ACTIVE
 	Version string // a UUID; empty for a beacon key
-	Active  bool   // the item says which version is the active one, and has a copy of it
+	Active  bool   // the item names the active version, and has a copy of it
 
-	EncryptionContext esdk.EncryptionContext // what was given to [Store.CreateKey]
+	EncryptionContext esdk.EncryptionContext // as given to [Store.CreateKey]
 	KMSKeyARN         string                 // of the KMS key that encrypted the item
 	CreateTime        string                 // of the version, in ISO 8601
 }
@@ -25,21 +25,22 @@ type Entry struct {
 // Beacon reports whether the item is a beacon key.
 func (e *Entry) Beacon() bool { return e.Type == beaconType }
 
-// List yields what the key store has of a branch key, or of all branch keys if
-// id is empty. Each has an active entry, one for each of its versions, and one
-// for its beacon key. The entries of a branch key follow each other in a table
-// and in a file. Memory is bounded. DynamoDB is asked for pages; to list all,
-// it reads the whole table, which costs a read unit for every 4 KB.
+// List yields an entry for each item of a branch key, or of all branch keys if
+// id is empty. A branch key has an active entry, an entry for each of its
+// versions, and one for its beacon key. The entries of a branch key are
+// adjacent, both in a table and in a file. Memory use is bounded. DynamoDB is
+// queried page by page; listing all branch keys scans the whole table, which
+// costs one read unit for every 4 KB.
 //
 // A malformed item is yielded with an error that matches [ErrItem] or
-// [ErrHierarchyVersion], and an entry with its ID, its Type and what else is
-// known of it. Any other error is the last, and comes without an entry: the key
-// store does not exist ([ErrNoKeyStore]), or the storage fails. A branch key
-// that does not exist has no entries.
+// [ErrHierarchyVersion], and with an entry that has its ID, its Type and any
+// other known fields. Any other error is the last, and comes without an entry:
+// the key store does not exist ([ErrNoKeyStore]), or the storage fails. A
+// branch key that does not exist has no entries.
 //
-// The list is of no one moment: what is created or replaced meanwhile may be in
-// it or not. Branch keys may be created, versioned and re-keyed while the list
-// goes on.
+// The list is not a snapshot: items created or replaced meanwhile may or may
+// not be in it. Branch keys may be created, versioned and re-keyed while the
+// list goes on.
 func (s *Store) List(ctx context.Context, id string) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
 		for item, err := range s.items(ctx, id) {
@@ -50,8 +51,8 @@ func (s *Store) List(ctx context.Context, id string) iter.Seq2[*Entry, error] {
 	}
 }
 
-// items yields items, and what is wrong with malformed ones. The item is nil
-// with an error that is the last.
+// items yields items, malformed ones with an error. An error without an item is
+// the last.
 func (s *Store) items(ctx context.Context, id string) iter.Seq2[*Item, error] {
 	return func(yield func(*Item, error) bool) {
 		if id != "" {

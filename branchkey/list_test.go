@@ -128,8 +128,8 @@ func testListPages(t *testing.T, b backend, k *kmsEnv) {
 	}
 }
 
-// testListMeanwhile has branch keys made, versioned and re-keyed between any
-// two entries. What was there before is in the list.
+// testListMeanwhile creates, versions and re-keys branch keys between any two
+// entries of a list. Every earlier item is in the list.
 func testListMeanwhile(t *testing.T, b backend, k *kmsEnv) {
 	storage, second := b.new(t), k.another()
 	if file, isFile := storage.(*fileStorage); isFile {
@@ -170,7 +170,7 @@ func testListMeanwhile(t *testing.T, b backend, k *kmsEnv) {
 	}
 }
 
-// A drawnItem is an item of a key store that was made up.
+// A drawnItem is a random item of a key store.
 type drawnItem struct {
 	id, itemType string
 	malformed    bool
@@ -180,7 +180,7 @@ type drawnItem struct {
 func TestListDrawn(t *testing.T) {
 	k := newKMS(t)
 	dir, file := t.TempDir(), 0
-	// Ids that begin as others do, and that are next to each other.
+	// These include ids that are prefixes of others, and adjacent ids.
 	ids := []string{"a", "a\x01", "a/", "aa", "ab", "b", "\U0001F600", strings.Repeat("z", maxID)}
 	types := []string{activeType, beaconType, "branch:MUTATION_INDEX", "branch:version:", "branch:version:a", "a"}
 	for range 5 {
@@ -264,8 +264,8 @@ func drawnText(t *testing.T, k *kmsEnv, i drawnItem) []byte {
 	return text
 }
 
-// checkDrawn: a list has each item once, those of a branch key together, and an
-// error with those that are malformed.
+// checkDrawn: a list has each item once, the items of a branch key together,
+// and an error with each malformed item.
 func checkDrawn(rt *rapid.T, s *Store, id string, items []drawnItem) {
 	want := map[string]drawnItem{}
 	for _, i := range items {
@@ -295,7 +295,7 @@ func checkDrawn(rt *rapid.T, s *Store, id string, items []drawnItem) {
 	}
 }
 
-// A list that is not read to its end asks for no more pages.
+// A list that is not read to its end requests no more pages.
 func TestListBroken(t *testing.T) {
 	k, db := newKMS(t), newFakeDynamoDB(t)
 	s := k.with(t, db.storage(t), func(*Config) {})
@@ -316,7 +316,7 @@ func TestListBroken(t *testing.T) {
 	}
 }
 
-// An error of a page ends the list. What came before was yielded.
+// An error of a page ends the list, after the items of earlier pages.
 func TestListPageFails(t *testing.T) {
 	k, db := newKMS(t), newFakeDynamoDB(t)
 	s := k.with(t, db.storage(t), func(*Config) {})
@@ -349,7 +349,7 @@ func TestListPageFails(t *testing.T) {
 	wantError(t, err, ErrNoKeyStore)
 }
 
-// A client that does not list is told of, by List and by what lists.
+// If the client can't list, List and its callers return an error.
 func TestListWithoutClient(t *testing.T) {
 	k, db := newKMS(t), newFakeDynamoDB(t)
 	storage := ok[Storage](t)(NewDynamoDBStorage(struct{ DynamoDBClient }{newDynamoDBClient(db.URL)}, "table"))
@@ -364,12 +364,12 @@ func TestListWithoutClient(t *testing.T) {
 	}
 }
 
-// A page of DynamoDB may be much longer than 1 MB when it is JSON.
+// A page of DynamoDB can be much longer than 1 MB as JSON.
 func TestListLongPage(t *testing.T) {
 	k, db := newKMS(t), newFakeDynamoDB(t)
 	s := k.with(t, db.storage(t), func(*Config) {})
 	id := k.newVersions(t, s, 1)
-	// Of 399 KB, as DynamoDB counts, two fit into a page.
+	// As DynamoDB counts, two values of 399 KB fit into a page.
 	escaped := object{"S": strings.Repeat("\x01", 399<<10)}
 	empty := make([]object, 399<<10/1)
 	for i := range empty {
@@ -395,8 +395,8 @@ func TestListLongPage(t *testing.T) {
 	}
 }
 
-// An answer without an end ends the list, and takes no more memory than a page
-// may.
+// An endless answer ends the list, and takes no more memory than the limit of a
+// page.
 func TestListEndless(t *testing.T) {
 	s, _, p, _ := newProxies(t)
 	p.Spoil(faulttest.Endless(200, `{"Items":[{"enc":{"B":"`))
@@ -411,7 +411,7 @@ func TestListEndless(t *testing.T) {
 	}
 }
 
-// yields returns a list of these.
+// yields returns a list of the given items and errors.
 func yields(items ...any) func() iter.Seq2[*Item, error] {
 	return func() iter.Seq2[*Item, error] {
 		return func(yield func(*Item, error) bool) {
@@ -446,7 +446,7 @@ func TestListWrongStorage(t *testing.T) {
 		list    []any
 		want    error
 		text    string
-		entries int // that List yields, with an error or without
+		entries int // yielded by List, with or without an error
 	}{
 		"nothing":    {[]any{nil, items[0]}, nil, "returned no item", 1},
 		"foreign":    {[]any{foreign, items[0]}, ErrItem, "foreign", 2},
@@ -463,7 +463,7 @@ func TestListWrongStorage(t *testing.T) {
 		if failed == nil || c.want != nil && !errors.Is(failed, c.want) || !strings.Contains(failed.Error(), c.text) || entries != c.entries {
 			t.Errorf("%s: %d entries, %v", name, entries, failed)
 		}
-		// To no other key, so that the items stay as they were read.
+		// Re-key to the same key, so that the items stay as they were read.
 		_, err := s.RekeyBranchKey(t.Context(), id, k.arn)
 		if err == nil || errors.Is(err, ErrConflict) || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v", name, err)
@@ -471,8 +471,7 @@ func TestListWrongStorage(t *testing.T) {
 	}
 }
 
-// A file whose pages were exchanged neither has a list without an end, nor a
-// panic.
+// A file with exchanged pages causes neither an endless list nor a panic.
 func TestFileListDamaged(t *testing.T) {
 	k := newKMS(t)
 	storage := newFile(t).(*fileStorage)
@@ -519,7 +518,7 @@ func TestFileListDamaged(t *testing.T) {
 	}
 }
 
-// Memory is bounded by a page, and not by the length of the list.
+// Memory is bounded by the page, not by the length of the list.
 func TestFileListLong(t *testing.T) {
 	if testing.Short() {
 		t.Skip("NOT run: -short is set")
@@ -538,7 +537,7 @@ func TestFileListLong(t *testing.T) {
 		}
 		return nil
 	})
-	heap() // twice, since what is in pools goes with the second collection
+	heap() // twice, since pools keep their contents until the second collection
 	before, start := heap(), time.Now()
 	n, most := 0, uint64(0)
 	for _, err := range s.List(t.Context(), "") {

@@ -23,9 +23,10 @@ import (
 )
 
 // TestModel runs random programs of writers and readers on one key store, and
-// holds every answer to a reference. Requests to AWS KMS and operations of the
-// storage happen one at a time, in an order that is part of the program, so a
-// failure shrinks and repeats. The clock is not real: keyrings see hours pass.
+// compares every answer with a reference. Requests to AWS KMS and operations of
+// the storage happen one at a time, in an order that is part of the program, so
+// a failure shrinks and repeats. The clock is simulated: keyrings see hours
+// pass.
 func TestModel(t *testing.T) {
 	fipstest.Randomness(t)
 	eachModelBackend(t, func(t *testing.T, b modelBackend) {
@@ -40,7 +41,7 @@ func TestModel(t *testing.T) {
 }
 
 // TestModelParallel runs the same programs with nothing between the clients and
-// the storage, so operations overlap as the machine has it.
+// the storage, so operations overlap as the machine schedules them.
 func TestModelParallel(t *testing.T) {
 	eachModelBackend(t, func(t *testing.T, b modelBackend) {
 		if b.notIsolated {
@@ -115,8 +116,8 @@ var actionNames = []string{"CreateKey", "VersionKey", "ActiveBranchKey", "Branch
 
 func (a action) String() string { return actionNames[a] }
 
-// A faultKind is a way in which one step of a call goes wrong. A step is a
-// request to AWS KMS or DynamoDB, or an operation of a file.
+// A faultKind is a way for one step of a call to go wrong. A step is a request
+// to AWS KMS or DynamoDB, or an operation of a file.
 type faultKind int
 
 const (
@@ -129,7 +130,7 @@ const (
 	colliding             // another transaction is under way
 )
 
-// A fault happens at a step of a call; a sticky one at all later steps too.
+// A fault happens at a step of a call; a sticky one also at all later steps.
 type fault struct {
 	kind   faultKind
 	step   int64
@@ -144,21 +145,21 @@ type call struct {
 	pick    int    // chooses the version to read or the data key to unwrap
 	fault   fault
 	pause   time.Duration
-	version string // that is asked for, or was used to wrap
+	version string // to read; or that wrapped
 	to      string // the KMS key to re-key to
 
 	cancel  func()
 	steps   atomic.Int64
 	faulted atomic.Bool
 
-	read       []byte    // the key of the active item that it read last
-	readAt     int64     // when it began to read that
+	read       []byte    // the key of the active item that it last read
+	readAt     int64     // when it began that read
 	start, end int64     // by the clock of the model
-	from       time.Time // the start, by the other clock
+	from       time.Time // the start, by the simulated clock
 	got        *Key
 	wrapped    *wrappedKey
 	dataKey    []byte
-	changed    int // items that were re-keyed
+	changed    int // re-keyed items
 	entries    []*Entry
 	err        error
 }
@@ -167,29 +168,29 @@ func (c *call) String() string {
 	return fmt.Sprintf("client %d, [%d, %d] %v of %q version %q with fault %v: %v", c.client, c.start, c.end, c.action, c.id, c.version, c.fault, c.err)
 }
 
-// A wrappedKey is a data key, and what a keyring made of it.
+// A wrappedKey is a data key that a keyring wrapped.
 type wrappedKey struct {
 	id, version string
 	dataKey     []byte
 	edk         esdk.EncryptedDataKey
 }
 
-// A write is one call of Write of the storage. It makes a version, or re-keys
+// A write is one call of the storage's Write. It creates a version, or re-keys
 // an item.
 type write struct {
 	call       *call
 	id         string
-	version    string // that it makes; empty if it re-keys
+	version    string // the version it creates; empty if it re-keys
 	replaces   []byte // the key of the active item before; nil for a new branch key
 	puts       []Put
 	start, end int64
 	to         time.Time
 	err        error
 	committed  bool // decided at the end
-	index      int  // of the state it leads to
+	index      int  // of the state after it
 }
 
-// nobody makes a call that does not wait for its turn.
+// nobody makes calls that don't wait for their turn.
 const nobody = -1
 
 type callKey struct{}
@@ -207,7 +208,7 @@ type model struct {
 	storm    bool
 	schedule bool // steps happen in turns
 	rekeys   bool // the program re-keys
-	oneWay   bool // and always to the second KMS key
+	oneWay   bool // always to the second KMS key
 
 	clock atomic.Int64
 
@@ -220,14 +221,14 @@ type model struct {
 	problems []string
 }
 
-// A mishap is a fault that happened: when, and to which call.
+// A mishap records a fault that happened: its time and its call.
 type mishap struct {
 	at   int64
 	call *call
 }
 
-// A modelClient is like a process of its own: it shares the storage with others,
-// and the cache of its keyring.
+// A modelClient acts like a process of its own: it shares the storage with the
+// others, and the cache of its keyring.
 type modelClient struct {
 	kms     KMSConfig
 	store   *Store
@@ -252,7 +253,7 @@ func newModel(t *rapid.T, b modelBackend, schedule bool) *model {
 	actions, clients, most := rapid.SampledFrom(storeActions), 4, 6
 	switch rapid.IntRange(0, 3).Draw(t, "kind") {
 	case 0:
-	case 1: // whose calls cost little
+	case 1: // cheap calls
 		actions, most = rapid.SampledFrom(keyringActions), 20
 	default:
 		actions, clients = rapid.SampledFrom(rekeyActions), 8
@@ -261,7 +262,7 @@ func newModel(t *rapid.T, b modelBackend, schedule bool) *model {
 	for i := range rapid.IntRange(1, clients).Draw(t, "clients") {
 		m.clients = append(m.clients, m.newClient(t, i, cache, actions, most))
 	}
-	if rapid.IntRange(0, 5).Draw(t, "begin") < 5 { // else most programs have nothing to read
+	if rapid.IntRange(0, 5).Draw(t, "begin") < 5 { // otherwise, most programs have nothing to read
 		m.runCall(m.clients[0], &call{client: nobody, action: createKey, id: m.ids[0]})
 	}
 	return m
@@ -287,7 +288,7 @@ func drawCache(t *rapid.T, m *model) caching.Cache {
 
 var modelContext = esdk.EncryptionContext{"purpose": "model"}
 
-// The actions of a program, the usual ones more than once.
+// These are the actions of a program, frequent ones repeated.
 var (
 	storeActions = []action{
 		readActive, readActive, versionKey, versionKey, versionKey, versionKey, createKey, readVersion, readVersion, readBeacon,
@@ -342,7 +343,7 @@ func (m *model) drawCall(t *rapid.T, client int, a action) *call {
 			steps = 15
 		}
 		c.fault.step = int64(rapid.IntRange(0, steps).Draw(t, "step"))
-		// Without the model's clock, a storage that always collides takes long.
+		// Without the model's clock, a storage that always collides is slow.
 		c.fault.sticky = rapid.Bool().Draw(t, "sticky") && (m.schedule || c.fault.kind != colliding)
 	}
 	return c
@@ -357,9 +358,10 @@ func (m *model) problem(format string, args ...any) {
 }
 
 // runInTurns runs one client at a time, each until its next step. It returns
-// when nothing is left to do, not even what a call left behind.
+// when all work is done, including work that outlives its call.
 func (m *model) runInTurns(t *rapid.T) {
-	// Small numbers are drawn most. With a stride, that means to take turns.
+	// Small numbers are drawn most often. As a stride, they make the clients
+	// alternate.
 	stride := rapid.IntRange(0, 3).Draw(t, "stride")
 	var running atomic.Int64
 	for i, c := range m.clients {
@@ -423,7 +425,7 @@ func (m *model) runCall(client *modelClient, c *call) {
 	}
 }
 
-// choose decides which version to ask for, or which data key, of those that are
+// choose picks the version to read, or the data key to unwrap, among those
 // known by now.
 func (m *model) choose(c *call) {
 	m.mu.Lock()
@@ -494,7 +496,7 @@ func (m *model) waitForTurn(client int) {
 	<-w.turn
 }
 
-// step waits for the turn of a call, and returns how its next step goes wrong.
+// step waits for the turn of a call, and returns the fault of its next step.
 func (m *model) step(c *call) faultKind {
 	m.waitForTurn(c.client)
 	n := c.steps.Add(1) - 1
@@ -510,8 +512,8 @@ func (m *model) step(c *call) faultKind {
 
 var errInjected = errors.New("a fault of the model")
 
-// A recorder stands between a Store and its storage. It keeps each Write, and
-// which state a call has read.
+// A recorder wraps the storage of a Store. It records each Write, and the state
+// that each call read.
 type recorder struct {
 	Storage
 	m *model

@@ -12,8 +12,8 @@ import (
 	"esdk/caching"
 )
 
-// kmsConfigs are those of clients while a branch key is re-keyed. The last one
-// does not know the second key.
+// kmsConfigs returns the configurations of clients while a branch key is
+// re-keyed. The last one does not know the second key.
 func (w *modelWorld) kmsConfigs() []KMSConfig {
 	first, second := w.kms.arn, w.second
 	return []KMSConfig{
@@ -24,9 +24,9 @@ func (w *modelWorld) kmsConfigs() []KMSConfig {
 	}
 }
 
-// checkRekey: if all re-key to the same key, whatever was made before the run
-// looked at the active item for the last time is of that key for good, though
-// others go on to make versions of the old one.
+// checkRekey: if all runs re-key to the same key, every version created before
+// the run last looked at the active item is under that key for good, even if
+// others keep creating versions under the old one.
 func (m *model) checkRekey(c *call, states []*write) {
 	changed := 0
 	for _, w := range m.writes {
@@ -79,9 +79,9 @@ func (m *model) checkDisturbed(c *call) {
 	}
 }
 
-// checkForeign: a client that does not know the second key cannot use what is
-// of it. Keyrings may see the error of another one, which fetched on behalf of
-// both.
+// checkForeign: a client that does not know the second key can't use items
+// under it. A keyring may see the error of another one, which fetched on behalf
+// of both.
 func (m *model) checkForeign(c *call) {
 	ignorant := func(client *modelClient) bool { return len(client.kms.Former) == 0 }
 	shares := c.action == wrapDataKey || c.action == unwrapDataKey
@@ -96,8 +96,7 @@ func (m *model) checkForeign(c *call) {
 	m.problem("(%v): nothing was of another key", c)
 }
 
-// checkList: what there was before is in the list, once, and nothing that was
-// never made.
+// checkList: each earlier item is in the list once, and nothing else.
 func (m *model) checkList(c *call, states []*write) {
 	listed := map[string]int{}
 	for _, e := range c.entries {
@@ -114,7 +113,7 @@ func (m *model) checkList(c *call, states []*write) {
 	}
 }
 
-// listEvent is that the active key was read.
+// listEvent returns the event that a list read the active key.
 func (m *model) listEvent(c *call, states []*write) event {
 	state := 0
 	for _, e := range c.entries {
@@ -125,8 +124,8 @@ func (m *model) listEvent(c *call, states []*write) event {
 	return event{false, state, c.start, c.end, c}
 }
 
-// checkRekeyAlone: one run more, with nobody else, leaves nothing of the old
-// key.
+// checkRekeyAlone: one more run, without other clients, leaves nothing under
+// the old key.
 func (m *model) checkRekeyAlone(s *Store, states map[string][]*write) {
 	ctx := context.Background()
 	for id, all := range states {
@@ -140,7 +139,7 @@ func (m *model) checkRekeyAlone(s *Store, states map[string][]*write) {
 			m.problem("at the end, %q: re-keyed %d once more: %v", id, n, err)
 		}
 		entries, err := collect(s.List(ctx, id))
-		if err != nil || len(entries) != len(all)+1 { // all has a nil; active and beacon
+		if err != nil || len(entries) != len(all)+1 { // all starts with nil; each branch key has an active item and a beacon key
 			m.problem("at the end, %q: %d entries of %d versions: %v", id, len(entries), len(all)-1, err)
 		}
 		for _, e := range entries {
@@ -151,7 +150,7 @@ func (m *model) checkRekeyAlone(s *Store, states map[string][]*write) {
 	}
 }
 
-// checkMessages: all that was ever wrapped is unwrapped.
+// checkMessages unwraps every data key that was ever wrapped.
 func (m *model) checkMessages(t *rapid.T, s *Store) {
 	cache, err := caching.NewLRU(100)
 	if err != nil {

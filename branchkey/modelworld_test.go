@@ -33,13 +33,13 @@ type modelBackend struct {
 	tally       tally
 	notIsolated bool
 
-	// How many programs to run, in turns and in parallel, unless -rapid.checks
-	// is given.
+	// The numbers of programs to run, in turns and in parallel, unless
+	// -rapid.checks is given.
 	checks, parallelChecks int
 
-	// storage returns how each client gets at a new key store.
+	// storage returns a function that opens a new key store for a client.
 	storage func(m *model) func() (Storage, error)
-	// images returns storages that read what a crash could leave.
+	// images returns storages over the states that a crash could leave.
 	images func(m *model) []Storage
 }
 
@@ -51,7 +51,7 @@ func eachModelBackend(t *testing.T, test func(*testing.T, modelBackend)) {
 	t.Run("DynamoDB", func(t *testing.T) { test(t, newModelDynamoDB(t)) })
 }
 
-// A modelWorld is a key store, as one program sees it.
+// A modelWorld is the key store of one program.
 type modelWorld struct {
 	modelBackend
 	client func() (Storage, error)
@@ -63,7 +63,7 @@ func (b modelBackend) open(m *model) modelWorld {
 }
 
 // newStore returns a Store with clients of its own. Their requests are steps of
-// the call that makes them.
+// the calls that make them.
 func (w *modelWorld) newStore(t *rapid.T, k KMSConfig) *Store {
 	storage, err := w.client()
 	if err != nil {
@@ -94,7 +94,7 @@ var modelCredentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Cr
 	return aws.Credentials{AccessKeyID: "testing", SecretAccessKey: strings.Repeat("k", 40)}, nil
 })
 
-// A wire makes each request a step of its call.
+// A wire turns each request into a step of its call.
 type wire struct {
 	m    *model
 	next http.RoundTripper
@@ -147,7 +147,7 @@ func (h inProcessTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// A steppedStorage makes each operation of a file a step of its call.
+// A steppedStorage turns each operation of a file into a step of its call.
 type steppedStorage struct {
 	Storage
 	m *model
@@ -209,7 +209,7 @@ func (s steppedStorage) Write(ctx context.Context, puts ...Put) error {
 	})
 }
 
-// modelPage is how many items a page of a list has.
+// modelPage is the number of items in a page of a list.
 const modelPage = 2
 
 func newModelFile(t *testing.T) modelBackend {
@@ -273,8 +273,8 @@ func dynamoDBStorages(m *model, url, table string, transport http.RoundTripper) 
 	}
 }
 
-// An outside transport has goroutines that do not belong to the bubble of a
-// program, so the bubble waits for them as it would for a computation.
+// An outside transport has goroutines outside the bubble of a program, so the
+// bubble waits for them as it would for a computation.
 type outside struct{ idle chan *courier }
 
 type courier struct {
@@ -332,10 +332,10 @@ func (o outside) RoundTrip(r *http.Request) (*http.Response, error) {
 	return d.response, d.err
 }
 
-// checkCommit holds one Write to a file to what must be on the disk. A write is
-// one commit of bbolt: the data pages, then one of the two meta pages, of which
-// the one with a valid checksum and the higher number counts. Whatever part of
-// that a crash leaves, the file shows all of the write or nothing.
+// checkCommit checks the bytes that one Write leaves on the disk. A write is
+// one commit of bbolt: the data pages, then one of the two meta pages. The meta
+// page with a valid checksum and the higher number counts. Whichever of these
+// pages a crash leaves, the file shows all of the write or nothing.
 func (m *model) checkCommit(before, after []byte, puts []Put, err error) {
 	page := os.Getpagesize()
 	changed := changedPages(before, after, page)
@@ -374,7 +374,8 @@ func changedPages(before, after []byte, page int) (changed []int) {
 	return changed
 }
 
-// crashImage is the file before, with some of the pages that changed after.
+// crashImage returns the file as it was before, with some of the pages that
+// changed.
 func crashImage(before, after []byte, page int, changed []int, written func(n int) bool) []byte {
 	image := make([]byte, len(after))
 	copy(image, before)
@@ -386,8 +387,8 @@ func crashImage(before, after []byte, page int, changed []int, written func(n in
 	return image
 }
 
-// checkImage opens a file as a crash left it. It has none of the puts, or all
-// unless the old state is the only one allowed.
+// checkImage opens a file as a crash left it. The file has all of the puts or
+// none of them; none if onlyOld is set.
 func (m *model) checkImage(what string, image []byte, puts []Put, onlyOld bool) {
 	f, err := os.CreateTemp("", "crash")
 	if err != nil {

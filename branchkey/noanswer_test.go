@@ -17,8 +17,8 @@ import (
 	"esdk/internal/fipstest"
 )
 
-// Anyone may implement the interfaces of this package. A method that returns
-// neither a result nor an error must fail the call, and not panic.
+// Anyone may implement the interfaces of this package. If a method returns
+// neither a result nor an error, the call must fail and not panic.
 
 // silentKMS answers one operation with nil, nil.
 type silentKMS struct {
@@ -75,7 +75,7 @@ func TestKMSWithoutAnswer(t *testing.T) {
 	}
 }
 
-// silentDynamoDB answers nothing, but for what is set.
+// silentDynamoDB returns nil, nil, except for the answers that are set.
 type silentDynamoDB struct {
 	described []*dynamodb.DescribeTableOutput
 	err       error // of DescribeTable, the first time
@@ -150,7 +150,7 @@ func TestStorageWithoutItem(t *testing.T) {
 	s := k.with(t, silentStorage{newFile(t)}, func(*Config) {})
 	for name, operation := range operations(s, "key", formatUUID(newUUID())) {
 		err := operation(t.Context())
-		if name == "CreateKey" { // does not read
+		if name == "CreateKey" { // doesn't read
 			wantError(t, err, ErrNoKeyStore)
 		} else if err == nil || errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "returned no item") {
 			t.Errorf("%s: %v", name, err)
@@ -200,7 +200,7 @@ func TestKeyringWithoutAnswer(t *testing.T) {
 	}
 }
 
-// stubbornCache returns one entry for ever, whatever is removed.
+// stubbornCache returns one entry forever, even after it was removed.
 type stubbornCache struct {
 	caching.Cache
 	entry *caching.Entry
@@ -217,8 +217,8 @@ func (c *stubbornCache) Load(ctx context.Context, _ string, fetch func(context.C
 
 func (c *stubbornCache) Remove(string, *caching.Entry) {}
 
-// A cache that keeps an entry beyond the TTL neither stops a keyring nor gets
-// the entry used.
+// A cache that keeps an entry beyond the TTL doesn't stop a keyring, and the
+// keyring doesn't use the entry.
 func TestCacheKeepsOldEntry(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		source := newSource()

@@ -8,22 +8,24 @@ import (
 	"esdk"
 )
 
-// A Key is a version of a branch key, or a beacon key, in the clear. Package fmt
-// prints it without its secret, unless it is in an unexported field of another
-// type: there, fmt can call no method. Package encoding/json leaves the secret out.
+// A Key is the plaintext of a branch key's version or of a beacon key. Package
+// fmt prints it without its secret, unless it is in an unexported field of
+// another type, where fmt can't call methods. Package encoding/json leaves the
+// secret out.
+//
 // Specification: framework/structures.md#branch-key-materials.
 type Key struct {
 	ID      string // of the branch key
 	Version string // a UUID; empty for a beacon key
 
-	// EncryptionContext is what was given to [Store.CreateKey].
+	// EncryptionContext is the context given to [Store.CreateKey].
 	EncryptionContext esdk.EncryptionContext
 
 	KMSKeyARN  string // of the KMS key that encrypted it
 	CreateTime string // of this version, in ISO 8601
 
-	// Secret are the 32 bytes. The caller owns them, and should clear them after
-	// use.
+	// Secret is the key itself, of 32 bytes. The caller owns it, and should
+	// clear it after use.
 	Secret []byte `json:"-"`
 }
 
@@ -36,29 +38,30 @@ func (k Key) Format(f fmt.State, _ rune) {
 	}
 }
 
-// ActiveBranchKey returns the version of a branch key that new data keys are
-// wrapped with.
+// ActiveBranchKey returns the version of a branch key that wraps new data keys.
 //
-// The read is consistent: it sees each version that was made before. In
-// DynamoDB that costs twice as much as one that may be stale, one read unit
-// instead of a half, and it fails if the leading replica cannot be reached. A
-// keyring would keep a stale answer for all of its TTL, and a new branch key
-// would now and then seem not to exist.
+// The read is consistent: it sees every version created before. In DynamoDB, a
+// consistent read costs one read unit instead of half a unit, and fails if the
+// leading replica can't be reached. With stale reads, a keyring would keep an
+// old version for its whole TTL, and a new branch key would now and then seem
+// missing.
 //
 // It fails with [ErrNotFound], [ErrNoKeyStore], [ErrItem],
 // [ErrHierarchyVersion], [ErrKMSKey], or an error of the storage or AWS KMS.
+//
 // Specification: framework/branch-key-store.md#getactivebranchkey.
 func (s *Store) ActiveBranchKey(ctx context.Context, id string) (*Key, error) {
 	return s.read(ctx, id, activeType)
 }
 
-// BranchKeyVersion returns a version of a branch key, by its UUID in lower case.
+// BranchKeyVersion returns a version of a branch key by its UUID in lower case.
 //
-// A version never changes, and one that is stale is under the KMS key that it was
-// re-keyed from. So the read need not be consistent. Only if there is no such
-// version it is asked for again, consistently, since it may be new.
+// A version never changes, and a stale item is merely under the KMS key that it
+// was re-keyed from. So the read need not be consistent. Only if the version
+// isn't found, it is read again consistently, since it may be new.
 //
-// It fails as [Store.ActiveBranchKey] does.
+// It fails with the same errors as [Store.ActiveBranchKey].
+//
 // Specification: framework/branch-key-store.md#getbranchkeyversion.
 func (s *Store) BranchKeyVersion(ctx context.Context, id, version string) (*Key, error) {
 	if _, err := parseUUID(version); err != nil {
@@ -67,9 +70,11 @@ func (s *Store) BranchKeyVersion(ctx context.Context, id, version string) (*Key,
 	return s.read(ctx, id, versionPrefix+version)
 }
 
-// BeaconKey returns the beacon key that was made with a branch key. It is for
-// searchable encryption, and the keyring does not use it. The read is as that of
-// [Store.BranchKeyVersion], and it fails as [Store.ActiveBranchKey] does.
+// BeaconKey returns the beacon key that was created with a branch key. It is
+// for searchable encryption, and the keyring does not use it. It reads as
+// [Store.BranchKeyVersion] does, and fails with the same errors as
+// [Store.ActiveBranchKey].
+//
 // Specification: framework/branch-key-store.md#getbeaconkey.
 func (s *Store) BeaconKey(ctx context.Context, id string) (*Key, error) {
 	return s.read(ctx, id, beaconType)
@@ -94,7 +99,8 @@ func (s *Store) read(ctx context.Context, id, itemType string) (*Key, error) {
 	}, nil
 }
 
-// get reads an item that is complete, but not yet authentic.
+// get reads an item and checks that it is complete, but not that it is
+// authentic.
 func (s *Store) get(ctx context.Context, id, itemType string) (*Item, error) {
 	if err := checkName("branch key id", id); err != nil {
 		return nil, err

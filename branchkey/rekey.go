@@ -10,46 +10,47 @@ import (
 	"esdk/internal/kmsarn"
 )
 
-// rekeyPasses is how often the items of a branch key are looked through, while others make
-// versions of it or re-key it, too.
+// rekeyPasses bounds the passes over the items of a branch key while others
+// version or re-key it, too.
 const rekeyPasses = 10
 
-// RekeyBranchKey has AWS KMS encrypt a branch key under another KMS key: the
-// active version, all others and the beacon key. The keys themselves stay the
-// same, so no message is touched, and all decrypt as before. Plaintext keys
-// stay in AWS KMS. It returns how many items were encrypted again; 0 means that
-// all said that they are under that KMS key. Reading them shows that it is
-// true.
+// RekeyBranchKey asks AWS KMS to re-encrypt a branch key under another KMS key:
+// the active version, all others and the beacon key. The keys themselves stay
+// the same, so messages need no change and decrypt as before. The plaintext
+// keys never leave AWS KMS. It returns the number of re-encrypted items; 0
+// means that all items claimed to be under that KMS key. Reading them proves
+// the claim.
 //
 // The items must be under a KMS key of the [KMSConfig], a Former one for
-// instance. A Store that discovers its keys fails with [ErrDiscovery]: whoever
-// can write to the storage could make a key of their own a trusted one. For the
-// same reason, re-key before others can encrypt with the old KMS key: what it
-// vouches for, the new one vouches for afterwards. Both keys are in one Region.
-// The caller needs kms:ReEncryptFrom on the old key and kms:ReEncryptTo on the
-// new one.
+// instance. A Store with discovery fails with [ErrDiscovery]: anyone who can
+// write to the storage could turn a key of their own into a trusted one. For
+// the same reason, re-key before others can encrypt with the old KMS key: the
+// new key vouches for everything that the old key vouched for. Both keys are in
+// the same Region. The caller needs kms:ReEncryptFrom on the old key and
+// kms:ReEncryptTo on the new one.
 //
-// Each item is replaced by itself, and only if it is as it was read. So it is
-// readable at any time, under one of the two keys, by all who are configured
-// for both: with KeyARN and Former, or with Discovery, the only way that the
-// official SDKs have. To resume a run that ended early, repeat it.
+// Each item is replaced on its own, and only if it is unchanged since it was
+// read. So it is readable at any time, under one of the two keys, for everyone
+// configured with both: with KeyARN and Former, or with Discovery, which is the
+// only way that the official SDKs have. To resume an interrupted run, repeat
+// it.
 //
-// A version that [Store.VersionKey] makes meanwhile is not lost, and is re-keyed
-// too. Stores that make versions should have the new KMS key as their KeyARN
-// before the run begins: those that have it as a Former one go on to use the
-// old key. Keyrings need nothing: when their TTL is over, they ask for the
-// branch key again, and get it under the new KMS key.
+// A version that [Store.VersionKey] creates meanwhile is not lost, and is
+// re-keyed, too. Configure Stores that create versions with the new KMS key as
+// their KeyARN before the run begins: a Store that has it as a Former key keeps
+// using the old key. Keyrings need no change: when their TTL expires, they
+// fetch the branch key again, under the new KMS key.
 //
-// The old key has done its work once [Store.List] shows no entry of it. Keep it
-// for some seconds more, since reads of versions may be stale, and for as long
-// as a backup of the storage may be restored.
+// The old key is no longer needed once [Store.List] shows no entry under it.
+// Keep it for a few more seconds, since reads of versions may be stale, and for
+// as long as a backup of the storage may be restored.
 //
-// An item that cannot be re-keyed does not keep the others from it. The run
-// goes on, and then fails with the error of the first one: [ErrItem],
-// [ErrHierarchyVersion], [ErrKMSKey], or [ErrNotFound] if there is no active
-// version, or no such branch key at all. RekeyBranchKey fails with
-// [ErrConflict] if others change the branch key again and again, and else with
-// an error of the storage or AWS KMS.
+// An item that can't be re-keyed doesn't stop the run, which then fails with
+// the error of the first such item: [ErrItem], [ErrHierarchyVersion],
+// [ErrKMSKey], or [ErrNotFound] if there is no active version, or no such
+// branch key at all. RekeyBranchKey fails with [ErrConflict] if others keep
+// changing the branch key, and otherwise with an error of the storage or AWS
+// KMS.
 func (s *Store) RekeyBranchKey(ctx context.Context, id, to string) (changed int, err error) {
 	if err := s.checkTarget(id, to); err != nil {
 		return 0, err
@@ -84,10 +85,10 @@ type rekeying struct {
 	id, to  string
 	changed int
 
-	// These are of the pass that goes on.
+	// These belong to the current pass.
 	disturbed bool  // others changed the branch key meanwhile
-	refused   int   // how many items cannot be re-keyed
-	reason    error // why the first of them cannot
+	refused   int   // the number of items that can't be re-keyed
+	reason    error // the error of the first of them
 }
 
 func (r *rekeying) run(ctx context.Context) error {
@@ -109,10 +110,10 @@ func (r *rekeying) run(ctx context.Context) error {
 	return r.reason
 }
 
-// pass looks at each item once. The active one is the first: from then on,
-// those who do not know the new KMS key make no version. Each new version
-// replaces it. So if it is the same in the end, there is none that the list may
-// have missed.
+// pass looks at each item once, the active one first: from then on, Stores that
+// don't know the new KMS key can't create versions. Each new version replaces
+// the active item. So if the active item is unchanged at the end, the list
+// missed no version.
 func (r *rekeying) pass(ctx context.Context) error {
 	active, err := r.get(ctx, r.id, activeType)
 	if active, err = r.rekey(ctx, active, err); err != nil {
@@ -129,13 +130,13 @@ func (r *rekeying) pass(ctx context.Context) error {
 			return err
 		}
 	}
-	last, _ := r.get(ctx, r.id, activeType) // the next pass tells what is wrong
+	last, _ := r.get(ctx, r.id, activeType) // the next pass reports the error
 	r.disturbed = r.disturbed || !bytes.Equal(active.enc(), last.enc())
 	return nil
 }
 
-// rekey re-keys an item that was read, and returns it as it is afterwards, as
-// far as that is known. An error ends the run.
+// rekey re-keys an item that was read. It returns the item as it is afterwards,
+// as far as known. An error ends the run.
 func (r *rekeying) rekey(ctx context.Context, item *Item, err error) (*Item, error) {
 	if err == nil && item.Attributes[kmsARNAttribute] == r.to {
 		return item, nil
@@ -160,13 +161,13 @@ func (r *rekeying) rekey(ctx context.Context, item *Item, err error) (*Item, err
 	return item, nil
 }
 
-// isRefusal reports whether an error is about one item, and not about all of
-// them.
+// isRefusal reports whether an error concerns one item, not all of them.
 func isRefusal(err error) bool {
 	return errors.Is(err, ErrItem) || errors.Is(err, ErrHierarchyVersion) || errors.Is(err, ErrKMSKey) || errors.Is(err, ErrNotFound)
 }
 
-// replace replaces an item by one that is under the new KMS key, and says so.
+// replace replaces an item by one under the new KMS key, whose attributes name
+// that key.
 func (r *rekeying) replace(ctx context.Context, old *Item) (*Item, error) {
 	from, err := r.keyFor(old)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"esdk/esdktest/kmssim"
 )
 
-// rekeyer returns a Store that knows both keys, and makes what is new under the
+// rekeyer returns a Store that knows both keys, and creates keys under the
 // second one.
 func (k *kmsEnv) rekeyer(t testing.TB, storage Storage, second string) *Store {
 	t.Helper()
@@ -54,7 +54,7 @@ func wantKMSKey(t testing.TB, storage Storage, id, arn string) {
 	}
 }
 
-// newVersions makes a branch key of so many versions.
+// newVersions creates a branch key with the given number of versions.
 func (k *kmsEnv) newVersions(t testing.TB, s *Store, versions int) (id string) {
 	t.Helper()
 	id = "key " + formatUUID(newUUID())
@@ -65,8 +65,8 @@ func (k *kmsEnv) newVersions(t testing.TB, s *Store, versions int) (id string) {
 	return id
 }
 
-// testRekey re-keys a branch key, of which every item but for its key and its
-// KMS key stays the same. Who knows the new key reads it, and the old messages.
+// testRekey re-keys a branch key. Its items change only in their ciphertext and
+// KMS key. Readers that know the new key read it, and the old messages.
 func testRekey(t *testing.T, b backend, k *kmsEnv) {
 	storage, second := b.new(t), k.another()
 	s := k.newStore(t, storage)
@@ -139,7 +139,7 @@ func testRekeyReplica(t *testing.T, b backend, k *kmsEnv) {
 	id := k.newVersions(t, west(KMSConfig{KeyARN: primary}), 2)
 	secrets := secretsOf(t, eu(KMSConfig{MRKeyARN: replica}), id)
 
-	// Without MRKeyARN, keys are of one Region.
+	// Without MRKeyARN, a key matches in its own Region only.
 	single := eu(KMSConfig{KeyARN: nextReplica, Former: []string{replica}})
 	n, err := single.RekeyBranchKey(t.Context(), id, nextReplica)
 	if wantError(t, err, ErrKMSKey); n != 0 {
@@ -162,7 +162,8 @@ func testRekeyReplica(t *testing.T, b backend, k *kmsEnv) {
 	if !maps.Equal(secretsOf(t, west(KMSConfig{MRKeyARN: nextPrimary}), id), secrets) {
 		t.Error("the other Region reads other secrets")
 	}
-	// To the replica in another Region of the key that it is under.
+	// Re-key to a replica, in another Region, of the key that the items are
+	// under.
 	if n := ok[int](t)(west(KMSConfig{MRKeyARN: nextPrimary}).RekeyBranchKey(t.Context(), id, nextPrimary)); n != 4 {
 		t.Errorf("re-keyed %d items", n)
 	}
@@ -172,8 +173,8 @@ func testRekeyReplica(t *testing.T, b backend, k *kmsEnv) {
 	}
 }
 
-// testRekeyRefused has items that cannot be re-keyed among others. These are,
-// and no KMS key is used that is not configured.
+// testRekeyRefused mixes in items that can't be re-keyed. The other items are
+// re-keyed, and only configured KMS keys are used.
 func testRekeyRefused(t *testing.T, b backend, k *kmsEnv) {
 	storage, second, third := b.new(t), k.another(), k.another()
 	s := k.newStore(t, storage)
@@ -192,7 +193,7 @@ func testRekeyRefused(t *testing.T, b backend, k *kmsEnv) {
 		"other key":         {func(i *Item) { i.Enc = []byte("not of AWS KMS") }, ErrItem, 1},
 	} {
 		types := []string{activeType, versionPrefix, beaconType}
-		if b.name != "file" { // which is slower
+		if b.name != "file" { // slower
 			types = []string{types[rand.IntN(len(types))]}
 		}
 		for _, itemType := range types {
@@ -230,7 +231,8 @@ func testRekeyRefused(t *testing.T, b backend, k *kmsEnv) {
 	testRekeyOrphans(t, b, k, r, second)
 }
 
-// testRekeyOrphans re-keys a branch key without an active item, and none.
+// testRekeyOrphans re-keys a branch key without an active item, and a missing
+// one.
 func testRekeyOrphans(t *testing.T, b backend, k *kmsEnv, r *Store, second string) {
 	id := k.newVersions(t, k.with(t, r.storage, func(*Config) {}), 2)
 	b.del(t, r.storage, id, activeType)
@@ -245,7 +247,7 @@ func testRekeyOrphans(t *testing.T, b backend, k *kmsEnv, r *Store, second strin
 	}
 }
 
-// All that is refused is counted, and the first reason told.
+// Refused items are counted, and the first reason is reported.
 func TestRekeyCountsRefused(t *testing.T) {
 	k, storage := newKMS(t), newFile(t)
 	second := k.another()
@@ -292,7 +294,7 @@ func TestRekeyTargets(t *testing.T) {
 		_, err := k.with(t, storage, func(config *Config) { config.KMS = c }).RekeyBranchKey(t.Context(), id, second)
 		wantError(t, err, ErrDiscovery)
 	}
-	// To the key that it is under.
+	// Re-key to the key that it is under.
 	k.Reset()
 	if n := ok[int](t)(s.RekeyBranchKey(t.Context(), id, k.arn)); n != 0 || len(k.Requests()) != 0 {
 		t.Errorf("re-keyed %d items with %v", n, k.Requests())
@@ -306,7 +308,7 @@ func TestRekeyTargets(t *testing.T) {
 	if _, err := reader.RekeyBranchKey(t.Context(), id, second); err == nil || !strings.Contains(err.Error(), "ReEncrypt") {
 		t.Error(err)
 	}
-	// A Store need not know the new key: only those who read afterwards must.
+	// A Store need not know the new key: only later readers must.
 	if n := ok[int](t)(s.RekeyBranchKey(t.Context(), id, second)); n != 3 {
 		t.Errorf("re-keyed %d items", n)
 	}
@@ -345,8 +347,8 @@ func TestFormerErrors(t *testing.T) {
 	}
 }
 
-// A version that follows on one of a former key is under the key that is
-// configured. AWS KMS authenticates the one before under its own.
+// The version after one under a former key is under the configured key. AWS KMS
+// authenticates the old version under its own key.
 func TestVersionKeyOfFormer(t *testing.T) {
 	k, storage := newKMS(t), newFile(t)
 	second := k.another()
@@ -380,8 +382,7 @@ func TestVersionKeyOfFormer(t *testing.T) {
 	secretsOf(t, r, id)
 }
 
-// AWS KMS that does not let the new key encrypt is asked once, and nothing
-// changes.
+// If AWS KMS denies re-encryption, it is called once, and nothing changes.
 func TestRekeyDenied(t *testing.T) {
 	for name, field := range map[string]string{"kms:ReEncryptTo": "DestinationKeyId", "kms:ReEncryptFrom": "SourceKeyId"} {
 		k, storage := newKMS(t), newFile(t)
@@ -408,8 +409,8 @@ func TestRekeyDenied(t *testing.T) {
 	}
 }
 
-// hooked calls others before it reads, when it has listed, and before it
-// writes.
+// hooked calls its hooks before each read, after each list, and before each
+// write.
 type hooked struct {
 	Storage
 	get    func(itemType string)
@@ -440,7 +441,7 @@ func (h *hooked) Write(ctx context.Context, puts ...Put) error {
 	return h.Storage.Write(ctx, puts...)
 }
 
-// once returns a function that does something the first time.
+// once returns a function that calls do the first time only.
 func once(do func()) func() {
 	done := false
 	return func() {
@@ -451,8 +452,8 @@ func once(do func()) func() {
 	}
 }
 
-// A rekeyScene is a branch key of three versions, and those who change it while
-// it is re-keyed.
+// A rekeyScene is a branch key of three versions, with Stores that change it
+// while it is re-keyed.
 type rekeyScene struct {
 	*kmsEnv
 	t        *testing.T
@@ -483,7 +484,7 @@ func (s *rekeyScene) version(by *Store) {
 	s.versions++
 }
 
-// rekeyActive is what a run does that is killed then.
+// rekeyActive does the work of a run that is killed after the active item.
 func (s *rekeyScene) rekeyActive() {
 	r := &rekeying{Store: s.kmsEnv.rekeyer(s.t, s.storage, s.second), id: s.id, to: s.second}
 	item, err := r.get(s.t.Context(), s.id, activeType)
@@ -510,8 +511,8 @@ func (s *rekeyScene) run(want int) {
 	}
 }
 
-// Whatever others do while a branch key is re-keyed, all versions are under the
-// new key in the end, and none is lost.
+// All versions end up under the new key, and none is lost, even if others change
+// the branch key meanwhile.
 func TestRekeyMeanwhile(t *testing.T) {
 	t.Run("nothing", func(t *testing.T) {
 		s := newRekeyScene(t)
@@ -542,8 +543,8 @@ func TestRekeyMeanwhile(t *testing.T) {
 		s.hook.listed = once(func() { s.version(s.old) })
 		s.run(7)
 	})
-	// The list of the first run has not the version, and its active item is
-	// under the new key: by another run, which did not get further.
+	// The first run's list doesn't have the version. Its active item is under
+	// the new key because of another run, which stopped there.
 	t.Run("version under the old key, and another run", func(t *testing.T) {
 		s := newRekeyScene(t)
 		s.hook.listed = once(func() {
@@ -583,7 +584,7 @@ func TestRekeyMeanwhile(t *testing.T) {
 		}
 		s.run(1 + 5)
 	})
-	// The active item, which stays the same, does not tell.
+	// The active item stays the same, so it doesn't show this.
 	t.Run("beacon key replaced under the old key", func(t *testing.T) {
 		s := newRekeyScene(t)
 		other := &rekeying{Store: s.first, id: s.id, to: s.arn}
@@ -627,8 +628,8 @@ func TestRekeyMeanwhile(t *testing.T) {
 	})
 }
 
-// Whoever can write to the storage cannot make a run endless. It says so, and
-// all that was refused too.
+// A writer to the storage can't make a run endless. The error reports the
+// conflict, and also the refused items.
 func TestRekeyDisturbedAgainAndAgain(t *testing.T) {
 	for _, refused := range []bool{false, true} {
 		s := newRekeyScene(t)
@@ -648,7 +649,7 @@ func TestRekeyDisturbedAgainAndAgain(t *testing.T) {
 	}
 }
 
-// What is refused in each of two passes is counted once.
+// An item refused in each of two passes is counted once.
 func TestRekeyRefusedTwice(t *testing.T) {
 	s := newRekeyScene(t)
 	fileBackend.put(t, s.storage, &Item{ID: s.id, Type: beaconType, Enc: []byte("x")})
@@ -664,8 +665,7 @@ func TestRekeyRefusedTwice(t *testing.T) {
 	}
 }
 
-// A run that ends early, for whatever reason, is repeated. All is readable in
-// between.
+// A run that ended early can be repeated. All items are readable in between.
 func TestRekeyResumed(t *testing.T) {
 	s := newRekeyScene(t)
 	secrets := secretsOf(t, s.first, s.id)
@@ -697,7 +697,7 @@ func TestRekeyResumed(t *testing.T) {
 	}
 }
 
-// Whoever can write to the storage gets no key of their own re-encrypted.
+// A writer to the storage can't get a key of their own re-encrypted.
 func TestRekeyPlanted(t *testing.T) {
 	s := newRekeyScene(t)
 	mallory := s.with(t, s.storage, func(c *Config) { c.KMS.KeyARN = s.another() })
@@ -710,7 +710,7 @@ func TestRekeyPlanted(t *testing.T) {
 	}
 	active := ok[*Item](t)(s.storage.Get(t.Context(), s.id, activeType, true))
 
-	// Under another key, as it is.
+	// The item is under another key, and says so.
 	plant(cloneItem(items[version]))
 	n, err := s.rekeyer.RekeyBranchKey(t.Context(), s.id, s.second)
 	if wantError(t, err, ErrKMSKey); n != 5 {
@@ -721,7 +721,8 @@ func TestRekeyPlanted(t *testing.T) {
 			t.Errorf("KMS was asked for %v", r.Input)
 		}
 	}
-	// Said to be under the old key, or a copy of another item that is.
+	// The item claims to be under the old key, or is a copy of another item
+	// under it.
 	lie := cloneItem(items[version])
 	lie.Attributes[kmsARNAttribute] = s.arn
 	copied := cloneItem(active)
@@ -737,7 +738,8 @@ func TestRekeyPlanted(t *testing.T) {
 			t.Errorf("%s is %v now", name, now)
 		}
 	}
-	// Said to be under the new one: nobody is asked, and reading it fails.
+	// The item claims to be under the new one: AWS KMS isn't called, and
+	// reading it fails.
 	lie.Attributes[kmsARNAttribute] = s.second
 	plant(lie)
 	s.Reset()
@@ -748,8 +750,8 @@ func TestRekeyPlanted(t *testing.T) {
 	wantError(t, err, ErrItem)
 }
 
-// A branch key that is re-keyed between the read and the write of VersionKey is
-// not said to have a new version.
+// VersionKey doesn't report a new version if the branch key is re-keyed between
+// its read and its write.
 func TestVersionKeyMeetsRekey(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		s := newRekeyScene(t)
@@ -786,7 +788,7 @@ func TestVersionKeyMeetsRekey(t *testing.T) {
 	wantError(t, reader.VersionKey(ctx, s.id), ErrConflict)
 }
 
-// A keyring goes on with the same version when its branch key is re-keyed.
+// A keyring keeps using the same version when its branch key is re-keyed.
 func TestRekeyKeyringGoesOn(t *testing.T) {
 	s := newRekeyScene(t)
 	both := s.with(t, s.storage, func(c *Config) { c.KMS.Former = []string{s.second} })

@@ -17,13 +17,13 @@ import (
 	"esdk/awskms"
 )
 
-// A thorough run has 200: go test -run RekeySurvivesKill -v . -kills 200
+// For 200 kills: go test -run RekeySurvivesKill -v . -kills 200
 var kills = flag.Int("kills", 8, "how `often` TestRekeySurvivesKill kills")
 
-// rekeyerEnv has this test binary re-key a branch key until it is killed.
+// rekeyerEnv makes this test binary re-key a branch key until it is killed.
 const rekeyerEnv = "BRANCHKEY_TEST_REKEYER"
 
-// A rekeyerProcess is what such a process is told, as JSON.
+// A rekeyerProcess is the configuration of such a process, as JSON.
 type rekeyerProcess struct {
 	Storage, DynamoDBURL, KMSURL string // the storage is a table if there is a URL
 	ID                           string
@@ -44,8 +44,8 @@ func (p *rekeyerProcess) store() (*Store, error) {
 	})
 }
 
-// rekeyUntilKilled goes from one KMS key to the other and back, and makes a
-// version now and then.
+// rekeyUntilKilled re-keys from one KMS key to the other and back, and creates
+// a version now and then.
 func rekeyUntilKilled(text string) {
 	var p rekeyerProcess
 	err := json.Unmarshal([]byte(text), &p)
@@ -63,8 +63,8 @@ func rekeyUntilKilled(text string) {
 	os.Exit(1)
 }
 
-// A process that is killed while it re-keys leaves all readable by who knows
-// both keys, and a branch key that can be re-keyed.
+// A process that is killed while it re-keys leaves the branch key readable for
+// readers that know both keys, and ready to be re-keyed.
 func TestRekeySurvivesKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("NOT run: -short is set")
@@ -83,7 +83,7 @@ func TestRekeySurvivesKill(t *testing.T) {
 		for round := range *kills {
 			killRekeyer(t, p, time.Duration(rand.Int64N(int64(300*time.Millisecond))))
 			if p.DynamoDBURL != "" {
-				time.Sleep(100 * time.Millisecond) // for what the server still has of the process
+				time.Sleep(100 * time.Millisecond) // the server may still be executing the process's requests
 			}
 			now := secretsOf(t, r, id)
 			versions := len(now) - len(secrets)

@@ -23,27 +23,28 @@ import (
 	"esdk/esdktest/kmssim"
 )
 
-// "make soak" has ten minutes of it, with the race detector.
+// "make soak" runs it for ten minutes, with the race detector.
 var soakTime = flag.Duration("soak", 2*time.Second, "how `long` TestSoak runs")
 
 const (
 	soakGoroutines = 200
-	maxSoakMessage = 16 << 10 // bytes, and what a stream counts as
+	maxSoakMessage = 16 << 10 // bytes; a stream counts as this many
 	rotation       = 250 * time.Millisecond
 )
 
 var soakLimits = caching.Config{MaxMessages: 25, MaxBytes: 10 * maxSoakMessage, MaxAge: 500 * time.Millisecond}
 
-// TestSoak has many goroutines share one of each: client, caching CMM, keyring
-// of all kinds, key store. Branch keys are rotated meanwhile, and AWS KMS refuses
-// and throttles. No limit of the CMM is exceeded by one message, byte or moment,
-// every message decrypts, and nothing is left.
+// TestSoak shares one client, caching CMM, keyring of each kind and key store
+// among many goroutines. Meanwhile, branch keys are rotated, and AWS KMS
+// refuses and throttles. No limit of the CMM is exceeded by even one message,
+// byte or moment, every message decrypts, and no goroutine or memory is left
+// behind.
 func TestSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("NOT run: -short is set")
 	}
 	before := runtime.NumGoroutine()
-	t.Run("run", func(t *testing.T) { // what it cleans up is gone when it returns
+	t.Run("run", func(t *testing.T) { // its cleanups have run when it returns
 		s := newSoak(t)
 		s.run(t)
 		t.Log(s.ledger)
@@ -70,10 +71,10 @@ type soak struct {
 	kmsCalls         map[string]int
 
 	mu   sync.Mutex
-	kept []sealed // by whomever, for others to decrypt
+	kept []sealed // of any goroutine, for others to decrypt
 }
 
-// sealed is a message and what is in it.
+// sealed is a message and its plaintext.
 type sealed struct {
 	message, plaintext []byte
 	ec                 esdk.EncryptionContext
@@ -104,8 +105,9 @@ func newSoak(t *testing.T) *soak {
 	return s
 }
 
-// fault has AWS KMS throttle all for a while, now and then, and refuse to decrypt
-// with the first keyring's key, so that others have to.
+// fault makes AWS KMS throttle all requests for a while, now and then, and
+// refuse to decrypt with the first keyring's key, so that other keyrings have
+// to.
 func (s *soak) fault(direct string) func(*kmssim.Request) *kmssim.Fault {
 	return func(r *kmssim.Request) *kmssim.Fault {
 		switch {
@@ -118,8 +120,8 @@ func (s *soak) fault(direct string) func(*kmssim.Request) *kmssim.Fault {
 	}
 }
 
-// run has the goroutines work, and compares the memory that is held once all is
-// warm with that at the end.
+// run lets the goroutines work, and compares the heap after the warm-up with
+// the heap at the end.
 func (s *soak) run(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), *soakTime)
 	defer stop()
@@ -142,7 +144,8 @@ func (s *soak) run(t *testing.T) {
 	if end > warm.Load()+16<<20 {
 		t.Error("memory grows")
 	}
-	// A slow machine may take more than seconds to use up a data key before it is old.
+	// A slow machine may not use up a data key within seconds, before it is too
+	// old.
 	if *soakTime >= time.Minute && (s.mostMessages != s.maxMessages || s.mostBytes != s.maxBytes) {
 		t.Error("no data key came to its limits: they were not tested")
 	}
@@ -155,8 +158,8 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// rotate makes new versions of the branch key, and has AWS KMS throttle every
-// tenth time.
+// rotate creates new versions of the branch key, and makes AWS KMS throttle
+// every tenth time.
 func (s *soak) rotate(ctx context.Context, t *testing.T) {
 	ticker := time.NewTicker(rotation)
 	defer ticker.Stop()
@@ -178,7 +181,7 @@ func (s *soak) rotate(ctx context.Context, t *testing.T) {
 	}
 }
 
-// forgetRequests drops what the simulators have written down.
+// forgetRequests drops the records of the simulators.
 func (s *soak) forgetRequests() {
 	for operation, n := range s.kms.Counts() {
 		s.kmsCalls[operation] += n
@@ -189,7 +192,7 @@ func (s *soak) forgetRequests() {
 
 func isThrottled(err error) bool { return apiCode(err) == "ThrottlingException" }
 
-// step encrypts a message and decrypts some, in a way of several.
+// step encrypts a message and decrypts some, in one of several ways.
 func (s *soak) step(t *testing.T) {
 	m := newSealed()
 	s.calls.Add(1)
@@ -213,16 +216,16 @@ func (s *soak) failed(t *testing.T, what string, err error) {
 	}
 }
 
-// newSealed chooses a message to be made. Those of a tenant share data keys; the
-// first one's are used up by messages, the second one's by bytes, and the third's
-// get old. A stream counts as a message of the greatest length.
+// newSealed picks a message to encrypt. The messages of a tenant share data
+// keys; the first tenant's are used up by messages, the second's by bytes, and
+// the third's get too old. A stream counts as a message of the greatest length.
 func newSealed() *sealed {
 	tenant, length, stream := 0, mathrand.IntN(100), mathrand.IntN(3) == 0
 	switch n := mathrand.IntN(1000); {
 	case n < 300 && stream:
 		tenant, length = 1, maxSoakMessage
 	case n < 300:
-		// Now and then one byte more, so that the limit could be exceeded by it.
+		// Now and then add one byte, which could exceed the limit.
 		tenant, length = 1, maxSoakMessage/4*mathrand.IntN(4)+mathrand.IntN(10)/9
 	case n < 340:
 		tenant = 2
@@ -233,7 +236,7 @@ func newSealed() *sealed {
 	return &sealed{plaintext: plaintext, ec: esdk.EncryptionContext{"tenant": fmt.Sprint(tenant)}, stream: stream}
 }
 
-// exchange keeps a message, and returns one that was kept before.
+// exchange stores a message, and returns one stored before.
 func (s *soak) exchange(m *sealed) *sealed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -244,7 +247,7 @@ func (s *soak) exchange(m *sealed) *sealed {
 	i := mathrand.IntN(len(s.kept))
 	other := s.kept[i]
 	if mathrand.IntN(4) == 0 {
-		s.kept[i] = *m // else it gets older
+		s.kept[i] = *m // otherwise it gets older
 	}
 	return &other
 }

@@ -136,7 +136,7 @@ func testNoKeyStore(t *testing.T, b backend, k *kmsEnv) {
 	ok[string](t)(s.CreateKey(ctx, "", nil))
 }
 
-// testStorage holds a Storage to its contract.
+// testStorage checks that a Storage fulfills its contract.
 func testStorage(t *testing.T, b backend, _ *kmsEnv) {
 	s, ctx := b.new(t), t.Context()
 	item := func(itemType, enc string) *Item {
@@ -302,8 +302,8 @@ func testHierarchyVersion(t *testing.T, b backend, k *kmsEnv) {
 	}
 }
 
-// testKMSConfigurations reads keys of a plain and a multi-Region key with all
-// configurations.
+// testKMSConfigurations reads branch keys under a single-Region and a
+// multi-Region key with all configurations.
 func testKMSConfigurations(t *testing.T, b backend, k *kmsEnv) {
 	primary, replica := k.newMRK("eu-west-1")
 	storage := b.new(t)
@@ -314,7 +314,7 @@ func testKMSConfigurations(t *testing.T, b backend, k *kmsEnv) {
 		s := k.with(t, storage, func(c *Config) { c.KMS = KMSConfig{KeyARN: arn} })
 		ids[arn] = ok[string](t)(s.CreateKey(t.Context(), "", nil))
 	}
-	type reads map[string]error // by the ARN that the items have
+	type reads map[string]error // by the key ARN of the items
 	failed := errors.New("a KMS exception")
 	for _, c := range []struct {
 		kms     KMSConfig
@@ -346,7 +346,7 @@ func testKMSConfigurations(t *testing.T, b backend, k *kmsEnv) {
 		wantError(t, err, ErrDiscovery)
 		wantError(t, s.VersionKey(t.Context(), ids[k.arn]), ErrDiscovery)
 	}
-	// The Region of a multi-Region key is rewritten, and of no other.
+	// Only the Region of a multi-Region key is replaced.
 	s := k.with(t, storage, func(c *Config) { c.KMS, c.Clients = KMSConfig{MRDiscovery: "eu-west-1"}, eu })
 	for arn, want := range map[string]string{k.arn: k.arn, primary: replica} {
 		k.Reset()
@@ -357,7 +357,7 @@ func testKMSConfigurations(t *testing.T, b backend, k *kmsEnv) {
 	}
 }
 
-// testKMSKeyStays versions a key by way of a replica.
+// testKMSKeyStays versions a branch key through a replica.
 func testKMSKeyStays(t *testing.T, b backend, k *kmsEnv) {
 	primary, replica := k.newMRK("eu-west-1")
 	storage := b.new(t)
@@ -381,7 +381,7 @@ func testKMSKeyStays(t *testing.T, b backend, k *kmsEnv) {
 	wantError(t, other.VersionKey(t.Context(), id), ErrKMSKey)
 }
 
-// testStoredAlias has an item name its KMS key by what is no key ARN.
+// testStoredAlias stores items that name their KMS key by an alias or a key id.
 func testStoredAlias(t *testing.T, b backend, k *kmsEnv) {
 	storage := b.new(t)
 	id := ok[string](t)(k.newStore(t, storage).CreateKey(t.Context(), "", nil))
@@ -400,7 +400,8 @@ func testStoredAlias(t *testing.T, b backend, k *kmsEnv) {
 	}
 }
 
-// testTwoWriters has a second writer come between the first one's read and write.
+// testTwoWriters lets a second writer write between the first one's read and
+// write.
 func testTwoWriters(t *testing.T, b backend, k *kmsEnv) {
 	storage := b.new(t)
 	s := k.newStore(t, storage)
@@ -412,13 +413,14 @@ func testTwoWriters(t *testing.T, b backend, k *kmsEnv) {
 	if active := ok[*Key](t)(s.ActiveBranchKey(t.Context(), id)); active.Version != winner.Version {
 		t.Error("the loser replaced the winner's version")
 	}
-	// A key that was deleted meanwhile does not come back.
+	// A key deleted meanwhile does not come back.
 	read = ok[*Item](t)(s.get(t.Context(), id, activeType))
 	b.del(t, storage, id, activeType)
 	wantError(t, s.version(t.Context(), read), ErrConflict)
 }
 
-// testManyWriters has each of many writers either store a version or be told.
+// testManyWriters checks that each of many writers either stores a version or
+// gets an error.
 func testManyWriters(t *testing.T, b backend, k *kmsEnv) {
 	b.needsIsolation(t)
 	const writers = 12
@@ -482,7 +484,7 @@ func testCreatedByMany(t *testing.T, b backend, k *kmsEnv) {
 	}
 }
 
-// wrongStorage returns other items than those it is asked for.
+// wrongStorage returns other items than the requested ones.
 type wrongStorage struct {
 	Storage
 	change func(*Item)
@@ -573,7 +575,7 @@ func TestInfo(t *testing.T) {
 	}
 }
 
-// Keys are not printed, whatever the verb.
+// Printing a key doesn't reveal its secret, with any verb.
 func TestKeyHidesSecret(t *testing.T) {
 	k := newKMS(t)
 	s := k.newStore(t, newFile(t))

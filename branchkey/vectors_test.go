@@ -64,8 +64,8 @@ func decrypts(t *testing.T, kr esdk.Keyring, message, plaintext []byte, ec esdk.
 	}
 }
 
-// TestOfficialVectors runs the sets that are no manifests; those with branch keys
-// are run by the command.
+// TestOfficialVectors runs the vector sets without manifests; the command runs
+// the manifests with branch keys.
 func TestOfficialVectors(t *testing.T) {
 	dir := vectorstest.Dir(t)
 	for _, set := range []struct {
@@ -111,8 +111,8 @@ func (h *hexBytes) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// runKDF runs the known answers of the KDF. Those of the first list have the
-// input that follows the counter, the others what it is made of.
+// runKDF runs the known answers of the KDF. The first list gives the input
+// after the counter, the others give its parts.
 func runKDF(t *testing.T, dir string) int {
 	type answer struct {
 		Name, Hash              string
@@ -131,7 +131,7 @@ func runKDF(t *testing.T, dir string) int {
 		}
 	}
 	for _, a := range set.KDF {
-		if string(a.Purpose) == providerID { // that is ours
+		if string(a.Purpose) == providerID { // the label of this package
 			if got := deriveKey(a.IKM, a.Info); !bytes.Equal(got, a.OKM) {
 				t.Errorf("%s: deriveKey gives %x, want %x", a.Name, got, a.OKM)
 			}
@@ -144,8 +144,8 @@ func runKDF(t *testing.T, dir string) int {
 	return len(set.Raw) + len(set.KDF)
 }
 
-// TestDeriveKey holds the form of the derivation without the vectors: HMAC of
-// counter, label, a zero byte, salt and the length in bits.
+// TestDeriveKey checks the derivation without the vectors: HMAC of counter,
+// label, a zero byte, salt and the length in bits.
 func TestDeriveKey(t *testing.T) {
 	secret, salt := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 16)
 	mac := hmac.New(sha256.New, secret)
@@ -155,8 +155,7 @@ func TestDeriveKey(t *testing.T) {
 	}
 }
 
-// TestWrapLayout unwraps by hand what the keyring wrapped: a mistake that wrap
-// and unwrap share would not be noticed else.
+// TestWrapLayout unwraps by hand, since wrap and unwrap could share a mistake.
 func TestWrapLayout(t *testing.T) {
 	source := newSource()
 	version := source.add("Näme")

@@ -11,25 +11,24 @@ import (
 	"esdk"
 )
 
-// warmers is how many branch keys are fetched at the same time. It is less than
-// the fan-out of a storm-tracking cache.
+// warmers is the number of branch keys that Warm fetches at the same time. It
+// is less than the fan-out of a storm-tracking cache.
 const warmers = 16
 
 // Warm fills the cache of a keyring of [NewKeyring], so that the first messages
-// don't wait for AWS KMS. It fetches the active version of each branch key,
-// once to encrypt and once to decrypt with, which are two calls to AWS KMS.
-// What the cache has already isn't fetched again. Older versions are fetched
-// when a message needs them.
+// don't wait for AWS KMS. It fetches the active version of each branch key
+// twice, to encrypt and to decrypt, with two calls to AWS KMS. It doesn't fetch
+// keys that are in the cache already. Older versions are fetched when a message
+// needs them.
 //
-// Without ids, Warm takes the BranchKeyID of the keyring. A keyring with a
-// Supplier needs ids. Several branch keys are fetched at the same time, in a
-// bounded number. The cache needs room for two entries of each.
+// Without ids, Warm uses the BranchKeyID of the keyring. A keyring with a
+// Supplier needs ids. Warm fetches a bounded number of branch keys at the same
+// time. The cache needs room for two entries per branch key.
 //
-// A branch key that can't be fetched doesn't keep the others from it, and the
-// errors are joined. The keyring is usable in any case: it fetches later what
-// is missing. Warm also fails if the keyring is not one of NewKeyring, but for
-// instance a multi-keyring with such a keyring in it. In that case, warm the
-// inner one.
+// A branch key that can't be fetched doesn't stop the others, and the errors
+// are joined. The keyring stays usable: it fetches missing keys later. Warm
+// also fails if the keyring is not one of NewKeyring, but for instance a
+// multi-keyring around one. In that case, warm the inner one.
 func Warm(ctx context.Context, kr esdk.Keyring, ids ...string) error {
 	k, ok := kr.(*keyring)
 	if !ok || k == nil {
@@ -60,7 +59,8 @@ func Warm(ctx context.Context, kr esdk.Keyring, ids ...string) error {
 	return errors.Join(errs...)
 }
 
-// idsToWarm returns the ids without repetitions, if the keyring can use them.
+// idsToWarm returns the ids without duplicates, or an error if the keyring
+// can't use them.
 func (k *keyring) idsToWarm(ids []string) ([]string, error) {
 	switch {
 	case len(ids) == 0 && k.Supplier != nil:

@@ -16,7 +16,7 @@ import (
 	"esdk/internal/fipstest"
 )
 
-// supplied is a Supplier that finds the id in the encryption context.
+// supplied is a Supplier that takes the id from the encryption context.
 func supplied(_ context.Context, ec esdk.EncryptionContext) (string, error) { return ec["key"], nil }
 
 // After Warm, messages of the active version need no call to AWS KMS.
@@ -42,7 +42,7 @@ func TestWarm(t *testing.T) {
 	if n := len(k.Requests()); n != 0 {
 		t.Errorf("%d calls of KMS when all was warm", n)
 	}
-	// One that is of one branch key needs no ids.
+	// A keyring of one branch key needs no ids.
 	for _, ids := range [][]string{nil, ids[:1]} {
 		own := newKeyring(t, KeyringConfig{Store: s, BranchKeyID: k.newVersions(t, s, 1)})
 		if ids != nil {
@@ -87,7 +87,7 @@ func TestWarmErrors(t *testing.T) {
 			t.Errorf("%s: %d calls", name, n)
 		}
 	}
-	// All errors are told, and the others are warm.
+	// All errors are reported, and the other branch keys are warm.
 	kr := newKeyring(t, KeyringConfig{Store: source, Supplier: supplied})
 	err := Warm(t.Context(), kr, "x", "a", "y")
 	wantError(t, err, ErrNotFound)
@@ -98,7 +98,7 @@ func TestWarmErrors(t *testing.T) {
 	if must(t, Warm(t.Context(), kr, "a")); source.took() != 0 {
 		t.Error("the good one is not warm")
 	}
-	// The second of the two calls fails.
+	// Here the second of the two calls fails.
 	source.set(nil, nil)
 	half := &halfSource{fakeSource: source}
 	err = Warm(t.Context(), newKeyring(t, KeyringConfig{Store: half, BranchKeyID: "a"}))
@@ -112,7 +112,7 @@ func (h *halfSource) BranchKeyVersion(context.Context, string, string) (*Key, er
 	return nil, ErrKMSKey
 }
 
-// slowSource takes a second for a key, and counts how many ask at once.
+// slowSource takes a second per key, and counts concurrent calls.
 type slowSource struct {
 	*fakeSource
 	now, most atomic.Int64
@@ -136,8 +136,8 @@ func (s *slowSource) BranchKeyVersion(ctx context.Context, id, version string) (
 	return s.fakeSource.BranchKeyVersion(ctx, id, version)
 }
 
-// Several are fetched at the same time, and not more than that. A context that
-// ends ends Warm, which says so.
+// Warm fetches several keys at the same time, but a bounded number. When its
+// context ends, Warm ends with the context's error.
 func TestWarmAtOnce(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		source := &slowSource{fakeSource: newSource()}

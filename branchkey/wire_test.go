@@ -24,14 +24,14 @@ import (
 
 type object = map[string]any
 
-// fakeDynamoDB records requests. It keeps items, and knows the conditions of the
-// specification and no others.
+// fakeDynamoDB records requests and stores items. It supports the conditions of
+// the specification only.
 type fakeDynamoDB struct {
 	*httptest.Server
 	mu       sync.Mutex
 	requests []object // with the operation as "op"
 	items    map[string]object
-	page     int                                                   // how many items a page of a list has; 0 means all
+	page     int                                                   // the number of items in a page of a list; 0 means all
 	done     map[string]bool                                       // the tokens of transactions
 	answer   func(op string, body object) (status int, out object) // nil: as usual
 }
@@ -56,7 +56,7 @@ func (f *fakeDynamoDB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	recorded := object{"op": op}
 	for k, v := range body {
-		if k != "ClientRequestToken" { // random, against doing it twice
+		if k != "ClientRequestToken" { // random, makes retries idempotent
 			recorded[k] = v
 		}
 	}
@@ -98,9 +98,8 @@ func (f *fakeDynamoDB) usual(op string, body object) (int, object) {
 	return 200, object{}
 }
 
-// list answers with a page. As in DynamoDB, a page that was cut says so though
-// nothing may follow, and the branch keys of a table are in an order of their
-// hashes.
+// list answers with a page. As in DynamoDB, a full page has a next key even if
+// nothing follows, and the branch keys of a table are ordered by their hashes.
 func (f *fakeDynamoDB) list(body object) (int, object) {
 	values, isQuery := body["ExpressionAttributeValues"].(object)
 	if isQuery && body["KeyConditionExpression"] != "#id = :id" {
@@ -130,13 +129,13 @@ func (f *fakeDynamoDB) list(body object) (int, object) {
 	return 200, object{"Items": page}
 }
 
-// placeOf is where an item is in the order of a table.
+// placeOf returns the position of an item in the order of a table.
 func placeOf(item object) string {
 	id := fmt.Sprint(item[idAttribute].(object)["S"])
 	return fmt.Sprintf("%x %s %s", sha256.Sum256([]byte(id)), id, item[typeAttribute].(object)["S"])
 }
 
-// write does a transaction, once, if all of its conditions hold.
+// write executes a transaction once, if all of its conditions hold.
 func (f *fakeDynamoDB) write(body object) (int, object) {
 	token := fmt.Sprint(body["ClientRequestToken"])
 	if f.done[token] {
@@ -184,7 +183,7 @@ func (f *fakeDynamoDB) setAnswer(answer func(op string, body object) (int, objec
 	f.answer = answer
 }
 
-// a failure is DynamoDB's answer for an error.
+// failure returns DynamoDB's answer for an error.
 func failure(code string, more ...any) (int, object) {
 	out := object{"__type": "com.amazonaws.dynamodb.v20120810#" + code, "message": "a message"}
 	for i := 0; i < len(more); i += 2 {
@@ -207,7 +206,7 @@ func wantRequests(t *testing.T, what string, got, want []object) {
 	}
 }
 
-// normal is a value as it is after it went through JSON.
+// normal returns a value after a round trip through JSON.
 func normal(t testing.TB, v any) (out any) {
 	text := ok[[]byte](t)(json.Marshal(v))
 	must(t, json.Unmarshal(text, &out))
@@ -240,7 +239,7 @@ func getConsistent(i *Item) object {
 	return r
 }
 
-// attributesOf spells an item out as the specification does.
+// attributesOf spells out the attributes of an item as the specification does.
 func attributesOf(i *Item, enc object) object {
 	out := object{
 		"branch-key-id": str(i.ID), "type": str(i.Type), "enc": enc,
@@ -253,7 +252,7 @@ func attributesOf(i *Item, enc object) object {
 	return out
 }
 
-// contextOf spells the encryption context of an item out.
+// contextOf spells out the encryption context of an item.
 func contextOf(i *Item) object {
 	out := object{
 		"branch-key-id": i.ID, "type": i.Type, "tablename": "logical",
@@ -297,7 +296,7 @@ func (k *kmsEnv) decryptOf(i *Item) object {
 	return object{"op": "Decrypt", "KeyId": k.arn, "CiphertextBlob": b64(i.Enc), "EncryptionContext": contextOf(i), "GrantTokens": tokens()}
 }
 
-// itemsOf returns the items of a key, which the fake has.
+// itemsOf returns the items of a branch key in the fake.
 func (f *fakeDynamoDB) itemsOf(t *testing.T, id string) (active, stays, beacon *Item) {
 	s := f.storage(t)
 	active = ok[*Item](t)(s.Get(t.Context(), id, "branch:ACTIVE", true))
@@ -362,7 +361,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// testRekeyRequests has pages of two items.
+// testRekeyRequests re-keys with pages of two items.
 func testRekeyRequests(t *testing.T, k *kmsEnv, db *fakeDynamoDB, s *Store, check func(what string, wantKMS, wantDB []object)) {
 	db.page = 2
 	before := itemsNow(t, s.storage, "key")
@@ -507,7 +506,7 @@ func TestCreateKeyStoreRequests(t *testing.T) {
 	wantError(t, err, &limit)
 }
 
-// TestDynamoDBSchema runs the same against a real table.
+// TestDynamoDBSchema runs the same checks against a real table.
 func TestDynamoDBSchema(t *testing.T) {
 	client := dynamoDBClient(t)
 	table := newTableName()
@@ -520,7 +519,7 @@ func TestDynamoDBSchema(t *testing.T) {
 	wantError(t, err, ErrSchema)
 }
 
-// An attribute that is no string cannot have been authenticated.
+// An attribute that isn't a string can't have been authenticated.
 func TestDynamoDBAttributeTypes(t *testing.T) {
 	k, db := newKMS(t), newFakeDynamoDB(t)
 	s := k.with(t, db.storage(t), func(*Config) {})

@@ -27,17 +27,17 @@ const (
 	overhead      = saltLength + ivLength + versionLength + tagLength
 )
 
-// A branchKey is what a cache keeps of a [Key]. Its secret is cleared once nobody
-// can reach the branchKey any more.
+// A branchKey is the form of a [Key] in a cache. Its secret is cleared once the
+// branchKey is unreachable.
 type branchKey struct {
 	id      string
 	version [versionLength]byte
 	secret  []byte
-	cacheID string // that it was fetched for
+	cacheID string // the id that it was fetched for
 }
 
-// newBranchKey copies and clears the secret of a key, which must be of the id and,
-// if that is not empty, of the version.
+// newBranchKey copies and clears the secret of a key. The key must match the id
+// and, unless it is empty, the version.
 func newBranchKey(k *Key, id, version string) (*branchKey, error) {
 	defer clear(k.Secret)
 	u, err := parseUUID(k.Version)
@@ -48,7 +48,7 @@ func newBranchKey(k *Key, id, version string) (*branchKey, error) {
 		err = fmt.Errorf("the store returned another one, %v", k)
 	case len(k.Secret) != keyLength:
 		err = fmt.Errorf("the store returned a key of %d bytes, need %d", len(k.Secret), keyLength)
-	case datakey.IsZero(k.Secret): // as of a Source that returns a Key again
+	case datakey.IsZero(k.Secret): // for instance, a Source returns the same Key twice
 		err = errors.New("the store returned a key of zeros")
 	}
 	if err != nil {
@@ -59,8 +59,9 @@ func newBranchKey(k *Key, id, version string) (*branchKey, error) {
 	return b, nil
 }
 
-// wrap encrypts a data key under a key that is derived for it alone. ec is the
+// wrap encrypts a data key under a key derived for it alone. ec is the
 // serialized encryption context.
+//
 // Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-wrapping.
 func (b *branchKey) wrap(dataKey, ec []byte) ([]byte, error) {
 	out := make([]byte, saltLength+ivLength, overhead+len(dataKey))
@@ -74,7 +75,9 @@ func (b *branchKey) wrap(dataKey, ec []byte) ([]byte, error) {
 	return aead.Seal(out, iv, dataKey, b.aad(ec)), nil
 }
 
-// unwrap is the inverse of wrap. The ciphertext is longer than the overhead.
+// unwrap is the inverse of wrap. The ciphertext must be longer than the
+// overhead.
+//
 // Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-unwrapping.
 func (b *branchKey) unwrap(ciphertext, ec []byte) ([]byte, error) {
 	salt, rest := ciphertext[:saltLength], ciphertext[saltLength:]
@@ -89,12 +92,13 @@ func (b *branchKey) unwrap(ciphertext, ec []byte) ([]byte, error) {
 	return dataKey, nil
 }
 
-// versionOf returns the version that a ciphertext was wrapped with.
+// versionOf returns the version that wrapped a ciphertext.
 func versionOf(ciphertext []byte) string {
 	return formatUUID([versionLength]byte(ciphertext[saltLength+ivLength:]))
 }
 
-// aad is what is authenticated with a data key.
+// aad returns the data that is authenticated along with a data key.
+//
 // Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-wrapping-and-unwrapping-aad.
 func (b *branchKey) aad(ec []byte) []byte {
 	aad := append([]byte(providerID), b.id...)
@@ -113,7 +117,8 @@ func (b *branchKey) aead(salt []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// deriveKey derives the key for one data key. The provider id is its label too.
+// deriveKey derives the key for one data key. The provider id is also its
+// label.
 func deriveKey(secret, salt []byte) []byte {
 	input := kdf.FixedInput([]byte(providerID), salt, keyLength)
 	return kdf.Counter(sha256.New, secret, input, keyLength)
