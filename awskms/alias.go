@@ -9,18 +9,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 )
 
-// describer is what [ResolveAlias] needs of a client beyond [Client].
+// describer is the method that [ResolveAlias] needs beyond [Client].
 type describer interface {
 	DescribeKey(ctx context.Context, in *kms.DescribeKeyInput, options ...func(*kms.Options)) (*kms.DescribeKeyOutput, error)
 }
 
-// ResolveAlias asks AWS KMS, once, for the ARN of the key that an alias, its ARN
-// or a bare key id now stands for, with which a keyring both encrypts and
-// decrypts. No keyring does this by itself: whoever may change an alias would
-// decide which key decrypts. The ARN of a key is returned as it is, unasked.
+// ResolveAlias asks AWS KMS once for the ARN of the key that an alias, its ARN
+// or a bare key id refers to now. A keyring with that ARN both encrypts and
+// decrypts. No keyring does this by itself, since anyone who may change an
+// alias would then decide which key decrypts. ResolveAlias returns the ARN of a
+// key as it is, without a request.
 //
 // It needs the permission kms:DescribeKey, and a client with the method
-// DescribeKey, as [*kms.Client] has.
+// DescribeKey, such as [*kms.Client].
 func ResolveAlias(ctx context.Context, c Config, alias string) (arn string, err error) {
 	c, err = c.checked()
 	if err != nil {

@@ -14,8 +14,10 @@ func isKeyARN(id string) bool {
 	return err == nil
 }
 
-// checkIdentifier fails unless AWS KMS may know a key by this: the ARN of a key
-// or an alias, an alias, or a bare key id. It returns the Region of an ARN.
+// checkIdentifier fails unless id has a form of key identifier that AWS KMS
+// accepts: the ARN of a key or an alias, an alias, or a bare key id. It returns
+// the Region of an ARN.
+//
 // Specification: framework/aws-kms/aws-kms-key-arn.md#a-valid-aws-kms-identifier.
 func checkIdentifier(id string) (region string, err error) {
 	alias, isAlias := strings.CutPrefix(id, "alias/")
@@ -35,8 +37,9 @@ func checkIdentifier(id string) (region string, err error) {
 	return "", nil
 }
 
-// mrkOf returns what all replicas of a multi-Region key have in common in any
-// form of naming them, the key id; false for any other key, and for aliases.
+// mrkOf returns the key id that all replicas of a multi-Region key share, from
+// an ARN or a bare id. It returns false for any other key, and for aliases.
+//
 // Specification: framework/aws-kms/aws-kms-key-arn.md#identifying-an-an-aws-kms-multi-region-identifier.
 func mrkOf(id string) (keyID string, ok bool) {
 	if a, err := kmsarn.Parse(id); err == nil {
@@ -45,8 +48,9 @@ func mrkOf(id string) (keyID string, ok bool) {
 	return id, kmsarn.IsMRKID(id)
 }
 
-// matchMRK reports whether the key that was configured decrypts what the other
-// encrypted: it is the same, or both are replicas of one multi-Region key.
+// matchMRK reports whether the configured key decrypts data that the other key
+// encrypted: they are equal, or replicas of the same multi-Region key.
+//
 // Specification: framework/aws-kms/aws-kms-mrk-match-for-decrypt.md.
 func matchMRK(configured, other string) bool {
 	if configured == other {
@@ -57,8 +61,9 @@ func matchMRK(configured, other string) bool {
 	return errA == nil && errB == nil && kmsarn.MatchMRK(a, b)
 }
 
-// checkMRKsUnique fails if two of the keys are replicas of one, and names all
-// that are.
+// checkMRKsUnique fails if two of the keys are replicas of the same
+// multi-Region key, and lists all such keys.
+//
 // Specification: framework/aws-kms/aws-kms-mrk-are-unique.md.
 func checkMRKsUnique(ids []string) error {
 	if d := duplicateMRKs(ids); len(d) > 0 {

@@ -88,7 +88,7 @@ func TestMatchMRK(t *testing.T) {
 		{mrkARN, otherAccount.In("eu-west-1").String(), false},
 		{mrkARN, otherPartition.String(), false},
 		{aliasARN, strings.Replace(aliasARN, "us-west-2", "eu-west-1", 1), false},
-		{"mrk-1234abcd12ab34cd56ef1234567890ab", mrkARN, false}, // its account is not known
+		{"mrk-1234abcd12ab34cd56ef1234567890ab", mrkARN, false}, // its account is unknown
 		{"alias/mrk-alias", aliasARN, false},
 	} {
 		if got := matchMRK(c.a, c.b); got != c.want {
@@ -100,7 +100,7 @@ func TestMatchMRK(t *testing.T) {
 	}
 }
 
-// The texts of the errors name all duplicates.
+// The errors list all duplicates.
 func TestCheckMRKsUnique(t *testing.T) {
 	east := strings.Replace(mrkARN, "us-west-2", "us-east-1", 1)
 	if err := checkMRKsUnique([]string{keyARN, keyARN, mrkARN, aliasARN, aliasARN, "alias/mrk-alias", "alias/mrk-alias"}); err != nil {
@@ -117,7 +117,7 @@ func TestCheckMRKsUnique(t *testing.T) {
 	}
 }
 
-// officialVectors returns a file of the official vectors.
+// officialVectors reads a file of the official vectors.
 func officialVectors(t *testing.T, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(vectorstest.Dir(t), filepath.FromSlash(name)))
@@ -182,7 +182,7 @@ func TestOfficialARNs(t *testing.T) {
 	}
 }
 
-// FuzzARN checks that what parses is written as it was read.
+// FuzzARN checks that a parsed ARN formats to the same string.
 func FuzzARN(f *testing.F) {
 	for _, s := range []string{keyARN, mrkARN, aliasARN, "arn:a:kms:r:a:key/x/y:z", "alias/x", "mrk-x"} {
 		f.Add(s)

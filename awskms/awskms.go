@@ -1,4 +1,4 @@
-// Package awskms holds the keyrings that protect data keys with AWS Key
+// Package awskms provides keyrings that protect data keys with AWS Key
 // Management Service.
 //
 // Most users want [NewKeyring], with the ARNs of their keys:
@@ -6,25 +6,26 @@
 //	kr, err := awskms.NewKeyring(awskms.Config{}, "arn:aws:kms:us-west-2:111122223333:key/…")
 //	message, err := esdk.Encrypt(ctx, kr, plaintext, nil)
 //
-// The others differ in which keys they use:
+// The other keyrings use other keys:
 //
 //   - [NewMRKKeyring] decrypts with any replica of its multi-Region keys.
-//   - [NewDiscoveryKeyring] and [NewMRKDiscoveryKeyring] only decrypt, with
-//     whatever key the message names. A [Filter] says whose keys these may be.
-//   - [NewRSAKeyring] encrypts offline, with the public key alone, and only with
-//     suites that do not sign, which the default suite does.
+//   - [NewDiscoveryKeyring] and [NewMRKDiscoveryKeyring] only decrypt, with the
+//     keys that the message names. A [Filter] restricts the owners of these
+//     keys.
+//   - [NewRSAKeyring] encrypts offline with the public key alone. It takes only
+//     suites that don't sign, unlike the default suite.
 //   - [NewECDHKeyring] and [NewECDHDiscoveryKeyring] agree on a secret with a
 //     peer.
 //
-// Name keys by their ARN. A message names its symmetric keys by it, so that a key
-// that is configured as an alias or a bare id encrypts but does not decrypt;
+// Name keys by their ARN. Messages name symmetric keys by their ARN, so a key
+// configured by an alias or a bare id encrypts but doesn't decrypt;
 // [ResolveAlias] finds the ARN.
 //
 // All keyrings are safe for concurrent use. The context of a call cancels its
-// requests to AWS KMS; retries and timeouts are those of the AWS SDK's client.
-// Errors of requests name the key and the Region, and [errors.As] reaches the
-// errors of the AWS SDK in them, such as *types.KMSInvalidStateException or
-// smithy.APIError. To decrypt, they are in an [*esdk.NoDataKeyError].
+// requests to AWS KMS; retries and timeouts are up to the AWS SDK's client.
+// Errors of requests name the key and the Region. [errors.As] finds the errors
+// of the AWS SDK in them, such as *types.KMSInvalidStateException or
+// smithy.APIError. On decryption, an [*esdk.NoDataKeyError] contains them.
 //
 // Specification: framework/aws-kms.
 package awskms
@@ -36,19 +37,19 @@ import (
 	"esdk/internal/isnil"
 )
 
-// Config is what all keyrings of AWS KMS have in common. Its zero value works:
-// it is what the environment and the files of the AWS SDK say.
+// Config is the configuration that all keyrings of AWS KMS share. Its zero
+// value works: it follows the environment and the files of the AWS SDK.
 type Config struct {
-	// Clients makes the clients of AWS KMS. Nil means [DefaultClients], of the
-	// keyring alone; keyrings that share one also share credentials and
-	// connections.
+	// Clients makes the clients of AWS KMS. Nil means a [DefaultClients] of the
+	// keyring's own. Keyrings that share a Clients also share its credentials
+	// and connections.
 	Clients Clients
 
-	// GrantTokens go with each request.
+	// GrantTokens are sent with each request.
 	GrantTokens []string
 }
 
-// checked returns a copy that has clients and belongs to nobody else.
+// checked returns a copy with clients, which shares no memory with the caller.
 func (c Config) checked() (Config, error) {
 	if c.Clients == nil {
 		c.Clients = DefaultClients()

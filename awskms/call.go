@@ -17,7 +17,7 @@ import (
 	"esdk/internal/kmsarn"
 )
 
-// The providers of the encrypted data keys.
+// These are the providers of encrypted data keys.
 const (
 	kmsProvider     = "aws-kms"
 	rsaProvider     = "aws-kms-rsa"
@@ -25,16 +25,16 @@ const (
 	rawECDHProvider = datakey.RawECDH
 )
 
-// A key is a key of AWS KMS, as a caller or a message names it, and the way to
-// it.
+// A key is a key of AWS KMS, as a caller or a message names it, and a way to
+// reach it.
 type key struct {
 	Config
 	id     string
 	region string // of the client; empty for the default one
 }
 
-// newKey returns the key that a caller named. Its client is the one of the
-// ARN's Region.
+// newKey returns the key that a caller named. Its client is for the Region of
+// the ARN.
 func (c Config) newKey(id string) (key, error) {
 	region, err := checkIdentifier(id)
 	if err != nil {
@@ -43,7 +43,7 @@ func (c Config) newKey(id string) (key, error) {
 	return key{c, id, region}, nil
 }
 
-// call makes a request about a key and checks the answer. Errors name the key
+// call makes a request with a key and checks the answer. Errors name the key
 // and the Region.
 func call[In, Out any](
 	ctx context.Context, k key,
@@ -80,7 +80,8 @@ func call[In, Out any](
 	return out, nil
 }
 
-// generate has AWS KMS make a data key, and returns it with its encrypted form.
+// generate asks AWS KMS for a new data key, and returns it with its encrypted
+// form.
 func (k key) generate(ctx context.Context, req *esdk.WrapRequest) ([]byte, esdk.EncryptedDataKey, error) {
 	length := req.Suite.DataKeyLength()
 	out, err := call(ctx, k, Client.GenerateDataKey, &kms.GenerateDataKeyInput{
@@ -101,9 +102,9 @@ func (k key) generate(ctx context.Context, req *esdk.WrapRequest) ([]byte, esdk.
 	return out.Plaintext, newEncryptedDataKey(out.KeyId, out.CiphertextBlob), nil
 }
 
-// encrypt has AWS KMS encrypt a data key.
+// encrypt asks AWS KMS to encrypt a data key.
 func (k key) encrypt(ctx context.Context, req *esdk.WrapRequest, dataKey []byte) (esdk.EncryptedDataKey, error) {
-	dataKey = bytes.Clone(dataKey) // a client may clear what it was given
+	dataKey = bytes.Clone(dataKey) // a client may clear its input
 	defer clear(dataKey)
 	out, err := call(ctx, k, Client.Encrypt, &kms.EncryptInput{
 		KeyId:             &k.id,
@@ -121,8 +122,8 @@ func newEncryptedDataKey(keyID *string, ciphertext []byte) esdk.EncryptedDataKey
 	return esdk.EncryptedDataKey{ProviderID: kmsProvider, ProviderInfo: []byte(*keyID), Ciphertext: ciphertext}
 }
 
-// decrypt has AWS KMS decrypt to a plaintext of a length. Of the request, the
-// caller sets what differs between keyrings.
+// decrypt asks AWS KMS for a plaintext of the given length. The caller sets the
+// fields of the request that differ between keyrings.
 func (k key) decrypt(ctx context.Context, in *kms.DecryptInput, length int) ([]byte, error) {
 	in.KeyId, in.GrantTokens = &k.id, k.GrantTokens
 	out, err := call(ctx, k, Client.Decrypt, in, func(out *kms.DecryptOutput) error {
@@ -141,21 +142,22 @@ func (k key) decrypt(ctx context.Context, in *kms.DecryptInput, length int) ([]b
 	return out.Plaintext, nil
 }
 
-// decryptSymmetric decrypts a data key that a symmetric key encrypted.
+// decryptSymmetric decrypts a data key encrypted under a symmetric key.
 func (k key) decryptSymmetric(ctx context.Context, req *esdk.UnwrapRequest, edk *esdk.EncryptedDataKey) ([]byte, error) {
 	dataKey, err := k.decrypt(ctx, &kms.DecryptInput{
 		CiphertextBlob:    edk.Ciphertext,
 		EncryptionContext: req.EncryptionContext,
 	}, req.Suite.DataKeyLength())
 	if _, invalid := errors.AsType[*types.InvalidCiphertextException](err); invalid {
-		// The answer says no more, and a wrong context is the likely cause.
+		// The answer gives no reason, and a wrong context is the most likely
+		// one.
 		return nil, fmt.Errorf("wrong encryption context or altered data key: %w", err)
 	}
 	return dataKey, err
 }
 
-// deriveSharedSecret has AWS KMS agree on a secret with the owner of a public
-// key, in SubjectPublicKeyInfo.
+// deriveSharedSecret asks AWS KMS for the shared secret with the owner of a
+// public key, in SubjectPublicKeyInfo form.
 func (k key) deriveSharedSecret(ctx context.Context, peer []byte, length int) ([]byte, error) {
 	out, err := call(ctx, k, Client.DeriveSharedSecret, &kms.DeriveSharedSecretInput{
 		KeyId:                 &k.id,
@@ -175,7 +177,7 @@ func (k key) deriveSharedSecret(ctx context.Context, peer []byte, length int) ([
 	return out.SharedSecret, nil
 }
 
-// checkWrapped checks an answer that goes into a message.
+// checkWrapped checks an answer whose ciphertext goes into a message.
 func (k key) checkWrapped(keyID *string, ciphertext []byte) error {
 	if len(ciphertext) == 0 {
 		return errors.New("the answer has no ciphertext")
@@ -183,8 +185,8 @@ func (k key) checkWrapped(keyID *string, ciphertext []byte) error {
 	return k.checkKeyID(keyID)
 }
 
-// checkKeyID checks that an answer names its key by an ARN, and by the one that
-// was asked for unless that was another kind of name.
+// checkKeyID checks that an answer names its key by an ARN. If the key was
+// requested by its ARN, the answer must have the same ARN.
 func (k key) checkKeyID(keyID *string) error {
 	got := aws.ToString(keyID)
 	if _, err := kmsarn.ParseKey(got); err != nil {

@@ -13,9 +13,9 @@ import (
 	"esdk/internal/isnil"
 )
 
-// A Client is what the keyrings need of a [*kms.Client]. It must be safe for
-// concurrent use, as that one is, and must not keep its answers: secrets in them are
-// cleared after use.
+// A Client is the part of a [*kms.Client] that the keyrings need. It must be
+// safe for concurrent use, as [*kms.Client] is, and must not keep its answers:
+// keyrings clear secrets in them after use.
 type Client interface {
 	Encrypt(ctx context.Context, in *kms.EncryptInput, options ...func(*kms.Options)) (*kms.EncryptOutput, error)
 	Decrypt(ctx context.Context, in *kms.DecryptInput, options ...func(*kms.Options)) (*kms.DecryptOutput, error)
@@ -24,19 +24,18 @@ type Client interface {
 	DeriveSharedSecret(ctx context.Context, in *kms.DeriveSharedSecretInput, options ...func(*kms.Options)) (*kms.DeriveSharedSecretOutput, error)
 }
 
-// Clients makes the client for a Region, or for the default Region if that is
-// empty. It is asked for each request, and so should keep what it made. It must
-// be safe for concurrent use. A request fails if it returns no client, for which
-// a nil pointer counts too.
+// Clients makes the client for a Region, or for the default Region if region is
+// empty. It is called for each request, so it should cache its clients. It must
+// be safe for concurrent use. A request fails if Clients returns no client or a
+// nil pointer.
 type Clients interface {
 	Client(ctx context.Context, region string) (Client, error)
 }
 
-// DefaultClients returns clients of the AWS SDK's default configuration:
-// environment, shared files and roles, unless an option says otherwise. The
-// configuration is read when the first client is needed, and one client is made
-// for each Region. Their user agent names this library. It is safe for
-// concurrent use.
+// DefaultClients returns clients with the AWS SDK's default configuration:
+// environment, shared files and roles, unless an option overrides it. It reads
+// the configuration when the first client is needed, and makes one client per
+// Region. Their user agent names this library. It is safe for concurrent use.
 func DefaultClients(options ...func(*config.LoadOptions) error) Clients {
 	return &defaultClients{
 		options: options,
@@ -47,7 +46,7 @@ func DefaultClients(options ...func(*config.LoadOptions) error) Clients {
 
 type defaultClients struct {
 	options []func(*config.LoadOptions) error
-	lock    chan struct{} // a mutex that is given up on when the context ends
+	lock    chan struct{} // a mutex whose waiters give up when their context ends
 	config  *aws.Config
 	clients map[string]Client // by Region
 }
@@ -81,8 +80,8 @@ func (d *defaultClients) Client(ctx context.Context, region string) (Client, err
 	return d.clients[region], nil
 }
 
-// FixedClient returns a client of the caller's own for all Regions. It is for
-// keys of one Region, and for endpoints that serve all.
+// FixedClient returns the given client for all Regions. Use it for keys of one
+// Region, or for endpoints that serve all Regions.
 func FixedClient(c Client) Clients { return fixedClient{c} }
 
 type fixedClient struct{ client Client }
@@ -96,7 +95,7 @@ func (f fixedClient) check() error {
 	return nil
 }
 
-// checkRegion fails if the client is known to be one of another Region.
+// checkRegion fails if the client is known to be for another Region.
 func (f fixedClient) checkRegion(region string) error {
 	if r := regionOf(f.client); r != "" && r != region {
 		return fmt.Errorf("awskms: the client is of Region %s, not of %s", r, region)

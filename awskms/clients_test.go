@@ -19,7 +19,7 @@ import (
 )
 
 // environment points the AWS SDK's default configuration at a simulated KMS,
-// and at nothing that the machine may have.
+// and away from any configuration of the machine.
 func environment(t *testing.T, s sim, region string) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
@@ -35,8 +35,8 @@ func environment(t *testing.T, s sim, region string) {
 	}
 }
 
-// The zero Config is the environment; the Region is that of the key, and the
-// default one for an alias.
+// The zero Config follows the environment. The Region is the Region of the key,
+// or the default Region for an alias.
 func TestDefaultClients(t *testing.T) {
 	s := newSim(t)
 	environment(t, s, eu)
@@ -97,7 +97,7 @@ func TestDefaultClientsFail(t *testing.T) {
 	_, err := tryWrap(t, kr, nil)
 	wantText(t, err, "KMS key alias/test in the default Region", "AWS_REGION")
 
-	// A failure is not kept.
+	// A failure is not cached.
 	broken := errors.New("broken")
 	fails := true
 	clients := awskms.DefaultClients(func(*config.LoadOptions) error {
@@ -120,7 +120,8 @@ func TestDefaultClientsFail(t *testing.T) {
 	}
 }
 
-// Who waits while another reads the configuration still can be cancelled.
+// A caller that waits while another reads the configuration can still be
+// cancelled.
 func TestDefaultClientsCancelled(t *testing.T) {
 	environment(t, newSim(t), west)
 	reading, read := make(chan struct{}), make(chan struct{})
@@ -144,7 +145,7 @@ func TestDefaultClientsCancelled(t *testing.T) {
 	<-done
 }
 
-// A client of the user's own is used for every Region.
+// FixedClient uses the caller's client for every Region.
 func TestFixedClient(t *testing.T) {
 	s := newSim(t)
 	arn := s.symmetric(west)
@@ -163,7 +164,7 @@ func (f clientsFunc) Client(_ context.Context, region string) (awskms.Client, er
 	return f(region)
 }
 
-// mute is a client that returns nothing at all.
+// mute is a client that returns neither answers nor errors.
 type mute struct{ awskms.Client }
 
 func (mute) Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Options)) (*kms.EncryptOutput, error) {
@@ -215,7 +216,7 @@ func TestResolveAlias(t *testing.T) {
 		}
 	}
 	s.Fault(nil)
-	// A client may be too narrow for it, and yet do for the keyrings.
+	// A client may lack the method and still serve the keyrings.
 	narrow := awskms.Config{Clients: awskms.FixedClient(struct{ awskms.Client }{s.Server.Client(west)})}
 	_, err = awskms.ResolveAlias(t.Context(), narrow, "alias/test")
 	wantText(t, err, "no method DescribeKey")
@@ -227,7 +228,7 @@ func TestResolveAlias(t *testing.T) {
 	wantKey(t, kr, r.DataKey, r.EncryptedDataKeys...)
 }
 
-// What goes wrong in AWS KMS or on the way to it, for each keyring.
+// These tests make AWS KMS or the connection to it fail, for each keyring.
 
 func TestFaults(t *testing.T) {
 	s := newSim(t)
@@ -235,7 +236,7 @@ func TestFaults(t *testing.T) {
 	kr := mustKeyring(t)(awskms.NewKeyring(s.config(), arn))
 	r := wrap(t, kr, nil)
 
-	// Throttling and resets are retried by the AWS SDK, which then gives up.
+	// The AWS SDK retries after throttling and resets, and then gives up.
 	for name, fault := range map[string]kmssim.Fault{"throttled": {Code: "ThrottlingException"}, "reset": {Reset: true}} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
@@ -280,7 +281,8 @@ func TestFaults(t *testing.T) {
 	wantText(t, wantNone(t, kr, r.EncryptedDataKeys...), "KMSInvalidStateException")
 }
 
-// A context that ends during a request ends it, and nothing else is asked for.
+// Cancelling the context during a request ends the request, and there are no
+// more requests.
 func TestCancelledMidCall(t *testing.T) {
 	s := newSim(t)
 	keyrings := allKeyrings(t, s)
@@ -308,8 +310,8 @@ func TestCancelledMidCall(t *testing.T) {
 	}
 }
 
-// cancelled returns a context that is cancelled by the next request, which is
-// not answered.
+// cancelled returns a context that the next request cancels; the request gets
+// no answer.
 func (s sim) cancelled(t testing.TB) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)

@@ -17,20 +17,20 @@ import (
 	"esdk/esdktest/kmssim"
 )
 
-// A pair of keyrings, of which one decrypts what the other encrypts.
+// A pair is two keyrings, one of which decrypts the messages of the other.
 type pair struct {
 	encrypt, decrypt esdk.Keyring
 	provider         string
-	offline          bool // encryption asks nobody
+	offline          bool // encryption makes no requests
 	noSigned         bool // it refuses suites that sign
-	noWrap           bool // it wraps only data keys that it made
+	noWrap           bool // it wraps only data keys of its own making
 }
 
 // allKeyrings returns each kind of keyring.
 func allKeyrings(t testing.TB, s sim) map[string]pair { return allKeyringsOf(t, s, s.config()) }
 
-// allKeyringsOf returns them with a configuration that leads to the simulated
-// KMS by another way.
+// allKeyringsOf returns each kind of keyring with a configuration that reaches
+// the simulated KMS another way.
 func allKeyringsOf(t testing.TB, s sim, c awskms.Config) map[string]pair {
 	keyring := mustKeyring(t)
 	one, two := s.symmetric(west), s.symmetric(east)
@@ -74,14 +74,14 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// A keyring without a generator, as a child of another.
+// A keyring without a generator works as a child of another.
 func TestConformanceChild(t *testing.T) {
 	s := newSim(t)
 	kr := mustKeyring(t)(awskms.NewKeyring(s.config(), "", s.symmetric(west), s.symmetric(east)))
 	esdktest.KeyringTest{Encrypt: kr, Decrypt: kr, ProviderIDs: []string{"aws-kms"}, NoGenerate: true}.Run(t)
 }
 
-// No error may show a key, not even if the answer that has it is bad.
+// No error shows a key, not even an error about the answer that contains it.
 func TestNoKeyInErrors(t *testing.T) {
 	s := newSim(t)
 	for name, k := range allKeyrings(t, s) {
@@ -114,7 +114,7 @@ func TestNoKeyInErrors(t *testing.T) {
 	}
 }
 
-// Whole messages, of one kind and of all together.
+// Whole messages decrypt, with one kind of keyring and with all together.
 func TestMessages(t *testing.T) {
 	s := newSim(t)
 	plaintext := bytes.Repeat([]byte("plaintext "), 1000)
@@ -127,7 +127,7 @@ func TestMessages(t *testing.T) {
 			children = append(children, k.encrypt)
 		}
 	}
-	// The raw one comes first, so that others must pass over it.
+	// The raw keyring comes first, so that the others must skip its data key.
 	raw := all["raw AES"].encrypt
 	mixed := mustKeyring(t)(esdk.NewMultiKeyring(raw, children...))
 	client := must[*esdk.Client](t)(esdk.New(esdk.Config{Keyring: mixed, Suite: unsigned}))
@@ -164,7 +164,7 @@ func TestMessages(t *testing.T) {
 		})
 	}
 
-	// AWS's error is within reach of who only has a Client.
+	// A caller that only has a Client can find AWS's error.
 	s.fail("Decrypt", "AccessDeniedException")
 	_, err = esdk.Decrypt(t.Context(), all["multi"].decrypt, message, ec)
 	var api interface{ ErrorCode() string }
@@ -173,7 +173,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// A required pair, which the message does not store, reaches AWS KMS too.
+// A required pair, which the message does not store, also reaches AWS KMS.
 func TestRequiredContext(t *testing.T) {
 	s := newSim(t)
 	kr := mustKeyring(t)(awskms.NewKeyring(s.config(), s.symmetric(west)))
@@ -196,7 +196,7 @@ func TestRequiredContext(t *testing.T) {
 	}
 }
 
-// Constructors of keyrings that ask AWS KMS take a context.
+// Constructors that call AWS KMS honor their context.
 func TestECDHConstructorCancelled(t *testing.T) {
 	s := newSim(t)
 	arn := s.CreateKey(west, types.KeySpecEccNistP256)

@@ -9,8 +9,8 @@ import (
 	"esdk/internal/kmsarn"
 )
 
-// A Filter says whose keys a discovery keyring uses: those of a partition, such
-// as "aws", and of any of the accounts in it. Both must be set.
+// A Filter restricts a discovery keyring to keys of one partition, such as
+// "aws", and of any of the given accounts. Both fields must be set.
 type Filter struct {
 	Partition string
 	Accounts  []string
@@ -34,13 +34,13 @@ func (f *Filter) allows(a kmsarn.ARN) bool {
 	return f == nil || a.Partition == f.Partition && slices.Contains(f.Accounts, a.Account)
 }
 
-// discoveryKeyring asks each of its Regions.
+// discoveryKeyring tries each of its Regions.
 type discoveryKeyring struct {
 	decryptsOnly
 	regions esdk.Keyring
 }
 
-// regionKeyring asks one Region.
+// regionKeyring calls one Region.
 type regionKeyring struct {
 	decryptsOnly
 	config Config
@@ -50,13 +50,14 @@ type regionKeyring struct {
 }
 
 // NewDiscoveryKeyring returns a keyring that only decrypts, with the keys that
-// the message names, as far as the filter allows; nil allows all. Whoever can
-// encrypt under any key that the credentials may use can make messages that it
-// decrypts, so that a filter is advised.
+// the message names and the filter allows; a nil filter allows all. Without a
+// filter, anyone who can encrypt under any key that the credentials may use can
+// make messages that it decrypts, so use a filter.
 //
-// The Regions are asked in their order, and each for all keys: those of others
-// fail there, and their errors are kept. Without any, the default Region is asked.
-// It needs the permission kms:Decrypt.
+// The keyring tries the Regions in order, each with all keys of the message:
+// keys of other Regions fail there, and their errors are kept. Without Regions,
+// it tries the default Region. It needs the permission kms:Decrypt.
+//
 // Specification: framework/aws-kms/aws-kms-discovery-keyring.md and
 // aws-kms-multi-keyrings.md#aws-kms-discovery-multi-keyring.
 func NewDiscoveryKeyring(c Config, filter *Filter, regions ...string) (esdk.Keyring, error) {
@@ -69,9 +70,11 @@ func NewDiscoveryKeyring(c Config, filter *Filter, regions ...string) (esdk.Keyr
 	return newDiscoveryKeyring(c, filter, regions, false)
 }
 
-// NewMRKDiscoveryKeyring returns a keyring as [NewDiscoveryKeyring] does, but
-// asks each Region only for its own keys and for its replicas of multi-Region
-// keys, by whichever replica the message names. It needs a Region.
+// NewMRKDiscoveryKeyring returns a keyring like [NewDiscoveryKeyring], but
+// tries each Region only with its own keys and with its replicas of
+// multi-Region keys, whichever replica the message names. It needs at least one
+// Region.
+//
 // Specification: framework/aws-kms/aws-kms-mrk-discovery-keyring.md and
 // aws-kms-mrk-multi-keyrings.md#aws-kms-mrk-discovery-multi-keyring.
 func NewMRKDiscoveryKeyring(c Config, filter *Filter, regions ...string) (esdk.Keyring, error) {
@@ -133,7 +136,7 @@ func (kr *regionKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([
 	})
 }
 
-// keyFor returns the key to ask the Region for, for one that a message names.
+// keyFor returns the key to use in this Region for a key that a message names.
 func (kr *regionKeyring) keyFor(named kmsarn.ARN) (kmsarn.ARN, bool) {
 	switch {
 	case !kr.filter.allows(named):

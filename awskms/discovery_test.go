@@ -84,7 +84,7 @@ func TestDiscoveryUnwrap(t *testing.T) {
 			s.Reset()
 			wantKey(t, kr, r.DataKey, edk, edk)
 			s.wantRequests(t, decrypt)
-			// What is of another provider is not looked at.
+			// Data keys of other providers are ignored.
 			wantKey(t, kr, r.DataKey, esdk.EncryptedDataKey{ProviderID: "raw", ProviderInfo: []byte("\xff")}, edk)
 			s.wantRequests(t, decrypt)
 			if none := wantNone(t, kr); len(none.Errors) > 0 {
@@ -106,7 +106,7 @@ func TestDiscoveryUnwrap(t *testing.T) {
 			s.fail("Decrypt", "AccessDeniedException")
 			wantText(t, wantNone(t, kr, edk), "AccessDenied")
 			s.Fault(nil)
-			wantKey(t, kr, r.DataKey, kmsKey(other), edk) // the first is no ciphertext
+			wantKey(t, kr, r.DataKey, kmsKey(other), edk) // the first isn't a ciphertext
 		})
 	}
 	for name, filter := range map[string]*awskms.Filter{
@@ -182,7 +182,7 @@ func TestMRKDiscoveryUnwrap(t *testing.T) {
 			"KeyId": keyID, "CiphertextBlob": base64Of(edk.Ciphertext), "EncryptionContext": jsonContext, "GrantTokens": []any{token},
 		}}
 	}
-	// The Region of a multi-Region key is rewritten, that of others is not.
+	// Only the Region of a multi-Region key is replaced.
 	for _, c := range []struct{ encrypt, ask string }{{primary, primary}, {replica, primary}, {single, single}} {
 		r := strict(c.encrypt)
 		s.Reset()
@@ -197,7 +197,8 @@ func TestMRKDiscoveryUnwrap(t *testing.T) {
 	wantText(t, wantNone(t, inWest, kmsKey("arn:aws:kms:us-west-2:1:alias/mrk-x")), "ARN of an alias")
 	s.wantRequests(t)
 
-	// The answer must be of the key that was asked for, not of the one named.
+	// The answer must be of the requested key, not of the key that the message
+	// names.
 	r = strict(replica)
 	s.edit("Decrypt", "KeyId", replica)
 	wantText(t, wantNone(t, inWest, r.EncryptedDataKeys...), "another key", primary+" in "+west)
@@ -205,7 +206,7 @@ func TestMRKDiscoveryUnwrap(t *testing.T) {
 	wantText(t, wantNone(t, inWest, r.EncryptedDataKeys...), "33 bytes")
 	s.Fault(nil)
 
-	// Without a replica in a Region, the next is asked.
+	// If a Region has no replica, the next one is tried.
 	regions := mustKeyring(t)(awskms.NewMRKDiscoveryKeyring(config, nil, eu, east))
 	s.Reset()
 	wantKey(t, regions, r.DataKey, r.EncryptedDataKeys...)
@@ -213,7 +214,7 @@ func TestMRKDiscoveryUnwrap(t *testing.T) {
 	if len(requests) != 2 || requests[0].Input["KeyId"] != strings.Replace(replica, east, eu, 1) || requests[0].Error != "NotFoundException" {
 		t.Errorf("%v", requests)
 	}
-	// A key of one Region is only asked for there.
+	// A single-Region key is tried in its own Region only.
 	r = strict(far)
 	s.Reset()
 	both := mustKeyring(t)(awskms.NewMRKDiscoveryKeyring(config, nil, west, eu))

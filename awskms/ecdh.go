@@ -15,7 +15,7 @@ import (
 	"esdk/internal/keyagreement"
 )
 
-// ecdhKeyring has a peer unless it is for discovery.
+// ecdhKeyring has no peer if it is for discovery.
 type ecdhKeyring struct {
 	key       key
 	curve     *keyagreement.Curve
@@ -24,25 +24,26 @@ type ecdhKeyring struct {
 
 // ECDHConfig configures [NewECDHKeyring] and [NewECDHDiscoveryKeyring].
 type ECDHConfig struct {
-	// KeyID names a key pair for key agreement on P-256, P-384 or P-521, in any form
-	// that AWS KMS takes.
+	// KeyID names a key pair for key agreement on P-256, P-384 or P-521, in any
+	// form that AWS KMS accepts.
 	KeyID string
 
-	// PublicKey is the key pair's public key. If it is nil, AWS KMS is asked for
-	// it, once, by the constructor, with the permission kms:GetPublicKey.
+	// PublicKey is the public key of the key pair. If it is nil, the
+	// constructor asks AWS KMS for it once, with the permission
+	// kms:GetPublicKey.
 	PublicKey *ecdh.PublicKey
 
 	// Peer is the other party's public key. It must be nil for discovery.
 	Peer *ecdh.PublicKey
 }
 
-// NewECDHKeyring returns a keyring that wraps data keys under a secret that two
-// parties agree on. Either party encrypts and decrypts, with its own private key
-// and the other party's public key. A peer whose private key is not in AWS KMS
+// NewECDHKeyring returns a keyring that wraps data keys under a shared secret
+// of two parties. Either party encrypts and decrypts, with its own private key
+// and the other party's public key. A peer with a private key outside AWS KMS
 // uses [esdk.NewRawECDHKeyring].
 //
-// Encryption and decryption need the permission kms:DeriveSharedSecret. Only the
-// call for the public key needs ctx.
+// Encryption and decryption need the permission kms:DeriveSharedSecret.
+// NewECDHKeyring uses ctx only for the request of the public key.
 //
 // Specification: framework/aws-kms/aws-kms-ecdh-keyring.md and
 // framework/key-agreement-schemas.md#kmsprivatekeytostaticpublickey.
@@ -61,9 +62,10 @@ func NewECDHKeyring(ctx context.Context, c Config, e ECDHConfig) (esdk.Keyring, 
 	return kr, nil
 }
 
-// NewECDHDiscoveryKeyring returns a keyring that only decrypts: whatever was
-// encrypted to its key pair in AWS KMS, by anybody, with the public key that the
-// message names. The rest is as for [NewECDHKeyring].
+// NewECDHDiscoveryKeyring returns a keyring that only decrypts: messages that
+// anyone encrypted to its key pair in AWS KMS, with the public key in the
+// message. Otherwise it is like [NewECDHKeyring].
+//
 // Specification: framework/aws-kms/aws-kms-ecdh-keyring.md and
 // framework/key-agreement-schemas.md#kmspublickeydiscovery.
 func NewECDHDiscoveryKeyring(ctx context.Context, c Config, e ECDHConfig) (esdk.Keyring, error) {
@@ -145,8 +147,8 @@ func (kr *ecdhKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.W
 	})
 }
 
-// secretWith returns the secret that the key in AWS KMS and the owner of a
-// compressed public key agree on.
+// secretWith returns the shared secret of the key in AWS KMS and the owner of a
+// compressed public key.
 func (kr *ecdhKeyring) secretWith(ctx context.Context, compressed []byte) ([]byte, error) {
 	public, err := kr.curve.Decompress(compressed)
 	if err != nil {
@@ -177,7 +179,8 @@ func (kr *ecdhKeyring) open(ctx context.Context, edk *esdk.EncryptedDataKey, ser
 	if err != nil {
 		return nil, err
 	}
-	// AWS KMS need not be asked about what cannot be a data key of the suite.
+	// A ciphertext of the wrong length can't be a data key of the suite, so
+	// spare the request.
 	if got, want := len(edk.Ciphertext), keyagreement.Overhead+id.DataKeyLength(); got != want {
 		return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", got, want, id)
 	}

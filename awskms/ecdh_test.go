@@ -56,7 +56,7 @@ func TestNewECDHKeyring(t *testing.T) {
 	if err := errors.Join(build(arn, own, peer), discover(arn, own)); err != nil {
 		t.Error(err)
 	}
-	s.wantRequests(t) // the public key is known
+	s.wantRequests(t) // the public key is given
 	if err := errors.Join(build(arn, nil, peer), discover(arn, nil)); err != nil {
 		t.Error(err)
 	}
@@ -140,7 +140,7 @@ func testECDH(t *testing.T, spec types.KeySpec, curve ecdh.Curve) {
 	if len(r.EncryptedDataKeys) != 1 || edk.ProviderID != "aws-kms-ecdh" || !bytes.Equal(edk.ProviderInfo, want) || len(edk.Ciphertext) != 32+32+32+16 {
 		t.Errorf("%q %x %d", edk.ProviderID, edk.ProviderInfo, len(edk.Ciphertext))
 	}
-	// Each asks with its own key and the other's public key.
+	// Each party calls with its own key and the other's public key.
 	wantKey(t, bob, r.DataKey, edk)
 	s.wantRequests(t, derive(bobARN, east, alicePublic))
 	wantKey(t, discovery, r.DataKey, edk)
@@ -153,7 +153,7 @@ func testECDH(t *testing.T, spec types.KeySpec, curve ecdh.Curve) {
 	_, err := tryWrap(t, discovery, nil)
 	wantText(t, err, "cannot encrypt")
 
-	// A peer whose private key is not in AWS KMS, both ways.
+	// The peer's private key is outside AWS KMS; test both directions.
 	carol := must[*ecdh.PrivateKey](t)(curve.GenerateKey(rand.Reader))
 	raw := mustKeyring(t)(esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: carol, Peer: alicePublic}))
 	ephemeral := mustKeyring(t)(esdk.NewRawECDHEphemeralKeyring(bobPublic))
@@ -180,7 +180,8 @@ func TestECDHUnwrap(t *testing.T) {
 	good := wrap(t, kr, dataKey).EncryptedDataKeys[0]
 	s.Reset()
 
-	// Skipped, without a request: of another provider, between others.
+	// These are skipped without a request: of another provider, or between
+	// other parties.
 	foreign := good
 	foreign.ProviderID = "aws-kms"
 	if none := wantNone(t, kr, foreign); len(none.Errors) > 0 {
@@ -189,7 +190,7 @@ func TestECDHUnwrap(t *testing.T) {
 	if none := wantNone(t, stranger, good); len(none.Errors) > 0 {
 		t.Error(none)
 	}
-	// Collected, without a request: not of the format.
+	// These errors are collected without a request: the format is wrong.
 	for name, change := range map[string]func(*esdk.EncryptedDataKey){
 		"version":    func(k *esdk.EncryptedDataKey) { k.ProviderInfo[0] = 2 },
 		"length":     func(k *esdk.EncryptedDataKey) { k.ProviderInfo[4]++ },
@@ -208,7 +209,7 @@ func TestECDHUnwrap(t *testing.T) {
 		wantKey(t, kr, dataKey, bad, good)
 		s.Reset()
 	}
-	// The sender's public key of a message is not believed to be one.
+	// A sender's public key that isn't a point on the curve is rejected.
 	off := esdk.EncryptedDataKey{ProviderID: good.ProviderID, ProviderInfo: bytes.Clone(good.ProviderInfo), Ciphertext: good.Ciphertext}
 	for i := range 32 {
 		off.ProviderInfo[43+i] = 0xff
@@ -216,7 +217,7 @@ func TestECDHUnwrap(t *testing.T) {
 	wantText(t, wantNone(t, discovery, off), "not a compressed point")
 	s.wantRequests(t)
 
-	// Collected, after the request.
+	// These errors are collected after the request.
 	for name, c := range map[string]struct {
 		member string
 		value  any
@@ -258,7 +259,7 @@ func TestECDHUnwrap(t *testing.T) {
 	s.wantRequests(t)
 }
 
-// An alias of a key pair will do, since messages name the public key.
+// A key pair may be named by its alias, since messages name the public key.
 func TestECDHAlias(t *testing.T) {
 	s := newSim(t)
 	arn := s.CreateKey(west, types.KeySpecEccNistP256)

@@ -22,8 +22,8 @@ import (
 	"esdk/esdktest/kmssim"
 )
 
-// simulated starts a simulation of AWS KMS, which takes the place of the real one
-// in the examples. For that, awskms.Config{} is enough.
+// simulated starts a simulation of AWS KMS for the examples. With the real one,
+// awskms.Config{} is enough.
 func simulated() (*kmssim.Server, awskms.Config) {
 	server := kmssim.New()
 	return server, awskms.Config{Clients: awskms.DefaultClients(
@@ -53,7 +53,7 @@ func Example() {
 	}
 	fmt.Printf("%s\n", plaintext)
 
-	// The errors of the AWS SDK are within reach.
+	// The errors of the AWS SDK can be found in it.
 	server.Disable(arn)
 	_, err = esdk.Decrypt(ctx, kr, message, nil)
 	var disabled *types.DisabledException
@@ -64,7 +64,7 @@ func Example() {
 	// true true
 }
 
-// Each of several keys decrypts, so that a Region may be out of reach.
+// Any of several keys decrypts, so one Region may be unreachable.
 func ExampleNewKeyring() {
 	ctx := context.Background()
 	server, c := simulated()
@@ -89,7 +89,7 @@ func ExampleNewKeyring() {
 	// Output: hello <nil>
 }
 
-// What one replica of a multi-Region key encrypted, another decrypts.
+// One replica of a multi-Region key encrypts, another decrypts.
 func ExampleNewMRKKeyring() {
 	ctx := context.Background()
 	server, c := simulated()
@@ -114,7 +114,8 @@ func ExampleNewMRKKeyring() {
 	// Output: hello <nil>
 }
 
-// A keyring that finds the key in the message, if it is of one's own account.
+// A discovery keyring finds the key in the message, if it belongs to the given
+// account.
 func ExampleNewDiscoveryKeyring() {
 	ctx := context.Background()
 	server, c := simulated()
@@ -146,7 +147,7 @@ func ExampleNewDiscoveryKeyring() {
 	// true
 }
 
-// The replica of the Region that is given decrypts.
+// The replica in the given Region decrypts.
 func ExampleNewMRKDiscoveryKeyring() {
 	ctx := context.Background()
 	server, c := simulated()
@@ -171,7 +172,7 @@ func ExampleNewMRKDiscoveryKeyring() {
 	// Output: hello <nil>
 }
 
-// Who encrypts needs the public key, and no access to AWS.
+// Encryption needs the public key only, and no access to AWS.
 func ExampleNewRSAKeyring() {
 	ctx := context.Background()
 	server, c := simulated()
@@ -191,7 +192,7 @@ func ExampleNewRSAKeyring() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The keyring takes no suite that signs, as the default one does.
+	// The keyring takes only suites that don't sign, unlike the default suite.
 	client, err := esdk.New(esdk.Config{Keyring: offline, Suite: esdk.AES256GCMHKDFSHA512Commit})
 	if err != nil {
 		log.Fatal(err)
@@ -243,7 +244,7 @@ func ExampleNewECDHKeyring() {
 	// Output: hello <nil>
 }
 
-// Anybody encrypts to a public key; AWS KMS has the private one.
+// Anyone can encrypt to a public key whose private key is in AWS KMS.
 func ExampleNewECDHDiscoveryKeyring() {
 	ctx := context.Background()
 	server, c := simulated()
@@ -271,7 +272,8 @@ func ExampleNewECDHDiscoveryKeyring() {
 	// Output: hello <nil>
 }
 
-// ecdhPublicKeyOf returns what the owner of a key would have published.
+// ecdhPublicKeyOf returns the public key that the owner of a key would have
+// published.
 func ecdhPublicKeyOf(ctx context.Context, server *kmssim.Server, arn string) (*ecdh.PublicKey, error) {
 	out, err := server.Client("us-west-2").GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &arn})
 	if err != nil {
@@ -286,8 +288,8 @@ func ecdhPublicKeyOf(ctx context.Context, server *kmssim.Server, arn string) (*e
 	}).ECDH()
 }
 
-// A keyring with an alias encrypts but does not decrypt; with the ARN that the
-// alias stands for it does both.
+// A keyring with an alias encrypts but does not decrypt. With the ARN behind
+// the alias, it does both.
 func ExampleResolveAlias() {
 	ctx := context.Background()
 	server, c := simulated()
@@ -311,7 +313,7 @@ func ExampleResolveAlias() {
 	// Output: hello <nil>
 }
 
-// A client of one's own, with its own retries, endpoint or tracing.
+// A FixedClient can have its own retries, endpoint or tracing.
 func ExampleFixedClient() {
 	server := kmssim.New()
 	defer server.Close()

@@ -22,8 +22,8 @@ import (
 	"esdk/internal/faulttest"
 )
 
-// newProxy returns the AWS SDK's own clients of a simulated KMS, with a proxy
-// between them that spoils the answers.
+// newProxy returns the AWS SDK's own clients of a simulated KMS, behind a proxy
+// that spoils answers.
 func newProxy(t testing.TB) (sim, *faulttest.Proxy) {
 	s := newSim(t)
 	p := &faulttest.Proxy{Handler: s.Server}
@@ -33,7 +33,7 @@ func newProxy(t testing.TB) (sim, *faulttest.Proxy) {
 	return s, p
 }
 
-// edited has the answer with some members changed, as far as it has them.
+// edited replaces members of the answer, where present.
 func edited(members ...any) faulttest.Spoiler {
 	return func(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
 		var out map[string]any
@@ -63,8 +63,7 @@ func says(text string) func(error) bool {
 	return func(err error) bool { return strings.Contains(err.Error(), text) }
 }
 
-// wireFaults are what can happen to an answer, and how the cause of the error is
-// known.
+// wireFaults are faults of an answer, with a check for the cause in the error.
 var wireFaults = map[string]struct {
 	spoil faulttest.Spoiler
 	cause func(error) bool
@@ -93,8 +92,9 @@ var wireFaults = map[string]struct {
 	"endless space":   {faulttest.Endless(200, strings.Repeat(" ", 1<<20)), says("longer than")},
 }
 
-// fewerKeyrings returns each kind of keyring, or only one that asks AWS KMS to
-// wrap if time is short: all of them make their requests in one function.
+// fewerKeyrings returns each kind of keyring, or with -short only one that
+// calls AWS KMS to wrap: all keyrings make their requests through the same
+// function.
 func fewerKeyrings(t testing.TB, s sim) map[string]pair {
 	all := allKeyrings(t, s)
 	if testing.Short() {
@@ -103,9 +103,9 @@ func fewerKeyrings(t testing.TB, s sim) map[string]pair {
 	return all
 }
 
-// TestWireFaults has each fault happen to each keyring, in both directions. The
-// error has the cause, others of a multi-keyring decrypt none the less, memory is
-// bounded, and once the fault is over the same keyring works.
+// TestWireFaults inflicts each fault on each keyring, in both directions. The
+// error has the cause, the other keyrings of a multi-keyring still decrypt,
+// memory is bounded, and the same keyring works again after the fault.
 func TestWireFaults(t *testing.T) {
 	s, p := newProxy(t)
 	for name, k := range fewerKeyrings(t, s) {
@@ -134,8 +134,8 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// faultTest has a pair of keyrings, and what it encrypted alone and as the first
-// of two.
+// faultTest has a pair of keyrings and two messages: one encrypted by the pair
+// alone, one by the pair and a second keyring.
 type faultTest struct {
 	pair
 	both    esdk.Keyring // to decrypt
@@ -163,7 +163,8 @@ func newFaultTest(t *testing.T, k pair) *faultTest {
 	}
 }
 
-// check has every call fail for a cause, but for those that need not ask.
+// check verifies that every call fails with the cause, except for calls without
+// requests.
 func (f *faultTest) check(t *testing.T, fault string, cause func(error) bool) {
 	t.Helper()
 	if r, err := tryWrap(t, f.encrypt, nil); !f.offline && (err == nil || r != nil || !cause(err)) {
@@ -181,7 +182,7 @@ func (f *faultTest) check(t *testing.T, fault string, cause func(error) bool) {
 	}
 }
 
-// works checks that the keyrings are none the worse for a fault.
+// works checks that the keyrings work after a fault.
 func (f *faultTest) works(t *testing.T, fault string) {
 	t.Helper()
 	r := wrap(t, f.encrypt, nil)
@@ -192,8 +193,8 @@ func (f *faultTest) works(t *testing.T, fault string) {
 	}
 }
 
-// An answer that does not come is waited for until the deadline of the context,
-// and no longer. The caller can try again.
+// A call waits for a missing answer until the deadline of its context, and no
+// longer. The caller can try again.
 func TestWireTimeout(t *testing.T) {
 	s, p := newProxy(t)
 	for name, k := range fewerKeyrings(t, s) {
@@ -222,8 +223,8 @@ func TestWireTimeout(t *testing.T) {
 	}
 }
 
-// A context that ends at any step of the AWS SDK's, of which there are some in
-// each request, ends the call with its error.
+// A context that ends at any step of the AWS SDK ends the call with its error.
+// Each request has several such steps.
 func TestContextEndsAnywhere(t *testing.T) {
 	s := newSim(t)
 	for name, k := range allKeyrings(t, s) {
@@ -257,8 +258,8 @@ func TestContextEndsAnywhere(t *testing.T) {
 	}
 }
 
-// waitForGoroutines waits until no more are left than there were, but for those
-// of connections that are kept.
+// waitForGoroutines waits until no more goroutines than before are left, not
+// counting idle connections.
 func waitForGoroutines(t *testing.T, s sim, want int) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > want; time.Sleep(time.Millisecond) {

@@ -12,7 +12,7 @@ import (
 	"esdk/internal/fipstest"
 )
 
-// TestFIPS140Only holds what docs/security.md says of AWS KMS.
+// TestFIPS140Only verifies the statements of docs/security.md on AWS KMS.
 func TestFIPS140Only(t *testing.T) {
 	if !fipstest.Enforced(t) {
 		return

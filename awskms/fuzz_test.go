@@ -13,8 +13,8 @@ import (
 	"esdk/internal/kmsarn"
 )
 
-// FuzzUnwrap: of all encrypted data keys for a key in AWS KMS, only the very one
-// that was made unwraps, and each keyring has an error for all others.
+// FuzzUnwrap: only the exact encrypted data keys that were made for a key in
+// AWS KMS unwrap, and each keyring reports an error for any other.
 func FuzzUnwrap(f *testing.F) {
 	s := newSim(f)
 	c := s.config()
@@ -45,7 +45,7 @@ func FuzzUnwrap(f *testing.F) {
 		f.Add(uint8(i), "aws-kms", []byte{}, []byte{}, uint16(0))
 	}
 	f.Fuzz(func(t *testing.T, which uint8, provider string, info, ciphertext []byte, at uint16) {
-		defer s.Reset() // it keeps all requests
+		defer s.Reset() // it records all requests
 		i := int(which) % len(pairs)
 		good := made[i].EncryptedDataKeys[0]
 		edk := esdk.EncryptedDataKey{
@@ -54,7 +54,7 @@ func FuzzUnwrap(f *testing.F) {
 		if provider != "" {
 			edk.ProviderID = provider
 		}
-		ecdhKeys := good.ProviderID == "aws-kms-ecdh" && edk.ProviderID == "raw-ecdh" // which have one format
+		ecdhKeys := good.ProviderID == "aws-kms-ecdh" && edk.ProviderID == "raw-ecdh" // these share a format
 		same := (edk.ProviderID == good.ProviderID || ecdhKeys) &&
 			sameKey(string(edk.ProviderInfo), string(good.ProviderInfo), pairs[i].wraps == multi) && bytes.Equal(edk.Ciphertext, good.Ciphertext)
 		got, err := tryUnwrap(t, pairs[i].unwraps, edk)
@@ -64,8 +64,8 @@ func FuzzUnwrap(f *testing.F) {
 	})
 }
 
-// sameKey reports whether an encrypted data key says that it is of a key: of a
-// multi-Region key, any replica is the same.
+// sameKey reports whether an encrypted data key names the given key, or any
+// replica of it if it is a multi-Region key.
 func sameKey(info, key string, multiRegion bool) bool {
 	got, err := kmsarn.Parse(info)
 	if !multiRegion || err != nil {

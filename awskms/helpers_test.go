@@ -28,10 +28,10 @@ const (
 	eu   = "eu-central-1"
 )
 
-// sim are the clients of a simulated KMS.
+// sim provides clients of a simulated KMS.
 type sim struct {
 	*kmssim.Server
-	proxy string // the URL of what the clients have to go through, if anything
+	proxy string // the URL of a proxy for the clients; may be empty
 }
 
 func newSim(t testing.TB) sim {
@@ -59,13 +59,13 @@ func (s sim) symmetric(region string) string {
 	return s.CreateKey(region, types.KeySpecSymmetricDefault)
 }
 
-// mrk makes a multi-Region key in west, with a replica in east.
+// mrk creates a multi-Region key in west, with a replica in east.
 func (s sim) mrk() (primary, replica string) {
 	primary = s.CreateMultiRegionKey(west, types.KeySpecSymmetricDefault)
 	return primary, s.Replicate(primary, east)
 }
 
-// fail has an operation fail, for the keys given or for all.
+// fail makes an operation fail, for the given keys or for all.
 func (s sim) fail(operation, code string, keys ...string) {
 	s.fault(operation, &kmssim.Fault{Code: code}, keys...)
 }
@@ -92,13 +92,13 @@ func (s sim) fault(operation string, f *kmssim.Fault, keys ...string) {
 	})
 }
 
-// A request is one as it went over the wire.
+// A request is a request as seen on the wire.
 type request struct {
 	operation, region string
 	input             map[string]any
 }
 
-// wantRequests checks all requests since the last time.
+// wantRequests checks all requests since the last check.
 func (s sim) wantRequests(t testing.TB, want ...request) {
 	t.Helper()
 	var got []request
@@ -129,7 +129,7 @@ func must[T any](t testing.TB) func(T, error) T {
 
 func mustKeyring(t testing.TB) func(esdk.Keyring, error) esdk.Keyring { return must[esdk.Keyring](t) }
 
-// The suites that tests use where it does not matter which.
+// Tests use these suites where the choice doesn't matter.
 const (
 	signed   = esdk.AES256GCMHKDFSHA512CommitECDSAP384
 	unsigned = esdk.AES256GCMHKDFSHA512Commit
@@ -137,7 +137,7 @@ const (
 
 var testContext = esdk.EncryptionContext{"purpose": "test", "stage": "ünit"}
 
-// jsonContext is testContext as it stands in a request.
+// jsonContext is testContext as it appears in a request.
 var jsonContext = map[string]any{"purpose": "test", "stage": "ünit"}
 
 func wrap(t testing.TB, kr esdk.Keyring, dataKey []byte) *esdk.WrapResult {
@@ -157,7 +157,7 @@ func tryUnwrap(t testing.TB, kr esdk.Keyring, edks ...esdk.EncryptedDataKey) ([]
 	return kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: unsigned, EncryptionContext: maps.Clone(testContext), EncryptedDataKeys: edks})
 }
 
-// wantKey checks that encrypted data keys give the data key.
+// wantKey checks that the encrypted data keys unwrap to the data key.
 func wantKey(t testing.TB, kr esdk.Keyring, want []byte, edks ...esdk.EncryptedDataKey) {
 	t.Helper()
 	if got, err := tryUnwrap(t, kr, edks...); err != nil || !bytes.Equal(got, want) {
@@ -165,7 +165,8 @@ func wantKey(t testing.TB, kr esdk.Keyring, want []byte, edks ...esdk.EncryptedD
 	}
 }
 
-// wantNone checks that encrypted data keys give no data key, and returns why.
+// wantNone checks that the encrypted data keys don't unwrap, and returns the
+// error.
 func wantNone(t testing.TB, kr esdk.Keyring, edks ...esdk.EncryptedDataKey) *esdk.NoDataKeyError {
 	t.Helper()
 	dataKey, err := tryUnwrap(t, kr, edks...)
@@ -180,7 +181,7 @@ func wantNone(t testing.TB, kr esdk.Keyring, edks ...esdk.EncryptedDataKey) *esd
 	return none
 }
 
-// wantText checks that an error says all that it should.
+// wantText checks that an error contains all the texts.
 func wantText(t testing.TB, err error, texts ...string) {
 	t.Helper()
 	if err == nil {
@@ -223,7 +224,8 @@ func ecdhPublicKey(t testing.TB, s sim, arn string) *ecdh.PublicKey {
 	}).ECDH())
 }
 
-// rawAES is another keyring, for messages that are not of AWS KMS alone.
+// rawAES returns a raw AES keyring, for messages that involve other keyrings,
+// too.
 func rawAES(t testing.TB) esdk.Keyring {
 	return mustKeyring(t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "raw", Name: "key", Key: randomKey(32)}))
 }

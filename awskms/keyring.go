@@ -8,9 +8,10 @@ import (
 	"esdk/internal/kmsarn"
 )
 
-// unwrap tries the encrypted data keys of a provider that are of keys that match. It
-// looks at nothing of the other providers, which may be of any form. That one of its
-// own does not name a key by ARN fails the whole call, as the specification has it.
+// unwrap tries the provider's encrypted data keys whose ARNs match. It ignores
+// data keys of other providers, which may have any form. If a data key of this
+// provider doesn't name a key by its ARN, the whole call fails, as the
+// specification requires.
 func unwrap(
 	ctx context.Context, req *esdk.UnwrapRequest, provider string, matches func(arn kmsarn.ARN) bool,
 	decrypt func(arn kmsarn.ARN, edk *esdk.EncryptedDataKey, serializedContext []byte) ([]byte, error),
@@ -36,7 +37,7 @@ func unwrap(
 	})
 }
 
-// wrap is [esdk.WrapRequest.Wrap], and puts the package before an error.
+// wrap is [esdk.WrapRequest.Wrap], with the package name in errors.
 func wrap(req *esdk.WrapRequest, encrypt func(dataKey, serializedContext []byte) (esdk.EncryptedDataKey, error)) (*esdk.WrapResult, error) {
 	return req.Wrap(func(dataKey, serializedContext []byte) (esdk.EncryptedDataKey, error) {
 		edk, err := encrypt(dataKey, serializedContext)

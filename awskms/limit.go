@@ -6,10 +6,10 @@ import (
 	"esdk/internal/bounded"
 )
 
-// maxAnswer is many times as long as any answer of AWS KMS, whose longest part is
-// a public key of 8 KiB.
+// maxAnswer far exceeds every answer of AWS KMS. The longest part of any is a
+// public key of 8 KiB.
 const maxAnswer = 128 << 10
 
-// limitAnswer makes a request fail if its answer is longer than one of AWS KMS can
-// be. The AWS SDK has no limit, and would keep all of it in memory.
+// limitAnswer makes a request fail if its answer is longer than AWS KMS could
+// send. The AWS SDK reads answers into memory without a limit.
 func limitAnswer(o *kms.Options) { o.HTTPClient = bounded.Client(o.HTTPClient, maxAnswer) }

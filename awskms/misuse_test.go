@@ -20,7 +20,7 @@ import (
 	"esdk/esdktest/kmssim"
 )
 
-// blank is a client that answers everything, with nothing in it.
+// blank is a client that always returns empty answers.
 type blank struct{}
 
 func (blank) Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Options)) (*kms.EncryptOutput, error) {
@@ -74,8 +74,7 @@ func (none) DescribeKey(context.Context, *kms.DescribeKeyInput, ...func(*kms.Opt
 	return nil, nil
 }
 
-// switched passes requests on to the simulated KMS until it gets clients of its
-// own.
+// switched uses the simulated KMS until it gets clients of its own.
 type switched struct {
 	sim
 	clients awskms.Clients
@@ -89,8 +88,8 @@ func (s *switched) Client(ctx context.Context, region string) (awskms.Client, er
 }
 
 // TestBadClients gives each keyring clients that break their contract, in both
-// directions. Each call fails, none panics, and once the clients are good again
-// the same keyring works.
+// directions. Each call fails, none panics, and the same keyring works once the
+// clients are good again.
 func TestBadClients(t *testing.T) {
 	s := &switched{sim: newSim(t)}
 	bad := map[string]clientsFunc{
@@ -134,7 +133,7 @@ func TestBadClients(t *testing.T) {
 	}
 }
 
-// A keyring whose clients are bad in one Region, or for one key, asks the others.
+// If the clients are bad for one Region or key, the keyring tries the others.
 func TestBadClientsElsewhere(t *testing.T) {
 	s := newSim(t)
 	arn := s.symmetric(east)
@@ -157,7 +156,7 @@ func TestBadClientsElsewhere(t *testing.T) {
 	}
 }
 
-// FixedClient refuses a nil pointer in every constructor.
+// Every constructor rejects a FixedClient with a nil pointer.
 func TestFixedNilPointer(t *testing.T) {
 	const arn = "arn:aws:kms:us-west-2:111122223333:key/1"
 	key := must[*ecdh.PrivateKey](t)(ecdh.P256().GenerateKey(rand.Reader)).PublicKey()
@@ -185,8 +184,7 @@ func TestFixedNilPointer(t *testing.T) {
 	}
 }
 
-// Keys of zero value, and RSA keys that cannot encrypt, are errors of the
-// constructor.
+// Constructors reject zero keys, and RSA keys that can't encrypt.
 func TestIncompleteKeys(t *testing.T) {
 	const arn = "arn:aws:kms:us-west-2:111122223333:key/1"
 	c := awskms.Config{Clients: awskms.FixedClient(blank{})}
@@ -225,7 +223,7 @@ func TestIncompleteKeys(t *testing.T) {
 	}
 }
 
-// An RSA keyring keeps no number of the caller's.
+// An RSA keyring copies the caller's public key.
 func TestRSAKeepsItsOwn(t *testing.T) {
 	s := newSim(t)
 	arn := s.CreateKey(west, types.KeySpecRsa2048)
@@ -245,8 +243,8 @@ func (leaving) Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Options)
 	return nil, nil
 }
 
-// A client that ends its goroutine fails the call. Otherwise the message would
-// have an encrypted data key with nothing in it.
+// If a client ends its goroutine, the call fails. Otherwise, the message would
+// have an empty encrypted data key.
 func TestClientEndsGoroutine(t *testing.T) {
 	s := newSim(t)
 	generator, one, two := s.symmetric(west), s.symmetric(east), s.symmetric(west)
@@ -265,8 +263,8 @@ func TestClientEndsGoroutine(t *testing.T) {
 	wantText(t, err, "child keyring 1: ")
 }
 
-// A panic of a client reaches the caller, who may recover, though the requests are
-// made side by side.
+// A panic of a client reaches the caller, who may recover from it, even though
+// the requests run in other goroutines.
 func TestClientPanics(t *testing.T) {
 	s := newSim(t)
 	c := awskms.Config{Clients: clientsFunc(func(region string) (awskms.Client, error) {
@@ -289,7 +287,7 @@ func (panicking) Encrypt(context.Context, *kms.EncryptInput, ...func(*kms.Option
 	panic("no client")
 }
 
-// A nil pointer for Clients is found out by the constructor.
+// The constructor rejects a nil pointer as Clients.
 func TestNilClients(t *testing.T) {
 	var none *noClients
 	if kr, err := awskms.NewKeyring(awskms.Config{Clients: none}, "arn:aws:kms:us-west-2:111122223333:key/1"); err == nil {
@@ -301,7 +299,7 @@ type noClients struct{}
 
 func (*noClients) Client(context.Context, string) (awskms.Client, error) { return nil, nil }
 
-// A client that clears what it has sent does not clear the data key of the message.
+// If a client clears its input, the data key of the message stays intact.
 func TestClientClears(t *testing.T) {
 	s := newSim(t)
 	c := awskms.Config{Clients: clientsFunc(func(region string) (awskms.Client, error) {
@@ -325,22 +323,22 @@ func (c clearing) Encrypt(ctx context.Context, in *kms.EncryptInput, options ...
 	return c.Client.Encrypt(ctx, in, options...)
 }
 
-// A wrong encryption context is explained, by the answer of AWS KMS or by the
-// keyring itself.
+// The error explains a wrong encryption context, based on the answer of AWS KMS
+// or on the keyring's own check.
 func TestWrongContext(t *testing.T) {
 	s := newSim(t)
 	for name, k := range allKeyrings(t, s) {
 		edks := wrap(t, k.encrypt, nil).EncryptedDataKeys
 		for _, ec := range []esdk.EncryptionContext{nil, {"purpose": "test"}, {"purpose": "test", "stagé": "ünit"}, {"purpose": "test", "stage": "unit"}} {
 			dataKey, err := k.decrypt.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: unsigned, EncryptionContext: ec, EncryptedDataKeys: edks})
-			// RSA alone knows for certain.
+			// Only RSA can be certain.
 			if dataKey != nil || !errors.Is(err, esdk.ErrNoDataKey) || errors.Is(err, esdk.ErrEncryptionContext) != (name == "RSA") {
 				t.Errorf("%s, %q: %v", name, ec, err)
 			}
 			wantText(t, err, "encryption context", "KMS key arn:")
 		}
 	}
-	// Other failures are not those of the context.
+	// Other failures are not blamed on the context.
 	arn := s.symmetric(west)
 	kr := mustKeyring(t)(awskms.NewKeyring(s.config(), arn))
 	edks := wrap(t, kr, nil).EncryptedDataKeys

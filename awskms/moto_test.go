@@ -18,11 +18,11 @@ import (
 	"esdk/esdktest"
 )
 
-// moto are the clients of the emulator moto, which is of another make than the
-// simulator that the other tests use. Of the keyrings it can serve those with
-// symmetric keys of one Region: it loses part of the ids of multi-Region keys in
-// its ciphertexts, does not decrypt with RSA what it did not encrypt, and derives
-// no shared secrets.
+// moto provides clients of the emulator moto, which is independent of the
+// simulator that the other tests use. It can serve only keyrings with
+// single-Region symmetric keys: its ciphertexts lose part of the ids of
+// multi-Region keys, it doesn't decrypt RSA ciphertexts made elsewhere, and it
+// doesn't derive shared secrets.
 type moto struct{ endpoint string }
 
 func newMoto(t testing.TB) moto {
@@ -90,16 +90,16 @@ func TestMoto(t *testing.T) {
 			esdktest.KeyringTest{
 				Encrypt: k.encrypt, Decrypt: k.decrypt, ProviderIDs: []string{"aws-kms"}, NoWrap: k.noWrap,
 				Suites: []esdk.SuiteID{signed, unsigned, esdk.AES192GCM, esdk.AES128GCM},
-				// moto writes pairs one behind the other, without their lengths, as AWS
-				// KMS doesn't: "ab" and "c" are "a" and "bc" to it. The simulator is
-				// held to the whole check.
+				// moto joins pairs without their lengths, unlike AWS KMS: it
+				// takes "ab" and "c" for "a" and "bc". The simulator passes the
+				// complete check.
 				NoContext: true,
 			}.Run(t)
 		})
 	}
 }
 
-// A user's way through: an alias, resolved once, and grant tokens.
+// This is a typical use: an alias, resolved once, and grant tokens.
 func TestMotoAlias(t *testing.T) {
 	m := newMoto(t)
 	arn, _ := m.createKey(t, west)
@@ -121,7 +121,7 @@ func TestMotoAlias(t *testing.T) {
 	wantKey(t, mustKeyring(t)(awskms.NewKeyring(c, resolved)), r.DataKey, r.EncryptedDataKeys...)
 }
 
-// What goes wrong at AWS KMS is told with the key, the Region and AWS's error.
+// Failures at AWS KMS are reported with the key, the Region and AWS's error.
 func TestMotoErrors(t *testing.T) {
 	m := newMoto(t)
 	c := awskms.Config{Clients: m}

@@ -23,9 +23,10 @@ import (
 	"esdk/internal/kmsarn"
 )
 
-// Encrypted data keys of the official SDKs, made with AWS KMS itself. Where a
-// vector has the data key, they are unwrapped, with AWS KMS replaced by what it
-// must have answered; and the same key is wrapped, to compare what is written.
+// These tests use encrypted data keys of the official SDKs, made with AWS KMS
+// itself. If a vector includes the data key, the tests unwrap its encrypted
+// data keys, with AWS KMS replaced by its known answers. They also wrap the
+// same key, and compare the result.
 
 // officialKey is a key of AWS KMS in the vectors' keys.json.
 type officialKey struct {
@@ -55,7 +56,7 @@ func (keys officialKeys) find(t *testing.T, name string) (k officialKey) {
 	return k
 }
 
-// officialCase says with what a vector is decrypted.
+// officialCase describes the keys that decrypt a vector.
 type officialCase struct {
 	Type, Key         string
 	Algorithm         string `json:"encryption-algorithm"`
@@ -69,15 +70,15 @@ type officialCase struct {
 	suite   esdk.SuiteID
 	context esdk.EncryptionContext
 	edks    []esdk.EncryptedDataKey
-	dataKey []byte // nil if it is not known
+	dataKey []byte // nil if unknown
 }
 
-// replay is AWS KMS as it answered when a vector was made.
+// replay answers as AWS KMS did when a vector was made.
 type replay struct {
 	Client
 	t                *testing.T
 	officialCase     *officialCase
-	region           string   // that the client is of
+	region           string   // of the client
 	askedFor, public [][]byte // key ids and public keys of the requests
 }
 
@@ -167,7 +168,7 @@ func TestOfficialMPL(t *testing.T) {
 	wantCounts(t, counts, map[string]int{"aws-kms": 11, "aws-kms-mrk-aware": 22, "aws-kms-mrk-aware-discovery": 22, "aws-kms-rsa": 7, "aws-kms-ecdh": 33})
 }
 
-// Of these messages the data keys are not known.
+// The data keys of these messages are unknown.
 func TestOfficialMessages(t *testing.T) {
 	const dir = "dafny-4.1.0-v5"
 	keys := readOfficialKeys(t, dir+"/keys.json")
@@ -230,7 +231,7 @@ func (c *officialCase) unwrap(t *testing.T, kr esdk.Keyring) ([]byte, error) {
 	return kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: c.suite, EncryptionContext: c.context, EncryptedDataKeys: c.edks})
 }
 
-// wrapLike checks that a keyring writes what the official SDK wrote.
+// wrapLike checks that a keyring writes the same result as the official SDK.
 func (c *officialCase) wrapLike(t *testing.T, kr esdk.Keyring, sameCiphertext bool) {
 	t.Helper()
 	r, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: c.suite, EncryptionContext: c.context})
@@ -301,7 +302,7 @@ func runRSA(t *testing.T, c *officialCase, keys officialKeys) {
 	c.wrapLike(t, kr, false)
 }
 
-// runECDH cannot know the secret; all up to it is checked.
+// runECDH can't know the secret, but checks all steps before it.
 func runECDH(t *testing.T, c *officialCase, keys officialKeys) {
 	name := c.Sender
 	if name == "discovery" {

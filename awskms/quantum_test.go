@@ -15,12 +15,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 )
 
-// hybrid are the key exchanges that no quantum computer of later breaks.
+// hybrid lists the key exchanges that resist later quantum computers.
 var hybrid = []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024}
 
-// TestPostQuantum: the clients of [DefaultClients] offer AWS KMS a hybrid post-quantum key
-// exchange, and GODEBUG=tlsmlkem=0 turns that off. In FIPS mode the AWS SDK chooses other
-// curves.
+// TestPostQuantum: the clients of [DefaultClients] offer AWS KMS a hybrid
+// post-quantum key exchange, and GODEBUG=tlsmlkem=0 turns it off. In FIPS mode,
+// the AWS SDK selects other curves.
 func TestPostQuantum(t *testing.T) {
 	offered := make(chan []tls.CurveID, 1)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -39,7 +39,7 @@ func TestPostQuantum(t *testing.T) {
 				case offered <- hello.SupportedCurves:
 				default:
 				}
-				return nil, nil // without a certificate, which ends the handshake
+				return nil, nil // no certificate: ends the handshake
 			}}).Handshake()
 			conn.Close()
 		}

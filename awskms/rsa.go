@@ -23,12 +23,12 @@ import (
 // RSAConfig configures [NewRSAKeyring].
 type RSAConfig struct {
 	// KeyID is the ARN of an RSA key of AWS KMS for encryption and decryption.
-	// A replica of the same multi-Region key decrypts too.
+	// Any replica of the same multi-Region key can decrypt, too.
 	KeyID string
 
-	// PublicKey is the public part of that key, of at least 2048 bits. It
-	// encrypts; without it, the keyring only decrypts. Nothing checks that it
-	// belongs to the key. [esdk.ParsePEM] reads it.
+	// PublicKey is the public key of that key, of at least 2048 bits. It
+	// encrypts; without it, the keyring only decrypts. NewRSAKeyring doesn't
+	// check that it belongs to the key. [esdk.ParsePEM] reads it.
 	PublicKey *rsa.PublicKey
 
 	// Hash is the hash of OAEP and its MGF1, SHA-1 or SHA-256. 0 means SHA-256.
@@ -51,9 +51,10 @@ type rsaKeyring struct {
 // NewRSAKeyring returns a keyring that wraps data keys under an RSA key of AWS
 // KMS. It encrypts with the public key, without AWS; AWS KMS decrypts.
 //
-// It takes only suites that do not sign, such as [esdk.AES256GCMHKDFSHA512Commit]:
-// everybody may have the public key, so that a signature would not say who
-// encrypted. It needs the permission kms:Decrypt.
+// It takes only suites that don't sign, such as
+// [esdk.AES256GCMHKDFSHA512Commit]. Anyone may have the public key, so a
+// signature wouldn't show who encrypted. It needs the permission kms:Decrypt.
+//
 // Specification: framework/aws-kms/aws-kms-rsa-keyring.md.
 func NewRSAKeyring(c Config, r RSAConfig) (esdk.Keyring, error) {
 	c, err := c.checked()
@@ -83,8 +84,8 @@ func NewRSAKeyring(c Config, r RSAConfig) (esdk.Keyring, error) {
 	return kr, nil
 }
 
-// checkRSA fails for a key with which nothing can be encrypted: an incomplete one
-// would panic, or fail only with the first message.
+// checkRSA rejects keys that can't encrypt: they would panic, or fail only with
+// the first message.
 func checkRSA(public *rsa.PublicKey) error {
 	switch n, e := public.N, public.E; {
 	case n == nil || n.Sign() != 1 || n.BitLen() < minRSABits:
@@ -133,7 +134,7 @@ func (kr *rsaKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]by
 	})
 }
 
-// decrypt returns the data key, if the hash before it is that of the context:
+// decrypt returns the data key if the hash in front of it matches the context:
 // RSA has no other way to bind the two.
 func (kr *rsaKeyring) decrypt(ctx context.Context, ciphertext, serialized []byte, length int) ([]byte, error) {
 	plaintext, err := kr.key.decrypt(ctx, &kms.DecryptInput{

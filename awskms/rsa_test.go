@@ -48,7 +48,7 @@ func TestNewRSAKeyring(t *testing.T) {
 func TestRSA(t *testing.T) {
 	for _, spec := range []types.KeySpec{types.KeySpecRsa2048, types.KeySpecRsa3072} {
 		if testing.Short() && spec != types.KeySpecRsa2048 {
-			continue // such a key takes long to make
+			continue // slow to generate
 		}
 		for hash, algorithm := range map[crypto.Hash]string{
 			0: "RSAES_OAEP_SHA_256", crypto.SHA256: "RSAES_OAEP_SHA_256", crypto.SHA1: "RSAES_OAEP_SHA_1",
@@ -77,7 +77,7 @@ func testRSA(t *testing.T, spec types.KeySpec, hash crypto.Hash, algorithm strin
 			dataKey = r.DataKey
 		}
 		wantKey(t, kr, dataKey, edk)
-		s.wantRequests(t, request{"Decrypt", east, map[string]any{ // and no context
+		s.wantRequests(t, request{"Decrypt", east, map[string]any{ // without a context
 			"KeyId": arn, "CiphertextBlob": base64Of(edk.Ciphertext), "EncryptionAlgorithm": algorithm, "GrantTokens": []any{token},
 		}})
 	}
@@ -132,7 +132,7 @@ func TestRSAUnwrap(t *testing.T) {
 	wantText(t, wantNone(t, kr, edk), "AccessDenied", arn, west)
 	s.Fault(nil)
 
-	// The context is bound by its hash, an empty one too.
+	// The hash binds the context, even an empty one.
 	_, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: unsigned, EncryptedDataKeys: []esdk.EncryptedDataKey{edk}})
 	wantText(t, err, "encryption context is not the one")
 	r, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: unsigned})
@@ -141,7 +141,7 @@ func TestRSAUnwrap(t *testing.T) {
 	}
 	wantText(t, wantNone(t, kr, r.EncryptedDataKeys...), "encryption context is not the one")
 
-	// Behind one that fails, the next is tried.
+	// After one that fails, the next data key is tried.
 	calls := 0
 	s.Fault(func(*kmssim.Request) *kmssim.Fault {
 		if calls++; calls == 1 {
@@ -176,7 +176,7 @@ func TestRSARefusesSignedSuites(t *testing.T) {
 	s.wantRequests(t)
 }
 
-// Replicas of a multi-Region key decrypt for each other.
+// A replica of a multi-Region key decrypts messages of another.
 func TestRSAMRK(t *testing.T) {
 	s := newSim(t)
 	primary := s.CreateMultiRegionKey(west, types.KeySpecRsa2048)

@@ -11,34 +11,39 @@ import (
 	"esdk/internal/kmsarn"
 )
 
-// symmetricKeyring uses the key that it was given, and no other.
+// symmetricKeyring uses its one configured key only.
 type symmetricKeyring struct {
 	key     key
 	matches func(configured, arn string) bool
 }
 
 // NewKeyring returns a keyring that wraps data keys under symmetric keys of AWS
-// KMS. The generator makes the data key and wraps it, and then each of the other
-// keys wraps it too, all at the same time; the encrypted data keys have the order
-// of the arguments. If one fails, so does the call, and the others are cancelled.
-// To decrypt, those keys are tried, in that order, that the message names.
+// KMS. The generator makes the data key and wraps it. Then the other keys wrap
+// it, all at the same time; the encrypted data keys are in the order of the
+// arguments. If one key fails, the call fails, and the other requests are
+// cancelled. On decryption, the keyring tries those of its keys that the
+// message names, in that order.
 //
-// The generator may be empty, and then the keyring only wraps a data key that
-// another keyring made, as a child of [esdk.NewMultiKeyring]. A generator alone
-// also wraps a data key that it is given; a generator and others do not.
+// With an empty generator, the keyring only wraps data keys that another
+// keyring made, as a child of [esdk.NewMultiKeyring]. A generator alone also
+// wraps existing data keys; a generator with other keys does not.
 //
-// Keys are best named by their ARN. An alias, its ARN or a bare key id encrypts,
-// in the default Region unless it has one, but does not decrypt; the error then
-// says so. It needs the permissions kms:GenerateDataKey for the generator,
-// kms:Encrypt for the others, and kms:Decrypt.
+// Name keys by their ARN. An alias, its ARN or a bare key id encrypts but
+// doesn't decrypt, and the error then says so. Without a Region in it, it
+// refers to the default Region. The keyring needs the permissions
+// kms:GenerateDataKey for the generator, kms:Encrypt for the others, and
+// kms:Decrypt.
+//
 // Specification: framework/aws-kms/aws-kms-keyring.md and aws-kms-multi-keyrings.md.
 func NewKeyring(c Config, generator string, keys ...string) (esdk.Keyring, error) {
 	return newStrictKeyring(c, generator, keys, func(configured, arn string) bool { return configured == arn })
 }
 
-// NewMRKKeyring returns a keyring as [NewKeyring] does, which also decrypts what
-// another replica of one of its multi-Region keys encrypted, in the Region of
-// its own. It fails if two of the keys are replicas of one.
+// NewMRKKeyring returns a keyring like [NewKeyring] that also decrypts messages
+// encrypted by other replicas of its multi-Region keys. It calls its own key in
+// its own Region. NewMRKKeyring fails if two of the keys are replicas of the
+// same multi-Region key.
+//
 // Specification: framework/aws-kms/aws-kms-mrk-keyring.md and aws-kms-mrk-multi-keyrings.md.
 func NewMRKKeyring(c Config, generator string, keys ...string) (esdk.Keyring, error) {
 	all := slices.Clone(keys)
@@ -94,7 +99,8 @@ func (kr *symmetricKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*e
 	if req.Suite.DataKeyLength() == 0 {
 		return nil, fmt.Errorf("awskms: unknown algorithm suite %v", req.Suite)
 	}
-	// The AWS SDK would change a context that is not valid UTF-8 rather than refuse it.
+	// The AWS SDK would alter a context that isn't valid UTF-8 instead of
+	// refusing it.
 	if _, err := req.EncryptionContext.AppendBinary(nil); err != nil {
 		return nil, err
 	}
@@ -116,8 +122,8 @@ func (kr *symmetricKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest)
 	return dataKey, err
 }
 
-// unusable returns an error if the key cannot decrypt for the way it was named, and
-// the message may have been encrypted by it.
+// unusable returns an error if the key can't decrypt because of the form of its
+// name, and it may have encrypted the message.
 func (kr *symmetricKeyring) unusable(req *esdk.UnwrapRequest) []error {
 	var arns []string
 	for _, edk := range req.EncryptedDataKeys {

@@ -46,7 +46,7 @@ func TestNewKeyring(t *testing.T) {
 			t.Errorf("a keyring of the client %T(nil)", client)
 		}
 	}
-	s.wantRequests(t) // nothing is asked yet
+	s.wantRequests(t) // no requests yet
 }
 
 // aws-kms-keyring.md#onencrypt, without a data key.
@@ -80,7 +80,7 @@ func TestStrictGenerate(t *testing.T) {
 	}
 }
 
-// aws-kms-keyring.md#onencrypt: what answers fail.
+// aws-kms-keyring.md#onencrypt: invalid answers.
 func TestStrictGenerateFails(t *testing.T) {
 	s := newSim(t)
 	arn, other := s.symmetric(west), s.symmetric(west)
@@ -179,7 +179,7 @@ func TestStrictUnwrap(t *testing.T) {
 	s.Reset()
 
 	t.Run("success", func(t *testing.T) {
-		wantKey(t, kr, r.DataKey, good, good) // and the second is not tried
+		wantKey(t, kr, r.DataKey, good, good) // the second is not tried
 		s.wantRequests(t, decrypt)
 	})
 	t.Run("skip", func(t *testing.T) {
@@ -207,7 +207,8 @@ func TestStrictUnwrap(t *testing.T) {
 	})
 }
 
-// aws-kms-keyring.md#ondecrypt: errors are collected, and the next data key tried.
+// aws-kms-keyring.md#ondecrypt: errors are collected, and the next data key is
+// tried.
 func TestStrictUnwrapCollects(t *testing.T) {
 	s := newSim(t)
 	arn, other := s.symmetric(west), s.symmetric(west)
@@ -247,7 +248,7 @@ func TestStrictUnwrapCollects(t *testing.T) {
 	}
 }
 
-// An alias or a bare key id encrypts, but never matches what a message names.
+// An alias or a bare key id encrypts, but never matches the key in a message.
 func TestStrictAliasDoesNotDecrypt(t *testing.T) {
 	s := newSim(t)
 	arn, child := s.symmetric(west), s.symmetric(west)
@@ -260,12 +261,13 @@ func TestStrictAliasDoesNotDecrypt(t *testing.T) {
 		wantText(t, wantNone(t, kr, append(r.EncryptedDataKeys, r.EncryptedDataKeys...)...),
 			"KMS key "+id+" encrypts but cannot decrypt", "configure the key's ARN", "names "+arn)
 		s.wantRequests(t)
-		// A message that has nothing of KMS says nothing about the alias.
+		// A message without data keys of KMS causes no error about the alias.
 		if none := wantNone(t, kr, esdk.EncryptedDataKey{ProviderID: "raw"}); len(none.Errors) > 0 {
 			t.Error(none)
 		}
 
-		// Others of the keyring still decrypt, and their errors are there too.
+		// Other keys of the keyring still decrypt, and their errors are
+		// reported, too.
 		kr = mustKeyring(t)(awskms.NewKeyring(s.config(), id, child))
 		r = wrap(t, kr, nil)
 		wantKey(t, kr, r.DataKey, r.EncryptedDataKeys...)
@@ -287,7 +289,7 @@ func TestStrictMulti(t *testing.T) {
 		arns = append(arns, s.symmetric(region))
 	}
 	kr := mustKeyring(t)(awskms.NewKeyring(s.config(), arns[0], arns[1:]...))
-	// The later a key is, the sooner it answers; the order is that of the keys.
+	// Later keys answer sooner, but the result keeps the order of the keys.
 	s.Fault(func(r *kmssim.Request) *kmssim.Fault {
 		return &kmssim.Fault{Delay: 10 * time.Millisecond * time.Duration(len(arns)-slices.Index(arns, r.Input["KeyId"].(string)))}
 	})
@@ -313,7 +315,7 @@ func TestStrictMulti(t *testing.T) {
 		wantKey(t, one, r.DataKey, r.EncryptedDataKeys...)
 		wantKey(t, kr, r.DataKey, edk)
 	}
-	// The first key is tried first, wherever its data key is.
+	// The first key is tried first, wherever its data key is in the message.
 	s.Reset()
 	s.fail("Decrypt", "AccessDeniedException", arns[0])
 	slices.Reverse(r.EncryptedDataKeys)
@@ -341,7 +343,7 @@ func TestStrictMulti(t *testing.T) {
 	wantKey(t, children, dataKey, r.EncryptedDataKeys[1])
 }
 
-// All but the generator are asked at the same time.
+// All keys but the generator are called at the same time.
 func TestStrictSideBySide(t *testing.T) {
 	s := newSim(t)
 	const children = 8
@@ -354,7 +356,7 @@ func TestStrictSideBySide(t *testing.T) {
 	s.Fault(func(r *kmssim.Request) *kmssim.Fault {
 		if r.Operation == "Encrypt" {
 			arrived.Done()
-			arrived.Wait() // for ever, if they come one by one
+			arrived.Wait() // blocks forever if the calls are sequential
 		}
 		return nil
 	})
@@ -363,7 +365,7 @@ func TestStrictSideBySide(t *testing.T) {
 	wantKey(t, kr, r.DataKey, r.EncryptedDataKeys...)
 }
 
-// If one key fails, so does the call, and the others are not waited for.
+// If one key fails, the call fails without waiting for the others.
 func TestStrictMultiFails(t *testing.T) {
 	s := newSim(t)
 	slow, bad, generator := s.symmetric(west), s.symmetric(east), s.symmetric(west)
@@ -409,7 +411,7 @@ func TestMRK(t *testing.T) {
 	if string(edk.ProviderInfo) != primary {
 		t.Errorf("%s", edk.ProviderInfo)
 	}
-	// It is asked for as the key that was configured, in its Region.
+	// The request names the configured key, in its Region.
 	wantKey(t, inEast, r.DataKey, edk)
 	s.wantRequests(t, request{"Decrypt", east, map[string]any{
 		"KeyId": replica, "CiphertextBlob": base64Of(edk.Ciphertext), "EncryptionContext": jsonContext, "GrantTokens": []any{token},
@@ -429,7 +431,7 @@ func TestMRK(t *testing.T) {
 	}
 	s.wantRequests(t)
 
-	// The answer must be of the replica that was asked for.
+	// The answer must be of the requested replica.
 	s.edit("Decrypt", "KeyId", primary)
 	wantText(t, wantNone(t, inEast, edk), "another key")
 	s.edit("Decrypt", "Plaintext", randomKey(16))
@@ -454,14 +456,14 @@ func TestMRK(t *testing.T) {
 		}
 	}
 	mustKeyring(t)(awskms.NewMRKKeyring(config, single, single, primary))
-	mustKeyring(t)(awskms.NewKeyring(config, primary, replica)) // only MRK-aware ones care
+	mustKeyring(t)(awskms.NewKeyring(config, primary, replica)) // only MRK-aware keyrings check
 
-	// A bare id of a multi-Region key lacks the account, and so does not match.
+	// A bare id of a multi-Region key lacks the account, so it doesn't match.
 	bare := mustKeyring(t)(awskms.NewMRKKeyring(s.config(), mrkID))
 	wantText(t, wantNone(t, bare, wrap(t, bare, nil).EncryptedDataKeys...), mrkID+" encrypts but cannot decrypt", primary)
 }
 
-// A keyring without a generator makes no data key, and asks KMS for none.
+// A keyring without a generator neither makes a data key nor asks KMS for one.
 func TestStrictWithoutGenerator(t *testing.T) {
 	s := newSim(t)
 	kr := mustKeyring(t)(awskms.NewKeyring(s.config(), "", s.symmetric(west), s.symmetric(west)))
