@@ -21,8 +21,8 @@ type symmetricKeyring struct {
 // KMS. The generator makes the data key and wraps it. Then the other keys wrap
 // it, all at the same time; the encrypted data keys are in the order of the
 // arguments. If one key fails, the call fails, and the other requests are
-// cancelled. On decryption, the keyring tries those of its keys that the
-// message names, in that order.
+// cancelled. On decryption, the keyring tries its keys that the message
+// names, in that order.
 //
 // With an empty generator, the keyring only wraps data keys that another
 // keyring made, as a child of [esdk.NewMultiKeyring]. A generator alone also
