@@ -14,16 +14,17 @@ import (
 
 // AESConfig configures [NewAESKeyring].
 type AESConfig struct {
-	// Namespace and Name stand in each message, and decryption needs the same.
+	// Namespace and Name are part of each message. Decryption needs the same.
 	Namespace, Name string
 
-	// Key is a secret AES key of the token, which allows to encrypt, to decrypt,
+	// Key is a secret AES key of the token that permits encryption, decryption,
 	// or both.
 	Key KeyRef
 
-	// TokenIV says that the token makes the IVs, and takes none, as CloudHSM and
-	// tokens in FIPS mode do: it is given zeros, and must put its own in their place
-	// (CK_GCM_PARAMS). One that does not is refused.
+	// TokenIV means that the token generates the IVs and accepts none, as
+	// CloudHSM and tokens in FIPS mode do. The token gets an IV of zeros, and
+	// must replace it by its own (CK_GCM_PARAMS). Encryption fails if it
+	// doesn't.
 	TokenIV bool
 }
 
@@ -33,12 +34,12 @@ type aesKeyring struct {
 	tokenIV         bool
 }
 
-// NewAESKeyring returns a keyring that wraps data keys with AES-GCM under a key of
-// a token. [esdk.NewRawAESKeyring] with a copy of the key reads and writes the
-// same encrypted data keys.
+// NewAESKeyring returns a keyring that wraps data keys with AES-GCM under a key
+// of a token. It is interchangeable with [esdk.NewRawAESKeyring] with a copy of
+// the key.
 //
-// Each wrap draws a random IV, so that one key should not wrap more than 2^32
-// data keys (NIST SP 800-38D).
+// Each wrap uses a random IV, so one key should not wrap more than 2^32 data
+// keys (NIST SP 800-38D).
 func NewAESKeyring(ctx context.Context, t *Token, c AESConfig) (esdk.Keyring, error) {
 	if err := checkName(c.Namespace, c.Name); err != nil {
 		return nil, err
@@ -64,8 +65,8 @@ func (kr *aesKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.Wr
 	})
 }
 
-// encrypt returns the IV that was used, which is what the token says: some make
-// their own though they are given one.
+// encrypt also returns the IV that the token reports: some tokens generate
+// their own even if they are given one.
 func (kr *aesKeyring) encrypt(ctx context.Context, aad, dataKey []byte) (iv, ciphertext []byte, err error) {
 	err = kr.key.use(ctx, func(s *session, o object) error {
 		given := make([]byte, format.IVLength)
@@ -77,7 +78,7 @@ func (kr *aesKeyring) encrypt(ctx context.Context, aad, dataKey []byte) (iv, cip
 		}
 		switch {
 		case kr.tokenIV && bytes.Equal(iv, given):
-			// A second message with this IV would give the key's hash key away.
+			// A second message with this IV would reveal the hash key.
 			return errors.New("the token made no IV of its own")
 		case len(iv) != format.IVLength:
 			return fmt.Errorf("the token made an IV of %d bytes, the format has %d", len(iv), format.IVLength)
@@ -98,7 +99,8 @@ func (kr *aesKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]by
 		if err != nil {
 			return nil, err
 		}
-		// The token need not be asked about what cannot be a data key of the suite.
+		// A ciphertext of the wrong length can't be a data key of the suite, so
+		// spare the token the call.
 		if got, want := len(edk.Ciphertext), req.Suite.DataKeyLength()+format.TagLength; got != want {
 			return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", got, want, req.Suite)
 		}
@@ -113,7 +115,7 @@ func (kr *aesKeyring) decrypt(ctx context.Context, iv, aad, ciphertext []byte) (
 		return err
 	})
 	if err != nil {
-		// Tokens have various names for a tag that does not fit.
+		// Tokens report a wrong tag with various codes.
 		return nil, fmt.Errorf("AES key %q: wrong wrapping key or encryption context, or the token failed: %w", kr.name, err)
 	}
 	return dataKey, nil

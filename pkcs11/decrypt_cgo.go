@@ -66,10 +66,11 @@ import (
 	p11 "github.com/miekg/pkcs11"
 )
 
-// A decrypter calls C_Decrypt once, with a buffer that is always long enough. The
-// binding calls it twice, the first time for the length. A token that decrypts to
-// answer that would be called twice for a right padding and once for a wrong one,
-// which takes another time. The binding also leaves the plaintext in memory of C.
+// A decrypter calls C_Decrypt once, with a buffer that is always long enough.
+// The binding calls it twice, the first time for the length. A token that
+// decrypts to find the length would be called twice for a right padding and
+// once for a wrong one, and the times would differ. The binding also leaves the
+// plaintext in C memory.
 type decrypter struct{ f C.esdk_decrypt }
 
 func newDecrypter(path string) (decrypter, bool) {
@@ -79,8 +80,8 @@ func newDecrypter(path string) (decrypter, bool) {
 	return decrypter{f}, f != nil
 }
 
-// decrypt returns a plaintext that is not longer than the ciphertext, which is
-// not empty, in an array of the ciphertext's length.
+// decrypt returns the plaintext in an array as long as the ciphertext. The
+// ciphertext must not be empty, and the plaintext not longer.
 func (d decrypter) decrypt(session uint, ciphertext []byte) ([]byte, error) {
 	plaintext := make([]byte, len(ciphertext))
 	length := C.ulong(len(plaintext))

@@ -13,8 +13,8 @@ import (
 	"esdk/internal/keyagreement"
 )
 
-// The providers of ECDH's encrypted data keys, which have one format: each
-// keyring reads those of both.
+// These providers of ECDH encrypted data keys share a format: each keyring
+// reads the data keys of both.
 const (
 	rawECDHProvider = datakey.RawECDH
 	kmsECDHProvider = datakey.KMSECDH
@@ -22,18 +22,20 @@ const (
 
 // ECDHConfig configures [NewECDHKeyring] and [NewECDHDiscoveryKeyring].
 type ECDHConfig struct {
-	// Key is a private key of the token on P-256, P-384 or P-521, which allows
-	// to derive a secret that may be read.
+	// Key is a private key of the token on P-256, P-384 or P-521. It must
+	// permit the derivation of a readable secret.
 	Key KeyRef
 
-	// PublicKey is its public half. If it is nil, the token is asked for it.
+	// PublicKey is the public key of Key. If it is nil, it is read from the
+	// token.
 	PublicKey *ecdh.PublicKey
 
-	// Peer is the other party, nil for [NewECDHDiscoveryKeyring].
+	// Peer is the other party's public key. It must be nil for
+	// [NewECDHDiscoveryKeyring].
 	Peer *ecdh.PublicKey
 }
 
-// ecdhKeyring has a peer unless it is for discovery.
+// ecdhKeyring has no peer if it is for discovery.
 type ecdhKeyring struct {
 	key       *key
 	public    *ecdh.PublicKey
@@ -41,17 +43,17 @@ type ecdhKeyring struct {
 	own, peer []byte // compressed public keys
 }
 
-// NewECDHKeyring returns a keyring that wraps data keys under a secret that two
-// parties agree on: the owner of a private key in a token, who encrypts, and a
-// peer, to whom. Either decrypts; one with the private key at hand does so with
-// [esdk.NewRawECDHKeyring].
+// NewECDHKeyring returns a keyring that wraps data keys under a shared secret
+// of two parties: the owner of a private key in a token, who encrypts, and a
+// peer, the recipient. Either party can decrypt. A party with a private key
+// outside a token uses [esdk.NewRawECDHKeyring].
 //
-// The private key never leaves the token. The secret does, since the format has a
-// key derivation that PKCS #11 has not: it opens what these two parties encrypted to each
-// other. It is removed from the token at once.
+// The private key never leaves the token. The secret does, since PKCS #11 lacks
+// the key derivation of the format; it opens only the messages that these two
+// parties encrypt to each other. It is removed from the token at once.
 //
-// As [NewRSAKeyring], it tries the key once and now. To encrypt to a key pair in a
-// token without being a party, take its public key from [Token.PublicKey] for
+// Like [NewRSAKeyring], it tries the key once. To encrypt to a key pair in a
+// token without being a party, pass its public key from [Token.PublicKey] to
 // [esdk.NewRawECDHEphemeralKeyring].
 func NewECDHKeyring(ctx context.Context, t *Token, c ECDHConfig) (esdk.Keyring, error) {
 	if c.Peer == nil {
@@ -60,9 +62,9 @@ func NewECDHKeyring(ctx context.Context, t *Token, c ECDHConfig) (esdk.Keyring, 
 	return newECDHKeyring(ctx, t, c)
 }
 
-// NewECDHDiscoveryKeyring returns a keyring that only decrypts: whatever was
-// encrypted to its key pair in a token, by anybody, with the public key that the
-// message names. The rest is as for [NewECDHKeyring].
+// NewECDHDiscoveryKeyring returns a keyring that only decrypts: messages that
+// anyone encrypted to its key pair in a token, with the public key in the
+// message. Otherwise it is like [NewECDHKeyring].
 func NewECDHDiscoveryKeyring(ctx context.Context, t *Token, c ECDHConfig) (esdk.Keyring, error) {
 	if c.Peer != nil {
 		return nil, errors.New("pkcs11: ECDH discovery keyring has no peer")
@@ -99,7 +101,7 @@ func newECDHKeyring(ctx context.Context, t *Token, c ECDHConfig) (esdk.Keyring, 
 	return kr, nil
 }
 
-// selfTest agrees with a key pair of its own.
+// selfTest derives a secret with a temporary key pair.
 func (kr *ecdhKeyring) selfTest(ctx context.Context) error {
 	private, err := kr.public.Curve().GenerateKey(rand.Reader)
 	if err != nil {
@@ -121,8 +123,8 @@ func (kr *ecdhKeyring) selfTest(ctx context.Context) error {
 	return nil
 }
 
-// secretWith returns the secret that the token's key and the owner of a public key
-// agree on.
+// secretWith returns the shared secret of the token's key and the owner of a
+// public key.
 func (kr *ecdhKeyring) secretWith(ctx context.Context, other *ecdh.PublicKey) (secret []byte, err error) {
 	length := fieldBytes(other.Curve())
 	err = kr.key.use(ctx, func(s *session, o object) error {
@@ -140,10 +142,11 @@ func (kr *ecdhKeyring) secretWith(ctx context.Context, other *ecdh.PublicKey) (s
 	return secret, err
 }
 
-// secretWithCompressed takes a public key as encrypted data keys have it.
+// secretWithCompressed takes a compressed public key, the form in encrypted
+// data keys.
 func (kr *ecdhKeyring) secretWithCompressed(ctx context.Context, compressed []byte) ([]byte, error) {
-	// A point that is not on the curve, which would give the private key away bit by
-	// bit, never reaches the token.
+	// A point off the curve would reveal the private key bit by bit, so it
+	// never reaches the token.
 	other, err := kr.curve.Decompress(compressed)
 	if err != nil {
 		return nil, err
@@ -187,7 +190,8 @@ func (kr *ecdhKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]b
 		if err != nil {
 			return nil, err
 		}
-		// The token need not be asked about what cannot be a data key of the suite.
+		// A ciphertext of the wrong length can't be a data key of the suite, so
+		// spare the token the call.
 		if got, want := len(edk.Ciphertext), keyagreement.Overhead+req.Suite.DataKeyLength(); got != want {
 			return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", got, want, req.Suite)
 		}

@@ -75,7 +75,8 @@ func wrap(t testing.TB, kr esdk.Keyring) (*esdk.WrapResult, *esdk.UnwrapRequest)
 	return r, &esdk.UnwrapRequest{Suite: suite, EncryptedDataKeys: r.EncryptedDataKeys}
 }
 
-// works checks that a keyring does; it reports, for goroutines too.
+// works checks that a keyring works. It uses Errorf, so that goroutines can
+// call it.
 func works(t testing.TB, what string, kr esdk.Keyring) {
 	t.Helper()
 	r, err := kr.Wrap(t.Context(), &esdk.WrapRequest{Suite: suite})
@@ -93,7 +94,7 @@ func TestConformance(t *testing.T) {
 	_, _, keyrings := simulated(t, Config{})
 	for name, kr := range keyrings {
 		if testing.Short() && name == "PKCS1" {
-			continue // RSA makes the same calls but for the padding
+			continue // RSA makes the same calls, except for the padding
 		}
 		t.Run(name, func(t *testing.T) {
 			isRSA := name == "RSA" || name == "PKCS1"
@@ -102,7 +103,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// Whatever says that the token was lost leads to one new connection and one more try.
+// Every sign of a lost token leads to one new connection and one more attempt.
 func TestLost(t *testing.T) {
 	for _, code := range slices.Concat(proofsOfLoss, signsOfLoss) {
 		s, _, keyrings := simulated(t, Config{})
@@ -140,8 +141,8 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// allCodes are the codes of PKCS #11 up to version 3.1 with some room behind
-// them, and some of vendors.
+// allCodes returns the codes of PKCS #11 up to version 3.1 with some margin,
+// and some vendor codes.
 func allCodes() []uint {
 	var codes []uint
 	for code := uint(1); code < 0x300; code++ {
@@ -150,8 +151,8 @@ func allCodes() []uint {
 	return append(codes, 0x80000000, 0x80000001, 0x80000000|ckrDeviceRemoved, 0xFFFFFFFF)
 }
 
-// lostCodes are the only codes of C_Decrypt that may be told apart, as numbers of
-// their own here.
+// lostCodes are the only codes of C_Decrypt that may be distinguished, repeated
+// here as numbers.
 var lostCodes = []uint{
 	0x32,  // CKR_DEVICE_REMOVED
 	0xB0,  // CKR_SESSION_CLOSED
@@ -160,7 +161,7 @@ var lostCodes = []uint{
 	0x190, // CKR_CRYPTOKI_NOT_INITIALIZED
 }
 
-// failDecrypt makes C_Decrypt fail a number of times.
+// failDecrypt makes C_Decrypt fail the given number of times.
 func (s *simulator) failDecrypt(code uint, times int) {
 	s.fault = func(call string) error {
 		if times == 0 || call != callDecrypt {
@@ -171,16 +172,16 @@ func (s *simulator) failDecrypt(code uint, times int) {
 	}
 }
 
-// made returns the calls that f makes.
+// made counts the calls that f makes.
 func (s *simulator) made(f func()) map[string]int {
 	clear(s.calls)
 	f()
 	return maps.Clone(s.calls)
 }
 
-// With PKCS #1 v1.5, no code of C_Decrypt but one that proves a loss tells a wrong
-// padding from a right one: not by an error, a login, a second call or what the next
-// call does.
+// With PKCS #1 v1.5, no code of C_Decrypt reveals whether the padding is right,
+// except for codes that prove a loss: not by an error, a login, a second call
+// or the behavior of the next call.
 func TestNoOracleByCode(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{Sessions: 1})
 	kr := keyrings["PKCS1"]
@@ -191,7 +192,7 @@ func TestNoOracleByCode(t *testing.T) {
 			t.Errorf("a good data key: %v", err)
 		}
 	}
-	good() // takes the session that the constructors left
+	good() // takes the session left by the constructors
 	want := s.made(good)
 	if want[callDecrypt] != 1 || want["C_Login"] != 0 {
 		t.Fatalf("a good data key takes %v", want)
@@ -228,8 +229,8 @@ func TestNoOracleByCode(t *testing.T) {
 	}
 }
 
-// With any other key, the code of C_Decrypt makes no difference either but for an
-// error, which with OAEP is always the same.
+// With any other key, the code of C_Decrypt makes no difference either, except
+// for an error, which is always the same with OAEP.
 func TestDecryptIsNotRepeated(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{Sessions: 1})
 	for _, name := range []string{"AES", "RSA"} {
@@ -260,13 +261,14 @@ func TestDecryptIsNotRepeated(t *testing.T) {
 	}
 }
 
-// A login that is lost while no session is kept, or while one is, is no missing key.
+// A lost login isn't mistaken for a missing key, whether or not an idle session
+// is left.
 func TestLoginLost(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{})
 	_, req := wrap(t, keyrings["PKCS1"])
 	for name, kr := range keyrings {
 		for what, lose := range map[string]func(){"with its sessions": s.lose, "alone": func() { s.user = false }} {
-			// The first one looks only its own key up anew, and closes its session.
+			// The first one looks up only its own key, and closes its session.
 			s.lose()
 			if _, err := keyrings["PKCS1"].Unwrap(t.Context(), req); err != nil {
 				t.Error(err)
@@ -285,7 +287,7 @@ func TestLoginLost(t *testing.T) {
 	}
 }
 
-// The token goes away, and comes back in another slot, with other handles.
+// The token disappears, and comes back in another slot, with other handles.
 func TestRemoved(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{})
 	for _, slot := range []uint{7, 20, 30, 40, 50, 60} {
@@ -316,8 +318,8 @@ func TestRemoved(t *testing.T) {
 
 func isZero(b []byte) bool { return bytes.Count(b, []byte{0}) == len(b) }
 
-// No secret that the token hands out stays in the array that it came in, nor behind
-// a data key that is returned.
+// No secret from the token stays in the array that it arrived in, or behind a
+// returned data key.
 func TestSecretsCleared(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{})
 	check := func(what string) {
@@ -344,7 +346,7 @@ func TestSecretsCleared(t *testing.T) {
 		if !bytes.Equal(got, r.DataKey) || len(got) != cap(got) {
 			t.Errorf("%s: a data key of %d bytes stands in an array of %d", name, len(got), cap(got))
 		}
-		// The secret is that of another suite's data key, or of a context.
+		// This fails with a data key of another suite, or with another context.
 		req.Suite, req.EncryptionContext = esdk.AES128GCM, esdk.EncryptionContext{"another": "context"}
 		kr.Unwrap(t.Context(), req)
 		check(name + ", failed Unwrap")
@@ -356,7 +358,7 @@ func TestSecretsCleared(t *testing.T) {
 	check("a secret that is too short")
 }
 
-// A PIN that was changed is refused once, and not tried until the token locks.
+// A changed PIN is refused once, and not tried until the token locks.
 func TestRefused(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{})
 	s.pin = "9999"
@@ -403,7 +405,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// An IV that the token makes is the one that the encrypted data key names.
+// If the token makes the IV, the encrypted data key contains it.
 func TestTokenIV(t *testing.T) {
 	s, token, _ := simulated(t, Config{})
 	raw := must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "corp", Name: "a", Key: aesBytes}))
@@ -430,7 +432,7 @@ func TestTokenIV(t *testing.T) {
 	}
 }
 
-// With PKCS #1 v1.5, nothing tells a wrong padding from a right one.
+// With PKCS #1 v1.5, nothing distinguishes a wrong padding from a right one.
 func TestNoOracle(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{})
 	kr := keyrings["PKCS1"]
@@ -456,14 +458,14 @@ func TestNoOracle(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
 		}
 	}
-	// What is no matter of the padding is told.
+	// Errors that are independent of the padding are reported.
 	edk.Ciphertext, s.plaintext = good[1:], nil
 	if _, err := kr.Unwrap(t.Context(), req); err == nil {
 		t.Error("a ciphertext that is too short is accepted")
 	}
 }
 
-// Keys are checked before a message depends on them.
+// Constructors check keys before a message depends on them.
 func TestConstructors(t *testing.T) {
 	s, token, _ := simulated(t, Config{})
 	other := must[*ecdh.PrivateKey](t)(ecdh.P384().GenerateKey(rand.Reader)).PublicKey()
@@ -558,7 +560,8 @@ func TestConstructors(t *testing.T) {
 	}
 }
 
-// Many share few sessions, which are closed meanwhile, and no call notices.
+// Many callers share few sessions. These are closed meanwhile, and no call
+// notices.
 func TestConcurrent(t *testing.T) {
 	s, token, keyrings := simulated(t, Config{Sessions: 3})
 	var done atomic.Int64
@@ -590,7 +593,8 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// Who waits for a session, or for another's login, can give up.
+// A caller that waits for a session, or for another caller's login, can give
+// up.
 func TestWaiting(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		asked, answer := make(chan bool, 1), make(chan bool)
@@ -680,7 +684,8 @@ func TestParseURI(t *testing.T) {
 	}
 }
 
-// FuzzURI has each URI that is read be read the same from its own text.
+// FuzzURI checks that each parsed URI equals the URI parsed from its own
+// string.
 func FuzzURI(f *testing.F) {
 	f.Add("pkcs11:token=The%20token;object=k%3B;id=%00%ff;type=private;slot-id=7?module-path=/lib/x.so&pin-source=file:///run/pin&pad=pkcs1")
 	f.Add("pkcs11:?pin-value=1")
@@ -695,8 +700,8 @@ func FuzzURI(f *testing.F) {
 	})
 }
 
-// A URI may name a token by its slot alone, and is written without a query if it has
-// none.
+// A URI may identify a token by its slot alone, and its string has no question
+// mark without a query.
 func TestURIOfSlot(t *testing.T) {
 	u := must[*URI](t)(ParseURI("pkcs11:token=T;slot-id=7"))
 	if got := u.String(); got != "pkcs11:token=T;slot-id=7" {

@@ -24,15 +24,17 @@ import (
 	"esdk/pkcs11"
 )
 
-// A hardware is a token of another make than this library, and what the tests
-// know of it. They make keys on it with a connection of their own.
+// A hardware is a token independent of this package, with the knowledge that
+// the tests have of it. The tests make keys on it through a connection of their
+// own.
 type hardware struct {
 	testing.TB
 	module, label, pin string
 	admin              *p11.Ctx
 }
 
-// isSoftHSM is for what SoftHSM is known not to have.
+// isSoftHSM reports whether the token is SoftHSM, which is known to lack some
+// features.
 func (h *hardware) isSoftHSM() bool { return strings.Contains(filepath.Base(h.module), "softhsm") }
 
 func newHardware(t testing.TB) *hardware {
@@ -87,7 +89,7 @@ func (h *hardware) slot() uint {
 	return 0
 }
 
-// session calls f with a session that may make keys. A Token must be open.
+// session calls f with a session that can create keys. A Token must be open.
 func (h *hardware) session(f func(p11.SessionHandle) error) {
 	h.Helper()
 	s, err := h.admin.OpenSession(h.slot(), p11.CKF_SERIAL_SESSION|p11.CKF_RW_SESSION)
@@ -114,7 +116,7 @@ func (a attributes) with(more attributes) (list []*p11.Attribute) {
 	return list
 }
 
-// newName is a label that no other key has, whenever the tests are run.
+// newName returns a label that no other key has, in any run of the tests.
 func newName(kind string) string { return kind + "-" + strings.ToLower(rand.Text()[:12]) }
 
 func (h *hardware) create(list []*p11.Attribute) {
@@ -139,7 +141,7 @@ func public(kind uint, label string) attributes {
 	}
 }
 
-// importAES puts a key onto the token, from where it cannot be read any more.
+// importAES stores a key on the token, which can't be read back.
 func (h *hardware) importAES(label string, key []byte) {
 	h.Helper()
 	h.create(secret(p11.CKO_SECRET_KEY, p11.CKK_AES, label).with(attributes{p11.CKA_VALUE: key, p11.CKA_ENCRYPT: true, p11.CKA_DECRYPT: true}))
@@ -160,7 +162,7 @@ var curveNames = map[ecdh.Curve]asn1.ObjectIdentifier{
 
 var ellipticCurves = map[ecdh.Curve]elliptic.Curve{ecdh.P256(): elliptic.P256(), ecdh.P384(): elliptic.P384(), ecdh.P521(): elliptic.P521()}
 
-// importEC puts both halves onto the token.
+// importEC stores both the private and the public key on the token.
 func (h *hardware) importEC(label string, key *ecdh.PrivateKey) {
 	h.Helper()
 	params := must[[]byte](h)(asn1.Marshal(curveNames[key.Curve()]))
@@ -171,7 +173,7 @@ func (h *hardware) importEC(label string, key *ecdh.PrivateKey) {
 	h.create(public(p11.CKK_EC, label).with(attributes{p11.CKA_EC_PARAMS: params, p11.CKA_EC_POINT: point}))
 }
 
-// readable undoes what secret says of reading: for keys to be exported.
+// readable overrides the attributes of secret, for keys to be exported.
 var readable = attributes{p11.CKA_SENSITIVE: false, p11.CKA_EXTRACTABLE: true}
 
 func generated(class, kind uint, label string) attributes {
@@ -201,7 +203,7 @@ func (attributes) types(types []uint) (list []*p11.Attribute) {
 	return list
 }
 
-// generateAES has the token make a key, and exports it.
+// generateAES makes the token generate a key, and exports it.
 func (h *hardware) generateAES(label string) (key []byte) {
 	h.Helper()
 	a := generated(p11.CKO_SECRET_KEY, p11.CKK_AES, label).with(attributes{p11.CKA_VALUE_LEN: uint(32), p11.CKA_ENCRYPT: true, p11.CKA_DECRYPT: true})

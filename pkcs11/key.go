@@ -13,7 +13,7 @@ import (
 	"sync"
 )
 
-// A key is a key of a token and its handle, which is looked up again with each
+// A key is a key of a token with its handle, which is looked up again in each
 // new connection.
 type key struct {
 	token *Token
@@ -23,10 +23,10 @@ type key struct {
 
 	mu         sync.Mutex
 	object     object
-	generation int // of the connection that the handle is of
+	generation int // of the handle's connection
 }
 
-// newKey looks the key up, so that one that is not there is found out at once.
+// newKey looks the key up at once, so that a missing key is reported early.
 func newKey(ctx context.Context, t *Token, class class, kind keyType, ref KeyRef) (*key, error) {
 	if t == nil || t.module == nil {
 		return nil, errors.New("pkcs11: a keyring needs a token that Open returned")
@@ -42,8 +42,8 @@ func newKey(ctx context.Context, t *Token, class class, kind keyType, ref KeyRef
 	return k, nil
 }
 
-// use calls f with a session and the key's handle. It does so once more if they
-// were lost. Errors name the key and the token.
+// use calls f with a session and the key's handle, and once more if they were
+// lost. Errors name the key and the token.
 func (k *key) use(ctx context.Context, f func(*session, object) error) error {
 	err := k.token.do(ctx, func(s *session) error {
 		o, err := k.handle(s)
@@ -66,8 +66,8 @@ func (k *key) handle(s *session) (object, error) {
 	}
 	o, err := findOne(s, k.class, k.kind, k.ref)
 	if errors.Is(err, ErrNoKey) {
-		// A token shows no private keys to a session that was opened after the
-		// login was lost.
+		// A token shows no private keys to sessions opened after the login was
+		// lost.
 		if lost := s.checkLogin(); lost != nil {
 			return 0, lost
 		}
@@ -96,8 +96,9 @@ func findOne(s *session, class class, kind keyType, ref KeyRef) (object, error) 
 	return 0, fmt.Errorf("which one? %w: %d %s %s keys", ErrAmbiguous, len(found), classNames[class], typeNames[kind])
 }
 
-// public returns the public half of a private key, which is a key of its own with
-// the same id. What a private RSA key has itself is taken first.
+// public returns the public key of a private key. In the token, it is an object
+// of its own with the same id. A private RSA key that shows its public key is
+// used first.
 func (k *key) public(ctx context.Context) (crypto.PublicKey, error) {
 	var public crypto.PublicKey
 	err := k.use(ctx, func(s *session, private object) error {
@@ -137,7 +138,7 @@ func rsaPublic(s *session, o object) (*rsa.PublicKey, error) {
 	return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
 }
 
-// ecCurves are the curves by the DER of their names, as CKA_EC_PARAMS has them.
+// ecCurves maps the DER of curve names, as in CKA_EC_PARAMS, to curves.
 var ecCurves = map[string]ecdh.Curve{
 	"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07": ecdh.P256(),
 	"\x06\x05\x2b\x81\x04\x00\x22":             ecdh.P384(),
@@ -153,7 +154,8 @@ func ecPublic(s *session, o object) (*ecdh.PublicKey, error) {
 	if !ok {
 		return nil, errors.New("the key is not on P-256, P-384 or P-521")
 	}
-	// PKCS #11 has the point as a DER string; some tokens leave the point bare.
+	// In PKCS #11, the point is a DER string; some tokens return the bare
+	// point.
 	var point []byte
 	if rest, err := asn1.Unmarshal(values[1], &point); err != nil || len(rest) > 0 {
 		point = values[1]
@@ -161,7 +163,7 @@ func ecPublic(s *session, o object) (*ecdh.PublicKey, error) {
 	return curve.NewPublicKey(point)
 }
 
-// fieldBytes is the length of a secret that is agreed on, in bytes.
+// fieldBytes returns the length of a shared secret, in bytes.
 func fieldBytes(curve ecdh.Curve) int {
 	for c, e := range map[ecdh.Curve]elliptic.Curve{ecdh.P256(): elliptic.P256(), ecdh.P384(): elliptic.P384(), ecdh.P521(): elliptic.P521()} {
 		if c == curve {
@@ -171,10 +173,11 @@ func fieldBytes(curve ecdh.Curve) int {
 	return 0
 }
 
-// PublicKey returns the public half of a private key of the token, an
-// [*rsa.PublicKey] or, for one on an elliptic curve, an [*ecdh.PublicKey]: for a
-// peer, or to encrypt without the token, with the raw keyrings of package esdk. It
-// fails with [ErrNoKey] or [ErrAmbiguous], as constructors of keyrings do.
+// PublicKey returns the public key of a private key of the token, an
+// [*rsa.PublicKey] or, on an elliptic curve, an [*ecdh.PublicKey]. Give it to a
+// peer, or encrypt without the token, with the raw keyrings of package esdk.
+// PublicKey fails with [ErrNoKey] or [ErrAmbiguous], like the constructors of
+// keyrings.
 func (t *Token) PublicKey(ctx context.Context, ref KeyRef) (crypto.PublicKey, error) {
 	k, err := newKey(ctx, t, privateKey, typeRSA, ref)
 	if errors.Is(err, ErrNoKey) {

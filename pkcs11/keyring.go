@@ -6,7 +6,7 @@ import (
 	"esdk/internal/datakey"
 )
 
-// checkName refuses a namespace or name that a raw keyring may not use.
+// checkName rejects namespaces and names that a raw keyring can't have.
 func checkName(namespace, name string) error {
 	if err := datakey.CheckName(namespace, name); err != nil {
 		return fmt.Errorf("pkcs11: %w", err)
@@ -14,8 +14,8 @@ func checkName(namespace, name string) error {
 	return nil
 }
 
-// moved returns a secret in an array of its own length, and clears the array that
-// it was in, which may be longer and hold more of it.
+// moved returns a copy of a secret without spare capacity, and clears the whole
+// array of the original, which may hold more of the secret.
 func moved(secret []byte) []byte {
 	b := make([]byte, len(secret))
 	copy(b, secret)

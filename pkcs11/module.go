@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// A cryptoki is the library of a token, as far as it is used here. Errors of
-// its calls are of type *Error.
+// A cryptoki is the part of a token's library that this package uses. The
+// errors of its calls are of type *Error.
 type cryptoki interface {
 	initialize() error
 	finalize() error
 
-	tokens() ([]tokenInfo, error) // those that are present
+	tokens() ([]tokenInfo, error) // the tokens that are present
 	openSession(slot uint) (session uint, err error)
 	closeSession(session uint) error
 	login(session uint, pin []byte) error
@@ -20,19 +20,20 @@ type cryptoki interface {
 	find(session uint, class class, kind keyType, label string, id []byte) ([]object, error)
 	attributes(session uint, o object, types ...attribute) ([][]byte, error)
 
-	// encryptGCM returns the IV that the token used, which need not be the given one.
+	// encryptGCM also returns the IV that the token used, which may differ from
+	// iv.
 	encryptGCM(session uint, key object, iv, aad, plaintext []byte) (usedIV, ciphertext []byte, err error)
 
 	// decryptGCM calls C_DecryptInit and then C_Decrypt, each once. The caller
 	// clears the plaintext up to its capacity.
 	decryptGCM(session uint, key object, iv, aad, ciphertext []byte) (plaintext []byte, err error)
 
-	// decryptRSA does so, too: with the padding of PKCS #1 v1.5 for hash 0, and
-	// with OAEP for any other.
+	// decryptRSA does the same: with the padding of PKCS #1 v1.5 if hash is 0,
+	// and otherwise with OAEP.
 	decryptRSA(session uint, key object, hash crypto.Hash, ciphertext []byte) (plaintext []byte, err error)
 
-	// deriveECDH returns the secret of a number of bytes that the key and the
-	// owner of an uncompressed point agree on.
+	// deriveECDH returns the shared secret, of length bytes, of the key and the
+	// owner of an uncompressed point.
 	deriveECDH(session uint, key object, point []byte, length int) ([]byte, error)
 }
 
@@ -43,7 +44,7 @@ type (
 	attribute uint
 )
 
-// Constants of PKCS #11, which are here for a build without cgo, too.
+// These constants of PKCS #11 are repeated here for builds without cgo.
 const (
 	publicKey  class = 2 // CKO_PUBLIC_KEY
 	privateKey class = 3 // CKO_PRIVATE_KEY
@@ -88,15 +89,15 @@ type tokenInfo struct {
 	label, serial, manufacturer, model string
 }
 
-// A module is the library of a token, of which a process has only one copy: all
-// Tokens share it. It stays loaded, since not every library survives being
-// unloaded, but is finalized with the last of them.
+// A module is the library of a token. A process has only one copy of it, which
+// all Tokens share. It stays loaded, since not every library survives being
+// unloaded, but is finalized when its last Token is closed.
 type module struct {
 	cryptoki
 	path string
 
 	users int  // guarded by modules.mu
-	ours  bool // whether it was we who initialized it
+	ours  bool // whether this package initialized it
 }
 
 var modules = struct {
@@ -117,7 +118,7 @@ func openModule(path string) (*module, error) {
 		modules.byPath[path] = m
 	}
 	if m.users == 0 {
-		// Some other part of the program may use the library, too.
+		// Another part of the program may use the library, too.
 		err := m.initialize()
 		if err != nil && !hasCode(err, ckrAlreadyInitialized) {
 			return nil, err
@@ -137,7 +138,7 @@ func (m *module) close() error {
 	return m.finalize()
 }
 
-// reinitialize is for a library that somebody else has finalized.
+// reinitialize initializes a library that somebody else has finalized.
 func (m *module) reinitialize() error {
 	modules.mu.Lock()
 	defer modules.mu.Unlock()
@@ -149,9 +150,9 @@ func (m *module) reinitialize() error {
 	return err
 }
 
-// restart is for a library that looks for tokens only when it is initialized. It
-// needs a library without any call in progress. It leaves one alone that others use,
-// and then reports false.
+// restart finalizes and initializes a library, for libraries that detect tokens
+// only on initialization. No call may be in progress. It leaves a shared
+// library alone, and reports false.
 func (m *module) restart() bool {
 	modules.mu.Lock()
 	defer modules.mu.Unlock()

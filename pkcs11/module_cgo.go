@@ -12,13 +12,14 @@ import (
 	p11 "github.com/miekg/pkcs11"
 )
 
-// A library calls a token's library through cgo.
+// A library is a token's library, called through cgo.
 type library struct {
 	*p11.Ctx
 	decrypter
 }
 
-// maxFound is one more key than can be told apart, and then some for the error.
+// maxFound limits a search for keys. Two are enough to detect ambiguity; the
+// rest is for the error.
 const maxFound = 16
 
 func load(path string) (cryptoki, error) {
@@ -33,7 +34,7 @@ func load(path string) (cryptoki, error) {
 	return library{ctx, d}, nil
 }
 
-// called names the call that an error is of.
+// called adds the name of the failed call to an error.
 func called(call string, err error) error {
 	var code p11.Error
 	if !errors.As(err, &code) {
@@ -56,7 +57,7 @@ func (l library) tokens() ([]tokenInfo, error) {
 	for _, slot := range slots {
 		info, err := l.GetTokenInfo(slot)
 		if err != nil || info.Flags&p11.CKF_TOKEN_INITIALIZED == 0 {
-			continue // it went away meanwhile, or is empty
+			continue // it was removed meanwhile, or is not initialized
 		}
 		text := func(s string) string { return strings.TrimRight(s, " \x00") }
 		tokens = append(tokens, tokenInfo{slot, text(info.Label), text(info.SerialNumber), text(info.ManufacturerID), text(info.Model)})
@@ -74,7 +75,7 @@ func (l library) closeSession(session uint) error {
 }
 
 func (l library) login(session uint, pin []byte) error {
-	// The binding takes a string, and a string of its own could not be cleared.
+	// The binding takes a string, and a copy in a string couldn't be cleared.
 	text := unsafe.String(unsafe.SliceData(pin), len(pin))
 	return called("C_Login", l.Login(p11.SessionHandle(session), p11.CKU_USER, text))
 }
@@ -164,8 +165,8 @@ func (l library) decryptRSA(session uint, key object, hash crypto.Hash, cipherte
 
 func (l library) deriveECDH(session uint, key object, point []byte, length int) ([]byte, error) {
 	s := p11.SessionHandle(session)
-	// The secret must be readable: PKCS #11 has no mechanism for the format's
-	// key derivation. It is one of this session only, and for one data key.
+	// The secret must be readable, since PKCS #11 lacks the key derivation of
+	// the format. It is an object of this session only, for one data key.
 	derived, err := l.DeriveKey(s,
 		[]*p11.Mechanism{p11.NewMechanism(p11.CKM_ECDH1_DERIVE, p11.NewECDH1DeriveParams(p11.CKD_NULL, nil, point))},
 		p11.ObjectHandle(key),
@@ -181,7 +182,7 @@ func (l library) deriveECDH(session uint, key object, point []byte, length int) 
 		return nil, called("C_DeriveKey", err)
 	}
 	value, err := l.GetAttributeValue(s, derived, []*p11.Attribute{p11.NewAttribute(p11.CKA_VALUE, nil)})
-	// An object that stays behind goes with its session, but that may be long.
+	// A remaining object disappears with its session, which may take long.
 	if destroy := l.DestroyObject(s, derived); err == nil && destroy != nil {
 		clear(value[0].Value)
 		return nil, called("C_DestroyObject", destroy)

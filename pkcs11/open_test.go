@@ -24,7 +24,7 @@ import (
 	"esdk/internal/fipstest"
 )
 
-// atPath makes Open find a simulator at a path of its own.
+// atPath registers a simulator at a path of its own, for Open.
 func atPath(t testing.TB) (*simulator, string) {
 	t.Helper()
 	s := newSimulator()
@@ -133,8 +133,8 @@ func TestModule(t *testing.T) {
 		t.Errorf("a library of somebody else's: up %t, %v", s.up, err)
 	}
 
-	// It is finalized behind our back, and initialized again by somebody else, or it
-	// cannot be.
+	// Somebody else finalizes it, and initializes it again, or initialization
+	// fails.
 	s.fault, s.up = nil, false
 	ours := must[*Token](t)(Open(t.Context(), c))
 	s.put("aes", aesBytes)
@@ -163,7 +163,8 @@ func TestModule(t *testing.T) {
 	}
 }
 
-// A module is restarted only if it is ours alone, and can be.
+// A module is restarted only if this package initialized it, has the only
+// Token, and can restart it.
 func TestRestart(t *testing.T) {
 	for _, test := range []struct {
 		ours  bool
@@ -226,15 +227,16 @@ func TestKeyRef(t *testing.T) {
 	}
 }
 
-// A public key is shown by the private one, or is a key of its own with the same
-// id, or label if there is none.
+// The private key shows its public key, or the public key is an object of its
+// own with the same id, or with the same label if there is no id.
 func TestPublicKeys(t *testing.T) {
 	for _, ids := range []bool{false, true} {
 		s, token, _ := simulated(t, Config{})
 		s.ids = ids
 		hidden := errors.New("hidden")
 		hide := func(first uint) {
-			// The private RSA key hides its public half, and all that is asked later shows.
+			// The private RSA key hides its public key, and later requests show
+			// attributes.
 			s.show = func(types ...attribute) ([][]byte, error) {
 				switch {
 				case types[0] == attributeID && ids:
@@ -345,8 +347,8 @@ func TestPublicValues(t *testing.T) {
 	}
 }
 
-// A call of the token that fails for another reason than a loss is reported, by the
-// constructors too, and is not repeated.
+// If a call of the token fails for another reason than a loss, the error is
+// reported, also by the constructors, and the call is not repeated.
 func TestOtherFailures(t *testing.T) {
 	s, token, keyrings := simulated(t, Config{})
 	fail := func(name string) {
@@ -376,7 +378,7 @@ func TestOtherFailures(t *testing.T) {
 		if kr, err := f(); kr != nil || !hasCode(err, 0x5) || s.calls["C_Login"] != 0 {
 			t.Errorf("%s: %v, %v, %v", call, kr, err, s.calls)
 		}
-		// A key that is looked for and hides its attributes is tried by its label.
+		// A key that hides its attributes is looked up by its label.
 		if call != "C_GetAttributeValue" && s.calls[call] != 1 {
 			t.Errorf("%s: %d calls", call, s.calls[call])
 		}
@@ -393,7 +395,7 @@ func TestOtherFailures(t *testing.T) {
 		t.Errorf("no session: %v", err)
 	}
 	s.fault = nil
-	works(t, "with a session", keyrings["AES"]) // which is kept
+	works(t, "with a session", keyrings["AES"]) // keeps the session
 	fail("C_OpenSession")
 	s.lose()
 	if _, err := keyrings["AES"].Wrap(t.Context(), &esdk.WrapRequest{Suite: suite}); !hasCode(err, 0x5) {
@@ -403,13 +405,13 @@ func TestOtherFailures(t *testing.T) {
 	works(t, "after all of that", keyrings["AES"])
 }
 
-// A key is looked up once for each connection, and a session is used again.
+// A key is looked up once per connection, and sessions are reused.
 func TestKeyIsKept(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{})
 	for name, kr := range keyrings {
 		s.lose()
 		works(t, name, kr)
-		works(t, name, kr) // PKCS #1 v1.5 closes what the first has found
+		works(t, name, kr) // PKCS #1 v1.5 closes the session of the first call
 		clear(s.calls)
 		for range 3 {
 			works(t, name, kr)
@@ -421,7 +423,7 @@ func TestKeyIsKept(t *testing.T) {
 	}
 }
 
-// What the AES keyring is told by a message, and by a token that is broken.
+// An AES keyring handles malformed messages, and a broken token.
 func TestAESFaults(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{})
 	kr := keyrings["AES"]
@@ -464,8 +466,8 @@ func TestAESFaults(t *testing.T) {
 	}
 }
 
-// A point that is not on the curve never reaches the token, and neither does a
-// ciphertext of a length that no data key has.
+// A point off the curve never reaches the token, nor does a ciphertext that is
+// too long or too short for a data key.
 func TestECDHFaults(t *testing.T) {
 	s, token, keyrings := simulated(t, Config{})
 	kr := keyrings["ECDH"]
@@ -491,7 +493,7 @@ func TestECDHFaults(t *testing.T) {
 		clear(s.calls)
 	}
 	if refused == 0 {
-		t.Error("each point reaches the token") // half of them are not on the curve
+		t.Error("each point reaches the token") // half of them are off the curve
 	}
 	own := req.EncryptedDataKeys[0]
 	try := func(edk esdk.EncryptedDataKey) ([]byte, *esdk.NoDataKeyError) {
@@ -500,13 +502,13 @@ func TestECDHFaults(t *testing.T) {
 		errors.As(err, &none)
 		return got, none
 	}
-	// The keyring of AWS KMS writes the same under its own name.
+	// The keyring of AWS KMS writes the same format under its own provider.
 	for provider, ok := range map[string]bool{"aws-kms-ecdh": true, "raw-ecdh": true, "raw": false} {
 		if got, none := try(esdk.EncryptedDataKey{ProviderID: provider, ProviderInfo: own.ProviderInfo, Ciphertext: own.Ciphertext}); (len(got) > 0) != ok || len(none.Errors) > 0 {
 			t.Errorf("%s: %d bytes, %v", provider, len(got), none)
 		}
 	}
-	// Of other parties is passed over, and malformed is reported.
+	// A data key of other parties is skipped; a malformed one is reported.
 	if _, none := try(ephemeral.EncryptedDataKeys[0]); len(none.Errors) != 0 {
 		t.Errorf("of other parties: %v", none)
 	}
@@ -560,8 +562,8 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// A caller that gives up is the last one that the token works for, and is told of the
-// data key before.
+// If the caller gives up, the token does no more work for it, and the error
+// includes the earlier data key's.
 func TestGivingUp(t *testing.T) {
 	s, _, keyrings := simulated(t, Config{})
 	for name, kr := range keyrings {
@@ -588,8 +590,8 @@ func TestGivingUp(t *testing.T) {
 	}
 }
 
-// While the only session is in use, a caller waits, until it gives up or the token
-// is closed.
+// While the only session is in use, a caller waits until it gives up or the
+// token is closed.
 func TestWaitingForSession(t *testing.T) {
 	fipstest.Bubble(t, func(t *testing.T) {
 		_, token, _ := simulated(t, Config{Sessions: 1})
@@ -619,8 +621,8 @@ func TestWaitingForSession(t *testing.T) {
 	})
 }
 
-// A lock that somebody else has, as for a login, does not hold up a caller that has
-// given up.
+// A caller that has given up doesn't wait for a lock that somebody else holds,
+// for instance during a login.
 func TestForgetGivesUp(t *testing.T) {
 	_, token, _ := simulated(t, Config{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -665,7 +667,7 @@ func TestPINFileErrors(t *testing.T) {
 	}
 }
 
-// A public key of the right length that is not the token's is found out.
+// A public key of the right length that isn't the token's is rejected.
 func TestRSAOfAnother(t *testing.T) {
 	_, token, _ := simulated(t, Config{})
 	for _, n := range []*big.Int{nil, new(big.Int), new(big.Int).Neg(rsaPair().N)} {

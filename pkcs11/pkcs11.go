@@ -1,9 +1,10 @@
-// Package pkcs11 has keyrings whose wrapping keys are in a hardware security
-// module, or any other token that speaks PKCS #11, and never leave it.
+// Package pkcs11 provides keyrings whose wrapping keys are in a hardware
+// security module, or in any other token with a PKCS #11 library, and never
+// leave it.
 //
-// What they write is what the raw keyrings of package esdk write with the same
-// key: a message that a token wrapped opens with a copy of the key in any official
-// SDK, and the other way round.
+// Their encrypted data keys are interchangeable with the raw keyrings of
+// package esdk: any official SDK with a copy of the key opens a message that a
+// token wrapped, and vice versa.
 //
 //	token, err := pkcs11.Open(ctx, pkcs11.Config{
 //		Module: "/usr/lib/softhsm/libsofthsm2.so",
@@ -15,15 +16,15 @@
 //		Namespace: "corp", Name: "backup", Key: pkcs11.KeyRef{Label: "backup"},
 //	})
 //
-// The library of a token is written in C: a build without cgo has this package,
-// but [Open] then fails with [ErrNoCgo]. What that library does is up to it: a
-// call that has begun cannot be cancelled, and copies of data keys that it and
-// the binding make in memory are not cleared.
+// The library of a token is written in C. A build without cgo has this package,
+// but [Open] then fails with [ErrNoCgo]. This package has no control over that
+// library: a call in progress can't be cancelled, and copies of data keys that
+// the library and the Go binding make in memory are not cleared.
 //
 // All keyrings are safe for concurrent use.
 //
 // Specification: framework/raw-aes-keyring.md, raw-rsa-keyring.md and
-// raw-ecdh-keyring.md, for what the keyrings write.
+// raw-ecdh-keyring.md, for the encrypted data keys.
 package pkcs11
 
 import (
@@ -36,33 +37,34 @@ import (
 	"strings"
 )
 
-// ErrNoCgo says that the program was built without cgo, and has no way to call
-// the library of a token.
+// ErrNoCgo means that the program was built without cgo, and can't call the
+// library of a token.
 var ErrNoCgo = errors.New("pkcs11: this program was built without cgo, which PKCS #11 needs: build it with CGO_ENABLED=1 and a C compiler")
 
-// These errors are for callers to decide on. Test for them with [errors.Is].
+// These errors are for callers to act on. Test for them with [errors.Is].
 var (
-	// ErrNoToken says that no token is the one that was asked for.
+	// ErrNoToken is returned if no token matches the configuration.
 	ErrNoToken = errors.New("no such token")
 
-	// ErrNoKey says that the token has no key that is the one asked for, or
-	// does not show it.
+	// ErrNoKey is returned if no key of the token matches the [KeyRef], or the
+	// token doesn't show it.
 	ErrNoKey = errors.New("no such key")
 
-	// ErrAmbiguous says that several tokens or keys are what was asked for. No
-	// choice is made between them.
+	// ErrAmbiguous is returned if several tokens or keys match. This package
+	// doesn't choose between them.
 	ErrAmbiguous = errors.New("there are several")
 
-	// ErrClosed says that the [Token] was closed.
+	// ErrClosed is returned after the [Token] was closed.
 	ErrClosed = errors.New("pkcs11: the token was closed")
 
-	// ErrPIN says that the token refused the PIN. After that a [Token] asks no
-	// more, since some tokens lock themselves after a few wrong ones.
+	// ErrPIN is returned if the token refuses the PIN. The [Token] then makes
+	// no further attempts, since some tokens lock themselves after a few wrong
+	// PINs.
 	ErrPIN = errors.New("the token refuses the PIN")
 )
 
-// An Error is what a call of the token's library returned. [errors.As] finds it
-// in the errors of this package.
+// An Error is an error code that a call of the token's library returned.
+// [errors.As] finds it in the errors of this package.
 type Error struct {
 	Call string // such as "C_Decrypt"
 	Code uint   // of type CK_RV
@@ -76,38 +78,41 @@ func (e *Error) Error() string {
 	return e.Call + ": " + e.Name
 }
 
-// Config says which token [Open] opens, and how.
+// Config selects the token for [Open], and configures its use.
 type Config struct {
-	// Module is the file of the token's library. It may be left out if URI has
-	// a module-path.
+	// Module is the file of the token's library. It may be empty if URI has a
+	// module-path.
 	Module string
 
-	// Token is the label of the token. Without it and URI, there must be only
-	// one token.
+	// Token is the label of the token. Without it and URI, there must be
+	// exactly one token.
 	Token string
 
-	// URI, if it is set, chooses the token by the attributes of RFC 7512, as in
-	// "pkcs11:token=payments;serial=0123". It may be that of a key. See [ParseURI].
+	// URI, if set, selects the token by the attributes of RFC 7512, as in
+	// "pkcs11:token=payments;serial=0123". It may be the URI of a key. See
+	// [ParseURI].
 	URI string
 
 	// PIN returns the user's PIN. It is called for each login: in Open, and
-	// again after the token was lost. Without it, that of the URI's pin-source
-	// is taken, and without that too, nobody logs in. Its result is cleared. Nil
-	// without an error is an error; an empty PIN that is not nil is given to the token.
+	// again after the token was lost. If it is nil, the URI's pin-source
+	// provides the PIN; without that, there is no login. The result is cleared
+	// after use. A nil result without an error is an error; an empty PIN that
+	// isn't nil is passed to the token.
 	PIN func(ctx context.Context) ([]byte, error)
 
-	// Sessions is how many calls the token works on at once; others wait. One
-	// more session is kept for the login. 0 means 4.
+	// Sessions is the number of calls that the token executes at once; others
+	// wait. One additional session keeps the login. 0 means 4.
 	Sessions int
 }
 
 const defaultSessions = 4
 
-// maxPINFile is longer than any PIN, in bytes.
+// maxPINFile exceeds the length of any PIN, in bytes.
 const maxPINFile = 4096
 
-// PINFile returns a function for [Config] that reads the PIN from a file of at most
-// 4096 bytes, anew each time. Line breaks at its end are not part of the PIN.
+// PINFile returns a function for [Config] that reads the PIN from a file of at
+// most 4096 bytes, at each call. Line breaks at its end are not part of the
+// PIN.
 func PINFile(name string) func(context.Context) ([]byte, error) {
 	return func(context.Context) ([]byte, error) {
 		f, err := os.Open(name)
@@ -115,7 +120,7 @@ func PINFile(name string) func(context.Context) ([]byte, error) {
 			return nil, err
 		}
 		defer f.Close()
-		// An array that grew would leave the PIN in the one before.
+		// A growing slice would leave the PIN behind in its old array.
 		data := make([]byte, maxPINFile+1)
 		defer clear(data)
 		n, err := io.ReadFull(f, data)
@@ -133,19 +138,19 @@ func PINFile(name string) func(context.Context) ([]byte, error) {
 	}
 }
 
-// A KeyRef says which key of a token is meant: all that is set must be so of the
-// key, and of one key only. It is looked up again after the token was lost, so
-// that a key that was put back, as from a backup, is found.
+// A KeyRef identifies a key of a token. All non-empty fields must match, and
+// must match one key only. The key is looked up again after the token was lost,
+// so a key restored from a backup is found.
 type KeyRef struct {
 	Label string // CKA_LABEL
 	ID    []byte // CKA_ID
 
-	// URI has the label (object) and the id in the form of RFC 7512. If it has
-	// attributes of a token too, they must be those of the token that is open.
+	// URI has the label (object) and the id in the form of RFC 7512. If it also
+	// has attributes of a token, they must match the open token.
 	URI string
 }
 
-// String returns the label and the id, as errors show them.
+// String returns the label and the id, as shown in errors.
 func (r KeyRef) String() string {
 	var parts []string
 	if r.Label != "" {
@@ -157,7 +162,7 @@ func (r KeyRef) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// resolved replaces the URI by what it says.
+// resolved replaces the URI by its attributes.
 func (r KeyRef) resolved(t *Token, class class) (KeyRef, error) {
 	if r.URI != "" {
 		uri, err := ParseURI(r.URI)

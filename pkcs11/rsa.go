@@ -14,25 +14,27 @@ import (
 
 // RSAConfig configures [NewRSAKeyring].
 type RSAConfig struct {
-	// Namespace and Name stand in each message, and decryption needs the same.
+	// Namespace and Name are part of each message. Decryption needs the same.
 	Namespace, Name string
 
-	// Key is a private RSA key of the token, which allows to decrypt.
+	// Key is a private RSA key of the token that permits decryption.
 	Key KeyRef
 
-	// PublicKey is its public half. If it is nil, the token is asked for it.
+	// PublicKey is the public key of Key. If it is nil, it is read from the
+	// token.
 	PublicKey *rsa.PublicKey
 
-	// Hash is the hash of OAEP and its MGF1: SHA-1, SHA-256, SHA-384 or SHA-512.
-	// 0 means SHA-256. Not every token has all of them.
+	// Hash is the hash of OAEP and its MGF1: SHA-1, SHA-256, SHA-384 or
+	// SHA-512. 0 means SHA-256. Not every token supports all of them.
 	Hash crypto.Hash
 
-	// PKCS1v15 selects the padding of PKCS #1 v1.5 in place of OAEP. What
-	// [esdk.RawRSAConfig] says of it holds here too. Whatever the token says of a
-	// ciphertext, the keyring returns a data key, makes the same calls, and closes
-	// the session: a wrong padding does not show. So a token that fails while it
-	// decrypts, as with CKR_DEVICE_ERROR, shows only in a message that does not
-	// open. The time that the token itself takes is its own.
+	// PKCS1v15 selects the padding of PKCS #1 v1.5 instead of OAEP; the
+	// warnings of [esdk.RawRSAConfig] apply. Whatever the token answers to a
+	// ciphertext, the keyring returns a data key, makes the same calls, and
+	// closes the session, so that nothing reveals a wrong padding. So the
+	// failure of a token during decryption, such as CKR_DEVICE_ERROR, only
+	// shows in a message that doesn't open. The keyring can't hide the time
+	// that the token itself takes.
 	PKCS1v15 bool
 }
 
@@ -42,15 +44,15 @@ type rsaKeyring struct {
 	key *key
 }
 
-// NewRSAKeyring returns a keyring that wraps data keys with an RSA key of a token.
-// It encrypts without the token, with the public key; the token decrypts. RSA does
-// not bind the encryption context to the data key; the message does.
-// [esdk.NewRawRSAKeyring] with a copy of the keys, or only the public one, reads
-// and writes the same encrypted data keys.
+// NewRSAKeyring returns a keyring that wraps data keys with an RSA key of a
+// token. It encrypts with the public key, without the token; the token
+// decrypts. RSA does not bind the encryption context to the data key; the
+// message does. It is interchangeable with [esdk.NewRawRSAKeyring] with a copy
+// of the keys, or of the public key only.
 //
-// It has the token decrypt something once and now, so that a public key that is
-// not of the private one, or a padding that the token does not have, is found out
-// before a message depends on it.
+// NewRSAKeyring tries the key once with a decryption by the token. So it finds
+// a public key that doesn't belong to the private key, or a padding that the
+// token doesn't support, before a message depends on them.
 func NewRSAKeyring(ctx context.Context, t *Token, c RSAConfig) (esdk.Keyring, error) {
 	if err := checkName(c.Namespace, c.Name); err != nil {
 		return nil, err
@@ -99,13 +101,13 @@ func (kr *rsaKeyring) selfTest(ctx context.Context) error {
 	}
 	defer clear(dataKey)
 	if subtle.ConstantTimeCompare(dataKey, r.DataKey) != 1 {
-		// With PKCS #1 v1.5, this is all that is known of any failure.
+		// With PKCS #1 v1.5, nothing more is known about any failure.
 		return errors.New("the token does not decrypt what the public key encrypts")
 	}
 	return nil
 }
 
-// Wrap only adds to the raw keyring's that it asks ctx, as each call here does.
+// Wrap checks ctx, like every call in this package, and calls the raw keyring.
 func (kr *rsaKeyring) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -131,8 +133,8 @@ func (kr *rsaKeyring) decrypt(ctx context.Context, ciphertext []byte, length int
 		return nil, fmt.Errorf("ciphertext has %d bytes, need %d", len(ciphertext), kr.PublicKey.Size())
 	}
 	err = kr.key.use(ctx, func(s *session, o object) error {
-		// A token may leave a session behind a wrong padding in another state than
-		// behind a right one, which the next call would show.
+		// After a wrong padding, a token may leave a session in a different
+		// state than after a right one, and the next call would show it.
 		s.spent = kr.PKCS1v15
 		plaintext, err := s.decryptRSA(s.handle, o, kr.Hash, ciphertext)
 		defer clear(plaintext[:cap(plaintext)])
@@ -142,7 +144,8 @@ func (kr *rsaKeyring) decrypt(ctx context.Context, ciphertext []byte, length int
 		case kr.PKCS1v15:
 			dataKey = implicitlyRejected(plaintext, err, length)
 		case err != nil:
-			// Which part of OAEP does not fit would make us an oracle, too (Manger).
+			// Revealing which part of OAEP failed would create an oracle, too
+			// (Manger).
 			return errOAEP
 		default:
 			dataKey = moved(plaintext)
@@ -155,13 +158,13 @@ func (kr *rsaKeyring) decrypt(ctx context.Context, ciphertext []byte, length int
 	return dataKey, nil
 }
 
-// errOAEP stands for all that a token may say of a ciphertext.
+// errOAEP replaces every answer of a token to a ciphertext.
 var errOAEP = errors.New("wrong wrapping key, or a changed data key, or the token failed")
 
-// implicitlyRejected returns the plaintext, or a random one if there is none, or one
-// of another length: to say whether the padding is right would make us an oracle
-// that decrypts for an attacker (Bleichenbacher). A wrong data key then does not
-// open the message.
+// implicitlyRejected returns the plaintext, or random bytes if there is none or
+// its length is wrong. Revealing whether the padding is right would create an
+// oracle that decrypts for an attacker (Bleichenbacher). A wrong data key then
+// doesn't open the message.
 func implicitlyRejected(plaintext []byte, err error, length int) []byte {
 	dataKey := make([]byte, length)
 	rand.Read(dataKey)

@@ -18,36 +18,36 @@ import (
 	"testing"
 )
 
-// A simulator is a token in Go, which fails when it is told to. It has what the
-// tests of faults need, also without cgo; the other tests have real tokens.
+// A simulator is a token in Go with fault injection. It implements the parts
+// that the tests of faults need, without cgo; the other tests use real tokens.
 type simulator struct {
 	mu       sync.Mutex
 	next     uint
-	sessions map[uint]bool // open ones, and whether they are in use
+	sessions map[uint]bool // open ones; true while in use
 	most     int           // sessions that were open at once
-	user     bool          // whether one is logged in
+	user     bool          // whether a user is logged in
 	logins   int
 	calls    map[string]int // of each function
 	active   map[uint]bool  // sessions in which a decryption has begun
 	pin      string
-	slot     uint // 0 is none: the token is not there
-	up       bool // whether it is initialized
+	slot     uint // 0 if the token is absent
+	up       bool // initialized
 
-	looksOnce  bool // whether it looks for tokens only when it is initialized
-	seen       uint // the slot of that token
-	needsToken bool // whether it cannot be initialized without one
+	looksOnce  bool // detects tokens only on initialization
+	seen       uint // the slot detected then
+	needsToken bool // initialization fails without a token
 
 	keys map[object]*simulatedKey
 
-	makesIV   []byte                  // if set, what IVs begin with that the token makes
-	fault     func(call string) error // asked at each call, if set
-	plaintext func([]byte) []byte     // changes what RSA returns, if set
-	secret    func([]byte) []byte     // changes what ECDH returns, if set
-	handed    [][]byte                // arrays in which secrets were returned
+	makesIV   []byte                  // if set, the first bytes of the IVs that the token makes
+	fault     func(call string) error // called for each call, if set
+	plaintext func([]byte) []byte     // changes the result of RSA, if set
+	secret    func([]byte) []byte     // changes the result of ECDH, if set
+	handed    [][]byte                // arrays of returned secrets
 
-	ids        bool                                 // whether a key shows its id, which is "id-" and its label
-	show       func(...attribute) ([][]byte, error) // in place of a key's attributes, if set
-	ciphertext func([]byte) []byte                  // changes what AES returns, if set
+	ids        bool                                 // whether keys show their ids, "id-" and the label
+	show       func(...attribute) ([][]byte, error) // replaces a key's attributes, if set
+	ciphertext func([]byte) []byte                  // changes the result of AES, if set
 }
 
 type simulatedKey struct {
@@ -64,7 +64,7 @@ func newSimulator() *simulator {
 
 func ckr(call string, code uint) error { return &Error{Call: call, Code: code} }
 
-// put adds a key, or a pair of them.
+// put adds a key or a key pair.
 func (s *simulator) put(label string, value any) {
 	add := func(class class, kind keyType, value any) {
 		s.next++
@@ -83,7 +83,7 @@ func (s *simulator) put(label string, value any) {
 	}
 }
 
-// open returns a Token of the simulator's.
+// open returns a Token for the simulator.
 func (s *simulator) open(t testing.TB, c Config) (*Token, error) {
 	t.Helper()
 	if c.PIN == nil {
@@ -100,7 +100,7 @@ func (s *simulator) open(t testing.TB, c Config) (*Token, error) {
 	return token, err
 }
 
-// enter begins a call, with session 0 for one that needs none.
+// enter begins a call. The session is 0 for calls without one.
 func (s *simulator) enter(call string, session uint) (leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,8 +135,8 @@ func (s *simulator) enter(call string, session uint) (leave func(), err error) {
 	}, nil
 }
 
-// decrypting begins a decryption, calls f for C_Decrypt, and ends it, unless
-// the buffer is said to be too small.
+// decrypting begins a decryption, calls f for C_Decrypt, and ends the
+// decryption unless C_Decrypt reports that the buffer is too small.
 func (s *simulator) decrypting(session uint, o object, f func(key any) ([]byte, error)) ([]byte, error) {
 	key, leave, err := s.key("C_DecryptInit", session, o)
 	if err != nil {
@@ -162,7 +162,7 @@ func (s *simulator) decrypting(session uint, o object, f func(key any) ([]byte, 
 	return f(key)
 }
 
-// hand returns a secret in an array that holds more of it.
+// hand returns a secret in an array that contains more of it.
 func (s *simulator) hand(secret []byte) []byte {
 	array := append(bytes.Clone(secret), "the rest of a secret"...)
 	s.handed = append(s.handed, array)

@@ -8,27 +8,28 @@ import (
 	"sync"
 )
 
-// A Token is an open token, with a user logged in if there is a PIN. It is safe for
-// concurrent use, and several keyrings may share it.
+// A Token is an open token, with a user logged in if there is a PIN. It is safe
+// for concurrent use, and several keyrings may share it.
 //
-// If the token is lost, as by a restart of its service, or its sessions are, the
-// call that finds out connects again, logs in and tries once more. If that fails too,
-// the error is returned, and the next call tries again.
+// If the token or its sessions are lost, for instance when its service
+// restarts, the call that notices it connects again, logs in and tries once
+// more. If that fails, too, the call returns the error, and the next call tries
+// again.
 //
-// Login is the whole program's, as PKCS #11 has it: with another Token for the
-// same token open, the PIN of a second one is not looked at.
+// In PKCS #11, the whole program shares a login: while another Token for the
+// same token is open, the PIN of a second one isn't checked.
 type Token struct {
 	config Config
 	uri    *URI
 	module *module
-	info   tokenInfo // as of Open; read only
+	info   tokenInfo // as of Open; read-only
 
-	free chan struct{} // as many elements as sessions are in use
+	free chan struct{} // one element for each session in use
 	done chan struct{} // closed by Close
 	once sync.Once
 
-	// lock guards the rest. It is a channel since a login may wait for a user, and
-	// whoever waits for that must be able to give up.
+	// lock guards the fields below. It is a channel, since a login may wait for
+	// a user, and callers that wait for the lock must be able to give up.
 	lock       chan struct{}
 	generation int    // of the connection; 0 is none
 	connected  bool   // whether the connection of this generation is good
@@ -36,22 +37,22 @@ type Token struct {
 	anchor     uint   // a session that keeps the login while no other is open
 	state      uint   // of the anchor after the login
 	idle       []uint // open sessions of this generation
-	inUse      int    // sessions of any generation that calls have
-	refused    error  // of a login, after which there is none
+	inUse      int    // sessions of any generation in use by calls
+	refused    error  // the error of a refused login; then there are no more
 }
 
-// A session is one of a token's, in use by one call.
+// A session is a session of a token, in use by one call.
 type session struct {
 	*module
 	handle     uint
 	generation int
-	state      uint // that it has while the login lasts
-	spent      bool // whether it is closed after the call, whatever comes of it
+	state      uint // its state while the login lasts
+	spent      bool // close it after the call in any case
 }
 
-// Open finds a token, opens a session and logs in. The user of a Token calls
-// [Token.Close] in the end. It fails with [ErrNoToken], [ErrAmbiguous], [ErrPIN],
-// [ErrNoCgo], an [*Error], or the error of Config.PIN.
+// Open finds a token, opens a session and logs in. Call [Token.Close] when
+// done. It fails with [ErrNoToken], [ErrAmbiguous], [ErrPIN], [ErrNoCgo], an
+// [*Error], or the error of Config.PIN.
 func Open(ctx context.Context, c Config) (*Token, error) {
 	uri := &URI{}
 	if c.URI != "" {
@@ -88,7 +89,7 @@ func Open(ctx context.Context, c Config) (*Token, error) {
 	return open(ctx, c, uri, m)
 }
 
-// open takes the module over.
+// open takes ownership of the module.
 func open(ctx context.Context, c Config, uri *URI, m *module) (*Token, error) {
 	t := &Token{
 		config: c, uri: uri, module: m,
@@ -101,8 +102,8 @@ func open(ctx context.Context, c Config, uri *URI, m *module) (*Token, error) {
 	return t, nil
 }
 
-// Close waits for the calls that the token works on, and closes its sessions,
-// which ends the login. Later calls fail with [ErrClosed].
+// Close waits for calls in progress, and closes the sessions, which ends the
+// login. Later calls fail with [ErrClosed].
 func (t *Token) Close() error {
 	var err error
 	t.once.Do(func() {
@@ -117,8 +118,8 @@ func (t *Token) Close() error {
 	return err
 }
 
-// do calls f with a session, and once more with a new one if the first one, or
-// the token, was lost.
+// do calls f with a session, and once more with a new one if the session or the
+// token was lost.
 func (t *Token) do(ctx context.Context, f func(*session) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -168,7 +169,7 @@ func (t *Token) locked(ctx context.Context) error {
 
 func (t *Token) unlock() { <-t.lock }
 
-// acquire returns a session, with a generation even if it fails.
+// acquire returns a session, with its generation even if it fails.
 func (t *Token) acquire(ctx context.Context) (*session, error) {
 	s := &session{module: t.module}
 	if err := t.locked(ctx); err != nil {
@@ -195,8 +196,8 @@ func (t *Token) acquire(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// release keeps a session for the next call, unless it may be in a state that is
-// not the one of a new one.
+// release keeps a session for the next call, unless its state may differ from
+// the state of a new one.
 func (t *Token) release(s *session, err error) {
 	t.lock <- struct{}{}
 	defer t.unlock()
@@ -205,14 +206,14 @@ func (t *Token) release(s *session, err error) {
 		t.idle = append(t.idle, s.handle)
 		return
 	}
-	// The handle of a session that is gone may be that of another one by now.
+	// The handle of a lost session may belong to another one by now.
 	if !hasCode(err, ckrSessionHandleInvalid, ckrSessionClosed, ckrNotInitialized) {
 		t.module.closeSession(s.handle)
 	}
 }
 
-// forget drops a connection of which a session was lost, unless somebody else
-// has done so.
+// forget drops a connection that lost a session, unless somebody else has
+// already done so.
 func (t *Token) forget(ctx context.Context, generation int) error {
 	if err := t.locked(ctx); err != nil {
 		return err
@@ -224,7 +225,7 @@ func (t *Token) forget(ctx context.Context, generation int) error {
 	return nil
 }
 
-// disconnect needs the lock. Its errors are those of sessions that are gone.
+// disconnect needs the lock. It ignores errors, since the sessions may be gone.
 func (t *Token) disconnect() {
 	if !t.connected {
 		return
@@ -236,7 +237,7 @@ func (t *Token) disconnect() {
 }
 
 // connect finds the token, opens the session that keeps the login, and logs in.
-// It needs the lock, but for a Token that nobody else has yet.
+// It needs the lock, except for a Token that isn't shared yet.
 func (t *Token) connect(ctx context.Context) error {
 	if t.refused != nil {
 		return t.refused
@@ -245,7 +246,7 @@ func (t *Token) connect(ctx context.Context) error {
 	switch {
 	case hasCode(err, ckrNotInitialized):
 		if err := t.module.reinitialize(); err != nil {
-			// SoftHSM cannot be initialized without what it keeps its tokens in.
+			// SoftHSM can't be initialized without the directory of its tokens.
 			return fmt.Errorf("%w: %w", ErrNoToken, err)
 		}
 		info, err = t.findToken()
@@ -287,7 +288,7 @@ func (t *Token) findToken() (tokenInfo, error) {
 	return tokenInfo{}, fmt.Errorf("which token? %w: %d of %s", ErrAmbiguous, len(tokens), t.module.path)
 }
 
-// logIn returns the state that sessions have while the login lasts.
+// logIn returns the state of sessions while the login lasts.
 func (t *Token) logIn(ctx context.Context, anchor uint) (state uint, err error) {
 	if err := t.login(ctx, anchor); err != nil {
 		return 0, err
@@ -295,7 +296,7 @@ func (t *Token) logIn(ctx context.Context, anchor uint) (state uint, err error) 
 	return t.module.state(anchor)
 }
 
-// checkLogin returns an error of a loss if the login is gone.
+// checkLogin returns an error that isLost recognizes if the login is gone.
 func (s *session) checkLogin() error {
 	state, err := s.module.state(s.handle)
 	if err == nil && state != s.state {
@@ -304,7 +305,7 @@ func (s *session) checkLogin() error {
 	return err
 }
 
-// login asks for the PIN. A PIN that is refused is not tried again.
+// login asks for the PIN. It doesn't try a refused PIN again.
 func (t *Token) login(ctx context.Context, session uint) error {
 	if t.config.PIN == nil {
 		return nil
@@ -328,36 +329,37 @@ func (t *Token) login(ctx context.Context, session uint) error {
 	return err
 }
 
-// proofsOfLoss are the codes that prove a session, the login or the token gone:
-// the standard lists them for C_Decrypt, with meanings that no ciphertext brings
-// about. A code that it does not list there proves nothing, even if its name does.
-// Calls that take a session never return CKR_TOKEN_NOT_PRESENT (the standard's
-// "More on relative priorities of Cryptoki errors"): a token that returns it from
-// C_Decrypt breaks the rules, and may do so for a wrong padding.
+// proofsOfLoss are the codes that prove that a session, the login or the token
+// is gone: the standard lists them for C_Decrypt, with meanings that no
+// ciphertext can cause. A code that isn't listed there proves nothing, even if
+// its name suggests it. Calls with a session never return CKR_TOKEN_NOT_PRESENT
+// (the standard's "More on relative priorities of Cryptoki errors"): a token
+// that returns it from C_Decrypt violates the standard, and may do so for a
+// wrong padding.
 var proofsOfLoss = []uint{
-	ckrSessionHandleInvalid, // "at the time that the function was invoked", also since the token was removed
+	ckrSessionHandleInvalid, // "at the time that the function was invoked", also after the token was removed
 	ckrSessionClosed,        // "during the execution of the function"
 	ckrDeviceRemoved,        // the token was removed "during the execution of the function"
 	ckrUserNotLoggedIn,      // the login is gone
 	ckrNotInitialized,       // the library was finalized
 }
 
-// signsOfLoss are codes of other calls after which another try is of use.
+// signsOfLoss are codes of other calls after which a second attempt can help.
 var signsOfLoss = []uint{
 	ckrOperationActive, ckrDeviceError, ckrTokenNotPresent, ckrTokenNotRecognized, ckrSlotIDInvalid,
 	ckrKeyHandleInvalid, ckrObjectHandleInvalid,
 }
 
-// isLost reports whether an error says that a session, the login, the token or
-// the handle of a key is gone, so that another try is of use. The answer of
-// C_Decrypt may depend on a ciphertext that an attacker chose, who must not learn
-// by a new login or a second call what it was.
+// isLost reports whether an error means that a session, the login, the token or
+// the handle of a key is gone, so that a second attempt can help. The answer of
+// C_Decrypt may depend on a ciphertext chosen by an attacker, who must not
+// learn it from a new login or a second call.
 func isLost(err error) bool {
 	return hasCode(err, proofsOfLoss...) || !isVerdict(err) && hasCode(err, signsOfLoss...)
 }
 
-// isVerdict reports whether an error may be what the token says of a ciphertext:
-// C_Decrypt returned it, and it does not prove a loss.
+// isVerdict reports whether an error may be the token's answer to a ciphertext:
+// C_Decrypt returned it, and it doesn't prove a loss.
 func isVerdict(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Call == callDecrypt && !slices.Contains(proofsOfLoss, e.Code)

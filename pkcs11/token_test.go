@@ -51,7 +51,7 @@ func TestTokenAES(t *testing.T) {
 	})
 }
 
-// With SHA-2, SoftHSM 2 has no OAEP: the constructor says so.
+// SoftHSM 2 has no OAEP with SHA-2, and the constructor reports it.
 func TestTokenRSA(t *testing.T) {
 	h := newHardware(t)
 	token := h.open(h.config())
@@ -134,7 +134,7 @@ func TestTokenECDH(t *testing.T) {
 	}
 }
 
-// The secret that is agreed on does not stay on the token.
+// The shared secret doesn't stay on the token.
 func TestTokenECDHLeavesNothing(t *testing.T) {
 	h := newHardware(t)
 	c := h.config()
@@ -263,7 +263,7 @@ func TestTokenOpen(t *testing.T) {
 	}
 }
 
-// All sessions are closed behind the keyring's back, which ends the login, too.
+// All sessions are closed behind the keyring's back, which also ends the login.
 func TestTokenSessionsLost(t *testing.T) {
 	h := newHardware(t)
 	logins := 0
@@ -297,7 +297,8 @@ func TestTokenSessionsLost(t *testing.T) {
 	}
 }
 
-// The library is finalized behind the keyring's back, as by a fork or a restart.
+// The library is finalized behind the keyring's back, as after a fork or a
+// restart.
 func TestTokenModuleLost(t *testing.T) {
 	h := newHardware(t)
 	token := h.open(h.config())
@@ -312,8 +313,8 @@ func TestTokenModuleLost(t *testing.T) {
 	}
 }
 
-// What the token keeps its keys in is taken away, and put back. A token may go on
-// with what it has in memory; else the error says what is missing.
+// The directory of the token's keys is removed, and restored. Meanwhile, a
+// token may continue from memory, or calls fail.
 func TestTokenRemoved(t *testing.T) {
 	h := newHardware(t)
 	store := os.Getenv("ESDK_PKCS11_STORE")
@@ -337,7 +338,7 @@ func TestTokenRemoved(t *testing.T) {
 	}
 }
 
-// A key that is put back, with another handle, is found.
+// A restored key is found under its new handle.
 func TestTokenKeyReplaced(t *testing.T) {
 	h := newHardware(t)
 	token := h.open(h.config())
@@ -368,7 +369,7 @@ func TestTokenKeyReplaced(t *testing.T) {
 	bothWays(t, kr, must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "corp", Name: "backup", Key: key})))
 }
 
-// Many use few sessions.
+// Many callers share few sessions.
 func TestTokenConcurrent(t *testing.T) {
 	h := newHardware(t)
 	c := h.config()
@@ -388,7 +389,7 @@ func TestTokenConcurrent(t *testing.T) {
 	workers.Wait()
 }
 
-// Two Tokens share one library, and one's end is not the other's.
+// Two Tokens share one library, and closing one doesn't affect the other.
 func TestTokenShared(t *testing.T) {
 	h := newHardware(t)
 	token, other := h.open(h.config()), h.open(h.config())

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// A URI names a token or a key, after RFC 7512.
+// A URI identifies a token or a key as in RFC 7512.
 type URI struct {
 	Token, Serial, Manufacturer, Model string // of the token; empty means any
 	SlotID                             *uint  // of the slot; nil means any
@@ -22,10 +22,10 @@ type URI struct {
 	Type   string // "secret-key", "private", "public" or empty
 
 	ModulePath string // file of the token's library
-	PINSource  string // file that holds the PIN; an absolute path
+	PINSource  string // file with the PIN; an absolute path
 
-	// Query has the query's other attributes, which RFC 7512 leaves to whoever
-	// uses the URI. This package does not look at them.
+	// Query has the query's other attributes, which RFC 7512 leaves to
+	// applications. This package ignores them.
 	Query map[string]string
 }
 
@@ -33,9 +33,9 @@ type URI struct {
 //
 //	pkcs11:token=payments;object=backup?module-path=/usr/lib/libcloudhsm.so&pin-source=file:/run/pin
 //
-// It refuses a pin-value: a PIN in a URI ends up in logs and lists of processes.
-// It refuses, too, attributes that it does not know before the question mark, since
-// to pass over one could choose another key.
+// It rejects a pin-value, since a PIN in a URI ends up in logs and process
+// lists. It also rejects unknown attributes before the question mark, since
+// ignoring one could select another key.
 func ParseURI(text string) (*URI, error) {
 	rest, ok := strings.CutPrefix(text, "pkcs11:")
 	if !ok {
@@ -52,15 +52,15 @@ func ParseURI(text string) (*URI, error) {
 	return u, nil
 }
 
-// OfToken returns the URI without what it says of a key, and without Query.
+// OfToken returns the URI without the attributes of a key, and without Query.
 func (u *URI) OfToken() *URI {
 	of := *u
 	of.Object, of.ID, of.Type, of.Query = "", nil, "", nil
 	return &of
 }
 
-// String returns the URI in a form that [ParseURI] reads. Those that say the same
-// are the same text.
+// String returns the URI in a form that [ParseURI] reads. Equal URIs have equal
+// strings.
 func (u *URI) String() string {
 	var path, query []string
 	add := func(list *[]string, name, value string) {
@@ -90,13 +90,13 @@ func (u *URI) String() string {
 	return text
 }
 
-// escapeAttribute escapes what PathEscape leaves as it is, too, but means something
-// in these URIs.
+// escapeAttribute also escapes the characters that PathEscape leaves alone but
+// that have a meaning in these URIs.
 func escapeAttribute(value string) string {
 	return strings.NewReplacer("&", "%26", ";", "%3B", "=", "%3D").Replace(url.PathEscape(value))
 }
 
-// eachAttribute does not show values in errors: one may be a PIN.
+// eachAttribute never shows values in errors: one may be a PIN.
 func eachAttribute(text, separator string, set func(name, value string) error) error {
 	var seen []string
 	for attribute := range strings.SplitSeq(text, separator) {
@@ -179,14 +179,14 @@ func (u *URI) setQuery(name, value string) error {
 	return nil
 }
 
-// matches reports whether a token has all that the URI says of one.
+// matches reports whether a token has all token attributes of the URI.
 func (u *URI) matches(t *tokenInfo) bool {
 	is := func(want, got string) bool { return want == "" || want == got }
 	return is(u.Token, t.label) && is(u.Serial, t.serial) && is(u.Manufacturer, t.manufacturer) && is(u.Model, t.model) &&
 		(u.SlotID == nil || *u.SlotID == t.slot)
 }
 
-// pin is the function for Config, nil if the URI has no pin-source.
+// pin returns the function for Config, or nil if the URI has no pin-source.
 func (u *URI) pin() func(context.Context) ([]byte, error) {
 	if u.PINSource == "" {
 		return nil
