@@ -24,29 +24,30 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// app is what the sub-commands share.
+// app holds the state that the sub-commands share.
 type app struct {
 	*cli.UI
 
 	settings *settings.Settings
 
-	// protected are the files that keys were read from, never to be overwritten.
+	// protected holds the files that keys were read from. They are never
+	// overwritten.
 	protected *atomicfile.Protected
 
 	keys *keyspec.Keys
 
 	places *place.Planner
 
-	// buckets are those that are open, by their URLs.
+	// buckets holds the open buckets by URL.
 	buckets *object.Buckets
 
-	// pending are the results that are not done.
+	// pending holds the unfinished results.
 	pending *atomicfile.Pending
 
 	batch *batch.Batch
 
-	// usage says that the arguments have not been accepted yet, so that an
-	// error is one of usage.
+	// usage is true until the arguments have been accepted. Until then, an
+	// error is a usage error.
 	usage bool
 }
 
@@ -66,13 +67,13 @@ func newApp() *app {
 	return a
 }
 
-// useNames sets what the options are called in errors and hints.
+// useNames sets the names of the options in errors and hints.
 func (a *app) useNames(n *settings.Names) { a.settings.Names, a.Advice = n, n.Advice }
 
 // execute runs the command line and returns the exit status.
 func (a *app) execute(ctx context.Context, args []string) int {
 	ctx = new(calls.Counter).In(ctx)
-	log.SetOutput(io.Discard) // libraries say there what they return as an error, too
+	log.SetOutput(io.Discard) // libraries log errors there that they also return
 	root := a.newRootCommand()
 	root.SetArgs(args)
 	out := &keepError{Writer: a.Stdout}
@@ -80,7 +81,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	cmd, err := root.ExecuteContextC(ctx)
 	a.keys.Close()
 	err = cmp.Or(err, out.err)
-	a.JSON = a.JSON || err != nil && a.usage && slices.Contains(args, "--json") // behind what is wrong
+	a.JSON = a.JSON || err != nil && a.usage && slices.Contains(args, "--json") // --json isn't parsed yet if it follows an invalid argument
 	if err != nil && a.usage && !errors.As(err, new(*cli.Error)) {
 		err = cli.UsageError("%v", err).WithHint("%s", helpHint(cmd))
 	}
@@ -91,7 +92,8 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	return cli.ExitStatus(err)
 }
 
-// keepError keeps the first error of a writer, for what is written without a look at it.
+// keepError keeps the first error of a writer whose callers don't check for
+// errors.
 type keepError struct {
 	io.Writer
 	err error
@@ -103,7 +105,7 @@ func (k *keepError) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// helpHint tells where the arguments of a command are explained.
+// helpHint returns a hint at the help on the arguments of a command.
 func helpHint(cmd *cobra.Command) string {
 	if name, ok := strings.CutPrefix(cmd.CommandPath(), "esdk "); ok && name != "help" {
 		return fmt.Sprintf("run \"esdk help %s\"", name)
@@ -111,7 +113,7 @@ func helpHint(cmd *cobra.Command) string {
 	return "run \"esdk help\" for the commands, or \"esdk help COMMAND\" for one"
 }
 
-// checkTopic has help on what is not there be an error.
+// checkTopic rejects unknown help topics.
 func checkTopic(cmd *cobra.Command, args []string) error {
 	if found, rest, err := cmd.Root().Find(args); err != nil || found == nil || len(rest) > 0 {
 		return fmt.Errorf("there is no help on %q", strings.Join(args, " "))
@@ -119,8 +121,8 @@ func checkTopic(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// noProfile is an annotation of commands that a profile says nothing to: their flags mean
-// something else than its fields of the same names.
+// noProfile annotates commands that ignore the profile: their flags differ in
+// meaning from the profile's fields of the same names.
 const noProfile = "no profile"
 
 func (a *app) newRootCommand() *cobra.Command {
@@ -186,12 +188,13 @@ encrypt, and any one of them decrypts it.`,
 	return root
 }
 
-// handleSignals removes unfinished files before the process ends, since a read
-// that blocks cannot be told to stop. A signal that was ignored at the start stays
-// ignored: nohup and background jobs of scripts rely on that. A closed pipe is an
-// error of the write, so that it takes the same path as any other.
+// handleSignals makes the process remove unfinished files before it ends, since
+// a blocked read can't be interrupted. A signal that was ignored at the start
+// stays ignored: nohup and background jobs of scripts rely on it. A closed pipe
+// is an error of the write, so it takes the same path as any other.
 func (a *app) handleSignals() {
-	// Not to be ignored, as what is started would.
+	// Handle the signal instead of ignoring it: child processes would inherit
+	// an ignored signal.
 	for _, s := range sigPipe {
 		signal.Notify(make(chan os.Signal, 1), s)
 	}
@@ -210,8 +213,9 @@ func (a *app) handleSignals() {
 	}()
 }
 
-// farewellTime is how long an interrupted command waits for somebody to read what it says,
-// and for the removal of what is not done once there was a second signal.
+// farewellTime limits how long an interrupted command waits for its last
+// messages to be read. After a second signal it also limits the wait for the
+// removal of unfinished files.
 const farewellTime = time.Second
 
 func (a *app) interrupt(again <-chan os.Signal) {
@@ -233,7 +237,7 @@ func (a *app) interrupt(again <-chan os.Signal) {
 	}
 }
 
-// run works on a plan, and notes for each which key decrypted.
+// run processes a plan and records which key decrypted each input.
 func (a *app) run(ctx context.Context, plan *place.Plan, pace *batch.Pace, o *batch.ReportOptions, mode string, work batch.Work) error {
 	return a.batch.Run(ctx, plan, pace, o, mode, func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		return work(keyspec.WithKeyUsed(ctx, &r.KeyUsed), j, r)

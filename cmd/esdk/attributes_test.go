@@ -21,7 +21,7 @@ const (
 	aclDefault = "system.posix_acl_default"
 )
 
-// An aclEntry is a line of an access control list, as in acl(5).
+// An aclEntry is an entry of an access control list, as described in acl(5).
 type aclEntry struct {
 	tag, permissions uint16
 	id               uint32
@@ -38,7 +38,7 @@ const (
 	aclNobody = 1<<32 - 1
 )
 
-// acl is an access control list, as an extended attribute has it.
+// acl returns an access control list in the format of an extended attribute.
 func acl(entries ...aclEntry) string {
 	b := binary.LittleEndian.AppendUint32(nil, 2)
 	for _, e := range entries {
@@ -49,7 +49,8 @@ func acl(entries ...aclEntry) string {
 	return string(b)
 }
 
-// accessOf lets a user read and write what its group may not.
+// accessOf returns an access control list that lets a user read and write a
+// file, while the file's group may do neither.
 func accessOf(user uint32) string {
 	return acl(aclEntry{aclOwner, 6, aclNobody}, aclEntry{aclUser, 6, user}, aclEntry{aclGroup, 0, aclNobody},
 		aclEntry{aclMask, 6, aclNobody}, aclEntry{aclOther, 0, aclNobody})
@@ -89,7 +90,7 @@ func attributesOf(t *testing.T, path string) map[string]string {
 	return attributes
 }
 
-// describe says whose a file is, who may use it, and how.
+// describe returns the owner, mode and extended attributes of a file as text.
 func describe(t *testing.T, path string) string {
 	t.Helper()
 	info, err := os.Lstat(path)
@@ -100,7 +101,8 @@ func describe(t *testing.T, path string) string {
 	return fmt.Sprintf("user %d group %d mode %v attributes %q", stat.Uid, stat.Gid, info.Mode(), attributesOf(t, path))
 }
 
-// A message that takes the place of another is like it in all but its content.
+// TestInPlaceAttributes checks that a message that replaces another keeps
+// everything but the content.
 func TestInPlaceAttributes(t *testing.T) {
 	long(t)
 	const user, group = 12345, 12346
@@ -111,7 +113,7 @@ func TestInPlaceAttributes(t *testing.T) {
 	for _, name := range names {
 		runCommand(t, dir, 0, "encrypt", "-k", "aes:n/k@key", "-o", filepath.Join("in", name), "plain")
 	}
-	setAttributes(t, in, map[string]string{aclDefault: accessOf(99)}) // of no file, so far
+	setAttributes(t, in, map[string]string{aclDefault: accessOf(99)}) // applies to no existing file
 	setAttributes(t, filepath.Join(in, "listed"), map[string]string{aclAccess: accessOf(1234), "user.empty": "", "user.note": "kept \x00\xff"})
 	modes := map[string]os.FileMode{"shared": 0o660, "open": 0o646, "mode": 0o640 | os.ModeSetgid}
 	for name, mode := range modes {
@@ -121,7 +123,7 @@ func TestInPlaceAttributes(t *testing.T) {
 	}
 	if os.Getuid() == 0 {
 		for _, name := range names[1:] {
-			// Which takes the bit for the group away.
+			// Chown clears the set-group-ID bit, so Chmod comes after it.
 			if err := errors.Join(os.Chown(filepath.Join(in, name), user, group), os.Chmod(filepath.Join(in, "mode"), modes["mode"])); err != nil {
 				t.Fatal(err)
 			}
@@ -144,7 +146,8 @@ func TestInPlaceAttributes(t *testing.T) {
 	}
 }
 
-// A message whose owner cannot be kept stays.
+// TestInPlaceOwner checks that a message isn't replaced if its owner can't be
+// kept.
 func TestInPlaceOwner(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root to be another user")
@@ -180,8 +183,8 @@ func TestInPlaceOwner(t *testing.T) {
 	}
 }
 
-// A new message is as open as its directory's default access control list says, and a
-// plaintext is not.
+// TestDefaultACL checks that a new message follows the default access control
+// list of its directory, and a plaintext doesn't.
 func TestDefaultACL(t *testing.T) {
 	dir := t.TempDir()
 	out := makeRoot(t, filepath.Join(dir, "out")).Name()

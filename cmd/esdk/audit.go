@@ -21,8 +21,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// auditJobs is how many objects are looked at side by side. Each takes one short request, so
-// that more of them wait than when all of an object is read.
+// auditJobs is the number of objects audited concurrently. Each takes one short
+// request, so most jobs wait, unlike jobs that read whole objects.
 const auditJobs = 32
 
 type auditOptions struct {
@@ -97,7 +97,8 @@ func (o *auditOptions) addFlags(a *app, cmd *cobra.Command) {
 	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
 }
 
-// check refuses what contradicts, and a verdict on standard input that nobody named.
+// check rejects contradicting flags, and a verdict on standard input unless it
+// was named.
 func (o *auditOptions) check(asJSON bool, inputs []string) error {
 	switch {
 	case o.failIf && o.look.Filter.Empty():
@@ -121,8 +122,8 @@ type auditing struct {
 	looks   *audit.Audit
 	out     *bufio.Writer
 	summed  *audit.Summary
-	all     bool // versions of the objects
-	started bool // the table has its head
+	all     bool // the audit covers all versions of the objects
+	started bool // the head of the table was printed
 }
 
 func (a *app) newAuditing(ctx context.Context, o *auditOptions, inputs []string) (*auditing, error) {
@@ -146,7 +147,7 @@ func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error
 		return err
 	}
 	defer page.abort()
-	au.all = o.AllVersions && len(inputs) == 0 && o.List == "" // others than those of the inventory are as they are now
+	au.all = o.AllVersions && len(inputs) == 0 && o.List == "" // other inputs are audited in their current version
 	o.OnlyWith()
 	o.Unseen = true
 	a.buckets.StartOnly = true
@@ -174,8 +175,9 @@ func (a *app) audit(ctx context.Context, o *auditOptions, inputs []string) error
 	return cmp.Or(page.write(au, inputs), au.verdict(err))
 }
 
-// checkSeen has --fail-if not pass because a list is empty, or what is named is wrong: a filter
-// of names, or a place without messages. A shard may be empty.
+// checkSeen keeps --fail-if from passing on an empty list or on wrong
+// arguments, such as a name filter that matches nothing or a place without
+// messages. A shard may be empty.
 func (au *auditing) checkSeen(plan *place.Plan) error {
 	switch {
 	case !au.failIf || plan.Part() || au.summed.Matches > 0:
@@ -189,7 +191,8 @@ func (au *auditing) checkSeen(plan *place.Plan) error {
 	return nil
 }
 
-// paceOf is with more jobs side by side than other commands have, if they are of objects.
+// paceOf returns the pace, with more concurrent jobs than other commands use if
+// any input is an object.
 func (o *auditOptions) paceOf(plan *place.Plan) *batch.Pace {
 	if o.pace.Jobs == 0 && slices.ContainsFunc(plan.Ahead(), func(j place.Job) bool { return j.Remote() }) {
 		o.pace.Jobs = auditJobs
@@ -197,7 +200,7 @@ func (o *auditOptions) paceOf(plan *place.Plan) *batch.Pace {
 	return &o.pace
 }
 
-// verdict adds to an error of some inputs whether others match.
+// verdict adds the number of matches to an error of some inputs.
 func (au *auditing) verdict(err error) error {
 	switch n := au.summed.Matches; {
 	case !au.failIf || n == 0:
@@ -216,7 +219,8 @@ func (au *auditing) job(ctx context.Context, j *place.Job, r *batch.Record) (pla
 	return nil, nil
 }
 
-// explain adds what a key that is not there may mean: keys that begin so.
+// explain adds a hint to the error for a missing key: the key may be a prefix
+// of other keys.
 func (au *auditing) explain(j *place.Job, err error) error {
 	if !j.Remote() || au.Recursive || cli.Kind(err) != cli.KindNotFound {
 		return err
@@ -224,7 +228,7 @@ func (au *auditing) explain(j *place.Job, err error) error {
 	return cli.Hinted(err, "-r takes all objects whose keys begin so; %s", cmp.Or(cli.Hint(err), "without it, the key of one object is wanted"))
 }
 
-// each counts an input and lists it, in the order of the inputs.
+// each counts an input and lists it. It is called in the order of the inputs.
 func (au *auditing) each(j *place.Job, r *batch.Record, err error) error {
 	if err == nil && j.Skip != "" {
 		au.summed.Skip()
@@ -247,7 +251,8 @@ func ofVersion(url string) bool {
 	return strings.HasPrefix(parameters, "versionId=") || strings.Contains(parameters, "&versionId=")
 }
 
-// flushTerminal has a terminal show what there is: the next line may take long.
+// flushTerminal flushes the output if it's a terminal, since the next line may
+// take long.
 func (au *auditing) flushTerminal() error {
 	if cli.IsTerminal(au.Stdout) {
 		return au.out.Flush()
@@ -305,12 +310,12 @@ func (au *auditing) printSummary() error {
 // An auditPage is the file of --html. It is nil if there is none.
 type auditPage struct {
 	file *atomicfile.File
-	old  fs.FileInfo // that it replaces, nil for none
+	old  fs.FileInfo // the file that it replaces, or nil
 	path string
 }
 
-// newAuditPage makes the file before any work, so that nobody waits for a page that cannot be
-// written.
+// newAuditPage creates the file before any work, so that an unwritable page
+// fails at once.
 func (a *app) newAuditPage(path string, force bool) (*auditPage, error) {
 	if path == "" {
 		return nil, nil
@@ -341,7 +346,7 @@ func (a *app) newAuditPage(path string, force bool) (*auditPage, error) {
 	return &auditPage{file, old, path}, nil
 }
 
-// check passes over the old page in a folder, and refuses to replace what is an input.
+// check skips the old page in a directory, and refuses to replace an input.
 func (p *auditPage) check(j *place.Job) error {
 	if p == nil || p.old == nil || j.Source.Info() == nil || !os.SameFile(p.old, j.Source.Info()) {
 		return nil
@@ -371,7 +376,8 @@ func (p *auditPage) write(au *auditing, inputs []string) error {
 	return p.file.Commit()
 }
 
-// namesOf are the inputs as they may be shown: the parameters of a URL may be secret.
+// namesOf returns the inputs in a form that may be shown: the parameters of a
+// URL may be secret.
 func (o *auditOptions) namesOf(inputs []string) (names []string) {
 	if o.Shard != "" {
 		names = append(names, "only the shard "+o.Shard+" of the following")

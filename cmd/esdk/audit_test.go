@@ -19,7 +19,8 @@ import (
 	"esdk/internal/format"
 )
 
-// auditKey is the key n/k of the file key that [command] writes.
+// auditKey returns a keyring for the key n/k in the key file that [command]
+// writes.
 func auditKey(t *testing.T) esdk.Keyring {
 	t.Helper()
 	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: "k", Key: pattern(32)})
@@ -29,8 +30,9 @@ func auditKey(t *testing.T) esdk.Keyring {
 	return kr
 }
 
-// likeNET400 returns a message with the header tag that version 4.0.0 of the .NET SDK makes for
-// it: over two more bytes, which count no pairs.
+// likeNET400 returns a copy of a message with the header tag that version 4.0.0
+// of the .NET SDK writes: the tag covers two extra bytes, a count of zero
+// pairs.
 func likeNET400(t *testing.T, kr esdk.Keyring, message []byte) []byte {
 	t.Helper()
 	h, err := format.ReadHeader(bytes.NewReader(message), format.Limits{})
@@ -62,7 +64,8 @@ func likeNET400(t *testing.T, kr esdk.Keyring, message []byte) []byte {
 	return again
 }
 
-// Messages of version 4.0.0 of the .NET SDK are told from forged ones, with a key.
+// TestAuditNET400 checks that an audit with a key distinguishes messages of
+// version 4.0.0 of the .NET SDK from forged ones.
 func TestAuditNET400(t *testing.T) {
 	dir, kr := t.TempDir(), auditKey(t)
 	client, err := esdk.New(esdk.Config{Keyring: kr})
@@ -76,7 +79,7 @@ func TestAuditNET400(t *testing.T) {
 	forged := likeNET400(t, kr, message)
 	writeFile(t, dir, "net", forged)
 	forged = bytes.Clone(forged)
-	forged[10] ^= 1 // in the message id
+	forged[10] ^= 1 // in the message ID
 	writeFile(t, dir, "forged", forged)
 	writeFile(t, dir, "right", message)
 	runCommand(t, dir, 4, "verify", "-k", "aes:n/k@key", "net")
@@ -98,8 +101,9 @@ func TestAuditNET400(t *testing.T) {
 	}
 }
 
-// Lines of JSON are valid and in the order of the inputs, whatever their names and contents,
-// and --print0 has the names as they are.
+// TestAuditRandom checks that the lines of JSON are valid and in the order of
+// the inputs for arbitrary names and contents, and that --print0 prints the
+// names unchanged.
 func TestAuditRandom(t *testing.T) {
 	dir, kr := t.TempDir(), auditKey(t)
 	client, err := esdk.New(esdk.Config{Keyring: kr, Suite: esdk.AES256GCMHKDFSHA512Commit})
@@ -167,7 +171,8 @@ func randomBytes(n int) string {
 	return string(b)
 }
 
-// The memory of an audit does not grow with the number of inputs.
+// TestAuditMemory checks that the memory of an audit doesn't grow with the
+// number of inputs.
 func TestAuditMemory(t *testing.T) {
 	long(t)
 	dir := t.TempDir()
@@ -189,7 +194,8 @@ func TestAuditMemory(t *testing.T) {
 	}
 }
 
-// An audit says that it looked at current versions only, unless it had all of an inventory.
+// TestObjectsAuditVersions checks that an audit reports that it covered current
+// versions only, unless it covered all versions in an inventory.
 func TestObjectsAuditVersions(t *testing.T) {
 	s := newTestStore(t, "ESDK_S3_URL")
 	s.enableVersions(t)
@@ -225,7 +231,7 @@ func TestObjectsAuditVersions(t *testing.T) {
 	}
 }
 
-// currentVersion returns the version of the one object.
+// currentVersion returns the current version of the only object.
 func (s *testStore) currentVersion(t *testing.T) string {
 	for _, e := range s.entries(t) {
 		if e.Latest {

@@ -22,8 +22,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// compatName is the name by which the command, if it is started so, takes the
-// arguments of the Python program of that name.
+// compatName is the name of the Python program. If the command is started under
+// this name, it takes the arguments of that program.
 const compatName = "aws-encryption-cli"
 
 func isCompatName(program string) bool {
@@ -43,8 +43,8 @@ the same. "esdk compat --help" lists the arguments, and docs/cli.md the differen
 	}
 }
 
-// compat has the exit status of the Python program, but for cli.ExitContext, where
-// that one has 0.
+// compat returns the exit status of the Python program, except for
+// cli.ExitContext, where the program returns 0.
 func (a *app) compat(ctx context.Context, args []string) error {
 	c, err := compatSource().Parse(args)
 	if err != nil {
@@ -68,7 +68,7 @@ func (a *app) compat(ctx context.Context, args []string) error {
 	return cli.WithCode(cli.ExitError, err)
 }
 
-// compatSource finds what arguments such as @FILE refer to.
+// compatSource resolves arguments such as @FILE.
 func compatSource() awscli.Source {
 	s := awscli.Source{ReadFile: os.ReadFile, LookupEnv: os.LookupEnv, Escape: '\\'}
 	if runtime.GOOS == "windows" {
@@ -113,8 +113,8 @@ func (a *app) compatRun(ctx context.Context, c *awscli.Args) error {
 	return a.compatDecrypt(ctx, c, kr, inputs)
 }
 
-// compatInputs are the files that --input stands for, and, with --recursive, the
-// folders.
+// compatInputs returns the files that --input stands for and, with --recursive,
+// the directories.
 func (a *app) compatInputs(c *awscli.Args) (inputs []string, err error) {
 	if c.Input == cli.Standard {
 		return []string{cli.Standard}, nil
@@ -144,8 +144,8 @@ func (a *app) compatInputs(c *awscli.Args) (inputs []string, err error) {
 	return inputs, nil
 }
 
-// fileName returns a name that is that of a file even if it looks like a URL, which
-// the Python program does not know.
+// fileName returns a name for a file even if it looks like a URL. The Python
+// program doesn't know URLs.
 func fileName(name string) string {
 	if strings.Contains(name, "://") {
 		return "." + string(filepath.Separator) + name
@@ -153,7 +153,8 @@ func fileName(name string) string {
 	return name
 }
 
-// compatPlan finds the outputs, and asks, if it is to, before one is replaced.
+// compatPlan finds the outputs. With --interactive it asks before replacing
+// one.
 func (a *app) compatPlan(ctx context.Context, c *awscli.Args, o *place.OutputOptions, inputs []string, suffix string) (*place.Plan, error) {
 	if c.Suffix != nil {
 		suffix = *c.Suffix
@@ -168,7 +169,9 @@ func (a *app) compatPlan(ctx context.Context, c *awscli.Args, o *place.OutputOpt
 	return plan, plan.Each(func(j *place.Job) error { return a.compatReplace(c, j) })
 }
 
-// compatReplace has an existing output be replaced, if the user does not mind.
+// compatReplace skips an existing output if the user, asked with --interactive,
+// doesn't want it replaced. Otherwise it notes that the output will be
+// replaced.
 func (a *app) compatReplace(c *awscli.Args, j *place.Job) error {
 	if j.Err != nil || j.Skip != "" || j.Stream() {
 		return nil
@@ -191,7 +194,7 @@ func (a *app) compatReplace(c *awscli.Args, j *place.Job) error {
 	return nil
 }
 
-// ask has the user answer on the terminal, since standard input may be the data.
+// ask asks the user on the terminal, since standard input may be the data.
 func (a *app) ask(question string) (bool, error) {
 	terminal, err := os.Open(terminalName)
 	if err != nil {
@@ -207,7 +210,7 @@ func (a *app) ask(question string) (bool, error) {
 	return strings.HasPrefix(strings.ToLower(answer), "y"), err
 }
 
-// compatNote is what -v says of a job that went well.
+// compatNote returns the note that -v prints for a successful job.
 func compatNote(c *awscli.Args, j *place.Job) string {
 	if c.Verbosity == 0 {
 		return ""
@@ -280,8 +283,8 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 		return err
 	}
 	if c.Action == awscli.DecryptUnsigned {
-		// Of the two ways to refuse signed messages, only this one can also keep the
-		// plaintext until all of it is verified.
+		// Both settings reject signed messages, but only the CMM can also
+		// buffer the plaintext until all of it is verified.
 		o.unsignedOnly = !c.Buffer
 		d.config.CMM = unsignedCMM{d.config.CMM}
 	}
@@ -295,7 +298,7 @@ func (a *app) compatDecrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 	})
 }
 
-// unsignedCMM refuses signed messages.
+// unsignedCMM rejects signed messages.
 type unsignedCMM struct{ esdk.CMM }
 
 func (c unsignedCMM) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
@@ -305,7 +308,7 @@ func (c unsignedCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decrypti
 	return c.CMM.DecryptionMaterials(ctx, req)
 }
 
-// compatCache is --cache for --caching.
+// compatCache translates --caching to --cache.
 func compatCache(c *awscli.Caching) string {
 	if c == nil {
 		return ""
@@ -346,8 +349,8 @@ func (a *app) compatKeys(ctx context.Context, w *awscli.WrappingKeys, first, enc
 		WithHint("there are aws-kms, raw-aes and raw-rsa")
 }
 
-// compatRaw makes the keyring for a raw key, which the Python program does not
-// have.
+// compatRaw makes the keyring for a raw key. The Python program doesn't support
+// raw keys.
 func (a *app) compatRaw(w *awscli.WrappingKeys, encrypt bool) (esdk.Keyring, error) {
 	given := make(map[string]string)
 	for name, values := range w.Attributes {

@@ -13,8 +13,8 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 )
 
-// compatKMS makes the keyring for keys of AWS KMS, of which the very first makes
-// the data key.
+// compatKMS makes the keyring for keys of AWS KMS. If first is set, the first
+// of them makes the data key.
 func (a *app) compatKMS(ctx context.Context, w *awscli.WrappingKeys, first bool) (esdk.Keyring, error) {
 	if len(w.Attributes) > 0 {
 		return nil, cli.NewError(cli.ExitError, "keys of AWS KMS have no %s=", slices.Sorted(maps.Keys(w.Attributes))[0])
@@ -29,7 +29,7 @@ func (a *app) compatKMS(ctx context.Context, w *awscli.WrappingKeys, first bool)
 	return awskms.NewMRKKeyring(c, "", w.Keys...)
 }
 
-// newCompatDiscovery decrypts as the Python program does with discovery=true: with
+// newCompatDiscovery decrypts like the Python program with discovery=true: with
 // keys of any Region, and with replicas of multi-Region keys in its own.
 func newCompatDiscovery(ctx context.Context, ks *keyspec.Keys, c awskms.Config, w *awscli.WrappingKeys) (esdk.Keyring, error) {
 	d := keyspec.Discovery{Config: c, Home: w.Region}

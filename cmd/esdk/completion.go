@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completeKey completes a -k: names of the configuration, kinds of keys, and the files
-// that stand behind an @.
+// completeKey completes a -k: named keys of the configuration, kinds of keys,
+// and files after an @.
 func (a *app) completeKey(_ *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
 	if i := strings.IndexByte(text, '@'); i > 0 {
 		return cli.CompletePath(text[:i+1], text[i+1:]), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
@@ -27,10 +27,10 @@ func (a *app) completeKey(_ *cobra.Command, _ []string, text string) ([]string, 
 		return startingWith(text, all), cobra.ShellCompDirectiveNoFileComp
 	}
 	all = startingWith(text, append(keyspec.Prefixes(), all...))
-	return all, cobra.ShellCompDirectiveNoSpace // the shell has files, if there is nothing else
+	return all, cobra.ShellCompDirectiveNoSpace // if nothing matches, the shell completes files
 }
 
-// completeProfile completes names of profiles.
+// completeProfile completes the names of profiles.
 func (a *app) completeProfile(_ *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
 	c, _, err := a.keys.LoadConfig()
 	if err != nil {
@@ -39,7 +39,7 @@ func (a *app) completeProfile(_ *cobra.Command, _ []string, text string) ([]stri
 	return startingWith(text, slices.Sorted(maps.Keys(c.Profiles))), cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeNamedKey completes names of keys, without an @.
+// completeNamedKey completes the names of keys, without an @.
 func (a *app) completeNamedKey(_ *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
 	c, _, err := a.keys.LoadConfig()
 	if err != nil || len(args) > 0 {
@@ -48,7 +48,7 @@ func (a *app) completeNamedKey(_ *cobra.Command, args []string, text string) ([]
 	return startingWith(text, slices.Sorted(maps.Keys(c.Keys))), cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeHelp completes what there is help on: commands, and pages that are none.
+// completeHelp completes help topics: commands, and pages that aren't commands.
 func completeHelp(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
 	of, _, err := cmd.Root().Find(args)
 	if err != nil {
@@ -67,9 +67,10 @@ func startingWith(text string, all []string) []string {
 	return slices.DeleteFunc(all, func(one string) bool { return !strings.HasPrefix(one, text) })
 }
 
-// bashPreamble has bash take what stands around an @ for one word: it takes it for the
-// start of the name of a machine, which it completes. Without the package
-// bash-completion, other such characters are a part of words too.
+// bashPreamble makes bash treat text around an @ as one word. By default bash
+// takes @ for the start of a host name and completes that. Without the package
+// bash-completion, the preamble also makes the characters = and : part of
+// words.
 const bashPreamble = `shopt -u hostcomplete
 COMP_WORDBREAKS=${COMP_WORDBREAKS//@/}
 if ! declare -F _get_comp_words_by_ref >/dev/null; then
@@ -81,7 +82,7 @@ if ! declare -F _get_comp_words_by_ref >/dev/null; then
 fi
 `
 
-// addPreamble puts that in front of what is printed for bash.
+// addPreamble prints bashPreamble before the completion script for bash.
 func addPreamble(bash *cobra.Command) {
 	script := bash.RunE
 	bash.RunE = func(cmd *cobra.Command, args []string) error {

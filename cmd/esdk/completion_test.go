@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// shells are those that the completion is tried in, each with the arguments that have it
-// read nothing but the file rc, and what that has.
+// shells are the shells that completion is tested in. The arguments make each
+// shell read the file rc and no other startup file.
 var shells = map[string]struct {
 	args []string
 	rc   string
@@ -25,8 +25,8 @@ var shells = map[string]struct {
 	"fish": {[]string{"--no-config", "-C", "source rc"}, "function fish_prompt; echo -n '> '; end\nfunction fish_greeting; end\nset -g fish_autosuggestion_enabled 0\nesdk completion fish | source\n"},
 }
 
-// TestCompletion presses the tab key in a real shell on a terminal: in bash, or those in
-// ESDK_SHELLS.
+// TestCompletion presses the tab key in real shells on a terminal: in bash, or
+// in the shells listed in ESDK_SHELLS.
 func TestCompletion(t *testing.T) {
 	for _, name := range strings.Fields(cmp.Or(os.Getenv("ESDK_SHELLS"), "bash")) {
 		t.Run(name, func(t *testing.T) { testCompletion(t, name) })
@@ -74,7 +74,8 @@ func testCompletion(t *testing.T, name string) {
 	}
 }
 
-// waitShown waits until a terminal shows a text, and returns all that it has shown.
+// waitShown waits until the terminal shows a text, and returns everything it
+// has shown.
 func waitShown(t *testing.T, master *os.File, want string) []byte {
 	t.Helper()
 	var shown []byte

@@ -22,14 +22,14 @@ import (
 	"esdk/cmd/esdk/internal/batch"
 )
 
-// "make crash" has a thousand of them.
+// "make crash" kills the command a thousand times.
 var (
 	crashes   = flag.Int("crashes", 20, "how often TestCrash kills the command, over all verbs")
 	crashSeed = flag.Uint64("crashseed", 1, "of the moments at which TestCrash kills")
 )
 
-// crashVerbs are those that TestCrash kills: the suffixes of their inputs and
-// outputs, and what a whole output is.
+// crashVerbs are the verbs that TestCrash kills, with the suffixes of their
+// inputs and outputs and a check that an output is complete.
 var crashVerbs = []crashVerb{
 	{"encrypt", "", encryptedSuffix, decryptsTo},
 	{"decrypt", encryptedSuffix, "", equalTo},
@@ -53,7 +53,7 @@ func decryptsTo(result, plaintext []byte) error {
 	return decryptsUnder("k", pattern(32), result, plaintext)
 }
 
-// newKey is the one of reencrypt.
+// newKey is the new key of reencrypt.
 var newKey = bytes.Repeat([]byte{0xd1}, 32)
 
 func decryptsToNew(result, plaintext []byte) error {
@@ -69,13 +69,13 @@ func decryptsUnder(name string, key, result, plaintext []byte) error {
 	return errors.Join(err, equalTo(got, plaintext))
 }
 
-// crashSizes are enough for a group of results that is synced at once. The last
-// is synced alone, and takes too long for but a few crashes.
+// crashSizes are enough files for results to be synced in a group. The last
+// file is synced on its own, and takes too long for more than a few crashes.
 var crashSizes = []int{0, 1, 100, 4096, 4097, 65537, 1 << 20, 3<<20 + 1, batch.LongFile + 1}
 
-// TestCrash kills the command at random moments while it works on a tree. Each
-// destination then is as it was, or has a whole new result, and another run does
-// what was left.
+// TestCrash kills the command at random moments while it works on a tree.
+// Afterwards, each destination is unchanged or has a complete new result, and
+// the next run completes the rest.
 func TestCrash(t *testing.T) {
 	long(t)
 	t.Logf("-crashseed %d", *crashSeed)
@@ -99,14 +99,14 @@ type crash struct {
 	dir      string
 	files    []crashFile
 	random   *rand.Rand
-	duration time.Duration // of a run that is not killed
+	duration time.Duration // duration of a run that isn't killed
 
 	before, middle, after         int
 	absent, old, fresh, temporary int
 }
 
-// A crashFile is an input and where its result goes. Without prior there is no
-// such file before.
+// A crashFile is an input and its destination. If prior is nil, the destination
+// doesn't exist beforehand.
 type crashFile struct {
 	in, out   string
 	plaintext []byte
@@ -114,7 +114,7 @@ type crashFile struct {
 	prior     []byte
 }
 
-// newCrash makes a tree of inputs. Of the destinations, every other one exists.
+// newCrash makes a tree of inputs. Every other destination exists.
 func newCrash(t *testing.T, v crashVerb) *crash {
 	c := &crash{crashVerb: v, dir: t.TempDir(), random: rand.New(rand.NewPCG(*crashSeed, uint64(len(v.name))))}
 	if err := os.WriteFile(filepath.Join(c.dir, "new"), newKey, 0o600); err != nil {
@@ -176,12 +176,12 @@ func encryptedAs(t *testing.T, suite esdk.SuiteID, plaintext []byte) []byte {
 	return message
 }
 
-// command is a run over the tree. Every other one is with the other suite, where
-// that makes a difference.
+// command returns a run over the tree. Every other run uses the other suite if
+// the verb writes messages.
 func (c *crash) command(t *testing.T, n int) *exec.Cmd {
 	args := []string{c.name, "-q", "--force", "-k", "aes:n/k@key"}
 	if c.name == "reencrypt" {
-		// What an earlier run did, another does again.
+		// A later run re-encrypts the results of an earlier one.
 		args = []string{c.name, "-q", "--in-place", "--from-key", "aes:n/k@key", "--from-key", "aes:n/new@new", "-k", "aes:n/new@new"}
 	}
 	if c.name != "decrypt" && n%2 == 1 {
@@ -190,7 +190,7 @@ func (c *crash) command(t *testing.T, n int) *exec.Cmd {
 	return command(t, c.dir, append(args, "-r", "tree")...)
 }
 
-// calibrate finds how long a run takes that is not killed.
+// calibrate measures how long a run takes if it isn't killed.
 func (c *crash) calibrate(t *testing.T) {
 	for n := range 3 {
 		c.reset(t)
@@ -198,7 +198,7 @@ func (c *crash) calibrate(t *testing.T) {
 	}
 }
 
-// complete runs the command to its end, and returns how long that took.
+// complete runs the command to its end, and returns the time it took.
 func (c *crash) complete(t *testing.T, n int) time.Duration {
 	command := c.command(t, n)
 	start := time.Now()
@@ -206,7 +206,7 @@ func (c *crash) complete(t *testing.T, n int) time.Duration {
 	return time.Since(start)
 }
 
-// reset puts all destinations back to what they were.
+// reset restores all destinations.
 func (c *crash) reset(t *testing.T) {
 	for _, f := range c.files {
 		path := filepath.Join(c.dir, f.out)
@@ -223,14 +223,14 @@ func (c *crash) reset(t *testing.T) {
 	}
 }
 
-// kill runs the command for a random part of its time, and then until it is done.
+// kill kills a run at a random time, and then completes another run.
 func (c *crash) kill(t *testing.T, n int) {
 	c.reset(t)
 	killed := c.command(t, n)
 	if err := killed.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Duration(1.1 * c.random.Float64() * float64(c.duration))) // what is tested
+	time.Sleep(time.Duration(1.1 * c.random.Float64() * float64(c.duration))) // the moment of the kill is under test
 	killed.Process.Kill()
 	ended := killed.Wait() == nil
 	fresh, temporary := c.check(t, false)
@@ -242,7 +242,7 @@ func (c *crash) kill(t *testing.T, n int) {
 	default:
 		c.middle++
 	}
-	// The disk is not always as fast.
+	// The speed of the disk varies.
 	c.duration = (3*c.duration + c.complete(t, n)) / 4
 	if _, left := c.check(t, true); !slices.Equal(left, temporary) {
 		t.Errorf("temporary files of the killed run %q are %q after the next", temporary, left)
@@ -254,9 +254,9 @@ func (c *crash) kill(t *testing.T, n int) {
 	}
 }
 
-// check looks at all files of the tree: inputs, destinations, of which all are
-// new if it is complete, and temporary files by the names that docs/cli.md says.
-// There must be no others.
+// check checks all files in the tree: inputs, destinations, and temporary files
+// with the names that docs/cli.md gives. If complete is set, all destinations
+// must be new. It fails on any other file.
 func (c *crash) check(t *testing.T, complete bool) (fresh int, temporary []string) {
 	t.Helper()
 	known, hidden := make(map[string]bool), make(map[string]crashFile)
@@ -292,8 +292,9 @@ func (c *crash) check(t *testing.T, complete bool) (fresh int, temporary []strin
 	return fresh, temporary
 }
 
-// checkTemporary has nobody else read a temporary file, unless it is empty, since it has
-// just been made, or a whole message, which is about to get its name.
+// checkTemporary checks that other users can't read a temporary file, unless
+// it's empty because it has just been created, or it's a complete message about
+// to be renamed.
 func (c *crash) checkTemporary(t *testing.T, path string, f crashFile) {
 	t.Helper()
 	info, err := os.Stat(path)

@@ -18,26 +18,27 @@ import (
 )
 
 const (
-	// maxBuffered is the most plaintext to keep in memory until it is verified,
-	// and maxTerminal to look at before it goes to a terminal.
+	// maxBuffered is the most plaintext kept in memory until it is verified,
+	// and maxTerminal the most plaintext checked before it goes to a terminal,
+	// both in bytes.
 	maxBuffered = 256 << 20
 	maxTerminal = 1 << 20
 )
 
-// decryptOptions are what decrypt and verify have in common.
+// decryptOptions are the options that decrypt and verify have in common.
 type decryptOptions struct {
 	place.OutputOptions
 	settings.Decryption
 	report       batch.ReportOptions
 	unsignedOnly bool
 	base64       bool
-	encode       bool // the output, to Base64 text
+	encode       bool // encode the output as Base64 text
 	release      string
 	pace         batch.Pace
 	sparse       bool
 	preserve     bool
 	rangeText    string
-	part         *byteRange // of rangeText, nil for all
+	part         *byteRange // parsed rangeText, or nil for the whole plaintext
 }
 
 func (a *app) newDecryptCommand() *cobra.Command {
@@ -101,11 +102,11 @@ func (o *decryptOptions) addFlags(a *app, cmd *cobra.Command) {
 	flags.BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look so")
 }
 
-// A decryption is what all jobs of a command share.
+// A decryption is the state that all jobs of a command share.
 type decryption struct {
 	*app
 	*decryptOptions
-	config esdk.Config // but for Release
+	config esdk.Config // without Release
 	ec     esdk.EncryptionContext
 }
 
@@ -135,7 +136,8 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 			return cli.UsageError("parts of the files in a folder need a folder for -o")
 		}
 		if !o.Recursive && !cli.IsFolder(o.Path) {
-			// A part is not what the name of the whole stands for.
+			// A file named after the whole plaintext shouldn't hold a part of
+			// it.
 			o.Name = func(string) string { return cli.Standard }
 		}
 	}
@@ -184,7 +186,7 @@ func (d *decryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 	return out, nil
 }
 
-// encoded decrypts in to out, or to Base64 text of the plaintext.
+// encoded decrypts in to out, as Base64 text of the plaintext if requested.
 func (d *decryption) encoded(ctx context.Context, c esdk.Config, in place.Input, out io.Writer, r *batch.Record) error {
 	if !d.encode {
 		return d.stream(ctx, c, in, out, r)
@@ -196,23 +198,23 @@ func (d *decryption) encoded(ctx context.Context, c esdk.Config, in place.Input,
 	return encoder.Close()
 }
 
-// releaseFor says when a job releases plaintext. A file that is made appears
-// only at the end in any case.
+// releaseFor returns when a job releases plaintext. A file always appears only
+// at the end.
 func (o *decryptOptions) releaseFor(j *place.Job, in place.Input) esdk.ReleasePolicy {
 	switch {
 	case o.unsignedOnly:
 		return esdk.RejectSigned
 	case o.part != nil && o.release == "verified":
-		return esdk.VerifyFirst // of a signed message, a part is only good with all of it
+		return esdk.VerifyFirst // a part of a signed message is only good with the whole message
 	case o.part != nil:
-		return esdk.VerifyAtEOF // each part that is read is final, since it is not signed
+		return esdk.VerifyAtEOF // the message is unsigned, so each part that is read is final
 	case j.Stream() && (o.release == "verified" || o.release == "auto" && place.CanSeek(in)):
 		return esdk.VerifyFirst
 	}
 	return esdk.VerifyAtEOF
 }
 
-// toTerminal shows a plaintext that is text, once it is verified.
+// toTerminal prints a plaintext after it is verified, if it is text.
 func (d *decryption) toTerminal(ctx context.Context, in place.Input, r *batch.Record) error {
 	c := d.config
 	c.MaxPlaintextLength = maxTerminal
@@ -235,7 +237,7 @@ func (d *decryption) toTerminal(ctx context.Context, in place.Input, r *batch.Re
 	return err
 }
 
-// isText reports whether text cannot harm a terminal.
+// isText reports whether text is safe to print on a terminal.
 func isText(b []byte) bool {
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)

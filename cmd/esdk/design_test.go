@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// layers are the packages below the command, each with those that it may
-// import. Those of vectors need the library's own, and what knows Base64 text when it
-// sees it.
+// layers are the packages below the command, each with the packages that it may
+// import. The packages for test vectors also import the library's own, and
+// base64text imports the package that recognizes messages.
 var layers = map[string][]string{
 	"cli":        nil,
 	"calls":      nil,
@@ -34,7 +34,8 @@ var layers = map[string][]string{
 	"vectorkeys": {"cli", "keyspec", "esdk/internal/vectors"},
 }
 
-// TestImportsPointOneWay: packages below the command import only those below them.
+// TestImportsPointOneWay checks that packages below the command import only
+// packages below them.
 func TestImportsPointOneWay(t *testing.T) {
 	const internal = "esdk/cmd/esdk/internal/"
 	dirs, err := os.ReadDir("internal")

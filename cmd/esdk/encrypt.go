@@ -21,7 +21,7 @@ type encryptOptions struct {
 	settings.Encryption
 	report      batch.ReportOptions
 	base64      bool
-	decode      bool // the input, from Base64 text
+	decode      bool // decode the input from Base64 text
 	pace        batch.Pace
 	failChanged bool
 	preserve    bool
@@ -99,7 +99,7 @@ func (a *app) encrypt(ctx context.Context, o *encryptOptions, inputs []string) e
 	return a.run(ctx, plan, &o.pace, &o.report, "encrypt", e.job)
 }
 
-// An encryption is what all jobs of a command share.
+// An encryption is the state that all jobs of a command share.
 type encryption struct {
 	*app
 	*encryptOptions
@@ -157,7 +157,7 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 		if e.failChanged {
 			return out, cli.NewError(cli.ExitError, "%w", changed).OfKind(cli.KindChanged)
 		}
-		// It is older than what it is of, for --update.
+		// Make the result older than its source, so that --update replaces it.
 		if file, ok := out.(interface{ SetTime(time.Time) }); ok && j.Source.Info() != nil {
 			file.SetTime(j.Source.Info().ModTime())
 		}

@@ -13,8 +13,8 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// TestSourceFails has a source fail half-way, which is neither the end of it nor
-// a fault of the message: a connection that is reset.
+// TestSourceFails resets the connection of a source half-way. The command must
+// not mistake that for the end of the input, or for a malformed message.
 func TestSourceFails(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir, "plain", pattern(3<<20))
@@ -27,7 +27,7 @@ func TestSourceFails(t *testing.T) {
 					t.Fatal(err)
 				}
 				if target == "old" {
-					writeFile(t, out, "old", nil) // no data, which waitForData waits for
+					writeFile(t, out, "old", nil) // empty, since waitForData waits for data
 				}
 				data, err := os.ReadFile(filepath.Join(dir, input))
 				if err != nil {
@@ -44,7 +44,7 @@ func TestSourceFails(t *testing.T) {
 					t.Fatal(err)
 				}
 				waitForData(t, c, out)
-				source.SetLinger(0) // closing it then resets it
+				source.SetLinger(0) // makes Close reset the connection
 				source.Close()
 				checkStatus(t, c, c.Wait(), cli.ExitUnavailable)
 				if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "connection reset") {
@@ -56,7 +56,8 @@ func TestSourceFails(t *testing.T) {
 	}
 }
 
-// connection returns both ends of one, of which another process can have one.
+// connection returns both ends of a TCP connection. The second one can be
+// passed to another process.
 func connection(t *testing.T) (*net.TCPConn, *os.File) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -80,7 +81,7 @@ func connection(t *testing.T) (*net.TCPConn, *os.File) {
 	return near.(*net.TCPConn), file
 }
 
-// checkUntouched checks that a folder has an empty old file, or nothing.
+// checkUntouched checks that a directory holds an empty old file, or nothing.
 func checkUntouched(t *testing.T, dir string, old bool) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -94,8 +95,8 @@ func checkUntouched(t *testing.T, dir string, old bool) {
 	}
 }
 
-// TestUnreadableFile has a file that is a regular one and fails from its first
-// byte on, as on a bad disk.
+// TestUnreadableFile reads a regular file that fails at its first byte, as on a
+// bad disk.
 func TestUnreadableFile(t *testing.T) {
 	dir := t.TempDir()
 	for _, args := range [][]string{{"encrypt", "-o", "result"}, {"decrypt", "-o", "result"}, {"verify"}} {

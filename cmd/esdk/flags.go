@@ -10,10 +10,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// checkEmpty refuses what a script passes whose variable is not set.
+// checkEmpty rejects empty arguments, as a script passes if its variable is not
+// set.
 func checkEmpty(cmd *cobra.Command, args []string) error {
 	if command := cmd.Flags().Lookup("command"); command != nil && command.Changed && cmd.ArgsLenAtDash() >= 0 {
-		args = args[:cmd.ArgsLenAtDash()] // those behind are the program's
+		args = args[:cmd.ArgsLenAtDash()] // the rest are the program's
 	}
 	if slices.Contains(args, "") && !cmd.DisableFlagParsing {
 		return cli.UsageError("an argument is empty")
@@ -21,7 +22,7 @@ func checkEmpty(cmd *cobra.Command, args []string) error {
 	return settings.CheckEmpty(cmd.Flags())
 }
 
-// flagError tells of a command that there is not before it tells of its flags.
+// flagError reports an unknown command before it reports errors of its flags.
 func flagError(cmd *cobra.Command, err error) error {
 	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
 		return onlyCommands(cmd, cmd.Flags().Args())
@@ -38,7 +39,7 @@ func commandNames(cmd *cobra.Command) (names []string) {
 	return names
 }
 
-// onlyCommands is for commands that only have others.
+// onlyCommands is for commands that only have sub-commands.
 func onlyCommands(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), settings.Meant(args[0], commandNames(cmd)))

@@ -3,7 +3,7 @@
 package main
 
 import (
-	// The drivers of other clouds' key services, which the full build has.
+	// The full build includes the drivers of other clouds' key services.
 	_ "gocloud.dev/secrets/azurekeyvault"
 	_ "gocloud.dev/secrets/gcpkms"
 	_ "gocloud.dev/secrets/hashivault"

@@ -20,14 +20,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refusals are what a file system answers to some requests, 0 to do them.
+// refusals are the errors that a file system returns for some requests. Zero
+// carries out the request.
 type refusals struct{ chmod, fsync, setxattr syscall.Errno }
 
-// A refusingNode is a file or directory of a file system that refuses some requests.
+// A refusingNode is a file or directory of a file system that refuses some
+// requests.
 type refusingNode struct {
 	*fs.LoopbackNode
 	refusals *atomic.Pointer[refusals]
-	asked    *atomic.Int64 // how often it refused one
+	asked    *atomic.Int64 // the number of refused requests
 }
 
 func (n *refusingNode) answer(errno syscall.Errno) bool {
@@ -56,7 +58,7 @@ func (n *refusingNode) Fsync(context.Context, fs.FileHandle, uint32) syscall.Err
 	return n.refusals.Load().fsync
 }
 
-// WrapChild has what is in a directory refuse the same.
+// WrapChild makes the entries of a directory refuse the same requests.
 func (n *refusingNode) WrapChild(_ context.Context, child fs.InodeEmbedder) fs.InodeEmbedder {
 	return &refusingNode{child.(*fs.LoopbackNode), n.refusals, n.asked}
 }
@@ -67,7 +69,7 @@ var (
 	_ fs.NodeFsyncer    = (*refusingNode)(nil)
 )
 
-// mountRefusing mounts a file system in a new directory.
+// mountRefusing mounts a refusing file system in a new directory.
 func mountRefusing(t *testing.T, dir string, r *atomic.Pointer[refusals]) (mounted string, asked *atomic.Int64) {
 	t.Helper()
 	below, mounted := makeRoot(t, filepath.Join(dir, "below")).Name(), makeRoot(t, filepath.Join(dir, "mounted")).Name()
@@ -94,8 +96,8 @@ func mountRefusing(t *testing.T, dir string, r *atomic.Pointer[refusals]) (mount
 	return mounted, asked
 }
 
-// A file system that has no modes, or cannot wait for the disk, takes results. One that
-// fails to write them does not.
+// TestRefusingFileSystem checks that results can be written to a file system
+// that has no modes or can't sync, but not to one that fails to write them.
 func TestRefusingFileSystem(t *testing.T) {
 	long(t)
 	for _, test := range []struct {
@@ -106,7 +108,7 @@ func TestRefusingFileSystem(t *testing.T) {
 		{refusals{}, 0, 0o644},
 		{refusals{chmod: unix.EPERM}, 0, 0o600},
 		{refusals{chmod: unix.ENOTSUP}, 0, 0o600},
-		{refusals{chmod: unix.EINVAL}, cli.ExitError, 0}, // which says nothing of the kind
+		{refusals{chmod: unix.EINVAL}, cli.ExitError, 0}, // EINVAL doesn't mean that modes are unsupported
 		{refusals{chmod: unix.EIO}, cli.ExitError, 0},
 		{refusals{fsync: unix.EINVAL}, 0, 0o644},
 		{refusals{fsync: unix.ENOTSUP}, 0, 0o644},
@@ -147,7 +149,8 @@ func TestRefusingFileSystem(t *testing.T) {
 	}
 }
 
-// What a file system refuses to keep in place is an error that names it.
+// TestRefusedAttributes checks that an attribute that a file system can't keep
+// in place is an error that names the attribute.
 func TestRefusedAttributes(t *testing.T) {
 	for what, refuse := range map[string]refusals{
 		"attribute user.note": {setxattr: unix.ENOSPC},

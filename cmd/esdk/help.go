@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// helpTopics are pages of help that belong to no command.
+// helpTopics returns the pages of help that belong to no command.
 func helpTopics() []*cobra.Command {
 	return []*cobra.Command{
 		{Use: "suites", Short: "The algorithm suites", Long: helpSuites()},

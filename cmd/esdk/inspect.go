@@ -70,7 +70,7 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions, inputs []string) e
 	})
 }
 
-// checkStdout refuses a standard output that is an input.
+// checkStdout rejects a standard output that is also an input.
 func (a *app) checkStdout(plan *place.Plan) error {
 	out, err := a.Stdout.Stat()
 	if err != nil || !out.Mode().IsRegular() {
@@ -84,8 +84,8 @@ func (a *app) checkStdout(plan *place.Plan) error {
 	return nil
 }
 
-// inspectInput reads the header and the end of a file, and all of what it cannot read so
-// or does not know the format of.
+// inspectInput reads the header and the end of a file. It reads the whole input
+// if it can't seek in it, or if it's Base64 text.
 func (a *app) inspectInput(name string, in place.Input, o *inspectOptions) error {
 	info, err := in.Stat()
 	if err == nil && info.Mode().IsRegular() && !o.frames {
@@ -102,17 +102,17 @@ func (a *app) inspectInput(name string, in place.Input, o *inspectOptions) error
 	return a.inspectMessage(name, src, o)
 }
 
-// An inspection is what can be known of a message without its keys.
+// An inspection is the information that a message shows without its keys.
 type inspection struct {
 	Input         string              `json:"input"`
-	InputBytes    []byte              `json:"input_bytes,omitempty"` // if it is not UTF-8
-	Authenticated bool                `json:"authenticated"`         // never
+	InputBytes    []byte              `json:"input_bytes,omitempty"` // set if the name isn't UTF-8
+	Authenticated bool                `json:"authenticated"`         // always false
 	Header        *batch.HeaderRecord `json:"header"`
 	Body          *inspect.Body       `json:"body,omitempty"`
 }
 
-// inspectMessage shows the header even if the body is broken, and the body even if
-// its frames have wrong numbers.
+// inspectMessage shows the header even if the body is broken, and the body even
+// if its frames have wrong sequence numbers.
 func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) error {
 	r := bufio.NewReader(src)
 	header, err := esdk.ParseHeader(r)
@@ -123,7 +123,7 @@ func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) erro
 	var bodyErr error
 	result.Body, bodyErr = inspectBody(r, src, inspect.Header{Length: header.Length, FrameLength: header.FrameLength, Signed: header.Suite.Signed()}, o.frames)
 	if e := (*inspect.Error)(nil); errors.As(bodyErr, &e) {
-		bodyErr = (*esdk.FormatError)(e) // as the library publishes it
+		bodyErr = (*esdk.FormatError)(e) // convert to the exported type
 	}
 	if a.JSON {
 		return cmp.Or(a.PrintJSON(result), bodyErr)
@@ -132,8 +132,9 @@ func (a *app) inspectMessage(name string, src io.Reader, o *inspectOptions) erro
 	return cmp.Or(err, bodyErr)
 }
 
-// inspectBody goes through the body if its ends do not tell its size, or the frames are
-// wanted. The header was read from r, which reads src.
+// inspectBody reads the whole body if the frames are wanted, or if the two ends
+// of the message don't tell the size of the body. The header was read from r,
+// which reads src.
 func inspectBody(r *bufio.Reader, src io.Reader, h inspect.Header, frames bool) (*inspect.Body, error) {
 	if file, ok := src.(*io.SectionReader); ok && !frames {
 		if body, err := inspect.Ends(file, file.Size(), h); body != nil || err != nil {

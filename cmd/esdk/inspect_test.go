@@ -18,11 +18,12 @@ import (
 	"esdk/internal/format"
 )
 
-// inspectSamples returns short messages by their names, and a client that decrypts
-// them.
+// inspectSamples returns short messages by their names, and a client that
+// decrypts them.
 func inspectSamples(t *testing.T) (map[string][]byte, *esdk.Client) {
 	t.Helper()
-	// The key of some of the official messages, of which none else is not framed.
+	// The key of some of the official messages. They include the only unframed
+	// one.
 	key, err := base64.StdEncoding.DecodeString("5ZMvpkhGwbrJUIhe3ADIvp/aC2Ju9HVUu3huFeonZHY=")
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +85,8 @@ func newInspector(t *testing.T, c *esdk.Client) *inspector {
 	return &inspector{t, c, a}
 }
 
-// inspect returns what inspect shows, nil if that is nothing, and its error.
+// inspect returns the inspection, or nil if nothing is shown, and the error of
+// inspect.
 func (i *inspector) inspect(src io.Reader) (*inspection, error) {
 	i.t.Helper()
 	out := i.app.Stdout
@@ -109,8 +111,8 @@ func (i *inspector) inspect(src io.Reader) (*inspection, error) {
 	return result, inspectErr
 }
 
-// checkError checks that inspect finds the same wrong with a message as its
-// decryption does, and returns what it shows.
+// checkError checks that inspect and decryption return the same error for a
+// message. It returns the inspection.
 func (i *inspector) checkError(what string, message []byte) *inspection {
 	i.t.Helper()
 	shown, err := i.inspect(bytes.NewReader(message))
@@ -131,8 +133,8 @@ func (i *inspector) checkError(what string, message []byte) *inspection {
 	return shown
 }
 
-// A message that is cut short or continued is malformed where its decryption says
-// that it is.
+// TestInspectOffsets checks that inspect and decryption find a truncated or
+// extended message malformed at the same offset.
 func TestInspectOffsets(t *testing.T) {
 	long(t)
 	samples, c := inspectSamples(t)
@@ -151,8 +153,9 @@ func TestInspectOffsets(t *testing.T) {
 	}
 }
 
-// Each number and length that is not as it must be is found, although inspect
-// authenticates nothing. All frames are shown even if their numbers are wrong.
+// TestInspectSequenceNumbers checks that inspect finds each wrong sequence
+// number and length, although it authenticates nothing. It shows all frames
+// even if their sequence numbers are wrong.
 func TestInspectSequenceNumbers(t *testing.T) {
 	samples, c := inspectSamples(t)
 	i := newInspector(t, c)
@@ -167,7 +170,7 @@ func TestInspectSequenceNumbers(t *testing.T) {
 		for _, change := range []struct {
 			at     int
 			value  uint32
-			frames []uint32 // the numbers that are shown; nil: no body
+			frames []uint32 // the sequence numbers that are shown; nil: no body
 		}{
 			{body, 0, []uint32{0, 2, 3, 4}},
 			{body, 2, []uint32{2, 2, 3, 4}},
@@ -198,13 +201,14 @@ func TestInspectSequenceNumbers(t *testing.T) {
 			if fmt.Sprint(frames) != fmt.Sprint(change.frames) || shown.Body.Frames != 4 || shown.Body.Plaintext != 35 || shown.Body.Message != int64(len(message)) {
 				t.Errorf("%s: frames %d, want %d; %+v", what, frames, change.frames, shown.Body)
 			}
-			// The first thing that is wrong is reported, whatever follows.
+			// Only the first fault is reported.
 			i.checkError(what+", cut", changed[:len(changed)-1])
 		}
 	}
 }
 
-// A source that fails is no malformed message.
+// TestInspectSourceErrors checks that an error of the source isn't reported as
+// a malformed message.
 func TestInspectSourceErrors(t *testing.T) {
 	long(t)
 	samples, c := inspectSamples(t)

@@ -22,7 +22,7 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// enableVersions has a bucket keep all versions of its objects.
+// enableVersions enables versioning on a bucket.
 func (s *testStore) enableVersions(t *testing.T) {
 	t.Helper()
 	client, name := s.s3(t)
@@ -32,7 +32,7 @@ func (s *testStore) enableVersions(t *testing.T) {
 	}
 }
 
-// entries are what an inventory would say of the bucket now.
+// entries returns the entries of an inventory taken now.
 func (s *testStore) entries(t *testing.T) (all []inventory.Entry) {
 	t.Helper()
 	client, name := s.s3(t)
@@ -49,8 +49,8 @@ func (s *testStore) entries(t *testing.T) (all []inventory.Entry) {
 	return all
 }
 
-// writeInventory writes one of the bucket into another bucket and into a folder, and
-// returns the URL and the path of the manifest.
+// writeInventory writes an inventory of the bucket into another bucket and into
+// a directory, and returns the URL and the path of the manifest.
 func (s *testStore) writeInventory(t *testing.T, dir, format string) (url, path string) {
 	t.Helper()
 	client, name := s.s3(t)
@@ -74,7 +74,8 @@ func (s *testStore) writeInventory(t *testing.T, dir, format string) (url, path 
 	return "s3://" + other + "/" + i.ManifestKey(), filepath.Join(dir, format, i.ManifestKey())
 }
 
-// results counts the lines of a report by the result, and the reason or kind of error.
+// results counts the lines of a report by result, with the reason or the kind
+// of error.
 func results(t *testing.T, report string) map[string]int {
 	t.Helper()
 	text, err := os.ReadFile(report)
@@ -92,9 +93,9 @@ func results(t *testing.T, report string) map[string]int {
 	return all
 }
 
-// An inventory is worked on in shards, each object once, and then again with nothing left
-// to do, though its lengths are no longer those of the objects. No object is asked for that is
-// only read.
+// TestObjectsInventory processes an inventory in shards, each object once. A
+// second run finds nothing left to do, though the lengths in the inventory are
+// outdated by then. Objects that are only read cost no HEAD request.
 func TestObjectsInventory(t *testing.T) {
 	for _, format := range inventorytest.Formats {
 		t.Run(format, func(t *testing.T) { testObjectsInventory(t, newTestStore(t, "ESDK_S3_URL"), format) })
@@ -115,7 +116,7 @@ func testObjectsInventory(t *testing.T, s *testStore, format string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 1 + i%2 { // of some there are two versions
+		for range 1 + i%2 { // every other object has two versions
 			if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: &key, Body: strings.NewReader(string(b))}); err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +180,8 @@ func testObjectsInventory(t *testing.T, s *testStore, format string) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 
-	// What is gone since fails alone, and a data file that was changed ends it.
+	// An object deleted since the inventory fails on its own. A modified data
+	// file ends the run.
 	if _, err := client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: bucket, Key: &keys[0]}); err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,9 @@ encrypted, for "openssl pkey" too; with that of HPKE, only esdk knows the format
 	return cmd
 }
 
-// newKeygen makes the sub-command for a kind of key. The function makes the file
-// and the public key, if there is one, and returns them with how to use the file.
+// newKeygen makes the sub-command for a kind of key. The function generate
+// makes the content of the file and the public key, if there is one. It also
+// returns how to use the file as -k.
 func (a *app) newKeygen(kind, short string, generate func(file string) (secret, public []byte, usage string, err error)) *cobra.Command {
 	var file string
 	var passphrase passphraseFlags
@@ -60,7 +61,7 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 				return err
 			}
 			if _, err := os.Lstat(file); err == nil && file != cli.Standard {
-				return keyExists(file) // before anything is asked
+				return keyExists(file) // fail before asking anything
 			}
 			protect, err := passphrase.protect(a.keys, file)
 			if err != nil {
@@ -96,7 +97,7 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 	return cmd
 }
 
-// A madeKey is a key that was made, as JSON has it.
+// A madeKey describes a new key in JSON.
 type madeKey struct {
 	Kind      string `json:"kind"`
 	File      string `json:"file"`
@@ -119,7 +120,7 @@ func keyExists(file string) error {
 	return cli.NewError(cli.ExitNotWritten, "%s: %w", cli.Printable(file), fs.ErrExist).WithHint("a key file is never replaced; choose another name")
 }
 
-// passphraseFlags say where the passphrase of a new private key comes from.
+// passphraseFlags are the flags for the passphrase of a new private key.
 type passphraseFlags struct {
 	ask  bool
 	file string
@@ -130,7 +131,8 @@ func (f *passphraseFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.file, "passphrase-file", "", "encrypt the private key under the passphrase in a `FILE`, its one line")
 }
 
-// protect returns what encrypts the private key, if it is to be.
+// protect returns a function that encrypts the private key under the
+// passphrase, or returns it unchanged if there is none.
 func (f *passphraseFlags) protect(keys *keyspec.Keys, file string) (func(secret []byte) ([]byte, error), error) {
 	var passphrase []byte
 	var err error
@@ -180,8 +182,8 @@ func (a *app) newKeygenAES() *cobra.Command {
 	return cmd
 }
 
-// checkKeyName checks --name, which may be empty. Messages store the name, and -k has
-// it before an @.
+// checkKeyName checks --name, which may be empty. Messages store the name, and
+// in -k it stands before an @.
 func checkKeyName(text string) error {
 	if text == "" {
 		return nil
@@ -194,7 +196,7 @@ func checkKeyName(text string) error {
 	case strings.ContainsAny(text, "@?") || text != cli.Printable(text):
 		err = errors.New("a name has no @, no ? and no control characters")
 	default:
-		// Any key tells whether the name is one.
+		// The keyring checks the name. Any key will do.
 		_, err = esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: namespace, Name: name, Key: make([]byte, 32)})
 	}
 	if err != nil {

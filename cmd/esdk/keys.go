@@ -81,7 +81,7 @@ func (a *app) listKeys() error {
 		Type string `json:"type"`
 	}
 	lines := []line{}
-	var wrong error // the first one that cannot be used
+	var wrong error // the first key that can't be used
 	for _, name := range slices.Sorted(maps.Keys(c.Keys)) {
 		lines = append(lines, line{name, c.Keys[name].Type})
 		if err := c.Check(name); err != nil && wrong == nil {
@@ -98,7 +98,8 @@ func (a *app) listKeys() error {
 	return cmp.Or(w.Flush(), wrong)
 }
 
-// showKey shows no secrets: there are none in the configuration.
+// showKey prints a key of the configuration. The configuration holds no
+// secrets.
 func (a *app) showKey(name string) error {
 	c, file, err := a.keys.LoadConfig()
 	if err != nil {
@@ -151,14 +152,15 @@ func (a *app) testKeys(ctx context.Context, keys []string, test func(context.Con
 	return last
 }
 
-// A keyTest is what came of the test of a key.
+// A keyTest is the result of testing a key.
 type keyTest struct {
 	Key      string   `json:"key"`
 	WrapMS   *float64 `json:"wrap_ms,omitempty"`
 	UnwrapMS *float64 `json:"unwrap_ms,omitempty"`
 }
 
-// keyText is a name of the configuration with its @, which need not be given here.
+// keyText adds the @ to a name of the configuration. For this command it's
+// optional.
 func (a *app) keyText(text string) string {
 	if !keyspec.IsKey(text) && (a.hasKey(text) || !a.keys.SaysName(text)) {
 		return "@" + text
@@ -166,7 +168,8 @@ func (a *app) keyText(text string) string {
 	return text
 }
 
-// testAccess asks whether a key may be used.
+// testAccess reports whether the credentials allow encrypting and decrypting
+// with a key.
 func (a *app) testAccess(ctx context.Context, text string) error {
 	access, err := a.keys.KMSAccess(ctx, text)
 	if err != nil {
@@ -204,7 +207,7 @@ func (a *app) testKey(ctx context.Context, text string) error {
 			WithHint("esdk verify -k %s FILE tries it on one", cli.Printable(text))
 	}
 	t := keyTest{Key: text}
-	const suite = esdk.AES256GCMHKDFSHA512Commit // which every kind of key takes
+	const suite = esdk.AES256GCMHKDFSHA512Commit // all kinds of keys support it
 	ec := esdk.EncryptionContext{"purpose": "esdk keys test"}
 	start := time.Now()
 	r, err := wrapper.Wrap(ctx, &esdk.WrapRequest{Suite: suite, EncryptionContext: ec})
@@ -214,7 +217,7 @@ func (a *app) testKey(ctx context.Context, text string) error {
 	defer clear(r.DataKey)
 	t.WrapMS = since(start)
 	if unwrapErr != nil {
-		unwrapper, unwrapErr = a.keys.Parse(ctx, text, false) // it may have been made by now
+		unwrapper, unwrapErr = a.keys.Parse(ctx, text, false) // Wrap may have made the key
 	}
 	if unwrapErr == nil && !a.isAlias(text) {
 		start = time.Now()
@@ -231,7 +234,7 @@ func (a *app) testKey(ctx context.Context, text string) error {
 	return a.printKeyTest(&t)
 }
 
-// hasKey reports whether the configuration has a key of the name.
+// hasKey reports whether the configuration has a key with this name.
 func (a *app) hasKey(name string) bool {
 	c, _, err := a.keys.LoadConfig()
 	if err != nil {
@@ -241,8 +244,8 @@ func (a *app) hasKey(name string) bool {
 	return ok
 }
 
-// isAlias reports whether the key is one of AWS KMS that is not named by the ARN
-// that stands in messages, so that it only encrypts.
+// isAlias reports whether the key is a KMS key given by something other than
+// its key ARN. Messages store the key ARN, so such a key only encrypts.
 func (a *app) isAlias(text string) bool {
 	if name, ok := strings.CutPrefix(text, "@"); ok {
 		c, _, err := a.keys.LoadConfig()

@@ -57,7 +57,7 @@ file. Keys never leave it in the clear, and none is printed.`,
 	return cmd
 }
 
-// storeCommand completes a command that works on a key store.
+// storeCommand adds to a command a RunE that opens the key store.
 func (a *app) storeCommand(o *keyspec.StoreOptions, cmd *cobra.Command, run func(ctx context.Context, s *branchkey.Store, args []string) error) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := a.keys.OpenStore(cmd.Context(), o)
@@ -69,7 +69,7 @@ func (a *app) storeCommand(o *keyspec.StoreOptions, cmd *cobra.Command, run func
 	return cmd
 }
 
-// explainStore adds advice to the errors of key stores.
+// explainStore adds hints to errors of key stores.
 func explainStore(err error) error {
 	switch {
 	case errors.Is(err, branchkey.ErrNoKeyStore):
@@ -166,7 +166,7 @@ func (a *app) newKeyGet(o *keyspec.StoreOptions) *cobra.Command {
 	})
 }
 
-// printKey prints a branch key without its secret, which it clears.
+// printKey prints a branch key without its secret, and clears the secret.
 func (a *app) printKey(k *branchkey.Key) error {
 	clear(k.Secret)
 	var pairs strings.Builder

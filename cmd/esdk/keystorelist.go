@@ -36,7 +36,7 @@ func kindOf(e *branchkey.Entry) string {
 
 const listHead = "KIND     VERSION                               CREATED                      BRANCH KEY AND KMS KEY\n"
 
-// A listing prints entries as they come, and tells of those that are malformed.
+// A listing prints entries as they arrive, and reports the malformed ones.
 type listing struct {
 	*app
 	count, malformed int
@@ -52,7 +52,8 @@ func (l *listing) print(e *branchkey.Entry) error {
 	return l.Print(r, "%s%-7s  %-36s  %-27s  %s  %s\n", head, r.Kind, cmp.Or(cli.Printable(r.Version), "-"), cli.Printable(r.Created), cli.Printable(r.ID), cli.Printable(r.KMSKey))
 }
 
-// list prints those entries of a branch key, or of all, that are wanted.
+// list prints the wanted entries of a branch key, or of all branch keys if id
+// is empty.
 func (l *listing) list(ctx context.Context, s *branchkey.Store, id string, wanted func(*branchkey.Entry) bool) error {
 	for e, err := range s.List(ctx, id) {
 		switch {
@@ -151,7 +152,8 @@ type rekeying struct {
 	count, failed int
 }
 
-// all lists branch keys by their active items. One whose active item is malformed fails.
+// all lists branch keys by their active items. A branch key whose active item
+// is malformed counts as failed.
 func (r *rekeying) all(ctx context.Context) error {
 	last := ""
 	for e, err := range r.store.List(ctx, "") {
@@ -169,11 +171,12 @@ func (r *rekeying) all(ctx context.Context) error {
 	return r.verdict()
 }
 
-// ofBranchKey are errors that say nothing of the next branch key.
+// ofBranchKey lists errors that concern a single branch key.
 var ofBranchKey = []error{branchkey.ErrNotFound, branchkey.ErrItem, branchkey.ErrHierarchyVersion, branchkey.ErrKMSKey, branchkey.ErrConflict}
 
-// one goes on after the failure of a branch key. An error that the next one would have, too,
-// ends the run.
+// one re-keys a branch key. If that fails with an error in ofBranchKey, the run
+// continues. Any other error would also hit the next branch key, and ends the
+// run.
 func (r *rekeying) one(ctx context.Context, id string) error {
 	changed, err := r.store.RekeyBranchKey(ctx, id, r.to)
 	if err != nil && !slices.ContainsFunc(ofBranchKey, func(of error) bool { return errors.Is(err, of) }) {

@@ -17,8 +17,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestKMSScripts runs scripts against a simulator of AWS KMS, which the command
-// finds as it would find any other endpoint.
+// TestKMSScripts runs scripts against a simulator of AWS KMS. The command finds
+// it as it would find any other endpoint.
 func TestKMSScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/kms",
@@ -87,8 +87,8 @@ func setupKMS(env *testscript.Env) error {
 	return nil
 }
 
-// cmdCalls checks how often an operation, or any, was called since the last check:
-// calls Decrypt 3, or calls all 0.
+// cmdCalls checks how often an operation, or any operation, was called since
+// the last check: calls Decrypt 3, or calls all 0.
 func cmdCalls(ts *testscript.TestScript, _ bool, args []string) {
 	s := ts.Value(simulator{}).(*kmssim.Server)
 	want, err := strconv.Atoi(args[1])
@@ -105,7 +105,9 @@ func cmdCalls(ts *testscript.TestScript, _ bool, args []string) {
 	s.Reset()
 }
 
-// cmdFault has all calls fail after the next N: fault CODE [N], or fault none.
+// cmdFault makes all calls after the next N fail:
+//
+//	fault CODE [N], or fault none
 func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
 	s := ts.Value(simulator{}).(*kmssim.Server)
 	if args[0] == "none" {
@@ -126,13 +128,13 @@ func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// cmdExpand puts the values of variables into a file: expand FILE.
+// cmdExpand expands the variables in a file: expand FILE.
 func cmdExpand(ts *testscript.TestScript, _ bool, args []string) {
 	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
-// cmdTree makes a tree of N small files: tree FOLDER N.
+// cmdTree makes a tree of N small files: tree DIRECTORY N.
 func cmdTree(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)

@@ -22,11 +22,12 @@ import (
 
 var listed = flag.Int("listed", 20_000, "how many objects TestListedMemory lists")
 
-// modified is when the objects were.
+// modified is the modification time of all objects.
 var modified = time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)
 
-// A lister is a bucket in which all objects have the same content, and which holds no
-// list of them. It answers as S3 does, as far as the command reads.
+// A lister is a bucket whose objects all have the same content. It doesn't
+// store a list of them. It answers the requests that the command makes like S3
+// does.
 type lister struct {
 	count   int
 	content []byte
@@ -61,13 +62,13 @@ func (l *lister) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func key(i int) string { return fmt.Sprintf("in/part=%03d/object-%09d.encrypted", i/10_000, i) }
 
-// TestListedMemory: what the command holds does not grow with the number of objects in a
-// bucket, whether they are done or left out.
+// TestListedMemory checks that the memory of the command doesn't grow with the
+// number of objects in a bucket, whether they are processed or filtered out.
 func TestListedMemory(t *testing.T) {
 	long(t)
 	limit := 64 << 10 // KiB
 	if fips140.Enabled() {
-		limit += 32 << 10 // that the source of entropy fills
+		limit += 32 << 10 // for the source of entropy
 	}
 	dir := t.TempDir()
 	writeFile(t, dir, "plain", pattern(100))

@@ -16,7 +16,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(cleanup{m}, map[string]func(){"esdk": main, compatName: main})
 }
 
-// buildFolder holds the command that tests have built, if any has.
+// buildFolder is the directory of the command that the tests have built, or
+// empty.
 var buildFolder string
 
 type cleanup struct{ *testing.M }
@@ -81,8 +82,8 @@ func pattern(n int) []byte {
 	return b
 }
 
-// cmdFlip flips a bit of a byte, counted from the end if negative:
-// flip FILE OFFSET.
+// cmdFlip flips a bit of a byte. A negative offset counts from the end: flip
+// FILE OFFSET.
 func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
 	edit(ts, args, func(b []byte, n int) []byte {
 		b[(n+len(b))%len(b)] ^= 1
@@ -130,8 +131,9 @@ func cmdStatus(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// cmdFiles checks what is in a folder, hidden files included:
-// files FOLDER NAME...
+// cmdFiles checks all entries of a directory, including hidden ones:
+//
+//	files DIRECTORY NAME...
 func cmdFiles(ts *testscript.TestScript, _ bool, args []string) {
 	entries, err := os.ReadDir(ts.MkAbs(args[0]))
 	ts.Check(err)
@@ -144,8 +146,8 @@ func cmdFiles(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// cmdMany makes a folder of N files f00, f01, …, of which some are long, so that
-// those behind them are done first: many FOLDER N.
+// cmdMany makes a directory of N files f00, f01, …. Some of them are so long
+// that later files are finished first: many DIRECTORY N.
 func cmdMany(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -160,8 +162,9 @@ func cmdMany(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// long is for tests that take long, and find no races: one of "make check" runs them without
-// the race detector, and the other one, which is ten times as slow, with -short.
+// long marks tests that take long and find no races. "make check" runs the
+// tests twice: without the race detector, and, with -short, under the race
+// detector, which is ten times as slow.
 func long(t *testing.T) {
 	t.Helper()
 	if testing.Short() {

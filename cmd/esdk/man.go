@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// With the tag man, which releases are not built with, the command writes its
-// manual pages, out of the texts of its help.
+// extraCommands returns the hidden command that writes manual pages from the
+// help texts. Only builds with the tag man have it; releases don't.
 func (a *app) extraCommands() []*cobra.Command {
 	return []*cobra.Command{{
 		Use:    "man DIR",
@@ -28,8 +28,8 @@ func writeManual(a *app, dir string) error {
 		return err
 	}
 	root := a.newRootCommand()
-	root.DisableAutoGenTag = true // which would have the date of today
-	epoch := time.Unix(0, 0)      // and so would this
+	root.DisableAutoGenTag = true // the tag would have today's date
+	epoch := time.Unix(0, 0)      // so would the header
 	header := doc.GenManHeader{Section: "1", Source: "esdk", Manual: "esdk", Date: &epoch}
 	if err := doc.GenManTree(root, &header, dir); err != nil {
 		return err
@@ -42,7 +42,7 @@ func writeManual(a *app, dir string) error {
 		if err != nil {
 			return err
 		}
-		topicHeader := header // each gets a title of its own
+		topicHeader := header // GenMan sets the title
 		if err := doc.GenMan(topic, &topicHeader, f); err != nil {
 			return err
 		}

@@ -4,5 +4,5 @@ package main
 
 import "github.com/spf13/cobra"
 
-// extraCommands are those of build tags.
+// extraCommands returns the commands that depend on build tags.
 func (a *app) extraCommands() []*cobra.Command { return nil }

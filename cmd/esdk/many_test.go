@@ -17,11 +17,11 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// manyFiles is enough for several groups of results that are put on the disk
-// together.
+// manyFiles is enough for several groups of results that are synced together.
 const manyFiles = 1000
 
-// makeMany makes files in a folder in, and returns the arguments that name them.
+// makeMany makes files in a directory named in, and returns the arguments that
+// name them.
 func makeMany(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	for _, folder := range []string{"in", "out"} {
@@ -39,8 +39,9 @@ func makeMany(t *testing.T, dir string) (names []string) {
 
 func manyText(name string) []byte { return bytes.Repeat([]byte(name), 500) }
 
-// A command that is interrupted, or killed, while it works on many files leaves
-// whole results and nothing else, but for temporary files if it could not help it.
+// TestManyFilesInterrupted checks that a command that is interrupted or killed
+// while it works on many files leaves complete results only. Temporary files
+// may remain only if the process couldn't remove them.
 func TestManyFilesInterrupted(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
 		for range 5 {
@@ -104,8 +105,8 @@ func checkMany(t *testing.T, dir string, results []string) {
 	}
 }
 
-// A run has no more files open than the system lets it, however many inputs there are,
-// and however many directories their results are in.
+// TestManyFilesFewDescriptors checks that a run stays within the limit on open
+// files for any number of inputs and of output directories.
 func TestManyFilesFewDescriptors(t *testing.T) {
 	const files = 3000
 	dir := t.TempDir()
@@ -129,7 +130,7 @@ func TestManyFilesFewDescriptors(t *testing.T) {
 			"reencrypt -q --unsigned --in-place --skip-done never -r --from-key aes:n/k@key -k aes:n/k@key " + enc,
 			"decrypt -q --jobs 100 -r -k aes:n/k@key -o " + back + " " + enc,
 			"verify -q --jobs 100 -r -k aes:n/k@key " + enc,
-			"encrypt -q --unsigned -r --force -k aes:n/k@key in/d00*", // each a root of its own, with its result in it
+			"encrypt -q --unsigned -r --force -k aes:n/k@key in/d00*", // each its own root, with its result in it
 			"encrypt -q --unsigned -r --force -k aes:n/k@key -o roots in/d00*",
 			"verify -q -r -k aes:n/k@key --include *.encrypted in/d00*",
 		} {
@@ -154,12 +155,12 @@ func TestManyFilesFewDescriptors(t *testing.T) {
 	}
 }
 
-// A disk that fills half-way takes the files that fit, and has nothing of the
-// others.
+// TestManyFilesFullDisk checks that if the disk fills up half-way, the results
+// that fit are complete, and the others leave nothing behind.
 func TestManyFilesFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	makeMany(t, dir)
-	command(t, dir, "version") // makes the key
+	command(t, dir, "version") // writes the key
 	out := withMounts(t, dir, `mount -t tmpfs -o size=1m none out || exit 99
 "$1" encrypt -q -k aes:n/k@key -o out in/* 2>errors; echo "status $?"
 ls -A out | grep -c '^\.' ; mkdir whole; cp out/* whole`)
@@ -180,12 +181,13 @@ ls -A out | grep -c '^\.' ; mkdir whole; cp out/* whole`)
 	checkMany(t, dir, results)
 }
 
-// A result is not replaced, nor skipped, by another of the same run whose name leads to
-// the same file, though the first of them was done when the second was found.
+// TestManyFilesOneResult checks that a result of a run isn't replaced or
+// skipped by another input of the same run whose name leads to the same file,
+// even if the first result was finished before the second was found.
 func TestManyFilesOneResult(t *testing.T) {
 	dir := t.TempDir()
 	list := []byte("one/first\x00")
-	for i := range 10_100 { // more than are looked at before the work
+	for i := range 10_100 { // more than are planned ahead of the work
 		list = fmt.Appendf(list, "absent%d\x00", i)
 	}
 	list = append(list, "two/first\x00"...)
@@ -196,7 +198,7 @@ func TestManyFilesOneResult(t *testing.T) {
 	}
 	writeFile(t, dir, "list", list)
 	writeFile(t, filepath.Join(dir, "one"), "first", []byte("first"))
-	command(t, dir, "version") // makes the key
+	command(t, dir, "version") // writes the key
 	for _, flag := range []string{"--force", "--no-clobber", "--update"} {
 		out := withMounts(t, dir, `mount --bind one two || exit 99
 rm -f one/first.encrypted; "$1" encrypt -q -k aes:n/k@key `+flag+` --files-from0 list 2>errors; echo "status $?"; grep two/first errors`)

@@ -30,7 +30,7 @@ func newGoogleStore(t testing.TB, server, proxy string) *testStore {
 	return openStore(t, "gs://"+name, environment(server), environment(proxy))
 }
 
-// The account of Azurite, and its key, which are the same everywhere.
+// The account and key of Azurite are the same in every installation.
 const (
 	azureAccount = "devstoreaccount1"
 	azureKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -59,7 +59,8 @@ func newAzureStore(t testing.TB, server, proxy string) *testStore {
 	return openStore(t, "azblob://"+name, environment(server), environment(proxy))
 }
 
-// TestObjectsSecret has the address of a store be wrong, and a token not be told.
+// TestObjectsSecret checks that the error for a wrong address of a store
+// doesn't contain the token.
 func TestObjectsSecret(t *testing.T) {
 	s := &testStore{env: map[string]string{
 		"AZURE_STORAGE_ACCOUNT": azureAccount, "AZURE_STORAGE_SAS_TOKEN": "sv=1&sig=hidden", "AZURE_STORAGE_PROTOCOL": "http",

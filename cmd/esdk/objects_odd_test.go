@@ -23,8 +23,8 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// newOddStore makes a bucket with messages under the old key, and returns a function that
-// encrypts them again in place.
+// newOddStore makes a bucket with messages under the old key, and returns a
+// function that re-encrypts them in place.
 func newOddStore(t *testing.T, keys ...string) (s *testStore, again func(status int, more ...string) string) {
 	t.Helper()
 	s = newTestStore(t, "ESDK_S3_URL")
@@ -47,13 +47,14 @@ func newOddStore(t *testing.T, keys ...string) (s *testStore, again func(status 
 	}
 }
 
-// TestObjectsOddKeys: no object hides behind another by a key that the Go CDK reads as that
-// one's, and a key that it cannot write is told as such.
+// TestObjectsOddKeys checks that no object is mistaken for another because the
+// Go CDK unescapes its key to the other's. A key that the CDK can't write is
+// reported as such.
 func TestObjectsOddKeys(t *testing.T) {
 	s, again := newOddStore(t, "in/A", "in/__0x41__", "in/a__0xa__b", "in/y", "in/zz")
 	dir := t.TempDir()
 	s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
-		if r.URL.Query().Has("list-type") { // moto takes no such key
+		if r.URL.Query().Has("list-type") { // moto doesn't accept such a key
 			answer.Body = bytes.NewBufferString(strings.Replace(answer.Body.String(), "<Key>in/y<", "<Key>in/y&#10;<", 1))
 			answer.Header().Del("Content-Length")
 		}
@@ -85,8 +86,8 @@ func TestObjectsOddKeys(t *testing.T) {
 	}
 }
 
-// runFailed runs again what a report calls failed, which must be what can't be reached, under
-// names that lead to nothing else.
+// runFailed runs the failed inputs of a report again. Each must fail as
+// unreachable, and its name must not lead to another object.
 func (s *testStore) runFailed(t *testing.T, report string, again func(status int, more ...string) string) {
 	text, err := os.ReadFile(report)
 	if err != nil {
@@ -111,8 +112,8 @@ func (s *testStore) runFailed(t *testing.T, report string, again func(status int
 	}
 }
 
-// TestObjectsNoParts: a server that answers with all when it is asked for the rest is not
-// read on.
+// TestObjectsNoParts checks that a resumed read fails if the server ignores the
+// range and sends the whole object.
 func TestObjectsNoParts(t *testing.T) {
 	s, dir := newTestStore(t, "ESDK_S3_URL"), t.TempDir()
 	s.put(t, "plain", pattern(3<<20))
@@ -134,8 +135,8 @@ func TestObjectsNoParts(t *testing.T) {
 	}
 }
 
-// TestObjectsNoETag: without a version to compare, nothing is replaced, unless the user says
-// that nobody else writes.
+// TestObjectsNoETag checks that without an ETag to compare, nothing is replaced
+// unless the user declares to be the only writer.
 func TestObjectsNoETag(t *testing.T) {
 	s, again := newOddStore(t, "in/a")
 	s.proxy.Spoil(func(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
@@ -148,8 +149,8 @@ func TestObjectsNoETag(t *testing.T) {
 	again(cli.ExitOK, s.url+"/in/a?conditional-writes=false")
 }
 
-// TestObjectsUpdatedPlain: an update of a store that tells no versions, or knows no
-// conditional writes, needs that said.
+// TestObjectsUpdatedPlain checks that an update of a store without versions or
+// conditional writes needs conditional-writes=false in the URL.
 func TestObjectsUpdatedPlain(t *testing.T) {
 	s, _ := newOddStore(t)
 	dir := t.TempDir()
@@ -180,7 +181,8 @@ func TestObjectsUpdatedPlain(t *testing.T) {
 	update(cli.ExitOK, "?conditional-writes=false")
 }
 
-// TestObjectsConflict: of writes that overlap, one is looked at again.
+// TestObjectsConflict checks that a write that conflicts with another is
+// repeated.
 func TestObjectsConflict(t *testing.T) {
 	s, again := newOddStore(t, "in/a")
 	var puts atomic.Int64
@@ -199,7 +201,7 @@ func TestObjectsConflict(t *testing.T) {
 	s.run(t, dir, cli.ExitOK, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/new", "plain")
 }
 
-// TestObjectsListedEmpty: what a list calls empty is looked at when its turn comes.
+// TestObjectsListedEmpty checks that an object listed as empty is read anyway.
 func TestObjectsListedEmpty(t *testing.T) {
 	s, again := newOddStore(t, "in/a")
 	s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
@@ -214,8 +216,8 @@ func TestObjectsListedEmpty(t *testing.T) {
 	s.run(t, t.TempDir(), cli.ExitOK, "verify", "-k", "aes:n/k2@key", s.url+"/in/a")
 }
 
-// TestObjectsKMSKey: a key of the server's encryption in the URL is used, although the URL
-// does not say that it is one.
+// TestObjectsKMSKey checks that a KMS key in the URL is used for server-side
+// encryption, although the URL doesn't give the encryption's type.
 func TestObjectsKMSKey(t *testing.T) {
 	s, again := newOddStore(t, "in/a")
 	client, name := s.s3(t)
@@ -235,7 +237,8 @@ func TestObjectsKMSKey(t *testing.T) {
 	}
 }
 
-// TestObjectsShardsUnlisted: every shard tells that there was nothing to be seen.
+// TestObjectsShardsUnlisted checks that every shard reports that listing
+// failed.
 func TestObjectsShardsUnlisted(t *testing.T) {
 	s, again := newOddStore(t, "in/a")
 	s.gate.set(always, http.StatusForbidden, func(r *http.Request) bool { return r.URL.Query().Has("list-type") })

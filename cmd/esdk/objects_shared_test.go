@@ -26,8 +26,8 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// newVersionedStore makes a bucket that keeps versions, on SeaweedFS, which lets one of
-// several conditional writes win, as S3 does.
+// newVersionedStore makes a versioned bucket on SeaweedFS. Like S3, SeaweedFS
+// lets one of several conditional writes win.
 func newVersionedStore(t *testing.T) *testStore {
 	t.Helper()
 	const variable = "ESDK_SEAWEEDFS_URL"
@@ -51,7 +51,7 @@ func newVersionedStore(t *testing.T) *testStore {
 		}
 		return s.Delete(t.Context(), "ready")
 	}
-	for try := 0; ; try++ { // it answers before it can do anything
+	for try := 0; ; try++ { // SeaweedFS answers before it is ready
 		err := ready()
 		if err == nil {
 			break
@@ -68,7 +68,7 @@ func newVersionedStore(t *testing.T) *testStore {
 	return s
 }
 
-// versions are those of each key, from the newest on.
+// versions returns the versions of each key, newest first.
 func (s *testStore) versions(t *testing.T) map[string][]string {
 	t.Helper()
 	client, name := s.s3(t)
@@ -86,8 +86,8 @@ func (s *testStore) versions(t *testing.T) map[string][]string {
 	return all
 }
 
-// given is the name of an object or folder for the command, and key that of such a name,
-// with or without parameters.
+// given returns the name of an object or prefix for the command, and key the
+// key in such a name, with or without parameters.
 func (s *testStore) given(key string) string {
 	bucket, query, _ := strings.Cut(s.url, "?")
 	return bucket + "/" + key + "?" + query
@@ -99,7 +99,7 @@ func (s *testStore) key(name string) string {
 	return key
 }
 
-// fill makes so many messages in a folder.
+// fill makes messages under a prefix.
 func (s *testStore) fill(t *testing.T, dir, folder string, count int) {
 	t.Helper()
 	in := makeRoot(t, filepath.Join(dir, "in")).Name()
@@ -109,7 +109,7 @@ func (s *testStore) fill(t *testing.T, dir, folder string, count int) {
 	s.run(t, dir, cli.ExitOK, "encrypt", "-q", "-r", "-k", "aes:n/k@key", "-o", s.given(folder), "in")
 }
 
-// readReport returns the lines of a report, but for one that was cut off at its end.
+// readReport returns the lines of a report, without a truncated last line.
 func readReport(t *testing.T, path string) (lines []batch.Record) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -128,7 +128,8 @@ func readReport(t *testing.T, path string) (lines []batch.Record) {
 	return lines
 }
 
-// again encrypts all messages of a folder again in place, under another key.
+// again returns a command that re-encrypts all messages under a prefix in
+// place, under another key.
 func (s *testStore) again(t *testing.T, dir, report string, more ...string) *exec.Cmd {
 	t.Helper()
 	c := command(t, dir, append([]string{"reencrypt", "-r", "--in-place", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", "--report", report}, more...)...)
@@ -136,9 +137,9 @@ func (s *testStore) again(t *testing.T, dir, report string, more ...string) *exe
 	return c
 }
 
-// TestObjectsTwoProcesses: of two runs on the same objects, one replaces each, once, and the
-// other tells that it is as asked. The report has the versions, and names that can be given
-// again.
+// TestObjectsTwoProcesses starts two runs on the same objects. Each object is
+// replaced once, by one of them, and the other reports it as already done. The
+// report has the versions, and names that can be used as arguments.
 func TestObjectsTwoProcesses(t *testing.T) {
 	const count = 200
 	s, dir := newVersionedStore(t), t.TempDir()
@@ -188,9 +189,10 @@ func (s *testStore) versionsOf(t *testing.T, key string) (ids []string) {
 	return ids
 }
 
-// TestObjectsKilled: after kill -9, no more objects were replaced and are not in the report
-// than were in flight, although the first of them takes long. Another run tells that
-// those are as asked, and replaces the rest.
+// TestObjectsKilled checks that after kill -9, the number of replaced objects
+// missing from the report is at most the number of jobs in flight, although the
+// first object takes long. Another run reports those as already done, and
+// replaces the rest.
 func TestObjectsKilled(t *testing.T) {
 	const count, jobs = 300, 4
 	s, dir := newVersionedStore(t), t.TempDir()
@@ -249,7 +251,8 @@ func TestObjectsKilled(t *testing.T) {
 	}
 }
 
-// TestObjectsLocked: a new version is locked as the old one is, in one part or several.
+// TestObjectsLocked checks that a new version gets the object lock of the old
+// one, written in one part or several.
 func TestObjectsLocked(t *testing.T) {
 	s := newTestStore(t, "ESDK_S3_URL")
 	client, _ := s.s3(t)
@@ -283,8 +286,9 @@ func TestObjectsLocked(t *testing.T) {
 	}
 }
 
-// TestObjectsKept: all that S3 says of an object is as it was, for three requests an object
-// beside those of the list, and one if it is passed over.
+// TestObjectsKept checks that all metadata of an object in S3 is kept, at three
+// requests an object in addition to the list requests, and one request for an
+// object that is skipped.
 func TestObjectsKept(t *testing.T) {
 	s, dir := newTestStore(t, "ESDK_S3_URL"), t.TempDir()
 	client, name := s.s3(t)
@@ -358,8 +362,9 @@ func TestObjectsKept(t *testing.T) {
 	}
 }
 
-// TestObjectsUpdated: --update replaces only what it has seen. What somebody else puts there
-// between the look and the write stays.
+// TestObjectsUpdated checks that --update replaces only the version it has
+// seen. An object that somebody else writes between the look and the write
+// stays.
 func TestObjectsUpdated(t *testing.T) {
 	eachStore(t, testObjectsUpdated)
 	t.Run("versions", func(t *testing.T) { testObjectsUpdated(t, newVersionedStore(t)) })
@@ -374,7 +379,7 @@ func testObjectsUpdated(t *testing.T, s *testStore) {
 	later := time.Now()
 	update := func(status int, more ...string) string {
 		t.Helper()
-		later = later.Add(time.Hour) // the sources are newer than what was made of them
+		later = later.Add(time.Hour) // make the sources newer than their results
 		for _, file := range []string{"a", "b"} {
 			if err := os.Chtimes(filepath.Join(in, file), later, later); err != nil {
 				t.Fatal(err)
@@ -429,7 +434,7 @@ func testObjectsUpdated(t *testing.T, s *testStore) {
 	}
 	s.gate.set(0, 0, func(*http.Request) bool { return false })
 
-	// What is gone by then was changed, too.
+	// A deletion counts as a change, too.
 	var once sync.Once
 	s.gate.set(0, 0, func(r *http.Request) bool {
 		if r.Method == http.MethodPut || r.Method == http.MethodPost {

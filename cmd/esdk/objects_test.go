@@ -36,14 +36,14 @@ import (
 
 // A testStore is a new bucket of a server of an object store, behind a proxy.
 type testStore struct {
-	*blob.Bucket // by the Go CDK, to look at what the command did
+	*blob.Bucket // opened with the Go CDK, to check the command's results
 	url          string
 	env          map[string]string
 	proxy        *faulttest.Proxy
 	gate         *gate
 }
 
-// A gate lets requests to a server pass, or refuses them.
+// A gate passes or refuses requests to a server.
 type gate struct {
 	server http.Handler
 	refuse atomic.Pointer[func(*http.Request) bool]
@@ -62,7 +62,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", code)
 }
 
-// set has it refuse the first of some requests.
+// set makes the gate refuse the first n requests that match, with the given
+// status.
 func (g *gate) set(n, status int, which func(*http.Request) bool) {
 	g.status.Store(int64(status))
 	var seen atomic.Int64
@@ -70,10 +71,11 @@ func (g *gate) set(n, status int, which func(*http.Request) bool) {
 	g.refuse.Store(&refuse)
 }
 
-// storeKinds make buckets, by the variable that has the address of the server.
+// storeKinds has a function for each kind of store, by the variable with the
+// address of its server.
 var storeKinds = map[string]func(t testing.TB, server, proxy string) *testStore{"ESDK_S3_URL": newS3Store}
 
-// eachStore runs a test on each kind of store that there is a server of.
+// eachStore runs a test on each kind of store in this build.
 func eachStore(t *testing.T, run func(*testing.T, *testStore)) {
 	for _, variable := range slices.Sorted(maps.Keys(storeKinds)) {
 		t.Run(variable, func(t *testing.T) { run(t, newTestStore(t, variable)) })
@@ -85,7 +87,8 @@ func newTestStore(t testing.TB, variable string) *testStore {
 	return newTestStoreOf(t, variable, false, storeKinds[variable])
 }
 
-// newTestStoreOf makes a bucket on a server, which may look at signatures of requests.
+// newTestStoreOf makes a bucket on a server that may verify the signatures of
+// requests.
 func newTestStoreOf(t testing.TB, variable string, signed bool, open func(t testing.TB, server, proxy string) *testStore) *testStore {
 	t.Helper()
 	server := os.Getenv(variable)
@@ -114,7 +117,7 @@ func newTestStoreOf(t testing.TB, variable string, signed bool, open func(t test
 	return s
 }
 
-// bucketNumber tells the buckets of a run apart.
+// bucketNumber distinguishes the buckets of a run.
 var bucketNumber atomic.Int64
 
 func bucketName() string {
@@ -142,8 +145,8 @@ func newS3Store(t testing.TB, server, proxy string) *testStore {
 	return openStore(t, "s3://"+name, environment(server), environment(proxy))
 }
 
-// openStore opens a bucket with one environment, and has the command do so with
-// another.
+// openStore opens a bucket with one environment, and sets another one for the
+// command.
 func openStore(t testing.TB, url string, own, env map[string]string) *testStore {
 	t.Helper()
 	for k, v := range own {
@@ -156,7 +159,7 @@ func openStore(t testing.TB, url string, own, env map[string]string) *testStore 
 	return &testStore{Bucket: b, url: url, env: env}
 }
 
-// keys are those of all objects, in their order.
+// keys returns the keys of all objects in their order.
 func (s *testStore) keys(t testing.TB) (keys []string) {
 	t.Helper()
 	entries := s.List(nil)
@@ -179,7 +182,7 @@ func (s *testStore) put(t testing.TB, key string, data []byte) {
 	}
 }
 
-// checkUploads fails if S3 keeps parts of an upload that nobody ends.
+// checkUploads fails if S3 keeps parts of an unfinished upload.
 func (s *testStore) checkUploads(t testing.TB) {
 	t.Helper()
 	var client *s3.Client
@@ -196,7 +199,8 @@ func (s *testStore) checkUploads(t testing.TB) {
 	}
 }
 
-// wantObjects checks which objects there are, and that no upload is left.
+// wantObjects checks the keys of all objects, and that no unfinished upload is
+// left.
 func (s *testStore) wantObjects(t testing.TB, want ...string) {
 	t.Helper()
 	if got := s.keys(t); !slices.Equal(got, want) {
@@ -205,7 +209,7 @@ func (s *testStore) wantObjects(t testing.TB, want ...string) {
 	s.checkUploads(t)
 }
 
-// run runs the command, which must have an exit status, and returns what it says.
+// run runs the command, checks its exit status, and returns its standard error.
 func (s *testStore) run(t *testing.T, dir string, status int, args ...string) string {
 	t.Helper()
 	c := command(t, dir, args...)
@@ -222,7 +226,7 @@ func (s *testStore) environ() []string {
 	return env
 }
 
-// TestObjects runs the scripts of testdata/objects on each store.
+// TestObjects runs the scripts in testdata/objects on each store.
 func TestObjects(t *testing.T) {
 	eachStore(t, func(t *testing.T, _ *testStore) {
 		variable := t.Name()[strings.LastIndex(t.Name(), "/")+1:]
@@ -255,7 +259,7 @@ func cmdObjects(ts *testscript.TestScript, _ bool, args []string) {
 	storeOf(ts).wantObjects(t, args...)
 }
 
-// cmdPut makes an object of a file, or an empty one: put KEY [FILE].
+// cmdPut makes an object from a file, or an empty one: put KEY [FILE].
 func cmdPut(ts *testscript.TestScript, _ bool, args []string) {
 	var data []byte
 	if len(args) > 1 {
@@ -269,14 +273,14 @@ func cmdRemove(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(storeOf(ts).Delete(context.Background(), args[0]))
 }
 
-// cmdGet makes a file of an object: get KEY FILE.
+// cmdGet writes an object to a file: get KEY FILE.
 func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := storeOf(ts).ReadAll(context.Background(), args[0])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o644))
 }
 
-// scriptTB has a script fail.
+// scriptTB fails a script.
 type scriptTB struct {
 	testing.TB
 	ts *testscript.TestScript
@@ -286,12 +290,12 @@ func (t *scriptTB) Helper()                           {}
 func (t *scriptTB) Fatal(args ...any)                 { t.ts.Fatalf("%s", fmt.Sprint(args...)) }
 func (t *scriptTB) Errorf(format string, args ...any) { t.ts.Fatalf(format, args...) }
 
-// TestObjectsInterrupted has a command be interrupted in the middle of an upload.
+// TestObjectsInterrupted interrupts the command in the middle of an upload.
 func TestObjectsInterrupted(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
 		dir := t.TempDir()
 		for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
-			handled := make(chan os.Signal, 1) // else nohup has it ignored in what is started, too
+			handled := make(chan os.Signal, 1) // under nohup, child processes would inherit an ignored SIGHUP
 			signal.Notify(handled, sig)
 			defer signal.Stop(handled)
 			var puts sync.Once
@@ -313,7 +317,7 @@ func TestObjectsInterrupted(t *testing.T) {
 				t.Fatal(err)
 			}
 			source.Close()
-			go stdin.Write(pattern(40 << 20)) // which is not all of it
+			go stdin.Write(pattern(40 << 20)) // not the whole input
 			<-began
 			c.Process.Signal(sig)
 			checkStatus(t, c, c.Wait(), cli.ExitInterrupted)
@@ -323,7 +327,7 @@ func TestObjectsInterrupted(t *testing.T) {
 	})
 }
 
-// TestObjectsInterruptedStalled has a command be interrupted while the store takes
+// TestObjectsInterruptedStalled interrupts the command while the store accepts
 // no more of an upload.
 func TestObjectsInterruptedStalled(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
@@ -333,7 +337,7 @@ func TestObjectsInterruptedStalled(t *testing.T) {
 		var once sync.Once
 		passed := int64(1)
 		if strings.HasPrefix(s.url, "gs:") {
-			passed = 0 // the emulator has the rest go past the proxy
+			passed = 0 // the emulator makes the rest bypass the proxy
 		}
 		began, done := make(chan struct{}), make(chan struct{})
 		defer close(done)
@@ -360,11 +364,11 @@ func TestObjectsInterruptedStalled(t *testing.T) {
 	})
 }
 
-// TestObjectsStalled has a store stop sending, once or for good.
+// TestObjectsStalled makes a store stop sending, once or for good.
 func TestObjectsStalled(t *testing.T) {
 	s := newTestStore(t, "ESDK_S3_URL")
 	for k, v := range s.env {
-		t.Setenv(k, v) // the command is in this process
+		t.Setenv(k, v) // the command runs in this process
 	}
 	content := pattern(1 << 20)
 	s.put(t, "x", content)
@@ -388,7 +392,7 @@ func TestObjectsStalled(t *testing.T) {
 	}
 }
 
-// stall sends nothing of what it says that it will.
+// stall sends headers but no body.
 func stall(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
 	maps.Copy(w.Header(), answer.Header())
 	w.WriteHeader(answer.Code)
@@ -419,14 +423,14 @@ func TestObjectsRequests(t *testing.T) {
 	})
 }
 
-// copyAnswer gives an answer as it is.
+// copyAnswer passes an answer on unchanged.
 func copyAnswer(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
 	maps.Copy(w.Header(), answer.Header())
 	w.WriteHeader(answer.Code)
 	answer.Body.WriteTo(w)
 }
 
-// sometimes spoils the first answers to some requests.
+// sometimes spoils the answers to the first n matching requests.
 func sometimes(n int, which func(*http.Request) bool, spoil faulttest.Spoiler) faulttest.Spoiler {
 	var seen atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
@@ -440,7 +444,8 @@ func sometimes(n int, which func(*http.Request) bool, spoil faulttest.Spoiler) f
 
 const always = 1 << 30
 
-// cut sends half of an answer that is partial or not, and closes the connection.
+// cut sends half of the body of a full or partial answer, and closes the
+// connection.
 func cut(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
 	maps.Copy(w.Header(), answer.Header())
 	body := answer.Body.Bytes()
@@ -450,7 +455,7 @@ func cut(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecord
 	panic(http.ErrAbortHandler)
 }
 
-// TestObjectsFaults has a store refuse and break off.
+// TestObjectsFaults makes a store refuse requests and break off answers.
 func TestObjectsFaults(t *testing.T) {
 	reads := func(r *http.Request) bool { return r.Method == http.MethodGet }
 	writes := func(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
@@ -465,7 +470,7 @@ func TestObjectsFaults(t *testing.T) {
 		"two reads refused":  {refused: 2, which: reads},
 		"reads refused":      {refused: always, which: reads, read: cli.ExitUnavailable, stderr: "SlowDown"},
 		"two writes refused": {refused: 2, which: writes},
-		"ten writes refused": {refused: 10, which: writes, stderr: "the run slows down"}, // which is more than a client tries
+		"ten writes refused": {refused: 10, which: writes, stderr: "the run slows down"}, // more than a client retries
 		"writes refused":     {refused: always, which: writes, write: cli.ExitUnavailable, stderr: "SlowDown"},
 		"three reads cut":    {which: nobody, spoil: sometimes(3, reads, cut)},
 		"reads cut":          {which: nobody, spoil: sometimes(always, reads, cut), read: cli.ExitError, stderr: "EOF"},
@@ -506,8 +511,8 @@ func TestObjectsFaults(t *testing.T) {
 	}
 }
 
-// TestObjectsWriteOnly has the command write where it may neither look nor list, and
-// yet replace nothing.
+// TestObjectsWriteOnly checks that write-only credentials are enough to write,
+// and that nothing is replaced.
 func TestObjectsWriteOnly(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
 		dir := t.TempDir()
@@ -520,7 +525,7 @@ func TestObjectsWriteOnly(t *testing.T) {
 			s.run(t, dir, status.file, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/one", "docs/plain")
 			s.run(t, dir, status.folder, "encrypt", "-r", "-k", "aes:n/k@key", "-o", s.url+"/tree", "docs")
 		}
-		if !strings.HasPrefix(s.url, "gs:") { // which the Go CDK says has none then
+		if !strings.HasPrefix(s.url, "gs:") { // the Go CDK reports no object in this case
 			s.run(t, dir, cli.ExitError, "encrypt", "--no-clobber", "-k", "aes:n/k@key", "-o", s.url+"/one", "docs/plain")
 		}
 		s.run(t, dir, cli.ExitError, "verify", "-k", "aes:n/k@key", s.url+"/one")
@@ -545,14 +550,15 @@ func checkNames(t *testing.T, dir string, copied bool) {
 	}
 }
 
-// TestObjectsReplaced has another object take the place of one that is read, or
-// come up where one is written.
+// TestObjectsReplaced replaces an object while it is read, and creates one
+// where the command writes.
 func TestObjectsReplaced(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
 		dir := t.TempDir()
 		s.put(t, "plain", pattern(12<<20))
-		// The answer to a request for the object is cut off, and what comes up then is
-		// not read on, but read anew, unless that goes on.
+		// The answer to a request for the object is cut off, and the object is
+		// replaced. The command doesn't resume the read with the new object but
+		// starts over, unless that keeps happening.
 		replaced := func(times int64) {
 			var seen atomic.Int64
 			s.proxy.Spoil(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
@@ -582,7 +588,7 @@ func TestObjectsReplaced(t *testing.T) {
 			writeFile(t, dir, "long", pattern(length))
 			var once sync.Once
 			s.proxy.Spoil(func(w http.ResponseWriter, _ *http.Request, answer *httptest.ResponseRecorder) {
-				once.Do(func() { s.put(t, "x", []byte("theirs")) }) // after the first request, which asks whether it is there
+				once.Do(func() { s.put(t, "x", []byte("theirs")) }) // after the first request, which checks whether the object exists
 				copyAnswer(w, answer)
 			})
 			said := s.run(t, dir, cli.ExitNotWritten, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/x", "long")
@@ -601,12 +607,13 @@ func TestObjectsReplaced(t *testing.T) {
 	})
 }
 
-// TestObjectsReplacedInPlace has another object come up where one is encrypted again.
+// TestObjectsReplacedInPlace replaces an object while it is re-encrypted in
+// place.
 func TestObjectsReplacedInPlace(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
 		for _, length := range []int{100, 20 << 20} {
 			if length > 100 && strings.HasPrefix(s.url, "s3:") {
-				continue // moto (5.2.5) heeds no If-Match when an upload of parts ends
+				continue // moto (5.2.5) ignores If-Match when a multipart upload is completed
 			}
 			dir := t.TempDir()
 			writeFile(t, dir, "plain", pattern(length))
@@ -625,8 +632,8 @@ func TestObjectsReplacedInPlace(t *testing.T) {
 	})
 }
 
-// TestObjectsReplacedAfterLook has another object come up between the look at a message,
-// of which nothing is left to read by then, and the request that its result begins with.
+// TestObjectsReplacedAfterLook replaces an object between the look at a
+// message, which reads all of it, and the first request for its result.
 func TestObjectsReplacedAfterLook(t *testing.T) {
 	s := newTestStore(t, "ESDK_S3_URL")
 	dir := t.TempDir()
@@ -646,8 +653,8 @@ func TestObjectsReplacedAfterLook(t *testing.T) {
 	s.wantTheirs(t, dir)
 }
 
-// wantTheirs encrypts an object again in its place, where another one comes up meanwhile,
-// which has to stay, since it is no message.
+// wantTheirs re-encrypts an object in place while somebody else replaces it.
+// The replacement must stay, since it isn't a message.
 func (s *testStore) wantTheirs(t *testing.T, dir string) {
 	t.Helper()
 	said := s.run(t, dir, cli.ExitNotAuthentic, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", "--in-place", s.url+"/x")
@@ -659,7 +666,8 @@ func (s *testStore) wantTheirs(t *testing.T, dir string) {
 	}
 }
 
-// TestObjectsMemory streams more through the command than it may keep.
+// TestObjectsMemory streams more data through the command than it may hold in
+// memory.
 func TestObjectsMemory(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
 		const length, most = 400 << 20, 256 << 10 // KiB: five parts of 16 MiB, and garbage of the first one
@@ -695,8 +703,8 @@ func (s *testStore) s3(t *testing.T) (client *s3.Client, bucket *string) {
 	return client, &name
 }
 
-// TestObjectsDescribed has what S3 knows of an object stay when it is encrypted again in
-// place, and be what the URL says when one is made.
+// TestObjectsDescribed checks that the metadata of an object in S3 is kept when
+// it is re-encrypted in place, and is set from the URL for a new object.
 func TestObjectsDescribed(t *testing.T) {
 	s := newTestStore(t, "ESDK_S3_URL")
 	client, name := s.s3(t)
@@ -733,14 +741,15 @@ func TestObjectsDescribed(t *testing.T) {
 		s.run(t, dir, cli.ExitUsage, "encrypt", "-k", "aes:n/k@key", "-o", s.url+"/y"+bad, "plain")
 	}
 
-	// Who may not read tags does not lose them.
+	// Without permission to read tags, re-encryption fails, since the tags
+	// would be lost.
 	s.gate.set(1<<30, http.StatusForbidden, func(r *http.Request) bool { return r.URL.Query().Has("tagging") })
 	if said := s.run(t, dir, cli.ExitError, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/x"); !strings.Contains(said, "its tags would be lost") || !strings.Contains(said, "?tags=") {
 		t.Errorf("stderr %q", said)
 	}
 	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/x?tags=new%3D2")
 
-	// A store without conditional writes, as some are.
+	// Some stores have no conditional writes.
 	s.gate.set(1<<30, http.StatusNotImplemented, func(r *http.Request) bool {
 		return r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Match") != "" && r.Method == http.MethodPut
 	})
@@ -752,7 +761,7 @@ func TestObjectsDescribed(t *testing.T) {
 	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/z?conditional-writes=false&tags=")
 }
 
-// TestObjectsVersion reads a version that is not the newest.
+// TestObjectsVersion reads a version that isn't the latest.
 func TestObjectsVersion(t *testing.T) {
 	s := newTestStore(t, "ESDK_S3_URL")
 	client, name := s.s3(t)
@@ -809,7 +818,8 @@ func TestObjectsInspected(t *testing.T) {
 	})
 }
 
-// TestObjectsDone has a second run write nothing, and read no more than headers.
+// TestObjectsDone checks that a second run writes nothing, and reads only
+// headers.
 func TestObjectsDone(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
 		dir := t.TempDir()
@@ -841,8 +851,8 @@ func TestObjectsDone(t *testing.T) {
 	})
 }
 
-// TestObjectsAudit counts what an audit asks of a store: one request for the start of each
-// object, besides those for a list, and another for a header that is longer.
+// TestObjectsAudit counts the requests of an audit: one for the start of each
+// object, another one if its header is longer, and the list requests.
 func TestObjectsAudit(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *testStore) {
 		dir := t.TempDir()
@@ -882,8 +892,8 @@ func TestObjectsAudit(t *testing.T) {
 	})
 }
 
-// Objects that are worked on side by side take no more connections than there may be
-// descriptors.
+// TestObjectsFewDescriptors checks that concurrent work on objects stays within
+// the limit on open files.
 func TestObjectsFewDescriptors(t *testing.T) {
 	const files = 300
 	eachStore(t, func(t *testing.T, s *testStore) {

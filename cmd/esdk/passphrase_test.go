@@ -16,11 +16,11 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// An exchange is a question on the terminal, and what is typed there.
+// An exchange is a question on the terminal and the answer typed there.
 type exchange struct{ question, answer string }
 
-// onTerminal runs the command with a terminal of its own, and returns what that
-// shows, which is of other programs than the command's standard error.
+// onTerminal runs the command with its own terminal, and returns the text that
+// the terminal shows. The text doesn't include the command's standard error.
 func onTerminal(t *testing.T, exchanges []exchange, args ...string) (shown []byte, err error) {
 	t.Helper()
 	master, terminal := openTerminal(t)
@@ -51,7 +51,7 @@ func onTerminal(t *testing.T, exchanges []exchange, args ...string) (shown []byt
 		}
 	}
 	err = command.Wait()
-	// So that there is something to read.
+	// Make sure that there is something to read.
 	terminal.WriteString("end")
 	for !bytes.HasSuffix(shown, []byte("end")) {
 		read()
@@ -59,8 +59,8 @@ func onTerminal(t *testing.T, exchanges []exchange, args ...string) (shown []byt
 	return shown, err
 }
 
-// A passphrase is asked for on the terminal, twice for a new key and once for an
-// old one, and does not show there.
+// TestPassphrasePrompt checks that a passphrase is asked for on the terminal,
+// twice for a new key and once for an existing one, and isn't shown there.
 func TestPassphrasePrompt(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -77,7 +77,7 @@ func TestPassphrasePrompt(t *testing.T) {
 		}
 		key := map[string]string{"rsa": "rsa:n/k@rsa.pem", "ecdh": "ecdh:@ecdh.pem", "hpke": "hpke:v@hpke.pem"}[kind]
 		if kind == "ecdh" {
-			continue // which needs the public key to encrypt; asking is the same
+			continue // encryption needs the public key, and the prompt is the same
 		}
 		ask := "Passphrase of " + file + ": "
 		shown, err = onTerminal(t, []exchange{{ask, secret + "\r"}}, "encrypt", "-k", key, "-k", key, "-o", kind, "f")
@@ -99,8 +99,8 @@ func TestPassphrasePrompt(t *testing.T) {
 	}
 }
 
-// Two different passphrases make no key, and an existing file is told of before
-// anything is asked.
+// TestPassphraseMismatch checks that two different passphrases make no key, and
+// that an existing file is reported before anything is asked.
 func TestPassphraseMismatch(t *testing.T) {
 	t.Chdir(t.TempDir())
 	shown, err := onTerminal(t, []exchange{{"New passphrase for k: ", "one\r"}, {"Again: ", "other\r"}}, "keygen", "ecdh", "--passphrase", "-o", "k")
@@ -119,7 +119,8 @@ func TestPassphraseMismatch(t *testing.T) {
 	}
 }
 
-// Without a terminal, the error says what to do.
+// TestPassphraseWithoutTerminal checks that without a terminal, the error comes
+// with a hint.
 func TestPassphraseWithoutTerminal(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

@@ -15,8 +15,9 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// A token that is taken away while the command works on a tree: what was done is
-// whole, the rest is as it was, and another run does it once the token is back.
+// TestPKCS11TokenPulled removes a token while the command works on a tree.
+// Finished results are complete, the rest is unchanged, and another run
+// completes it after the token is back.
 func TestPKCS11TokenPulled(t *testing.T) {
 	for _, verb := range []string{"encrypt", "decrypt", "reencrypt"} {
 		t.Run(verb, func(t *testing.T) { testTokenPulled(t, verb) })
@@ -51,7 +52,8 @@ func testTokenPulled(t *testing.T, verb string) {
 		check("encrypt", "-q", "-r", "-k", token, "-o", "messages", "in")
 	}
 
-	// A file that is in the middle of what is to be done, and how the rest is done later.
+	// middle is a file in the middle of the work, and again are the arguments
+	// for completing the rest later.
 	var middle string
 	var args, again []string
 	switch verb {
@@ -107,7 +109,7 @@ func testTokenPulled(t *testing.T, verb string) {
 	case "decrypt":
 		checkSame(t, in, results, done)
 	case "reencrypt":
-		done = manyFiles // all are there, under the one key or the other
+		done = manyFiles // all messages are there, under either key
 		check("verify", "-q", "-r", "-k", old, "-k", fresh, out)
 	}
 	if len(results) != done {

@@ -23,9 +23,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// hardware is a token that interop/backends/pkcs11.sh made, with three keys: aes,
-// rsa and ec, of which the files aes.key, rsa.pub and ec.pub have what may leave
-// it, and all of the first.
+// hardware is a token made by interop/backends/pkcs11.sh, with three keys: aes,
+// rsa and ec. The files rsa.pub and ec.pub hold the public keys, and aes.key
+// holds the whole AES key.
 type hardware struct{ module, token, pin, label string }
 
 func newHardware(t testing.TB, dir string) hardware {
@@ -127,14 +127,15 @@ func TestPKCS11Scripts(t *testing.T) {
 	})
 }
 
-// prompted runs the command with a terminal of its own, on which it answers to the
-// question for the PIN, and returns what the terminal shows.
+// prompted runs the command with its own terminal, answers the prompt for the
+// PIN, and returns the text that the terminal shows.
 func prompted(t *testing.T, h hardware, answer string, args ...string) (shown []byte, err error) {
 	t.Helper()
 	return onTerminal(t, []exchange{{h.token + ": ", answer}}, args...)
 }
 
-// The PIN is asked for on the terminal, once, and does not show there.
+// TestPKCS11Prompt checks that the PIN is asked for once on the terminal, and
+// isn't shown there.
 func TestPKCS11Prompt(t *testing.T) {
 	dir := t.TempDir()
 	h := newHardware(t, dir)
@@ -158,7 +159,8 @@ func TestPKCS11Prompt(t *testing.T) {
 	}
 }
 
-// What the URI lacks is told before a token is asked.
+// TestPKCS11URIs checks that an incomplete URI is reported before a token is
+// used.
 func TestPKCS11URIs(t *testing.T) {
 	const module = "?module-path=/none.so"
 	for text, want := range map[string]string{

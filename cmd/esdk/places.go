@@ -46,8 +46,8 @@ func addInputFlags(cmd *cobra.Command, o *place.InputOptions, suffix, usage stri
 	cmd.RegisterFlagCompletionFunc("symlinks", cobra.FixedCompletions([]string{"skip", "follow", "error"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// addVersionsFlag is for commands that write nothing: a version that is not the latest cannot
-// be written to.
+// addVersionsFlag is for commands that write nothing, since only the latest
+// version of an object can be replaced.
 func addVersionsFlag(cmd *cobra.Command, o *place.InputOptions) {
 	cmd.Flags().BoolVar(&o.AllVersions, "all-versions", false, "take all versions of the objects in the --inventory")
 }

@@ -14,14 +14,15 @@ import (
 	"esdk/cmd/esdk/internal/place"
 )
 
-// pastKey is of the pair of the encryption context that has mode and time of a file. It
-// stands there, and not in a report, so that it goes where the message goes, and nobody
-// can change it.
+// pastKey is the key of the pair of the encryption context that stores the mode
+// and time of a file. The encryption context stays with the message and is
+// authenticated, unlike a report.
 const pastKey = "esdk:file"
 
 var pastValue = regexp.MustCompile(`^mode=0([0-7]{3}) mtime=([0-9TZ:.-]+)$`)
 
-// withPast adds the pair for a file on this machine, as it is when it is about to be read.
+// withPast adds the pair for a local file. It must be called just before the
+// file is read.
 func withPast(ec esdk.EncryptionContext, s place.Source, in place.Input) (esdk.EncryptionContext, error) {
 	info, err := in.Stat()
 	if err != nil || !info.Mode().IsRegular() || s.Remote() {
@@ -38,8 +39,8 @@ func withPast(ec esdk.EncryptionContext, s place.Source, in place.Input) (esdk.E
 	return all, nil
 }
 
-// restorePast has a file get what its message says. Bits that give somebody's rights away
-// are not among it.
+// restorePast gives a file the mode and time that its message stores. The mode
+// has permission bits only, without set-user-ID, set-group-ID and sticky bits.
 func restorePast(out place.Output, r *batch.Record) error {
 	file, ok := out.(interface {
 		Restore(fs.FileMode, time.Time)
@@ -52,7 +53,7 @@ func restorePast(out place.Output, r *batch.Record) error {
 	if fields == nil {
 		return cli.NewError(cli.ExitContext, "the pair %s of the encryption context is %s, which is no mode and time", pastKey, cli.Printable(value))
 	}
-	mode, _ := strconv.ParseUint(fields[1], 8, 32) // which the expression has checked
+	mode, _ := strconv.ParseUint(fields[1], 8, 32) // pastValue has checked it
 	modified, err := time.Parse(time.RFC3339Nano, fields[2])
 	if err != nil {
 		return cli.NewError(cli.ExitContext, "the pair %s of the encryption context: %w", pastKey, err)

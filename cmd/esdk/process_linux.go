@@ -9,7 +9,7 @@ import (
 
 var systemSignals = []os.Signal{syscall.SIGIO, syscall.SIGPWR}
 
-// disablePipedDumps also disables the dumps that the kernel pipes to a program, which
-// the limit for core files does not bound. Nor can other processes of the user read
-// the memory of this one any more.
+// disablePipedDumps also disables the dumps that the kernel pipes to a program,
+// since the limit for core files doesn't apply to them. It also keeps other
+// processes of the user from reading the memory of this one.
 func disablePipedDumps() { unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }

@@ -10,12 +10,13 @@ import (
 
 var sigPipe []os.Signal
 
-// endSignals are what Go makes of Ctrl-C, and of the end of the console or session.
+// endSignals are the signals that Go raises for Ctrl-C and for the end of the
+// console or session.
 var endSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
 func ignored(s os.Signal) bool { return signal.Ignored(s) }
 
-// terminalName is that of the terminal that the command was started from.
+// terminalName names the terminal that the command was started from.
 const terminalName = "CONIN$"
 
 func disableCoreDumps() {}

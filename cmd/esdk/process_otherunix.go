@@ -6,5 +6,6 @@ import "os"
 
 var systemSignals []os.Signal
 
-// disablePipedDumps has nothing to do: no dump is piped to a program here.
+// disablePipedDumps does nothing: on these systems no dump is piped to a
+// program.
 func disablePipedDumps() {}

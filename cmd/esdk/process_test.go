@@ -25,8 +25,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// build makes the command as users have it: the test binary may have the race
-// detector in it, which takes a multiple of the memory.
+// build builds the command as users have it. The test binary may include the
+// race detector, which multiplies the memory.
 var build = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "esdk-test-")
 	if err != nil {
@@ -41,7 +41,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return filepath.Join(dir, "esdk"), nil
 })
 
-// buildTags are those of the test itself.
+// buildTags returns the build tags of the test itself.
 func buildTags() string {
 	if slices.Contains(object.Schemes(), "gs") {
 		return "full"
@@ -49,8 +49,8 @@ func buildTags() string {
 	return "default"
 }
 
-// measured has a command run under one that tells, once it has ended, how much
-// memory it had at most, in KiB.
+// measured runs a command under a program that measures it. After the command
+// has ended, maxRSS returns the most memory that it had, in KiB.
 func measured(t *testing.T, c *exec.Cmd) (maxRSS func() int) {
 	t.Helper()
 	result, err := os.Create(filepath.Join(t.TempDir(), "rss"))
@@ -71,7 +71,7 @@ func measured(t *testing.T, c *exec.Cmd) (maxRSS func() int) {
 	}
 }
 
-// command prepares a run of the command in a folder that has an AES key.
+// command prepares a run of the command in a directory with an AES key.
 func command(t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
 	binary, err := build()
@@ -102,7 +102,7 @@ func checkStatus(t *testing.T, c *exec.Cmd, err error, want int) {
 	}
 }
 
-// runCommand runs the command, to the exit status.
+// runCommand runs the command and checks its exit status.
 func runCommand(t *testing.T, dir string, status int, args ...string) {
 	t.Helper()
 	c := command(t, dir, args...)
@@ -121,8 +121,8 @@ func TestInterrupt(t *testing.T) {
 }
 
 func testInterrupt(t *testing.T, verb string, sig syscall.Signal) {
-	// One that this process handles is not ignored by what it starts, although nohup
-	// may have it ignored here.
+	// Handle the signal: under nohup it may be ignored here, and child
+	// processes would inherit that. They don't inherit a handled signal.
 	handled := make(chan os.Signal, 1)
 	signal.Notify(handled, sig)
 	defer signal.Stop(handled)
@@ -147,7 +147,7 @@ func testInterrupt(t *testing.T, verb string, sig syscall.Signal) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stdin.Write(data[:len(data)-1]); err != nil { // and the end never comes
+	if _, err := stdin.Write(data[:len(data)-1]); err != nil { // the input never ends
 		t.Fatal(err)
 	}
 	waitForData(t, c, out)
@@ -162,12 +162,13 @@ func testInterrupt(t *testing.T, verb string, sig syscall.Signal) {
 	}
 }
 
-// What a program has started ends with it, where no terminal is there to end it.
+// TestCommandInterrupted checks that an interrupt also ends the child processes
+// of the program of --command, even without a terminal that would end them.
 func TestCommandInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	c := command(t, dir, "encrypt", "-k", "aes:n/k@key", "-o", "result", "--command", "--", "sh", "-c", "sleep 1000 & echo $! > pid; mv pid child; wait")
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	c.WaitDelay = 10 * time.Second // what lives on has its standard error open
+	c.WaitDelay = 10 * time.Second // a surviving child would keep standard error open
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +194,8 @@ func TestCommandInterrupted(t *testing.T) {
 	}
 }
 
-// Nor does it wait for who does not read what it says.
+// TestInterruptUnread checks that an interrupted command doesn't wait for a
+// reader that doesn't read its output.
 func TestInterruptUnread(t *testing.T) {
 	dir := t.TempDir()
 	in := makeRoot(t, filepath.Join(dir, "in")).Name()
@@ -217,7 +219,7 @@ func TestInterruptUnread(t *testing.T) {
 		before := 0
 		waitUntil(t, "the pipe is full", func() bool {
 			n, err := unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ)
-			full := err == nil && n > 30000 && n == before // some pages have room for no whole line
+			full := err == nil && n > 30000 && n == before // some pages have no room for a whole line
 			before = n
 			time.Sleep(300 * time.Millisecond)
 			return full
@@ -236,7 +238,8 @@ func TestInterruptUnread(t *testing.T) {
 	}
 }
 
-// Nothing is left of a new result even by what no process can handle.
+// TestKilled checks that SIGKILL, which no process can handle, leaves nothing
+// of a new result behind.
 func TestKilled(t *testing.T) {
 	dir := t.TempDir()
 	var system unix.Statfs_t
@@ -279,8 +282,9 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// A result appears on a file system that can make files without names, on one that cannot,
-// and where they cannot be linked, since there is no /proc.
+// TestFileSystems checks that a result appears on a file system that can create
+// unnamed files, on one that can't, and where they can't be linked because
+// /proc is missing.
 func TestFileSystems(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir, "plain", pattern(1000))
@@ -306,7 +310,8 @@ cmp plain out/plain; ls -lA out | cut -c1-10; rm out/*`)
 	}
 }
 
-// A signal that was ignored at the start does not end the command.
+// TestIgnoredSignals checks that a signal that was ignored at the start doesn't
+// end the command.
 func TestIgnoredSignals(t *testing.T) {
 	for _, test := range []struct {
 		ignore string
@@ -345,7 +350,8 @@ func TestIgnoredSignals(t *testing.T) {
 	}
 }
 
-// A file that grows beyond the limit for files is an error, though there is a signal, too.
+// TestFileSizeLimit checks that a file beyond the file size limit is an error,
+// although the kernel also sends a signal.
 func TestFileSizeLimit(t *testing.T) {
 	dir := t.TempDir()
 	out := makeRoot(t, filepath.Join(dir, "out")).Name()
@@ -362,7 +368,8 @@ func TestFileSizeLimit(t *testing.T) {
 	}
 }
 
-// A process that leaves no dump belongs to root, whoever runs it.
+// TestNoDumps checks that the command can't be dumped. The kernel shows the
+// files of such a process in /proc as owned by root.
 func TestNoDumps(t *testing.T) {
 	dir := t.TempDir()
 	c := command(t, dir, "encrypt", "-k", "aes:n/k@key", "-o", "-")
@@ -399,7 +406,7 @@ func TestNoDumps(t *testing.T) {
 	checkStatus(t, c, c.Wait(), 0)
 }
 
-// asUser has a command in a directory be run by another user.
+// asUser makes a command in a directory run as another user.
 func asUser(t *testing.T, c *exec.Cmd, dir string, user uint32) {
 	t.Helper()
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
@@ -411,7 +418,7 @@ func asUser(t *testing.T, c *exec.Cmd, dir string, user uint32) {
 	}
 }
 
-// waitUntil waits for what happens soon.
+// waitUntil waits until a condition holds.
 func waitUntil(t *testing.T, what string, happened func() bool) {
 	t.Helper()
 	for range 6000 {
@@ -423,8 +430,8 @@ func waitUntil(t *testing.T, what string, happened func() bool) {
 	t.Fatalf("not within a minute: %s", what)
 }
 
-// waitForData waits until a file that a process makes in a folder has data. It may have
-// no name yet.
+// waitForData waits until a file that a process creates in a directory has
+// data. The file may have no name yet.
 func waitForData(t *testing.T, c *exec.Cmd, dir string) {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(dir)
@@ -444,7 +451,7 @@ func waitForData(t *testing.T, c *exec.Cmd, dir string) {
 		}
 		opened, err := os.ReadDir(descriptors)
 		if errors.Is(err, fs.ErrPermission) {
-			time.Sleep(time.Second) // it cannot be seen
+			time.Sleep(time.Second) // the descriptors aren't readable
 			return
 		}
 		for _, e := range opened {
@@ -490,7 +497,7 @@ func TestClosedPipe(t *testing.T) {
 	}
 }
 
-// TestFullDisk fills a small file system of its own, in a name space of its own.
+// TestFullDisk fills a small file system in its own mount namespace.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir, "plain", pattern(1<<20))
@@ -509,9 +516,9 @@ ls -A small; cat small/old`)
 	}
 }
 
-// withMounts runs a script of the shell in a folder, with the command as $1, in a
-// name space in which it may mount file systems, and returns what it prints. It
-// exits with 99 if it cannot mount one.
+// withMounts runs a shell script in a directory, with the command as $1, in a
+// namespace where it may mount file systems, and returns its output. The script
+// exits with 99 if it can't mount one.
 func withMounts(t *testing.T, dir, script string) string {
 	t.Helper()
 	const instead = "; /dev/full stands in for a full one in the scripts"
@@ -573,8 +580,9 @@ func TestPipeMemory(t *testing.T) {
 	}
 }
 
-// A message in a file that is verified before it goes to standard output is read twice,
-// and not held, whether it is text or not.
+// TestFileMemory checks that a message in a file that is verified before it
+// goes to standard output is read twice and not held in memory, whether it is
+// text or not.
 func TestFileMemory(t *testing.T) {
 	long(t)
 	const size, limit = 100 << 20, 64 << 10 // bytes, KiB
@@ -620,7 +628,7 @@ func TestLies(t *testing.T) {
 	final := bytes.Clone(message)
 	copy(final[finalLength:], []byte{0xff, 0xff, 0xff, 0xff})
 	keys := bytes.Clone(message[:200])
-	copy(keys[2+1+32+2:], []byte{0xff, 0xff}) // count of encrypted data keys, behind an empty context
+	copy(keys[2+1+32+2:], []byte{0xff, 0xff}) // count of encrypted data keys, after an empty context
 	for name, lie := range map[string][]byte{"regular": regular, "final": final, "keys": keys} {
 		writeFile(t, dir, name, lie)
 		for _, verb := range [][]string{{"verify", "-k", "aes:n/k@key", "--max-keys", "0", "--max-frame", "0"}, {"inspect"}} {
@@ -680,7 +688,7 @@ func checkShown(t *testing.T, c *exec.Cmd, status int, shows string) {
 	c.Stdout = terminal
 	checkStatus(t, c, c.Run(), status)
 	terminal.Close()
-	got, _ := io.ReadAll(master) // ends in an error when the other side is closed
+	got, _ := io.ReadAll(master) // returns an error when the other side is closed
 	if !bytes.Contains(got, []byte(shows)) || shows == "" && len(got) > 0 {
 		t.Errorf("%v shows %q, want %q", c.Args[1:], got, shows)
 	}
@@ -703,7 +711,8 @@ func TestProgress(t *testing.T) {
 		stdin.Write(pattern(1 << 20))
 		var shown []byte
 		if flags == nil {
-			// However slow the machine is, the input ends only then.
+			// End the input only after the line was shown, however slow the
+			// machine is.
 			shown = waitShown(t, master, "1.0 MiB")
 		} else {
 			time.Sleep(1500 * time.Millisecond)
@@ -723,8 +732,9 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// An interrupt has the line removed before it is told of, and a terminal that cannot
-// remove lines has none.
+// TestProgressInterrupted checks that the progress line is removed before an
+// interrupt is reported, and that there is no line on a terminal that can't
+// remove it.
 func TestProgressInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	for _, term := range []string{"xterm", "dumb"} {
@@ -758,7 +768,7 @@ func TestProgressInterrupted(t *testing.T) {
 	}
 }
 
-// openTerminal makes a pseudo-terminal.
+// openTerminal opens a pseudo-terminal.
 func openTerminal(t *testing.T) (master, terminal *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)

@@ -10,15 +10,17 @@ import (
 
 var sigPipe = []os.Signal{syscall.SIGPIPE}
 
-// endSignals end a process that does not handle them. SIGXFSZ is left out, since the
-// write that caused it fails, too. So are those that Go's runtime keeps for itself.
+// endSignals are signals that end a process unless it handles them. SIGXFSZ is
+// left out, since the write that caused it also fails. Signals that Go's
+// runtime reserves are left out, too.
 var endSignals = append([]os.Signal{
 	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGABRT, syscall.SIGALRM,
 	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGVTALRM, syscall.SIGXCPU,
 }, systemSignals...)
 
-// ignored reports whether a signal was ignored when the command was started. Go's
-// runtime knows that of SIGHUP and SIGINT. A shell ignores SIGQUIT along with SIGINT.
+// ignored reports whether a signal was ignored when the command was started.
+// Go's runtime knows this for SIGHUP and SIGINT only. A shell ignores SIGQUIT
+// along with SIGINT.
 func ignored(s os.Signal) bool {
 	if s == syscall.SIGQUIT {
 		s = syscall.SIGINT
@@ -26,7 +28,7 @@ func ignored(s os.Signal) bool {
 	return signal.Ignored(s)
 }
 
-// terminalName is that of the terminal that the command was started from.
+// terminalName names the terminal that the command was started from.
 const terminalName = "/dev/tty"
 
 // disableCoreDumps keeps keys and plaintext out of core files.

@@ -19,10 +19,10 @@ type byteRange struct {
 	offset, length int64
 }
 
-// toEnd is the length of a range without one.
+// toEnd is the length of a range without a given length.
 const toEnd = math.MaxInt64
 
-// parseRange reads --range, such as 1000:500, 1M:64K or 1000: for the rest.
+// parseRange parses --range, such as 1000:500, 1M:64K or 1000: for the rest.
 func parseRange(text string) (byteRange, error) {
 	bad := cli.UsageError("--range %s: want OFFSET:LENGTH, such as 1M:64K, a LENGTH from 1 on, or OFFSET: for the rest", cli.Printable(text))
 	offset, length, ok := strings.Cut(text, ":")
@@ -44,9 +44,9 @@ func parseRange(text string) (byteRange, error) {
 	return r, nil
 }
 
-// decryptRange writes a part of the plaintext of in to out. It reads the header,
-// the end of the message, and the frames that hold the part. A limit on the
-// plaintext is one on the part.
+// decryptRange writes a part of the plaintext of in to out. It reads the
+// header, the end of the message, and the frames that hold the part. A limit on
+// the plaintext applies to the part.
 func (d *decryption) decryptRange(ctx context.Context, c esdk.Config, in place.Input, out io.Writer, r *batch.Record) error {
 	part := *d.part
 	info, err := in.Stat()
@@ -57,7 +57,7 @@ func (d *decryption) decryptRange(ctx context.Context, c esdk.Config, in place.I
 		return cli.NewError(cli.ExitError, "--range needs a file: of a pipe or device, no part can be read without the rest")
 	}
 	if _, ok := in.(*object.Reader); ok {
-		c.Concurrency = 1 // parts that are read in their order take few requests
+		c.Concurrency = 1 // sequential reads take fewer requests
 	}
 	limit := c.MaxPlaintextLength
 	c.MaxPlaintextLength = 0
@@ -86,7 +86,7 @@ func (d *decryption) decryptRange(ctx context.Context, c esdk.Config, in place.I
 	return err
 }
 
-// copyPart copies a part in pieces that are worth several cores.
+// copyPart copies a part in pieces large enough to use several cores.
 func copyPart(out io.Writer, reader *esdk.ReaderAt, part byteRange) (int64, error) {
 	src := io.NewSectionReader(reader, part.offset, part.length)
 	return io.CopyBuffer(struct{ io.Writer }{out}, src, make([]byte, min(4<<20, max(1, part.length))))

@@ -79,7 +79,7 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 		return err
 	}
 	a.batch.Tally, a.batch.Resume = true, o.Resume()
-	if o.SkipDone == "never" || o.Base64 { // what is done isn't passed over
+	if o.SkipDone == "never" || o.Base64 { // finished messages are re-encrypted again, so there is no way to resume
 		a.batch.Resume = ""
 	}
 	work := re.Work(a.batch)

@@ -18,7 +18,7 @@ import (
 	"gocloud.dev/secrets/localsecrets"
 )
 
-// A *secrets.Keeper is a service as it is.
+// A *secrets.Keeper implements Service as it is.
 var _ keyservice.Service = (*secrets.Keeper)(nil)
 
 func serviceKeyring(t testing.TB, k *secrets.Keeper, name string) esdk.Keyring {
@@ -31,7 +31,7 @@ func serviceKeyring(t testing.TB, k *secrets.Keeper, name string) esdk.Keyring {
 	return kr
 }
 
-// local is the CDK's service in memory, which uses NaCl's secretbox.
+// local returns the CDK's service in memory, which uses NaCl's secretbox.
 func local(t testing.TB) *secrets.Keeper {
 	t.Helper()
 	key, err := localsecrets.NewRandomKey()
@@ -62,7 +62,7 @@ func TestServiceLocalErrors(t *testing.T) {
 	}
 }
 
-// firstOf returns the first error behind a NoDataKeyError.
+// firstOf returns the first error in a NoDataKeyError.
 func firstOf(err error) error {
 	none, ok := errors.AsType[*esdk.NoDataKeyError](err)
 	if !ok || len(none.Errors) == 0 {
@@ -71,8 +71,8 @@ func firstOf(err error) error {
 	return none.Errors[0]
 }
 
-// vault returns a client of the server at VAULT_ADDR, and the name of a key of its
-// transit engine, of which no more than encryption and decryption is asked.
+// vault returns a client for the server at VAULT_ADDR, and the name of a key of
+// its transit engine. The key is used only to encrypt and decrypt.
 func vault(t *testing.T) (*api.Client, string) {
 	t.Helper()
 	if os.Getenv("VAULT_ADDR") == "" {
@@ -99,7 +99,7 @@ func TestVault(t *testing.T) {
 	esdktest.TestKeyring(t, serviceKeyring(t, hashivault.OpenKeeper(c, key, nil), key))
 }
 
-// The errors of Vault's client are within reach.
+// TestVaultErrors checks that the errors of Vault's client can be unwrapped.
 func TestVaultErrors(t *testing.T) {
 	c, key := vault(t)
 	message, err := esdk.Encrypt(t.Context(), serviceKeyring(t, hashivault.OpenKeeper(c, key, nil), key), []byte("hello"), nil)

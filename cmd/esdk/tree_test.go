@@ -23,10 +23,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// treeFiles is how many files the tree of TestTree has, at least.
+// treeFiles is the least number of files in the tree of TestTree.
 const treeFiles = 10_000
 
-// hostileNames are of files and folders. The last ones have no room for a suffix.
+// hostileNames are names of files and directories. The last ones are too long
+// for a suffix.
 var hostileNames = []string{
 	"-", "--", "-r", "--force", "-o", "..x", "...", ". ", " ", "~", "*", "?", "$(false)", "a\\b", `"'`, "new\nline", "\n", "tab\t",
 	"\x1b[2J", "\x7f", "\xff\xfe", "caf\xe9", "grün", "\u202e", "CON", "a:b", encryptedSuffix, "x" + encryptedSuffix,
@@ -38,8 +39,9 @@ const tooLong = 2 // of hostileNames
 
 func hostileText(name string) []byte { return bytes.Repeat([]byte(name), 1+len(name)%50) }
 
-// makeHostile makes a tree, and returns how many files it has with a name that is
-// too long for a suffix, how many others, and how much else there is.
+// makeHostile makes a tree. It returns the number of files whose names are too
+// long for a suffix, the number of other files, and the number of entries that
+// are skipped.
 func makeHostile(t *testing.T, dir string) (long, files, skipped int) {
 	root := makeRoot(t, dir)
 	write := func(name string) {
@@ -49,7 +51,7 @@ func makeHostile(t *testing.T, dir string) (long, files, skipped int) {
 		files++
 	}
 	deep := "."
-	for range 30 { // longer than any path may be
+	for range 30 { // longer than the limit for paths
 		deep = filepath.Join(deep, strings.Repeat("d", 200))
 	}
 	folders := []string{".", "dir\nline", "-d", "..d", "\xff", "d" + encryptedSuffix, deep}
@@ -92,7 +94,7 @@ func makeHostile(t *testing.T, dir string) (long, files, skipped int) {
 	return long, files, skipped
 }
 
-// makeRoot makes a folder and opens it.
+// makeRoot makes a directory and opens it as a root.
 func makeRoot(t *testing.T, dir string) *os.Root {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -106,8 +108,8 @@ func makeRoot(t *testing.T, dir string) *os.Root {
 	return root
 }
 
-// readTree returns the content of all files in a folder, and what else there is
-// as its kind. Its paths may be too long for others than roots.
+// readTree returns the content of all files in a directory, and the kind of
+// each other entry. Its paths may be too long for anything but a root.
 func readTree(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	content := make(map[string]string)
@@ -142,8 +144,8 @@ func readFolder(t *testing.T, root *os.Root, dir string, content map[string]stri
 	}
 }
 
-// A large tree with hostile names passes through all verbs, and is the same
-// afterwards. Nothing outside of it is read or changed.
+// TestTree passes a large tree with hostile names through all verbs, and gets
+// the same tree back. Nothing outside of it is read or changed.
 func TestTree(t *testing.T) {
 	long(t)
 	dir := t.TempDir()
@@ -180,8 +182,8 @@ func TestTree(t *testing.T) {
 	}
 }
 
-// checkSame compares what has come back to what went in. Links, and what had too
-// long a name, did not.
+// checkSame compares the resulting tree with the original one. Links and files
+// with too long names are missing from the result.
 func checkSame(t *testing.T, before, after map[string]string, files int) {
 	t.Helper()
 	if len(after) != files {
@@ -213,7 +215,7 @@ func checkReport(t *testing.T, path string, want map[string]int) {
 	}
 }
 
-// A run that is killed, and done again with --no-clobber, does what was left.
+// TestTreeResumed checks that --no-clobber resumes a killed run.
 func TestTreeResumed(t *testing.T) {
 	dir := t.TempDir()
 	makeMany(t, dir)
@@ -244,8 +246,9 @@ func TestTreeResumed(t *testing.T) {
 	checkSame(t, in, readTree(t, filepath.Join(dir, "back")), manyFiles)
 }
 
-// Links and pipes that take the place of files and folders while the command runs,
-// on either side, lead nowhere: nothing outside is read or written.
+// TestTreeSwapped swaps files and directories on both sides for links and pipes
+// while the command runs. The command must not follow them: nothing outside is
+// read or written.
 func TestTreeSwapped(t *testing.T) {
 	for _, verb := range []string{"encrypt", "decrypt", "reencrypt", "in place"} {
 		t.Run(verb, func(t *testing.T) { testTreeSwapped(t, verb) })
@@ -306,7 +309,7 @@ func testTreeSwapped(t *testing.T, verb string) {
 	}
 }
 
-// checkInside checks that nothing in a folder has come from outside.
+// checkInside checks that no file in a directory comes from outside.
 func checkInside(t *testing.T, dir string) {
 	t.Helper()
 	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "n", Name: "k", Key: pattern(32)})
@@ -323,8 +326,8 @@ func checkInside(t *testing.T, dir string) {
 	}
 }
 
-// swapAll has files and folders on both sides, and links and pipes, take each
-// other's places until it is stopped.
+// swapAll swaps files and directories on both sides for links and pipes, and
+// back, until it is stopped.
 func swapAll(t *testing.T, dir string, stop chan struct{}) {
 	aside := makeRoot(t, filepath.Join(dir, "aside")).Name()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -352,7 +355,7 @@ func swapAll(t *testing.T, dir string, stop chan struct{}) {
 			t.Error(err)
 			return
 		}
-		// They change places at once, and soon back.
+		// Exchange the two atomically, and soon exchange them back.
 		path := filepath.Join(dir, side, name)
 		if unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE) == nil {
 			time.Sleep(time.Duration(random.IntN(2000)) * time.Microsecond)
@@ -361,16 +364,17 @@ func swapAll(t *testing.T, dir string, stop chan struct{}) {
 	}
 }
 
-// A disk that fills in the middle of a tree has whole results, what was there
-// before, and nothing else. With more space, another run does what was left.
+// TestTreeFullDisk checks that if the disk fills up in the middle of a tree, it
+// holds only complete results and the original files. With more space, another
+// run completes the rest.
 func TestTreeFullDisk(t *testing.T) {
 	for _, c := range []struct {
 		verb, args, again string
-		size              string // of the disk: about half of what the results take
+		size              string // of the disk: about half of the size of the results
 	}{
 		{"encrypt", "-k aes:n/k@key -o small/out in", "--no-clobber", "4m"},
 		{"decrypt", "-k aes:n/k@key -o small/out messages", "--no-clobber", "2m"},
-		// The shorter the frames, the longer the message.
+		// Shorter frames make a longer message.
 		{"reencrypt", "--from-key aes:n/k@key -k aes:n/new@new --frame-length 16 --in-place small/out", "--from-key aes:n/new@new", "12m"},
 	} {
 		t.Run(c.verb, func(t *testing.T) { testTreeFullDisk(t, c.verb, c.args, c.again, c.size) })
@@ -413,7 +417,7 @@ cp -r small/out whole`, size, verb, args, again))
 	if verb == "reencrypt" {
 		for name, message := range messages {
 			if half[name] == message {
-				done++ // the old message is there
+				done++ // the old message is unchanged
 			}
 		}
 	}

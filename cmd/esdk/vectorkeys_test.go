@@ -21,8 +21,8 @@ import (
 
 type jsonObject map[string]any
 
-// vectorFolder is a folder with manifests, their keys, and messages of each kind
-// of key.
+// vectorFolder is a directory with manifests, their keys, and messages of each
+// kind of key.
 type vectorFolder struct {
 	*testing.T
 	dir string
@@ -61,7 +61,7 @@ func newVectorFolder(t *testing.T) *vectorFolder {
 	return f
 }
 
-// brokenKeys cannot be used, or not as they are named.
+// brokenKeys are unusable, or unusable under their names.
 var brokenKeys = jsonObject{
 	"aes":        jsonObject{"type": "symmetric", "key-id": "aes"},
 	"bucket":     jsonObject{"type": "aws-kms", "key-id": "arn:aws:s3:::bucket"},
@@ -85,7 +85,7 @@ func (f *vectorFolder) writePublicKey(name, arn string) (path string) {
 	return f.write(name, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: f.publicKey(arn)}))
 }
 
-// write writes bytes, or else JSON.
+// write writes bytes as they are, and any other content as JSON.
 func (f *vectorFolder) write(name string, content any) (path string) {
 	f.Helper()
 	text, ok := content.([]byte)
@@ -126,7 +126,8 @@ func (f *vectorFolder) encryptBranch(name string) {
 	f.writeMessage(name, message)
 }
 
-// writeMessage also writes one whose encrypted data key was changed.
+// writeMessage writes a message, and a copy of it with a modified encrypted
+// data key.
 func (f *vectorFolder) writeMessage(name string, message []byte) {
 	f.Helper()
 	f.write(name, message)
@@ -139,7 +140,7 @@ func (f *vectorFolder) writeMessage(name string, message []byte) {
 	f.write(name+"-changed", message)
 }
 
-// run runs a manifest, and returns what came of each case.
+// run runs a manifest, and returns the result of each case.
 func (f *vectorFolder) run(manifest jsonObject, args ...string) map[string]result {
 	f.Helper()
 	path := f.write("manifest.json", manifest)
@@ -158,8 +159,9 @@ func check(t *testing.T, r result, want vectors.Outcome, text string) {
 	}
 }
 
-// versionFive is a manifest that has messages decrypted, and refused if their
-// data keys were changed. Names of tests start with that of the message.
+// versionFive returns a manifest with two kinds of tests: messages that
+// decrypt, and messages with modified encrypted data keys that must be
+// rejected. The name of a test starts with the name of its message.
 func versionFive(descriptions map[string]jsonObject) jsonObject {
 	tests := jsonObject{}
 	for name, d := range descriptions {
@@ -180,9 +182,9 @@ func ecdhVector(schema, recipient string) jsonObject {
 	}
 }
 
-// TestVectorsKMS has messages of each type of key decrypted, and refused for
-// what they are: by AWS KMS where it has the key that opens the data key, else
-// by the keyring.
+// TestVectorsKMS decrypts messages of each type of key, and rejects modified
+// ones for the right reason: AWS KMS rejects them if it has the key for the
+// data key, otherwise the keyring does.
 func TestVectorsKMS(t *testing.T) {
 	f := newVectorFolder(t)
 	strict := jsonObject{"type": "aws-kms", "key": "key"}
@@ -224,8 +226,9 @@ func TestVectorsKMS(t *testing.T) {
 	}
 }
 
-// TestVectorsKMSDown has cases fail if AWS KMS cannot tell, also those that are
-// to be refused: a key that cannot be used says nothing of a message.
+// TestVectorsKMSDown checks that cases fail if AWS KMS is unavailable,
+// including negative ones: if a key can't be used, the message isn't proven
+// wrong.
 func TestVectorsKMSDown(t *testing.T) {
 	f := newVectorFolder(t)
 	manifest := versionFive(map[string]jsonObject{"key": {"type": "aws-kms", "key": "key"}})
@@ -239,7 +242,7 @@ func TestVectorsKMSDown(t *testing.T) {
 	}
 }
 
-// TestVectorsKMSOlder has keys of AWS KMS in the older manifests.
+// TestVectorsKMSOlder uses keys of AWS KMS in older manifests.
 func TestVectorsKMSOlder(t *testing.T) {
 	f := newVectorFolder(t)
 	masterKeys := []jsonObject{{"type": "aws-kms", "key": "key"}}
@@ -250,7 +253,8 @@ func TestVectorsKMSOlder(t *testing.T) {
 	check(t, r["key"], vectors.Passed, "")
 	check(t, r["key-changed"], vectors.Passed, "InvalidCiphertextException")
 
-	// Whatever key of the alias's account and Region the message names.
+	// The alias stands for any key of its account and Region that the message
+	// names.
 	legacy := func(account string) result {
 		return f.run(jsonObject{"manifest": jsonObject{"type": "ciphertext"}, "test_cases": []jsonObject{{
 			"algorithm": "0478", "ciphertext": jsonObject{"filename": "key"}, "plaintext": jsonObject{"filename": "plaintext"},
@@ -261,7 +265,8 @@ func TestVectorsKMSOlder(t *testing.T) {
 	check(t, legacy("444455556666"), vectors.Failed, "none is for this keyring")
 }
 
-// TestVectorsHostile has cases with broken keys fail, and say what is wrong.
+// TestVectorsHostile checks that cases with broken keys fail with an error that
+// explains why.
 func TestVectorsHostile(t *testing.T) {
 	f := newVectorFolder(t)
 	discovery := func(region string, filter any) jsonObject {

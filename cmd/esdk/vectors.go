@@ -91,8 +91,8 @@ func (a *app) runVectors(ctx context.Context, o *vectorsOptions, manifests []str
 	return nil
 }
 
-// findManifest returns the path of a manifest as given or below the directory of
-// the official vectors.
+// findManifest returns the path of a manifest: the name itself, or the name
+// below the directory of the official vectors.
 func findManifest(name string) string {
 	dir := os.Getenv("ESDK_VECTORS")
 	if _, err := os.Stat(name); dir == "" || !errors.Is(err, fs.ErrNotExist) || filepath.IsAbs(name) {
@@ -109,7 +109,8 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// runManifest prints the cases that failed, and the counts; as JSON, all cases.
+// runManifest runs the cases of a manifest. It prints the failed cases and the
+// counts, or all cases as JSON.
 func (a *app) runManifest(ctx context.Context, name string, m *vectors.Manifest, filter *regexp.Regexp) (*vectors.Summary, error) {
 	type line struct {
 		Manifest    string          `json:"manifest"`

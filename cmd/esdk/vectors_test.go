@@ -40,7 +40,7 @@ func readFile(t *testing.T, path ...string) string {
 	return string(text)
 }
 
-// result is a line that the command prints of a case.
+// result is the line that the command prints for a case.
 type result struct {
 	ID      string
 	KeyType string `json:"key_type"`
@@ -60,17 +60,17 @@ func readResults(t *testing.T, stdout string) (results []result) {
 	return results
 }
 
-// needKMS are the cases by type that need AWS KMS, of the sets that the MPL's
-// generator made.
+// needKMS returns the number of cases that need AWS KMS, by type, in the sets
+// made by the MPL's generator.
 func needKMS(symmetric int) map[string]int {
 	return map[string]int{
 		"aws-kms": symmetric, "aws-kms-ecdh": 33, "aws-kms-mrk-aware": 22, "aws-kms-mrk-aware-discovery": 22, "aws-kms-rsa": 7,
 	}
 }
 
-// TestOfficialVectors runs the manifests with branch keys: all cases whose keys
-// are given pass, and the others tell what to do. The tests of package vectors
-// run the other manifests.
+// TestOfficialVectors runs the manifests with branch keys. All cases whose keys
+// are available pass, and the others come with a hint. The tests of package
+// vectors run the other manifests.
 func TestOfficialVectors(t *testing.T) {
 	dir := vectorstest.Dir(t)
 	for _, m := range []struct {
@@ -109,9 +109,9 @@ func TestOfficialVectors(t *testing.T) {
 	}
 }
 
-// TestOfficialVectorsKMS asks an AWS KMS that has none of the keys. All cases
-// that need them fail for it and say so, among them those of .NET 4.0.0 that are
-// to be refused.
+// TestOfficialVectorsKMS uses an AWS KMS that has none of the keys. All cases
+// that need them fail with an error that says so. They include messages of .NET
+// 4.0.0 that must be rejected.
 func TestOfficialVectorsKMS(t *testing.T) {
 	dir := vectorstest.Dir(t)
 	startKMS(t)
@@ -124,7 +124,7 @@ func TestOfficialVectorsKMS(t *testing.T) {
 		{"dafny-4.1.0-v5/decrypt-manifest.json", 6, 95}, // the former have a branch key
 		{"python-1.3.0-legacy/manifests/ciphertext.manifest", 0, 180},
 		{"python-1.3.5-kms/decrypt_message.json", 0, 180},
-		{"mpl-decrypt-go/manifest.json", 189, 95}, // its descriptions do not tell the keys
+		{"mpl-decrypt-go/manifest.json", 189, 95}, // its descriptions don't name the keys
 		{"mpl-decrypt-py/manifest.json", 470, 199},
 	} {
 		t.Run(m.name, func(t *testing.T) {
@@ -135,7 +135,8 @@ func TestOfficialVectorsKMS(t *testing.T) {
 				t.Errorf("status %d, %q, %q, want %q", status, stdout[max(0, len(stdout)-200):], stderr, summary)
 			}
 			for line := range strings.Lines(strings.TrimSuffix(stdout, summary)) {
-				// AWS KMS does not tell whether a key of another account exists.
+				// AWS KMS doesn't reveal whether a key of another account
+				// exists.
 				if !strings.Contains(line, "AccessDeniedException: The key arn:aws:kms:us-") {
 					t.Error(line)
 				}
@@ -144,7 +145,7 @@ func TestOfficialVectorsKMS(t *testing.T) {
 	}
 }
 
-// startKMS has the AWS SDK find a simulator of AWS KMS.
+// startKMS points the AWS SDK at a simulator of AWS KMS.
 func startKMS(t *testing.T) *kmssim.Server {
 	t.Helper()
 	s := kmssim.New()

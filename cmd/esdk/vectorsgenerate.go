@@ -113,7 +113,7 @@ func (a *app) generateVectors(ctx context.Context, o *generateOptions, manifest 
 	return a.printGenerated(o.output, made)
 }
 
-// checkGenerated refuses to make a folder of nothing.
+// checkGenerated returns an error if no test vector was made.
 func checkGenerated(g *vectorgen.Generated) error {
 	if g.Positive+g.Negative > 0 {
 		return nil
@@ -125,7 +125,8 @@ func checkGenerated(g *vectorgen.Generated) error {
 	return err
 }
 
-// unaskedKMS counts what is not supported since AWS KMS is not asked.
+// unaskedKMS counts the cases that are unsupported because AWS KMS isn't
+// called.
 func unaskedKMS(unsupported map[string]int) (n int) {
 	for _, keyType := range vectorkeys.OfKMS() {
 		n += unsupported[keyType]
@@ -156,7 +157,7 @@ func (a *app) printGenerated(dir string, g *vectorgen.Generated) error {
 	return err
 }
 
-// countsByType is a list in parentheses, behind a space.
+// countsByType formats counts as a list in parentheses, with a leading space.
 func countsByType(counts map[string]int) string {
 	if len(counts) == 0 {
 		return ""
@@ -168,5 +169,5 @@ func countsByType(counts map[string]int) string {
 	return " (" + strings.Join(parts, ", ") + ")"
 }
 
-// vectorFiles are the names of what a directory of test vectors has.
+// vectorFiles are the names of all entries in a directory of test vectors.
 var vectorFiles = []string{"ciphertexts", "encrypt-manifest.json", "keys.json", "manifest.json", "negative-manifest.json", "plaintexts"}

@@ -20,7 +20,7 @@ type generated struct {
 	Unsupported        map[string]int
 }
 
-// generateHere runs the command in this process, which must succeed.
+// generateHere runs the command in this process. It must succeed.
 func generateHere(t *testing.T, dir string, args ...string) (g generated) {
 	t.Helper()
 	status, stdout, stderr := runHere(t, append([]string{"vectors", "generate", "--json", "-o", dir}, args...)...)
@@ -33,7 +33,7 @@ func generateHere(t *testing.T, dir string, args ...string) (g generated) {
 	return g
 }
 
-// passes runs a manifest, whose cases must pass.
+// passes runs a manifest. All its cases must pass.
 func passes(t *testing.T, manifest string, args ...string) {
 	t.Helper()
 	status, stdout, stderr := runHere(t, append([]string{"vectors", "run", manifest}, args...)...)
@@ -42,8 +42,8 @@ func passes(t *testing.T, manifest string, args ...string) {
 	}
 }
 
-// TestGenerateOfficial carries out the official manifests, as far as their keys
-// are given.
+// TestGenerateOfficial runs the official manifests, as far as their keys are
+// available.
 func TestGenerateOfficial(t *testing.T) {
 	official := vectorstest.Dir(t)
 	keys := filepath.Join(official, "net-4.0.1-v4", "keys.json")
@@ -51,14 +51,15 @@ func TestGenerateOfficial(t *testing.T) {
 		name        string
 		args        []string
 		want        generated
-		run, filter string // what of the result is run
+		run, filter string // manifest to run afterwards, and a filter for its cases
 	}{
 		{"dafny-4.1.0-v5/encrypt-manifest.json", nil,
 			generated{149, 0, map[string]int{"aws-kms": 11, "aws-kms-ecdh": 33, "aws-kms-mrk-aware": 44, "aws-kms-rsa": 7}}, "manifest.json", ""},
 		{"scenarios/net4x-generate-manifest.json", []string{"--keys", keys},
 			generated{99, 0, map[string]int{"aws-kms": 33}}, "manifest.json", ""},
-		// One message is cut everywhere, one has each of its bits flipped, one is
-		// half signed, and one signed that must not be.
+		// One message is truncated at every length, one has each of its bits
+		// flipped, one is half signed, and one is signed although it must not
+		// be.
 		{"scenarios/0006-awses-message-decryption-generation.v2.json", nil,
 			generated{2289, 4241, map[string]int{"aws-kms": 352, "frame-size 0": 660}},
 			"negative-manifest.json", "-truncated-|-bit-.*[07]$|^81c31b07|^49b3e922"},
@@ -74,7 +75,7 @@ func TestGenerateOfficial(t *testing.T) {
 	}
 }
 
-// generateKeys writes a keys manifest with keys of AWS KMS of each kind.
+// generateKeys writes a keys manifest with AWS KMS keys of each kind.
 func (f *vectorFolder) generateKeys() (path string) {
 	f.Helper()
 	key := func(keyType, id string, more jsonObject) jsonObject {
@@ -95,8 +96,8 @@ func (f *vectorFolder) generateKeys() (path string) {
 	}})
 }
 
-// TestGenerateKMS has keys of AWS KMS of each kind in the plan, which asks for
-// nothing without --kms.
+// TestGenerateKMS plans with AWS KMS keys of each kind. Without --kms, AWS KMS
+// isn't called.
 func TestGenerateKMS(t *testing.T) {
 	f := newVectorFolder(t)
 	keys, mrk := f.generateKeys(), f.kms.CreateMultiRegionKey("us-west-2", types.KeySpecSymmetricDefault)
@@ -108,8 +109,8 @@ func TestGenerateKMS(t *testing.T) {
 	}
 	dir := filepath.Join(f.dir, "online")
 	online := generateHere(t, dir, "--keys", keys, "--kms-key", mrk)
-	// The pairs and the multi-Region key decrypt in two ways, and the latter has
-	// an ordinary keyring too.
+	// The key pairs and the multi-Region key decrypt in two ways, and the
+	// multi-Region key also has an ordinary keyring.
 	if more := 11 + 2*7 + 2*11 + 3*11; online.Positive != offline.Positive+more || online.Negative != offline.Negative || len(online.Unsupported) > 0 {
 		t.Errorf("%+v, want %d more positive than %+v", online, more, offline)
 	}
@@ -124,7 +125,8 @@ func TestGenerateKMS(t *testing.T) {
 	}
 }
 
-// TestGenerateMode has a folder and its files with the mode of the umask.
+// TestGenerateMode checks that the mode of a directory and its files follows
+// the umask.
 func TestGenerateMode(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	manifest := filepath.Join(filepath.Dir(dir), "manifest.json")

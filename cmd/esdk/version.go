@@ -35,8 +35,8 @@ type versionRecord struct {
 	FIPS     bool   `json:"fips140"`
 }
 
-// tag is that of a release, set by release/build.sh. The go command knows none,
-// since this module is not the one at the root of the repository.
+// tag is the tag of a release, set by release/build.sh. The go command can't
+// set it, since this module isn't at the root of the repository.
 var tag string
 
 func buildVersion() versionRecord {
