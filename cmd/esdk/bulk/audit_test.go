@@ -26,10 +26,11 @@ func openAudit(t *testing.T, flags ...string) *Work {
 	return w
 }
 
-// mixed are random objects under two keys, and some that are no messages.
+// mixed are random objects: messages under two keys, and some that aren't
+// messages.
 type mixed struct {
 	keys
-	objects         map[string]string // what each is: before, after or neither
+	objects         map[string]string // before, after or neither
 	before, neither int
 }
 
@@ -61,7 +62,8 @@ func newMixed(t *testing.T, w *Work) *mixed {
 	return m
 }
 
-// check holds results to the objects, and the summary that is made of them.
+// check compares results with the objects, and with the summary made from the
+// results.
 func (m *mixed) check(t *testing.T, w *Work, results []Result, allVersions bool) {
 	t.Helper()
 	s := w.NewSummary(time.Now(), allVersions)
@@ -103,7 +105,8 @@ func (m *mixed) check(t *testing.T, w *Work, results []Result, allVersions bool)
 	}
 }
 
-// TestAudit looks at ranges of a folder and at objects by their names: each once.
+// TestAudit audits ranges of a prefix, and objects by their names. Each is
+// audited once.
 func TestAudit(t *testing.T) {
 	for range 10 {
 		w := openAudit(t, "--under", "test/before")
@@ -143,7 +146,8 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// TestAuditParts looks at what an inventory lists, with and without older versions.
+// TestAuditParts audits the objects of an inventory, with and without older
+// versions.
 func TestAuditParts(t *testing.T) {
 	for _, allVersions := range []bool{false, true} {
 		w := openAudit(t, "--under", "test/before")
@@ -193,7 +197,7 @@ func TestAuditParts(t *testing.T) {
 	}
 }
 
-// TestSummaryRefuses what is no finding.
+// TestSummaryRefuses checks that a malformed finding is rejected.
 func TestSummaryRefuses(t *testing.T) {
 	s := openAudit(t).NewSummary(time.Now(), false)
 	for _, text := range []string{"", "{", "{}", `{"type":"object","kind":"other"}`, `{"type":"object","kind":"message"}`} {
@@ -203,7 +207,8 @@ func TestSummaryRefuses(t *testing.T) {
 	}
 }
 
-// TestCheckAudit takes filters and keys whose files are elsewhere, and no secret.
+// TestCheckAudit checks that CheckAudit accepts filters, and keys whose files
+// are elsewhere, but no secret.
 func TestCheckAudit(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	const secret = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="

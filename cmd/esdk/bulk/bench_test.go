@@ -7,8 +7,8 @@ import (
 	"gocloud.dev/blob/memblob"
 )
 
-// BenchmarkRotation encrypts small objects again that are in memory, so that all of its time
-// is the program's own. Each iteration is 1,000 objects of 4 KiB.
+// BenchmarkRotation re-encrypts small objects in memory, so that only the
+// program's own time counts. Each iteration re-encrypts 1,000 objects of 4 KiB.
 func BenchmarkRotation(b *testing.B) {
 	for _, c := range []struct {
 		name  string

@@ -1,8 +1,9 @@
-// Package bulk has many messages encrypted again, each in its place, or looked at, in
-// process: it does what "esdk reencrypt --in-place" and "esdk audit" do, with keys by the
-// same grammar and from the same configuration. It is for programs that share the work of a
-// run between machines. It ends no process, handles no signals, asks nobody for a
-// passphrase, and writes nothing to standard output or standard error.
+// Package bulk re-encrypts many messages in place, or audits them, in process,
+// as "esdk reencrypt --in-place" and "esdk audit" do. Keys have the same syntax
+// and come from the same configuration. The package is for programs that divide
+// the work of a run between machines. It ends no process, handles no signals,
+// asks for no passphrase, and writes nothing to standard output or standard
+// error.
 package bulk
 
 import (
@@ -21,47 +22,51 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// A Status is what has become of an input.
+// A Status is the outcome of an input.
 type Status string
 
 const (
-	OK      Status = "ok"      // it was encrypted again, or looked at
+	OK      Status = "ok"      // it was re-encrypted, or audited
 	Skipped Status = "skipped" // there was nothing to do
-	Failed  Status = "failed"  // it is as it was, or could not be looked at
+	Failed  Status = "failed"  // it is unchanged, or couldn't be audited
 )
 
-// A Result is what has become of an input. Its fields are those of a line of the command's
-// report.
+// A Result is the outcome of an input. Its fields correspond to a line of the
+// command's report.
 type Result struct {
-	Name      string // as it was given, or as "esdk reencrypt --files-from0" takes it
+	Name      string // as given, or as "esdk reencrypt --files-from0" takes it
 	Status    Status
 	Reason    string // why it was skipped
-	Kind      string // of the error, as docs/cli.md lists them
+	Kind      string // of the error, as listed in docs/cli.md
 	Error     string
-	Retryable bool  // the same may go well later
+	Retryable bool  // a retry may succeed
 	Bytes     int64 // of the message
 	KeyUsed   string
 
-	// The names under which a store keeps the message before and the one after.
+	// VersionBefore and VersionAfter are the versions that the store keeps of
+	// the old message and of the new one.
 	VersionBefore, VersionAfter string
 
-	// Of an audit: a line of "esdk audit --json", and whether the input matches the filter.
+	// Finding is a line of "esdk audit --json", and Matches reports whether the
+	// input matches the filter. Only an audit sets them.
 	Finding []byte
 	Matches bool
 }
 
-// A Work has keys and clients for any number of inputs. It is safe for concurrent use.
+// A Work holds keys and clients for any number of inputs. It is safe for
+// concurrent use.
 type Work struct {
 	*session
 	buckets *object.Buckets
 	pace    batch.Pace
-	mode    string // which command it is
+	mode    string // the command: reencrypt or audit
 
-	rotation *reencrypt.Reencryption // either of the two
+	rotation *reencrypt.Reencryption // exactly one of these is set
 	audit    *audit.Audit
 }
 
-// newWork makes one of the flags of a command, which add adds.
+// newWork makes a Work from the flags of a command. The function add adds these
+// flags to a set.
 func newWork(mode string, args []string, usualJobs int, add func(*pflag.FlagSet), open func(*Work, *pflag.FlagSet) error) (*Work, error) {
 	s, err := newSession()
 	if err != nil {
@@ -82,9 +87,10 @@ func newWork(mode string, args []string, usualJobs int, add func(*pflag.FlagSet)
 	return w, nil
 }
 
-// OpenRotation makes keyrings of the keys that flags of "esdk reencrypt" name, such as
-// -k KEY and --from-key KEY: all flags that say how messages are read and written, with
-// --config, --profile, --jobs, --rate and --retry-for. No flag is for a secret.
+// OpenRotation opens the keys that the flags of "esdk reencrypt" give, such as
+// -k KEY and --from-key KEY. It takes all flags for reading and writing
+// messages, and --config, --profile, --jobs, --rate and --retry-for. No flag
+// takes a secret.
 func OpenRotation(ctx context.Context, flags []string) (*Work, error) {
 	o := &reencrypt.Options{InPlace: true}
 	return newWork("reencrypt", flags, rotationJobs, o.AddFlags, func(w *Work, flags *pflag.FlagSet) (err error) {
@@ -96,10 +102,12 @@ func OpenRotation(ctx context.Context, flags []string) (*Work, error) {
 	})
 }
 
-// Do takes what names name: files, or objects by their URLs. It tells each result, in the
-// order of names, and goes on if an input fails; the next names are asked for meanwhile. The
-// error is why not all was done: an error of each ends the run, too. If ctx ends, Do gives up
-// what is under way, which is then as it was.
+// Do processes the named files and objects. Objects are named by their URLs. It
+// calls each with the result of each input, in the order of names, and
+// continues if an input fails. It asks for further names in the meantime. Do
+// returns an error if it didn't process all names. If each returns an error,
+// that also ends the run. If ctx ends, Do abandons the inputs in progress and
+// leaves them unchanged.
 func (w *Work) Do(ctx context.Context, names iter.Seq[string], each func(Result) error) error {
 	t := newTeller(each)
 	run := &run{Work: w, teller: t}
@@ -115,11 +123,11 @@ func (w *Work) Do(ctx context.Context, names iter.Seq[string], each func(Result)
 	}})
 }
 
-// A run is one call of Do or DoRange.
+// A run is one call of Do, DoRange or DoPart.
 type run struct {
 	*Work
 	*teller
-	err error // that ended the search for inputs
+	err error // the error that ended the search for inputs
 }
 
 func (r *run) do(ctx context.Context, in place.InputOptions) error {
@@ -133,7 +141,7 @@ func (r *run) do(ctx context.Context, in place.InputOptions) error {
 	report := &batch.ReportOptions{Each: func(rec *batch.Record, cause error) error { return r.tell(ctx, r.result(rec, cause)) }}
 	b.Run(ctx, plan, &r.pace, report, r.mode, func(ctx context.Context, j *place.Job, rec *batch.Record) (place.Output, error) {
 		return work(keyspec.WithKeyUsed(ctx, &rec.KeyUsed), j, rec)
-	}) // which returns the errors of inputs, that were told
+	}) // Run returns the errors of inputs, which were already reported
 	switch {
 	case r.teller.err != nil:
 		return r.teller.err
@@ -147,7 +155,7 @@ func (r *run) do(ctx context.Context, in place.InputOptions) error {
 	return nil
 }
 
-// plan returns the jobs, and what does them.
+// plan returns the jobs and the function that does them.
 func (w *Work) plan(ctx context.Context, p *place.Planner, b *batch.Batch, in place.InputOptions) (*place.Plan, batch.Work, error) {
 	if w.audit != nil {
 		plan, err := p.Inputs(ctx, nil, &in)
@@ -162,8 +170,8 @@ func (w *Work) plan(ctx context.Context, p *place.Planner, b *batch.Batch, in pl
 	return plan, w.rotation.Work(b), err
 }
 
-// How many objects are worked on at once, since each mostly waits for its store. A look is
-// one short request.
+// The number of objects processed concurrently. Each mostly waits for its
+// store. An audit makes one short request for an object.
 const (
 	rotationJobs = 8
 	auditJobs    = 32

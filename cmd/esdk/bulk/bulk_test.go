@@ -26,7 +26,7 @@ import (
 
 var background = context.Background()
 
-// keys are files with keys, and how flags name them.
+// keys are key files in the syntax of -k.
 type keys struct{ before, after, other string }
 
 func newKeys(t testing.TB) keys {
@@ -77,14 +77,14 @@ func encrypt(t *testing.T, c *Client, plaintext string) []byte {
 	return message
 }
 
-// opens reports whether a message has this plaintext.
+// opens reports whether a message decrypts to this plaintext.
 func opens(c *Client, message []byte, plaintext string) bool {
 	got, _, err := c.Decrypt(background, message, nil)
 	return err == nil && string(got) == plaintext
 }
 
-// TestDo has files encrypted again, and what is no message fail alone, all told in their
-// order. A second time there is nothing to do.
+// TestDo re-encrypts files. Inputs that aren't messages fail alone, and all
+// results are reported in order. The second time there is nothing to do.
 func TestDo(t *testing.T) {
 	k, dir := newKeys(t), t.TempDir()
 	before, after, other := openClient(t, k.before), openClient(t, k.after), openClient(t, k.other)
@@ -137,7 +137,8 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// TestMistakes fails alone what no result can take the place of, wherever it stands.
+// TestMistakes checks that an input that no result can replace fails alone,
+// wherever it stands.
 func TestMistakes(t *testing.T) {
 	k, dir := newKeys(t), t.TempDir()
 	before := openClient(t, k.before)
@@ -164,8 +165,9 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestDoEnds ends when its context does, or when a result is refused: each file is what it
-// was, or what it becomes, and nothing else is left.
+// TestDoEnds checks that Do ends if its context is canceled, or if each returns
+// an error. Each file then is unchanged or complete, and no other files are
+// left.
 func TestDoEnds(t *testing.T) {
 	k := newKeys(t)
 	before, after := openClient(t, k.before), openClient(t, k.after)
@@ -215,7 +217,7 @@ func TestDoEnds(t *testing.T) {
 	}
 }
 
-// TestStop ends a run with all that was replaced told.
+// TestStop checks that a stopped run reports everything that it has replaced.
 func TestStop(t *testing.T) {
 	k := newKeys(t)
 	r, after := open(t, k.flags()), openClient(t, k.after)
@@ -227,7 +229,7 @@ func TestStop(t *testing.T) {
 		}
 		return ErrStop
 	})
-	replaced := 1 // one is no message, and was told, if it was come to
+	replaced := 1 // the object that isn't a message may have been reported, too
 	for i, key := range keys {
 		content, err := in.ReadAll(background, key)
 		if err != nil {
@@ -245,7 +247,8 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// useBucket has objects with random keys in a bucket, of which one is no message.
+// useBucket makes a bucket of objects with random keys. One of them isn't a
+// message.
 func useBucket(t *testing.T, r *Work, c *Client, count int) (*blob.Bucket, []string) {
 	t.Helper()
 	in := memblob.OpenBucket(nil)
@@ -263,7 +266,7 @@ func useBucket(t *testing.T, r *Work, c *Client, count int) (*blob.Bucket, []str
 		}
 		names = append(names, key)
 	}
-	if err := in.WriteAll(background, "all/", nil, nil); err != nil { // its marker
+	if err := in.WriteAll(background, "all/", nil, nil); err != nil { // marks the prefix
 		t.Fatal(err)
 	}
 	for _, beside := range []string{"al", "all", "allow/x"} {
@@ -275,8 +278,9 @@ func useBucket(t *testing.T, r *Work, c *Client, count int) (*blob.Bucket, []str
 	return in, names
 }
 
-// TestRanges splits a folder, and has the parts done side by side: each object once, in the
-// order of keys, and those beside the folder not.
+// TestRanges splits a prefix, and processes the parts concurrently. Each object
+// is processed once, in the order of keys, and objects next to the prefix
+// aren't.
 func TestRanges(t *testing.T) {
 	for range 20 {
 		k := newKeys(t)
@@ -327,7 +331,7 @@ func TestRanges(t *testing.T) {
 	}
 }
 
-// TestNamesAreTaken: what a range tells is what Do takes.
+// TestNamesAreTaken checks that Do takes the names that DoRange reports.
 func TestNamesAreTaken(t *testing.T) {
 	k := newKeys(t)
 	r := open(t, k.flags())
@@ -352,7 +356,8 @@ func TestNamesAreTaken(t *testing.T) {
 	}
 }
 
-// TestOpenRefuses what the command refuses, without a word to anybody.
+// TestOpenRefuses checks that OpenRotation rejects the same flags as the
+// command, and prints nothing.
 func TestOpenRefuses(t *testing.T) {
 	k := newKeys(t)
 	for text, flags := range map[string][]string{
@@ -373,7 +378,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestCheck takes keys whose files are elsewhere, and never shows what may be a secret.
+// TestCheckRotation checks that CheckRotation accepts keys whose files are
+// elsewhere, and never shows a text that may be a secret.
 func TestCheckRotation(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	const secret = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
@@ -399,7 +405,8 @@ func TestCheckRotation(t *testing.T) {
 	}
 }
 
-// TestCheckRotationKeys wants both keys, before a worker looks for them.
+// TestCheckRotationKeys checks that a missing key is an error before a worker
+// looks for it.
 func TestCheckRotationKeys(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("XDG_CONFIG_HOME", "")
@@ -418,7 +425,7 @@ func TestCheckRotationKeys(t *testing.T) {
 		{[]string{"-k", "@new"}, "", "", "--from-key KEY"},
 		{from, "", "", "-k KEY"},
 		{append(from, "-k", "@new"), "", "", ""},
-		{from, config, "", ""}, // of the usual profile
+		{from, config, "", ""}, // from the default profile
 		{from, config, "b", "-k KEY"},
 		{append(from, "--profile", "elsewhere"), "", "", ""},
 		{append(from, "--config", "/elsewhere"), "", "", ""},
@@ -435,7 +442,8 @@ func TestCheckRotationKeys(t *testing.T) {
 	}
 }
 
-// TestClient decrypts with the private half what the public one encrypted.
+// TestClient checks that a client uses a private key to decrypt and its public
+// half to encrypt.
 func TestClient(t *testing.T) {
 	k := newKeys(t)
 	a, b := openClient(t, k.before), openClient(t, k.after)
@@ -444,7 +452,7 @@ func TestClient(t *testing.T) {
 		t.Error("it opens wrongly")
 	}
 	private, public := rsaKey(t)
-	c := openClient(t, "rsa:a/b@"+private) // which encrypts with the public half
+	c := openClient(t, "rsa:a/b@"+private) // encrypts with the public half
 	if _, err := OpenClient(background, []string{"-k", "rsa:a/b@" + public}); err == nil {
 		t.Error("a public key does not decrypt")
 	}
@@ -481,7 +489,8 @@ func rsaKey(t *testing.T) (private, public string) {
 	return write("private", "PRIVATE KEY", der), write("public", "PUBLIC KEY", half)
 }
 
-// TestParts splits an inventory, and has its parts done: each object that it lists once.
+// TestParts splits an inventory, and processes its parts. Each object in it is
+// processed once.
 func TestParts(t *testing.T) {
 	for range 5 {
 		k := newKeys(t)

@@ -14,9 +14,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// CheckRotation reads flags as [OpenRotation] does, and makes no key of them: flags that are
-// fit to be passed to another machine, in words that others may read. Both keys must be
-// there, -k also by a profile.
+// CheckRotation parses flags as [OpenRotation] does, without opening keys.
+// Flags without an error are fit to be passed to another machine, and others
+// may read the text of an error. Both keys must be given; a profile may give
+// -k.
 func CheckRotation(args []string) error {
 	o := new(reencrypt.Options)
 	keysOf := func() map[string][]string {
@@ -27,7 +28,7 @@ func CheckRotation(args []string) error {
 			return errors.New("no key to decrypt with: give --from-key KEY")
 		}
 		if flags.Changed("profile") || flags.Changed("config") {
-			return nil // which need not be on this machine
+			return nil // the file may be on another machine
 		}
 		if err := s.ApplyProfile(flags); err != nil {
 			return err
@@ -39,7 +40,7 @@ func CheckRotation(args []string) error {
 	})
 }
 
-// CheckAudit does the same for [OpenAudit].
+// CheckAudit is like [CheckRotation], for the flags of [OpenAudit].
 func CheckAudit(args []string) error {
 	o := new(audit.Options)
 	return check("audit", args, o.AddFlags, func() map[string][]string {
@@ -47,8 +48,8 @@ func CheckAudit(args []string) error {
 	}, nil)
 }
 
-// HasFilter reports whether flags that [CheckAudit] takes have a filter. Without one,
-// everything matches.
+// HasFilter reports whether flags for [CheckAudit] contain a filter. Without a
+// filter, everything matches.
 func HasFilter(args []string) (bool, error) {
 	o := new(audit.Options)
 	if err := check("audit", args, o.AddFlags, func() map[string][]string { return nil }, nil); err != nil {
@@ -85,18 +86,20 @@ func check(mode string, args []string, add func(*pflag.FlagSet), keysOf func() m
 	return nil
 }
 
-// secretInKey is a PIN, which no key may have, in the words of PKCS #11.
+// secretInKey matches the attribute for a PIN in a PKCS #11 URI. No key may
+// have it.
 var secretInKey = regexp.MustCompile(`(?i)pin-value=`)
 
-// A Client encrypts and decrypts with keys that stay open until Close. It is safe for
-// concurrent use.
+// A Client encrypts and decrypts with keys that stay open until Close. It is
+// safe for concurrent use.
 type Client struct {
 	*esdk.Client
 	*session
 }
 
-// OpenClient makes a client of the keys that flags of "esdk encrypt" name: -k KEY, --suite,
-// --unsigned, --commitment, --cache, --config and --profile. It decrypts with the same keys.
+// OpenClient makes a client from the flags of "esdk encrypt": -k KEY, --suite,
+// --unsigned, --commitment, --cache, --config and --profile. The client
+// decrypts with the same keys.
 func OpenClient(ctx context.Context, flags []string) (*Client, error) {
 	s, err := newSession()
 	if err != nil {
@@ -139,8 +142,8 @@ func (s *session) openClient(ctx context.Context, args []string) (*esdk.Client, 
 	return esdk.New(config)
 }
 
-// twoCMMs encrypts with one and decrypts with another: of an RSA key, one has the public
-// half.
+// twoCMMs encrypts with one CMM and decrypts with another: an RSA key needs its
+// public half for one and its private half for the other.
 type twoCMMs struct{ to, from esdk.CMM }
 
 func (t *twoCMMs) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {

@@ -10,17 +10,17 @@ import (
 	"esdk/cmd/esdk/internal/place"
 )
 
-// A Part is a part of the objects that an S3 Inventory lists: some lines of one of its data
-// files, which are always the same.
+// A Part is a part of the objects in an S3 Inventory: consecutive lines of one
+// of its data files. The same part always has the same lines.
 type Part struct {
-	Manifest string // its URL, whose parameters are those of the bucket, too
-	File     int    // of the data files, from 0
-	From     int    // how many lines are in front
-	Objects  int    // how many lines there are at most
-	Bytes    int64  // of those that are to be looked at, as far as the inventory tells
+	Manifest string // URL of the manifest; its parameters also apply to the bucket
+	File     int    // number of the data file, from 0
+	From     int    // number of lines before the part
+	Objects  int    // largest number of lines in the part
+	Bytes    int64  // size of the objects to be processed, as far as the inventory tells
 
-	// AllVersions has an audit look at versions that are not the latest, too. A rotation
-	// passes over them.
+	// AllVersions makes an audit include versions that aren't the latest. A
+	// rotation skips them.
 	AllVersions bool
 }
 
@@ -37,7 +37,7 @@ func (w *Work) unread(err error) error {
 	return &ListError{Folder: "the inventory", Text: w.message(err), Retryable: cli.Retryable(err)}
 }
 
-// lines yields some of a data file.
+// lines yields the lines of a part.
 func (w *Work) lines(ctx context.Context, i *place.Inventory, part Part, yield func(place.Job) bool) error {
 	if part.File < 0 || part.File >= i.Files() {
 		return fmt.Errorf("the inventory has %d data files, and none with the number %d", i.Files(), part.File)
@@ -55,8 +55,8 @@ func (w *Work) lines(ctx context.Context, i *place.Inventory, part Part, yield f
 	return ctx.Err()
 }
 
-// DoPart is as [Work.Do] for the objects in a part of an inventory. Lines of versions
-// that are not the current ones are told as skipped.
+// DoPart is like [Work.Do], for the objects in a part of an inventory. Versions
+// that aren't the current ones are reported as skipped.
 func (w *Work) DoPart(ctx context.Context, in Part, each func(Result) error) error {
 	i, err := w.openInventory(ctx, in)
 	if err != nil {
@@ -70,8 +70,9 @@ func (w *Work) DoPart(ctx context.Context, in Part, each func(Result) error) err
 	}})
 }
 
-// SplitInventory yields parts of an inventory with so many lines, but for the last of each
-// data file, from one of its data files and lines on.
+// SplitInventory yields parts of an inventory, starting at the data file and
+// line of from. Each part has the given number of lines, except for the last
+// part of each data file.
 func (w *Work) SplitInventory(ctx context.Context, from Part, objects int) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) {
 		if objects < 1 {
@@ -92,7 +93,8 @@ func (w *Work) SplitInventory(ctx context.Context, from Part, objects int) iter.
 	}
 }
 
-// splitFile reports whether more parts are wanted.
+// splitFile yields the parts of a data file, and reports whether the caller
+// wants more parts.
 func (w *Work) splitFile(ctx context.Context, i *place.Inventory, from Part, objects int, yield func(Part, error) bool) (more bool, err error) {
 	part := Part{Manifest: from.Manifest, File: from.File, From: from.From, AllVersions: from.AllVersions}
 	more = true

@@ -10,21 +10,22 @@ import (
 	"esdk/cmd/esdk/internal/place"
 )
 
-// A Range is a part of the objects in a folder, in the order of their keys.
+// A Range is a range of the objects under a prefix, in the order of their keys.
 type Range struct {
-	Folder string // its URL, such as s3://bucket/key/?region=us-west-2
-	After  string // the key in front of the first one; "" for all from the first on
-	Until  string // the last key; "" for all up to the last
+	Folder string // URL of the prefix, such as s3://bucket/key/?region=us-west-2
+	After  string // the key before the first one; "" starts at the first object
+	Until  string // the last key; "" ends at the last object
 }
 
-// A Chunk is a range, and what was in it when it was listed.
+// A Chunk is a range with the number and total size, in bytes, of its objects
+// when it was listed.
 type Chunk struct {
 	Range
 	Objects int
 	Bytes   int64
 }
 
-// errOrder is about stores such as directory buckets of S3.
+// errOrder is returned for stores such as directory buckets of S3.
 var errOrder = errors.New("the store does not list in the order of keys, so that there are no ranges of them; give names, as of an inventory")
 
 // list yields the objects in a range.
@@ -42,7 +43,7 @@ func (w *Work) list(ctx context.Context, in Range, yield func(*object.Object, *o
 			return errOrder
 		}
 		if last = e.Raw; e.Key == folder.Key {
-			continue // its marker
+			continue // marks the prefix
 		}
 		if !yield(folder, e) {
 			return nil
@@ -51,13 +52,14 @@ func (w *Work) list(ctx context.Context, in Range, yield func(*object.Object, *o
 	return ctx.Err()
 }
 
-// unlisted keeps whether a list may go well later.
+// unlisted converts an error of a list, and keeps whether a retry may succeed.
 func (w *Work) unlisted(folder *object.Object, err error) error {
 	err = folder.Explain(err)
 	return &ListError{Folder: folder.String(), Text: w.message(err), Retryable: cli.Retryable(err)}
 }
 
-// A ListError is that a folder cannot be listed, or an inventory not be read.
+// A ListError reports that a prefix can't be listed, or that an inventory can't
+// be read.
 type ListError struct {
 	Folder, Text string
 	Retryable    bool
@@ -65,8 +67,8 @@ type ListError struct {
 
 func (e *ListError) Error() string { return e.Folder + " cannot be listed: " + e.Text }
 
-// DoRange is as [Work.Do] for the objects in a range that are there when it comes to
-// them.
+// DoRange is like [Work.Do], for the objects in a range that exist when it
+// reaches them.
 func (w *Work) DoRange(ctx context.Context, in Range, each func(Result) error) error {
 	run := &run{Work: w, teller: newTeller(each)}
 	return run.do(ctx, place.InputOptions{Found: func(yield func(place.Job) bool) {
@@ -77,8 +79,9 @@ func (w *Work) DoRange(ctx context.Context, in Range, each func(Result) error) e
 	}})
 }
 
-// Split yields parts of a range, each with so many objects, but for the last, which has the
-// rest. It lists all of the range, and holds no names.
+// Split yields consecutive parts of a range. Each part has the given number of
+// objects, except for the last one, which has the rest. Split lists the whole
+// range, and keeps no names in memory.
 func (w *Work) Split(ctx context.Context, in Range, objects int) iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
 		if objects < 1 {

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// A session has what flags say and keys that are open. It calls options what the command
-// calls them, talks to nobody, and asks nobody.
+// A session holds the settings from flags, and open keys. Its errors name
+// options like the command does. It prints nothing and asks nobody.
 type session struct {
 	settings *settings.Settings
 	null     *os.File
@@ -29,16 +29,17 @@ func newSession() (*session, error) {
 	return &session{&settings.Settings{UI: ui, Keys: keys, Names: settings.Own}, null}, nil
 }
 
-// Close forgets passphrases, and closes tokens. Nothing may be under way.
+// Close forgets passphrases and closes tokens. It must not be called while
+// anything is in progress.
 func (s *session) Close() {
 	s.settings.Keys.Close()
 	s.null.Close()
 }
 
-// KMSRequests returns how many requests were made to AWS KMS so far.
+// KMSRequests returns the number of requests made to AWS KMS so far.
 func (s *session) KMSRequests() int64 { return s.settings.Keys.KMSRequests() }
 
-// parse reads flags as the command does.
+// parse parses flags like the command does.
 func (s *session) parse(flags *pflag.FlagSet, args []string) error {
 	s.settings.AddFlags(flags)
 	flags.SetOutput(io.Discard)
@@ -52,7 +53,7 @@ func (s *session) parse(flags *pflag.FlagSet, args []string) error {
 	return settings.CheckEmpty(flags)
 }
 
-// message is an error with its hint, in a line.
+// message returns an error with its hint, on one line.
 func (s *session) message(err error) string {
 	text := cli.Message(err)
 	if hint := s.settings.UI.Hint(err); hint != "" {

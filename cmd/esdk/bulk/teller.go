@@ -12,29 +12,32 @@ import (
 	"esdk/cmd/esdk/internal/place"
 )
 
-// ErrStop is returned by a function that is told results, to end the run with no input cut
-// off: no more are begun, and what is under way ends and is told. The run returns it then.
+// ErrStop makes a run stop cleanly. If each returns it, the run begins no more
+// inputs, completes and reports those in progress, and returns ErrStop.
 var ErrStop = errors.New("bulk: stopped")
 
-// A teller tells results in the order of inputs, which end in any order. It holds those
-// that have others in front of them: a batch has a bounded number of them under way.
+// A teller reports results in the order of the inputs, which end in any order.
+// It keeps a result until all earlier inputs have been reported. The number of
+// kept results is bounded, since a batch has a bounded number of inputs in
+// progress.
 type teller struct {
 	each func(Result) error
 
 	mu     sync.Mutex
-	err    error            // of each
-	stop   bool             // no more inputs are to be begun
-	begun  map[string][]int // inputs that are under way, by their names, which may be twice there
-	next   int              // to be told
-	number int              // to begin
-	ended  map[int]Result   // and not told
+	err    error            // returned by each
+	stop   bool             // begin no more inputs
+	begun  map[string][]int // numbers of the inputs in progress, by name; a name may occur twice
+	next   int              // number of the next input to report
+	number int              // number of the next input to begin
+	ended  map[int]Result   // finished, but not reported
 }
 
 func newTeller(each func(Result) error) *teller {
 	return &teller{each: each, begun: make(map[string][]int), ended: make(map[int]Result)}
 }
 
-// begin is called in the order of inputs. It reports whether one is to be begun.
+// begin must be called in the order of the inputs. It reports whether an input
+// may begin.
 func (t *teller) begin(name string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -46,18 +49,19 @@ func (t *teller) begin(name string) bool {
 	return true
 }
 
-// tell returns an error to end the run. What failed since ctx has ended is not a result.
+// tell reports a result, or keeps it for later. It returns an error to end the
+// run. A failure after the end of ctx is not a result.
 func (t *teller) tell(ctx context.Context, r Result) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if r.Status == Failed && ctx.Err() != nil {
-		return nil // and so is nothing that comes behind it
+		return nil // the later results aren't reported, either
 	}
 	switch numbers := t.begun[r.Name]; {
 	case len(numbers) == 1:
 		t.ended[numbers[0]] = r
 		delete(t.begun, r.Name)
-	case len(numbers) > 1 && r.Reason == place.SkipTwice: // which ends before the first does
+	case len(numbers) > 1 && r.Reason == place.SkipTwice: // it ends before the first input with this name
 		last := len(numbers) - 1
 		t.ended[numbers[last]] = r
 		t.begun[r.Name] = numbers[:last]
@@ -79,7 +83,7 @@ func (t *teller) tell(ctx context.Context, r Result) error {
 	return t.err
 }
 
-// result makes a result of a record.
+// result converts a record to a result.
 func (w *Work) result(rec *batch.Record, cause error) Result {
 	out := Result{
 		Name:      rec.Name,
@@ -99,7 +103,7 @@ func (w *Work) result(rec *batch.Record, cause error) Result {
 	if w.audit != nil && out.Status != Skipped {
 		f := audit.Found(rec, rec.Name, rec.Input, cause)
 		out.Bytes, out.Matches = f.Bytes(), f.Matches
-		out.Finding, _ = json.Marshal(f) // of texts and numbers cannot fail
+		out.Finding, _ = json.Marshal(f) // marshaling texts and numbers can't fail
 	}
 	return out
 }

@@ -8,7 +8,8 @@ import (
 	"esdk/cmd/esdk/internal/place"
 )
 
-// TestTellTwice: what is named again ends before the first does, and is told behind it.
+// TestTellTwice checks that the second input of the same name, which ends
+// before the first one does, is reported after it.
 func TestTellTwice(t *testing.T) {
 	var got []Status
 	tl := newTeller(func(r Result) error {
