@@ -1,5 +1,5 @@
 package cli
 
-// FullBuild is how to get the build that reaches other clouds and tokens, which
-// the default one is smaller without.
+// FullBuild is a hint at the full build, which also reaches other clouds and
+// tokens. The default build is smaller without them.
 const FullBuild = "take the full build, esdk-full, or make it with \"make build-full\""

@@ -4,7 +4,8 @@ package cli
 
 import "os"
 
-// Closed reports whether a standard stream was closed when the command was started.
+// Closed reports whether a standard stream was closed when the command was
+// started.
 func Closed(f *os.File) bool {
 	_, err := f.Stat()
 	return err != nil

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unwritable returns what stands for a closed stream: writing to it fails, and not into
-// nothing.
+// unwritable returns a file to use in place of a closed stream. Writing to it
+// fails, instead of discarding the data.
 func unwritable(closed *os.File) *os.File {
 	fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -18,10 +18,10 @@ func unwritable(closed *os.File) *os.File {
 	return os.NewFile(uintptr(fd), "standard output, which is closed")
 }
 
-// Closed reports whether a standard stream was closed when the command was started. Go
-// opens the null device for it, to read and to write; a shell opens it for the one that
-// is meant. Programs that open it for both, for what they start, are told that it is
-// closed, too.
+// Closed reports whether a standard stream was closed when the command was
+// started. For a closed stream, Go's runtime opens the null device for reading
+// and writing. A shell opens the null device in one direction only. Closed also
+// returns true if the parent process opened the null device in both directions.
 func Closed(f *os.File) bool {
 	info, err := f.Stat()
 	if err != nil {

@@ -2,8 +2,9 @@ package cli
 
 import "slices"
 
-// Closest returns the word that a wrong one may be meant for, "" if there is none: one
-// that begins so, or that two mistakes lead from.
+// Closest returns the word that a mistyped one is probably meant for, or "" if
+// there is none: a longer word with the same beginning, or one within two
+// typing errors.
 func Closest(wrong string, words []string) string {
 	best, least := "", 3
 	for _, w := range words {
@@ -18,8 +19,8 @@ func Closest(wrong string, words []string) string {
 	return best
 }
 
-// distance is how many bytes are to be added, left out, changed or swapped with the
-// next one to get from one text to another.
+// distance returns the number of edits between two texts. An edit adds, removes
+// or changes a byte, or swaps it with the next one.
 func distance(from, to string) int {
 	var before []int
 	row := make([]int, len(to)+1)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// CompletePath returns the paths that begin so, behind what stands before them. A folder
-// ends in a slash.
+// CompletePath returns the paths that begin with text, each after the prefix
+// before. The path of a directory ends in a slash.
 func CompletePath(before, text string) (all []string) {
 	dir, base := filepath.Split(text)
 	expanded := dir

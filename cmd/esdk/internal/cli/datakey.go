@@ -10,8 +10,8 @@ import (
 	"esdk/hpke"
 )
 
-// DataKeyName names a wrapping key, as far as it can be told from what stands in
-// the message.
+// DataKeyName returns the name of a wrapping key, as far as the message gives
+// it.
 func DataKeyName(k *esdk.EncryptedDataKey) string {
 	name := Printable(k.ProviderID) + "/" + Printable(KeyName(k))
 	if fingerprint := Fingerprint(k); fingerprint != "" {
@@ -20,7 +20,8 @@ func DataKeyName(k *esdk.EncryptedDataKey) string {
 	return name
 }
 
-// KeyName is the name of a wrapping key without its provider ID: text, or else Base64.
+// KeyName returns the name of a wrapping key without its provider ID: as text,
+// or as Base64 if it isn't printable.
 func KeyName(k *esdk.EncryptedDataKey) string {
 	name := k.KeyName()
 	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
@@ -29,8 +30,8 @@ func KeyName(k *esdk.EncryptedDataKey) string {
 	return name
 }
 
-// Fingerprint is the fingerprint of the public key, which a message has of keys of package
-// hpke only, and else "".
+// Fingerprint returns the fingerprint of the public key, or "". Only keys of
+// package hpke have one in the message.
 func Fingerprint(k *esdk.EncryptedDataKey) string {
 	if k.ProviderID != hpke.ProviderID {
 		return ""

@@ -1,5 +1,5 @@
-// Package cli has what all parts of the command share: errors with exit codes and
-// hints, standard streams, and text that a terminal can show.
+// Package cli provides the common parts of the command: errors with exit codes
+// and hints, standard streams, and text that is safe to print on a terminal.
 package cli
 
 import (
@@ -13,8 +13,8 @@ import (
 	"esdk"
 )
 
-// The exit codes are a promise; docs/cli.md and "esdk help exit-codes" list
-// them. New ones may be added.
+// The exit codes are stable; docs/cli.md and "esdk help exit-codes" list them.
+// New ones may be added.
 const (
 	ExitOK           = 0
 	ExitError        = 1
@@ -29,7 +29,7 @@ const (
 	ExitInterrupted  = 130
 )
 
-// kinds name the exit codes in JSON.
+// kinds are the names of the exit codes in JSON.
 var kinds = map[int]string{
 	ExitError:        "error",
 	ExitUsage:        "usage",
@@ -43,22 +43,23 @@ var kinds = map[int]string{
 	ExitInterrupted:  "interrupted",
 }
 
-// An Error is an error with an exit code, and maybe a hint how to go on.
+// An Error is an error with an exit code and an optional hint.
 type Error struct {
 	Code  int
-	About string // names the file or object, if the error is about one
+	About string // name of the file or object that the error is about, if any
 	Err   error
 	Hint  string
-	Kind  string // see Kind; "" for what the exit code stands for
+	Kind  string // see [Kind]; "" stands for the kind of the exit code
 }
 
 func (e *Error) Error() string { return textOf(e) }
 
-// Unwrap is for package errors.
+// Unwrap returns the wrapped error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Of names what the error is about: the text begins with it, unless it is reported
-// for an input of this name.
+// Of sets the name of the file or object that the error is about. The text of
+// the error begins with it, unless the error is reported for the input of this
+// name.
 func (e *Error) Of(name string) *Error {
 	e.About = name
 	return e
@@ -78,8 +79,8 @@ func NewError(code int, text string, args ...any) *Error {
 // UsageError returns an error about the arguments.
 func UsageError(text string, args ...any) *Error { return NewError(ExitUsage, text, args...) }
 
-// NamedFile returns the error of opening a file that a flag names. It's one of usage if the
-// name is the mistake, so that no engine tries again what can't go well.
+// NamedFile returns the error of opening a file given by a flag. If the name is
+// wrong, it is a usage error, so that no engine retries it in vain.
 func NamedFile(flag string, err error) error {
 	for _, mistake := range []error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.EROFS} {
 		if errors.Is(err, mistake) {
@@ -94,8 +95,8 @@ func Hinted(err error, text string, args ...any) error {
 	return (&Error{Code: ExitStatus(err), Err: err}).WithHint(text, args...)
 }
 
-// An inputError says which input an error is of. Only JSON tells: a line of text names
-// one if there are several.
+// An inputError adds to an error the name of its input. Only JSON shows it: a
+// line of text has the name if there are several inputs.
 type inputError struct {
 	name string
 	error
@@ -104,14 +105,14 @@ type inputError struct {
 func (e *inputError) Unwrap() error         { return e.error }
 func (e *inputError) WithoutPrefix() string { return textOf(e.error) }
 
-// OfInput returns an error that says which input it is of.
+// OfInput returns an error with the name of its input.
 func OfInput(name string, err error) error { return &inputError{name, err} }
 
 // WithCode returns an error with another exit code.
 func WithCode(code int, err error) error { return &Error{Code: code, Err: err} }
 
-// Errorf is [fmt.Errorf], but for the library's name, which the texts of its errors
-// begin with: the command begins each line with its own.
+// Errorf is like [fmt.Errorf], but strips the library's name from wrapped
+// errors: the command begins each line with its own name.
 func Errorf(text string, args ...any) error {
 	for i, a := range args {
 		if err, ok := a.(error); ok {
@@ -140,8 +141,10 @@ func textOf(err error) string {
 	return err.Error()
 }
 
-// ExitStatus returns the exit code for an error. One for which a service or store is to
-// blame, which may be back, is no verdict on keys.
+// ExitStatus returns the exit code for an error. ExitUnavailable takes
+// precedence over ExitError and ExitNoKey if the error is [Retryable]: the
+// failure of a service or store, which may recover, says nothing about the
+// keys.
 func ExitStatus(err error) int {
 	code := status(err)
 	if (code == ExitError || code == ExitNoKey) && Retryable(err) {
@@ -174,7 +177,8 @@ func status(err error) int {
 	return ExitError
 }
 
-// Hint returns the hint of an error or of one that it wraps, "" if none has one.
+// Hint returns the hint of an error or of one that it wraps, or "" if none has
+// one.
 func Hint(err error) string {
 	var e *Error
 	for errors.As(err, &e) {
@@ -186,7 +190,7 @@ func Hint(err error) string {
 	return ""
 }
 
-// hintOnFormat is a hint on a message that is not one.
+// hintOnFormat returns a hint for an input that isn't a message.
 func hintOnFormat(err error) string {
 	var malformed *esdk.FormatError
 	switch {

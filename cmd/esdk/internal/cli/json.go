@@ -9,9 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// JSON returns a value as a line of JSON that a terminal can show: what could move the
-// cursor or change the direction of text is escaped, as names and encryption contexts
-// come from files that anybody can have written.
+// JSON returns a value as a line of JSON that is safe to print on a terminal.
+// It escapes characters that could move the cursor or change the direction of
+// text, since names and encryption contexts come from files that anybody can
+// have written.
 func JSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -38,8 +39,8 @@ func JSON(v any) ([]byte, error) {
 	return out, nil
 }
 
-// escaped reports whether a character is none that prints. Control characters of ASCII
-// are escaped already; what is left of it separates lines.
+// escaped reports whether a character isn't printable. The encoder has already
+// escaped the control characters of ASCII, except for DEL and the line end.
 func escaped(r rune) bool { return r >= utf8.RuneSelf && !unicode.IsPrint(r) || r == 0x7f }
 
 // PrintJSON prints a result as JSON.
@@ -52,8 +53,8 @@ func (u *UI) PrintJSON(v any) error {
 	return err
 }
 
-// Bytes is the name of a file in JSON if it is not UTF-8, which the text in JSON does
-// not tell, else nil.
+// Bytes returns the name of a file if it isn't UTF-8, and nil otherwise. The
+// text in JSON can't represent such a name.
 func Bytes(name string) []byte {
 	if utf8.ValidString(name) {
 		return nil

@@ -6,7 +6,8 @@ import (
 	"unicode"
 )
 
-// JSON says what it is given, and has nothing in it that a terminal would act on.
+// FuzzJSON checks that JSON keeps its input, and prints nothing that a terminal
+// would act on.
 func FuzzJSON(f *testing.F) {
 	for _, text := range []string{"", "a<b>&c", "tab\tline\nend", "\u009b31m", "\u202eevil", "\u2066x\u2069", "\U000e0041", "\U0001f512 ü", "\x7f", "\u2028", "\ufeff", "\x80"} {
 		f.Add(text)

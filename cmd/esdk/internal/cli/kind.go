@@ -9,24 +9,25 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Kinds of errors that the exit code does not tell apart, for who is to act on them.
+// Kinds of errors that share an exit code, for callers that act on them.
 const (
 	KindNotFound    = "not-found"
 	KindForbidden   = "forbidden"
 	KindThrottled   = "throttled"
-	KindChanged     = "changed"       // meanwhile, by somebody else
-	KindNotAMessage = "not-a-message" // it does not begin as one
-	KindUnreachable = "unreachable"   // by this command, for its name
-	KindUnavailable = "unavailable"   // a service didn't answer, or was not asked for lack of credentials
+	KindChanged     = "changed"       // somebody else changed it in the meantime
+	KindNotAMessage = "not-a-message" // it doesn't begin like a message
+	KindUnreachable = "unreachable"   // this command can't reach it because of its name
+	KindUnavailable = "unavailable"   // a service didn't answer, or wasn't called for lack of credentials
 )
 
-// OfKind says of which kind an error is.
+// OfKind sets the kind of an error.
 func (e *Error) OfKind(kind string) *Error {
 	e.Kind = kind
 	return e
 }
 
-// Kind returns the kind of an error: one of those above, or what its exit code stands for.
+// Kind returns the kind of an error: one of the constants above, or the name of
+// its exit code.
 func Kind(err error) string {
 	code := ExitStatus(err)
 	var malformed *esdk.FormatError
@@ -50,8 +51,9 @@ func Kind(err error) string {
 	return kinds[code]
 }
 
-// Unasked returns an error of a key service that didn't say whether its key opens a message,
-// with the kind that says why, or nil if err is none.
+// Unasked handles the error of a key service. If the service didn't decide
+// whether its key opens a message, Unasked returns the error, with a kind that
+// gives the reason. Otherwise it returns nil, also if err is nil.
 func Unasked(err error) error {
 	kind := ""
 	switch {
@@ -69,8 +71,8 @@ func Unasked(err error) error {
 	return (&Error{Code: ExitStatus(err), Err: err}).OfKind(kind)
 }
 
-// forbidden reports whether an error is itself the answer of a service that the caller may
-// not ask for that.
+// forbidden reports whether an error itself, not a wrapped one, is an answer of
+// a service that denies access.
 func forbidden(err error) bool {
 	switch e := err.(type) {
 	case interface{ ErrorCode() string }:
@@ -81,7 +83,8 @@ func forbidden(err error) bool {
 	return false
 }
 
-// forbidding are the codes of AWS for it, some of which have the status 400.
+// forbidding are AWS error codes that deny access. Some of them come with the
+// status 400.
 var forbidding = map[string]bool{
 	"AccessDenied": true, "AccessDeniedException": true, "UnrecognizedClientException": true, "InvalidClientTokenId": true,
 	"InvalidSignatureException": true, "SignatureDoesNotMatch": true, "IncompleteSignature": true, "IncompleteSignatureException": true,
@@ -89,13 +92,14 @@ var forbidding = map[string]bool{
 	"NotAuthorized": true, "OptInRequired": true,
 }
 
-// unanswered reports whether an error is a call of AWS that got no answer.
+// unanswered reports whether an error is a call to AWS that got no answer.
 func unanswered(err error) bool {
 	call, ok := err.(*smithy.OperationError)
 	return ok && !errors.As(call.Err, new(smithy.APIError))
 }
 
-// throttled reports whether an error itself asks for patience.
+// throttled reports whether an error itself, not a wrapped one, is due to
+// throttling.
 func throttled(err error) bool {
 	switch e := err.(type) {
 	case interface{ HTTPStatusCode() int }:
@@ -106,7 +110,8 @@ func throttled(err error) bool {
 	return false
 }
 
-// throttling are the codes of AWS for it, which are among those of patience.
+// throttling are the AWS error codes for throttling. They are a subset of the
+// codes in patience.
 var throttling = map[string]bool{
 	"Throttling": true, "ThrottlingException": true, "ThrottledException": true, "RequestThrottled": true, "RequestThrottledException": true,
 	"TooManyRequestsException": true, "ProvisionedThroughputExceededException": true, "RequestLimitExceeded": true, "SlowDown": true,

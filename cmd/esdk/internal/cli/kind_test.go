@@ -39,7 +39,8 @@ func TestKind(t *testing.T) {
 	}
 }
 
-// TestUnasked tells an answer of a key service from none, and from a refusal to give one.
+// TestUnasked checks that Unasked distinguishes a decision of a key service
+// from a missing answer, and from denied access.
 func TestUnasked(t *testing.T) {
 	call := func(err error) error {
 		return &esdk.NoDataKeyError{Errors: []error{&smithy.OperationError{ServiceID: "KMS", OperationName: "Decrypt", Err: err}}}
@@ -47,7 +48,7 @@ func TestUnasked(t *testing.T) {
 	code := func(code string) error { return call(&smithy.GenericAPIError{Code: code}) }
 	for name, c := range map[string]struct {
 		err  error
-		want string // "" if the service has answered
+		want string // "" if the service has decided
 	}{
 		"none":           {nil, ""},
 		"another key":    {&esdk.NoDataKeyError{}, ""},

@@ -11,12 +11,13 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Retryable reports whether the same command may go well later: a service or store could
-// not be reached, did not answer, or asked for patience. Of several causes, one is
-// enough.
+// Retryable reports whether a retry of the same command may succeed: a service
+// or store couldn't be reached, didn't answer, or asked to slow down. If an
+// error has several causes, one of these is enough.
 func Retryable(err error) bool { return anyCause(err, retryable) }
 
-// anyCause reports whether an error, or one that it wraps, is of some sort by itself.
+// anyCause reports whether is returns true for an error or for any error that
+// it wraps.
 func anyCause(err error, is func(error) bool) bool {
 	if err == nil {
 		return false
@@ -37,16 +38,16 @@ func anyCause(err error, is func(error) bool) bool {
 	return false
 }
 
-// retryable looks at one error, and not at those that it wraps.
+// retryable checks a single error, without the errors that it wraps.
 func retryable(err error) bool {
 	switch e := err.(type) {
 	case *Error:
 		return e.Code == ExitUnavailable
 	case *net.DNSError:
 		return true
-	case *net.OpError: // a broken pipe that is no pipe
+	case *net.OpError: // a broken pipe that is a connection
 		return e.Timeout() || errors.Is(e.Err, syscall.EPIPE) || errors.Is(e.Err, net.ErrClosed)
-	case *smithy.DeserializationError: // an answer of AWS that was cut off
+	case *smithy.DeserializationError: // a truncated answer of AWS
 		return errors.Is(e.Err, io.ErrUnexpectedEOF)
 	case syscall.Errno:
 		return unreachable[e]
@@ -67,10 +68,10 @@ func temporary(status int) bool { return status == 429 || status >= 500 && statu
 var unreachable = map[syscall.Errno]bool{
 	syscall.ECONNREFUSED: true, syscall.ECONNRESET: true, syscall.ECONNABORTED: true,
 	syscall.ETIMEDOUT: true, syscall.EHOSTUNREACH: true, syscall.ENETUNREACH: true, syscall.ENETDOWN: true,
-	10051: true, 10053: true, 10054: true, 10060: true, 10061: true, 10065: true, // as Windows has them
+	10051: true, 10053: true, 10054: true, 10060: true, 10061: true, 10065: true, // codes on Windows
 }
 
-// patience are the codes of AWS that ask for it.
+// patience are the AWS error codes that ask to retry later.
 var patience = map[string]bool{
 	"Throttling": true, "ThrottlingException": true, "ThrottledException": true, "RequestThrottled": true, "RequestThrottledException": true,
 	"TooManyRequestsException": true, "ProvisionedThroughputExceededException": true, "RequestLimitExceeded": true,

@@ -65,7 +65,7 @@ func TestRetryable(t *testing.T) {
 			t.Errorf("%s: %v is %d, want %d", name, c.err, got, c.want)
 		}
 	}
-	// What the AWS SDK tries again is worth it later, too.
+	// An error that the AWS SDK retries is also worth a later retry.
 	for text := range retry.DefaultThrottleErrorCodes {
 		if !Retryable(code(text)) && text != "LimitExceededException" && text != "BandwidthLimitExceeded" && text != "EC2ThrottledException" {
 			t.Errorf("%s is not retryable", text)

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/text/width"
 )
 
-// Message is an error's text without the library's name, on one line: what a
-// service says may have several.
+// Message returns an error's text without the library's name, on one line.
+// Texts from services may have several.
 func Message(err error) string {
 	return Printable(strings.Join(strings.Fields(textOf(err)), " "))
 }
@@ -29,8 +29,8 @@ func messageAbout(input string, err error) string {
 	return Message(err)
 }
 
-// Printable replaces what could move the cursor or end the line. Names and
-// encryption contexts come from files that anybody can have written.
+// Printable replaces characters that could move the cursor or end the line.
+// Names and encryption contexts come from files that anybody can have written.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
@@ -40,12 +40,13 @@ func Printable(text string) string {
 	}, text)
 }
 
-// FirstColumns returns as much of a text as has room in so many columns of a terminal.
+// FirstColumns returns the longest start of a text that fits into a number of
+// terminal columns.
 func FirstColumns(text string, columns int) string {
 	for i, r := range text {
 		switch {
 		case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
-			continue // it is on or around another
+			continue // it combines with another character
 		case width.LookupRune(r).Kind() == width.EastAsianWide, width.LookupRune(r).Kind() == width.EastAsianFullwidth:
 			columns--
 		}
@@ -58,7 +59,8 @@ func FirstColumns(text string, columns int) string {
 
 var errBytes = errors.New("not a number of bytes")
 
-// ParseBytes reads a number of bytes from 1, with a unit of K, M, G or T.
+// ParseBytes parses a number of bytes of at least 1, with an optional unit of
+// K, M, G or T.
 func ParseBytes(text string) (int64, error) {
 	unit := int64(1)
 	if i := strings.IndexAny(text, "KMGT"); i >= 0 && i == len(text)-1 {
@@ -72,11 +74,12 @@ func ParseBytes(text string) (int64, error) {
 	return n * unit, nil
 }
 
-// ToInt returns a number as an int: the closest one, if a 32-bit machine has
-// none. Cutting bits off would turn a limit of 2^32 into 0, which means none.
+// ToInt converts a number to int. On a 32-bit machine it returns the closest
+// int. Truncating the bits would turn a limit of 2^32 into 0, which means no
+// limit.
 func ToInt(n int64) int { return int(max(math.MinInt, min(n, math.MaxInt))) }
 
-// Join joins names to one that is not that of standard output.
+// Join joins path elements. The result is never the name of standard output.
 func Join(dir, name string) string {
 	if path := filepath.Join(dir, name); path != Standard {
 		return path
@@ -84,8 +87,8 @@ func Join(dir, name string) string {
 	return "." + string(filepath.Separator) + Standard
 }
 
-// Clean returns the absolute path of a file. It keeps the name of standard input and
-// output, and "".
+// Clean returns the absolute path of a file. It returns the name of standard
+// input and output, and "", unchanged.
 func Clean(name string) string {
 	if name == Standard || name == "" {
 		return name
@@ -102,7 +105,7 @@ func IsFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// ByteSize is a number of bytes for people.
+// ByteSize formats a number of bytes for people.
 func ByteSize(n float64) string {
 	unit := 0
 	for n >= 1024 && unit < len(byteUnits)-1 {

@@ -23,7 +23,8 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-// The name of an input stands at the start of a line, and not in the text again.
+// TestMessageAbout checks that the name of an input appears at the start of a
+// line, and not again in the text.
 func TestMessageAbout(t *testing.T) {
 	about := NewError(ExitError, "there is none").Of("in: put")
 	for _, c := range []struct {

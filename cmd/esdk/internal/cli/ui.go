@@ -16,22 +16,23 @@ import (
 // Standard is the name of standard input and output on the command line.
 const Standard = "-"
 
-// A UI is how the command talks to its user: data goes to standard output,
-// diagnostics to standard error. One goroutine at a time uses it.
+// A UI is the interface of the command to its user: data goes to standard
+// output, diagnostics to standard error. It is not safe for concurrent use.
 type UI struct {
 	Stdin, Stdout, Stderr *os.File
 
 	Quiet      bool // print errors only
 	NoProgress bool
-	JSON       bool // results and errors
+	JSON       bool // print results and errors as JSON
 
-	// Advice returns a hint on an error that has none, "" if there is none. It
-	// names options, and so depends on whose the command line is.
+	// Advice returns a hint for an error without one, or "". It names options,
+	// and so depends on the command line: esdk's own, or the one of
+	// aws-encryption-cli.
 	Advice func(error) string
 
-	hints        map[string]bool // that were given on inputs
-	stdinUsed    string          // what reads standard input, which only one thing can
-	stdoutClosed bool            // at the start
+	hints        map[string]bool // already given on inputs
+	stdinUsed    string          // the use of standard input, which can only have one
+	stdoutClosed bool            // when the command was started
 }
 
 // NewUI returns a UI on the process's standard streams.
@@ -55,7 +56,8 @@ func (u *UI) ClaimStdin(what string) (io.Reader, error) {
 	return u.Stdin, nil
 }
 
-// CheckStdout fails if there is no standard output for what is to go there.
+// CheckStdout returns an error if standard output, needed for the given
+// purpose, is closed.
 func (u *UI) CheckStdout(what string) error {
 	if u.stdoutClosed {
 		return NewError(ExitNotWritten, "standard output is closed, and would be %s", what)
@@ -63,20 +65,20 @@ func (u *UI) CheckStdout(what string) error {
 	return nil
 }
 
-// Note prints a line that is not a result, unless the user wants quiet.
+// Note prints a line that is not a result, unless Quiet is set.
 func (u *UI) Note(text string, args ...any) {
 	switch {
 	case u.Quiet:
 	case u.JSON:
-		line, _ := JSON(map[string]string{"note": fmt.Sprintf(text, args...)}) // of a text cannot fail
+		line, _ := JSON(map[string]string{"note": fmt.Sprintf(text, args...)}) // marshaling a text can't fail
 		u.Stderr.Write(line)
 	default:
 		fmt.Fprintf(u.Stderr, "esdk: "+text+"\n", args...)
 	}
 }
 
-// NoteObject prints an object under a name as a line of JSON that is not a result,
-// unless the user wants quiet.
+// NoteObject prints an object under a name as a line of JSON that is not a
+// result, unless Quiet is set.
 func (u *UI) NoteObject(name string, object any) {
 	if u.Quiet {
 		return
@@ -87,14 +89,14 @@ func (u *UI) NoteObject(name string, object any) {
 	}
 }
 
-// Announce tells what the user must know, even one who wants quiet: in lines of
-// text, or as one line of JSON, an object under a name.
+// Announce prints an essential message, even if Quiet is set: as lines of text,
+// or in JSON mode as one line with an object under a name.
 func (u *UI) Announce(name string, object any, lines ...string) {
-	text, _ := JSON(map[string]any{name: object}) // of texts cannot fail
+	text, _ := JSON(map[string]any{name: object}) // marshaling texts can't fail
 	if !u.JSON {
 		text = []byte("esdk: " + strings.Join(lines, "\nesdk: ") + "\n")
 	}
-	u.Stderr.Write(text) // at once, between lines of others
+	u.Stderr.Write(text) // in a single write, so that other lines don't interleave
 }
 
 // Print prints a result as JSON or as text.
@@ -106,7 +108,7 @@ func (u *UI) Print(result any, text string, args ...any) error {
 	return err
 }
 
-// Hint returns advice on an error, "" if there is none.
+// Hint returns a hint for an error, or "" if there is none.
 func (u *UI) Hint(err error) string {
 	hint := cmp.Or(Hint(err), hintOnFormat(err))
 	if hint == "" && u.Advice != nil {
@@ -115,8 +117,9 @@ func (u *UI) Hint(err error) string {
 	return hint
 }
 
-// Report prints an error about an input, if it is about one. Who reads no more from a
-// pipe does not want to hear of it either.
+// Report prints an error, with the name of the input if the error is about one.
+// It doesn't report a closed pipe, since the reader doesn't want any more
+// output.
 func (u *UI) Report(input string, err error) {
 	if errors.Is(err, syscall.EPIPE) && !errors.As(err, new(*net.OpError)) {
 		return
@@ -137,7 +140,7 @@ func (u *UI) Report(input string, err error) {
 		if of := (*inputError)(nil); input == "" && errors.As(err, &of) {
 			input = of.name
 		}
-		line, _ := JSON(map[string]body{"error": {code, kinds[code], input, text, hint, Bytes(input), Retryable(err)}}) // of texts cannot fail
+		line, _ := JSON(map[string]body{"error": {code, kinds[code], input, text, hint, Bytes(input), Retryable(err)}}) // marshaling texts can't fail
 		u.Stderr.Write(line)
 		return
 	}
@@ -154,7 +157,7 @@ func (u *UI) Report(input string, err error) {
 	}
 }
 
-// maxHints bounds the memory for hints that differ with each input.
+// maxHints limits the memory for hints that differ with each input.
 const maxHints = 100
 
 // isNew reports whether a hint has not been given on another input.
