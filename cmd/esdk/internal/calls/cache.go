@@ -8,8 +8,8 @@ import (
 	"esdk/caching"
 )
 
-// Cache returns a cache whose uses count in their contexts. How full it is counts in
-// ctx.
+// Cache wraps a cache. It counts the uses in the Counters of their contexts,
+// and the evictions and entries in the Counter of ctx.
 func Cache(ctx context.Context, next caching.Cache) caching.Cache {
 	if c := Of(ctx); c != nil {
 		c.mu.Lock()
@@ -23,11 +23,11 @@ func Cache(ctx context.Context, next caching.Cache) caching.Cache {
 	return counted
 }
 
-// A cache counts what the cache behind it does.
+// A cache counts the hits and misses of the cache that it wraps.
 type cache struct{ caching.Cache }
 
-// Load counts a hit if an entry is there that this call didn't fetch, as one that
-// another call is just fetching: it spares a call, too.
+// Load counts a hit if it returns an entry without fetching it. An entry that
+// another call is fetching is a hit, too: it also saves a call.
 func (c *cache) Load(ctx context.Context, id string, fetch func(context.Context) (*caching.Entry, error)) (*caching.Entry, error) {
 	var fetched atomic.Bool
 	e, err := c.Cache.Load(ctx, id, func(ctx context.Context) (*caching.Entry, error) {
@@ -52,8 +52,8 @@ func count(ctx context.Context, hits, misses int64) {
 	}
 }
 
-// graceful caches fetch an entry anew before it expires, and their users look for
-// the method.
+// graceful caches refetch an entry before it expires. The users of a cache
+// check for the method.
 type graceful interface{ GracePeriod() time.Duration }
 
 type gracefulCache struct {

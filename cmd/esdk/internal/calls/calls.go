@@ -1,5 +1,5 @@
-// Package calls counts requests to AWS KMS and uses of caches, for a run as a whole
-// and for each of its inputs.
+// Package calls counts requests to AWS KMS and uses of caches, for a run as a
+// whole and for each of its inputs.
 package calls
 
 import (
@@ -15,10 +15,10 @@ import (
 
 // Counts are the figures of a run or of an input.
 type Counts struct {
-	// KMS has the requests by operation, such as Decrypt. Each attempt counts,
-	// since AWS bills each.
+	// KMS has the number of requests by operation, such as Decrypt. Each
+	// attempt counts, since AWS bills each.
 	KMS   map[string]int64 `json:"kms_calls,omitempty"`
-	Cache *CacheCounts     `json:"cache,omitempty"` // nil unless a cache was asked
+	Cache *CacheCounts     `json:"cache,omitempty"` // nil unless a cache was used
 }
 
 // CacheCounts are the figures of all caches together.
@@ -26,13 +26,13 @@ type CacheCounts struct {
 	Hits   int64 `json:"hits"`
 	Misses int64 `json:"misses"` // each made a call to a key service
 
-	// Evictions and Entries are those of a whole run.
+	// Evictions and Entries are only set for a whole run.
 	Evictions uint64 `json:"evictions,omitempty"`
 	Entries   int    `json:"entries,omitempty"`
 }
 
-// A Counter counts in the contexts that [Counter.In] makes. The zero value is ready
-// for use. It is safe for concurrent use.
+// A Counter counts in the contexts that [Counter.In] makes. The zero value is
+// ready for use. It is safe for concurrent use.
 type Counter struct {
 	parent *Counter
 
@@ -44,13 +44,13 @@ type Counter struct {
 
 type counterKey struct{}
 
-// Of returns the Counter of a context, nil if there is none.
+// Of returns the Counter of a context, or nil if there is none.
 func Of(ctx context.Context) *Counter {
 	c, _ := ctx.Value(counterKey{}).(*Counter)
 	return c
 }
 
-// In returns a context whose calls count here, and where those of ctx count.
+// In returns a context whose calls count in c and in the Counter of ctx.
 func (c *Counter) In(ctx context.Context) context.Context {
 	c.parent = Of(ctx)
 	return context.WithValue(ctx, counterKey{}, c)
@@ -85,7 +85,7 @@ func KMS(ctx context.Context, operation string) {
 	}
 }
 
-// String lists the figures, "" if there are none.
+// String lists the figures. It returns "" if there are none.
 func (n Counts) String() string {
 	var parts []string
 	for _, operation := range slices.Sorted(maps.Keys(n.KMS)) {

@@ -11,7 +11,8 @@ import (
 	"esdk/caching"
 )
 
-// TestCounts: an input counts what is done for it, and the run counts all of it.
+// TestCounts checks that an input counts the calls made for it, and that the
+// run counts all calls.
 func TestCounts(t *testing.T) {
 	var run Counter
 	ctx := run.In(t.Context())
@@ -39,7 +40,7 @@ func TestCounts(t *testing.T) {
 	load(inB, "x")
 	load(inB, "y")
 	KMS(inB, "GenerateDataKey")
-	KMS(t.Context(), "Encrypt") // for nobody
+	KMS(t.Context(), "Encrypt") // in no Counter
 	if _, err := cache.Load(inB, "z", func(context.Context) (*caching.Entry, error) { return nil, errors.New("no") }); err == nil {
 		t.Error("a failed fetch has no error")
 	}
@@ -60,7 +61,8 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// TestShared: a caller that gets what another one fetches has a hit.
+// TestShared checks that a caller that gets the entry another one is fetching
+// counts a hit.
 func TestShared(t *testing.T) {
 	var run Counter
 	ctx := run.In(t.Context())
