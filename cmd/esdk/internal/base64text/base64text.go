@@ -14,7 +14,8 @@ import (
 	"esdk/internal/inspect"
 )
 
-// NewWriter returns a writer of Base64 text, which ends with a line end.
+// NewWriter returns a writer that encodes to Base64 text. Close writes a line
+// end.
 func NewWriter(dst io.Writer) io.WriteCloser {
 	return &writer{base64.NewEncoder(base64.StdEncoding, dst), dst}
 }
@@ -32,12 +33,13 @@ func (w *writer) Close() error {
 	return err
 }
 
-// Decode decodes what is, or seems to be, Base64 text. Else it returns a
-// reader that seeks if src really can.
+// Decode returns a reader that decodes src if text is set or if src appears to
+// be Base64 text. Otherwise the reader returns src unchanged. The reader seeks
+// if seeks is set, which means that src can seek.
 func Decode(src io.ReadSeeker, seeks, text bool) (io.Reader, error) {
 	buffered := bufio.NewReader(src)
 	start, err := buffered.Peek(4)
-	if len(start) > 0 && start[0] > 2 { // as no message begins
+	if len(start) > 0 && start[0] > 2 { // no message begins like this
 		start, err = buffered.Peek(startLength)
 	}
 	if err != nil && err != io.EOF {
@@ -57,11 +59,12 @@ func Decode(src io.ReadSeeker, seeks, text bool) (io.Reader, error) {
 	return src, err
 }
 
-// startLength is how much of a file tells whether it seems to be text.
+// startLength is the number of bytes that show whether a file appears to be
+// text.
 const startLength = 64
 
-// Seems reports whether the start of a file seems to be that of Base64 text: 64 bytes
-// are enough.
+// Seems reports whether a file that begins with start appears to be Base64
+// text. The first 64 bytes are enough.
 func Seems(start []byte) bool {
 	start = bytes.Join(bytes.Fields(bytes.TrimPrefix(start, byteOrderMark)), nil)
 	return inspect.SeemsBase64(start[:min(4, len(start))])
@@ -73,13 +76,13 @@ func isSpace(b byte) bool { return strings.IndexByte(space, b) >= 0 }
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// seeker reads again from where it is told, by reading all that is before it: else
-// a message that is verified before it is released would be held.
+// seeker seeks by decoding the text again from its beginning. Without it, a
+// message that is verified before it is released would be kept in memory.
 type seeker struct {
-	io.Reader // of the text
+	io.Reader // decodes the text
 	src       io.ReadSeeker
-	begin     int64 // of the text in src
-	offset    int64 // of the next byte
+	begin     int64 // offset of the text in src
+	offset    int64 // offset of the next decoded byte
 }
 
 func (s *seeker) Read(p []byte) (int, error) {
@@ -88,7 +91,7 @@ func (s *seeker) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Seek does not know the end.
+// Seek doesn't support io.SeekEnd.
 func (s *seeker) Seek(offset int64, whence int) (int64, error) {
 	if whence == io.SeekCurrent {
 		offset += s.offset
@@ -107,15 +110,15 @@ func (s *seeker) Seek(offset int64, whence int) (int64, error) {
 	return s.offset, err
 }
 
-// NewReader returns a reader of what the text stands for.
+// NewReader returns a reader that decodes Base64 text.
 func NewReader(src io.Reader) io.Reader {
 	return &reader{base64.NewDecoder(base64.StdEncoding, &spaceless{src: src})}
 }
 
-// spaceless leaves out white space, and a byte order mark at the start.
+// spaceless skips white space, and a byte order mark at the start.
 type spaceless struct {
 	src  io.Reader
-	seen int // bytes of a byte order mark, or more
+	seen int // bytes of a byte order mark that were seen; its length means that it's complete or absent
 }
 
 func (s *spaceless) Read(p []byte) (int, error) {
@@ -128,7 +131,7 @@ func (s *spaceless) Read(p []byte) (int, error) {
 					s.seen++
 					continue
 				}
-				s.seen = len(byteOrderMark) // whoever has a part of one only gets an error below
+				s.seen = len(byteOrderMark) // a partial byte order mark only causes an error below
 			}
 			if !isSpace(b) {
 				p[kept] = b
@@ -141,7 +144,7 @@ func (s *spaceless) Read(p []byte) (int, error) {
 	}
 }
 
-// reader tells broken text from a failure to read it.
+// reader distinguishes malformed text from an error of the source.
 type reader struct{ decoder io.Reader }
 
 func (r *reader) Read(p []byte) (int, error) {
@@ -149,7 +152,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	switch {
 	case errors.As(err, new(base64.CorruptInputError)):
 		err = cli.NewError(cli.ExitNotAuthentic, "malformed Base64 text: %v", err)
-	case err == io.ErrUnexpectedEOF: // of the decoder: that of a source says more
+	case err == io.ErrUnexpectedEOF: // the decoder's own error; an error of the source gives more detail
 		err = cli.NewError(cli.ExitNotAuthentic, "malformed Base64 text: it is cut")
 	}
 	return n, err

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// Text reads as what it is of, from wherever it is read again, and wherever it begins.
+// TestSeek checks that text decodes to the original after any seek, wherever
+// the text begins.
 func TestSeek(t *testing.T) {
 	want := make([]byte, 100_000)
 	for i := range want {
