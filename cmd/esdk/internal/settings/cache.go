@@ -13,7 +13,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// defaultCapacity is how many data keys a cache keeps, as all implementations have it.
+// defaultCapacity is the number of data keys in a cache. All implementations
+// use the same default.
 const defaultCapacity = 1000
 
 // AddCache adds --cache.
@@ -21,7 +22,7 @@ func AddCache(flags *pflag.FlagSet, value *string) {
 	flags.StringVar(value, "cache", "", "use a data key for several files, within `LIMITS` such as max-age=60s,max-messages=100,max-bytes=1G")
 }
 
-// parseCache reads --cache, such as max-age=60s,max-messages=100,max-bytes=1G.
+// parseCache parses --cache, such as max-age=60s,max-messages=100,max-bytes=1G.
 func (n *Names) parseCache(text string) (caching.Config, error) {
 	var c caching.Config
 	for part := range strings.SplitSeq(text, ",") {
@@ -52,7 +53,7 @@ func (n *Names) parseCache(text string) (caching.Config, error) {
 	return c, nil
 }
 
-// withCache puts a cache over a CMM, if there is to be one.
+// withCache wraps a CMM in a cache, unless text is empty.
 func (n *Names) withCache(ctx context.Context, cmm esdk.CMM, text string) (esdk.CMM, error) {
 	if text == "" {
 		return cmm, nil

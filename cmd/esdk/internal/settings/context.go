@@ -12,7 +12,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// Context is what -c and --require-context say.
+// Context holds the values of -c and --require-context.
 type Context struct {
 	Pairs    []string // K=V, or K to decrypt
 	Required []string // keys that are authenticated but not stored
@@ -40,7 +40,7 @@ func (f *Context) Parse() (ec esdk.EncryptionContext, present []string, err erro
 	return ec, present, nil
 }
 
-// wrap puts the checks of the flags around a keyring.
+// wrap adds the checks of the flags to a keyring.
 func (s *Settings) wrap(f *Context, kr esdk.Keyring, given esdk.EncryptionContext, present []string) (esdk.CMM, error) {
 	cmm, err := esdk.NewDefaultCMM(kr)
 	if err != nil {
@@ -59,10 +59,10 @@ func (s *Settings) wrap(f *Context, kr esdk.Keyring, given esdk.EncryptionContex
 	return &contextCMM{CMM: cmm, names: s.Names, profile: s.Profile, required: f.Required, present: present}, nil
 }
 
-// contextCMM refuses a message that does not store what -c says, before any key
-// is used. The SDK itself takes a pair that is not stored for one that was
-// required at encryption, and fails only at the key; here --require-context
-// tells the two apart. And when no key fits, it tells which would.
+// contextCMM rejects a message that doesn't store the pairs of -c, before any
+// key is used. The library itself treats a pair that isn't stored as a required
+// one, and fails only at the key; here --require-context distinguishes the two.
+// If no key fits, contextCMM adds a hint that lists the keys in the message.
 type contextCMM struct {
 	esdk.CMM
 	names             *Names

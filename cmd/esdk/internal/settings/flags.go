@@ -10,17 +10,17 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// mayBeEmpty is an annotation of flags for which an empty value has a meaning, which
-// their help states.
+// mayBeEmpty annotates flags for which an empty value has a meaning. Their help
+// explains it.
 const mayBeEmpty = "may be empty"
 
-// AllowEmpty marks a flag so.
+// AllowEmpty marks a flag as one that may be empty.
 func AllowEmpty(flags *pflag.FlagSet, name string) {
 	flags.Lookup(name).Annotations = map[string][]string{mayBeEmpty: nil}
 }
 
-// CheckEmpty refuses flags with the empty value that a script passes whose variable is not
-// set. With -o= the value is an equals sign.
+// CheckEmpty rejects flags with an empty value, as a script passes if its
+// variable isn't set. With -o= the value is an equals sign.
 func CheckEmpty(flags *pflag.FlagSet) (err error) {
 	flags.Visit(func(f *pflag.Flag) {
 		if _, ok := f.Annotations[mayBeEmpty]; !ok && err == nil && (hasEmpty(f.Value, "") || f.Shorthand != "" && hasEmpty(f.Value, "=")) {
@@ -37,7 +37,8 @@ func hasEmpty(v pflag.Value, empty string) bool {
 	return v.String() == empty
 }
 
-// OnlyOnce refuses a flag that is given twice, where the last one would silently count.
+// OnlyOnce makes flags reject a second value. Otherwise the last one would
+// silently win.
 func OnlyOnce(flags *pflag.FlagSet, names ...string) {
 	for _, name := range names {
 		f := flags.Lookup(name)
@@ -66,16 +67,16 @@ func BytesVar(flags *pflag.FlagSet, value *int64, name string, usual int64, usag
 	flags.Var((*byteCount)(value), name, usage)
 }
 
-// A byteCount is the value of such a flag.
+// A byteCount is the value of a flag added by [BytesVar].
 type byteCount int64
 
 func (b *byteCount) String() string { return strconv.FormatInt(int64(*b), 10) }
 
-// Type is for the help.
+// Type returns the type shown in the help.
 func (*byteCount) Type() string { return "bytes" }
 
 func (b *byteCount) Set(text string) error {
-	n, err := strconv.ParseInt(text, 10, 64) // also a negative one, for an error that says what is wanted
+	n, err := strconv.ParseInt(text, 10, 64) // accept a negative number, since a later check returns a better error
 	if err != nil {
 		if n, err = cli.ParseBytes(text); err != nil {
 			return errBytes
@@ -87,7 +88,8 @@ func (b *byteCount) Set(text string) error {
 
 var errBytes = errors.New("want a number of bytes, such as 4096 or 64K")
 
-// FlagError says of an error of pflag what is wanted, and what may be meant.
+// FlagError improves an error of pflag: it says which value is wanted, or which
+// flag may be meant.
 func FlagError(flags *pflag.FlagSet, err error) error {
 	var value *pflag.InvalidValueError
 	var unknown *pflag.NotExistError
@@ -106,7 +108,8 @@ func FlagError(flags *pflag.FlagSet, err error) error {
 	return err
 }
 
-// Meant ends an error about a word with one that may be meant.
+// Meant returns the end of an error about an unknown word. It suggests a
+// similar word, or is empty.
 func Meant(wrong string, words []string) string {
 	if word := cli.Closest(wrong, words); word != "" {
 		return fmt.Sprintf("; is it %s?", word)

@@ -7,22 +7,22 @@ import (
 	"esdk"
 )
 
-// Names are what a command line calls the options that errors and hints
-// mention.
+// Names are the names of the options in errors and hints. They depend on the
+// command line.
 type Names struct {
 	MaxFrame, MaxKeys string
-	ToFile            string // what decrypts without keeping the plaintext in memory
+	ToFile            string // how to decrypt without keeping the plaintext in memory
 
 	cache, commitment, suite string
 
-	acceptSigned  string // what to do to accept signed messages
-	unsignedSuite string // what chooses a suite that does not sign
+	acceptSigned  string // how to accept signed messages
+	unsignedSuite string // how to choose a suite without signatures
 
-	// requireContext is a format for the key of a pair that is not stored.
+	// requireContext is a format for the key of a pair that isn't stored.
 	requireContext string
 }
 
-// Own are the names that esdk has.
+// Own are the option names of esdk.
 var Own = &Names{
 	cache: "--cache", commitment: "--commitment", MaxFrame: "--max-frame", MaxKeys: "--max-keys", suite: "--suite",
 	acceptSigned:   "leave out --unsigned-only to accept signed messages",
@@ -31,7 +31,7 @@ var Own = &Names{
 	requireContext: "if it was encrypted with --require-context %s, give that here too",
 }
 
-// Compat are the names that aws-encryption-cli has.
+// Compat are the option names of aws-encryption-cli.
 var Compat = &Names{
 	cache: "--caching", commitment: "--commitment-policy", MaxFrame: "--max-length", MaxKeys: "--max-encrypted-data-keys", suite: "--algorithm",
 	acceptSigned:   "use --decrypt to accept signed messages",
@@ -40,8 +40,8 @@ var Compat = &Names{
 	requireContext: "if it was encrypted with esdk encrypt --require-context %s, esdk decrypt takes that too",
 }
 
-// Advice returns a hint on an error of the library or of a service, "" if there is
-// none.
+// Advice returns a hint for an error of the library or of a service, or "" if
+// there is none.
 func (n *Names) Advice(err error) string {
 	switch {
 	case errors.Is(err, esdk.ErrCommitmentPolicy):
@@ -49,7 +49,7 @@ func (n *Names) Advice(err error) string {
 	case errors.Is(err, esdk.ErrSigned):
 		return n.acceptSigned
 	}
-	// There are no types for these.
+	// These errors have no types.
 	for text, advice := range map[string]string{
 		"get credentials: ":            "which credentials of AWS? Name a profile with AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
 		"Invalid region: ":             "which Region? Set AWS_REGION, or name it in the profile",
@@ -63,8 +63,9 @@ func (n *Names) Advice(err error) string {
 	return ""
 }
 
-// adviceOnCommitment names the policy that allows what was refused, and no other: whoever
-// only wants to read an old message must not come to write such messages.
+// adviceOnCommitment suggests the policy that allows just the rejected
+// operation. Advice on reading an old message must not lead to writing such
+// messages.
 func (n *Names) adviceOnCommitment(text string) string {
 	switch {
 	case !strings.Contains(text, "encrypting with"):

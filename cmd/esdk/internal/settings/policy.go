@@ -8,7 +8,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// PolicyNames are the values of --commitment, as aws-encryption-cli has them.
+// PolicyNames are the values of --commitment. aws-encryption-cli uses the same
+// names.
 func PolicyNames() []string {
 	var names []string
 	for _, p := range []esdk.CommitmentPolicy{esdk.RequireEncryptRequireDecrypt, esdk.RequireEncryptAllowDecrypt, esdk.ForbidEncryptAllowDecrypt} {
@@ -29,10 +30,10 @@ func (n *Names) parsePolicy(name string) (p esdk.CommitmentPolicy, err error) {
 	return p, err
 }
 
-// ParseSuite reads a name or an id of a suite.
+// ParseSuite parses a name or an ID of a suite.
 func (n *Names) ParseSuite(name string) (esdk.SuiteID, error) { return n.parseSuite(name, false, 0) }
 
-// parseSuite reads --suite and --unsigned.
+// parseSuite parses --suite and --unsigned.
 func (n *Names) parseSuite(name string, unsigned bool, policy esdk.CommitmentPolicy) (esdk.SuiteID, error) {
 	switch {
 	case unsigned && name != "":

@@ -14,20 +14,22 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// A Profile is one of the configuration, of whose values some are used.
+// A Profile is a profile of the configuration, with a record of its values that
+// are used.
 type Profile struct {
 	keyspec.Profile
 	name    string
-	keys    bool     // its keys are used
-	context []string // the keys of its pairs that are used
+	keys    bool     // the profile's keys are used
+	context []string // the keys of the profile's pairs that are used
 }
 
-// errorf names the profile.
+// errorf returns an error with the name of the profile.
 func (p *Profile) errorf(text string, args ...any) *cli.Error {
 	return cli.UsageError("profile %s: %w", cli.Printable(p.name), cli.Errorf(text, args...))
 }
 
-// blameKeys names the profile in an error about keys, if it gave them.
+// blameKeys adds the profile's name to an error about keys, if the profile gave
+// them.
 func (p *Profile) blameKeys(flag string, err error) error {
 	if err == nil || p == nil || !p.keys || flag != KeyFlag {
 		return err
@@ -35,7 +37,8 @@ func (p *Profile) blameKeys(flag string, err error) error {
 	return cli.WithCode(cli.ExitStatus(err), p.errorf("%w", err))
 }
 
-// blameContext names the profile in an error about the pair of a key, if it gave it.
+// blameContext adds the profile's name to an error about the pair of a key, if
+// the profile gave it.
 func (p *Profile) blameContext(key string, err error) error {
 	if p == nil || !slices.Contains(p.context, key) {
 		return err
@@ -44,16 +47,16 @@ func (p *Profile) blameContext(key string, err error) error {
 	return cli.Hinted(cli.WithCode(cli.ExitStatus(err), p.errorf("%w", err)), "%s", hint)
 }
 
-// AddFlags adds those that say where keys come from.
+// AddFlags adds the flags for the configuration file and the profile.
 func (s *Settings) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&s.Keys.ConfigFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration directory)")
 	flags.String("profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile); an empty one is none")
 	AllowEmpty(flags, "profile")
 }
 
-// ApplyProfile sets the flags of a command that uses keys from the profile that is
-// named: by --profile, else $ESDK_PROFILE, else as the default in the configuration.
-// An empty name stands for none.
+// ApplyProfile sets flags of a command that uses keys from a profile: the one
+// named by --profile, else by $ESDK_PROFILE, else the default profile of the
+// configuration. An empty name means no profile.
 func (s *Settings) ApplyProfile(flags *pflag.FlagSet) error {
 	if flags.Lookup("key") == nil {
 		return nil
@@ -66,7 +69,7 @@ func (s *Settings) ApplyProfile(flags *pflag.FlagSet) error {
 	return p.applyFlags(flags)
 }
 
-// chosenProfile is nil if there is none.
+// chosenProfile returns nil if there is no profile.
 func (s *Settings) chosenProfile(flag *pflag.Flag) (*Profile, error) {
 	name, given := flag.Value.String(), flag.Changed
 	if !given {
@@ -93,7 +96,7 @@ func (s *Settings) chosenProfile(flag *pflag.Flag) (*Profile, error) {
 	return &Profile{Profile: p, name: name}, nil
 }
 
-// values are the values of a profile, by the names of their flags.
+// values returns the values of a profile, by the names of their flags.
 func (p *Profile) values() (map[string]string, error) {
 	names := &Names{cache: "cache", commitment: "commitment", suite: "suite"}
 	values := make(map[string]string)
@@ -141,14 +144,14 @@ func (p *Profile) values() (map[string]string, error) {
 	return values, nil
 }
 
-// applyFlags sets those flags that the command has and the user did not give.
+// applyFlags sets the flags that the command has and the user didn't give.
 func (p *Profile) applyFlags(flags *pflag.FlagSet) error {
 	given := func(name string) bool { f := flags.Lookup(name); return f == nil || f.Changed }
 	values, err := p.values()
 	if err != nil {
 		return err
 	}
-	if given("unsigned") { // which says the same as --suite
+	if given("unsigned") { // it excludes --suite
 		delete(values, "suite")
 	}
 	if given("suite") {
@@ -166,8 +169,8 @@ func (p *Profile) applyFlags(flags *pflag.FlagSet) error {
 	return p.applyLists(flags, keysGiven)
 }
 
-// applyLists adds keys, unless some are given, and pairs of the encryption context
-// whose keys are not.
+// applyLists adds the keys, unless the user gave some, and each pair of the
+// encryption context whose key the user didn't give.
 func (p *Profile) applyLists(flags *pflag.FlagSet, keysGiven bool) error {
 	if !keysGiven {
 		p.keys = true

@@ -1,5 +1,5 @@
-// Package settings makes configurations of the library of what a command line and a
-// profile say.
+// Package settings makes configurations of the library from a command line and
+// a profile.
 package settings
 
 import (
@@ -19,10 +19,10 @@ const (
 	DefaultMaxFrame = 64 << 20
 )
 
-// KeyFlag is the flag of keys, as users write it.
+// KeyFlag is the flag for keys, as users type it.
 const KeyFlag = "-k"
 
-// How -k is explained.
+// The help texts of -k.
 const (
 	EncryptKeyUsage = "`KEY` to encrypt under; repeat it, and any one of them decrypts" + seeKeys
 	DecryptKeyUsage = "`KEY` to decrypt with; repeat it to try several" + seeKeys
@@ -30,24 +30,24 @@ const (
 	seeKeys = ` (see "esdk help keys")`
 )
 
-// Settings are what all configurations of a command line share. One goroutine at a time
-// uses them; what they make is for any number.
+// Settings hold the state that all configurations of a command line share. They
+// are not safe for concurrent use, but the configurations that they make are.
 type Settings struct {
 	UI   *cli.UI
 	Keys *keyspec.Keys
 
-	// Names are what this command line calls its options.
+	// Names are the names of the options of this command line.
 	Names *Names
 
-	// Profile is nil if none is used.
+	// Profile is nil if no profile is used.
 	Profile *Profile
 }
 
-// Encryption says how to encrypt.
+// Encryption holds the options for encrypting.
 type Encryption struct {
 	Context
 	Keys        []string
-	Keyring     esdk.Keyring // in place of Keys
+	Keyring     esdk.Keyring // used instead of Keys, if set
 	Suite       string
 	Unsigned    bool
 	Commitment  string
@@ -56,7 +56,8 @@ type Encryption struct {
 	Cache       string
 }
 
-// EncryptConfig returns a configuration that encrypts, and the encryption context.
+// EncryptConfig returns a configuration that encrypts, and the encryption
+// context.
 func (s *Settings) EncryptConfig(ctx context.Context, o *Encryption) (config esdk.Config, ec esdk.EncryptionContext, err error) {
 	ec, bare, err := o.Parse()
 	if err != nil {
@@ -93,16 +94,16 @@ func (s *Settings) EncryptConfig(ctx context.Context, o *Encryption) (config esd
 		FrameLength:          uint32(o.FrameLength),
 		MaxEncryptedDataKeys: o.MaxKeys,
 	}
-	_, err = esdk.New(config) // what contradicts is a mistake before any work
+	_, err = esdk.New(config) // report contradicting options before any work
 	return config, ec, err
 }
 
-// Decryption says how to decrypt.
+// Decryption holds the options for decrypting.
 type Decryption struct {
 	Context
 	Keys       []string
-	KeyFlag    string       // that gave them, or "" for -k
-	Keyring    esdk.Keyring // in place of Keys
+	KeyFlag    string       // the flag that gave Keys, or "" for -k
+	Keyring    esdk.Keyring // used instead of Keys, if set
 	Commitment string
 	MaxKeys    int
 	MaxFrame   int64
@@ -110,8 +111,8 @@ type Decryption struct {
 	Cache      string
 }
 
-// DecryptConfig returns a configuration that decrypts, and the encryption context that
-// messages are to have.
+// DecryptConfig returns a configuration that decrypts, and the encryption
+// context that messages must have.
 func (s *Settings) DecryptConfig(ctx context.Context, o *Decryption) (config esdk.Config, ec esdk.EncryptionContext, err error) {
 	ec, present, err := o.Parse()
 	if err != nil {
@@ -134,7 +135,8 @@ func (s *Settings) DecryptConfig(ctx context.Context, o *Decryption) (config esd
 	}, ec, err
 }
 
-// keySource is where a keyring comes from: the keys of a flag, unless it is given.
+// keySource is the source of a keyring: the keyring itself if it's set, or else
+// the keys of a flag.
 type keySource struct {
 	flag    string
 	keys    []string
@@ -142,7 +144,8 @@ type keySource struct {
 	encrypt bool
 }
 
-// cmm puts the checks of the flags around a keyring, and a cache if there is to be one.
+// cmm adds the checks of the flags to a keyring, and a cache if one is
+// configured.
 func (s *Settings) cmm(ctx context.Context, f *Context, ec esdk.EncryptionContext, present []string, from keySource, cache string) (esdk.CMM, error) {
 	kr := from.keyring
 	if kr == nil {
@@ -158,8 +161,9 @@ func (s *Settings) cmm(ctx context.Context, f *Context, ec esdk.EncryptionContex
 	return s.Names.withCache(ctx, cmm, cache)
 }
 
-// Explain adds to an error how to go on. The key is the one that decrypted, "" if that is
-// not known: one that guesses is wrong in the same way as a message that was changed.
+// Explain adds a hint to an error. The key keyUsed is the one that decrypted
+// the message, or "" if unknown. A wrong key with PKCS #1 v1.5 padding decrypts
+// to a random data key, which fails like a modified message.
 func (s *Settings) Explain(keyUsed string, err error) error {
 	if (errors.Is(err, esdk.ErrCommitment) || errors.Is(err, esdk.ErrAuthentication)) && s.Keys.Guessed(keyUsed) {
 		return cli.Hinted(err, "or %s is not the key or not the padding: with PKCS #1 v1.5, nothing may tell", cli.Printable(keyUsed))
