@@ -21,24 +21,25 @@ import (
 // Done returns the values of --skip-done.
 func Done() []string { return []string{doneByKey, doneByHeader, doneNever} }
 
-// What says that a message need not be encrypted again in its place, since it is as it
-// would become.
+// The values of --skip-done: how to check that a message already is as
+// re-encryption would make it, so that it may be skipped.
 const (
-	doneByKey    = "key"    // each new key that decrypts opens it, and verifies its header
-	doneByHeader = "header" // its header, which anybody can have written
+	doneByKey    = "key"    // each new key that can decrypt must open the message and verify its header
+	doneByHeader = "header" // the header alone, which anybody can have written
 	doneNever    = "never"
 )
 
-// A doneCheck finds messages that are as asked already. All jobs of a run share it.
+// A doneCheck finds messages that already are as requested. All jobs of a run
+// share it.
 type doneCheck struct {
 	*Reencryption
-	verifiers []esdk.Config // of the new keys that decrypt, each for itself
+	verifiers []esdk.Config // one for each new key that decrypts
 
 	mu    sync.Mutex
-	model *esdk.Header // of a message as the run makes it
+	model *esdk.Header // header of a message as the run makes it
 }
 
-// newDoneCheck returns nil if no message is to be passed over.
+// newDoneCheck returns nil if no message may be skipped.
 func (re *Reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
 	switch re.SkipDone {
 	case doneByKey, doneByHeader, doneNever:
@@ -57,7 +58,7 @@ func (re *Reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
 		case err == nil:
 			c.verifiers = append(c.verifiers, config)
 		case re.SkipDone == doneByKey && !keyspec.IsKMSKey(k):
-			return nil, nil // it only encrypts: another key may have its name, but for one of AWS KMS
+			return nil, nil // it only encrypts, and other keys may have its name, except for keys of AWS KMS
 		}
 	}
 	if len(c.verifiers) == 0 && re.SkipDone == doneByKey {
@@ -66,11 +67,12 @@ func (re *Reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
 	return c, nil
 }
 
-// wholeRead is the length of inputs of which all is read to see the header: a request for
-// a part of them would cost more than it spares.
+// wholeRead is the most length of inputs that are read whole to get the header,
+// in bytes. A request for a part of them would cost more than it saves.
 const wholeRead = 64 << 10
 
-// check reports whether a message is as it would become. It is left where it began.
+// check reports whether a message already is as requested. It leaves the input
+// at its start.
 func (c *doneCheck) check(ctx context.Context, b *batch.Batch, in place.Input, r *batch.Record) (bool, error) {
 	if c == nil {
 		return false, nil
@@ -100,12 +102,12 @@ func (c *doneCheck) check(ctx context.Context, b *batch.Batch, in place.Input, r
 	return done, err
 }
 
-// checkHeader compares what costs nothing first.
+// checkHeader compares the fields first that need no key.
 func (c *doneCheck) checkHeader(ctx context.Context, src io.Reader, r *batch.Record) (bool, error) {
-	start := new(bytes.Buffer) // which will be all of the header, and no more
+	start := new(bytes.Buffer) // will hold the header and no more
 	header, err := esdk.ParseHeader(io.TeeReader(src, start))
 	if err != nil {
-		return false, nil // decryption says why
+		return false, nil // decryption reports the error
 	}
 	ec := c.context(header, new(batch.Record))
 	stored := maps.Clone(ec)
@@ -131,8 +133,8 @@ func (c *doneCheck) checkHeader(ctx context.Context, src io.Reader, r *batch.Rec
 	return true, nil
 }
 
-// open verifies a header, and returns nil for one that the key cannot open, or that is not
-// authentic: what becomes of it is said by encrypting it again.
+// open verifies a header. It returns nil if the key can't open the message, or
+// if the header isn't authentic: re-encryption then reports the error.
 func (c *doneCheck) open(ctx context.Context, config esdk.Config, src io.Reader) (*esdk.Header, error) {
 	client, err := esdk.New(config)
 	if err != nil {
@@ -148,7 +150,8 @@ func (c *doneCheck) open(ctx context.Context, config esdk.Config, src io.Reader)
 	return reader.Header(), nil
 }
 
-// like returns the header of a message that is made as the run makes them, once.
+// like returns the header of a message encrypted with the options of the run.
+// It encrypts the message once.
 func (c *doneCheck) like(ctx context.Context, ec esdk.EncryptionContext) (*esdk.Header, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,8 +170,8 @@ func (c *doneCheck) like(ctx context.Context, ec esdk.EncryptionContext) (*esdk.
 	return header, nil
 }
 
-// sameKeys reports whether two messages have their data keys under the same wrapping
-// keys, whatever their order.
+// sameKeys reports whether two messages have data keys under the same wrapping
+// keys, in any order.
 func sameKeys(a, b []esdk.EncryptedDataKey) bool {
 	rest := slices.Clone(b)
 	for i := range a {
@@ -181,8 +184,8 @@ func sameKeys(a, b []esdk.EncryptedDataKey) bool {
 	return len(rest) == 0
 }
 
-// sameKey compares by name where a provider info has more than that, which differs in
-// each message.
+// sameKey compares the names of keys whose provider info also has data that
+// differs in each message.
 func sameKey(a, b *esdk.EncryptedDataKey) bool {
 	if a.ProviderID != b.ProviderID {
 		return false
@@ -193,11 +196,12 @@ func sameKey(a, b *esdk.EncryptedDataKey) bool {
 	return bytes.Equal(a.ProviderInfo, b.ProviderInfo) || a.ProviderID != hpke.ProviderID && a.KeyName() == b.KeyName()
 }
 
-// branchKeys is the provider id of branch keys.
+// branchKeys is the provider ID of branch keys.
 const branchKeys = "aws-kms-hierarchy"
 
-// branchVersion returns the version of the branch key of an encrypted data key, which
-// stands behind a salt of 16 bytes and an IV of 12, and has 16 itself.
+// branchVersion returns the version of the branch key of an encrypted data key.
+// It has 16 bytes and follows a salt of 16 bytes and an IV of 12 bytes.
+//
 // Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#ciphertext.
 func branchVersion(k *esdk.EncryptedDataKey) []byte {
 	const at, size = 16 + 12, 16

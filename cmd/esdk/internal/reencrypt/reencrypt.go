@@ -1,5 +1,5 @@
-// Package reencrypt encrypts messages again: under other keys, with another suite or
-// another encryption context.
+// Package reencrypt re-encrypts messages: under other keys, with another suite
+// or another encryption context.
 package reencrypt
 
 import (
@@ -18,20 +18,21 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Options are those of both: how to decrypt the old message, and how to encrypt the
-// new one.
+// Options are the options for both decrypting the old message and encrypting
+// the new one.
 type Options struct {
 	From settings.Decryption
 	To   settings.Encryption
 
 	Set, Unset []string // pairs of the encryption context
 
-	Base64   bool   // the old message
-	InPlace  bool   // the new message takes the place of the old one
+	Base64   bool   // the old message is Base64 text
+	InPlace  bool   // the new message replaces the old one
 	SkipDone string // see doneCheck
 }
 
-// AddFlags adds the flags of a command that say how, and not what.
+// AddFlags adds the flags for keys, formats and limits, but not those for
+// inputs and outputs.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&o.To.Keys, "key", "k", nil, settings.EncryptKeyUsage)
 	flags.StringArrayVar(&o.From.Keys, "from-key", nil, "`KEY` to decrypt with; repeat it to try several")
@@ -51,7 +52,8 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	settings.AddCache(flags, &o.To.Cache)
 }
 
-// A Reencryption is what all jobs of a run share. It is safe for concurrent use.
+// A Reencryption is the state that all jobs of a run share. It is safe for
+// concurrent use.
 type Reencryption struct {
 	*settings.Settings
 	*Options
@@ -62,7 +64,7 @@ type Reencryption struct {
 	set        esdk.EncryptionContext
 }
 
-// New makes keyrings of the keys.
+// New opens the keys.
 func New(ctx context.Context, s *settings.Settings, o *Options) (*Reencryption, error) {
 	if len(o.From.Keys) == 0 {
 		return nil, cli.UsageError("which key decrypts? Give at least one --from-key KEY")
@@ -81,7 +83,7 @@ func New(ctx context.Context, s *settings.Settings, o *Options) (*Reencryption, 
 		return nil, err
 	}
 	to := o.To
-	to.FrameLength = max(1, to.FrameLength) // that of each message, if none is given
+	to.FrameLength = max(1, to.FrameLength) // if it isn't given, the length in each old message applies
 	to.Required = o.From.Required
 	for _, k := range to.Required {
 		to.Pairs = append(to.Pairs, k+"="+re.reproduced[k])
@@ -119,7 +121,7 @@ func (o *Options) parseSet() (esdk.EncryptionContext, error) {
 	return set, nil
 }
 
-// Work returns what does the jobs of a batch.
+// Work returns the function that does the jobs of a batch.
 func (re *Reencryption) Work(b *batch.Batch) batch.Work {
 	return func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		return re.job(ctx, b, j, r)
@@ -155,8 +157,8 @@ func (re *Reencryption) job(ctx context.Context, b *batch.Batch, j *place.Job, r
 	return out, err
 }
 
-// stream encrypts what it decrypts, at once. The new message is
-// only complete if all of the old one was verified.
+// stream decrypts the old message and encrypts the plaintext at once. It
+// completes the new message only if all of the old one was verified.
 func (re *Reencryption) stream(ctx context.Context, b *batch.Batch, in place.Input, out place.Output, r *batch.Record) error {
 	oldConfig, newConfig := re.oldConfig, re.newConfig
 	oldConfig.Concurrency, newConfig.Concurrency = b.Concurrency(in), b.Concurrency(in)
@@ -173,7 +175,7 @@ func (re *Reencryption) stream(ctx context.Context, b *batch.Batch, in place.Inp
 		return re.Explain(r.KeyUsed, err)
 	}
 	if re.To.FrameLength == 0 {
-		// A body that is not framed has none.
+		// An unframed body has no frame length.
 		newConfig.FrameLength = reader.Header().FrameLength
 	}
 	if re.To.Cache != "" {
@@ -195,7 +197,7 @@ func (re *Reencryption) stream(ctx context.Context, b *batch.Batch, in place.Inp
 	return re.Explain(r.KeyUsed, err)
 }
 
-// context is that of a new message.
+// context returns the encryption context of a new message.
 func (re *Reencryption) context(old *esdk.Header, r *batch.Record) esdk.EncryptionContext {
 	ec := make(esdk.EncryptionContext)
 	maps.Copy(ec, re.reproduced)
