@@ -14,23 +14,23 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A Pace says how fast a run may go. The zero value is as fast as it can, and gives up an
-// input as soon as a service asks for patience.
+// A Pace limits the speed of a run. The zero value sets no limit, and fails a
+// throttled input at once.
 type Pace struct {
-	Jobs int // side by side, or 0 for the usual
+	Jobs int // concurrent jobs, or 0 for the default
 
-	// Rate bounds what is begun and read in a second.
+	// Rate limits the inputs begun and the bytes read per second.
 	Rate Rate
 
-	// RetryFor is how long an input is tried again that a service throttles. The run
-	// slows down meanwhile.
+	// RetryFor is the time for which a throttled input is retried. The run
+	// slows down in the meantime.
 	RetryFor time.Duration
 }
 
-// UsualPatience is how long an input is tried again that a service throttles.
+// UsualPatience is the default of Pace.RetryFor.
 const UsualPatience = 5 * time.Minute
 
-// AddFlags adds those that say it.
+// AddFlags adds the flags for the pace.
 func (p *Pace) AddFlags(flags *pflag.FlagSet) {
 	flags.Var((*jobCount)(&p.Jobs), "jobs", "work on this `NUMBER` of files side by side; 0, the default, is one for each core, and 8 for objects")
 	flags.Var(&p.Rate, "rate", "work on no more objects, and read no more bytes, in a second than these `LIMITS`, such as objects=100,bytes=20M")
@@ -38,12 +38,12 @@ func (p *Pace) AddFlags(flags *pflag.FlagSet) {
 	flags.Var((*patience)(&p.RetryFor), "retry-for", "how long to try an input again that a service throttles; 0 is not at all")
 }
 
-// A jobCount is a number of jobs.
+// A jobCount is a flag value for a number of jobs.
 type jobCount int
 
 func (j *jobCount) String() string { return strconv.Itoa(int(*j)) }
 
-// Type is for the help.
+// Type returns the type shown in the help.
 func (*jobCount) Type() string { return "int" }
 
 func (j *jobCount) Set(text string) error {
@@ -55,12 +55,12 @@ func (j *jobCount) Set(text string) error {
 	return nil
 }
 
-// A patience is how long to wait.
+// A patience is a flag value for a time to wait.
 type patience time.Duration
 
 func (p *patience) String() string { return time.Duration(*p).String() }
 
-// Type is for the help.
+// Type returns the type shown in the help.
 func (*patience) Type() string { return "duration" }
 
 func (p *patience) Set(text string) error {
@@ -72,11 +72,11 @@ func (p *patience) Set(text string) error {
 	return nil
 }
 
-// A Rate is a number of inputs, and of bytes that are read of them, in a second; 0 is no
-// bound.
+// A Rate is a number of inputs, and of bytes read from them, per second. Zero
+// means no limit.
 type Rate struct{ Objects, Bytes int64 }
 
-// String returns a text that Set takes.
+// String returns a text that Set accepts.
 func (r *Rate) String() string {
 	var limits []string
 	if r.Objects > 0 {
@@ -110,13 +110,14 @@ func (r *Rate) Set(text string) error {
 	return nil
 }
 
-// ErrRate is the error of a text that is no rate.
+// ErrRate is the error for a malformed rate.
 var ErrRate = cli.UsageError("want objects=NUMBER, bytes=BYTES or both with a comma between, each for a second")
 
-// Type is for the help.
+// Type returns the type shown in the help.
 func (*Rate) Type() string { return "rate" }
 
-// limiters are those of a rate, nil where there is no bound.
+// limiters returns the limiters of a rate. A limiter is nil if there is no
+// limit.
 func (r Rate) limiters() (objects, bytes *rate.Limiter) {
 	if r.Objects > 0 {
 		objects = rate.NewLimiter(rate.Limit(r.Objects), 1)
@@ -127,14 +128,14 @@ func (r Rate) limiters() (objects, bytes *rate.Limiter) {
 	return objects, bytes
 }
 
-// maxBurst is how many bytes may be read at once.
+// maxBurst is the most bytes that may be read at once.
 const maxBurst = 1 << 20
 
-// await waits until so many may be begun or read.
+// await waits until n more inputs may begin, or n more bytes may be read.
 func await(ctx context.Context, l *rate.Limiter, n int) error {
 	for l != nil && n > 0 {
 		part := min(n, l.Burst())
-		turn := time.NewTimer(l.ReserveN(time.Now(), part).Delay()) // WaitN fails at once if ctx ends before
+		turn := time.NewTimer(l.ReserveN(time.Now(), part).Delay()) // WaitN fails at once if ctx would end first
 		select {
 		case <-turn.C:
 		case <-ctx.Done():
@@ -146,8 +147,9 @@ func await(ctx context.Context, l *rate.Limiter, n int) error {
 	return nil
 }
 
-// A brake lets so many jobs work at once: half as many after a service has asked for
-// patience, and one more each time that all of those went well for a while.
+// A brake limits the number of jobs working at once. It halves the limit if a
+// service throttles, and raises it by one after all of the allowed jobs went
+// well for a while.
 type brake struct {
 	most int
 
@@ -155,10 +157,11 @@ type brake struct {
 	changed sync.Cond
 	open    int
 	working int
-	well    int // that went well since open was changed
+	well    int // successful jobs since open was changed
 }
 
-// calm is how many tasks of each that may work must go well before there is one more.
+// calm is the number of tasks per allowed job that must go well before the
+// limit is raised.
 const calm = 10
 
 func newBrake(most int) *brake {
@@ -167,7 +170,7 @@ func newBrake(most int) *brake {
 	return b
 }
 
-// enter waits until one more may work.
+// enter waits until one more job may work.
 func (b *brake) enter() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -177,7 +180,7 @@ func (b *brake) enter() {
 	b.working++
 }
 
-// leave ends the work of one, and reports whether the brake was put on.
+// leave ends the work of a job, and reports whether the limit was lowered.
 func (b *brake) leave(throttled bool) (slower bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -189,7 +192,8 @@ func (b *brake) leave(throttled bool) (slower bool) {
 		}
 		return false
 	}
-	// Those that worked at the same time tell of the same.
+	// Jobs that worked at the same time report the same overload, so only the
+	// first of them counts.
 	slower = b.working < b.open
 	if slower {
 		b.open = max(1, b.open/2)
@@ -202,13 +206,14 @@ const (
 	firstWait = time.Second
 	longWait  = 30 * time.Second
 
-	// maxChanges is how often an input is looked at again that somebody else has
-	// changed meanwhile.
+	// maxChanges is how often an input is retried because somebody else has
+	// changed it in the meantime.
 	maxChanges = 3
 )
 
-// waitTime is how long to wait before a try, from 1: longer each time, and not as long as
-// others do.
+// waitTime returns the time to wait before a retry. The first retry is number
+// 1. The time grows with each retry, and has a random part so that jobs don't
+// retry together.
 func waitTime(try int) time.Duration {
 	most := min(longWait, firstWait<<min(try-1, 10))
 	return most/2 + rand.N(most/2)

@@ -18,7 +18,8 @@ import (
 	"esdk/cmd/esdk/internal/place"
 )
 
-// newTestBatch returns one, and a function that plans so many files of a length.
+// newTestBatch returns a Batch, and a function that plans jobs for a number of
+// files of a given length.
 func newTestBatch(t *testing.T, files, length int) (*Batch, func() *place.Plan) {
 	t.Helper()
 	dir := t.TempDir()
@@ -47,7 +48,8 @@ func newTestBatch(t *testing.T, files, length int) (*Batch, func() *place.Plan) 
 	}
 }
 
-// A service that can do so much at once, and asks for patience if it is to do more.
+// A service handles a limited number of calls at once, and throttles the
+// others.
 type service struct {
 	capacity int
 
@@ -79,8 +81,8 @@ func (s *service) work(_ context.Context, j *place.Job, _ *Record) (place.Output
 	return nil, nil
 }
 
-// TestThrottled: what a service refuses is tried again, by fewer at once, and each input
-// is done once.
+// TestThrottled checks that throttled inputs are retried with fewer jobs at
+// once, and that each input is done once.
 func TestThrottled(t *testing.T) {
 	const files = 300
 	for _, capacity := range []int{1, 2, 5} {
@@ -102,7 +104,8 @@ func TestThrottled(t *testing.T) {
 	}
 }
 
-// TestThrottledForever: an input is given up after its time, or at once if it has none.
+// TestThrottledForever checks that an input fails after its time for retries,
+// or at once if there is none.
 func TestThrottledForever(t *testing.T) {
 	for _, patience := range []time.Duration{0, time.Second, time.Minute} {
 		b, plan := newTestBatch(t, 3, 1)
@@ -117,7 +120,7 @@ func TestThrottledForever(t *testing.T) {
 	}
 }
 
-// TestNotAgain: other errors are no reason to try again.
+// TestNotAgain checks that other errors aren't retried.
 func TestNotAgain(t *testing.T) {
 	for _, fault := range []error{status(500), status(403), os.ErrNotExist, cli.NewError(cli.ExitError, "x").OfKind(cli.KindChanged)} {
 		b, plan := newTestBatch(t, 4, 1)
@@ -135,7 +138,8 @@ func TestNotAgain(t *testing.T) {
 	}
 }
 
-// TestRate: no more is begun and read in a second than the rate says, and not much less.
+// TestRate checks that no more inputs begin and no more bytes are read per
+// second than the rate allows, and not many fewer.
 func TestRate(t *testing.T) {
 	for _, test := range []struct {
 		rate          Rate
@@ -193,7 +197,7 @@ func TestRateText(t *testing.T) {
 	}
 }
 
-// TestBrake: no more work at once than it lets, in whatever order they come and go.
+// TestBrake checks the limit of a brake after failures and successes.
 func TestBrake(t *testing.T) {
 	b := newBrake(8)
 	for range 8 {
@@ -217,7 +221,7 @@ func TestBrake(t *testing.T) {
 	}
 }
 
-// TestAwaitEnds: a wait that ends with its context has waited for it.
+// TestAwaitEnds checks that a wait ends with its context and not before.
 func TestAwaitEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -233,7 +237,8 @@ func TestAwaitEnds(t *testing.T) {
 	})
 }
 
-// TestThrottledLate: the time to try again begins when an input is throttled first.
+// TestThrottledLate checks that the time for retries begins when an input is
+// first throttled.
 func TestThrottledLate(t *testing.T) {
 	b, plan := newTestBatch(t, 1, 1)
 	synctest.Test(t, func(t *testing.T) {

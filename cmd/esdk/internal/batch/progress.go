@@ -15,28 +15,29 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Progress counts what was read of all inputs, and shows it on a terminal once
-// that takes longer than a second.
+// Progress counts the bytes read from all inputs. It shows a line on the
+// terminal if the run takes longer than a second.
 type Progress struct {
 	name     string // of a single input
-	files    int    // 0 if not known
-	total    int64  // bytes, 0 if not known
+	files    int    // 0 if unknown
+	total    int64  // in bytes, 0 if unknown
 	finished atomic.Int64
 	count    atomic.Int64
-	ofFiles  bool // it tells how many were done, and not how much of them
+	ofFiles  bool // show the number of finished files instead of bytes
 
 	ctx   context.Context // of the run
-	bytes *rate.Limiter   // nil for no bound
+	bytes *rate.Limiter   // nil for no limit
 
-	terminal *os.File // nil if nothing is to be shown
+	terminal *os.File // nil if nothing is shown
 	done     chan struct{}
 	ended    chan struct{}
 
-	mu    sync.Mutex // whoever holds it may write to the terminal
+	mu    sync.Mutex // held while writing to the terminal
 	shown bool
 }
 
-// newProgress begins to show it. The jobs are all, or more will come.
+// newProgress starts the progress of a run. The argument more means that
+// further jobs follow.
 func newProgress(ui *cli.UI, jobs []place.Job, more, ofFiles bool) *Progress {
 	p := &Progress{ofFiles: ofFiles}
 	switch {
@@ -63,11 +64,11 @@ func newProgress(ui *cli.UI, jobs []place.Job, more, ofFiles bool) *Progress {
 	return p
 }
 
-// Watch returns a reader of an input that counts, and keeps to the rate.
+// Watch returns a reader of an input that counts the bytes and obeys the rate.
 func (p *Progress) Watch(src io.ReadSeeker) io.ReadSeeker { return &watchedInput{src, p, 0} }
 
-// Await waits until so many bytes that were read may have been, of an input that is not
-// watched.
+// Await waits until the rate allows the n bytes that were read from an
+// unwatched input.
 func (p *Progress) Await(n int) error { return await(p.ctx, p.bytes, n) }
 
 type watchedInput struct {
@@ -86,7 +87,8 @@ func (w *watchedInput) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Seek lets a message be read twice; what was counted starts anew.
+// Seek allows a second read of a message. It moves the count along with the
+// offset.
 func (w *watchedInput) Seek(offset int64, whence int) (int64, error) {
 	n, err := w.ReadSeeker.Seek(offset, whence)
 	if err == nil {
@@ -96,7 +98,7 @@ func (w *watchedInput) Seek(offset int64, whence int) (int64, error) {
 	return n, err
 }
 
-// Aside lets something else be written to the terminal.
+// Aside calls a function that writes something else to the terminal.
 func (p *Progress) Aside(write func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,7 +113,7 @@ func (p *Progress) erase() {
 	}
 }
 
-// interrupt removes the line for good: what is said of the end is the last.
+// interrupt removes the line for good, so that the final messages come last.
 func (p *Progress) interrupt() {
 	p.mu.Lock() // and never unlock
 	p.erase()
@@ -169,8 +171,8 @@ func terminalWidth(f *os.File) int {
 	return width
 }
 
-// progressLine tells how much of how many bytes passed in a time; the total is 0
-// if it is not known.
+// progressLine returns the line for a number of bytes read in a given time. The
+// total is 0 if it is unknown.
 func progressLine(name string, count, total int64, elapsed time.Duration) string {
 	rate := float64(count) / elapsed.Seconds()
 	if total <= 0 {
@@ -181,7 +183,8 @@ func progressLine(name string, count, total int64, elapsed time.Duration) string
 	return line + timeLeft(count, total, rate)
 }
 
-// filesLine is the same of files. The total is 0 if it is not known.
+// filesLine returns the line for a number of finished files. The total is 0 if
+// it is unknown.
 func filesLine(name string, count, total int64, elapsed time.Duration) string {
 	rate := float64(count) / elapsed.Seconds()
 	return fmt.Sprintf("%s  %.0f/s", name, rate) + timeLeft(count, total, rate)

@@ -11,7 +11,8 @@ import (
 	"esdk/cmd/esdk/internal/place"
 )
 
-// Of many files, the line says how many are done, and of how many if that is known.
+// TestProgressFiles checks that for many files, the line shows the number of
+// finished files, and the total if it is known.
 func TestProgressFiles(t *testing.T) {
 	testProgressFiles(t, false, "\r37/412 files  ")
 	testProgressFiles(t, true, "\r37 files  ")
@@ -38,7 +39,8 @@ func testProgressFiles(t *testing.T, more bool, want string) {
 	}
 }
 
-// Of files of which a part is read, the line says how many were done, and no bytes.
+// TestProgressFilesLine checks that for files that are read in part, the line
+// shows the number of finished files, and no bytes.
 func TestProgressFilesLine(t *testing.T) {
 	for _, test := range []struct {
 		count, total int64

@@ -19,43 +19,45 @@ import (
 	"esdk/cmd/esdk/internal/place"
 )
 
-// ReportOptions say whether there is a report, and what is in it.
+// ReportOptions are the options for the report.
 type ReportOptions struct {
 	Path      string // a file, - for standard output, or "" for none
-	Overwrite bool   // what the file has
+	Overwrite bool   // replace the content of the file
 
-	// Format makes another line of a record, or nil for none. Nil is for the
-	// record itself.
+	// Format returns a line in place of a record, or nil for no line. If Format
+	// is nil, the line is the record itself.
 	Format func(r *Record, skipped string, err error) any
 
-	// Each is told each record, in the order of inputs, if it is not nil. Its error ends
-	// the run, as a report that cannot be written does.
+	// Each, if not nil, is called with each record in the order of the inputs.
+	// If it returns an error, the run ends, as it does if the report can't be
+	// written.
 	Each func(r *Record, err error) error
 }
 
-// A report is a file of one JSON line for each input, or none.
+// A report writes one line of JSON for each input to a file, or nothing.
 type report struct {
 	file    *os.File
 	mode    string
 	ui      *cli.UI
 	options *ReportOptions
-	info    os.FileInfo // nil unless it is a file
+	info    os.FileInfo // nil unless the report is a file
 }
 
 // A Record is a line of the report. Its fields have the names that
-// aws-encryption-cli gives them in its metadata, where it has them.
+// aws-encryption-cli uses in its metadata, where such a name exists.
 type Record struct {
 	Mode   string `json:"mode"`
 	Name   string `json:"name"` // of the input, as it was given; see place.Job.Given
 	Input  string `json:"input"`
 	Output string `json:"output,omitempty"`
 
-	// Those of names that are not UTF-8.
+	// NameBytes, InputBytes and OutputBytes hold names that aren't UTF-8.
 	NameBytes   []byte `json:"name_bytes,omitempty"`
 	InputBytes  []byte `json:"input_bytes,omitempty"`
 	OutputBytes []byte `json:"output_bytes,omitempty"`
 
-	// The names under which a store keeps what was read and what was written.
+	// InputVersion and OutputVersion are the versions in the store of the
+	// object read and of the object written.
 	InputVersion  string `json:"input_version,omitempty"`
 	OutputVersion string `json:"output_version,omitempty"`
 
@@ -65,7 +67,7 @@ type Record struct {
 	ExitCode   int           `json:"exit_code"`
 	Kind       string        `json:"kind,omitempty"` // of the error; see cli.Kind
 	Retryable  bool          `json:"retryable,omitempty"`
-	Warning    string        `json:"warning,omitempty"` // all went well, but
+	Warning    string        `json:"warning,omitempty"` // a problem although the job succeeded
 	Header     *HeaderRecord `json:"header,omitempty"`
 	HeaderAuth *HeaderAuth   `json:"header_auth,omitempty"`
 	KeyUsed    string        `json:"key_used,omitempty"`
@@ -75,11 +77,11 @@ type Record struct {
 
 	calls.Counts // on behalf of this input
 
-	Note    string                 `json:"-"` // for the user, if all goes well
+	Note    string                 `json:"-"` // for the user, if the job succeeds
 	Context esdk.EncryptionContext `json:"-"` // of the message
-	Found   any                    `json:"-"` // what the job found out, for Batch.Each
+	Found   any                    `json:"-"` // result of the job, for Batch.Each
 
-	watched bool // there is a report, to have the header and key too
+	watched bool // there is a report, so record the header and the key too
 	head    headCopy
 }
 
@@ -107,7 +109,7 @@ type DataKeyRecord struct {
 	EncryptedDataKey []byte `json:"encrypted_data_key"`
 }
 
-// HeaderAuth authenticates a header.
+// A HeaderAuth is the authentication data of a header in JSON.
 type HeaderAuth struct {
 	IV  []byte `json:"iv,omitempty"`
 	Tag []byte `json:"tag"`
@@ -137,7 +139,7 @@ func NewHeaderRecord(h *esdk.Header) *HeaderRecord {
 	return r
 }
 
-// openReport opens the report, if there is to be one.
+// openReport opens the report, if one is requested.
 func (b *Batch) openReport(o *ReportOptions, mode string, jobs []place.Job) (*report, error) {
 	r := &report{mode: mode, ui: b.UI, options: o}
 	if object.IsURL(o.Path) {
@@ -179,8 +181,8 @@ func (b *Batch) openReport(o *ReportOptions, mode string, jobs []place.Job) (*re
 	return r, nil
 }
 
-// openAppending opens a file, and makes it if there is none. A link to nothing has none
-// made elsewhere.
+// openAppending opens a file for appending, and creates it if it doesn't exist.
+// It doesn't create the target of a dangling link.
 func openAppending(path string) (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_APPEND
 	f, err := os.OpenFile(path, flags, 0)
@@ -194,8 +196,9 @@ func openAppending(path string) (*os.File, error) {
 	return f, err
 }
 
-// prepare empties the file if it is to be replaced. Else it refuses one that is no
-// report, and cuts off the last line if a run that was killed has left a part of it.
+// prepare truncates the file if it is to be replaced. Otherwise it rejects a
+// file that isn't a report, and cuts off an incomplete last line, which a
+// killed run may have left.
 func (o *ReportOptions) prepare(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
@@ -206,7 +209,7 @@ func (o *ReportOptions) prepare(f *os.File) error {
 	}
 	old, err := os.Open(o.Path)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil // it may only be written to
+		return nil // the file is write-only
 	}
 	if err != nil {
 		return err
@@ -234,10 +237,10 @@ func (o *ReportOptions) prepare(f *os.File) error {
 	return f.Truncate(info.Size() - int64(len(last)))
 }
 
-// maxLine is more than a line of a report has.
+// maxLine is longer than any line of a report, in bytes.
 const maxLine = 16 << 20
 
-// lastLine returns what stands behind the last line end of a file.
+// lastLine returns the text after the last line end of a file.
 func lastLine(f *os.File, size int64) ([]byte, error) {
 	for length := int64(4096); ; length *= 4 {
 		length = min(length, size, maxLine)
@@ -254,7 +257,8 @@ func lastLine(f *os.File, size int64) ([]byte, error) {
 	}
 }
 
-// checkReportName is before the file is made, checkReport after.
+// checkReportName checks the name of the report before the file is created.
+// checkReport then checks the file.
 func (b *Batch) checkReportName(path string, jobs []place.Job) error {
 	if b.Protected.HasPath(atomicfile.RealPath(path)) {
 		return cli.NewError(cli.ExitNotWritten, "the report %s is a key file", path)
@@ -268,8 +272,8 @@ func (b *Batch) checkReportName(path string, jobs []place.Job) error {
 	return nil
 }
 
-// checkReport refuses to append to a file that is something else. Then no later output
-// may be it.
+// checkReport refuses to append to a file that is an input, output, key or
+// configuration file. It then protects the file from later outputs.
 func (b *Batch) checkReport(r *report, path string, jobs []place.Job) error {
 	info, err := r.file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
@@ -297,13 +301,13 @@ func (b *Batch) checkReport(r *report, path string, jobs []place.Job) error {
 	if b.Protected.Has(info) || slices.ContainsFunc(others, same) {
 		return cli.NewError(cli.ExitNotWritten, "the report %s is an input, output, key or configuration file", path)
 	}
-	b.Protected.Add(info) // from what is planned later
+	b.Protected.Add(info) // from outputs that are planned later
 	r.info = info
 	return nil
 }
 
-// check refuses an input that is the report, and was not known when that was opened. One
-// in a folder is passed over.
+// check rejects an input that is the report, but was unknown when the report
+// was opened. It skips the report if it's found in a directory.
 func (r *report) check(j *place.Job) error {
 	if info := j.Source.Info(); info != nil && r.info != nil && os.SameFile(info, r.info) {
 		if j.Source.Below() {
@@ -317,7 +321,7 @@ func (r *report) check(j *place.Job) error {
 	return nil
 }
 
-// clean is [cli.Clean], but for URLs of objects.
+// clean is like [cli.Clean], but returns the URLs of objects unchanged.
 func clean(name string) string {
 	if object.IsURL(name) {
 		return name
@@ -325,7 +329,7 @@ func clean(name string) string {
 	return cli.Clean(name)
 }
 
-// newRecord begins the Record of a job.
+// newRecord starts the Record of a job.
 func (r *report) newRecord(j *place.Job) Record {
 	if r.file == nil && r.options.Each == nil {
 		return Record{}
@@ -338,7 +342,7 @@ func (r *report) newRecord(j *place.Job) Record {
 	}
 }
 
-// write writes down what came of a job.
+// write writes the result of a job.
 func (r *report) write(rec *Record, skipped string, jobErr error) error {
 	if r.file == nil && r.options.Each == nil {
 		return nil
@@ -370,7 +374,7 @@ func (r *report) write(rec *Record, skipped string, jobErr error) error {
 	n, err := r.file.Write(text)
 	if err != nil && n > 0 && r.info != nil {
 		if info, statErr := r.file.Stat(); statErr == nil {
-			r.file.Truncate(info.Size() - int64(n)) // a part of a line is of no use
+			r.file.Truncate(info.Size() - int64(n)) // remove the incomplete line
 		}
 	}
 	return err
@@ -383,7 +387,7 @@ func (r *report) close() error {
 	return r.file.Close()
 }
 
-// Warn adds to what is told although all went well.
+// Warn adds a warning to the record. The job still succeeds.
 func (r *Record) Warn(text string) {
 	if r.Warning != "" {
 		text = r.Warning + "; " + text
@@ -391,7 +395,8 @@ func (r *Record) Warn(text string) {
 	r.Warning = text
 }
 
-// SetHeader notes the header of a message.
+// SetHeader records the header of a message, and the length of its plaintext in
+// bytes.
 func (r *Record) SetHeader(h *esdk.Header, plaintext int64) {
 	r.Plaintext, r.Context = plaintext, h.EncryptionContext
 	if !r.watched {
@@ -401,7 +406,8 @@ func (r *Record) SetHeader(h *esdk.Header, plaintext int64) {
 	r.Message = r.head.total
 }
 
-// WatchWriter keeps a copy of a message's header as it passes.
+// WatchWriter returns a writer that copies the header of the message that
+// passes through it.
 func (r *Record) WatchWriter(w io.Writer) io.Writer {
 	if !r.watched {
 		return w
@@ -409,7 +415,8 @@ func (r *Record) WatchWriter(w io.Writer) io.Writer {
 	return io.MultiWriter(w, &r.head)
 }
 
-// WatchReader is the same for a message that is read. It seeks if src does.
+// WatchReader is like WatchWriter, for a message that is read. The reader seeks
+// if src does.
 func (r *Record) WatchReader(src io.Reader) io.Reader {
 	if !r.watched {
 		return src
@@ -435,7 +442,7 @@ func (w *watchedSeeker) Seek(offset int64, whence int) (int64, error) {
 	return n, err
 }
 
-// headCopy keeps the start of what is written to it, and counts it all.
+// headCopy keeps the start of the data written to it, and counts all of it.
 type headCopy struct {
 	buf   []byte
 	total int64
@@ -452,7 +459,7 @@ func (h *headCopy) Write(p []byte) (int, error) {
 // Head returns the start of the message, as far as it has passed and is kept.
 func (r *Record) Head() []byte { return r.head.buf }
 
-// SetRange notes the header of a message of which a part was read.
+// SetRange records the header of a message that was read in part.
 func (r *Record) SetRange(h *esdk.Header, plaintext int64, message io.ReaderAt, length int64) error {
 	if r.watched {
 		if _, err := io.Copy(&r.head, io.NewSectionReader(message, 0, int64(h.Length))); err != nil {
@@ -464,5 +471,5 @@ func (r *Record) SetRange(h *esdk.Header, plaintext int64, message io.ReaderAt, 
 	return nil
 }
 
-// SuiteID is the id of a suite in text.
+// SuiteID returns the ID of a suite as text.
 func SuiteID(id esdk.SuiteID) string { return fmt.Sprintf("0x%04x", uint16(id)) }

@@ -1,4 +1,4 @@
-// Package batch works on the inputs of a command, and tells what came of them.
+// Package batch processes the inputs of a command and reports the results.
 package batch
 
 import (
@@ -24,44 +24,47 @@ import (
 )
 
 const (
-	// maxAhead is how many inputs may be done, or under way, behind one that is
-	// not, since they are told of in order.
+	// maxAhead is the number of inputs that may be finished or in progress
+	// behind an unfinished one, since results are reported in order.
 	maxAhead = 1024
 
-	// LongFile is the length of files that may have several cores even while
-	// others are worked on.
+	// LongFile is the length from which a file may use several cores even while
+	// others are processed, in bytes.
 	LongFile = 16 << 20
 
-	// objectJobs is how many objects are worked on at once, since each mostly waits
-	// for its store.
+	// objectJobs is the number of objects processed concurrently, since each
+	// mostly waits for its store.
 	objectJobs = 8
 )
 
-// A Work does a job, but for committing its output. It returns that, if it opened
-// one, even if it fails.
+// A Work does a job, except for committing its output. It returns the output if
+// it opened one, even if it fails.
 type Work func(context.Context, *place.Job, *Record) (place.Output, error)
 
-// A Batch works on all inputs of a command.
+// A Batch processes all inputs of a command.
 type Batch struct {
 	UI        *cli.UI
 	Pending   *atomicfile.Pending
 	Protected *atomicfile.Protected
 
-	// Each is told of each job, in their order, unless it is nil. Its error ends the run.
+	// Each, if not nil, is called for each job in order. If it returns an
+	// error, the run ends.
 	Each func(j *place.Job, r *Record, err error) error
 
-	// Tally has a run of several inputs end with how many there were.
+	// Tally makes a run of several inputs end with their number.
 	Tally bool
 
-	// Resume says how to go on with a run of several inputs that was interrupted, "" for no way.
+	// Resume says how to resume an interrupted run of several inputs. It is ""
+	// if there is no way.
 	Resume string
 
-	// CountFiles has the progress be that of files, of which a part is read.
+	// CountFiles makes the progress count files instead of bytes, for runs that
+	// read only a part of each.
 	CountFiles bool
 
-	// While it runs:
+	// Set while the batch runs.
 	Progress   *Progress
-	SideBySide bool // several inputs are worked on at once
+	SideBySide bool // several inputs are processed concurrently
 }
 
 // A runner does the work of one run.
@@ -70,32 +73,33 @@ type runner struct {
 	report *report
 	work   Work
 	plan   *place.Plan
-	count  int // of jobs, so far
-	taken  int // of those that were not skipped
+	count  int // jobs so far
+	taken  int // jobs that weren't skipped
 	failed int
 	err    error // of the job that failed last
 
-	skipped map[string]int // of trees, by the reason
+	skipped map[string]int // skipped inputs of trees, by reason
 
-	underWay sync.WaitGroup // the tasks that are
+	underWay sync.WaitGroup // the tasks in progress
 
 	pace    *Pace
-	objects *rate.Limiter // nil for no bound
+	objects *rate.Limiter // nil for no limit
 	brake   *brake
-	slowed  sync.Once // see again
+	slowed  sync.Once // see try
 
-	reporting sync.Mutex // whoever writes to the report has it
-	// unreported is why the report cannot be written, and so no more jobs are begun.
+	reporting sync.Mutex // held while writing to the report
+	// unreported is the error of writing the report. After it no more jobs
+	// begin.
 	unreported error
 	stopped    atomic.Bool
-	untold     int // results that are not in the report
+	untold     int // results missing from the report
 
-	eachErr error // of Batch.Each, and so no more jobs are begun either
+	eachErr error // error of Batch.Each; after it no more jobs begin, either
 
 	calls *calls.Counter // of the whole run
 }
 
-// A task is a job that is under way.
+// A task is a job in progress.
 type task struct {
 	*place.Job
 	record Record
@@ -103,16 +107,17 @@ type task struct {
 	start  time.Time
 	out    place.Output
 	err    error
-	untold bool // it is not in the report
+	untold bool // the result isn't in the report
 
 	tries, changes int       // see again
-	throttled      time.Time // first
+	throttled      time.Time // when it was first throttled
 	done           chan struct{}
 }
 
-// Run works on the jobs of a plan, so many side by side, and tells of them in their
-// order. The report has each as soon as it is done: else one that takes long would keep
-// many that are done out of it. An error of one input does not stop the others.
+// Run processes the jobs of a plan, several at once, and prints their results
+// in order. The report gets each result as soon as the job is done: otherwise
+// one long job would delay the results of many others. A failed input doesn't
+// stop the others.
 func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *ReportOptions, mode string, work Work) (err error) {
 	defer plan.Close()
 	defer b.Pending.RemoveEmpty()
@@ -161,7 +166,7 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *Report
 	return r.err
 }
 
-// ofSingle says which input the error of the only one is of.
+// ofSingle adds the name of the input to the error of the only one.
 func (r *runner) ofSingle(t *task) error {
 	if r.plan.Several() || t.Source.Name() == cli.Standard {
 		return t.err
@@ -169,9 +174,10 @@ func (r *runner) ofSingle(t *task) error {
 	return cli.OfInput(t.Source.Name(), t.err)
 }
 
-// parallelJobs is how many jobs to work on at once. What is no regular file has
-// its order, and may be the same pipe under several names. Even on one core, two
-// can wait for the disk together. They are no more than there may be files open.
+// parallelJobs returns the number of concurrent jobs. Inputs that aren't
+// regular files need their order, and several names may lead to the same pipe,
+// so they are processed one by one. Even on one core, two jobs can wait for the
+// disk together. The number is limited by the number of files that may be open.
 func parallelJobs(plan *place.Plan, parallel int) int {
 	jobs := plan.Ahead()
 	if slices.ContainsFunc(jobs, alone) {
@@ -188,8 +194,8 @@ func parallelJobs(plan *place.Plan, parallel int) int {
 	return min(parallel, atomicfile.MaxJobs())
 }
 
-// leftOut reports whether all that could have been taken was left out by its name, which
-// may be a mistake in a pattern.
+// leftOut reports whether all inputs were excluded by name, which may be a
+// mistake in a pattern.
 func (r *runner) leftOut() bool {
 	some := false
 	for reason := range r.skipped {
@@ -205,7 +211,7 @@ func (r *runner) leftOut() bool {
 
 func alone(j place.Job) bool { return j.Stream() || j.Special() }
 
-// jobs yields those of the plan until the report cannot be written.
+// jobs yields the jobs of the plan until the report can't be written.
 func (r *runner) jobs() iter.Seq[*place.Job] {
 	return func(yield func(*place.Job) bool) {
 		for j := range r.plan.All() {
@@ -228,8 +234,8 @@ func (r *runner) oneByOne(ctx context.Context) {
 	}
 }
 
-// sideBySide has so many workers begin jobs, in their order, while the results of
-// others are put on the disk.
+// sideBySide starts workers that begin jobs in order, while the results of
+// other jobs are synced.
 func (r *runner) sideBySide(ctx context.Context, workers int) {
 	tasks := make(chan *task, maxAhead)
 	begin, commit := make(chan *task), make(chan *task, atomicfile.MaxGroup)
@@ -265,11 +271,12 @@ func (r *runner) sideBySide(ctx context.Context, workers int) {
 	}
 }
 
-// feed gives each job to who tells of it and to a worker. What has its order, and comes
-// up behind the jobs that were looked at before, is worked on alone.
+// feed passes each job to the goroutine that prints results and to a worker. A
+// special file or stream found after the jobs that were planned ahead is
+// processed alone.
 func (r *runner) feed(tasks, begin chan<- *task) {
 	for j := range r.jobs() {
-		alone := alone(*j) // the job is another's once it is sent
+		alone := alone(*j) // the receiver owns the job once it is sent
 		if alone {
 			r.underWay.Wait()
 		}
@@ -283,8 +290,8 @@ func (r *runner) feed(tasks, begin chan<- *task) {
 	}
 }
 
-// gather returns a task and those that wait by now. While a group is being put on
-// the disk the next one gathers: nothing waits for more to come.
+// gather returns a task together with the tasks that wait by now. The next
+// group gathers while this one is synced: no group waits for further tasks.
 func gather(t *task, more <-chan *task) []*task {
 	group := []*task{t}
 	for len(group) < atomicfile.MaxGroup {
@@ -301,7 +308,7 @@ func gather(t *task, more <-chan *task) []*task {
 	return group
 }
 
-// commitGroup ends tasks, and puts those that went well on the disk together.
+// commitGroup ends tasks, and syncs the successful ones together.
 func (r *runner) commitGroup(group []*task) {
 	var files []*atomicfile.File
 	var owners []*task
@@ -320,7 +327,7 @@ func (r *runner) commitGroup(group []*task) {
 	}
 }
 
-// begin does a task, but for what is committed with others.
+// begin does a task, except for its part of a group commit.
 func (r *runner) begin(ctx context.Context, t *task) {
 	t.start = time.Now()
 	t.record = r.report.newRecord(t.Job)
@@ -337,7 +344,7 @@ func (r *runner) begin(ctx context.Context, t *task) {
 	}
 }
 
-// try does a task once, in its turn.
+// try makes one attempt at a task when it's its turn.
 func (r *runner) try(ctx context.Context, t *task) {
 	r.brake.enter()
 	if t.err = await(ctx, r.objects, 1); t.err == nil {
@@ -352,8 +359,9 @@ func (r *runner) try(ctx context.Context, t *task) {
 	}
 }
 
-// again waits before a task is tried once more, and reports whether it is to be: if a
-// service throttled it, or somebody else has changed the object meanwhile.
+// again reports whether to retry a task, and waits before that. It retries if a
+// service throttled the task, or if somebody else has changed the object in the
+// meantime.
 func (r *runner) again(ctx context.Context, t *task) bool {
 	if t.err == nil || t.Stream() || t.Special() {
 		return false
@@ -385,13 +393,14 @@ func (r *runner) again(ctx context.Context, t *task) bool {
 	return true
 }
 
-// grouped reports whether a task is still to be committed, with others.
+// grouped reports whether a task is yet to be committed with a group.
 func (t *task) grouped() bool {
 	_, ok := t.out.(*atomicfile.File)
 	return ok && t.err == nil
 }
 
-// commitApart commits what takes long, so that a group does not wait for it.
+// commitApart commits an output that takes long to commit, so that no group
+// waits for it.
 func (t *task) commitApart() {
 	if t.err != nil {
 		return
@@ -411,7 +420,7 @@ func (t *task) commit() {
 	}
 }
 
-// end removes what did not become a result, and writes the rest down.
+// end removes an incomplete output, and reports the task.
 func (r *runner) end(t *task) {
 	if t.out != nil {
 		t.out.Abort()
@@ -425,7 +434,7 @@ func (r *runner) end(t *task) {
 	r.Progress.Aside(func() { r.writeDown(t) })
 }
 
-// tell says what came of a task.
+// tell prints the result of a task.
 func (r *runner) tell(t *task) {
 	r.Progress.finished.Add(1)
 	r.Progress.Aside(func() {
@@ -480,8 +489,8 @@ func (r *runner) tellEach(t *task) {
 	}
 }
 
-// writeDown adds a task to the report. If it cannot, what is under way is ended, and
-// told of one by one.
+// writeDown adds a task to the report. If that fails, the run ends after the
+// tasks in progress, and their results are printed one by one.
 func (r *runner) writeDown(t *task) {
 	r.reporting.Lock()
 	defer r.reporting.Unlock()
@@ -494,7 +503,7 @@ func (r *runner) writeDown(t *task) {
 	}
 }
 
-// explainUnreported says what has become of the rest.
+// explainUnreported returns the error of a run whose report can't be written.
 func (r *runner) explainUnreported(path string) error {
 	err := r.unreported
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
@@ -503,8 +512,8 @@ func (r *runner) explainUnreported(path string) error {
 	return cli.NewError(cli.ExitError, "the report %s cannot be written: %v; %d results are not in it, and nothing more was begun", cli.Printable(path), err, r.untold)
 }
 
-// tellSummary says how many inputs there were, and why some of a tree were skipped: what a run
-// before has done is not told of one by one.
+// tellSummary prints the number of inputs, and why inputs of trees were
+// skipped: results of an earlier run aren't listed one by one.
 func (r *runner) tellSummary() {
 	if r.UI.JSON {
 		if r.tallied() || len(r.skipped) > 0 {
@@ -535,13 +544,13 @@ func (r *runner) tellSummary() {
 
 func (r *runner) tallied() bool { return r.Tally && r.plan.Several() && r.count > 0 }
 
-// A Summary tells what came of the inputs of a run, in JSON.
+// A Summary is the summary of a run in JSON.
 type Summary struct {
 	Inputs  int            `json:"inputs"`
 	OK      int            `json:"ok"`
 	Failed  int            `json:"failed"`
 	Skipped int            `json:"skipped"`
-	Reasons map[string]int `json:"skipped_reasons,omitempty"` // of directories
+	Reasons map[string]int `json:"skipped_reasons,omitempty"` // for inputs in directories
 
 	calls.Counts
 }
@@ -550,8 +559,9 @@ func (r *runner) summary() Summary {
 	return Summary{r.count, r.taken - r.failed, r.failed, r.count - r.taken, r.skipped, r.calls.Counts()}
 }
 
-// tellInterrupted says how far a run of several inputs came. It's called behind
-// Progress.interrupt, so that nobody counts any more.
+// tellInterrupted prints the progress of an interrupted run of several inputs.
+// It's called after Progress.interrupt, so that the counts don't change any
+// more.
 func (r *runner) tellInterrupted() {
 	if !r.Tally || !r.plan.Several() {
 		return
@@ -566,7 +576,7 @@ func (r *runner) tellInterrupted() {
 	r.UI.Note("%s", text)
 }
 
-// counts says what has become of the inputs.
+// counts returns the number of inputs for each result.
 func (r *runner) counts() string {
 	var parts []string
 	for _, c := range []struct {
@@ -580,7 +590,8 @@ func (r *runner) counts() string {
 	return strings.Join(parts, ", ")
 }
 
-// Concurrency is how many cores the library may use for a file: 0 means all.
+// Concurrency returns the number of cores that the library may use for a file.
+// Zero means all.
 func (b *Batch) Concurrency(f place.Input) int {
 	if info, err := f.Stat(); !b.SideBySide || err == nil && info.Mode().IsRegular() && info.Size() >= LongFile {
 		return 0
