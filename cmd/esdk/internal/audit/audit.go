@@ -16,18 +16,19 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Options say what is looked for, and with which keys.
+// Options are the options of an audit: filters, and keys to open messages with.
 type Options struct {
-	Open   settings.Decryption // what is given with -k
+	Open   settings.Decryption // with the keys of -k
 	Filter Filter
-	Values bool // of encryption contexts are in findings
+	Values bool // findings include values of encryption contexts
 
-	Under, NotUnder, Suites []string // as they are given, for the filter
+	Under, NotUnder, Suites []string // as given, for the filter
 
 	flags *pflag.FlagSet
 }
 
-// AddFlags adds the flags of a command that say how, and not what.
+// AddFlags adds the flags for keys and filters, but not those for inputs and
+// outputs.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	o.flags = flags
 	flags.StringArrayVarP(&o.Open.Keys, "key", "k", nil, "`KEY` to open messages with, and verify their headers; repeat it to try several (see \"esdk help keys\")")
@@ -58,7 +59,8 @@ func (o *Options) check() error {
 // WithKeys reports whether messages are opened.
 func (o *Options) WithKeys() bool { return len(o.Open.Keys) > 0 }
 
-// Parse makes the filter of what was given, and refuses what contradicts. No key is opened.
+// Parse makes the filter from the options, and rejects contradictions. It opens
+// no key.
 func (o *Options) Parse(s *settings.Settings) error {
 	for flag, list := range map[string]struct {
 		texts    []string
@@ -82,8 +84,8 @@ func (o *Options) Parse(s *settings.Settings) error {
 	return o.check()
 }
 
-// checkName refuses an input: the KEY in front of it is missing, such as the value of a variable
-// that isn't set.
+// checkName rejects an input in place of a key: the KEY before it is missing,
+// for example because a variable isn't set.
 func checkName(name string) error {
 	if object.IsURL(name) {
 		return cli.UsageError("%s is an input, and no key", cli.Printable(Shown(name)))
@@ -91,7 +93,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// An Audit is what all jobs of a run share. It is safe for concurrent use.
+// An Audit is the state that all jobs of a run share. It is safe for concurrent
+// use.
 type Audit struct {
 	Reader
 	*settings.Settings
@@ -100,7 +103,7 @@ type Audit struct {
 	context esdk.EncryptionContext
 }
 
-// New makes keyrings of the keys. The options were parsed.
+// New opens the keys. The options must have been parsed.
 func New(ctx context.Context, s *settings.Settings, o *Options) (*Audit, error) {
 	a := &Audit{Settings: s, Options: o}
 	if !o.WithKeys() {
@@ -112,10 +115,10 @@ func New(ctx context.Context, s *settings.Settings, o *Options) (*Audit, error) 
 	return a, err
 }
 
-// Summary returns a summary of nothing yet.
+// Summary returns an empty summary.
 func (a *Audit) Summary() *Summary { return NewSummary(a.WithKeys(), a.Filter.Under...) }
 
-// Job looks at an input. It is the work of a batch.
+// Job audits an input. It is the work of a batch.
 func (a *Audit) Job(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 	f := NewFinding(j.Given(), j.Source.Name())
 	r.Found = f
@@ -146,8 +149,8 @@ func (a *Audit) Job(ctx context.Context, j *place.Job, r *batch.Record) (place.O
 	return nil, nil
 }
 
-// Found returns the finding of an input that is done, which may have failed. Given and name
-// are as those of [NewFinding].
+// Found returns the finding of a finished input, which may have failed. The
+// arguments given and name are as for [NewFinding].
 func Found(r *batch.Record, given, name string, err error) *Finding {
 	f, ok := r.Found.(*Finding)
 	if !ok {
@@ -159,8 +162,9 @@ func Found(r *batch.Record, given, name string, err error) *Finding {
 	return f
 }
 
-// verify opens a message with the keys, if there are any. An error is that a key service did
-// not say whether it can: what a key says of a message is no error.
+// verify opens a message with the keys, if there are any. It returns an error
+// if a key service didn't decide whether its key opens the message. The
+// decision itself is not an error.
 func (a *Audit) verify(ctx context.Context, m *Message, f *Finding, r *batch.Record) error {
 	if a.opening == nil {
 		return nil
@@ -184,7 +188,7 @@ func (a *Audit) verify(ctx context.Context, m *Message, f *Finding, r *batch.Rec
 		f.SetRequired(header.RequiredContextKeys)
 	default:
 		v.Error, v.ErrorKind = cli.Message(err), cli.Kind(err)
-		if a.Keys.Guessed(r.KeyUsed) { // the key need not be that of the message
+		if a.Keys.Guessed(r.KeyUsed) { // the message may be under another key
 			v.ErrorKind = cli.Kind(esdk.ErrNoDataKey)
 		}
 	}

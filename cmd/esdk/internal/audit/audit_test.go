@@ -26,8 +26,8 @@ import (
 // testInput is an input in memory.
 type testInput struct {
 	*bytes.Reader
-	pipe bool // it can only be read from the start
-	most int  // bytes read up to, at most
+	pipe bool // it can't seek
+	most int  // end of the furthest read
 }
 
 func newInput(b []byte) *testInput { return &testInput{Reader: bytes.NewReader(b)} }
@@ -58,7 +58,7 @@ func (testInfo) ModTime() time.Time { return time.Time{} }
 func (testInfo) IsDir() bool        { return false }
 func (testInfo) Sys() any           { return nil }
 
-// namingKeyring makes data keys under wrapping keys of any names.
+// namingKeyring wraps data keys under wrapping keys with arbitrary names.
 type namingKeyring []esdk.EncryptedDataKey
 
 func (k namingKeyring) Wrap(_ context.Context, _ *esdk.WrapRequest) (*esdk.WrapResult, error) {
@@ -71,7 +71,7 @@ func (k namingKeyring) Unwrap(context.Context, *esdk.UnwrapRequest) ([]byte, err
 
 var random = rand.New(rand.NewPCG(1, 2))
 
-// randomText has what strangers may write.
+// randomText returns text that an attacker may write.
 func randomText(most int) string {
 	pieces := []string{"a", "corp/", "*", "\x00", "\n", "\u202e", "\u2028", "<script>", "\"'&", "é", "日本", "}}", "{{.}}", "\\", " ", "\U000e0001"}
 	var b strings.Builder
@@ -81,7 +81,7 @@ func randomText(most int) string {
 	return b.String()
 }
 
-// A told is what an encryption was told.
+// A told has the inputs of an encryption, and its message.
 type told struct {
 	suite   esdk.SuiteID
 	keys    []esdk.EncryptedDataKey
@@ -120,7 +120,7 @@ func randomMessage(t *testing.T) *told {
 	return m
 }
 
-// sized gives a data key of the length that a suite wants.
+// sized returns data keys of the length for a suite.
 type sized struct {
 	namingKeyring
 	length int
@@ -160,8 +160,8 @@ func look(t *testing.T, r *Reader, in *testInput) *Finding {
 	return f
 }
 
-// What is found is what the encryption was told, and what ParseHeader reads, and no more is
-// read than that wants.
+// TestFinding checks that a finding agrees with the encryption and with
+// ParseHeader, and that no more is read than needed.
 func TestFinding(t *testing.T) {
 	r := new(Reader)
 	for range 150 {
@@ -218,8 +218,8 @@ func checkLists(t *testing.T, h *Header, want *esdk.Header) {
 	}
 }
 
-// What is no message, or has a broken header, is one of those, and never an error, a panic or
-// much memory.
+// TestFindingOfOthers checks that inputs that aren't messages, or have a broken
+// header, are classified as such, without an error, a panic or much memory.
 func TestFindingOfOthers(t *testing.T) {
 	r := new(Reader)
 	for range 500 {
@@ -246,7 +246,8 @@ func TestFindingOfOthers(t *testing.T) {
 	}
 }
 
-// Messages of many data keys, side by side, take little more memory than one of them.
+// TestReaderMemory checks that several messages with many data keys, read
+// concurrently, take little more memory than one of them.
 func TestReaderMemory(t *testing.T) {
 	var keys namingKeyring
 	for range 128 {
@@ -287,8 +288,8 @@ func TestReaderMemory(t *testing.T) {
 	}
 }
 
-// A summary says in each of its forms which versions an inventory had, and of when it is, and which
-// key of --under no message is under.
+// TestSummaryTells checks that each form of a summary tells which versions an
+// inventory had, its date, and the keys of --under that no message is under.
 func TestSummaryTells(t *testing.T) {
 	s := NewSummary(false, "p/none", "p/some")
 	f := NewFinding("in", "in")
@@ -323,8 +324,8 @@ func TestSummaryTells(t *testing.T) {
 	}
 }
 
-// The summary of messages that each have other keys stays small, and says that there are
-// more.
+// TestSummaryBounded checks that the summary of messages with different keys
+// stays small, and says that there are more keys.
 func TestSummaryBounded(t *testing.T) {
 	s := NewSummary(false)
 	long := strings.Repeat("n", 3000)
@@ -363,7 +364,7 @@ func TestSummaryBounded(t *testing.T) {
 	}
 }
 
-// A finding is small whatever the message.
+// TestFindingBounded checks that a finding is small for any message.
 func TestFindingBounded(t *testing.T) {
 	h := &esdk.Header{Version: 2, Suite: esdk.AES256GCMHKDFSHA512Commit, EncryptionContext: make(esdk.EncryptionContext)}
 	for i := range 1000 {
@@ -381,8 +382,8 @@ func TestFindingBounded(t *testing.T) {
 	}
 }
 
-// Lines and pages of what strangers wrote are valid, and have no markup and no character of
-// theirs that cannot be seen.
+// TestHostileText checks that lines and pages with text from an attacker are
+// valid. They contain no markup and no invisible character from the text.
 func TestHostileText(t *testing.T) {
 	s := NewSummary(true)
 	filter := &Filter{Under: []Pattern{"<b>*"}}
@@ -426,7 +427,7 @@ func TestHostileText(t *testing.T) {
 	checkPage(t, page.String())
 }
 
-// checkPage knows all elements that a page may have.
+// checkPage fails if a page has an unexpected element.
 func checkPage(t *testing.T, page string) {
 	t.Helper()
 	known := strings.Fields(`html head meta link title style body header footer main nav section article h1 h2 h3 p ul li dl dt dd a code strong span
@@ -474,7 +475,7 @@ func TestPattern(t *testing.T) {
 		want                    bool
 	}{
 		{"corp/backup", "corp", "backup", true},
-		{"backup", "corp", "backup", false}, // another namespace may have the name, too
+		{"backup", "corp", "backup", false}, // other namespaces may have this name, too
 		{"*/backup", "corp", "backup", true},
 		{"corp/*", "corp", "a/b", true},
 		{"Corp/backup", "corp", "backup", false},
@@ -494,7 +495,8 @@ func TestPattern(t *testing.T) {
 	}
 }
 
-// A filter matches what each of its parts does.
+// TestFilter checks that a filter matches exactly the inputs that all of its
+// conditions match.
 func TestFilter(t *testing.T) {
 	for range 500 {
 		m := randomMessage(t)
@@ -539,7 +541,7 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// A source that fails is a failure of the input, whatever was read by then.
+// TestReadFails checks that a failing source fails the input, at any offset.
 func TestReadFails(t *testing.T) {
 	broken := errors.New("the disk is broken")
 	m := randomMessage(t)

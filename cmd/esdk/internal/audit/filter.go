@@ -9,8 +9,9 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// A Filter says which inputs are listed. What it says of headers holds together, and of
-// several keys or suites of one kind any one. NotAMessage adds what has no header.
+// A Filter selects the inputs to list. A message must meet all conditions on
+// headers. It meets Under or Suites if it matches one of their elements, and
+// NotUnder if it matches none. NotAMessage adds the inputs without a header.
 type Filter struct {
 	Under, NotUnder []Pattern
 	Suites          []esdk.SuiteID
@@ -22,14 +23,15 @@ type Filter struct {
 	NotAMessage bool
 }
 
-// Empty reports whether all is listed.
+// Empty reports whether the filter lists everything.
 func (f *Filter) Empty() bool { return !f.ofHeaders() && !f.NotAMessage }
 
 func (f *Filter) ofHeaders() bool {
 	return len(f.Under)+len(f.NotUnder)+len(f.Suites) > 0 || f.Uncommitted || f.Unsigned || f.Unopened || f.NET400
 }
 
-// Check refuses what no message can match, which --fail-if would take for a good end.
+// Check rejects a filter that no message can match, since --fail-if would then
+// always pass.
 func (f *Filter) Check() error {
 	for _, p := range f.Under {
 		if slices.Contains(f.NotUnder, p) {
@@ -65,8 +67,8 @@ func (f *Filter) Match(h *esdk.Header, v *Verification) bool {
 	return true
 }
 
-// MatchOther reports whether an input without a header is listed. One that couldn't be
-// looked at never is.
+// MatchOther reports whether an input without a header is listed. A failed
+// input never is.
 func (f *Filter) MatchOther(kind string) bool {
 	return kind != CouldNotLook && (f.NotAMessage || f.Empty())
 }
@@ -75,7 +77,7 @@ func anyUnder(patterns []Pattern, h *esdk.Header) bool {
 	return slices.ContainsFunc(patterns, func(p Pattern) bool { return p.MatchAny(h) })
 }
 
-// String says it in words, "" if all is listed.
+// String describes the filter in words. It returns "" if everything is listed.
 func (f *Filter) String() string {
 	var all []string
 	add := func(is bool, text string, args ...any) {

@@ -15,38 +15,39 @@ import (
 // Kinds of inputs.
 const (
 	IsMessage     = "message"
-	IsNoMessage   = "not-a-message" // it doesn't begin as one
-	IsBroken      = "broken"        // it begins as one, and its header is malformed or cut short
-	CouldNotLook  = "failed"        // it couldn't be read, or a key service didn't say whether a key opens it
+	IsNoMessage   = "not-a-message" // it doesn't begin like a message
+	IsBroken      = "broken"        // it begins like a message, but its header is malformed or truncated
+	CouldNotLook  = "failed"        // it couldn't be read, or a key service didn't decide whether a key opens it
 	typeOfFinding = "object"
 	typeOfSummary = "summary"
 )
 
-// A Finding is what is known of an input, in bounded memory. It is a line of JSON.
+// A Finding is the result of auditing an input, in bounded memory. In JSON it
+// is a line.
 type Finding struct {
 	Type       string `json:"type"` // object
 	Input      string `json:"input"`
-	InputBytes []byte `json:"input_bytes,omitempty"` // if it is not UTF-8
+	InputBytes []byte `json:"input_bytes,omitempty"` // set if the name isn't UTF-8
 	Kind       string `json:"kind"`
-	Size       *int64 `json:"message_bytes,omitempty"` // of all of the input, if that is known
+	Size       *int64 `json:"message_bytes,omitempty"` // of the whole input, if known
 	Base64     bool   `json:"base64,omitempty"`
 
-	// Authenticated says that the header was verified with a key. Without one, anybody
-	// who can write there can have made it up.
+	// Authenticated is true if the header was verified with a key. Otherwise,
+	// anybody with write access can have forged it.
 	Authenticated bool          `json:"authenticated"`
 	Header        *Header       `json:"header,omitempty"`
 	Verification  *Verification `json:"verification,omitempty"` // nil without keys
 	Under         []Pattern     `json:"under,omitempty"`        // the keys of --under that it is under
 
-	Error     string `json:"error,omitempty"` // why it is no message, or couldn't be read
+	Error     string `json:"error,omitempty"` // why it isn't a message, or couldn't be read
 	ErrorKind string `json:"error_kind,omitempty"`
 	Retryable bool   `json:"retryable,omitempty"`
 
-	Name    string `json:"-"` // to be shown, without what may be secret in Input
-	Matches bool   `json:"-"` // the filter
+	Name    string `json:"-"` // for display, without parts of Input that may be secret
+	Matches bool   `json:"-"` // it matches the filter
 }
 
-// A Header is a header of a message. There may be more of the lists than is kept.
+// A Header is the header of a message. Long lists are truncated.
 type Header struct {
 	Algorithm   string `json:"algorithm"`
 	AlgorithmID string `json:"algorithm_id"`
@@ -57,50 +58,51 @@ type Header struct {
 	Length      int    `json:"header_length"`
 
 	DataKeys     int           `json:"data_keys"`
-	WrappingKeys []WrappingKey `json:"wrapping_keys"` // without those that are there twice
+	WrappingKeys []WrappingKey `json:"wrapping_keys"` // without duplicates
 	ContextKeys  []string      `json:"context_keys"`
-	RequiredKeys []string      `json:"required_context_keys,omitempty"` // known once it was verified
+	RequiredKeys []string      `json:"required_context_keys,omitempty"` // only known after the header was verified
 
-	// Context is there if values were asked for.
+	// Context is set if values were requested.
 	Context map[string]string `json:"encryption_context,omitempty"`
 
 	WrappingKeysLeftOut int `json:"wrapping_keys_left_out,omitempty"`
 	ContextKeysLeftOut  int `json:"context_keys_left_out,omitempty"`
 }
 
-// A WrappingKey is what a message says of one. A key service need not know the same.
+// A WrappingKey is a wrapping key as the message names it. The key service may
+// not know this key.
 type WrappingKey struct {
 	Provider    string `json:"provider"`
-	Name        string `json:"name"` // Base64 if it isn't text
+	Name        string `json:"name"` // as Base64 if it isn't text
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 func (k *WrappingKey) String() string { return k.Provider + "/" + k.Name }
 
-// A Verification says whether a key opened a message.
+// A Verification tells whether a key opened a message.
 type Verification struct {
 	Opened  bool   `json:"opened"`
 	KeyUsed string `json:"key_used,omitempty"` // as it was given
-	NET400  bool   `json:"net_4_0_0"`          // it opened only as one of version 4.0.0 of the .NET SDK
+	NET400  bool   `json:"net_4_0_0"`          // it only opened as a message of version 4.0.0 of the .NET SDK
 
-	Error     string `json:"error,omitempty"` // why not
+	Error     string `json:"error,omitempty"` // why it didn't open
 	ErrorKind string `json:"error_kind,omitempty"`
 }
 
-// NewFinding returns the finding of an input, of which all else is still to be said. Given is
-// its name as it is given to commands, and name what may be shown.
+// NewFinding returns a Finding to be completed. The argument given is the
+// input's name as passed to commands, and name is its name for display.
 func NewFinding(given, name string) *Finding {
 	return &Finding{Type: typeOfFinding, Input: given, InputBytes: cli.Bytes(given), Kind: CouldNotLook, Name: name}
 }
 
-// SetSize notes the length of the input, unless it is -1.
+// SetSize records the length of the input in bytes, unless it is -1.
 func (f *Finding) SetSize(size int64) {
 	if size >= 0 {
 		f.Size = &size
 	}
 }
 
-// Bytes returns the length of the input, 0 if it is not known.
+// Bytes returns the length of the input, or 0 if it is unknown.
 func (f *Finding) Bytes() int64 {
 	if f.Size == nil {
 		return 0
@@ -108,7 +110,8 @@ func (f *Finding) Bytes() int64 {
 	return *f.Size
 }
 
-// SetHeader notes a message.
+// SetHeader records a message, with the values of its encryption context if
+// values is set.
 func (f *Finding) SetHeader(h *esdk.Header, values bool) {
 	f.Kind = IsMessage
 	f.Header = &Header{
@@ -120,8 +123,8 @@ func (f *Finding) SetHeader(h *esdk.Header, values bool) {
 	f.Header.setContext(h.EncryptionContext, values)
 }
 
-// SetRequired notes the keys of pairs that the message doesn't store, which only its keys
-// tell.
+// SetRequired records the keys of pairs that the message doesn't store. They
+// are only known after the message was opened.
 func (f *Finding) SetRequired(keys []string) {
 	room := newRoom()
 	for _, k := range keys {
@@ -131,14 +134,14 @@ func (f *Finding) SetRequired(keys []string) {
 	}
 }
 
-// SetError notes why there is no header.
+// SetError records why there is no header.
 func (f *Finding) SetError(err error) {
 	f.Kind = kindOf(err)
 	f.noteError(err)
 }
 
-// SetFailed notes why the input, or what a key says of it, is not known. A header may have been
-// read by then.
+// SetFailed records why the input couldn't be read, or why a key service didn't
+// decide. The header may already be set.
 func (f *Finding) SetFailed(err error) {
 	f.Kind = CouldNotLook
 	f.noteError(err)
@@ -148,7 +151,7 @@ func (f *Finding) noteError(err error) {
 	f.Error, f.ErrorKind, f.Retryable = cut(cli.Message(err)), cli.Kind(err), cli.Retryable(err)
 }
 
-// fails reports whether an error is none of what stands in an input.
+// fails reports whether an error isn't caused by the content of the input.
 func fails(err error) bool { return err != nil && kindOf(err) == CouldNotLook }
 
 func kindOf(err error) string {
@@ -178,7 +181,7 @@ func (h *Header) setWrappingKeys(keys []esdk.EncryptedDataKey) {
 	}
 }
 
-// validText replaces what isn't UTF-8, as JSON does.
+// validText replaces bytes that aren't UTF-8, as JSON does.
 func validText(text string) string { return strings.ToValidUTF8(text, string(utf8.RuneError)) }
 
 func (h *Header) setContext(ec esdk.EncryptionContext, values bool) {
@@ -203,13 +206,13 @@ func (h *Header) setContext(ec esdk.EncryptionContext, values bool) {
 	}
 }
 
-// A room bounds a list of texts of a message. Findings wait for those before them, so that
-// a thousand may be in memory.
+// A room limits the size of a list of texts from a message. A thousand findings
+// may be in memory while they wait for earlier ones.
 type room struct{ items, bytes int }
 
 func newRoom() *room { return &room{32, 8 << 10} }
 
-// take reports whether there was room.
+// take reports whether there was room for the texts.
 func (r *room) take(texts ...string) bool {
 	n := 0
 	for _, t := range texts {

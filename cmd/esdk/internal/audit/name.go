@@ -15,12 +15,12 @@ import (
 	"esdk/hpke"
 )
 
-// wholeName names a wrapping key as far as the message does: the provider ID, a slash, and
-// the name.
+// wholeName returns the name of a wrapping key as in the message: the provider
+// ID, a slash, and the name.
 func wholeName(k *esdk.EncryptedDataKey) string { return k.ProviderID + "/" + cli.KeyName(k) }
 
-// Shown returns what may be shown of the name of an input as it is given: the parameters of a
-// URL, but for the version, may be secret.
+// Shown returns the name of an input for display. It removes the parameters of
+// a URL, except for the version, since they may be secret.
 func Shown(given string) string {
 	name, query, _ := strings.Cut(given, "?")
 	if !object.IsURL(name) {
@@ -38,8 +38,9 @@ func Shown(given string) string {
 	return name + mark
 }
 
-// Visible returns a text in which all characters are seen: one that has no picture, ends
-// the line or changes the direction of text is told by its number.
+// Visible returns a text without invisible characters. It replaces a character
+// that isn't printable, ends the line or changes the direction of text by its
+// number.
 func Visible(text string) string {
 	if !strings.ContainsFunc(text, hidden) {
 		return text
@@ -57,11 +58,12 @@ func Visible(text string) string {
 
 func hidden(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 
-// maxText is the most bytes of a text of a message that is kept. Names of keys have fewer,
-// unless somebody wants to fill the memory.
+// maxText is the largest length of a text from a message that is kept, in
+// bytes. Names of keys are shorter, unless somebody wants to exhaust the
+// memory.
 const maxText = 512
 
-// cut bounds a text. Different texts stay different.
+// cut limits the length of a text. Different texts stay different.
 func cut(text string) string {
 	if len(text) <= maxText {
 		return text
@@ -74,15 +76,17 @@ func cut(text string) string {
 	return fmt.Sprintf("%s… (%d bytes, SHA-256 %s…)", start, len(text), hex.EncodeToString(sum[:8]))
 }
 
-// A Pattern is the name of a wrapping key, in which * stands for any characters.
+// A Pattern is the name of a wrapping key, in which * stands for any
+// characters.
 type Pattern string
 
-// namespaces are the provider ids that aren't the namespace of somebody's raw key, so that
-// the name alone says which key is meant.
+// namespaces are provider IDs that are never namespaces of raw keys, so that
+// the name alone identifies a key.
 var namespaces = []string{hpke.ProviderID, "esdk-keeper", "raw-ecdh"}
 
-// Match reports whether a wrapping key has the name: its whole name, or without the provider
-// id if that is of a kind of keys, and not a user's namespace.
+// Match reports whether a wrapping key matches the pattern. The pattern may
+// omit the provider ID if that stands for a kind of keys and isn't a user's
+// namespace.
 func (p Pattern) Match(k *esdk.EncryptedDataKey) bool {
 	if glob(string(p), wholeName(k)) {
 		return true
@@ -91,13 +95,14 @@ func (p Pattern) Match(k *esdk.EncryptedDataKey) bool {
 	return reserved && glob(string(p), cli.KeyName(k))
 }
 
-// MatchAny reports whether a message has a data key under a wrapping key of the name.
+// MatchAny reports whether a message has a data key under a matching wrapping
+// key.
 func (p Pattern) MatchAny(h *esdk.Header) bool {
 	return slices.ContainsFunc(h.EncryptedDataKeys, func(k esdk.EncryptedDataKey) bool { return p.Match(&k) })
 }
 
-// glob reports whether a text is as a pattern, in which each * stands for any characters,
-// slashes too.
+// glob reports whether a text matches a pattern, in which each * stands for any
+// characters, including slashes.
 func glob(pattern, text string) bool {
 	start, rest, star := strings.Cut(pattern, "*")
 	if !star {

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// A Page shows a summary to auditors: one file of HTML, without a script, which loads
-// nothing.
+// A Page is a summary for auditors: a single HTML file that has no script and
+// loads nothing.
 type Page struct {
 	Summary *Summary
 	Filter  *Filter
-	Inputs  []string // what was looked at, as far as it may be shown
+	Inputs  []string // the audited inputs, in a form that may be shown
 	Version string   // of the command
 }
 
-// mostRows is how many rows a table of the page has.
+// mostRows is the largest number of rows in a table of the page.
 const mostRows = 50
 
 //go:embed page.html
@@ -33,19 +33,19 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 // Write writes the page.
 func (p *Page) Write(w io.Writer) error { return pageTemplate.Execute(w, p) }
 
-// Inputs of which there are many are told by their number.
+// mostInputs is the largest number of inputs that the page names.
 const mostInputs = 20
 
-// Named are the first inputs.
+// Named returns the first inputs.
 func (p *Page) Named() []string { return p.Inputs[:min(len(p.Inputs), mostInputs)] }
 
-// Unnamed is how many others there are.
+// Unnamed returns the number of further inputs.
 func (p *Page) Unnamed() int { return len(p.Inputs) - len(p.Named()) }
 
 // A bar is a part of a whole.
 type bar struct{ Part, Of int64 }
 
-// Width is between 0 and 1000. The smallest part can still be seen.
+// Width is between 0 and 1000. The smallest part is still visible.
 func (b bar) Width() string { return fmt.Sprintf("%.1f", b.width()) }
 
 func (b bar) width() float64 {
@@ -55,7 +55,7 @@ func (b bar) width() float64 {
 	return max(4, 1000*float64(b.Part)/float64(b.Of))
 }
 
-// Percent is the text alternative.
+// Percent is the alternative text.
 func (b bar) Percent() string { return percentText(b.Part, b.Of) }
 
 func percentText(part, of int64) string {
@@ -73,7 +73,7 @@ func percentText(part, of int64) string {
 	}
 }
 
-// numberText has a thin space between thousands.
+// numberText separates thousands by thin spaces.
 func numberText(n int64) string {
 	text := fmt.Sprint(n)
 	for i := len(text) - 3; i > 0; i -= 3 {
@@ -82,14 +82,14 @@ func numberText(n int64) string {
 	return text
 }
 
-// A part is one of those that the chart of all inputs is made of.
+// A part is a segment of the chart of all inputs.
 type part struct {
 	Class, Name, About string
 	Tally
 	Start, Width string // in the chart, of 1000
 }
 
-// Parts are all inputs by what they are.
+// Parts returns the segments of the chart, one for each kind of input.
 func (p *Page) Parts() []part {
 	s := p.Summary
 	parts := []part{
@@ -123,7 +123,8 @@ func (p *Page) Heading() string {
 	return "Nothing on this page is authenticated"
 }
 
-// Unknown tells the inputs that may be messages, "" if there are none.
+// Unknown describes the inputs that may be messages. It returns "" if there are
+// none.
 func (p *Page) Unknown() string {
 	if p.Summary.unknown() == 0 {
 		return ""
@@ -134,21 +135,22 @@ func (p *Page) Unknown() string {
 // Unverified reports whether there are messages whose headers no key verified.
 func (p *Page) Unverified() bool { return !p.Summary.allVerified() }
 
-// Verified reports whether all of what the page says of headers is authenticated.
+// Verified reports whether all information from headers on the page is
+// authenticated.
 func (p *Page) Verified() bool { return p.Summary.verified() }
 
 // A point is something to act on, or to know.
 type point struct {
 	ID, Level, Title, About string // Level: act, look or note
 	Count                   int64
-	Flag                    string // that lists all of them
+	Flag                    string // lists all of them
 	Samples                 []string
 }
 
-// More is how many there are besides the samples.
+// More returns the number of inputs besides the samples.
 func (p point) More() int64 { return p.Count - int64(len(p.Samples)) }
 
-// Points are those of which there are any, the urgent ones first.
+// Points returns the points that apply, the urgent ones first.
 func (p *Page) Points() []point {
 	s := p.Summary
 	all := []point{
@@ -176,14 +178,15 @@ func (p *Page) Points() []point {
 	return points
 }
 
-// notOpenedOtherwise are the reasons of those that may be authentic.
+// notOpenedOtherwise returns the number of messages that weren't opened but may
+// be authentic, by reason.
 func (s *Summary) notOpenedOtherwise() map[string]int64 {
 	rest := maps.Clone(s.NotOpenedBy)
 	delete(rest, notAuthentic)
 	return rest
 }
 
-// kindsText tells how many errors there are of each kind.
+// kindsText lists the number of errors of each kind.
 func kindsText(kinds map[string]int64) string {
 	var texts []string
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
@@ -192,23 +195,23 @@ func kindsText(kinds map[string]int64) string {
 	return listOf(texts, 0)
 }
 
-// Matching are samples of what matches the filter.
+// Matching returns samples of the inputs that match the filter.
 func (p *Page) Matching() []string { return p.Summary.samples[sampleMatches] }
 
-// MoreMatching is how many match besides those.
+// MoreMatching returns the number of further matches.
 func (p *Page) MoreMatching() int64 { return p.Summary.Matches - int64(len(p.Matching())) }
 
-// A table has messages by something.
+// A table groups messages by a property.
 type table struct {
 	ID, Title, About, Column string
 	Rows                     []tallyLine
-	More                     int   // rows that are not shown
-	Others                   Tally // messages with what was too much to be told apart
+	More                     int   // rows that aren't shown
+	Others                   Tally // messages with names beyond the limit of distinct ones
 	Of                       int64 // messages, for the bars
 	WithKeys                 bool
 }
 
-// Tables are those with a row at least.
+// Tables returns the tables that have rows.
 func (p *Page) Tables() []table {
 	s := p.Summary
 	all := []table{
@@ -227,7 +230,7 @@ func (p *Page) table(id, title, about, column string, m map[string]*Tally, other
 	return table{id, title, about, column, shown, len(rows) - len(shown), others, p.Summary.Messages.Messages, p.Summary.WithKeys}
 }
 
-// named turns numbers into texts.
+// named converts numbers to texts.
 func named(m map[int]*Tally, andMore int) map[string]*Tally {
 	texts := make(map[string]*Tally)
 	for n, t := range m {
@@ -240,7 +243,7 @@ func named(m map[int]*Tally, andMore int) map[string]*Tally {
 	return texts
 }
 
-// Took is how long it took.
+// Took returns the duration of the audit.
 func (p *Page) Took() string {
 	took := p.Summary.Ended.Sub(p.Summary.Started)
 	if took < time.Second {

@@ -1,4 +1,4 @@
-// Package audit tells what messages say of themselves, by their headers alone.
+// Package audit reports on messages by reading their headers only.
 package audit
 
 import (
@@ -16,28 +16,29 @@ import (
 )
 
 const (
-	// headRead is how much is read of each input at first. A header with a handful of
-	// data keys, and a context of a few lines, fits.
+	// headRead is the number of bytes read from each input at first. A header
+	// with a handful of data keys, and a context of a few lines, fits.
 	headRead = 4 << 10
 
-	// moreRead is how much is read at a time of a longer header.
+	// moreRead is the number of bytes read at a time from a longer header.
 	moreRead = 32 << 10
 
-	// longHeader is the length from which on headers are read one after the other: they
-	// may have megabytes, and many inputs are read side by side.
+	// longHeader is the length in bytes from which headers are read one at a
+	// time: they may have megabytes, and many inputs are read concurrently.
 	longHeader = 64 << 10
 )
 
-// A Reader reads headers. Jobs that run side by side share it.
+// A Reader reads headers. It is safe for concurrent use.
 type Reader struct {
-	// Await is told of each number of bytes that were read, unless it is nil, and may wait.
+	// Await, if not nil, is called with the number of bytes after each read. It
+	// may wait.
 	Await func(n int) error
 
 	read atomic.Int64
-	long sync.Mutex // held by the one who reads a long header
+	long sync.Mutex // held while reading a long header
 }
 
-// count adds to how much was read.
+// count adds to the number of bytes read.
 func (r *Reader) count(n int) error {
 	r.read.Add(int64(n))
 	if r.Await == nil {
@@ -46,18 +47,19 @@ func (r *Reader) count(n int) error {
 	return r.Await(n)
 }
 
-// Bytes returns how much was read.
+// Bytes returns the number of bytes read.
 func (r *Reader) Bytes() int64 { return r.read.Load() }
 
 // A Message is the start of a message.
 type Message struct {
 	Header *esdk.Header // not authenticated
-	Start  []byte       // all of the header, and no more
+	Start  []byte       // the whole header and no more
 	Base64 bool         // it is Base64 text
 }
 
-// Read reads the header of an input and gives it to a function, and returns the error of
-// either. The size is that of the whole input, -1 if it isn't known.
+// Read reads the header of an input and passes it to a function. It returns an
+// error of either. The size is the length of the whole input in bytes, or -1 if
+// it's unknown.
 func (r *Reader) Read(in place.Input, use func(*Message) error) (size int64, err error) {
 	head := make([]byte, headRead)
 	var src io.Reader
@@ -81,7 +83,7 @@ func (r *Reader) Read(in place.Input, use func(*Message) error) (size int64, err
 	return sizeOf(in), r.parse(head[:n], src, use)
 }
 
-// sizeOf asks nobody: by now, an object has told.
+// sizeOf makes no request: by now, the length of an object is known.
 func sizeOf(in place.Input) int64 {
 	info, err := in.Stat()
 	if err != nil || !info.Mode().IsRegular() {
@@ -107,15 +109,15 @@ func (r *Reader) parse(head []byte, src io.Reader, use func(*Message) error) err
 	return use(m)
 }
 
-// A rest is what is read behind the head, if a header is longer. It takes turns with others
-// once there was much of it.
+// A rest reads the part of a header after the head. Once it has read a lot, it
+// waits for its turn among the other long headers.
 type rest struct {
 	src  io.Reader
 	of   *Reader
-	room int // before it waits for its turn
+	room int // bytes left before it waits for its turn
 	turn bool
 
-	buffered *bufio.Reader // of src; nil before the first byte
+	buffered *bufio.Reader // reads src; nil before the first byte
 }
 
 func (s *rest) Read(p []byte) (int, error) {
@@ -137,7 +139,7 @@ func (s *rest) done() {
 	}
 }
 
-// counted counts what is read.
+// counted counts the bytes read.
 type counted struct {
 	io.Reader
 	of *Reader

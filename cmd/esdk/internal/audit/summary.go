@@ -11,18 +11,19 @@ import (
 )
 
 const (
-	// maxDistinct is how many wrapping keys, and keys of encryption contexts, are told
-	// apart. Whoever can write messages chooses how many there are.
+	// maxDistinct limits the number of distinct wrapping keys, and of distinct
+	// keys of encryption contexts. Anybody who can write messages can make up
+	// any number of them.
 	maxDistinct = 10_000
 
-	// maxSamples is how many names are kept of each finding.
+	// maxSamples limits the number of names kept of each finding.
 	maxSamples = 20
 )
 
-// A Tally counts messages, and what the inputs with them have in bytes.
+// A Tally counts messages, and the bytes of the inputs that hold them.
 type Tally struct {
 	Messages int64 `json:"messages"`
-	Verified int64 `json:"verified"` // of them
+	Verified int64 `json:"verified"` // how many of them were verified
 	Bytes    int64 `json:"message_bytes"`
 }
 
@@ -36,19 +37,19 @@ func (t *Tally) add(f *Finding) {
 	}
 }
 
-// A Summary is what is known of all inputs. Its memory is bounded.
+// A Summary summarizes all inputs. Its memory is bounded.
 type Summary struct {
 	Started, Ended time.Time
 	BytesRead      int64
 	WithKeys       bool // messages were opened
 
-	// CurrentOnly says that an object of a store was looked at as it is now, and its older
-	// versions, if there are any, were not.
+	// CurrentOnly is true if an object was audited in its current version only.
+	// Its older versions, if there are any, were not audited.
 	CurrentOnly bool
 
-	// AllVersions says that all versions in an inventory were looked at.
+	// AllVersions is true if all versions in an inventory were audited.
 	AllVersions      bool
-	InventoryCreated time.Time // zero if there is none, or it doesn't say
+	InventoryCreated time.Time // zero if there is no inventory, or if it gives no time
 
 	Inputs, Matches, Skipped        int64
 	NoMessages, Broken, Failed      Tally
@@ -57,15 +58,16 @@ type Summary struct {
 	NET400, Base64, Unframed        int64
 	FailedBy, NotOpenedBy           map[string]int64 // by the kind of the error
 	Versions, DataKeys              map[int]*Tally
-	Suites                          map[string]*Tally // by id and name
+	Suites                          map[string]*Tally // by ID and name
 	Keys, ContextKeys               *distinct
-	samples                         map[string][]string // names, by the finding
-	under                           []Pattern           // of --under, that no message is under so far
+	samples                         map[string][]string // names, by finding
+	under                           []Pattern           // patterns of --under that no message has matched so far
 
 	Calls calls.Counts // to open messages
 }
 
-// NewSummary returns a summary of nothing yet. Under are the keys of --under.
+// NewSummary returns an empty summary. The argument under has the keys of
+// --under.
 func NewSummary(withKeys bool, under ...Pattern) *Summary {
 	return &Summary{
 		Started: time.Now(), WithKeys: withKeys, under: slices.Clone(under),
@@ -75,7 +77,7 @@ func NewSummary(withKeys bool, under ...Pattern) *Summary {
 	}
 }
 
-// Findings of which names are kept.
+// Findings with samples.
 const (
 	sampleNoMessage    = "no-message"
 	sampleBroken       = "broken"
@@ -166,19 +168,20 @@ func (s *Summary) addVerification(f *Finding) {
 	}
 }
 
-// Kinds of errors: of a header that was changed or made up, and of one under other keys.
+// Kinds of errors: of a modified or forged header, and of a message under other
+// keys.
 const (
 	notAuthentic = "not-authentic"
 	noKey        = "no-key"
 )
 
-// manyDataKeys stands for itself and more.
+// manyDataKeys stands for itself and larger numbers.
 const manyDataKeys = 10
 
-// Skip counts what was passed over.
+// Skip counts a skipped input.
 func (s *Summary) Skip() { s.Skipped++ }
 
-// End says that there are no more inputs.
+// End ends the summary. No more inputs may be added.
 func (s *Summary) End(bytesRead int64) { s.Ended, s.BytesRead = time.Now(), bytesRead }
 
 func (s *Summary) sample(of string, f *Finding) {
@@ -196,15 +199,16 @@ func tallyOf[K comparable](m map[K]*Tally, k K) *Tally {
 	return t
 }
 
-// A distinct counts messages by names that strangers choose.
+// A distinct counts messages by names that an attacker may choose.
 type distinct struct {
 	tallies map[string]*Tally
-	others  Tally // messages with a name that isn't among those
+	others  Tally // messages with a name that isn't in tallies
 }
 
 func newDistinct() *distinct { return &distinct{tallies: make(map[string]*Tally)} }
 
-// add counts a message once for each of its names. More says that it has others.
+// add counts a message once for each of its names. The argument more means that
+// it has further names.
 func (d *distinct) add(f *Finding, names map[string]bool, more bool) {
 	for name := range names {
 		t := d.tallies[name]
@@ -219,8 +223,9 @@ func (d *distinct) add(f *Finding, names map[string]bool, more bool) {
 	}
 }
 
-// NoneUnder returns the keys of --under that no message is under, which may be misspelled, and
-// in words the keys that there are; nothing if there is no such key or no message.
+// NoneUnder returns the keys of --under that no message is under, since they
+// may be misspelled, and a list of the keys that messages are under. It returns
+// nothing if there are no such keys or no messages.
 func (s *Summary) NoneUnder() (keys []string, others string) {
 	if s.Messages.Messages == 0 || len(s.under) == 0 {
 		return nil, ""
@@ -231,7 +236,7 @@ func (s *Summary) NoneUnder() (keys []string, others string) {
 	return keys, s.otherKeys()
 }
 
-// UnderNone says the same in words.
+// UnderNone returns the result of NoneUnder in words.
 func (s *Summary) UnderNone() (texts []string) {
 	keys, others := s.NoneUnder()
 	for _, k := range keys {
@@ -240,21 +245,21 @@ func (s *Summary) UnderNone() (texts []string) {
 	return texts
 }
 
-// otherKeys names the keys that the most messages are under.
+// otherKeys lists the keys with the most messages.
 func (s *Summary) otherKeys() string {
 	const most = 3
 	names := byMessages(s.Keys.tallies)
 	return Visible(listOf(names[:min(len(names), most)], max(0, len(names)-most)))
 }
 
-// byMessages returns the names, that of the most messages first.
+// byMessages returns the names, in descending order of their messages.
 func byMessages(m map[string]*Tally) []string {
 	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
 		return cmp.Or(cmp.Compare(m[b].Messages, m[a].Messages), cmp.Compare(a, b))
 	})
 }
 
-// A tallyLine is a tally of something in JSON.
+// A tallyLine is a named tally in JSON.
 type tallyLine struct {
 	Name string `json:"name"`
 	Tally
@@ -274,7 +279,7 @@ type summaryRecord struct {
 	Started       string  `json:"started"`
 	Seconds       float64 `json:"seconds"`
 	Filter        string  `json:"filter,omitempty"`
-	Authenticated bool    `json:"authenticated"` // the headers of all messages, and no input is failed or broken
+	Authenticated bool    `json:"authenticated"` // all headers are verified, and no input is failed or broken
 	CurrentOnly   bool    `json:"current_versions_only"`
 	AllVersions   bool    `json:"all_versions"`
 	Created       string  `json:"inventory_created,omitempty"`
@@ -308,7 +313,7 @@ type summaryRecord struct {
 	Verification *verificationRecord `json:"verification,omitempty"` // nil without keys
 }
 
-// A countLine is a tally of messages with a number of something.
+// A countLine is a tally of the messages with a certain number, in JSON.
 type countLine struct {
 	Count int `json:"count"`
 	Tally
@@ -331,19 +336,20 @@ type verificationRecord struct {
 	calls.Counts // to open them
 }
 
-// verified reports whether the headers of all messages were verified, of one at least, and
-// no input may be another message.
+// verified reports whether the headers of all messages were verified, there is
+// at least one message, and no other input may be a message.
 func (s *Summary) verified() bool { return s.allVerified() && s.unknown() == 0 }
 
 func (s *Summary) allVerified() bool {
 	return s.WithKeys && s.Messages.Messages > 0 && s.Messages.Messages == s.Messages.Verified
 }
 
-// unknown is how many inputs may be messages whose headers nobody has read.
+// unknown returns the number of inputs that may be messages, but have no
+// readable header.
 func (s *Summary) unknown() int64 { return s.Failed.Messages + s.Broken.Messages }
 
-// anotherKey reports whether no message was opened because they are under other keys, which
-// is more often a mistake in -k than a forgery.
+// anotherKey reports whether no message was opened because they are under other
+// keys. That is more often a mistake in -k than a forgery.
 func (s *Summary) anotherKey() bool { return s.Opened == 0 && s.NotOpenedBy[noKey] > 0 }
 
 // JSON returns the summary as a line of JSON.

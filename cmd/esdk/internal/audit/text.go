@@ -10,10 +10,11 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// TableHead is the line above those of findings.
+// TableHead is the head of the table of findings.
 const TableHead = "KIND           SUITE   COMMITS  SIGNED  OPENS  KEYS         SIZE  NAME AND WRAPPING KEYS\n"
 
-// Line is a line of the table. Its columns don't move, since lines are written as they come.
+// Line returns a line of the table. The columns have fixed positions, since
+// lines are written as they arrive.
 func (f *Finding) Line() string {
 	row := func(suite, commits, signed, keys, about string) string {
 		return fmt.Sprintf("%-14s %-7s %-8s %-7s %-6s %4s %12s  %s%s\n", f.Kind, suite, commits, signed, f.opens(), keys, f.sizeText(), Visible(f.Name), about)
@@ -68,7 +69,7 @@ func yes(is bool) string {
 	return "no"
 }
 
-// listOf joins texts, and says how many there are besides.
+// listOf joins texts, and adds the number of texts left out.
 func listOf(texts []string, leftOut int) string {
 	if leftOut > 0 {
 		texts = append(slices.Clone(texts), fmt.Sprintf("and %d more", leftOut))
@@ -76,7 +77,8 @@ func listOf(texts []string, leftOut int) string {
 	return strings.Join(texts, ", ")
 }
 
-// mostLines is how many keys the text has. JSON has all that are told apart.
+// mostLines is the largest number of keys in the text. JSON has all of them, up
+// to the limit of distinct ones.
 const mostLines = 20
 
 // WriteText writes a summary for people.
@@ -137,7 +139,7 @@ func writeTallies(b *strings.Builder, title string, m map[string]*Tally, others 
 	}
 }
 
-// Trust says how far the rest can be trusted.
+// Trust says how far the summary can be trusted.
 func (s *Summary) Trust() string {
 	switch {
 	case !s.WithKeys:
@@ -154,12 +156,13 @@ func (s *Summary) Trust() string {
 	return "The headers of all messages were verified with a key. Bodies were not read."
 }
 
-// unknownText tells the inputs that may be messages.
+// unknownText describes the inputs that may be messages.
 func (s *Summary) unknownText() string {
 	return fmt.Sprintf("%d could not be looked at, %d have a broken header", s.Failed.Messages, s.Broken.Messages)
 }
 
-// VersionsText says what the summary can't speak of, "" if there is nothing of that kind.
+// VersionsText describes the versions that the summary doesn't cover. It
+// returns "" if there are none.
 func (s *Summary) VersionsText() string {
 	if !s.CurrentOnly {
 		return ""
@@ -167,7 +170,8 @@ func (s *Summary) VersionsText() string {
 	return "CURRENT VERSIONS ONLY: older versions, which a bucket may keep, and those behind delete markers were not looked at, and the old key still opens them."
 }
 
-// InventoryText says what an inventory tells of versions, and of when; "" if there is none.
+// InventoryText describes the versions in an inventory and its date. It returns
+// "" if there is none.
 func (s *Summary) InventoryText() string {
 	text := ""
 	if s.AllVersions {
