@@ -1,8 +1,8 @@
-// Package awscli reads the command line of aws-encryption-cli 4.3.0 into a struct.
-// It knows that tool's grammar, and nothing of what is done with it.
+// Package awscli parses the command line of aws-encryption-cli 4.3.0 into a
+// struct. It knows the grammar of that program, but not the operations.
 //
-// The grammar is that of Python's argparse as the tool uses it, but for
-// abbreviations of options, which are refused.
+// The grammar is Python's argparse as the program uses it, except that
+// abbreviated options are rejected.
 package awscli
 
 import (
@@ -20,7 +20,7 @@ const (
 	DecryptUnsigned = "decrypt-unsigned"
 )
 
-// Algorithms are the names that --algorithm takes.
+// Algorithms are the values of --algorithm.
 var Algorithms = []string{
 	"AES_128_GCM_IV12_TAG16",
 	"AES_192_GCM_IV12_TAG16",
@@ -38,7 +38,7 @@ var Algorithms = []string{
 // Policies are the values of --commitment-policy, the default first.
 var Policies = []string{"require-encrypt-require-decrypt", "require-encrypt-allow-decrypt", "forbid-encrypt-allow-decrypt"}
 
-// Args are what a command line says. With Help or Version, nothing else is set.
+// Args are the parsed arguments. If Help or Version is set, nothing else is.
 type Args struct {
 	Help, Version bool
 
@@ -68,7 +68,7 @@ type Args struct {
 	Quiet          bool
 }
 
-// An arity is how many values an option takes.
+// An arity is the number of values that an option takes.
 type arity int
 
 const (
@@ -78,17 +78,17 @@ const (
 	many // at least one
 )
 
-// An option is one of the tool's, with what it sets.
+// An option is an option of the program with its setter.
 type option struct {
 	long  string // without the dashes
 	short string // its letters
 	arity arity
-	once  bool // twice is a mistake
+	once  bool // a second use is an error
 	set   func(*parser, []string) error
 }
 
-// options are all that the tool documents. It is a function since their setters
-// refer to what it is made of.
+// options returns all documented options of the program. It's a function, since
+// a variable would refer to itself through the setters.
 func options() []option {
 	return []option{
 		{long: "help", short: "h", set: flag(func(a *Args) *bool { return &a.Help })},
@@ -185,7 +185,8 @@ func (p *parser) addVerbosity([]string) error {
 	return nil
 }
 
-// check finds what is missing, and what goes together with the action only.
+// check rejects missing arguments, and arguments that don't apply to the
+// action.
 func (p *parser) check() error {
 	a := &p.result
 	var missing []string

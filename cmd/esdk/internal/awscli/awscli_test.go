@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// source has files and variables in memory.
+// source returns a Source of files and variables in memory.
 func source(files map[string]string) Source {
 	env := map[string]string{"KEY": "arn:k", "EMPTY": ""}
 	return Source{
@@ -155,7 +155,8 @@ func TestParseMistakes(t *testing.T) {
 	}
 }
 
-// What Python's shlex makes of the same lines, as the tool sets it up.
+// TestSplitLine compares splitLine with Python's shlex, set up as in the
+// program.
 func TestSplitLine(t *testing.T) {
 	for _, test := range []struct {
 		line string
@@ -209,8 +210,8 @@ func TestGlob(t *testing.T) {
 	}
 }
 
-// FuzzParse has a struct that is whole, or an error, come of whatever stands on the
-// command line and in a file.
+// FuzzParse checks that Parse returns either a complete struct or an error, for
+// any command line and file.
 func FuzzParse(f *testing.F) {
 	f.Add("-e\x00-i\x00i\x00-o\x00o\x00-S\x00-w\x00key=k\x00-c\x00a=b", "")
 	f.Add("@f", "-d -i - -o - --metadata-output m -w discovery=true # x\n--suffix\n--caching capacity=1 max_age=2.5")
@@ -245,7 +246,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzGlob has no pattern be a fault, and what matches be there.
+// FuzzGlob checks that no pattern causes an error, and that all matches exist.
 func FuzzGlob(f *testing.F) {
 	dir := f.TempDir() + "/"
 	for _, name := range []string{"a", "b[", ".c"} {
@@ -258,7 +259,7 @@ func FuzzGlob(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, pattern string) {
 		if strings.Contains(pattern, "..") {
-			t.Skip() // what there is on this machine
+			t.Skip() // it depends on the files of this machine
 		}
 		names, err := Glob(dir + pattern)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -10,12 +10,13 @@ import (
 	"strings"
 )
 
-// HasPattern reports whether the tool takes a name for a pattern.
+// HasPattern reports whether the program treats a name as a pattern.
 func HasPattern(name string) bool { return strings.ContainsAny(name, "*?[") }
 
-// Glob returns the names that --input stands for: itself, or those that match it,
-// sorted. As in Python and other than in [filepath.Glob], a wildcard does not match
-// a leading dot, [!x] is any but x, and nothing escapes, but [*] stands for *.
+// Glob returns the names that --input stands for: the name itself, or the
+// sorted matches of a pattern. It follows Python and differs from
+// [filepath.Glob]: a wildcard doesn't match a leading dot, [!x] matches any
+// character but x, and there is no escape character, but [*] matches *.
 func Glob(name string) ([]string, error) {
 	dir, base := filepath.Split(name)
 	if !HasPattern(name) {
@@ -28,7 +29,7 @@ func Glob(name string) ([]string, error) {
 			return nil, err
 		}
 	}
-	if base == "" { // only folders match
+	if base == "" { // only directories match
 		return globBelow(filepath.Clean(dir), func(parent string) ([]string, error) {
 			return []string{parent + string(filepath.Separator)}, nil
 		})
@@ -41,7 +42,7 @@ func Glob(name string) ([]string, error) {
 	})
 }
 
-// trimSeparator leaves the root as it is.
+// trimSeparator removes trailing separators, except from a root.
 func trimSeparator(dir string) string {
 	if trimmed := strings.TrimRight(dir, string(filepath.Separator)); trimmed != "" && trimmed != filepath.VolumeName(dir) {
 		return trimmed
@@ -49,7 +50,7 @@ func trimSeparator(dir string) string {
 	return dir
 }
 
-// globBelow joins what there is in each folder that a name stands for.
+// globBelow lists the entries of each directory that a name stands for.
 func globBelow(dir string, list func(string) ([]string, error)) (names []string, err error) {
 	parents, err := Glob(dir)
 	if err != nil {
@@ -68,7 +69,8 @@ func globBelow(dir string, list func(string) ([]string, error)) (names []string,
 	return names, nil
 }
 
-// match returns what matches in one folder; "" is the current one.
+// match returns the matches in a directory. An empty dir is the working
+// directory.
 func match(dir, base string) (names []string, err error) {
 	if !HasPattern(base) {
 		path := filepath.Join(dir, base)
@@ -83,7 +85,7 @@ func match(dir, base string) (names []string, err error) {
 	}
 	f, err := os.Open(open)
 	if err != nil {
-		return nil, nil // as there: what cannot be read does not match
+		return nil, nil // unreadable directories don't match, as in Python
 	}
 	defer f.Close()
 	all, err := f.Readdirnames(-1)
@@ -101,7 +103,7 @@ func match(dir, base string) (names []string, err error) {
 	return names, nil
 }
 
-// compile turns a pattern into a regular expression.
+// compile converts a pattern to a regular expression.
 func compile(pattern string) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString(`(?s)\A`)
@@ -121,14 +123,14 @@ func compile(pattern string) *regexp.Regexp {
 	}
 	b.WriteString(`\z`)
 	compiled, err := regexp.Compile(b.String())
-	if err != nil { // such as of a range whose end is before its start
+	if err != nil { // such as for a range whose end is before its start
 		return regexp.MustCompile(`\A\z.`) // matches nothing
 	}
 	return compiled
 }
 
-// classEnd is where the ] is that ends the class at the start of a pattern, or 0.
-// One that comes first is a member.
+// classEnd returns the index of the ] that ends the class at the start of a
+// pattern, or 0. A ] that comes first is a member of the class.
 func classEnd(pattern string) int {
 	if pattern[0] != '[' {
 		return 0
@@ -147,8 +149,8 @@ func classEnd(pattern string) int {
 	return start + end
 }
 
-// class turns the inside of [...] into a class of a regular expression, in which
-// only - and the leading ! have a meaning.
+// class converts the inside of [...] to a class of a regular expression. Only -
+// and the leading ! are special.
 func class(inside string) string {
 	negated := ""
 	if rest, ok := strings.CutPrefix(inside, "!"); ok {

@@ -9,29 +9,29 @@ import (
 	"time"
 )
 
-// KMS is the provider of keys of AWS KMS, which is the default.
+// KMS is the provider for keys of AWS KMS, which is the default.
 const KMS = "aws-kms"
 
-// WrappingKeys are what a --wrapping-keys says.
+// WrappingKeys are the values of one --wrapping-keys.
 type WrappingKeys struct {
-	Provider string // KMS, by whichever name it was given, or another
+	Provider string // KMS, under either of its names, or another provider
 	Keys     []string
 
-	// Of AWS KMS.
+	// For AWS KMS only.
 	Region, Profile string     // "" for the default
-	Discovery       *Discovery // in place of Keys; nil if there is none
+	Discovery       *Discovery // used instead of Keys; nil if not given
 
-	// Attributes are all others.
+	// Attributes are all other values.
 	Attributes map[string][]string
 }
 
-// Discovery is whose keys may be used; empty fields allow all.
+// Discovery limits whose keys may be used. Empty fields allow all keys.
 type Discovery struct {
 	Partition string
 	Accounts  []string
 }
 
-// Caching is what --caching says.
+// Caching holds the values of --caching.
 type Caching struct {
 	Capacity    int
 	MaxAge      time.Duration
@@ -76,7 +76,7 @@ func newWrappingKeys(pairs []pair, action string) (WrappingKeys, error) {
 	return w, nil
 }
 
-// setKMS takes the attributes of keys of AWS KMS.
+// setKMS sets the attributes of keys of AWS KMS.
 func (w *WrappingKeys) setKMS(values map[string][]string, action string) (err error) {
 	if w.Region, err = single(values, "region"); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (w *WrappingKeys) setDiscovery(values map[string][]string) error {
 	return nil
 }
 
-// single returns the value of an attribute that has one at most.
+// single returns the value of an attribute that may be given once at most.
 func single(values map[string][]string, name string) (string, error) {
 	switch given := values[name]; len(given) {
 	case 0:
@@ -158,7 +158,7 @@ func (p *parser) setCaching(values []string) error {
 	seen := make(map[string]bool)
 	for _, pair := range pairs {
 		if seen[pair.key] {
-			continue // as there, the first one counts
+			continue // the first one counts, as in Python
 		}
 		seen[pair.key] = true
 		if err := c.set(pair); err != nil {

@@ -12,10 +12,10 @@ import (
 )
 
 // A metadata is a line of --metadata-output, with the fields of the Python
-// program, in its order.
+// program in their order.
 type metadata struct {
 	Header     metadataHeader    `json:"header"`
-	HeaderAuth *batch.HeaderAuth `json:"header_auth,omitempty"` // not on encryption
+	HeaderAuth *batch.HeaderAuth `json:"header_auth,omitempty"` // not when encrypting
 	Input      string            `json:"input"`
 	*metadataMissing
 	Mode   string `json:"mode"`
@@ -23,8 +23,8 @@ type metadata struct {
 	*metadataSkipped
 }
 
-// metadataMissing and metadataSkipped are there if the encryption context is not as
-// required.
+// metadataMissing and metadataSkipped are set if the encryption context doesn't
+// have the required pairs.
 type metadataMissing struct {
 	Keys  []string    `json:"missing_encryption_context_keys"`
 	Pairs [][2]string `json:"missing_encryption_context_pairs"`
@@ -42,7 +42,7 @@ type metadataHeader struct {
 	DataKeys          []metadataDataKey `json:"encrypted_data_keys"`
 	EncryptionContext map[string]string `json:"encryption_context"`
 	FrameLength       uint32            `json:"frame_length"`
-	IVLength          *int              `json:"header_iv_length"` // of version 1, as the next but one
+	IVLength          *int              `json:"header_iv_length"` // of version 1, like the next but one
 	MessageID         []byte            `json:"message_id"`
 	Type              *int              `json:"type"`
 	Version           string            `json:"version"`
@@ -56,8 +56,8 @@ type metadataDataKey struct {
 	} `json:"key_provider"`
 }
 
-// Report writes metadata of what went well, and of messages whose encryption context
-// is not as required.
+// Report returns the options for a report of successful messages, and of
+// messages whose encryption context doesn't have the required pairs.
 func (c *Args) Report() batch.ReportOptions {
 	return batch.ReportOptions{
 		Path:      c.MetadataOutput,
@@ -120,8 +120,8 @@ func newMetadataHeader(h *batch.HeaderRecord) metadataHeader {
 	return m
 }
 
-// missingMetadata tells what a message lacks. Its header is as it stands there: no
-// key was used, so that nothing of it is authenticated.
+// missingMetadata reports the missing pairs of a message. Its header is not
+// authenticated, since no key was used.
 func missingMetadata(r *batch.Record, required []string) any {
 	h, err := esdk.ParseHeader(bytes.NewReader(r.Head()))
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// A parser goes through the arguments once.
+// A parser reads the arguments once.
 type parser struct {
 	options []option
 	rest    []string
@@ -17,8 +17,8 @@ type parser struct {
 	result  Args
 }
 
-// Parse reads a command line without the program's name, and the files that
-// arguments such as @FILE name.
+// Parse parses a command line without the program's name. It also reads the
+// files of arguments such as @FILE.
 func (s Source) Parse(args []string) (*Args, error) {
 	args, err := s.expand(args)
 	if err != nil {
@@ -29,7 +29,7 @@ func (s Source) Parse(args []string) (*Args, error) {
 		if err := p.next(); err != nil {
 			return nil, err
 		}
-		// As there, these end it, and what follows is not looked at.
+		// As in Python, the rest isn't checked after --help or --version.
 		if p.result.Help || p.result.Version {
 			return &Args{Help: p.result.Help, Version: p.result.Version}, nil
 		}
@@ -40,7 +40,7 @@ func (s Source) Parse(args []string) (*Args, error) {
 	return &p.result, nil
 }
 
-// next reads an option with its values, or several in one argument.
+// next reads an option with its values, or several options in one argument.
 func (p *parser) next() error {
 	arg := p.rest[0]
 	p.rest = p.rest[1:]
@@ -71,7 +71,8 @@ func (p *parser) longOption(arg string) error {
 	return p.apply(o, "--"+name, []string{value})
 }
 
-// unknown tells of the options that this may be short for.
+// unknown returns the error for an unknown option. It suggests the options that
+// it may abbreviate.
 func (p *parser) unknown(name string) error {
 	var like []string
 	for _, o := range p.options {
@@ -85,7 +86,7 @@ func (p *parser) unknown(name string) error {
 	return fmt.Errorf("unknown option %q", "--"+name)
 }
 
-// letters reads options of one letter each, the last of which may have its value
+// letters reads options of one letter each. The last one may have its value
 // attached.
 func (p *parser) letters(arg string) error {
 	for i, letter := range arg {
@@ -111,7 +112,7 @@ func (p *parser) letters(arg string) error {
 	return nil
 }
 
-// take gives an option the values that follow it.
+// take passes an option the values that follow it.
 func (p *parser) take(o *option, name string) error {
 	n := 0
 	for most := p.most(o); n < most && !p.isOption(p.rest[n]); {
@@ -125,7 +126,7 @@ func (p *parser) take(o *option, name string) error {
 	return p.apply(o, name, values)
 }
 
-// most is how many values an option can have here.
+// most returns the largest number of values that an option can have here.
 func (p *parser) most(o *option) int {
 	switch o.arity {
 	case none:
@@ -167,9 +168,8 @@ func (p *parser) short(letter rune) *option {
 
 var negativeNumber = regexp.MustCompile(`^-([0-9]+|[0-9]*\.[0-9]+)$`)
 
-// isOption says whether argparse takes an argument for an option rather than for
-// the value of one. A value may start with a dash if it has a space, or is a
-// number.
+// isOption reports whether argparse treats an argument as an option rather than
+// as a value. A value may start with a dash if it has a space, or is a number.
 func (p *parser) isOption(arg string) bool {
 	switch {
 	case len(arg) < 2 || arg[0] != '-':
@@ -210,7 +210,7 @@ func parsePairs(texts []string) (pairs []pair, err error) {
 	return pairs, nil
 }
 
-// setContext refuses a key that is given twice, of which the tool would take one.
+// setContext rejects duplicate keys. The program would use only one of them.
 func (p *parser) setContext(values []string) error {
 	seen := make(map[string]bool)
 	for _, value := range values {

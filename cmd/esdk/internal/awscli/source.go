@@ -8,23 +8,23 @@ import (
 	"unicode/utf8"
 )
 
-// A Source is where the text of @FILE and the variables in it come from.
+// A Source provides the text of @FILE and the variables in it.
 type Source struct {
 	ReadFile  func(name string) ([]byte, error)
 	LookupEnv func(name string) (string, bool)
-	Home      func(user string) (string, bool) // of a user, or "" for one's own
+	Home      func(user string) (string, bool) // home directory of a user, "" being the current one
 	Escape    rune                             // backslash; backquote on Windows
 }
 
-// Limits of files that name each other: they can be made to name themselves, or to
-// double with each level.
+// Limits for files that refer to each other. They might refer to themselves, or
+// double the arguments at each level.
 const (
 	maxDepth     = 16
 	maxArguments = 100_000
 	maxText      = 16 << 20 // bytes, of all files
 )
 
-// expand puts the arguments of files in the place of @FILE.
+// expand replaces @FILE by the arguments in the file.
 func (s Source) expand(args []string) ([]string, error) {
 	e := &expansion{source: s}
 	if err := e.add(args, 0); err != nil {
@@ -82,11 +82,11 @@ func (e *expansion) addFile(name string, depth int) error {
 	return nil
 }
 
-// isLineEnd is what ends a line for Python.
+// isLineEnd reports whether Python ends a line at a character.
 func isLineEnd(r rune) bool { return strings.ContainsRune("\n\r\v\f\x1c\x1d\x1e\u0085\u2028\u2029", r) }
 
 // splitLine splits a line into arguments, and expands variables and the home
-// folder in each.
+// directory in each.
 func (s Source) splitLine(line string) ([]string, error) {
 	w := &splitter{escape: s.Escape}
 	for _, r := range line {
@@ -104,23 +104,24 @@ func (s Source) splitLine(line string) ([]string, error) {
 	return w.args, nil
 }
 
-// A splitter splits as Python's shlex does as the tool sets it up: the escape
-// character is one within either kind of quotes, and # starts a comment even
-// within a word.
+// A splitter splits text like Python's shlex as the program sets it up: the
+// escape character works within both kinds of quotes, and # starts a comment
+// even within a word.
 type splitter struct {
 	escape  rune
 	quote   rune // 0 outside of quotes
-	escaped bool // the next character is
+	escaped bool // the next character is escaped
 	word    strings.Builder
-	inWord  bool // which may be empty, in quotes
+	inWord  bool // a word has begun; it may be empty, in quotes
 	args    []string
 }
 
-// add takes a character and reports whether more are wanted.
+// add processes a character, and reports whether to continue.
 func (w *splitter) add(r rune) bool {
 	switch {
 	case w.escaped:
-		// In quotes, it is a character of its own before others.
+		// In quotes, the escape character stays unless an escape character or
+		// the quote follows.
 		if w.quote != 0 && r != w.escape && r != w.quote {
 			w.word.WriteRune(w.escape)
 		}
@@ -153,7 +154,7 @@ func (w *splitter) end() {
 	w.inWord = false
 }
 
-// expandHome replaces ~ and ~USER at the start.
+// expandHome expands ~ and ~USER at the start.
 func (s Source) expandHome(arg string) string {
 	if !strings.HasPrefix(arg, "~") {
 		return arg
@@ -170,7 +171,8 @@ func (s Source) expandHome(arg string) string {
 
 var variable = regexp.MustCompile(`\$(?:([A-Za-z0-9_]+)|\{([^}]*)\})`)
 
-// expandVariables replaces $NAME and ${NAME}, and leaves those that are not set.
+// expandVariables expands $NAME and ${NAME}, and keeps unset variables as they
+// are.
 func (s Source) expandVariables(arg string) string {
 	return variable.ReplaceAllStringFunc(arg, func(text string) string {
 		m := variable.FindStringSubmatch(text)

@@ -1,6 +1,6 @@
 package awscli
 
-// Usage is what --help prints.
+// Usage is the output of --help.
 const Usage = `aws-encryption-cli --encrypt | --decrypt | --decrypt-unsigned
     -i INPUT -o OUTPUT -w KEY=VALUE... (-S | --metadata-output FILE) [OPTION]...
 
