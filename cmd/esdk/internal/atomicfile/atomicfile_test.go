@@ -16,8 +16,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// eachKind runs a test with temporary files that have names, and with those that have
-// none.
+// eachKind runs a test with named temporary files, and with unnamed ones.
 func eachKind(t *testing.T, run func(*testing.T)) {
 	defer func() { noUnnamed = false }()
 	for _, noUnnamed = range []bool{true, false} {
@@ -30,7 +29,7 @@ func eachKind(t *testing.T, run func(*testing.T)) {
 	}
 }
 
-// isUnnamed reports whether a file in a directory has no name at first.
+// isUnnamed reports whether new files in a directory have no name at first.
 func isUnnamed(t *testing.T, dir string) bool {
 	t.Helper()
 	f := create(t, NewPending(), filepath.Join(dir, "probe"), "", nil)
@@ -38,7 +37,7 @@ func isUnnamed(t *testing.T, dir string) bool {
 	return f.temp == ""
 }
 
-// names returns the names of all that is below a directory.
+// names returns the names of all entries below a directory.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	var all []string
@@ -81,7 +80,7 @@ func create(t *testing.T, p *Pending, path, content string, old fs.FileInfo) *Fi
 	return f
 }
 
-// seen returns what is there, link or not.
+// seen returns the info of a file or link.
 func seen(t *testing.T, path string) fs.FileInfo {
 	t.Helper()
 	info, err := os.Lstat(path)
@@ -123,8 +122,9 @@ func testFile(t *testing.T) {
 	}
 	wantContent(t, path, "two")
 
-	// Only what was seen is replaced: not another of its name, and not it if it was
-	// written to. If it has gone, nothing is.
+	// Only the file that was seen is replaced: not another one of the same
+	// name, and not the same file after it was written to. If the file is gone,
+	// nothing is replaced.
 	for name, change := range map[string]func() error{
 		"replaced": func() error {
 			return errors.Join(os.WriteFile(path+"2", []byte("two"), 0o640), os.Rename(path+"2", path))
@@ -163,7 +163,7 @@ func testFile(t *testing.T) {
 	}
 	wantContent(t, path, "three")
 
-	// One that comes up meanwhile is not replaced.
+	// A file created in the meantime isn't replaced.
 	f = create(t, p, filepath.Join(dir, "g"), "mine", nil)
 	if err := os.WriteFile(filepath.Join(dir, "g"), []byte("theirs"), 0o600); err != nil {
 		t.Fatal(err)
@@ -179,8 +179,9 @@ func testFile(t *testing.T) {
 	}
 }
 
-// A result is not replaced by another of the same run, by whatever name. What there was
-// before is, also if there are too many results to remember.
+// TestResults checks that a result isn't replaced by another of the same run
+// under any name. A file from before the run is replaced, even if there are too
+// many results to remember.
 func TestResults(t *testing.T) { eachKind(t, testResults) }
 
 func testResults(t *testing.T) {
@@ -229,7 +230,8 @@ func testResults(t *testing.T) {
 	}
 }
 
-// Of many files, one that cannot have its name does not keep the others from it.
+// TestCommitAll checks that a file that can't be renamed doesn't affect the
+// others.
 func TestCommitAll(t *testing.T) { eachKind(t, testCommitAll) }
 
 func testCommitAll(t *testing.T) {
@@ -251,7 +253,8 @@ func testCommitAll(t *testing.T) {
 	wantNames(t, dir, "a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
 }
 
-// Results wait until there may be more files open, and give all of them back.
+// TestHold checks that results wait until more files may be open, and release
+// all of them.
 func TestHold(t *testing.T) { eachKind(t, testHold) }
 
 func testHold(t *testing.T) {
@@ -291,7 +294,8 @@ func testHold(t *testing.T) {
 	}
 }
 
-// An interrupt removes what is pending, and nothing is completed behind it.
+// TestInterrupt checks that an interrupt removes all pending results, and that
+// nothing is completed after it.
 func TestInterrupt(t *testing.T) { eachKind(t, testInterrupt) }
 
 func testInterrupt(t *testing.T) {
@@ -350,7 +354,7 @@ func testTree(t *testing.T) {
 		t.Errorf("%d directories are open", len(tree.open))
 	}
 
-	// A link leads nowhere.
+	// A link isn't followed.
 	outside := t.TempDir()
 	if err := os.Symlink(outside, filepath.Join(dir, "tree", "link")); err != nil {
 		t.Skip(err)
@@ -436,7 +440,8 @@ func TestProtected(t *testing.T) {
 	}
 }
 
-// Whatever is written in whatever pieces is what is read, with or without holes.
+// TestSparse checks that data written in any pieces is read back unchanged,
+// with or without holes.
 func TestSparse(t *testing.T) {
 	dir := t.TempDir()
 	p := NewPending()
@@ -465,7 +470,8 @@ func TestSparse(t *testing.T) {
 	}
 }
 
-// An error names the result, and not what its file is called before.
+// TestErrorNames checks that an error names the result, and not its temporary
+// file.
 func TestErrorNames(t *testing.T) {
 	noUnnamed = true
 	defer func() { noUnnamed = false }()
@@ -498,7 +504,8 @@ func TestErrorNames(t *testing.T) {
 	}
 }
 
-// Of many roots, few are open, and one that is opened again is the same directory.
+// TestRoots checks that few of many roots are open, and that a reopened root
+// must be the same directory.
 func TestRoots(t *testing.T) {
 	defer func(most func() int) { mostRoots = most }(mostRoots)
 	mostRoots = func() int { return 8 }
@@ -526,7 +533,7 @@ func TestRoots(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// The first is closed by now.
+	// The first root is closed by now.
 	if err := os.Rename(all[0].path, all[0].path+" moved"); err != nil {
 		t.Fatal(err)
 	}
@@ -539,7 +546,7 @@ func TestRoots(t *testing.T) {
 	if _, err := all[0].Stat("."); err == nil || !strings.HasSuffix(err.Error(), "it was replaced meanwhile") {
 		t.Errorf("of another directory in its place: %v", err)
 	}
-	// A new one may get the number of one that has gone.
+	// A new directory may get the inode number of a deleted one.
 	again := 0
 	for i := 1; i < len(all) && all[i].root == nil; i++ {
 		if err := os.RemoveAll(all[i].path); err != nil {
@@ -558,7 +565,8 @@ func TestRoots(t *testing.T) {
 	t.Logf("%d numbers were given again", again)
 }
 
-// A result takes no name that comes up, also where there are no links.
+// TestRenameToNew checks that a result doesn't replace a file that appears,
+// even on file systems without links.
 func TestRenameToNew(t *testing.T) {
 	folder := t.TempDir()
 	for _, name := range []string{"temp", "there"} {
@@ -594,7 +602,8 @@ func TestRenameToNew(t *testing.T) {
 	}
 }
 
-// Whatever becomes of a file that is to be replaced, it is not the one that was seen.
+// TestUnchanged checks that every change to a file is detected before it is
+// replaced.
 func TestUnchanged(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only there is a change of attributes seen")
@@ -622,7 +631,7 @@ func TestUnchanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(20 * time.Millisecond) // more than the kernel's clock for that takes
+		time.Sleep(20 * time.Millisecond) // longer than a tick of the kernel's clock for timestamps
 		if err := change(); err != nil {
 			t.Fatal(err)
 		}
@@ -633,7 +642,8 @@ func TestUnchanged(t *testing.T) {
 	}
 }
 
-// A time that the file system cannot have is an error, and not another time.
+// TestRestoreTime checks that a time that the file system can't store is an
+// error.
 func TestRestoreTime(t *testing.T) {
 	p := NewPending()
 	dir := t.TempDir()
@@ -666,7 +676,7 @@ func TestRestoreTime(t *testing.T) {
 	}
 }
 
-// What would be started behind an interrupt is not.
+// TestStartInterrupted checks that nothing is started after an interrupt.
 func TestStartInterrupted(t *testing.T) {
 	p := NewPending()
 	removed := false

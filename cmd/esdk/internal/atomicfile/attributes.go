@@ -7,18 +7,19 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// modeBits are those that chmod(2) sets.
+// modeBits are the mode bits that chmod(2) sets.
 const modeBits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 
-// attributes are those of a file that another takes the place of.
+// attributes are the attributes of a file to be replaced.
 type attributes struct {
 	mode     fs.FileMode
 	extended extended
 }
 
 // Keep gives the file the owner, group, mode, access control list and extended
-// attributes of the one that it takes the place of, or fails. The owner and attributes
-// are tried at once. The list and mode are set when the file is complete.
+// attributes of the file that it replaces, or returns an error. It sets the
+// owner and extended attributes at once. The list and the mode are set when the
+// file is complete.
 func (f *File) Keep(like *os.File) error {
 	info, err := like.Stat()
 	if err != nil {
@@ -38,7 +39,8 @@ func (f *File) Keep(like *os.File) error {
 	return nil
 }
 
-// apply sets what lets others read the file.
+// apply sets the access control list and the mode, which let others read the
+// file.
 func (a *attributes) apply(file *os.File) error {
 	if err := a.extended.keepACL(file); err != nil {
 		return err
@@ -56,7 +58,8 @@ func notKept(what string, err error) error {
 	return cli.NewError(cli.ExitNotWritten, "its %s cannot be kept: %w", what, pathless(err)).WithHint("-o writes a new file")
 }
 
-// pathless leaves out the name of a temporary file, which the user doesn't know.
+// pathless removes the name of a temporary file from an error, since the user
+// doesn't know it.
 func pathless(err error) error {
 	if e, ok := err.(*fs.PathError); ok {
 		return e.Err

@@ -7,24 +7,25 @@ import (
 )
 
 const (
-	// MaxGroup is how many results are put on the disk together, and how many
-	// more may wait for that, with their files open.
+	// MaxGroup is the number of results that are synced together. As many again
+	// may wait for that, with their files open.
 	MaxGroup = 256
 
-	// minGroup is how many make it worth to sync a file system in place of files.
+	// minGroup is the number of files from which syncing a whole file system is
+	// worthwhile.
 	minGroup = 8
 
-	// maxSyncs is how many files are synced at once. The disk does that for
-	// several nearly as fast as for one.
+	// maxSyncs is the number of files synced at once. The disk syncs several
+	// files nearly as fast as one.
 	maxSyncs = 64
 
-	// slowSync is what syncing a file takes at most, on average, on a disk that
-	// turns.
+	// slowSync is an upper bound for the average time to sync a file on a
+	// spinning disk.
 	slowSync = 10 * time.Millisecond
 )
 
-// CommitAll gives files their names once all of them are on the disk, and makes
-// the names last. It returns an error, or nil, for each.
+// CommitAll renames files to their final names after all of them are on the
+// disk, and syncs the names. It returns an error, or nil, for each file.
 func CommitAll(files []*File) []error {
 	errs := syncFiles(files)
 	dirs := make(map[string]*dir)
@@ -49,8 +50,8 @@ func CommitAll(files []*File) []error {
 	return errs
 }
 
-// syncFiles puts files on the disk: by a sync of their file system if they are
-// many, else each by its own.
+// syncFiles syncs files: many files through their file system, few files one by
+// one.
 func syncFiles(files []*File) []error {
 	errs := make([]error, len(files))
 	var left []int
@@ -78,14 +79,14 @@ func syncFiles(files []*File) []error {
 	return errs
 }
 
-// others says that a file system had so much else to write that a sync of it took
-// longer than one of each file would have.
+// others is busy if a file system had so much other data to write that syncing
+// it took longer than syncing each file would have.
 var others struct {
 	sync.Mutex
 	busy bool
 }
 
-// syncTogether reports whether all that was written to the files is on the disk.
+// syncTogether reports whether everything written to the files is on the disk.
 func syncTogether(files []*File) bool {
 	others.Lock()
 	defer others.Unlock()
@@ -97,8 +98,8 @@ func syncTogether(files []*File) bool {
 	return true
 }
 
-// syncDir makes new names in a directory last. Not every system can, and the data
-// itself is safe already.
+// syncDir syncs new names in a directory. It ignores errors: not every system
+// supports it, and the data itself is already safe.
 func syncDir(path string) {
 	if d, err := os.Open(path); err == nil {
 		d.Sync()

@@ -13,26 +13,28 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// A dir is where a result is put: by its path if that was given, and below a tree
-// by a root, which stays the same directory whatever becomes of its path.
+// A dir is the directory of a result: either a path as given by the user, or a
+// root below a tree, which stays the same directory even if its path is
+// renamed.
 type dir struct {
 	path string
 	root *os.Root // nil for a path
 
 	tree  *Tree
 	name  string // in the tree
-	users int    // files, with Pending.mu
+	users int    // files; guarded by Pending.mu
 }
 
-// dirOf returns the directory of a path that was given, and the name there.
+// dirOf returns the directory of a path, and the name in it.
 func dirOf(path string) (*dir, string) {
 	return &dir{path: filepath.Dir(path)}, filepath.Base(path)
 }
 
-// A result has its own file open and, in a tree, its directory: each may be in another.
+// A result has its own file open and, in a tree, its directory, since each
+// result may be in a different one.
 const pathFiles, treeFiles = 1, 2
 
-// files is how many files a result in the directory has open.
+// files returns the number of files that a result in the directory has open.
 func (d *dir) files() int {
 	if d.root == nil {
 		return pathFiles
@@ -40,7 +42,7 @@ func (d *dir) files() int {
 	return treeFiles
 }
 
-// release closes the directory once nobody uses it.
+// release closes the directory after its last user.
 func (d *dir) release() {
 	if d.users--; d.root != nil && d.users == 0 {
 		delete(d.tree.open, d.name)
@@ -50,20 +52,21 @@ func (d *dir) release() {
 
 func (d *dir) join(name string) string { return cli.Join(d.path, name) }
 
-// CheckAbsent returns an error that matches [fs.ErrExist] if there is something of
-// this name, link or not.
+// CheckAbsent returns an error that matches [fs.ErrExist] if a file, link or
+// other entry of this name exists.
 func CheckAbsent(path string) error {
 	d, name := dirOf(path)
 	return d.checkAbsent(name)
 }
 
-// noUnnamed is set by tests: all files have names.
+// noUnnamed is set by tests to give all files names.
 var noUnnamed = false
 
-// createTemp makes a file for its owner only. If it can, it has no name, and its mode
-// from the start, since nobody else can open it. Else it returns its name, and the mode
-// that a file of a mode gets here: the umask and the directory's default access control
-// list have a say in that.
+// createTemp creates a file that only its owner can access. If the system
+// supports it, the file is unnamed and has its final mode from the start, since
+// nobody else can open it. Otherwise createTemp returns the temporary name, and
+// the mode that a file created with this mode gets here. That mode depends on
+// the umask and on the directory's default access control list.
 func (d *dir) createTemp(name string, mode fs.FileMode) (file *os.File, temp string, final fs.FileMode, err error) {
 	if !noUnnamed {
 		if file := d.openUnnamed(name, mode); file != nil {
@@ -89,7 +92,7 @@ func (d *dir) createTemp(name string, mode fs.FileMode) (file *os.File, temp str
 	return file, temp, TemporaryMode, err
 }
 
-// refused reports whether an error is that of a file system without modes.
+// refused reports whether an error comes from a file system without modes.
 func refused(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported)
 }
@@ -113,8 +116,8 @@ func (d *dir) openTemp(name string, mode fs.FileMode) (file *os.File, temp strin
 	return file, temp, d.about(name, err)
 }
 
-// about has an error of the system name a result, and not the name that its file has
-// until it is done.
+// about replaces the name of a temporary file in an error by the name of the
+// result.
 func (d *dir) about(name string, err error) error {
 	var path *fs.PathError
 	var link *os.LinkError
@@ -127,19 +130,20 @@ func (d *dir) about(name string, err error) error {
 	return err
 }
 
-// temporaryNames are those that temporaryName returns.
+// temporaryNames matches the names that temporaryName returns.
 var temporaryNames = regexp.MustCompile(`(?s)^\..*\.esdk-[0-9]+$`)
 
-// IsTemporary reports whether a name is one of a file that does not have its own yet.
+// IsTemporary reports whether a name is the name of a temporary file.
 func IsTemporary(name string) bool { return temporaryNames.MatchString(name) }
 
-// temporaryName is a name for a temporary file, which is likely not to exist.
+// temporaryName returns a name for a temporary file that probably doesn't
+// exist.
 func temporaryName(name string) string {
 	return temporaryFor(name) + strconv.FormatUint(uint64(rand.Uint32()), 10)
 }
 
-// temporaryFor is how the name of a temporary file begins. A long name is cut, so
-// that there is room for the rest.
+// temporaryFor returns the start of the name of a temporary file. It truncates
+// a long name to leave room for the rest.
 func temporaryFor(name string) string {
 	const most = 255 - len("..esdk-4294967295")
 	for len(name) > most || name != "" && len(name) > most-utf8.UTFMax && !utf8.ValidString(name) {
@@ -166,7 +170,7 @@ func (d *dir) checkAbsent(name string) error {
 	return err
 }
 
-// linkTemp gives a file without a name one for a moment, and returns it.
+// linkTemp gives an unnamed file a temporary name, and returns the name.
 func (d *dir) linkTemp(file *os.File, name string) (temp string, err error) {
 	for range 1000 {
 		temp = temporaryName(name)
@@ -198,8 +202,8 @@ func (d *dir) remove(name string) error {
 	return d.root.Remove(name)
 }
 
-// sync makes new names in the directory last. Not every system can, and the data itself
-// is safe already.
+// sync syncs new names in the directory. It ignores errors: not every system
+// supports it, and the data itself is already safe.
 func (d *dir) sync() {
 	if d.root == nil {
 		syncDir(d.path)

@@ -10,7 +10,8 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// A Directory is built aside, and gets its name when all of it is on the disk.
+// A Directory is built under a temporary name, and renamed when all of it is on
+// the disk.
 type Directory struct {
 	pending *Pending
 	temp    string
@@ -20,14 +21,16 @@ type Directory struct {
 	done    bool
 }
 
-// Replace says which directory may be replaced: one with no other names in it.
+// Replace describes a directory that may be replaced: one that contains no
+// other names.
 type Replace struct {
 	Names []string
-	What  string // such names are of
+	What  string // the kind of directory with such names
 }
 
-// CreateDirectory makes a directory in place of nothing, of an empty one, or of one
-// that may be replaced, which none of the inputs is in. Nil is for none.
+// CreateDirectory creates a directory. The target may be absent, an empty
+// directory, or one that replace allows to replace, unless it contains one of
+// the inputs. A nil replace allows none.
 func (p *Pending) CreateDirectory(target string, replace *Replace, inputs []string) (*Directory, error) {
 	target, err := filepath.Abs(target)
 	if err != nil {
@@ -53,7 +56,8 @@ func (p *Pending) CreateDirectory(target string, replace *Replace, inputs []stri
 	return d, nil
 }
 
-// check fails if a directory has something that is not to be replaced.
+// check returns an error if a directory contains an entry that must not be
+// replaced.
 func (r *Replace) check(target string) error {
 	info, err := os.Lstat(target)
 	switch {
@@ -79,7 +83,7 @@ func (r *Replace) check(target string) error {
 	return nil
 }
 
-// IsInside reports whether a path leads into a directory, links followed.
+// IsInside reports whether a path leads into a directory after following links.
 func IsInside(path, dir string) bool {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -98,7 +102,7 @@ func IsInside(path, dir string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// Create adds a new file, whose name has slashes.
+// Create adds a new file. The name uses slashes.
 func (d *Directory) Create(name string, content []byte) error {
 	f, err := d.open(name)
 	if err != nil {
@@ -108,7 +112,7 @@ func (d *Directory) Create(name string, content []byte) error {
 		f.Close()
 		return err
 	}
-	// It has its mode already.
+	// It already has its mode.
 	d.files = append(d.files, &File{pending: d.pending, file: f, mode: TemporaryMode, number: len(d.files)})
 	if len(d.files) >= min(MaxGroup, d.pending.mostHeld) {
 		return d.sync()
@@ -116,8 +120,8 @@ func (d *Directory) Create(name string, content []byte) error {
 	return nil
 }
 
-// open opens a file, unless the command was interrupted: then it waits for the
-// end, so that the directory can be removed.
+// open creates a file. After an interrupt it blocks forever, so that the
+// directory can be removed.
 func (d *Directory) open(name string) (*os.File, error) {
 	d.pending.mu.Lock()
 	defer d.pending.mu.Unlock()
@@ -133,11 +137,11 @@ func (d *Directory) open(name string) (*os.File, error) {
 	if err := root.MkdirAll(filepath.Dir(local), 0o777); err != nil {
 		return nil, err
 	}
-	// Exclusively: names that differ may be one to the file system.
+	// Use O_EXCL, since the file system may treat different names as the same.
 	return root.OpenFile(local, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 }
 
-// sync puts the files on the disk and closes them.
+// sync syncs and closes the files.
 func (d *Directory) sync() error {
 	errs := syncFiles(d.files)
 	for _, f := range d.files {
@@ -147,7 +151,7 @@ func (d *Directory) sync() error {
 	return errors.Join(errs...)
 }
 
-// Commit gives the directory its name.
+// Commit renames the directory to its final name.
 func (d *Directory) Commit() error {
 	if err := d.sync(); err != nil {
 		return err
@@ -176,7 +180,8 @@ func (d *Directory) Commit() error {
 	return nil
 }
 
-// mode is what the umask gives a directory: a temporary one is its owner's only.
+// mode returns the mode that the umask gives a directory. The temporary
+// directory itself is only accessible to its owner.
 func (d *Directory) mode() fs.FileMode {
 	info, err := os.Stat(filepath.Join(d.temp, "ciphertexts"))
 	if err != nil {
@@ -185,10 +190,10 @@ func (d *Directory) mode() fs.FileMode {
 	return info.Mode().Perm()
 }
 
-// publish renames the directory. One that is to be replaced is moved aside, and back
-// if that fails.
+// publish renames the directory. It moves a directory to be replaced aside, and
+// back if the rename fails.
 func (d *Directory) publish() error {
-	// What has come up meanwhile is not to be replaced.
+	// Don't replace a file that has appeared in the meantime.
 	if err := d.replace.check(d.target); err != nil {
 		return err
 	}
@@ -210,7 +215,7 @@ func (d *Directory) publish() error {
 	return nil
 }
 
-// Abort removes what was written, unless it has its name.
+// Abort removes the directory, unless it was committed.
 func (d *Directory) Abort() {
 	if d.done {
 		return

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncable are the file systems whose sync is known to wait for the disk, and to
-// return errors of writing. That of overlayfs does not see those of the file system
-// below it, and that of FUSE need not reach the server at all.
+// syncable are the file systems whose sync is known to wait for the disk, and
+// to return write errors. A sync of overlayfs doesn't return the errors of the
+// file system below it, and a sync of FUSE may not even reach the server.
 var syncable = map[int64]bool{
 	unix.EXT4_SUPER_MAGIC:  true, // and ext2, ext3
 	unix.XFS_SUPER_MAGIC:   true,
@@ -22,12 +22,12 @@ var syncable = map[int64]bool{
 	unix.TMPFS_MAGIC:       true,
 }
 
-// reportsErrors says whether syncfs(2) returns all errors: those of writing files
-// from Linux 5.8 on, those of the file system itself, such as its journal's, from
-// 5.17 on.
+// reportsErrors reports whether syncfs(2) returns all errors. It returns errors
+// of writing files since Linux 5.8, and errors of the file system itself, such
+// as of its journal, since Linux 5.17.
 var reportsErrors = sync.OnceValue(func() bool { return kernelSince(5, 17) })
 
-// kernelSince reports whether the kernel has a version, or a later one.
+// kernelSince reports whether the kernel has at least the given version.
 func kernelSince(wantMajor, wantMinor int) bool {
 	var name unix.Utsname
 	var major, minor int
@@ -38,11 +38,13 @@ func kernelSince(wantMajor, wantMinor int) bool {
 	return n == 2 && (major > wantMajor || major == wantMajor && minor >= wantMinor)
 }
 
-// syncFileSystems syncs the file systems that the files are on, if all of them
-// can be. After an error, each file has to be asked what became of it.
+// syncFileSystems syncs the file systems of the files, and reports whether all
+// of them could be synced. After an error, each file must be synced on its own
+// to get its error.
 //
-// A file descriptor is told of errors since it was opened, and may miss one before
-// that, if somebody else was told of it. So it takes the one opened first.
+// A file descriptor reports errors since it was opened. It may miss an earlier
+// error that was already reported elsewhere. So syncFileSystems uses the file
+// opened first.
 func syncFileSystems(files []*File) bool {
 	if !reportsErrors() {
 		return false
@@ -68,8 +70,8 @@ func syncFileSystems(files []*File) bool {
 	return true
 }
 
-// beginWriting has a part of a file go to the disk, and does not wait for it. It
-// is advice: whether all is there, syncing the file tells.
+// beginWriting starts writing a part of a file to the disk, without waiting. It
+// is only a hint: syncing the file reports whether all data was written.
 func beginWriting(f *os.File, offset, length int64) {
 	unix.SyncFileRange(int(f.Fd()), offset, length, unix.SYNC_FILE_RANGE_WRITE)
 }

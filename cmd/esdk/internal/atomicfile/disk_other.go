@@ -4,8 +4,9 @@ package atomicfile
 
 import "os"
 
-// syncFileSystems says that this system cannot.
+// syncFileSystems isn't supported on this system.
 func syncFileSystems([]*File) bool { return false }
 
-// beginWriting leaves it to the system when a file goes to the disk.
+// beginWriting does nothing: the system decides when it writes a file to the
+// disk.
 func beginWriting(*os.File, int64, int64) {}

@@ -23,11 +23,11 @@ type attribute struct {
 
 const aclName = "system.posix_acl_access"
 
-// ofContent are attributes that hold for what was in a file. The system removes them
-// when it is written to, or makes them itself.
+// ofContent are attributes that depend on the content of a file. The kernel
+// removes them when the file is written to, or creates them itself.
 var ofContent = map[string]bool{"security.capability": true, "security.ima": true, "security.evm": true}
 
-// readExtended returns what can be seen of a file.
+// readExtended returns the attributes of a file that this process can read.
 func readExtended(f *os.File) (e extended, err error) {
 	names, err := readAll(func(buf []byte) (int, error) { return unix.Flistxattr(int(f.Fd()), buf) })
 	if err != nil {
@@ -51,7 +51,8 @@ func readExtended(f *os.File) (e extended, err error) {
 	return e, nil
 }
 
-// keep gives the attributes to another file, which may have some of them already.
+// keep copies the attributes to another file, which may already have some of
+// them.
 func (e extended) keep(f *os.File) error {
 	for _, a := range e.attributes {
 		if value, err := getAttribute(f, a.name); err == nil && value != nil && bytes.Equal(value, a.value) {
@@ -64,8 +65,8 @@ func (e extended) keep(f *os.File) error {
 	return nil
 }
 
-// keepACL gives the access control list to another file, or removes the one that its
-// directory has given it.
+// keepACL copies the access control list to another file. If there is none, it
+// removes the list that the file got from its directory.
 func (e extended) keepACL(f *os.File) error {
 	if e.acl != nil {
 		if err := unix.Fsetxattr(int(f.Fd()), aclName, e.acl, 0); err != nil {
@@ -79,13 +80,13 @@ func (e extended) keepACL(f *os.File) error {
 	return unix.Fremovexattr(int(f.Fd()), aclName)
 }
 
-// getAttribute returns the value of an attribute, nil if there is none.
+// getAttribute returns the value of an attribute, or nil if there is none.
 func getAttribute(f *os.File, name string) ([]byte, error) {
 	return readAll(func(buf []byte) (int, error) { return unix.Fgetxattr(int(f.Fd()), name, buf) })
 }
 
-// readAll calls a function with no memory, which then returns how much it needs, and
-// again with that. It returns nil if there is nothing of the kind.
+// readAll calls a function without a buffer to get the needed size, and again
+// with a buffer of that size. It returns nil if the value doesn't exist.
 func readAll(read func([]byte) (int, error)) ([]byte, error) {
 	for {
 		n, err := read(nil)
@@ -96,7 +97,7 @@ func readAll(read func([]byte) (int, error)) ([]byte, error) {
 			}
 		}
 		switch {
-		case errors.Is(err, unix.ERANGE): // it has grown meanwhile
+		case errors.Is(err, unix.ERANGE): // it has grown in the meantime
 		case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOSYS):
 			return nil, nil
 		case err != nil:

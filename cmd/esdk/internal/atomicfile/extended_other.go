@@ -4,8 +4,8 @@ package atomicfile
 
 import "os"
 
-// extended are the access control list and extended attributes of a file, which are
-// kept on Linux only.
+// extended would be the access control list and extended attributes of a file.
+// They are only kept on Linux.
 type extended struct{}
 
 func readExtended(*os.File) (extended, error) { return extended{}, nil }

@@ -9,36 +9,37 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// TemporaryMode is the mode of files until they have their name.
+// TemporaryMode is the mode of temporary files.
 const TemporaryMode fs.FileMode = 0o600
 
-// A File is written to a temporary file in the directory of its target, and gets the
-// target's name only when all of it is on the disk. Where the system can, it has no name
-// before, so that nothing is left of it however the process ends.
+// A File is written to a temporary file in the directory of its target, and
+// renamed to the target only when all of it is on the disk. If the system
+// supports it, the temporary file has no name, so that nothing is left of it
+// however the process ends.
 type File struct {
 	pending *Pending
 	file    *os.File
 	dir     *dir   // of both names
-	temp    string // "" if it has no name yet
+	temp    string // "" if the file is unnamed
 	target  string
 	mode    fs.FileMode
-	kept    *attributes // of what it takes the place of, nil for none
-	past    *past       // that it is to have, nil for none
+	kept    *attributes // attributes of the file that it replaces, or nil
+	past    *past       // mode and time to be set, or nil
 	sparse  bool        // blocks of zeros are holes
-	old     fs.FileInfo // that it replaces, nil for none
-	number  int         // of the files that were opened before
+	old     fs.FileInfo // the file that it replaces, or nil
+	number  int         // running number of the opened files
 	onDisk  bool
 	done    bool
 
-	written, begun int64 // bytes, and how many of them go to the disk already
+	written, begun int64 // in bytes; begun is the part already on its way to the disk
 }
 
-// writeAhead is how much is left to the system before it goes to the disk.
+// writeAhead is the number of bytes after which writing to the disk is started.
 const writeAhead = 8 << 20
 
-// Create makes a file with a mode, as open(2) does: the umask has a say in it. It
-// takes the place of one that was seen there: of that only, and of nothing if old is
-// nil.
+// Create creates a file with a mode, which the umask modifies as for open(2).
+// The file may only replace old, as seen earlier at the target. If old is nil,
+// it replaces nothing.
 func (p *Pending) Create(target string, mode fs.FileMode, old fs.FileInfo) (*File, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -51,7 +52,7 @@ func (p *Pending) Create(target string, mode fs.FileMode, old fs.FileInfo) (*Fil
 	return f, err
 }
 
-// create makes a file of a name in a directory, with p.mu.
+// create creates a file of a given name in a directory. The caller holds p.mu.
 func (p *Pending) create(d *dir, target string, mode fs.FileMode, old fs.FileInfo) (*File, error) {
 	if _, err := p.checkOld(d, target, old); err != nil {
 		return nil, err
@@ -75,8 +76,9 @@ func Exists(target string) error {
 		WithHint("--force replaces it, --no-clobber skips it")
 }
 
-// Write has the disk begin with what was written, while more of it is made: else
-// it would begin when all is there, and a long result take the sum of both times.
+// Write starts writing to the disk while more data is produced. Otherwise
+// writing would start when all data is there, and a long result would take the
+// sum of both times.
 func (f *File) Write(p []byte) (int, error) {
 	write := f.file.Write
 	if f.sparse {
@@ -91,7 +93,7 @@ func (f *File) Write(p []byte) (int, error) {
 	return n, f.about(err)
 }
 
-// about has an error of the system name the target.
+// about replaces the name of the temporary file in an error by the target.
 func (f *File) about(err error) error {
 	if err == nil || f.dir == nil {
 		return err
@@ -99,10 +101,10 @@ func (f *File) about(err error) error {
 	return f.dir.about(f.target, err)
 }
 
-// Commit puts the file on the disk and gives it its name.
+// Commit syncs the file and gives it its final name.
 func (f *File) Commit() error { return CommitAll([]*File{f})[0] }
 
-// Sync puts what was written on the disk. It is a part of Commit that takes long.
+// Sync syncs the file. This is the slow part of Commit.
 func (f *File) Sync() error {
 	if f.onDisk {
 		return nil
@@ -122,13 +124,13 @@ func (f *File) sync() error {
 	return f.about(err)
 }
 
-// unsyncable reports whether an error is that of a file system that cannot wait for the
-// disk, rather than of one that could not write.
+// unsyncable reports whether an error means that a file system can't sync,
+// rather than that it couldn't write.
 func unsyncable(err error) bool {
 	return errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTTY) || errors.Is(err, errors.ErrUnsupported)
 }
 
-// setMode has the file be read by whom it is for, once it is complete.
+// setMode makes the complete file accessible to its readers.
 func (f *File) setMode() error {
 	if f.sparse {
 		if err := f.file.Truncate(f.written); err != nil { // it may end in a hole
@@ -151,14 +153,13 @@ func (f *File) setOwnMode() error {
 	if err := f.file.Chmod(f.mode); !refused(err) {
 		return f.about(err)
 	}
-	return nil // it is its owner's only
+	return nil // it stays accessible to its owner only
 }
 
-// finish gives the file its name, unless the command was interrupted: then it
-// waits for the end.
+// finish gives the file its final name. After an interrupt it blocks forever.
 func (f *File) finish() error {
 	if f.temp == "" {
-		defer f.file.Close() // it is on the disk, and gets its name as long as it is open
+		defer f.file.Close() // an unnamed file gets its name while it's still open
 	} else if err := f.file.Close(); err != nil {
 		return f.about(err)
 	}
@@ -173,8 +174,8 @@ func (f *File) finish() error {
 	return nil
 }
 
-// publish gives the file its name. A link fails if there is such a name, even
-// one that has come up since it was checked; a rename does not.
+// publish gives the file its final name. A link fails if the name exists, even
+// if it appeared after the check; a rename doesn't.
 func (f *File) publish() error {
 	if f.old != nil {
 		if there, err := f.pending.checkOld(f.dir, f.target, f.old); err != nil {
@@ -206,14 +207,15 @@ func (f *File) publish() error {
 	case err == nil:
 		return f.dir.remove(f.temp)
 	}
-	// Nor a rename that fails if there is one of the name.
+	// There is no rename that fails for an existing name, either.
 	if err := f.dir.checkAbsent(f.target); err != nil {
 		return err
 	}
 	return f.dir.rename(f.temp, f.target)
 }
 
-// replace has the file take the place of another. A rename needs a name.
+// replace replaces another file. A rename needs a name, so an unnamed file gets
+// one first.
 func (f *File) replace() error {
 	if f.temp != "" {
 		return f.dir.rename(f.temp, f.target)
@@ -228,8 +230,9 @@ func (f *File) replace() error {
 	return nil
 }
 
-// checkOld fails if there is something of the name, but for what was there when the
-// result was planned, and no result of this run. It reports whether that is there still.
+// checkOld returns an error if the name exists, unless it is still the file
+// seen when the result was planned, and not a result of this run. It reports
+// whether that file still exists.
 func (p *Pending) checkOld(d *dir, name string, old fs.FileInfo) (there bool, err error) {
 	if old == nil {
 		return false, d.checkAbsent(name)
@@ -246,14 +249,14 @@ func (p *Pending) checkOld(d *dir, name string, old fs.FileInfo) (there bool, er
 	return true, p.results.check(old, d.join(name))
 }
 
-// Unchanged reports whether two looks at a name saw one file, that nobody wrote to
-// between them, or gave other attributes.
+// Unchanged reports whether two infos of a name describe the same file, without
+// a change to its content or attributes in between.
 func Unchanged(before, after fs.FileInfo) bool {
 	return os.SameFile(before, after) && before.Mode() == after.Mode() &&
 		before.Size() == after.Size() && before.ModTime().Equal(after.ModTime()) && sameStatus(before, after)
 }
 
-// Abort removes the file. It has no effect after Commit but to close what is open.
+// Abort removes the file. After Commit it only closes open files.
 func (f *File) Abort() {
 	f.pending.mu.Lock()
 	defer f.pending.mu.Unlock()

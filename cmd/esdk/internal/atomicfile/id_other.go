@@ -4,8 +4,9 @@ package atomicfile
 
 import "io/fs"
 
-// A fileID is the same for two names of one file, and for hardly any two files: the
-// number of a file can't be asked for here without opening it.
+// A fileID is the same for two names of one file, and rarely the same for two
+// files: on this system the number of a file isn't available without opening
+// it.
 type fileID struct{ modified, size int64 }
 
 func idOf(info fs.FileInfo) fileID {

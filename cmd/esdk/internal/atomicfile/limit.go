@@ -3,29 +3,32 @@ package atomicfile
 import "sync"
 
 const (
-	// ownFiles is how many files the command has open besides those of its jobs: the
-	// report, trees and directories that it walks, and what the runtime needs.
+	// ownFiles is the number of files that the command has open besides the
+	// files of its jobs: the report, the trees and directories that it walks,
+	// and the files of the runtime.
 	ownFiles = 24
 
-	// jobFiles is how many files a job has open besides its result: its input, and
-	// directories on the way to it. A job of a store has connections instead.
+	// jobFiles is the number of files that a job has open besides its result:
+	// its input, and directories on the way to it. A job on a store has
+	// connections instead.
 	jobFiles = 4
 )
 
-// freeFiles is how many files may be opened, besides those that were open at the start
-// and ownFiles. Go has raised the soft limit to the hard one by then.
+// freeFiles returns the number of files that may be opened, besides ownFiles
+// and the files open at the start. Go has already raised the soft limit to the
+// hard one.
 var freeFiles = sync.OnceValue(func() int { return max(0, openLimit()-ownFiles) })
 
-// MaxJobs is how many jobs may be under way at once, so that half of the files that
-// the system lets a process open are left for results that wait.
+// MaxJobs returns the largest number of concurrent jobs. It leaves half of the
+// files that the system allows for results that wait.
 func MaxJobs() int { return max(1, freeFiles()/2/jobFiles) }
 
-// maxHeld is how many files results may have open at once. A job may make a key while
-// it makes its result.
+// maxHeld returns the number of files that results may have open at once. It's
+// at least 4, since a job may create a key while it makes its result.
 func maxHeld() int { return max(4, freeFiles()/2) }
 
-// hold waits until n more files of results may be open, with p.mu. Those that wait for
-// the disk give theirs back without any more.
+// hold waits until n more files of results may be open. The caller holds p.mu.
+// Results that wait for the disk release their files without needing more.
 func (p *Pending) hold(n int) {
 	for p.held > 0 && p.held+n > p.mostHeld {
 		p.free.Wait()
@@ -33,7 +36,7 @@ func (p *Pending) hold(n int) {
 	p.held += n
 }
 
-// letGo gives n files back, with p.mu.
+// letGo releases n files. The caller holds p.mu.
 func (p *Pending) letGo(n int) {
 	p.held -= n
 	p.free.Broadcast()

@@ -2,5 +2,5 @@
 
 package atomicfile
 
-// openLimit is how many more files the system lets this process open.
+// openLimit returns the number of further files that this process may open.
 func openLimit() int { return 1 << 20 }

@@ -7,13 +7,13 @@ import (
 	"syscall"
 )
 
-// openLimit is how many more files the system lets this process open.
+// openLimit returns the number of further files that this process may open.
 func openLimit() int {
 	const most = 1 << 20
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return most
 	}
-	open, _ := os.ReadDir("/dev/fd") // if there is none, ownFiles has to do
+	open, _ := os.ReadDir("/dev/fd") // if it doesn't exist, ownFiles must suffice
 	return int(min(uint64(limit.Cur), most)) - len(open)
 }

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// keepOwner does nothing: the directory says whose a new file is.
+// keepOwner does nothing: the directory determines the owner of a new file.
 func keepOwner(*os.File, fs.FileInfo) error { return nil }
 
 func isOwn(fs.FileInfo) bool { return false }

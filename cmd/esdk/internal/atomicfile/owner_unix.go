@@ -28,7 +28,8 @@ func keepOwner(file *os.File, like fs.FileInfo) error {
 	return nil
 }
 
-// isOwn reports whether a directory is of this user, and nobody else may write in it.
+// isOwn reports whether a directory belongs to this user, and nobody else may
+// write to it.
 func isOwn(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(stat.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0

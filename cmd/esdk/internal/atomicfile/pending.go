@@ -1,5 +1,5 @@
-// Package atomicfile makes files and directories that appear whole: each has another
-// name until all of it is on the disk.
+// Package atomicfile creates files and directories atomically: each has a
+// temporary name until all of it is on the disk.
 package atomicfile
 
 import (
@@ -8,35 +8,36 @@ import (
 	"sync"
 )
 
-// Pending are the results that are not done, with what removes them if the command
-// is interrupted. It is safe for concurrent use.
+// Pending holds the unfinished results, each with a function that removes it if
+// the command is interrupted. It is safe for concurrent use.
 type Pending struct {
 	mu      sync.Mutex
 	remove  map[any]func()
 	last    []func()
 	made    []madeDir
-	opened  int // files, so far
+	opened  int // number of files opened so far
 	results *results
 
-	held, mostHeld int        // files that results have open
-	free           *sync.Cond // some were closed
+	held, mostHeld int        // number of files that results have open
+	free           *sync.Cond // signals that some were closed
 }
 
-// NewPending returns one with nothing pending.
+// NewPending returns an empty Pending.
 func NewPending() *Pending {
 	p := &Pending{remove: make(map[any]func()), mostHeld: maxHeld()}
 	p.free = sync.NewCond(&p.mu)
 	return p
 }
 
-// Add notes that a result has begun, and what removes it.
+// Add adds an unfinished result, with a function that removes it.
 func (p *Pending) Add(result any, remove func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.remove[result] = remove
 }
 
-// Start notes what it starts, so that an interrupt comes before both or after both.
+// Start calls a function that starts a result, and adds the result. An
+// interrupt comes before both or after both.
 func (p *Pending) Start(result any, remove func(), start func() error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,15 +48,15 @@ func (p *Pending) Start(result any, remove func(), start func() error) error {
 	return nil
 }
 
-// Done notes that a result is complete, or removed.
+// Done removes a result from p after it was completed or deleted.
 func (p *Pending) Done(result any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.remove, result)
 }
 
-// Last has something done by [Pending.Farewell] when the command is interrupted, until
-// the function that it returns is called.
+// Last registers a function for [Pending.Farewell] to call. Calling undo
+// unregisters it.
 func (p *Pending) Last(f func()) (undo func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,26 +69,27 @@ func (p *Pending) Last(f func()) (undo func()) {
 	}
 }
 
-// Interrupt removes what is pending. Nothing can be completed any more: whoever
-// tries to waits for ever.
+// Interrupt removes all pending results. After that, completing a result blocks
+// forever.
 func (p *Pending) Interrupt() {
 	p.mu.Lock() // and never unlock
 	var group sync.WaitGroup
 	for _, remove := range p.remove {
-		group.Go(remove) // side by side, since a store may take its time
+		group.Go(remove) // concurrently, since a store may be slow
 	}
 	group.Wait()
 	p.removeEmpty()
 }
 
-// Farewell does what comes last, behind Interrupt. It may wait for somebody to read.
+// Farewell calls the functions registered with [Pending.Last]. It must be
+// called after Interrupt. It may block until somebody reads the output.
 func (p *Pending) Farewell() {
 	for _, f := range p.last {
 		f()
 	}
 }
 
-// RemoveEmpty removes directories that were made for results that failed.
+// RemoveEmpty removes the directories created for results that failed.
 func (p *Pending) RemoveEmpty() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

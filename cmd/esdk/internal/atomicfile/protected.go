@@ -8,8 +8,8 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// Protected are files that are never written: keys and configuration. One goroutine
-// at a time uses it.
+// Protected is a set of files that are never written to: keys and
+// configuration. It is not safe for concurrent use.
 type Protected struct {
 	files []fs.FileInfo
 	paths map[string]bool // see RealPath
@@ -18,7 +18,7 @@ type Protected struct {
 // Add protects a file.
 func (p *Protected) Add(info fs.FileInfo) { p.files = append(p.files, info) }
 
-// AddPath protects a file that may not be there yet.
+// AddPath protects a file that may not exist yet.
 func (p *Protected) AddPath(path string) {
 	if info, err := os.Stat(path); err == nil {
 		p.Add(info)
@@ -29,7 +29,7 @@ func (p *Protected) AddPath(path string) {
 	p.paths[RealPath(path)] = true
 }
 
-// Has reports whether a file is protected, by whatever name.
+// Has reports whether a file is protected, under any name.
 func (p *Protected) Has(info fs.FileInfo) bool {
 	for _, f := range p.files {
 		if os.SameFile(f, info) {
@@ -39,16 +39,17 @@ func (p *Protected) Has(info fs.FileInfo) bool {
 	return false
 }
 
-// HasPath reports whether a real path is that of a file that was protected by its path.
+// HasPath reports whether a real path was protected with AddPath.
 func (p *Protected) HasPath(real string) bool { return p.paths[real] }
 
-// RealPath returns the absolute path of a file without links on the way to it.
+// RealPath returns the absolute path of a file, with all links to its directory
+// resolved.
 func RealPath(path string) string {
 	return filepath.Join(RealDir(filepath.Dir(path)), filepath.Base(path))
 }
 
-// RealDir returns the absolute path of a directory without links in it, as far as it is
-// there.
+// RealDir returns the absolute path of a directory, with links resolved if it
+// exists.
 func RealDir(dir string) string {
 	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = resolved

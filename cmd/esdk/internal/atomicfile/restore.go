@@ -9,21 +9,22 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// past is what a file was when it was encrypted.
+// past has the mode and time of a file when it was encrypted.
 type past struct {
-	mode     fs.FileMode // 0 to leave it as it is
+	mode     fs.FileMode // 0 to leave it unchanged
 	modified time.Time
 }
 
-// keepMode tells a mode of 0 from none.
+// keepMode distinguishes a mode of 0 from none.
 const keepMode = fs.ModeIrregular
 
-// Restore has the file get a mode and a time once it is complete.
+// Restore sets the mode and modification time that the file gets once it is
+// complete.
 func (f *File) Restore(mode fs.FileMode, modified time.Time) {
 	f.past = &past{mode.Perm() | keepMode, modified}
 }
 
-// SetTime has the file get a time once it is complete.
+// SetTime sets the modification time that the file gets once it is complete.
 func (f *File) SetTime(modified time.Time) { f.past = &past{modified: modified} }
 
 func (p *past) apply(f *File) error {
@@ -44,10 +45,11 @@ func (p *past) apply(f *File) error {
 	return nil
 }
 
-// timeGrain is what the coarsest file systems round a time to.
+// timeGrain is the resolution of times in the coarsest file systems.
 const timeGrain = 2 * time.Second
 
-// checkTime returns an error if the file system could not have a time, and took another.
+// checkTime returns an error if the file system couldn't store the time, and
+// stored another.
 func (f *File) checkTime(want time.Time) error {
 	info, err := f.file.Stat()
 	if err != nil {
@@ -59,12 +61,12 @@ func (f *File) checkTime(want time.Time) error {
 	return nil
 }
 
-// holeSize is what most file systems need for a hole.
+// holeSize is the smallest size of a hole in most file systems, in bytes.
 const holeSize = 4096
 
 var zeros [holeSize]byte
 
-// Sparse has blocks of zeros be left out, as holes.
+// Sparse makes Write leave holes in place of blocks of zeros.
 func (f *File) Sparse() { f.sparse = true }
 
 func (f *File) writeSparse(p []byte) (n int, err error) {
@@ -80,8 +82,9 @@ func (f *File) writeSparse(p []byte) (n int, err error) {
 	return n, err
 }
 
-// nextRun returns how many bytes that stand at an offset of a file are blocks of zeros, or
-// are none.
+// nextRun returns the length of the longest start of p that either consists of
+// blocks of zeros or has no such block. The argument at is the offset of p in
+// the file.
 func nextRun(p []byte, at int64) (hole bool, size int) {
 	for size < len(p) {
 		n := min(len(p)-size, holeSize-int((at+int64(size))%holeSize))

@@ -7,19 +7,20 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// results are the files that a run has made, by what identifies a file: two names that
-// differ can be of one, as on a file system that ignores case. Nil remembers nothing.
+// results are the files that a run has made, by their IDs: two different names
+// may lead to the same file, as on a file system that ignores case. A nil
+// results remembers nothing.
 type results struct {
 	ids    map[fileID]struct{}
 	most   int
-	oldest time.Time // time of the last change of any of them
-	full   bool      // ids are not all of them
+	oldest time.Time // the earliest modification time of any of them
+	full   bool      // ids isn't complete
 }
 
-// maxResults bounds the files that are held, by some 30 MB.
+// maxResults limits the number of remembered files. They take some 30 MB.
 const maxResults = 1 << 19
 
-// RememberResults has no result take the place of another.
+// RememberResults keeps a result from replacing another one of the same run.
 func (p *Pending) RememberResults() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -35,7 +36,8 @@ func (p *Pending) CheckResult(info fs.FileInfo, name string) error {
 	return p.results.check(info, name)
 }
 
-// add notes a result. Its arguments are those that Lstat returns for it.
+// add records a result. Its arguments are the return values of Lstat for the
+// result.
 func (r *results) add(info fs.FileInfo, err error) {
 	if r == nil || err != nil {
 		return
@@ -48,8 +50,9 @@ func (r *results) add(info fs.FileInfo, err error) {
 	}
 }
 
-// check refuses a result. If there are too many to remember, it refuses all that was
-// written to since the first of them, by the clock of the file system itself.
+// check returns an error if a file is a result. If there are too many results
+// to remember, it also rejects every file modified since the first of them, by
+// the clock of the file system itself.
 func (r *results) check(info fs.FileInfo, name string) error {
 	if r == nil {
 		return nil

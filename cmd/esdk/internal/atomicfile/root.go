@@ -12,20 +12,20 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// A Root is a directory through which all below it is reached, so that no link leads out
-// of it. There may be more of them than the system lets a process open: one that was
-// closed meanwhile is opened again, if it is still the same directory. It is safe for
-// concurrent use.
+// A Root is a directory. All files below it are reached through it, so that no
+// link leads out of it. There may be more Roots than a process may have open
+// files: a closed Root is reopened if it is still the same directory. It is
+// safe for concurrent use.
 type Root struct {
 	path string
 	identity
 
-	// With roots.Mutex:
+	// Guarded by roots.Mutex.
 	root  *os.Root // nil while it is closed
 	users int
 }
 
-// An identity tells which directory it is.
+// An identity identifies a directory.
 type identity struct {
 	info fs.FileInfo
 	born int64 // see birth
@@ -44,17 +44,17 @@ func openDirectory(path string) (*os.Root, identity, error) {
 	return root, identity{info, birth(root)}, nil
 }
 
-// roots are those that are open, the one that was used last at the end.
+// roots are the open roots, the most recently used one last.
 var roots struct {
 	sync.Mutex
 	open []*Root
 }
 
-// mostRoots is how many stay open while nobody uses them. What can stay open cannot be
-// taken for another.
+// mostRoots is the number of unused roots that stay open. An open root can't be
+// confused with another directory.
 var mostRoots = sync.OnceValue(func() int { return max(8, min(freeFiles()/16, 1024)) })
 
-// OpenRoot opens a directory. It does not wait for a pipe.
+// OpenRoot opens a directory. It doesn't block on a pipe.
 func OpenRoot(path string) (*Root, error) {
 	root, id, err := openDirectory(path)
 	if err != nil {
@@ -67,7 +67,8 @@ func OpenRoot(path string) (*Root, error) {
 	return r, nil
 }
 
-// keep has it be the one that was used last, and closes one that was not used for long.
+// keep marks r as the most recently used root, and closes a root that was
+// unused for long.
 func (r *Root) keep() {
 	roots.open = append(slices.DeleteFunc(roots.open, func(other *Root) bool { return other == r }), r)
 	if len(roots.open) <= mostRoots() {
@@ -81,7 +82,7 @@ func (r *Root) keep() {
 	}
 }
 
-// acquire opens it if need be, until release.
+// acquire opens r if it's closed, and keeps it open until release.
 func (r *Root) acquire() error {
 	roots.Lock()
 	defer roots.Unlock()
@@ -107,8 +108,8 @@ func (r *Root) release() {
 	r.users--
 }
 
-// use calls a function with the open directory. An error names what is below it as the
-// user would.
+// use calls a function with the open directory. It adds the path of r to an
+// error's path.
 func use[T any](r *Root, name string, f func(*os.Root) (T, error)) (result T, err error) {
 	if err := r.acquire(); err != nil {
 		return result, err
@@ -121,27 +122,28 @@ func use[T any](r *Root, name string, f func(*os.Root) (T, error)) (result T, er
 	return result, err
 }
 
-// OpenDir opens a directory below it. It does not wait for what has become a pipe.
+// OpenDir opens a directory below r. It doesn't block if the directory has been
+// replaced by a pipe.
 func (r *Root) OpenDir(name string) (*os.Root, error) {
 	return use(r, name, func(root *os.Root) (*os.Root, error) { return root.OpenRoot(name + string(filepath.Separator) + ".") })
 }
 
-// OpenFile is that of [os.Root].
+// OpenFile is like [os.Root.OpenFile].
 func (r *Root) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
 	return use(r, name, func(root *os.Root) (*os.File, error) { return root.OpenFile(name, flag, mode) })
 }
 
-// Stat is that of [os.Root].
+// Stat is like [os.Root.Stat].
 func (r *Root) Stat(name string) (fs.FileInfo, error) {
 	return use(r, name, func(root *os.Root) (fs.FileInfo, error) { return root.Stat(name) })
 }
 
-// Lstat is that of [os.Root].
+// Lstat is like [os.Root.Lstat].
 func (r *Root) Lstat(name string) (fs.FileInfo, error) {
 	return use(r, name, func(root *os.Root) (fs.FileInfo, error) { return root.Lstat(name) })
 }
 
-// mkdir makes a directory below it, and remove removes one.
+// mkdir creates a directory below r, and remove removes one.
 func (r *Root) mkdir(name string, mode fs.FileMode) error {
 	_, err := use(r, name, func(root *os.Root) (any, error) { return nil, root.Mkdir(name, mode) })
 	return err

@@ -11,17 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sameStatus reports whether a file had the same status: owner, attributes and all that
-// a change of them, or of the content, gives a new time, which nobody can set back. A
-// link more or less does that too, and may be this run's.
+// sameStatus reports whether the status of a file is unchanged. Changing the
+// owner, an attribute or the content updates the status time, and nobody can
+// set it back. Adding or removing a link also updates it, and this run may have
+// done that.
 func sameStatus(before, after fs.FileInfo) bool {
 	a, aok := before.Sys().(*syscall.Stat_t)
 	b, bok := after.Sys().(*syscall.Stat_t)
 	return !aok || !bok || a.Nlink != b.Nlink || a.Ctim == b.Ctim
 }
 
-// renameToNew renames a file unless there is one of the name. Where the file system
-// cannot do that at once, the error matches [errors.ErrUnsupported].
+// renameToNew renames a file unless the new name exists. If the file system
+// can't do that atomically, the error matches [errors.ErrUnsupported].
 func (d *dir) renameToNew(old, name string) error {
 	err := d.at(func(at int, path string) error {
 		from, to := old, name
@@ -39,7 +40,8 @@ func (d *dir) renameToNew(old, name string) error {
 	return nil
 }
 
-// setTime sets the time of the last change. Package os has none outside of 1678 to 2262.
+// setTime sets the modification time. Package os only supports the years 1678
+// to 2262.
 func (f *File) setTime(t time.Time) error {
 	ts, err := unix.TimeToTimespec(t)
 	if err != nil {
@@ -47,13 +49,14 @@ func (f *File) setTime(t time.Time) error {
 	}
 	err = unix.UtimesNanoAt(unix.AT_FDCWD, descriptors+strconv.FormatUint(uint64(f.file.Fd()), 10), []unix.Timespec{ts, ts}, 0)
 	if errors.Is(err, fs.ErrNotExist) && f.temp != "" {
-		return os.Chtimes(f.dir.join(f.temp), t, t) // there is no /proc
+		return os.Chtimes(f.dir.join(f.temp), t, t) // /proc doesn't exist
 	}
 	return err
 }
 
-// birth is when a directory was made, 0 if that is not known: its number may have been
-// another's before.
+// birth returns the creation time of a directory, or 0 if it is unknown. It
+// distinguishes directories with the same inode number: the number is reused
+// after a directory is deleted.
 func birth(root *os.Root) (at int64) {
 	f, err := root.Open(".")
 	if err != nil {

@@ -9,26 +9,28 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// A Tree is a directory that takes results at any depth. They are reached through
-// its root only, so that no link leads out of it, even one that comes up while the
-// command runs.
+// A Tree is a directory that takes results at any depth. They are reached
+// through its root only, so that no link leads out of it, even one created
+// while the command runs.
 type Tree struct {
 	pending *Pending
 	path    string
-	root    *Root // nil until it is made
+	root    *Root // nil until it is created
 
-	// With Pending.mu:
-	open  map[string]*dir // those that are in use
-	fresh map[string]bool // directories that have new ones in them
+	// Guarded by Pending.mu.
+	open  map[string]*dir // directories in use
+	fresh map[string]bool // directories with new subdirectories
 }
 
-// NewTree returns a tree at a path. Without a root, it is made for the first result.
+// NewTree returns a tree at a path. If root is nil, the directory is created
+// with the first result.
 func (p *Pending) NewTree(path string, root *Root) *Tree {
 	return &Tree{pending: p, path: path, root: root, open: make(map[string]*dir), fresh: make(map[string]bool)}
 }
 
-// Create makes a file in the tree, as [Pending.Create] does, and the directories that it
-// needs, with the modes that dirMode returns for their names in the tree.
+// Create creates a file in the tree like [Pending.Create]. It also creates
+// missing directories, with the modes that dirMode returns for their names in
+// the tree.
 func (t *Tree) Create(name string, mode fs.FileMode, dirMode func(name string) fs.FileMode, old fs.FileInfo) (*File, error) {
 	t.pending.mu.Lock()
 	defer t.pending.mu.Unlock()
@@ -54,8 +56,8 @@ func (t *Tree) create(name string, mode fs.FileMode, dirMode func(name string) f
 	return f, nil
 }
 
-// use opens a directory of the tree, and makes it if need be. All files that go there
-// at a time share it.
+// use opens a directory of the tree, and creates it if it doesn't exist. All
+// files in the directory share it.
 func (t *Tree) use(name string, mode func(name string) fs.FileMode) (*dir, error) {
 	if d := t.open[name]; d != nil {
 		d.users++
@@ -80,7 +82,7 @@ func (t *Tree) mkdir(name string, mode func(name string) fs.FileMode) error {
 			t.pending.made = append(t.pending.made, madeDir{t, "."})
 		} else if info, statErr := os.Lstat(t.path); statErr != nil || !info.IsDir() || !isOwn(info) {
 			return err
-		} // else another command of this user was faster
+		} // otherwise another command of this user was faster
 		if err := t.openMade(); err != nil {
 			return err
 		}
@@ -89,7 +91,7 @@ func (t *Tree) mkdir(name string, mode func(name string) fs.FileMode) error {
 		return nil
 	}
 	if _, err := t.root.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
-		return nil // if it is something else, opening it says so
+		return nil // if it's something else, opening it fails
 	}
 	if err := t.mkdir(filepath.Dir(name), mode); err != nil {
 		return err
@@ -104,8 +106,8 @@ func (t *Tree) mkdir(name string, mode func(name string) fs.FileMode) error {
 	return nil
 }
 
-// openMade opens the tree itself once it is made, unless a link to elsewhere has
-// taken its place.
+// openMade opens the tree itself after it was created, unless it was replaced
+// by a link.
 func (t *Tree) openMade() error {
 	root, err := OpenRoot(t.path)
 	if err != nil {
@@ -118,13 +120,13 @@ func (t *Tree) openMade() error {
 	return nil
 }
 
-// A madeDir was made for results.
+// A madeDir is a directory created for results.
 type madeDir struct {
 	tree *Tree
 	name string
 }
 
-// syncMade makes the names of new directories last.
+// syncMade syncs the names of new directories.
 func (t *Tree) syncMade() {
 	t.pending.mu.Lock()
 	fresh := t.fresh

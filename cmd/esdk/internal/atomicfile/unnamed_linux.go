@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unnaming are the file systems that are known to give a file its first name when it
-// is complete. Those of a network, and of FUSE, may have a name for it all the same.
+// unnaming are the file systems that are known to give a file its first name
+// when it is complete. Network file systems and FUSE may create a name anyway.
 var unnaming = map[int64]bool{
 	unix.EXT4_SUPER_MAGIC:      true, // and ext2, ext3
 	unix.XFS_SUPER_MAGIC:       true,
@@ -20,16 +20,16 @@ var unnaming = map[int64]bool{
 	unix.OVERLAYFS_SUPER_MAGIC: true,
 }
 
-// descriptors are where the system shows those of a process as links. To link a
-// descriptor itself needs a privilege.
+// descriptors is the directory with links to the descriptors of the process.
+// Linking a descriptor directly needs a privilege.
 const descriptors = "/proc/self/fd/"
 
-// respectsUmask says whether a file without a name gets the mode that the umask
-// gives, on all file systems: from Linux 6.0 on.
+// respectsUmask reports whether the umask applies to unnamed files on all file
+// systems: since Linux 6.0.
 var respectsUmask = sync.OnceValue(func() bool { return kernelSince(6, 0) })
 
-// openUnnamed makes a file without a name, with a mode as open(2) takes it, or returns
-// nil if that is not possible here.
+// openUnnamed creates an unnamed file, with a mode as for open(2). It returns
+// nil if that isn't possible here.
 func (d *dir) openUnnamed(target string, mode fs.FileMode) *os.File {
 	if mode != TemporaryMode && !respectsUmask() {
 		return nil
@@ -42,7 +42,7 @@ func (d *dir) openUnnamed(target string, mode fs.FileMode) *os.File {
 		return err
 	})
 	if err != nil {
-		return nil // making one with a name says why
+		return nil // creating a named file returns the error
 	}
 	file := os.NewFile(uintptr(fd), d.join(target))
 	if !d.canLink(fd, target) {
@@ -52,14 +52,16 @@ func (d *dir) openUnnamed(target string, mode fs.FileMode) *os.File {
 	return file
 }
 
-// linkable says of each file system whether a file there can get a name later.
+// linkable records for each file system whether an unnamed file can get a name
+// later.
 var linkable struct {
 	sync.Mutex
 	known map[uint64]bool
 }
 
-// canLink tries it on the first file of each file system, before there is any work to
-// lose: /proc may be missing, or a policy forbid it.
+// canLink reports whether an unnamed file can get a name later. It tries that
+// once on each file system, before there is any work to lose: /proc may be
+// missing, or a policy may forbid it.
 func (d *dir) canLink(fd int, target string) bool {
 	var stat unix.Stat_t
 	var system unix.Statfs_t
@@ -115,8 +117,8 @@ func (d *dir) linkUnnamed(file *os.File, name string) error {
 	return nil
 }
 
-// at calls a function with a descriptor of the directory, or of the working directory,
-// and the path from there.
+// at calls a function with a descriptor of the directory and the path ".", or
+// with the working directory and the path of the directory.
 func (d *dir) at(f func(at int, path string) error) error {
 	if d.root == nil {
 		return f(unix.AT_FDCWD, d.path)
@@ -129,7 +131,7 @@ func (d *dir) at(f func(at int, path string) error) error {
 	return f(int(opened.Fd()), ".")
 }
 
-// ignoringInterrupts calls the system again if a signal has interrupted it.
+// ignoringInterrupts retries a system call that was interrupted by a signal.
 func ignoringInterrupts(f func() (int, error)) (int, error) {
 	for {
 		if n, err := f(); err != unix.EINTR {

@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// openUnnamed says that all files have names here.
+// openUnnamed returns nil: on this system, all files have names.
 func (*dir) openUnnamed(string, fs.FileMode) *os.File { return nil }
 
 func (*dir) linkUnnamed(*os.File, string) error { return errors.ErrUnsupported }
