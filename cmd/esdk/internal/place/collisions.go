@@ -9,7 +9,8 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// checkCollisions refuses outputs that are those of others, or inputs.
+// checkCollisions rejects outputs that are also the output of another job, or
+// an input.
 func checkCollisions(jobs []Job, o *OutputOptions) error {
 	outputs := make(map[string]*Job)
 	for i := range jobs {
@@ -29,7 +30,7 @@ func checkCollisions(jobs []Job, o *OutputOptions) error {
 		outputs[name] = j
 	}
 	for i := range jobs {
-		// Else what is read would depend on which job is faster.
+		// Otherwise the bytes read would depend on which job is faster.
 		j := &jobs[i]
 		if j.Skip != "" || j.Err != nil {
 			continue
@@ -41,7 +42,7 @@ func checkCollisions(jobs []Job, o *OutputOptions) error {
 	return checkDirs(jobs, outputs)
 }
 
-// checkDirs refuses an output whose name others need for their directory.
+// checkDirs rejects an output whose name other outputs need for a directory.
 func checkDirs(jobs []Job, outputs map[string]*Job) error {
 	seen := make(map[string]bool)
 	for i := range jobs {
@@ -60,17 +61,19 @@ func checkDirs(jobs []Job, outputs map[string]*Job) error {
 	return nil
 }
 
-// taken are the inputs and outputs of a run, to find one that is named twice. One that
-// replaces or skips what is there has no other way to know its own results; else making
-// a result fails if there is one of its name. Only hashes are held, whose seed nobody
-// knows: that two of a million names share one is a chance of 1 in millions.
+// taken holds the inputs and outputs of a run, to find one that is named twice.
+// A run that replaces or skips existing results has no other way to recognize
+// its own; in other runs, creating a result fails if its name is taken. It
+// holds only hashes with a random seed. The chance that two of a million names
+// share a hash is 1 in millions.
 type taken struct {
 	seed maphash.Seed
-	ids  map[uint64]uint64 // of an output, the input that it is of
+	ids  map[uint64]uint64 // from the hash of an output to the hash of its input
 }
 
-// maxTaken bounds the names that are held, by some 30 MB. In place, an input that is named
-// again is as asked by then, or is encrypted once more: it is of less use to know that.
+// maxTaken limits the hashes to some 30 MB. In place, an input that is named
+// again has already been converted by then, or is encrypted once more, so its
+// limit is lower.
 const (
 	maxTaken        = 1 << 20
 	maxTakenInPlace = 1 << 16
@@ -89,7 +92,7 @@ func (t *taken) id(kind byte, name string) uint64 {
 	return h.Sum64()
 }
 
-// again reports whether a job has been taken before.
+// again reports whether the same job has been planned before.
 func (o *outputs) again(j *Job) bool {
 	if j.Target == nil || len(o.taken.ids) == 0 {
 		return false
@@ -98,7 +101,7 @@ func (o *outputs) again(j *Job) bool {
 	return ok && in == o.taken.id(inputKind, j.Source.ID())
 }
 
-// take notes what a job reads and writes, unless no two jobs can have to do with one
+// take records the input and output of a job, unless no two jobs can share a
 // file.
 func (o *outputs) take(j *Job) error {
 	if !o.several && o.OneToOne || j.Err != nil || j.Skip == SkipTwice || j.Target == nil || j.Stream() {
@@ -109,7 +112,7 @@ func (o *outputs) take(j *Job) error {
 	has := func(id uint64) bool { _, ok := o.taken.ids[id]; return ok }
 	switch {
 	case j.Skip != "" && !has(outID):
-		return nil // it was there before the run
+		return nil // existed before the run
 	case has(outID):
 		return cli.NewError(cli.ExitNotWritten, "%s would be written to, and is the result of another input", j.Output())
 	case has(o.taken.id(inputKind, out)):
@@ -119,7 +122,7 @@ func (o *outputs) take(j *Job) error {
 	case o.InPlace && len(o.taken.ids) == maxTakenInPlace:
 	case len(o.taken.ids) < maxTaken:
 		o.taken.ids[outID] = inID
-		if in != out { // else nothing else can be written to it
+		if in != out { // otherwise nothing else can be written to it
 			o.taken.ids[inID] = inID
 		}
 	case o.Force || o.Update:
@@ -128,11 +131,12 @@ func (o *outputs) take(j *Job) error {
 	return nil
 }
 
-// folders are some of which none is in another. Those above them are there too, with
-// false.
+// folders holds directories, none of which is inside another. Their parents are
+// in the map too, with the value false.
 type folders map[string]bool
 
-// add reports false for one that is in one of them, or has one in it.
+// add adds a directory. It returns false if the directory is in one of them, or
+// contains one.
 func (f *folders) add(id string) bool {
 	if *f == nil {
 		*f = make(folders)
@@ -154,17 +158,17 @@ func (f *folders) add(id string) bool {
 	return true
 }
 
-// parent returns the folder that one is in, "" for none.
+// parent returns the directory of an ID, "" if it has none.
 func parent(id string) string {
 	i := strings.LastIndexAny(id, "/"+string(filepath.Separator))
 	return id[:max(0, i)]
 }
 
-// maxRealPaths bounds the directories that are remembered.
+// maxRealPaths limits the directories that are remembered.
 const maxRealPaths = 10_000
 
-// realPaths tell whether two names are of one file. They remember what the links
-// on the way to a directory lead to.
+// realPaths tells whether two names are of one file. It remembers the resolved
+// paths of directories.
 type realPaths map[string]string
 
 func (r realPaths) path(name string) string {

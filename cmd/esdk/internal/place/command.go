@@ -14,9 +14,8 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// command is what a program writes to its standard output. A pipe does not tell
-// whether who writes to it went well; a command does. It has no name, as standard
-// input has none.
+// command is the standard output of a program. A pipe doesn't tell whether its
+// writer succeeded, but a command does. Like standard input, it has no name.
 type command struct {
 	stdin
 	args    []string
@@ -26,7 +25,8 @@ type command struct {
 func newCommand(args []string, ui *cli.UI, p *atomicfile.Pending) *command {
 	in := ui.Stdin
 	if cli.Closed(in) {
-		// What was closed at the start can be read from by now, as if it had an end.
+		// If standard input was closed at the start, its descriptor may by now
+		// be another file, which would read as empty.
 		if f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
 			in = f
 		}
@@ -34,10 +34,10 @@ func newCommand(args []string, ui *cli.UI, p *atomicfile.Pending) *command {
 	return &command{stdin{file: in}, args, p}
 }
 
-// endTime is how long a program has to end once nobody reads what it writes.
+// endTime is how long a program may run after its output is closed.
 const endTime = 10 * time.Second
 
-// Open does not start it yet: what else can go wrong comes first.
+// Open doesn't start the program yet, so that other errors come first.
 func (c *command) Open(ctx context.Context) (Input, error) {
 	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
 	cmd.Stdin, cmd.Stderr = c.file, os.Stderr
@@ -50,7 +50,7 @@ func (c *command) Open(ctx context.Context) (Input, error) {
 	return &commandOutput{ReadCloser: out, cmd: cmd, kill: kill, pending: c.pending}, nil
 }
 
-// commandOutput ends with [io.EOF] only if the program ended well.
+// commandOutput returns [io.EOF] only if the program succeeded.
 type commandOutput struct {
 	io.ReadCloser
 	cmd     *exec.Cmd
@@ -96,7 +96,7 @@ func (o *commandOutput) wait() error {
 	return o.err
 }
 
-// Close ends the program, if it has not ended.
+// Close waits for the program to end, and kills it after endTime.
 func (o *commandOutput) Close() error {
 	o.ReadCloser.Close()
 	if !o.started {

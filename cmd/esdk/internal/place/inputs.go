@@ -21,11 +21,11 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// find yields the inputs. An error with one is a mistake of the user's, which refuses
-// the run if it is seen before any work.
+// find yields the inputs. An error beside a job is the user's mistake: if it's
+// seen before any work, nothing is done.
 func (p *Planner) find(ctx context.Context, named iter.Seq2[named, error], o *InputOptions) iter.Seq2[Job, error] {
 	return func(yield func(Job, error) bool) {
-		unseen := *o // there may be many in a list, to ask for one behind the other
+		unseen := *o // don't ask for the objects of a long list one after the other
 		unseen.Unseen = true
 		for n, err := range named {
 			if err != nil {
@@ -56,18 +56,19 @@ func (p *Planner) find(ctx context.Context, named iter.Seq2[named, error], o *In
 	}
 }
 
-// listHint is for a list of lines, all of which are one name.
+// listHint is for a list of lines, which reads as one long name.
 const listHint = `each name in a list needs a zero byte behind it: find -print0 writes it, and tr '\n' '\0' makes it of line ends`
 
-// A named is an input as the user names it. A list may be of a million, and made by a
-// program, so that a mistake in it is the failure of that input.
+// A named is an input as the user named it. A list may have a million names and
+// come from a program, so a mistake in it fails only that input.
 type named struct {
 	name   string
 	listed bool
 }
 
-// misnamed tells of what is not there in a few words what may be meant by its name: a list of
-// lines is a long one, and a flag behind -- one with a dash.
+// misnamed explains a name for which there is no file: a list of lines reads as
+// one long name, of which it keeps the start, and after -- a flag reads as a
+// name with a dash.
 func (n *named) misnamed(j *Job) {
 	const most = 200
 	switch {
@@ -114,7 +115,7 @@ func (p *Planner) findNamed(ctx context.Context, name string, o *InputOptions, y
 	return t.walk(o, yield)
 }
 
-// findFile looks at an input that was named. One that is not there fails alone.
+// findFile looks at a named input. A missing one fails only its own job.
 func (p *Planner) findFile(path string, o *InputOptions) (Job, error) {
 	if path == cli.Standard {
 		if _, err := p.UI.ClaimStdin("the input"); err != nil {
@@ -130,7 +131,7 @@ func (p *Planner) findFile(path string, o *InputOptions) (Job, error) {
 	return Job{Source: &file{name: path, path: path, info: info, real: o.real}, Err: err}, nil
 }
 
-// check refuses what cannot be meant.
+// check rejects options that make no sense.
 func (o *InputOptions) check() error {
 	switch o.Symlinks {
 	case "", "skip", "follow", "error":
@@ -157,13 +158,13 @@ func (o *InputOptions) check() error {
 	return nil
 }
 
-// Named reports whether it is said what is taken. If it isn't, standard input is.
+// Named reports whether any input is given. If none is, standard input is read.
 func (o *InputOptions) Named(inputs []string) bool {
 	return len(inputs) > 0 || o.List != "" || o.Names != nil || o.Found != nil || o.Inventory != "" || o.Command
 }
 
-// checkNamed refuses to read standard input where many inputs are meant: then a name is
-// missing, such as the value of a variable that isn't set.
+// checkNamed refuses to read standard input if many inputs are meant. Then a
+// name is missing, such as the value of an unset variable.
 func (o *InputOptions) checkNamed(inputs []string) error {
 	switch {
 	case o.Named(inputs):
@@ -175,13 +176,13 @@ func (o *InputOptions) checkNamed(inputs []string) error {
 	return nil
 }
 
-// NotNamed is the error of a flag that wants it to be said what is taken.
+// NotNamed is the error of a flag that needs a named input.
 func NotNamed(flag string) error {
 	return cli.UsageError("%s wants a FILE, --files-from0 or --inventory", flag).WithHint("without these, standard input is read: give - if you mean it")
 }
 
-// leftOut is why a file in a folder is left out, "" if it is not. Its name is the one
-// below the folder that was named, with slashes.
+// leftOut returns why a file in a directory is left out, "" if it isn't. Its
+// name is relative to the directory that was named, with slashes.
 func (o *InputOptions) leftOut(name string) string {
 	if len(o.Include) > 0 && !matchAny(o.Include, name) || matchAny(o.Exclude, name) {
 		return skipPattern
@@ -192,13 +193,13 @@ func (o *InputOptions) leftOut(name string) string {
 	return o.Filter(name)
 }
 
-// matchAny reports whether one of the patterns is of a file, or of a folder that it is
-// in. One without a slash is of a name at any depth.
+// matchAny reports whether one of the patterns matches a file or a directory
+// above it. A pattern without a slash matches names at any depth.
 func matchAny(patterns []string, name string) bool {
 	for _, p := range patterns {
 		p, whole := strings.CutPrefix(p, "/")
 		whole = whole || strings.Contains(p, "/")
-		for at := name; at != ""; at = at[:max(0, strings.LastIndexByte(at, '/'))] { // as it is: a key may have // or ..
+		for at := name; at != ""; at = at[:max(0, strings.LastIndexByte(at, '/'))] { // as it is: a key may have // without cleaning: a key may have // or ..
 			of := at
 			if !whole {
 				of = path.Base(at)
@@ -211,14 +212,14 @@ func matchAny(patterns []string, name string) bool {
 	return false
 }
 
-// findCommand yields the output of a program.
+// findCommand yields the output of a program as the only input.
 func (p *Planner) findCommand(args []string) iter.Seq2[Job, error] {
 	return func(yield func(Job, error) bool) {
 		yield(Job{Source: newCommand(args, p.UI, p.Pending)}, nil)
 	}
 }
 
-// names returns those of the command line, and behind them those of a list.
+// names returns the names on the command line, then those in a list.
 func (p *Planner) names(inputs []string, o *InputOptions) (iter.Seq2[named, error], error) {
 	if !o.Named(inputs) {
 		inputs = []string{cli.Standard}
@@ -265,11 +266,12 @@ func (p *Planner) openList(path string) (io.ReadCloser, error) {
 	return io.NopCloser(in), err
 }
 
-// maxName is more than any file system takes, or store.
+// maxName is the longest name in a list, in bytes. No file system or store
+// takes one of this length.
 const maxName = 64 << 10
 
-// readList yields the names of a list, each of which has a zero byte behind it. The
-// last one need not.
+// readList yields the names in a list, each of which ends with a zero byte. The
+// last one doesn't need it.
 func readList(list io.Reader, path string, yield func(string, error) bool) {
 	s := bufio.NewScanner(list)
 	s.Buffer(nil, maxName)
@@ -285,7 +287,7 @@ func readList(list io.Reader, path string, yield func(string, error) bool) {
 	for s.Scan() {
 		name := s.Text()
 		if name == cli.Standard {
-			name = cli.Join("", cli.Standard) // a file of this name
+			name = cli.Join("", cli.Standard) // a file called "-"
 		}
 		if !yield(name, nil) {
 			return
@@ -295,11 +297,11 @@ func readList(list io.Reader, path string, yield func(string, error) bool) {
 	case errors.Is(err, bufio.ErrTooLong):
 		yield("", cli.UsageError("--files-from0 %s: has a name of more than %d bytes", cli.Printable(path), maxName).WithHint(listHint))
 	case err != nil:
-		yield("", cli.NamedFile("--files-from0", err)) // it may be a directory
+		yield("", cli.NamedFile("--files-from0", err)) // the list may be a directory
 	}
 }
 
-// findObjects yields an object, or all objects in a folder.
+// findObjects yields an object, or all objects with a prefix.
 func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions, yield func(Job, error) bool) bool {
 	named, err := p.Buckets.ParseInput(ctx, text)
 	if err != nil {
@@ -340,7 +342,7 @@ func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions,
 	return walkObjects(ctx, named.Folder(), o, yield)
 }
 
-// walkObjects yields jobs for all that is in a folder.
+// walkObjects yields a job for each object with a prefix.
 func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, yield func(Job, error) bool) bool {
 	f, err := newObjectFolder(o, options)
 	if err != nil {
@@ -365,8 +367,8 @@ func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, y
 	return true
 }
 
-// infoOf describes an object in a list. One that was empty may be a place for what comes
-// later, and is looked at when its turn comes.
+// infoOf describes an object in a listing. An empty object may be a placeholder
+// for later content, so it's looked at again when its turn comes.
 func infoOf(e *object.Entry) *object.Info {
 	if e.Size == 0 {
 		return object.OldInfo(e.Key, 0, e.ModTime)
@@ -374,17 +376,17 @@ func infoOf(e *object.Entry) *object.Info {
 	return object.NewInfo(e.Key, e.Size, e.ModTime)
 }
 
-// InFolder returns the job for an object that a folder's list has.
+// InFolder returns the job for an object in the listing of a prefix.
 func InFolder(folder *object.Object, e *object.Entry) Job {
 	f := &objectFolder{Object: folder, options: new(InputOptions)}
 	return f.job(folder.Listed(e), infoOf(e))
 }
 
-// An objectFolder is one whose objects are inputs.
+// An objectFolder is a prefix whose objects are inputs.
 type objectFolder struct {
 	*object.Object
 	options *InputOptions
-	results *object.Object // that -o names, nil if there is none
+	results *object.Object // given by -o, nil if there is none
 }
 
 func newObjectFolder(o *object.Object, options *InputOptions) (*objectFolder, error) {
@@ -398,8 +400,8 @@ func newObjectFolder(o *object.Object, options *InputOptions) (*objectFolder, er
 	return f, nil
 }
 
-// job returns the job for an object in the folder. The info is nil if it isn't known. What is
-// left out need not be reachable.
+// job returns the job for an object in the bucket. The info is nil if it isn't
+// known. An object that is left out may be unreachable.
 func (f *objectFolder) job(source *object.Object, info *object.Info) Job {
 	name := strings.TrimPrefix(source.Key, f.Key)
 	j := Job{Source: &objectSource{source, name, info}}
@@ -417,8 +419,8 @@ func (f *objectFolder) job(source *object.Object, info *object.Info) Job {
 	return j
 }
 
-// parseFileURL returns the path of a file:// URL, or the name itself if it is
-// none.
+// parseFileURL returns the path of a file:// URL. It returns other names as
+// they are.
 func parseFileURL(name string) (string, error) {
 	if !strings.HasPrefix(name, "file://") {
 		return name, nil

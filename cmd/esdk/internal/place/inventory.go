@@ -16,8 +16,8 @@ import (
 	"esdk/cmd/esdk/internal/object"
 )
 
-// findInventory yields the objects in an inventory. An error with the inventory itself is
-// no failure of one of them.
+// findInventory yields the objects in an inventory. An error of the inventory
+// itself isn't the failure of one object.
 func (p *Planner) findInventory(ctx context.Context, o *InputOptions, yield func(Job, error) bool) bool {
 	name, _, _ := strings.Cut(o.Inventory, "?") // parameters may be secret
 	fail := func(err error) bool { return yield(Job{Source: &unopened{name}}, err) }
@@ -49,15 +49,15 @@ func (p *Planner) findInventory(ctx context.Context, o *InputOptions, yield func
 	return true
 }
 
-// An Inventory has jobs for the objects that an inventory in a bucket lists, a data file at
+// An Inventory yields jobs for the objects in an S3 inventory, one data file at
 // a time.
 type Inventory struct {
 	*inventory.Inventory
 	folder *objectFolder
 }
 
-// OpenInventory reads the manifest. Without allVersions, jobs are skipped that are of a
-// version that is not the latest.
+// OpenInventory reads a manifest. Without allVersions, jobs for versions that
+// aren't the latest are skipped.
 func (p *Planner) OpenInventory(ctx context.Context, manifest string, allVersions bool) (*Inventory, error) {
 	if !strings.HasPrefix(manifest, "s3://") {
 		return nil, cli.UsageError("want the URL of a manifest, such as s3://BUCKET/…/manifest.json")
@@ -71,8 +71,8 @@ func (p *Planner) OpenInventory(ctx context.Context, manifest string, allVersion
 	return &Inventory{i, f}, err
 }
 
-// Jobs yields one for each line of a data file, from 0. An error is the last that it
-// yields.
+// Jobs yields a job for each line of a data file. Data files are numbered from
+// 0. It stops after an error.
 func (i *Inventory) Jobs(ctx context.Context, file int) iter.Seq2[Job, error] {
 	return func(yield func(Job, error) bool) {
 		for e, err := range i.File(ctx, file) {
@@ -87,13 +87,13 @@ func (i *Inventory) Jobs(ctx context.Context, file int) iter.Seq2[Job, error] {
 	}
 }
 
-// entry returns a job for a version of an object.
+// entry returns the job for a version of an object.
 func (f *objectFolder) entry(e *inventory.Entry) Job {
 	source := f.Stored(e.Key)
 	if !e.Latest {
 		source = source.Version(cmp.Or(e.VersionID, nullVersion))
 	}
-	var info *object.Info // which is asked for if the inventory does not tell it
+	var info *object.Info // requested later if the inventory doesn't have it
 	if e.Size >= 0 && !e.Modified.IsZero() {
 		info = object.OldInfo(e.Key, e.Size, e.Modified)
 	}
@@ -115,8 +115,8 @@ func (f *objectFolder) entry(e *inventory.Entry) Job {
 	return j
 }
 
-// lookForMarker asks for what may be the marker of a folder. If there is no answer, opening it
-// tells why.
+// lookForMarker checks whether an object of unknown size marks a directory. If
+// the request fails, opening the object reports why.
 func lookForMarker(ctx context.Context, j *Job) {
 	source := j.Source.(*objectSource)
 	if err := source.look(ctx); err == nil && source.info.Size() == 0 {
@@ -124,11 +124,11 @@ func lookForMarker(ctx context.Context, j *Job) {
 	}
 }
 
-// nullVersion is what S3 calls a version that was made before the bucket had any.
+// nullVersion is S3's ID for versions that were created without versioning.
 const nullVersion = "null"
 
-// openInventory opens the manifest, and the bucket whose objects are listed, with the
-// parameters that the URL of the manifest has.
+// openInventory opens a manifest and the bucket that it lists. The bucket gets
+// the parameters of the manifest's URL.
 func (p *Planner) openInventory(ctx context.Context, o *InputOptions) (*inventory.Inventory, *object.Object, error) {
 	if !object.IsURL(o.Inventory) {
 		name, err := parseFileURL(o.Inventory)
@@ -155,7 +155,7 @@ func (p *Planner) openInventory(ctx context.Context, o *InputOptions) (*inventor
 		return nil, nil, err
 	}
 	i, err := inventory.Open(ctx, manifest.Key, inventory.Scope(o.AllVersions), objectFiles(manifest, bucket))
-	if cli.Kind(err) == cli.KindNotFound && !strings.HasSuffix(manifest.Key, ".json") { // a directory without a slash
+	if cli.Kind(err) == cli.KindNotFound && !strings.HasSuffix(manifest.Key, ".json") { // the name may be a directory without its slash
 		err = cli.Hinted(err, "%s", manifestHint)
 	}
 	if err != nil {
@@ -165,7 +165,7 @@ func (p *Planner) openInventory(ctx context.Context, o *InputOptions) (*inventor
 	return i, source, err
 }
 
-// noManifest is for a directory, in which there may be several inventories.
+// noManifest is the error for a directory, which may have several inventories.
 func noManifest(name string) error {
 	return cli.UsageError("--inventory %s: a directory is no inventory", cli.Printable(name)).
 		WithHint("%s", manifestHint)
@@ -173,7 +173,7 @@ func noManifest(name string) error {
 
 const manifestHint = "name the manifest.json in it: S3 writes each inventory into a directory of its own, such as 2026-11-06T01-00Z/"
 
-// objectFiles opens keys of the bucket that the manifest is in. The manifest itself may be
+// objectFiles opens keys in the manifest's bucket. The manifest itself may be
 // one of several versions.
 func objectFiles(manifest, bucket *object.Object) inventory.Files {
 	return func(ctx context.Context, key string) (io.ReadCloser, error) {
@@ -185,8 +185,8 @@ func objectFiles(manifest, bucket *object.Object) inventory.Files {
 	}
 }
 
-// openLocalInventory opens a manifest in a file. The keys of its data files are those of
-// the bucket that it was in.
+// openLocalInventory opens a manifest in a file. The keys of its data files are
+// from its original bucket.
 func (p *Planner) openLocalInventory(ctx context.Context, manifest string, scope inventory.Scope) (*inventory.Inventory, error) {
 	switch info, err := os.Stat(manifest); {
 	case err != nil:
@@ -205,9 +205,9 @@ func (p *Planner) openLocalInventory(ctx context.Context, manifest string, scope
 	})
 }
 
-// openNear opens a file by the key that it had: by the longest part at the end of the key
-// that is below the folder of the manifest, or below the one that this is in: S3 puts a
-// manifest into a folder beside the one of the data.
+// openNear opens a data file by its key. It tries the longest suffix of the key
+// that exists below the manifest's directory or its parent, since S3 puts the
+// manifest into a directory beside the data.
 func openNear(dir, key string) (io.ReadCloser, error) {
 	for rest := key; rest != ""; _, rest, _ = strings.Cut(rest, "/") {
 		name, err := filepath.Localize(rest)

@@ -23,8 +23,8 @@ import (
 	"gocloud.dev/blob/memblob"
 )
 
-// newLake returns a planner with a bucket of some objects, and one with an inventory of
-// entries.
+// newLake returns a planner with a bucket of objects and a bucket with an
+// inventory of entries.
 func newLake(t testing.TB, i inventorytest.Inventory, entries []inventory.Entry, keys ...string) (p *Planner, lake *blob.Bucket) {
 	t.Helper()
 	p = newPlanner()
@@ -108,8 +108,8 @@ func planInventory(p *Planner, o *OutputOptions, inputs []string) (string, error
 	return strings.Join(all, " "), nil
 }
 
-// All versions are read if that is asked for, and an object that was replaced since is
-// read as it is now.
+// All versions are read on request, and an object that was replaced after the
+// inventory is read as it is now.
 func TestInventorySources(t *testing.T) {
 	old, longer, gone := entry("b"), entry("in/longer"), entry("gone")
 	old.Latest, old.VersionID = false, ""
@@ -139,8 +139,7 @@ func TestInventorySources(t *testing.T) {
 	}
 }
 
-// A key that can't be reached is no failure if it is left out, or is one that is skipped in any
-// case.
+// An unreachable key isn't a failure if it's left out or skipped anyway.
 func TestInventoryUnreachable(t *testing.T) {
 	marker, old := entry("a/../m"), entry("a/../o")
 	marker.DeleteMarker, old.Latest = true, false
@@ -173,8 +172,9 @@ func TestInventoryUnreachable(t *testing.T) {
 	}
 }
 
-// What the command wrote under an odd key is found by an inventory too, which has the key as S3
-// does. Lists, listings and inventories have it in one shard.
+// Objects that the command wrote under an odd key are found by an inventory
+// too, which has the key as S3 does. Lists, listings and inventories have them
+// in the same shard.
 func TestInventoryOddKeys(t *testing.T) {
 	odd := map[string]string{"new__0xa__line": "new\nline", "a/..__0x2f__b": "a/../b", "a/b": "a/b", "x__0x5f___0x41__": "x__0x41__"}
 	var entries []inventory.Entry
@@ -236,7 +236,8 @@ func TestInventoryOddKeys(t *testing.T) {
 	}
 }
 
-// A marker of a folder is one whatever the inventory tells of it.
+// An object that marks a directory is recognized with any columns in the
+// inventory.
 func TestInventoryFolders(t *testing.T) {
 	for what, e := range map[string]inventory.Entry{
 		"all":      {Size: 0, Modified: inventorytest.Time},
@@ -268,7 +269,7 @@ func TestInventoryFolders(t *testing.T) {
 	}
 }
 
-// What is wrong with an inventory refuses the run, or is a failure of its own if it is seen
+// A mistake in an inventory stops the run, or fails by itself if it's found
 // later.
 func TestInventoryFaults(t *testing.T) {
 	i := inventorytest.Inventory{Bucket: "lake", Format: "CSV", PerFile: 2}
@@ -320,7 +321,8 @@ func TestInventoryFaults(t *testing.T) {
 	}
 }
 
-// A local inventory is found as it was copied: with all of its key, or a part of it.
+// A local inventory is found where it was copied to: with all of its key, or a
+// part of it.
 func TestLocalInventory(t *testing.T) {
 	i := inventorytest.Inventory{Bucket: "lake", Format: "Parquet", PerFile: 1, Prefix: "a/b/"}
 	want := []string{"k1", "k2"}
@@ -354,7 +356,7 @@ func TestLocalInventory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, dir := range []string{".", filepath.Dir(manifest)} { // also from its own folder
+		for _, dir := range []string{".", filepath.Dir(manifest)} { // also from its own directory
 			t.Chdir(filepath.Join(base, dir))
 			p := newPlanner()
 			p.Buckets.UseTest("s3://lake", memblob.OpenBucket(nil))
@@ -377,7 +379,7 @@ func TestLocalInventory(t *testing.T) {
 	}
 }
 
-// The shards of an inventory, of a listing and of a list are the same ones.
+// An inventory, a listing and a list have the same shards.
 func TestShardsAgree(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -419,7 +421,7 @@ func TestShardsAgree(t *testing.T) {
 
 var inventoried = flag.Int("inventoried", 200_000, "how many entries TestInventoryMemory reads")
 
-// Memory does not grow with the number of entries.
+// Memory doesn't grow with the number of entries.
 func TestInventoryMemory(t *testing.T) {
 	entries := *inventoried
 	for _, format := range inventorytest.Formats {

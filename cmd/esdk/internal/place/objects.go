@@ -9,8 +9,8 @@ import (
 	"esdk/cmd/esdk/internal/object"
 )
 
-// planObject finds the output of an input in a bucket: what -o names, or beside
-// the input.
+// planObject plans the output of an input in a bucket: the object that -o
+// names, or one beside the input.
 func (o *outputs) planObject(ctx context.Context, j *Job) error {
 	source, _ := j.Source.(*objectSource)
 	var result *object.Object
@@ -19,7 +19,7 @@ func (o *outputs) planObject(ctx context.Context, j *Job) error {
 		result = source.Object
 	case o.object == nil:
 		key := o.Name(source.Key)
-		if key == cli.Standard { // of a part
+		if key == cli.Standard { // the result of a part
 			return o.planStdout(j)
 		}
 		if key == source.Key {
@@ -51,8 +51,9 @@ func (o *outputs) planObject(ctx context.Context, j *Job) error {
 	return o.checkNoObject(ctx, j, target)
 }
 
-// checkNoObject looks whether the output exists. Who may not look is told by the
-// store when the object is made, unless that is to be skipped.
+// checkNoObject checks whether the output exists. Without permission to look,
+// the store reports it when the object is created, unless existing objects are
+// skipped.
 func (o *outputs) checkNoObject(ctx context.Context, j *Job, target *objectTarget) error {
 	if o.Force {
 		return nil
@@ -74,7 +75,7 @@ func (o *outputs) checkNoObject(ctx context.Context, j *Job, target *objectTarge
 		if !keys.tooMany {
 			return take(j, keys.keys[target.Key], keys.err)
 		}
-		// Too many requests to make here, one behind the other.
+		// Too many requests to make here, one after the other.
 		j.look = func(ctx context.Context, j *Job) {
 			seen, err := target.Look(ctx)
 			if err := take(j, seen, err); err != nil {
@@ -94,19 +95,20 @@ func (o *outputs) resultFolder(j *Job) *object.Object {
 	return j.Source.(*objectSource).folder()
 }
 
-// An objectSet has the keys of a folder, so that not each object in it is asked for.
+// An objectSet has the keys with a prefix, so that not every object needs a
+// request.
 type objectSet struct {
 	folder  string
 	keys    map[string]object.Seen
-	tooMany bool  // to list them
-	err     error // if they could not be listed
+	tooMany bool  // too many to list
+	err     error // why they couldn't be listed
 }
 
-// maxListed bounds the keys that are held of a folder.
+// maxListed limits the keys of a prefix that are held.
 const maxListed = 10 * defaultLookAhead
 
-// list makes it the set of a folder, which it mostly is already, if there are no more
-// keys in it than most.
+// list makes s the set of the objects with a prefix, unless it already is. If
+// there are more than most, it holds none.
 func (s *objectSet) list(ctx context.Context, folder *object.Object, most int) *objectSet {
 	if s.folder == folder.ID() {
 		return s

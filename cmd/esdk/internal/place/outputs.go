@@ -14,20 +14,20 @@ import (
 	"esdk/cmd/esdk/internal/object"
 )
 
-// outputs finds the output for each input.
+// outputs plans the output of each input.
 type outputs struct {
 	*Planner
 	*OutputOptions
 
-	to      *tree // that takes the results of others, nil if there is none
-	folder  bool  // -o names one
-	several bool  // inputs were named
+	to      *tree // the tree for results, nil if there is none
+	folder  bool  // -o names a directory
+	several bool  // more than one input was named
 	known   objectSet
 	taken   taken
 	beside  folders
 }
 
-// open looks at what -o names.
+// open looks at the path given by -o.
 func (o *outputs) open(ctx context.Context) (err error) {
 	if object.IsURL(o.Path) {
 		o.object, err = o.Buckets.Parse(ctx, o.Path)
@@ -43,7 +43,7 @@ func (o *outputs) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// settle decides what -o names, by what is known of the inputs.
+// settle decides whether -o is a directory, once some inputs are known.
 func (o *outputs) settle(ahead []Job) error {
 	switch {
 	case o.object != nil:
@@ -56,7 +56,7 @@ func (o *outputs) settle(ahead []Job) error {
 	}
 	inputs := strconv.Itoa(len(ahead)) + " inputs"
 	if o.Shard != "" {
-		inputs = "shards" // each of which may have one input, or none
+		inputs = "shards" // a shard may have one input, or none
 	}
 	err := cli.UsageError("%s need a folder for -o, and %s is none", inputs, cli.Printable(o.Path))
 	if o.results == nil && o.Path != cli.Standard && o.object == nil {
@@ -65,8 +65,8 @@ func (o *outputs) settle(ahead []Job) error {
 	return err
 }
 
-// admitFolder has the results of a folder go below -o, if there is one, or else beside
-// the inputs. See InputOptions.admit.
+// admitFolder decides where the results of a directory's files go: below -o if
+// it is given, otherwise beside the inputs. See InputOptions.admit.
 func (o *outputs) admitFolder(t *tree, id string) error {
 	if o.object != nil {
 		o.object = o.object.Folder()
@@ -100,8 +100,8 @@ func (o *outputs) admitFolder(t *tree, id string) error {
 	return err
 }
 
-// openResults opens the tree for the results. If there is none, it is made for the
-// first of them.
+// openResults opens the tree for the results. If it doesn't exist, it's made
+// with the first result.
 func (o *outputs) openResults() (*tree, error) {
 	if o.results != nil {
 		return openTree(o.Path)
@@ -113,7 +113,7 @@ func (o *outputs) openResults() (*tree, error) {
 		}
 		return nil, err
 	}
-	in := filepath.Dir(filepath.Clean(o.Path)) // a slash may be at its end
+	in := filepath.Dir(filepath.Clean(o.Path)) // the path may end with a slash
 	switch _, err := os.Stat(in); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, cli.UsageError("there is no folder %s", cli.Printable(in)).WithHint("make the folder first")
@@ -126,19 +126,19 @@ func (o *outputs) openResults() (*tree, error) {
 // madeFor reports whether a directory has been made for the results.
 func (o *outputs) madeFor(id string) bool { return o.to != nil && o.to.real == id }
 
-// plan finds the output of an input, which is no file that keys are read from, or are to
-// be.
+// plan plans the output of an input. The output must not be a file that keys
+// are read from, or one that the command still has to write.
 func (o *outputs) plan(ctx context.Context, j *Job) error {
 	if j.Err != nil || j.Skip != "" {
 		return nil
 	}
-	if j.look != nil && !o.InPlace { // what is skipped has no result
+	if j.look != nil && !o.InPlace { // a skipped input has no result
 		j.look(ctx, j)
 		if j.look = nil; j.Skip != "" {
 			return nil
 		}
 	}
-	if source, ok := j.Source.(*objectSource); ok && o.Update { // whose time matters
+	if source, ok := j.Source.(*objectSource); ok && o.Update { // its time matters
 		if err := source.look(ctx); err != nil {
 			j.Err = err
 			return nil
@@ -181,21 +181,21 @@ func (o *outputs) planAny(ctx context.Context, j *Job) error {
 	if name == j.Source.Name() {
 		return noPlace(j)
 	}
-	if name == cli.Standard { // of a part
+	if name == cli.Standard { // the result of a part
 		return o.planStdout(j)
 	}
 	return o.planFile(j, name, false)
 }
 
-// ErrNoPlace is that nothing says where a result goes.
+// ErrNoPlace means that no option says where a result goes.
 var ErrNoPlace = errors.New("-o PATH")
 
 func noPlace(j *Job) error {
 	return cli.UsageError("where does the result of %s go? Give %w", cli.Printable(j.Source.Name()), ErrNoPlace)
 }
 
-// planInPlace replaces a file, and not a link to it. What is read is that file too,
-// wherever the link leads by then.
+// planInPlace replaces the file itself, not a link to it. The input becomes
+// that file too, even if the link leads elsewhere later.
 func (o *outputs) planInPlace(j *Job) error {
 	if j.Special() {
 		return cli.UsageError("--in-place is for files, and %s is none", cli.Printable(j.Source.Name()))
@@ -208,13 +208,13 @@ func (o *outputs) planInPlace(j *Job) error {
 	if err != nil {
 		return err
 	}
-	path = cli.Join(filepath.Split(path)) // a file may be called as standard output is
+	path = cli.Join(filepath.Split(path)) // a file may have the name that stands for standard output
 	j.Source = &file{name: j.Source.Name(), path: path, info: info, same: true, real: o.real}
 	j.Target = &fileTarget{o.Pending, path, info, o.real}
 	return o.checkProtected(j, info)
 }
 
-// checkProtected refuses to overwrite what the command itself needs.
+// checkProtected refuses to overwrite files that the command itself needs.
 func (o *outputs) checkProtected(j *Job, output fs.FileInfo) error {
 	if o.Protected.Has(output) {
 		return o.protected(j)
@@ -244,8 +244,9 @@ func (o *outputs) planStdout(j *Job) error {
 	return o.checkProtected(j, out)
 }
 
-// planFile refuses to overwrite what must not be. Only what -o names itself may be a
-// pipe or a device: anybody can have put one where a result is to go.
+// planFile refuses to overwrite files that must be kept. Only the path given by
+// -o may be a pipe or a device, since anybody can put one where a result is
+// expected.
 func (o *outputs) planFile(j *Job, path string, named bool) error {
 	target := &fileTarget{o.Pending, path, nil, o.real}
 	j.Target = target
@@ -285,8 +286,8 @@ func (o *outputs) planFile(j *Job, path string, named bool) error {
 	return o.checkAbsent(j, info.ModTime())
 }
 
-// checkAbsent is for an output that exists, and was changed at a time: it is skipped,
-// replaced, or a reason to do nothing at all.
+// checkAbsent decides about an output that exists and was last changed at a
+// given time. It is skipped, replaced, or an error that stops the run.
 func (o *outputs) checkAbsent(j *Job, changed time.Time) error {
 	switch source := j.Source.Info(); {
 	case o.NoClobber:
@@ -301,7 +302,7 @@ func (o *outputs) checkAbsent(j *Job, changed time.Time) error {
 	return nil
 }
 
-// planBeside finds the output of an entry of a tree in the same tree.
+// planBeside plans the output of a tree entry in the same tree.
 func (o *outputs) planBeside(j *Job, e *treeEntry) error {
 	if o.InPlace {
 		e.same = true
@@ -315,8 +316,8 @@ func (o *outputs) planBeside(j *Job, e *treeEntry) error {
 	return o.planInTree(j, &treeTarget{o.Pending, e.tree, name, e.tree, nil})
 }
 
-// planBelow finds the output of an input in the tree that takes the results. The
-// entry is nil if the input is in no tree.
+// planBelow plans the output of an input in the tree of results. The entry is
+// nil if the input isn't in a tree.
 func (o *outputs) planBelow(j *Job, e *treeEntry) error {
 	name, err := j.Source.localName()
 	if err != nil {
@@ -333,7 +334,7 @@ func (o *outputs) planBelow(j *Job, e *treeEntry) error {
 	return o.planInTree(j, target)
 }
 
-// planInTree looks at the output in a tree.
+// planInTree checks the output in a tree.
 func (o *outputs) planInTree(j *Job, target *treeTarget) error {
 	j.Target = target
 	if target.tree.root == nil {

@@ -18,7 +18,8 @@ func makePipe(t *testing.T, name string) {
 	}
 }
 
-// A pipe that stands where a result is to go gets nothing, unless -o names it itself.
+// A pipe at the place of a result gets nothing, unless -o names the pipe
+// itself.
 func TestPlantedPipe(t *testing.T) {
 	files(t, "a", "dir/f", "out/other")
 	makePipe(t, "a.x")

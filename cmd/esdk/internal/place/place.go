@@ -1,5 +1,5 @@
-// Package place plans what is read and where results go: files, directories, objects
-// and standard streams.
+// Package place plans the inputs of a run and the places of their results:
+// files, directories, objects and standard streams.
 package place
 
 import (
@@ -15,16 +15,18 @@ import (
 	"esdk/cmd/esdk/internal/object"
 )
 
-// A Source is what a job reads.
+// A Source is the input of a job.
 type Source interface {
-	// Name is as the user gave it, or below a directory that the user gave.
+	// Name is the name as the user gave it, or one below a directory that the
+	// user gave.
 	Name() string
 
-	// ID is the same for two names of one file or object. It is there to be
-	// compared, not to be shown.
+	// ID is equal for two names of one file or object. It is for comparisons,
+	// not for display.
 	ID() string
 
-	// Info is what was seen when it was planned, nil if it was not there.
+	// Info describes the source as planning saw it. It is nil if nothing was
+	// there.
 	Info() fs.FileInfo
 
 	// Below reports whether it was found in a directory that was named.
@@ -35,33 +37,35 @@ type Source interface {
 
 	Open(ctx context.Context) (Input, error)
 
-	// localName and keyName are how the name of a result begins in a directory and
-	// in a bucket: all that is below what was named, or the last part.
+	// localName and keyName return the start of the result's name, in a
+	// directory and in a bucket: the path below the directory that was named,
+	// or the base name.
 	localName() (string, error)
 	keyName() string
 }
 
-// An Input is what was opened of a [Source].
+// An Input is an open [Source].
 type Input interface {
 	io.ReadSeekCloser
 	io.ReaderAt
 	Stat() (fs.FileInfo, error)
 
-	// Changed returns what has become of a file since it was opened: that what was
-	// read may be of no one time. It is nil for what cannot change, and for what
-	// cannot be asked.
+	// Changed returns an error if the file has changed since it was opened, so
+	// that the bytes read may be from different times. It returns nil for
+	// inputs that can't change, or whose state can't be determined.
 	Changed() error
 }
 
-// A Target is where a result goes. It knows what was there when it was planned, which
-// may be replaced or not, and replaces nothing else: what has come up, or was changed,
-// since then is an error of Create or Commit.
+// A Target is the place of a result. It remembers the file or object that
+// planning found there, which may or may not be replaced. It replaces nothing
+// else: if another one has appeared, or the known one has changed, Create or
+// Commit fails.
 type Target interface {
 	Name() string
 	ID() string
 
-	// Stream reports whether it is a pipe, a device or standard output, where what
-	// is written can be seen at once.
+	// Stream reports whether it is a pipe, a device or standard output, where
+	// bytes are visible as soon as they're written.
 	Stream() bool
 
 	Remote() bool
@@ -69,41 +73,42 @@ type Target interface {
 	Create(ctx context.Context, o CreateOptions) (Output, error)
 }
 
-// CreateOptions say how to make a result.
+// CreateOptions control how a result is made.
 type CreateOptions struct {
 	Mode       fs.FileMode // of a file
-	SideBySide bool        // others are under way too
-	Sparse     bool        // blocks of zeros of a file are holes
+	SideBySide bool        // other results are written at the same time
+	Sparse     bool        // blocks of zeros become holes in a file
 
-	// Like is what a file takes the place of: its owner, mode, access control list and
-	// extended attributes are kept. It is nil for a new file.
+	// Like is the file that the result replaces. The result keeps its owner,
+	// mode, access control list and extended attributes. Like is nil for a new
+	// file.
 	Like Input
 }
 
-// An Output is where a message or plaintext goes. Unless it is of a stream, nothing
-// is to be seen of it before Commit.
+// An Output receives a message or plaintext. Unless it's a stream, nothing of
+// it is visible before Commit.
 type Output interface {
 	io.Writer
 	Commit() error
-	Abort() // no effect after Commit
+	Abort() // has no effect after Commit
 }
 
-// A Job is one input and where its result goes.
+// A Job is one input and the target of its result.
 type Job struct {
 	Source Source
 	Target Target // nil if nothing is written
-	Skip   string // why nothing is to be done, "" otherwise
-	Err    error  // why nothing can be done
+	Skip   string // why the input is skipped, "" if it isn't
+	Err    error  // why the job fails
 
-	look   func(context.Context, *Job) // see Look; the job may be another copy than when it was planned
-	search bool                        // it is a folder, in which nothing or no more can be found
-	given  string                      // the name of the input as the user gave it, "" if it was found below another
-	in     Input                       // that was opened
+	look   func(context.Context, *Job) // see Look; it gets the job, which may be a copy of the one planned
+	search bool                        // the source is a directory that can't be searched, or has no inputs
+	given  string                      // the input's name as the user gave it, "" if it was found below another
+	in     Input                       // set by Open
 }
 
-// Given is the name of the input as the user gave it, with the parameters of a URL, or one
-// that can be given for what was found below that. Parameters may be secret: only a
-// report for the user has them.
+// Given returns the name of the input as the user gave it, with the parameters
+// of a URL. For an input found below that name, it returns a name that can be
+// given. Parameters may be secret: only a report for the user has them.
 func (j *Job) Given() string {
 	if j.given != "" {
 		return j.given
@@ -114,22 +119,22 @@ func (j *Job) Given() string {
 	return j.Source.Name()
 }
 
-// Open opens the input.
+// Open opens the input and remembers it until End.
 func (j *Job) Open(ctx context.Context) (in Input, err error) {
 	in, err = j.Source.Open(ctx)
 	j.in = in
 	return in, err
 }
 
-// Renew forgets what was seen of an object, which somebody else may have changed.
+// Renew forgets the state of an object, which another program may have changed.
 func (j *Job) Renew() {
 	if o, ok := j.Source.(*objectSource); ok {
 		o.info = nil
 	}
 }
 
-// End forgets the input, and returns the name under which a store keeps what was read of
-// it, "" if there is none.
+// End forgets the input. It returns the store's name for the version that was
+// read, "" if it has none.
 func (j *Job) End() (versionID string) {
 	if in, ok := j.in.(interface{ VersionID() string }); ok {
 		versionID = in.VersionID()
@@ -138,14 +143,15 @@ func (j *Job) End() (versionID string) {
 	return versionID
 }
 
-// Look does what planning has left to be done side by side: it may set Skip and Err.
+// Look does the part of planning that can run concurrently. It may set Skip and
+// Err.
 func (j *Job) Look(ctx context.Context) {
 	if j.look != nil && j.Skip == "" && j.Err == nil {
 		j.look(ctx, j)
 	}
 }
 
-// Output is the name of the result, "" if there is none.
+// Output returns the name of the result, "" if there is none.
 func (j *Job) Output() string {
 	if j.Target == nil {
 		return ""
@@ -153,17 +159,18 @@ func (j *Job) Output() string {
 	return j.Target.Name()
 }
 
-// Stream reports whether the result is one that can be seen at once.
+// Stream reports whether the result is visible as it's written.
 func (j *Job) Stream() bool { return j.Target != nil && j.Target.Stream() }
 
-// Special reports whether the input is standard input, or was named and is no regular
-// file. What is below a directory and no regular file is skipped.
+// Special reports whether the input is standard input, or was named and isn't a
+// regular file. Below a directory, entries that aren't regular files are
+// skipped.
 func (j *Job) Special() bool {
 	info := j.Source.Info()
 	return j.Source.Name() == cli.Standard || !j.Source.Below() && info != nil && !info.Mode().IsRegular()
 }
 
-// Size is the length of a regular file or object, else 0.
+// Size returns the length of a regular file or object, otherwise 0.
 func (j *Job) Size() int64 {
 	if info := j.Source.Info(); info != nil && !j.Special() {
 		return info.Size()
@@ -171,10 +178,10 @@ func (j *Job) Size() int64 {
 	return 0
 }
 
-// Remote reports whether the job has to do with a store.
+// Remote reports whether the job reads from or writes to a store.
 func (j *Job) Remote() bool { return j.Source.Remote() || j.Target != nil && j.Target.Remote() }
 
-// Why an input is skipped.
+// Reasons to skip an input.
 const (
 	SkipDone      = "as asked already"  // with --in-place
 	SkipExists    = "its result exists" // with --no-clobber
@@ -191,65 +198,67 @@ const (
 	skipDeleted = "marker of a deletion"
 	skipOld     = "a version that is not the latest"
 
-	// What such a reason begins or ends with.
+	// Parts of such reasons: the first begins one, the second ends one.
 	notNamed     = "not named *"
 	alreadyNamed = " already"
 )
 
-// LeftOut reports whether a reason to skip an input is its name, and Done whether it is
-// that there is nothing left to do.
+// LeftOut reports whether an input was skipped because of its name, and Done
+// whether nothing is left to do for it.
 func LeftOut(skip string) bool { return skip == skipPattern || strings.HasPrefix(skip, notNamed) }
 func Done(skip string) bool {
 	return skip == SkipDone || skip == SkipExists || skip == skipNewer || skip == SkipTwice || strings.HasSuffix(skip, alreadyNamed)
 }
 
-// A Planner finds inputs and outputs.
+// A Planner finds inputs and their outputs.
 type Planner struct {
 	UI        *cli.UI
 	Buckets   *object.Buckets
 	Pending   *atomicfile.Pending
 	Protected *atomicfile.Protected
 
-	// LookAhead is how many inputs are looked at before any work, 0 for the usual.
+	// LookAhead is the number of inputs that are planned before any work, 0 for
+	// the default.
 	LookAhead int
 }
 
-// InputOptions say which inputs there are.
+// InputOptions select the inputs.
 type InputOptions struct {
 	Recursive bool
 	Suffix    string
-	Symlinks  string           // what to do with them in directories: skip, follow or error
-	List      string           // of names
-	Names     iter.Seq[string] // taken as those of a list are
-	Found     iter.Seq[Job]    // in place of names: jobs that others have found, as by InFolder
-	Inventory string           // manifest of one of S3
-	Shard     string           // which part of the inputs is taken, as I/N; "" is all
-	Include   []string         // patterns of what to take in folders, if there are any
-	Exclude   []string         // and of what not to take
-	Unseen    bool             // objects that are named are not looked at before they are read
+	Symlinks  string           // symbolic links in directories: skip, follow or error
+	List      string           // a file of names
+	Names     iter.Seq[string] // handled like the names of a list
+	Found     iter.Seq[Job]    // jobs that the caller has found, as by InFolder, in place of names
+	Inventory string           // manifest of an S3 inventory
+	Shard     string           // the part of the inputs to take, as I/N; "" for all
+	Include   []string         // patterns of names to take in directories, if there are any
+	Exclude   []string         // patterns of names to leave out
+	Unseen    bool             // don't look at named objects before they're read
 
-	Created     time.Time // when the inventory was written, once it is open; zero if it doesn't say
-	AllVersions bool      // take those of an inventory that are not the latest, too
-	Command     bool      // the inputs are those of a program that is run, and its standard output the input
+	Created     time.Time // when the inventory was written, set once it's open; zero if it doesn't say
+	AllVersions bool      // also take versions in an inventory that aren't the latest
+	Command     bool      // the inputs are a program and its arguments, whose standard output is read
 
-	// Filter returns why a file in a directory is left out, "" if it is not.
+	// Filter returns why a file in a directory is left out, "" if it isn't.
 	Filter func(name string) string
 
-	results fs.FileInfo    // of what -o names, nil if there is none yet
-	object  *object.Object // that -o names
+	results fs.FileInfo    // of the path given by -o, nil if nothing is there
+	object  *object.Object // given by -o
 	real    realPaths
 	shard   shard
 
-	// admit is asked before what is in a folder is an input: a tree, or one of a
-	// bucket, for which the tree is nil. The id begins those of all that is in it.
+	// admit is called before the contents of a directory become inputs: of a
+	// tree, or of a prefix in a bucket, for which t is nil. The IDs of all its
+	// contents begin with id.
 	admit func(t *tree, id string) error
 
-	// isResults reports whether a directory is the one that is made for results.
+	// isResults reports whether a directory was made for results.
 	isResults func(id string) bool
 }
 
-// OnlyWith leaves out files without the suffix, and OnlyWithout those that have
-// it: results of an earlier run, where they are beside the inputs.
+// OnlyWith leaves out files without the suffix, and OnlyWithout leaves out
+// files with it: results of an earlier run beside the inputs.
 func (o *InputOptions) OnlyWith() {
 	o.Filter = func(name string) string {
 		if strings.HasSuffix(name, o.Suffix) {
@@ -273,11 +282,11 @@ type OutputOptions struct {
 	InputOptions
 	Path             string
 	Force, NoClobber bool
-	Update           bool // replace a result that is older than its input, and skip others
-	InPlace          bool // the result takes the place of the input
+	Update           bool // replace results that are older than their inputs, and skip others
+	InPlace          bool // each result replaces its input
 
-	// Name returns the name of the result of a file. OneToOne is that it returns no
-	// name for two of one folder.
+	// Name returns the name of the result of a file. OneToOne means that it
+	// never returns the same name for two files of one directory.
 	Name     func(string) string
 	OneToOne bool
 }

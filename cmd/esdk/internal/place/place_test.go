@@ -19,7 +19,8 @@ func newPlanner() *Planner {
 	return &Planner{UI: cli.NewUI(), Buckets: object.NewBuckets(), Pending: atomicfile.NewPending(), Protected: new(atomicfile.Protected)}
 }
 
-// files makes files with their names as content, and works below them.
+// files makes files with their names as content, and changes the working
+// directory to theirs.
 func files(t *testing.T, names ...string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -35,7 +36,7 @@ func files(t *testing.T, names ...string) {
 
 func encrypted(name string) string { return name + ".x" }
 
-// plan returns where each input goes, or why it does not.
+// plan returns the output of each input, or why it has none.
 func plan(t *testing.T, o *OutputOptions, inputs ...string) (map[string]string, error) {
 	t.Helper()
 	o.Name, o.OneToOne = encrypted, true
@@ -98,7 +99,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// What is skipped in a tree keeps no other file from being worked on side by side.
+// An entry that is skipped in a tree doesn't keep other files from being
+// handled concurrently.
 func TestSpecial(t *testing.T) {
 	files(t, "dir/f")
 	if err := os.Symlink("f", filepath.Join("dir", "link")); err != nil {
@@ -116,7 +118,7 @@ func TestSpecial(t *testing.T) {
 	}
 }
 
-// A file called "-" is one, and not standard output.
+// A file called "-" is a file, not standard output.
 func TestFileCalledAsStandardOutput(t *testing.T) {
 	files(t, "-")
 	plan, err := newPlanner().Plan(context.Background(), []string{"./-"}, &OutputOptions{InPlace: true})
@@ -154,7 +156,7 @@ func TestPlanRefuses(t *testing.T) {
 	}
 }
 
-// Two names of one file have one ID, and what is read and made is the file's.
+// Two names of one file have one ID, and reading and writing go to that file.
 func TestIDs(t *testing.T) {
 	files(t, "dir/f")
 	if err := os.Symlink("dir", "link"); err != nil {
@@ -180,7 +182,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// A target makes what it was planned to be.
+// A target creates the planned result.
 func TestTargets(t *testing.T) {
 	files(t, "dir/f", "there")
 	p := newPlanner()
@@ -211,8 +213,8 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%s: %q, %v, %v", name, got, err, readErr)
 		}
 	}
-	// What has come up, or is another, since it was planned is not replaced, and what is
-	// read to replace it is the same.
+	// Anything that has appeared, or has become another file, since planning
+	// isn't replaced. In place, the input is the planned file.
 	for name, c := range map[string]struct {
 		options OutputOptions
 		spoiled string
@@ -232,7 +234,8 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// testSpoiled has a file take a name after it was planned, or after the result was begun.
+// testSpoiled gives a name to another file after planning, or after the result
+// was begun.
 func testSpoiled(t *testing.T, o OutputOptions, name string, late bool) {
 	files(t, "dir/f", "there", "there.x", "t/f.x", "other")
 	if name == "pipe" {
@@ -272,7 +275,7 @@ func testSpoiled(t *testing.T, o OutputOptions, name string, late bool) {
 	}
 }
 
-// make1 makes the result of a job.
+// make1 creates the result of a job.
 func make1(j *Job, meanwhile func()) error {
 	if j.Err != nil {
 		return j.Err
@@ -294,12 +297,12 @@ func make1(j *Job, meanwhile func()) error {
 	return out.Commit()
 }
 
-// TestResultsMadeMeanwhile: another command may have made the directory for the results since
-// this one looked. Anything else of that name is refused.
+// TestResultsMadeMeanwhile: another command may have made the directory for
+// results since this one looked. Anything else with that name is refused.
 func TestResultsMadeMeanwhile(t *testing.T) {
 	dir := t.TempDir()
 	open := func(path string) (*tree, error) {
-		o := &outputs{Planner: new(Planner), OutputOptions: &OutputOptions{Path: path}} // which has seen nothing there
+		o := &outputs{Planner: new(Planner), OutputOptions: &OutputOptions{Path: path}} // has found nothing at the path
 		return o.openResults()
 	}
 	to, err := open(dir)

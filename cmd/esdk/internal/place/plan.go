@@ -10,47 +10,47 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// defaultLookAhead is how many inputs are looked at before any work, with their outputs and
-// with each other.
+// defaultLookAhead is the number of inputs that are checked before any work,
+// together with their outputs and against each other.
 const defaultLookAhead = 10_000
 
-// A Plan is a sequence of jobs, of any length. A mistake in the first of them refuses
-// the run. What is behind them is found while the work goes on, and a mistake there
-// is the failure of its input.
+// A Plan is a sequence of jobs, of any length. A mistake in the first jobs
+// stops the run before any work. Later jobs are found while the run goes on,
+// and a mistake in one of them fails only its input.
 type Plan struct {
 	ahead   []Job
 	more    bool
-	several bool // there could be more than one
-	part    bool // of the inputs
+	several bool // there could be more than one job
+	part    bool // the inputs are one shard of several
 	next    func() (Job, bool)
 	stop    func()
 }
 
-// Ahead returns the jobs that were looked at before any work.
+// Ahead returns the jobs that were planned before any work.
 func (p *Plan) Ahead() []Job { return p.ahead }
 
-// Complete reports whether those are all.
+// Complete reports whether Ahead returns all jobs.
 func (p *Plan) Complete() bool { return !p.more }
 
-// Part reports whether other inputs are those of other runs. Then it is no mistake if there
-// are none.
+// Part reports whether other runs have the other inputs. Then it's no mistake
+// if there are none.
 func (p *Plan) Part() bool { return p.part }
 
-// Several reports whether there is more than one job, or there could be. Whoever gives a
-// directory, a list, an inventory or a shard need not know how many inputs are in it, and is
-// told of one as of many.
+// Several reports whether there is more than one job, or could be. A user who
+// gives a directory, a list, an inventory or a shard may not know how many
+// inputs it has, so a single one is reported like many.
 func (p *Plan) Several() bool { return p.several }
 
 // Close ends the search for inputs.
 func (p *Plan) Close() { p.stop() }
 
-// All yields the jobs, once. Those that were looked at before are gone then.
+// All yields the jobs, once. The jobs in Ahead are gone afterwards.
 func (p *Plan) All() iter.Seq[*Job] {
 	return func(yield func(*Job) bool) {
 		defer p.stop()
 		for i := range p.ahead {
 			j := p.ahead[i]
-			p.ahead[i] = Job{} // so that what is done takes no room
+			p.ahead[i] = Job{} // frees the memory of finished jobs
 			if !yield(&j) {
 				return
 			}
@@ -64,8 +64,8 @@ func (p *Plan) All() iter.Seq[*Job] {
 	}
 }
 
-// Each has a function see each job before it is done. Its error is as a mistake of
-// the user's is.
+// Each calls f for each job before it's done. An error of f counts as the
+// user's mistake.
 func (p *Plan) Each(f func(*Job) error) error {
 	for i := range p.ahead {
 		if err := f(&p.ahead[i]); err != nil {
@@ -77,7 +77,7 @@ func (p *Plan) Each(f func(*Job) error) error {
 	return nil
 }
 
-// later has a function see each job behind those that were looked at before.
+// later calls f for each job after those in Ahead.
 func (p *Plan) later(f func(*Job) error) {
 	next := p.next
 	p.next = func() (Job, bool) {
@@ -89,14 +89,14 @@ func (p *Plan) later(f func(*Job) error) {
 	}
 }
 
-// fail has a mistake be the failure of one input.
+// fail makes a mistake the failure of one input.
 func (j *Job) fail(err error) {
 	if err != nil {
 		j.Err, j.Skip = err, ""
 	}
 }
 
-// Inputs plans a command that writes nothing.
+// Inputs plans a command that writes no results.
 func (p *Planner) Inputs(ctx context.Context, inputs []string, o *InputOptions) (*Plan, error) {
 	o.real = make(realPaths)
 	return p.begin(ctx, inputs, o)
@@ -136,8 +136,8 @@ func (p *Planner) begin(ctx context.Context, inputs []string, o *InputOptions) (
 	return plan, nil
 }
 
-// lookAhead is how many inputs are looked at before any work. Who gives them one by one is told
-// of a mistake in each one by one.
+// lookAhead returns the number of inputs that are checked before any work. A
+// caller that gives them one by one gets the mistakes one by one too.
 func (p *Planner) lookAhead(o *InputOptions) int {
 	if o.Names != nil || o.Found != nil {
 		return 0
@@ -175,7 +175,7 @@ func (p *Planner) found(ctx context.Context, inputs []string, o *InputOptions) (
 	}), nil
 }
 
-// check refuses what contradicts.
+// check rejects options that contradict each other.
 func (o *OutputOptions) check() error {
 	if o.Force && o.NoClobber {
 		return cli.UsageError("--force and --no-clobber contradict each other")
@@ -189,7 +189,7 @@ func (o *OutputOptions) check() error {
 	return nil
 }
 
-// Resume says how to go on with a run that was interrupted, "" if all is to be done again.
+// Resume says how to continue an interrupted run, "" if it has to start over.
 func (o *OutputOptions) Resume() string {
 	const again = "the same command goes on with the rest"
 	switch {
@@ -201,8 +201,8 @@ func (o *OutputOptions) Resume() string {
 	return "with --no-clobber, " + again
 }
 
-// Plan finds the inputs and the output for each, and refuses, before any work, what
-// cannot be written.
+// Plan finds the inputs and plans an output for each. Before any work, it
+// rejects outputs that can't be written.
 func (p *Planner) Plan(ctx context.Context, inputs []string, options *OutputOptions) (*Plan, error) {
 	if err := options.check(); err != nil {
 		return nil, err
@@ -228,8 +228,8 @@ func (p *Planner) Plan(ctx context.Context, inputs []string, options *OutputOpti
 	return plan, nil
 }
 
-// several reports whether there may be two inputs of one name: with more than one thing
-// that has inputs, or a list. In an inventory as in a folder each is there once.
+// several reports whether an input may occur twice: in a list, or if more than
+// one thing has inputs. In an inventory, as in a directory, each occurs once.
 func (o *InputOptions) several(inputs int) bool {
 	if o.Inventory != "" {
 		inputs++
@@ -237,7 +237,7 @@ func (o *InputOptions) several(inputs int) bool {
 	return inputs > 1 || o.List != "" || o.Names != nil
 }
 
-// planAhead looks at the first jobs, each by itself and with the others.
+// planAhead plans the first jobs, each by itself and then together.
 func (o *outputs) planAhead(ctx context.Context, jobs []Job) error {
 	if err := o.settle(jobs); err != nil {
 		return err
@@ -258,11 +258,11 @@ func (o *outputs) planAhead(ctx context.Context, jobs []Job) error {
 	return nil
 }
 
-// planLater looks at a job behind those.
+// planLater plans a job after those.
 func (o *outputs) planLater(ctx context.Context, j *Job) error {
 	err := o.plan(ctx, j)
 	if o.again(j) {
-		j.Skip, j.Err = SkipTwice, nil // its result is there by now
+		j.Skip, j.Err = SkipTwice, nil // its result exists by now
 		return nil
 	}
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"gocloud.dev/blob/memblob"
 )
 
-// A trial is a random command line over random files, whose names often meet.
+// A trial is a random command line over random files, whose names often
+// collide.
 type trial struct {
 	files  []string
 	inputs []string
@@ -38,7 +39,7 @@ func newTrial(r *rand.Rand) *trial {
 			t.inputs = append(t.inputs, pick("d", "e", "d/s", "out"))
 		}
 	}
-	// Whether -o names a folder that is to be made is known by the first inputs.
+	// The first inputs decide whether -o names a directory that is made.
 	slices.SortStableFunc(t.inputs, func(a, b string) int {
 		isFile := func(name string) int { return slices.Index(t.files, name) }
 		return cmp.Compare(min(0, isFile(a)), min(0, isFile(b)))
@@ -80,7 +81,7 @@ func (t *trial) String() string {
 	return fmt.Sprintf("files %q, inputs %q, -o %q, force %t, no-clobber %t, update %t, in-place %t, one to one %t", t.files, t.inputs, o.Path, o.Force, o.NoClobber, o.Update, o.InPlace, o.OneToOne)
 }
 
-// make makes the files anew.
+// make creates the files anew.
 func (t *trial) make(tt *testing.T) {
 	for _, dir := range []string{"d", "e", "out", "made"} {
 		if err := os.RemoveAll(dir); err != nil {
@@ -94,9 +95,9 @@ func (t *trial) make(tt *testing.T) {
 	}
 }
 
-// A plan is the same however far it looks ahead, but for mistakes: those refuse the run
-// if they are seen before it, and are the failure of an input if not. Whatever is in
-// the run, no result takes the place of another, nor of an input that is to be read.
+// A plan is the same for any look-ahead, except for mistakes: a mistake found
+// within it stops the run, and a later one fails its input. In no run does a
+// result replace another result or an input that is still to be read.
 func TestPlanAnyLookAhead(t *testing.T) {
 	t.Chdir(t.TempDir())
 	seed := rand.Uint64()
@@ -117,7 +118,7 @@ func TestPlanAnyLookAhead(t *testing.T) {
 			case partErr != nil:
 			case err == nil && !maps.Equal(whole, part):
 				t.Fatalf("look-ahead %d: %q, want %q\n%v", ahead, part, whole, trial)
-			case err != nil && ok && !trial.option.InPlace && !trial.option.NoClobber && !trial.option.Update: // where one may be named twice
+			case err != nil && ok && !trial.option.InPlace && !trial.option.NoClobber && !trial.option.Update: // these allow an input to be named twice
 				t.Fatalf("look-ahead %d: all went well, but as a whole %v\n%v", ahead, err, trial)
 			case err != nil:
 				failed++
@@ -130,8 +131,8 @@ func TestPlanAnyLookAhead(t *testing.T) {
 	}
 }
 
-// run plans, and then makes the results or not. It returns what becomes of the inputs, and
-// whether nothing failed.
+// run plans, and optionally creates the results. It returns the outcome of each
+// input, and whether nothing failed.
 func (t *trial) run(tt *testing.T, ahead int, work bool) (all map[string]string, ok bool, err error) {
 	t.make(tt)
 	p := newPlanner()
@@ -146,7 +147,7 @@ func (t *trial) run(tt *testing.T, ahead int, work bool) (all map[string]string,
 	for j := range plan.All() {
 		what := j.Output()
 		if j.Skip == skipResults {
-			continue // it may not be there yet
+			continue // it may not exist yet
 		}
 		if j.Skip != "" {
 			what = "skipped"
@@ -180,7 +181,7 @@ func (t *trial) run(tt *testing.T, ahead int, work bool) (all map[string]string,
 	return all, ok, nil
 }
 
-// The names in a directory are all there, and sorted.
+// The names in a directory are complete and sorted.
 func TestNames(t *testing.T) {
 	dir := t.TempDir()
 	want := []string{"a", "a b", "a.", "a.b", "ab", "b", "é", "\u00ff", strings.Repeat("l", 200)}
@@ -209,7 +210,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// What becomes of a file while it is read is told, and nothing else is.
+// A change to a file while it's read is reported, and nothing else is.
 func TestChanged(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func() error
@@ -251,8 +252,8 @@ func TestChanged(t *testing.T) {
 
 var testTime = time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
 
-// In a bucket it is the same, also of a folder whose keys are too many to hold: then
-// each is asked for when its turn comes.
+// Plans for a bucket agree too, also with too many keys to hold: then each
+// object is looked at when its turn comes.
 func TestPlanObjects(t *testing.T) {
 	for _, ahead := range []int{0, 2} {
 		in := memblob.OpenBucket(nil)
@@ -308,7 +309,8 @@ func TestPlanObjects(t *testing.T) {
 	}
 }
 
-// TestPlanUpdateListed compares times of objects in a list, which are not looked at otherwise.
+// TestPlanUpdateListed compares times of listed objects, which aren't looked at
+// otherwise.
 func TestPlanUpdateListed(t *testing.T) {
 	in := memblob.OpenBucket(nil)
 	p := newPlanner()
@@ -326,7 +328,8 @@ func TestPlanUpdateListed(t *testing.T) {
 	}
 }
 
-// planObjects returns what becomes of each object, its name and its result's as from in/.
+// planObjects returns the outcome for each object, with its name and its
+// result's relative to in/.
 func planObjects(p *Planner, o *OutputOptions, inputs []string) (string, error) {
 	plan, err := p.Plan(context.Background(), inputs, o)
 	if err != nil {

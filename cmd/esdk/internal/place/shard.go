@@ -10,18 +10,19 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// A shard is one of several parts of the inputs, which have nothing in common and are all
-// inputs together. The zero value is all of them.
+// A shard is one of several disjoint parts of the inputs, which together are
+// all inputs. The zero value is all inputs.
 type shard struct{ index, count uint64 }
 
-// maxShards is more than any engine has.
+// maxShards is more than any batch system starts.
 const maxShards = 1 << 30
 
-// indexVariables have the number of a process among those that an engine has started.
+// indexVariables name the environment variables in which batch systems set the
+// index of a process.
 var indexVariables = []string{"AWS_BATCH_JOB_ARRAY_INDEX", "JOB_COMPLETION_INDEX"}
 
-// parseShard parses I/N, or env/N for the index that an engine has set. An empty text is
-// for all inputs.
+// parseShard parses I/N, or env/N for the index in the environment. Empty text
+// stands for all inputs.
 func parseShard(text string, environment func(string) string) (s shard, err error) {
 	if text == "" {
 		return s, nil
@@ -59,9 +60,9 @@ func shardIndex(environment func(string) string) (index string, err error) {
 	return index, nil
 }
 
-// has reports whether an input of a name is in the shard: by the first eight bytes of the
-// name's SHA-256, as a number whose first byte is the highest, modulo N. Other programs
-// compute it too, so that it must stay as it is.
+// has reports whether an input belongs to the shard. It takes the first eight
+// bytes of the SHA-256 hash of the name as a big-endian number, modulo N. Other
+// programs compute this too, so it must never change.
 func (s shard) has(name string) bool {
 	if s.count <= 1 {
 		return true
@@ -70,14 +71,15 @@ func (s shard) has(name string) bool {
 	return binary.BigEndian.Uint64(sum[:])%s.count == s.index
 }
 
-// of leaves out jobs of other shards.
+// of filters out jobs of other shards.
 func (s shard) of(jobs iter.Seq2[Job, error]) iter.Seq2[Job, error] {
 	if s.count <= 1 {
 		return jobs
 	}
 	return func(yield func(Job, error) bool) {
 		for j, err := range jobs {
-			// Who can't look into a folder knows nothing of its own part of it.
+			// If a directory can't be searched, its part of each shard is
+			// unknown, so all shards report it.
 			if err == nil && !j.search && !s.has(shardName(j.Source)) {
 				continue
 			}
@@ -88,8 +90,9 @@ func (s shard) of(jobs iter.Seq2[Job, error]) iter.Seq2[Job, error] {
 	}
 }
 
-// shardName is the name that decides: of an object that of its bucket and its key, so that
-// lists, folders and inventories agree, whatever parameters or escapes are in a URL.
+// shardName returns the name that decides. For an object, it's the bucket and
+// the key, so that lists, directories and inventories agree regardless of
+// parameters and escapes in URLs.
 func shardName(s Source) string {
 	if o, ok := s.(*objectSource); ok {
 		return o.Path()

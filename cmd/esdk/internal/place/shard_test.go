@@ -13,7 +13,7 @@ import (
 	"gocloud.dev/blob/memblob"
 )
 
-// A name has its shard by a rule that other programs follow, too.
+// A name's shard follows a rule that other programs use too.
 func TestShardRule(t *testing.T) {
 	// printf %s 'lake/a/b' | sha256sum | cut -c 1-16
 	for name, sum := range map[string]uint64{"lake/a/b": 0x6d8e5bfb221f4d35, "lake/ö +": 0x5700b0556f7a2309} {
@@ -27,8 +27,8 @@ func TestShardRule(t *testing.T) {
 	}
 }
 
-// The shards of any number of names, by any number, have each name once, and about as many
-// each.
+// The shards of any number of names contain each name exactly once, and about
+// equally many.
 func TestShardsDisjointAndComplete(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -52,7 +52,7 @@ func TestShardsDisjointAndComplete(t *testing.T) {
 					seen[name]++
 				}
 			}
-			// Six times the standard deviation, and some more for few names.
+			// Six standard deviations, and some more for few names.
 			if mean := float64(len(names)) / float64(count); float64(n) > mean+6*math.Sqrt(mean)+6 || float64(n) < mean-6*math.Sqrt(mean)-6 {
 				t.Errorf("shard %d of %d has %d of %d names", index, count, n, len(names))
 			}
@@ -101,8 +101,9 @@ func TestParseShard(t *testing.T) {
 	}
 }
 
-// The shards of a command line are disjoint and complete whatever is in it: files, folders,
-// objects, lists and inventories. What an object is called does not matter.
+// The shards of a command line are disjoint and complete for any inputs: files,
+// directories, objects, lists and inventories. The spelling of an object's name
+// doesn't matter.
 func TestShardsOfInputs(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -14,7 +14,7 @@ import (
 	"esdk/cmd/esdk/internal/object"
 )
 
-// unopened is an input that cannot be looked at, for what its name says.
+// unopened is an input whose name is already an error.
 type unopened struct{ name string }
 
 func (u *unopened) Name() string                      { return u.name }
@@ -42,12 +42,12 @@ func (*stdin) keyName() string            { return cli.Standard }
 
 func (s *stdin) Open(context.Context) (Input, error) { return newOpened(s.file, nil) }
 
-// file is a file or device by its path.
+// file is a file or device opened by its path.
 type file struct {
-	name string      // as it was given
-	path string      // that leads to it
-	info fs.FileInfo // nil if it is not there
-	same bool        // only what was planned may be read
+	name string      // as given
+	path string      // opened
+	info fs.FileInfo // nil if nothing is there
+	same bool        // refuse any file but the planned one
 	real realPaths
 }
 
@@ -75,12 +75,12 @@ func (f *file) Open(context.Context) (Input, error) {
 	return in.check(f.info, f.same)
 }
 
-// treeEntry is something in a tree.
+// treeEntry is an entry of a tree.
 type treeEntry struct {
 	tree *tree
 	name string // in the tree
 	info fs.FileInfo
-	same bool // only what was planned may be read
+	same bool // refuse any file but the planned one
 }
 
 func (e *treeEntry) Name() string               { return cli.Join(e.tree.path, e.name) }
@@ -91,7 +91,7 @@ func (*treeEntry) Remote() bool                 { return false }
 func (e *treeEntry) localName() (string, error) { return e.name, nil }
 func (e *treeEntry) keyName() string            { return filepath.ToSlash(e.name) }
 
-// Open opens a regular file. What has become a pipe is not waited for.
+// Open opens a regular file. It doesn't wait if the file has become a pipe.
 func (e *treeEntry) Open(context.Context) (Input, error) {
 	f, err := e.tree.root.OpenFile(e.name, os.O_RDONLY|noBlock, 0)
 	if err != nil {
@@ -104,11 +104,11 @@ func (e *treeEntry) Open(context.Context) (Input, error) {
 	return in.check(e.info, e.same)
 }
 
-// opened is a file that is read.
+// opened is an open file.
 type opened struct {
 	*os.File
 	info  fs.FileInfo                 // when it was opened
-	again func() (fs.FileInfo, error) // looks at what its name leads to; nil if it has none
+	again func() (fs.FileInfo, error) // describes the file that now has its name; nil if it has no name
 }
 
 func newOpened(f *os.File, again func() (fs.FileInfo, error)) (*opened, error) {
@@ -120,8 +120,8 @@ func newOpened(f *os.File, again func() (fs.FileInfo, error)) (*opened, error) {
 	return &opened{f, info, again}, nil
 }
 
-// check closes what is not what was planned: another kind of file, or, if it is to
-// be the same, another file.
+// check returns an error, and closes the file, if it isn't as planned: it's of
+// another kind, or same is set and it's another file.
 func (o *opened) check(planned fs.FileInfo, same bool) (Input, error) {
 	var err error
 	switch {
@@ -138,8 +138,8 @@ func (o *opened) check(planned fs.FileInfo, same bool) (Input, error) {
 	return o, nil
 }
 
-// Changed compares lengths and times: who writes to a file and sets its time back is
-// not seen.
+// Changed compares lengths and times. A writer that sets the time back isn't
+// noticed.
 func (o *opened) Changed() error {
 	now, err := o.Stat()
 	if err != nil || !o.info.Mode().IsRegular() {
@@ -166,8 +166,8 @@ func (o *opened) Changed() error {
 // objectSource is an object.
 type objectSource struct {
 	*object.Object
-	name string       // below a folder that was named, "" for one that was itself
-	info *object.Info // nil if it is not there, or was not looked at
+	name string       // below the prefix that was named, "" if the object itself was named
+	info *object.Info // nil if it doesn't exist, or wasn't looked at
 }
 
 func (o *objectSource) Name() string { return o.String() }
@@ -179,7 +179,7 @@ func (o *objectSource) Info() fs.FileInfo {
 	return o.info
 }
 
-// look asks for an object that nobody has looked at.
+// look gets the object's info unless it's known already.
 func (o *objectSource) look(ctx context.Context) error {
 	if o.info != nil {
 		return nil
@@ -200,8 +200,8 @@ func (o *objectSource) Open(ctx context.Context) (Input, error) {
 	return r, nil
 }
 
-// localName is the name as one of files. Keys need not be names of files, and may
-// lead out of a directory.
+// localName returns the name as a file name. A key may be no valid file name,
+// or lead out of a directory.
 func (o *objectSource) localName() (string, error) {
 	if !o.Below() {
 		return path.Base(o.Key), nil
@@ -220,7 +220,7 @@ func (o *objectSource) keyName() string {
 	return o.name
 }
 
-// folder is that of the objects that was named.
+// folder returns the prefix of the objects that was named.
 func (o *objectSource) folder() *object.Object { return o.With(strings.TrimSuffix(o.Key, o.name)) }
 
 // CanSeek reports whether an input can be read again.
@@ -229,9 +229,9 @@ func CanSeek(in Input) bool {
 	return err == nil
 }
 
-// LengthBound bounds the length of what an input has, or is 0 if that cannot be
-// known. A cache counts bytes, and so must know them before. An empty file counts
-// as a byte, since a bound of 0 is none.
+// LengthBound returns an upper bound of an input's length in bytes, or 0 if it
+// isn't known. A cache counts bytes, and needs the number beforehand. An empty
+// file counts as one byte, since 0 means no bound.
 func LengthBound(in Input) int64 {
 	if info, err := in.Stat(); err == nil && info.Mode().IsRegular() {
 		return max(1, info.Size())

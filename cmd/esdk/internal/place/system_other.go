@@ -11,10 +11,10 @@ import (
 
 const noBlock = 0
 
-// apart returns what ends a program.
+// apart returns a function that ends the program.
 func apart(cmd *exec.Cmd) (kill func()) { return func() { cmd.Process.Kill() } }
 
-// filePath is the path of a file:// URL, such as file:///C:/notes.txt.
+// filePath returns the path of a file:// URL, such as file:///C:/notes.txt.
 func filePath(path string) string { return filepath.FromSlash(strings.TrimPrefix(path, "/")) }
 
 var standardInput, standardOutput map[string]bool

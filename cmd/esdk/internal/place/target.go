@@ -21,10 +21,10 @@ func (*stdout) Stream() bool { return true }
 func (*stdout) Remote() bool { return false }
 
 func (s *stdout) Create(context.Context, CreateOptions) (Output, error) {
-	return &stream{bufio.NewWriter(s.file), s.file, true}, nil // left open: the report may go there too
+	return &stream{bufio.NewWriter(s.file), s.file, true}, nil // not closed: the report may go there too
 }
 
-// device is a pipe or device by its path.
+// device is a pipe or device opened by its path.
 type device struct {
 	path string
 	info fs.FileInfo // when it was planned
@@ -52,7 +52,7 @@ func (d *device) Create(context.Context, CreateOptions) (Output, error) {
 	return &stream{bufio.NewWriter(f), f, false}, nil
 }
 
-// A stream is an output of what can be seen at once.
+// A stream is an output whose bytes are visible as they're written.
 type stream struct {
 	*bufio.Writer
 	file     *os.File
@@ -66,15 +66,15 @@ func (s *stream) Commit() error {
 	return s.file.Close()
 }
 
-// Abort lets out what was released so far: it is authentic, and the reader will
-// see by the exit status that it is not all.
+// Abort writes out the rest of the released plaintext. It is authentic, and the
+// exit status tells the reader that it's incomplete.
 func (s *stream) Abort() { s.Flush() }
 
-// fileTarget is a file by its path.
+// fileTarget is a file created by its path.
 type fileTarget struct {
 	pending *atomicfile.Pending
 	path    string
-	old     fs.FileInfo // that it replaces, nil for none
+	old     fs.FileInfo // replaced by the result, nil for none
 	real    realPaths
 }
 
@@ -88,8 +88,8 @@ func (f *fileTarget) Create(_ context.Context, o CreateOptions) (Output, error) 
 	return o.output(result, err)
 }
 
-// output returns a file as an output, and makes an error no output, rather than one that
-// is a nil pointer.
+// output returns f as an Output. For an error it returns a nil interface rather
+// than one that holds a nil pointer.
 func (o *CreateOptions) output(f *atomicfile.File, err error) (Output, error) {
 	if err != nil {
 		return nil, err
@@ -111,8 +111,8 @@ type treeTarget struct {
 	pending *atomicfile.Pending
 	tree    *tree
 	name    string      // in the tree
-	from    *tree       // that is built again there; nil if there is none
-	old     fs.FileInfo // that it replaces, nil for none
+	from    *tree       // the tree whose directories are made again in it, nil for none
+	old     fs.FileInfo // replaced by the result, nil for none
 }
 
 func (t *treeTarget) Name() string { return cli.Join(t.tree.path, t.name) }
@@ -130,9 +130,9 @@ func (t *treeTarget) Create(_ context.Context, o CreateOptions) (Output, error) 
 type objectTarget struct {
 	*object.Object
 	pending *atomicfile.Pending
-	force   bool         // it replaces whatever there is
-	seen    *object.Seen // the only thing that it replaces; nil if it replaces none
-	size    int64        // of the source, -1 if it is not known
+	force   bool         // replace any object
+	seen    *object.Seen // the only object that may be replaced, nil for none
+	size    int64        // of the source, -1 if it isn't known
 }
 
 func (o *objectTarget) Name() string { return o.String() }

@@ -14,13 +14,13 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// A tree is a directory with all that is in it. What is below it is reached through
-// its root only, so that no link leads out of it, even one that comes up while
-// the command runs.
+// A tree is a directory with all its contents. Files below it are reached only
+// through its root, so no link can lead out of it, not even one that is created
+// while the command runs.
 type tree struct {
-	path string           // as it was given
-	real string           // the same without links
-	root *atomicfile.Root // nil if it is not there yet
+	path string           // as given
+	real string           // with links resolved
+	root *atomicfile.Root // nil if the directory doesn't exist yet
 
 	once sync.Once
 	to   *atomicfile.Tree // see results
@@ -41,36 +41,36 @@ func newTree(path string) *tree {
 	return t
 }
 
-// results returns the tree as one that takes results.
+// results returns the tree for writing results.
 func (t *tree) results(p *atomicfile.Pending) *atomicfile.Tree {
 	t.once.Do(func() { t.to = p.NewTree(t.path, t.root) })
 	return t.to
 }
 
-// walk yields jobs for all that is in the tree, in the order of their names. It holds
-// no more than the names in a directory and in those above.
+// walk yields jobs for the contents of the tree, in the order of their names.
+// It holds only the names in a directory and in those above it.
 func (t *tree) walk(o *InputOptions, yield func(Job, error) bool) bool {
 	w := &walker{t, o, yield}
 	return w.folder(".", nil)
 }
 
-// A walker's methods return false when no more jobs are wanted.
+// A walker walks a tree. Its methods return false if no more jobs are wanted.
 type walker struct {
 	tree    *tree
 	options *InputOptions
 	yield   func(Job, error) bool
 }
 
-// A found is something in a directory, or why that is not known.
+// A found is an entry of a directory, or the error of looking at it.
 type found struct {
 	treeEntry
 	err error
 }
 
-// lookedAt is how many entries of a directory are looked at together.
+// lookedAt is the number of entries that are looked at together.
 const lookedAt = 256
 
-// folder takes what is in a folder, which is in those above.
+// folder walks a directory. The slice above describes its parents.
 func (w *walker) folder(name string, above []fs.FileInfo) bool {
 	info, all, err := w.list(name)
 	if err == nil && slices.ContainsFunc(above, func(other fs.FileInfo) bool { return os.SameFile(info, other) }) {
@@ -94,8 +94,8 @@ func (w *walker) folder(name string, above []fs.FileInfo) bool {
 	return true
 }
 
-// list returns the names in a folder, which is closed again, since there may be
-// many of them in each other.
+// list returns the names in a directory. It closes the directory, since
+// directories can be nested deeply.
 func (w *walker) list(name string) (fs.FileInfo, *names, error) {
 	root, err := w.tree.root.OpenDir(name)
 	if err != nil {
@@ -115,7 +115,7 @@ func (w *walker) list(name string) (fs.FileInfo, *names, error) {
 	return info, all, err
 }
 
-// look looks at some of what is in a folder.
+// look describes some of the entries of a directory.
 func (w *walker) look(name string, all *names, first int) ([]found, error) {
 	root, err := w.tree.root.OpenDir(name)
 	if err != nil {
@@ -132,10 +132,10 @@ func (w *walker) look(name string, all *names, first int) ([]found, error) {
 	return entries, nil
 }
 
-// names are those in a directory, sorted. There may be millions, so that they stand
-// in one text.
+// names are the sorted names in a directory. There may be millions, so they
+// share one buffer.
 type names struct {
-	text   []byte // each has a zero byte behind it
+	text   []byte // each name ends with a zero byte
 	starts []int
 }
 
@@ -154,7 +154,7 @@ func readNames(dir *os.File) (*names, error) {
 			return nil, err
 		}
 	}
-	// They differ before one of them ends, or where it does.
+	// Two names differ before the shorter one ends, or at its zero byte.
 	slices.SortFunc(n.starts, func(a, b int) int { return bytes.Compare(n.text[a:], n.text[b:]) })
 	return n, nil
 }
@@ -179,7 +179,7 @@ func (w *walker) entry(e found, above []fs.FileInfo) bool {
 	}
 	switch {
 	case errors.Is(e.err, fs.ErrNotExist) && w.options.Symlinks != "follow":
-		return true // it has gone meanwhile, as it might have before
+		return true // it's gone by now, and could have been gone before
 	case e.err != nil:
 		return w.add(&treeEntry{tree: w.tree, name: e.name}, "", e.err)
 	case e.info.IsDir() && w.isResults(&e.treeEntry):
@@ -196,8 +196,8 @@ func (w *walker) entry(e found, above []fs.FileInfo) bool {
 	return w.add(&e.treeEntry, w.options.leftOut(filepath.ToSlash(e.name)), nil)
 }
 
-// isResults reports whether a directory takes the results: one that was there, or one
-// that was made since for the first of them.
+// isResults reports whether a directory receives the results: one that existed,
+// or one made since for the first result.
 func (w *walker) isResults(e *treeEntry) bool {
 	o := w.options
 	return o.results != nil && os.SameFile(e.info, o.results) || o.isResults != nil && o.isResults(e.ID())
@@ -207,8 +207,9 @@ func (w *walker) add(e *treeEntry, skip string, err error) bool {
 	return w.yield(Job{Source: e, Skip: skip, Err: err}, nil)
 }
 
-// dirMode is the mode of a directory that is made for files with a mode: who may read
-// those may go into it, if they may in the one of the tree that it stands for.
+// dirMode returns the mode of a directory made for files of a given mode. If a
+// user may read the files, the user may enter it too, unless the directory that
+// it's a copy of is closed to them.
 func (t *tree) dirMode(name string, mode fs.FileMode) fs.FileMode {
 	mode |= 0o700 | mode&0o444>>2
 	if t == nil {
