@@ -13,7 +13,8 @@ import (
 
 var escaped = regexp.MustCompile(`__0x[0-9a-f]+__`)
 
-// TestKeyOf: what has a key is what the Go CDK asks for by it, so that no two objects have one.
+// TestKeyOf: the Go CDK requests each object by the key from keyOf, so no two
+// objects share a key.
 func TestKeyOf(t *testing.T) {
 	parts := []string{"a", "_", "__", "0x", "__0x41__", "__0x", "41", "/", "..", "../", "\n", "é", "__0xa__", "__0x5f__", "__0x2f__"}
 	bucket := &Object{bucket: &bucket{url: "s3://b"}}
@@ -37,8 +38,8 @@ func TestKeyOf(t *testing.T) {
 	}
 }
 
-// TestUnreachableNames: what two objects are called differs, and the name of one that can't be
-// reached is never taken for another's.
+// TestUnreachableNames: different objects have different names, and the name of
+// an unreachable object is never taken for another one.
 func TestUnreachableNames(t *testing.T) {
 	all := NewBuckets()
 	all.UseTest("s3://b", memblob.OpenBucket(nil))

@@ -21,14 +21,15 @@ import (
 	"gocloud.dev/gcp"
 )
 
-// stores are the object stores that this build has, by the scheme of their URLs.
+// stores are the object stores in this build, by URL scheme.
 var stores = map[string]store{"s3": s3Store{}, "gs": googleStore{}, "azblob": azureStore{}}
 
-// googleStore tells objects apart by their generation.
+// googleStore identifies versions by their generation.
 type googleStore struct{}
 
-// open asks for credentials itself: if there are none, the Go CDK says so on standard
-// output, and goes on. A server that does not answer is given up.
+// open finds the credentials itself: if there are none, the Go CDK prints that
+// to standard output and continues. It limits the attempts, so that requests to
+// a dead server end.
 func (googleStore) open(ctx context.Context, text string) (*blob.Bucket, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -57,7 +58,7 @@ func (googleStore) open(ctx context.Context, text string) (*blob.Bucket, error) 
 	return b, nil
 }
 
-// maxAttempts is how often a request is made that fails for a while.
+// maxAttempts is how many times a request is made that fails temporarily.
 const maxAttempts = 4
 
 func (googleStore) reason(err error) error { return err }
@@ -119,14 +120,15 @@ func (googleStore) entry(e *blob.ListObject) *Entry {
 
 func (googleStore) parameters(url.Values) (parameters, error) { return parameters{}, nil }
 
-// azureStore tells blobs apart by their ETag.
+// azureStore identifies versions by their ETag.
 type azureStore struct{}
 
 func (azureStore) open(ctx context.Context, url string) (*blob.Bucket, error) {
 	return blob.OpenBucket(ctx, url)
 }
 
-// reason leaves out the whole answer, which Azure's errors have in lines.
+// reason leaves out the full answer, which makes Azure's errors several lines
+// long.
 func (azureStore) reason(err error) error {
 	response, ok := errors.AsType[*azcore.ResponseError](err)
 	if !ok {
@@ -153,7 +155,7 @@ func (azureStore) answer(r *blob.Reader) answer {
 	return a
 }
 
-// writing cannot be asked: the Go CDK keeps the answer to itself.
+// writing returns nil, since the Go CDK doesn't pass on the answer.
 func (azureStore) writing(func(any) bool) func() string { return nil }
 
 func (azureStore) versionOf(old *blob.Attributes) string { return old.ETag }
@@ -172,7 +174,7 @@ func (azureStore) replace(version string, as func(any) bool) {
 	}
 }
 
-// listAfter does nothing: Azure lists from the start.
+// listAfter does nothing: Azure always lists from the start.
 func (azureStore) listAfter(string, func(any) bool) {}
 
 func (azureStore) entry(e *blob.ListObject) *Entry {

@@ -1,5 +1,5 @@
-// Package object reads and writes objects in buckets of object stores: those of S3, and
-// in the full build also Google's and Azure's.
+// Package object reads and writes objects in buckets of object stores: S3, and
+// in the full build also Google Cloud Storage and Azure Blob Storage.
 package object
 
 import (
@@ -26,111 +26,113 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// otherStores are those of the full build.
+// otherStores are the schemes of the stores in the full build.
 var otherStores = []string{"gs", "azblob"}
 
-// A store is what the Go CDK does not have the same for all of them.
+// A store does the things for which the Go CDK has no portable interface.
 type store interface {
 	open(ctx context.Context, url string) (*blob.Bucket, error)
 	// reason returns an error of the store in a few words.
 	reason(err error) error
-	// answer is what the store says beside the content that a reader has.
+	// answer returns the store's information beside the content in r.
 	answer(r *blob.Reader) answer
-	// versionOf is the version of a description that was asked for alone.
+	// versionOf returns the version in the answer to a request for attributes.
 	versionOf(a *blob.Attributes) string
-	// only has a request get this version or fail. As is what the Go CDK gives to
-	// ReaderOptions.BeforeRead.
+	// only makes a read request fail unless it gets this version. As comes from
+	// the Go CDK's ReaderOptions.BeforeRead.
 	only(version string, as func(any) bool)
-	// replace has an upload take the place of this version or fail. As is what the Go CDK
-	// gives to WriterOptions.BeforeWrite.
+	// replace makes an upload fail unless it replaces this version. As comes
+	// from the Go CDK's WriterOptions.BeforeWrite.
 	replace(version string, as func(any) bool)
-	// writing returns the id of the version that is uploaded, once it has been, or nil if
-	// that cannot be asked. As is the same, of which it is the last use.
+	// writing returns a function that gives the ID of the uploaded version
+	// after the upload. It returns nil if the store can't tell. As is the one
+	// passed to replace, after which it's not used again.
 	writing(as func(any) bool) (versionID func() string)
-	// entry describes an object in a list.
+	// entry describes an object in a listing.
 	entry(e *blob.ListObject) *Entry
-	// listAfter has a list begin behind a key, or not far in front. As is what the Go CDK
-	// gives to ListOptions.BeforeList.
+	// listAfter makes a listing begin after a key, or not far before it. As
+	// comes from the Go CDK's ListOptions.BeforeList.
 	listAfter(key string, as func(any) bool)
-	// parameters takes those of a URL that the Go CDK does not know.
+	// parameters takes the URL parameters that the Go CDK doesn't know.
 	parameters(query url.Values) (parameters, error)
 }
 
-// A description is what a store says of a version of an object.
+// A description is a store's description of a version of an object.
 type description struct {
-	// version tells it apart from others. It is noVersion if the store tells none, and ""
-	// for a store that is not known to do so.
+	// version tells it apart from other versions. It is noVersion if the store
+	// gave none, and "" if the store isn't known to have them.
 	version string
 
-	// id is the name under which the store keeps it, "" if it keeps one version only.
+	// id is the store's name for the version, "" if it keeps only one version.
 	id string
 
-	// keep returns what has an upload be described as this version is. It is nil if the
-	// store has not said all of that.
+	// keep returns a function that gives an upload the same description. It is
+	// nil if the store hasn't sent all of it.
 	keep func(ctx context.Context, o *Object) (describe func(as func(any) bool), err error)
 }
 
-// noVersion is the version of an object of which a store tells none.
+// noVersion stands for the version if the store doesn't send any.
 const noVersion = "none"
 
-// An answer is what a store says of an object that it sends.
+// An answer is a store's description of an object that it sends.
 type answer struct {
 	description
-	begins int64 // where in the object the content begins, -1 if that is not known
-	whole  bool  // all of the object is sent, even if a part was asked for
+	begins int64 // offset of the content in the object, -1 if it isn't known
+	whole  bool  // all of the object is sent, even if a part was requested
 }
 
-// parameters say how a store is used. The zero value is the usual way.
+// parameters control how a store is used. The zero value is the default.
 type parameters struct {
-	describe func(as func(any) bool) // an upload; nil for as it is
-	tagged   bool                    // that says the tags of objects
-	plain    bool                    // the store knows no conditional writes
-	version  string                  // of an object, to be read in place of the newest one
+	describe func(as func(any) bool) // changes an upload's description; nil for no change
+	tagged   bool                    // describe sets the tags
+	plain    bool                    // the store doesn't support conditional writes
+	version  string                  // version of an object to read instead of the latest one
 }
 
-// A bucket is a place for objects.
+// A bucket is an open bucket.
 type bucket struct {
 	*blob.Bucket
 	store    store
-	url      string // such as s3://name
-	query    string // behind it, as it was given
-	id       string // the same for two URLs of one bucket
-	partSize int64  // of uploads, 0 for one that fits
+	url      string // without parameters, such as s3://name
+	query    string // its parameters, as given
+	id       string // equal for two URLs of one bucket
+	partSize int64  // of uploads, 0 to choose it by length
 	buckets  *Buckets
 	parameters
 }
 
-// An Object is named by a key in a bucket. A folder is a key that is empty or
-// ends in a slash, and the start of the keys of other objects.
+// An Object is a key in a bucket. If the key is empty or ends in a slash, it's
+// a folder: a prefix of the keys of other objects.
 type Object struct {
 	bucket    *bucket
 	Key       string
-	versionID string // of this one, "" for that of the URL
+	versionID string // of this object, "" for the version in the URL
 
-	// unreachable says that the Go CDK asks for another object by this key. The name of this
-	// one is marked, so that it leads to none.
+	// unreachable means that the Go CDK turns this key into a different one.
+	// The object's name is marked, so that it doesn't lead to another object.
 	unreachable bool
 }
 
-// unreachableMark is the fragment in the name of an object that can't be reached.
+// unreachableMark is the fragment in the name of an unreachable object.
 const unreachableMark = "unreachable"
 
-// Buckets are those that are open. It is safe for concurrent use.
+// Buckets holds the open buckets. It is safe for concurrent use.
 type Buckets struct {
-	// StallTime is how long a store may send nothing of what it was asked for.
+	// StallTime is how long a store may send nothing before a read is given up.
 	StallTime time.Duration
 
-	// StartOnly is set by a command that mostly reads no more than the start of objects.
+	// StartOnly is set by a command that mostly reads only the start of
+	// objects.
 	StartOnly bool
 
 	mu    sync.Mutex
 	byURL map[string]*bucket
 }
 
-// NewBuckets returns one with no open bucket.
+// NewBuckets returns Buckets with no open bucket.
 func NewBuckets() *Buckets { return &Buckets{StallTime: time.Minute, byURL: make(map[string]*bucket)} }
 
-// Schemes returns the schemes of the URLs of the stores that this build has.
+// Schemes returns the URL schemes of the stores in this build.
 func Schemes() []string { return slices.Sorted(maps.Keys(stores)) }
 
 func (o *Object) String() string {
@@ -148,7 +150,8 @@ func (o *Object) mark() string {
 	return ""
 }
 
-// parameter names a version that the object was given after its URL was parsed.
+// parameter returns the URL parameter for a version that was set after the URL
+// was parsed.
 func (o *Object) parameter() string {
 	if o.versionID == "" {
 		return ""
@@ -156,7 +159,8 @@ func (o *Object) parameter() string {
 	return "?versionId=" + url.QueryEscape(o.versionID)
 }
 
-// Given is a URL that [Buckets.ParseInput] takes. Its parameters may be secret.
+// Given returns a URL that [Buckets.ParseInput] takes. Its parameters may be
+// secret.
 func (o *Object) Given() string {
 	name := o.unmarked()
 	switch {
@@ -169,7 +173,7 @@ func (o *Object) Given() string {
 	return name + o.mark()
 }
 
-// ID is the same for two names of one object.
+// ID is equal for two names of one object.
 func (o *Object) ID() string {
 	if version := o.version(); version != "" {
 		return o.bucket.id + "/" + o.Key + "?versionId=" + version + o.mark()
@@ -177,37 +181,38 @@ func (o *Object) ID() string {
 	return o.bucket.id + "/" + o.Key + o.mark()
 }
 
-// Path is the name of the bucket, a slash and the key, as they are.
+// Path returns the name of the bucket, a slash and the key, all unescaped.
 func (o *Object) Path() string {
 	_, bucket, _ := strings.Cut(o.bucket.url, "://")
 	return bucket + "/" + o.Key
 }
 
-// IsFolder reports whether it is a folder.
+// IsFolder reports whether the key is empty or ends in a slash.
 func (o *Object) IsFolder() bool { return o.Key == "" || strings.HasSuffix(o.Key, "/") }
 
-// With returns another object of the bucket.
+// With returns another object in the bucket.
 func (o *Object) With(key string) *Object { return &Object{bucket: o.bucket, Key: key} }
 
-// Listed returns an object of the bucket that was listed.
+// Listed returns the object in the bucket for an entry of a listing.
 func (o *Object) Listed(e *Entry) *Object {
 	return &Object{bucket: o.bucket, Key: e.Key, unreachable: e.Unreachable}
 }
 
-// Stored returns an object of the bucket, which is one of S3, by its key there.
+// Stored returns an object in an S3 bucket by its key in S3.
 func (o *Object) Stored(raw string) *Object {
 	key, ok := keyOf(raw)
 	return &Object{bucket: o.bucket, Key: key, unreachable: !ok}
 }
 
-// Unreachable reports whether the Go CDK cannot ask for it.
+// Unreachable reports whether the Go CDK can't request the object.
 func (o *Object) Unreachable() bool { return o.unreachable }
 
-// ErrUnreachable is the error of an object that cannot be asked for.
+// ErrUnreachable is the error for an object that can't be requested.
 var ErrUnreachable = cli.NewError(cli.ExitError, "a key with ../, a control character or __0x…__ can't be reached by this command").
 	OfKind(cli.KindUnreachable).WithHint("rename it with another program")
 
-// Version returns a version of the object, which can be read but not written to.
+// Version returns a version of the object, which can be read but not written
+// to.
 func (o *Object) Version(id string) *Object {
 	return &Object{o.bucket, o.Key, id, o.unreachable}
 }
@@ -222,8 +227,9 @@ func IsURL(name string) bool {
 	return ok && (known || slices.Contains(otherStores, scheme))
 }
 
-// Parse opens the bucket of a URL, such as s3://bucket/key?region=us-west-2. No
-// request is made yet. Its parameters are not told, since they may be secret.
+// Parse opens the bucket of a URL, such as s3://bucket/key?region=us-west-2. It
+// makes no request. Errors don't contain the URL's parameters, since they may
+// be secret.
 func (b *Buckets) Parse(ctx context.Context, text string) (*Object, error) {
 	o, err := b.ParseInput(ctx, text)
 	if err == nil && o.unreachable {
@@ -232,7 +238,7 @@ func (b *Buckets) Parse(ctx context.Context, text string) (*Object, error) {
 	return o, err
 }
 
-// ParseInput also takes the name of an object that cannot be reached.
+// ParseInput is like Parse but also accepts the name of an unreachable object.
 func (b *Buckets) ParseInput(ctx context.Context, text string) (*Object, error) {
 	text, unreachable := strings.CutSuffix(text, "#"+unreachableMark)
 	u, err := url.Parse(text)
@@ -255,7 +261,8 @@ func (b *Buckets) ParseInput(ctx context.Context, text string) (*Object, error) 
 	return &Object{bucket: in, Key: strings.TrimPrefix(u.Path, "/"), unreachable: unreachable}, nil
 }
 
-// Beside opens a bucket with the parameters of the URL of an object, but for its version.
+// Beside opens a bucket with the parameters of another object's URL, except its
+// version.
 func (b *Buckets) Beside(ctx context.Context, text, name string) (*Object, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -270,17 +277,17 @@ func (b *Buckets) Beside(ctx context.Context, text, name string) (*Object, error
 	return b.Parse(ctx, u.String())
 }
 
-// UseTest has a URL such as s3://name stand for a bucket of a test.
+// UseTest makes a URL such as s3://name stand for a test's bucket.
 func (b *Buckets) UseTest(url string, in *blob.Bucket) {
 	scheme, _, _ := strings.Cut(url, "://")
 	b.byURL[url+"?"] = &bucket{Bucket: in, url: url, id: url, store: stores[scheme], buckets: b}
 }
 
-// serverParameters are those of a URL that say which server has the bucket. The
-// others say how to use it.
+// serverParameters are the URL parameters that select the server of a bucket.
+// The others control how it's used.
 var serverParameters = []string{"endpoint", "profile", "storage_account", "domain"}
 
-// open opens a bucket once.
+// open opens a bucket, or returns it if it's open already.
 func (all *Buckets) open(ctx context.Context, u *url.URL) (*bucket, error) {
 	b := &bucket{url: u.Scheme + "://" + u.Host, query: u.RawQuery, store: stores[u.Scheme], buckets: all}
 	whole := b.url + "?" + u.RawQuery
@@ -316,12 +323,12 @@ func (all *Buckets) open(ctx context.Context, u *url.URL) (*bucket, error) {
 	return b, nil
 }
 
-// Info describes an object as [fs.FileInfo] describes a file.
+// Info describes an object in the way that [fs.FileInfo] describes a file.
 type Info struct {
 	name     string
 	size     int64
 	modified time.Time
-	old      bool // it may have become another since
+	old      bool // the object may have been replaced since
 }
 
 func (i *Info) Name() string       { return i.name }
@@ -331,7 +338,7 @@ func (i *Info) ModTime() time.Time { return i.modified }
 func (i *Info) IsDir() bool        { return false }
 func (i *Info) Sys() any           { return nil }
 
-// Info asks for an object.
+// Info requests the description of an object.
 func (o *Object) Info(ctx context.Context) (*Info, error) {
 	if o.version() != "" {
 		return s3Info(ctx, o)
@@ -343,14 +350,15 @@ func (o *Object) Info(ctx context.Context) (*Info, error) {
 	return NewInfo(o.Key, attributes.Size, attributes.ModTime), nil
 }
 
-// Seen is what a look has found of an object. The zero value is that there is none.
+// Seen is the result of looking for an object. The zero value means that there
+// is none.
 type Seen struct {
 	Exists  bool
 	ModTime time.Time
 	version string
 }
 
-// Look asks whether there is an object.
+// Look checks whether an object exists.
 func (o *Object) Look(ctx context.Context) (Seen, error) {
 	attributes, err := o.bucket.Attributes(ctx, o.Key)
 	if gcerrors.Code(err) == gcerrors.NotFound {
@@ -362,13 +370,13 @@ func (o *Object) Look(ctx context.Context) (Seen, error) {
 	return Seen{true, attributes.ModTime, o.bucket.store.versionOf(attributes)}, nil
 }
 
-// An Entry is an object in a list.
+// An Entry is an object in a listing.
 type Entry struct {
 	Key         string
-	Raw         string // the key as the store has it, by which it orders
+	Raw         string // the key in the store, which determines the order
 	Size        int64
 	ModTime     time.Time
-	Unreachable bool // the Go CDK cannot ask for it
+	Unreachable bool // the Go CDK can't request it
 	version     string
 }
 
@@ -376,17 +384,18 @@ func newEntry(e *blob.ListObject) *Entry {
 	return &Entry{Key: e.Key, Raw: e.Key, Size: e.Size, ModTime: e.ModTime}
 }
 
-// Seen is what the list tells, as a look would.
+// Seen returns the same as Look would, from the listing.
 func (e *Entry) Seen() Seen { return Seen{true, e.ModTime, e.version} }
 
-// All yields what is in a folder, and in those in it, in the order of keys. An error
-// is the last that it yields.
+// All yields the objects in a folder and in the folders below it, in the order
+// of their keys. It stops after an error.
 func (o *Object) All(ctx context.Context) iter.Seq2[*Entry, error] {
 	return o.Between(ctx, "", "")
 }
 
-// Between is the same for the keys behind one, up to another with it; an empty one is no
-// bound. What is in front of them is asked for if the store cannot begin behind a key.
+// Between is like All for the keys after one key up to and including another.
+// An empty key is no limit. If the store can't begin a listing after a key, the
+// earlier keys are requested too.
 func (o *Object) Between(ctx context.Context, after, until string) iter.Seq2[*Entry, error] {
 	options := &blob.ListOptions{Prefix: o.Key}
 	if after != "" {
@@ -420,7 +429,8 @@ func (o *Object) Between(ctx context.Context, after, until string) iter.Seq2[*En
 	}
 }
 
-// Explain names the object in an error, in place of what the Go CDK says of it.
+// Explain returns an error that names the object, in place of the Go CDK's
+// error.
 func (o *Object) Explain(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.As(err, new(*cli.Error)) {
 		return err
@@ -432,7 +442,7 @@ func (o *Object) Explain(err error) error {
 	if several, ok := err.(interface{ Unwrap() []error }); ok { // the error of the service, and a code
 		err = several.Unwrap()[0]
 	}
-	if request, ok := errors.AsType[*url.Error](err); ok { // whose URL may have a secret
+	if request, ok := errors.AsType[*url.Error](err); ok { // its URL may have a secret
 		err = request.Err
 	}
 	switch code {
@@ -444,8 +454,8 @@ func (o *Object) Explain(err error) error {
 	return cli.NewError(cli.ExitError, "%w", o.bucket.store.reason(err)).Of(o.String()).WithHint("%s", hintOnStore(err))
 }
 
-// ExplainInput also says that what is not there may be what can't be reached: an object of S3
-// by this very key.
+// ExplainInput is like Explain, but if an object isn't found, it also checks
+// for an unreachable key, under which S3 may have an object.
 func (o *Object) ExplainInput(err error) error {
 	err = o.Explain(err)
 	if _, ok := o.bucket.store.(s3Store); ok && cli.Kind(err) == cli.KindNotFound && escapeS3(o.Key) != o.Key {
@@ -454,7 +464,7 @@ func (o *Object) ExplainInput(err error) error {
 	return err
 }
 
-// hintOnStore is for stores that speak as S3 does, but for some things.
+// hintOnStore returns a hint for stores that differ from S3 in some details.
 func hintOnStore(err error) string {
 	var code interface{ ErrorCode() string }
 	var noHost *net.DNSError
@@ -470,7 +480,8 @@ func hintOnStore(err error) string {
 	return ""
 }
 
-// Folder returns the folder that a name without a slash at its end may stand for.
+// Folder returns the folder that is meant by a name without the slash at its
+// end.
 func (o *Object) Folder() *Object {
 	if o.IsFolder() {
 		return o
@@ -481,13 +492,13 @@ func (o *Object) Folder() *Object {
 // IsBelow reports whether an object is in a folder.
 func (o *Object) IsBelow(folder *Object) bool { return strings.HasPrefix(o.ID(), folder.ID()) }
 
-// NewInfo describes an object of a list.
+// NewInfo describes an object in a listing.
 func NewInfo(key string, size int64, modified time.Time) *Info {
 	return &Info{name: path.Base(key), size: size, modified: modified}
 }
 
-// OldInfo describes an object of a list that was made long ago. When it is opened, it is
-// looked at anew.
+// OldInfo describes an object in a listing that may be out of date. Opening the
+// object describes it again.
 func OldInfo(key string, size int64, modified time.Time) *Info {
 	i := NewInfo(key, size, modified)
 	i.old = true

@@ -22,7 +22,7 @@ import (
 
 var background = context.Background()
 
-// newTestFolder returns the folder that is all of a bucket in memory.
+// newTestFolder returns the root folder of a bucket in memory.
 func newTestFolder(t *testing.T, keys ...string) *Object {
 	t.Helper()
 	b := NewBuckets()
@@ -69,8 +69,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// A folder has what is in it, in the order of keys, and no more is asked for than is
-// taken.
+// A folder lists its contents in the order of keys, and requests only as much
+// as is taken.
 func TestAll(t *testing.T) {
 	folder := newTestFolder(t, "b/2", "b/1", "b", "a", "b0", "b/", "b/c/d")
 	list := func(o *Object, most int) (keys []string) {
@@ -140,7 +140,7 @@ func TestReader(t *testing.T) {
 		t.Errorf("before the start: %v", err)
 	}
 
-	// One that is not as long as it was is another.
+	// An object of another length is another one.
 	if r, err = o.Open(background, &Info{size: 5}); err != nil {
 		t.Fatal(err)
 	}
@@ -187,11 +187,11 @@ func TestWriter(t *testing.T) {
 		t.Errorf("with Replace: %q, %v", content("there"), err)
 	}
 
-	// In place, it is described as the old one.
+	// In place, it keeps the description of the old object.
 	if err := folder.bucket.WriteAll(background, "there", nil, &blob.WriterOptions{ContentType: "text/plain", CacheControl: "no-store", Metadata: map[string]string{"k": "v"}}); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // it is empty at first, and so has nothing to read
+	for range 2 { // the object is empty at first, so there is nothing to read
 		in, err := folder.With("there").Open(background, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -211,7 +211,7 @@ func TestWriter(t *testing.T) {
 		t.Error("one that is not there was replaced")
 	}
 
-	// What a look has not found must not be there.
+	// An object that a look didn't find must not exist.
 	if err := write("newer", CreateOptions{Seen: new(Seen)}, (*Writer).Commit); err != nil || content("newer") != "made" {
 		t.Errorf("%q, %v", content("newer"), err)
 	}
@@ -240,7 +240,7 @@ func TestPartSize(t *testing.T) {
 	}
 }
 
-// TestReaderUnseen reads parts of objects that nobody has looked at.
+// TestReaderUnseen reads parts of objects without looking at them first.
 func TestReaderUnseen(t *testing.T) {
 	folder := newTestFolder(t)
 	for range 300 {
@@ -273,7 +273,8 @@ func TestReaderUnseen(t *testing.T) {
 	}
 }
 
-// newTestServer returns an object of this content in S3, and what is asked for it.
+// newTestServer returns an object with this content in S3, and the requests
+// made for it.
 func newTestServer(t *testing.T, content []byte, spoil func(http.ResponseWriter, *http.Request) (done bool)) (o *Object, asked *[]string) {
 	t.Helper()
 	asked = new([]string)
@@ -295,7 +296,7 @@ func newTestServer(t *testing.T, content []byte, spoil func(http.ResponseWriter,
 	return o, asked
 }
 
-// TestListedVersion: a list tells the version as the object itself does.
+// TestListedVersion: a listing has the same version as the object itself.
 func TestListedVersion(t *testing.T) {
 	for listed, want := range map[string]string{"<ETag>&quot;etag&quot;</ETag>": `"etag"`, "<ETag>etag</ETag>": `"etag"`, "": noVersion} {
 		o, _ := newTestServer(t, nil, func(w http.ResponseWriter, r *http.Request) bool {
@@ -313,7 +314,7 @@ func TestListedVersion(t *testing.T) {
 	}
 }
 
-// TestReaderRequests counts what is asked of a store, and when.
+// TestReaderRequests counts the requests to a store, and when they're made.
 func TestReaderRequests(t *testing.T) {
 	all := func(_ http.ResponseWriter, r *http.Request) bool {
 		r.Header.Del("Range")
@@ -338,7 +339,7 @@ func TestReaderRequests(t *testing.T) {
 		info       *Info
 		startOnly  bool
 		spoil      func(http.ResponseWriter, *http.Request) bool
-		open, read string // what is asked by then
+		open, read string // the requests so far
 	}{
 		"known":               {1000, known(1000), false, nil, "", "GET bytes=0-999"},
 		"short":               {1000, nil, false, nil, "GET bytes=0-65535", ""},
@@ -379,7 +380,7 @@ func TestReaderRequests(t *testing.T) {
 	}
 }
 
-// TestGiven: the URL of an object opens the same one, whatever its key and parameters.
+// TestGiven: an object's URL opens the same object for any key and parameters.
 func TestGiven(t *testing.T) {
 	t.Setenv("AWS_REGION", "us-east-1")
 	buckets := NewBuckets()

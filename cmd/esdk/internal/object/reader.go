@@ -14,42 +14,46 @@ import (
 )
 
 const (
-	// maxResumes is how often a request is made again that gave nothing new.
+	// maxResumes is how many times a request that gave no new bytes is
+	// repeated.
 	maxResumes = 4
 
-	// readAhead bounds how much is asked for beyond what is read, if the parts that
-	// are read follow each other.
+	// readAhead limits the bytes requested beyond a read, for reads that follow
+	// each other.
 	readAhead = 8 << 20
 
-	// shortObject is the length of objects of which all is asked for at once, since the
-	// start is not much less. So much is kept of the start of an object, which is looked
-	// at, to see whether it is done or text, and then read.
+	// shortObject is the length up to which an object is requested as a whole,
+	// since its start alone would cost about the same. The Reader keeps as many
+	// bytes of an object's start, which is read twice: first to see whether
+	// it's a message or text, and then as content.
 	shortObject = 64 << 10
 
-	// firstRead is how much is asked for of a longer one, to see the header.
+	// firstRead is the number of bytes requested of a longer object, to see the
+	// header.
 	firstRead = 4 << 10
 )
 
-// A Reader reads an object, all of whose bytes are of one version. What is cut
-// off is asked for again from there on.
+// A Reader reads an object. All bytes are from one version. If the connection
+// breaks, it requests the rest.
 type Reader struct {
 	ctx    context.Context
 	object *Object
 	info   *Info
 
 	mu      sync.Mutex
-	reader  *blob.Reader // nil if there is no request
+	reader  *blob.Reader // nil without a request
 	cancel  func()       // ends the request
-	first   *description // that came with the first answer, nil before that
-	start   []byte       // of the object, so far
+	first   *description // from the first answer, nil before it
+	start   []byte       // of the object, as far as it was read
 	offset  int64        // of the next byte
-	at, end int64        // of what the reader has
-	begun   int64        // where the parts begin that follow each other up to at
+	at, end int64        // of the content in reader
+	begun   int64        // start of the sequence of reads that ends at at
 }
 
-// Open opens an object. One that was described lately is not asked for before it is read.
-// Another is at once, for its start, and the answer describes it: to ask only how long it is
-// would cost as much. Info is nil for an object that nobody has looked at.
+// Open opens an object. If info is recent, the first request is made by the
+// first read. If it's old or nil, Open requests the start of the object, and
+// the answer describes it: a request for the description alone would cost as
+// much.
 func (o *Object) Open(ctx context.Context, info *Info) (*Reader, error) {
 	r := &Reader{ctx: ctx, object: o, info: info}
 	if info != nil && !info.old {
@@ -63,8 +67,9 @@ func (o *Object) Open(ctx context.Context, info *Info) (*Reader, error) {
 	return r, nil
 }
 
-// startOf is how much is asked for of an object before its length is known. A short one is
-// read in one request, even if it is longer by now than the old info says.
+// startOf returns the number of bytes to request of an object of unknown
+// length. A short object is read with one request, even if it has grown since
+// the old info.
 func (b *bucket) startOf(old *Info) int64 {
 	if b.buckets.StartOnly || old != nil && old.size > shortObject {
 		return firstRead
@@ -72,8 +77,9 @@ func (b *bucket) startOf(old *Info) int64 {
 	return shortObject
 }
 
-// begin asks for the start of an object that is not described yet. An empty one has no start,
-// and stores refuse to give one. All is asked for if the rest could not be read later.
+// begin requests the start of an object without a description. An empty object
+// has no start, and stores refuse such a request. If the store has no versions,
+// the rest couldn't be read later, so begin requests all of the object.
 func (o *Reader) begin(end int64) error {
 	err := o.request(0, end)
 	switch code := gcerrors.Code(err); {
@@ -94,7 +100,7 @@ func (o *Reader) begin(end int64) error {
 // Stat describes the version that is read.
 func (o *Reader) Stat() (fs.FileInfo, error) { return o.info, nil }
 
-// Changed returns nil: what is read is of one version, or else an error.
+// Changed returns nil: all bytes are from one version, or reading fails.
 func (o *Reader) Changed() error { return nil }
 
 func (o *Reader) Read(p []byte) (int, error) {
@@ -112,7 +118,8 @@ func (o *Reader) ReadAt(p []byte, offset int64) (n int, err error) {
 	if o.reader == nil || offset != o.at {
 		o.begun = offset
 	}
-	// As much again as was read, so that a part takes few requests, and not much more.
+	// Requesting as much again as was read keeps both the number of requests
+	// and the unused bytes low.
 	end := offset + max(int64(len(p)), min(offset-o.begun, readAhead))
 	for n < len(p) && err == nil {
 		var m int
@@ -125,8 +132,8 @@ func (o *Reader) ReadAt(p []byte, offset int64) (n int, err error) {
 	return n, err
 }
 
-// read reads from an offset, by a request up to the end unless there is one that
-// has come to the offset.
+// read reads from an offset. It uses the current request if that has reached
+// the offset, otherwise it makes one up to the end.
 func (o *Reader) read(p []byte, offset, end int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -139,7 +146,7 @@ func (o *Reader) read(p []byte, offset, end int64) (int, error) {
 	}
 	for tries := 0; ; tries++ {
 		if o.reader == nil || offset != o.at || offset == o.end {
-			// The service's client tries that again itself.
+			// The service's client repeats failed requests itself.
 			if err := o.request(offset, end); err != nil {
 				return 0, o.object.ExplainInput(err)
 			}
@@ -163,7 +170,7 @@ func (o *Reader) read(p []byte, offset, end int64) (int, error) {
 	}
 }
 
-// readSome reads something of what was asked for, or fails.
+// readSome reads at least one byte of the current request, or fails.
 func (o *Reader) readSome(p []byte) (int, error) {
 	watchdog := time.AfterFunc(o.object.bucket.buckets.StallTime, o.cancel)
 	defer watchdog.Stop()
@@ -180,12 +187,13 @@ func (o *Reader) readSome(p []byte) (int, error) {
 	return 0, err
 }
 
-// stalled reports whether a request was given up.
+// stalled reports whether a request was given up because the store didn't
+// answer.
 func (o *Reader) stalled(err error) bool {
 	return o.ctx.Err() == nil && gcerrors.Code(err) == gcerrors.Canceled
 }
 
-// request asks for a part of the object, in the version that was seen first.
+// request requests a part of the object, in the version of the first answer.
 func (o *Reader) request(offset, end int64) error {
 	o.stop()
 	version := ""
@@ -222,7 +230,8 @@ func (o *Reader) request(offset, end int64) error {
 	return nil
 }
 
-// take notes what an answer has, which is not always what was asked for.
+// take records the extent of an answer, which may differ from the requested
+// one.
 func (o *Reader) take(offset, end int64) error {
 	a := o.object.bucket.store.answer(o.reader)
 	if a.begins >= 0 && a.begins != offset {
@@ -245,7 +254,7 @@ func (o *Reader) take(offset, end int64) error {
 }
 
 var (
-	// ErrStalled is the error of a store that does not go on.
+	// ErrStalled is the error for a store that stops sending.
 	ErrStalled = errors.New("the store does not go on")
 
 	errNoParts    = cli.NewError(cli.ExitError, "the store gives no parts of objects")
@@ -254,8 +263,9 @@ var (
 	errChanged = cli.NewError(cli.ExitError, "it was replaced while it was read").OfKind(cli.KindChanged)
 )
 
-// described returns what the store says of the version that is read. If nothing was read yet,
-// all of it is asked for. It is nil for an empty object.
+// described returns the store's description of the version that is read. If
+// nothing was read yet, it requests the whole object. It returns nil for an
+// empty object.
 func (o *Reader) described() (*description, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -267,8 +277,8 @@ func (o *Reader) described() (*description, error) {
 	return o.first, nil
 }
 
-// VersionID is the name under which the store keeps what was read, "" if nothing was, or
-// if the store keeps one version only.
+// VersionID returns the store's name for the version that was read. It returns
+// "" if nothing was read, or if the store keeps only one version.
 func (o *Reader) VersionID() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -288,7 +298,7 @@ func (o *Reader) stop() {
 	}
 }
 
-// Seek implements [io.Seeker]. No request is made.
+// Seek implements [io.Seeker]. It makes no request.
 func (o *Reader) Seek(offset int64, whence int) (int64, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

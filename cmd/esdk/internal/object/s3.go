@@ -27,11 +27,11 @@ import (
 	_ "gocloud.dev/blob/s3blob" // opens s3://
 )
 
-// s3Store tells objects apart by their ETag.
+// s3Store identifies versions by their ETag.
 type s3Store struct{}
 
-// open has an upload that is given up leave nothing behind. A server that does not
-// answer is given up.
+// open makes an aborted upload leave no parts behind. It sets a timeout for
+// answers, so that requests to a dead server end.
 func (s3Store) open(ctx context.Context, url string) (*blob.Bucket, error) {
 	b, err := blob.OpenBucket(ctx, url)
 	if err != nil {
@@ -46,7 +46,7 @@ func (s3Store) open(ctx context.Context, url string) (*blob.Bucket, error) {
 					t.MaxIdleConns, t.MaxIdleConnsPerHost = maxIdle, maxIdle
 				})
 			}
-			o.Logger = logging.Nop{} // what matters is an error, too
+			o.Logger = logging.Nop{} // anything important is an error too
 			o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 				return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("Finish", finish), middleware.Before)
 			})
@@ -55,17 +55,18 @@ func (s3Store) open(ctx context.Context, url string) (*blob.Bucket, error) {
 	return b, nil
 }
 
-// maxIdle is how many connections are kept for the next request. With fewer than there are
-// requests side by side, which the AWS SDK's 10 may be, most requests would make a new one.
+// maxIdle is the number of connections kept open for the next request. If there
+// are more concurrent requests than that, most of them need a new connection.
+// The AWS SDK's default of 10 may be too few.
 const maxIdle = 256
 
 // answerTimeout is how long a server may take to begin its answer. S3 may need
-// minutes for a long object.
+// minutes to complete a long object.
 const answerTimeout = 5 * time.Minute
 
-// finish has an upload that was begun be known, and be removed, even if the context
-// has ended: else its parts would stay. It also notes the version that was made, which
-// the Go CDK does not tell.
+// finish runs the requests that begin and abort an upload even after the
+// context has ended. Otherwise its parts would stay in the bucket. It also
+// stores the ID of the new version, which the Go CDK doesn't return.
 func finish(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
 	switch in.Parameters.(type) {
 	case *s3.CreateMultipartUploadInput, *s3.AbortMultipartUploadInput:
@@ -83,8 +84,8 @@ func finish(ctx context.Context, in middleware.InitializeInput, next middleware.
 	return out, metadata, err
 }
 
-// madeKey is that of a context, for a *string that gets the id of the version that an
-// upload makes.
+// madeKey is the context key of a *string that receives the ID of the uploaded
+// version.
 type madeKey struct{}
 
 func (s3Store) reason(err error) error { return err }
@@ -108,7 +109,8 @@ func (s3Store) answer(r *blob.Reader) answer {
 	}
 }
 
-// rangeBegin is where the part of a header Content-Range begins, 0 if there is none.
+// rangeBegin returns the first offset in a Content-Range header, 0 if it has
+// none.
 func rangeBegin(header string) (begin int64) {
 	fmt.Sscanf(header, "bytes %d-", &begin)
 	return begin
@@ -116,7 +118,7 @@ func rangeBegin(header string) (begin int64) {
 
 func (s3Store) versionOf(a *blob.Attributes) string { return cmp.Or(a.ETag, noVersion) }
 
-// writing has nothing to ask: see finish.
+// writing returns nil: finish gets the version.
 func (s3Store) writing(func(any) bool) func() string { return nil }
 
 func (s3Store) only(version string, as func(any) bool) {
@@ -124,8 +126,9 @@ func (s3Store) only(version string, as func(any) bool) {
 	if as(&request) && version != "" {
 		request.IfMatch = aws.String(version)
 	}
-	// An object of several parts has no checksum of the whole, and what is read is
-	// either a message, which has its own, or was read by its owner's choice.
+	// An object uploaded in parts has no checksum of the whole. The content is
+	// either a message, which is authenticated anyway, or was read by its
+	// owner's choice.
 	var options *[]func(*s3.Options)
 	if as(&options) {
 		*options = append(*options, func(o *s3.Options) { o.DisableLogOutputChecksumValidationSkipped = true })
@@ -139,9 +142,10 @@ func (s3Store) replace(version string, as func(any) bool) {
 	}
 }
 
-// keepS3 keeps what the Go CDK does not know of, too: when it expires, its redirection, its
-// storage class, its tags and the server's encryption. Who may not read the tags cannot keep
-// them, and is told so.
+// keepS3 returns a function that gives an upload the description of the old
+// version. It includes properties that the Go CDK doesn't know: expiry,
+// redirection, storage class, tags and server-side encryption. Without
+// permission to read the tags they can't be kept, so keepS3 fails.
 func keepS3(ctx context.Context, o *Object, old *s3.GetObjectOutput) (func(as func(any) bool), error) {
 	tags, err := s3Tags(ctx, o)
 	if err != nil {
@@ -159,8 +163,8 @@ func keepS3(ctx context.Context, o *Object, old *s3.GetObjectOutput) (func(as fu
 	}, nil
 }
 
-// describeAs has a new version be described as the old one is. What the URL says of the
-// server's encryption is in the request already, and stays.
+// describeAs copies the description of the old version to an upload. The URL's
+// settings for server-side encryption are in the request already, and stay.
 func describeAs(request *transfermanager.UploadObjectInput, old *s3.GetObjectOutput) {
 	if old.ContentType != nil {
 		request.ContentType = old.ContentType
@@ -183,8 +187,8 @@ func describeAs(request *transfermanager.UploadObjectInput, old *s3.GetObjectOut
 	keepLock(request, old)
 }
 
-// keepLock has a new version be locked as the old one is. Retention that has ended cannot be
-// asked for.
+// keepLock copies the object lock of the old version to an upload. S3 refuses a
+// retention date in the past.
 func keepLock(request *transfermanager.UploadObjectInput, old *s3.GetObjectOutput) {
 	request.ObjectLockLegalHoldStatus = types.ObjectLockLegalHoldStatus(old.ObjectLockLegalHoldStatus)
 	if until := aws.ToTime(old.ObjectLockRetainUntilDate); until.After(time.Now()) {
@@ -193,7 +197,7 @@ func keepLock(request *transfermanager.UploadObjectInput, old *s3.GetObjectOutpu
 	}
 }
 
-// s3Tags returns the tags of an object, as they are written.
+// s3Tags returns the tags of an object in the form of the request header.
 func s3Tags(ctx context.Context, o *Object) (string, error) {
 	client, name := o.s3()
 	if client == nil || o.bucket.tagged {
@@ -203,7 +207,7 @@ func s3Tags(ctx context.Context, o *Object) (string, error) {
 	var response interface{ HTTPStatusCode() int }
 	switch {
 	case errors.As(err, &response) && (response.HTTPStatusCode() == http.StatusNotImplemented || response.HTTPStatusCode() == http.StatusNotFound):
-		return "", nil // the store has none
+		return "", nil // the store has no tags
 	case err != nil:
 		return "", cli.NewError(cli.ExitError, "its tags would be lost: %w", o.Explain(err)).Of(o.String()).WithHint("give these credentials s3:GetObjectTagging, or say the tags in the URL: ?tags=")
 	}
@@ -214,7 +218,8 @@ func s3Tags(ctx context.Context, o *Object) (string, error) {
 	return tags.Encode(), nil
 }
 
-// s3 returns the client and the name of the bucket, nil if it is not one of S3.
+// s3 returns the client and the name of the bucket, or nil if the bucket isn't
+// in S3.
 func (o *Object) s3() (client *s3.Client, bucket string) {
 	if !o.bucket.As(&client) {
 		return nil, ""
@@ -222,7 +227,7 @@ func (o *Object) s3() (client *s3.Client, bucket string) {
 	return client, strings.TrimPrefix(o.bucket.url, "s3://")
 }
 
-// s3Info describes the version of an object that its URL names.
+// s3Info describes the version that the object's URL or Version selects.
 func s3Info(ctx context.Context, o *Object) (*Info, error) {
 	client, name := o.s3()
 	version := o.version()
@@ -233,7 +238,7 @@ func s3Info(ctx context.Context, o *Object) (*Info, error) {
 	return NewInfo(o.Key, aws.ToInt64(head.ContentLength), aws.ToTime(head.LastModified)), nil
 }
 
-// s3Version has a request get a version.
+// s3Version makes a read request get a version.
 func s3Version(version string, as func(any) bool) {
 	var request *s3.GetObjectInput
 	if version != "" && as(&request) {
@@ -241,7 +246,7 @@ func s3Version(version string, as func(any) bool) {
 	}
 }
 
-// listAfter is for the first page: the others begin where the one before ended.
+// listAfter sets the start of the first page. The others continue from it.
 func (s3Store) listAfter(key string, as func(any) bool) {
 	var request *s3.ListObjectsV2Input
 	if as(&request) && request.ContinuationToken == nil {
@@ -286,9 +291,9 @@ func (s3Store) parameters(query url.Values) (p parameters, err error) {
 	return p, nil
 }
 
-// entry tells which key leads to an object. The Go CDK writes and reads some characters of
-// keys in another way. What it would not write as it is there, it cannot ask for, and asks for
-// another object instead.
+// entry returns a listed object with the key by which the Go CDK requests it.
+// The Go CDK escapes some characters in keys. If its escaping doesn't restore
+// the key in S3, it can't request the object, and would request another one.
 func (s3Store) entry(e *blob.ListObject) *Entry {
 	entry := newEntry(e)
 	var object s3types.Object
@@ -302,7 +307,8 @@ func (s3Store) entry(e *blob.ListObject) *Entry {
 	return entry
 }
 
-// quoted is an ETag as headers have it, which lists of some stores write without quotes.
+// quoted returns an ETag with the quotes that headers have. Some stores leave
+// them out of listings.
 func quoted(etag string) string {
 	if etag == "" || strings.HasSuffix(etag, `"`) {
 		return etag
@@ -310,8 +316,8 @@ func quoted(etag string) string {
 	return `"` + etag + `"`
 }
 
-// cutEscape returns the character for which an escape of the Go CDK stands that a text begins
-// with, and what is behind it.
+// cutEscape splits off an escape sequence of the Go CDK at the start of a text.
+// It returns the escaped character and the rest of the text.
 func cutEscape(text string) (c rune, rest string, ok bool) {
 	rest, ok = strings.CutPrefix(text, "__0x")
 	digits, _, closed := strings.Cut(rest, "_")
@@ -326,7 +332,7 @@ func cutEscape(text string) (c rune, rest string, ok bool) {
 	return rune(n), rest, true
 }
 
-// escapeS3 is what the Go CDK makes of a key before it asks S3 for it.
+// escapeS3 returns the key that the Go CDK sends to S3.
 func escapeS3(key string) string {
 	b := new(strings.Builder)
 	for i, c := range key {
@@ -339,7 +345,8 @@ func escapeS3(key string) string {
 	return b.String()
 }
 
-// unescapeS3 is the inverse, as the Go CDK does it to the keys of a list.
+// unescapeS3 is the inverse of escapeS3, as the Go CDK applies it to listed
+// keys.
 func unescapeS3(raw string) string {
 	b := new(strings.Builder)
 	for raw != "" {
@@ -356,8 +363,8 @@ func unescapeS3(raw string) string {
 	return b.String()
 }
 
-// keyOf returns the key by which the Go CDK asks for what S3 has under another one. It is false
-// if there is none: then the key itself leads to another object.
+// keyOf returns the key by which the Go CDK requests an object from its key in
+// S3. If there is none, ok is false and the key would lead to another object.
 func keyOf(raw string) (key string, ok bool) {
 	if key = unescapeS3(raw); escapeS3(key) != raw {
 		return raw, false

@@ -2,5 +2,5 @@
 
 package object
 
-// stores are the object stores that this build has, by the scheme of their URLs.
+// stores are the object stores in this build, by URL scheme.
 var stores = map[string]store{"s3": s3Store{}}

@@ -15,51 +15,52 @@ import (
 )
 
 const (
-	// minPart and maxPart are bounds that S3 has for the parts of an upload, of which
-	// it takes maxParts.
+	// minPart and maxPart are S3's limits for a part of an upload, in bytes,
+	// and maxParts is its limit for their number.
 	minPart  = 5 << 20
 	maxPart  = 4 << 30
 	maxParts = 10_000
 
-	// usualPart is for what is not too long for it, and streamPart for what has no
-	// known length: up to 156 GiB.
+	// usualPart is the part size for uploads short enough for it. streamPart is
+	// the part size for unknown lengths, and allows up to 156 GiB.
 	usualPart  = 8 << 20
 	streamPart = 16 << 20
 
-	// maxUploading bounds the parts of an object that are under way.
+	// maxUploading limits the bytes of an object's parts that are uploaded at
+	// the same time.
 	maxUploading = 64 << 20
 
-	// CleanUpTime is how long an interrupted command waits for the store to remove
-	// what was uploaded.
+	// CleanUpTime is how long an interrupted command waits for the store to
+	// remove uploaded parts.
 	CleanUpTime = 10 * time.Second
 )
 
 var errAborted = errors.New("the upload was given up")
 
-// A Writer uploads an object, which appears when all of it is there.
+// A Writer uploads an object, which appears once it's complete.
 type Writer struct {
 	*io.PipeWriter
 	pending *atomicfile.Pending
 	object  *Object
-	lost    error // if the place is not as it was to be
+	lost    error // the error if another object is there than expected
 	cancel  func()
 	done    chan struct{} // closed when the upload has ended
 	err     error         // of the upload
-	made    string        // the id of the version, as far as it is known
+	made    string        // the ID of the version, if it's known
 }
 
-// CreateOptions say how to upload an object. Without Replace, Seen and InPlace, there must be
-// none yet.
+// CreateOptions control the upload of an object. Without Replace, Seen and
+// InPlace, it must not exist yet.
 type CreateOptions struct {
-	Replace    bool    // whatever there is
-	Seen       *Seen   // replace only what a look has found
-	InPlace    *Reader // replace only what this reads, and keep how it is described
-	Size       int64   // of the source, about; -1 if it is not known
-	SideBySide bool    // others are under way too
+	Replace    bool    // replace any object
+	Seen       *Seen   // replace only the version found by a look
+	InPlace    *Reader // replace only the version that is read, and keep its description
+	Size       int64   // approximate size of the source, -1 if it isn't known
+	SideBySide bool    // other uploads run at the same time
 }
 
-// Create uploads an object. The store is told what it may replace, and fails if there is
-// something else by then.
+// Create starts to upload an object. The store is told which version may be
+// replaced, and the upload fails if there is another by then.
 func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOptions) (*Writer, error) {
 	if o.version() != "" {
 		return nil, cli.NewError(cli.ExitNotWritten, "a version cannot be written to").Of(o.String()).
@@ -75,7 +76,7 @@ func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOpti
 	options.BeforeWrite = func(as func(any) bool) error {
 		describe(as)
 		if o.bucket.describe != nil {
-			o.bucket.describe(as) // the URL says what is to change
+			o.bucket.describe(as) // the URL overrides the old description
 		}
 		versionID = o.bucket.store.writing(as)
 		return nil
@@ -102,8 +103,8 @@ func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOpti
 	return out, nil
 }
 
-// partSize is the size of the parts of an upload. A message is longer than its
-// plaintext, and may be Base64 text.
+// partSize returns the size of an upload's parts, in bytes. A message is longer
+// than its plaintext, and may be Base64 text.
 func (o *Object) partSize(size int64) int64 {
 	switch {
 	case o.bucket.partSize > 0:
@@ -114,8 +115,8 @@ func (o *Object) partSize(size int64) int64 {
 	return min(maxPart, max(usualPart, size/(maxParts/2)))
 }
 
-// claim says in the options of an upload what it may replace, and returns what is to be said
-// to the store besides.
+// claim sets the options that limit an upload to versions that it may replace.
+// It returns a function that adds the store's own options.
 func (o *Writer) claim(ctx context.Context, c *CreateOptions, options *blob.WriterOptions) (describe func(as func(any) bool), err error) {
 	switch {
 	case c.InPlace != nil:
@@ -144,7 +145,8 @@ func (o *Writer) claim(ctx context.Context, c *CreateOptions, options *blob.Writ
 
 func sayNothing(func(any) bool) {}
 
-// replacing returns what has an upload take the place of a version, or fail.
+// replacing returns a function that makes an upload fail unless it replaces a
+// version.
 func (o *Object) replacing(version string) (func(as func(any) bool), error) {
 	if o.bucket.plain || version == "" {
 		return sayNothing, nil
@@ -156,8 +158,8 @@ func (o *Object) replacing(version string) (func(as func(any) bool), error) {
 	return func(as func(any) bool) { o.bucket.store.replace(version, as) }, nil
 }
 
-// keepPlace has an object take the place of the version that is read, unless another does so
-// before, and be described as it.
+// keepPlace makes an upload replace the version that is read and keep its
+// description. It fails if another writer replaces the object first.
 func (o *Object) keepPlace(ctx context.Context, in *Reader, options *blob.WriterOptions) (func(as func(any) bool), error) {
 	old, err := in.described()
 	if err != nil {
@@ -182,8 +184,8 @@ func (o *Object) keepPlace(ctx context.Context, in *Reader, options *blob.Writer
 	}, nil
 }
 
-// keepAttributes asks how an object is described, and says so in the options of an upload.
-// The version must be the one that was read, if any was.
+// keepAttributes requests an object's description and puts it into the options
+// of an upload. If a version was read, it must be the same one.
 func (o *Object) keepAttributes(ctx context.Context, read *description, options *blob.WriterOptions) (*description, error) {
 	a, err := o.bucket.Attributes(ctx, o.Key)
 	if err != nil {
@@ -202,8 +204,8 @@ func (o *Object) keepAttributes(ctx context.Context, read *description, options 
 	return &description{version: version, keep: func(context.Context, *Object) (func(func(any) bool), error) { return sayNothing, nil }}, nil
 }
 
-// VersionID is the name under which the store keeps what was uploaded, "" if it keeps one
-// version only, or does not tell.
+// VersionID returns the store's name for the uploaded version. It returns "" if
+// the store keeps only one version, or doesn't tell.
 func (o *Writer) VersionID() string { return o.made }
 
 func (o *Writer) Write(p []byte) (int, error) {
@@ -211,7 +213,7 @@ func (o *Writer) Write(p []byte) (int, error) {
 	return n, o.explain(err)
 }
 
-// Commit has the object appear.
+// Commit makes the object appear.
 func (o *Writer) Commit() error {
 	o.PipeWriter.Close()
 	<-o.done
@@ -219,7 +221,8 @@ func (o *Writer) Commit() error {
 	return o.explain(o.err)
 }
 
-// explain tells whether the place is not as it was to be.
+// explain turns an upload's error into the one for an unexpected object, if
+// that's the cause.
 func (o *Writer) explain(err error) error {
 	changed := cli.Kind(o.lost) == cli.KindChanged
 	switch code := gcerrors.Code(err); {
@@ -242,16 +245,16 @@ func (o *Writer) explain(err error) error {
 	return o.object.Explain(err)
 }
 
-// Abort waits until the store has removed what was uploaded.
+// Abort waits until the store has removed the uploaded parts.
 func (o *Writer) Abort() {
 	o.giveUp()
 	<-o.done
 	o.forget()
 }
 
-// giveUp ends the upload, which may wait for the server or for more to upload. It is
-// cancelled first: of a source that fails, the Go CDK may make an object of what
-// there is.
+// giveUp ends the upload, which may be waiting for the server or for more
+// bytes. It cancels the upload first: if the source just failed, the Go CDK
+// might create an object from the bytes so far.
 func (o *Writer) giveUp() {
 	o.cancel()
 	o.CloseWithError(errAborted)
@@ -261,7 +264,7 @@ func (o *Writer) forget() {
 	o.pending.Done(o)
 }
 
-// interrupt is for [atomicfile.Pending].
+// interrupt is called by [atomicfile.Pending].
 func (o *Writer) interrupt() {
 	o.giveUp()
 	select {
