@@ -13,11 +13,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
-// An Access is what the credentials may do with a key of AWS KMS. Each is nil if they may.
+// An Access tells which operations the credentials allow with an AWS KMS key.
+// Each field is nil if the operation is allowed.
 type Access struct{ Encrypt, Decrypt error }
 
-// KMSAccess asks AWS KMS for it by calls with DryRun, which use no key, and for which there
-// need be no message.
+// KMSAccess asks AWS KMS with DryRun calls. They don't use the key, and need no
+// message.
 func (ks *Keys) KMSAccess(ctx context.Context, text string) (*Access, error) {
 	config, key, err := ks.kmsKey(text)
 	if err != nil {
@@ -36,7 +37,7 @@ func (ks *Keys) KMSAccess(ctx context.Context, text string) (*Access, error) {
 	return &Access{allowed(encrypt), allowed(decrypt)}, nil
 }
 
-// kmsKey returns the key of AWS KMS that a text names.
+// kmsKey returns the AWS KMS key with a given name.
 func (ks *Keys) kmsKey(text string) (awskms.Config, string, error) {
 	if IsKMSKey(text) {
 		return ks.KMS(""), text, nil
@@ -60,8 +61,8 @@ func (ks *Keys) kmsKey(text string) (awskms.Config, string, error) {
 	return awskms.Config{}, "", cli.UsageError("%s is no symmetric key of AWS KMS by its ARN or alias, of which alone a dry run can be asked for", cli.Printable(text))
 }
 
-// allowed takes the error that says that a call would have succeeded for none. A service that
-// does the call has no dry runs.
+// allowed returns nil for the error that a call would have succeeded. If the
+// call did succeed, the service doesn't support dry runs.
 func allowed(err error) error {
 	var would *types.DryRunOperationException
 	switch {

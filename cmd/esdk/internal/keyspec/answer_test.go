@@ -15,16 +15,17 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// Services that accept and never answer are asked again, and then given up.
+// Requests to services that accept connections and never answer are repeated,
+// and then given up.
 func TestNoAnswer(t *testing.T) {
 	var asked atomic.Int64
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
-		io.Copy(io.Discard, r.Body) // else the server does not see that the client is gone
+		io.Copy(io.Discard, r.Body) // otherwise the server doesn't notice that the client is gone
 		<-r.Context().Done()
 	}))
 	defer silent.Close()
-	mute, err := net.Listen("tcp", "127.0.0.1:0") // that does not even read
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // doesn't even read
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,14 +15,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
-// StoreOptions say which key store to use, and how.
+// StoreOptions select a key store and its keys.
 type StoreOptions struct {
 	Table, File, LogicalName, KMSKey, AWSProfile string
 
-	FormerKeys []string // of AWS KMS, that branch keys may still be under
+	FormerKeys []string // AWS KMS keys that branch keys may still be under
 }
 
-// OpenStore makes no request.
+// OpenStore opens a key store. It makes no request.
 func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Store, error) {
 	if err := checkSpace(append(o.FormerKeys, o.KMSKey, o.Table)...); err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Stor
 	return branchkey.NewStore(c)
 }
 
-// openTable uses the table in the Region of the KMS key.
+// openTable opens the table in the Region of the KMS key.
 func (ks *Keys) openTable(ctx context.Context, o *StoreOptions) (branchkey.Storage, error) {
 	options := ks.AWSOptions(o.AWSProfile)
 	if key, err := arn.Parse(o.KMSKey); err == nil {
@@ -78,7 +78,8 @@ func (ks *Keys) openTable(ctx context.Context, o *StoreOptions) (branchkey.Stora
 // BranchKeyTTL is longer than most runs of the command.
 const BranchKeyTTL = 10 * time.Minute
 
-// branchKeyring reads TABLE/BRANCH-KEY-ID[?kms=ARN][&former=ARN,...][&file=FILE].
+// branchKeyring parses
+// TABLE/BRANCH-KEY-ID[?kms=ARN][&former=ARN,...][&file=FILE].
 func (ks *Keys) branchKeyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	text, options, err := cutOptions(text, kmsOption, formerOption, fileOption)
 	if err != nil {
@@ -98,8 +99,8 @@ func (ks *Keys) branchKeyring(ctx context.Context, text string, encrypt bool) (e
 	return ks.newBranchKeyring(ctx, o, id, encrypt)
 }
 
-// newBranchKeyring discovers the key of AWS KMS only to decrypt: whoever can write to
-// the storage would choose the key that a message is encrypted under.
+// newBranchKeyring discovers the AWS KMS key only for decryption. For
+// encryption, anyone who can write to the storage could choose the key.
 func (ks *Keys) newBranchKeyring(ctx context.Context, o *StoreOptions, id string, encrypt bool) (esdk.Keyring, error) {
 	if encrypt && o.KMSKey == "" {
 		return nil, cli.UsageError("to encrypt, the key of AWS KMS is needed, which else the writer of the key store chooses").

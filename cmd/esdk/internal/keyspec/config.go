@@ -20,16 +20,16 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// A Config is the configuration file. Keys that it does not know are errors.
+// A Config is the configuration file. Unknown keys in it are errors.
 type Config struct {
 	DefaultProfile string               `toml:"default-profile"`
 	Keys           map[string]KeyConfig `toml:"keys"`
 	Profiles       map[string]Profile   `toml:"profiles"`
 
-	Fields map[string][]string `toml:"-"` // those of keys that are set, by the name of the key
+	Fields map[string][]string `toml:"-"` // the fields that are set for each key, by its name
 }
 
-// A KeyConfig is a named key. Which fields it has depends on its type.
+// A KeyConfig is a named key. Its type determines which fields it has.
 type KeyConfig struct {
 	Type       string   `toml:"type"` // the name of a kind
 	Namespace  string   `toml:"namespace"`
@@ -38,9 +38,9 @@ type KeyConfig struct {
 	Format     string   `toml:"format"` // of an AES key file
 	Padding    string   `toml:"padding"`
 	Peer       string   `toml:"peer"`   // the peer's public key
-	Own        string   `toml:"own"`    // one's own private key
-	Key        string   `toml:"key"`    // of AWS KMS, or the URL of one of another service
-	Former     []string `toml:"former"` // other keys of AWS KMS that branch keys may still be under
+	Own        string   `toml:"own"`    // the user's own private key
+	Key        string   `toml:"key"`    // of AWS KMS, or the URL of another service's key
+	Former     []string `toml:"former"` // AWS KMS keys that branch keys may still be under
 	Partition  string   `toml:"partition"`
 	Accounts   []string `toml:"accounts"`
 	Region     string   `toml:"region"`
@@ -52,8 +52,8 @@ type KeyConfig struct {
 	PassphraseFile string `toml:"passphrase-file"` // of a private key
 }
 
-// empty returns the names of the fields that have no value, and of those that have
-// an empty one.
+// empty returns the names of the fields that have no value or contain an empty
+// one.
 func (k *KeyConfig) empty() (names []string) {
 	v := reflect.ValueOf(k).Elem()
 	for i := range v.NumField() {
@@ -65,8 +65,8 @@ func (k *KeyConfig) empty() (names []string) {
 	return names
 }
 
-// check refuses fields that a type does not have, misses those it needs, and refuses
-// empty ones.
+// check returns an error for fields that the type doesn't have, for missing
+// fields that it needs, and for empty fields.
 func (kind *kind) check(k *KeyConfig, fields []string) error {
 	for _, f := range kind.needed {
 		if !slices.Contains(fields, f) {
@@ -85,14 +85,14 @@ func (kind *kind) check(k *KeyConfig, fields []string) error {
 	return nil
 }
 
-// NamesOf lists what a configuration has of a kind.
+// NamesOf lists the names of a configuration's keys or profiles.
 func NamesOf[V any](m map[string]V) string {
 	return cmp.Or(strings.Join(slices.Sorted(maps.Keys(m)), ", "), "none")
 }
 
 var errNoName = cli.UsageError("the name of the key is empty")
 
-// Key returns a named key, with its paths resolved.
+// Key returns a named key with its paths resolved.
 func (c *Config) Key(file, name string) (*KeyConfig, error) {
 	if name == "" {
 		return nil, errNoName
@@ -102,7 +102,7 @@ func (c *Config) Key(file, name string) (*KeyConfig, error) {
 		return nil, cli.UsageError("%s has no key %s", file, cli.Printable(name)).
 			WithHint("it has: %s", NamesOf(c.Keys))
 	}
-	// Paths are relative to the configuration, not to where the command runs.
+	// Paths are relative to the configuration, not to the working directory.
 	for _, path := range []*string{&k.File, &k.Peer, &k.Own, &k.PassphraseFile} {
 		expanded, err := expandPath(filepath.Dir(file), *path)
 		if err != nil {
@@ -133,7 +133,7 @@ func (ks *Keys) configuredKeyring(ctx context.Context, name string, encrypt bool
 	return kind.configured(ks, ctx, k, encrypt)
 }
 
-// kind returns the kind of a named key, whose fields it has checked.
+// kind returns the kind of a named key, and checks the key's fields.
 func (c *Config) kind(name string) (*kind, error) {
 	k := c.Keys[name]
 	var names []string
@@ -149,14 +149,15 @@ func (c *Config) kind(name string) (*kind, error) {
 	return nil, cli.UsageError("type %q is not one of %s", k.Type, strings.Join(names, ", "))
 }
 
-// Check returns what is wrong with a named key, as far as the configuration tells.
+// Check returns an error if a named key isn't valid. It looks only at the
+// configuration.
 func (c *Config) Check(name string) error {
 	_, err := c.kind(name)
 	return err
 }
 
-// configPath returns the path of the configuration file. Named says that the user
-// named it, so that it must be there.
+// configPath returns the path of the configuration file. If named is true, the
+// user has given it, so it must exist.
 func (ks *Keys) configPath() (file string, named bool, err error) {
 	if ks.ConfigFile != "" {
 		return ks.ConfigFile, true, nil
@@ -171,8 +172,8 @@ func (ks *Keys) configPath() (file string, named bool, err error) {
 	return filepath.Join(dir.path(), configFile), false, nil
 }
 
-// CheckNamed refuses a configuration file that the command line names and that isn't there, also
-// if nothing of it is wanted.
+// CheckNamed returns an error if the command line names a configuration file
+// that doesn't exist, even if nothing in it is needed.
 func (ks *Keys) CheckNamed() error {
 	if ks.ConfigFile == "" {
 		return nil
@@ -181,8 +182,8 @@ func (ks *Keys) CheckNamed() error {
 	return cli.NamedFile("--config", err)
 }
 
-// HasConfig reports whether there is a configuration, or one is asked for. One that
-// cannot be read counts, so that LoadConfig tells why.
+// HasConfig reports whether a configuration exists or is requested. An
+// unreadable one counts, so that LoadConfig reports why.
 func (ks *Keys) HasConfig() bool {
 	file, named, err := ks.configPath()
 	if err != nil || named {
@@ -192,8 +193,8 @@ func (ks *Keys) HasConfig() bool {
 	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR)
 }
 
-// LoadConfig reads the configuration file, which is never looked for in the
-// current folder.
+// LoadConfig reads the configuration file. It never looks for it in the working
+// directory.
 func (ks *Keys) LoadConfig() (*Config, string, error) {
 	file, _, err := ks.configPath()
 	if err != nil {
@@ -227,8 +228,8 @@ func (ks *Keys) LoadConfig() (*Config, string, error) {
 	return c, file, ks.registerSecret(file)
 }
 
-// protectNamed has no file of any named key be overwritten, whichever of them the command
-// line names.
+// protectNamed protects the files of all named keys from being overwritten,
+// including keys that the command line doesn't use.
 func (ks *Keys) protectNamed(c *Config, file string) {
 	for _, k := range c.Keys {
 		for _, name := range append(uriFiles(k.URI), k.File, k.Peer, k.Own, k.PassphraseFile) {
@@ -239,10 +240,10 @@ func (ks *Keys) protectNamed(c *Config, file string) {
 	}
 }
 
-// uriFile is an attribute of a URI of PKCS #11 that names a file.
+// uriFile matches an attribute of a PKCS #11 URI that names a file.
 var uriFile = regexp.MustCompile(`[?&](?:pin-source|module-path|peer)=([^&]*)`)
 
-// uriFiles returns the files that a URI of PKCS #11 names, also where it cannot be used.
+// uriFiles returns the files in a PKCS #11 URI, even if the URI is unusable.
 func uriFiles(uri string) (names []string) {
 	for _, attribute := range uriFile.FindAllStringSubmatch(uri, -1) {
 		if name, err := url.PathUnescape(strings.TrimPrefix(attribute[1], "file:")); err == nil {
@@ -252,8 +253,8 @@ func uriFiles(uri string) (names []string) {
 	return names
 }
 
-// ProtectOwn has neither the local key nor the usual configuration be overwritten by a
-// command that does not name them.
+// ProtectOwn protects the local key and the default configuration from being
+// overwritten by a command that doesn't name them.
 func (ks *Keys) ProtectOwn() {
 	if dir, err := newConfigDir(); err == nil {
 		ks.Protected.AddPath(filepath.Join(dir.path(), localKeyFile))
@@ -280,7 +281,7 @@ func (c *Config) checkNames(meta toml.MetaData) error {
 	return nil
 }
 
-// registerSecret has a file never be overwritten.
+// registerSecret protects a file from being overwritten.
 func (ks *Keys) registerSecret(file string) error {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -290,8 +291,8 @@ func (ks *Keys) registerSecret(file string) error {
 	return nil
 }
 
-// expandPath resolves a path of the configuration: ~/ is the home directory, and
-// what is relative starts at the configuration's directory.
+// expandPath resolves a path in the configuration. ~/ is the home directory,
+// and relative paths start at the configuration's directory.
 func expandPath(dir, name string) (string, error) {
 	path, err := expandHome(name)
 	if err != nil || path == "" || filepath.IsAbs(path) {
@@ -300,8 +301,8 @@ func expandPath(dir, name string) (string, error) {
 	return filepath.Join(dir, path), nil
 }
 
-// A Profile has values for flags that are not given. Nil is a value that it does not
-// have.
+// A Profile has values for flags that aren't given. A nil pointer means that it
+// has no value.
 type Profile struct {
 	Keys        []string          `toml:"keys"`
 	Context     map[string]string `toml:"context"`

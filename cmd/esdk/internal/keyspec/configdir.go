@@ -10,12 +10,13 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// A configDir is the directory of the user's configuration of this command. Only
-// what is below the base is ever made: a home directory that isn't there is a
-// mistake, and in a container it vanishes with what is put into it.
+// A configDir is the user's configuration directory for this command. Only
+// directories below its base are ever made. A missing home directory is a
+// mistake, and in a container a new one would vanish together with its
+// contents.
 type configDir struct {
 	base  string // such as the home directory
-	what  string // says what the base is
+	what  string // describes the base in errors
 	below []string
 }
 
@@ -42,7 +43,8 @@ func (d *configDir) path() string {
 	return filepath.Join(append([]string{d.base}, d.below...)...)
 }
 
-// check fails if the directory cannot be made, since its base is not there.
+// check returns an error if the directory can't be made because its base
+// doesn't exist.
 func (d *configDir) check() error {
 	info, err := os.Stat(d.base)
 	switch {
@@ -58,7 +60,7 @@ func (d *configDir) check() error {
 		WithHint("set HOME, or make a key with \"esdk keygen aes\" and name its file")
 }
 
-// make makes the directory, for its owner only, in a base that is there.
+// make makes the directory, accessible only to its owner, in an existing base.
 func (d *configDir) make() error {
 	if err := d.check(); err != nil {
 		return err

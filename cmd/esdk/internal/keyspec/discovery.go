@@ -12,29 +12,29 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 )
 
-// A Discovery decrypts with the keys of AWS KMS that a message names, as far as the
-// filter allows, and asks the Region of each.
+// A Discovery decrypts with the AWS KMS keys that a message names and the
+// filter allows. It asks the Region of each key.
 type Discovery struct {
 	Config awskms.Config
 	Filter *awskms.Filter // nil allows all
 
-	// Home, if there is one, is the Region that is asked first, and the only one
-	// that is asked for multi-Region keys.
+	// Home, unless empty, is the Region that is asked first, and the only one
+	// asked for multi-Region keys.
 	Home string
 }
 
-// NewDiscovery checks the filter.
+// NewDiscovery checks the filter and returns the keyring.
 func NewDiscovery(d Discovery) (esdk.Keyring, error) {
 	_, err := awskms.NewDiscoveryKeyring(d.Config, d.Filter)
 	return &d, err
 }
 
-// Wrap fails.
+// Wrap always fails.
 func (d *Discovery) Wrap(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
 	return nil, errors.New("discovery cannot encrypt, since it names no key")
 }
 
-// Unwrap asks for each data key the Region of its key.
+// Unwrap asks, for each data key, the Region of its wrapping key.
 func (d *Discovery) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 	var regions []string
 	if d.Home != "" {
@@ -55,11 +55,12 @@ func (d *Discovery) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte
 	return kr.Unwrap(ctx, req)
 }
 
-// regionName is what can be part of the name of a host and cannot change which
-// host it is: messages name Regions, and anybody can write one.
+// regionName matches text that is safe as part of a host name and can't select
+// another host. Messages name Regions, and anybody can write a message.
 var regionName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 
-// regionOf returns the Region to ask for a key, if it is to be asked at all.
+// regionOf returns the Region to ask for a key, or false if the key must not be
+// asked.
 func (d *Discovery) regionOf(text string) (string, bool) {
 	key, err := arn.Parse(text)
 	switch {

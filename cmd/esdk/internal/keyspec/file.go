@@ -18,10 +18,10 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// maxKeyFile is longer than any key file, in bytes.
+// maxKeyFile is the largest size of a key file, in bytes.
 const maxKeyFile = 1 << 20
 
-// readKeyFile reads a file that may hold a key; "-" is standard input.
+// readKeyFile reads a file that may hold a key. The name "-" is standard input.
 func (ks *Keys) readKeyFile(name string) ([]byte, error) {
 	if name == cli.Standard {
 		stdin, err := ks.UI.ClaimStdin("a key")
@@ -47,7 +47,7 @@ func (ks *Keys) readKeyFile(name string) ([]byte, error) {
 	return readLimited(f, name)
 }
 
-// readFile reads a file that is no longer than a key file.
+// readFile reads a file of at most the size of a key file.
 func readFile(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -65,13 +65,13 @@ func readLimited(r io.Reader, name string) ([]byte, error) {
 	return data, err
 }
 
-// readPEM reads a file of PEM.
+// readPEM reads a PEM file.
 func (ks *Keys) readPEM(name string) ([]byte, error) {
 	data, err := ks.readKeyFile(name)
 	return decodeText(data), err
 }
 
-// readSecret reads a file that must be for its owner alone.
+// readSecret reads a file that only its owner should be able to read.
 func (ks *Keys) readSecret(name string) ([]byte, error) {
 	data, err := ks.readKeyFile(name)
 	if err == nil {
@@ -80,7 +80,7 @@ func (ks *Keys) readSecret(name string) ([]byte, error) {
 	return data, err
 }
 
-// checkSecret warns if others can read a secret.
+// checkSecret warns if other users can read a secret file.
 func (ks *Keys) checkSecret(name string) {
 	path, err := expandHome(name)
 	if err != nil {
@@ -108,17 +108,16 @@ func (ks *Keys) readAESKey(name, format string) (*aesKey, error) {
 	return &aesKey{key, keyNames(data)}, nil
 }
 
-// An aesKey is what a file says of an AES key.
+// An aesKey is the content of an AES key file.
 type aesKey struct {
 	bytes []byte
 	names []string
 }
 
-// nameLine begins the line of a key file that says the name, as keygen writes it.
+// nameLine begins the line with the name in a key file, as keygen writes it.
 const nameLine = "# Name: "
 
-// keyNames returns the names that a key file says, of which there should be one at
-// most.
+// keyNames returns the names in a key file. There should be at most one.
 func keyNames(data []byte) (names []string) {
 	for line := range bytes.Lines(decodeText(data)) {
 		if name, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte(nameLine)); ok {
@@ -137,7 +136,7 @@ func SplitName(text string) (namespace, name string, err error) {
 	return namespace, name, nil
 }
 
-// name returns the name that the file says.
+// name returns the name in the file.
 func (k *aesKey) name(file string) (namespace, name string, err error) {
 	switch len(k.names) {
 	case 0:
@@ -151,7 +150,7 @@ func (k *aesKey) name(file string) (namespace, name string, err error) {
 	return "", "", fileError(file, errors.New("it says two names"))
 }
 
-// SaysName reports whether a path is that of a key file that says its name.
+// SaysName reports whether a path leads to a key file that contains its name.
 func (ks *Keys) SaysName(path string) bool {
 	expanded, err := expandHome(path)
 	if err != nil {
@@ -165,14 +164,14 @@ func (ks *Keys) SaysName(path string) bool {
 	return err == nil && len(keyNames(data)) > 0
 }
 
-// A keyFormat is a way to read an AES key from a file. Read returns nil if the file
-// holds none so.
+// A keyFormat is an encoding of AES keys in files. Read returns nil if the file
+// doesn't have a key in it.
 type keyFormat struct {
 	name, what string
 	read       func(data []byte) []byte
 }
 
-// keyFormats are the values of format, in the order in which they are tried.
+// keyFormats are the values of format, in the order they're tried.
 var keyFormats = []keyFormat{{"raw", "raw bytes", bytes.Clone}, {"hex", "hex text", readHex}, {"base64", "Base64 text", readBase64}}
 
 func readHex(data []byte) []byte {
@@ -184,7 +183,7 @@ func readHex(data []byte) []byte {
 	return key
 }
 
-// readBase64 reads both alphabets, with padding or without.
+// readBase64 reads both Base64 alphabets, with or without padding.
 func readBase64(data []byte) []byte {
 	text := strings.TrimRight(keyText(data), "=")
 	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
@@ -195,10 +194,11 @@ func readBase64(data []byte) []byte {
 	return nil
 }
 
-// parseAESKey reads an AES key: raw bytes, or hex or Base64 text, in which lines
-// that start with # are comments. Hex goes before Base64, since of all keys of 24
-// bytes, fewer than one in 2^49 have a Base64 text of hex digits alone. A file that
-// can be raw as well is refused: whoever uses text for a key may mean either.
+// parseAESKey reads an AES key: raw bytes, or hex or Base64 text, in which
+// lines that start with # are comments. Hex is preferred to Base64: of all
+// 24-byte keys, fewer than one in 2^49 have a Base64 text that is all hex
+// digits. A file that could be raw bytes as well is refused, since a key made
+// of text could be meant either way.
 func parseAESKey(data []byte, format string) ([]byte, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, cli.UsageError("is empty, or has white space only")
@@ -264,8 +264,8 @@ func formatNames() (names []string) {
 
 func IsAESLength(n int) bool { return n == 16 || n == 24 || n == 32 }
 
-// keyText returns the text of a key file without comments and white space, "" if it
-// is not text.
+// keyText returns the text of a key file without comments and white space, ""
+// if it isn't text.
 func keyText(data []byte) string {
 	var text []byte
 	for line := range bytes.Lines(decodeText(data)) {
@@ -281,8 +281,8 @@ func keyText(data []byte) string {
 	return string(text)
 }
 
-// decodeText returns text without a byte order mark, and text of UTF-16 as UTF-8, as
-// some editors and shells of Windows write it. Other data is returned as it is.
+// decodeText strips a byte order mark and converts UTF-16 to UTF-8, since some
+// editors and shells on Windows write those. It returns other data unchanged.
 func decodeText(data []byte) []byte {
 	var order binary.ByteOrder
 	switch {
@@ -303,7 +303,7 @@ func decodeText(data []byte) []byte {
 	return []byte(string(utf16.Decode(units)))
 }
 
-// FormatAESKey is what keygen writes. The name may be empty.
+// FormatAESKey returns the key file that keygen writes. The name may be empty.
 func FormatAESKey(key []byte, name string) []byte {
 	if name != "" {
 		name = nameLine + name + "\n"
@@ -312,7 +312,7 @@ func FormatAESKey(key []byte, name string) []byte {
 		len(key)*8, time.Now().UTC().Format(time.DateOnly), name, base64.StdEncoding.EncodeToString(key))
 }
 
-// expandHome returns a path in which ~/ is the home directory.
+// expandHome expands ~/ to the home directory.
 func expandHome(path string) (string, error) {
 	rest, ok := strings.CutPrefix(path, "~/")
 	if !ok {
@@ -325,8 +325,8 @@ func expandHome(path string) (string, error) {
 	return filepath.Join(home, rest), nil
 }
 
-// WriteSecret makes a file with mode 0600 that must not exist. It is not there before
-// what is asked for went well, if anything is.
+// WriteSecret creates a file with mode 0600. It must not exist yet. If before
+// isn't nil, the file appears only after before has succeeded.
 func (ks *Keys) WriteSecret(name string, data []byte, before func() error) error {
 	out, err := ks.Pending.Create(name, 0o600, nil)
 	if err != nil {

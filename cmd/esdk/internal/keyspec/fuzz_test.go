@@ -14,8 +14,8 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// fuzzKeys is a command that finds nothing of the user's, and in whose folder are
-// a few files.
+// fuzzKeys returns the keys of a command that finds none of the user's files,
+// and its working directory with a few files.
 func fuzzKeys(f *testing.F) (ks *Keys, dir string) {
 	dir = f.TempDir()
 	f.Setenv("HOME", dir)
@@ -23,7 +23,7 @@ func fuzzKeys(f *testing.F) (ks *Keys, dir string) {
 	f.Setenv("ESDK_CONFIG", "")
 	f.Setenv("AWS_CONFIG_FILE", filepath.Join(dir, "none"))
 	f.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(dir, "none"))
-	// No request leaves the machine: nobody listens there.
+	// No request leaves the machine, since nothing listens at this address.
 	f.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
 	f.Setenv("AWS_MAX_ATTEMPTS", "1")
 	f.Setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -37,8 +37,8 @@ func fuzzKeys(f *testing.F) (ks *Keys, dir string) {
 	return New(ui, atomicfile.NewPending(), new(atomicfile.Protected)), dir
 }
 
-// FuzzKey has a keyring or an error come of whatever stands behind --key, and no
-// error show what a file holds.
+// FuzzKey: any text after --key gives a keyring or an error, and no error shows
+// the content of a file.
 func FuzzKey(f *testing.F) {
 	ks, dir := fuzzKeys(f)
 	const secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=" // 32 bytes
@@ -53,8 +53,8 @@ func FuzzKey(f *testing.F) {
 		f.Add(text, false)
 	}
 	f.Fuzz(func(t *testing.T, text string, encrypt bool) {
-		// Keys that ask AWS KMS or a key store when they are made take the time
-		// of a request that nobody answers.
+		// Keys that ask AWS KMS or a key store when they're made would wait for
+		// an unanswered request.
 		if strings.HasPrefix(text, "kms-ecdh:") || strings.Contains(text, cli.Standard) {
 			t.Skip()
 		}
@@ -93,8 +93,8 @@ func writeFuzzFile(f *testing.F, path, text string) {
 	}
 }
 
-// FuzzKeyFile has a key or an error come of any file, and a key be read again
-// as the same one once it is written.
+// FuzzKeyFile: any file gives a key or an error, and a key that is written and
+// read again is the same.
 func FuzzKeyFile(f *testing.F) {
 	key := bytes.Repeat([]byte{0xab}, 32)
 	for _, seed := range [][]byte{
@@ -121,7 +121,7 @@ func FuzzKeyFile(f *testing.F) {
 	})
 }
 
-// FuzzConfig has a configuration or an error come of any file.
+// FuzzConfig: any file gives a configuration or an error.
 func FuzzConfig(f *testing.F) {
 	ks, dir := fuzzKeys(f)
 	const secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I="
@@ -137,7 +137,7 @@ func FuzzConfig(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		// These would ask AWS KMS, for which there is no reply.
+		// These would ask AWS KMS and get no answer.
 		if strings.Contains(text, "kms-ecdh") || strings.Contains(text, cli.Standard) {
 			t.Skip()
 		}

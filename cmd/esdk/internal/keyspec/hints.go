@@ -20,7 +20,7 @@ import (
 	"esdk/hpke"
 )
 
-// unknownHint is the hint on a key of no known kind.
+// unknownHint returns the hint for a key of unknown kind.
 func unknownHint(text string) string {
 	switch {
 	case kmsCiphertext.MatchString(text):
@@ -39,7 +39,7 @@ var (
 	kmsKeyID      = regexp.MustCompile(`^(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 )
 
-// looksLikeKey reports whether a text may be an AES key, and not a word.
+// looksLikeKey reports whether a text may be an AES key rather than a word.
 func looksLikeKey(text string) bool {
 	if IsAESLength(len(readHex([]byte(text)))) {
 		return true
@@ -48,14 +48,14 @@ func looksLikeKey(text string) bool {
 	return mixed && IsAESLength(len(readBase64([]byte(text))))
 }
 
-// otherNames are what people and other programs call kinds of keys.
+// otherNames are names of kinds of keys that people and other programs use.
 var otherNames = map[string]string{
 	"kms": "arn:", "aws-kms": "arn:", "aws": "arn:", "raw-aes": "aes:", "raw-rsa": "rsa:", "ec": "ecdh:", "raw-ecdh": "ecdh:",
 	"vault": "hashivault://", "gcp": "gcpkms://", "azure": "azurekeyvault://", "hierarchy": "branch:",
 }
 
-// closestUsage returns the usage of the form whose name is like what a text begins
-// with, "" if there is none.
+// closestUsage returns the usage of the form whose name is most like the start
+// of a text, "" if none is.
 func closestUsage(text string) string {
 	const ends = ":/@"
 	name := strings.ToLower(text)
@@ -70,13 +70,13 @@ func closestUsage(text string) string {
 	if i < 0 {
 		i = slices.Index(names, cli.Closest(name, names))
 	}
-	if i < 0 || names[i] == "" { // as of @NAME
+	if i < 0 || names[i] == "" { // such as @NAME
 		return ""
 	}
 	return forms()[i].usage
 }
 
-// checkSpace refuses white space in the name of a key of AWS KMS, which comes with
+// checkSpace rejects white space in the names of AWS KMS keys, which gets in by
 // copying.
 func checkSpace(names ...string) error {
 	for _, name := range names {
@@ -91,9 +91,9 @@ func spaceError(text string) error {
 	return cli.UsageError("there is white space in it").WithHint("write %s", cli.Printable(strings.Join(strings.Fields(text), "")))
 }
 
-// A foreign is a kind of key file that no kind of key reads.
+// A foreign is a kind of key file that esdk can't read.
 type foreign struct {
-	begin *regexp.Regexp // of its text
+	begin *regexp.Regexp // matches its text
 	hint  string         // with %s for the file
 }
 
@@ -110,8 +110,8 @@ var foreigns = []foreign{
 	{regexp.MustCompile(`^\s*\{\s*"`), `it is JSON: want PEM`},
 }
 
-// foreignHint is the hint on a file of a kind that no kind of key reads, "" if it is
-// none.
+// foreignHint returns the hint for a file that no kind of key can read, "" if
+// it isn't such a file.
 func foreignHint(file string, data []byte) string {
 	if onlySigns(data) {
 		return hintOnSignatures
@@ -121,18 +121,19 @@ func foreignHint(file string, data []byte) string {
 			return strings.ReplaceAll(f.hint, "%s", cli.Printable(file))
 		}
 	}
-	// A sequence, its length in two bytes, and a version 3.
+	// A sequence, its length in two bytes, and version 3.
 	if len(data) > 7 && bytes.Equal(data[:2], []byte{0x30, 0x82}) && bytes.Equal(data[4:7], []byte{2, 1, 3}) {
 		return fmt.Sprintf(`it looks like PKCS #12: "openssl pkcs12 -in %s -nocerts -out FILE" makes PEM of its key`, cli.Printable(file))
 	}
-	// The first byte of a sequence, and its length in more than one byte.
+	// The tag of a sequence, and a length of more than one byte.
 	if len(data) > 2 && data[0] == 0x30 && (data[1] == 0x81 || data[1] == 0x82) {
 		return fmt.Sprintf(`it looks like DER: "openssl pkey -inform DER -in %s" prints it as PEM, with -pubin a public key`, cli.Printable(file))
 	}
 	return ""
 }
 
-// onlySigns reports whether it is a key of Ed25519 in PEM, of OpenSSL or of OpenSSH.
+// onlySigns reports whether the data is an Ed25519 key in PEM, from OpenSSL or
+// OpenSSH.
 func onlySigns(data []byte) bool {
 	block, _ := pem.Decode(data)
 	if block == nil {
@@ -154,7 +155,8 @@ func onlySigns(data []byte) bool {
 	return false
 }
 
-// kindHint is the hint on a file with a key of another kind, "" if it has none.
+// kindHint returns the hint for a file with a key of another kind, "" if it has
+// none.
 func kindHint(data []byte) string {
 	if is[*rsa.PrivateKey](data) {
 		return "it is an RSA private key, for rsa:"
@@ -184,8 +186,8 @@ func is[K pemKey](data []byte) bool {
 	return err == nil
 }
 
-// wrongFile returns the error for a key file that does not hold what it should, with
-// a hint what it holds. The hint shows nothing of it.
+// wrongFile returns the error for a key file with unexpected content. Its hint
+// describes the content but shows nothing of it.
 func wrongFile(file string, data []byte, err error) error {
 	if hint := foreignHint(file, data); hint != "" {
 		return cli.Hinted(fileError(file, errors.New("it holds no key that esdk reads")), "%s", hint)
@@ -198,8 +200,9 @@ func wrongFile(file string, data []byte, err error) error {
 	return cli.Hinted(err, "%s", hint)
 }
 
-// missingFile adds to the error for a file that is not there how to make one, behind what is
-// likelier: a mistake in the path. To decrypt, a new one is of no use.
+// missingFile adds a hint on making the file to the error for a missing key
+// file. The hint first suggests the likelier mistake, the path. For decryption
+// there's no hint, since a new key wouldn't help.
 func missingFile(err error, encrypt bool, hint string, args ...any) error {
 	if encrypt && errors.Is(err, fs.ErrNotExist) {
 		return cli.Hinted(cli.WithCode(cli.ExitUsage, err), "check the path; "+hint, args...)
@@ -207,8 +210,8 @@ func missingFile(err error, encrypt bool, hint string, args ...any) error {
 	return err
 }
 
-// knownPadding returns an error that lists the paddings, unless one of them is
-// given.
+// knownPadding returns an error that lists the known paddings, unless padding
+// is one of them.
 func knownPadding(padding string, known ...string) error {
 	if slices.Contains(known, padding) {
 		return nil

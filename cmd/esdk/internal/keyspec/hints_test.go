@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// A hint on a key of no known kind is short, whatever the key.
+// The hint for a key of unknown kind is short for any key.
 func TestUnknownHint(t *testing.T) {
 	for text, want := range map[string]string{
 		"aes":                    "did you mean aes:[NAMESPACE/NAME]@FILE",
@@ -37,7 +37,7 @@ func TestUnknownHint(t *testing.T) {
 	}
 }
 
-// A name is not taken for a key.
+// Names aren't taken for keys.
 func TestLooksLikeKey(t *testing.T) {
 	for text, want := range map[string]bool{
 		"abcdef0123456789abcdef0123456789": true, "q83vEjRWeJCrze8SNFZ4kA==": true, "q83vEjRWeJCrze8SNFZ4kA": true,

@@ -1,4 +1,4 @@
-// Package keyspec makes keyrings of what stands behind -k and in the configuration.
+// Package keyspec makes keyrings from -k flags and the configuration.
 package keyspec
 
 import (
@@ -18,8 +18,8 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// Keys are the keys that a command uses, and what they share. One goroutine at a
-// time uses it; its keyrings are for any number.
+// Keys holds the state shared by a command's keys. Only one goroutine may use
+// it at a time. Its keyrings are safe for concurrent use.
 type Keys struct {
 	UI        *cli.UI
 	Pending   *atomicfile.Pending
@@ -31,17 +31,17 @@ type Keys struct {
 	// AnswerTimeout is how long AWS may take to answer a request.
 	AnswerTimeout time.Duration
 
-	// Unattended is that there is nobody to ask for a passphrase.
+	// Unattended means that nobody can be asked for a passphrase.
 	Unattended bool
 
 	kmsRequests atomic.Int64
 
 	kmsClients map[[2]string]awskms.Clients // by profile and Region
-	tokens     tokens                       // that are open
-	guessing   map[string]bool              // keys, as they were given
+	tokens     tokens                       // by URI of the token
+	guessing   map[string]bool              // guessing keys, as given
 
-	// passphrases are those that are known, by the key file and the file that has
-	// the passphrase, if any.
+	// passphrases holds the known passphrases by key file and passphrase file;
+	// the latter may be "".
 	passphrases map[[2]string][]byte
 }
 
@@ -50,7 +50,7 @@ func New(ui *cli.UI, p *atomicfile.Pending, protected *atomicfile.Protected) *Ke
 	return &Keys{UI: ui, Pending: p, Protected: protected, AnswerTimeout: time.Minute, kmsClients: make(map[[2]string]awskms.Clients), guessing: make(map[string]bool)}
 }
 
-// Close closes tokens, and forgets passphrases.
+// Close closes tokens and erases passphrases.
 func (ks *Keys) Close() {
 	ks.tokens.close()
 	for _, p := range ks.passphrases {
@@ -59,10 +59,10 @@ func (ks *Keys) Close() {
 	ks.passphrases = nil
 }
 
-// A kind is a kind of keys: what it is called on the command line and in the
-// configuration, and how both are explained.
+// A kind is a kind of key: its name on the command line and in the
+// configuration, and the help for both.
 type kind struct {
-	name  string // the type in the configuration; "" if it has none
+	name  string // the type in the configuration, "" if it has none
 	forms []form
 
 	needed, optional []string // fields of the configuration
@@ -72,21 +72,22 @@ type kind struct {
 	example string // of "esdk help config"
 }
 
-// A form reads one form of the --key flag. The text is what stands behind the
-// prefix. Encrypt says what the key is for; some kinds only do one.
+// A form parses one form of the --key flag. The text is the part after the
+// prefix. Encrypt tells whether the key is for encryption or decryption; some
+// kinds only do one.
 type form struct {
 	prefix string
 	usage  string
 	parse  func(ks *Keys, ctx context.Context, text string, encrypt bool) (esdk.Keyring, error)
 }
 
-// cut returns what stands behind the prefix, if the text is of the form.
+// cut returns the text after the prefix, if the text has this form.
 func (f *form) cut(text string) (rest string, ok bool) {
 	rest, ok = strings.CutPrefix(text, f.prefix)
 	return rest, ok && (f.usage != f.prefix || rest == "")
 }
 
-// forms are those of all kinds, in the order in which they are documented.
+// forms returns the forms of all kinds, in the order of the documentation.
 func forms() (all []form) {
 	for _, k := range kinds() {
 		all = append(all, k.forms...)
@@ -94,7 +95,7 @@ func forms() (all []form) {
 	return all
 }
 
-// Prefixes returns what keys begin with, for completion.
+// Prefixes returns the prefixes of keys, for completion.
 func Prefixes() (all []string) {
 	for _, f := range forms() {
 		all = append(all, f.prefix)
@@ -111,7 +112,7 @@ func Help() string {
 	return helpIntro + b.String() + helpOutro
 }
 
-// ConfigHelp has an example of each kind in the configuration.
+// ConfigHelp returns an example of each kind in the configuration.
 func ConfigHelp() string {
 	var b strings.Builder
 	for _, k := range kinds() {
@@ -122,17 +123,18 @@ func ConfigHelp() string {
 	return b.String()
 }
 
-// A cannot is the error for a key that is well, but not for what is asked.
+// A cannot is the error for a valid key that can't do the requested operation.
 type cannot struct{ error }
 
 func (c *cannot) Unwrap() error { return c.error }
 
-// Keyring makes the keyring for the keys of a flag. The first key generates the data
-// key.
+// Keyring makes the keyring for the keys of a flag. The first key generates the
+// data key.
 //
-// A key that cannot do what is asked is passed over if another can: one profile
-// serves both directions. To encrypt, these are keys that discover only. Any other
-// key stands for somebody who is to open the message.
+// A key that can't do the operation is passed over if another can, so that one
+// profile serves both directions. For encryption, only discovery keys are
+// passed over. Any other key stands for a recipient who must be able to open
+// the message.
 func (ks *Keys) Keyring(ctx context.Context, flag string, keys []string, encrypt bool) (esdk.Keyring, error) {
 	if len(keys) == 0 {
 		return nil, cli.UsageError("which key? Give at least one -k KEY").
@@ -171,8 +173,8 @@ func (ks *Keys) Keyring(ctx context.Context, flag string, keys []string, encrypt
 	return Join(keyrings, encrypt)
 }
 
-// Join makes one keyring of several, of which any one decrypts: those that guess are
-// tried last.
+// Join joins keyrings into one for which any of them decrypts. Keyrings that
+// guess are tried last.
 func Join(keyrings []esdk.Keyring, encrypt bool) (esdk.Keyring, error) {
 	if len(keyrings) == 1 {
 		return keyrings[0], nil
@@ -183,11 +185,11 @@ func Join(keyrings []esdk.Keyring, encrypt bool) (esdk.Keyring, error) {
 	return esdk.NewMultiKeyring(keyrings[0], keyrings[1:]...)
 }
 
-// A guessing keyring answers with a random data key where it cannot decrypt, as RSA with
-// the padding PKCS #1 v1.5 has to: so nothing that is behind it would be asked.
+// A guessing keyring returns a random data key if it can't decrypt, as RSA with
+// PKCS #1 v1.5 padding must. Keyrings after it would never be tried.
 type guessing struct{ esdk.Keyring }
 
-// guesses is 1 for a keyring that guesses, and else 0.
+// guesses returns 1 for a keyring that guesses, otherwise 0.
 func guesses(kr esdk.Keyring) int {
 	if named, ok := kr.(*namedKeyring); ok {
 		kr = named.Keyring
@@ -198,7 +200,7 @@ func guesses(kr esdk.Keyring) int {
 	return 0
 }
 
-// guessingIf returns an RSA keyring as one that guesses, if its padding has it do so.
+// guessingIf marks an RSA keyring as guessing if its padding makes it guess.
 func guessingIf(pkcs1 bool, kr esdk.Keyring, err error) (esdk.Keyring, error) {
 	if err != nil || !pkcs1 {
 		return kr, err
@@ -206,8 +208,7 @@ func guessingIf(pkcs1 bool, kr esdk.Keyring, err error) (esdk.Keyring, error) {
 	return &guessing{kr}, nil
 }
 
-// Guessed reports whether a key, as it was given, may have answered with a random data
-// key.
+// Guessed reports whether a key, as given, may have returned a random data key.
 func (ks *Keys) Guessed(key string) bool { return ks.guessing[key] }
 
 func (ks *Keys) named(kr esdk.Keyring, key string) *namedKeyring {
@@ -217,8 +218,8 @@ func (ks *Keys) named(kr esdk.Keyring, key string) *namedKeyring {
 	return &namedKeyring{kr, key}
 }
 
-// namedKeyring notes which key decrypted, for the one who asked: the context of
-// the call says where.
+// namedKeyring records the key that decrypted in the variable that the call's
+// context names.
 type namedKeyring struct {
 	esdk.Keyring
 	name string
@@ -227,7 +228,8 @@ type namedKeyring struct {
 // keyUsed is the key of a context's value, a *string.
 type keyUsed struct{}
 
-// WithKeyUsed returns a context that has the name of the key that decrypts noted.
+// WithKeyUsed returns a context for which the name of the decrypting key is
+// stored in *name.
 func WithKeyUsed(ctx context.Context, name *string) context.Context {
 	return context.WithValue(ctx, keyUsed{}, name)
 }
@@ -245,7 +247,7 @@ func (ks *Keys) Parse(ctx context.Context, text string, encrypt bool) (esdk.Keyr
 	return ks.parse(ctx, "-k", text, encrypt)
 }
 
-// parse names the flag of the key in errors.
+// parse is Parse with the name of the flag for errors.
 func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esdk.Keyring, error) {
 	if text == "" {
 		return nil, cli.UsageError("%s is empty", flag)
@@ -280,22 +282,23 @@ func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esd
 	if info, statErr := os.Stat(text); statErr == nil && info.Mode().IsRegular() {
 		return nil, err.WithHint("it is a file: say what is in it, such as aes:NAMESPACE/NAME@%s; see \"esdk help keys\"", cli.Printable(text))
 	}
-	if looksLikeKey(text) { // and so is not shown
+	if looksLikeKey(text) { // so it isn't shown
 		return nil, cli.UsageError("%s …: this looks like a key itself", flag).
 			WithHint("put it into a file of mode 600, and write aes:NAMESPACE/NAME@FILE")
 	}
 	return nil, err.WithHint("%s", cli.Printable(unknownHint(text)))
 }
 
-// IsKey reports whether a text is of a kind of key.
+// IsKey reports whether a text has the form of a key.
 func IsKey(text string) bool {
 	return slices.ContainsFunc(forms(), func(f form) bool { _, ok := f.cut(text); return ok })
 }
 
-// pinValue is a PIN in a URI, which is refused, but may not be shown either.
+// pinValue matches a PIN in a URI. Such a URI is refused, and the PIN must not
+// be shown.
 var pinValue = regexp.MustCompile(`(?i)(pin-value=)[^&;?]*`)
 
-// KeyError names the key that an error is about.
+// KeyError returns an error that names its key.
 func KeyError(text string, err error) error { return keyError("-k", text, err) }
 
 func keyError(flag, text string, err error) error {

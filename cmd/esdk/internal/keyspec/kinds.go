@@ -8,8 +8,8 @@ import (
 	"esdk/awskms"
 )
 
-// kinds are the kinds of keys, in the order in which they are documented. Adding a
-// kind is adding one here.
+// kinds returns the kinds of keys, in the order of the documentation. A new
+// kind is added here.
 func kinds() []kind {
 	return []kind{
 		localKind(), aesKind(), rsaKind(), ecdhKind(), hpkeKind(), kmsKind(),

@@ -13,7 +13,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// Each kind is explained, and each example of a configuration is one.
+// Each kind has help, and each example of a configuration is valid.
 func TestKinds(t *testing.T) {
 	var names, prefixes []string
 	for _, k := range kinds() {

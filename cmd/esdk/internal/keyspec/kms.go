@@ -18,12 +18,13 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// KMS is how keyrings of AWS KMS reach it, with a profile of the AWS SDK's
-// configuration, or the default one if that is empty. They share their clients, so
-// that the configuration is read once.
+// KMS returns the configuration for AWS KMS keyrings with a profile of the AWS
+// SDK's configuration, or the default one if the name is empty. Keyrings of one
+// profile share their clients, so that the configuration is read once.
 func (ks *Keys) KMS(profile string) awskms.Config { return ks.KMSIn(profile, "") }
 
-// KMSIn is the same with a Region in place of the default one, if it is given.
+// KMSIn is like KMS with a Region in place of the default one, unless it's
+// empty.
 func (ks *Keys) KMSIn(profile, region string) awskms.Config {
 	name := [2]string{profile, region}
 	if ks.kmsClients[name] == nil {
@@ -36,7 +37,8 @@ func (ks *Keys) KMSIn(profile, region string) awskms.Config {
 	return awskms.Config{Clients: ks.kmsClients[name]}
 }
 
-// KMSRequests returns how many requests were made to AWS KMS, each attempt counted.
+// KMSRequests returns the number of requests made to AWS KMS. Each attempt
+// counts.
 func (ks *Keys) KMSRequests() int64 { return ks.kmsRequests.Load() }
 
 func (ks *Keys) countRequests(stack *middleware.Stack) error {
@@ -47,13 +49,13 @@ func (ks *Keys) countRequests(stack *middleware.Stack) error {
 	}), middleware.After)
 }
 
-// AWSOptions are those of the AWS SDK with a profile, or the default one if the name is
-// empty. A service that does not answer is given up in time, and asked again as the SDK
-// does.
+// AWSOptions returns options of the AWS SDK for a profile, or for the default
+// one if the name is empty. A service that doesn't answer within AnswerTimeout
+// is tried again by the SDK's rules.
 func (ks *Keys) AWSOptions(profile string) []func(*awsconfig.LoadOptions) error {
 	options := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(ks.AnswerTimeout)),
-		awsconfig.WithLogger(logging.Nop{}), // what it says is in the error, too
+		awsconfig.WithLogger(logging.Nop{}), // anything it logs is in the error too
 	}
 	if profile != "" {
 		options = append(options, awsconfig.WithSharedConfigProfile(profile))
@@ -61,7 +63,7 @@ func (ks *Keys) AWSOptions(profile string) []func(*awsconfig.LoadOptions) error 
 	return options
 }
 
-// IsKMSKey reports whether a key is one of AWS KMS by its ARN or alias.
+// IsKMSKey reports whether a key is the ARN or alias of an AWS KMS key.
 func IsKMSKey(text string) bool {
 	return strings.HasPrefix(text, "arn:") || strings.HasPrefix(text, "alias/")
 }
@@ -73,7 +75,7 @@ func (ks *Keys) newKMSKeyring(c awskms.Config, keys []string) (esdk.Keyring, err
 	return awskms.NewMRKKeyring(c, keys[0], keys[1:]...)
 }
 
-// kmsKeyring wraps under all of the keys at the same time.
+// kmsKeyring wraps under all of the keys concurrently.
 func (ks *Keys) kmsKeyring(keys []string) (esdk.Keyring, error) {
 	return ks.newKMSKeyring(ks.KMS(""), keys)
 }
@@ -89,7 +91,7 @@ func (ks *Keys) kmsAliasKeyring(_ context.Context, text string, _ bool) (esdk.Ke
 	return ks.kmsKeyring([]string{"alias/" + text})
 }
 
-// kmsDiscoveryKeyring reads PARTITION/ACCOUNT[,ACCOUNT]...[@REGION].
+// kmsDiscoveryKeyring parses PARTITION/ACCOUNT[,ACCOUNT]...[@REGION].
 func (ks *Keys) kmsDiscoveryKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	text, region, hasRegion := strings.Cut(text, "@")
 	partition, accounts, _ := strings.Cut(text, "/")
@@ -99,8 +101,8 @@ func (ks *Keys) kmsDiscoveryKeyring(_ context.Context, text string, encrypt bool
 	return newKMSDiscoveryKeyring(ks.KMS(""), &awskms.Filter{Partition: partition, Accounts: strings.Split(accounts, ",")}, region, encrypt)
 }
 
-// newKMSDiscoveryKeyring asks only the Region that it is given, for the replicas of
-// multi-Region keys there too, or else the Region of each key.
+// newKMSDiscoveryKeyring asks only the given Region, including its replicas of
+// multi-Region keys. Without one, it asks the Region of each key.
 func newKMSDiscoveryKeyring(c awskms.Config, filter *awskms.Filter, region string, encrypt bool) (esdk.Keyring, error) {
 	if err := checkSpace(append([]string{filter.Partition, region}, filter.Accounts...)...); err != nil {
 		return nil, err
@@ -114,7 +116,7 @@ func newKMSDiscoveryKeyring(c awskms.Config, filter *awskms.Filter, region strin
 	return NewDiscovery(Discovery{Config: c, Filter: filter})
 }
 
-// kmsRSAKeyring reads ARN[@PUBLIC-FILE][?pad=PADDING].
+// kmsRSAKeyring parses ARN[@PUBLIC-FILE][?pad=PADDING].
 func (ks *Keys) kmsRSAKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	text, options, err := cutOptions(text, padOption)
 	if err != nil {
@@ -150,7 +152,7 @@ func (ks *Keys) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, e
 	return awskms.NewRSAKeyring(kms, c)
 }
 
-// kmsECDHKeyring reads ARN[@PEER-FILE].
+// kmsECDHKeyring parses ARN[@PEER-FILE].
 func (ks *Keys) kmsECDHKeyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	arn, file, err := cutFile(text)
 	if err != nil {

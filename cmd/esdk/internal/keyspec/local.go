@@ -16,8 +16,8 @@ import (
 
 const localNamespace = "esdk-local"
 
-// localKeyring is the embedded default: a key in the configuration directory, made
-// when it first encrypts.
+// localKeyring returns the keyring for -k local: a key in the configuration
+// directory that is made on first encryption.
 func (ks *Keys) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Keyring, error) {
 	dir, err := newConfigDir()
 	if err != nil {
@@ -46,7 +46,7 @@ func (ks *Keys) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Ke
 		WithHint("it is made when \"esdk encrypt -k local\" first runs; -k local@FILE reads a copy of another machine's or user's")
 }
 
-// localCopyKeyring reads a copy of a local key, of which none is made.
+// localCopyKeyring reads a copy of a local key. It never makes one.
 func (ks *Keys) localCopyKeyring(_ context.Context, file string, _ bool) (esdk.Keyring, error) {
 	if file == "" {
 		return nil, cli.UsageError("the file behind the @ is empty")
@@ -60,13 +60,13 @@ func (ks *Keys) openLocalKey(file string) (esdk.Keyring, error) {
 		return nil, err
 	}
 	defer clear(key.bytes)
-	// The name tells one machine's key from another's, in the message too.
+	// The name distinguishes the keys of different machines, also in messages.
 	sum := sha256.Sum256(append([]byte("esdk local key\x00"), key.bytes...))
 	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: localNamespace, Name: hex.EncodeToString(sum[:8]), Key: key.bytes})
 }
 
-// newLocalKey makes the local key when it is first used, so that a command that
-// fails before leaves nothing behind.
+// newLocalKey makes the local key on first use, so that a command that fails
+// before leaves nothing behind.
 type newLocalKey struct{ make func() (esdk.Keyring, error) }
 
 func (k *newLocalKey) Wrap(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
@@ -81,8 +81,8 @@ func (k *newLocalKey) Unwrap(context.Context, *esdk.UnwrapRequest) ([]byte, erro
 	return nil, errors.New("internal error: a key not made yet cannot decrypt")
 }
 
-// makeLocalKey makes the key unless it is there. The user is always told: whoever
-// does not know of the key does not keep a copy of it.
+// makeLocalKey makes the key unless it exists. It always tells the user: nobody
+// keeps a copy of a key that they don't know of.
 func (ks *Keys) makeLocalKey(dir *configDir, file string) error {
 	if err := dir.make(); err != nil {
 		return err

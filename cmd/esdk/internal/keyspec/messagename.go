@@ -9,8 +9,9 @@ import (
 	"esdk/hpke"
 )
 
-// MessageName returns how messages name a wrapping key that is given as one is to -k, as far
-// as that can be told without opening it. A text of no kind of keys is returned as it is.
+// MessageName returns the name that messages have for a wrapping key given in
+// the form of -k, as far as it's known without opening the key. It returns text
+// without the form of a key unchanged.
 func (ks *Keys) MessageName(text string) (string, error) {
 	k, isKey := keyOf(text)
 	if name, ok := strings.CutPrefix(text, "@"); ok {
@@ -40,15 +41,16 @@ func (ks *Keys) MessageName(text string) (string, error) {
 	return "", cli.UsageError("%s: what messages call this key cannot be told without opening it", cli.Printable(text)).WithHint("%s", hint)
 }
 
-// isKeyFile reports whether a text is rather the file of a key than a name: no message would be
-// under such a name, and all would look well.
+// isKeyFile reports whether a text looks like a key file rather than a name. No
+// message would have such a name, so searching for it would wrongly find none.
 func isKeyFile(text string) bool {
 	info, err := os.Stat(text)
 	return err == nil && info.Mode().IsRegular() || strings.HasSuffix(text, ".key") || strings.HasSuffix(text, ".pem")
 }
 
-// keyOf returns what the command line says of a key, as the configuration would. It is false
-// for what is no key, and for the ARN of one, which is its name.
+// keyOf converts a key on the command line to its equivalent in the
+// configuration. It returns false for text that isn't a key, and for a key's
+// ARN, which is the key's name.
 func keyOf(text string) (*KeyConfig, bool) {
 	if text == "local" || strings.HasPrefix(text, "local@") {
 		return &KeyConfig{Type: "local"}, true
@@ -76,7 +78,8 @@ func keyOf(text string) (*KeyConfig, bool) {
 	return k, true
 }
 
-// messageName is "" if the configuration doesn't tell.
+// messageName returns the name in messages, "" if the configuration doesn't
+// tell.
 func (k *KeyConfig) messageName() string {
 	switch {
 	case (k.Type == "aes" || k.Type == "rsa") && k.Namespace != "" && k.Name != "":

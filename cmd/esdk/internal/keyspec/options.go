@@ -8,7 +8,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// An option is what may stand behind the ? of a key. Want is its form.
+// An option is a parameter after the ? of a key. Want is its form.
 type option struct{ name, want string }
 
 var (
@@ -21,9 +21,9 @@ var (
 	passphraseOption = option{"passphrase-file", "FILE"}
 )
 
-// cutOptions splits ?NAME=VALUE[&NAME=VALUE]... off a key. Values are never empty,
-// so that "" is an option that was not given. A % begins the code of a character,
-// since a value cannot have &.
+// cutOptions splits ?NAME=VALUE[&NAME=VALUE]... off a key. Values are never
+// empty, so "" means that an option wasn't given. Values are percent-encoded,
+// since they can't contain &.
 func cutOptions(text string, known ...option) (rest string, values map[string]string, err error) {
 	rest, query, ok := strings.Cut(text, "?")
 	values = make(map[string]string)
@@ -53,7 +53,7 @@ func cutOptions(text string, known ...option) (rest string, values map[string]st
 	return rest, values, nil
 }
 
-// cutFile splits off the file that stands behind an @, "" if there is no @.
+// cutFile splits off the file after an @. It's "" if there is no @.
 func cutFile(text string) (rest, file string, err error) {
 	rest, file, ok := strings.Cut(text, "@")
 	if ok && file == "" {

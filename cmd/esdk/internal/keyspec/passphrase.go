@@ -15,11 +15,11 @@ import (
 	"golang.org/x/term"
 )
 
-// encryptedPrefix begins the type of a PEM block whose private key is encrypted.
+// encryptedPrefix begins the type of a PEM block with an encrypted private key.
 const encryptedPrefix = "ENCRYPTED "
 
-// opens are the types of private keys in PEM that may be encrypted, each with what
-// tells a key from the bytes that a wrong passphrase gives.
+// opens holds the PEM types of private keys that may be encrypted. Its
+// functions tell a key from the bytes that a wrong passphrase produces.
 var opens = map[string]func(der []byte) bool{
 	"PRIVATE KEY": func(der []byte) bool {
 		var value asn1.RawValue
@@ -48,8 +48,8 @@ func EncryptPEM(text, passphrase []byte) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: encryptedPrefix + block.Type, Bytes: der}), nil
 }
 
-// readPrivate reads a file of PEM that may hold private keys. Those that are
-// encrypted stand decrypted behind the rest.
+// readPrivate reads a PEM file that may hold private keys. It decrypts
+// encrypted ones and appends them to the rest.
 func (ks *Keys) readPrivate(name, passphraseFile string) ([]byte, error) {
 	data, err := ks.readPEM(name)
 	if err != nil {
@@ -102,7 +102,7 @@ func (ks *Keys) decryptPEM(der []byte, kind, name, passphraseFile string) ([]byt
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: plain}), nil
 }
 
-// passphraseOf returns the passphrase of a key file, for which the user is asked
+// passphraseOf returns the passphrase of a key file. The user is asked only
 // once.
 func (ks *Keys) passphraseOf(name, file string) ([]byte, error) {
 	id := [2]string{name, file}
@@ -126,11 +126,11 @@ func (ks *Keys) passphraseOf(name, file string) ([]byte, error) {
 	return passphrase, nil
 }
 
-// ReadPassphrase reads the passphrase that is the one line of a file.
+// ReadPassphrase reads a passphrase from a file, which must have one line.
 func (ks *Keys) ReadPassphrase(file string) ([]byte, error) {
 	data, err := ks.readSecret(file)
 	if err != nil {
-		return nil, cli.UsageError("the file of the passphrase: %v", err) // which is no missing key file
+		return nil, cli.UsageError("the file of the passphrase: %v", err) // not a missing key file
 	}
 	line, _ := bytes.CutSuffix(decodeText(data), []byte("\n"))
 	line, _ = bytes.CutSuffix(line, []byte("\r"))
@@ -143,7 +143,7 @@ func (ks *Keys) ReadPassphrase(file string) ([]byte, error) {
 	return line, nil
 }
 
-// NewPassphrase asks for the passphrase of a new key file, twice.
+// NewPassphrase asks twice for the passphrase of a new key file.
 func (ks *Keys) NewPassphrase(name string) ([]byte, error) {
 	const hint = "give --passphrase-file FILE"
 	first, err := ks.promptSecret("passphrase", "New passphrase for "+cli.Printable(name)+": ", hint)
@@ -162,8 +162,8 @@ func (ks *Keys) NewPassphrase(name string) ([]byte, error) {
 	return first, nil
 }
 
-// promptSecret asks on the terminal, which standard input need not be. The hint
-// says how to give a file instead.
+// promptSecret asks on the terminal, even if standard input isn't one. The hint
+// tells how to give a file instead.
 func (ks *Keys) promptSecret(what, question, hint string) ([]byte, error) {
 	if ks.Unattended {
 		return nil, cli.UsageError("there is nobody to ask for the %s", what).WithHint("put the %s into a file of mode 600, and %s", what, hint)
@@ -177,7 +177,7 @@ func (ks *Keys) promptSecret(what, question, hint string) ([]byte, error) {
 		return nil, cli.UsageError("there is no terminal to ask for the %s", what).WithHint("put the %s into a file of mode 600, and %s", what, hint)
 	}
 	defer tty.Close()
-	// Without echo from before the question is shown.
+	// Echo is off before the question appears.
 	state, err := term.MakeRaw(int(tty.Fd()))
 	if err != nil {
 		return nil, err
@@ -187,7 +187,7 @@ func (ks *Keys) promptSecret(what, question, hint string) ([]byte, error) {
 	defer restore()
 	text, err := term.NewTerminal(tty, "").ReadPassword(question)
 	if errors.Is(err, io.EOF) {
-		err = cli.NewError(cli.ExitInterrupted, "interrupted") // Ctrl-C is a character like others here
+		err = cli.NewError(cli.ExitInterrupted, "interrupted") // in raw mode, Ctrl-C is a character like any other
 	}
 	secret := []byte(text)
 	if err == nil && len(secret) == 0 {

@@ -11,13 +11,13 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// A pemKey is a type of key that stands in PEM.
+// A pemKey is a type of key in PEM files.
 type pemKey interface {
 	*rsa.PublicKey | *rsa.PrivateKey | *ecdh.PublicKey | *ecdh.PrivateKey
 }
 
-// onlyKey returns the key of a type that stands in PEM. Of several different ones,
-// none is the right one.
+// onlyKey returns the key of a given type in PEM data. It's an error if there
+// are several different ones.
 func onlyKey[K pemKey](data []byte) (none K, err error) {
 	var keys []K
 	for rest := data; ; {
@@ -52,8 +52,8 @@ func sameKey(a, b any) bool {
 	return false
 }
 
-// checkPair refuses a public key that stands beside a private one and is not its
-// own: it is not clear to which one to encrypt.
+// checkPair returns an error if the public key beside a private key isn't its
+// own, since it's unclear which one should encrypt.
 func checkPair(file string, own, beside any) error {
 	if sameKey(own, beside) {
 		return nil
@@ -62,7 +62,7 @@ func checkPair(file string, own, beside any) error {
 		WithHint("put the one to use into a file of its own")
 }
 
-// fileError names the key file that an error is about.
+// fileError returns an error that names its key file.
 func fileError(file string, err error) error {
 	return cli.WithCode(cli.ExitUsage, cli.Errorf("%s: %w", cli.Printable(file), err))
 }

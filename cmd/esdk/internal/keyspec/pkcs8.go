@@ -17,11 +17,11 @@ import (
 	"golang.org/x/crypto/scrypt"
 )
 
-// Specification: encrypted private keys are the EncryptedPrivateKeyInfo of RFC 5958,
-// encrypted by PBES2 of RFC 8018, with scrypt as in RFC 7914.
+// Specification: encrypted private keys are the EncryptedPrivateKeyInfo of RFC
+// 5958, encrypted with PBES2 of RFC 8018, with scrypt as in RFC 7914.
 
-// Limits on what a key file asks for: 10 million iterations take seconds, and scrypt
-// as many with its work and 256 MiB.
+// Limits for key files: 10 million iterations take seconds, as does scrypt with
+// its limits of work and 256 MiB.
 const (
 	maxIterations   = 10_000_000
 	maxSalt         = 1024
@@ -29,7 +29,8 @@ const (
 	maxScryptWork   = 4 << 30   // the same times p
 )
 
-// newIterations is what OWASP recommends for PBKDF2 with HMAC-SHA256.
+// newIterations is the number that OWASP recommends for PBKDF2 with
+// HMAC-SHA256.
 const newIterations = 600_000
 
 var (
@@ -47,13 +48,13 @@ var (
 	oidAES256CBC = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 42}
 )
 
-// prfs are the hash functions of PBKDF2, by the id of HMAC with each.
+// prfs are the hash functions of PBKDF2, by the OID of their HMAC.
 var prfs = map[string]func() hash.Hash{
 	oidHMACSHA1.String(): sha1.New, oidHMACSHA256.String(): sha256.New,
 	oidHMACSHA384.String(): sha512.New384, oidHMACSHA512.String(): sha512.New,
 }
 
-// cbcKeyLengths are the lengths of keys of AES in CBC mode, in bytes.
+// cbcKeyLengths are the key lengths of AES in CBC mode, in bytes.
 var cbcKeyLengths = map[string]int{oidAES128CBC.String(): 16, oidAES192CBC.String(): 24, oidAES256CBC.String(): 32}
 
 type algorithm struct {
@@ -87,7 +88,7 @@ var (
 	errPKCS8      = errors.New("the encrypted private key is malformed")
 )
 
-// unmarshal reads all of a value.
+// unmarshal parses a value and requires that nothing follows it.
 func unmarshal(der []byte, value any) error {
 	rest, err := asn1.Unmarshal(der, value)
 	if err != nil || len(rest) > 0 {
@@ -96,8 +97,8 @@ func unmarshal(der []byte, value any) error {
 	return nil
 }
 
-// decryptPKCS8 decrypts a private key. Nothing authenticates it: of wrong
-// passphrases, one in 256 gives bytes that are no key.
+// decryptPKCS8 decrypts a private key. The encryption isn't authenticated: for
+// one in 256 wrong passphrases, it returns bytes that aren't a key.
 func decryptPKCS8(der, passphrase []byte) ([]byte, error) {
 	var k encryptedPrivateKey
 	if err := unmarshal(der, &k); err != nil {
@@ -141,7 +142,7 @@ func decryptPKCS8(der, passphrase []byte) ([]byte, error) {
 	return plain[:len(plain)-padding], nil
 }
 
-// newBlock returns AES with the key that a passphrase gives.
+// newBlock returns AES with a key derived from a passphrase.
 func newBlock(kdf *algorithm, passphrase []byte, length int) (cipher.Block, error) {
 	key, err := deriveKey(kdf, passphrase, length)
 	if err != nil {
@@ -151,7 +152,7 @@ func newBlock(kdf *algorithm, passphrase []byte, length int) (cipher.Block, erro
 	return aes.NewCipher(key)
 }
 
-// deriveKey derives a key of a length from a passphrase.
+// deriveKey derives a key of length bytes from a passphrase.
 func deriveKey(kdf *algorithm, passphrase []byte, length int) ([]byte, error) {
 	switch {
 	case kdf.Algorithm.Equal(oidPBKDF2):
@@ -160,7 +161,7 @@ func deriveKey(kdf *algorithm, passphrase []byte, length int) ([]byte, error) {
 			return nil, err
 		}
 		if p.PRF.Algorithm == nil {
-			p.PRF.Algorithm = oidHMACSHA1 // as RFC 8018 has it
+			p.PRF.Algorithm = oidHMACSHA1 // the default of RFC 8018
 		}
 		prf, null := prfs[p.PRF.Algorithm.String()], p.PRF.Parameters.FullBytes
 		switch {
@@ -182,7 +183,7 @@ func deriveKey(kdf *algorithm, passphrase []byte, length int) ([]byte, error) {
 		if p.N < 2 || p.N&(p.N-1) != 0 || p.R < 1 || p.P < 1 || len(p.Salt) > maxSalt || p.KeyLength != 0 && p.KeyLength != int64(length) {
 			return nil, errPKCS8
 		}
-		// By division, since products may not fit.
+		// Division avoids overflow.
 		if p.N > maxScryptMemory/128/p.R || p.P > maxScryptWork/128/p.R/p.N {
 			return nil, fmt.Errorf("scrypt with N=%d, r=%d, p=%d for the passphrase, at most %d MiB are allowed", p.N, p.R, p.P, maxScryptMemory>>20)
 		}
@@ -191,8 +192,8 @@ func deriveKey(kdf *algorithm, passphrase []byte, length int) ([]byte, error) {
 	return nil, errOldPKCS8
 }
 
-// encryptPKCS8 encrypts a private key by PBKDF2 with HMAC-SHA256, and AES-256-CBC,
-// which other programs read, too.
+// encryptPKCS8 encrypts a private key with PBKDF2, HMAC-SHA256 and AES-256-CBC,
+// which other programs can read too.
 func encryptPKCS8(plain, passphrase []byte) ([]byte, error) {
 	salt, iv := make([]byte, 16), make([]byte, aes.BlockSize)
 	rand.Read(salt)
@@ -213,7 +214,7 @@ func encryptPKCS8(plain, passphrase []byte) ([]byte, error) {
 	return asn1.Marshal(encryptedPrivateKey{Algorithm: newAlgorithm(oidPBES2, params), Data: data})
 }
 
-// newAlgorithm has parameters that can be encoded.
+// newAlgorithm panics if the parameters can't be encoded.
 func newAlgorithm(id asn1.ObjectIdentifier, parameters any) algorithm {
 	der, err := asn1.Marshal(parameters)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 const testPassphrase = "correct horse, battery; staple"
 
-// openssl runs OpenSSL, which must be there, with the passphrase in a file.
+// openssl runs OpenSSL, which must be installed, with the passphrase in a file.
 func openssl(t *testing.T, input []byte, args ...string) []byte {
 	t.Helper()
 	passphrase := filepath.Join(t.TempDir(), "passphrase")
@@ -58,7 +58,7 @@ func pemOf(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// Private keys that OpenSSL encrypts in each way are read.
+// TestReadOpenSSL reads private keys that OpenSSL encrypted in each way.
 func TestReadOpenSSL(t *testing.T) {
 	der := newTestKey(t)
 	plain := pemOf("PRIVATE KEY", der)
@@ -88,7 +88,7 @@ func TestReadOpenSSL(t *testing.T) {
 	}
 }
 
-// OpenSSL reads the private keys that are written here.
+// OpenSSL reads the private keys that esdk writes.
 func TestWriteForOpenSSL(t *testing.T) {
 	der := newTestKey(t)
 	encrypted, err := encryptPKCS8(der, []byte(testPassphrase))
@@ -109,7 +109,7 @@ func TestWriteForOpenSSL(t *testing.T) {
 	}
 }
 
-// Old ways of encryption are named, not guessed at.
+// Old ways of encryption are named in errors.
 func TestOldPKCS8(t *testing.T) {
 	plain := pemOf("PRIVATE KEY", newTestKey(t))
 	for _, way := range [][]string{{"-v2", "des3"}, {"-v1", "PBE-SHA1-3DES"}} {
@@ -120,7 +120,7 @@ func TestOldPKCS8(t *testing.T) {
 	}
 }
 
-// What a file says can take neither hours nor all memory.
+// The parameters in a file can't make decryption take hours or all memory.
 func TestPKCS8Bounds(t *testing.T) {
 	der := newTestKey(t)
 	salt := make([]byte, 16)
@@ -162,7 +162,7 @@ func TestPKCS8Bounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range 40 { // its structure, cut anywhere
+	for n := range 40 { // truncated anywhere
 		if _, err := decryptPKCS8(encrypted[:n*len(encrypted)/40], []byte(testPassphrase)); err == nil {
 			t.Errorf("cut to %d of 40 parts: no error", n)
 		}
@@ -172,7 +172,7 @@ func TestPKCS8Bounds(t *testing.T) {
 	}
 }
 
-// A byte that is changed makes an error, or what is no key: never a panic.
+// A changed byte gives an error or bytes that aren't a key, but never a panic.
 func TestDamagedPKCS8(t *testing.T) {
 	der := newTestKey(t)
 	block, _ := pem.Decode(openssl(t, pemOf("PRIVATE KEY", der), "pkcs8", "-topk8", "-passout", "PASSPHRASE", "-iter", "1000"))

@@ -39,8 +39,9 @@ func (ks *Keys) aesKeyring(_ context.Context, text string, encrypt bool) (esdk.K
 	return ks.NewAESKeyring(namespace, name, file, options["format"], encrypt)
 }
 
-// NewAESKeyring returns the keyring for an AES key. Without namespace and name, the
-// file says them. Format says how to read the file, and may be empty.
+// NewAESKeyring returns the keyring for an AES key. Without namespace and name,
+// they're read from the file. Format is the encoding of the key in the file,
+// and may be empty.
 func (ks *Keys) NewAESKeyring(namespace, name, file, format string, encrypt bool) (esdk.Keyring, error) {
 	if (namespace == "") != (name == "") {
 		return nil, cli.UsageError("namespace and name go together")
@@ -58,7 +59,7 @@ func (ks *Keys) NewAESKeyring(namespace, name, file, format string, encrypt bool
 	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: namespace, Name: name, Key: key.bytes})
 }
 
-// paddings are the values of pad for RSA keys; 0 is PKCS #1 v1.5.
+// paddings are the values of pad for RSA keys. 0 is PKCS #1 v1.5.
 var paddings = map[string]crypto.Hash{
 	"pkcs1":       0,
 	"oaep-sha1":   crypto.SHA1,
@@ -67,7 +68,7 @@ var paddings = map[string]crypto.Hash{
 	"oaep-sha512": crypto.SHA512,
 }
 
-// paddingNames are the paddings in the order in which they are documented.
+// paddingNames are the paddings in the order of the documentation.
 var paddingNames = []string{"pkcs1", "oaep-sha1", "oaep-sha256", "oaep-sha384", "oaep-sha512"}
 
 const DefaultPadding = "oaep-sha256"
@@ -84,9 +85,9 @@ func (ks *Keys) rsaKeyring(_ context.Context, text string, encrypt bool) (esdk.K
 	return ks.NewRSAKeyring(namespace, name, file, cmp.Or(options["pad"], DefaultPadding), options[passphraseOption.name], encrypt)
 }
 
-// NewRSAKeyring takes both verbs' keys from one file. A keyring does not take
-// the public key out of the private one; here it is the user who gives the
-// file for both.
+// NewRSAKeyring takes the keys for both directions from one file. A keyring
+// doesn't derive the public key from the private one, but here the user gives
+// the file for both.
 func (ks *Keys) NewRSAKeyring(namespace, name, file, padding, passphraseFile string, encrypt bool) (esdk.Keyring, error) {
 	if err := knownPadding(padding, paddingNames...); err != nil {
 		return nil, err
@@ -185,7 +186,8 @@ func (ks *Keys) hpkeKeyring(_ context.Context, text string, encrypt bool) (esdk.
 	return ks.newHPKEKeyring(name, file, options[passphraseOption.name], encrypt)
 }
 
-// newHPKEKeyring takes both verbs' keys from one file, as NewRSAKeyring does.
+// newHPKEKeyring takes the keys for both directions from one file, like
+// NewRSAKeyring.
 func (ks *Keys) newHPKEKeyring(name, file, passphraseFile string, encrypt bool) (esdk.Keyring, error) {
 	data, err := ks.readPrivate(file, passphraseFile)
 	if err != nil {

@@ -12,11 +12,12 @@ import (
 	"gocloud.dev/secrets"
 )
 
-// serviceTimeout is how long a key service may take for a call. A driver may heed
-// no context, as that of Vault, and wait for ever.
+// serviceTimeout limits a call to a key service. Some drivers, such as Vault's,
+// ignore the context and may wait forever.
 const serviceTimeout = time.Minute
 
-// serviceForm is the form of keys of a key service, whose driver the full build has.
+// serviceForm returns the form of a key service's keys. Its driver is in the
+// full build.
 func serviceForm(scheme, key string) form {
 	prefix := scheme + "://"
 	return form{prefix, prefix + key, func(ks *Keys, ctx context.Context, text string, _ bool) (esdk.Keyring, error) {
@@ -24,7 +25,8 @@ func serviceForm(scheme, key string) form {
 	}}
 }
 
-// newServiceKeyring names a key in messages by its URL, as it is given.
+// newServiceKeyring returns a keyring whose messages name the key by its URL,
+// as given.
 func (ks *Keys) newServiceKeyring(ctx context.Context, text string) (esdk.Keyring, error) {
 	scheme, key, ok := strings.Cut(text, "://")
 	u, err := url.Parse(text)
@@ -42,7 +44,7 @@ func (ks *Keys) newServiceKeyring(ctx context.Context, text string) (esdk.Keyrin
 	return keyservice.NewKeyring(&patientService{k}, text)
 }
 
-// A patientService does not wait longer than serviceTimeout.
+// A patientService waits at most serviceTimeout.
 type patientService struct{ keyservice.Service }
 
 func (k *patientService) Encrypt(ctx context.Context, plaintext []byte) ([]byte, error) {
@@ -53,7 +55,8 @@ func (k *patientService) Decrypt(ctx context.Context, ciphertext []byte) ([]byte
 	return inTime(ctx, ciphertext, k.Service.Decrypt)
 }
 
-// inTime leaves a call behind that does not end in time.
+// inTime returns after serviceTimeout at the latest. A call that takes longer
+// goes on in the background.
 func inTime(ctx context.Context, input []byte, call func(context.Context, []byte) ([]byte, error)) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, serviceTimeout)
 	defer cancel()

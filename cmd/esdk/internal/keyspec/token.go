@@ -14,7 +14,7 @@ import (
 	"esdk/pkcs11"
 )
 
-// tokens are those that are open, by their URI: keys of one token share it.
+// tokens are the open tokens by URI. Keys in one token share it.
 type tokens map[string]*pkcs11.Token
 
 func (t tokens) close() {
@@ -23,12 +23,12 @@ func (t tokens) close() {
 	}
 }
 
-// pkcs11Keyring reads what stands behind pkcs11:, a URI of RFC 7512.
+// pkcs11Keyring parses the text after pkcs11:, a URI as in RFC 7512.
 func (ks *Keys) pkcs11Keyring(ctx context.Context, text string, encrypt bool) (esdk.Keyring, error) {
 	return ks.newPKCS11Keyring(ctx, "pkcs11:"+text, "", encrypt)
 }
 
-// A tokenKey is a key in a token, as its URI says.
+// A tokenKey is a key in a token, as described by its URI.
 type tokenKey struct {
 	*pkcs11.URI
 	namespace, name, padding, peer string
@@ -93,8 +93,8 @@ func parseTokenKey(text string) (*tokenKey, error) {
 	return k, nil
 }
 
-// check says which kind of key it is: AES and RSA have names in the message, ECDH
-// has none.
+// check determines the kind of the key and rejects options that don't fit it.
+// AES and RSA keys have names in messages, ECDH keys don't.
 func (k *tokenKey) check(encrypt bool) error {
 	paddingErr := knownPadding(k.padding, paddingNames...)
 	switch {
@@ -146,7 +146,7 @@ func (ks *Keys) tokenECDHKeyring(ctx context.Context, token *pkcs11.Token, ref p
 	return pkcs11.NewECDHKeyring(ctx, token, pkcs11.ECDHConfig{Key: ref, Peer: peer})
 }
 
-// openToken opens a token once, whatever number of its keys is used.
+// openToken opens a token once, however many of its keys are used.
 func (ks *Keys) openToken(ctx context.Context, uri *pkcs11.URI) (*pkcs11.Token, error) {
 	of := uri.OfToken()
 	id := of.String()

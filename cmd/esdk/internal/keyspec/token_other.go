@@ -9,8 +9,8 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// Keys in tokens need cgo, which a command that is copied from machine to machine
-// is better without.
+// tokens is empty in this build. Keys in tokens need cgo, and a command that is
+// copied between machines works better without it.
 type tokens struct{}
 
 func (tokens) close() {}

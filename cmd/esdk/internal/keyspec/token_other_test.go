@@ -10,7 +10,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
-// A build without PKCS #11 says which one has it, and shows no PIN.
+// A build without PKCS #11 tells which build has it, and shows no PIN.
 func TestPKCS11NotBuilt(t *testing.T) {
 	const uri = "pkcs11:token=t;object=k?module-path=/lib/x.so&pin-value=8642&namespace=n&name=m"
 	_, err := New(cli.NewUI(), atomicfile.NewPending(), new(atomicfile.Protected)).Parse(t.Context(), uri, true)
