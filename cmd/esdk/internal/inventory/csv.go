@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// maxLine bounds a line: a key, of which each byte may take three, and an access control
-// list of up to a hundred grants as Base64.
+// maxLine limits a line, in bytes. It has a key, each byte of which may take
+// three, and an access control list of up to a hundred grants in Base64.
 const maxLine = 1 << 20
 
-// A csvFormat is lines of fields, without a head, in gzip. Keys in it are encoded as in
-// a form: a space is a plus sign.
+// A csvFormat reads gzip-compressed lines of fields, without a header. Keys are
+// encoded as in a form: a space is a plus sign.
 type csvFormat struct {
 	bucket string
 	scope  Scope
 	count  int            // of fields
-	at     map[string]int // where they are
+	at     map[string]int // index of each field
 }
 
 // newCSV parses a schema such as "Bucket, Key, Size".
@@ -43,7 +43,8 @@ func (c *csvFormat) has(name string) bool {
 	return ok
 }
 
-// Fields that are read, by what is the same in the schemas of CSV and Parquet.
+// Fields that are read, by the name that CSV and Parquet schemas have in
+// common.
 const (
 	fieldBucket   = "bucket"
 	fieldKey      = "key"
@@ -54,7 +55,7 @@ const (
 	fieldModified = "lastmodifieddate"
 )
 
-// fieldName makes one of VersionId or version_id.
+// fieldName maps both VersionId and version_id to the same name.
 func fieldName(name string) string {
 	return strings.ToLower(strings.ReplaceAll(strings.TrimSpace(name), "_", ""))
 }
@@ -92,8 +93,8 @@ func (c *csvFormat) entries(f *verified, yield func(Entry, error) bool) bool {
 
 var errQuote = errors.New("a quotation mark that is not at the end of a field")
 
-// splitLine appends the fields of a line. A field may be in quotation marks, of which
-// two in it are one.
+// splitLine appends the fields of a line. A field may be in quotation marks,
+// and two of them inside it stand for one.
 func splitLine(fields []string, line string) ([]string, error) {
 	for {
 		field, rest, more := line, "", false
@@ -118,7 +119,8 @@ func splitLine(fields []string, line string) ([]string, error) {
 	}
 }
 
-// endOfQuoted returns where the quotation mark is that ends a field, -1 if none does.
+// endOfQuoted returns the index of the closing quotation mark, -1 if there is
+// none.
 func endOfQuoted(line string) int {
 	for i := 1; i < len(line); i++ {
 		if line[i] != '"' {
@@ -132,7 +134,7 @@ func endOfQuoted(line string) int {
 	return -1
 }
 
-// entry reads the fields of a line.
+// entry parses the fields of a line.
 func (c *csvFormat) entry(fields []string) (e Entry, err error) {
 	if len(fields) != c.count {
 		return e, fmt.Errorf("%d fields, and %d in the schema", len(fields), c.count)
@@ -175,7 +177,7 @@ func (c *csvFormat) entry(fields []string) (e Entry, err error) {
 
 var errBucket = errors.New("an object of another bucket")
 
-// parseBool reads a field. One that is empty, or not there, has the usual value.
+// parseBool parses a field. An empty or missing field has the default value.
 func parseBool(text string, usual bool) (bool, error) {
 	switch strings.ToLower(text) {
 	case "":
@@ -188,7 +190,7 @@ func parseBool(text string, usual bool) (bool, error) {
 	return false, errors.New("neither true nor false")
 }
 
-// check rejects what no object can be.
+// check returns an error for values that no object can have.
 func (e *Entry) check() error {
 	switch {
 	case e.Key == "":

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// An Entry is what an inventory says of a version of an object.
+// An Entry is an inventory's description of a version of an object.
 type Entry struct {
 	Key       string
 	VersionID string // "" if the inventory has none
 
-	// Latest reports whether it is known to be the current version. It is true if the
-	// inventory has no others.
+	// Latest reports whether it's known to be the current version. It is true
+	// if the inventory lists only current versions.
 	Latest       bool
 	DeleteMarker bool
 
@@ -25,9 +25,9 @@ type Entry struct {
 	Modified time.Time // zero if the inventory has none
 }
 
-// All yields the entries, in the order of the inventory. An error is the last that it
-// yields: nothing behind it can be trusted. No entry of a file is yielded before all of
-// the file was verified.
+// All yields the entries in the order of the inventory. It stops after an
+// error, since nothing after it can be trusted. The entries of a data file are
+// yielded only after all of the file has been verified.
 func (i *Inventory) All(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for n := range i.data {
@@ -38,10 +38,10 @@ func (i *Inventory) All(ctx context.Context) iter.Seq2[Entry, error] {
 	}
 }
 
-// Files is how many data files there are.
+// Files returns the number of data files.
 func (i *Inventory) Files() int { return len(i.data) }
 
-// File yields the entries of one data file, from 0, as All does.
+// File is like All for one data file. Data files are numbered from 0.
 func (i *Inventory) File(ctx context.Context, n int) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) { i.file(ctx, &i.data[n], yield) }
 }
@@ -63,14 +63,15 @@ func (i *Inventory) file(ctx context.Context, f *dataFile, yield func(Entry, err
 	})
 }
 
-// A verified is a copy of a data file, which nobody else can change.
+// A verified is a copy of a data file that no other program can change.
 type verified struct {
 	*os.File
 	size int64
 }
 
-// verify copies a data file to one without a name, so that what was verified is what is
-// read. Where a file that is open can't lose its name, it keeps it until it is closed.
+// verify copies a data file to one without a name, so that the verified bytes
+// are the ones that are read. On systems where an open file keeps its name, it
+// keeps it until it's closed.
 func (i *Inventory) verify(ctx context.Context, f *dataFile) (*verified, error) {
 	in, err := i.files(ctx, f.key)
 	if err != nil {
@@ -109,5 +110,5 @@ func (v *verified) copy(in io.Reader, f *dataFile) error {
 
 func (v *verified) close() {
 	v.Close()
-	os.Remove(v.Name()) // no error: mostly it's gone already
+	os.Remove(v.Name()) // no error check: mostly it's gone already
 }

@@ -25,7 +25,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// objects are those of a bucket.
+// objects are the objects in a bucket.
 type objects map[string][]byte
 
 func (o objects) open(_ context.Context, key string) (io.ReadCloser, error) {
@@ -36,7 +36,7 @@ func (o objects) open(_ context.Context, key string) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(b)), nil
 }
 
-// read reads all of an inventory.
+// read reads a whole inventory.
 func read(o objects, manifest string) ([]inventory.Entry, error) {
 	return readScope(o, manifest, inventory.Current)
 }
@@ -55,7 +55,8 @@ func readScope(o objects, manifest string, scope inventory.Scope) (all []invento
 	return all, nil
 }
 
-// randomKey is any that S3 takes, and rather often one with what has a meaning somewhere.
+// randomKey returns a key that S3 allows. It often contains characters with a
+// meaning somewhere.
 func randomKey(r *rand.Rand) string {
 	odd := []string{"%", "+", " ", "\"", ",", "\n", "\r", "/", "\\", "%2B", "é", "e\u0301", "日本", "\x01", "..", "'", "&", "=", "#", "?", "\u2028", "😀"}
 	var b strings.Builder
@@ -85,7 +86,7 @@ func randomEntries(r *rand.Rand, n int, versions bool) []inventory.Entry {
 	return all
 }
 
-// What S3 writes of any keys comes back.
+// An inventory with any keys is read as it was written.
 func TestComesBack(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -108,8 +109,8 @@ func TestComesBack(t *testing.T) {
 	}
 }
 
-// A change of any byte, and any file that is missing, is an error, and no entry of a file
-// that was changed is seen.
+// A change of any byte and a missing file are errors, and no entry of a changed
+// file is seen.
 func TestChanged(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -136,7 +137,7 @@ func TestChanged(t *testing.T) {
 			at, old := r.IntN(len(b)), string(b)
 			b[at] ^= byte(1 + r.IntN(255))
 			if key == keys[1] && strings.EqualFold(old, string(b)) {
-				continue // the digits of a checksum may be in either case
+				continue // the checksum's digits may be upper or lower case
 			}
 			what = fmt.Sprintf("byte %d of %s changed", at, key)
 		case 1:
@@ -145,7 +146,7 @@ func TestChanged(t *testing.T) {
 			o[key], what = append(b, 'x'), key+" longer"
 		case 3:
 			if key == keys[1] {
-				continue // it need not be there
+				continue // this file may be missing
 			}
 			delete(o, key)
 			what = key + " removed"
@@ -157,7 +158,7 @@ func TestChanged(t *testing.T) {
 	}
 }
 
-// manifest is one with a data file, and the objects that it needs.
+// manifest returns a manifest with a data file, and the objects that it needs.
 func manifest(format, schema string, data []byte) objects {
 	sum := md5.Sum(data)
 	text := fmt.Sprintf(`{"sourceBucket":"lake","fileFormat":%q,"fileSchema":%q,"files":[{"key":"data/0","size":%d,"MD5checksum":"%s"}]}`, format, schema, len(data), hex.EncodeToString(sum[:]))
@@ -219,7 +220,8 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// Fields may be quoted or not, and the schema may have others, in any order.
+// Fields may be quoted or not, and the schema may have other fields in any
+// order.
 func TestSchema(t *testing.T) {
 	o := manifest("CSV", "Size,Key , bucket, NewField", zip("5,a+b%2Bc,lake,x\n\"\",\"d\"\"e\",\"lake\",\"x,y\"\r\n"))
 	got, err := read(o, "manifest.json")
@@ -261,15 +263,15 @@ func table[Row any](t *testing.T, rows ...Row) objects {
 	return manifest("Parquet", "", out.Bytes())
 }
 
-// TestVersions takes a version for the latest only if the inventory says so, or has no others,
-// and all versions only of an inventory that has versions.
+// TestVersions: a version is the latest only if the inventory says so or has no
+// others, and all versions are read only from an inventory that has them.
 func TestVersions(t *testing.T) {
 	csv := func(schema, text string) objects { return manifest("CSV", schema, zip(text)) }
 	yes, no := true, false
 	const noVersions, noLatest = "has no VersionId", "no IsLatest"
 	for name, c := range map[string]struct {
 		objects      objects
-		current, all string // what is read, or a part of the error
+		current, all string // the keys that are read, or a part of the error
 	}{
 		"CSV of neither":            {csv("Key", "a\nb\n"), "a true b true", noVersions},
 		"Parquet of neither":        {table(t, keyRow{"a"}, keyRow{"b"}), "a true b true", noVersions},
@@ -299,8 +301,8 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// Nothing is left in the folder for temporary files, whatever becomes of a file, nor while
-// it is read.
+// Nothing is left in the directory for temporary files, not even while a file
+// is read.
 func TestTemporary(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -326,7 +328,7 @@ func TestTemporary(t *testing.T) {
 	}
 }
 
-// Where MD5 is not allowed, that is said.
+// If MD5 isn't allowed, the error says so.
 func TestFIPS(t *testing.T) {
 	if !fipstest.Enforced(t) {
 		return

@@ -1,7 +1,8 @@
-// Package inventory reads S3 Inventory: lists of the objects in a bucket that S3 writes
-// into another one. It knows no store.
+// Package inventory reads S3 Inventory: lists of the objects in a bucket that
+// S3 writes into another bucket. It doesn't access a store itself.
 //
-// Specification: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html
+// Specification:
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html
 package inventory
 
 import (
@@ -22,21 +23,21 @@ import (
 )
 
 const (
-	// maxManifest bounds manifest.json. A data file is of some million objects, and takes
-	// less than 300 bytes in it.
+	// maxManifest limits manifest.json, in bytes. A data file lists some
+	// million objects and takes less than 300 bytes in it.
 	maxManifest = 16 << 20
 
-	// checksumName is the file beside manifest.json that has its MD5.
+	// checksumName is the file beside manifest.json that contains its MD5 hash.
 	checksumName = "manifest.checksum"
 )
 
-// Files opens what S3 has written, by its key. The error for a key that isn't there wraps
-// [fs.ErrNotExist].
+// Files opens a file of the inventory by its key. If the key doesn't exist, the
+// error wraps [fs.ErrNotExist].
 type Files func(ctx context.Context, key string) (io.ReadCloser, error)
 
-// An Inventory is a list of objects, in several files.
+// An Inventory is a list of objects in several data files.
 type Inventory struct {
-	Bucket  string    // whose objects are listed
+	Bucket  string    // the bucket whose objects are listed
 	Created time.Time // zero if the manifest doesn't say
 
 	files  Files
@@ -44,7 +45,7 @@ type Inventory struct {
 	data   []dataFile
 }
 
-// A format reads a data file that was verified.
+// A format reads a verified data file.
 type format interface {
 	entries(f *verified, yield func(Entry, error) bool) bool
 }
@@ -56,7 +57,8 @@ type dataFile struct {
 	md5  [md5.Size]byte
 }
 
-// UnmarshalJSON rejects what is incomplete, so that the list is no longer than its text.
+// UnmarshalJSON rejects incomplete entries, so that the list can't use more
+// memory than its text.
 func (f *dataFile) UnmarshalJSON(text []byte) error {
 	var fields struct {
 		Key  string `json:"key"`
@@ -82,7 +84,7 @@ func parseMD5(sum *[md5.Size]byte, text string) error {
 	return nil
 }
 
-// A Scope is which versions of objects are wanted.
+// A Scope selects versions of objects.
 type Scope bool
 
 const (
@@ -90,8 +92,9 @@ const (
 	AllVersions Scope = true
 )
 
-// check refuses an inventory that can't tell which versions are wanted, by what it has: the
-// ID of a version, and whether it is the latest.
+// check returns an error if an inventory can't tell which versions are wanted.
+// The arguments report whether it has version IDs, and whether it marks the
+// latest versions.
 func (s Scope) check(version, latest bool) error {
 	switch {
 	case s == AllVersions && !version:
@@ -104,7 +107,8 @@ func (s Scope) check(version, latest bool) error {
 	return nil
 }
 
-// Open reads a manifest by its key, and verifies it if there is a checksum beside it.
+// Open reads a manifest by its key, and verifies it if there is a checksum
+// beside it.
 func Open(ctx context.Context, key string, scope Scope, files Files) (*Inventory, error) {
 	if fips140.Enforced() {
 		return nil, cli.NewError(cli.ExitPolicy, "the checksums of an inventory are MD5, which GODEBUG=fips140=only does not allow")
@@ -124,7 +128,7 @@ func Open(ctx context.Context, key string, scope Scope, files Files) (*Inventory
 	return i, nil
 }
 
-// about says which file an error is of.
+// about returns an error that names its file.
 func about(key string, err error) error {
 	if errors.As(err, new(*cli.Error)) {
 		return err
@@ -145,9 +149,9 @@ func readSmall(ctx context.Context, files Files, key string, most int64) ([]byte
 	return text, err
 }
 
-// checkManifest compares the manifest with the checksum beside it, if there is one. Who
-// may read the manifest but not list the bucket is told that it's forbidden to read what
-// isn't there.
+// checkManifest compares the manifest with the checksum beside it, if there is
+// one. With permission to read the manifest but not to list the bucket, S3
+// reports a missing checksum as forbidden.
 func checkManifest(ctx context.Context, files Files, key string, text []byte) error {
 	const most = 1024
 	sum, err := readSmall(ctx, files, strings.TrimSuffix(key, path.Base(key))+checksumName, most)
@@ -167,7 +171,7 @@ func checkManifest(ctx context.Context, files Files, key string, text []byte) er
 	return nil
 }
 
-// parse reads the text of a manifest.
+// parse parses a manifest.
 func parse(text []byte, scope Scope) (*Inventory, error) {
 	var m struct {
 		Bucket string     `json:"sourceBucket"`
@@ -201,8 +205,8 @@ func parse(text []byte, scope Scope) (*Inventory, error) {
 	return i, err
 }
 
-// isBucket reports whether a text may be the name of a bucket, old ones included. It goes
-// into a URL.
+// isBucket reports whether a text may be the name of a bucket, including old
+// ones. The name becomes part of a URL.
 func isBucket(name string) bool {
 	return name != "" && len(name) <= 255 && !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)

@@ -7,14 +7,14 @@ import (
 	"esdk/cmd/esdk/internal/parquet"
 )
 
-// A parquetFormat has columns by the names in the files themselves. Keys are as they
-// are.
+// A parquetFormat finds columns by their names in the files. Keys aren't
+// encoded.
 type parquetFormat struct {
 	bucket string
 	scope  Scope
 }
 
-// columns are those that are read. See the fields of the same order.
+// columns are the columns that are read. Rows have their values in this order.
 var columns = []string{"bucket", "key", "version_id", "is_latest", "is_delete_marker", "size", "last_modified_date"}
 
 func (p *parquetFormat) entries(f *verified, yield func(Entry, error) bool) bool {

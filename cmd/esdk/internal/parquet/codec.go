@@ -18,8 +18,8 @@ const (
 	codecZstd   = 6
 )
 
-// decompress reads a page into memory of its length, of which some bytes at the start are
-// as they are.
+// decompress reads a page into memory of the page's length. The first bare
+// bytes aren't compressed.
 func (c *columnReader) decompress(page []byte, h *pageHeader, at, bare int64) error {
 	codec := c.chunk.codec
 	if h.plain {
@@ -56,10 +56,10 @@ func readFull(r io.ReaderAt, p []byte, at int64) error {
 	return noEOF(err)
 }
 
-// unpack fills a page with what is in packed, or fails.
+// unpack fills a page with the decompressed bytes, or fails.
 func unpack(codec int64, page, packed []byte) error {
 	if len(page) == 0 {
-		return nil // an empty one need not be packed at all
+		return nil // an empty page may have no compressed data at all
 	}
 	switch codec {
 	case codecSnappy:
@@ -90,7 +90,7 @@ func unpack(codec int64, page, packed []byte) error {
 	return malformed("compression of the unknown kind %d", codec)
 }
 
-// fills checks that a decoder has filled a page, in its place.
+// fills checks that a decoder has filled exactly a page, in place.
 func fills(page []byte, decode func() ([]byte, error)) error {
 	got, err := decode()
 	if err != nil {
@@ -102,8 +102,8 @@ func fills(page []byte, decode func() ([]byte, error)) error {
 	return nil
 }
 
-// zstdDecoder makes one on first use, since it has memory of its own. It writes no more
-// than a page.
+// zstdDecoder makes a decoder on first use, since it needs memory of its own.
+// It writes at most maxPage bytes.
 var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxPage), zstd.WithDecodeAllCapLimit(true))
 })

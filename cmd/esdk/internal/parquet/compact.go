@@ -7,14 +7,16 @@ import (
 	"math"
 )
 
-// A compact reads Thrift's compact protocol, in which footers and page headers are. It
-// reads no more than a number of bytes, and allocates none but for names.
+// A compact reads Thrift's compact protocol, the format of footers and page
+// headers. It reads at most a given number of bytes, and allocates memory only
+// for names.
 //
-// Specification: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
+// Specification:
+// https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 type compact struct {
 	r    *bufio.Reader
 	left int64
-	err  error // the first, after which all that is read is 0
+	err  error // the first error, after which everything reads as 0
 }
 
 // Types of fields.
@@ -34,10 +36,10 @@ const (
 )
 
 const (
-	// maxDepth is deeper than what a file describes.
+	// maxDepth is deeper than the description of any file.
 	maxDepth = 16
 
-	// maxText bounds the name of a column.
+	// maxText limits the name of a column, in bytes.
 	maxText = 4096
 
 	// minBuffer is enough for most page headers.
@@ -91,7 +93,7 @@ func (c *compact) int() int64 {
 	return int64(n>>1) ^ -int64(n&1)
 }
 
-// length reads a length of what is still to come.
+// length reads a length, which must not exceed the bytes left.
 func (c *compact) length() int64 {
 	n := c.uvarint()
 	if n > math.MaxInt32 || int64(n) > c.left {
@@ -130,7 +132,8 @@ func (c *compact) discard(n int64) {
 	}
 }
 
-// fields reads a struct. The function returns false for a field that it does not read.
+// fields reads a struct. The function returns false for a field that it doesn't
+// read.
 func (c *compact) fields(depth int, field func(id int64, kind byte) bool) {
 	for id := int64(0); c.err == nil; {
 		head, _ := c.ReadByte()
@@ -149,7 +152,7 @@ func (c *compact) fields(depth int, field func(id int64, kind byte) bool) {
 	}
 }
 
-// list reads a list, of structs if it has no other type.
+// list reads a list of structs or texts.
 func (c *compact) list(kind byte, element func()) {
 	if kind != thriftList {
 		c.fail("no list where there should be one")
@@ -172,8 +175,8 @@ func (c *compact) listHead() (n int64, of byte) {
 	return n, head & 0x0f
 }
 
-// skip reads what is not wanted. A bool is in the head of its field, but for one of a
-// list.
+// skip reads a value that isn't needed. A bool is in the head of its field,
+// except in a list.
 func (c *compact) skip(kind byte, depth int, inList bool) {
 	if depth > maxDepth {
 		c.fail("a description that is too deep")
@@ -220,5 +223,5 @@ func (c *compact) skipMap(depth int) {
 	}
 }
 
-// isInt reports whether a field is a number of any width.
+// isInt reports whether a field is an integer of any width.
 func isInt(kind byte) bool { return kind > thriftByte && kind <= thriftI64 }

@@ -2,16 +2,16 @@ package parquet
 
 import "time"
 
-// maxColumns bounds those of a file. An inventory has some twenty.
+// maxColumns limits the columns of a file. An inventory has some twenty.
 const maxColumns = 1000
 
-// An element is one of the schema, which is a tree in the order of its nodes.
+// An element is a node of the schema, a tree in depth-first order.
 type element struct {
 	column
 	children, repetition int64
 }
 
-// readFooter reads the schema and where the columns are.
+// readFooter reads the schema and the places of the columns.
 func (f *File) readFooter(c *compact) error {
 	var elements []element
 	encrypted := false
@@ -42,7 +42,7 @@ func (f *File) readFooter(c *compact) error {
 	return f.flatten(elements)
 }
 
-// flatten makes columns of the schema, which has one level.
+// flatten makes columns from the schema, which must have one level.
 func (f *File) flatten(elements []element) error {
 	if len(elements) == 0 || elements[0].children != int64(len(elements)-1) {
 		return malformed("columns in columns")
@@ -100,8 +100,8 @@ func (c *compact) element() (e element) {
 	return e
 }
 
-// logicalType reads the unit of a timestamp: a union of types, of which one is a struct
-// with a union of units, all of which are empty.
+// logicalType reads the unit of a timestamp. It's a union of types, one of
+// which is a struct with a union of units. The units are empty structs.
 func (c *compact) logicalType(unit *time.Duration) {
 	const timestamp, unitOf = 8, 2
 	units := map[int64]time.Duration{1: time.Millisecond, 2: time.Microsecond, 3: time.Nanosecond}

@@ -14,10 +14,10 @@ import (
 	"github.com/klauspost/compress/snappy"
 )
 
-// A node is a struct of Thrift as bytes.
+// A node is a Thrift struct in bytes.
 type node string
 
-// fields makes one of pairs of an id and a value.
+// fields makes a node from pairs of an ID and a value.
 func fields(pairs ...any) node {
 	var b []byte
 	zigzag := func(n int64) { b = binary.AppendUvarint(b, uint64(n<<1)^uint64(n>>63)) }
@@ -48,13 +48,14 @@ func fields(pairs ...any) node {
 	return node(append(b, thriftStop))
 }
 
-// A made is a file of one column and page, of which anything may be said.
+// A made is a file with one column and one page, in which any number may be
+// false.
 type made struct {
 	rows, values, kind, codec, length int
 	at, dictionary                    int
 	schema                            []node
 	pages                             string
-	footer                            node // in place of all that
+	footer                            node // in place of all the above
 }
 
 func newMade(pages string) *made {
@@ -73,7 +74,7 @@ func (m *made) file() []byte {
 	return append(b, magic...)
 }
 
-// page is a page of values of a kind and encoding.
+// page returns a page of values of a kind and encoding.
 func page(kind, values, encoding int, data string) string {
 	return pageOf(kind, len(data), len(data), values, encoding, data)
 }
@@ -104,7 +105,7 @@ func read(file []byte) (keys []string, err error) {
 	return keys, nil
 }
 
-// The files that the next test spoils are good ones.
+// The files that the next test changes are valid.
 func TestMade(t *testing.T) {
 	for name, pages := range map[string]string{
 		"plain":      page(pageData, 3, encodingPlain, three),
@@ -119,7 +120,8 @@ func TestMade(t *testing.T) {
 	}
 }
 
-// What a file says is so is an error if it isn't, and makes nobody allocate memory.
+// A false number in a file is an error and doesn't make the reader allocate
+// memory.
 func TestHostile(t *testing.T) {
 	with := func(pages string, change func(*made)) []byte {
 		m := newMade(pages)
@@ -206,10 +208,10 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// zstdBomb is a frame that says it has 1 GiB.
+// zstdBomb is a frame with a declared length of 1 GiB.
 const zstdBomb = "\x28\xb5\x2f\xfd\xa0\x00\x00\x00\x40\x03\x00\x00x"
 
-// Several columns can't have more in memory than is allowed together.
+// All columns together can't hold more memory than allowed.
 func TestHeld(t *testing.T) {
 	m := new(memory)
 	for range maxHeld / maxPage {
@@ -244,7 +246,7 @@ func FuzzRead(f *testing.F) {
 		n := 0
 		for _, err := range file.Rows("bucket", "key", "version_id", "is_latest", "size", "last_modified_date") {
 			if n++; err != nil || n == 10_000 {
-				return // any number of rows is a matter of time
+				return // more rows only take more time
 			}
 		}
 	})

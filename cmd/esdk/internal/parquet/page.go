@@ -5,12 +5,12 @@ import (
 	"io"
 )
 
-// maxPageHeader bounds the header of a page, which may have the smallest and the largest
-// of its values, of 1 KiB each for keys of S3.
+// maxPageHeader limits the header of a page, in bytes. It may contain the
+// smallest and the largest value of the page, up to 1 KiB each for S3 keys.
 const maxPageHeader = 64 << 10
 
-// maxValues bounds the values of a page, which take no room if all are the same. Writers
-// make pages of some thousand.
+// maxValues limits the number of values in a page, since equal values take no
+// room. Writers make pages of some thousand values.
 const maxValues = 1 << 24
 
 // Types of pages.
@@ -23,8 +23,8 @@ const (
 type pageHeader struct {
 	kind, length, compressed   int64
 	values, encoding           int64
-	levels, levelsV2, repeatV2 int64 // how levels are encoded, and how long they are in a page of version 2
-	plain                      bool  // not compressed, in a page of version 2
+	levels, levelsV2, repeatV2 int64 // encoding of levels, and their lengths in a version 2 page
+	plain                      bool  // not compressed, in a version 2 page
 }
 
 func (c *compact) pageHeader() (h pageHeader) {
@@ -36,7 +36,7 @@ func (c *compact) pageHeader() (h pageHeader) {
 			case ok && isInt(kind):
 				*n = c.int()
 				return true
-			case id == 7 && kind == thriftFalse: // only those of version 2 have it
+			case id == 7 && kind == thriftFalse: // only version 2 pages have this field
 				h.plain = true
 			}
 			return false
@@ -66,17 +66,17 @@ func (c *compact) pageHeader() (h pageHeader) {
 
 // A columnReader reads the values of a chunk, one page at a time.
 type columnReader struct {
-	absent bool // all are null
+	absent bool // all values are null
 
 	r          io.ReaderAt
 	column     *column
 	chunk      *chunk
 	memory     *memory
-	at, end    int64 // of the next page, and of the chunk
+	at, end    int64 // offsets of the next page and the end of the chunk
 	page       []byte
 	dictionary *dictionary
-	total      int64   // values in pages to come
-	left       int64   // values in the page
+	total      int64   // values in later pages
+	left       int64   // values left in this page
 	levels     *hybrid // 1 for a value and 0 for a null; nil if there are no nulls
 	values     decoder
 }
@@ -110,7 +110,7 @@ func (c *columnReader) next() (v Value, err error) {
 	return c.values.next()
 }
 
-// readPage reads the next page: a dictionary, values, or something else.
+// readPage reads the next page: a dictionary, values, or a kind that it skips.
 func (c *columnReader) readPage() error {
 	if c.at >= c.end {
 		return malformed("fewer values than rows")
@@ -162,7 +162,7 @@ func (c *columnReader) readValues(h *pageHeader, at int64) (err error) {
 	if c.page, err = c.memory.take(c.page, int(h.length)); err != nil {
 		return err
 	}
-	bare := int64(0) // at the start, never compressed
+	bare := int64(0) // length of the levels at the start, which are never compressed
 	if h.kind == pageDataV2 {
 		bare = h.levelsV2 + h.repeatV2
 		if h.levelsV2 < 0 || h.repeatV2 != 0 || bare > min(h.length, h.compressed) {
@@ -181,7 +181,8 @@ func (c *columnReader) readValues(h *pageHeader, at int64) (err error) {
 	return err
 }
 
-// readLevels begins to read which values are null, and returns what is behind that.
+// readLevels prepares reading which values are null. It returns the data after
+// the levels.
 func (c *columnReader) readLevels(h *pageHeader, data []byte) (_ []byte, err error) {
 	c.levels = nil
 	levels := data[:h.levelsV2]
@@ -203,7 +204,7 @@ func (c *columnReader) readLevels(h *pageHeader, data []byte) (_ []byte, err err
 	return data, nil
 }
 
-// cutPrefixed cuts data behind a part of it whose length is in front.
+// cutPrefixed splits off a part that is preceded by its length.
 func cutPrefixed(data []byte) (part, rest []byte, err error) {
 	if len(data) < 4 {
 		return nil, nil, errShort

@@ -1,6 +1,6 @@
-// Package parquet reads columns of flat Parquet files, row by row, in bounded memory.
-// Whoever wrote the file decides nothing about how much memory is used: all lengths in it
-// are checked before anything is allocated.
+// Package parquet reads columns of flat Parquet files, row by row, in bounded
+// memory. A malicious file can't increase the limit: all its lengths are
+// checked before anything is allocated.
 //
 // Specification: https://parquet.apache.org/docs/file-format/
 package parquet
@@ -15,19 +15,21 @@ import (
 )
 
 const (
-	// maxFooter bounds the description of a file: some hundred bytes for each column of
-	// each group of rows, which usually has a million rows.
+	// maxFooter limits the description of a file, in bytes. It takes some
+	// hundred bytes for each column of each row group, which usually has a
+	// million rows.
 	maxFooter = 4 << 20
 
-	// maxPage bounds a page or dictionary, which writers make 1 MiB long, and maxHeld
-	// all those of a group of rows that are in memory at a time.
+	// maxPage limits a page or dictionary, in bytes. Writers usually make them
+	// 1 MiB long. maxHeld limits all of a row group's pages that are in memory
+	// at a time.
 	maxPage = 16 << 20
 	maxHeld = 64 << 20
 
 	magic = "PAR1"
 )
 
-// Types of columns, as in the file.
+// Types of columns in the file.
 const (
 	typeBool  = 0
 	typeInt32 = 1
@@ -35,11 +37,11 @@ const (
 	typeBytes = 6
 )
 
-// A Value is one of a row. Bools are 0 and 1.
+// A Value is a value in a row. Bools are 0 and 1.
 type Value struct {
 	Null  bool
 	Int   int64
-	Bytes []byte // until the next row is asked for
+	Bytes []byte // valid until the next row
 }
 
 // A File is a Parquet file whose footer has been read.
@@ -49,12 +51,12 @@ type File struct {
 	groups  []rowGroup
 }
 
-// A column is a leaf below the root.
+// A column is a leaf below the root of the schema.
 type column struct {
 	name     string
 	kind     int64
 	optional bool
-	unit     time.Duration // of a timestamp, 0 for anything else
+	unit     time.Duration // of timestamps, 0 for other columns
 }
 
 type rowGroup struct {
@@ -62,10 +64,10 @@ type rowGroup struct {
 	chunks []chunk // one for each column
 }
 
-// A chunk is what a group of rows has of a column.
+// A chunk is a column's part of a row group.
 type chunk struct {
 	kind, codec, values, length int64
-	data, dictionary            int64 // offsets of the first pages; no dictionary is 0
+	data, dictionary            int64 // offsets of the first pages; 0 for no dictionary
 }
 
 var errMalformed = errors.New("malformed Parquet file")
@@ -108,7 +110,7 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	return f, nil
 }
 
-// check refuses a chunk that isn't in the file.
+// check returns an error if the chunk isn't inside the file.
 func (c *chunk) check(of *column, end int64) error {
 	first := c.first()
 	if c.kind != of.kind || c.length < 0 || first < int64(len(magic)) || first > end || c.length > end-first {
@@ -117,8 +119,8 @@ func (c *chunk) check(of *column, end int64) error {
 	return nil
 }
 
-// first is the offset of the first page. Some writers say that of a dictionary that
-// isn't there.
+// first returns the offset of the first page. Some writers give the offset of a
+// dictionary that doesn't exist.
 func (c *chunk) first() int64 {
 	if c.dictionary > 0 && c.dictionary < c.data {
 		return c.dictionary
@@ -126,7 +128,7 @@ func (c *chunk) first() int64 {
 	return c.data
 }
 
-// Has reports whether there is a column.
+// Has reports whether the file has a column.
 func (f *File) Has(name string) bool { return f.index(name) >= 0 }
 
 func (f *File) index(name string) int {
@@ -138,7 +140,7 @@ func (f *File) index(name string) int {
 	return -1
 }
 
-// Unit is the unit of the timestamps in a column, 0 if it has none.
+// Unit returns the unit of a column's timestamps, 0 if it has none.
 func (f *File) Unit(name string) time.Duration {
 	if i := f.index(name); i >= 0 {
 		return f.columns[i].unit
@@ -146,8 +148,8 @@ func (f *File) Unit(name string) time.Duration {
 	return 0
 }
 
-// Rows yields the rows with the values of some columns, one slice for all of them. A
-// column that is not there has nulls.
+// Rows yields the values of some columns row by row. It reuses the slice. The
+// values of a missing column are null.
 func (f *File) Rows(names ...string) iter.Seq2[[]Value, error] {
 	return func(yield func([]Value, error) bool) {
 		row := make([]Value, len(names))
@@ -172,7 +174,7 @@ func (f *File) Rows(names ...string) iter.Seq2[[]Value, error] {
 	}
 }
 
-// open begins to read columns of a group of rows.
+// open starts to read columns of a row group.
 func (f *File) open(g *rowGroup, names []string) ([]*columnReader, error) {
 	held := new(memory)
 	columns := make([]*columnReader, len(names))
@@ -192,13 +194,13 @@ func (f *File) open(g *rowGroup, names []string) ([]*columnReader, error) {
 	return columns, nil
 }
 
-// memory counts what is held of a group of rows.
+// memory counts the bytes held for a row group.
 type memory struct {
 	held    int
-	scratch []byte // what is compressed, of one page at a time
+	scratch []byte // the compressed bytes, of one page at a time
 }
 
-// take makes room for a page in place of another.
+// take returns room for a page, reusing another page's if it's large enough.
 func (m *memory) take(old []byte, length int) ([]byte, error) {
 	if length <= cap(old) {
 		return old[:length], nil

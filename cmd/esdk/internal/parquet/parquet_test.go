@@ -14,7 +14,7 @@ import (
 	"github.com/parquet-go/parquet-go/encoding"
 )
 
-// A line is a row in Go.
+// A line is a row as a Go struct.
 type line struct {
 	key           string
 	version       *string
@@ -26,7 +26,7 @@ type line struct {
 }
 
 func randomLine(r *rand.Rand) line {
-	// Few values now and then, so that there are runs.
+	// Only a few different values, so that there are runs.
 	l := line{key: fmt.Sprintf("prefix/%d/%x", r.IntN(5), r.Uint64()>>r.IntN(64)), small: int32(r.Uint32()) >> r.IntN(32), ignoredColumn: "x"}
 	if r.IntN(3) > 0 {
 		l.version = new(fmt.Sprintf("v%d", r.IntN(3)))
@@ -43,7 +43,7 @@ func randomLine(r *rand.Rand) line {
 
 var names = []string{"key", "version_id", "is_latest", "size", "last_modified_date", "small", "absent"}
 
-// values are those of a row in the order of names.
+// values returns the values of a row in the order of names.
 func (l *line) values() string {
 	text := func(v any) string {
 		switch v := v.(type) {
@@ -83,7 +83,7 @@ func rowText(row []Value) string {
 	return text
 }
 
-// A way is how a file is written.
+// A way is a combination of options for writing a file.
 type way struct {
 	codec        compress.Codec
 	text, number encoding.Encoding // nil for the writer's own choice
@@ -105,7 +105,7 @@ func (w *way) String() string {
 	return fmt.Sprintf("%v, texts %v, numbers %v, version %d, pages of %d, groups of %d", w.codec, w.text, w.number, w.version, w.page, w.group)
 }
 
-// write writes lines with the library that is the other side of these tests.
+// write writes lines with another library, the counterpart in these tests.
 func (w *way) write(t testing.TB, lines []line) []byte {
 	t.Helper()
 	as := func(n pq.Node, e encoding.Encoding) pq.Node {
@@ -127,7 +127,7 @@ func (w *way) write(t testing.TB, lines []line) []byte {
 	var out bytes.Buffer
 	f := pq.NewWriter(&out, schema, pq.DataPageVersion(w.version), pq.PageBufferSize(w.page), pq.MaxRowsPerRowGroup(int64(w.group)))
 	for _, l := range lines {
-		// In the order of the columns' names.
+		// The columns are in the order of their names.
 		optional := func(at int, null bool, v func() pq.Value) pq.Value {
 			if null {
 				return pq.NullValue().Level(0, 0, at)
@@ -153,7 +153,8 @@ func (w *way) write(t testing.TB, lines []line) []byte {
 	return out.Bytes()
 }
 
-// What another library writes, in any of its ways, is read as it was.
+// TestReadsWhatOthersWrite reads files that another library writes with any
+// options.
 func TestReadsWhatOthersWrite(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -188,7 +189,8 @@ func TestReadsWhatOthersWrite(t *testing.T) {
 	}
 }
 
-// What a library in C++ has written is read as it was: see testdata/write.py.
+// TestReadsWhatWasWritten reads files written by a C++ library: see
+// testdata/write.py.
 func TestReadsWhatWasWritten(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.parquet")
 	if err != nil || len(files) != 4 {

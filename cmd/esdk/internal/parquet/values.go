@@ -18,7 +18,7 @@ const (
 
 var errShort = malformed("fewer values than there should be")
 
-// A decoder reads values that are not null.
+// A decoder reads the values that aren't null.
 type decoder interface {
 	next() (Value, error)
 }
@@ -46,7 +46,7 @@ func (c *columnReader) newDecoder(h *pageHeader, data []byte) (decoder, error) {
 	return nil, malformed("values of encoding %d", encoding)
 }
 
-// plain has values one behind the other.
+// plain decodes consecutive values.
 type plain struct {
 	kind int64
 	data []byte
@@ -83,15 +83,15 @@ func (p *plain) next() (v Value, err error) {
 	return v, err
 }
 
-// A dictionary has the values that others are indexes of.
+// A dictionary has the values that indexes refer to.
 type dictionary struct {
 	kind   int64
 	data   []byte
 	starts []uint32
 }
 
-// newDictionary finds where the values are. Each takes 4 bytes or more, but for bools,
-// which have none.
+// newDictionary finds the start of each value. Each takes at least 4 bytes,
+// except for bools, which have no dictionaries.
 func (c *columnReader) newDictionary(data []byte, n int64) (*dictionary, error) {
 	if n < 0 || n > int64(len(data)/4) {
 		return nil, malformed("a dictionary of %d values in %d bytes", n, len(data))
@@ -110,7 +110,7 @@ func (c *columnReader) newDictionary(data []byte, n int64) (*dictionary, error) 
 	return d, nil
 }
 
-// indexed has indexes of a dictionary.
+// indexed decodes indexes into a dictionary.
 type indexed struct {
 	dictionary *dictionary
 	indexes    hybrid
@@ -120,7 +120,7 @@ func newIndexed(d *dictionary, data []byte) (*indexed, error) {
 	if d == nil {
 		return nil, malformed("values of a dictionary that is not there")
 	}
-	if len(data) == 0 { // of nulls only
+	if len(data) == 0 { // all values are null
 		return &indexed{dictionary: d}, nil
 	}
 	if data[0] > 32 {
@@ -141,7 +141,7 @@ func (x *indexed) next() (Value, error) {
 	return p.next()
 }
 
-// bools are runs.
+// bools decodes runs of bools.
 type bools struct{ hybrid }
 
 func (b *bools) next() (Value, error) {
@@ -149,14 +149,14 @@ func (b *bools) next() (Value, error) {
 	return Value{Int: int64(n)}, err
 }
 
-// A hybrid has runs of one number, and numbers packed into bits.
+// A hybrid decodes runs of one number and bit-packed numbers.
 type hybrid struct {
 	data  []byte
 	width int
 
-	run    uint64 // how often the value comes yet
+	run    uint64 // remaining repetitions of value
 	value  uint64
-	packed uint64 // how many numbers are packed from here on
+	packed uint64 // remaining bit-packed numbers
 	bits   bits
 }
 
@@ -174,8 +174,8 @@ func (h *hybrid) next() (uint64, error) {
 	return h.bits.next(h.width)
 }
 
-// begin reads the head of a run. Of packed numbers, the last may be cut off: they are
-// eight or more.
+// begin reads the head of a run. The last bit-packed run may be cut off, since
+// its length is a multiple of eight.
 func (h *hybrid) begin() error {
 	head, n := binary.Uvarint(h.data)
 	if n <= 0 {
@@ -201,10 +201,10 @@ func (h *hybrid) begin() error {
 	return nil
 }
 
-// bits are packed from the lowest bit of each byte on.
+// bits decodes bit-packed numbers, from the lowest bit of each byte.
 type bits struct {
 	data []byte
-	at   int // bit of the first byte
+	at   int // next bit in the first byte
 }
 
 func (b *bits) next(width int) (n uint64, err error) {
@@ -222,19 +222,20 @@ func (b *bits) next(width int) (n uint64, err error) {
 	return n, nil
 }
 
-// A delta has differences, packed in blocks, each less a number of the block.
+// A delta decodes differences. They're bit-packed in blocks, less the smallest
+// one in the block.
 type delta struct {
-	data    []byte // behind the block
-	mini    uint64 // how many numbers a part of a block has
+	data    []byte // after the block
+	mini    uint64 // numbers in each part of a block
 	minis   uint64
-	left    uint64 // numbers
+	left    uint64 // remaining numbers
 	value   int64
 	started bool
 
 	least  int64
-	widths []byte // of the parts behind this one
+	widths []byte // of the parts after this one
 	width  int
-	packed uint64 // numbers in this part
+	packed uint64 // remaining numbers in this part
 	bits   bits
 }
 
@@ -294,8 +295,8 @@ func (d *delta) next() (int64, error) {
 	return d.value, err
 }
 
-// begin begins the next part of a block. The last block has as many parts as there are
-// numbers for, each whole.
+// begin starts the next part of a block. The last block has only as many parts
+// as needed, each of full length.
 func (d *delta) begin() (err error) {
 	if len(d.widths) == 0 {
 		if d.least, err = d.varint(); err != nil {
@@ -315,7 +316,7 @@ func (d *delta) begin() (err error) {
 	return nil
 }
 
-// rest returns what is behind all numbers.
+// rest returns the data after all numbers.
 func (d delta) rest() ([]byte, error) {
 	for d.left > 0 {
 		if _, err := d.next(); err != nil {
@@ -325,10 +326,10 @@ func (d delta) rest() ([]byte, error) {
 	return d.data, nil
 }
 
-// numbers are differences, which wrap around in the type of the column.
+// numbers decodes differences, which wrap around in the column's type.
 type numbers struct {
 	*delta
-	short bool // of 32 bits
+	short bool // 32 bits
 }
 
 func (n *numbers) next() (v Value, err error) {
@@ -338,7 +339,7 @@ func (n *numbers) next() (v Value, err error) {
 	return v, err
 }
 
-// deltaLength has the lengths of all texts in front of them.
+// deltaLength decodes texts whose lengths all precede them.
 type deltaLength struct {
 	lengths *delta
 	data    []byte
@@ -365,7 +366,8 @@ func (d *deltaLength) next() (v Value, err error) {
 	return v, nil
 }
 
-// deltaBytes says how much of the text before begins each, and has what is behind that.
+// deltaBytes decodes texts, each given by the length of the prefix shared with
+// the text before, and the rest.
 type deltaBytes struct {
 	shared *delta
 	ends   *deltaLength

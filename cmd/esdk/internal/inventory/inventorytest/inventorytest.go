@@ -1,4 +1,5 @@
-// Package inventorytest writes inventories as S3 describes its own, for tests.
+// Package inventorytest writes inventories in the form that S3 documents, for
+// tests.
 package inventorytest
 
 import (
@@ -20,24 +21,24 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// Formats are those that can be written.
+// Formats are the formats that can be written.
 var Formats = []string{"CSV", "Parquet"}
 
-// An Inventory is one that is to be written.
+// An Inventory describes an inventory to write.
 type Inventory struct {
-	Bucket   string // whose objects are listed
+	Bucket   string // the bucket whose objects are listed
 	Format   string
-	Versions bool // of all versions, and not only the latest
-	PerFile  int  // entries of a data file, 0 for all
+	Versions bool // of all versions, not only the latest
+	PerFile  int  // entries in a data file, 0 for all
 	Prefix   string
 }
 
-// ManifestKey is the key of the manifest.
+// ManifestKey returns the key of the manifest.
 func (i *Inventory) ManifestKey() string { return i.folder() + "2026-11-06T01-00Z/manifest.json" }
 
 func (i *Inventory) folder() string { return i.Prefix + i.Bucket + "/all/" }
 
-// Write returns the objects that S3 would put into the bucket for inventories.
+// Write returns the objects that S3 would write to the bucket for inventories.
 func (i *Inventory) Write(t testing.TB, entries []inventory.Entry) map[string][]byte {
 	t.Helper()
 	objects := make(map[string][]byte)
@@ -121,7 +122,7 @@ func (i *Inventory) writeCSV(w io.Writer, entries func(func(inventory.Entry) boo
 	return z.Close()
 }
 
-// EncodeKey encodes a key as S3 does in CSV: as in a form, but for slashes.
+// EncodeKey encodes a key as S3 does in CSV: as in a form, except for slashes.
 func EncodeKey(key string) string { return strings.ReplaceAll(url.QueryEscape(key), "%2F", "/") }
 
 type latestRow struct {
@@ -170,5 +171,5 @@ func (i *Inventory) writeParquet(w io.Writer, entries func(func(inventory.Entry)
 	return f.Close()
 }
 
-// Time is one as inventories have it, in milliseconds.
+// Time is a time as in inventories, with milliseconds.
 var Time = time.Date(2026, 10, 30, 17, 4, 5, 678_000_000, time.UTC)
