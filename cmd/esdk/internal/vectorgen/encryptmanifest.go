@@ -13,11 +13,11 @@ import (
 	"esdk/internal/vectors"
 )
 
-// Manifests that say what to encrypt: awses-encrypt, which of version 5 says what
-// to decrypt with too, and awses-decrypt-generate, which also says how to tamper
-// with the messages.
+// Manifests of messages to encrypt: awses-encrypt, which in version 5 also has
+// the keys for decryption, and awses-decrypt-generate, which also describes
+// tampering.
 
-// encryptTest is a test of awses-encrypt of version 5.
+// encryptTest is a test of awses-encrypt version 5.
 type encryptTest struct {
 	Scenario encryptionScenario `json:"encryption-scenario"`
 }
@@ -57,7 +57,7 @@ func parseEncryption(text json.RawMessage) (*scenario, error) {
 		Description: e.Description, Suite: e.Suite, FrameLength: s.frameLength, Key: e.DecryptKey,
 		Context: withoutNil(e.Context), ReproducedContext: withoutNil(e.ReproducedContext),
 	}
-	// As the SDKs' own runner has it, for a test that does not say.
+	// The default of the SDKs' own runner.
 	if e.ReproducedContext == nil {
 		d.ReproducedContext = d.Context
 	}
@@ -65,7 +65,7 @@ func parseEncryption(text json.RawMessage) (*scenario, error) {
 	return s, nil
 }
 
-// withoutNil has a context written as one that is empty, not as null.
+// withoutNil makes JSON of a nil context an empty object instead of null.
 func withoutNil(ec esdk.EncryptionContext) esdk.EncryptionContext {
 	if ec == nil {
 		return esdk.EncryptionContext{}
@@ -91,7 +91,8 @@ func parseMasterKeysEncryption(text json.RawMessage) (*scenario, error) {
 	return e.scenario()
 }
 
-// scenario has the first master key make the data key.
+// scenario returns a scenario in which the first master key generates the data
+// key.
 func (e *masterKeysEncryption) scenario() (*scenario, error) {
 	if len(e.MasterKeys) == 0 {
 		return nil, errors.New("no master keys")
@@ -115,7 +116,7 @@ func (e *masterKeysEncryption) scenario() (*scenario, error) {
 // generationTest is a test of awses-decrypt-generate.
 type generationTest struct {
 	Scenario   *masterKeysEncryption    `json:"encryption-scenario"`
-	Tampering  json.RawMessage          // a text, or an object with one field
+	Tampering  json.RawMessage          // a string, or an object with one field
 	Method     string                   `json:"decryption-method"`
 	MasterKeys []vectors.KeyDescription `json:"decryption-master-keys"`
 	Result     *struct {
@@ -158,7 +159,8 @@ func parseGeneration(text json.RawMessage) (*scenario, error) {
 	return s, nil
 }
 
-// parseTampering reads what to do with the message. Nil is nothing.
+// parseTampering parses the change to make to a message. It returns nil for
+// none.
 func parseTampering(text json.RawMessage) (tampering, error) {
 	var kind string
 	switch err := json.Unmarshal(text, &kind); {
@@ -180,7 +182,8 @@ func parseTampering(text json.RawMessage) (tampering, error) {
 	return changeProviderInfo(infos...), nil
 }
 
-// checkFileName has a name from a manifest be one of a file, in whatever folder.
+// checkFileName returns an error unless a name from a manifest is a plain file
+// name, without a directory.
 func checkFileName(name string) error {
 	if !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "/\\:\x00") {
 		return fmt.Errorf("%q is not the name of a file", name)

@@ -1,11 +1,10 @@
-// Package vectorgen writes test vectors of the AWS Encryption SDK, for other
-// implementations to read. Package [vectors] reads and runs them.
+// Package vectorgen writes test vectors of the AWS Encryption SDK for other
+// implementations. Package [vectors] reads and runs them.
 //
-// A [Plan] is read from the manifests awses-encrypt of versions 1 to 5 and
-// awses-decrypt-generate of versions 1 to 4, or is this package's own.
+// A [Plan] comes from this package itself, or from a manifest: awses-encrypt of
+// versions 1 to 5, or awses-decrypt-generate of versions 1 to 4.
 //
-// A manifest is not trusted: no name in it leads out of the directory that is
-// written.
+// Manifests aren't trusted: no name in one leads out of the output directory.
 package vectorgen
 
 import (
@@ -23,49 +22,49 @@ import (
 	"esdk/internal/vectors"
 )
 
-// A Plan says what to encrypt, and what is to come of it.
+// A Plan describes messages to encrypt and the tests of them.
 type Plan struct {
 	scenarios  []*scenario
-	plaintexts map[string]int // their sizes, by name
+	plaintexts map[string]int // sizes in bytes, by name
 	keys       vectors.Keys
-	keysText   []byte // the manifest of the keys
+	keysText   []byte // the keys manifest
 	more       vectors.KeyringFunc
 
-	// version is that of the decrypt manifests.
+	// version is the version of the decrypt manifests.
 	version int
 
-	// own says that the plan is no manifest's, so that one is written of it.
+	// own means that the plan isn't from a manifest, so Generate writes one.
 	own bool
 }
 
-// A scenario says how to make a message, or several of them by tampering.
+// A scenario describes how to make a message, or several by tampering.
 type scenario struct {
 	id          string
 	encrypt     *vectors.KeyDescription
 	suite       esdk.SuiteID
-	frameLength uint32 // 0: a body without frames, which the library does not write
-	plaintext   string // the name of one
+	frameLength uint32 // 0: a body without frames, which the library can't write
+	plaintext   string // its name
 	context     esdk.EncryptionContext
 	decrypt     []decryption
 
-	// tamper makes the messages, if it is set. Else the message is good, though
-	// it must be refused if refusal says why.
+	// tamper, if set, makes the messages. Otherwise the message is intact,
+	// though it must be refused if refusal isn't empty.
 	tamper  tampering
 	refusal string
 }
 
 // A decryption is a way to decrypt the messages of a scenario: a test without
-// its files, of version 5 or with master keys.
+// its files, either of version 5 or with master keys.
 type decryption struct {
-	suffix string // of the id
+	suffix string // of the ID
 
-	// One of both is set.
+	// Exactly one is set.
 	scenario   *vectors.DecryptionScenario
 	masterKeys *vectors.MasterKeysTest
 }
 
-// complete returns the test with the files of a message, which must be refused
-// if refusal says why.
+// complete returns the test with the files of a message. If refusal isn't
+// empty, the message must be refused for that reason.
 func (d *decryption) complete(ciphertext, plaintext, refusal string) any {
 	if d.scenario != nil {
 		s := *d.scenario
@@ -78,7 +77,7 @@ func (d *decryption) complete(ciphertext, plaintext, refusal string) any {
 	t := *d.masterKeys
 	t.Ciphertext, t.Result = ciphertext, &vectors.MasterKeysResult{Output: &vectors.MasterKeysOutput{Plaintext: plaintext}}
 	if refusal != "" {
-		text, _ := json.Marshal(map[string]string{"error-description": refusal}) // of texts cannot fail
+		text, _ := json.Marshal(map[string]string{"error-description": refusal}) // can't fail for strings
 		t.Result = &vectors.MasterKeysResult{Error: text}
 	}
 	return t
@@ -87,7 +86,7 @@ func (d *decryption) complete(ciphertext, plaintext, refusal string) any {
 const (
 	defaultFrameLength = 4096
 
-	// maxPlaintexts is how much plaintext there may be. All of it is in memory.
+	// maxPlaintexts limits the bytes of all plaintexts, which are in memory.
 	maxPlaintexts = 1 << 30
 )
 
@@ -98,8 +97,8 @@ func (s *scenario) setFrameLength(n *uint32) {
 	}
 }
 
-// LoadPlan reads a manifest of what to encrypt, and its keys: awses-encrypt or
-// awses-decrypt-generate.
+// LoadPlan reads an awses-encrypt or awses-decrypt-generate manifest and its
+// keys.
 func LoadPlan(path string, o vectors.Options) (*Plan, error) {
 	d, err := vectors.ReadDocument(path)
 	if err != nil {
@@ -114,8 +113,8 @@ func LoadPlan(path string, o vectors.Options) (*Plan, error) {
 
 func planOf(d *vectors.Document, o vectors.Options) (*Plan, error) {
 	var parse func(json.RawMessage) (*scenario, error)
-	// Tests with master keys are all written as the last version that has them,
-	// which alone has all fields.
+	// Tests with master keys are all written in the last version that has them,
+	// since only that one has all fields.
 	p := &Plan{plaintexts: d.Plaintexts, more: o.Keyring, version: 4}
 	switch v := d.Manifest.Version; {
 	case d.Manifest.Type == "awses-encrypt" && 1 <= v && v <= 4:
@@ -152,10 +151,10 @@ func planOf(d *vectors.Document, o vectors.Options) (*Plan, error) {
 	return p, nil
 }
 
-// useDecrypting has a scenario decrypted with keys that do so: a manifest may name a
-// public key to encrypt with, whose private one is another entry with the same key
-// id. If none of its keys decrypts, none is left, unless the message must be refused:
-// then the keys are a part of the test.
+// useDecrypting replaces a scenario's keys by keys that can decrypt. A manifest
+// may encrypt with a public key whose private key is another entry with the
+// same key ID. If none of the keys can decrypt, none is left, unless the
+// message must be refused: then the keys are part of the test.
 func (p *Plan) useDecrypting(s *scenario) {
 	for _, d := range s.decrypt {
 		t := d.masterKeys
@@ -174,15 +173,16 @@ func (p *Plan) useDecrypting(s *scenario) {
 	}
 }
 
-// isGood reports whether the message is to be decrypted.
+// isGood reports whether the message must decrypt.
 func (s *scenario) isGood() bool { return s.refusal == "" && s.tamper == nil }
 
-// decrypts reports whether a key decrypts, or puts another entry for it in its place.
+// decrypts reports whether a key can decrypt, or replaces it by another entry
+// with the same ID that can.
 func (p *Plan) decrypts(d *vectors.KeyDescription) bool {
 	k, err := p.keys.Get(d.Key)
 	if err != nil || k.Decrypt || !k.Encrypt {
-		// That there is no such key is found out when it is used, and one of which
-		// neither is said does both.
+		// A missing key is reported when it's used. A key without both
+		// attributes can do both.
 		return true
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.keys)) {
@@ -215,36 +215,38 @@ func (p *Plan) checkPlaintext(name string) error {
 	return nil
 }
 
-// A Client is what made test vectors.
+// A Client is the program that made test vectors.
 type Client struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 }
 
-// Generated counts what came of a plan: tests that say to decrypt, tests that say
-// to refuse, and scenarios that nothing came of since their keys, or messages
-// without frames, are not supported, or no key in the manifest decrypts.
+// Generated counts the results of a plan: tests of messages that must decrypt,
+// tests of messages that must be refused, and scenarios without messages. A
+// scenario has none if its keys or messages without frames aren't supported, or
+// if no key in the manifest can decrypt.
 type Generated struct {
 	Positive    int            `json:"positive"`
 	Negative    int            `json:"negative"`
 	Unsupported map[string]int `json:"unsupported"` // by the type of key
 }
 
-// The counts have these in place of a type of key, for messages without frames
-// and for keys that only encrypt.
+// Counts use these in place of a type of key, for messages without frames and
+// for keys that only encrypt.
 const (
 	unframed    = "frame-size 0"
 	encryptOnly = "keys that only encrypt"
 )
 
-// Generate carries out a plan. It passes each file to create, by its name with
-// slashes and in no folder but those named, and none twice:
+// Generate carries out a plan. It passes each file to create exactly once.
+// Names have slashes, and no directories but those listed here:
 //
 //   - keys.json has the keys.
-//   - manifest.json and negative-manifest.json have the tests, if there are such.
-//     The official readers of version 5 refuse a manifest with a negative test.
-//   - encrypt-manifest.json has the plan, if it was not read from one.
-//   - plaintexts and ciphertexts have the files that those name.
+//   - manifest.json and negative-manifest.json have the tests, if there are
+//     any. The official readers of version 5 refuse a manifest with a
+//     negative test.
+//   - encrypt-manifest.json has the plan, if it wasn't read from a manifest.
+//   - plaintexts and ciphertexts have the files named in the tests.
 //
 // The plaintexts are random.
 func (p *Plan) Generate(ctx context.Context, c Client, create func(name string, content []byte) error) (*Generated, error) {
@@ -267,12 +269,12 @@ type generator struct {
 	*Plan
 	client             Client
 	create             func(string, []byte) error
-	plaintexts         map[string][]byte // those that were written
-	positive, negative map[string]any    // tests by their ids
+	plaintexts         map[string][]byte // the ones written so far
+	positive, negative map[string]any    // tests by ID
 	unsupported        map[string]int
 }
 
-// add makes the messages of a scenario and the tests of them.
+// add makes the messages of a scenario and their tests.
 func (g *generator) add(ctx context.Context, s *scenario) error {
 	switch {
 	case s.frameLength == 0:
@@ -307,7 +309,7 @@ func (g *generator) add(ctx context.Context, s *scenario) error {
 	return nil
 }
 
-// isNeverDecrypted reports whether a message is good, and no key is there to show it.
+// isNeverDecrypted reports whether a message must decrypt but no key can do it.
 func (s *scenario) isNeverDecrypted() bool {
 	return s.isGood() && slices.ContainsFunc(s.decrypt, func(d decryption) bool {
 		return d.masterKeys != nil && len(d.masterKeys.MasterKeys) == 0
@@ -333,7 +335,7 @@ func (g *generator) addTests(s *scenario, v variant) error {
 	return nil
 }
 
-// plaintext returns one by its name, and writes it if it is new.
+// plaintext returns a plaintext by name, and writes it on first use.
 func (g *generator) plaintext(name string) ([]byte, error) {
 	if b, ok := g.plaintexts[name]; ok {
 		return b, nil
@@ -349,7 +351,7 @@ func randomBytes(n int) []byte {
 	return b
 }
 
-// An encryption is a scenario with all that it needs.
+// An encryption is a scenario with its materials and plaintext.
 type encryption struct {
 	*scenario
 	cmm  esdk.CMM
@@ -377,7 +379,7 @@ func (e *encryption) encrypt(ctx context.Context, cmm esdk.CMM) ([]byte, error) 
 	return message, err
 }
 
-// manifest is one that is written.
+// manifest is a manifest to write.
 type manifest struct {
 	Manifest   manifestType   `json:"manifest"`
 	Client     Client         `json:"client"`
@@ -416,7 +418,7 @@ func (g *generator) writeManifests() error {
 	return g.writeManifest("encrypt-manifest.json", m)
 }
 
-// writeManifest writes a manifest that has tests.
+// writeManifest writes a manifest unless it has no tests.
 func (g *generator) writeManifest(name string, m manifest) error {
 	if len(m.Tests) == 0 {
 		return nil
@@ -429,8 +431,8 @@ func (g *generator) writeManifest(name string, m manifest) error {
 	return g.create(name, text)
 }
 
-// addEncryptTests adds the tests of a scenario that are positive. The official
-// readers refuse a manifest with an empty plaintext.
+// addEncryptTests adds the positive tests of a scenario. The official readers
+// refuse a manifest with an empty plaintext.
 func (g *generator) addEncryptTests(m *manifest, s *scenario) {
 	size := g.Plan.plaintexts[s.plaintext]
 	for _, d := range s.decrypt {

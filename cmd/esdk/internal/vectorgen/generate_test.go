@@ -24,7 +24,7 @@ import (
 	"esdk/internal/vectors/vectorstest"
 )
 
-// generated is a folder with what came of a plan.
+// generated is a directory with the results of a plan.
 type generated struct {
 	*testing.T
 	dir string
@@ -41,8 +41,8 @@ func generate(t *testing.T, p *Plan) *generated {
 	return &generated{t, dir, g}
 }
 
-// creator makes files in a folder, none twice, and none but those that there
-// are to be.
+// creator creates files in a directory. It rejects duplicates and unexpected
+// names.
 func creator(t testing.TB, dir string) func(string, []byte) error {
 	t.Helper()
 	for _, sub := range []string{"plaintexts", "ciphertexts"} {
@@ -75,8 +75,8 @@ func (g *generated) cases(manifest string) []*vectors.Case {
 	return m.Cases
 }
 
-// run runs a manifest, all of whose cases are to pass, and returns why they were
-// refused.
+// run runs a manifest, all of whose cases must pass, and returns the errors of
+// refused messages.
 func (g *generated) run(manifest string) map[string]error {
 	g.Helper()
 	refusals := map[string]error{}
@@ -92,8 +92,8 @@ func (g *generated) run(manifest string) map[string]error {
 	return refusals
 }
 
-// newPlan has no keyring for branch keys, whose messages the tests of the command
-// have.
+// newPlan returns a plan without a keyring for branch keys. The tests of the
+// command have their messages.
 func newPlan(t testing.TB, o vectors.Options, kms ...string) *Plan {
 	t.Helper()
 	p, err := NewPlan(o, kms...)
@@ -103,7 +103,7 @@ func newPlan(t testing.TB, o vectors.Options, kms ...string) *Plan {
 	return p
 }
 
-// TestOwnPlan has the plan's good messages decrypt, each suite with each kind of
+// TestOwnPlan decrypts the plan's good messages, each suite with each kind of
 // keyring.
 func TestOwnPlan(t *testing.T) {
 	g := generate(t, newPlan(t, vectors.Options{}))
@@ -121,8 +121,8 @@ func TestOwnPlan(t *testing.T) {
 	}
 }
 
-// planRefusals are the errors of the plan's negative messages, by the names
-// behind their suites.
+// planRefusals are the errors of the plan's negative messages, by their names
+// after the suite.
 var planRefusals = map[string]func(error) bool{
 	"last-byte-flipped":        vectorstest.Is(esdk.ErrAuthentication),
 	"truncated":                vectorstest.IsTruncation,
@@ -147,8 +147,8 @@ var planRefusals = map[string]func(error) bool{
 	"missing-required-context": vectorstest.Is(esdk.ErrEncryptionContext),
 }
 
-// TestOwnPlanNegatives has each negative message refused for what was done to it,
-// and not for anything else.
+// TestOwnPlanNegatives: each negative message is refused because of its change,
+// and for no other reason.
 func TestOwnPlanNegatives(t *testing.T) {
 	p := newPlan(t, vectors.Options{})
 	p.keep("negative")
@@ -173,8 +173,8 @@ func TestOwnPlanNegatives(t *testing.T) {
 	}
 }
 
-// TestForged has forged messages decrypt if nothing of them was changed, so that
-// those that were are refused for that alone.
+// TestForged: forged messages decrypt if nothing in them was changed, so that
+// changed ones are refused only because of the change.
 func TestForged(t *testing.T) {
 	p := newPlan(t, vectors.Options{})
 	p.keep("commitment-forged")
@@ -195,15 +195,16 @@ func TestForged(t *testing.T) {
 	g.run("manifest.json")
 }
 
-// keep leaves in a plan only the scenarios with a text in their ids.
+// keep removes all scenarios from a plan except those with a text in their IDs.
 func (p *Plan) keep(text string) {
 	p.scenarios = slices.DeleteFunc(p.scenarios, func(s *scenario) bool { return !strings.Contains(s.id, text) })
 }
 
-// TestOwnEncryptManifest carries out the manifest that the plan wrote of itself.
+// TestOwnEncryptManifest carries out the manifest that the plan wrote of
+// itself.
 func TestOwnEncryptManifest(t *testing.T) {
 	own := newPlan(t, vectors.Options{})
-	own.keep("0578") // as the others
+	own.keep("0578") // the other suites are alike
 	first := generate(t, own)
 	p, err := LoadPlan(filepath.Join(first.dir, "encrypt-manifest.json"), vectors.Options{})
 	if err != nil {
@@ -234,8 +235,8 @@ func readText(t testing.TB, path ...string) string {
 	return string(text)
 }
 
-// generationManifest is a manifest whose tests encrypt 10 bytes under the key in
-// vectorstest.Keys, with more fields of the scenario and of the test.
+// generationManifest returns a manifest whose tests encrypt 10 bytes under the
+// key in vectorstest.Keys, with more fields of the scenario and of the test.
 func generationManifest(kind string, version int, tests ...string) string {
 	const head = `{"manifest": {"type": %q, "version": %d}, "keys": "file://keys.json", "plaintexts": {"tiny": 10}, "tests": {%s}}`
 	for i, test := range tests {
@@ -314,8 +315,9 @@ func TestGenerateMasterKeys(t *testing.T) {
 	}
 }
 
-// A manifest that encrypts with a public key is decrypted with the private one of the
-// same key id. Without one, nothing comes of it: no reader could open the message.
+// A message encrypted with a public key is decrypted with the private key of
+// the same key ID. Without one, there's no message, since no reader could open
+// it.
 func TestGeneratePublicKey(t *testing.T) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -355,10 +357,10 @@ func TestGeneratePublicKey(t *testing.T) {
 	}
 }
 
-// tinyMessage is the length of a message of masterKeyScenario.
+// tinyMessage is the length of a message of masterKeyScenario, in bytes.
 const tinyMessage = 242
 
-// TestGenerateFails has a plan that cannot be carried out say where.
+// TestGenerateFails: an impossible plan reports which test is wrong.
 func TestGenerateFails(t *testing.T) {
 	for name, manifest := range map[string]string{
 		"no such key":       generationManifest("awses-encrypt", 2, masterKeyScenario(`, "master-keys": [{"type": "raw", "encryption-algorithm": "aes", "provider-id": "n", "key": "none"}]`)),
@@ -382,7 +384,7 @@ func TestGenerateFails(t *testing.T) {
 	}
 }
 
-// TestGenerateErrors has an error of a file end it.
+// TestGenerateErrors: an error of create stops Generate.
 func TestGenerateErrors(t *testing.T) {
 	p, err := loadPlan(t, generationManifest("awses-encrypt", 2, masterKeyScenario("")))
 	if err != nil {
@@ -454,8 +456,8 @@ func TestBrokenPlans(t *testing.T) {
 	}
 }
 
-// FuzzLoadPlan has every manifest refused or carried out, and files written in
-// their folders only.
+// FuzzLoadPlan: every manifest is refused or carried out, and files are created
+// only in their directories.
 func FuzzLoadPlan(f *testing.F) {
 	f.Add(generationManifest("awses-encrypt", 2, masterKeyScenario("")), vectorstest.Keys)
 	f.Add(generationManifest("awses-decrypt-generate", 2, generationTestText("", `, "tampering": {"change-edk-provider-info": ["x"]}`)), vectorstest.Keys)
@@ -470,7 +472,7 @@ func FuzzLoadPlan(f *testing.F) {
 		}
 		for _, size := range p.plaintexts {
 			if size > 1<<20 {
-				return // it takes long
+				return // takes too long
 			}
 		}
 		g, err := p.Generate(t.Context(), Client{"test", "1"}, creator(t, t.TempDir()))

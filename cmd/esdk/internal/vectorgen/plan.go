@@ -12,13 +12,13 @@ import (
 	"esdk/internal/vectors"
 )
 
-// The plan of this package: every suite with every kind of keyring. Which frame
-// length, plaintext and context a message has is decided by its place, so that
-// each plan is the same, but for the keys.
+// The plan of this package: every suite with every kind of keyring. The indexes
+// of both decide the frame length, plaintext and context of a message, so that
+// each plan is the same, except for its keys.
 
-// shapes are frame lengths with lengths of a plaintext. There are seven, against
-// eleven suites and five contexts: no two of these counts share a factor, so that
-// every kind of keyring meets all shapes and contexts.
+// shapes are frame lengths with lengths of a plaintext, in bytes. There are
+// seven shapes, eleven suites and five contexts. No two of these numbers share
+// a factor, so every kind of keyring gets all shapes and contexts.
 var shapes = []shape{{16, 75}, {100, 0}, {100, 437}, {4096, 1}, {128, 384}, {100, 100}, {4096, 10240}}
 
 type shape struct {
@@ -26,25 +26,25 @@ type shape struct {
 	plaintext int
 }
 
-// tamperedShape has several frames, the last of them not full.
+// tamperedShape has several frames, and the last one isn't full.
 var tamperedShape = shape{100, 437}
 
-// planContexts are encryption contexts and what they are.
+// planContexts are encryption contexts with descriptions.
 var planContexts = []struct {
 	words string
 	esdk.EncryptionContext
 }{
 	{"no context", nil},
 	{"an ASCII context", esdk.EncryptionContext{"purpose": "vectors", "tenant": "42"}},
-	// The capital letters sort before the key that suites that sign add.
+	// The capital letters sort before the key that signing suites add.
 	{"a mixed-case context", esdk.EncryptionContext{"Zone": "b", "alpha": "A", "Beta": "2", "beta": "3"}},
 	{"a non-ASCII context", esdk.EncryptionContext{"größe": "süß", "日本": "語", "z": "é"}},
-	// In UTF-16 U+1F511 sorts before U+FF5E, in UTF-8 after it.
+	// In UTF-16, U+1F511 sorts before U+FF5E; in UTF-8, after it.
 	{"a context beyond U+FFFF", esdk.EncryptionContext{"\U0001f511": "\U0001d11e", "～": "wave", "key": "\U0001f512"}},
 }
 
-// requirements are contexts, the keys in them that are required, and whether
-// decryption is given the whole context or the required pairs alone.
+// requirements are contexts, their required keys, and whether decryption gets
+// the whole context or only the required pairs.
 var requirements = []struct {
 	esdk.EncryptionContext
 	keys  []string
@@ -56,9 +56,9 @@ var requirements = []struct {
 	{esdk.EncryptionContext{"stage": "test", "Zone": "b", "\U0001f511": "key"}, []string{"Zone", "\U0001f511"}, false},
 }
 
-// NewPlan returns the plan of this package, with new keys. Keys of the manifest
-// that the options name are used in place of new ones. Keys of AWS KMS are in the
-// plan only if that has them, or if kms names them.
+// NewPlan returns the plan of this package, with new keys. Keys in the manifest
+// named by the options replace new ones. AWS KMS keys are in the plan only if
+// that manifest has them, or if kms names them.
 func NewPlan(o vectors.Options, kms ...string) (*Plan, error) {
 	var given []byte
 	ks := &planKeys{Keys: vectors.Keys{}, new: vectors.Keys{}}
@@ -92,18 +92,19 @@ type planner struct {
 	*planKeys
 }
 
-// A planKeyring is a kind of keyring: what encrypts, and all ways to decrypt.
+// A planKeyring is a kind of keyring: a key to encrypt with, and all ways to
+// decrypt.
 type planKeyring struct {
 	name, words string
 	encrypt     *vectors.KeyDescription
 	decrypt     []planDecryption
 
-	// unsigned says that it takes only suites that do not sign.
+	// unsigned means that it accepts only suites that don't sign.
 	unsigned bool
 }
 
 type planDecryption struct {
-	suffix string // of the test's id
+	suffix string // of the test's ID
 	key    *vectors.KeyDescription
 }
 
@@ -131,7 +132,7 @@ func (p *planner) plan() error {
 	return p.checkNames()
 }
 
-// message adds a message, and its plaintext.
+// message adds a message and its plaintext.
 func (p *planner) message(s esdk.SuiteID, name string, key *vectors.KeyDescription, sh shape, ec esdk.EncryptionContext) *scenario {
 	m := &scenario{
 		id: fmt.Sprintf("%04x-%s", uint16(s), name), encrypt: key, suite: s,
@@ -163,7 +164,7 @@ func (p *planner) keyrings() ([]planKeyring, error) {
 	return all, nil
 }
 
-// bothWays is a keyring that is described the same to encrypt and to decrypt.
+// bothWays returns a keyring with the same description for both directions.
 func bothWays(name, words string, d *vectors.KeyDescription) planKeyring {
 	return planKeyring{name: name, words: words, encrypt: d, decrypt: []planDecryption{{"", d}}}
 }
@@ -183,8 +184,8 @@ func (p *planner) rawAES() (all []planKeyring, err error) {
 	return all, nil
 }
 
-// rsaPaddings are the paddings of RSA with their hashes. The format wants one for
-// PKCS #1 v1.5 too, where it means nothing.
+// rsaPaddings are the paddings of RSA with their hash functions. The format
+// needs one for PKCS #1 v1.5 too, where it has no meaning.
 var rsaPaddings = []struct{ name, padding, hash string }{
 	{"pkcs1", "pkcs1", "sha1"},
 	{"oaep-sha1", "oaep-mgf1", "sha1"},
@@ -210,7 +211,7 @@ func (p *planner) rawRSA() (all []planKeyring, err error) {
 	return all, nil
 }
 
-// ecdhDescription is of raw-ecdh or aws-kms-ecdh.
+// ecdhDescription describes a key of type raw-ecdh or aws-kms-ecdh.
 func ecdhDescription(keyType, schema, curve, key string) *vectors.KeyDescription {
 	d := &vectors.KeyDescription{
 		Type: keyType, Schema: schema, Curve: curve, Sender: schema, SenderPublicKey: schema,
@@ -225,8 +226,8 @@ func ecdhDescription(keyType, schema, curve, key string) *vectors.KeyDescription
 	return d
 }
 
-// rawECDH has whoever holds the recipient's private key also find the sender in
-// the message.
+// rawECDH also tests that the recipient's private key alone opens a message,
+// with the sender's public key from the message.
 func (p *planner) rawECDH() (all []planKeyring, err error) {
 	for _, c := range curves {
 		key, err := p.ecdh(c.name, c.bits, c.Curve)
@@ -244,7 +245,7 @@ func (p *planner) rawECDH() (all []planKeyring, err error) {
 	return all, nil
 }
 
-// multi has each member open alone, too.
+// multi also tests that each member alone opens the message.
 func (p *planner) multi() ([]planKeyring, error) {
 	aesKey, err := p.aes(256)
 	if err != nil {
@@ -283,8 +284,8 @@ func (p *planner) hierarchy() ([]planKeyring, error) {
 	return []planKeyring{bothWays("hierarchy", "hierarchical keyring with a static branch key", &vectors.KeyDescription{Type: "aws-kms-hierarchy", Key: key})}, nil
 }
 
-// required adds the required encryption context CMM over a keyring that suits all
-// suites.
+// required adds the required encryption context CMM over a keyring that works
+// with all suites.
 func (p *planner) required(s esdk.SuiteID, i int, keyrings []planKeyring) {
 	raw := keyrings[:3+len(rsaPaddings)+2*len(curves)]
 	under, r := raw[i%len(raw)], requirements[i%len(requirements)]

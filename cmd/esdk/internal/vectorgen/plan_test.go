@@ -20,7 +20,7 @@ func (p *Plan) parseGenerated(t testing.TB) vectors.Keys {
 	return ks
 }
 
-// TestPlanNewKeys has each plan make keys of its own.
+// TestPlanNewKeys: each plan makes keys of its own.
 func TestPlanNewKeys(t *testing.T) {
 	first, second := newPlan(t, vectors.Options{}).parseGenerated(t), newPlan(t, vectors.Options{}).parseGenerated(t)
 	if len(first) != 9 {
@@ -34,8 +34,8 @@ func TestPlanNewKeys(t *testing.T) {
 	}
 }
 
-// TestPlanGivenKeys has keys that were given used, those of other kinds made, and
-// all of them written as they were.
+// TestPlanGivenKeys: given keys are used, missing kinds are made, and given
+// keys are written unchanged.
 func TestPlanGivenKeys(t *testing.T) {
 	own := filepath.Join(vectorstest.Own(t), "keys.json")
 	given, err := vectors.ReadKeys(own)
@@ -74,7 +74,8 @@ func text(t testing.TB, v any) string {
 	return string(b)
 }
 
-// TestPlanOddKeys has keys that do not fit left alone, and their names too.
+// TestPlanOddKeys: unusable keys are left alone, and their names aren't used
+// again.
 func TestPlanOddKeys(t *testing.T) {
 	path := filepath.Join(vectorstest.WriteFiles(t, map[string]string{"keys.json": `{"manifest": {"type": "keys", "version": 3}, "keys": {
 		"aes-128": {"type": "symmetric", "encoding": "base64", "material": "AAAA", "unknown": 7},
@@ -93,8 +94,8 @@ func TestPlanOddKeys(t *testing.T) {
 	generate(t, p).run("manifest.json")
 }
 
-// TestPlanBrokenKeys has a manifest of keys that cannot be read, or not be named
-// in files, refused.
+// TestPlanBrokenKeys: a keys manifest is refused if it's unreadable, or if its
+// names can't be file names.
 func TestPlanBrokenKeys(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty":    "",

@@ -16,14 +16,14 @@ import (
 	"esdk/internal/vectors"
 )
 
-// planKeys are the keys of a plan: those that it was given, and new ones of the
-// kinds that are not among them.
+// planKeys are the keys of a plan: the given keys, and new keys of the kinds
+// that are missing.
 type planKeys struct {
 	vectors.Keys
 	new vectors.Keys
 }
 
-// find returns the name of the first key that fits, or else of a new one.
+// find returns the name of the first key that fits, or of a new one.
 func (ks *planKeys) find(name string, fits func(*vectors.Key) bool, generate func() (*vectors.Key, error)) (string, error) {
 	for _, have := range ks.names() {
 		if k, err := ks.Get(have); err == nil && fits(&k) {
@@ -39,7 +39,7 @@ func (ks *planKeys) find(name string, fits func(*vectors.Key) bool, generate fun
 
 func (ks *planKeys) names() []string { return slices.Sorted(maps.Keys(ks.Keys)) }
 
-// add adds a key by a name that no other has.
+// add adds a key under a name that no other key has.
 func (ks *planKeys) add(name string, k *vectors.Key) string {
 	for {
 		if _, ok := ks.Keys[name]; !ok {
@@ -71,7 +71,7 @@ func newAES(bits int) *vectors.Key {
 	return &vectors.Key{Type: "symmetric", Algorithm: "aes", Bits: bits, Encoding: "base64", Material: jsonText(material)}
 }
 
-// jsonText is a text as JSON.
+// jsonText returns a string as JSON.
 func jsonText(text string) json.RawMessage {
 	quoted, _ := json.Marshal(text) // cannot fail
 	return quoted
@@ -79,7 +79,8 @@ func jsonText(text string) json.RawMessage {
 
 const newRSABits = 2048
 
-// rsa returns the names of both entries of a key pair, which have one key id.
+// rsa returns the names of both entries of a key pair. They have the same key
+// ID.
 func (ks *planKeys) rsa() (private, public string, err error) {
 	private, err = ks.find(fmt.Sprintf("rsa-%d-private", newRSABits), func(k *vectors.Key) bool { return rsaPair(k) != nil }, newRSA)
 	if err != nil {
@@ -129,15 +130,15 @@ func pemText(kind string, der []byte) string {
 	return strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
 }
 
-// curves are the curves of key agreement, by their names in manifests.
+// curves are the curves of key agreement, by name in manifests.
 var curves = []struct {
 	name string
 	bits int
 	ecdh.Curve
 }{{"ecc-256", 256, ecdh.P256()}, {"ecc-384", 384, ecdh.P384()}, {"ecc-521", 521, ecdh.P521()}}
 
-// curveOf returns the name of the curve of an entry with both parties, "" if it is
-// not one that can be used.
+// curveOf returns the name of the curve of an entry with both parties, "" if it
+// isn't usable.
 func curveOf(k *vectors.Key) string {
 	s, err := k.Sender().PublicKey()
 	if err != nil {
@@ -213,8 +214,8 @@ func (ks *planKeys) ofType(keyType string) (names []string) {
 	return names
 }
 
-// manifest returns the manifest of the keys. Those that were given are in it as
-// they were, with fields that this package does not know.
+// manifest returns the keys manifest. It contains the given keys unchanged,
+// including fields that this package doesn't know.
 func (ks *planKeys) manifest(given []byte) ([]byte, error) {
 	var m struct {
 		Manifest manifestType               `json:"manifest"`

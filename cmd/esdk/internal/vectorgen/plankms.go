@@ -7,9 +7,9 @@ import (
 	"esdk/internal/vectors"
 )
 
-// The keyrings of AWS KMS, of keys that a plan was given.
+// Keyrings for AWS KMS keys that were given to a plan.
 
-// kmsSymmetric has a multi-Region key also be found by its replica's Region.
+// kmsSymmetric also tests a multi-Region key through discovery in its Region.
 func (p *planner) kmsSymmetric() (all []planKeyring, err error) {
 	for _, key := range p.ofType("aws-kms") {
 		all = append(all, bothWays("aws-kms-"+key, "AWS KMS key "+key, &vectors.KeyDescription{Type: "aws-kms", Key: key}))

@@ -6,18 +6,18 @@ import (
 	"esdk/internal/vectors"
 )
 
-// A planTampering is a change of a good message, which all of its keys are given
-// for.
+// A planTampering is a change of a valid message. The test has all of the
+// message's keys.
 type planTampering struct {
 	name   string
-	only   func(esdk.SuiteID) bool // nil: all suites
+	only   func(esdk.SuiteID) bool // nil for all suites
 	tamper tampering
 }
 
 func halfSignable(s esdk.SuiteID) bool { return s == esdk.AES256GCMHKDFSHA512Commit }
 
-// planTamperings has no byte behind the message: the Python SDK takes it for the
-// next thing in a stream, and does not look at it.
+// planTamperings doesn't append a byte to a message: the Python SDK takes it
+// for the next item in a stream, and ignores it.
 var planTamperings = []planTampering{
 	{"last-byte-flipped", nil, one("the last byte is changed", func(_ *encryption, message []byte) ([]byte, error) {
 		return flipped(message, len(message)-1, 1), nil
@@ -37,7 +37,8 @@ var planTamperings = []planTampering{
 	{"half-signed", halfSignable, halfSign},
 }
 
-// messageIDByte is one of the message id, in both versions of the header.
+// messageIDByte is the index of a byte of the message ID, in both versions of
+// the header.
 const messageIDByte = 6
 
 // negatives adds messages that must be refused.
@@ -56,17 +57,17 @@ func (p *planner) negatives(s esdk.SuiteID) error {
 	return p.wrongKeys(s, key)
 }
 
-// tamperedContext has a key to require.
+// tamperedContext has a key that can be required.
 var tamperedContext = esdk.EncryptionContext{"purpose": "vectors", "tenant": "42"}
 
-// negative adds a message with a test that it is refused.
+// negative adds a message and a test that it's refused.
 func (p *planner) negative(s esdk.SuiteID, name string, encrypt, decrypt *vectors.KeyDescription, reproduced esdk.EncryptionContext) *scenario {
 	m := p.message(s, "negative-"+name, encrypt, tamperedShape, tamperedContext)
 	p.decryption(m, "", decrypt, reproduced, "message to be refused: "+name)
 	return m
 }
 
-// wrongKeys adds good messages, with other keys or contexts than theirs.
+// wrongKeys adds valid messages with wrong keys or contexts for decryption.
 func (p *planner) wrongKeys(s esdk.SuiteID, key *vectors.KeyDescription) error {
 	other, err := p.aes(128)
 	if err != nil {
@@ -99,7 +100,7 @@ func (p *planner) wrongKeys(s esdk.SuiteID, key *vectors.KeyDescription) error {
 	return nil
 }
 
-// checkNames has all ids, which have names of keys in them, be those of files.
+// checkNames checks that all IDs, which contain names of keys, are file names.
 func (p *planner) checkNames() error {
 	for _, s := range p.scenarios {
 		if err := checkFileName(s.id); err != nil {

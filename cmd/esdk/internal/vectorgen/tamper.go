@@ -14,17 +14,17 @@ import (
 	"esdk/internal/suite"
 )
 
-// A tampering makes messages that must be refused out of what makes a good one.
+// A tampering makes messages that must be refused from a valid encryption.
 type tampering func(context.Context, *encryption) ([]variant, error)
 
-// A variant is a message that came of a scenario.
+// A variant is a message made from a scenario.
 type variant struct {
-	suffix  string // of the id, if there are several
+	suffix  string // of the ID, if there are several
 	message []byte
-	refusal string // why it must be refused, unless it must not
+	refusal string // why it must be refused, "" if it must decrypt
 }
 
-// one is a tampering that makes one message out of the good one.
+// one returns a tampering that changes the valid message into one other.
 func one(refusal string, change func(e *encryption, message []byte) ([]byte, error)) tampering {
 	return func(ctx context.Context, e *encryption) ([]variant, error) {
 		message, err := e.encrypt(ctx, e.cmm)
@@ -38,11 +38,11 @@ func one(refusal string, change func(e *encryption, message []byte) ([]byte, err
 	}
 }
 
-// tamperings are those of awses-decrypt-generate that have no values.
+// tamperings are the tamperings of awses-decrypt-generate without values.
 var tamperings = map[string]tampering{"truncate": truncate, "mutate": mutate, "half-sign": halfSign}
 
-// maxExhaustive is the longest message that is changed in all places: there are
-// as many messages as it has bits.
+// maxExhaustive is the longest message, in bytes, that is changed at every
+// place. It gives as many messages as it has bits.
 const maxExhaustive = 8 << 10
 
 func (e *encryption) encryptShort(ctx context.Context) ([]byte, error) {
@@ -53,7 +53,7 @@ func (e *encryption) encryptShort(ctx context.Context) ([]byte, error) {
 	return message, err
 }
 
-// truncate cuts the message everywhere.
+// truncate cuts the message at every byte.
 func truncate(ctx context.Context, e *encryption) ([]variant, error) {
 	message, err := e.encryptShort(ctx)
 	if err != nil {
@@ -66,7 +66,7 @@ func truncate(ctx context.Context, e *encryption) ([]variant, error) {
 	return all, nil
 }
 
-// mutate flips each bit of the message, the first of a byte being the highest.
+// mutate flips each bit of the message. The first bit of a byte is the highest.
 func mutate(ctx context.Context, e *encryption) ([]variant, error) {
 	message, err := e.encryptShort(ctx)
 	if err != nil {
@@ -85,8 +85,8 @@ func flipped(message []byte, at int, bits byte) []byte {
 	return changed
 }
 
-// changeProviderInfo has all encrypted data keys name other keys, in a message
-// that is otherwise authentic.
+// changeProviderInfo makes all encrypted data keys name other keys, in a
+// message that is otherwise authentic.
 func changeProviderInfo(infos ...string) tampering {
 	return func(ctx context.Context, e *encryption) ([]variant, error) {
 		var all []variant
@@ -121,8 +121,8 @@ func (c *providerInfoCMM) EncryptionMaterials(ctx context.Context, req *esdk.Enc
 	return m, nil
 }
 
-// halfSign makes a message that does not sign, of a data key that was made for
-// one that does: what somebody could make who only may decrypt.
+// halfSign makes an unsigned message with a data key that was made for a signed
+// one. Anyone allowed to decrypt could make such a message.
 func halfSign(ctx context.Context, e *encryption) ([]variant, error) {
 	if e.suite != esdk.AES256GCMHKDFSHA512Commit {
 		return nil, fmt.Errorf("half-sign is only for suite %v", esdk.AES256GCMHKDFSHA512Commit)
@@ -139,8 +139,8 @@ func halfSign(ctx context.Context, e *encryption) ([]variant, error) {
 	return []variant{{message: message, refusal: "Unsigned message using a data key with a public key"}}, nil
 }
 
-// forgeCommitment makes a message in which nothing but the commitment is wrong:
-// whoever does not check it decrypts the message.
+// forgeCommitment makes a message in which only the commitment is wrong. A
+// reader that doesn't check it decrypts the message.
 func forgeCommitment(ctx context.Context, e *encryption) ([]variant, error) {
 	m, err := e.materials(ctx, e.suite)
 	if err != nil {
@@ -163,8 +163,8 @@ func (e *encryption) materials(ctx context.Context, id esdk.SuiteID) (*esdk.Encr
 	return m, err
 }
 
-// forge makes a message as the library would not, with a header that was changed
-// before it was authenticated.
+// forge makes a message that the library wouldn't. The header is changed before
+// it's authenticated.
 func (e *encryption) forge(m *esdk.EncryptionMaterials, change func(*format.Header)) ([]byte, error) {
 	s := suite.Lookup(uint16(m.Suite))
 	h := &format.Header{Suite: s, MessageID: randomBytes(s.MessageIDLength()), Context: m.EncryptionContext, FrameLength: e.frameLength}
@@ -198,7 +198,7 @@ func (e *encryption) forge(m *esdk.EncryptionMaterials, change func(*format.Head
 	return format.AppendFooter(message, signature), err
 }
 
-// A layout is where the parts of a message end.
+// A layout has the ends of a message's parts.
 type layout struct{ header, firstFrame, body int }
 
 func (e *encryption) layout(message []byte) (*layout, error) {
@@ -213,7 +213,7 @@ func (e *encryption) layout(message []byte) (*layout, error) {
 	return &layout{h.Length, h.Length + format.FrameOverhead + int(e.frameLength), h.Length + int(size)}, nil
 }
 
-// at flips a bit of a byte.
+// at returns a change that flips a bit of one byte.
 func at(position func(*layout) int) func(*encryption, []byte) ([]byte, error) {
 	return func(e *encryption, message []byte) ([]byte, error) {
 		l, err := e.layout(message)
@@ -224,7 +224,7 @@ func at(position func(*layout) int) func(*encryption, []byte) ([]byte, error) {
 	}
 }
 
-// upTo cuts the message.
+// upTo returns a change that truncates the message.
 func upTo(end func(*layout) int) func(*encryption, []byte) ([]byte, error) {
 	return func(e *encryption, message []byte) ([]byte, error) {
 		l, err := e.layout(message)

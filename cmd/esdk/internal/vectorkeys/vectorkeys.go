@@ -1,5 +1,6 @@
-// Package vectorkeys makes the keyrings of test vectors that package vectors cannot, since
-// it imports nothing but the standard library: those of AWS KMS, and of branch keys.
+// Package vectorkeys makes the keyrings of test vectors for AWS KMS and branch
+// keys. Package vectors can't make them, since it imports only the standard
+// library.
 package vectorkeys
 
 import (
@@ -22,7 +23,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Keyring returns what makes them.
+// Keyring returns a function that makes these keyrings. It uses AWS KMS only if
+// askKMS is true.
 func Keyring(ctx context.Context, ks *keyspec.Keys, askKMS bool) vectors.KeyringFunc {
 	config := awskms.Config{Clients: vectorClients{ks.KMS("").Clients}}
 	return func(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Keyring, error) {
@@ -41,10 +43,10 @@ func Keyring(ctx context.Context, ks *keyspec.Keys, askKMS bool) vectors.Keyring
 
 type newKMSVectorKeyring func(context.Context, awskms.Config, *vectors.KeyDescription, vectors.Keys) (esdk.Keyring, error)
 
-// OfKMS returns the types of keys of AWS KMS.
+// OfKMS returns the types of AWS KMS keys.
 func OfKMS() []string { return slices.Sorted(maps.Keys(kmsVectorKeyrings)) }
 
-// kmsVectorKeyrings make the keyrings of AWS KMS, by the type of key.
+// kmsVectorKeyrings make AWS KMS keyrings, by type of key.
 var kmsVectorKeyrings = map[string]newKMSVectorKeyring{
 	"aws-kms":                     strictVectorKeyring(awskms.NewKeyring),
 	"aws-kms-mrk-aware":           strictVectorKeyring(awskms.NewMRKKeyring),
@@ -67,7 +69,8 @@ func discoveryVectorKeyring(_ context.Context, c awskms.Config, d *vectors.KeyDe
 	return awskms.NewMRKDiscoveryKeyring(c, (*awskms.Filter)(d.Filter), d.Region)
 }
 
-// findVectorKey returns an entry of the keys manifest, which must have a type.
+// findVectorKey returns an entry of the keys manifest, which must be of the
+// given type.
 func findVectorKey(keys vectors.Keys, name, keyType string) (vectors.Key, error) {
 	k, err := keys.Get(name)
 	if err == nil && k.Type != keyType {
@@ -86,7 +89,7 @@ func rsaVectorKeyring(_ context.Context, c awskms.Config, d *vectors.KeyDescript
 		return nil, fmt.Errorf("encryption algorithm %q is not supported", d.Algorithm)
 	}
 	r := awskms.RSAConfig{KeyID: k.ID, Hash: hash}
-	// To decrypt, it is not needed.
+	// It isn't needed for decryption.
 	if len(k.Material) > 0 {
 		if r.PublicKey, err = k.RSAPublicKey(); err != nil {
 			return nil, err
@@ -95,8 +98,8 @@ func rsaVectorKeyring(_ context.Context, c awskms.Config, d *vectors.KeyDescript
 	return awskms.NewRSAKeyring(c, r)
 }
 
-// ecdhVectorKeyring makes the keyring of the sender if both parties are known,
-// else that of the recipient, as for raw keys.
+// ecdhVectorKeyring returns the sender's keyring if both parties are known,
+// otherwise the recipient's, as for raw keys.
 func ecdhVectorKeyring(ctx context.Context, c awskms.Config, d *vectors.KeyDescription, keys vectors.Keys) (esdk.Keyring, error) {
 	sender, recipient, err := keys.Parties(d)
 	if err != nil {
@@ -116,7 +119,7 @@ func ecdhVectorKeyring(ctx context.Context, c awskms.Config, d *vectors.KeyDescr
 	return awskms.NewECDHKeyring(ctx, c, awskms.ECDHConfig{KeyID: sender.Material, PublicKey: senderKey, Peer: recipientKey})
 }
 
-// staticBranchKey is a key store of one version of one branch key.
+// staticBranchKey is a key store with one version of one branch key.
 type staticBranchKey struct{ key vectors.Key }
 
 func staticBranchKeyring(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Keyring, error) {
@@ -140,7 +143,7 @@ func (s staticBranchKey) BranchKeyVersion(ctx context.Context, id, version strin
 	return s.ActiveBranchKey(ctx, id)
 }
 
-// vectorClients are clients with the errors that test vectors need.
+// vectorClients wraps the errors of its clients in vectorKMSError.
 type vectorClients struct{ awskms.Clients }
 
 func (c vectorClients) Client(ctx context.Context, region string) (awskms.Client, error) {
@@ -169,11 +172,11 @@ func (c vectorClient) DeriveSharedSecret(ctx context.Context, in *kms.DeriveShar
 	return out, nil
 }
 
-// A vectorKMSError is one of a request to AWS KMS.
+// A vectorKMSError is the error of a request to AWS KMS.
 type vectorKMSError struct{ err error }
 
-// Error returns the same for the same answer: the error of the AWS SDK has the
-// id of the request, and all ways to decrypt a message must fail alike.
+// Error returns the same text for the same answer. The AWS SDK's error contains
+// the request ID, and all ways to decrypt a message must fail alike.
 func (e *vectorKMSError) Error() string {
 	var answer smithy.APIError
 	if errors.As(e.err, &answer) {
@@ -184,9 +187,9 @@ func (e *vectorKMSError) Error() string {
 
 func (e *vectorKMSError) Unwrap() error { return e.err }
 
-// Is has an error be inconclusive unless AWS KMS says that it is the ciphertext
-// that is wrong. A key that is not there, a permission or the network say nothing
-// of the message.
+// Is reports that an error is inconclusive unless AWS KMS says that the
+// ciphertext is wrong. A missing key, a missing permission or a network failure
+// say nothing about the message.
 func (e *vectorKMSError) Is(target error) bool {
 	return target == vectors.ErrInconclusive &&
 		!errors.As(e.err, new(*types.InvalidCiphertextException)) && !errors.As(e.err, new(*types.IncorrectKeyException))
