@@ -225,7 +225,7 @@ func (a *app) compatEncrypt(ctx context.Context, c *awscli.Args, kr esdk.Keyring
 			Keyring:     kr,
 			Suite:       c.Algorithm,
 			Commitment:  c.CommitmentPolicy,
-			FrameLength: 4096,
+			FrameLength: settings.DefaultFrameLength,
 			Cache:       compatCache(c.Caching),
 		},
 		pace:   batch.Pace{RetryFor: batch.UsualPatience},

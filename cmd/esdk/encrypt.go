@@ -70,7 +70,7 @@ remove what was written if the pipeline fails.`,
 	flags.StringArrayVar(&o.Required, "require-context", nil, "do not store the pair of this `KEY`: who decrypts must know it; repeatable")
 	flags.StringVar(&o.Suite, "suite", "", "algorithm `SUITE`: a name or an id such as 0x0578 (see \"esdk help suites\")")
 	flags.BoolVar(&o.Unsigned, "unsigned", false, "use a suite without a signature: faster, and each frame is final when decrypted as a stream")
-	settings.BytesVar(flags, &o.FrameLength, "frame-length", 4096, "plaintext `BYTES` of a frame")
+	settings.BytesVar(flags, &o.FrameLength, "frame-length", settings.DefaultFrameLength, "plaintext `BYTES` of a frame")
 	flags.IntVar(&o.MaxKeys, "max-keys", 0, "fail if there would be more than this `NUMBER` of encrypted data keys (default no limit)")
 	flags.BoolVar(&o.base64, "base64", false, "write Base64 text")
 	flags.BoolVar(&o.preserve, "preserve", false, "store mode and time of each FILE in its encryption context, which is not secret")

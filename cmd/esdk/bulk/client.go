@@ -114,7 +114,7 @@ func OpenClient(ctx context.Context, flags []string) (*Client, error) {
 }
 
 func (s *session) openClient(ctx context.Context, args []string) (*esdk.Client, error) {
-	to := settings.Encryption{FrameLength: 4096}
+	to := settings.Encryption{FrameLength: settings.DefaultFrameLength}
 	flags := pflag.NewFlagSet("encrypt", pflag.ContinueOnError)
 	flags.StringArrayVarP(&to.Keys, "key", "k", nil, "")
 	flags.StringVar(&to.Suite, "suite", "", "")

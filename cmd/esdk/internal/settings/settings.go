@@ -19,6 +19,9 @@ const (
 	DefaultMaxFrame = 64 << 20
 )
 
+// DefaultFrameLength is the library's default in bytes, shown in the help.
+const DefaultFrameLength = 4096
+
 // KeyFlag is the flag for keys, as users type it.
 const KeyFlag = "-k"
 
