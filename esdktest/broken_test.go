@@ -17,7 +17,8 @@ import (
 	"esdk"
 )
 
-// A recorder is a test that a check may fail without failing this one.
+// A recorder is a test that a check may fail without failing the surrounding
+// test.
 type recorder struct {
 	testing.TB
 	findings []string
@@ -41,7 +42,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// record returns what a check finds.
+// record returns the findings of a check.
 func record(t *testing.T, check func(testing.TB)) []string {
 	r := &recorder{TB: t}
 	done := make(chan struct{})
@@ -59,10 +60,10 @@ type named struct {
 	run  func(testing.TB)
 }
 
-// expect has the check that is named find something, or none of them if there
-// is no name. Only that one runs: the others may well find something too, and
-// the concurrent ones disturb the race detector, to which some of what follows
-// is no less broken.
+// expect checks that the named check finds something, or that no check does if
+// the name is empty. It runs only the named check: the others may find
+// something too, and the concurrent ones disturb the race detector, which some
+// of the cases below violate as well.
 func expect(t *testing.T, want string, checks []named) {
 	t.Helper()
 	known := want == ""
@@ -121,7 +122,7 @@ func newKeyring(t testing.TB) *keyring {
 	return &keyring{good, good.Wrap, good.Unwrap}
 }
 
-// Each keyring breaks one rule, and the check of that rule must see it.
+// Each keyring breaks one rule, and the check of that rule must find it.
 func TestBrokenKeyrings(t *testing.T) {
 	cases := []struct {
 		name  string
@@ -493,7 +494,7 @@ func TestBrokenKeyrings(t *testing.T) {
 					return nil, errors.New("busy")
 				}
 				defer func() { <-busy }()
-				// Somebody else comes along while this one works.
+				// Let another call start while this one works.
 				for range 100 {
 					runtime.Gosched()
 				}
@@ -538,7 +539,8 @@ func TestBrokenKeyrings(t *testing.T) {
 
 func newKeyringLike(k *keyring) *keyring { return &keyring{k.Keyring, k.wrap, k.unwrap} }
 
-// withContext makes the keyring bind what bound returns in place of the context.
+// withContext makes the keyring bind the result of bound instead of the
+// context.
 func withContext(bound func(esdk.EncryptionContext) esdk.EncryptionContext) func(k *keyring) {
 	return func(k *keyring) {
 		k.wrap = func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
@@ -554,7 +556,7 @@ func withContext(bound func(esdk.EncryptionContext) esdk.EncryptionContext) func
 	}
 }
 
-// lookup makes the keyring store contexts, and bind data keys to them by a
+// lookup makes the keyring store contexts, and bind data keys to them by
 // comparison.
 func lookup(same func(stored, asked esdk.EncryptionContext) bool) func(k *keyring) {
 	return func(k *keyring) {
@@ -587,7 +589,7 @@ func contains(ec, pairs esdk.EncryptionContext) bool {
 	return true
 }
 
-// noDataKey makes the keyring return a result in place of each error.
+// noDataKey makes the keyring return a result instead of each error.
 func noDataKey(k *keyring, result []byte) {
 	k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 		dataKey, err := k.Keyring.Unwrap(ctx, req)
@@ -598,7 +600,7 @@ func noDataKey(k *keyring, result []byte) {
 	}
 }
 
-// rename has the keyring write another provider id.
+// rename makes the keyring write another provider ID.
 func rename(to, from string) func(k *keyring) {
 	replace := func(edks []esdk.EncryptedDataKey, to, from string) []esdk.EncryptedDataKey {
 		edks = cloneDataKeys(edks)
@@ -625,7 +627,7 @@ func rename(to, from string) func(k *keyring) {
 	}
 }
 
-// clearText has the keyring encrypt nothing.
+// clearText makes the keyring encrypt nothing.
 func clearText(k *keyring) {
 	k.wrap = func(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 		r := new(esdk.WrapResult)
@@ -647,7 +649,7 @@ func clearText(k *keyring) {
 	}
 }
 
-// anyLength has the keyring unwrap a data key whatever its length.
+// anyLength makes the keyring unwrap data keys of any length.
 func anyLength(k *keyring) {
 	k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 		var err error
@@ -663,7 +665,7 @@ func anyLength(k *keyring) {
 	}
 }
 
-// A keyring that promises less is held to what it promises.
+// A keyring that promises less is checked against its promises.
 func TestLooserKeyrings(t *testing.T) {
 	k := newKeyring(t)
 	for check, test := range map[string]KeyringTest{
@@ -702,7 +704,7 @@ func newCMM(t testing.TB) *cmm {
 	return &cmm{good, good.EncryptionMaterials, good.DecryptionMaterials}
 }
 
-// encrypting has a CMM change a copy of the request before, and the materials
+// encrypting makes a CMM change a copy of the request before, and the materials
 // after.
 func encrypting(before func(*esdk.EncryptionRequest), after func(*esdk.EncryptionMaterials)) func(c *cmm) {
 	return func(c *cmm) {
@@ -740,7 +742,7 @@ func noMaterials(c *cmm) {
 	c.decryption = func(context.Context, *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) { return nil, nil }
 }
 
-// Each CMM breaks one rule, and the check of that rule must see it.
+// Each CMM breaks one rule, and the check of that rule must find it.
 func TestBrokenCMMs(t *testing.T) {
 	cases := []struct {
 		name  string

@@ -20,18 +20,19 @@ func TestCMM(t *testing.T, cmm esdk.CMM) {
 	CMMTest{Encrypt: cmm, Decrypt: cmm}.Run(t)
 }
 
-// A CMMTest checks a CMM, or a pair of them, of which more or less is known.
+// A CMMTest checks a CMM, or a pair of CMMs. Its fields say how they are
+// special.
 type CMMTest struct {
-	// Encrypt makes materials, and Decrypt finds the keys for what Encrypt made.
-	// Both are set, and for most CMMs they are the same.
+	// Encrypt makes materials, and Decrypt finds their data keys again. Both
+	// must be set; for most CMMs they are the same.
 	Encrypt, Decrypt esdk.CMM
 
-	// Suites are those that the CMM accepts; nil means all. It may return
-	// another one than it was asked for, within the policy.
+	// Suites are the suites that the CMM accepts; nil means all. It may return
+	// another suite than requested, within the policy.
 	Suites []esdk.SuiteID
 
-	// EncryptionContext is what the CMM is asked to bind a message to, and which
-	// is reproduced to decrypt. It has at least one pair; nil means some pairs.
+	// EncryptionContext is the encryption context of the requests, which is
+	// reproduced to decrypt. It has at least one pair; nil means a sample.
 	EncryptionContext esdk.EncryptionContext
 }
 
@@ -91,7 +92,7 @@ func (c *CMMTest) request(id esdk.SuiteID) *esdk.EncryptionRequest {
 	}
 }
 
-// decryptionRequest is what a client asks that has read the message.
+// decryptionRequest returns the request of a client that has read the message.
 func (c *CMMTest) decryptionRequest(p esdk.CommitmentPolicy, m *esdk.EncryptionMaterials) *esdk.DecryptionRequest {
 	stored := maps.Clone(m.EncryptionContext)
 	for _, k := range m.RequiredContextKeys {
@@ -127,7 +128,8 @@ func (c *CMMTest) mustEncrypt(t testing.TB, req *esdk.EncryptionRequest) *esdk.E
 	return m
 }
 
-// mustDecrypt checks that the materials for decryption are those of encryption.
+// mustDecrypt checks that the materials for decryption match the ones for
+// encryption.
 func (c *CMMTest) mustDecrypt(t testing.TB, what string, p esdk.CommitmentPolicy, m *esdk.EncryptionMaterials, dataKey []byte) {
 	t.Helper()
 	if err := c.decrypt(t.Context(), p, m, dataKey); err != nil {
@@ -171,7 +173,7 @@ func sameKey(private *ecdsa.PrivateKey, public *ecdsa.PublicKey) bool {
 	return private.PublicKey.Equal(public)
 }
 
-// checkMaterials checks what a client demands of materials.
+// checkMaterials checks materials as a client does.
 func checkMaterials(t testing.TB, p esdk.CommitmentPolicy, m *esdk.EncryptionMaterials) {
 	t.Helper()
 	if m.Suite.DataKeyLength() == 0 || !allows(p, m.Suite) {
@@ -216,7 +218,7 @@ func (c *CMMTest) decryptionMaterials(t testing.TB) {
 	}
 }
 
-// The length of a stream is not known beforehand.
+// The length of a stream isn't known in advance.
 func (c *CMMTest) plaintextLength(t testing.TB) {
 	for _, n := range []int64{-1, 0, math.MaxInt64} {
 		req := c.request(c.suites()[0])
@@ -235,7 +237,7 @@ func (c *CMMTest) commitmentPolicy(t testing.TB) {
 		for _, p := range policies {
 			req := c.request(id)
 			req.CommitmentPolicy = p
-			// A CMM may choose another suite, if that one is allowed.
+			// A CMM may choose another suite if the policy allows it.
 			m, err := c.Encrypt.EncryptionMaterials(t.Context(), req)
 			if err == nil && m != nil && !allows(p, m.Suite) {
 				t.Errorf("EncryptionMaterials returned %v under %v", m.Suite, p)
@@ -285,8 +287,8 @@ func (c *CMMTest) reproducedContext(t testing.TB) {
 	}
 }
 
-// A message whose signature was taken away must not pass for one that never
-// had one.
+// A message whose signature was removed must not pass for one that was never
+// signed.
 func (c *CMMTest) publicKey(t testing.TB) {
 	for _, id := range c.suites() {
 		encryption := c.request(id)
@@ -320,7 +322,7 @@ func (c *CMMTest) noDataKey(t testing.TB) {
 func (c *CMMTest) requestUnchanged(t testing.TB) {
 	for _, id := range c.suites() {
 		req := c.request(id)
-		// Room behind a slice is not the CMM's either.
+		// The spare capacity of a slice isn't the CMM's either.
 		spare := append(make([]string, 0, 2), slices.Collect(maps.Keys(req.EncryptionContext))[0])
 		req.RequiredContextKeys = spare
 		before := *req
@@ -342,7 +344,7 @@ func (c *CMMTest) requestUnchanged(t testing.TB) {
 			t.Errorf("%v: DecryptionMaterials changed its request", id)
 		}
 		if err != nil || got == nil {
-			continue // which other checks report
+			continue // other checks report it
 		}
 		kept := maps.Clone(got.EncryptionContext)
 		clear(decryption.EncryptionContext)
@@ -410,7 +412,7 @@ func (c *CMMTest) cancelledContext(t testing.TB) {
 }
 
 func (c *CMMTest) concurrentUse(t testing.TB) {
-	// A request that is not changed may be used by several calls at once.
+	// Several concurrent calls may share an unchanged request.
 	req := c.request(c.suites()[0])
 	shared := c.mustEncrypt(t, req)
 	decryption := c.decryptionRequest(req.CommitmentPolicy, shared)

@@ -1,22 +1,22 @@
-// Package esdktest checks that a keyring or a CMM keeps its contract: what the
-// comments of [esdk.Keyring] and [esdk.CMM] and the specification of the AWS
-// Encryption SDK demand. Whoever writes one of their own runs it in a test:
+// Package esdktest checks the contract of a keyring or CMM: the demands in the
+// comments of [esdk.Keyring] and [esdk.CMM] and in the specification of the AWS
+// Encryption SDK. Run it in a test of your own implementation:
 //
 //	func TestMyKeyring(t *testing.T) {
 //		esdktest.TestKeyring(t, newMyKeyring())
 //	}
 //
-// Each rule is a subtest, so that go test -run 'TestMyKeyring/corrupted' shows
-// one of them. Run them with -race too: the checks of concurrent use and of
-// slices that must not be kept find more with it. A keyring that calls a service
-// calls it some hundred times.
+// Each rule is a subtest, so go test -run 'TestMyKeyring/corrupted' shows a
+// single rule. Run the tests with -race too: with it, the checks of concurrent
+// use and of slices that must not be kept find more. A keyring that calls a
+// service calls it a few hundred times.
 //
-// [KeyringTest] and [CMMTest] are for those that cannot do everything, such as a
+// [KeyringTest] and [CMMTest] are for implementations with limits, such as a
 // pair of keyrings of which one only encrypts and the other only decrypts, or a
-// keyring that cannot bind a data key to its encryption context.
+// keyring that can't bind a data key to its encryption context.
 //
-// What cannot be seen from outside is not checked: that keys are random, that
-// they are cleared, and that comparisons take constant time.
+// Properties that can't be seen from outside aren't checked: that keys are
+// random, that they are cleared, and that comparisons take constant time.
 package esdktest
 
 import (
@@ -65,8 +65,8 @@ func allows(p esdk.CommitmentPolicy, id esdk.SuiteID) bool {
 	return commits(id) != (p == esdk.ForbidEncryptAllowDecrypt)
 }
 
-// sampleContext has keys whose order differs between bytes, UTF-16 and locales,
-// which a keyring that serializes them must get right.
+// sampleContext has keys whose order differs between bytes, UTF-16 and locales.
+// A keyring that serializes them must get the order right.
 func sampleContext() esdk.EncryptionContext {
 	return esdk.EncryptionContext{"purpose": "conformance", "Stage": "test", "\uffff": "BMP", "\U0001F600": "not"}
 }
@@ -89,7 +89,7 @@ func cloneDataKeys(edks []esdk.EncryptedDataKey) []esdk.EncryptedDataKey {
 	return c
 }
 
-// scribble overwrites what the caller owns, as a caller may.
+// scribble overwrites slices that the caller owns, as a caller may.
 func scribble(edks []esdk.EncryptedDataKey) {
 	for i := range edks {
 		fill(edks[i].ProviderInfo)
@@ -104,8 +104,8 @@ func fill(b []byte) {
 	}
 }
 
-// checkDataKeys checks what every list of encrypted data keys must be, for the
-// message to be readable and to hide the data key.
+// checkDataKeys checks the properties of every list of encrypted data keys, so
+// that the message is readable and the data key hidden.
 func checkDataKeys(t testing.TB, edks []esdk.EncryptedDataKey, dataKey []byte) {
 	t.Helper()
 	if len(edks) == 0 {
@@ -124,8 +124,8 @@ func checkDataKeys(t testing.TB, edks []esdk.EncryptedDataKey, dataKey []byte) {
 	}
 }
 
-// leaks reports whether a text shows the start of a key, in a form that the
-// verbs of package fmt or the usual encodings give it.
+// leaks reports whether a text shows the start of a key, in a form of package
+// fmt's verbs or of the usual encodings.
 func leaks(text string, key []byte) bool {
 	start := key[:min(9, len(key))] // 9 bytes are whole groups of Base64
 	forms := []string{
@@ -170,8 +170,8 @@ func concurrently(t testing.TB, f func() error) {
 	}
 }
 
-// checkMessages has one client encrypt and another decrypt, at once and as a
-// stream.
+// checkMessages encrypts with one client and decrypts with another, at once and
+// as a stream.
 func checkMessages(t testing.TB, encrypt, decrypt esdk.Config, ec esdk.EncryptionContext) {
 	t.Helper()
 	plaintext := []byte("a plaintext of more than one frame")
@@ -217,8 +217,8 @@ func encryptStream(ctx context.Context, c *esdk.Client, plaintext []byte, ec esd
 	return message.Bytes(), err
 }
 
-// checkCancelled checks the outcome of a call whose context was cancelled
-// before: who does not wait for anything may well finish.
+// checkCancelled checks the outcome of a call whose context was already
+// cancelled: a call that doesn't wait for anything may still succeed.
 func checkCancelled(t testing.TB, what string, err error) {
 	t.Helper()
 	if err != nil && !errors.Is(err, context.Canceled) {

@@ -15,41 +15,43 @@ import (
 )
 
 // TestKeyring checks a keyring that encrypts and decrypts, and binds each data
-// key to its encryption context. Use [KeyringTest] for one that cannot do all.
+// key to its encryption context. Use [KeyringTest] for a keyring with limits.
 func TestKeyring(t *testing.T, kr esdk.Keyring) {
 	KeyringTest{Encrypt: kr, Decrypt: kr}.Run(t)
 }
 
-// A KeyringTest checks a keyring, or a pair of them, of which more or less is
-// known. Each field but the first two says in what the keyring differs from others,
-// and belongs into the documentation of the keyring. It must differ: a keyring that
-// does what NoGenerate, NoWrap or NoContext says that it cannot, fails.
+// A KeyringTest checks a keyring, or a pair of keyrings. Each field but the
+// first two says how the keyring differs from others, and belongs in the
+// keyring's documentation. The difference is checked too: a keyring fails if it
+// can do something that NoGenerate, NoWrap or NoContext says it can't.
 type KeyringTest struct {
-	// Encrypt wraps data keys, and Decrypt unwraps what Encrypt wrapped. Both
-	// are set, and for most keyrings they are the same.
+	// Encrypt wraps data keys, and Decrypt unwraps them. Both must be set; for
+	// most keyrings they are the same.
 	Encrypt, Decrypt esdk.Keyring
 
-	// Suites are those that the keyring supports; nil means all.
+	// Suites are the suites that the keyring supports; nil means all.
 	Suites []esdk.SuiteID
 
-	// ProviderIDs are the only ones that the encrypted data keys may have. Nil
-	// means any that does not start with "aws-kms", which is AWS's.
+	// ProviderIDs are the only provider IDs that the encrypted data keys may
+	// have. Nil means any that doesn't start with "aws-kms", which is reserved
+	// for AWS.
 	ProviderIDs []string
 
 	// NoGenerate says that the keyring never makes a data key, and NoWrap that
-	// it wraps only those that it made. It then must refuse the other.
+	// it wraps only data keys that it made. It must then reject the other kind
+	// of request.
 	NoGenerate, NoWrap bool
 
-	// NoContext says that the keyring cannot bind a data key to the encryption
-	// context, as one with RSA or with a key service that takes none. The context is
-	// then bound to the message alone: whoever can change an encrypted data key
-	// can move it to a message with another context. A keyring that binds the
-	// context fails with NoContext set.
+	// NoContext says that the keyring can't bind a data key to the encryption
+	// context. Examples are RSA, or a key service that takes no context. The
+	// context is then bound to the message alone: anyone who can change an
+	// encrypted data key can move it to a message with another context. A
+	// keyring that does bind the context fails with NoContext set.
 	NoContext bool
 
-	// NoIntegrity says that the keyring cannot tell that a ciphertext of the
-	// right length was changed, as one with RSA and the padding of PKCS #1 v1.5
-	// must not. The message then does not decrypt.
+	// NoIntegrity says that the keyring can't tell that a ciphertext of the
+	// right length was changed. With RSA and PKCS #1 v1.5 padding, it must not.
+	// The message then doesn't decrypt.
 	NoIntegrity bool
 }
 
@@ -64,8 +66,8 @@ func (k KeyringTest) Run(t *testing.T) {
 	}
 }
 
-// Each check takes a testing.TB, for the tests of this package to record what
-// it finds in a broken keyring.
+// Each check takes a testing.TB, so that the tests of this package can record
+// its findings for a broken keyring.
 var keyringChecks = []struct {
 	name string
 	run  func(*KeyringTest, testing.TB)
@@ -96,7 +98,7 @@ func (k *KeyringTest) suites() []esdk.SuiteID {
 	return k.Suites
 }
 
-// request asks for a new data key if the keyring makes one.
+// request asks for a fresh data key if the keyring makes data keys.
 func (k *KeyringTest) request(id esdk.SuiteID) *esdk.WrapRequest {
 	req := &esdk.WrapRequest{Suite: id, EncryptionContext: sampleContext()}
 	if k.NoGenerate {
@@ -105,7 +107,8 @@ func (k *KeyringTest) request(id esdk.SuiteID) *esdk.WrapRequest {
 	return req
 }
 
-// wrapOwned returns the keyring's own result, which is not nil without an error.
+// wrapOwned returns the keyring's own result, which is not nil without an
+// error.
 func (k *KeyringTest) wrapOwned(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
 	r, err := k.Encrypt.Wrap(ctx, req)
 	if err == nil && r == nil {
@@ -156,7 +159,7 @@ func (k *KeyringTest) unwrapUnder(ctx context.Context, id esdk.SuiteID, ec esdk.
 	return dataKey, err
 }
 
-// mustUnwrap checks that encrypted data keys give the data key.
+// mustUnwrap checks that encrypted data keys yield the data key.
 func (k *KeyringTest) mustUnwrap(t testing.TB, what string, id esdk.SuiteID, edks []esdk.EncryptedDataKey, want []byte) {
 	t.Helper()
 	if got, err := k.unwrap(t.Context(), id, edks); err != nil {
@@ -166,7 +169,7 @@ func (k *KeyringTest) mustUnwrap(t testing.TB, what string, id esdk.SuiteID, edk
 	}
 }
 
-// mustFail checks that encrypted data keys give nothing but the right error,
+// mustFail checks that encrypted data keys yield nothing but the right error,
 // which it returns.
 func (k *KeyringTest) mustFail(t testing.TB, what string, id esdk.SuiteID, edks []esdk.EncryptedDataKey) *esdk.NoDataKeyError {
 	t.Helper()
@@ -252,7 +255,7 @@ func (k *KeyringTest) encryptedDataKeys(t testing.TB) {
 	}
 }
 
-// A context of no pairs is the same as none.
+// An empty context is the same as none.
 func (k *KeyringTest) emptyContext(t testing.TB) {
 	contexts := []esdk.EncryptionContext{nil, {}}
 	for i, ec := range contexts {
@@ -268,7 +271,7 @@ func (k *KeyringTest) emptyContext(t testing.TB) {
 	}
 }
 
-// otherContexts are contexts that are not the sample, each in its own way.
+// otherContexts are contexts that differ from the sample, each in its own way.
 func otherContexts() map[string]esdk.EncryptionContext {
 	contexts := map[string]esdk.EncryptionContext{"without pairs": nil}
 	with := func(name string, change func(esdk.EncryptionContext)) {
@@ -295,8 +298,8 @@ func otherContexts() map[string]esdk.EncryptionContext {
 	return contexts
 }
 
-// A data key that unwraps under another context than it was wrapped under would
-// let an attacker move it to a message of that context.
+// If a data key unwrapped under another context than it was wrapped under, an
+// attacker could move it to a message with that context.
 func (k *KeyringTest) boundContext(t testing.TB) {
 	id := k.suites()[0]
 	dataKey, edks := k.wrap(t, k.request(id))
@@ -326,11 +329,11 @@ func (k *KeyringTest) boundContext(t testing.TB) {
 	}
 }
 
-// spare is what stands behind a slice, in the same array.
+// spare is the content behind a slice, in the same array.
 const spare = "not the keyring's"
 
-// withSpare returns a copy in a longer array, and a function that reports whether
-// the rest of it is as it was.
+// withSpare returns a copy in a longer array, and a function that reports
+// whether the rest of the array is unchanged.
 func withSpare(b []byte) (longer []byte, intact func() bool) {
 	all := append(bytes.Clone(b), spare...)
 	return all[:len(b)], func() bool { return string(all[len(b):]) == spare }
@@ -352,7 +355,7 @@ func (k *KeyringTest) requestUnchanged(t testing.TB) {
 	for _, list := range [][]esdk.EncryptedDataKey{edks, bad} {
 		req := &esdk.UnwrapRequest{Suite: req.Suite, EncryptionContext: sampleContext(), EncryptedDataKeys: list}
 		before := esdk.UnwrapRequest{Suite: req.Suite, EncryptionContext: sampleContext(), EncryptedDataKeys: cloneDataKeys(list)}
-		// In a message, the next field stands behind each.
+		// In a message, the next field follows each field.
 		var intact []func() bool
 		for i := range list {
 			for _, field := range []*[]byte{&list[i].ProviderInfo, &list[i].Ciphertext} {
@@ -367,7 +370,7 @@ func (k *KeyringTest) requestUnchanged(t testing.TB) {
 	}
 }
 
-// A caller may reuse what it passed once a call has returned.
+// After a call has returned, its caller may reuse the arguments.
 func (k *KeyringTest) requestNotKept(t testing.TB) {
 	id := k.suites()[0]
 	req := k.request(id)
@@ -399,8 +402,8 @@ func (k *KeyringTest) requestNotKept(t testing.TB) {
 	k.mustUnwrap(t, "the same data keys, after a request for them was overwritten", id, r.EncryptedDataKeys, dataKey)
 }
 
-// The caller clears the data key, and may do so with all of a result. Until then, no
-// later call changes it.
+// The caller clears the data key, and may clear the whole result. Until then,
+// no later call changes it.
 func (k *KeyringTest) resultNotKept(t testing.TB) {
 	id := k.suites()[0]
 	r, err := k.wrapOwned(t.Context(), k.request(id))
@@ -439,7 +442,7 @@ func (k *KeyringTest) foreignSkipped(t testing.TB) {
 		{ProviderID: "\xff\xfe", ProviderInfo: nil, Ciphertext: randomBytes(256)},
 		{ProviderID: "esdktest"},
 	}
-	// A provider id is compared as a whole.
+	// A provider ID is compared as a whole.
 	for _, edk := range cloneDataKeys(edks) {
 		edk.ProviderID += "-"
 		foreign = append(foreign, edk)
@@ -462,7 +465,7 @@ func (k *KeyringTest) otherProviderInfo(t testing.TB) {
 		other[i].ProviderInfo = append(other[i].ProviderInfo, 'x')
 	}
 	k.mustUnwrap(t, "data keys behind those of another wrapping key", id, slices.Concat(other, edks), dataKey)
-	// A keyring may do without the provider info.
+	// A keyring may ignore the provider info.
 	if got, err := k.unwrap(t.Context(), id, other); err != nil {
 		k.mustFail(t, "data keys of another wrapping key", id, other)
 	} else if !k.NoIntegrity && !bytes.Equal(got, dataKey) {
@@ -470,8 +473,8 @@ func (k *KeyringTest) otherProviderInfo(t testing.TB) {
 	}
 }
 
-// A message is a stranger's, and its provider infos are of any length. A keyring may
-// end its search at one that makes no sense, as those of AWS KMS must.
+// Messages come from strangers, and their provider infos have any length. A
+// keyring may end its search at an invalid one, as the AWS KMS keyrings must.
 func (k *KeyringTest) malformedProviderInfo(t testing.TB) {
 	id := k.suites()[0]
 	dataKey, edks := k.wrap(t, k.request(id))
@@ -479,7 +482,7 @@ func (k *KeyringTest) malformedProviderInfo(t testing.TB) {
 	for _, edk := range edks {
 		longest = max(longest, len(edk.ProviderInfo))
 	}
-	for _, n := range []int{0, 1, 2, 3, longest / 2, longest - 1} { // few, since a key service may answer each
+	for _, n := range []int{0, 1, 2, 3, longest / 2, longest - 1} { // only a few, since a key service may answer each
 		cut := changeAll(cloneDataKeys(edks), func(edk *esdk.EncryptedDataKey) {
 			edk.ProviderInfo = edk.ProviderInfo[:max(0, min(n, len(edk.ProviderInfo)))]
 		})
@@ -503,7 +506,7 @@ func (k *KeyringTest) tolerant(t testing.TB, id esdk.SuiteID, edks []esdk.Encryp
 	return k.unwrap(t.Context(), id, edks)
 }
 
-// These do nothing where there is no ciphertext, since nothing forbids that.
+// These functions accept an empty ciphertext, since nothing forbids one.
 
 func flipFirst(edk *esdk.EncryptedDataKey) {
 	if len(edk.Ciphertext) > 0 {
@@ -570,8 +573,8 @@ func (k *KeyringTest) wrongLength(t testing.TB) {
 			}
 			dataKey, edks := k.wrap(t, k.request(made))
 			if k.NoIntegrity {
-				// Some such keyrings return a data key of the right length, but
-				// must not return this one.
+				// Some such keyrings return another data key of the right
+				// length, but they must not return this one.
 				got, err := k.unwrap(t.Context(), asked, edks)
 				if err == nil && (len(got) != asked.DataKeyLength() || bytes.HasPrefix(got, dataKey) || bytes.HasPrefix(dataKey, got)) {
 					t.Errorf("Unwrap for %v returned a data key made for %v", asked, made)
@@ -622,7 +625,7 @@ func (k *KeyringTest) cancelledContext(t testing.TB) {
 
 func (k *KeyringTest) concurrentUse(t testing.TB) {
 	id := k.suites()[0]
-	// A request that is not changed may be used by several calls at once.
+	// Several concurrent calls may share an unchanged request.
 	sharedKey, edks := k.wrap(t, k.request(id))
 	shared := &esdk.UnwrapRequest{Suite: id, EncryptionContext: sampleContext(), EncryptedDataKeys: edks}
 	concurrently(t, func() error {
@@ -645,7 +648,7 @@ func (k *KeyringTest) concurrentUse(t testing.TB) {
 
 func (k *KeyringTest) messages(t testing.TB) {
 	if k.NoGenerate {
-		return // it takes a CMM of its own
+		return // it needs its own CMM
 	}
 	for _, id := range k.suites() {
 		c := esdk.Config{Suite: id, CommitmentPolicy: policyFor(id)}

@@ -15,7 +15,7 @@ import (
 	"esdk/esdktest"
 )
 
-// ok returns what a constructor made.
+// ok returns a constructor's result.
 func ok[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -87,7 +87,8 @@ func TestRawECDHKeyring(t *testing.T) {
 			t.Run(fmt.Sprintf("%v/%s", curve, c.name), func(t *testing.T) {
 				test := esdktest.KeyringTest{Encrypt: c.encrypt, Decrypt: c.decrypt, ProviderIDs: []string{"raw-ecdh"}}
 				if curve != ecdh.P256() {
-					// These are slow with the race detector; one suite of each length.
+					// These are slow with the race detector, so test one suite
+					// of each length.
 					test.Suites = []esdk.SuiteID{esdk.AES256GCMHKDFSHA512Commit, esdk.AES192GCM, esdk.AES128GCM}
 				}
 				test.Run(t)
@@ -131,7 +132,7 @@ func TestRequiredContextCMM(t *testing.T) {
 			esdktest.CMMTest{Encrypt: cmm, Decrypt: cmm, EncryptionContext: ec}.Run(t)
 		})
 	}
-	// The other side need not have the same CMM, as long as it reproduces.
+	// The other side may have another CMM if it reproduces the context.
 	t.Run("default decrypts", func(t *testing.T) {
 		esdktest.CMMTest{Encrypt: cmm, Decrypt: inner, EncryptionContext: esdk.EncryptionContext{"tenant": "17", "Ünïcode": "ja"}}.Run(t)
 	})
