@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
-// checkAlgorithm checks that the key encrypts, and does it so.
+// checkAlgorithm checks that the key encrypts, and with this algorithm.
 func (k *key) checkAlgorithm(algorithm types.EncryptionAlgorithmSpec, ec map[string]string) error {
 	switch {
 	case !slices.Contains(algorithm.Values(), algorithm):
@@ -119,7 +119,7 @@ func (s *Server) deriveSharedSecret(region string, in *kms.DeriveSharedSecretInp
 	}, err
 }
 
-// agree derives the shared secret with a public key, as DER, of the same curve.
+// agree derives the shared secret with a public key in DER on the same curve.
 func (k *key) agree(der []byte) ([]byte, error) {
 	peer, err := parseECDH(der)
 	if err != nil || peer.Curve() != k.material.ecdh.Curve() {

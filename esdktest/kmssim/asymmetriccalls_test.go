@@ -58,7 +58,7 @@ func rsaCalls() []sharedCall {
 	}
 }
 
-// decryptOutside encrypts with the public key alone and has KMS decrypt it.
+// decryptOutside encrypts with the public key alone, and decrypts with KMS.
 func decryptOutside(b *backend, k types.KeyMetadata) (any, error) {
 	public, err := b.west.GetPublicKey(b.t.Context(), &kms.GetPublicKeyInput{KeyId: k.Arn})
 	if err != nil {

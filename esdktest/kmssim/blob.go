@@ -12,12 +12,12 @@ import (
 //
 //	"KMSSIM" | 01 | u8 length of id | id | nonce[12] | AES-256-GCM(plaintext) | tag[16]
 //
-// where id is that of the key, without its region, so that related multi-Region
-// keys open it. What is before the nonce, and the encryption context, are
-// authenticated with it. KMS's own format is not public.
+// where id is the key's ID without its region, so that related multi-Region
+// keys open it. Everything before the nonce and the encryption context are
+// authenticated too. KMS's own format isn't public.
 const blobMagic = "KMSSIM\x01"
 
-// maxContext is how large KMS lets an encryption context be.
+// maxContext is KMS's limit on the size of an encryption context.
 const maxContext = 8192
 
 // seal encrypts under a symmetric key.
@@ -42,7 +42,7 @@ func (k *key) open(blob []byte, ec map[string]string) ([]byte, error) {
 	return plaintext, nil
 }
 
-// blobKey returns the id of the key that a ciphertext says it is under.
+// blobKey returns the key ID that a ciphertext claims.
 func blobKey(blob []byte) (string, bool) {
 	rest, ok := strings.CutPrefix(string(blob), blobMagic)
 	if !ok || rest == "" || len(rest) < 1+int(rest[0]) {
@@ -51,7 +51,7 @@ func blobKey(blob []byte) (string, bool) {
 	return rest[1 : 1+int(rest[0])], true
 }
 
-// blobAAD joins a prefix that says how long it is with the encryption context.
+// blobAAD joins a self-delimiting prefix and the encryption context.
 func blobAAD(prefix []byte, ec map[string]string) []byte {
 	aad := slices.Clone(prefix)
 	for _, name := range slices.Sorted(maps.Keys(ec)) {

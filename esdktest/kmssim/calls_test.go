@@ -9,13 +9,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
-// A sharedCall is one that the simulator and moto are both asked.
+// A sharedCall is a call that is made to both the simulator and moto.
 type sharedCall struct {
 	name string
 	call func(b *backend) (any, error)
-	want string // what AWS documents, and the simulator does
-	moto string // what moto does, if that is different, beyond motoOmits
-	why  string // how it is different
+	want string // AWS's documented result, which the simulator returns
+	moto string // moto's result, if it differs beyond motoOmits
+	why  string // the difference
 }
 
 func calls() []sharedCall {

@@ -15,14 +15,14 @@ const (
 	symmetric     = types.EncryptionAlgorithmSpecSymmetricDefault
 )
 
-// An encryption is what Encrypt and the second half of ReEncrypt do.
+// An encryption is the task of Encrypt and of the second half of ReEncrypt.
 type encryption struct {
 	keyID     string
 	algorithm types.EncryptionAlgorithmSpec
 	context   map[string]string
 }
 
-// A decryption is what Decrypt and the first half of ReEncrypt do.
+// A decryption is the task of Decrypt and of the first half of ReEncrypt.
 type decryption struct {
 	blob      []byte
 	keyID     string // may be empty
@@ -67,7 +67,7 @@ func (s *Server) decrypt(region string, in *kms.DecryptInput) (answer, error) {
 	return out, err
 }
 
-// rehearse tells whether a key might decrypt, without a ciphertext.
+// rehearse reports, without a ciphertext, whether a key might decrypt.
 func (s *Server) rehearse(region string, in *kms.DecryptInput, d decryption) error {
 	switch {
 	case slices.ContainsFunc(in.DryRunModifiers, func(m types.DryRunModifierType) bool { return m != types.DryRunModifierTypeIgnoreCiphertext }):
@@ -75,7 +75,7 @@ func (s *Server) rehearse(region string, in *kms.DecryptInput, d decryption) err
 	case !aws.ToBool(in.DryRun), d.keyID == "":
 		return invalid("DryRunModifiers want DryRun and a KeyId.")
 	}
-	if _, err := s.encryptionKey(region, encryption{d.keyID, d.algorithm, d.context}); err != nil { // which has the same conditions
+	if _, err := s.encryptionKey(region, encryption{d.keyID, d.algorithm, d.context}); err != nil { // encryption has the same conditions
 		return err
 	}
 	return s.checkCall(in.GrantTokens, in.DryRun)
@@ -124,8 +124,8 @@ func (s *Server) encryptionKey(region string, e encryption) (*key, error) {
 	return k, k.checkAlgorithm(e.algorithm, e.context)
 }
 
-// decryptionKey returns the key to decrypt with: the one that is asked for, or the
-// one that a symmetric ciphertext names.
+// decryptionKey returns the key to decrypt with: the requested key, or the key
+// that a symmetric ciphertext names.
 func (s *Server) decryptionKey(region string, d decryption) (*key, error) {
 	if err := checkLength("ciphertextBlob", d.blob, maxCiphertext); err != nil {
 		return nil, err
@@ -171,7 +171,7 @@ func (s *Server) ciphertextKey(region string, d decryption) (*key, error) {
 	return k, k.checkState()
 }
 
-// addMaterialID adds the id that the material of symmetric keys has.
+// addMaterialID adds the ID of a symmetric key's material.
 func (k *key) addMaterialID(out answer, name string) {
 	if k.material.symmetric != nil {
 		out[name] = k.material.id

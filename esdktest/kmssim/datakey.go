@@ -51,7 +51,7 @@ func (s *Server) generateDataKeyWithoutPlaintext(region string, in *kms.Generate
 	return out, err
 }
 
-// dataKeyLength wants either a spec or a number of bytes.
+// dataKeyLength requires either a spec or a number of bytes.
 func dataKeyLength(spec types.DataKeySpec, n *int32) (int, error) {
 	switch {
 	case (spec == "") == (n == nil):

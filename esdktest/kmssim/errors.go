@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// An apiError is what a client gets instead of an answer.
+// An apiError is sent to a client instead of an answer.
 type apiError struct {
 	code    string
 	message string
@@ -14,7 +14,7 @@ type apiError struct {
 
 func (e apiError) Error() string { return e.code + ": " + e.message }
 
-// status returns the HTTP status of the error's code. KMS has only these two.
+// status returns the HTTP status of the error's code. KMS uses only these two.
 func (e apiError) status() int {
 	switch e.code {
 	case "KMSInternalException", "KeyUnavailableException", "DependencyTimeoutException", "InternalFailure", "ServiceUnavailable":
@@ -23,7 +23,7 @@ func (e apiError) status() int {
 	return http.StatusBadRequest
 }
 
-// code returns the code that err is sent with, or "" if there is no error.
+// code returns the error code that is sent for err, or "" if err is nil.
 func code(err error) string {
 	var e apiError
 	switch {
@@ -35,13 +35,14 @@ func code(err error) string {
 	return "KMSInternalException"
 }
 
-// errInvalidCiphertext has no message, like AWS's: nobody learns why.
+// errInvalidCiphertext has no message, like AWS's, so it doesn't give the
+// reason.
 var errInvalidCiphertext = apiError{code: "InvalidCiphertextException"}
 
 var errIncorrectKey = apiError{"IncorrectKeyException",
 	"The key ID in the request does not identify a CMK that can perform this operation."}
 
-// errForeignCiphertext is for ciphertexts whose key is not in the region.
+// errForeignCiphertext is for ciphertexts whose key isn't in the region.
 var errForeignCiphertext = apiError{"AccessDeniedException",
 	"The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."}
 
@@ -61,12 +62,12 @@ func unsupported(format string, args ...any) error {
 	return apiError{"UnsupportedOperationException", fmt.Sprintf(format, args...)}
 }
 
-// constraint is the error for a member whose value is out of its bounds.
+// constraint returns the error for a member whose value is out of bounds.
 func constraint(member, value, demand string) error {
 	return invalid("1 validation error detected: Value %s at '%s' failed to satisfy constraint: Member must %s", value, member, demand)
 }
 
-// checkLength checks a blob or a string that is required.
+// checkLength checks a required blob or string.
 func checkLength[T ~string | ~[]byte](member string, v T, most int) error {
 	switch {
 	case len(v) == 0:

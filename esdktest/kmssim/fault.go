@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// A Fault is something that goes wrong with a request. Of Reset, Code, Garbage
-// and Edit, the first that is set happens.
+// A Fault makes a request go wrong. Of Reset, Code, Garbage and Edit, the first
+// one that is set takes effect.
 type Fault struct {
-	Delay   time.Duration        // waits before anything else, beside the latency
+	Delay   time.Duration        // waits first, in addition to the latency
 	Reset   bool                 // resets the connection; the operation does not run
 	Code    string               // answers with this error, such as ThrottlingException; the operation does not run
 	Message string               // of the error
@@ -18,14 +18,14 @@ type Fault struct {
 	Edit    func(map[string]any) // changes a good answer, whose blobs are []byte
 }
 
-// chaos holds what is set to go wrong.
+// chaos holds the configured faults.
 type chaos struct {
 	mu      sync.Mutex
 	latency time.Duration
 	choose  func(*Request) *Fault
 }
 
-// faultFor returns the request's fault, whose zero value is none.
+// faultFor returns the request's fault; its zero value is no fault.
 func (c *chaos) faultFor(r *Request) *Fault {
 	c.mu.Lock()
 	choose, latency := c.choose, c.latency
@@ -40,23 +40,23 @@ func (c *chaos) faultFor(r *Request) *Fault {
 	return fault
 }
 
-// Fault has choose called with each request, to return what goes wrong with it, or
-// nil. It may be called concurrently, and must not change the request. A nil
-// choose ends all faults.
+// Fault sets a function that is called with each request and returns its fault,
+// or nil. The function may be called concurrently, and must not change the
+// request. A nil choose ends all faults.
 func (s *Server) Fault(choose func(*Request) *Fault) {
 	s.chaos.mu.Lock()
 	defer s.chaos.mu.Unlock()
 	s.chaos.choose = choose
 }
 
-// SetLatency has every request wait for d before it is answered.
+// SetLatency makes every request wait for d before it's answered.
 func (s *Server) SetLatency(d time.Duration) {
 	s.chaos.mu.Lock()
 	defer s.chaos.mu.Unlock()
 	s.chaos.latency = d
 }
 
-// wait waits for d and reports whether anyone still wants the answer then.
+// wait waits for d and reports whether the client is still waiting then.
 func (s *Server) wait(gone <-chan struct{}, d time.Duration) bool {
 	if d <= 0 {
 		return true

@@ -8,11 +8,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
-// maxGrantTokens is how many KMS takes with one call.
+// maxGrantTokens is KMS's limit on the number of grant tokens in a call.
 const maxGrantTokens = 10
 
-// A Grant is what CreateGrant made. Since there are no policies, it allows nothing
-// that was not allowed before; but only tokens of grants are accepted with calls.
+// A Grant is the result of CreateGrant. Since there are no policies, a grant
+// adds no permissions, but calls accept only tokens of existing grants.
 type Grant struct {
 	ID         string
 	Token      string
@@ -51,8 +51,8 @@ func (s *Server) createGrant(region string, in *kms.CreateGrantInput) (answer, e
 	return answer{"GrantId": g.ID, "GrantToken": g.Token}, nil
 }
 
-// checkCall is the last check of a call that would work otherwise: of its grant
-// tokens, and whether it is only a rehearsal.
+// checkCall makes the last checks of a call that would otherwise succeed: its
+// grant tokens, and whether it's a dry run.
 func (s *Server) checkCall(grantTokens []string, dryRun *bool) error {
 	if len(grantTokens) > maxGrantTokens {
 		return constraint("grantTokens", "of more than 10 tokens", "have length less than or equal to 10")

@@ -17,27 +17,27 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
-// A key is a KMS key in one region. Only its state changes once it is in the
-// store.
+// A key is a KMS key in one region. Once it's in the store, only its state
+// changes.
 type key struct {
 	id, region  string
 	spec        types.KeySpec
 	usage       types.KeyUsageType
 	description string
 	created     time.Time
-	family      *family // of a multi-Region key
+	family      *family // for a multi-Region key
 	material    *material
 	state       types.KeyState
 	deletion    time.Time // if the state is PendingDeletion
 }
 
-// A family is the multi-Region keys that are related by replication.
+// A family is a set of multi-Region keys that are related by replication.
 type family struct {
 	primary  string   // its region
 	replicas []string // their regions
 }
 
-// material is what related keys share.
+// material is the part that related keys share.
 type material struct {
 	id        string
 	symmetric cipher.AEAD
@@ -51,7 +51,7 @@ func arnOf(region, resource string) string {
 
 func (k *key) arn() string { return arnOf(k.region, "key/"+k.id) }
 
-// newKey makes a key that is not in any store. Its usage must go with its spec.
+// newKey makes a key that isn't in any store. Its usage must fit its spec.
 func newKey(region string, spec types.KeySpec, usage types.KeyUsageType, multiRegion bool) (*key, error) {
 	m, err := newMaterial(spec)
 	if err != nil {
@@ -113,7 +113,7 @@ func newECDH(curve elliptic.Curve) (*ecdh.PrivateKey, error) {
 	return key.ECDH()
 }
 
-// usagesOf are what KMS lets keys of a spec be for.
+// usagesOf returns the usages that KMS allows for keys of a spec.
 func usagesOf(spec types.KeySpec) []types.KeyUsageType {
 	switch {
 	case spec == types.KeySpecSymmetricDefault:
@@ -126,7 +126,7 @@ func usagesOf(spec types.KeySpec) []types.KeyUsageType {
 	return nil
 }
 
-// encryptionAlgorithms are those that the key works with.
+// encryptionAlgorithms returns the algorithms that the key supports.
 func (k *key) encryptionAlgorithms() []types.EncryptionAlgorithmSpec {
 	switch {
 	case k.usage != types.KeyUsageTypeEncryptDecrypt:
@@ -170,7 +170,7 @@ func (k *key) metadata() answer {
 	return m
 }
 
-// addAlgorithms adds what the key can do to its description.
+// addAlgorithms adds the key's algorithms to its description.
 func (k *key) addAlgorithms(m answer) {
 	switch k.usage {
 	case types.KeyUsageTypeEncryptDecrypt:
@@ -216,12 +216,12 @@ func (k *key) familyMetadata() answer {
 	return answer{"MultiRegionKeyType": kind, "PrimaryKey": member(k.family.primary), "ReplicaKeys": replicas}
 }
 
-// inFamily reports whether a related key is in the region already.
+// inFamily reports whether the region already has a related key.
 func (k *key) inFamily(region string) bool {
 	return k.family.primary == region || slices.Contains(k.family.replicas, region)
 }
 
-// unixTime is how times are written in AWS JSON 1.1.
+// unixTime returns a time in the form of AWS JSON 1.1.
 func unixTime(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
 func random(n int) []byte {

@@ -21,7 +21,7 @@ import (
 
 const north = "eu-north-1"
 
-// TestRSA decrypts in KMS what was encrypted with the public key, and with KMS.
+// TestRSA encrypts with the public key and with KMS, and decrypts with KMS.
 func TestRSA(t *testing.T) {
 	s := newServer(t)
 	client := s.Client(west)
@@ -127,7 +127,7 @@ func derive(t *testing.T, client *kms.Client, arn string, public any) (*kms.Deri
 	return client.DeriveSharedSecret(t.Context(), &kms.DeriveSharedSecretInput{KeyId: &arn, PublicKey: der, KeyAgreementAlgorithm: "ECDH"})
 }
 
-// TestUsage uses keys for what they are not for.
+// TestUsage uses keys for purposes that their usage doesn't allow.
 func TestUsage(t *testing.T) {
 	s := newServer(t)
 	client := s.Client(west)
@@ -238,7 +238,7 @@ func TestMultiRegionAsymmetric(t *testing.T) {
 	}
 }
 
-// TestNames looks keys up by names that are not as they should be.
+// TestNames looks up keys by malformed or foreign names.
 func TestNames(t *testing.T) {
 	s := newServer(t)
 	arn := s.CreateKey(west, types.KeySpecSymmetricDefault)
@@ -299,7 +299,7 @@ func TestGrantTokens(t *testing.T) {
 	}
 }
 
-// TestSetupPanics: mistakes in a test are not passed over.
+// TestSetupPanics: mistakes in a test aren't ignored.
 func TestSetupPanics(t *testing.T) {
 	s := newServer(t)
 	arn := s.CreateKey(west, types.KeySpecSymmetricDefault)
@@ -321,7 +321,7 @@ func TestSetupPanics(t *testing.T) {
 	}
 }
 
-// TestContextWithZeros: no bytes in a value pass for another pair.
+// TestContextWithZeros: bytes in a value don't pass for another pair.
 func TestContextWithZeros(t *testing.T) {
 	s := newServer(t)
 	arn := s.CreateKey(west, types.KeySpecSymmetricDefault)

@@ -1,7 +1,7 @@
 // Package kmssim simulates AWS KMS for tests and for development without AWS.
 //
-// A [Server] speaks KMS's own protocol on a loopback address, so that the client
-// of the AWS SDK, and everything built on it, runs unchanged:
+// A [Server] speaks KMS's own protocol on a loopback address, so the AWS SDK's
+// client, and everything built on it, runs unchanged:
 //
 //	server := kmssim.New()
 //	defer server.Close()
@@ -9,20 +9,20 @@
 //	client := server.Client("us-west-2")
 //
 // One server is KMS in all regions of the partition aws, for the account
-// [Account]. Like AWS it takes the region of a request from the scope of its
-// credentials; which credentials they are does not matter, and signatures are not
-// verified. There are no policies: everyone may use every key. What a policy, a
-// busy service or a broken network would do is injected with [Server.Fault].
+// [Account]. Like AWS, it takes the region of a request from the scope of its
+// credentials. It accepts any credentials and doesn't verify signatures. There
+// are no policies: anyone may use every key. Inject the effects of a policy, a
+// busy service or a broken network with [Server.Fault].
 //
-// The cryptography is real. A ciphertext of a symmetric key is authenticated with
-// its encryption context and opens only under its key, or one that is related to
-// it by replication. RSA and ECDH keys work with what others do with their public
-// keys. Everything is held in memory, though, in the clear, and is gone when the
-// server is closed: protect nothing with it.
+// The cryptography is real. A symmetric key's ciphertext is authenticated with
+// its encryption context and opens only under that key, or under a key related
+// to it by replication. RSA and ECDH keys are interoperable with other software
+// that has their public keys. But everything is held in memory, in the clear,
+// and is lost when the server is closed: don't protect anything with it.
 //
-// The methods that make, disable or delete keys, aliases and grants send no request:
-// they are not counted, and no fault befalls them. They panic if what they are asked
-// for cannot be done.
+// The methods that make, disable or delete keys, aliases and grants send no
+// requests: they aren't counted, and faults don't affect them. They panic if
+// they can't do their work.
 //
 // The command in cmd/kmssim serves the same to programs in other languages.
 package kmssim
@@ -41,13 +41,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 )
 
-// Account is the account that all keys are in.
+// Account is the account that owns all keys.
 const Account = "111122223333"
 
 const partition = "aws"
 
-// A Server is a simulated KMS. It is also an [http.Handler], for those who want
-// to serve it themselves. Its methods can be called concurrently.
+// A Server is a simulated KMS. It is also an [http.Handler], for tests with
+// their own HTTP server. Its methods are safe for concurrent use.
 type Server struct {
 	keys  store
 	log   requestLog
@@ -70,8 +70,8 @@ func New() *Server {
 	return s
 }
 
-// Listen starts a server on the given address, which must be a loopback one. The
-// caller must call Close.
+// Listen starts a server on the given address, which must be a loopback
+// address. The caller must call Close.
 func Listen(addr string) (*Server, error) {
 	if err := checkLoopback(addr); err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func newServer() *Server {
 	s := &Server{
 		done: make(chan struct{}),
 		client: &http.Client{Transport: &http.Transport{
-			MaxIdleConnsPerHost: 1024, // tests call from very many goroutines
+			MaxIdleConnsPerHost: 1024, // tests call from a great many goroutines
 			IdleConnTimeout:     time.Minute,
 		}},
 	}
@@ -111,8 +111,8 @@ func newServer() *Server {
 	return s
 }
 
-// checkLoopback refuses addresses that other machines can reach: the server
-// trusts everyone.
+// checkLoopback rejects addresses that other machines can reach: the server
+// trusts every client.
 func checkLoopback(addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -124,22 +124,23 @@ func checkLoopback(addr string) error {
 	return fmt.Errorf("kmssim: %q is not a loopback address", addr)
 }
 
-// Close stops the server and breaks off the requests that are under way.
+// Close stops the server and aborts the requests in progress.
 func (s *Server) Close() { s.close() }
 
-// URL returns the server's endpoint, such as http://127.0.0.1:41234, which is what
-// the variable AWS_ENDPOINT_URL_KMS takes.
+// URL returns the server's endpoint, such as http://127.0.0.1:41234, for the
+// variable AWS_ENDPOINT_URL_KMS.
 func (s *Server) URL() string { return s.url }
 
-// Client returns a client for a region of this server. It has the retries of the
-// AWS SDK, but waits no longer than some milliseconds between them.
+// Client returns a client for a region of this server. It retries as the AWS
+// SDK does, but waits at most a few milliseconds in between.
 func (s *Server) Client(region string) *kms.Client {
 	return kms.New(kms.Options{
 		Region:       region,
 		BaseEndpoint: aws.String(s.url),
 		HTTPClient:   s.client,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			// As long as a real secret: GODEBUG=fips140=only has a bound for HMAC keys.
+			// This is as long as a real secret: GODEBUG=fips140=only has a
+			// minimum length for HMAC keys.
 			return aws.Credentials{AccessKeyID: "kmssim", SecretAccessKey: strings.Repeat("k", 40)}, nil
 		}),
 		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {

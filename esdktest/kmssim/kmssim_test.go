@@ -26,7 +26,7 @@ func newServer(t *testing.T) *kmssim.Server {
 	return s
 }
 
-// code returns the code of AWS's error, or what else there is.
+// code returns the code of AWS's error, or else the error's text.
 func code(err error) string {
 	var e smithy.APIError
 	switch {
@@ -200,7 +200,8 @@ func TestLatency(t *testing.T) {
 	}
 }
 
-// TestCancel gives up on requests that take forever; they are seen nevertheless.
+// TestCancel gives up on requests that take forever; the server records them
+// anyway.
 func TestCancel(t *testing.T) {
 	s := kmssim.New()
 	arn := s.CreateKey(west, types.KeySpecSymmetricDefault)
@@ -221,7 +222,7 @@ func TestCancel(t *testing.T) {
 	if err := <-failed; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	s.Close() // breaks the other off
+	s.Close() // aborts the other request
 	if err := <-failed; err == nil {
 		t.Error("Close let a request succeed")
 	}

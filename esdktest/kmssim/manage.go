@@ -53,7 +53,7 @@ func (s *Server) describeKey(region string, in *kms.DescribeKeyInput) (answer, e
 	return answer{"KeyMetadata": k.metadata()}, nil
 }
 
-// listKeys returns all keys at once, whatever limit is asked for.
+// listKeys returns all keys at once and ignores the limit.
 func (s *Server) listKeys(region string, _ *kms.ListKeysInput) (answer, error) {
 	s.keys.mu.Lock()
 	defer s.keys.mu.Unlock()
@@ -94,7 +94,7 @@ func (s *Server) createAlias(region string, in *kms.CreateAliasInput) (answer, e
 	return answer{}, nil
 }
 
-// listAliases returns all aliases at once, whatever limit is asked for.
+// listAliases returns all aliases at once and ignores the limit.
 func (s *Server) listAliases(region string, in *kms.ListAliasesInput) (answer, error) {
 	only := ""
 	if in.KeyId != nil {
@@ -116,7 +116,8 @@ func (s *Server) listAliases(region string, in *kms.ListAliasesInput) (answer, e
 	return answer{"Aliases": aliases, "Truncated": false}, nil
 }
 
-// replicateKey makes a replica that can be used at once; AWS takes a while.
+// replicateKey makes a replica that is usable at once; with AWS it takes a
+// while.
 func (s *Server) replicateKey(region string, in *kms.ReplicateKeyInput) (answer, error) {
 	to := aws.ToString(in.ReplicaRegion)
 	if to == "" {
@@ -163,7 +164,7 @@ func (s *Server) enableKey(region string, in *kms.EnableKeyInput) (answer, error
 	return answer{}, s.keys.setState(region, aws.ToString(in.KeyId), types.KeyStateEnabled)
 }
 
-// setState enables or disables a key, unless it is about to be deleted.
+// setState enables or disables a key, unless its deletion is scheduled.
 func (s *store) setState(region, name string, state types.KeyState) error {
 	k, err := s.findKey(region, name)
 	if err != nil {
@@ -179,7 +180,7 @@ func (s *store) setState(region, name string, state types.KeyState) error {
 	return nil
 }
 
-// scheduleKeyDeletion puts the key in its final state, in which it stays.
+// scheduleKeyDeletion puts the key in its final state.
 func (s *Server) scheduleKeyDeletion(region string, in *kms.ScheduleKeyDeletionInput) (answer, error) {
 	days := int32(30)
 	if in.PendingWindowInDays != nil {

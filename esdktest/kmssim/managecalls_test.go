@@ -8,11 +8,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
-// stateCalls use keys that cannot be used, or not anymore.
+// stateCalls use keys that can't be used, or can't any more.
 func stateCalls() []sharedCall {
 	disabled := func(b *backend) types.KeyMetadata {
 		k := b.symmetric("key")
-		// By id: moto does not take an ARN here.
+		// By ID: moto doesn't accept an ARN here.
 		if _, err := b.west.DisableKey(b.t.Context(), &kms.DisableKeyInput{KeyId: k.KeyId}); err != nil {
 			b.t.Fatal(err)
 		}
@@ -71,8 +71,8 @@ func multiRegion(b *backend) types.KeyMetadata {
 	return k
 }
 
-// replicated makes a multi-Region key with a replica in the east, by id, since moto
-// does not take an ARN here.
+// replicated makes a multi-Region key with a replica in the east, by ID, since
+// moto doesn't accept an ARN here.
 func replicated(b *backend) types.KeyMetadata {
 	k := multiRegion(b)
 	_, err := b.west.ReplicateKey(b.t.Context(), &kms.ReplicateKeyInput{KeyId: k.KeyId, ReplicaRegion: aws.String(east)})
@@ -82,7 +82,7 @@ func replicated(b *backend) types.KeyMetadata {
 	return k
 }
 
-// regionCalls are about what the keys of one region have to do with another.
+// regionCalls are calls in one region about keys of another.
 func regionCalls() []sharedCall {
 	decryptEast := func(k func(*backend) types.KeyMetadata) func(*backend) (any, error) {
 		return func(b *backend) (any, error) {
@@ -123,7 +123,8 @@ func regionCalls() []sharedCall {
 	}
 }
 
-// metadata is the outcome that describes an enabled key, with what else it says.
+// metadata returns the outcome that describes an enabled key, with extra
+// fields.
 func metadata(prefix, arn, id, spec string, more ...string) string {
 	fields := append(more, "AWSAccountId=ACCOUNT", "Arn="+arn, "CreationDate", "CustomerMasterKeySpec="+spec, "Enabled=true",
 		"KeyId="+id, "KeyManager=CUSTOMER", "KeySpec="+spec, "KeyState=Enabled", "Origin=AWS_KMS")
@@ -210,7 +211,7 @@ func keyCalls() []sharedCall {
 	}
 }
 
-// listed is how often a key is in the list of each region.
+// listed counts the appearances of a key in the list of each region.
 type listed struct{ West, East *int }
 
 func listKey(b *backend, k types.KeyMetadata) (*listed, error) {

@@ -7,19 +7,19 @@ import (
 	"sync"
 )
 
-// A Request is one request that the server got.
+// A Request is a request that the server received.
 type Request struct {
 	Operation string         // such as GenerateDataKey
-	Region    string         // of the credentials' scope
+	Region    string         // from the credentials' scope
 	Input     map[string]any // the JSON object; blobs are base64 in it
 	Header    http.Header
-	Error     string // the code of the error that it was answered with, if any
+	Error     string // the error code of the answer, if any
 }
 
-// keptRequests is how many requests are kept; the counters go on.
+// keptRequests is the number of requests kept; the counters go on.
 const keptRequests = 1 << 14
 
-// requestLog remembers what was asked.
+// requestLog records requests.
 type requestLog struct {
 	mu       sync.Mutex
 	requests []*Request
@@ -44,9 +44,9 @@ func (l *requestLog) end(r *Request, code string) {
 	r.Error = code
 }
 
-// Requests returns the requests since the last [Server.Reset] in the order in
-// which they came, retries among them. Of very many, only the last thousands are
-// kept. Requests that KMS cannot read are not in it.
+// Requests returns the requests since the last [Server.Reset] in order of
+// arrival, including retries. If there are very many, only the last thousands
+// are kept. Requests that KMS can't parse aren't included.
 func (s *Server) Requests() []Request {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
@@ -57,16 +57,16 @@ func (s *Server) Requests() []Request {
 	return requests
 }
 
-// Counts returns how many requests there were of each operation since the last
-// [Server.Reset], whatever their answer.
+// Counts returns the number of requests for each operation since the last
+// [Server.Reset], including failed ones.
 func (s *Server) Counts() map[string]int {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	return maps.Clone(s.log.counts)
 }
 
-// Count returns how many requests there were of one operation since the last
-// [Server.Reset], whatever their answer.
+// Count returns the number of requests for one operation since the last
+// [Server.Reset], including failed ones.
 func (s *Server) Count(operation string) int {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()

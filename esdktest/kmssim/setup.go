@@ -9,18 +9,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
-// The methods here set a scene without calls over the wire, so that they are not
-// in the requests and are subject to no fault. They panic if what they are told
-// cannot be: that is a mistake in the test.
+// These methods set up a scene without calls over the wire, so they aren't
+// recorded as requests, and faults don't affect them. They panic if the setup
+// is impossible, since that's a mistake in the test.
 
 // CreateKey makes a key and returns its ARN. Symmetric and RSA keys encrypt and
 // decrypt; keys on the curves P-256, P-384 and P-521 are for key agreement. It
-// panics for another spec.
+// panics for any other spec.
 func (s *Server) CreateKey(region string, spec types.KeySpec) string {
 	return s.mustCreateKey(region, spec, false)
 }
 
-// CreateMultiRegionKey is [Server.CreateKey] for a multi-Region primary key.
+// CreateMultiRegionKey is like [Server.CreateKey], for a multi-Region primary
+// key.
 func (s *Server) CreateMultiRegionKey(region string, spec types.KeySpec) string {
 	return s.mustCreateKey(region, spec, true)
 }
@@ -46,8 +47,8 @@ func (s *Server) Replicate(arn, region string) string {
 	return replica.arn()
 }
 
-// CreateAlias gives a key in the region another name, which begins with "alias/",
-// and returns the ARN of that.
+// CreateAlias gives a key in the region another name, which begins with
+// "alias/", and returns the alias's ARN.
 func (s *Server) CreateAlias(region, name, keyARN string) string {
 	_, err := s.createAlias(region, &kms.CreateAliasInput{AliasName: &name, TargetKeyId: &keyARN})
 	must(err)
@@ -65,7 +66,7 @@ func (s *Server) CreateGrant(arn string) string {
 	return out["GrantToken"].(string)
 }
 
-// Grants returns the grants by their tokens.
+// Grants returns the grants by token.
 func (s *Server) Grants() map[string]Grant {
 	s.keys.mu.Lock()
 	defer s.keys.mu.Unlock()
@@ -82,7 +83,7 @@ func (s *Server) Enable(arn string) {
 	must(s.keys.setState(regionOf(arn), arn, types.KeyStateEnabled))
 }
 
-// ScheduleDeletion has a key be about to be deleted: using it fails with
+// ScheduleDeletion schedules a key for deletion: using it fails with
 // KMSInvalidStateException.
 func (s *Server) ScheduleDeletion(arn string) {
 	_, err := s.scheduleKeyDeletion(regionOf(arn), &kms.ScheduleKeyDeletionInput{KeyId: &arn})

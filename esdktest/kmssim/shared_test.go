@@ -22,11 +22,11 @@ import (
 	"esdk/esdktest/kmssim"
 )
 
-// The calls of calls_test.go are made to the simulator and to moto, an emulator of
-// AWS by others, and both must come out as the table says. What moto is known to
-// do differently is in the table too.
+// The calls in calls_test.go are made to the simulator and to moto, another
+// emulator of AWS. Both must match the table, which includes moto's known
+// differences.
 
-// west is where the keys are, east where there are only replicas.
+// west has the keys; east has only replicas.
 const (
 	west = "us-west-2"
 	east = "eu-west-1"
@@ -36,8 +36,8 @@ const (
 type backend struct {
 	t          *testing.T
 	west, east *kms.Client
-	names      map[string]string // what stands for ids, ARNs and blobs in outcomes
-	suffix     string            // of aliases, since moto keeps them until it ends
+	names      map[string]string // placeholders for IDs, ARNs and blobs in outcomes
+	suffix     string            // of aliases, since moto keeps them until it exits
 }
 
 func TestCallsToSimulator(t *testing.T) {
@@ -76,7 +76,7 @@ func TestCallsToMoto(t *testing.T) {
 	}
 }
 
-// TestDifferences checks the table itself: each difference has a reason and is one.
+// TestDifferences checks the table: each difference is real and has a reason.
 func TestDifferences(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range calls() {
@@ -93,7 +93,7 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// checkLoopbackURL keeps the tests from calling anything but an emulator nearby.
+// checkLoopbackURL keeps the tests from calling anything but a local emulator.
 func checkLoopbackURL(t *testing.T, endpoint string) {
 	t.Helper()
 	u, err := url.Parse(endpoint)
@@ -105,7 +105,7 @@ func checkLoopbackURL(t *testing.T, endpoint string) {
 	}
 }
 
-// motoOmits are the fields that no answer of moto has.
+// motoOmits are the fields that moto's answers never have.
 var motoOmits = []string{
 	"CurrentKeyMaterialId",
 	"DestinationEncryptionAlgorithm",
@@ -116,7 +116,7 @@ var motoOmits = []string{
 	"SourceKeyMaterialId",
 }
 
-// withoutOmitted takes the fields that moto does not have out of an outcome.
+// withoutOmitted removes the fields that moto doesn't have from an outcome.
 func withoutOmitted(outcome string) string {
 	fields := slices.DeleteFunc(strings.Fields(outcome), func(field string) bool {
 		name, _, _ := strings.Cut(field, "=")
@@ -150,7 +150,7 @@ func newBackend(t *testing.T, endpoint string) *backend {
 	return b
 }
 
-// key makes a key and gives its ARN and id names in outcomes.
+// key makes a key and names its ARN and ID in outcomes.
 func (b *backend) key(name string, in kms.CreateKeyInput) types.KeyMetadata {
 	b.t.Helper()
 	out, err := b.west.CreateKey(b.t.Context(), &in)
@@ -190,11 +190,11 @@ func (b *backend) blob(key types.KeyMetadata, ec map[string]string) []byte {
 	return out.CiphertextBlob
 }
 
-// outcome describes a call's answer or error in one line: the code of an error, or
-// the fields of the answer with names for ids.
+// outcome describes a call's answer or error in one line: the code of an error,
+// or the fields of the answer, with names in place of IDs.
 func (b *backend) outcome(out any, err error) string {
 	var e smithy.APIError
-	var status *smithyhttp.ResponseError // without JSON in it
+	var status *smithyhttp.ResponseError // its body isn't JSON
 	switch {
 	case errors.As(err, &e):
 		return e.ErrorCode()
@@ -240,7 +240,7 @@ func (b *backend) fields(prefix string, v reflect.Value) []string {
 	return all
 }
 
-// value describes a field's value, as far as it is the same in each run.
+// value describes a field's value, as far as it's the same in each run.
 func (b *backend) value(field string, v any) string {
 	switch v := v.(type) {
 	case []byte:
@@ -262,7 +262,7 @@ func (b *backend) value(field string, v any) string {
 	return "=" + strings.ReplaceAll(fmt.Sprint(v), " ", ",")
 }
 
-// rename replaces what differs between runs, ARNs before the ids in them.
+// rename replaces text that differs between runs, ARNs before the IDs in them.
 func (b *backend) rename(s string) string {
 	olds := make([]string, 0, len(b.names))
 	for old := range b.names {

@@ -10,16 +10,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
-// A place is a name in a region: a key's id or an alias.
+// A place is a name in a region: a key's ID or an alias.
 type place struct{ region, name string }
 
 // A store holds the keys, aliases and grants of all regions.
 type store struct {
 	mu      sync.Mutex
 	keys    map[place]*key
-	aliases map[place]string // the id of the key
+	aliases map[place]string // the key's ID
 	grants  map[string]Grant // by token
-	order   []place          // of the keys, as they were made
+	order   []place          // of the keys, in order of creation
 }
 
 func (s *store) init() {
@@ -40,7 +40,7 @@ func (s *store) addLocked(k *key) {
 	s.order = append(s.order, p)
 }
 
-// byID returns a copy of the key with this id in the region.
+// byID returns a copy of the key with this ID in the region.
 func (s *store) byID(region, id string) (*key, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +51,7 @@ func (s *store) byID(region, id string) (*key, bool) {
 	return k.copy(), true
 }
 
-// copy returns what does not change with the key anymore.
+// copy returns a copy that later changes of the key don't affect.
 func (k *key) copy() *key {
 	c := *k
 	if k.family != nil {
@@ -60,7 +60,7 @@ func (k *key) copy() *key {
 	return &c
 }
 
-// find returns a copy of the key that an id, ARN, alias or alias's ARN names.
+// find returns a copy of the key that an ID, ARN, alias or alias's ARN names.
 func (s *store) find(region, name string) (*key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +71,7 @@ func (s *store) find(region, name string) (*key, error) {
 	return k.copy(), nil
 }
 
-// findKey is find for operations that do not take aliases.
+// findKey is find for operations that don't accept aliases.
 func (s *store) findKey(region, name string) (*key, error) {
 	if strings.HasPrefix(name, "alias/") || strings.Contains(name, ":alias/") {
 		return nil, notFound("Invalid keyId '%s'", name)
@@ -79,7 +79,7 @@ func (s *store) findKey(region, name string) (*key, error) {
 	return s.find(region, name)
 }
 
-// keyID is how bare ids of keys look: a UUID, or mrk- and as many digits.
+// keyID matches bare key IDs: a UUID, or mrk- and the same number of digits.
 var keyID = regexp.MustCompile(`^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$`)
 
 func (s *store) findLocked(region, name string) (*key, error) {
@@ -103,7 +103,8 @@ func (s *store) findLocked(region, name string) (*key, error) {
 	return nil, notFound("Invalid keyId '%s'", name)
 }
 
-// parseName returns the last part of the ARN that a name is or is short for.
+// parseName returns the last part of an ARN, or of the ARN that a name stands
+// for.
 func parseName(region, name string) (string, error) {
 	switch {
 	case name == "":
@@ -120,14 +121,15 @@ func parseName(region, name string) (string, error) {
 	return "", notFound("Invalid keyId '%s'", name)
 }
 
-// resourceOf returns what an ARN names, which must be in the region.
+// resourceOf returns the resource that an ARN names, which must be in the
+// region.
 func resourceOf(region, arn string) (string, error) {
 	parts := strings.SplitN(arn, ":", 6)
 	switch {
 	case len(parts) != 6 || parts[2] != "kms" || !strings.Contains(parts[5], "/"):
 		return "", apiError{"InvalidArnException", "Invalid arn " + arn}
 	case parts[1] != partition || parts[3] != region:
-		// A service knows only what is in its own region, and says so like this.
+		// A service knows only its own region, and reports others like this.
 		return "", notFound("Invalid arn %s", parts[3])
 	case parts[4] != Account:
 		return "", apiError{"AccessDeniedException", "The key " + arn +
@@ -136,7 +138,7 @@ func resourceOf(region, arn string) (string, error) {
 	return parts[5], nil
 }
 
-// usable returns a copy of the key that is named, if it can do its work.
+// usable returns a copy of the named key if its state allows using it.
 func (s *store) usable(region, name string) (*key, error) {
 	k, err := s.find(region, name)
 	if err != nil {
@@ -145,7 +147,8 @@ func (s *store) usable(region, name string) (*key, error) {
 	return k, k.checkState()
 }
 
-// checkState returns the error of a key that is disabled or about to be deleted.
+// checkState returns the error of a key that is disabled or scheduled for
+// deletion.
 func (k *key) checkState() error {
 	switch k.state {
 	case types.KeyStateEnabled:

@@ -9,14 +9,14 @@ import (
 )
 
 // The protocol is AWS JSON 1.1: the operation is in a header, input and answer
-// are JSON objects, and blobs in them are base64.
+// are JSON objects, and blobs in them are in Base64.
 const (
 	contentType  = "application/x-amz-json-1.1"
 	targetPrefix = "TrentService."
 	maxBody      = 1 << 20
 )
 
-// An answer is the output of an operation. Blobs are []byte in it.
+// An answer is the output of an operation. Blobs in it are []byte.
 type answer map[string]any
 
 // ServeHTTP answers one request.
@@ -49,7 +49,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answer runs the operation, unless the fault says that it fails.
+// answer runs the operation, unless the fault makes it fail.
 func (s *Server) answer(request *Request, body []byte, fault *Fault) (answer, error) {
 	if fault.Code != "" {
 		return nil, apiError{fault.Code, fault.Message}
@@ -65,11 +65,11 @@ func (s *Server) answer(request *Request, body []byte, fault *Fault) (answer, er
 	return out, err
 }
 
-// An operation takes its region and its input as JSON.
+// An operation takes its region, and its input as JSON.
 type operation func(s *Server, region string, body []byte) (answer, error)
 
-// with makes an operation of a method that takes the AWS SDK's input, whose fields
-// are named as the members of the JSON object are.
+// with turns a method into an operation. The method takes the AWS SDK's input,
+// whose fields have the names of the JSON object's members.
 func with[Input any](f func(s *Server, region string, in *Input) (answer, error)) operation {
 	return func(s *Server, region string, body []byte) (answer, error) {
 		in := new(Input)
@@ -120,7 +120,7 @@ func readRequest(r *http.Request) (*Request, []byte, error) {
 	return request, body, nil
 }
 
-// credentialRegion takes the region out of a header of Signature Version 4:
+// credentialRegion takes the region from a Signature Version 4 header:
 //
 //	AWS4-HMAC-SHA256 Credential=ID/DATE/REGION/kms/aws4_request, …
 func credentialRegion(authorization string) string {
