@@ -12,7 +12,7 @@ import (
 	"esdk/internal/format"
 )
 
-// The bound leaves out the overhead of as many regular frames as there can be.
+// The bound subtracts the overhead of the maximum number of regular frames.
 func TestPlaintextBound(t *testing.T) {
 	for _, c := range []struct {
 		frame      uint32
@@ -36,8 +36,8 @@ func TestPlaintextBound(t *testing.T) {
 	}
 }
 
-// Opened frames get as much memory as the buffer, at least a frame's, and at
-// most a long message's. Long frames are opened in place.
+// Opened frames get as much memory as the buffer has, at least a frame's, and
+// at most a long message's. Long frames are opened in place.
 func TestMakeOut(t *testing.T) {
 	const long = defaultBatch
 	for _, c := range []struct {
@@ -56,7 +56,7 @@ func TestMakeOut(t *testing.T) {
 		if c.n == 0 {
 			continue
 		}
-		// Plaintext is cleared before other memory takes its place.
+		// Plaintext is cleared before other memory replaces it.
 		before := r.out[:1]
 		before[0] = 1
 		if r.makeOut(); &r.out[:1][0] != &before[0] || before[0] != 1 {
@@ -78,9 +78,9 @@ func TestWindowLength(t *testing.T) {
 	}
 }
 
-// A full buffer doubles, up to a little more than is needed. If it isn't full,
-// more has arrived than a short message has: it grows faster, up to its length
-// for a long message.
+// A full buffer doubles, up to a little more than needed. If it isn't full,
+// more has arrived than a short message holds: it grows faster, up to the
+// length for long messages.
 func TestMakeRoom(t *testing.T) {
 	const long = defaultBatch
 	for name, c := range map[string]struct {
@@ -121,7 +121,7 @@ func TestMakeRoom(t *testing.T) {
 	}
 }
 
-// A buffer grows faster while it is short, and never beyond its limit.
+// A buffer grows faster while it's short, and never beyond its limit.
 func TestBufferGrowth(t *testing.T) {
 	const long = defaultBatch
 	for _, c := range []struct{ held, room, limit, want int }{
@@ -139,8 +139,8 @@ func TestBufferGrowth(t *testing.T) {
 	}
 }
 
-// The last number is left to the final frame, and the limit counts what was
-// released before.
+// The last number is reserved for the final frame, and the limit counts
+// plaintext that was released before.
 func TestFramesIn(t *testing.T) {
 	for _, c := range []struct {
 		n          int
@@ -179,7 +179,7 @@ func TestSealedRunRefuses(t *testing.T) {
 	}
 }
 
-// A frame that memory can't hold is refused before its bytes are looked for.
+// A frame that memory can't hold is rejected before its bytes are read.
 func TestNeedRefusesLongFrames(t *testing.T) {
 	for n, long := range map[int64]bool{100: false, math.MaxInt - defaultBatch: false, math.MaxInt - defaultBatch + 1: true, math.MaxInt: true} {
 		err := newReader(Source{Params: testParams(10)}).need(0, n, "frame")
@@ -189,8 +189,8 @@ func TestNeedRefusesLongFrames(t *testing.T) {
 	}
 }
 
-// No frame is opened into memory that is too short for it, behind others: those
-// would move.
+// A frame is never opened behind others into memory that is too short for it,
+// since the others would move.
 func TestOpenRefusesShortMemory(t *testing.T) {
 	for _, c := range []struct {
 		held, room int
@@ -218,7 +218,7 @@ func TestOpenRefusesShortMemory(t *testing.T) {
 	}
 }
 
-// A source is fast if it has an eighth of a batch at once.
+// A source is fast if it returns an eighth of a batch at once.
 func TestIsFast(t *testing.T) {
 	useVariant(t, 2, 1000)
 	for _, c := range []struct {
@@ -234,7 +234,7 @@ func TestIsFast(t *testing.T) {
 }
 
 // Reading ahead needs several workers, batches of several frames, and a fast
-// source whose frames are all opened.
+// source whose earlier frames are all opened.
 func TestWorthPumping(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*Reader)
@@ -260,19 +260,19 @@ func TestWorthPumping(t *testing.T) {
 	}
 }
 
-// A batch gets the regular frames of one read. Reading goes on while the source
-// is fast, and all that it had were regular frames.
+// A batch gets the regular frames of one read. Reading continues while the
+// source is fast and returns only regular frames.
 func TestReceiveBatch(t *testing.T) {
 	useVariant(t, 2, 250)
 	const size = 10 + format.FrameOverhead
 	long := seal(t, testParams(10), pattern(1005))
-	short := seal(t, testParams(10), pattern(32)) // whose final frame is as long as a regular one
+	short := seal(t, testParams(10), pattern(32)) // its final frame is as long as a regular one
 	wrong := bytes.Clone(long)
 	binary.BigEndian.PutUint32(wrong[3*size:], 77)
 	for name, c := range map[string]struct {
 		body   []byte
 		source func([]byte) io.Reader
-		window int // bytes that were there before
+		window int // bytes from earlier reads
 		frames int
 		left   int
 		more   bool
@@ -311,10 +311,10 @@ func TestReceiveBatch(t *testing.T) {
 	}
 }
 
-// ended is a source that returns its end with its last bytes.
+// ended is a source that returns io.EOF with its last bytes.
 func ended(b []byte) io.Reader { return iotest.DataErrReader(bytes.NewReader(b)) }
 
-// pieces is a source that returns so many bytes at once.
+// pieces is a source that returns at most n bytes at once.
 func pieces(n int) func([]byte) io.Reader {
 	return func(b []byte) io.Reader { return &chunks{bytes.NewReader(b), n} }
 }

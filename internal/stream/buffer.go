@@ -7,9 +7,9 @@ import (
 	"esdk/internal/format"
 )
 
-// A buffer holds plaintext until it is sealed. It never holds more than its
-// limit, a number of whole frames, whatever its memory has room for. Its memory
-// grows only as it is filled: a frame may be long, and never come.
+// A buffer holds plaintext until it's sealed. It never holds more than its
+// limit, a number of whole frames, even if its memory has room for more. Its
+// memory grows only as it fills: a frame may be long and never arrive.
 type buffer struct {
 	held   []byte
 	frame  int64 // bytes of a frame
@@ -18,12 +18,12 @@ type buffer struct {
 
 func (b *buffer) limit() int64 { return b.frame * b.frames }
 
-// missing is how many bytes are left to the limit.
+// missing returns the number of bytes left to the limit.
 func (b *buffer) missing() int64 { return b.limit() - int64(len(b.held)) }
 
 func (b *buffer) full() bool { return b.missing() == 0 }
 
-// setLimit changes the limit, which must not be below what is held.
+// setLimit changes the limit, which must not be below the length held.
 func (b *buffer) setLimit(frame uint32, frames int64) {
 	b.frame, b.frames = int64(frame), frames
 	if b.missing() < 0 {
@@ -34,7 +34,8 @@ func (b *buffer) setLimit(frame uint32, frames int64) {
 // add takes as much of p as fits and returns the rest.
 func (b *buffer) add(p []byte) (rest []byte) { return b.take(p, b.missing()) }
 
-// completeFrame takes as much of p as the last frame lacks and returns the rest.
+// completeFrame takes as much of p as the last frame lacks and returns the
+// rest.
 func (b *buffer) completeFrame(p []byte) (rest []byte) {
 	last := int64(len(b.held)) % b.frame
 	if last == 0 {
@@ -60,7 +61,7 @@ func (b *buffer) readFrom(r io.Reader) (int, error) {
 	return n, err
 }
 
-// grow makes room for at least a byte.
+// grow makes room for at least one byte.
 func (b *buffer) grow() error {
 	have := int64(cap(b.held))
 	if int64(len(b.held)) < have || b.full() {
@@ -77,7 +78,7 @@ func (b *buffer) grow() error {
 	return nil
 }
 
-// empty drops what is held and keeps the memory.
+// empty drops the content and keeps the memory.
 func (b *buffer) empty() { b.held = b.held[:0] }
 
 // drop removes the first n bytes.

@@ -7,8 +7,8 @@ import (
 	"testing/iotest"
 )
 
-// The limit holds whatever the memory has room for: it may have been another
-// buffer's.
+// The limit holds even if the memory has more room: it may have belonged to
+// another buffer.
 func TestBufferLimit(t *testing.T) {
 	for _, room := range []int{0, 1, 35, 40, 41, 1000} {
 		b := buffer{held: make([]byte, 0, room)}
@@ -61,7 +61,7 @@ func TestBufferRefusesLowerLimit(t *testing.T) {
 	b.setLimit(10, 3)
 }
 
-// Memory grows as bytes come, not as the limit says.
+// Memory grows with the bytes that arrive, not with the limit.
 func TestBufferGrows(t *testing.T) {
 	var b buffer
 	b.setLimit(1<<30, 1)
@@ -76,7 +76,7 @@ func TestBufferGrows(t *testing.T) {
 	}
 }
 
-// A source or sink that returns counts that can't be is an error, and no panic.
+// A source or sink that returns impossible counts causes an error, not a panic.
 func TestImpossibleCounts(t *testing.T) { eachVariant(t, testImpossibleCounts) }
 
 func testImpossibleCounts(t *testing.T) {

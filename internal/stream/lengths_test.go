@@ -12,14 +12,14 @@ import (
 	"esdk/internal/format"
 )
 
-// lengths are frame lengths at the bounds of the integers of 32 bits, alone and
-// with the overhead of a frame. On a 32-bit machine, most are no int.
+// lengths are frame lengths at the bounds of 32-bit integers, alone and with
+// the overhead of a frame. On a 32-bit machine, most don't fit into an int.
 var lengths = []uint32{
 	1<<31 - 1 - format.FrameOverhead, 1<<31 - format.FrameOverhead, 1<<31 - 1, 1 << 31, 1<<31 + 1,
 	0xFFFFFFDF, 0xFFFFFFE0, 0xFFFFFFE1, 1<<32 - 1,
 }
 
-// sources are ways to have a body.
+// sources are kinds of sources for a body.
 var sources = map[string]func(body []byte) io.Reader{
 	"bytes.Reader": func(body []byte) io.Reader { return bytes.NewReader(body) },
 	"bytes.Buffer": func(body []byte) io.Reader { return bytes.NewBuffer(bytes.Clone(body)) },
@@ -28,7 +28,7 @@ var sources = map[string]func(body []byte) io.Reader{
 	"with its end": func(body []byte) io.Reader { return iotest.DataErrReader(bytes.NewReader(body)) },
 }
 
-// eachWayToRead calls f with what each way to read a body returns.
+// eachWayToRead calls f with the result of each way to read a body.
 func eachWayToRead(body []byte, frame uint32, f func(how string, plaintext []byte, err error)) {
 	for name, source := range sources {
 		plaintext, err := readAll(NewReader(source(body), Source{Params: testParams(frame)}), 10)
@@ -41,7 +41,7 @@ func eachWayToRead(body []byte, frame uint32, f func(how string, plaintext []byt
 	f("Open", plaintext, err)
 }
 
-// A frame length bounds frames, and says nothing about those that there are.
+// A frame length is only an upper bound for the actual frames.
 func TestLongFramesRoundTrip(t *testing.T) { eachVariant(t, testLongFramesRoundTrip) }
 
 func testLongFramesRoundTrip(t *testing.T) {
@@ -69,7 +69,7 @@ func testLongFramesRoundTrip(t *testing.T) {
 	}
 }
 
-// sealings are the bodies that the ways to encrypt a plaintext make.
+// sealings returns the body from each way to encrypt a plaintext.
 func sealings(t *testing.T, plaintext []byte, frame uint32) map[string][]byte {
 	t.Helper()
 	bodies := make(map[string][]byte)
@@ -99,11 +99,11 @@ func sealings(t *testing.T, plaintext []byte, frame uint32) map[string][]byte {
 	return bodies
 }
 
-// fits reports whether a machine has memory for a frame: if not, it says so, and
-// else that the message is cut off.
+// fits reports whether the machine has memory for a frame. If not, the error
+// says so; otherwise it says that the message is truncated.
 func fits(length int64) bool { return length < math.MaxInt-1<<20 }
 
-// A message of a few bytes may claim any frame.
+// A message of a few bytes may claim frames of any length.
 func TestLongFramesCutOff(t *testing.T) { eachVariant(t, testLongFramesCutOff) }
 
 func testLongFramesCutOff(t *testing.T) {
@@ -125,8 +125,8 @@ func testLongFramesCutOff(t *testing.T) {
 	}
 }
 
-// longSource is a message of one regular frame, whose bytes can't be read, and of
-// a final frame.
+// longSource is a message of one regular frame with unreadable bytes, and a
+// final frame.
 type longSource struct {
 	final []byte
 	at    int64

@@ -10,8 +10,8 @@ import (
 	"esdk/internal/format"
 )
 
-// fieldsOf returns where each field of a body starts that an error can name: the
-// frames, or the fields of a body that is not framed, and the footer's fields.
+// fieldsOf returns the offset of each field of a body that an error can name:
+// the frames, or the fields of an unframed body, and the footer's fields.
 func fieldsOf(frame uint32, plaintext, signature int) (starts []int64) {
 	end := int64(0)
 	if frame == 0 {
@@ -33,8 +33,8 @@ func fieldsOf(frame uint32, plaintext, signature int) (starts []int64) {
 	return starts
 }
 
-// The offset of an error is where the field starts that is cut, and not where the
-// bytes end.
+// The offset of an error is the start of the truncated field, not the end of
+// the bytes.
 func TestOffsetOfCut(t *testing.T) { eachVariant(t, testOffsetOfCut) }
 
 func testOffsetOfCut(t *testing.T) {
@@ -68,8 +68,8 @@ func testOffsetOfCut(t *testing.T) {
 	}
 }
 
-// A reader of parts reports a body that was cut short or continued as a reader of
-// all of it does: the same field at the same place.
+// A ReaderAt reports a truncated or extended body as a Reader does: with the
+// same field and the same offset.
 func TestOffsetsOfReaderAt(t *testing.T) {
 	const at = 1000
 	for _, frame := range []uint32{1, 7, 8, 10, 100} {
@@ -110,7 +110,7 @@ func TestOffsetsOfReaderAt(t *testing.T) {
 	}
 }
 
-// An error about the end of a long body costs a few short reads.
+// An error about the end of a long body costs only a few short reads.
 func TestWrongEndReadsLittle(t *testing.T) {
 	p := testParams(10)
 	body := seal(t, p, pattern(100_000))
@@ -122,7 +122,7 @@ func TestWrongEndReadsLittle(t *testing.T) {
 	}
 }
 
-// A countingAt counts what is asked of it.
+// A countingAt counts the calls and bytes of reads.
 type countingAt struct {
 	r            io.ReaderAt
 	calls, bytes int

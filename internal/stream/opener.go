@@ -9,8 +9,8 @@ import (
 	"esdk/internal/format"
 )
 
-// An opener owns the AEAD of a message that is read. Nothing else opens a frame,
-// and a frame opens only under the number that its place in the message gives it.
+// An opener owns the AEAD of a message that is read. Nothing else opens a
+// frame, and a frame opens only under the number of its place in the message.
 // It is safe for concurrent use.
 type opener struct {
 	aead      cipher.AEAD
@@ -18,22 +18,22 @@ type opener struct {
 	frame     uint32 // plaintext bytes of a regular frame
 }
 
-// newOpener takes the AEAD out of the params, so that nobody else has it.
+// newOpener takes the AEAD out of the params, so that no other code has it.
 func newOpener(p *Params) opener {
 	o := opener{aead: p.AEAD, messageID: p.MessageID, frame: p.FrameLength}
 	p.AEAD = nil
 	return o
 }
 
-// A sealedRun is some regular frames with the numbers that they must have.
+// A sealedRun is a run of regular frames with the numbers that they must have.
 type sealedRun struct {
 	first  uint32
 	count  int
 	frames []byte // exactly count frames
 }
 
-// sealedRun refuses what are not that many frames, and leaves the last number to
-// the final frame.
+// sealedRun panics unless frames has exactly count frames. It reserves the last
+// number for the final frame.
 func (p *Params) sealedRun(first uint32, count int, frames []byte) sealedRun {
 	if int64(count)*p.frameSize() != int64(len(frames)) || int64(first)+int64(count) > format.MaxFrames {
 		panic(fmt.Sprintf("internal error: %d bytes are not %d frames from %d on", len(frames), count, first))
@@ -41,12 +41,12 @@ func (p *Params) sealedRun(first uint32, count int, frames []byte) sealedRun {
 	return sealedRun{first, count, frames}
 }
 
-// errIrregular says that a frame is not the regular one that was expected: it
-// may be the final one, or wrong.
+// errIrregular says that a frame isn't the expected regular one: it may be the
+// final one, or wrong.
 var errIrregular = errors.New("irregular frame")
 
-// open opens the frames of a batch up to one that is wrong, and appends their
-// plaintext to its out.
+// open opens the frames of a batch up to the first wrong one, and appends their
+// plaintext to the batch's out.
 func (o *opener) open(b *batch) {
 	size := int(int64(o.frame) + format.FrameOverhead)
 	aad := format.NewBodyAAD(o.messageID, format.Regular)
@@ -68,9 +68,9 @@ func (o *opener) open(b *batch) {
 	}
 }
 
-// openFrame opens one frame of any kind and appends its plaintext to dst. The IV
-// is at the start of iv, and is the writer's choice: old messages have random
-// ones.
+// openFrame opens one frame of any kind and appends its plaintext to dst. The
+// IV is at the start of iv, and is the writer's choice: old messages have
+// random ones.
 func (o *opener) openFrame(dst, iv, ciphertext, aad []byte) ([]byte, error) {
 	plaintext, err := o.aead.Open(dst, iv[:format.IVLength], ciphertext, aad)
 	if err != nil {

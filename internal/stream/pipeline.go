@@ -9,24 +9,24 @@ import (
 	"esdk/internal/errtext"
 )
 
-// A batch is some regular frames that are sealed or opened together.
+// A batch is a run of regular frames that are sealed or opened together.
 type batch struct {
 	run    run       // frames to seal,
 	sealed sealedRun // or to open
-	out    []byte    // the result of that
-	opened int       // frames that out is the plaintext of
-	err    error     // why those are not all
+	out    []byte    // the result
+	opened int       // number of frames whose plaintext is in out
+	err    error     // the reason if not all are opened
 
-	offset int64 // of out in the plaintext, where it matters
+	offset int64 // of out in the plaintext, if it matters
 
 	stage stage
 
-	// Memory of the batch's own, if it needs any.
+	// The batch's own memory, if it needs any.
 	plain         buffer
 	inBuf, outBuf []byte
 }
 
-// A stage is how far a batch has come.
+// A stage is the progress of a batch.
 type stage int
 
 const (
@@ -35,25 +35,25 @@ const (
 	digested
 )
 
-// A pipeline has batches pass four stages:
+// A pipeline passes batches through four stages:
 //
 //	fill   which may read a source; one at a time
 //	work   several at a time
 //	digest in order, one at a time, if there is a digest
 //	drain  in order, one at a time, which may write to a sink
 //
-// All of it is done by as many workers as there are, of which the calling
-// goroutine is one: each takes, again and again, the task that is furthest along,
-// so that no core waits while there is something to do, a batch mostly stays in
-// one core's cache, and with one worker all happens in turn. Hashing comes first,
-// since it is the slowest and cannot be shared out.
+// A number of workers, including the calling goroutine, do all of the work.
+// Each repeatedly takes the task that is furthest along. This way, no core is
+// idle while there is work, and a batch mostly stays in one core's cache. With
+// one worker, everything happens in turn. Hashing comes first, since it's the
+// slowest stage and can't be parallelized.
 //
-// The first batch in order that fails, by its work or its drain, is drained as far
-// as it is good, and ends everything.
+// When a batch fails in its work or its drain, its good part is drained, and
+// the pipeline ends. The first failed batch in order counts.
 type pipeline struct {
-	stopped func() error        // asked before each fill
+	stopped func() error        // called before each fill
 	fill    func(*batch) error  // io.EOF: no batch, and none follows
-	work    func(*batch)        // sets out, and err if that is not all
+	work    func(*batch)        // sets out, and err if out is incomplete
 	digest  hash.Hash           // nil: none
 	digests func(*batch) []byte // the part of a batch that is hashed
 	drain   func(*batch) error
@@ -62,7 +62,7 @@ type pipeline struct {
 // A pool keeps batches, and so their memory, from one run to the next.
 type pool struct{ idle []*batch }
 
-// get returns a batch that describes nothing.
+// get returns an empty batch.
 func (p *pool) get() *batch {
 	n := len(p.idle)
 	if n == 0 {
@@ -76,9 +76,9 @@ func (p *pool) get() *batch {
 
 func (p *pool) put(b ...*batch) { p.idle = append(p.idle, b...) }
 
-// run goes over all batches with a number of workers, of which the calling
-// goroutine is one. It returns when all is done, with no goroutine left. An error
-// of fill counts behind those of the batches before.
+// run processes all batches with a number of workers, including the calling
+// goroutine. It returns when everything is done, with no goroutine left. An
+// error of fill ranks after errors of the batches before it.
 func (p pipeline) run(batches *pool, workers int) error {
 	r := &pipelineRun{pipeline: p, pool: batches, workers: workers, started: 1}
 	r.changed.L = &r.mu
@@ -105,23 +105,23 @@ type pipelineRun struct {
 	workers int
 	others  sync.WaitGroup // all workers but the calling goroutine
 
-	mu       sync.Mutex // guards all below
+	mu       sync.Mutex // guards the fields below
 	changed  sync.Cond
-	batches  []*batch // those filled and not yet drained, in order
-	taken    int      // of batches, how many some worker works on or has
-	digested int      // of batches, how many the digest has
+	batches  []*batch // filled and not yet drained, in order
+	taken    int      // number of batches that a worker works on or has finished
+	digested int      // number of batches that were hashed
 	started  int      // workers
 
 	filling, digesting, draining bool
 
-	ended    bool  // nothing is filled any more
-	fillErr  error // why, if not because all was
-	failed   bool  // nor done at all
+	ended    bool  // no more batches are filled
+	fillErr  error // the reason, unless fill returned io.EOF
+	failed   bool  // no more tasks are done at all
 	err      error // of the first batch in order that failed
-	panicked any   // what some task panicked with, to go on with in the caller
+	panicked any   // a task's panic, which continues in the caller
 }
 
-// loop does tasks until none is left.
+// loop does tasks until none are left.
 func (r *pipelineRun) loop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,8 +134,8 @@ func (r *pipelineRun) loop() {
 	}
 }
 
-// doNext does a task, if there is one. It is called with mu held, as are the
-// tasks, which give it up meanwhile.
+// doNext does a task, if there is one. It's called with mu held, and so are the
+// tasks, which release it while they run.
 func (r *pipelineRun) doNext() bool {
 	switch {
 	case r.digest != nil && !r.digesting && r.digested < r.taken && r.batches[r.digested].stage == worked:
@@ -159,8 +159,9 @@ func (r *pipelineRun) lastStage() stage {
 	return worked
 }
 
-// unlocked runs a function without the lock. A panic, or an end of the goroutine,
-// which code of the user's may cause, ends everything, and goes on in the caller.
+// unlocked runs a function without the lock. The function may call the user's
+// code. If that panics or ends the goroutine, the pipeline ends, and the panic
+// or the end continues in the caller.
 func (r *pipelineRun) unlocked(f func()) {
 	r.mu.Unlock()
 	finished := false
@@ -184,7 +185,7 @@ func (r *pipelineRun) unlocked(f func()) {
 func (r *pipelineRun) fillOne() {
 	b := r.pool.get()
 	r.filling = true
-	err := io.EOF // if this does not return
+	err := io.EOF // if the call does not return
 	r.unlocked(func() {
 		stopped := r.stopped()
 		if stopped == nil {
@@ -219,7 +220,7 @@ func (r *pipelineRun) digestOne() {
 	b := r.batches[r.digested]
 	r.digesting = true
 	r.unlocked(func() { r.digest.Write(r.digests(b)) })
-	// Nothing behind what is good is hashed.
+	// Nothing after the good part is hashed.
 	r.digesting = b.err != nil
 	r.digested++
 	b.stage = digested

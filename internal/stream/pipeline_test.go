@@ -17,7 +17,7 @@ import (
 	"esdk/internal/format"
 )
 
-// checkGoroutines fails the test if any goroutine is left that it started.
+// checkGoroutines fails the test if it leaves a goroutine that it started.
 func checkGoroutines(t *testing.T) {
 	t.Helper()
 	before := runtime.NumGoroutine()
@@ -32,10 +32,10 @@ func checkGoroutines(t *testing.T) {
 	})
 }
 
-// slow hides what else a reader can do, so that it is read in pieces.
+// slow hides all other methods of a reader, so that it's read in pieces.
 type slow struct{ io.Reader }
 
-// readers are all ways to get a plaintext out of a body.
+// readers are all ways to get the plaintext of a body.
 var readers = map[string]func(body []byte, s Source) ([]byte, error){
 	"Open": func(body []byte, s Source) ([]byte, error) { return Open(nil, body, s) },
 	"Read": func(body []byte, s Source) ([]byte, error) { return readAll(NewReader(bytes.NewReader(body), s), 1000) },
@@ -51,8 +51,8 @@ var readers = map[string]func(body []byte, s Source) ([]byte, error){
 	},
 }
 
-// Of two frames that are wrong, each in its own way, the first decides on the
-// error, and nothing from it on is released.
+// If two frames are wrong in different ways, the first one determines the
+// error, and no frame from it on is released.
 func TestFirstErrorInOrder(t *testing.T) { eachVariant(t, testFirstErrorInOrder) }
 
 func testFirstErrorInOrder(t *testing.T) {
@@ -90,7 +90,7 @@ func testFirstErrorInOrder(t *testing.T) {
 
 var errSink = errors.New("sink is full")
 
-// fullSink takes so many bytes, and then fails for good.
+// fullSink takes room bytes, and then fails for good.
 type fullSink struct {
 	bytes.Buffer
 	room   int
@@ -147,7 +147,7 @@ func testSinkErrors(t *testing.T) {
 	}
 }
 
-// A body ends with the error of its context, wherever that comes.
+// A body ends with the error of its context, wherever the context ends.
 func TestStopped(t *testing.T) { eachVariant(t, testStopped) }
 
 func testStopped(t *testing.T) {
@@ -176,7 +176,7 @@ func testStopped(t *testing.T) {
 		for name, read := range readers {
 			got, err := read(body, Source{Params: cancelAfter(n)})
 			if err == nil && bytes.Equal(got, plaintext) {
-				continue // was faster
+				continue // it was faster
 			}
 			if err != context.Canceled || !bytes.HasPrefix(plaintext, got) || len(got) == len(plaintext) {
 				t.Errorf("%s: after %d: %d bytes, %v", name, n, len(got), err)
@@ -205,7 +205,7 @@ func testStopped(t *testing.T) {
 	}
 }
 
-// readFunc and writeFunc are sources and sinks of users.
+// readFunc and writeFunc are users' sources and sinks.
 type (
 	readFunc  func([]byte) (int, error)
 	writeFunc func([]byte) (int, error)
@@ -214,8 +214,8 @@ type (
 func (f readFunc) Read(p []byte) (int, error)   { return f(p) }
 func (f writeFunc) Write(p []byte) (int, error) { return f(p) }
 
-// A panic of a source or sink can be recovered from where it was called, and an
-// end of the goroutine is not taken for success.
+// The caller can recover from a panic of a source or sink. If they end the
+// goroutine, that isn't mistaken for success.
 func TestPanics(t *testing.T) { eachVariant(t, testPanics) }
 
 func testPanics(t *testing.T) {
@@ -274,7 +274,8 @@ func testPanics(t *testing.T) {
 				if got != how && (how != "Goexit" || got != "error") {
 					t.Errorf("%s of %s after %d calls: %s", how, name, n, got)
 				}
-				// A part must not be completed, nor a hole be passed over.
+				// A partial message must not be completed, and a gap not be
+				// skipped.
 				for range 2 {
 					if err := test.then(); got == how && err != errInterrupted || err == nil || err == io.EOF {
 						t.Errorf("%s of %s after %d calls, and then: %v", how, name, n, err)
@@ -285,8 +286,8 @@ func testPanics(t *testing.T) {
 	}
 }
 
-// An Open that does not return leaves no plaintext in the caller's memory: the end
-// of the message was not verified.
+// An Open that doesn't return leaves no plaintext in the caller's memory: the
+// end of the message wasn't verified.
 func TestInterruptedOpenClears(t *testing.T) { eachVariant(t, testInterruptedOpenClears) }
 
 func testInterruptedOpenClears(t *testing.T) {
@@ -326,7 +327,7 @@ func testInterruptedOpenClears(t *testing.T) {
 	}
 }
 
-// outcome tells how a function ends, which may be with its goroutine.
+// outcome describes how a function ends, which may be with its goroutine.
 func outcome(run func() error) (how string) {
 	done := make(chan struct{})
 	go func() {
@@ -353,8 +354,8 @@ func outcome(run func() error) (how string) {
 	return how
 }
 
-// What a source brought is written before it is read again, if it then has
-// nothing: the next bytes may be an answer.
+// If the source then has no more bytes, its earlier ones are written before
+// it's read again: the next bytes may be an answer.
 func TestWriteToDoesNotWait(t *testing.T) { eachVariant(t, testWriteToDoesNotWait) }
 
 func testWriteToDoesNotWait(t *testing.T) {
@@ -404,8 +405,8 @@ func testWriteToDoesNotWait(t *testing.T) {
 	}
 }
 
-// Long frames and short ones, with and without a digest, from fast and slow
-// sources: all as with one worker.
+// Long and short frames, with and without a digest, from fast and slow sources,
+// give the same results as with one worker.
 func TestWorkersAgree(t *testing.T) {
 	checkGoroutines(t)
 	for _, frame := range []uint32{1, 100, 4096, 70_000, 300_000} {
@@ -428,7 +429,7 @@ func TestWorkersAgree(t *testing.T) {
 	}
 }
 
-// Config.Concurrency promises that short plaintexts keep one core busy.
+// Config.Concurrency promises that short plaintexts use one core.
 func TestShortBodiesUseOneCore(t *testing.T) {
 	const oneShot, streamed = 256 << 10, 16 << 10
 	setVariant(8, 0)
@@ -483,8 +484,8 @@ func TestShortBodiesUseOneCore(t *testing.T) {
 	}
 }
 
-// The memory of one call does not depend on how many cores there are, beyond a
-// few.
+// The memory of one call doesn't depend on the number of cores, beyond the
+// first few.
 func TestMemoryOfWorkers(t *testing.T) {
 	p := testParams(4096)
 	p.Workers = 1000

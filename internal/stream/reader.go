@@ -15,42 +15,43 @@ import (
 type Source struct {
 	Params
 
-	// Offset is where the body starts in the message, for errors.
+	// Offset is the offset of the body in the message, for errors.
 	Offset int64
 
 	// Verify, if not nil, checks the signature in the footer once Digest is
-	// complete. Without it the message has no footer.
+	// complete. If it's nil, the message has no footer.
 	Verify func(signature []byte) error
 }
 
 // A Reader decrypts a body and checks that the message ends with it. It
-// releases no byte of a frame before its tag has been verified, nor the final
-// frame before all of the message has been. It is not safe for concurrent use.
+// releases no byte of a frame before the frame's tag has been verified, and the
+// final frame only after the whole message has been verified. It is not safe
+// for concurrent use.
 //
-// Its methods open frame by frame, except that runs of regular frames, once they
-// have arrived, are opened together; whatever is not as it should be about one
-// of those is left to the former.
+// Its methods open frame by frame, except that runs of regular frames are
+// opened together once they have arrived. If a frame in a run is wrong, the
+// frame-by-frame code handles it.
 type Reader struct {
 	Source         // without the AEAD
 	opener         opener
 	regular, final format.BodyAAD
 	pool           pool
 
-	src      io.Reader // nil: all there is, is in the window
+	src      io.Reader // nil: everything is in the window
 	srcErr   error     // of src, sticky
-	lastRead int       // bytes that src returned last
+	lastRead int       // bytes in the last read of src
 	window   []byte    // received, not yet opened
-	buf      []byte    // what window is a part of
+	buf      []byte    // contains window
 
 	out   []byte // opened frames
-	plain []byte // the part of out, or of buf, that is not yet released
+	plain []byte // the unreleased part of out or buf
 
 	sequence uint32 // of the last frame
 	offset   int64  // of the window in the message
 	total    int64  // plaintext bytes so far
 	end      int64  // of the body in the message
 	err      error  // sticky, once plain is released
-	broken   error  // sticky at once: of a sink, or errInterrupted while a call is under way
+	broken   error  // sticky at once: of a sink, or errInterrupted during a call
 }
 
 // NewReader returns a reader of the body that src holds.
@@ -68,19 +69,19 @@ func newReader(s Source) *Reader {
 	return r
 }
 
-// NewVerifiedReader returns a reader of a plaintext that was verified before, with
-// all of its message.
+// NewVerifiedReader returns a reader of a plaintext whose whole message has
+// been verified.
 func NewVerifiedReader(plaintext []byte) *Reader { return &Reader{plain: plaintext, err: io.EOF} }
 
-// Open decrypts a whole body, which it leaves as it is, and appends its
-// plaintext to dst, whose spare memory must not overlap it. Unless all of the body
-// is authentic, it returns nothing and leaves nothing in dst, even if the context
-// panics or ends the goroutine.
+// Open decrypts a whole body, which it doesn't change, and appends its
+// plaintext to dst. The spare capacity of dst must not overlap the body. Unless
+// the whole body is authentic, Open returns nothing and leaves nothing in dst,
+// even if the context panics or ends the goroutine.
 func Open(dst, body []byte, s Source) ([]byte, error) {
 	r := newReader(s)
 	r.window = body
-	// A plaintext is shorter than its body, so that no frame is opened in
-	// place, and the final frame leaves room for its own overhead.
+	// A plaintext is shorter than its body, so no frame is opened in place, and
+	// the final frame leaves room for its own overhead.
 	bound := r.plaintextBound()
 	dst = slices.Grow(dst, bound)
 	r.out = dst[len(dst) : len(dst) : len(dst)+bound]
@@ -99,8 +100,8 @@ func Open(dst, body []byte, s Source) ([]byte, error) {
 	return dst[:len(dst)+len(r.out)], nil
 }
 
-// plaintextBound returns a bound on the plaintext in the window, from the
-// lengths that the frames have or claim, not longer than the window.
+// plaintextBound returns an upper bound for the plaintext in the window, from
+// the frames' actual or claimed lengths. It's at most the length of the window.
 func (r *Reader) plaintextBound() int {
 	body := len(r.window)
 	overhead := 0
@@ -110,9 +111,9 @@ func (r *Reader) plaintextBound() int {
 	return max(0, body-overhead)
 }
 
-// begin starts a call. Until end, the reader is broken: the source or sink may
-// panic or end the goroutine, and what follows must not be taken for what comes
-// next.
+// begin starts a call. Until end, the reader is broken: if the source or sink
+// panics or ends the goroutine, later bytes must not be mistaken for the next
+// ones.
 func (r *Reader) begin() error {
 	if r.broken != nil {
 		return r.broken
@@ -139,8 +140,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo implements io.WriterTo. An error of w stays, since what it did not
-// take is gone.
+// WriteTo implements io.WriterTo. An error of w stays, since the bytes that w
+// didn't take are lost.
 func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
 	if err := r.begin(); err != nil {
 		return 0, err
@@ -178,7 +179,7 @@ func (r *Reader) writeTo(w io.Writer) (n int64, err error) {
 	}
 }
 
-// fill sees to it that there is plaintext to release, unless it returns an
+// fill makes sure that there is plaintext to release, unless it returns an
 // error.
 func (r *Reader) fill() error {
 	for len(r.plain) == 0 {
@@ -195,9 +196,9 @@ func (r *Reader) fill() error {
 	return nil
 }
 
-// openBatch opens at least one frame, and as many more as have arrived and
-// have room, so that the consumer gets them in one piece. It sets plain to dst
-// with their plaintext appended.
+// openBatch opens at least one frame, and as many more as have arrived and fit,
+// so that the consumer gets them in one piece. It sets plain to dst with their
+// plaintext appended.
 func (r *Reader) openBatch(dst []byte) {
 	if r.openNext(dst) {
 		r.openArrived()
@@ -214,11 +215,12 @@ func (r *Reader) read(buf []byte) (n int, err error) {
 	return n, r.srcErr
 }
 
-// End returns where the body ended in the message, once all of it was read.
+// End returns the offset in the message at which the body ended, once the whole
+// body has been read.
 func (r *Reader) End() int64 { return r.end }
 
-// makeOut has out take as much as the buffer, so that a short message takes
-// little memory. Long frames have none of it, and are opened in place.
+// makeOut makes out as large as the buffer, so that a short message needs
+// little memory. Long frames don't use out, and are opened in place.
 func (r *Reader) makeOut() {
 	if r.FrameLength == 0 || int64(r.FrameLength) > defaultBatch/4 {
 		return
@@ -229,7 +231,8 @@ func (r *Reader) makeOut() {
 	}
 }
 
-// windowLength is how long the buffer gets that a long message is read into.
+// windowLength returns the length of the buffer into which a long message is
+// read.
 func (r *Reader) windowLength() int {
 	if r.Workers > 1 {
 		return gathered * defaultBatch
@@ -238,7 +241,7 @@ func (r *Reader) windowLength() int {
 }
 
 // openNext opens the next frame and sets plain to dst with the plaintext
-// appended. It reports whether frames may follow; if not, err says why.
+// appended. It reports whether frames may follow; if not, err has the reason.
 func (r *Reader) openNext(dst []byte) bool {
 	var more bool
 	plain, err := dst, error(nil)
@@ -248,7 +251,7 @@ func (r *Reader) openNext(dst []byte) bool {
 		plain, more, err = r.openFrame(dst)
 	}
 	if err != nil {
-		// Frames that were opened before, in this batch, are authentic.
+		// Frames opened earlier in this batch are authentic.
 		r.plain, r.err = dst, err
 		return false
 	}
@@ -318,8 +321,9 @@ func (r *Reader) openSingle(dst []byte) ([]byte, error) {
 	return r.openLast(dst, fields, int64(length), 0, aad)
 }
 
-// openLast opens the last frame, which has some bytes of fields, with its IV
-// at an offset, and then a ciphertext; and verifies the end of the message.
+// openLast opens the last frame and verifies the end of the message. The frame
+// begins with the given number of bytes of fields, with its IV at an offset in
+// them, and then has a ciphertext.
 func (r *Reader) openLast(dst []byte, fields, length, iv int64, aad format.BodyAAD) ([]byte, error) {
 	if err := r.checkPlaintext(r.total + length); err != nil {
 		return nil, err
@@ -351,7 +355,7 @@ func (r *Reader) openLast(dst []byte, fields, length, iv int64, aad format.BodyA
 	return plain, nil
 }
 
-// readEnd reads the footer behind the last frame, whose size is given, and the
+// readEnd reads the footer after the last frame, whose size is given, and the
 // end. It returns the signature in the footer.
 func (r *Reader) readEnd(size int64) (signature []byte, err error) {
 	end := size
@@ -382,8 +386,8 @@ func (r *Reader) checkSequence(sequence uint32, at int64) error {
 	return nil
 }
 
-// open verifies and decrypts a frame's ciphertext, appending to dst if it has
-// room, else in place.
+// open verifies and decrypts a frame's ciphertext. It appends the plaintext to
+// dst if it fits, and otherwise decrypts in place.
 func (r *Reader) open(dst, iv, ciphertext []byte, aad format.BodyAAD) ([]byte, error) {
 	length := len(ciphertext) - format.TagLength
 	if cap(dst)-len(dst) < length {
@@ -400,8 +404,8 @@ func (r *Reader) open(dst, iv, ciphertext []byte, aad format.BodyAAD) ([]byte, e
 	return plain, nil
 }
 
-// take removes a frame from the window and adds it to the digest, before it is
-// opened in place.
+// take removes a frame from the window and adds it to the digest, before the
+// frame is opened in place.
 func (r *Reader) take(n int) []byte {
 	frame := r.window[:n]
 	if r.Digest != nil {
@@ -416,7 +420,7 @@ func (r *Reader) errorf(at int64, field, text string, args ...any) error {
 	return &format.Error{Offset: r.offset + at, Field: field, Err: fmt.Errorf(text, args...)}
 }
 
-// need has the window hold n bytes, which end with a field that starts at an
+// need fills the window to n bytes, which end with a field that starts at an
 // offset in it.
 func (r *Reader) need(at, n int64, field string) error {
 	if n > math.MaxInt-defaultBatch {
@@ -428,8 +432,8 @@ func (r *Reader) need(at, n int64, field string) error {
 	return nil
 }
 
-// receive reads until the window holds n bytes. The buffer grows only with
-// bytes that have arrived: the length may be a lie.
+// receive reads until the window holds n bytes. The buffer grows only with the
+// bytes that have arrived: n may be false.
 func (r *Reader) receive(n int64) error {
 	for int64(len(r.window)) < n {
 		if r.src == nil {
@@ -447,16 +451,16 @@ func (r *Reader) receive(n int64) error {
 	return nil
 }
 
-// makeRoom has room behind the window, of which n bytes are needed. It moves the
-// window to the start of the buffer, or to a larger one if it fills this one, or
-// if more has arrived than a short message has.
+// makeRoom makes room after the window, of which n bytes are needed. It moves
+// the window to the start of the buffer, or to a larger one if the window fills
+// it or if more has arrived than a short message holds.
 func (r *Reader) makeRoom(n int64) {
 	have := int64(len(r.buf))
 	switch {
 	case have < n && len(r.window) == len(r.buf):
 		size := max(2*have, minBuffer)
 		if size > n {
-			// No frame needs more than n; what is over reads ahead, and holds
+			// No frame needs more than n. The extra bytes read ahead, and hold
 			// the footer.
 			size = n + minBuffer
 		}

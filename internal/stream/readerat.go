@@ -13,15 +13,16 @@ import (
 )
 
 const (
-	// cachedBytes bounds the plaintext that a ReaderAt keeps, but for one frame.
+	// cachedBytes limits the plaintext that a ReaderAt caches, except for one
+	// frame.
 	cachedBytes = 1 << 20
 
-	// cachedFrames bounds how many frames that may be.
+	// cachedFrames limits the number of cached frames.
 	cachedFrames = 64
 )
 
-// A ReaderAt decrypts any part of a body that is framed. It is safe for
-// concurrent use if its source is.
+// A ReaderAt decrypts any part of a framed body. It is safe for concurrent use
+// if its source is.
 type ReaderAt struct {
 	Params // without the AEAD
 	opener opener
@@ -32,7 +33,7 @@ type ReaderAt struct {
 	last   int64 // index of the final frame, which is also the number of regular ones
 
 	mu    sync.Mutex
-	cache []cachedFrame // the one used last comes last
+	cache []cachedFrame // most recently used last
 }
 
 type cachedFrame struct {
@@ -40,16 +41,15 @@ type cachedFrame struct {
 	plaintext []byte // not changed any more
 }
 
-// NewReaderAt returns a reader of the body in src between two offsets, behind
-// which there is no footer. It checks the length of the body against its frames
-// and authenticates the final one: from then on, it is sure that there is neither
-// less nor more.
+// NewReaderAt returns a reader of the body in src between two offsets, without
+// a footer after it. It checks the length of the body against its frames and
+// authenticates the final one. After that, nothing can be missing or added.
 func NewReaderAt(src io.ReaderAt, start, end int64, p Params) (*ReaderAt, error) {
 	r := &ReaderAt{Params: p, src: src, start: start, end: end}
 	r.ownMessageID()
 	r.opener = newOpener(&r.Params)
-	// All frames but the final one have the same size, so that the length of the
-	// body tells how many there are.
+	// All frames but the final one have the same size, so the length of the
+	// body gives their number.
 	rest := end - start - format.FinalOverhead
 	if rest < 0 {
 		return nil, r.wrongEnd()
@@ -71,10 +71,10 @@ func NewReaderAt(src io.ReaderAt, start, end int64, p Params) (*ReaderAt, error)
 	return r, nil
 }
 
-// wrongEnd returns the error of a Reader for a body that does not end as its
-// length demands. It looks for the first frame that is not a whole regular one,
-// from where a Reader goes on. Nothing that it reads is authenticated, so that the
-// error is sure, but not the place.
+// wrongEnd returns a Reader's error for a body whose end doesn't fit its
+// length. It finds the first frame that isn't a whole regular one, and a Reader
+// goes on from there. None of it is authenticated, so the error is certain, but
+// its offset isn't.
 func (r *ReaderAt) wrongEnd() error {
 	index, err := r.firstIrregular()
 	if err != nil {
@@ -91,8 +91,9 @@ func (r *ReaderAt) wrongEnd() error {
 	return &format.Error{Offset: at, Field: "final frame", Err: errors.New("not where the length of the message demands it")}
 }
 
-// firstIrregular returns the index of a frame that is not a whole regular one with
-// the right sequence number, the first one if all that follow aren't either.
+// firstIrregular returns the index of a frame that isn't a whole regular one
+// with the right sequence number. It's the first one if all frames after it
+// aren't either.
 func (r *ReaderAt) firstIrregular() (int64, error) {
 	first, end := int64(0), min((r.end-r.start)/r.frameSize(), format.MaxFrames-1)
 	for first < end {
@@ -110,14 +111,14 @@ func (r *ReaderAt) firstIrregular() (int64, error) {
 	return first, nil
 }
 
-// Size returns the length of the plaintext.
+// Size returns the length of the plaintext in bytes.
 func (r *ReaderAt) Size() int64 { return r.size }
 
-// frameAt is where a frame starts in the source.
+// frameAt returns the offset of a frame in the source.
 func (r *ReaderAt) frameAt(index int64) int64 { return r.start + index*r.frameSize() }
 
-// ReadAt implements io.ReaderAt. It reads and opens the frames that it needs and
-// no others, a batch at once, by several workers if p is long.
+// ReadAt implements io.ReaderAt. It reads and opens only the frames that it
+// needs, a batch at a time, with several workers if p is long.
 func (r *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 	if off < 0 {
 		return 0, errtext.Errorf("negative offset")
@@ -137,7 +138,7 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 	}
 	rest := p
 	readErr := pipeline{
-		stopped: func() error { return nil }, // readPart asks
+		stopped: func() error { return nil }, // readPart checks it
 		fill: func(b *batch) error {
 			b.out = rest[:min(int64(len(rest)), r.toBatchEnd(off))]
 			if len(b.out) == 0 {
@@ -163,8 +164,8 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// toBatchEnd is how much plaintext there is from an offset to the end of its
-// batch, or to the final frame, which is read alone.
+// toBatchEnd returns the length of the plaintext from an offset to the end of
+// its batch, or to the final frame, which is read alone.
 func (r *ReaderAt) toBatchEnd(off int64) int64 {
 	regular := r.last * int64(r.FrameLength)
 	if off >= regular {
@@ -194,12 +195,12 @@ func (r *ReaderAt) readPart(p []byte, off int64) error {
 		return err
 	}
 	copy(p, plaintext[skip:])
-	// The last one is likely to be read on.
+	// The next read is likely to need the last frame.
 	r.keep(end-1, plaintext[(end-1-index)*frame:])
 	return nil
 }
 
-// open reads and opens frames, the final one only by itself.
+// open reads and opens frames; the final one only by itself.
 func (r *ReaderAt) open(index, end int64) ([]byte, error) {
 	if index == r.last {
 		return r.openFinal()
@@ -238,8 +239,8 @@ func (r *ReaderAt) openFinal() ([]byte, error) {
 	return r.opener.openFrame(nil, frame[8:], frame[fields:], aad)
 }
 
-// readAt reads exactly so many bytes. Memory is taken as they come: a frame may
-// claim to be longer than the source is.
+// readAt reads exactly length bytes. Its memory grows as they arrive: a frame
+// may claim to be longer than the source.
 func readAt(src io.ReaderAt, offset, length int64) ([]byte, error) {
 	if length > math.MaxInt-defaultBatch {
 		return nil, frameTooLong(length)
@@ -256,7 +257,7 @@ func readAt(src io.ReaderAt, offset, length int64) ([]byte, error) {
 		buf = buf[:n+m]
 		if m < len(part) {
 			if err == io.EOF || err == nil {
-				err = io.ErrUnexpectedEOF // the size was said to be more
+				err = io.ErrUnexpectedEOF // the source is shorter than its claimed size
 			}
 			return nil, errtext.Errorf("reading message: %w", format.NotEOF(err))
 		}
@@ -264,7 +265,7 @@ func readAt(src io.ReaderAt, offset, length int64) ([]byte, error) {
 	return buf, nil
 }
 
-// cached returns the plaintext of a frame if it is there.
+// cached returns the plaintext of a frame if it's in the cache.
 func (r *ReaderAt) cached(index int64) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()

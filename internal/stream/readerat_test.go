@@ -18,7 +18,7 @@ import (
 // span is a part of a source.
 type span struct{ start, end int64 }
 
-// spanSource is a source that keeps which parts of it were read.
+// spanSource is a source that records which of its parts were read.
 type spanSource struct {
 	b []byte
 
@@ -33,8 +33,8 @@ func (s *spanSource) ReadAt(p []byte, off int64) (int, error) {
 	return bytes.NewReader(s.b).ReadAt(p, off)
 }
 
-// take returns the parts that were read since the last call, in order, and
-// joins adjacent ones.
+// take returns the parts read since the last call, in order, and joins adjacent
+// ones.
 func (s *spanSource) take() []span {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,10 +51,10 @@ func (s *spanSource) take() []span {
 	return joined
 }
 
-// bodyStart is where the body starts in the messages of these tests.
+// bodyStart is the offset of the body in the messages of these tests.
 const bodyStart = 1000
 
-// spanMessage is a message with a body of such a plaintext.
+// spanMessage is a message whose body has the given plaintext.
 func spanMessage(t *testing.T, p Params, plaintext []byte) *spanSource {
 	t.Helper()
 	return &spanSource{b: append(pattern(bodyStart), seal(t, p, plaintext)...)}
@@ -69,7 +69,7 @@ func openAt(t *testing.T, src *spanSource, p Params) *ReaderAt {
 	return r
 }
 
-// Any part of a plaintext is read from its own frames, each of them at most
+// Each part of a plaintext is read from its own frames, and each frame at most
 // once.
 func TestReadAtAnyPart(t *testing.T) { eachVariant(t, testReadAtAnyPart) }
 
@@ -111,7 +111,7 @@ func checkReadAt(t *testing.T, src *spanSource, r *ReaderAt, plaintext []byte, o
 	if m != len(want) || !bytes.Equal(got[:m], want) {
 		t.Errorf("%s: got %d", what, m)
 	}
-	// A part that ends with the plaintext is whole.
+	// A part that ends with the plaintext is complete.
 	if wantErr := off >= len(plaintext) || m < n; wantErr != (err == io.EOF) || !wantErr && err != nil {
 		t.Errorf("%s: %v", what, err)
 	}
@@ -137,7 +137,8 @@ func checkReadAt(t *testing.T, src *spanSource, r *ReaderAt, plaintext []byte, o
 	}
 }
 
-// A frame that was read last is kept, so that reading on doesn't open it again.
+// The last frame read is cached, so that a sequential read doesn't open it
+// again.
 func TestReadAtKeepsFrames(t *testing.T) {
 	useVariant(t, 1, 0)
 	p := testParams(10)
@@ -158,15 +159,15 @@ func TestReadAtKeepsFrames(t *testing.T) {
 	}{
 		{1000, 5, nil},                 // the final frame was authenticated
 		{0, 1, []span{frames(0, 1)}},   // a byte takes its frame
-		{0, 1, nil},                    // which is kept,
+		{0, 1, nil},                    // which is cached,
 		{5, 5, nil},                    // all of it
 		{5, 6, []span{frames(1, 2)}},   // and only the next one is read
-		{0, 20, []span{frames(1, 2)}},  // the last of several frames isn't looked for
+		{0, 20, []span{frames(1, 2)}},  // the last of several frames isn't looked up
 		{15, 20, []span{frames(2, 4)}}, // the first one is
-		{30, 10, nil},                  // and the last one is kept
-		{20, 10, []span{frames(2, 3)}}, // but none between
+		{30, 10, nil},                  // and the last one is cached
+		{20, 10, []span{frames(2, 3)}}, // but none in between
 		{50, 10, []span{frames(5, 6)}},
-		{995, 6, []span{frames(99, 100)}}, // the final frame is still there
+		{995, 6, []span{frames(99, 100)}}, // the final frame is still cached
 		{1005, 1, nil},
 	} {
 		r.ReadAt(make([]byte, step.n), step.off)
@@ -176,8 +177,8 @@ func TestReadAtKeepsFrames(t *testing.T) {
 	}
 }
 
-// At most 64 frames are kept, and at most 1 MiB of them, but at least one. The
-// one that was not used for the longest time goes first.
+// At most 64 frames and at most 1 MiB are cached, but at least one frame. The
+// least recently used one is dropped first.
 func TestReadAtForgetsFrames(t *testing.T) {
 	useVariant(t, 1, 0)
 	for _, c := range []struct {
@@ -190,7 +191,7 @@ func TestReadAtForgetsFrames(t *testing.T) {
 		r := &ReaderAt{Params: p}
 		for i := range int64(100) {
 			r.keep(i, []byte{byte(i)})
-			// Frame 0 is used again and again.
+			// Frame 0 is used repeatedly.
 			if got := r.cached(0); c.kept > 1 && !bytes.Equal(got, []byte{0}) {
 				t.Fatalf("frames of %d: frame 0 is %v", c.frame, got)
 			}
@@ -210,7 +211,7 @@ func TestReadAtForgetsFrames(t *testing.T) {
 	}
 }
 
-// Two calls that read a frame at once keep it once, and keep a copy of it.
+// Two concurrent reads of a frame cache it once, and cache a copy.
 func TestReadAtKeepsOnce(t *testing.T) {
 	r := &ReaderAt{Params: testParams(1 << 19)}
 	plaintext := []byte("abc")
@@ -225,7 +226,7 @@ func TestReadAtKeepsOnce(t *testing.T) {
 	}
 }
 
-// A kept frame is read without the machinery for several batches, even if it
+// A cached frame is read without the machinery for several batches, even if it
 // fills one.
 func TestReadAtOfKeptFrame(t *testing.T) {
 	useVariant(t, 2, 10)
@@ -255,7 +256,7 @@ func TestReadAtOutside(t *testing.T) {
 	src := spanMessage(t, p, pattern(1000))
 	r := openAt(t, src, p)
 	for off := int64(0); off < 1000; off += 10 {
-		r.ReadAt(make([]byte, 10), off) // so that the final frame is not kept
+		r.ReadAt(make([]byte, 10), off) // so that the final frame isn't cached
 	}
 	src.take()
 	for off, want := range map[int64]error{1000: io.EOF, 1001: io.EOF, math.MaxInt64: io.EOF} {
@@ -275,7 +276,8 @@ func TestReadAtOutside(t *testing.T) {
 	}
 }
 
-// All batches before one that fails are read, and nothing of it is left.
+// If a batch fails, all batches before it are read, and none of its own
+// plaintext is left.
 func TestReadAtErrors(t *testing.T) {
 	errSource := errors.New("source is ill")
 	errStopped := errors.New("stopped")
@@ -285,8 +287,7 @@ func TestReadAtErrors(t *testing.T) {
 		useVariant(t, workers, 30)
 		for bad := range int64(9) {
 			at := bodyStart + bad*size
-			// The number of a frame that is in another's place is the wrong
-			// one.
+			// A frame in another's place has the wrong number.
 			isFormat := func(err error) bool {
 				e, ok := errors.AsType[*format.Error](err)
 				return ok && e.Offset == at && e.Field == "sequence number"
@@ -357,7 +358,7 @@ type readAtFunc func([]byte, int64) (int, error)
 
 func (f readAtFunc) ReadAt(p []byte, off int64) (int, error) { return f(p, off) }
 
-// The final frame is authenticated before anything is read.
+// The final frame is authenticated before any other is read.
 func TestReadAtAuthenticatesEnd(t *testing.T) {
 	for _, n := range []int{0, 1, 9, 10, 11, 20, 35} {
 		p := testParams(10)
@@ -366,7 +367,7 @@ func TestReadAtAuthenticatesEnd(t *testing.T) {
 		final := bodyStart + max(0, n-1)/10*(10+format.FrameOverhead)
 		for i := final + 8; i < len(src.b); i++ {
 			if i >= final+20 && i < final+24 {
-				continue // the length
+				continue // these bytes are the length
 			}
 			src.b[i] ^= 1
 			if _, err := NewReaderAt(src, bodyStart, int64(len(src.b)), p); err != ErrAuthentication {
@@ -377,7 +378,7 @@ func TestReadAtAuthenticatesEnd(t *testing.T) {
 	}
 }
 
-// A final frame that is right only when it is looked at again is no end.
+// A final frame that is right only on the second look doesn't count as the end.
 func TestReadAtOfChangedEnd(t *testing.T) {
 	p := testParams(10)
 	src := spanMessage(t, p, pattern(35))
@@ -395,7 +396,7 @@ func TestReadAtOfChangedEnd(t *testing.T) {
 	}
 }
 
-// farSource is a message of frames of a byte, which are empty but for their
+// farSource is a message of one-byte frames, which are empty except for their
 // numbers, and of a final frame at an offset.
 type farSource struct {
 	final []byte
@@ -416,7 +417,7 @@ func (s farSource) ReadAt(p []byte, off int64) (int, error) {
 	return n + m, err
 }
 
-// The last number is 2^32-1. Behind it, 0 would come.
+// The last number is 2^32-1. After it, 0 would come.
 func TestReadAtFrameCount(t *testing.T) {
 	for last, ok := range map[int64]bool{format.MaxFrames - 2: true, format.MaxFrames - 1: true, format.MaxFrames: false, format.MaxFrames + 1: false} {
 		p := testParams(1)
@@ -425,7 +426,8 @@ func TestReadAtFrameCount(t *testing.T) {
 		final = p.AEAD.Seal(final, final[8:8+format.IVLength], []byte("x"), format.NewBodyAAD(p.MessageID, format.Final).Frame(sequence, 1))
 		src := farSource{final, last * (1 + format.FrameOverhead)}
 		r, err := NewReaderAt(src, 0, src.at+int64(len(final)), p)
-		// The mark of a final frame is the last number, which no regular one has.
+		// The mark of a final frame equals the last number, which no regular
+		// frame has.
 		e, isFormat := errors.AsType[*format.Error](err)
 		if isFormat == ok || isFormat && e.Offset != (format.MaxFrames-1)*(1+format.FrameOverhead)+4 {
 			t.Errorf("%d regular frames: %v", last, err)
@@ -448,7 +450,7 @@ func TestReadAtMaxPlaintext(t *testing.T) {
 			t.Errorf("at most %d bytes: %v", limit, err)
 		}
 	}
-	// A body that is cut off is too long by the frames that it has.
+	// The frames that a truncated body does have can exceed the limit.
 	for limit, long := range map[int64]bool{0: false, 9: true, 39: true, 40: false} {
 		q := testParams(10)
 		body := seal(t, q, pattern(100))[:3*(10+format.FrameOverhead)+20]
@@ -460,8 +462,8 @@ func TestReadAtMaxPlaintext(t *testing.T) {
 	}
 }
 
-// The bytes of a batch of frames of 128 bytes and more are read at once. A
-// longer frame's memory grows as its bytes come.
+// A batch of frames of 128 or more bytes is read at once. The memory for a
+// longer frame grows as its bytes arrive.
 func TestReadAtOfSource(t *testing.T) {
 	const once = defaultBatch / 128 * (128 + format.FrameOverhead)
 	want := pattern(2_000_000)
@@ -496,7 +498,7 @@ func TestReadAtOfSource(t *testing.T) {
 	}
 }
 
-// A source that returns fewer bytes is one whose message was cut off meanwhile.
+// If a source returns fewer bytes, its message was truncated meanwhile.
 func TestReadAtOfOddSources(t *testing.T) {
 	errSource := errors.New("source is ill")
 	for name, c := range map[string]struct {
@@ -530,7 +532,7 @@ func TestReadAtOfOddSources(t *testing.T) {
 	}
 }
 
-// A source's own error is not one of the message.
+// A source's own error doesn't become an error of the message.
 func TestReadAtSourceErrors(t *testing.T) {
 	errSource := errors.New("source is ill")
 	p := testParams(10)
@@ -543,7 +545,8 @@ func TestReadAtSourceErrors(t *testing.T) {
 	}
 }
 
-// A part takes memory for its own frames, wherever it is, and at once.
+// A part needs memory only for its own frames, at any offset, allocated at
+// once.
 func TestReadAtTakesMemory(t *testing.T) {
 	p := testParams(10)
 	r := openAt(t, spanMessage(t, p, pattern(1005)), p)

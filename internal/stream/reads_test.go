@@ -33,7 +33,7 @@ func TestVerifiedReader(t *testing.T) {
 	}
 }
 
-// A Read of no bytes reads nothing, and is no end.
+// A Read of zero bytes reads nothing, and isn't the end.
 func TestReadNothing(t *testing.T) {
 	src := readFunc(func([]byte) (int, error) { t.Error("the source was read"); return 0, io.EOF })
 	for _, r := range []*Reader{NewReader(src, Source{Params: testParams(10)}), NewVerifiedReader(nil)} {
@@ -43,7 +43,7 @@ func TestReadNothing(t *testing.T) {
 	}
 }
 
-// The end of a body is where the final frame ends, without the footer.
+// The end of a body is the end of the final frame, without the footer.
 func TestEnd(t *testing.T) { eachVariant(t, testEnd) }
 
 func testEnd(t *testing.T) {
@@ -72,8 +72,8 @@ func testEnd(t *testing.T) {
 	}
 }
 
-// The frames that have arrived are released in one piece. The first is alone,
-// so that a message of one frame takes memory for no more.
+// The frames that have arrived are released in one piece. The first frame comes
+// alone, so that a message of one frame needs memory only for one.
 func TestReadOpensWhatArrived(t *testing.T) {
 	const size = 10 + format.FrameOverhead
 	body := seal(t, testParams(10), pattern(1005))
@@ -90,8 +90,8 @@ func TestReadOpensWhatArrived(t *testing.T) {
 	}
 }
 
-// The frames of a source in memory are opened from there, into memory that is
-// short, by as many workers as they are worth.
+// Frames of a source in memory are opened from there, into short memory, by as
+// many workers as the frames are worth.
 func TestWriteToFromMemory(t *testing.T) { eachVariant(t, testWriteToFromMemory) }
 
 func testWriteToFromMemory(t *testing.T) {
@@ -113,8 +113,8 @@ func testWriteToFromMemory(t *testing.T) {
 	}
 }
 
-// WriteTo goes on from wherever Read stopped: with plaintext that was not
-// released, and bytes that were not opened, however many of each.
+// WriteTo continues wherever Read stopped: with any amount of unreleased
+// plaintext and of unopened bytes.
 func TestWriteToBehindReads(t *testing.T) { eachVariant(t, testWriteToBehindReads) }
 
 func testWriteToBehindReads(t *testing.T) {
@@ -147,7 +147,7 @@ func testWriteToBehindReads(t *testing.T) {
 	}
 }
 
-// An error is at the field that is wrong.
+// An error is reported at the wrong field.
 func TestOffsetOfWrongField(t *testing.T) { eachVariant(t, testOffsetOfWrongField) }
 
 func testOffsetOfWrongField(t *testing.T) {
@@ -218,9 +218,8 @@ func TestPumpWritesBatches(t *testing.T) {
 	}
 }
 
-// changing is an AEAD that changes the number of the frame behind the one that
-// it opens, as a source that keeps the memory that it filled may do at any
-// time.
+// changing is an AEAD that changes the number of the frame after the one that
+// it opens. A source that keeps the memory it filled may do so at any time.
 type changing struct {
 	cipher.AEAD
 	on atomic.Bool
@@ -234,7 +233,7 @@ func (a *changing) Open(dst, nonce, ciphertext, aad []byte) ([]byte, error) {
 }
 
 // A frame that was counted as regular and has changed since ends the message.
-// It must not be taken for the final one.
+// It must not be mistaken for the final frame.
 func TestSourceChangesFrames(t *testing.T) {
 	for _, workers := range []int{2, 4} {
 		useVariant(t, workers, 1000)

@@ -9,10 +9,11 @@ import (
 	"esdk/internal/format"
 )
 
-// What a Reader does with runs of regular frames, batch by batch.
+// This file has the part of Reader that opens runs of regular frames in
+// batches.
 
-// openArrived opens the regular frames that follow in the window and have room
-// behind plain, as far as they are good.
+// openArrived opens the regular frames that follow in the window and fit after
+// plain, up to the first bad one.
 func (r *Reader) openArrived() {
 	frames := min(r.framesIn(len(r.window)), int64(cap(r.plain)-len(r.plain))/int64(max(1, r.FrameLength)))
 	if frames == 0 {
@@ -44,20 +45,20 @@ func (r *Reader) openArrived() {
 	r.count(opened)
 }
 
-// A cutter hands out regular frames in memory batch by batch.
+// A cutter hands out regular frames in memory, batch by batch.
 type cutter struct {
 	params *Params
-	next   uint32 // number of the first frame that is left
+	next   uint32 // number of the first remaining frame
 	left   int64  // frames
 	in     []byte
 }
 
-// cutter hands out the next frames of the body, which in holds.
+// cutter returns a cutter for the next frames of the body, which are in in.
 func (r *Reader) cutter(frames int64, in []byte) *cutter {
 	return &cutter{&r.Params, r.sequence + 1, frames, in}
 }
 
-// cut has the batch open the next frames. It reports whether there are any.
+// cut assigns the next frames to the batch. It reports whether there are any.
 func (c *cutter) cut(b *batch) bool {
 	frames := min(c.params.batchFrames(), c.left)
 	if frames == 0 {
@@ -69,13 +70,13 @@ func (c *cutter) cut(b *batch) bool {
 	return true
 }
 
-// framesIn returns how many regular frames there can be in so many bytes, and
-// within the limits.
+// framesIn returns the maximum number of regular frames in n bytes, within the
+// limits.
 func (r *Reader) framesIn(n int) int64 {
 	if r.FrameLength == 0 {
 		return 0
 	}
-	// The last sequence number is left to the final frame.
+	// The last sequence number is reserved for the final frame.
 	frames := min(int64(n)/r.frameSize(), format.MaxFrames-1-int64(r.sequence))
 	if r.MaxPlaintext > 0 {
 		frames = min(frames, (r.MaxPlaintext-r.total)/int64(r.FrameLength))
@@ -83,27 +84,27 @@ func (r *Reader) framesIn(n int) int64 {
 	return max(0, frames)
 }
 
-// count counts regular frames that were opened.
+// count counts opened regular frames.
 func (r *Reader) count(frames int) {
 	r.sequence += uint32(frames)
 	r.total += int64(frames) * int64(r.FrameLength)
 	r.offset += int64(frames) * r.frameSize()
 }
 
-// hashed is the part of a batch that the digest is over: no frame behind one
-// that is wrong.
+// hashed returns the part of a batch that the digest covers: no frame after a
+// wrong one.
 func (r *Reader) hashed(b *batch) []byte {
 	return b.sealed.frames[:b.opened*int(r.frameSize())]
 }
 
-// openApart opens a batch into memory of its own.
+// openApart opens a batch into its own memory.
 func (r *Reader) openApart(b *batch) {
 	b.outBuf = slices.Grow(b.outBuf[:0], int(r.batchLength()))
 	b.out = b.outBuf
 	r.opener.open(b)
 }
 
-// regular is the error of a pipeline that goes up to a frame that is not regular.
+// regular filters the error of a pipeline that ends at an irregular frame.
 func regular(err error) error {
 	if err == errIrregular {
 		return nil
@@ -111,19 +112,19 @@ func regular(err error) error {
 	return err
 }
 
-// worthPumping reports whether frames come so fast that it is worth to read
-// ahead. If a source is slow it must not be read before what it brought has been
+// worthPumping reports whether frames arrive so fast that reading ahead is
+// worthwhile. A slow source must not be read again until its bytes have been
 // written: its next bytes may depend on that.
 func (r *Reader) worthPumping() bool {
 	return r.Workers > 1 && r.err == nil && r.src != nil && r.isFast() && r.FrameLength > 0 &&
 		r.batchLength() > int64(r.FrameLength) && int64(len(r.window)) < r.frameSize()
 }
 
-// isFast reports whether the source had much when it was read last.
+// isFast reports whether the last read of the source returned many bytes.
 func (r *Reader) isFast() bool { return int64(r.lastRead) >= r.batchLength()/8 && r.srcErr == nil }
 
-// pump writes plaintext to w for as long as the source is fast and has nothing
-// but regular frames.
+// pump writes plaintext to w for as long as the source is fast and has only
+// regular frames.
 func (r *Reader) pump(w io.Writer) (n int64, err error) {
 	more := true
 	r.err = pipeline{
@@ -147,24 +148,24 @@ func (r *Reader) pump(w io.Writer) (n int64, err error) {
 		},
 	}.run(&r.pool, r.Workers)
 	if r.err == errIrregular {
-		// It was regular when it came, and is counted.
+		// The frame was regular when it arrived, and is already counted.
 		r.err = errtext.Errorf("the source changed what it had brought")
 	}
-	// What is left is in the memory of a batch.
+	// The remaining bytes are in the memory of a batch.
 	r.buf = append(r.buf[:0], r.window...)
 	r.window = r.buf
 	r.buf = r.buf[:cap(r.buf)]
 	return n, r.err
 }
 
-// feed writes the plaintext of the regular frames to w if the source has them in
-// memory, from where they need not be copied.
+// feed writes the plaintext of the regular frames to w if the source has them
+// in memory, without copying them.
 func (r *Reader) feed(w io.Writer) (n int64, err error) {
 	src := InMemory(r.src)
 	if src == nil || r.FrameLength == 0 || r.err != nil {
 		return 0, nil
 	}
-	// The source keeps what is not taken, and calls that a short write.
+	// The source keeps the bytes that aren't taken, and reports a short write.
 	src.WriteTo(writerFunc(func(body []byte) int {
 		frames := r.framesIn(len(body))
 		if frames == 0 {
@@ -195,13 +196,13 @@ func (r *Reader) feed(w io.Writer) (n int64, err error) {
 	return n, r.err
 }
 
-// A writerFunc takes some of what is written to it.
+// A writerFunc takes a part of each write.
 type writerFunc func([]byte) int
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p), nil }
 
-// receiveBatch reads what the source has into the batch, which gets the regular
-// frames of it; the window keeps the rest. It reports whether to go on.
+// receiveBatch reads from the source into the batch. The batch gets the regular
+// frames, and the window keeps the rest. It reports whether to go on.
 func (r *Reader) receiveBatch(b *batch) bool {
 	size := int(r.frameSize())
 	if b.inBuf == nil {

@@ -12,8 +12,8 @@ import (
 // A sealer owns the AEAD of one message's content key and the numbers of its
 // frames. Nothing else seals a frame.
 //
-// A frame's number is its IV. A number that is given out twice seals two
-// plaintexts under one key and one IV, which reveals both of them and the key
+// A frame's number is its IV. If a number were given out twice, two plaintexts
+// would be sealed under one key and IV, which reveals both of them and the key
 // that authenticates the message. Hence:
 //
 //   - Each number is given out once, in order, to whole frames that are counted.
@@ -23,8 +23,8 @@ import (
 //   - No number is given out behind the final frame, behind 2^32-1, or after an
 //     error: an error ends the message.
 //
-// number and final must be called one at a time. seal may run beside them, and
-// beside itself for other runs.
+// Calls of number and final must not overlap. seal may run concurrently with
+// them, and with itself for other runs.
 //
 // Specification: data-format/message-body.md#iv-1 and #sequence-number.
 type sealer struct {
@@ -38,8 +38,9 @@ type sealer struct {
 	iv        iv     // of the final frame
 }
 
-// An iv is a frame's IV in memory that nobody else has. The copy in the message is
-// in memory of the caller or of a sink, which may change it while it is used.
+// An iv is a frame's IV in memory that no other code has. The copy in the
+// message is in the caller's or a sink's memory, and they may change it while
+// it's in use.
 type iv [format.IVLength]byte
 
 // of returns the IV of a frame, valid until the next call.
@@ -48,10 +49,10 @@ func (v *iv) of(sequence uint32) []byte {
 	return v[:]
 }
 
-// errComplete is returned for anything behind the final frame.
+// errComplete is returned for anything after the final frame.
 var errComplete = errtext.Errorf("the message is complete")
 
-// init takes the AEAD out of the params, so that nobody else has it.
+// init takes the AEAD out of the params, so that no other code has it.
 func (s *sealer) init(p *Params) {
 	s.aead, s.frame = p.AEAD, p.FrameLength
 	s.finalAAD = p.ownMessageID()
@@ -59,8 +60,8 @@ func (s *sealer) init(p *Params) {
 	p.AEAD = nil
 }
 
-// A run is some regular frames that have numbers and aren't sealed yet. Its zero
-// value has none. It must not be copied, since each copy could be sealed.
+// A run is a run of regular frames that have numbers and aren't sealed yet. Its
+// zero value has none. It must not be copied, since each copy could be sealed.
 type run struct {
 	_         noCopy
 	first     uint32
@@ -76,13 +77,14 @@ type noCopy struct{}
 func (*noCopy) Lock()   {}
 func (*noCopy) Unlock() {}
 
-// number gives the next numbers to as many regular frames as there are in the
-// plaintext, and keeps both in r. It refuses a plaintext of any other length.
+// number assigns the next numbers to the regular frames in the plaintext, and
+// stores both in r. It rejects a plaintext whose length doesn't fit the number
+// of frames.
 func (s *sealer) number(r *run, frames int, plaintext []byte) error {
 	switch {
 	case s.err != nil:
 	case int64(frames) > format.MaxFrames-1-int64(s.numbered):
-		// The last number is left to the final frame.
+		// The last number is reserved for the final frame.
 		s.err = errtext.Errorf("%w: message needs more than 2^32-1 frames of %d bytes", format.ErrLimit, s.frame)
 	case frames <= 0 || int64(frames)*int64(s.frame) != int64(len(plaintext)):
 		s.err = errtext.Errorf("internal error: %d bytes are not %d frames of %d", len(plaintext), frames, s.frame)
@@ -112,13 +114,13 @@ func (s *sealer) seal(dst []byte, r *run) []byte {
 	return dst
 }
 
-// sealedLength is the length of the sealed frames of r.
+// sealedLength returns the length of r's sealed frames.
 func (s *sealer) sealedLength(r *run) int {
 	return len(r.plaintext) + r.count*format.FrameOverhead
 }
 
-// final appends the final frame to dst. Its plaintext has at most the length of a
-// frame.
+// final appends the final frame to dst. Its plaintext has at most the length of
+// a frame.
 func (s *sealer) final(dst, plaintext []byte) ([]byte, error) {
 	switch {
 	case s.err != nil:

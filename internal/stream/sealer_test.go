@@ -12,8 +12,8 @@ import (
 	"esdk/internal/format"
 )
 
-// Whatever breaks the count of frames ends the message, and nothing is numbered
-// or sealed any more.
+// A wrong count of frames ends the message, and nothing more is numbered or
+// sealed.
 func TestSealerRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		numbered  uint32
@@ -52,7 +52,7 @@ func TestSealerRefuses(t *testing.T) {
 	}
 }
 
-// A run is sealed once, and no other takes its place before.
+// A run is sealed once, and no other replaces it before.
 func TestSealerSealsOnce(t *testing.T) {
 	p := testParams(10)
 	var s sealer
@@ -107,7 +107,7 @@ func TestSealerFinal(t *testing.T) {
 	}
 }
 
-// One body takes the AEAD, so that the params seal no other.
+// A body takes the AEAD, so that the params can't seal another one.
 func TestSealedOnce(t *testing.T) {
 	p := testParams(10)
 	if _, err := Seal(nil, pattern(35), &p); err != nil {
@@ -121,8 +121,9 @@ func TestSealedOnce(t *testing.T) {
 	Seal(nil, pattern(35), &p)
 }
 
-// scribbler is an AEAD that changes the memory it appends to, as a sink that kept
-// it may do at any time, and keeps the nonces that it was given.
+// scribbler is an AEAD that changes the memory it appends to, and keeps the
+// nonces it was given. A sink that keeps the memory may change it at any time
+// too.
 type scribbler struct {
 	cipher.AEAD
 	mu     sync.Mutex
@@ -137,7 +138,7 @@ func (s *scribbler) Seal(dst, nonce, plaintext, aad []byte) []byte {
 	return s.AEAD.Seal(dst, nonce, plaintext, aad)
 }
 
-// The IV is not read back from the message, which others may change.
+// The IV isn't read back from the message, which other code may change.
 func TestIVIsTheSealersOwn(t *testing.T) { eachVariant(t, testIVIsTheSealersOwn) }
 
 func testIVIsTheSealersOwn(t *testing.T) {

@@ -1,8 +1,8 @@
 // Package stream encrypts and decrypts message bodies, frame by frame, in
-// memory that depends on the length of a frame but not on that of the message.
-// It knows no header, keyring or signature.
+// memory that depends on the length of a frame but not on the length of the
+// message. It handles no headers, keyrings or signatures.
 //
-// Frames are independent of each other: batches of them are sealed and opened
+// Frames are independent of each other: batches of frames are sealed and opened
 // on several cores, and keep their order; see pipeline.
 //
 // Specification: client-apis/encrypt.md#construct-the-body and
@@ -20,59 +20,62 @@ import (
 )
 
 const (
-	// defaultBatch is about how many bytes of plaintext make a batch: enough to
-	// make a system call cheap and a hand-over between cores not worth
-	// mentioning, and little enough to stay in a core's cache.
+	// defaultBatch is the approximate number of plaintext bytes in a batch.
+	// It's enough to make a system call cheap and a transfer between cores
+	// negligible, and little enough to stay in a core's cache.
 	defaultBatch = 256 << 10
 
-	// gathered is how many batches a stream collects that is written or read in
-	// small pieces, before it goes over them with several workers.
+	// gathered is the number of batches that a stream collects from small reads
+	// or writes before several workers process them.
 	gathered = 4
 
-	// maxStreamWorkers bounds the memory of a stream. More do not help: a source
-	// or sink keeps up with a few at most. With long frames they are fewer, and
-	// have about maxStreamFrames bytes of them at once.
+	// maxStreamWorkers limits the memory of a stream. More workers don't help:
+	// a source or sink keeps up with a few at most. With long frames there are
+	// fewer workers, and they hold about maxStreamFrames bytes of frames at
+	// once.
 	maxStreamWorkers = 8
 	maxStreamFrames  = 8 << 20
 
-	// maxDigestWorkers is the same with a digest, since hashing takes several
-	// times as long as all else.
+	// maxDigestWorkers is the limit with a digest, since hashing takes several
+	// times as long as everything else.
 	maxDigestWorkers = 3
 
-	// minBuffer is what a stream starts with, since most messages are short.
+	// minBuffer is the initial buffer of a stream, since most messages are
+	// short.
 	minBuffer = 8 << 10
 )
 
-// Params are what the body of one message needs.
+// Params are the parameters of one message's body.
 type Params struct {
 	AEAD        cipher.AEAD
 	MessageID   []byte
-	FrameLength uint32 // 0: not framed, which is only ever read
+	FrameLength uint32 // 0: unframed, which is only ever read
 
-	// MaxPlaintext is the most plaintext that the body may hold, in bytes; 0
-	// means no limit, and NoPlaintext none.
+	// MaxPlaintext is the maximum length of the body's plaintext in bytes. 0
+	// means no limit, and NoPlaintext allows none.
 	MaxPlaintext int64
 
-	// Digest, if not nil, is fed each byte of the body.
+	// Digest, if not nil, gets each byte of the body.
 	Digest hash.Hash
 
-	// Workers is how many cores to use. With 0 or 1, no goroutine is started.
-	// None outlives a call.
+	// Workers is the number of cores to use. With 0 or 1, no goroutine is
+	// started. No goroutine outlives a call.
 	Workers int
 
-	// Stopped, if not nil, is asked before each batch. Its error ends the body.
+	// Stopped, if not nil, is called before each batch. Its error ends the
+	// body.
 	Stopped func() error
 }
 
-// NoPlaintext as a limit allows no byte.
+// NoPlaintext as a limit allows no plaintext.
 const NoPlaintext = -1
 
-// batchBytes is about how many bytes of plaintext make a batch. Tests of this
-// package lower it, so that short messages take the way of long ones.
+// batchBytes is the approximate number of plaintext bytes in a batch. Tests of
+// this package lower it, so that short messages use the code for long ones.
 var batchBytes int64 = defaultBatch
 
-// ownMessageID has the params keep a copy of the message id, inside of the
-// additional data of the final frame, which every body has.
+// ownMessageID makes the params keep a copy of the message ID. It's a part of
+// the additional data of the final frame, which every body has.
 func (p *Params) ownMessageID() format.BodyAAD {
 	final := format.NewBodyAAD(p.MessageID, format.Final)
 	p.MessageID = final[:len(p.MessageID):len(p.MessageID)]
@@ -93,22 +96,22 @@ func (p *Params) stopped() error {
 	return notEOF(p.Stopped(), "context")
 }
 
-// frameSize is the length of a regular frame in the message.
+// frameSize returns the length of a regular frame in the message.
 func (p *Params) frameSize() int64 { return int64(p.FrameLength) + format.FrameOverhead }
 
-// batchFrames is how many frames make a batch.
+// batchFrames returns the number of frames in a batch.
 func (p *Params) batchFrames() int64 {
 	size := batchBytes
 	if p.Digest != nil {
-		size *= 2 // the core that hashes wakes the others less often
+		size *= 2 // the hashing core wakes the others less often
 	}
 	return max(1, size/int64(p.FrameLength))
 }
 
-// batchLength is the plaintext of a batch in bytes.
+// batchLength returns the length of a batch's plaintext in bytes.
 func (p *Params) batchLength() int64 { return p.batchFrames() * int64(p.FrameLength) }
 
-// gatherFrames is how many frames a stream collects at most.
+// gatherFrames returns the maximum number of frames that a stream collects.
 func (p *Params) gatherFrames() int64 {
 	if n := p.batchFrames(); p.Workers > 1 && n > 1 {
 		return gathered * n
@@ -116,7 +119,7 @@ func (p *Params) gatherFrames() int64 {
 	return p.batchFrames()
 }
 
-// limitWorkers is for streams, which hold what their workers work on.
+// limitWorkers is for streams, which hold the batches of their workers.
 func (p *Params) limitWorkers() {
 	fit := max(1, maxStreamFrames/max(1, int64(p.FrameLength)))
 	p.Workers = int(min(int64(p.Workers), maxStreamWorkers, fit))
@@ -125,24 +128,24 @@ func (p *Params) limitWorkers() {
 	}
 }
 
-// workersFor is how many workers so many bytes of plaintext are worth.
+// workersFor returns the number of workers that n bytes of plaintext are worth.
 func (p *Params) workersFor(n int64) int {
 	return int(min(int64(p.Workers), n/p.batchLength()))
 }
 
-// errInterrupted is the error of a stream while code of the user's runs. It stays
-// if that panics or ends its goroutine: what it was about to bring or take is
-// missing.
+// errInterrupted is the error of a stream while the user's code runs. It stays
+// if that code panics or ends its goroutine, since the bytes it was about to
+// return or take are missing.
 var errInterrupted = errtext.Errorf("an earlier call on this stream did not return")
 
-// frameTooLong is the error for a frame that memory can't hold: its length has 32
-// bits, and a slice's may have fewer.
+// frameTooLong returns the error for a frame that memory can't hold: its length
+// has 32 bits, and a slice's may have fewer.
 func frameTooLong(n int64) error {
 	return errtext.Errorf("%w: frame of %d bytes is too long for this machine", format.ErrLimit, n)
 }
 
-// InMemory returns r if it is a source that has all its bytes in memory and
-// passes them in one piece; else nil.
+// InMemory returns r if it's a source that has all its bytes in memory and
+// passes them on in one piece; otherwise nil.
 func InMemory(r io.Reader) io.WriterTo {
 	switch r := r.(type) {
 	case *bytes.Reader:
@@ -153,8 +156,8 @@ func InMemory(r io.Reader) io.WriterTo {
 	return nil
 }
 
-// notEOF returns another error for a sink's or context's that matches io.EOF, which
-// must not be taken for the end of a message.
+// notEOF replaces a sink's or context's error that matches io.EOF, so that it
+// isn't mistaken for the end of a message.
 func notEOF(err error, of string) error {
 	if err == io.EOF {
 		return errtext.Errorf("the %s ended with io.EOF", of)
@@ -162,8 +165,8 @@ func notEOF(err error, of string) error {
 	return format.NotEOF(err)
 }
 
-// WriteAll writes b to a sink of a user's, and tells how much of it was written. It
-// returns no error that matches io.EOF, nor an impossible count.
+// WriteAll writes b to a user's sink, and returns the number of bytes written.
+// It returns no error that matches io.EOF, and no impossible count.
 func WriteAll(w io.Writer, b []byte) (int, error) {
 	n, err := w.Write(b)
 	err = notEOF(err, "sink")
@@ -176,6 +179,6 @@ func WriteAll(w io.Writer, b []byte) (int, error) {
 	return n, err
 }
 
-// ErrAuthentication is the error for each failed tag or signature. It does not
-// say which, since that would help only an attacker.
+// ErrAuthentication is the error for every failed tag or signature. It doesn't
+// say which one failed, since that would only help an attacker.
 var ErrAuthentication = errtext.Errorf("message authentication failed")

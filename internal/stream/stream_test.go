@@ -20,7 +20,7 @@ import (
 	"esdk/internal/format"
 )
 
-// variants are ways to go over a body, which must not make a difference.
+// variants are ways to process a body. They must not make a difference.
 var variants = []struct{ workers, batch int }{{1, 0}, {2, 0}, {2, 25}, {8, 0}, {1, 25}, {8, 100}, {3, 5000}}
 
 var variant = variants[0]
@@ -36,8 +36,8 @@ func eachVariant(t *testing.T, test func(*testing.T)) {
 	setVariant(1, 0)
 }
 
-// setVariant sets the workers and the bytes of a batch; 0 means as outside of
-// tests.
+// setVariant sets the workers and the bytes of a batch; 0 means the default
+// outside of tests.
 func setVariant(workers, batch int) {
 	variant.workers, variant.batch = workers, batch
 	batchBytes = int64(cmp.Or(batch, defaultBatch))
@@ -63,8 +63,8 @@ func pattern(n int) []byte {
 	return b
 }
 
-// newWriter and sealBody leave the caller its params, unlike those that they
-// call.
+// newWriter and sealBody leave the params to the caller, unlike the functions
+// that they call.
 func newWriter(dst io.Writer, head []byte, p Params) *Writer { return NewWriter(dst, head, &p) }
 
 func sealBody(plaintext []byte, p Params) ([]byte, error) { return Seal(nil, plaintext, &p) }
@@ -82,14 +82,14 @@ func seal(t testing.TB, p Params, plaintext []byte) []byte {
 	return body
 }
 
-// single makes a body that is not framed.
+// single makes an unframed body.
 func single(p Params, plaintext []byte) []byte {
 	body := binary.BigEndian.AppendUint64(make([]byte, format.IVLength), uint64(len(plaintext)))
 	aad := format.NewBodyAAD(p.MessageID, format.Single).Frame(1, uint64(len(plaintext)))
 	return p.AEAD.Seal(body, body[:format.IVLength], plaintext, aad)
 }
 
-// readAll reads with a buffer of a size.
+// readAll reads with a buffer of the given size.
 func readAll(r io.Reader, size int) ([]byte, error) {
 	var all []byte
 	buf := make([]byte, size)
@@ -105,7 +105,7 @@ func readAll(r io.Reader, size int) ([]byte, error) {
 	}
 }
 
-// chunks is a source that returns so many bytes at once.
+// chunks is a source that returns at most size bytes at once.
 type chunks struct {
 	r    io.Reader
 	size int
@@ -113,7 +113,7 @@ type chunks struct {
 
 func (c *chunks) Read(p []byte) (int, error) { return c.r.Read(p[:min(len(p), c.size)]) }
 
-// stutter returns nothing before each read.
+// stutter returns no bytes before each read.
 type stutter struct {
 	r      io.Reader
 	silent bool
@@ -126,8 +126,8 @@ func (s *stutter) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
-// Frames of few bytes, of more than a batch, and of about as many as decide how
-// they are opened.
+// frameLengths returns short frame lengths, lengths of more than a batch, and
+// lengths near the bound that decides how frames are opened.
 func frameLengths() []uint32 {
 	if testing.Short() {
 		return []uint32{1, 7, 4096, defaultBatch / 4, defaultBatch/4 + 1, defaultBatch + 1}
@@ -245,7 +245,7 @@ func testWriterChunkings(t *testing.T) {
 	}
 }
 
-// A Write of nothing changes nothing, nor does one of a nil slice.
+// An empty Write changes nothing, nor does a Write of a nil slice.
 func TestEmptyWrites(t *testing.T) { eachVariant(t, testEmptyWrites) }
 
 func testEmptyWrites(t *testing.T) {
@@ -262,7 +262,7 @@ func testEmptyWrites(t *testing.T) {
 	}
 }
 
-// The message ends at 2^32-1 frames, of which the last one is final.
+// The message ends at 2^32-1 frames, including the final one.
 func TestFrameCount(t *testing.T) { eachVariant(t, testFrameCount) }
 
 func testFrameCount(t *testing.T) {
@@ -286,14 +286,14 @@ func testFrameCount(t *testing.T) {
 	if got, err := readAll(r, 10); err != nil || string(got) != "abef" {
 		t.Errorf("%q, %v", got, err)
 	}
-	// Behind the last number comes none, not 0 again.
+	// No number follows the last one; it doesn't wrap around to 0.
 	r = NewReader(bytes.NewReader(final), Source{Params: p})
 	r.sequence = format.MaxFrames
 	if _, err := readAll(r, 10); !errors.As(err, new(*format.Error)) {
 		t.Errorf("the number wraps: %v", err)
 	}
 
-	// The writer says so when the frame comes, and from then on.
+	// The writer reports it when the frame comes, and from then on.
 	w = newWriter(io.Discard, nil, p)
 	w.frames.numbered = format.MaxFrames - 1
 	if _, err := w.Write([]byte("ab")); err != nil {
@@ -334,7 +334,7 @@ func testMaxPlaintext(t *testing.T) {
 	if _, err := sealBody(pattern(26), p); !errors.Is(err, format.ErrLimit) {
 		t.Errorf("AppendBody: %v", err)
 	}
-	// The claim is enough to refuse it: nothing of it need have arrived.
+	// The claim is enough to reject it: none of its bytes need have arrived.
 	p = testParams(0)
 	claim := binary.BigEndian.AppendUint64(make([]byte, format.IVLength), 26)
 	p.MaxPlaintext = 25
@@ -343,8 +343,7 @@ func testMaxPlaintext(t *testing.T) {
 	}
 }
 
-// Each error of a source is told as it is, and after as many frames as are
-// authentic.
+// Each error of a source is reported unchanged, after all authentic frames.
 func TestSourceErrors(t *testing.T) { eachVariant(t, testSourceErrors) }
 
 func testSourceErrors(t *testing.T) {
@@ -378,7 +377,8 @@ func testSourceErrors(t *testing.T) {
 	}
 }
 
-// An error that wraps io.EOF isn't the end of a message, wherever it comes from.
+// An error that wraps io.EOF isn't the end of a message, wherever it comes
+// from.
 func TestErrorsAreNotEOF(t *testing.T) { eachVariant(t, testErrorsAreNotEOF) }
 
 func testErrorsAreNotEOF(t *testing.T) {
@@ -404,7 +404,7 @@ func testErrorsAreNotEOF(t *testing.T) {
 		_, err := NewReader(bytes.NewReader(body), Source{Params: p}).WriteTo(writeFunc(func([]byte) (int, error) { return 0, gone }))
 		check("WriteTo a sink", 0, err)
 		if frame == 0 {
-			continue // Open does not ask before a single frame
+			continue // Open doesn't check before a single frame
 		}
 		stopped := p
 		stopped.Stopped = func() error { return gone }
@@ -466,7 +466,7 @@ func testNoProgress(t *testing.T) {
 	}
 }
 
-// A batch that ends in a bad frame gives the good ones before it.
+// A batch that ends in a bad frame releases the good frames before it.
 func TestGoodFramesOfBadBatch(t *testing.T) { eachVariant(t, testGoodFramesOfBadBatch) }
 
 func testGoodFramesOfBadBatch(t *testing.T) {
@@ -486,7 +486,7 @@ func testGoodFramesOfBadBatch(t *testing.T) {
 	}
 }
 
-// The footer is over what the digest saw: all of the body and nothing else.
+// The footer covers the digest's input: the whole body and nothing else.
 func TestFooter(t *testing.T) { eachVariant(t, testFooter) }
 
 func testFooter(t *testing.T) {
@@ -560,7 +560,7 @@ func testFooterFails(t *testing.T) {
 	}
 }
 
-// A claim of a frame takes memory only as its bytes come.
+// A claimed frame takes memory only as its bytes arrive.
 func TestMemoryOfClaims(t *testing.T) { eachVariant(t, testMemoryOfClaims) }
 
 func testMemoryOfClaims(t *testing.T) {
@@ -598,7 +598,7 @@ func testMemoryOfClaims(t *testing.T) {
 	}
 }
 
-// The memory of a stream does not depend on its length.
+// The memory of a stream doesn't depend on its length.
 func TestMemoryOfStream(t *testing.T) {
 	p := testParams(4096)
 	const size = 64 << 20
@@ -630,9 +630,9 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// FuzzStreamReader has a reader and Open agree, on any bytes and in any
-// chunks: what is released is the plaintext from its start, and all of it only
-// if the body is the one that was sealed.
+// FuzzStreamReader checks that a Reader and Open agree on any bytes and in any
+// chunks. Only the start of the plaintext is released, and all of it only for
+// the sealed body.
 func FuzzStreamReader(f *testing.F) {
 	plaintext := pattern(100)
 	for _, frame := range []uint32{1, 10, 99, 100, 101} {

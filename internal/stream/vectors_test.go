@@ -11,8 +11,8 @@ import (
 	"esdk/internal/vectors/vectorstest"
 )
 
-// Messages of other SDKs are short. With short batches they are opened as long
-// ones are, by several workers.
+// Messages of other SDKs are short. With short batches, they are opened like
+// long ones, by several workers.
 func TestVectorsInShortBatches(t *testing.T) {
 	if testing.Short() {
 		t.Skip("what is written here is read by other tests, too")
@@ -34,7 +34,8 @@ func TestVectorsInShortBatches(t *testing.T) {
 	})
 }
 
-// inShortBatches runs a manifest, of which so many cases pass and none fails.
+// inShortBatches runs a manifest. The given number of cases pass and none
+// fails.
 func inShortBatches(t *testing.T, path string, passed int, workers ...int) {
 	t.Helper()
 	if _, err := os.Stat(path); err != nil {

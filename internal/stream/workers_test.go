@@ -69,8 +69,8 @@ func TestWorkersFor(t *testing.T) {
 	}
 }
 
-// Only several workers need more than a batch at once. Batches of one frame are
-// long enough to be started one by one.
+// Only several workers need more than one batch at once. Batches of one frame
+// are long enough to be started one by one.
 func TestGatherFrames(t *testing.T) {
 	for _, c := range []struct {
 		workers int
@@ -87,7 +87,7 @@ func TestGatherFrames(t *testing.T) {
 	}
 }
 
-// The workers of a stream have at most 8 MiB of frames at once, but one frame.
+// The workers of a stream have at most 8 MiB of frames at once, or one frame.
 func TestLimitWorkers(t *testing.T) {
 	const mib = 1 << 20
 	for _, c := range []struct {
@@ -111,8 +111,8 @@ func TestLimitWorkers(t *testing.T) {
 	}
 }
 
-// So many batches are worked on at once as there are workers, of which the
-// caller is one.
+// The number of batches in work equals the number of workers, including the
+// caller.
 func TestPipelineStartsWorkers(t *testing.T) {
 	for _, workers := range []int{1, 2, 5} {
 		awaitNoGoroutines()
@@ -157,15 +157,15 @@ func awaitNoGoroutines() {
 	}
 }
 
-// startedGoroutines returns how many goroutines of wait groups there are.
+// startedGoroutines returns the number of goroutines of wait groups.
 func startedGoroutines() int {
 	stacks := make([]byte, 1<<16)
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	return bytes.Count(stacks, []byte("created by sync.(*WaitGroup).Go"))
 }
 
-// While a sink is slow, two batches more than there are workers are held, and
-// no more: memory must not depend on the length of a message.
+// While a sink is slow, at most two more batches than workers are held: memory
+// must not depend on the length of a message.
 func TestPipelineHoldsFewBatches(t *testing.T) {
 	for _, workers := range []int{2, 3} {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -206,7 +206,7 @@ func TestPipelineHoldsFewBatches(t *testing.T) {
 	}
 }
 
-// recorder is a hash that keeps what is written to it.
+// recorder is a hash that keeps its input.
 type recorder struct {
 	hash.Hash
 	bytes.Buffer
@@ -215,8 +215,8 @@ type recorder struct {
 func (r *recorder) Write(p []byte) (int, error) { return r.Buffer.Write(p) }
 func (r *recorder) Reset()                      { r.Buffer.Reset() }
 
-// A batch that fails is hashed and drained as far as it is good, and none
-// behind it is.
+// A failed batch is hashed and drained up to its bad part, and no later batch
+// is.
 func TestPipelineEndsWithError(t *testing.T) {
 	errWork := errors.New("a batch is bad")
 	for _, workers := range []int{1, 2, 4} {
@@ -257,7 +257,7 @@ func TestPipelineEndsWithError(t *testing.T) {
 	}
 }
 
-// The digest covers the body in order, whichever way it is sealed or opened.
+// The digest covers the body in order, however it's sealed or opened.
 func TestDigestInBatches(t *testing.T) { eachVariant(t, testDigestInBatches) }
 
 func testDigestInBatches(t *testing.T) {
@@ -292,7 +292,7 @@ func testDigestInBatches(t *testing.T) {
 	}
 }
 
-// watched is an AEAD that keeps the most goroutines that were started at once.
+// watched is an AEAD that records the maximum number of started goroutines.
 type watched struct {
 	cipher.AEAD
 	mu   sync.Mutex
@@ -315,8 +315,8 @@ func (a *watched) Open(dst, nonce, ciphertext, aad []byte) ([]byte, error) {
 	return a.AEAD.Open(dst, nonce, ciphertext, aad)
 }
 
-// Each way to go over regular frames in memory uses a worker for each batch, of
-// which the first is the caller.
+// Each way to process regular frames in memory uses one worker for each batch,
+// including the caller.
 func TestWorkersOfBatches(t *testing.T) {
 	useVariant(t, 3, 100)
 	for _, c := range []struct{ frames, want int }{{0, 0}, {19, 0}, {20, 1}, {25, 1}, {30, 2}, {100, 2}} {

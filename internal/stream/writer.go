@@ -10,8 +10,9 @@ import (
 	"esdk/internal/format"
 )
 
-// Seal appends the whole body of a plaintext to dst, whose spare memory must
-// not overlap it. It takes the AEAD: the params can't seal another body.
+// Seal appends the whole body of a plaintext to dst. The spare capacity of dst
+// must not overlap the plaintext. Seal takes the AEAD, so the params can't seal
+// another body.
 func Seal(dst, plaintext []byte, p *Params) ([]byte, error) {
 	e := new(encryptor)
 	e.init(p)
@@ -49,7 +50,7 @@ func (e *encryptor) init(p *Params) {
 	e.Params = *p
 }
 
-// check refuses a plaintext that is too long, before any of it is sealed.
+// check rejects a plaintext that is too long, before any of it is sealed.
 func (e *encryptor) check(n int64) error {
 	if err := e.checkPlaintext(n); err != nil {
 		return err
@@ -60,17 +61,17 @@ func (e *encryptor) check(n int64) error {
 	return e.stopped()
 }
 
-// total is the plaintext in frames that have numbers, in bytes.
+// total returns the length in bytes of the plaintext in numbered frames.
 func (e *encryptor) total() int64 { return int64(e.frames.numbered) * int64(e.FrameLength) }
 
-// regularLength is how much of a plaintext goes into regular frames: all but
-// the final one, which is never empty unless the plaintext is.
+// regularLength returns the length of the plaintext in regular frames. That's
+// all but the final frame, which is empty only if the plaintext is.
 func (e *encryptor) regularLength(n int) int {
 	frame := int64(e.FrameLength)
 	return int(max(0, int64(n)-1) / frame * frame)
 }
 
-// appendRegular appends regular frames to dst, which has room for them.
+// appendRegular appends regular frames to dst, which must have room for them.
 func (e *encryptor) appendRegular(dst, plaintext []byte) ([]byte, error) {
 	end := len(dst)
 	err := pipeline{
@@ -113,10 +114,10 @@ func (e *encryptor) appendFinal(dst, plaintext []byte) ([]byte, error) {
 	return dst, err
 }
 
-// A Writer encrypts what is written to it. It is not safe for concurrent use.
+// A Writer encrypts its input. It is not safe for concurrent use.
 //
-// The plaintext that it holds back goes into frames only once more is known to
-// follow, since its last frame may be the final one.
+// It seals the plaintext that it holds back only when more follows, since the
+// last frame may be the final one.
 type Writer struct {
 	encryptor
 	dst io.Writer
@@ -124,12 +125,12 @@ type Writer struct {
 	out []byte // sealed frames not yet written
 	err error  // sticky
 
-	// busy is set while a call is under way, and stays set if it doesn't return.
+	// busy is set during a call, and stays set if the call doesn't return.
 	busy atomic.Bool
 }
 
-// NewWriter returns a writer that seals frames into dst, after head. It takes the
-// AEAD: the params can't seal another body.
+// NewWriter returns a writer that seals frames to dst, after head. It takes the
+// AEAD, so the params can't seal another body.
 func NewWriter(dst io.Writer, head []byte, p *Params) *Writer {
 	p.limitWorkers()
 	w := &Writer{dst: dst, out: head}
@@ -138,10 +139,10 @@ func NewWriter(dst io.Writer, head []byte, p *Params) *Writer {
 	return w
 }
 
-// begin starts a call. Until end, the writer is broken: the sink, the source or
-// the context may panic or end the goroutine, and a part of the plaintext must
-// not be completed then. Two calls at a time are a mistake of the caller's, which
-// must not number frames twice.
+// begin starts a call. Until end, the writer is broken: if the sink, the source
+// or the context panics or ends the goroutine, a partial message must not be
+// completed. Two concurrent calls are the caller's mistake, but must not number
+// frames twice.
 func (w *Writer) begin() error {
 	if !w.busy.CompareAndSwap(false, true) {
 		return errInterrupted
@@ -158,8 +159,8 @@ func (w *Writer) end(err error) error {
 	return err
 }
 
-// Fail breaks the writer, unless it is broken or complete, and clears the plaintext
-// that it holds.
+// Fail breaks the writer, unless it's broken or complete, and clears the
+// plaintext that it holds.
 func (w *Writer) Fail(err error) {
 	if w.begin() == nil {
 		clear(w.in.held)
@@ -167,11 +168,12 @@ func (w *Writer) Fail(err error) {
 	}
 }
 
-// Plaintext is how many bytes were written, between two calls.
+// Plaintext returns the number of bytes written. It must not be called during
+// another call.
 func (w *Writer) Plaintext() int64 { return w.total() + int64(len(w.in.held)) }
 
-// Write seals p but for the last frame, which may turn out to be final, and
-// but for what is too little for the workers.
+// Write seals p, except for the last frame, which may turn out to be the final
+// one, and for a rest that is too short for the workers.
 func (w *Writer) Write(p []byte) (int, error) {
 	if err := w.begin(); err != nil {
 		return 0, err
@@ -183,8 +185,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 }
 
 func (w *Writer) write(p []byte) error {
-	// The limit is checked before anything is kept, so that no more than it is
-	// ever held, however long a frame is.
+	// The limit is checked before anything is kept, so that no more than the
+	// limit is ever held, for frames of any length.
 	if err := w.check(w.Plaintext() + int64(len(p))); err != nil {
 		return err
 	}
@@ -197,7 +199,7 @@ func (w *Writer) write(p []byte) error {
 		if len(p) == 0 {
 			return nil
 		}
-		// More follows, so that all that is held goes into regular frames.
+		// More follows, so the plaintext held goes into regular frames.
 		if err := w.seal(w.in.held); err != nil {
 			return err
 		}
@@ -212,8 +214,8 @@ func (w *Writer) write(p []byte) error {
 	}
 }
 
-// isLong reports whether p is worth sealing where it is, once what was held
-// before is whole frames.
+// isLong reports whether p is worth sealing in place, once the plaintext held
+// is whole frames.
 func (w *Writer) isLong(p []byte) bool {
 	if w.Workers > 1 {
 		return int64(len(p)) > 2*w.batchLength()
@@ -221,7 +223,7 @@ func (w *Writer) isLong(p []byte) bool {
 	return int64(len(p)) > int64(w.FrameLength)
 }
 
-// seal seals regular frames: through the pipeline if they are many, else into
+// seal seals regular frames. Many frames go through the pipeline. Few go to
 // out, so that a short message is written at once.
 func (w *Writer) seal(plaintext []byte) error {
 	if workers := w.workersFor(int64(len(plaintext))); workers > 1 {
@@ -269,7 +271,7 @@ func (w *Writer) sealToSink(workers int, fill func(*batch) error) error {
 	}.run(&w.pool, workers)
 }
 
-// flush writes what was sealed before.
+// flush writes the frames sealed before.
 func (w *Writer) flush() error {
 	if len(w.out) == 0 {
 		return nil
@@ -279,14 +281,14 @@ func (w *Writer) flush() error {
 	return err
 }
 
-// ReadFrom encrypts all of r. An error of r is kept, as one of Write is: what was
-// read until then is not all, and must not be completed.
+// ReadFrom encrypts everything in r. An error of r stays, like an error of
+// Write: the plaintext is incomplete, and the message must not be completed.
 func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	if err := w.begin(); err != nil {
 		return 0, err
 	}
 	if src := InMemory(r); src != nil {
-		n, err := src.WriteTo(plainSink{w}) // not copied
+		n, err := src.WriteTo(plainSink{w}) // without a copy
 		return n, w.end(err)
 	}
 	src := &plainSource{r: r, w: w}
@@ -308,7 +310,7 @@ func (w *Writer) readFrom(src *plainSource) error {
 	return err
 }
 
-// A plainSink is a writer to write to during a call.
+// A plainSink writes to the Writer during a call.
 type plainSink struct{ w *Writer }
 
 func (s plainSink) Write(p []byte) (int, error) {
@@ -323,11 +325,11 @@ type plainSource struct {
 	r   io.Reader
 	w   *Writer
 	n   int64 // bytes read
-	err error // what follows the bytes that were read
+	err error // follows the bytes that were read
 }
 
-// fill has the batch hold a batch of plaintext, once more is known to follow:
-// before, its last frame may be the final one.
+// fill gives the batch a batch of plaintext when more follows; otherwise its
+// last frame may be the final one.
 func (s *plainSource) fill(b *batch) error {
 	in := &s.w.in
 	for !in.full() {
@@ -344,8 +346,8 @@ func (s *plainSource) fill(b *batch) error {
 	return s.w.frames.number(&b.run, int(b.plain.frames), b.plain.held)
 }
 
-// read reads into a buffer. What is held besides counts too for the limit on the
-// plaintext. It returns io.EOF only without a byte.
+// read reads into a buffer. The limit on the plaintext also counts besides, the
+// number of bytes held elsewhere. It returns io.EOF only without a byte.
 func (s *plainSource) read(into *buffer, besides int64) error {
 	if s.err != nil {
 		return s.err
@@ -362,9 +364,9 @@ func (s *plainSource) read(into *buffer, besides int64) error {
 	return s.w.check(s.w.total() + besides + int64(len(into.held)))
 }
 
-// Finish seals the final frame and writes what is left, with the footer that
-// the function makes, if any, once the digest is complete. Nothing can be written
-// afterwards.
+// Finish seals the final frame and writes the rest, followed by the result of
+// footer. footer may be nil; it's called once the digest is complete. Nothing
+// can be written afterwards.
 func (w *Writer) Finish(footer func() ([]byte, error)) error {
 	if err := w.begin(); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	"esdk/internal/format"
 )
 
-// sizesSink keeps how much came with each write.
+// sizesSink records the length of each write.
 type sizesSink struct {
 	bytes.Buffer
 	sizes []int
@@ -22,8 +22,8 @@ func (s *sizesSink) Write(p []byte) (int, error) {
 	return s.Buffer.Write(p)
 }
 
-// One worker seals in place whatever is more than the frame that may be the
-// final one. Several need batches for two of them.
+// One worker seals in place everything but the frame that may be the final one.
+// Two or more workers need more than two batches for that.
 func TestIsLong(t *testing.T) {
 	for _, c := range []struct {
 		workers, n int
@@ -38,7 +38,7 @@ func TestIsLong(t *testing.T) {
 }
 
 // A message that is too short for several workers is written at once, with its
-// head and footer. The batches of a longer one are written as they are sealed.
+// head and footer. Batches of a longer message are written as they are sealed.
 func TestShortMessageIsOneWrite(t *testing.T) {
 	useVariant(t, 8, 1000)
 	for size, short := range map[int]bool{0: true, 10: true, 1010: true, 2000: true, 2001: false, 2011: false, 3511: false} {
@@ -63,7 +63,7 @@ func TestShortMessageIsOneWrite(t *testing.T) {
 	}
 }
 
-// One worker writes once it has as much as a batch.
+// One worker writes once it has a batch.
 func TestWritesAreGathered(t *testing.T) {
 	const frames, size = 100, 1024 + format.FrameOverhead
 	useVariant(t, 1, 0)
@@ -82,7 +82,7 @@ func TestWritesAreGathered(t *testing.T) {
 	}
 }
 
-// ReadFrom goes on from wherever Write stopped, and Write from there.
+// ReadFrom continues wherever Write stopped, and Write continues after it.
 func TestReadFromBehindWrites(t *testing.T) { eachVariant(t, testReadFromBehindWrites) }
 
 func testReadFromBehindWrites(t *testing.T) {
@@ -114,7 +114,7 @@ func testReadFromBehindWrites(t *testing.T) {
 	}
 }
 
-// plainSources are ways to have a plaintext.
+// plainSources are kinds of sources for a plaintext.
 var plainSources = map[string]func([]byte) io.Reader{
 	"in memory":    func(b []byte) io.Reader { return bytes.NewReader(b) },
 	"at once":      func(b []byte) io.Reader { return slow{bytes.NewReader(b)} },
@@ -125,8 +125,8 @@ var plainSources = map[string]func([]byte) io.Reader{
 	},
 }
 
-// A plaintext that is longer than the limit is refused as soon as that is
-// known, and no byte behind the limit is sealed.
+// A plaintext over the limit is rejected as soon as that's known, and no byte
+// beyond the limit is sealed.
 func TestReadFromMaxPlaintext(t *testing.T) { eachVariant(t, testReadFromMaxPlaintext) }
 
 func testReadFromMaxPlaintext(t *testing.T) {
@@ -156,7 +156,7 @@ func testReadFromMaxPlaintext(t *testing.T) {
 	}
 }
 
-// An error of a source is returned, with all the bytes that were read counted,
+// An error of a source is returned, together with the count of all bytes read,
 // and stays.
 func TestReadFromErrors(t *testing.T) { eachVariant(t, testReadFromErrors) }
 
@@ -194,13 +194,14 @@ func testReadFromErrors(t *testing.T) {
 	}
 }
 
-// A sink that takes nothing ends the message, whichever call writes first.
+// A sink that takes nothing ends the message, no matter which call writes
+// first.
 func TestSinkTakesNothing(t *testing.T) {
 	for _, workers := range []int{1, 2, 4} {
 		useVariant(t, workers, 100)
 		full := func(w *Writer) {
 			for range 60 {
-				w.Write(pattern(5)) // less than is gathered for several workers
+				w.Write(pattern(5)) // less than several workers wait for
 			}
 		}
 		for name, run := range map[string]func(*Writer) error{
@@ -223,7 +224,7 @@ func TestSinkTakesNothing(t *testing.T) {
 			"Finish":              func(w *Writer) error { full(w); return w.Finish(nil) },
 		} {
 			sink := &fullSink{t: t}
-			// With so long a head, all that is sealed is written at once.
+			// With such a long head, all sealed frames are written at once.
 			w := newWriter(sink, make([]byte, defaultBatch), testParams(10))
 			if err := run(w); err != errSink {
 				t.Errorf("%s, %d workers: %v", name, workers, err)
@@ -289,7 +290,7 @@ func TestOddSinks(t *testing.T) {
 	}
 }
 
-// Nor is a context's io.EOF.
+// A context's io.EOF isn't the end either.
 func TestStoppedByEOF(t *testing.T) {
 	p := testParams(10)
 	body := seal(t, p, pattern(35))
