@@ -5,18 +5,18 @@ import (
 )
 
 const (
-	// EndFrame stands where a regular frame has its sequence number, and says
-	// that the final frame follows.
+	// EndFrame replaces the sequence number of a regular frame, and marks the
+	// final frame.
 	EndFrame = 0xFFFFFFFF
 
 	// MaxFrames is the largest sequence number.
 	MaxFrames = 0xFFFFFFFF
 
-	// MaxNonFramed is the length in bytes of the longest plaintext that AES-GCM
-	// encrypts under one IV, and so of a body that is not framed.
+	// MaxNonFramed is the maximum length in bytes of a plaintext that AES-GCM
+	// encrypts under one IV, and so of an unframed body.
 	MaxNonFramed = 1<<36 - 32
 
-	// What each kind of frame adds to its plaintext, in bytes.
+	// These are the bytes that each kind of frame adds to its plaintext.
 	FrameOverhead     = 4 + IVLength + TagLength
 	FinalOverhead     = 4 + 4 + IVLength + 4 + TagLength
 	NonFramedOverhead = IVLength + 8 + TagLength
@@ -26,7 +26,7 @@ const (
 // data that the frame's tag covers.
 type Kind string
 
-// A body that is not framed counts as one frame, with sequence number 1.
+// An unframed body counts as one frame with sequence number 1.
 const (
 	Regular Kind = "AWSKMSEncryptionClient Frame"
 	Final   Kind = "AWSKMSEncryptionClient Final Frame"
@@ -46,6 +46,7 @@ func NewBodyAAD(messageID []byte, kind Kind) BodyAAD {
 }
 
 // Frame returns the additional data of a frame, valid until the next call.
+//
 // Specification: data-format/message-body-aad.md#structure.
 func (b BodyAAD) Frame(sequence uint32, length uint64) []byte {
 	binary.BigEndian.PutUint32(b[len(b)-12:], sequence)
@@ -53,14 +54,14 @@ func (b BodyAAD) Frame(sequence uint32, length uint64) []byte {
 	return b
 }
 
-// AppendRegular appends what stands before the ciphertext of a regular frame:
-// the sequence number and the IV, which is that number too.
+// AppendRegular appends the fields before the ciphertext of a regular frame:
+// the sequence number and the IV, which is the same number.
 func AppendRegular(dst []byte, sequence uint32) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, sequence)
 	return appendIV(dst, sequence)
 }
 
-// AppendFinal appends what stands before the ciphertext of the final frame.
+// AppendFinal appends the fields before the ciphertext of the final frame.
 func AppendFinal(dst []byte, sequence, length uint32) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, EndFrame)
 	dst = binary.BigEndian.AppendUint32(dst, sequence)
@@ -72,9 +73,9 @@ func appendIV(dst []byte, sequence uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, 0, 0, 0, 0, 0, 0, 0, 0), sequence)
 }
 
-// BodySize is the length in bytes of the framed body of a plaintext, whose
-// final frame is never empty unless the plaintext is. It fails if the frames
-// are too many.
+// BodySize returns the length in bytes of the framed body of a plaintext. The
+// final frame is empty only if the plaintext is. It returns false if there
+// would be too many frames.
 func BodySize(plaintext int64, frameLength uint32) (size int64, ok bool) {
 	regular := int64(0)
 	if plaintext > 0 {
@@ -87,6 +88,7 @@ func BodySize(plaintext int64, frameLength uint32) (size int64, ok bool) {
 }
 
 // AppendFooter appends a message's footer.
+//
 // Specification: data-format/message-footer.md.
 func AppendFooter(dst, signature []byte) []byte {
 	return appendField(dst, signature)

@@ -9,7 +9,7 @@ import (
 	"esdk/internal/suite"
 )
 
-// Build takes memory for the whole header, so that Seal need not copy it.
+// Build allocates memory for the whole header, so that Seal needn't copy it.
 func TestBuildTakesMemoryOnce(t *testing.T) {
 	for _, s := range suite.All {
 		for _, ec := range []map[string]string{nil, {"k": strings.Repeat("v", 60_000)}} {
@@ -21,7 +21,7 @@ func TestBuildTakesMemoryOnce(t *testing.T) {
 	}
 }
 
-// The longest fields are written and read.
+// Fields of the maximum length are written and read.
 func TestLongestFields(t *testing.T) {
 	long := make([]byte, math.MaxUint16)
 	h := newHeader(t, suite.All[0], nil, DataKey{string(long), long, long})

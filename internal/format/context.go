@@ -9,8 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// AppendContext appends the serialized encryption context: nothing if it is
-// empty, else a count and the pairs in the order of their keys' bytes.
+// AppendContext appends the serialized encryption context: nothing if it's
+// empty, otherwise a count and the pairs, sorted by their keys' bytes.
+//
 // Specification: framework/structures.md#serialization.
 func AppendContext(dst []byte, ec map[string]string) ([]byte, error) {
 	size, err := ContextSize(ec)
@@ -35,7 +36,8 @@ func AppendContext(dst []byte, ec map[string]string) ([]byte, error) {
 	return dst, nil
 }
 
-// ContextSize is how many bytes AppendContext appends. It fails if that does.
+// ContextSize returns the number of bytes that AppendContext appends, or its
+// error.
 func ContextSize(ec map[string]string) (int, error) {
 	if len(ec) == 0 {
 		return 0, nil
@@ -46,8 +48,8 @@ func ContextSize(ec map[string]string) (int, error) {
 			return 0, fmt.Errorf("pair %q: %q is not valid UTF-8", k, v)
 		}
 		size += 4 + len(k) + len(v)
-		// Each length field and the count have 16 bits, and so has the length
-		// of the whole, which makes this the only check.
+		// Each length field, the count and the length of the whole have 16
+		// bits, so one check is enough.
 		if size > math.MaxUint16 {
 			return 0, limitf("encryption context takes more than 65,535 bytes")
 		}
@@ -60,9 +62,9 @@ func appendField[T string | []byte](dst []byte, field T) []byte {
 	return append(dst, field...)
 }
 
-// parseContext is the inverse of AppendContext, but accepts pairs in any order,
-// since JavaScript once wrote them in the order of a locale, and an empty
-// context that has a count of zero, as some implementations wrote.
+// parseContext is the inverse of AppendContext. It also accepts pairs in any
+// order, since the JavaScript SDK once sorted them by locale, and an empty
+// context with a count of zero, as some implementations wrote it.
 func parseContext(b []byte) (map[string]string, error) {
 	if len(b) == 0 {
 		return nil, nil

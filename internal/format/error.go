@@ -1,5 +1,5 @@
-// Package format turns the parts of a message into bytes and back: header,
-// frames and footer. It knows no keys.
+// Package format converts the parts of a message to bytes and back: header,
+// frames and footer. It handles no keys.
 //
 // Specification: data-format/message.md, message-header.md, message-body.md,
 // message-body-aad.md and message-footer.md.
@@ -13,11 +13,11 @@ import (
 	"esdk/internal/errtext"
 )
 
-// ErrLimit is wrapped by each error about a message that is over a limit.
+// ErrLimit is wrapped by every error about a message over a limit.
 var ErrLimit = errtext.Errorf("limit exceeded")
 
-// limitf returns an error that wraps ErrLimit, whose text it leaves out: the caller
-// says of what the error is.
+// limitf returns an error that wraps ErrLimit but doesn't show its text. Callers
+// add the field or part that the error is about.
 func limitf(text string, args ...any) error { return &limitError{fmt.Sprintf(text, args...)} }
 
 type limitError struct{ text string }
@@ -26,7 +26,7 @@ func (e *limitError) Error() string { return e.text }
 
 func (e *limitError) Unwrap() error { return ErrLimit }
 
-// Error is a violation of the message format. The root package publishes it.
+// Error reports a violation of the message format. The root package exports it.
 type Error struct {
 	Offset int64  // where the field starts, in bytes from the start of the message
 	Field  string // the field of the format
@@ -46,9 +46,9 @@ func (e *Error) text() error {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Truncated returns the error for a message that ends within a field, given
-// what the source of the message returned. An error of the source itself is
-// not one of the format.
+// Truncated returns the error for a message that ends within a field, given the
+// error of the message's source. An error of the source itself isn't a format
+// error.
 func Truncated(offset int64, field string, err error) error {
 	if err != io.EOF && err != io.ErrUnexpectedEOF {
 		return errtext.Errorf("reading message: %w", err)
@@ -56,10 +56,10 @@ func Truncated(offset int64, field string, err error) error {
 	return &Error{Offset: offset, Field: field, Err: io.ErrUnexpectedEOF}
 }
 
-// NotEOF returns the error of a source, sink or context that failed. If it
-// matches io.EOF, the one returned doesn't, but has the same text and matches all
-// else: a loop up to errors.Is(err, io.EOF) would take a part of a message for all
-// of it.
+// NotEOF returns the error of a failed source, sink or context. If err matches
+// io.EOF, the result doesn't, but has the same text and matches everything
+// else. Otherwise a loop until errors.Is(err, io.EOF) would mistake a part of a
+// message for the whole.
 func NotEOF(err error) error {
 	if !errors.Is(err, io.EOF) {
 		return err

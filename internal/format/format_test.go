@@ -17,7 +17,7 @@ import (
 	"esdk/internal/suite"
 )
 
-// newHeader builds a header with a tag, which is not valid.
+// newHeader builds a header with an invalid tag.
 func newHeader(t testing.TB, s *suite.Suite, ec map[string]string, keys ...DataKey) *Header {
 	t.Helper()
 	if len(keys) == 0 {
@@ -66,7 +66,7 @@ func TestHeaderRoundTrip(t *testing.T) {
 	}
 }
 
-// Nothing behind the header is read, since that is the body.
+// ReadHeader reads nothing after the header, since that's the body.
 func TestReadHeaderReadsNoMore(t *testing.T) {
 	b := newHeader(t, suite.All[0], nil).Append(nil)
 	r := strings.NewReader(string(b) + "body")
@@ -75,7 +75,7 @@ func TestReadHeaderReadsNoMore(t *testing.T) {
 	}
 }
 
-// Each field knows where it starts, also in a message that ends within it.
+// Each field has its offset, even if the message ends within the field.
 func TestTruncatedHeader(t *testing.T) {
 	for _, s := range suite.All {
 		b := newHeader(t, s, map[string]string{"k": "v"}).Append(nil)
@@ -117,7 +117,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%+v: %v", c.limits, err)
 		}
 	}
-	// The count is enough to refuse them: none is read.
+	// The count is enough to reject them: none is read.
 	at := len(b) - TagLength - suite.CommitmentLength - 5 - 6 - len("provider") - len("info\xff") - len("ciphertext") - 6 - 2
 	if got := binary.BigEndian.Uint16(b[at:]); got != 2 {
 		t.Fatalf("count of data keys is %d", got)
@@ -127,7 +127,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A length in the header is no reason to have that much memory.
+// A length in the header doesn't cause an allocation of that size.
 func TestHeaderMemory(t *testing.T) {
 	b := newHeader(t, suite.Lookup(0x0478), nil).Append(nil)
 	at := bytes.Index(b, []byte("\x00\x08provider"))
@@ -144,7 +144,7 @@ func TestHeaderMemory(t *testing.T) {
 	}
 }
 
-// What is handed out stays as it is when the buffer grows.
+// Returned fields stay valid when the buffer grows.
 func TestLargeHeader(t *testing.T) {
 	var keys []DataKey
 	for i := range 300 {
@@ -189,8 +189,8 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
-// Data keys that share their bytes make a header that is longer than the memory
-// of a 32-bit machine.
+// Data keys that share their bytes can make a header longer than the memory of
+// a 32-bit machine.
 func TestBuildRefusesMoreThanMemory(t *testing.T) {
 	if math.MaxInt > math.MaxInt32 {
 		t.Skip("this machine has memory for every header")
@@ -235,7 +235,7 @@ func TestParseContext(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		bytes string
-		want  map[string]string // nil: refused
+		want  map[string]string // nil: rejected
 	}{
 		{"empty", "", map[string]string{}},
 		{"empty, with a count", "\x00\x00", map[string]string{}},
@@ -306,8 +306,9 @@ func TestBodySize(t *testing.T) {
 	}
 }
 
-// FuzzContext has each context that is parsed serialize to what it was, unless
-// its pairs were not in order, and each that is serialized parse to what it was.
+// FuzzContext checks that each parsed context serializes to the original bytes,
+// unless its pairs weren't sorted, and that each serialized context parses to
+// the original.
 func FuzzContext(f *testing.F) {
 	for _, seed := range []string{
 		"", "\x00\x00", "\x00\x01\x00\x01a\x00\x01b", "\x00\x02\x00\x01b\x00\x00\x00\x01a\x00\x00",
@@ -339,7 +340,7 @@ func FuzzContext(f *testing.F) {
 	})
 }
 
-// inOrder reports whether the keys of a valid context are in order.
+// inOrder reports whether the keys of a valid context are sorted.
 func inOrder(b []byte) bool {
 	last := ""
 	for i, b := 0, b[min(2, len(b)):]; len(b) > 0; i++ {

@@ -15,7 +15,7 @@ import (
 	"esdk/internal/suite"
 )
 
-// Lengths of AES-GCM's parameters in every suite, in bytes.
+// These are the lengths of AES-GCM's parameters in every suite, in bytes.
 const (
 	IVLength  = 12
 	TagLength = 16
@@ -42,18 +42,18 @@ type Header struct {
 	MessageID   []byte
 	Context     map[string]string
 	DataKeys    []DataKey
-	FrameLength uint32 // 0: the body is not framed
-	Commitment  []byte // only of suites that commit
+	FrameLength uint32 // 0: unframed body
+	Commitment  []byte // only in suites that commit
 
-	// Raw holds the header body as it stands in the message. The header tag
-	// covers these bytes, not a new serialization: the order of the encryption
-	// context is not canonical in all messages.
+	// Raw holds the header body's bytes in the message. The header tag covers
+	// these bytes, not a new serialization: the encryption context isn't in
+	// canonical order in all messages.
 	Raw []byte
 
 	IV, Tag []byte // the header authentication
 }
 
-// Size is the length in bytes of the whole header.
+// Size returns the length of the whole header in bytes.
 func (h *Header) Size() int {
 	if h.Suite.Commits {
 		return len(h.Raw) + TagLength
@@ -61,11 +61,12 @@ func (h *Header) Size() int {
 	return len(h.Raw) + IVLength + TagLength
 }
 
-// zeroIV is the IV of header tags that are written. It must not be changed.
+// zeroIV is the IV of header tags that this library writes. It must not be
+// changed.
 var zeroIV [IVLength]byte
 
-// Seal adds IV and Tag to a header that was built, and returns the whole of it.
-// The tag covers aad, which starts with Raw.
+// Seal adds IV and Tag to a built header, and returns the whole header. The tag
+// covers aad, which starts with Raw.
 func (h *Header) Seal(aead cipher.AEAD, aad []byte) []byte {
 	h.IV = zeroIV[:]
 	b := h.Raw
@@ -77,7 +78,7 @@ func (h *Header) Seal(aead cipher.AEAD, aad []byte) []byte {
 	return b
 }
 
-// Append appends the whole header, whose Raw, IV and Tag must be set.
+// Append appends the whole header. Raw, IV and Tag must be set.
 func (h *Header) Append(dst []byte) []byte {
 	dst = append(dst, h.Raw...)
 	if !h.Suite.Commits {
@@ -120,10 +121,11 @@ func (h *Header) Build() error {
 	return nil
 }
 
-// buildSize is a bound on the length of the whole header but for the context.
-// It may exceed the memory of a 32-bit machine: data keys may share their bytes.
+// buildSize returns an upper bound on the length of the whole header without
+// the context. It may exceed the memory of a 32-bit machine: data keys may
+// share their bytes.
 func (h *Header) buildSize() int64 {
-	const fixed = 18 // all that is neither variable nor the authentication, in version 1
+	const fixed = 18 // everything but variable fields and the authentication, in version 1
 	n := int64(fixed + len(h.MessageID) + len(h.Commitment) + IVLength + TagLength)
 	for _, k := range h.DataKeys {
 		n += 6 + int64(len(k.ProviderID)) + int64(len(k.ProviderInfo)) + int64(len(k.Ciphertext))
@@ -153,14 +155,14 @@ func appendDataKeys(b []byte, keys []DataKey) ([]byte, error) {
 	return b, nil
 }
 
-// Limits bound what ReadHeader accepts; 0 means no limit.
+// Limits limit the headers that ReadHeader accepts; 0 means no limit.
 type Limits struct {
 	DataKeys int // encrypted data keys
 	Size     int // bytes of the whole header
 }
 
-// ReadHeader reads a header and nothing beyond it. It allocates no more than
-// has arrived and one field of at most 65,535 bytes.
+// ReadHeader reads a header and nothing beyond it. It allocates at most the
+// bytes that have arrived plus one field of at most 65,535 bytes.
 func ReadHeader(r io.Reader, limits Limits) (*Header, error) {
 	p := &headerParser{src: steady{r}, limits: limits}
 	h, err := p.parse()
@@ -170,8 +172,8 @@ func ReadHeader(r io.Reader, limits Limits) (*Header, error) {
 	return h, nil
 }
 
-// headerParser reads a header field by field into buf. Fields handed out stay
-// valid when buf grows, since it only ever grows by copying.
+// headerParser reads a header into buf, field by field. Returned fields stay
+// valid when buf grows, since it only grows by copying.
 type headerParser struct {
 	src    steady
 	limits Limits
@@ -195,7 +197,7 @@ func (p *headerParser) next(n int, field string) ([]byte, error) {
 	return p.buf[p.start:len(p.buf):len(p.buf)], nil
 }
 
-// errorf reports what is wrong with the field that was read last.
+// errorf returns an error about the last field read.
 func (p *headerParser) errorf(field, text string, args ...any) error {
 	return &Error{Offset: int64(p.start), Field: field, Err: fmt.Errorf(text, args...)}
 }
@@ -208,7 +210,7 @@ func (p *headerParser) uint16(field string) (int, error) {
 	return int(binary.BigEndian.Uint16(b)), nil
 }
 
-// field reads a field that follows its length of 16 bits.
+// field reads a field with a 16-bit length prefix.
 func (p *headerParser) field(name string) ([]byte, error) {
 	n, err := p.uint16(name)
 	if err != nil {
@@ -244,8 +246,8 @@ func (p *headerParser) parse() (*Header, error) {
 	return h, p.parseAuthentication(h)
 }
 
-// base64Starts are the first characters of messages in Base64: of version 1
-// (01 80), and of version 2 with either suite (02 04 78, 02 05 78).
+// base64Starts are the first characters of messages in Base64: of version 1 (01
+// 80), and of version 2 with either suite (02 04 78, 02 05 78).
 var base64Starts = [][]byte{[]byte("AY"), []byte("AgR4"), []byte("AgV4")}
 
 var errBase64 = errors.New("the message seems to be Base64 text; decode it first")
@@ -286,7 +288,7 @@ func (p *headerParser) badVersion(version byte) error {
 	if version != base64Starts[0][0] {
 		return bad
 	}
-	// A read that falls short leaves zeros, which match nothing.
+	// A short read leaves zeros, which match nothing.
 	start := make([]byte, 4)
 	start[0] = version
 	io.ReadFull(&p.src, start[1:])
@@ -296,8 +298,7 @@ func (p *headerParser) badVersion(version byte) error {
 	return bad
 }
 
-// SeemsBase64 reports whether the first four bytes of something are those of a
-// message in Base64.
+// SeemsBase64 reports whether the first four bytes match a message in Base64.
 func SeemsBase64(start []byte) bool {
 	return slices.ContainsFunc(base64Starts, func(s []byte) bool { return bytes.HasPrefix(start, s) })
 }
@@ -327,8 +328,8 @@ func (p *headerParser) parseDataKeys(h *Header) error {
 		if err != nil {
 			return err
 		}
-		// A provider id that is not UTF-8 belongs to no keyring of ours, and is
-		// no reason to refuse the other keys.
+		// A provider ID that isn't UTF-8 belongs to no keyring of ours, but is
+		// no reason to reject the other keys.
 		h.DataKeys = append(h.DataKeys, DataKey{ProviderID: string(provider), ProviderInfo: info, Ciphertext: ciphertext})
 	}
 	return nil
@@ -374,7 +375,7 @@ func (p *headerParser) parseContent(h *Header) error {
 }
 
 func (p *headerParser) parseAuthentication(h *Header) (err error) {
-	h.IV = zeroIV[:] // version 2 does not store it
+	h.IV = zeroIV[:] // version 2 doesn't store it
 	if !h.Suite.Commits {
 		if h.IV, err = p.next(IVLength, "header IV"); err != nil {
 			return err

@@ -10,7 +10,7 @@ import (
 	"esdk/internal/suite"
 )
 
-// A field that is not as it must be is an error with its name and place.
+// An invalid field yields an error with its name and offset.
 func TestMalformedHeader(t *testing.T) {
 	const authentication = IVLength + TagLength
 	for _, c := range []struct {
@@ -55,7 +55,7 @@ func TestMalformedHeader(t *testing.T) {
 	}
 }
 
-// A header of a body without frames has the frame length 0, and is read.
+// The header of an unframed body has frame length 0, and is read.
 func TestHeaderWithoutFrames(t *testing.T) {
 	b := newHeader(t, suite.Lookup(0x0078), nil).Append(nil)
 	body := b[:len(b)-IVLength-TagLength]
@@ -66,7 +66,7 @@ func TestHeaderWithoutFrames(t *testing.T) {
 	}
 }
 
-// A header that is sealed reads as it was, and its tag covers what it should.
+// A sealed header reads back unchanged, and its tag covers the right bytes.
 func TestHeaderSeal(t *testing.T) {
 	block, err := aes.NewCipher(make([]byte, 16))
 	if err != nil {
@@ -96,7 +96,7 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
-// The texts of errors, with and without the library's name.
+// Error texts are checked with and without the library's name.
 func TestErrorTexts(t *testing.T) {
 	e := &Error{Offset: 3, Field: "version", Err: limitf("%d is too much", 7)}
 	if got := e.Error(); got != "esdk: malformed message: version at byte 3: 7 is too much" {

@@ -6,13 +6,13 @@ import (
 	"esdk/internal/errtext"
 )
 
-// maxEmptyReads is how often a source may return nothing.
+// maxEmptyReads is how often a source may return no bytes.
 const maxEmptyReads = 100
 
-// ReadSome reads at least a byte, or returns an error. It is for sources of users:
-// one that brings nothing, time and again, fails with [io.ErrNoProgress], and one
-// that claims to have read what it can't have fails, too. An error matches io.EOF
-// only if it is io.EOF.
+// ReadSome reads at least one byte, or returns an error. It's for users'
+// sources: it fails with [io.ErrNoProgress] if a source keeps returning no
+// bytes, and also fails if a source returns an impossible count. An error
+// matches io.EOF only if it is io.EOF.
 func ReadSome(r io.Reader, buf []byte) (int, error) {
 	for range maxEmptyReads {
 		n, err := r.Read(buf)
@@ -29,8 +29,8 @@ func ReadSome(r io.Reader, buf []byte) (int, error) {
 	return 0, io.ErrNoProgress
 }
 
-// Steady returns a reader that reads r by ReadSome, for code that would read a
-// source that brings nothing for ever, as io.ReadFull does.
+// Steady returns a reader that reads r with ReadSome, for code such as
+// io.ReadFull that would otherwise read a source that returns no bytes forever.
 func Steady(r io.Reader) io.Reader { return steady{r} }
 
 type steady struct{ r io.Reader }

@@ -14,7 +14,7 @@ import (
 )
 
 // counts is a source that returns these counts, one after the other, and then
-// the last one for ever.
+// the last one forever.
 type counts []int
 
 func (c *counts) Read([]byte) (int, error) {
@@ -51,7 +51,7 @@ func TestSteady(t *testing.T) {
 }
 
 // A failed source doesn't pass for one that ended: its error keeps its text and
-// matches all that it did, but not io.EOF.
+// its matches, except for io.EOF.
 func TestSourceErrorsAreNotEOF(t *testing.T) {
 	lost := &fs.PathError{Op: "read", Path: "store", Err: io.EOF}
 	gone := fmt.Errorf("connection: %w, %w", fs.ErrClosed, lost)

@@ -13,16 +13,18 @@ const CommitmentLength = 32
 
 // Keys are the keys of one message.
 type Keys struct {
-	Content    []byte // encrypts header tag and body
-	Commitment []byte // stored in the header; nil if the suite does not commit
+	Content    []byte // encrypts the header tag and the body
+	Commitment []byte // stored in the header; nil if the suite doesn't commit
 }
 
 // Clear overwrites the content key.
 func (k *Keys) Clear() { clear(k.Content) }
 
-// Derive derives the keys of the message with the id from its data key, which
-// it does not keep. Specification: framework/transitive-requirements.md#hkdf
-// and framework/algorithm-suites.md#algorithm-suites-encryption-key-derivation-settings.
+// Derive derives the keys of the message with the ID from its data key, which
+// it doesn't keep.
+//
+// Specification: framework/transitive-requirements.md#hkdf and
+// framework/algorithm-suites.md#algorithm-suites-encryption-key-derivation-settings.
 func (s *Suite) Derive(dataKey, messageID []byte) (*Keys, error) {
 	switch {
 	case len(dataKey) != s.KeyLength:
@@ -30,22 +32,23 @@ func (s *Suite) Derive(dataKey, messageID []byte) (*Keys, error) {
 	case s.kdf == 0:
 		return &Keys{Content: append([]byte(nil), dataKey...)}, nil
 	case s.Commits:
-		// The commitment's info has no suite id, unlike the key's.
+		// Unlike the key's info, the commitment's has no suite ID.
 		return s.HKDF(dataKey, messageID, s.KeyLength, s.info+"DERIVEKEY", "COMMITKEY")
 	}
 	return s.HKDF(dataKey, nil, s.KeyLength, s.info+string(messageID), "")
 }
 
 // DeriveNET400 derives the content key as version 4.0.0 of the .NET SDK did for
-// suites that do not commit: without the message id.
-// See aws/aws-encryption-sdk issue 619.
+// suites that don't commit: without the message ID. See aws/aws-encryption-sdk
+// issue 619.
 func (s *Suite) DeriveNET400(dataKey []byte) (*Keys, error) {
 	return s.HKDF(dataKey, nil, s.KeyLength, s.info, "")
 }
 
-// HKDF is RFC 5869 with the suite's hash: a content key of some length from one
-// info, and, if the suite commits, a commitment from another. It is exported for
-// test vectors, which have other infos than the format.
+// HKDF implements RFC 5869 with the suite's hash. It derives a content key of
+// the given length from one info and, if the suite commits, a commitment from
+// another. It's exported for test vectors, which have other infos than the
+// format.
 func (s *Suite) HKDF(secret, salt []byte, length int, content, commitment string) (*Keys, error) {
 	h := s.takeHashes()
 	defer s.giveHashes(h)
@@ -66,9 +69,9 @@ func (s *Suite) HKDF(secret, salt []byte, length int, content, commitment string
 	return keys, nil
 }
 
-// hashes are the hash states that HKDF asks for in one derivation, of which it
-// forgets each when it is done. They are a quarter of what a short message
-// allocates, and so are kept for the next one.
+// hashes are the hash states that HKDF uses in one derivation and then drops.
+// They are a quarter of a short message's allocations, so they are kept for the
+// next one.
 type hashes struct {
 	kdf    crypto.Hash
 	states []hash.Hash
@@ -90,12 +93,12 @@ func (s *Suite) takeHashes() *hashes {
 	return &hashes{kdf: s.kdf}
 }
 
-// zeros is a block of any of the hashes. It must not be changed.
+// zeros is as long as the longest block of the hashes. It must not be changed.
 var zeros [128]byte
 
-// giveHashes puts hash states back without any key. Reset alone leaves the last
-// block in a state's buffer, which holds the data key; one byte less than a block
-// overwrites it and isn't hashed.
+// giveHashes returns hash states to the pool without any key. Reset alone
+// leaves the last block in a state's buffer, and that block holds the data key.
+// Writing one byte less than a block overwrites it without hashing.
 func (s *Suite) giveHashes(h *hashes) {
 	for _, state := range h.states[:h.used] {
 		state.Reset()

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A public key that is no point of its curve, and a signature that is none, are
-// errors: neither comes from this package.
+// A public key that isn't a point on its curve causes an error, and so does an
+// invalid signature. Neither comes from this package.
 func TestSignErrors(t *testing.T) {
 	for _, s := range signers() {
 		//lint:ignore SA1019 the current way to make a key refuses this one

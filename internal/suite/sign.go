@@ -15,8 +15,8 @@ import (
 	"esdk/internal/ecpoint"
 )
 
-// NewDigest returns the hash that a signature of the suite covers, nil if it
-// does not sign.
+// NewDigest returns the hash that a signature of the suite covers, or nil if
+// the suite doesn't sign.
 func (s *Suite) NewDigest() hash.Hash {
 	if !s.Signs() {
 		return nil
@@ -29,8 +29,8 @@ func (s *Suite) GenerateSigningKey() (*ecdsa.PrivateKey, error) {
 	return ecdsa.GenerateKey(s.curve, rand.Reader)
 }
 
-// FitsKey reports whether a verification key is of the curve of the suite, and
-// has coordinates: crypto/ecdsa panics if one is nil.
+// FitsKey reports whether a verification key is on the suite's curve and has
+// coordinates: crypto/ecdsa panics if one is nil.
 func (s *Suite) FitsKey(key *ecdsa.PublicKey) bool {
 	//lint:ignore SA1019 nothing else tells whether the coordinates are nil
 	return key != nil && key.Curve == s.curve && key.X != nil && key.Y != nil
@@ -42,8 +42,8 @@ func (s *Suite) FitsSigningKey(key *ecdsa.PrivateKey) bool {
 	return key != nil && key.D != nil && s.FitsKey(&key.PublicKey)
 }
 
-// IsPair reports whether a signing key's public half is that of the private one.
-// It takes about as long as a signature.
+// IsPair reports whether the halves of a signing key match. It takes about as
+// long as a signature.
 func (s *Suite) IsPair(key *ecdsa.PrivateKey) bool {
 	private, err := key.ECDH()
 	if err != nil {
@@ -53,8 +53,8 @@ func (s *Suite) IsPair(key *ecdsa.PrivateKey) bool {
 	return err == nil && private.PublicKey().Equal(public)
 }
 
-// EncodePublicKey returns a verification key as the encryption context holds
-// it: the compressed point in standard Base64.
+// EncodePublicKey returns a verification key in the form of the encryption
+// context: the compressed point in standard Base64.
 func (s *Suite) EncodePublicKey(key *ecdsa.PublicKey) (string, error) {
 	point, err := key.Bytes()
 	if err != nil {
@@ -63,8 +63,8 @@ func (s *Suite) EncodePublicKey(key *ecdsa.PublicKey) (string, error) {
 	return base64.StdEncoding.EncodeToString(ecpoint.Compress(point)), nil
 }
 
-// DecodePublicKey is the inverse of EncodePublicKey. It reads nothing that the
-// latter does not write: the decoder alone would skip line breaks.
+// DecodePublicKey is the inverse of EncodePublicKey. It rejects text that
+// EncodePublicKey wouldn't write: the decoder alone would skip line breaks.
 func (s *Suite) DecodePublicKey(text string) (*ecdsa.PublicKey, error) {
 	compressed, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || base64.StdEncoding.EncodeToString(compressed) != text {
@@ -78,8 +78,8 @@ func (s *Suite) DecodePublicKey(text string) (*ecdsa.PublicKey, error) {
 }
 
 // Sign signs a digest. The signature always has SignatureLength bytes, as with
-// the C, Java, Python and .NET SDKs, so that the size of a message is known
-// before it is made.
+// the C, Java, Python and .NET SDKs, so that the size of a message is known in
+// advance.
 func (s *Suite) Sign(key *ecdsa.PrivateKey, digest []byte) ([]byte, error) {
 	for {
 		der, err := ecdsa.SignASN1(rand.Reader, key, digest)
@@ -92,9 +92,10 @@ func (s *Suite) Sign(key *ecdsa.PrivateKey, digest []byte) ([]byte, error) {
 	}
 }
 
-// negate replaces s in a signature (r, s) by n-s, which is as valid and
-// toggles the leading zero byte that DER needs before a high bit. That mends
-// the length of nearly every signature without signing again.
+// negate replaces s in a signature (r, s) with n-s. The result is equally
+// valid, and has the leading zero byte that DER needs before a high bit exactly
+// if the original hasn't. That corrects the length of nearly every signature
+// without signing again.
 func (s *Suite) negate(der []byte) ([]byte, error) {
 	var sig struct{ R, S *big.Int }
 	if _, err := asn1.Unmarshal(der, &sig); err != nil {

@@ -21,20 +21,21 @@ type Suite struct {
 	Name string
 
 	// KeyLength is the length in bytes of the data key, and of the content key
-	// that is derived from it.
+	// derived from it.
 	KeyLength int
 
-	// Commits says that the header commits to the data key; such messages have
+	// Commits says that the header commits to the data key. Such messages have
 	// format version 2.
 	Commits bool
 
-	// SignatureLength is the length in bytes of the DER signatures that are
-	// written; 0 if the suite does not sign. Any valid length is read.
+	// SignatureLength is the length in bytes of the DER signatures that this
+	// library writes; 0 if the suite doesn't sign. Signatures of any valid
+	// length are read.
 	SignatureLength int
 
-	info  string         // the id as bytes, for key derivation
+	info  string         // the ID as bytes, for key derivation
 	kdf   crypto.Hash    // 0: the data key is the content key
-	curve elliptic.Curve // nil: not signed
+	curve elliptic.Curve // nil: unsigned
 	hash  crypto.Hash    // of the signature
 
 	hashes sync.Pool // of *hashes
@@ -45,8 +46,8 @@ var (
 	p384 = elliptic.P384()
 )
 
-// All are the suites that the message format knows, in order of their ids.
-// Other products share the registry of ids; theirs are not listed.
+// All are the suites of the message format, ordered by ID. Other products share
+// the registry of IDs; their suites aren't listed.
 var All = withInfo([]*Suite{
 	{ID: 0x0014, Name: "AES_128_GCM_IV12_TAG16", KeyLength: 16},
 	{ID: 0x0046, Name: "AES_192_GCM_IV12_TAG16", KeyLength: 24},
@@ -72,7 +73,7 @@ func withInfo(suites []*Suite) []*Suite {
 	return suites
 }
 
-// Lookup returns the suite with the id, or nil.
+// Lookup returns the suite with the ID, or nil.
 func Lookup(id uint16) *Suite {
 	for _, s := range All {
 		if s.ID == id {
@@ -82,9 +83,8 @@ func Lookup(id uint16) *Suite {
 	return nil
 }
 
-// Parse returns the suite with a name or a hexadecimal id such as 0x0578 or
-// 0578, or nil. Case does not matter, nor whether a name spells out
-// IV12_TAG16.
+// Parse returns the suite with a name or a hexadecimal ID such as 0x0578 or
+// 0578, or nil. It ignores case, and accepts names with or without IV12_TAG16.
 func Parse(text string) *Suite {
 	if id, err := strconv.ParseUint(strings.TrimPrefix(strings.ToLower(text), "0x"), 16, 16); err == nil {
 		return Lookup(uint16(id))
@@ -101,11 +101,11 @@ func Parse(text string) *Suite {
 // Signs reports whether messages end in a signature.
 func (s *Suite) Signs() bool { return s.curve != nil }
 
-// Derives reports whether a content key is derived for each message; if not,
+// Derives reports whether a content key is derived for each message. If not,
 // the data key itself encrypts.
 func (s *Suite) Derives() bool { return s.kdf != 0 }
 
-// Version is the version of the message format that the suite belongs to.
+// Version returns the suite's version of the message format.
 func (s *Suite) Version() byte {
 	if s.Commits {
 		return 2
@@ -113,7 +113,7 @@ func (s *Suite) Version() byte {
 	return 1
 }
 
-// MessageIDLength is the length in bytes of the message id in the header.
+// MessageIDLength returns the length in bytes of the message ID in the header.
 func (s *Suite) MessageIDLength() int {
 	if s.Commits {
 		return 32

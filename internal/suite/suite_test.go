@@ -20,8 +20,8 @@ import (
 	"unsafe"
 )
 
-// The table holds each suite of the message format, and each with the properties
-// that the specification gives it.
+// The table has every suite of the message format, with the properties from the
+// specification.
 func TestAllSuites(t *testing.T) {
 	type properties struct {
 		id         uint16
@@ -115,7 +115,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// rfc5869 is HKDF, written down a second time.
+// rfc5869 is a second implementation of HKDF.
 func rfc5869(h func() hash.Hash, key, salt, info []byte, length int) []byte {
 	sum := func(key []byte, parts ...[]byte) []byte {
 		mac := hmac.New(h, key)
@@ -166,7 +166,7 @@ func TestDerive(t *testing.T) {
 				t.Errorf("%s: .NET 4.0.0: %x, %v; want %x", s.Name, keys, err, net400)
 			}
 		}
-		// The content key is never the caller's slice, since it is cleared.
+		// The content key is never the caller's slice, since it's cleared.
 		before := bytes.Clone(dataKey)
 		keys.Clear()
 		if !bytes.Equal(dataKey, before) || !bytes.Equal(keys.Content, make([]byte, s.KeyLength)) {
@@ -190,7 +190,7 @@ func TestDeriveClearsHashes(t *testing.T) {
 		rand.Read(dataKey)
 		h := new(hashes)
 		var content []byte
-		for range 1000 { // a pool may drop what it gets
+		for range 1000 { // a pool may drop its content
 			keys, err := s.Derive(dataKey, make([]byte, s.MessageIDLength()))
 			if err != nil {
 				t.Fatal(err)
@@ -216,7 +216,7 @@ func TestDeriveClearsHashes(t *testing.T) {
 	}
 }
 
-// memoryOf returns the memory of a hash state, which is a pointer to it.
+// memoryOf returns the memory of a hash state, which is a pointer.
 func memoryOf(state hash.Hash) []byte {
 	v := reflect.ValueOf(state).Elem()
 	return unsafe.Slice((*byte)(v.Addr().UnsafePointer()), v.Type().Size())
@@ -252,8 +252,8 @@ func TestSign(t *testing.T) {
 	}
 }
 
-// One signature in some hundred has another length even when it was mended: so many show
-// that none gets out.
+// One signature in a few hundred has another length even after its correction.
+// This many signatures show that none gets out.
 func TestSignLength(t *testing.T) {
 	for _, s := range signers() {
 		key, err := s.GenerateSigningKey()
@@ -269,7 +269,7 @@ func TestSignLength(t *testing.T) {
 	}
 }
 
-// Others sign with any length, and that is read.
+// Other SDKs write signatures of any length, and we read them.
 func TestVerifyAnyLength(t *testing.T) {
 	for _, s := range signers() {
 		key, err := s.GenerateSigningKey()
@@ -323,7 +323,7 @@ func TestPublicKeys(t *testing.T) {
 			"uncompressed":   base64.StdEncoding.EncodeToString(uncompressed),
 			"not on a curve": base64.StdEncoding.EncodeToString(append([]byte{2}, bytes.Repeat([]byte{0xFF}, len(text)/4*3-1)...)),
 		} {
-			if bad == text { // without padding, nothing is spare
+			if bad == text { // without padding, there are no spare bits
 				continue
 			}
 			if _, err := s.DecodePublicKey(bad); err == nil {
@@ -358,7 +358,7 @@ func TestPublicKeys(t *testing.T) {
 	}
 }
 
-// spareBits sets a bit of the last character that stands for no byte.
+// spareBits sets a bit of the last character that encodes no byte.
 func spareBits(text string) string {
 	digits := strings.TrimRight(text, "=")
 	if digits == text {
