@@ -14,8 +14,8 @@ import (
 	"esdk/internal/vectors/vectorstest"
 )
 
-// TestCommitment refuses each forged commitment, and shows that nothing else
-// does: all else in the message opens.
+// TestCommitment checks that each forged commitment is rejected, and that only
+// the commitment is wrong: everything else in the message opens.
 func TestCommitment(t *testing.T) {
 	var set struct {
 		WrappingKeys []struct {
@@ -59,8 +59,8 @@ func TestCommitment(t *testing.T) {
 	}
 }
 
-// openWithoutCommitment does what an SDK without commitment would: it verifies
-// the header tag, the frames and the signature.
+// openWithoutCommitment acts like an SDK without commitment: it verifies the
+// header tag, the frames and the signature.
 func openWithoutCommitment(message, dataKey []byte) ([]byte, error) {
 	h, err := format.ReadHeader(bytes.NewReader(message), format.Limits{})
 	if err != nil {

@@ -26,13 +26,13 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/commitment anew")
 
-// TestCommitmentVectors makes the test vectors for key commitment anew and
-// compares them with the file in testdata/commitment. They are messages whose
-// commitment is forged, while all else in them opens under their data key. An
-// implementation that does not check the commitment decrypts them.
+// TestCommitmentVectors makes the test vectors for key commitment again and
+// compares them with the file in testdata/commitment. They are messages with a
+// forged commitment; everything else in them opens under their data key. An
+// implementation that doesn't check the commitment decrypts them.
 //
-// The vectors are the same each time: all that is random in a message comes from
-// a fixed seed, and the signatures are deterministic (RFC 6979).
+// The vectors are the same each time: all randomness in a message comes from a
+// fixed seed, and the signatures are deterministic (RFC 6979).
 func TestCommitmentVectors(t *testing.T) {
 	made, err := makeVectors()
 	if err != nil {
@@ -78,7 +78,7 @@ type vector struct {
 	ID          string `json:"id"`
 	Description string `json:"description"`
 	Suite       string `json:"algorithmSuiteId"`
-	Outcome     string `json:"outcome"` // plaintext, or commitment: refused for it
+	Outcome     string `json:"outcome"` // plaintext, or commitment if it must be rejected for that
 	DataKey     []byte `json:"data-key"`
 	Plaintext   []byte `json:"plaintext"`
 	Message     []byte `json:"message"`
@@ -106,7 +106,7 @@ func makeVectors() ([]byte, error) {
 	return file.Bytes(), err
 }
 
-// random returns bytes that depend on the seed and a label alone.
+// random returns bytes that depend only on the seed and a label.
 func random(label string, n int) []byte {
 	b, err := hkdf.Key(sha256.New, []byte(seed), nil, label, n)
 	if err != nil {
@@ -147,7 +147,7 @@ func newVector(s *suite.Suite, f forgery, wrapping []wrappingKey) (*vector, erro
 	return v, nil
 }
 
-// message is a message to be.
+// message is a message to make.
 type message struct {
 	suite                  *suite.Suite
 	id, dataKey, plaintext []byte
@@ -155,7 +155,8 @@ type message struct {
 	label                  string // for random
 }
 
-// encrypt makes the message as the specification says, but for the commitment.
+// encrypt makes the message according to the specification, except for the
+// commitment.
 func (m *message) encrypt(contentKey, commitment []byte) ([]byte, error) {
 	ec := map[string]string{"purpose": "commitment", "Case": m.label}
 	var signer *ecdsa.PrivateKey
@@ -199,7 +200,7 @@ func (m *message) signingKey() (*ecdsa.PrivateKey, error) {
 func (m *message) sign(b []byte, key *ecdsa.PrivateKey) ([]byte, error) {
 	digest := m.suite.NewDigest()
 	digest.Write(b)
-	// Without a source of randomness the signature is deterministic.
+	// Without a source of randomness, the signature is deterministic.
 	signature, err := key.Sign(nil, digest.Sum(nil), crypto.SHA384)
 	if err != nil {
 		return nil, err
@@ -207,7 +208,7 @@ func (m *message) sign(b []byte, key *ecdsa.PrivateKey) ([]byte, error) {
 	return format.AppendFooter(b, signature), nil
 }
 
-// wrap encrypts the data key as a raw AES keyring does, but for the IVs.
+// wrap encrypts the data key as a raw AES keyring does, except for the IVs.
 func (m *message) wrap(ec esdk.EncryptionContext) ([]format.DataKey, error) {
 	aad, err := ec.AppendBinary(nil)
 	if err != nil {

@@ -10,12 +10,12 @@ import (
 	"esdk"
 )
 
-// A MasterKeysTest is a test of awses-decrypt of versions 1 to 4. It lists
-// master keys, one of which is to decrypt.
+// A MasterKeysTest is a test of awses-decrypt, versions 1 to 4. It lists master
+// keys, one of which must decrypt.
 type MasterKeysTest struct {
 	Description string                 `json:"description,omitempty"`
 	Ciphertext  string                 `json:"ciphertext"`
-	Plaintext   string                 `json:"plaintext,omitempty"` // of version 1; later ones have a result
+	Plaintext   string                 `json:"plaintext,omitempty"` // in version 1; later versions have a result
 	Result      *MasterKeysResult      `json:"result,omitempty"`
 	MasterKeys  []KeyDescription       `json:"master-keys"`
 	Method      string                 `json:"decryption-method,omitempty"`
@@ -23,7 +23,7 @@ type MasterKeysTest struct {
 	Context     esdk.EncryptionContext `json:"encryption-context,omitzero"`
 }
 
-// A MasterKeysResult has either of both.
+// A MasterKeysResult has either an output or an error.
 type MasterKeysResult struct {
 	Output *MasterKeysOutput `json:"output,omitempty"`
 	Error  json.RawMessage   `json:"error,omitempty"`
@@ -34,7 +34,7 @@ type MasterKeysOutput struct {
 	Plaintext string `json:"plaintext"`
 }
 
-// UnsignedOnly is the only decryption method that has a name.
+// UnsignedOnly is the only named decryption method.
 const UnsignedOnly = "streaming-unsigned-only"
 
 func (l *loader) parseMasterKeys(text json.RawMessage) (*Case, error) {
@@ -69,7 +69,7 @@ func (l *loader) parseMasterKeys(text json.RawMessage) (*Case, error) {
 	return c, nil
 }
 
-// outcome returns the file with the plaintext, unless the case is negative.
+// outcome returns the file with the plaintext, unless the test is negative.
 func (t *MasterKeysTest) outcome() (plaintext string, negative bool, err error) {
 	r := t.Result
 	switch {
@@ -83,15 +83,15 @@ func (t *MasterKeysTest) outcome() (plaintext string, negative bool, err error) 
 	return "", false, errors.New("need exactly one of a plaintext, a result with one, and a result with an error")
 }
 
-// KeyDescription says the same as version 5 would: a multi-keyring.
+// KeyDescription returns the equivalent in version 5: a multi-keyring.
 func (t *MasterKeysTest) KeyDescription() (*KeyDescription, error) {
 	d := &KeyDescription{Type: "multi-keyring", Children: t.MasterKeys}
 	switch t.CMM {
 	case "", "Default":
 		return d, nil
 	case "RequiredEncryptionContext":
-		// The manifest does not tell which keys are required. To reproduce, and
-		// to require, all of them is always right.
+		// The manifest doesn't say which keys are required. Reproducing and
+		// requiring all of them is always right.
 		required := &KeyDescription{Type: "required-encryption-context-cmm", Underlying: d}
 		for k := range t.Context {
 			required.RequiredKeys = append(required.RequiredKeys, k)
@@ -101,7 +101,7 @@ func (t *MasterKeysTest) KeyDescription() (*KeyDescription, error) {
 	return nil, fmt.Errorf("CMM %q is not supported", t.CMM)
 }
 
-// A ScenarioTest is a test of awses-decrypt of version 5.
+// A ScenarioTest is a test of awses-decrypt, version 5.
 type ScenarioTest struct {
 	Scenario DecryptionScenario `json:"decryption-scenario"`
 }
@@ -119,12 +119,12 @@ type DecryptionScenario struct {
 	Key               *KeyDescription        `json:"decryptKeyDescription"`
 	ReproducedContext esdk.EncryptionContext `json:"reproduced-encryption-context"`
 
-	// Context is what was given to encryption, if it is known. The published
-	// format does not have it.
+	// Context is the encryption context given to encryption, if it's known. The
+	// published format doesn't have it.
 	Context esdk.EncryptionContext `json:"encryptionContext,omitzero"`
 }
 
-// The types of tests of version 5.
+// These are the types of tests in version 5.
 const (
 	Positive = "positive-esdk"
 	Negative = "negative-esdk"
@@ -170,7 +170,7 @@ func (l *loader) newMessageTest(ciphertext, plaintext string) *messageTest {
 	}
 }
 
-// config allows all suites: most vectors are of those that do not commit.
+// config allows all suites: most vectors use suites that don't commit.
 func (l *loader) config() esdk.Config {
 	return esdk.Config{
 		CommitmentPolicy: esdk.RequireEncryptAllowDecrypt,
@@ -187,7 +187,7 @@ func (l *loader) newCase(d *KeyDescription, t test) *Case {
 	}
 }
 
-// A SuiteID is a suite's id, which manifests have in hexadecimal.
+// A SuiteID is a suite's ID, in hexadecimal in manifests.
 type SuiteID esdk.SuiteID
 
 func (id SuiteID) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%04x", uint16(id)), nil }

@@ -11,7 +11,7 @@ import (
 	"esdk/internal/vectors/vectorstest"
 )
 
-// describe reads a description, in which ' stands for ".
+// describe parses a description, in which ' stands for ".
 func describe(t testing.TB, text string) *KeyDescription {
 	t.Helper()
 	d := new(KeyDescription)
@@ -21,8 +21,9 @@ func describe(t testing.TB, text string) *KeyDescription {
 	return d
 }
 
-// TestCMM passes a message from what one description describes to what another
-// does, with the descriptions as they are read and as they are written.
+// TestCMM encrypts a message under one description and decrypts it under
+// another, both with the original descriptions and with written and parsed
+// ones.
 func TestCMM(t *testing.T) {
 	ks, err := ReadKeys(filepath.Join(vectorstest.Own(t), "keys.json"))
 	if err != nil {

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// A folder holds the files that a manifest may name.
+// A folder is the directory with the files that a manifest may name.
 type folder string
 
 func folderOf(path string) folder { return folder(filepath.Dir(path)) }
 
-// readURI reads a file that is named as file://name, relative to the folder.
+// readURI reads a file named file://name, relative to the directory.
 func (f folder) readURI(uri string) ([]byte, error) {
 	name, ok := strings.CutPrefix(uri, "file://")
 	if !ok {
@@ -22,8 +22,8 @@ func (f folder) readURI(uri string) ([]byte, error) {
 	return f.read(name)
 }
 
-// read reads a file of the folder, whose name has slashes. It does not leave
-// the folder, neither by the name nor by a symbolic link.
+// read reads a file of the directory. Its name has slashes. Neither the name
+// nor a symbolic link leads out of the directory.
 func (f folder) read(name string) ([]byte, error) {
 	local, err := filepath.Localize(name)
 	if err != nil {
@@ -34,7 +34,7 @@ func (f folder) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	// To open a pipe would wait for somebody to write to it.
+	// Opening a pipe would block until another process writes to it.
 	if info, err := root.Stat(local); err != nil {
 		return nil, err
 	} else if !info.Mode().IsRegular() {

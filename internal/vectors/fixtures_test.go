@@ -17,19 +17,19 @@ import (
 	"esdk/internal/vectors/vectorstest"
 )
 
-// These sets have no manifest of a published format.
+// These sets have no manifest in a published format.
 
 // fixture is a message with its data key.
 type fixture struct {
 	name               string
 	message, plaintext []byte
 	dataKey            []byte
-	keyring            esdk.Keyring // in place of the data key
+	keyring            esdk.Keyring // instead of the data key
 	suite              esdk.SuiteID
 	context            esdk.EncryptionContext
 
-	// refusal, if not nil, reports whether the error is the one with which the
-	// message must be refused.
+	// refusal, if not nil, reports whether an error is the one that the message
+	// must be rejected with.
 	refusal func(error) bool
 }
 
@@ -72,16 +72,16 @@ func (f *fixture) run(t *testing.T) Result {
 	return r
 }
 
-// countUnsupported counts a message whose key there is no keyring for, once its
-// structure was checked.
+// countUnsupported checks the structure of a message whose key has no keyring,
+// and counts it.
 func countUnsupported(t *testing.T, s *Summary, keyType string, message []byte) {
 	t.Helper()
 	s.Add(Result{Outcome: Unsupported, KeyType: keyType})
 	checkStructure(t, message, -1)
 }
 
-// checkStructure walks a message without its keys. The plaintext has a length,
-// unless it is negative.
+// checkStructure walks a message without its keys, and checks the length of the
+// plaintext unless it's negative.
 func checkStructure(t *testing.T, message []byte, length int) {
 	t.Helper()
 	h, err := esdk.ParseHeader(bytes.NewReader(message))
@@ -124,8 +124,8 @@ func skipFrames(t *testing.T, body []byte, frameLength int) (rest []byte, n int)
 	return body[format.FinalOverhead+final:], n + final
 }
 
-// runPython135 decrypts nothing, since all keys are in AWS KMS, but has the
-// length of each plaintext right.
+// runPython135 decrypts nothing, since all keys are in AWS KMS, but checks the
+// length of each plaintext.
 func runPython135(t *testing.T, dir string) Summary {
 	const name = "decrypt_message.json"
 	for _, c := range load(t, filepath.Join(dir, name), Options{}).Cases {
@@ -173,7 +173,7 @@ func runCommitmentKAT(t *testing.T, dir string) (s Summary) {
 	return s
 }
 
-// checkDerivation derives the keys of a message anew. The content key is not
+// checkDerivation derives the keys of a message again. The content key isn't
 // always known.
 func checkDerivation(t *testing.T, message, dataKey, commitment, contentKey []byte) {
 	t.Helper()
@@ -190,7 +190,7 @@ func checkDerivation(t *testing.T, message, dataKey, commitment, contentKey []by
 	}
 }
 
-// The data keys of some sets are all zero, or count from one.
+// The data keys of some sets are all zero, or count up from one.
 func zeroKey(id SuiteID) []byte { return make([]byte, esdk.SuiteID(id).DataKeyLength()) }
 
 func countingKey(id SuiteID) []byte {
@@ -224,7 +224,7 @@ func runPythonOracle(t *testing.T, dir string) (s Summary) {
 	return s
 }
 
-// runCZeroKey changes each byte of each message too, as the C SDK's test does.
+// runCZeroKey also changes each byte of each message, as the C SDK's test does.
 func runCZeroKey(t *testing.T, dir string) (s Summary) {
 	var set struct {
 		Tests []struct {
@@ -252,7 +252,8 @@ func runCZeroKey(t *testing.T, dir string) (s Summary) {
 	return s
 }
 
-// runNonFramed decrypts two messages that are not framed, each beside its plaintext.
+// runNonFramed decrypts two unframed messages and compares each with its
+// plaintext.
 func runNonFramed(t *testing.T, dir string) (s Summary) {
 	key, err := base64.StdEncoding.DecodeString("AAECAwQFBgcICRAREhMUFRYXGBkgISIjJCUmJygpMDE=")
 	if err != nil {
@@ -307,8 +308,8 @@ func runJSFixtures(t *testing.T, dir string) (s Summary) {
 	return s
 }
 
-// checkDataKeyLimit has a message accepted under a limit that it just meets, and
-// refused under a lower one.
+// checkDataKeyLimit checks that a message is accepted under a limit that it
+// just meets, and rejected under a lower one.
 func checkDataKeyLimit(t *testing.T, f *fixture, dataKeys int) {
 	t.Helper()
 	for limit := max(1, dataKeys-1); limit <= dataKeys; limit++ {

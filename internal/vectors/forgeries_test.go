@@ -10,7 +10,7 @@ import (
 	"esdk/internal/suite"
 )
 
-// A forgery makes a commitment in place of the right one.
+// A forgery makes a commitment that replaces the right one.
 type forgery struct {
 	name, description string
 	plaintext         int // length in bytes
@@ -88,7 +88,7 @@ func ofOtherMessage(m *message, _ []byte) ([]byte, error) {
 	return keys.Commitment, nil
 }
 
-// derived makes a commitment by HKDF with another hash or info.
+// derived makes a commitment with HKDF and another hash or info.
 func derived(hash crypto.Hash, info func(*message) string) func(*message, []byte) ([]byte, error) {
 	return func(m *message, _ []byte) ([]byte, error) {
 		return hkdf.Key(hash.New, m.dataKey, m.id, info(m), suite.CommitmentLength)

@@ -64,7 +64,7 @@ func TestBrokenManifests(t *testing.T) {
 	}
 }
 
-// TestBrokenKeys has descriptions and keys that are only looked at when a case
+// TestBrokenKeys has descriptions and keys that aren't checked until a case
 // runs.
 func TestBrokenKeys(t *testing.T) {
 	keysText := `{"manifest": {"type": "keys", "version": 1}, "keys": {
@@ -119,7 +119,7 @@ func TestBrokenKeysManifest(t *testing.T) {
 	}
 }
 
-// useAll is a hook that has all of a description looked up.
+// useAll is a hook that looks up everything in a description.
 func useAll(d *KeyDescription, ks Keys) (esdk.Keyring, error) {
 	_, keyErr := ks.Get(d.Key)
 	sender, recipient, err := ks.Parties(d)
@@ -137,7 +137,7 @@ func useAll(d *KeyDescription, ks Keys) (esdk.Keyring, error) {
 	return nil, ErrUnsupported
 }
 
-// TestBrokenDescriptions has what a hook looks up fail, unless it is all there.
+// TestBrokenDescriptions: a hook's lookup fails unless everything is there.
 func TestBrokenDescriptions(t *testing.T) {
 	for description, want := range map[string]Outcome{
 		`{"type": "x", "schema": "discovery", "recipient": "pair", "recipient-public-key": "recipient-material-public-key"}`: Unsupported,
@@ -157,7 +157,7 @@ func TestBrokenDescriptions(t *testing.T) {
 	}
 }
 
-// TestFolder does not leave the folder, by whatever name.
+// TestFolder: no name leads out of the directory.
 func TestFolder(t *testing.T) {
 	dir := vectorstest.WriteFiles(t, map[string]string{"inside": "x", "outside": "secret"})
 	sub := filepath.Join(dir, "sub")
@@ -185,7 +185,8 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// FuzzLoad has every manifest either refused or run: each case has a result.
+// FuzzLoad checks that every manifest is either rejected or run: each case has
+// a result.
 func FuzzLoad(f *testing.F) {
 	f.Add(v4(`"ciphertext": "file://message", "plaintext": "file://plaintext"`), vectorstest.Keys)
 	f.Add(`{"manifest": {"type": "awses-mpl-decrypt", "version": 4}, "keys": "file://keys.json", "tests": {"a":

@@ -27,7 +27,7 @@ func (h *hexBytes) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// count adds a known answer that was or was not found.
+// count adds the result of a known answer.
 func count(t *testing.T, s *Summary, name string, ok bool) {
 	t.Helper()
 	r := Result{ID: name, Outcome: Passed}
@@ -38,7 +38,7 @@ func count(t *testing.T, s *Summary, name string, ok bool) {
 	s.Add(r)
 }
 
-// notOfThisPackage counts known answers of another part of this module.
+// notOfThisPackage counts known answers for another part of this module.
 func notOfThisPackage(t *testing.T, keyType string, n int) Summary {
 	t.Helper()
 	t.Logf("not of this package: %d known answers for %s", n, keyType)
@@ -167,8 +167,8 @@ func runPointCompression(t *testing.T, dir string) (s Summary) {
 	return s
 }
 
-// runFrameIVs tests the IVs of valid sequence numbers. Others that the set has
-// either have no 32-bit number, or are tested with the frames of
+// runFrameIVs tests the IVs of valid sequence numbers. The set's other numbers
+// either exceed 32 bits, or are tested with the frames of
 // kat/serialize-fixtures.
 func runFrameIVs(t *testing.T, dir string) (s Summary) {
 	var set struct {

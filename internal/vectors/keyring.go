@@ -8,26 +8,26 @@ import (
 	"esdk"
 )
 
-// A KeyDescription says with what to encrypt or decrypt. Which fields it has
-// depends on its type.
+// A KeyDescription describes the key to encrypt or decrypt with. Its fields
+// depend on its type.
 type KeyDescription struct {
 	Type string `json:"type"`
 
-	// Key is the name of an entry of the keys manifest. Types with two parties
-	// have [Keys.Parties] instead, and discovery has none.
+	// Key is the name of an entry in the keys manifest. Types with two parties
+	// have [Keys.Parties] instead, and discovery has neither.
 	Key string `json:"key,omitempty"`
 
-	// Algorithm is aes or rsa for raw; for aws-kms-rsa, what AWS KMS calls it.
+	// Algorithm is aes or rsa for raw, and AWS KMS's name for aws-kms-rsa.
 	Algorithm string `json:"encryption-algorithm,omitempty"`
 
-	// Of raw, and of raw-ecdh only because the format has it there.
+	// For raw. For raw-ecdh only because the format has it there.
 	ProviderID string `json:"provider-id,omitempty"`
 	Padding    string `json:"padding-algorithm,omitempty"`
 	Hash       string `json:"padding-hash,omitempty"`
 
-	// Of raw-ecdh and aws-kms-ecdh: the entries for both parties, and which of
-	// the parties there is which. The curve and the sender's public key are for
-	// other readers: the keys themselves say it.
+	// For raw-ecdh and aws-kms-ecdh: the entries of both parties, and the role
+	// of each. The curve and the sender's public key are for other readers: the
+	// keys themselves have them.
 	Schema             string `json:"schema,omitempty"`
 	Curve              string `json:"ecc-curve,omitempty"`
 	Sender             string `json:"sender,omitempty"`
@@ -35,53 +35,53 @@ type KeyDescription struct {
 	Recipient          string `json:"recipient,omitempty"`
 	RecipientPublicKey string `json:"recipient-public-key,omitempty"`
 
-	// Of aws-kms-mrk-aware-discovery. Without a filter, all keys may decrypt.
+	// For aws-kms-mrk-aware-discovery. Without a filter, all keys may decrypt.
 	Region string           `json:"default-mrk-region,omitempty"`
 	Filter *DiscoveryFilter `json:"aws-kms-discovery-filter,omitempty"`
 
-	// Of multi-keyring.
+	// For multi-keyring.
 	Generator *KeyDescription  `json:"generator,omitempty"`
 	Children  []KeyDescription `json:"childKeyrings,omitzero"`
 
-	// Of required-encryption-context-cmm.
+	// For required-encryption-context-cmm.
 	Underlying   *KeyDescription `json:"underlying,omitempty"`
 	RequiredKeys []string        `json:"requiredEncryptionContextKeys,omitempty"`
 }
 
-// A DiscoveryFilter says whose keys of AWS KMS may decrypt.
+// A DiscoveryFilter names the accounts whose AWS KMS keys may decrypt.
 type DiscoveryFilter struct {
 	Partition string   `json:"partition"`
 	Accounts  []string `json:"account-ids"`
 }
 
-// A KeyringFunc makes the keyrings for types of keys that this package has none
-// for, wherever in a description they are. For types that it has none for
-// either, it fails with [ErrUnsupported]. It may be called concurrently, and must
-// not change its arguments.
+// A KeyringFunc makes keyrings for key types that this package doesn't support,
+// anywhere in a description. For types that it doesn't support either, it fails
+// with [ErrUnsupported]. It may be called concurrently, and must not change its
+// arguments.
 //
-// An error of such a keyring that is [ErrInconclusive] has a negative case fail,
-// too.
+// If such a keyring fails with [ErrInconclusive], a negative case fails too.
 type KeyringFunc func(*KeyDescription, Keys) (esdk.Keyring, error)
 
-// An UnsupportedError is the error for a type of key without a keyring.
+// An UnsupportedError is the error for a key type without a keyring.
 type UnsupportedError struct {
 	KeyType string
-	Err     error // ErrUnsupported, maybe with more to it
+	Err     error // ErrUnsupported, maybe wrapped
 }
 
 func (e *UnsupportedError) Error() string { return fmt.Sprintf("key type %q is %v", e.KeyType, e.Err) }
 
 func (e *UnsupportedError) Unwrap() error { return e.Err }
 
-// CMM returns what a description describes, to encrypt or to decrypt: the
-// entries that it names, and for key agreement its schema, say which of both it
-// can. Types of keyrings that this package does not have are left to more, which
-// may be nil. The error is an [*UnsupportedError] if more has none either.
+// CMM returns a CMM for a description. Whether it encrypts or decrypts depends
+// on the entries that the description names, and on the schema for key
+// agreement. For types of keyrings that this package doesn't support, CMM calls
+// more, which may be nil. The error is an [*UnsupportedError] if more doesn't
+// support the type either.
 func (ks Keys) CMM(d *KeyDescription, more KeyringFunc) (esdk.CMM, error) {
 	return (&keyringMaker{ks, more}).cmm(d)
 }
 
-// A keyringMaker makes what descriptions describe.
+// A keyringMaker makes keyrings and CMMs from descriptions.
 type keyringMaker struct {
 	Keys
 	more KeyringFunc
@@ -122,7 +122,7 @@ func (m *keyringMaker) keyring(d *KeyDescription) (esdk.Keyring, error) {
 	return m.more.keyring(d, m.Keys)
 }
 
-// keyring makes the keyring of a type that this package has none for.
+// keyring makes a keyring of a type that this package doesn't support.
 func (more KeyringFunc) keyring(d *KeyDescription, ks Keys) (esdk.Keyring, error) {
 	if more == nil {
 		return nil, &UnsupportedError{d.Type, ErrUnsupported}
@@ -159,8 +159,7 @@ func (ks Keys) raw(d *KeyDescription) (esdk.Keyring, error) {
 	return nil, fmt.Errorf("raw key with algorithm %q is not supported", d.Algorithm)
 }
 
-// rawECDH returns the keyring of the sender, but for discovery that of the
-// recipient.
+// rawECDH returns the sender's keyring, but the recipient's for discovery.
 func (ks Keys) rawECDH(d *KeyDescription) (esdk.Keyring, error) {
 	if d.Schema == "ephemeral" {
 		recipient, err := ks.recipient(d)
@@ -216,8 +215,8 @@ func (m *keyringMaker) multi(d *KeyDescription) (esdk.Keyring, error) {
 	return esdk.NewMultiKeyring(generator, children...)
 }
 
-// staticKeyring has the data key itself, whatever the message says. Without one
-// it decrypts nothing.
+// staticKeyring is the data key itself, for any message. An empty one decrypts
+// nothing.
 type staticKeyring []byte
 
 func (k staticKeyring) Wrap(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
@@ -228,6 +227,6 @@ func (k staticKeyring) Unwrap(context.Context, *esdk.UnwrapRequest) ([]byte, err
 	if len(k) == 0 {
 		return nil, &esdk.NoDataKeyError{}
 	}
-	// The caller clears what it gets.
+	// The caller clears the result.
 	return append([]byte(nil), k...), nil
 }

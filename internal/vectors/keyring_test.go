@@ -19,8 +19,8 @@ const hookKeys = `{"manifest": {"type": "keys", "version": 2}, "keys": {
 	"pair": {"type": "aws-kms-ecdh", "sender-material": "arn:s", "recipient-material": "arn:r",
 		"recipient-material-public-key": "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE9istdPCuX9nF8EmA4tioe/k0TCa2M9VeBW1N9n0sxPA6uPVOfLtE4+KuYxAGT0dYoK6CY93nowUy1yS+R7A+wA=="}}}`
 
-// runWithHook runs one case of version 5, whose message is encrypted under the
-// key in vectorstest.Keys.
+// runWithHook runs one version 5 case. Its message is encrypted under the key
+// in vectorstest.Keys.
 func runWithHook(t *testing.T, scenario, description string, hook func(*KeyDescription, Keys) (esdk.Keyring, error)) Result {
 	t.Helper()
 	dir := vectorstest.WriteFiles(t, map[string]string{
@@ -38,8 +38,8 @@ func rightKeyring(*KeyDescription, Keys) (esdk.Keyring, error) {
 	return esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "namespace", Name: "aes", Key: make([]byte, 16)})
 }
 
-// TestHook has descriptions of other types passed on, wherever they are, with
-// all that the official manifests say of them.
+// TestHook: descriptions of other types are passed to the hook, wherever they
+// appear, with everything that the official manifests say about them.
 func TestHook(t *testing.T) {
 	kms := KeyDescription{Type: "aws-kms", Key: "kms"}
 	discovery := KeyDescription{Type: "aws-kms-mrk-aware-discovery", Region: "r"}
@@ -102,7 +102,7 @@ func TestHookKeys(t *testing.T) {
 	}
 }
 
-// brokenKeyring fails whatever it is given.
+// brokenKeyring fails for all inputs.
 type brokenKeyring struct {
 	esdk.Keyring
 	err error
@@ -112,8 +112,9 @@ func (k brokenKeyring) Unwrap(context.Context, *esdk.UnwrapRequest) ([]byte, err
 	return nil, &esdk.NoDataKeyError{Errors: []error{k.err}}
 }
 
-// TestHookErrors has a case not supported, failed or passed by what the hook or
-// its keyring says. That a network is down must not have a negative case pass.
+// TestHookErrors: the error of the hook or its keyring decides whether a case
+// is unsupported, fails or passes. A negative case must not pass because the
+// network is down.
 func TestHookErrors(t *testing.T) {
 	offline := fmt.Errorf("network is down, %w", ErrInconclusive)
 	for _, c := range []struct {
@@ -144,7 +145,7 @@ func TestHookErrors(t *testing.T) {
 	}
 }
 
-// TestLegacyHook has the alias in the oldest manifest stand for the keys of its
+// TestLegacyHook: the alias in the oldest manifest stands for the keys of its
 // account and Region.
 func TestLegacyHook(t *testing.T) {
 	const manifest = `{"manifest": {"type": "ciphertext"}, "test_cases": [{"algorithm": "0014", "ciphertext": {"filename": "message"},

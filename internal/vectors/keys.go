@@ -16,10 +16,10 @@ import (
 	"esdk/internal/errtext"
 )
 
-// Keys are the entries of a keys manifest, by their names.
+// Keys are the entries of a keys manifest by name.
 type Keys map[string]Key
 
-// A Key is one entry. Which fields it has depends on its type.
+// A Key is one entry. Its fields depend on its type.
 type Key struct {
 	Type          string          `json:"type"`
 	ID            string          `json:"key-id,omitempty"`
@@ -28,7 +28,7 @@ type Key struct {
 	Algorithm     string          `json:"algorithm,omitempty"`
 	Bits          int             `json:"bits,omitempty"`
 	Encoding      string          `json:"encoding,omitempty"`
-	Material      json.RawMessage `json:"material,omitempty"` // a text, or in version 1 its lines
+	Material      json.RawMessage `json:"material,omitempty"` // text, or a list of lines in version 1
 	LineSeparator string          `json:"line-separator,omitempty"`
 
 	// An entry for key agreement holds both parties.
@@ -38,16 +38,16 @@ type Key struct {
 	SenderPublicKey    []byte `json:"sender-material-public-key,omitempty"`
 	RecipientPublicKey []byte `json:"recipient-material-public-key,omitempty"`
 
-	// Of static-material.
+	// For static-material.
 	PlaintextDataKey []byte `json:"plaintextDataKey,omitempty"`
 
-	// Of static-branch-key. The beacon key encrypts no message.
+	// For static-branch-key. The beacon key encrypts no message.
 	BranchKeyVersion string `json:"branchKeyVersion,omitempty"`
 	BranchKey        []byte `json:"branchKey,omitempty"`
 	BeaconKey        []byte `json:"beaconKey,omitempty"`
 }
 
-// ReadKeys reads a keys manifest.
+// ReadKeys reads a keys manifest from a file.
 func ReadKeys(path string) (Keys, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -60,7 +60,7 @@ func ReadKeys(path string) (Keys, error) {
 	return ks, nil
 }
 
-// ParseKeys reads a keys manifest of version 1, 2 or 3.
+// ParseKeys parses a keys manifest of version 1, 2 or 3.
 func ParseKeys(text []byte) (Keys, error) {
 	var d struct {
 		Manifest struct {
@@ -78,7 +78,8 @@ func ParseKeys(text []byte) (Keys, error) {
 	return d.Keys, nil
 }
 
-// Get returns the entry with a name, which is also its key id if it has none.
+// Get returns the entry with a name. The name is also its key ID if it has
+// none.
 func (ks Keys) Get(name string) (Key, error) {
 	k, ok := ks[name]
 	if !ok {
@@ -90,7 +91,7 @@ func (ks Keys) Get(name string) (Key, error) {
 	return k, nil
 }
 
-// text returns the material as it stands in the manifest.
+// text returns the material as text.
 func (k *Key) text() (string, error) {
 	var lines []string
 	if json.Unmarshal(k.Material, &lines) == nil {
@@ -103,7 +104,7 @@ func (k *Key) text() (string, error) {
 	return text, nil
 }
 
-// AESKey returns the key of an entry with an AES key.
+// AESKey returns the key of an entry for an AES key.
 func (k *Key) AESKey() ([]byte, error) {
 	text, err := k.text()
 	if err != nil {
@@ -132,7 +133,7 @@ func (k *Key) setRSA(c *esdk.RawRSAConfig) (err error) {
 	return err
 }
 
-// RSAPrivateKey returns the key of an entry with a private RSA key.
+// RSAPrivateKey returns the key of an entry for a private RSA key.
 func (k *Key) RSAPrivateKey() (*rsa.PrivateKey, error) {
 	pem, err := k.text()
 	if err != nil {
@@ -141,7 +142,7 @@ func (k *Key) RSAPrivateKey() (*rsa.PrivateKey, error) {
 	return esdk.ParsePEM[*rsa.PrivateKey]([]byte(pem))
 }
 
-// RSAPublicKey returns the key of an entry with an RSA public key.
+// RSAPublicKey returns the key of an entry for a public RSA key.
 func (k *Key) RSAPublicKey() (*rsa.PublicKey, error) {
 	pem, err := k.text()
 	if err != nil {
@@ -150,7 +151,7 @@ func (k *Key) RSAPublicKey() (*rsa.PublicKey, error) {
 	return esdk.ParsePEM[*rsa.PublicKey]([]byte(pem))
 }
 
-// setRSAPadding sets the padding as manifests name it, whatever their case.
+// setRSAPadding sets the padding by its name in manifests, in any case.
 func setRSAPadding(c *esdk.RawRSAConfig, padding, hash string) error {
 	switch strings.ToLower(padding) {
 	case "pkcs1":
@@ -181,8 +182,8 @@ type Party struct {
 	public   []byte // DER
 }
 
-// Parties returns who agrees on a secret. The sender is nil if the schema is
-// discovery: then it can be anybody.
+// Parties returns the parties that agree on a secret. The sender is nil if the
+// schema is discovery: then it can be anyone.
 func (ks Keys) Parties(d *KeyDescription) (sender, recipient *Party, err error) {
 	if recipient, err = ks.recipient(d); err != nil {
 		return nil, nil, err
@@ -211,7 +212,7 @@ func (k *Key) Sender() *Party { return &Party{k.SenderMaterial, k.SenderPublicKe
 // Recipient returns the recipient of an entry for key agreement.
 func (k *Key) Recipient() *Party { return &Party{k.RecipientMaterial, k.RecipientPublicKey} }
 
-// party returns one of both parties, by the name of its field in the manifest.
+// party returns one of the parties, by the name of its field in the manifest.
 func (k *Key) party(field string) (*Party, error) {
 	switch strings.TrimSuffix(field, "-public-key") {
 	case "sender-material":
@@ -222,12 +223,12 @@ func (k *Key) party(field string) (*Party, error) {
 	return nil, fmt.Errorf("key %q: field %q is not supported", k.ID, field)
 }
 
-// PrivateKey returns the private key, unless AWS KMS has it.
+// PrivateKey returns the private key. It fails if AWS KMS holds the key.
 func (p *Party) PrivateKey() (*ecdh.PrivateKey, error) {
 	return esdk.ParsePEM[*ecdh.PrivateKey]([]byte(p.Material))
 }
 
-// PublicKey returns the public key that the keys manifest states.
+// PublicKey returns the public key in the keys manifest.
 func (p *Party) PublicKey() (*ecdh.PublicKey, error) {
 	public, err := x509.ParsePKIXPublicKey(p.public)
 	if err != nil {

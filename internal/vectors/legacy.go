@@ -14,11 +14,11 @@ import (
 	"esdk/internal/kmsarn"
 )
 
-// The ciphertext manifest, of version 1.3.0 of the Python SDK, is older than
-// the others. It names files from the folder above its own, which is called
+// The ciphertext manifest of version 1.3.0 of the Python SDK is older than the
+// others. It names files in the parent of its own directory, which is called
 // manifests.
 
-// legacyKeys are the keys by their algorithm, AES or RSA, and length in bits.
+// legacyKeys are the keys by algorithm, AES or RSA, and length in bits.
 type legacyKeys map[string]map[string]struct {
 	Lines     []string `json:"key"`
 	Separator string   `json:"line_separator"`
@@ -77,7 +77,7 @@ func (t *legacyCase) describe() string {
 	return "master keys " + strings.Join(names, ", ")
 }
 
-// keyType is the type as later manifests name it.
+// keyType returns the type's name in later manifests.
 func (k *legacyMasterKey) keyType() string {
 	if k.Algorithm == "" {
 		return k.ProviderID
@@ -88,7 +88,7 @@ func (k *legacyMasterKey) keyType() string {
 func (l *loader) legacyCMM(masterKeys []legacyMasterKey) (esdk.CMM, error) {
 	var children []esdk.Keyring
 	for _, k := range masterKeys {
-		// The keys of those that do not decrypt were never written down.
+		// The keys that don't decrypt were never written down.
 		if !k.Decryptable {
 			continue
 		}
@@ -119,10 +119,10 @@ func (l *loader) legacyKeyrings(k *legacyMasterKey) ([]esdk.Keyring, error) {
 	return nil, fmt.Errorf("raw key with algorithm %q is not supported", k.Algorithm)
 }
 
-// legacyProvider returns the keyring of a key that is not raw. The manifest
-// names keys of AWS KMS by their alias, which no message does: SDKs of its time
-// decrypted with whatever key the message names. Here that is one of the account
-// and Region of the alias.
+// legacyProvider returns the keyring of a key that isn't raw. The manifest
+// names AWS KMS keys by their alias, which no message stores: the SDKs of its
+// time decrypted with any key that the message names. Here, that's any key of
+// the alias's account and Region.
 func (l *loader) legacyProvider(k *legacyMasterKey) (esdk.Keyring, error) {
 	if k.ProviderID != "aws-kms" {
 		return nil, &UnsupportedError{k.ProviderID, ErrUnsupported}
@@ -143,8 +143,8 @@ func (l *loader) legacyProvider(k *legacyMasterKey) (esdk.Keyring, error) {
 	return kr, err
 }
 
-// aes returns a keyring for each AES key: the manifest does not tell which of
-// them is meant.
+// aes returns a keyring for each AES key: the manifest doesn't say which one to
+// use.
 func (ks legacyKeys) aes(k *legacyMasterKey) ([]esdk.Keyring, error) {
 	var keyrings []esdk.Keyring
 	for bits, entry := range ks["AES"] {

@@ -12,7 +12,7 @@ import (
 	"esdk/internal/vectors/vectorstest"
 )
 
-// testMessage is encrypted under the key in vectorstest.Keys.
+// testMessage returns a message encrypted under the key in vectorstest.Keys.
 func testMessage(t testing.TB, plaintext string, id esdk.SuiteID) string {
 	t.Helper()
 	kr, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "namespace", Name: "aes", Key: make([]byte, 16)})
@@ -30,14 +30,14 @@ func testMessage(t testing.TB, plaintext string, id esdk.SuiteID) string {
 	return string(message)
 }
 
-// v4 is a manifest of one test, with more fields of the test.
+// v4 returns a manifest with one test, which has the given extra fields.
 func v4(fields string) string {
 	const test = `"master-keys": [` + vectorstest.MasterKey + `]`
 	return fmt.Sprintf(`{"manifest": {"type": "awses-decrypt", "version": 4}, "keys": "file://keys.json", "tests": {"a": {%s, %s}}}`, test, fields)
 }
 
-// TestOutcomes has what no official set has: errors that are expected, streams
-// that must not be signed, and cases that fail.
+// TestOutcomes covers features that no official set has: expected errors,
+// streams that must not be signed, and failing cases.
 func TestOutcomes(t *testing.T) {
 	signed := testMessage(t, "text", esdk.AES256GCMHKDFSHA512CommitECDSAP384)
 	files := map[string]string{

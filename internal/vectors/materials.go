@@ -11,8 +11,8 @@ import (
 	"esdk"
 )
 
-// A materialsTest is of awses-mpl-decrypt: not a message, but encrypted data
-// keys from which a CMM must get the data key.
+// A materialsTest is a test of awses-mpl-decrypt. It has no message, but
+// encrypted data keys from which a CMM must get the data key.
 type materialsTest struct {
 	Type              string
 	Description       string
@@ -43,8 +43,8 @@ func (l *loader) parseMaterials(text json.RawMessage) (*Case, error) {
 	c := l.newCase(t.Key, t)
 	c.Description = joinDescription(t.Description, t.ErrorDescription)
 	if !slices.Contains(esdk.Suites(), esdk.SuiteID(t.Suite)) {
-		// Other products, such as database encryption, share the registry of suites
-		// and these manifests.
+		// Other products, such as database encryption, share the registry of
+		// suites and these manifests.
 		c.KeyType = fmt.Sprintf("algorithm suite %04x", uint16(t.Suite))
 		c.cmm = func() (esdk.CMM, error) { return nil, &UnsupportedError{c.KeyType, ErrUnsupported} }
 	}

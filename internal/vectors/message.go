@@ -12,13 +12,13 @@ import (
 	"esdk/internal/errtext"
 )
 
-// A messageTest decrypts a message, in each of the ways that there are.
+// A messageTest decrypts a message in each possible way.
 type messageTest struct {
 	ciphertext, plaintext func() ([]byte, error)
 	config                esdk.Config
 	reproduced            esdk.EncryptionContext
 
-	// What the header must say, unless it is not known.
+	// The header must have these, if they are known.
 	suite   esdk.SuiteID
 	context esdk.EncryptionContext
 }
@@ -59,7 +59,7 @@ func (t *messageTest) checkHeader(h *esdk.Header) error {
 	return nil
 }
 
-// refused also has all ways fail for the same reason.
+// refused also checks that all ways fail for the same reason.
 func (t *messageTest) refused(ctx context.Context, cmm esdk.CMM) (refusal, failure error) {
 	message, err := t.ciphertext()
 	if err != nil {
@@ -112,7 +112,7 @@ func (w *way) decrypt(ctx context.Context, c esdk.Config, message []byte, ec esd
 	return w.read(ctx, client, message, ec)
 }
 
-// releasing is how many of the ways can have any release policy.
+// releasing is the number of ways that support any release policy.
 const releasing = 3
 
 var ways = []way{
@@ -128,8 +128,8 @@ func decryptAtOnce(ctx context.Context, c *esdk.Client, message []byte, ec esdk.
 	return c.Decrypt(ctx, message, ec)
 }
 
-// decryptByRead reads odd pieces, from a source that gives such too and cannot
-// seek.
+// decryptByRead reads odd pieces, from a source that returns odd pieces and
+// can't seek.
 func decryptByRead(ctx context.Context, c *esdk.Client, message []byte, ec esdk.EncryptionContext) ([]byte, *esdk.Header, error) {
 	sizes := pieceSizes(len(message))
 	r, err := c.NewReader(ctx, &pieces{r: bytes.NewReader(message), sizes: sizes}, ec)
@@ -150,8 +150,8 @@ func decryptByWriteTo(ctx context.Context, c *esdk.Client, message []byte, ec es
 	return plaintext.Bytes(), r.Header(), err
 }
 
-// decryptByReadAt reads pieces that end within frames. What is not framed has no
-// such way.
+// decryptByReadAt reads pieces that end within frames. Unframed messages can't
+// be read this way.
 func decryptByReadAt(ctx context.Context, c *esdk.Client, message []byte, ec esdk.EncryptionContext) ([]byte, *esdk.Header, error) {
 	if h, err := esdk.ParseHeader(bytes.NewReader(message)); err == nil && h.FrameLength == 0 {
 		return decryptAtOnce(ctx, c, message, ec)
@@ -164,14 +164,14 @@ func decryptByReadAt(ctx context.Context, c *esdk.Client, message []byte, ec esd
 	return plaintext, r.Header(), err
 }
 
-// pieces reads pieces of sizes that take turns.
+// pieces reads pieces of alternating sizes.
 type pieces struct {
 	r     io.Reader
 	sizes []int
 	next  int
 }
 
-// pieceSizes has small messages read byte by byte.
+// pieceSizes returns the sizes of reads. Small messages are read byte by byte.
 func pieceSizes(length int) []int {
 	if length <= 4<<10 {
 		return []int{1}

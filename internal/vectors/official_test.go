@@ -19,20 +19,20 @@ type set struct {
 	run  func(t *testing.T, dir string) Summary
 	want Summary
 
-	// checked is how many cases of the set another implementation decided
-	// without a network. Of these, elsewhere counts those that the tests of other
-	// packages run, by what they need: branchkey and cmd/esdk the hierarchical
-	// ones, branchkey the KDF, awskms the ARNs. Nobody runs cache ids, which are
-	// this module's own. beyond counts what passes here though it was not decided
-	// there.
+	// checked is the number of cases that another implementation decided
+	// without a network. Of these, elsewhere counts the cases that the tests of
+	// other packages run, by requirement: branchkey and cmd/esdk run the
+	// hierarchical cases, branchkey the KDF, awskms the ARNs. No test runs the
+	// cache IDs, since this module has its own. beyond counts cases that pass
+	// here though the other implementation didn't decide them.
 	checked   int
 	elsewhere map[string]int
 	beyond    int
 }
 
-// kms are the cases by key type that need AWS KMS, and the hierarchical ones,
-// of the three sets that the MPL's generator made. This package has no keyrings
-// for them; the command does, and its tests count what a user sees.
+// kms are the cases that need AWS KMS, by key type, and the hierarchical cases,
+// in the three sets that the MPL's generator made. This package has no keyrings
+// for them. The command does, and its tests count the results that a user sees.
 func kms(symmetric, hierarchy int) map[string]int {
 	return map[string]int{
 		"aws-kms": symmetric, "aws-kms-ecdh": 33, "aws-kms-hierarchy": hierarchy,
@@ -50,7 +50,7 @@ var sets = []set{
 	{"dafny-4.1.0-v5", runManifest("decrypt-manifest.json", Options{}), want(143, kms(11, 6)), 149, hierarchy(6), 0},
 	{"python-1.3.0-legacy", runManifest("manifests/ciphertext.manifest", Options{}), want(450, map[string]int{"aws-kms": 180}), 450, nil, 0},
 	{"python-1.3.5-kms", runPython135, want(0, map[string]int{"aws-kms": 180}), 0, nil, 0},
-	// Of each, the checker had no static keyring for one case.
+	// For one case of each set, the checker had no static keyring.
 	{"mpl-decrypt-go", runManifest("manifest.json", Options{}), want(184, kms(11, 5)), 188, hierarchy(5), 1},
 	{"mpl-decrypt-py", runManifest("manifest.json", Options{}), want(465, kms(115, 5)), 469, hierarchy(5), 1},
 
@@ -60,7 +60,7 @@ var sets = []set{
 	{"js-decrypt-fixtures", runJSFixtures, want(10, nil), 10, nil, 0},
 	{"nonframed-raw-aes", runNonFramed, want(2, nil), 2, nil, 0},
 	{"js-hierarchical", runJSHierarchical, want(0, hierarchy(2)), 2, hierarchy(2), 0},
-	// The branch key of its two hierarchical cases is not known.
+	// The branch key of its two hierarchical cases isn't known.
 	{"python-perf", runPythonPerf, want(4, map[string]int{"aws-kms": 4, "aws-kms-hierarchy": 2}), 4, nil, 0},
 
 	{"kat/hkdf", runHKDF, want(7, nil), 7, nil, 0},
@@ -72,12 +72,12 @@ var sets = []set{
 	{"kat/serialize-fixtures", runSerializeFixtures, want(32, nil), 0, nil, 32},
 	{"kat/kdf-ctr-hmac-sha256", countKDF, want(0, map[string]int{"kdf-ctr-hmac-sha256": 37}), 37, map[string]int{"kdf-ctr-hmac-sha256": 37}, 0},
 	{"kat/caching-cmm-cache-ids", countCacheIDs, want(0, map[string]int{"caching-cmm-cache-ids": 6}), 6, map[string]int{"caching-cmm-cache-ids": 6}, 0},
-	// Only the parsing of ARNs was decided elsewhere.
+	// The other implementation decided only the parsing of ARNs.
 	{"kat/kms-arn-and-mrk", countARNs, want(0, map[string]int{"kms-arn-and-mrk": 42}), 18, map[string]int{"kms-arn-and-mrk": 18}, 0},
 }
 
-// checkedOffline is how many cases of all sets another implementation decided
-// without a network.
+// checkedOffline is the number of cases in all sets that another implementation
+// decided without a network.
 const checkedOffline = 1528
 
 func want(passed int, unsupported map[string]int) Summary {
@@ -88,7 +88,7 @@ func want(passed int, unsupported map[string]int) Summary {
 	return s
 }
 
-// TestOfficial runs all sets, and shows that no case was lost on the way.
+// TestOfficial runs all sets, and checks that no case was lost on the way.
 func TestOfficial(t *testing.T) {
 	dir := vectorstest.Dir(t)
 	got := make([]Summary, len(sets))
@@ -121,8 +121,8 @@ func total(counts map[string]int) (n int) {
 	return n
 }
 
-// logTable prints what came of each set, and accounts for all cases that can be
-// decided without a network.
+// logTable prints the results of each set, and accounts for all cases that can
+// be decided without a network.
 func logTable(t *testing.T, got []Summary) {
 	var table strings.Builder
 	var all Summary
@@ -180,9 +180,8 @@ func load(t testing.TB, path string, o Options) *Manifest {
 	return m
 }
 
-// checkResult reports a case that failed, or was refused for another reason
-// than it should be. Of a message that is not supported it checks what needs no
-// key.
+// checkResult reports a case that failed or was rejected for the wrong reason.
+// For an unsupported message, it makes the checks that need no key.
 func checkResult(t *testing.T, c *Case, r Result) {
 	t.Helper()
 	switch {
@@ -199,7 +198,7 @@ func checkResult(t *testing.T, c *Case, r Result) {
 	}
 }
 
-// isExpected reports whether an error fits what a negative case says of itself.
+// isExpected reports whether an error fits the description of a negative case.
 func isExpected(c *Case, err error) bool {
 	_, after, _ := strings.Cut(c.Description, ": ")
 	if after == "" {
@@ -219,8 +218,8 @@ func isExpected(c *Case, err error) bool {
 	return errors.Is(err, esdk.ErrAuthentication)
 }
 
-// runInvalidNET400 has the messages of .NET 4.0.0 refused, and recovered. Their
-// manifest says only the latter.
+// runInvalidNET400 checks that the messages of .NET 4.0.0 are rejected without
+// recovery and read with it. Their manifest says only the latter.
 func runInvalidNET400(t *testing.T, dir string) (s Summary) {
 	path := filepath.Join(dir, "manifest.json")
 	for _, c := range load(t, path, Options{}).Cases {
@@ -236,8 +235,8 @@ func runInvalidNET400(t *testing.T, dir string) (s Summary) {
 	return s
 }
 
-// runMixedNET400 has those refused that only .NET 4.0.0 wrote so, and all of
-// them read with recovery.
+// runMixedNET400 checks that messages in the form of .NET 4.0.0 are rejected,
+// and that all messages are read with recovery.
 func runMixedNET400(t *testing.T, dir string) Summary {
 	const name = "manifest.json"
 	refused := 0

@@ -24,10 +24,11 @@ func TestOwn(t *testing.T) {
 	}
 }
 
-// TestOwnEnds has each message refused with a byte more, or less.
+// TestOwnEnds checks that each message is rejected with an extra or missing
+// byte.
 func TestOwnEnds(t *testing.T) {
 	for _, c := range load(t, filepath.Join(vectorstest.Own(t), "python.json"), Options{}).Cases {
-		if c.Negative || c.KeyType == "raw-ecdh" { // which is slow, and ends as others do
+		if c.Negative || c.KeyType == "raw-ecdh" { // slow, and ends like the others
 			continue
 		}
 		cmm, err := c.cmm()
@@ -50,7 +51,7 @@ func TestOwnEnds(t *testing.T) {
 	}
 }
 
-// TestECDHRecipient has the recipient of a static key agreement decrypt too;
+// TestECDHRecipient decrypts as the recipient of a static key agreement too;
 // the manifests are run as the sender.
 func TestECDHRecipient(t *testing.T) {
 	for name, want := range map[string]int{"python.json": 33, "java.json": 33} {
@@ -66,7 +67,7 @@ func TestECDHRecipient(t *testing.T) {
 	})
 }
 
-// runAsRecipient returns how many cases there are.
+// runAsRecipient returns the number of cases.
 func runAsRecipient(t *testing.T, path string) (n int) {
 	t.Helper()
 	d, err := ReadDocument(path)
@@ -100,8 +101,8 @@ func runAsRecipient(t *testing.T, path string) (n int) {
 	return n
 }
 
-// TestRequiredContext has messages with a required context refused without it,
-// and with another.
+// TestRequiredContext checks that messages with a required context are rejected
+// without it, and with another.
 func TestRequiredContext(t *testing.T) {
 	paths := map[string]int{
 		filepath.Join(vectorstest.Own(t), "python.json"): 11,
@@ -120,7 +121,7 @@ func TestRequiredContext(t *testing.T) {
 	})
 }
 
-// checkRequiredContext returns how many cases there are.
+// checkRequiredContext returns the number of cases.
 func checkRequiredContext(t *testing.T, path string) (n int) {
 	t.Helper()
 	for _, c := range load(t, path, Options{}).Cases {
@@ -142,7 +143,7 @@ func checkRequiredContext(t *testing.T, path string) (n int) {
 		for k, v := range given {
 			m.reproduced[k] = v + "?"
 		}
-		// RSA does not bind the data key to the context, but the header does.
+		// RSA doesn't bind the data key to the context, but the header does.
 		refusal, err := m.refused(t.Context(), cmm)
 		if !errors.Is(refusal, esdk.ErrEncryptionContext) && !errors.Is(refusal, esdk.ErrNoDataKey) &&
 			!errors.Is(refusal, esdk.ErrAuthentication) && !errors.Is(refusal, esdk.ErrCommitment) {
@@ -152,8 +153,8 @@ func checkRequiredContext(t *testing.T, path string) (n int) {
 	return n
 }
 
-// TestMaterialsControls has the negative cases succeed with the context that
-// their data keys are bound to: that they are refused is due to it alone.
+// TestMaterialsControls checks that the negative cases succeed with the context
+// that their data keys are bound to: only the context makes them fail.
 func TestMaterialsControls(t *testing.T) {
 	for _, set := range []string{"mpl-decrypt-go", "mpl-decrypt-py"} {
 		dir := filepath.Join(vectorstest.Dir(t), set)
@@ -184,7 +185,7 @@ func checkControl(t *testing.T, ks Keys, c *Case) {
 	m.ReproducedContext = esdk.EncryptionContext{"a": "a", "b": "b"}
 	d := m.Key
 	if d.Underlying != nil {
-		// It may require a key that the true context does not have.
+		// It may require a key that the true context doesn't have.
 		d = d.Underlying
 	}
 	cmm, err := ks.CMM(d, nil)
@@ -196,14 +197,15 @@ func checkControl(t *testing.T, ks Keys, c *Case) {
 	}
 }
 
-// Suites of other products, which stand in the same manifests, are not of this one.
+// The manifests also have suites of other products, which this package doesn't
+// support.
 func TestForeignSuite(t *testing.T) {
 	for _, kind := range []string{"positive-keyring", "negative-keyring"} {
 		for suite, want := range map[string]Outcome{"6700": Unsupported, "6701": Unsupported, "0478": Failed} {
 			text := `{"manifest": {"type": "awses-mpl-decrypt", "version": 4}, "keys": "file://keys.json", "tests": {"a": {"type": "` + kind +
 				`", "algorithmSuiteId": "` + suite + `", "keyDescription": ` + vectorstest.MasterKey + `, "encryptedDataKeys": [], "result": {"plaintextDataKey": "AAAA"}}}}`
 			if kind == "negative-keyring" && want == Failed {
-				want = Passed // it is refused, as it must be
+				want = Passed // rejected, as it must be
 			}
 			dir := vectorstest.WriteFiles(t, map[string]string{"keys.json": vectorstest.Keys, "manifest.json": text})
 			m := load(t, filepath.Join(dir, "manifest.json"), Options{})

@@ -7,7 +7,7 @@ import (
 	"esdk"
 )
 
-// An Outcome is what came of a case.
+// An Outcome is the outcome of a case.
 type Outcome string
 
 // The outcomes.
@@ -17,18 +17,18 @@ const (
 	Unsupported Outcome = "unsupported" // no keyring for the type of key
 )
 
-// A Result is what came of a case, and why.
+// A Result is the outcome of a case and its reason.
 type Result struct {
 	ID          string
 	Description string
 	Outcome     Outcome
 
-	// KeyType is that of the case, and if it is not supported the type that is
-	// not, which may be part of another.
+	// KeyType is the key type of the case. If the case isn't supported, it's
+	// the unsupported type, which may be a part of another one.
 	KeyType string
 
-	// Err says why a case failed or is not supported. Of a negative case that
-	// passed, it is the error that decryption ended with.
+	// Err says why a case failed or isn't supported. For a negative case that
+	// passed, it's the error of decryption.
 	Err error
 }
 
@@ -36,8 +36,7 @@ type Result struct {
 type Summary struct {
 	Passed, Failed, Unsupported int
 
-	// UnsupportedTypes counts the cases that are not supported, by the type of
-	// key.
+	// UnsupportedTypes counts the unsupported cases by key type.
 	UnsupportedTypes map[string]int
 }
 
@@ -57,20 +56,20 @@ func (s *Summary) Add(r Result) {
 	}
 }
 
-// Total is the number of results.
+// Total returns the number of results.
 func (s *Summary) Total() int { return s.Passed + s.Failed + s.Unsupported }
 
-// A test is what the cases of one kind of manifest do.
+// A test does the work of a case, for one kind of manifest.
 type test interface {
-	// opens decrypts, and says what is wrong with what came out.
+	// opens decrypts, and returns an error if the result is wrong.
 	opens(ctx context.Context, cmm esdk.CMM) error
 
-	// refused returns how decryption failed, or a failure of the case: to read
-	// a file, or to fail.
+	// refused returns the error of decryption. It returns a failure of the case
+	// if a file can't be read or decryption doesn't fail.
 	refused(ctx context.Context, cmm esdk.CMM) (refusal, failure error)
 }
 
-// Run runs a case. It may run together with others.
+// Run runs a case. Several cases may run concurrently.
 func (c *Case) Run(ctx context.Context) Result {
 	r := Result{ID: c.ID, Description: c.Description, KeyType: c.KeyType, Outcome: Passed}
 	cmm, err := c.cmm()

@@ -16,8 +16,8 @@ import (
 	"esdk/internal/vectors/vectorstest"
 )
 
-// runSerializeFixtures parses and writes the parts of messages that the
-// JavaScript SDK tests its parser with. Their names say what they are.
+// runSerializeFixtures parses and writes the parts of messages with which the
+// JavaScript SDK tests its parser. Their names describe them.
 func runSerializeFixtures(t *testing.T, dir string) (s Summary) {
 	var set struct{ Fixtures map[string]hexBytes }
 	vectorstest.ReadJSON(t, &set, dir+".json")
@@ -44,7 +44,7 @@ var serializeChecks = map[string]func(all fixtures, b hexBytes) bool{
 	"versionNotValidMessageHeader":           headerGives(vectorstest.IsFormatError),
 	"base64MessageHeader":                    headerGives(isBase64Hint),
 
-	// Cut off after the count of data keys, which alone is over the limit.
+	// These end after the count of data keys, which alone exceeds the limit.
 	"threeEdksMessagePartialHeaderV1": dataKeysOverLimit,
 	"threeEdksMessagePartialHeaderV2": dataKeysOverLimit,
 
@@ -64,7 +64,7 @@ var serializeChecks = map[string]func(all fixtures, b hexBytes) bool{
 	"finalFrameHeader":          isWritten(format.AppendFinal(nil, 1, 999)),
 	"finalFrameHeaderZeroBytes": isWritten(format.AppendFinal(nil, 1, 0)),
 
-	// What is well-formed here only lacks a ciphertext that is authentic.
+	// The well-formed ones lack only an authentic ciphertext.
 	"basicNonFrameHeader":                            bodyGives(0, vectorstest.Is(stream.ErrAuthentication)),
 	"invalidNonFrameHeaderContentLengthExcedsLimits": bodyGives(0, isTooLong),
 	"invalidSequenceEndFinalFrameHeader":             bodyGives(4096, isBodyError),
@@ -79,15 +79,15 @@ var serializeChecks = map[string]func(all fixtures, b hexBytes) bool{
 	},
 }
 
-// headerAuthentication stands for IV and tag, which the fixtures lack. It is
-// long enough for either version.
+// headerAuthentication replaces IV and tag, which the fixtures lack. It's long
+// enough for both versions.
 var headerAuthentication = make([]byte, format.IVLength+format.TagLength)
 
 func parseHeader(body []byte) (*esdk.Header, error) {
 	return esdk.ParseHeader(bytes.NewReader(slices.Concat(body, headerAuthentication)))
 }
 
-// headerGives parses a header body. It is to succeed if fails is nil.
+// headerGives parses a header body. It must succeed if fails is nil.
 func headerGives(fails func(error) bool) func(fixtures, hexBytes) bool {
 	return func(_ fixtures, b hexBytes) bool {
 		_, err := parseHeader(b)
@@ -111,7 +111,7 @@ func dataKeysOverLimit(_ fixtures, b hexBytes) bool {
 }
 
 // contextGives parses a context, with its length, in place of the one in a
-// header that is valid.
+// valid header.
 func contextGives(fails func(error) bool) func(fixtures, hexBytes) bool {
 	return func(all fixtures, b hexBytes) bool {
 		header := bytes.Replace(all["basicMessageHeader"], all["basicEncryptionContext"], b, 1)
@@ -119,7 +119,7 @@ func contextGives(fails func(error) bool) func(fixtures, hexBytes) bool {
 	}
 }
 
-// dataKeysRoundTrip finds the data keys in a header, and again in one that is
+// dataKeysRoundTrip finds the data keys in a header, and again in a header
 // written with them.
 func dataKeysRoundTrip(all fixtures, b hexBytes) bool {
 	h, err := format.ReadHeader(bytes.NewReader(slices.Concat(all["basicMessageHeader"], headerAuthentication)), format.Limits{})
@@ -143,11 +143,12 @@ func isBodyError(err error) bool {
 	return errors.As(err, &formatError)
 }
 
-// isTooLong has the body of 2^36-32 bytes, which is just within the format's
-// limit, cut short, or refused at once where no slice is that long.
+// isTooLong accepts the errors for a body of 2^36-32 bytes, which is just
+// within the format's limit: it's truncated, or rejected at once if no slice
+// can be that long.
 func isTooLong(err error) bool { return isBodyError(err) || errors.Is(err, format.ErrLimit) }
 
-// bodyGives opens a body that starts with the fixture, and then has zeros.
+// bodyGives opens a body that starts with the fixture and continues with zeros.
 func bodyGives(frameLength uint32, fails func(error) bool) func(fixtures, hexBytes) bool {
 	return func(_ fixtures, b hexBytes) bool {
 		block, err := aes.NewCipher(make([]byte, 16))

@@ -1,15 +1,16 @@
 // Package vectors reads and runs test vectors of the AWS Encryption SDK:
-// messages that an implementation wrote, with the keys that decrypt them and
-// what is to come of it.
+// messages of other implementations, with the keys that decrypt them and the
+// expected results.
 //
-// It reads the manifests awses-decrypt of versions 1 to 5, awses-mpl-decrypt of
-// version 4 with keys of versions 1 to 3, and the older ciphertext manifest
-// that has its keys in it. Where the implementations differ from the published
-// formats (github.com/awslabs/aws-crypto-tools-test-vector-framework), it
-// follows what they wrote.
+// It reads awses-decrypt manifests of versions 1 to 5, awses-mpl-decrypt
+// manifests of version 4 with keys of versions 1 to 3, and the older ciphertext
+// manifest, which contains its keys. If implementations deviate from the
+// published formats
+// (github.com/awslabs/aws-crypto-tools-test-vector-framework), the package
+// follows the implementations.
 //
-// A manifest is not trusted: it may be malformed, and names no file outside of
-// its own folder.
+// A manifest isn't trusted: it may be malformed, and can't name files outside
+// of its own directory.
 package vectors
 
 import (
@@ -25,29 +26,29 @@ import (
 	"esdk/internal/errtext"
 )
 
-// Options say how to load a manifest. The zero value is the usual way.
+// Options say how to load a manifest. The zero value has the defaults.
 type Options struct {
-	// Keys is the path of a keys manifest to use in place of the one that the
-	// manifest names. It may be anywhere.
+	// Keys is the path of a keys manifest that replaces the one named by the
+	// manifest. It may be anywhere.
 	Keys string
 
 	// RecoverNET400 decrypts with [esdk.Config.RecoverNET400].
 	RecoverNET400 bool
 
-	// Concurrency is that of [esdk.Config].
+	// Concurrency is the field of [esdk.Config].
 	Concurrency int
 
-	// Keyring, if it is set, makes what this package has no keyrings for, when
-	// cases run.
+	// Keyring, if set, makes the keyrings that this package doesn't support,
+	// when cases run.
 	Keyring KeyringFunc
 }
 
-// What a [KeyringFunc] can say, to be tested for with [errors.Is].
+// These are errors of a [KeyringFunc]. Test for them with [errors.Is].
 var (
 	ErrUnsupported = errors.New("not supported")
 
-	// ErrInconclusive says that decryption failed for something other than what
-	// is being decrypted, such as the network.
+	// ErrInconclusive says that decryption failed for a reason outside of the
+	// message, such as the network.
 	ErrInconclusive = errors.New("inconclusive")
 )
 
@@ -56,11 +57,11 @@ type Manifest struct {
 	Type    string // such as awses-decrypt
 	Version int    // 0 for the ciphertext manifest, which has none
 
-	// Cases are in the order of their ids.
+	// Cases are ordered by ID.
 	Cases []*Case
 }
 
-// A Document is a manifest as JSON, of every type.
+// A Document is a manifest of any type as JSON.
 type Document struct {
 	Manifest struct {
 		Type    string
@@ -69,10 +70,10 @@ type Document struct {
 	Keys  string
 	Tests map[string]json.RawMessage
 
-	// Plaintexts are the sizes of those that a manifest says to encrypt.
+	// Plaintexts are the sizes of the plaintexts, in manifests for encryption.
 	Plaintexts map[string]int
 
-	// The ciphertext manifest has these in place of keys and tests.
+	// The ciphertext manifest has these instead of keys and tests.
 	TestKeys  legacyKeys   `json:"test_keys"`
 	TestCases []legacyCase `json:"test_cases"`
 
@@ -92,8 +93,8 @@ func ReadDocument(path string) (*Document, error) {
 	return d, nil
 }
 
-// ReadKeys reads the keys manifest at a path or, if that is empty, the one that
-// the document names. It returns its text, too.
+// ReadKeys reads the keys manifest at a path or, if the path is empty, the one
+// that the document names. It also returns its text.
 func (d *Document) ReadKeys(path string) (ks Keys, text []byte, err error) {
 	switch {
 	case path != "":
@@ -112,8 +113,8 @@ func (d *Document) ReadKeys(path string) (ks Keys, text []byte, err error) {
 	return ks, text, nil
 }
 
-// Load reads a manifest and its keys, but not yet the messages. Of a manifest
-// it refuses all or nothing.
+// Load reads a manifest and its keys, but not yet the messages. It rejects a
+// manifest as a whole or not at all.
 func Load(path string, o Options) (*Manifest, error) {
 	d, err := ReadDocument(path)
 	if err != nil {
@@ -133,8 +134,7 @@ type loader struct {
 	options Options
 	keys    Keys
 
-	// provenance says of some ids which messages are not as the specification
-	// has them.
+	// provenance says by ID which messages don't follow the specification.
 	provenance map[string]string
 }
 
@@ -175,8 +175,8 @@ func (l *loader) load() ([]*Case, error) {
 }
 
 // Version 4.0.0 of the .NET SDK wrote messages that no conforming SDK reads,
-// though their manifest states a plaintext. A file beside it may tell them
-// apart, by these words.
+// though their manifest states a plaintext. A file beside it may mark them with
+// these words.
 const (
 	provenanceFile = "expected.json"
 	conforming     = "conforming"
@@ -211,7 +211,7 @@ func (l *loader) applyProvenance(c *Case) error {
 // A Case is one test vector.
 type Case struct {
 	ID          string
-	Description string // what the manifest says of it, or else how it was made
+	Description string // the manifest's description, or else the message's origin
 
 	// KeyType is the type of the key description, such as raw or multi-keyring.
 	KeyType string
@@ -219,13 +219,13 @@ type Case struct {
 	// Negative says that decryption must fail.
 	Negative bool
 
-	// cmm makes what decrypts, and fails with an *UnsupportedError.
+	// cmm makes the CMM that decrypts, or fails with an *UnsupportedError.
 	cmm  func() (esdk.CMM, error)
 	test test
 }
 
-// Message returns the message of the case, or nil if it is of a manifest that
-// has none.
+// Message returns the message of the case, or nil if its manifest has no
+// messages.
 func (c *Case) Message() ([]byte, error) {
 	if t, ok := c.test.(*messageTest); ok {
 		return t.ciphertext()

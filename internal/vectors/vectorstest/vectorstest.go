@@ -12,9 +12,10 @@ import (
 	"esdk"
 )
 
-// Dir returns the folder with the official vectors, which are not part of this
-// repository: ESDK_VECTORS, or else ../shared/vectors, relative to the root of the
-// repository. Without it the test is skipped, or fails if ESDK_REQUIRE_VECTORS is set.
+// Dir returns the directory with the official vectors, which aren't part of
+// this repository: ESDK_VECTORS, or else ../shared/vectors, relative to the
+// root of the repository. Without it the test is skipped, or fails if
+// ESDK_REQUIRE_VECTORS is set.
 func Dir(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("ESDK_VECTORS")
@@ -42,7 +43,7 @@ func Own(t testing.TB) string {
 	return filepath.Join(Repository(t), "testdata", "official")
 }
 
-// Repository returns the directory above the test's own that has the license. More
+// Repository returns the closest parent directory that has the license. More
 // than one has a go.mod.
 func Repository(t testing.TB) string {
 	t.Helper()
