@@ -1,5 +1,4 @@
-// Package bounded keeps what comes over a connection from being as long as
-// whoever sends it likes.
+// Package bounded limits the length of data that comes over a connection.
 package bounded
 
 import (
@@ -7,7 +6,7 @@ import (
 	"io"
 )
 
-// Body returns a body that fails if it is longer than a limit, in bytes.
+// Body returns a body that fails if it's longer than a limit in bytes.
 func Body(body io.ReadCloser, limit int64) io.ReadCloser {
 	return &limited{body, limit, limit}
 }
@@ -18,7 +17,7 @@ type limited struct {
 }
 
 func (b *limited) Read(p []byte) (int, error) {
-	// One byte more than the limit tells that there is more.
+	// One byte more than the limit shows that there is more.
 	if int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]
 	}

@@ -25,7 +25,7 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// What was too long stays so.
+// A body that was too long stays so.
 func TestBodyAgain(t *testing.T) {
 	b := Body(io.NopCloser(strings.NewReader("eleven char")), 10)
 	for range 3 {

@@ -7,8 +7,8 @@ type Doer interface {
 	Do(*http.Request) (*http.Response, error)
 }
 
-// Client returns a client whose answers' bodies fail if they are longer than a
-// limit, in bytes.
+// Client returns a client whose response bodies fail if they are longer than a
+// limit in bytes.
 func Client(c Doer, limit int64) Doer { return &client{c, limit} }
 
 type client struct {

@@ -12,7 +12,8 @@ type doerFunc func(*http.Request) (*http.Response, error)
 
 func (f doerFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Answers are bounded, those of errors too. Answers without a body pass.
+// Responses are limited, including error responses. Responses without a body
+// pass.
 func TestClient(t *testing.T) {
 	request := new(http.Request)
 	do := func(answer *http.Response, err error) (*http.Response, error) {

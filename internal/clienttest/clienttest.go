@@ -1,5 +1,5 @@
-// Package clienttest has clients, keyrings and CMMs for the tests of packages
-// that are used through a client.
+// Package clienttest provides clients, keyrings and CMMs for the tests of
+// packages that are used through a client.
 package clienttest
 
 import (
@@ -12,7 +12,7 @@ import (
 	"esdk"
 )
 
-// Must returns what a constructor made.
+// Must returns a constructor's result.
 func Must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -23,7 +23,7 @@ func Must[T any](t testing.TB) func(T, error) T {
 	}
 }
 
-// Keyring returns a raw AES keyring. All have the same key.
+// Keyring returns a raw AES keyring. It has the same key each time.
 func Keyring(t testing.TB) esdk.Keyring {
 	t.Helper()
 	return Must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "test", Name: "key", Key: make([]byte, 32)}))
@@ -37,7 +37,7 @@ func PolicyFor(id esdk.SuiteID) esdk.CommitmentPolicy {
 	return esdk.ForbidEncryptAllowDecrypt
 }
 
-// New returns a client, with [Keyring] unless the configuration has another one.
+// New returns a client, with [Keyring] unless the configuration has another.
 func New(t testing.TB, c esdk.Config) *esdk.Client {
 	t.Helper()
 	if c.Keyring == nil && c.CMM == nil {
@@ -65,7 +65,7 @@ func Encrypt(t testing.TB, c *esdk.Client, plaintext []byte, ec esdk.EncryptionC
 	return message
 }
 
-// EncryptStream returns the message of a plaintext whose length is not declared.
+// EncryptStream returns the message of a plaintext of undeclared length.
 func EncryptStream(t testing.TB, c *esdk.Client, plaintext []byte, ec esdk.EncryptionContext) []byte {
 	t.Helper()
 	var message bytes.Buffer
@@ -118,7 +118,7 @@ type KeyringFuncs struct {
 	OnUnwrap func(context.Context, *esdk.UnwrapRequest) ([]byte, error)
 }
 
-// ErrNotAsked is the error of a keyring that should not have been asked.
+// ErrNotAsked is the error of a keyring that should not have been called.
 var ErrNotAsked = errors.New("this keyring should not have been asked")
 
 // Wrap implements [esdk.Keyring].

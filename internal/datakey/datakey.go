@@ -1,6 +1,6 @@
-// Package datakey holds the rules for raw wrapping keys, in the root package and
-// those that import it. Its errors have no prefix, so that each can put its own
-// before them.
+// Package datakey holds the rules for raw wrapping keys, for the root package
+// and the packages that import it. Its errors have no prefix, so that each
+// package can add its own.
 package datakey
 
 import (
@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// IsZero reports whether a key is all zeros. No key that was drawn is; one that was
-// cleared while somebody still had it is, and whatever it seals is open to all.
+// IsZero reports whether a key is all zeros. No random key is. But a key that
+// was cleared while still in use is, and everyone can open messages sealed with
+// it.
 func IsZero(key []byte) bool {
 	for _, b := range key {
 		if b != 0 {
@@ -20,11 +21,12 @@ func IsZero(key []byte) bool {
 	return true
 }
 
-// maxName is the most bytes of a name: raw AES adds 20 to it in the provider info, whose
-// length has 16 bits. What AES can have, RSA can, so that the two are alike.
+// maxName is the maximum length of a name in bytes: raw AES adds 20 bytes to it
+// in the provider info, whose length has 16 bits. RSA has the same limit as
+// AES, so that the two are alike.
 const maxName = 65535 - 20
 
-// CheckName refuses a namespace or name that a raw keyring may not use.
+// CheckName rejects a namespace or name that a raw keyring must not use.
 func CheckName(namespace, name string) error {
 	switch {
 	case namespace == "" || name == "":

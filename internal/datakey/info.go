@@ -7,28 +7,30 @@ import (
 	"strings"
 )
 
-// The provider infos that more than one package reads.
+// This file has the provider infos that more than one package reads.
 
 const (
 	aesTagLength = 16
 	aesIVLength  = 12
 )
 
-// aesLengths stand behind the name of a raw AES key: the length of the tag, in bits,
-// and of the IV, in bytes.
+// aesLengths follow the name of a raw AES key: the length of the tag in bits,
+// and of the IV in bytes.
 const aesLengths = "\x00\x00\x00\x80\x00\x00\x00\x0c"
 
-// AESPrefix returns the provider info of a raw AES key but for the IV, which ends it.
+// AESPrefix returns the provider info of a raw AES key without the IV at its
+// end.
+//
 // Specification: framework/raw-aes-keyring.md#key-provider-information.
 func AESPrefix(name string) []byte { return []byte(name + aesLengths) }
 
-// IsAES reports whether a provider info may be one of the key with the name. The
-// length too must fit, lest one key's name be the start of another's.
+// IsAES reports whether a provider info may belong to the key with the name. It
+// compares the length too, since one key's name may be a prefix of another's.
 func IsAES(info []byte, name string) bool {
 	return len(info) == len(name)+len(aesLengths)+aesIVLength && string(info[:len(name)]) == name
 }
 
-// CutAES returns the IV of a provider info of the key with the name.
+// CutAES returns the IV in a provider info of the key with the name.
 func CutAES(info []byte, name string) (iv []byte, err error) {
 	if !IsAES(info, name) || string(info[len(name):len(name)+len(aesLengths)]) != aesLengths {
 		return nil, errors.New("provider info has another length of tag or IV")
@@ -36,8 +38,8 @@ func CutAES(info []byte, name string) (iv []byte, err error) {
 	return info[len(name)+len(aesLengths):], nil
 }
 
-// An HPKEInfo is the provider info of package hpke: the version of the format, the
-// fingerprint of the public key, and the name of the key.
+// An HPKEInfo is the provider info of package hpke: the version of the format,
+// the fingerprint of the public key, and the name of the key.
 type HPKEInfo struct {
 	Fingerprint []byte
 	Name        string
@@ -46,10 +48,10 @@ type HPKEInfo struct {
 const (
 	hpkeVersion = 1
 
-	// FingerprintLength is the length in bytes of a fingerprint of package hpke.
+	// FingerprintLength is the length of package hpke's fingerprints in bytes.
 	FingerprintLength = 16
 
-	// MaxHPKEName is the length in bytes of the longest name that package hpke takes.
+	// MaxHPKEName is the maximum length of package hpke's key names in bytes.
 	MaxHPKEName = 0xFFFF - 1 - FingerprintLength
 )
 
@@ -72,7 +74,7 @@ func ParseHPKE(info []byte) (*HPKEInfo, error) {
 	return &HPKEInfo{info[1 : 1+FingerprintLength], string(info[1+FingerprintLength:])}, nil
 }
 
-// The provider ids that this module knows; others are raw keys' namespaces.
+// These are the provider IDs of this module. Others are raw keys' namespaces.
 const (
 	HPKE       = "esdk-hpke"
 	KeyService = "esdk-keeper"
@@ -80,8 +82,8 @@ const (
 	KMSECDH    = "aws-kms-ecdh"
 )
 
-// Name returns the name of a wrapping key as its provider info has it, which may be
-// any bytes.
+// Name returns the name of a wrapping key from its provider info. It may be any
+// bytes.
 func Name(provider string, info []byte) string {
 	switch {
 	case provider == HPKE:
@@ -89,7 +91,7 @@ func Name(provider string, info []byte) string {
 			return i.Name
 		}
 	case provider == KeyService && len(info) > 0:
-		return string(info[1:]) // behind the version of its format
+		return string(info[1:]) // after the version of its format
 	case provider == RawECDH || provider == KMSECDH:
 		if recipient := ecdhRecipient(info); recipient != nil {
 			return fmt.Sprintf("%x", recipient)
@@ -103,8 +105,9 @@ func Name(provider string, info []byte) string {
 	return string(info)
 }
 
-// ecdhRecipient returns the recipient's public key, compressed. The provider info has
-// a version, and two public keys with their lengths before them.
+// ecdhRecipient returns the recipient's compressed public key. The provider
+// info has a version and two public keys with length prefixes.
+//
 // Specification: framework/raw-ecdh-keyring.md#key-provider-information.
 func ecdhRecipient(info []byte) []byte {
 	if len(info) < 5 {

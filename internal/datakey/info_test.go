@@ -57,7 +57,7 @@ func TestName(t *testing.T) {
 		{"my-app", aes, "backup"},
 		{"my-app", "rsa key", "rsa key"},
 		{"my-app", "", ""},
-		{"my-app", aes[6:], aes[6:]}, // a name has a byte at least
+		{"my-app", aes[6:], aes[6:]}, // a name has at least one byte
 		{"my-app", "x" + aes[:len(aes)-1], "x" + aes[:len(aes)-1]},
 		{"aws-kms", "arn:aws:kms:us-west-2:1:key/2", "arn:aws:kms:us-west-2:1:key/2"},
 		{"aws-kms", aes, aes}, // no raw key has this namespace

@@ -20,8 +20,8 @@ func Compress(uncompressed []byte) []byte {
 	return compressed
 }
 
-// Decompress returns the uncompressed form of a compressed point. It fails on a
-// point that has another length or form, or is not on the curve.
+// Decompress returns the uncompressed form of a compressed point. It fails if
+// the point has another length or form, or isn't on the curve.
 func Decompress(curve elliptic.Curve, compressed []byte) ([]byte, error) {
 	x, y := elliptic.UnmarshalCompressed(curve, compressed)
 	if x == nil {

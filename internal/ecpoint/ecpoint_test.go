@@ -29,7 +29,7 @@ func TestRoundTrip(t *testing.T) {
 			if err != nil || !bytes.Equal(got, point) {
 				t.Errorf("%v: %x became %x and %x, %v", curve, point, compressed, got, err)
 			}
-			// The other sign is the other point of the same X.
+			// The other sign is the other point with the same X.
 			compressed[0] ^= 1
 			if other, err := Decompress(params, compressed); err != nil || bytes.Equal(other, point) {
 				t.Errorf("%v: other sign: %x, %v", curve, other, err)
@@ -73,7 +73,7 @@ func TestDecompressRefuses(t *testing.T) {
 			}
 		}
 	}
-	// About half of all X are on a curve; the rest are refused.
+	// About half of all X are on a curve; the rest fail.
 	refused := 0
 	for range 100 {
 		b := make([]byte, 33)

@@ -1,6 +1,6 @@
-// Package errtext makes the errors that the module's users see. Their text begins
-// with the module's name, and has it once, however deep errors are within each
-// other.
+// Package errtext makes the errors that the module's users see. Their text
+// begins with the module's name, and contains it only once, however deeply
+// errors are nested.
 package errtext
 
 import "fmt"
@@ -10,7 +10,8 @@ const prefix = "esdk: "
 // An Error is an error whose text begins with the module's name.
 type Error struct{ err error }
 
-// Errorf is [fmt.Errorf] with the prefix, which errors among the arguments lose.
+// Errorf is like [fmt.Errorf], but adds the prefix and removes it from errors
+// among the arguments.
 func Errorf(format string, args ...any) error {
 	for i, a := range args {
 		if err, ok := a.(error); ok {
@@ -25,11 +26,11 @@ func (e *Error) Error() string { return prefix + e.err.Error() }
 // Unwrap is for package errors.
 func (e *Error) Unwrap() error { return e.err }
 
-// WithoutPrefix returns the text without the prefix, for a program that begins its
-// messages with a name of its own.
+// WithoutPrefix returns the text without the prefix, for programs that begin
+// their messages with their own name.
 func (e *Error) WithoutPrefix() string { return e.err.Error() }
 
-// Text returns the text of an error without the prefix, if it has it.
+// Text returns the text of an error without the prefix, if it has one.
 func Text(err error) string {
 	if e, ok := err.(interface{ WithoutPrefix() string }); ok {
 		return e.WithoutPrefix()
@@ -37,11 +38,11 @@ func Text(err error) string {
 	return err.Error()
 }
 
-// Bare returns an error with the text without the prefix, to be wrapped by one that
-// has no prefix or another one.
+// Bare returns an error whose text has no prefix, for wrapping in an error with
+// no prefix or another one.
 func Bare(err error) error { return bare{err} }
 
-// bare is an error within another one.
+// bare is an error within another error.
 type bare struct{ error }
 
 func (b bare) Error() string { return Text(b.error) }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// other has a prefix of its own, as errors outside of this package may.
+// other has its own prefix, as errors outside of this package may.
 type other struct{ text string }
 
 func (o other) Error() string         { return "esdk: " + o.text }
@@ -36,7 +36,7 @@ func TestErrorf(t *testing.T) {
 	}
 }
 
-// Errors within are found as if fmt.Errorf had wrapped them.
+// Wrapped errors are found as if fmt.Errorf had wrapped them.
 func TestUnwrap(t *testing.T) {
 	path := &fs.PathError{Op: "open", Path: "p", Err: fs.ErrNotExist}
 	sentinel := Errorf("sentinel")

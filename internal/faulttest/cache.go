@@ -6,8 +6,8 @@ import (
 	"esdk/caching"
 )
 
-// An EndingCache ends a context when it is told to remove an entry, and does not
-// heed any context itself.
+// An EndingCache ends a context when an entry is removed, and ignores contexts
+// itself.
 type EndingCache struct {
 	caching.Cache
 	End   func()

@@ -1,6 +1,5 @@
-// Package faulttest injects faults in tests: contexts that end at
-// a step of one's choice, bytes that change, and HTTP services whose answers do not
-// arrive as they were sent.
+// Package faulttest injects faults in tests: contexts that end at a chosen
+// step, bytes that change, and HTTP services whose answers arrive damaged.
 package faulttest
 
 import (
@@ -14,8 +13,8 @@ import (
 	"sync/atomic"
 )
 
-// Changed returns bytes of which some were flipped, from a place on; beyond the
-// end they are appended.
+// Changed returns a copy of good with flips applied from an offset on. Flips
+// beyond the end are appended.
 func Changed(good, flips []byte, at uint16) []byte {
 	b := bytes.Clone(good)
 	for i, flip := range flips {
@@ -28,15 +27,15 @@ func Changed(good, flips []byte, at uint16) []byte {
 	return b
 }
 
-// A Countdown is a context that is cancelled when it has been asked so often
-// whether it has ended.
+// A Countdown is a context that is cancelled after it has been checked a given
+// number of times.
 type Countdown struct {
 	context.Context
 	Cancel func()
 	left   atomic.Int64
 }
 
-// NewCountdown returns a context that says n times that it goes on.
+// NewCountdown returns a context that is still alive for the first n checks.
 func NewCountdown(ctx context.Context, n int) *Countdown {
 	c := new(Countdown)
 	c.Context, c.Cancel = context.WithCancel(ctx)
@@ -62,18 +61,17 @@ func (c *Countdown) step() {
 	}
 }
 
-// A Proxy passes requests on to a handler, whose answers it spoils if it is told
-// how.
+// A Proxy passes requests to a handler, and spoils its answers if a Spoiler is
+// set.
 type Proxy struct {
 	http.Handler
 	spoil atomic.Pointer[Spoiler]
 }
 
-// A Spoiler answers a request in place of the handler, whose own answer it is
-// given.
+// A Spoiler answers a request instead of the handler, whose own answer it gets.
 type Spoiler func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder)
 
-// Spoil sets what happens to all answers from now on; nil means nothing.
+// Spoil sets the Spoiler of all answers from now on; nil means none.
 func (p *Proxy) Spoil(s Spoiler) {
 	if s == nil {
 		p.spoil.Store(nil)
@@ -94,7 +92,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(*spoil)(w, r, answer)
 }
 
-// Status answers with a status and a body.
+// Status returns a Spoiler that answers with a status and a body.
 func Status(code int, body string) Spoiler {
 	return func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
 		w.WriteHeader(code)
@@ -102,7 +100,7 @@ func Status(code int, body string) Spoiler {
 	}
 }
 
-// Stall does not answer, until nobody waits any more.
+// Stall doesn't answer until the client has gone.
 func Stall(_ http.ResponseWriter, r *http.Request, _ *httptest.ResponseRecorder) {
 	<-r.Context().Done()
 }
@@ -131,7 +129,7 @@ func sendHalf(w http.ResponseWriter, answer *httptest.ResponseRecorder, end func
 	end(conn.(*net.TCPConn))
 }
 
-// Say sends bytes that need not be HTTP.
+// Say returns a Spoiler that sends bytes, which needn't be HTTP.
 func Say(text string) Spoiler {
 	return func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
 		if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
@@ -141,7 +139,8 @@ func Say(text string) Spoiler {
 	}
 }
 
-// Endless answers for as long as anyone reads, after a start.
+// Endless returns a Spoiler that answers with a start and goes on for as long
+// as the client reads.
 func Endless(code int, start string) Spoiler {
 	return func(w http.ResponseWriter, _ *http.Request, _ *httptest.ResponseRecorder) {
 		w.WriteHeader(code)

@@ -8,16 +8,16 @@ import (
 	"testing/synctest"
 )
 
-// Bubble is [synctest.Test] after [Randomness].
+// Bubble calls [Randomness] and then [synctest.Test].
 func Bubble(t *testing.T, f func(*testing.T)) {
 	t.Helper()
 	Randomness(t)
 	synctest.Test(t, f)
 }
 
-// Randomness makes crypto/rand work in the bubbles of a test. In the FIPS mode it
-// is seeded, from time to time and when two goroutines need it at once, with the
-// jitter of the clock; that of a bubble has none, and the process would end with
+// Randomness makes crypto/rand work in the bubbles of a test. In FIPS mode,
+// it's seeded with clock jitter, from time to time and when two goroutines need
+// it at once. A bubble's clock has no jitter, and the process would end with
 // "failed to obtain initial entropy". Module v1.0.0 asks the system instead.
 func Randomness(t *testing.T) {
 	t.Helper()

@@ -1,5 +1,5 @@
-// Package fipstest has tests run under GODEBUG=fips140=only, which is the mode of a
-// process.
+// Package fipstest runs tests under GODEBUG=fips140=only, which applies to a
+// whole process.
 package fipstest
 
 import (
@@ -14,8 +14,9 @@ import (
 	"esdk"
 )
 
-// Enforced reports whether the mode is on. If not, it runs the test that calls it
-// again, in a process with the mode, and has it fail if it does there.
+// Enforced reports whether the mode is on. If it's off, Enforced runs the
+// calling test again in a process with the mode, and fails the test if it fails
+// there.
 func Enforced(t *testing.T) bool {
 	t.Helper()
 	if fips140.Enforced() {
@@ -37,8 +38,8 @@ func Enforced(t *testing.T) bool {
 	return false
 }
 
-// WantRefused wants the error of a primitive that the mode does not allow, and not
-// one that blames the message.
+// WantRefused checks for the error of a primitive that the mode doesn't allow,
+// as opposed to an error that blames the message.
 func WantRefused(t *testing.T, what string, err error) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), "not allowed in FIPS 140-only mode") {

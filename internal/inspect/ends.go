@@ -8,8 +8,9 @@ import (
 	"esdk/internal/format"
 )
 
-// Ends measures a message of a known size by its header and its end, without the frames
-// between them. It returns nil if the end is not one that fits: Walk tells why.
+// Ends measures a message of a known size by its header and its end, without
+// the frames in between. It returns nil if the end doesn't fit: Walk reports
+// the reason.
 func Ends(r io.ReaderAt, size int64, h Header) (*Body, error) {
 	e := &ends{r: r, size: size, header: h}
 	if h.FrameLength == 0 {
@@ -24,11 +25,11 @@ type ends struct {
 	header Header
 }
 
-// maxSignature is more than any signature of a suite has.
+// maxSignature is longer than any suite's signature.
 const maxSignature = 128
 
-// framed looks for the final frame where it can be: the length of a signature, which is
-// behind it, differs a little.
+// framed looks for the final frame at its possible offsets: the signature that
+// follows it varies a little in length.
 func (e *ends) framed() (*Body, error) {
 	start, frame := int64(e.header.Length), int64(e.header.FrameLength)
 	left := e.size - start - format.FinalOverhead // for regular frames, the final plaintext and the footer
@@ -70,8 +71,8 @@ func (e *ends) single() (*Body, error) {
 	return body, nil
 }
 
-// finish reports whether the message ends behind the body, and the signature if it has
-// one.
+// finish reports whether the message ends after the body, and the signature if
+// it has one.
 func (e *ends) finish(body *Body) (bool, error) {
 	end := int64(e.header.Length) + body.Body
 	if e.header.Signed {
@@ -85,7 +86,7 @@ func (e *ends) finish(body *Body) (bool, error) {
 	return body.Message == e.size, nil
 }
 
-// read returns nil if the message has not so many bytes.
+// read returns nil if the message is too short.
 func (e *ends) read(offset int64, n int) ([]byte, error) {
 	if offset+int64(n) > e.size {
 		return nil, nil

@@ -30,8 +30,9 @@ func bothWays(t *testing.T, message []byte) (ends, walked *inspect.Body) {
 	return ends, walked
 }
 
-// The ends of a message tell what a walk does. Of one that is cut short, or continued, or
-// whose end is changed, they tell nothing that a walk would not.
+// The ends of a message give the same result as a walk. If the message is
+// truncated or extended, or its end is changed, they accept nothing that a walk
+// rejects.
 func TestEnds(t *testing.T) {
 	for _, id := range esdk.Suites() {
 		for _, frame := range []uint32{1, 10, 1000} {
@@ -59,7 +60,8 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// What is read is of the header's length, and not of the message's.
+// The number of bytes read depends on the header's length, not on the
+// message's.
 func TestEndsReadLittle(t *testing.T) {
 	for _, id := range []esdk.SuiteID{esdk.AES256GCMHKDFSHA512CommitECDSAP384, esdk.AES256GCMHKDFSHA512Commit} {
 		for _, frame := range []uint32{1, 4096, 1 << 20} {
@@ -95,7 +97,7 @@ func (c *countingReaderAt) ReadAt(p []byte, offset int64) (int, error) {
 	return c.Reader.ReadAt(p, offset)
 }
 
-// Whatever the bytes are, the ends fit a walk or there are none.
+// For any bytes, the ends match a walk or there is no result.
 func FuzzEnds(f *testing.F) {
 	f.Add([]byte{}, uint16(0), uint32(0), false)
 	f.Add(bytes.Repeat([]byte{0xff}, 100), uint16(3), uint32(1), true)

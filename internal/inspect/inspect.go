@@ -1,4 +1,4 @@
-// Package inspect tells what a message says of itself, without its keys: nothing of it
+// Package inspect describes a message without its keys, so none of its results
 // is authentic.
 package inspect
 
@@ -13,9 +13,9 @@ import (
 	"esdk/internal/format"
 )
 
-// A Body is what the lengths in a message say of its body, and of the rest.
+// A Body describes the body and the rest of a message, from the lengths in it.
 type Body struct {
-	Frames    int64   `json:"frames"` // 0: not framed
+	Frames    int64   `json:"frames"` // 0: unframed
 	Plaintext int64   `json:"plaintext_bytes"`
 	Body      int64   `json:"body_bytes"`
 	Footer    int64   `json:"footer_bytes"`
@@ -23,26 +23,27 @@ type Body struct {
 	List      []Frame `json:"list,omitempty"`
 }
 
-// A Frame is one of a body.
+// A Frame is a frame of a body.
 type Frame struct {
 	Sequence  uint32 `json:"sequence_number"`
 	Plaintext int64  `json:"plaintext_bytes"`
 	Final     bool   `json:"final"`
 }
 
-// A Header is what has to be known of a message's header.
+// A Header has the fields of a message's header that Walk and Ends need.
 type Header struct {
 	Length      int    // bytes
-	FrameLength uint32 // 0 for a body that is not framed
+	FrameLength uint32 // 0 for an unframed body
 	Signed      bool
 }
 
 // Error is a violation of the message format.
 type Error = format.Error
 
-// Walk goes from frame to frame by their lengths, behind a header that was read. Its
-// errors are [*Error] with the fields, offsets and texts that decryption has. It
-// returns the body with an error about a number that is wrong.
+// Walk goes from frame to frame by their lengths, after a header that was read.
+// Its errors are [*Error] with the same fields, offsets and texts as in
+// decryption. If a sequence number is wrong, it returns the body together with
+// the error.
 func Walk(r *bufio.Reader, h Header, list bool) (*Body, error) {
 	w := &walker{r: r, header: h, offset: int64(h.Length), list: list}
 	if err := w.run(); err != nil {
@@ -51,7 +52,7 @@ func Walk(r *bufio.Reader, h Header, list bool) (*Body, error) {
 	return &w.Body, w.mismatch
 }
 
-// SeemsBase64 reports whether the first four bytes of a message are those of Base64
+// SeemsBase64 reports whether the first four bytes of a message are Base64
 // text.
 func SeemsBase64(start []byte) bool { return format.SeemsBase64(start) }
 
@@ -62,12 +63,12 @@ type walker struct {
 	offset int64
 	list   bool
 
-	// mismatch is the first sequence number that is wrong. It does not end the
+	// mismatch reports the first wrong sequence number. It doesn't end the
 	// walk, since the lengths tell where the next frame starts.
 	mismatch error
 }
 
-// maxListed bounds the memory of a list of frames.
+// maxListed limits the memory of a list of frames.
 const maxListed = 1 << 20
 
 func (w *walker) run() error {
@@ -129,8 +130,8 @@ func (w *walker) walkFrames() error {
 	return nil
 }
 
-// walkFinal goes over the final frame, which starts at an offset, behind its first
-// field.
+// walkFinal skips the final frame, which starts at an offset, after its first
+// field has been read.
 func (w *walker) walkFinal(start int64) (sequence, length uint32, err error) {
 	b, err := w.next(4+format.IVLength+4, start, "final frame")
 	if err != nil {
@@ -167,8 +168,8 @@ func (w *walker) walkSingle() error {
 	return w.skip(w.Plaintext+format.TagLength, w.offset, "encrypted content")
 }
 
-// next reads some bytes, few enough for the buffer, of a field that starts at an
-// offset.
+// next reads n bytes, which must fit into the buffer, of a field that starts at
+// an offset.
 func (w *walker) next(n int, start int64, field string) ([]byte, error) {
 	b := make([]byte, n)
 	if _, err := io.ReadFull(w.r, b); err != nil {
@@ -178,7 +179,7 @@ func (w *walker) next(n int, start int64, field string) ([]byte, error) {
 	return b, nil
 }
 
-// skip passes over some bytes, the last of a field that starts at an offset.
+// skip skips n bytes, the last ones of a field that starts at an offset.
 func (w *walker) skip(n, start int64, field string) error {
 	if _, err := io.CopyN(io.Discard, w.r, n); err != nil {
 		return format.Truncated(start, field, err)

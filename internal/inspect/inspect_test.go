@@ -11,7 +11,8 @@ import (
 	"esdk/internal/inspect"
 )
 
-// The command's tests hold the errors to those of decryption. Here are the sizes.
+// The command's tests compare the errors with decryption's. This test checks
+// sizes.
 func TestWalk(t *testing.T) {
 	for _, id := range esdk.Suites() {
 		c := clienttest.New(t, esdk.Config{Suite: id, CommitmentPolicy: clienttest.PolicyFor(id), FrameLength: 10})
@@ -33,7 +34,7 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// A wrong number is told, and the body all the same.
+// A wrong number is reported, together with the body.
 func TestWalkMismatch(t *testing.T) {
 	c := clienttest.New(t, esdk.Config{Suite: esdk.AES256GCMHKDFSHA512Commit, FrameLength: 10})
 	message := clienttest.Encrypt(t, c, clienttest.Pattern(35), nil)

@@ -1,5 +1,5 @@
-// Package kdf derives keys as NIST SP 800-108 describes it, which the standard
-// library has no exported function for.
+// Package kdf implements the key derivation of NIST SP 800-108, for which the
+// standard library exports no function.
 package kdf
 
 import (
@@ -8,14 +8,15 @@ import (
 	"hash"
 )
 
-// Counter returns length bytes of the KDF in counter mode, with HMAC and a counter
-// of 32 bits before the fixed input (SP 800-108r1, section 4.1). The capacity of
-// the result holds nothing but the result and zeros, and no other memory of this
-// package holds a part of it.
+// Counter returns length bytes of the KDF in counter mode, with HMAC and a
+// 32-bit counter before the fixed input (SP 800-108r1, section 4.1). The
+// capacity of the result holds only the result and zeros, and no other memory
+// of this package holds a part of it.
 func Counter(h func() hash.Hash, key, fixedInput []byte, length int) []byte {
 	mac := hmac.New(h, key)
 	blocks := (length + mac.Size() - 1) / mac.Size()
-	// With room for all blocks, no array that grew keeps a part of the result.
+	// There is room for all blocks, so no outgrown array keeps a part of the
+	// result.
 	out := make([]byte, 0, blocks*mac.Size())
 	for i := range blocks {
 		mac.Reset()
@@ -27,7 +28,8 @@ func Counter(h func() hash.Hash, key, fixedInput []byte, length int) []byte {
 	return out[:length]
 }
 
-// FixedInput returns label ‖ 0 ‖ context ‖ the length in bits, of 32 bits.
+// FixedInput returns label ‖ 0 ‖ context ‖ the length in bits as a 32-bit
+// number.
 func FixedInput(label, context []byte, length int) []byte {
 	b := make([]byte, 0, len(label)+1+len(context)+4)
 	b = append(append(b, label...), 0)

@@ -15,7 +15,7 @@ func sumOf(h func() hash.Hash, key, message string) []byte {
 	return mac.Sum(nil)
 }
 
-// The official vectors are run by package branchkey.
+// Package branchkey runs the official vectors.
 func TestCounter(t *testing.T) {
 	for _, h := range []func() hash.Hash{sha256.New, sha512.New384} {
 		var want []byte

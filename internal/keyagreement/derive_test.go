@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// The commitment is a part of the memory that held the key.
+// The commitment is a slice of the memory that held the key.
 func TestDeriveClearsTheKey(t *testing.T) {
 	secret, fixed, salt := []byte("secret"), []byte("fixed"), []byte("salt")
 	commitment, aead, err := derive(secret, fixed, salt)
@@ -44,7 +44,7 @@ func hmac384(key []byte, message string) []byte {
 	return mac.Sum(nil)
 }
 
-// With a peer, the two are the parties, whichever encrypted.
+// With a peer, the owner and the peer are the parties, in either direction.
 func TestOtherParty(t *testing.T) {
 	a, b, c := []byte("a"), []byte("b"), []byte("c")
 	info := &Info{Sender: a, Recipient: b}

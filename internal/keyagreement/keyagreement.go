@@ -25,9 +25,9 @@ import (
 	"esdk/internal/kdf"
 )
 
-// A Curve is a curve that the format knows.
+// A Curve is a curve that the format supports.
 type Curve struct {
-	name     string // as it stands in FixedInfo
+	name     string // in FixedInfo
 	curve    ecdh.Curve
 	elliptic elliptic.Curve
 }
@@ -51,7 +51,7 @@ func CurveOf(curve ecdh.Curve) (*Curve, error) {
 // GenerateKey makes a key pair.
 func (c *Curve) GenerateKey() (*ecdh.PrivateKey, error) { return c.curve.GenerateKey(rand.Reader) }
 
-// Compress returns a public key as provider info holds it.
+// Compress returns a public key in the form of a provider info.
 func Compress(key *ecdh.PublicKey) []byte { return ecpoint.Compress(key.Bytes()) }
 
 // Decompress is the inverse of Compress, for keys on the curve.
@@ -66,7 +66,7 @@ func (c *Curve) Decompress(compressed []byte) (*ecdh.PublicKey, error) {
 // pointLength is the length of a compressed point in bytes.
 func (c *Curve) pointLength() int { return 1 + (c.elliptic.Params().BitSize+7)/8 }
 
-// An Info says between whom a secret is agreed on: compressed public keys.
+// An Info names the two parties to a secret by their compressed public keys.
 type Info struct {
 	Curve             *Curve
 	Recipient, Sender []byte
@@ -97,9 +97,9 @@ func (c *Curve) ParseInfo(b []byte) (*Info, error) {
 }
 
 // OtherParty returns the public key with which the owner of a key agrees on the
-// secret, or nil if that is not the owner's. With a peer, the two are the
-// parties, whichever encrypted; without one, the owner is the recipient, and
-// anybody the sender. All are compressed public keys.
+// secret, or nil if the secret isn't the owner's. With a peer, the owner and
+// the peer are the parties, in either direction. Without one, the owner is the
+// recipient, and anyone may be the sender. All keys are compressed public keys.
 func (i *Info) OtherParty(own, peer []byte) []byte {
 	isParties := func(sender, recipient []byte) bool {
 		return bytes.Equal(i.Sender, sender) && bytes.Equal(i.Recipient, recipient)
@@ -113,8 +113,9 @@ func (i *Info) OtherParty(own, peer []byte) []byte {
 	return nil
 }
 
-// fixedInfo is the label of the key derivation, and the additional data of the
-// data key's encryption. Unlike in the provider info, the sender comes first.
+// fixedInfo returns the label of the key derivation, which is also the
+// additional data of the data key's encryption. Unlike in the provider info,
+// the sender comes first.
 func (i *Info) fixedInfo(context []byte) []byte {
 	var b []byte
 	for _, part := range []string{"ecdh-key-derivation", i.Curve.name, "HMAC_SHA384"} {
@@ -130,7 +131,7 @@ const (
 	saltLength       = 32
 	commitmentLength = 32
 
-	// Overhead is how much longer than a data key its encrypted form is.
+	// Overhead is the number of bytes that encryption adds to a data key.
 	Overhead = saltLength + commitmentLength + format.TagLength
 )
 
@@ -144,7 +145,7 @@ func (i *Info) Seal(secret, context, dataKey []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The salt makes the key new each time, so that the IV may be zero.
+	// The salt makes a fresh key each time, so the IV may be zero.
 	return aead.Seal(append(salt, commitment...), make([]byte, format.IVLength), dataKey, fixed), nil
 }
 
@@ -167,8 +168,8 @@ func (i *Info) Open(secret, context, ciphertext []byte) ([]byte, error) {
 
 const derivedLength = commitmentLength + 32 // and an AES-256 key
 
-// derive returns a commitment to a key, and the key. No other memory holds the
-// key afterwards, but for the cipher's.
+// derive returns a commitment to a key, and the key in a cipher. Afterwards, no
+// other memory holds the key.
 func derive(secret, fixed, salt []byte) (commitment []byte, aead cipher.AEAD, err error) {
 	out := kdf.Counter(sha512.New384, secret, kdf.FixedInput(fixed, salt, derivedLength), derivedLength)
 	defer clear(out[commitmentLength:])

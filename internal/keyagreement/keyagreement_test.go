@@ -67,7 +67,7 @@ func TestInfo(t *testing.T) {
 	}
 }
 
-// The order and the separators are those of the other implementations.
+// The order and the separators match the other implementations.
 func TestFixedInfo(t *testing.T) {
 	info := &Info{Curve: curves[1], Sender: []byte("<S>"), Recipient: []byte("<R>")}
 	got := string(info.fixedInfo([]byte("<context>")))
@@ -136,7 +136,7 @@ func TestDecompress(t *testing.T) {
 	}
 }
 
-// Open leaves it to its caller how long a data key is.
+// Open leaves the length of a data key to its caller.
 func TestSealOpenNothing(t *testing.T) {
 	info, secret := newInfo(t, curves[0])
 	sealed, err := info.Seal(secret, nil, nil)

@@ -1,4 +1,5 @@
-// Package kmsarn reads the ARNs of AWS KMS keys.
+// Package kmsarn parses the ARNs of AWS KMS keys.
+//
 // Specification: framework/aws-kms/aws-kms-key-arn.md.
 package kmsarn
 
@@ -8,15 +9,15 @@ import (
 	"unicode/utf8"
 )
 
-// An ARN is the name of a key or an alias that AWS KMS has for it everywhere. It
-// can be compared.
+// An ARN is the globally unique name of a key or an alias in AWS KMS. ARNs are
+// comparable.
 type ARN struct {
 	Partition, Region, Account string
 	ResourceType               string // key or alias
 	ResourceID                 string
 }
 
-// Parse reads the ARN of a key or an alias.
+// Parse parses the ARN of a key or an alias.
 func Parse(s string) (ARN, error) {
 	parts := strings.Split(s, ":")
 	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "kms" || !utf8.ValidString(s) {
@@ -33,7 +34,7 @@ func Parse(s string) (ARN, error) {
 	return a, nil
 }
 
-// ParseKey reads the ARN of a key. That of an alias is an error.
+// ParseKey parses the ARN of a key. The ARN of an alias is an error.
 func ParseKey(s string) (ARN, error) {
 	a, err := Parse(s)
 	if err == nil && a.ResourceType != "key" {
@@ -46,10 +47,10 @@ func (a ARN) String() string {
 	return "arn:" + a.Partition + ":kms:" + a.Region + ":" + a.Account + ":" + a.ResourceType + "/" + a.ResourceID
 }
 
-// IsMRK reports whether the ARN is that of a multi-Region key.
+// IsMRK reports whether the ARN names a multi-Region key.
 func (a ARN) IsMRK() bool { return a.ResourceType == "key" && IsMRKID(a.ResourceID) }
 
-// IsMRKID reports whether a bare key id is that of a multi-Region key.
+// IsMRKID reports whether a bare key ID names a multi-Region key.
 func IsMRKID(id string) bool { return strings.HasPrefix(id, "mrk-") }
 
 // In returns the ARN of the replica in a Region.
@@ -58,7 +59,8 @@ func (a ARN) In(region string) ARN {
 	return a
 }
 
-// MatchMRK reports whether one key decrypts what the other encrypted: they are
-// the same, or both are replicas of one multi-Region key.
+// MatchMRK reports whether one key decrypts data keys that the other encrypted:
+// they are the same key, or both are replicas of one multi-Region key.
+//
 // Specification: framework/aws-kms/aws-kms-mrk-match-for-decrypt.md.
 func MatchMRK(a, b ARN) bool { return a == b || a.IsMRK() && a.In(b.Region) == b }

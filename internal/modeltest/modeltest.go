@@ -13,13 +13,13 @@ import (
 
 var modelTime = flag.Duration("model", 0, "how `long` the model tests run in all; 0 means a fixed number of programs")
 
-// properties is how many tests share the time of the flag -model. Those of
-// several packages run one after the other with the flag -p 1.
+// properties is the number of tests that share the time of the flag -model.
+// Tests of several packages run one after the other with the flag -p 1.
 const properties = 11
 
-// Run checks a property with so many random programs or, with -model, in rounds
-// with fresh seeds for this property's share of the time. rapid prints the seed
-// of a program that fails, and the program itself after shrinking it.
+// Run checks a property with a number of random programs or, with -model, in
+// rounds with fresh seeds for this property's share of the time. rapid prints
+// the seed of a failing program, and the program itself after shrinking it.
 func Run(t *testing.T, programs int, property func(*rapid.T)) {
 	t.Helper()
 	share := *modelTime / properties
@@ -44,8 +44,8 @@ func Run(t *testing.T, programs int, property func(*rapid.T)) {
 	}
 }
 
-// restoreFlag sets a flag unless the command line does, and returns a function
-// that sets it back.
+// restoreFlag sets a flag unless the command line sets it, and returns a
+// function that restores it.
 func restoreFlag(name, value string) func() {
 	f := flag.Lookup(name)
 	old, given := f.Value.String(), false
