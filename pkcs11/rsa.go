@@ -29,7 +29,7 @@ type RSAConfig struct {
 	Hash crypto.Hash
 
 	// PKCS1v15 selects the padding of PKCS #1 v1.5 instead of OAEP; the
-	// warnings of [esdk.RawRSAConfig] apply. Whatever the token answers to a
+	// warnings of [esdk.RawRSAConfig] apply. For any answer of the token to a
 	// ciphertext, the keyring returns a data key, makes the same calls, and
 	// closes the session, so that nothing reveals a wrong padding. So the
 	// failure of a token during decryption, such as CKR_DEVICE_ERROR, only
