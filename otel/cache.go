@@ -15,16 +15,17 @@ import (
 
 const cacheKey = attribute.Key("esdk.cache.name")
 
-// Cache returns a cache that is observed under a name, to be given to a caching CMM or to the
-// hierarchical keyring. It records, each by esdk.cache.name,
+// Cache returns a cache that is observed under the given name, for a caching
+// CMM or the hierarchical keyring. It records, each by esdk.cache.name,
 //
 //	esdk.cache.hits, esdk.cache.misses, esdk.cache.evictions  counters
 //	esdk.cache.entries, esdk.cache.in_flight                  up-down counters
-//	esdk.cache.entry.age                                      a histogram in seconds: how old the
-//	                                                          key is that was given out
+//	esdk.cache.entry.age                                      a histogram in seconds: the age of
+//	                                                          the keys that the cache returns
 //
-// All but the last are read when a MeterProvider collects, and cost nothing before. A name
-// that is used twice stands for both caches. The Instrumentation keeps the caches.
+// All but the last are read when a MeterProvider collects, and cost nothing
+// otherwise. Several caches with the same name are summed up. The
+// Instrumentation keeps a reference to each cache.
 func (i *Instrumentation) Cache(name string, next caching.Cache) caching.Cache {
 	if isnil.Value(next) {
 		return next
@@ -54,7 +55,8 @@ func (c *cache) Load(ctx context.Context, id string, fetch func(context.Context)
 func (c *cache) Remove(id string, e *caching.Entry) { c.next.Remove(id, e) }
 func (c *cache) Stats() caching.Stats               { return c.next.Stats() }
 
-// graceful caches fetch an entry anew before it expires, which those who use them ask for.
+// graceful caches refresh an entry before it expires. Their users ask for the
+// grace period.
 type graceful interface{ GracePeriod() time.Duration }
 
 type gracefulCache struct {
@@ -62,7 +64,7 @@ type gracefulCache struct {
 	graceful
 }
 
-// caches are those that are observed.
+// caches are the observed caches by name.
 type caches struct {
 	mu     sync.Mutex
 	byName map[string][]caching.Cache
@@ -77,7 +79,7 @@ func (c *caches) add(name string, next caching.Cache) {
 	c.byName[name] = append(c.byName[name], next)
 }
 
-// stats sums up, for each name.
+// stats returns the sums for each name.
 func (c *caches) stats() map[string]caching.Stats {
 	c.mu.Lock()
 	byName := make(map[string][]caching.Cache, len(c.byName))
@@ -101,7 +103,8 @@ func (c *caches) stats() map[string]caching.Stats {
 	return sums
 }
 
-// observeCaches makes the instruments whose values the caches know themselves.
+// observeCaches makes the instruments whose values come from the caches
+// themselves.
 func (i *Instrumentation) observeCaches() error {
 	counters := []struct {
 		name, unit, about string

@@ -13,22 +13,23 @@ const (
 	operationKey = attribute.Key("esdk.operation") // encrypt or decrypt, wrap or unwrap
 	suiteKey     = attribute.Key("esdk.suite")     // the name of the algorithm suite
 	keyringKey   = attribute.Key("esdk.keyring")   // the kind of the keyring
-	dataKeysKey  = attribute.Key("esdk.data_keys") // how many encrypted data keys
+	dataKeysKey  = attribute.Key("esdk.data_keys") // the number of encrypted data keys
 	sizeKey      = attribute.Key("esdk.plaintext.size")
 )
 
-// CMM returns a CMM that counts messages: each is asked for its materials once. It records
+// CMM returns a CMM that counts messages, since a message asks for its
+// materials once. It records
 //
 //	esdk.messages            a counter, by esdk.operation, esdk.suite and error.type
-//	esdk.materials.duration  a histogram in seconds, by the same
-//	esdk.plaintext.size      a histogram in bytes, of messages to be encrypted whose length is
-//	                         known before
+//	esdk.materials.duration  a histogram in seconds, by the same attributes
+//	esdk.plaintext.size      a histogram in bytes, of messages to encrypt with a length known
+//	                         in advance
 //
-// and spans with the names esdk.encrypt.materials and esdk.decrypt.materials. The outermost
-// CMM is the one to wrap: inside a caching CMM, only what the cache does not have is seen.
+// and spans named esdk.encrypt.materials and esdk.decrypt.materials. Wrap the
+// outermost CMM: inside a caching CMM, only cache misses are seen.
 func (i *Instrumentation) CMM(next esdk.CMM) esdk.CMM {
 	if isnil.Value(next) {
-		return next // which those who get it refuse
+		return next // its users reject it
 	}
 	return &cmm{i, next}
 }
@@ -74,7 +75,7 @@ func (c *cmm) end(ctx context.Context, o *operation, name string, suite esdk.Sui
 	quietly(func() { c.messages.Add(ctx, 1, attributes(all...)) })
 }
 
-// suiteOf names a suite; one that was not chosen yet is "default".
+// suiteOf returns the name of a suite, or "default" if none was chosen yet.
 func suiteOf(id esdk.SuiteID) attribute.KeyValue {
 	if id == 0 {
 		return suiteKey.String("default")

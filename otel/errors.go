@@ -11,8 +11,8 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// classes are the values of error.type, the most telling first. There is a small number of
-// them, and no text of an error is among them.
+// classes are the values of error.type, the most specific first. Their number
+// is small, and they never contain the text of an error.
 var classes = []struct {
 	err  error
 	name string
@@ -29,8 +29,8 @@ var classes = []struct {
 	{branchkey.ErrKMSKey, "branch_key_kms_key"},
 }
 
-// errorType returns the class of an error: a code of AWS, one of those above, or, if no key
-// fits, no_data_key.
+// errorType returns the class of an error: a code of AWS, one of the classes
+// above, or no_data_key if no key fits.
 func errorType(err error) attribute.KeyValue {
 	for _, c := range classes {
 		if errors.Is(err, c.err) {

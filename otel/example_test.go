@@ -13,8 +13,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// Spans and metrics go to standard output. With the OTLP exporters in place of these, they go
-// to a collector.
+// The spans and metrics of this example go to standard output. With OTLP
+// exporters instead, they go to a collector.
 func Example() {
 	ctx := context.Background()
 	spans, err := stdouttrace.New(stdouttrace.WithWriter(os.Stderr))

@@ -8,13 +8,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Keyring returns a keyring that measures how long another takes. Kind tells several apart,
-// such as aws-kms. It records
+// Keyring returns a keyring that measures the durations of another one. Kind
+// distinguishes several keyrings, for instance aws-kms. It records
 //
 //	esdk.keyring.duration  a histogram in seconds, by esdk.operation (wrap, unwrap),
 //	                       esdk.keyring and error.type
 //
-// and spans with the names esdk.keyring.wrap and esdk.keyring.unwrap.
+// and spans named esdk.keyring.wrap and esdk.keyring.unwrap.
 func (i *Instrumentation) Keyring(kind string, next esdk.Keyring) esdk.Keyring {
 	if isnil.Value(next) {
 		return next

@@ -11,14 +11,15 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Clients returns clients that measure calls of AWS KMS, by the semantic conventions for calls
-// of other services:
+// Clients returns clients that measure calls of AWS KMS, following the semantic
+// conventions for calls of other services:
 //
 //	rpc.client.call.duration  a histogram in seconds, by rpc.system.name (aws-api),
 //	                          rpc.method (KMS/Decrypt and so on), cloud.region and
 //	                          error.type
 //
-// and spans of the kind client, named as the method. A call with its retries counts as one.
+// and spans of the kind client, named after the method. A call counts once,
+// including its retries.
 func (i *Instrumentation) Clients(next awskms.Clients) awskms.Clients {
 	if isnil.Value(next) {
 		return next
@@ -54,7 +55,7 @@ type client struct {
 	region string
 }
 
-// call measures one.
+// call measures one call.
 func call[In, Out any](c *client, ctx context.Context, operation string, do func(context.Context, In, ...func(*kms.Options)) (Out, error), in In, options []func(*kms.Options)) (Out, error) {
 	method := "KMS/" + operation
 	all := []attribute.KeyValue{semconv.RPCSystemNameKey.String("aws-api"), semconv.RPCMethod(method)}
@@ -87,7 +88,7 @@ func (c *client) DeriveSharedSecret(ctx context.Context, in *kms.DeriveSharedSec
 	return call(c, ctx, "DeriveSharedSecret", c.next.DeriveSharedSecret, in, options)
 }
 
-// A keyMaker has what key stores need, too.
+// A keyMaker also has the methods that key stores need.
 type keyMaker interface {
 	GenerateDataKeyWithoutPlaintext(context.Context, *kms.GenerateDataKeyWithoutPlaintextInput, ...func(*kms.Options)) (*kms.GenerateDataKeyWithoutPlaintextOutput, error)
 	ReEncrypt(context.Context, *kms.ReEncryptInput, ...func(*kms.Options)) (*kms.ReEncryptOutput, error)

@@ -1,22 +1,25 @@
-// Package otelesdk shows a program that uses the AWS Encryption SDK at work, by spans and
-// metrics of OpenTelemetry: messages, key services, caches and errors.
+// Package otelesdk instruments programs that use the AWS Encryption SDK with
+// OpenTelemetry. It provides spans and metrics for messages, key services,
+// caches and errors.
 //
-// It wraps what a program configures the SDK with:
+// It wraps the parts that a program configures the SDK with:
 //
 //	o, err := otelesdk.New(otelesdk.Config{})
 //	keyring, err := awskms.NewKeyring(awskms.Config{Clients: o.Clients(awskms.DefaultClients())}, arn)
 //	cmm, err := esdk.NewDefaultCMM(o.Keyring("aws-kms", keyring))
 //	client, err := esdk.New(esdk.Config{CMM: o.CMM(cmm)})
 //
-// Each wrapper does what the wrapped one does, and returns its errors as they are. What
-// OpenTelemetry does with the figures fails no operation: a panic of a provider is dropped.
+// Each wrapper behaves like the wrapped part, and returns its errors unchanged.
+// Instrumentation never makes an operation fail: panics of providers are
+// dropped.
 //
-// No plaintext, no key, no name of a wrapping key and no text of an error is recorded. Of an
-// encryption context, the values of those keys are that [Config.ContextKeys] has, on spans
-// alone.
+// No plaintext, key, name of a wrapping key or text of an error is recorded.
+// Values of the encryption context are recorded on spans only, for the keys in
+// [Config.ContextKeys].
 //
-// The names of spans, metrics and attributes are those of OpenTelemetry's semantic
-// conventions (1.43) for calls of AWS KMS, and begin with esdk. for all else.
+// The names of spans, metrics and attributes follow OpenTelemetry's semantic
+// conventions (1.43) for calls of AWS KMS, and begin with esdk. for everything
+// else.
 package otelesdk
 
 import (
@@ -35,20 +38,21 @@ import (
 // scope names this package to exporters.
 const scope = "esdk/otel"
 
-// Config configures [New]. The zero value takes the providers that the program has set for
-// all.
+// Config configures [New]. The zero value uses the global providers of the
+// program.
 type Config struct {
 	TracerProvider trace.TracerProvider // nil means [otel.GetTracerProvider]
 	MeterProvider  metric.MeterProvider // nil means [otel.GetMeterProvider]
 
-	// ContextKeys are the keys of pairs of encryption contexts whose values spans have,
-	// as attributes with the name esdk.context.KEY. An encryption context is no secret of
-	// the SDK, but spans may go further than messages. No metric has them.
+	// ContextKeys are the keys of the encryption context whose pairs are added
+	// to spans, as attributes named esdk.context.KEY. To the SDK, an encryption
+	// context isn't secret, but spans may reach more people than messages.
+	// Metrics never contain pairs.
 	ContextKeys []string
 }
 
-// An Instrumentation wraps what a program configures the SDK with. It is safe for concurrent
-// use, and one is enough for a program.
+// An Instrumentation wraps the parts that a program configures the SDK with. It
+// is safe for concurrent use, and a program needs only one.
 type Instrumentation struct {
 	contextKeys []string
 	tracer      trace.Tracer
@@ -64,8 +68,8 @@ type Instrumentation struct {
 	caches caches
 }
 
-// Bounds of histograms, since the default ones are not for seconds. Those of calls are the
-// convention's.
+// These are the bounds of histograms, since the default ones don't suit
+// seconds. The bounds for calls are from the conventions.
 var (
 	durationBounds = []float64{0.00001, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 	callBounds     = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
@@ -73,7 +77,7 @@ var (
 	lengthBounds   = []float64{0, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 16 << 20, 256 << 20, 4 << 30, 64 << 30}
 )
 
-// New makes the instruments. An error is one of the MeterProvider.
+// New makes the instruments. Its errors come from the MeterProvider.
 func New(c Config) (*Instrumentation, error) {
 	if c.TracerProvider == nil {
 		c.TracerProvider = otel.GetTracerProvider()
@@ -110,13 +114,14 @@ func New(c Config) (*Instrumentation, error) {
 	return i, nil
 }
 
-// quietly calls what must not fail an operation.
+// quietly runs record and drops its panics, since it must not fail an
+// operation.
 func quietly(record func()) {
 	defer func() { _ = recover() }()
 	record()
 }
 
-// since is in seconds.
+// since returns the time since start, in seconds.
 func since(start time.Time) float64 { return time.Since(start).Seconds() }
 
 func attributes(all ...attribute.KeyValue) metric.MeasurementOption {

@@ -27,7 +27,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// A watched program has what is recorded of it in memory.
+// A watched program has its recordings in memory.
 type watched struct {
 	*Instrumentation
 	t      *testing.T
@@ -50,8 +50,8 @@ func watch(t *testing.T, contextKeys ...string) *watched {
 	return w
 }
 
-// metrics returns the values by names and attributes: of counters the sum, and of histograms
-// how many values there are.
+// metrics returns values by name and attributes: sums of counters, and numbers
+// of values of histograms.
 func (w *watched) metrics() map[string]int64 {
 	w.t.Helper()
 	var all metricdata.ResourceMetrics
@@ -98,7 +98,8 @@ func (w *watched) want(want map[string]int64) {
 	}
 }
 
-// spanNames are those of all spans that have ended, each in front of its parent.
+// spanNames returns the names of all ended spans, children before their
+// parents.
 func (w *watched) spanNames() (names []string) {
 	for _, s := range w.spans.Ended() {
 		names = append(names, s.Name())
@@ -135,7 +136,7 @@ func newClient(t *testing.T, c esdk.CMM) *esdk.Client {
 	return out
 }
 
-// TestContracts: what is wrapped keeps the contracts of keyrings and CMMs.
+// TestContracts: the wrappers fulfill the contracts of keyrings and CMMs.
 func TestContracts(t *testing.T) {
 	w := watch(t)
 	esdktest.TestKeyring(t, w.Keyring("raw-aes", raw(t)))
@@ -144,7 +145,7 @@ func TestContracts(t *testing.T) {
 
 const suite = "AES_256_GCM_HKDF_SHA512_COMMIT_KEY_ECDSA_P384"
 
-// TestMessages counts messages, and measures what they ask for.
+// TestMessages counts messages, and measures their requests.
 func TestMessages(t *testing.T) {
 	w := watch(t, "tenant")
 	c := newClient(t, w.CMM(defaultCMM(t, w.Keyring("raw-aes", raw(t)))))
@@ -225,7 +226,7 @@ func TestKMS(t *testing.T) {
 	}
 }
 
-// TestKeyStore: a key store, too, can be given the clients.
+// TestKeyStore: the clients also work for a key store.
 func TestKeyStore(t *testing.T) {
 	sim := kmssim.New()
 	t.Cleanup(sim.Close)
@@ -276,7 +277,7 @@ func TestKeyStore(t *testing.T) {
 	})
 }
 
-// TestCache observes what a cache does.
+// TestCache observes a cache.
 func TestCache(t *testing.T) {
 	w := watch(t)
 	lru, err := caching.NewLRU(1)
@@ -306,7 +307,7 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// TestErrors have classes, and no texts.
+// TestErrors: errors have classes, and their texts aren't recorded.
 func TestErrors(t *testing.T) {
 	for want, err := range map[string]error{
 		"canceled":           fmt.Errorf("secret: %w", context.Canceled),
@@ -323,7 +324,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// panicking is a provider with a fault.
+// panicking is a broken provider.
 type panicking struct {
 	noop.MeterProvider
 	trace.TracerProvider
@@ -344,7 +345,7 @@ func (panickingMeter) Float64Histogram(string, ...metric.Float64HistogramOption)
 	return nil, nil // so that each use panics
 }
 
-// TestNeverFails: a provider that panics fails no operation.
+// TestNeverFails: a panic of a provider doesn't fail an operation.
 func TestNeverFails(t *testing.T) {
 	o, err := New(Config{TracerProvider: panicking{}, MeterProvider: panicking{}})
 	if err != nil {
@@ -368,7 +369,7 @@ func TestNeverFails(t *testing.T) {
 	}
 }
 
-// TestNil: what is missing is told by those who need it, and not by a panic.
+// TestNil: users of a missing part report it, and don't panic.
 func TestNil(t *testing.T) {
 	w := watch(t)
 	if w.CMM(nil) != nil || w.Keyring("x", nil) != nil || w.Cache("x", nil) != nil || w.Clients(nil) != nil {
@@ -379,7 +380,7 @@ func TestNil(t *testing.T) {
 	}
 }
 
-// BenchmarkEncrypt is what a message of 1 KiB costs more.
+// BenchmarkEncrypt measures the overhead for a message of 1 KiB.
 func BenchmarkEncrypt(b *testing.B) {
 	key := make([]byte, 32)
 	k, err := esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "namespace", Name: "name", Key: key})

@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// An operation is one that is measured, with its span.
+// An operation is an operation in progress, with its span.
 type operation struct {
 	span  trace.Span // nil if none could be made
 	start time.Time
@@ -30,7 +30,7 @@ func (i *Instrumentation) begin(ctx context.Context, name string, kind trace.Spa
 	return spanned, o
 }
 
-// end records how long it took, with the class of its error.
+// end records the duration, with the class of the error.
 func (o *operation) end(ctx context.Context, h metric.Float64Histogram, err error, all ...attribute.KeyValue) {
 	if err != nil {
 		all = append(slices.Clip(all), errorType(err))
@@ -56,7 +56,7 @@ func (o *operation) set(attributes ...attribute.KeyValue) {
 	})
 }
 
-// contextAttributes are the pairs that may be shown.
+// contextAttributes returns the pairs that may be shown.
 func (i *Instrumentation) contextAttributes(ec esdk.EncryptionContext) (all []attribute.KeyValue) {
 	for _, k := range i.contextKeys {
 		if v, ok := ec[k]; ok {
