@@ -21,42 +21,42 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// patience is how long a service may be out of reach, and configPatience how long keys may
-// not be there, before that is the end of the job, or the failure of an object.
+// patience is how long a service may be unreachable, and configPatience how
+// long keys may be missing, before the job ends or the object fails.
 const (
 	patience       = time.Hour
 	configPatience = 30 * time.Second
 )
 
-// Activities are what a worker does. They share keys and clients.
+// Activities are the activities of a worker. They share keys and clients.
 type Activities struct {
 	client client.Client
 
 	mu    sync.Mutex
-	works map[string]*work // by what they are, and flags
+	works map[string]*work // by kind and flags
 }
 
-// A work is open for as long as the worker is there.
+// A work stays open as long as its worker.
 type work struct {
 	*bulk.Work
 
 	mu         sync.Mutex
-	told, read int64 // requests to AWS KMS and bytes that a chunk has told of
+	told, read int64 // requests to AWS KMS, and bytes, that earlier chunks reported
 }
 
-// NewActivities returns those of a worker.
+// NewActivities returns the activities of a worker.
 func NewActivities(c client.Client) *Activities {
 	return &Activities{client: c, works: make(map[string]*work)}
 }
 
-// Close closes keys. No activity may be under way.
+// Close closes the keys. No activity may be running.
 func (a *Activities) Close() {
 	for _, w := range a.works {
 		w.Close()
 	}
 }
 
-// open returns what has the keys of a task, and is made once.
+// open returns the work with the keys of a task. It makes each work once.
 func (a *Activities) open(ctx context.Context, t *Task) (*work, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -76,7 +76,7 @@ func (a *Activities) open(ctx context.Context, t *Task) (*work, error) {
 	return w, nil
 }
 
-// used adds what was used that no chunk has told of.
+// used adds the usage that no chunk has reported yet.
 func (w *work) used(c *Counts) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -86,9 +86,10 @@ func (w *work) used(c *Counts) {
 	w.told, w.read = requests, read
 }
 
-// retryable returns an error after which Temporal tries an activity again, unless it has
-// failed so for too long. That counts from the first failure and not from when the activity
-// was scheduled, since it may have waited for a worker until then.
+// retryable returns an error after which Temporal retries an activity, unless
+// it has failed for longer than patience. The time counts from the first
+// failure, not from the start of the activity, which may have waited for a
+// worker.
 func retryable(kind string, since *time.Time, patience time.Duration, err error) error {
 	if since.IsZero() {
 		*since = time.Now()
@@ -96,7 +97,7 @@ func retryable(kind string, since *time.Time, patience time.Duration, err error)
 	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, temporal.ApplicationErrorOptions{NonRetryable: time.Since(*since) > patience})
 }
 
-// unavailable is the error of an activity that cannot reach a service.
+// unavailable returns the error of an activity that can't reach a service.
 func (a *Activities) unavailable(ctx context.Context, kind string, err error) error {
 	mark := lastMark(ctx)
 	err = retryable(kind, &mark.Stuck, patience, err)
@@ -104,8 +105,8 @@ func (a *Activities) unavailable(ctx context.Context, kind string, err error) er
 	return err
 }
 
-// misconfigured is the error of one whose worker lacks keys, credentials or the like, which
-// another worker may have.
+// misconfigured returns the error of an activity whose worker lacks keys,
+// credentials or the like. Another worker may have them.
 func (a *Activities) misconfigured(ctx context.Context, kind string, err error) error {
 	mark := lastMark(ctx)
 	err = retryable(kind, &mark.Misconfigured, configPatience, err)
@@ -113,47 +114,47 @@ func (a *Activities) misconfigured(ctx context.Context, kind string, err error) 
 	return err
 }
 
-// keep keeps a mark for the next attempt, of an activity that holds no lease.
+// keep stores a mark for the next attempt, for an activity without a lease.
 func (a *Activities) keep(ctx context.Context, mark *Mark) {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 	defer cancel()
-	a.client.RecordActivityHeartbeat(call, activity.GetInfo(ctx).TaskToken, mark) // else the time begins anew
+	a.client.RecordActivityHeartbeat(call, activity.GetInfo(ctx).TaskToken, mark) // on failure, the time starts anew
 }
 
-// lastMark returns the mark of the attempt before.
+// lastMark returns the mark of the previous attempt.
 func lastMark(ctx context.Context) *Mark {
 	mark := new(Mark)
 	if activity.HasHeartbeatDetails(ctx) {
-		activity.GetHeartbeatDetails(ctx, mark) // none is as good as one that cannot be read
+		activity.GetHeartbeatDetails(ctx, mark) // an unreadable mark is as good as none
 	}
 	return mark
 }
 
-// A ListRequest asks for the next chunks of a source.
+// A ListRequest requests the next chunks of a source.
 type ListRequest struct {
 	Task
 	Cursor
-	Objects int `json:"objects"` // of a chunk
+	Objects int `json:"objects"` // per chunk
 	Chunks  int `json:"chunks"`
 }
 
-// A Cursor is where a chunk begins.
+// A Cursor is the start of a chunk.
 type Cursor struct {
-	After string `json:"after,omitempty"` // the key in front of it in a folder
+	After string `json:"after,omitempty"` // the key before it, in a directory
 	File  int    `json:"file,omitempty"`  // the data file of an inventory
-	From  int    `json:"from,omitempty"`  // how many of its lines are in front
+	From  int    `json:"from,omitempty"`  // the number of its lines before the chunk
 }
 
-// A ListResult has no names but those around chunks.
+// A ListResult contains only the names at the bounds of chunks.
 type ListResult struct {
 	Chunks []Bounds `json:"chunks,omitempty"`
-	Next   *Cursor  `json:"next,omitempty"` // where the list goes on; nil if these are all
+	Next   *Cursor  `json:"next,omitempty"` // the start of the rest; nil if there is none
 }
 
-// Bounds are of a chunk.
+// Bounds are the bounds of a chunk.
 type Bounds struct {
 	Cursor
-	Until   string `json:"until,omitempty"` // the last key in a folder; "" for all up to the end
+	Until   string `json:"until,omitempty"` // the last key, in a directory; "" for all keys up to the end
 	Objects int    `json:"objects"`
 	Bytes   int64  `json:"bytes"`
 }
@@ -209,18 +210,18 @@ func (w *work) split(ctx context.Context, in *ListRequest) iter.Seq2[Bounds, err
 	}
 }
 
-// listFailure is for good if the list cannot go well later.
+// listFailure returns the error of a list that can't succeed later.
 func listFailure(err error) error {
 	return temporal.NewNonRetryableApplicationError(err.Error(), "Listing", nil)
 }
 
-// isAway reports whether a list failed that may go well later.
+// isAway reports whether a failed list may succeed later.
 func isAway(err error) bool {
 	list, ok := errors.AsType[*bulk.ListError](err)
 	return ok && list.Retryable
 }
 
-// ended is the error of work that was ended.
+// ended returns the error of interrupted work.
 func ended(cause error) error {
 	if errors.Is(cause, errCancelled) {
 		return temporal.NewCanceledError()
@@ -228,43 +229,46 @@ func ended(cause error) error {
 	return temporal.NewApplicationError(cause.Error(), "Ended")
 }
 
-// isGone reports whether the server knows of an activity no more.
+// isGone reports whether the server no longer knows an activity.
 func isGone(err error) bool {
 	return errors.As(err, new(*serviceerror.NotFound)) || errors.Is(err, activity.ErrActivityPaused) || errors.Is(err, activity.ErrActivityReset)
 }
 
-// A ChunkRequest asks for a chunk to be done.
+// A ChunkRequest requests the work on a chunk.
 type ChunkRequest struct {
 	Task
 	Bounds
-	Results string `json:"results"` // the job's own folder
+	Results string `json:"results"` // the job's own directory
 	Number  int    `json:"number"`
 }
 
-// A ChunkResult is what has become of a chunk.
+// A ChunkResult is the result of a chunk.
 type ChunkResult struct {
 	Counts
 	Digest string `json:"digest"` // SHA-256 of its file
 }
 
-// A Mark is how far a chunk has come: the details of its heartbeats.
+// A Mark is the progress of a chunk: the details of its heartbeats.
 type Mark struct {
-	After string   `json:"after"` // the last key that is done, in a folder
-	Parts []string `json:"parts"` // the files that say what has become of those up to it
+	After string   `json:"after"` // the last finished key, in a directory
+	Parts []string `json:"parts"` // the files with the results of the keys up to After
 	Counts
 
-	// Stuck is since when the chunk has come no further, since something is out of reach.
+	// Stuck is the time since which a service is unreachable and the chunk
+	// makes no progress.
 	Stuck time.Time `json:"stuck,omitzero"`
 
-	// Unwritten is since when the results have been out of reach.
+	// Unwritten is the time since which the results are unreachable.
 	Unwritten time.Time `json:"unwritten,omitzero"`
 
-	// Misconfigured is since when no worker has had what the job needs.
+	// Misconfigured is the time since which no worker has had the job's
+	// configuration.
 	Misconfigured time.Time `json:"misconfigured,omitzero"`
 }
 
-// DoChunk does the task to the objects of a chunk. A worker that takes over goes on behind
-// the mark of the one before it; a chunk that has its file already was done.
+// DoChunk performs the task on the objects of a chunk. A worker that takes over
+// resumes after the mark of the previous one. A chunk that already has its file
+// is done.
 func (a *Activities) DoChunk(ctx context.Context, in ChunkRequest) (*ChunkResult, error) {
 	into, err := openResults(ctx, in.Results)
 	if err != nil {
@@ -288,7 +292,7 @@ func (a *Activities) DoChunk(ctx context.Context, in ChunkRequest) (*ChunkResult
 	if in.Inventory == "" {
 		err = r.DoRange(w.held, bulk.Range{Folder: in.Folder, After: w.mark.After, Until: in.Until}, w.add)
 	} else {
-		done := w.mark.Done() // which has a line for each
+		done := w.mark.Done() // it has a line for each object
 		err = r.DoPart(w.held, bulk.Part{Manifest: in.Inventory, File: in.File, From: in.From + done, Objects: in.Objects - done, AllVersions: in.AllVersions}, w.add)
 	}
 	result, err := w.finish(ctx, err)
@@ -299,7 +303,7 @@ func (a *Activities) DoChunk(ctx context.Context, in ChunkRequest) (*ChunkResult
 	return result, nil
 }
 
-// end writes what failed, and returns what the chunk has come to.
+// end writes the failures, and returns the result of the chunk.
 func (w *chunkWriter) end(ctx context.Context, content []byte) (*ChunkResult, error) {
 	result, err := w.results.end(ctx, w.request.Number, content)
 	if err != nil {
@@ -308,14 +312,14 @@ func (w *chunkWriter) end(ctx context.Context, content []byte) (*ChunkResult, er
 	return result, nil
 }
 
-// A SettleRequest names chunks of a job that was ended, which have no result.
+// A SettleRequest lists chunks without a result, of a job that was ended.
 type SettleRequest struct {
-	Results string `json:"results"` // the job's own folder
+	Results string `json:"results"` // the job's own directory
 	Numbers []int  `json:"numbers"`
 }
 
-// SettleChunks returns the results of those chunks that have a file, or have left parts, of
-// which it makes the file. No worker may work on them.
+// SettleChunks returns the results of the chunks that have a file or parts. It
+// joins parts into the file. No worker may be working on them.
 func (a *Activities) SettleChunks(ctx context.Context, in SettleRequest) (map[int]*ChunkResult, error) {
 	into, err := openResults(ctx, in.Results)
 	if err != nil {
@@ -354,15 +358,16 @@ type SummaryRequest struct {
 	Last int `json:"last"` // the number of the last chunk
 }
 
-// A SummaryResult is what a summary has to tell.
+// A SummaryResult is the part of a summary that goes into the report.
 type SummaryResult struct {
-	// NoneUnder are the keys of --under that no message is under, though there are messages:
-	// they may be misspelled. Keys says which there are.
+	// NoneUnder are the keys of --under without any message, if there are
+	// messages at all: they may be misspelled. Keys lists the existing ones.
 	NoneUnder []string `json:"none_under,omitempty"`
 	Keys      string   `json:"keys,omitempty"`
 }
 
-// WriteSummary reads what was found, and writes the summary of an audit and its page.
+// WriteSummary reads the findings, and writes the summary of an audit and its
+// page.
 func (a *Activities) WriteSummary(ctx context.Context, in SummaryRequest) (*SummaryResult, error) {
 	into, err := openResults(ctx, in.Results)
 	if err != nil {
@@ -389,17 +394,17 @@ func (a *Activities) WriteSummary(ctx context.Context, in SummaryRequest) (*Summ
 	return nil, err
 }
 
-// A chunkWriter keeps what becomes of the objects of a chunk.
+// A chunkWriter records the results of a chunk's objects.
 type chunkWriter struct {
 	request ChunkRequest
 	results *results
 	lease   *lease
-	held    context.Context // for as long as there is the lease
+	held    context.Context // ends with the lease
 	attempt int32
-	late    bool // a service has been out of reach for too long, up to the first object that is done
+	late    bool // a service has been unreachable for too long; reset by the next finished object
 	moved   bool // an object was done since the last flush
 
-	mark    Mark // of what is in the parts
+	mark    Mark // of the parts
 	counts  Counts
 	last    string // the key of the last line
 	lines   bytes.Buffer
@@ -423,13 +428,13 @@ const (
 	maxLines  = 4 << 20
 )
 
-// stuck reports whether the chunk has come no further for too long.
+// stuck reports whether the chunk has made no progress for too long.
 func (w *chunkWriter) stuck() bool {
 	return !w.mark.Stuck.IsZero() && time.Since(w.mark.Stuck) > patience
 }
 
-// failure is an error after which Temporal has the chunk go on from its mark, unless it has
-// come no further for too long.
+// failure returns an error after which Temporal resumes the chunk from its
+// mark, unless the chunk has made no progress for too long.
 func (w *chunkWriter) failure(ctx context.Context, kind string, err error) error {
 	since := &w.mark.Stuck
 	if kind == "Results" {
@@ -446,7 +451,7 @@ func (w *chunkWriter) misconfigured(ctx context.Context, err error) error {
 	return err
 }
 
-// errUnavailable ends a chunk that is to be tried again from there on.
+// errUnavailable ends an attempt at a chunk, which resumes later from its mark.
 var errUnavailable = errors.New("out of reach")
 
 func (w *chunkWriter) add(r bulk.Result) error {
@@ -475,21 +480,22 @@ func (w *chunkWriter) add(r bulk.Result) error {
 	return nil
 }
 
-// A resultsError is returned if results cannot be written. The chunk is tried again later.
+// A resultsError means that results can't be written. The chunk is retried
+// later.
 type resultsError struct{ error }
 
 func (e *resultsError) Unwrap() error { return e.error }
 
-// keyOf returns the key of an object by its URL.
+// keyOf returns the key of an object from its URL.
 func keyOf(name string) string {
 	u, err := url.Parse(name)
 	if err != nil {
-		return "" // which a name of ours is not
+		return "" // can't happen: our own names parse
 	}
 	return strings.TrimPrefix(u.Path, "/")
 }
 
-// flush puts lines into a part, and says so.
+// flush writes the lines to a part, and reports it in a heartbeat.
 func (w *chunkWriter) flush(ctx context.Context) error {
 	if w.lines.Len() > 0 {
 		name := partName(w.request.Number, w.attempt, len(w.mark.Parts))
@@ -500,7 +506,7 @@ func (w *chunkWriter) flush(ctx context.Context) error {
 		w.lines.Reset()
 		w.mark.Unwritten = time.Time{}
 	}
-	if w.moved { // and what it has moved by is written
+	if w.moved { // and the progress is written
 		w.mark.Stuck, w.moved = time.Time{}, false
 	}
 	w.mark.After, w.mark.Counts = w.last, w.counts.clone()
@@ -509,8 +515,9 @@ func (w *chunkWriter) flush(ctx context.Context) error {
 	return nil
 }
 
-// finish makes the file of the chunk. If the chunk is to go on elsewhere, it leaves parts
-// and a mark; one that was cancelled has what was done.
+// finish writes the file of the chunk. If the chunk resumes elsewhere, finish
+// leaves parts and a mark. The file of a cancelled chunk has the finished
+// objects.
 func (w *chunkWriter) finish(ctx context.Context, err error) (*ChunkResult, error) {
 	cause := context.Cause(w.held)
 	if errors.Is(err, bulk.ErrStop) {
@@ -522,7 +529,7 @@ func (w *chunkWriter) finish(ctx context.Context, err error) (*ChunkResult, erro
 	case errors.Is(cause, errLeaseLost):
 		return nil, ended(cause)
 	case err != nil && cause != nil && !errors.Is(cause, errCancelled):
-		w.flush(ctx) // else some are done twice, and found to be done
+		w.flush(ctx) // on failure, some objects are done twice, and then found to be done
 		return nil, ended(cause)
 	case cause == nil && err != nil:
 		if unwritten := w.flush(ctx); unwritten != nil {
@@ -544,12 +551,12 @@ func (w *chunkWriter) finish(ctx context.Context, err error) (*ChunkResult, erro
 		return nil, w.failure(ctx, "Results", err)
 	}
 	for _, part := range w.mark.Parts {
-		w.results.Delete(ctx, part) // what is left over harms nobody
+		w.results.Delete(ctx, part) // leftover parts are harmless
 	}
 	return w.end(ctx, content)
 }
 
-// content is all lines of the chunk.
+// content returns all lines of the chunk.
 func (w *chunkWriter) content(ctx context.Context) ([]byte, error) {
 	var all []byte
 	for _, part := range w.mark.Parts {

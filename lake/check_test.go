@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// TestCheck refuses leases that are too short, and results that a worker could not write or
-// would take for messages.
+// TestCheck rejects leases that are too short, and results that a worker
+// couldn't write, or would mistake for messages.
 func TestCheck(t *testing.T) {
-	t.Setenv("AWS_PROFILE", "missing") // which is not that of workers
+	t.Setenv("AWS_PROFILE", "missing") // unlike the workers' profile
 	rotation := func(folder, results string) *Job {
 		return &Job{Task: Task{Source: Source{Folder: folder}, Flags: []string{"--from-key", "@old", "-k", "@new"}}, Results: results}
 	}
@@ -66,7 +66,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestWithin keeps a key as it is.
+// TestWithin leaves keys unchanged.
 func TestWithin(t *testing.T) {
 	for in, want := range map[string]string{
 		"s3://b/a//c?region=x": "s3://b/a//c/id/?region=x",
@@ -80,7 +80,7 @@ func TestWithin(t *testing.T) {
 	}
 }
 
-// TestOpenResults says which parameter is wrong, and not what the others are.
+// TestOpenResults names the wrong parameter, without revealing the others.
 func TestOpenResults(t *testing.T) {
 	_, err := openResults(context.Background(), "s3://b/a/?region=SECRET&no-such=SECRET")
 	if err == nil || strings.Contains(err.Error(), "SECRET") || !strings.Contains(err.Error(), "no-such") {
@@ -88,7 +88,7 @@ func TestOpenResults(t *testing.T) {
 	}
 }
 
-// TestShortLease holds one of a workflow that nobody has checked.
+// TestShortLease holds the lease of a workflow that nobody has checked.
 func TestShortLease(t *testing.T) {
 	for _, length := range []time.Duration{0, 1} {
 		l, _ := newLease(t.Context(), &fakeServer{answer: func(context.Context) error { return nil }}, nil, length, nil, nil)

@@ -15,7 +15,7 @@ import (
 	"gocloud.dev/blob/memblob"
 )
 
-// newTestChunk returns the writer of a chunk whose results are in memory.
+// newTestChunk returns the writer of a chunk with its results in memory.
 func newTestChunk(t *testing.T, mark Mark) (*chunkWriter, *blob.Bucket) {
 	t.Helper()
 	bucket := memblob.OpenBucket(nil)
@@ -34,7 +34,8 @@ func nonRetryable(err error) bool {
 	return !ok || a.NonRetryable()
 }
 
-// TestResultsOutOfReach tries a chunk again if its results cannot be written, for an hour.
+// TestResultsOutOfReach retries a chunk whose results can't be written, for an
+// hour.
 func TestResultsOutOfReach(t *testing.T) {
 	long := time.Now().Add(-patience - time.Minute)
 	for name, c := range map[string]struct {
@@ -47,7 +48,7 @@ func TestResultsOutOfReach(t *testing.T) {
 		"after objects were away": {Mark{Stuck: long}, false},
 	} {
 		w, bucket := newTestChunk(t, c.mark)
-		bucket.Close() // so that each request fails
+		bucket.Close() // makes each request fail
 		err := w.add(bulk.Result{Name: "s3://lake/a", Status: bulk.OK})
 		if err != nil {
 			t.Fatal(err)
@@ -69,7 +70,8 @@ func TestResultsOutOfReach(t *testing.T) {
 	}
 }
 
-// TestResultsRefusedOnce goes on from where results could be written a second time.
+// TestResultsRefusedOnce resumes where a second attempt to write results
+// succeeded.
 func TestResultsRefusedOnce(t *testing.T) {
 	w, _ := newTestChunk(t, Mark{Unwritten: time.Now().Add(-patience - time.Minute)})
 	held := w.held
@@ -87,7 +89,7 @@ func TestResultsRefusedOnce(t *testing.T) {
 	}
 }
 
-// TestStuckEnds has the hour begin anew with each object that is done.
+// TestStuckEnds: the hour starts anew with each finished object.
 func TestStuckEnds(t *testing.T) {
 	w, _ := newTestChunk(t, Mark{Stuck: time.Now().Add(-patience - time.Minute)})
 	away := bulk.Result{Name: "s3://lake/a", Status: bulk.Failed, Retryable: true, Error: "503", Kind: "store"}
@@ -113,7 +115,7 @@ func TestStuckEnds(t *testing.T) {
 	}
 }
 
-// marks is a server that keeps what heartbeats say.
+// marks is a server that records the details of heartbeats.
 type marks struct {
 	client.Client
 	last any
@@ -124,8 +126,8 @@ func (m *marks) RecordActivityHeartbeat(_ context.Context, _ []byte, details ...
 	return nil
 }
 
-// TestMisconfigured tries again for a while from the first failure on, no matter how long the
-// work has waited for a worker, and which activity it is.
+// TestMisconfigured retries for a while from the first failure on, for each
+// activity, no matter how long it waited for a worker.
 func TestMisconfigured(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("ESDK_CONFIG", "")

@@ -1,10 +1,11 @@
-// Package lake encrypts all messages in a bucket again on Temporal, or looks at all of them:
-// a [Job] is a workflow, and a range of a thousand keys an activity of it, which any worker
-// does in its own process, as "esdk reencrypt --in-place" and "esdk audit" do.
+// Package lake re-encrypts or audits all messages in a bucket on Temporal. A
+// [Job] is a workflow. Each range of about a thousand keys is an activity,
+// which any worker runs in its own process, just as "esdk reencrypt --in-place"
+// and "esdk audit" do.
 //
-// The history has keys of objects and the flags that name wrapping keys. Workers make
-// keyrings of those flags, by their own configuration and credentials: no secret is in the
-// history.
+// The history contains keys of objects and the flags that name wrapping keys.
+// Workers make keyrings from these flags, with their own configuration and
+// credentials, so there are no secrets in the history.
 package lake
 
 import (
@@ -22,52 +23,55 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// TaskQueue is the usual one.
+// TaskQueue is the default task queue.
 const TaskQueue = "esdk-lake"
 
-// The usual sizes.
+// These are the default sizes.
 const (
 	usualObjects  = 1000
 	usualParallel = 8
 	usualLease    = 30 * time.Second
 )
 
-// A Source is what has the objects: either of the two.
+// A Source is the location of the objects. Exactly one of its two URLs is set.
 type Source struct {
-	Folder    string `json:"folder,omitempty"`    // its URL, such as s3://bucket/key/
+	Folder    string `json:"folder,omitempty"`    // the URL of a directory, such as s3://bucket/key/
 	Inventory string `json:"inventory,omitempty"` // the URL of a manifest of S3 Inventory
 
-	// AllVersions has an audit look at all versions that an inventory lists.
+	// AllVersions makes an audit read all versions that an inventory lists.
 	AllVersions bool `json:"all_versions,omitempty"`
 }
 
-// A Task is what is done to the objects of a source.
+// A Task is an operation on the objects of a source.
 type Task struct {
 	Source
-	Audit bool     `json:"audit,omitempty"` // they are looked at, and else encrypted again
+	Audit bool     `json:"audit,omitempty"` // audit instead of re-encrypting
 	Flags []string `json:"flags"`           // of "esdk reencrypt", or of "esdk audit"
 }
 
-// A Job says what to do, and how. It is the input of the workflows [Rotate] and [Audit].
+// A Job is a task with its parameters. It is the input of the workflows
+// [Rotate] and [Audit].
 type Job struct {
 	Task
 
-	// Results is the URL of a folder. Each job has one of its own in it.
+	// Results is the URL of a directory. Each job has a directory of its own in
+	// it.
 	Results string `json:"results"`
 
-	Objects  int           `json:"objects,omitempty"`  // of a chunk
+	Objects  int           `json:"objects,omitempty"`  // per chunk
 	Parallel int           `json:"parallel,omitempty"` // chunks at once, on all workers
-	Lease    time.Duration `json:"lease,omitempty"`    // that a worker has on a chunk without a sign of life
+	Lease    time.Duration `json:"lease,omitempty"`    // of a worker on a chunk, without a heartbeat
 
-	// RunChunks is how many chunks a run of the workflow begins before it continues as a
-	// new one, if its history is not too long before.
+	// RunChunks is the number of chunks after which the workflow continues as a
+	// new run, or earlier if its history gets too long.
 	RunChunks int `json:"run_chunks,omitempty"`
 
-	// Progress is what the runs before have done. It is nil at the start.
+	// Progress is the work of earlier runs. It is nil at the start.
 	Progress *Progress `json:"progress,omitempty"`
 }
 
-// Check refuses what cannot go well on any worker, and flags with what may be a secret.
+// Check rejects jobs that can't succeed on any worker, and flags that may
+// contain secrets.
 func (j *Job) Check() error {
 	if (j.Folder == "") == (j.Inventory == "") {
 		return errors.New("want either a folder or an inventory")
@@ -105,7 +109,8 @@ func (j *Job) Check() error {
 	return j.checkFlags()
 }
 
-// Filtered reports whether an audit has a filter, without which everything matches.
+// Filtered reports whether an audit has a filter. Without one, every message
+// matches.
 func (t *Task) Filtered() (bool, error) { return bulk.HasFilter(t.Flags) }
 
 func (t *Task) checkFlags() error {
@@ -115,8 +120,8 @@ func (t *Task) checkFlags() error {
 	return bulk.CheckRotation(t.Flags)
 }
 
-// checkResults refuses parameters that only objects have, and paths that some stores clean
-// and others don't.
+// checkResults rejects parameters that are for objects only, and paths that
+// some stores normalize and others don't.
 func checkResults(u *url.URL) error {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -135,8 +140,9 @@ func checkResults(u *url.URL) error {
 	return checkParameters(*u, query)
 }
 
-// checkParameters has the store's own opener refuse what it doesn't know, without a request. What
-// a worker's configuration has, and the one here need not, is left out.
+// checkParameters lets the store's own opener reject unknown parameters,
+// without a request. It leaves out parameters that refer to the worker's
+// configuration, which may not exist on this machine.
 func checkParameters(u url.URL, query url.Values) error {
 	query.Del("profile")
 	query.Del("role")
@@ -151,7 +157,8 @@ func checkParameters(u url.URL, query url.Values) error {
 	return err
 }
 
-// parseFolder has the path of a folder end with a slash.
+// parseFolder parses the URL of a directory, and makes its path end with a
+// slash.
 func parseFolder(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || u.Fragment != "" {
@@ -163,11 +170,13 @@ func parseFolder(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// OwnResults returns the URL of the job's own folder, by the id of its workflow and the first run.
+// OwnResults returns the URL of the job's own directory, by the ids of its
+// workflow and first run.
 func (j *Job) OwnResults(id, run string) string { return within(within(j.Results, id), run) }
 
-// Differences says what of another job is not as this one's: its kind, source, flags or
-// results. Sizes and the lease may differ: they change nothing of what is done.
+// Differences lists the differences from another job: the kind, source, flags
+// or results. Sizes and the lease may differ, since they don't change the
+// result.
 func (j *Job) Differences(other *Job) (all []string) {
 	differ := func(is bool, what string) {
 		if is {
@@ -181,7 +190,7 @@ func (j *Job) Differences(other *Job) (all []string) {
 	return all
 }
 
-// withSlash returns the URL of a folder with a slash at its end.
+// withSlash returns the URL of a directory with a slash at its end.
 func withSlash(folder string) string {
 	if u, err := parseFolder(folder); err == nil {
 		return u.String()
@@ -204,12 +213,12 @@ func (j *Job) setDefaults() {
 	j.Lease = max(j.Lease, minLease)
 }
 
-// Counts are of objects, by what has become of them.
+// Counts are numbers of objects by outcome.
 type Counts struct {
 	OK      int   `json:"ok"`
 	Skipped int   `json:"skipped"`
 	Failed  int   `json:"failed"`
-	Bytes   int64 `json:"bytes"` // of messages that were made, or looked at
+	Bytes   int64 `json:"bytes"` // of messages that were made or audited
 	Matches int   `json:"matches,omitempty"`
 
 	Kinds   map[string]int `json:"kinds,omitempty"`   // of failures
@@ -219,7 +228,7 @@ type Counts struct {
 	BytesRead   int64 `json:"bytes_read,omitempty"` // by an audit
 }
 
-// Done is how many they are.
+// Done returns the number of finished objects.
 func (c *Counts) Done() int { return c.OK + c.Skipped + c.Failed }
 
 func (c *Counts) addLine(l *Line) {
@@ -262,7 +271,7 @@ func increase(m *map[string]int, name string, n int) {
 	(*m)[name] += n
 }
 
-// clone is for a status that is read while the counts go on.
+// clone returns a copy, for a status that is read while the counts change.
 func (c *Counts) clone() Counts {
 	out := *c
 	out.Kinds, out.Reasons = maps.Clone(c.Kinds), maps.Clone(c.Reasons)
@@ -271,7 +280,7 @@ func (c *Counts) clone() Counts {
 
 // A Status is the answer to the query "status".
 type Status struct {
-	Results string    `json:"results"` // the URL of the job's own folder
+	Results string    `json:"results"` // the URL of the job's own directory
 	Started time.Time `json:"started"`
 	Paused  bool      `json:"paused"`
 	Audit   bool      `json:"audit,omitempty"`
@@ -281,21 +290,22 @@ type Status struct {
 	ListedBytes int64 `json:"listed_bytes"`
 	AllListed   bool  `json:"all_listed"`
 
-	Chunks  int `json:"chunks"`  // that have a file
-	Missing int `json:"missing"` // chunks that were begun and ended without one
+	Chunks  int `json:"chunks"`  // with a file
+	Missing int `json:"missing"` // chunks that began and ended without a file
 	Running int `json:"running"` // chunks
 	Queued  int `json:"queued"`  // chunks
 
-	// Rate is how many objects a second were done in the last minute, and Remaining how
-	// long the rest takes at that rate. Both are 0 if that is not known.
+	// Rate is the number of objects per second over the last minute, and
+	// Remaining the time for the rest at that rate. Both are 0 if unknown.
 	Rate      float64       `json:"rate"`
 	Remaining time.Duration `json:"remaining"`
 }
 
-// Complete is the end of a job that has come to all objects.
+// Complete is the end of a job that handled all objects.
 const Complete = "complete"
 
-// Reason says why a job ended, or an activity, without what Temporal says around it.
+// Reason returns why a job or an activity ended, without the text that Temporal
+// adds.
 func Reason(err error) string {
 	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		return failure.Message()
@@ -309,28 +319,30 @@ func Reason(err error) string {
 	return err.Error()
 }
 
-// cancelled is the end of a job that was.
+// cancelled is the end of a cancelled job.
 const cancelled = "cancelled"
 
-// A Report is the result of a job. It is in its folder too, as report.json.
+// A Report is the result of a job. It is also stored as report.json in the
+// job's directory.
 type Report struct {
 	Workflow string `json:"workflow"`
-	Run      string `json:"run"` // the first of the workflow
+	Run      string `json:"run"` // the first run of the workflow
 	Task
 	Results string    `json:"results"`
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended"`
 	End     string    `json:"end"` // [Complete], "cancelled", or an error
 	Counts
-	Objects int `json:"objects"` // all that were done
-	Chunks  int `json:"chunks"`  // that have a file
+	Objects int `json:"objects"` // all finished objects
+	Chunks  int `json:"chunks"`  // with a file
 
-	// Missing has the first numbers of chunks that were begun and have no file, as nothing
-	// was done of them before the job ended.
+	// Missing has the lowest numbers of chunks that began but have no file,
+	// since none of their objects was finished before the job ended.
 	Missing []int `json:"missing,omitempty"`
 
 	SummaryResult // of an audit
 
-	// Digest is the SHA-256 of what "sha256sum chunks/*.jsonl" prints in the folder.
+	// Digest is the SHA-256 of the output of "sha256sum chunks/*.jsonl" in the
+	// directory.
 	Digest string `json:"digest"`
 }

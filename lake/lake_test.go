@@ -35,15 +35,16 @@ import (
 	"go.temporal.io/sdk/worker"
 )
 
-// startArgs start a rotation of a folder in small chunks.
+// startArgs returns the arguments that start a rotation of a directory in small
+// chunks.
 func (w *world) startArgs(folder string, more ...string) []string {
 	args := append([]string{"start", "--results", w.url("audit", "rotations/"), "--lease", "3s"}, more...)
 	return append(append(args, w.url(w.bucket, folder), "--"), flags...)
 }
 
-// TestRotation rotates a folder with some workers, of which one is killed, a server that
-// is started again, and a store that refuses for a while: each object once. A second time
-// there is nothing to do.
+// TestRotation rotates a directory while a worker is killed, the server is
+// restarted, and the store refuses requests for a while: each object is rotated
+// once. The second run has nothing to do.
 func TestRotation(t *testing.T) {
 	w := newWorld(t)
 	w.startTemporal()
@@ -104,7 +105,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// disturb kills workers, and starts the server again, while a rotation goes on.
+// disturb kills workers and restarts the server while a rotation runs.
 func (w *world) disturb(id string, workers []*process) (killed int) {
 	w.t.Helper()
 	part := func(n int) func(string, *lake.Status) bool {
@@ -151,7 +152,8 @@ func (w *world) checkReport(report *lake.Report, all map[string]object) {
 	if report.Failed != foreign+noMessage || report.Kinds["no-key"] != foreign || report.Kinds["not-a-message"] != noMessage || report.Objects != len(all) || report.End != "complete" {
 		w.t.Errorf("the report: %+v", report)
 	}
-	// What a worker did just before it was killed is found to be done.
+	// Objects rotated by a worker just before it was killed are found to be
+	// done.
 	if report.OK+report.Skipped != len(all)-report.Failed || report.Skipped < skipped {
 		w.t.Errorf("%d ok and %d skipped of %d", report.OK, report.Skipped, len(all))
 	}
@@ -172,7 +174,7 @@ func (w *world) checkReport(report *lake.Report, all map[string]object) {
 	}
 }
 
-// resultsKey is where the results of a job are in their bucket.
+// resultsKey returns the key of a job's results in their bucket.
 func resultsKey(report *lake.Report) string {
 	return strings.TrimPrefix(strings.TrimSuffix(report.Results, "?use_path_style=true"), "s3://audit/")
 }
@@ -181,7 +183,8 @@ func keyOf(name string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(name, "s3://lake/"), "?use_path_style=true")
 }
 
-// checkChunks recomputes the digest, and returns the names in the results: all, each once.
+// checkChunks recomputes the digest, and returns the names in the results: all
+// objects, each once.
 func (w *world) checkChunks(report *lake.Report, all map[string]object) map[string]bool {
 	w.t.Helper()
 	folder, sums, names := resultsKey(report), sha256.New(), make(map[string]bool)
@@ -203,7 +206,8 @@ func (w *world) checkChunks(report *lake.Report, all map[string]object) map[stri
 	return names
 }
 
-// listed are the names of what failed or matches, as the command prints them.
+// listed returns the names of failed or matching objects, as the command prints
+// them.
 func (w *world) listed(command string, report *lake.Report) (names []string) {
 	w.t.Helper()
 	for name := range strings.SplitSeq(w.esdkLake(0, command, "--print0", report.Results), "\x00") {
@@ -214,7 +218,7 @@ func (w *world) listed(command string, report *lake.Report) (names []string) {
 	return names
 }
 
-// audit looks at all objects, for those under the old key, while a worker is killed.
+// audit looks for objects under the old key, while a worker is killed.
 func (w *world) audit(all map[string]object, workers []*process, id string) {
 	w.t.Helper()
 	begun := time.Now()
@@ -268,7 +272,8 @@ func (w *world) audit(all map[string]object, workers []*process, id string) {
 	w.replay(id)
 }
 
-// checkVersions has each object be replaced once, and those with nothing to do not.
+// checkVersions checks that each object was replaced once, or not at all if
+// there was nothing to do.
 func (w *world) checkVersions(all map[string]object) {
 	w.t.Helper()
 	versions := w.versions("data")
@@ -317,7 +322,7 @@ func (w *world) read(bucket, key string) []byte {
 	return content
 }
 
-// replay has the histories of all runs lead to what they led to.
+// replay checks that the histories of all runs replay, and contain no keys.
 func (w *world) replay(id string) {
 	w.t.Helper()
 	c, err := client.Dial(client.Options{HostPort: w.temporal})
@@ -354,7 +359,8 @@ func (w *world) replay(id string) {
 	}
 }
 
-// TestControl pauses, resumes and cancels a rotation, whose report says what was done.
+// TestControl pauses, resumes and cancels a rotation. Its report describes the
+// finished part.
 func TestControl(t *testing.T) {
 	w := newWorld(t)
 	w.startTemporal()
@@ -396,7 +402,8 @@ func TestControl(t *testing.T) {
 	}
 }
 
-// TestWaiting has a command that waits say why: no worker, and then results out of reach.
+// TestWaiting: a waiting command prints the reason: no worker, and then
+// unreachable results.
 func TestWaiting(t *testing.T) {
 	w := newWorld(t)
 	w.startTemporal()
@@ -418,7 +425,7 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
-// TestEncryptedHistory: neither names nor flags are to be seen in the server's file.
+// TestEncryptedHistory: the server's file contains neither names nor flags.
 func TestEncryptedHistory(t *testing.T) {
 	w := newWorld(t)
 	w.startTemporal()
@@ -446,7 +453,7 @@ func TestEncryptedHistory(t *testing.T) {
 	}
 }
 
-// TestLocal has one command do it all, and go on after it was killed.
+// TestLocal: one command does everything, and resumes after it was killed.
 func TestLocal(t *testing.T) {
 	w := newWorld(t)
 	t.Setenv("PATH", filepath.Dir(w.script("temporal", "program"))+":"+os.Getenv("PATH"))
@@ -475,8 +482,8 @@ func TestLocal(t *testing.T) {
 	w.checkVersions(all)
 }
 
-// TestInventory rotates what an inventory lists, and nothing else, although its worker is
-// killed.
+// TestInventory rotates exactly the objects in an inventory, although its
+// worker is killed.
 func TestInventory(t *testing.T) {
 	w := newWorld(t)
 	w.startTemporal()
@@ -514,8 +521,8 @@ func TestInventory(t *testing.T) {
 	}
 }
 
-// TestResume kills a worker in a chunk, with which another one goes on: what was written
-// down stays, and nothing is there twice.
+// TestResume kills a worker in a chunk, and another one resumes it: written
+// results stay, and nothing is there twice.
 func TestResume(t *testing.T) {
 	w := newWorld(t)
 	w.startTemporal()
@@ -554,8 +561,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// writeInventory writes an inventory as S3 does, in some data files, and returns the URL of
-// its manifest.
+// writeInventory writes an inventory as S3 does, in several data files, and
+// returns the URL of its manifest.
 func (w *world) writeInventory(listed map[string]object, perFile int) string {
 	w.t.Helper()
 	put := func(key string, content []byte) {
@@ -583,7 +590,8 @@ func (w *world) writeInventory(listed map[string]object, perFile int) string {
 	return w.url("audit", "inventory/manifest.json")
 }
 
-// TestTLS reaches Temporal by mutual TLS, which its own environment tells of.
+// TestTLS connects to Temporal by mutual TLS, configured in Temporal's own
+// environment.
 func TestTLS(t *testing.T) {
 	w := newWorld(t)
 	w.startTemporal()
@@ -598,7 +606,7 @@ func TestTLS(t *testing.T) {
 	w.esdkLake(0, w.startArgs("data", "--wait")...)
 }
 
-// TestMissingKey: workers that lack a key end the rotation, with a word that says why.
+// TestMissingKey: workers without a key end the rotation with a reason.
 func TestMissingKey(t *testing.T) {
 	w := newWorld(t)
 	w.startTemporal()
@@ -613,7 +621,7 @@ func TestMissingKey(t *testing.T) {
 	}
 }
 
-// TestRefused is what a start refuses, before anything is in a history.
+// TestRefused covers jobs that start rejects, before anything is in a history.
 func TestRefused(t *testing.T) {
 	for text, r := range map[string]lake.Job{
 		"want the URL":      {Task: lake.Task{Source: lake.Source{Folder: "data"}, Flags: flags}, Results: "s3://audit/"},

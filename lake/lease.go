@@ -19,35 +19,35 @@ var (
 )
 
 const (
-	// minLease leaves time for some signs of life, of which one may be late.
+	// minLease leaves time for several heartbeats, one of which may be late.
 	minLease = 3 * time.Second
 
-	// minBeat is for leases of a workflow that was started without [Rotation.Check].
+	// minBeat is for leases of a workflow that was started without [Job.Check].
 	minBeat = 100 * time.Millisecond
 )
 
-// A lease is the right to work on a chunk. The server gives it to another worker if it has no
-// sign of life for as long as the lease lasts. The SDK's own heartbeats say nothing of a
-// server that cannot be reached; so these do.
+// A lease is the right to work on a chunk. The server gives it to another
+// worker if it gets no heartbeat for the length of the lease. The SDK's own
+// heartbeats don't report an unreachable server, so these do.
 type lease struct {
 	client client.Client
 	token  []byte
 	length time.Duration
 	cancel context.CancelCauseFunc
 
-	beating sync.Mutex // whoever gives a sign of life has it, and until
+	beating sync.Mutex // held during a heartbeat; guards until
 	until   time.Time
 
 	mu    sync.Mutex
-	mark  any   // what was done, for the next one who has the lease
-	asked error // why the work is to end
+	mark  any   // the progress, for the next holder of the lease
+	asked error // why the work should end
 
 	stop chan struct{}
 	done chan struct{}
 }
 
-// hold keeps the lease of an activity until release is called. The context that it returns
-// ends when the lease does.
+// hold keeps the lease of an activity until release is called. The returned
+// context ends with the lease.
 func hold(ctx context.Context, c client.Client, mark any) (*lease, context.Context) {
 	info := activity.GetInfo(ctx)
 	return newLease(ctx, c, info.TaskToken, info.HeartbeatTimeout, mark, activity.GetWorkerStopChannel(ctx))
@@ -77,22 +77,22 @@ func (l *lease) renew(ctx context.Context, stopping <-chan struct{}) {
 	}
 }
 
-// ask has the work end, with nothing cut off.
+// ask requests an orderly end of the work.
 func (l *lease) ask(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked = cmp.Or(l.asked, err)
 }
 
-// ended returns why the work is to end, nil if it isn't.
+// ended returns why the work should end, or nil.
 func (l *lease) ended() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.asked
 }
 
-// beat gives a sign of life. It ends the work if the server says so, or has not heard of it
-// for too long.
+// beat sends a heartbeat. It ends the work if the server says so, or hasn't
+// been reached for too long.
 func (l *lease) beat(ctx context.Context) {
 	l.beating.Lock()
 	defer l.beating.Unlock()
@@ -114,7 +114,7 @@ func (l *lease) beat(ctx context.Context) {
 	}
 }
 
-// note has the next signs of life say what was done, and gives one.
+// note sends a heartbeat with a new mark, which later heartbeats repeat.
 func (l *lease) note(ctx context.Context, mark any) {
 	l.mu.Lock()
 	l.mark = mark
@@ -122,7 +122,7 @@ func (l *lease) note(ctx context.Context, mark any) {
 	l.beat(ctx)
 }
 
-// release ends the signs of life.
+// release ends the heartbeats.
 func (l *lease) release() {
 	close(l.stop)
 	<-l.done

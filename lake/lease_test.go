@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// fakeServer answers heartbeats, or does not.
+// fakeServer answers heartbeats as configured.
 type fakeServer struct {
 	client.Client
 	answer func(ctx context.Context) error
@@ -23,8 +23,8 @@ func (f *fakeServer) RecordActivityHeartbeat(ctx context.Context, _ []byte, _ ..
 	return f.answer(ctx)
 }
 
-// TestLease ends work before another worker may have its chunk, and keeps it as long as the
-// server answers.
+// TestLease: work ends before another worker may get its chunk, and continues
+// as long as the server answers.
 func TestLease(t *testing.T) {
 	const length = 30 * time.Second
 	hang := func(ctx context.Context) error {
@@ -33,7 +33,7 @@ func TestLease(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		answer func(ctx context.Context) error
-		cause  error // that the context ends with
+		cause  error // of the context's end
 		asked  error
 	}{
 		"it answers":         {func(context.Context) error { return nil }, nil, nil},
@@ -57,7 +57,7 @@ func TestLease(t *testing.T) {
 					t.Fatalf("it ends although the server answers: %v, %v", held.Err(), l.ended())
 				}
 				silent.Store(true)
-				time.Sleep(length - time.Nanosecond) // by then, the server may give it away
+				time.Sleep(length - time.Nanosecond) // after this, the server may give it away
 				if cause := context.Cause(held); !errors.Is(cause, c.cause) || c.cause == nil && cause != nil || !errors.Is(l.ended(), c.asked) {
 					t.Errorf("%v, %v; want %v, %v", cause, l.ended(), c.cause, c.asked)
 				}
@@ -67,7 +67,8 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// TestLeaseOfStoppedWorker asks for an end, and goes on to be held.
+// TestLeaseOfStoppedWorker: the worker's stop requests an end, and the lease is
+// kept.
 func TestLeaseOfStoppedWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stopping := make(chan struct{})

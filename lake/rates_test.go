@@ -21,12 +21,12 @@ import (
 
 var rated = flag.Int("lake-rates", 0, "`NUMBER` of objects of TestRates; 0 does not run it")
 
-// kmsLatency is what AWS KMS takes in a Region.
+// kmsLatency is the latency of AWS KMS within a Region.
 const kmsLatency = 5 * time.Millisecond
 
-// TestRates prints how fast objects are encrypted again by the command, and by one, two and
-// three workers, and how many requests that takes. It compares nothing: all programs, the
-// store and the key service share the machine.
+// TestRates prints the speed of re-encryption by the command, and by one, two
+// and three workers, and the number of requests. It compares nothing: all
+// programs, the store and the key service share the machine.
 func TestRates(t *testing.T) {
 	if *rated == 0 {
 		t.Skip("NOT RUN: -lake-rates says how many objects")
@@ -79,7 +79,8 @@ type rate struct {
 	bytes int64
 }
 
-// rate encrypts all again with some workers, or with the command if there are none.
+// rate re-encrypts all objects with the given number of workers, or with the
+// command if there are none.
 func (w *world) rate(workers int, id string, flags []string) rate {
 	w.t.Helper()
 	if workers == 0 {

@@ -2,7 +2,7 @@ package lake
 
 import "go.temporal.io/sdk/worker"
 
-// Register has a worker do jobs.
+// Register registers the workflows and activities of jobs with a worker.
 func Register(w worker.Registry, a *Activities) {
 	w.RegisterWorkflow(Rotate)
 	w.RegisterWorkflow(Audit)

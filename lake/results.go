@@ -22,34 +22,35 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// A Line tells what has become of an object, in a chunk's file.
+// A Line is the result of one object, in a chunk's file.
 type Line struct {
 	Name      string      `json:"name"`
 	Result    bulk.Status `json:"result"`
-	Version   string      `json:"version,omitempty"` // that took the place of the one before
+	Version   string      `json:"version,omitempty"` // that replaced the previous one
 	Bytes     int64       `json:"bytes,omitempty"`
 	Reason    string      `json:"reason,omitempty"`
 	Kind      string      `json:"kind,omitempty"`
 	Error     string      `json:"error,omitempty"`
 	Retryable bool        `json:"retryable,omitempty"`
 
-	// Of an audit: whether the object matches the filter, and a line of "esdk audit --json".
+	// For audits: whether the object matches the filter, and a line of "esdk
+	// audit --json".
 	Matches bool            `json:"matches,omitempty"`
 	Finding json.RawMessage `json:"finding,omitempty"`
 }
 
-// results is the folder of a job:
+// results is the directory of a job:
 //
-//	chunks/00000001.jsonl    what has become of each object in a chunk, in the order of keys
-//	failures/00000001.jsonl  those that failed, if some did
-//	matches/00000001.jsonl   those that match, if some do, without the findings
-//	parts/                   chunks that are under way
+//	chunks/00000001.jsonl    the result of each object in a chunk, in the order of keys
+//	failures/00000001.jsonl  failed objects, if any
+//	matches/00000001.jsonl   matching objects, if any, without the findings
+//	parts/                   chunks in progress
 //	report.json
 //	summary.json             of an audit
 //	report.html              of an audit
 type results struct{ *blob.Bucket }
 
-// openResults makes no request.
+// openResults opens a directory of results. It makes no request.
 func openResults(ctx context.Context, text string) (*results, error) {
 	u, err := parseFolder(text)
 	if err != nil {
@@ -62,8 +63,8 @@ func openResults(ctx context.Context, text string) (*results, error) {
 	return &results{blob.PrefixedBucket(b, strings.TrimPrefix(u.Path, "/"))}, nil
 }
 
-// openBucket opens the bucket of a URL. Parameters may be secret: the error has none but the
-// one that is wrong.
+// openBucket opens the bucket of a URL. Parameters may be secret, so the error
+// contains only the wrong one.
 func openBucket(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 	rest := "?" + u.RawQuery
 	b, err := blob.OpenBucket(ctx, u.Scheme+"://"+u.Host+rest)
@@ -73,7 +74,7 @@ func openBucket(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 	return b, nil
 }
 
-// An openError has another text than its cause.
+// An openError has a different text than its cause.
 type openError struct {
 	text  string
 	cause error
@@ -82,13 +83,13 @@ type openError struct {
 func (e *openError) Error() string { return e.text }
 func (e *openError) Unwrap() error { return e.cause }
 
-// within returns the URL of a folder in one.
+// within returns the URL of a directory in another.
 func within(folder, name string) string {
 	u, err := parseFolder(folder)
 	if err != nil {
-		return folder // which Check has refused
+		return folder // rejected by Check
 	}
-	u.Path, u.RawPath = u.Path+name+"/", "" // JoinPath would clean it, and a key may have // in it
+	u.Path, u.RawPath = u.Path+name+"/", "" // JoinPath would clean it, and a key may have // JoinPath would clean the path, but keys may contain //
 	return u.String()
 }
 
@@ -101,7 +102,7 @@ const (
 	matchesFolder  = "matches/"
 )
 
-// maxFile is more than a file of a chunk has: a line is less than 64 KiB.
+// maxFile exceeds the size of a chunk's file: a line is less than 64 KiB.
 const maxFile = 1 << 30
 
 func (r *results) read(ctx context.Context, name string) ([]byte, error) {
@@ -116,8 +117,8 @@ func (r *results) read(ctx context.Context, name string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// keep writes a file unless there is one, and returns the one that there is then. So a chunk
-// has one file, even if two workers end it.
+// keep writes a file unless it exists, and returns the content of the file. So
+// a chunk has one file, even if two workers finish it.
 func (r *results) keep(ctx context.Context, name string, content []byte) ([]byte, error) {
 	err := r.WriteAll(ctx, name, content, &blob.WriterOptions{ContentType: "application/jsonl", IfNotExist: true})
 	switch code := gcerrors.Code(err); {
@@ -129,7 +130,8 @@ func (r *results) keep(ctx context.Context, name string, content []byte) ([]byte
 	return nil, err
 }
 
-// end writes the failures and matches in the file of a chunk, and returns its result.
+// end writes the failures and matches from the file of a chunk, and returns its
+// result.
 func (r *results) end(ctx context.Context, number int, content []byte) (*ChunkResult, error) {
 	s, err := summarize(content)
 	if err != nil {
@@ -146,7 +148,8 @@ func (r *results) end(ctx context.Context, number int, content []byte) (*ChunkRe
 	return &s.ChunkResult, nil
 }
 
-// settle returns the result of a chunk that was ended, nil if there is no file and no part.
+// settle returns the result of a chunk that was ended, or nil if it has neither
+// a file nor parts.
 func (r *results) settle(ctx context.Context, number int) (*ChunkResult, error) {
 	content, err := r.read(ctx, chunkName(number))
 	if gcerrors.Code(err) == gcerrors.NotFound {
@@ -160,7 +163,8 @@ func (r *results) settle(ctx context.Context, number int) (*ChunkResult, error) 
 	return r.end(ctx, number, content)
 }
 
-// joinParts makes the file of a chunk of its parts, and returns it; nil if there are none.
+// joinParts joins the parts of a chunk into its file, and returns it; nil if
+// there are none.
 func (r *results) joinParts(ctx context.Context, number int) ([]byte, error) {
 	names, err := r.partNames(ctx, number)
 	if err != nil || len(names) == 0 {
@@ -174,14 +178,14 @@ func (r *results) joinParts(ctx context.Context, number int) ([]byte, error) {
 		return nil, err
 	}
 	for _, name := range names {
-		r.Delete(ctx, name) // what is left over harms nobody
+		r.Delete(ctx, name) // leftover parts are harmless
 	}
 	return content, nil
 }
 
-// readParts returns the lines of parts. A worker that was killed may have left one that the
-// next worker knew nothing of, which then found its objects done: they keep their first line,
-// but for one that failed.
+// readParts returns the lines of parts. A killed worker may have left a part
+// unknown to the next worker, which then found the objects done. For such
+// objects, the first line is kept, unless it is a failure.
 func (r *results) readParts(ctx context.Context, names []string) ([]byte, error) {
 	var all []*Line
 	places := make(map[string]int)
@@ -215,7 +219,7 @@ func partName(number int, attempt int32, part int) string {
 	return fmt.Sprintf("parts/%08d-%d-%d.jsonl", number, attempt, part)
 }
 
-// partNames returns the parts of a chunk in the order in which they were written.
+// partNames returns the parts of a chunk in the order of writing.
 func (r *results) partNames(ctx context.Context, number int) ([]string, error) {
 	type part struct {
 		attempt int32
@@ -246,7 +250,7 @@ func (r *results) partNames(ctx context.Context, number int) ([]string, error) {
 	return names, nil
 }
 
-// lines yields those of a file.
+// lines yields the lines of a file.
 func lines(content []byte) iter.Seq2[*Line, error] {
 	return func(yield func(*Line, error) bool) {
 		for d := json.NewDecoder(bytes.NewReader(content)); ; {
@@ -259,8 +263,8 @@ func lines(content []byte) iter.Seq2[*Line, error] {
 	}
 }
 
-// A chunkSummary is what the file of a chunk comes to, with the lines of what failed and of
-// what matches.
+// A chunkSummary is the result of a chunk's file, with the lines of failed and
+// of matching objects.
 type chunkSummary struct {
 	ChunkResult
 	failed, matched []byte
@@ -289,16 +293,17 @@ func (l *Line) text() []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.Encode(l) // of texts and numbers cannot fail
+	e.Encode(l) // can't fail for texts and numbers
 	return b.Bytes()
 }
 
-// Failures yields what failed of a job, by the URL of its folder.
+// Failures yields the failed objects of a job, by the URL of its directory.
 func Failures(ctx context.Context, folder string) iter.Seq2[*Line, error] {
 	return linesIn(ctx, folder, failuresFolder)
 }
 
-// Matches yields what matches the filter of an audit, without findings.
+// Matches yields the objects that match the filter of an audit, without
+// findings.
 func Matches(ctx context.Context, folder string) iter.Seq2[*Line, error] {
 	return linesIn(ctx, folder, matchesFolder)
 }
@@ -334,8 +339,8 @@ func linesIn(ctx context.Context, folder, prefix string) iter.Seq2[*Line, error]
 	}
 }
 
-// ReadReport returns the report of a job by the URL of its folder, nil if there is none so
-// far. A folder without results of a job is an error.
+// ReadReport returns the report of a job by the URL of its directory, or nil if
+// there is none yet. A directory without results of a job is an error.
 func ReadReport(ctx context.Context, folder string) (*Report, error) {
 	r, err := openResults(ctx, folder)
 	if err != nil {
@@ -361,7 +366,7 @@ func (r *results) readReport(ctx context.Context) (*Report, error) {
 	return report, json.Unmarshal(text, report)
 }
 
-// checkBegun returns an error if no chunk was begun.
+// checkBegun returns an error if no chunk was started.
 func (r *results) checkBegun(ctx context.Context) error {
 	for _, prefix := range []string{"chunks/", "parts/"} {
 		found, _, err := r.ListPage(ctx, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: prefix})
@@ -379,7 +384,7 @@ func (r *results) checkBegun(ctx context.Context) error {
 
 const reportName = "report.json"
 
-// writeReport writes the report of a job into its folder.
+// writeReport writes the report of a job to its directory.
 func (r *results) writeReport(ctx context.Context, report *Report) error {
 	text, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
@@ -388,5 +393,5 @@ func (r *results) writeReport(ctx context.Context, report *Report) error {
 	return r.WriteAll(ctx, reportName, append(text, '\n'), &blob.WriterOptions{ContentType: "application/json"})
 }
 
-// cleanUpTime is how long what ends may take to write down what it has done.
+// cleanUpTime is how long ending work may take to write its results.
 const cleanUpTime = 30 * time.Second

@@ -42,20 +42,20 @@ var (
 	bigSize    = flag.Int64("lake-big", 0, "`BYTES` of one more object; 0 is none")
 )
 
-// A world is real servers, keys, and the command that is tested.
+// A world consists of real servers, keys, and the tested command.
 type world struct {
 	t       *testing.T
-	run     string // where the servers of the scripts are
+	run     string // the directory of the scripts' servers
 	home    string
 	program string
 	bucket  string
-	s3      *s3.Client // past the door
-	door    *door      // that workers go through
+	s3      *s3.Client // bypasses the door
+	door    *door      // for the workers
 
 	temporal string // address
 }
 
-// command is built once.
+// command builds the command once.
 var command = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "esdk-lake")
 	if err != nil {
@@ -80,7 +80,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// newWorld starts the servers, and makes a bucket that keeps versions, with one for results.
+// newWorld starts the servers, and creates a bucket with versioning, and one
+// for results.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	if os.Getenv("ESDK_LAKE") == "" {
@@ -120,7 +121,7 @@ func (w *world) startTemporal() {
 	w.t.Setenv("TEMPORAL_ADDRESS", w.temporal)
 }
 
-// script runs one of interop/backends, and returns what it prints.
+// script runs a script of interop/backends, and returns its output.
 func (w *world) script(name string, args ...string) string {
 	w.t.Helper()
 	cmd := exec.Command("../interop/backends/"+name+".sh", args...)
@@ -134,7 +135,7 @@ func (w *world) script(name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// makeBuckets tries for as long as the store is not ready.
+// makeBuckets retries until the store is ready.
 func (w *world) makeBuckets() {
 	w.t.Helper()
 	for _, name := range []string{w.bucket, "audit"} {
@@ -165,7 +166,7 @@ func (w *world) try(f func() error) {
 	w.t.Fatal(err)
 }
 
-// makeKeys has the workers' configuration name keys.
+// makeKeys makes keys, and a configuration for the workers that names them.
 func (w *world) makeKeys() {
 	w.t.Helper()
 	text := ""
@@ -188,7 +189,7 @@ func (w *world) check(err error) {
 	}
 }
 
-// flags are those of a rotation, after --.
+// flags are the flags of a rotation, after --.
 var flags = []string{"--from-key", "@old", "-k", "@new"}
 
 func (w *world) url(bucket, key string) string {
@@ -203,14 +204,14 @@ func (w *world) client(key string) *bulk.Client {
 	return c
 }
 
-// An object is what one is to be.
+// An object describes an object of the test.
 type object struct {
 	sum     [32]byte // of its plaintext
-	key     string   // that it is under
+	key     string   // it is under
 	message bool
 }
 
-// fill puts messages into a folder: mostly under the old key.
+// fill writes messages to a directory, mostly under the old key.
 func (w *world) fill(folder string, n int) map[string]object {
 	w.t.Helper()
 	all := make(map[string]object, n)
@@ -230,7 +231,7 @@ func (w *world) fill(folder string, n int) map[string]object {
 	return all
 }
 
-// put writes objects with random plaintexts, of which they get the sums.
+// put writes objects with random plaintexts, and records their sums.
 func (w *world) put(all map[string]object) {
 	w.t.Helper()
 	clients := map[string]*bulk.Client{"@old": w.client("@old"), "@new": w.client("@new"), "@other": w.client("@other")}
@@ -241,7 +242,7 @@ func (w *world) put(all map[string]object) {
 		group.Go(func() error {
 			content := make([]byte, 1+mathrand.IntN(*longest))
 			rand.Read(content)
-			content[0] = 0 // which no message begins with
+			content[0] = 0 // unlike any message
 			o.sum = sha256.Sum256(content)
 			if o.message {
 				var err error
@@ -259,7 +260,7 @@ func (w *world) put(all map[string]object) {
 	w.check(group.Wait())
 }
 
-// versions returns how many there are of each key.
+// versions returns the number of versions of each key.
 func (w *world) versions(folder string) map[string]int {
 	w.t.Helper()
 	all := make(map[string]int)
@@ -274,7 +275,8 @@ func (w *world) versions(folder string) map[string]int {
 	return all
 }
 
-// checkRotated has each object be under the new key, with the plaintext that it had.
+// checkRotated checks that each object is under the new key, with its old
+// plaintext.
 func (w *world) checkRotated(all map[string]object) {
 	w.t.Helper()
 	oldKey, newKey := w.client("@old"), w.client("@new")
@@ -309,7 +311,7 @@ func (w *world) checkRotated(all map[string]object) {
 	}
 }
 
-// esdkLake runs the command, and returns what it prints.
+// esdkLake runs the command, and returns its output.
 func (w *world) esdkLake(code int, args ...string) string {
 	w.t.Helper()
 	cmd := exec.Command(w.program, args...)
@@ -333,7 +335,8 @@ func (w *world) worker(args ...string) *process {
 	return w.start(append([]string{"worker"}, args...)...)
 }
 
-// replaced is how many objects of the bucket were, once or more.
+// replaced returns the number of objects in the bucket that were replaced at
+// least once.
 func (w *world) replaced() (n int) {
 	w.t.Helper()
 	for _, versions := range w.versions("data") {
@@ -364,7 +367,7 @@ func (p *process) end(s syscall.Signal) {
 
 var peak = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
-// memory is the most that a process has had so far, in MiB.
+// memory returns the peak memory of a process, in MiB.
 func (p *process) memory() int {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))
 	if err != nil {
@@ -377,7 +380,7 @@ func (p *process) memory() int {
 	return 0
 }
 
-// status is that of a rotation, as the command tells it.
+// status returns the status of a rotation, as the command reports it.
 func (w *world) status(id string) (state string, s lake.Status, err error) {
 	cmd := exec.Command(w.program, "status", "--json", id)
 	out, err := cmd.Output()
@@ -392,7 +395,7 @@ func (w *world) status(id string) (state string, s lake.Status, err error) {
 	return answer.State, answer.Status, err
 }
 
-// await waits until the status of a rotation is as it is to be.
+// await waits until the status of a rotation satisfies is.
 func (w *world) await(id string, is func(state string, s *lake.Status) bool) lake.Status {
 	w.t.Helper()
 	for range 3000 {

@@ -19,7 +19,7 @@ import (
 	"gocloud.dev/blob/memblob"
 )
 
-// sumOf is what "sha256sum chunks/*.jsonl | sha256sum" prints.
+// sumOf returns the output of "sha256sum chunks/*.jsonl | sha256sum".
 func sumOf(files map[int]string) string {
 	var numbers []int
 	for number := range files {
@@ -34,8 +34,8 @@ func sumOf(files map[int]string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// TestGiveUp reports all chunks that have a file, although some in front of them have none,
-// and the numbers of those.
+// TestGiveUp reports all chunks with a file, even after chunks without one, and
+// the numbers of the latter.
 func TestGiveUp(t *testing.T) {
 	for name, c := range map[string]struct {
 		settled map[int]*ChunkResult
@@ -61,7 +61,7 @@ func TestGiveUp(t *testing.T) {
 					for range 3 {
 						<-ended
 					}
-					time.Sleep(100 * time.Millisecond) // so that the others are told of first
+					time.Sleep(100 * time.Millisecond) // so that the others are reported first
 					return nil, temporal.NewNonRetryableApplicationError("broken", "Test", nil)
 				}
 				ended <- struct{}{}
@@ -104,8 +104,8 @@ func TestGiveUp(t *testing.T) {
 	}
 }
 
-// TestGiveUpEnds fails a job whose results are out of reach for good, after some attempts to
-// write its report, and has the first cause be the reason.
+// TestGiveUpEnds: if the results stay unreachable, the job fails after some
+// attempts to write its report, with the first cause as the reason.
 func TestGiveUpEnds(t *testing.T) {
 	for name, c := range map[string]struct {
 		list error
@@ -144,7 +144,8 @@ func TestGiveUpEnds(t *testing.T) {
 	}
 }
 
-// TestNoneUnder has the report say what the summary says of --under.
+// TestNoneUnder: the report includes the summary's keys of --under without
+// messages.
 func TestNoneUnder(t *testing.T) {
 	e := new(testsuite.WorkflowTestSuite).NewTestWorkflowEnvironment()
 	register := func(name string, f any) {
@@ -165,7 +166,7 @@ func TestNoneUnder(t *testing.T) {
 	}
 }
 
-// TestSettle makes the file of a chunk of what is left of it.
+// TestSettle makes the file of a chunk from its leftovers.
 func TestSettle(t *testing.T) {
 	bucket := memblob.OpenBucket(nil)
 	defer bucket.Close()
@@ -177,7 +178,7 @@ func TestSettle(t *testing.T) {
 		chunkName(1):       line("a", bulk.OK),
 		partName(1, 1, 0):  line("a", bulk.OK) + line("b", bulk.OK),
 		partName(2, 2, 0):  line("c", bulk.OK),
-		partName(2, 2, 10): line("e", bulk.OK), // of which the next worker knew nothing
+		partName(2, 2, 10): line("e", bulk.OK), // unknown to the next worker
 		partName(2, 2, 2):  line("d", bulk.Failed),
 		partName(2, 10, 3): line("d", bulk.OK) + line("e", bulk.Skipped) + line("f", bulk.Failed),
 		partName(21, 1, 0): line("x", bulk.OK),

@@ -18,7 +18,7 @@ import (
 	"testing"
 )
 
-// A door is in front of a store, and answers some requests with 503 in its place.
+// A door is a proxy in front of a store, which answers some requests with 503.
 type door struct {
 	*httptest.Server
 	perMille atomic.Int64 // of the requests
@@ -35,9 +35,9 @@ func newDoor(t *testing.T, store string) *door {
 	d := new(door)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(target)
-		r.Out.Host = r.In.Host // which is signed
+		r.Out.Host = r.In.Host // it is signed
 	}}
-	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) } // of a worker that is killed
+	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) } // of a killed worker
 	proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 256}
 	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if mathrand.Int64N(1000) < d.perMille.Load() {
@@ -56,7 +56,8 @@ func newDoor(t *testing.T, store string) *door {
 
 const bigKey = "data/big"
 
-// esdk runs the command on the store, past the door. What it writes is what output gets.
+// esdk runs the command on the store, bypassing the door, and copies its output
+// to output.
 func (w *world) esdk(input io.Reader, output io.Writer, args ...string) {
 	w.t.Helper()
 	program, err := mainCommand()
@@ -77,7 +78,8 @@ var mainCommand = sync.OnceValues(func() (string, error) {
 	return program, err
 })
 
-// fillBig makes the long object, if there is to be one, and returns the sum of its plaintext.
+// fillBig writes the long object, if requested, and returns the sum of its
+// plaintext.
 func (w *world) fillBig() []byte {
 	w.t.Helper()
 	if *bigSize == 0 {

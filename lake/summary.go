@@ -12,13 +12,14 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// summarize writes the summary of an audit, and its page, of the files of all chunks.
+// summarize writes the summary of an audit, and its page, from the files of all
+// chunks.
 func (r *results) summarize(ctx context.Context, w *work, in *SummaryRequest) (*SummaryResult, error) {
 	s := w.NewSummary(in.Started, in.AllVersions)
 	for number := 1; number <= in.Last; number++ {
 		content, err := r.read(ctx, chunkName(number))
 		switch {
-		case gcerrors.Code(err) == gcerrors.NotFound: // it is missing
+		case gcerrors.Code(err) == gcerrors.NotFound: // missing
 			continue
 		case err != nil:
 			return nil, err
@@ -66,7 +67,7 @@ func addFindings(s *bulk.Summary, content []byte) error {
 	return nil
 }
 
-// inputs say what was looked at, without parameters, which may be secret.
+// inputs returns the audited inputs, without parameters, which may be secret.
 func (in *SummaryRequest) inputs() (all []string) {
 	if in.End != Complete {
 		all = append(all, "only a part of the following, since the audit was ended: "+in.End)
@@ -87,7 +88,7 @@ func withoutQuery(url string) string {
 	return name
 }
 
-// version is that of the program.
+// version returns the version of the program.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		return info.Main.Version

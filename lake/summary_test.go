@@ -10,8 +10,8 @@ import (
 	"gocloud.dev/blob/memblob"
 )
 
-// TestSummary makes the summary of an audit that was cancelled, of the chunks that have a
-// file, and says that it is of a part.
+// TestSummary summarizes a cancelled audit from the chunks that have a file,
+// and the summary says that it is partial.
 func TestSummary(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	audit, err := bulk.OpenAudit(t.Context(), []string{"--not-a-message"})
@@ -37,7 +37,7 @@ func TestSummary(t *testing.T) {
 	in := &SummaryRequest{Last: 3, Report: Report{
 		Task: Task{Source: Source{Folder: "s3://lake/data/?secret=SECRET"}}, End: "cancelled", Digest: "0123", Ended: time.Now(), Counts: Counts{BytesRead: 7},
 	}}
-	for range 2 { // a second time, if its end was not told
+	for range 2 { // again, if the end of the first wasn't reported
 		if _, err := into.summarize(t.Context(), &work{Work: audit}, in); err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// certificates returns files with one that signs itself, for server and clients, and its key.
+// certificates writes a self-signed certificate, for server and clients, and
+// its key, and returns the files.
 func (w *world) certificates() (ca, cert, key string) {
 	w.t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -39,8 +40,8 @@ func (w *world) certificates() (ca, cert, key string) {
 	return cert, cert, write("tls.key", "PRIVATE KEY", keyDER)
 }
 
-// tlsProxy stands in front of the server, which has no TLS on one machine, and wants a
-// certificate of clients.
+// tlsProxy provides TLS for the server, which has none on one machine, and
+// requires client certificates.
 func (w *world) tlsProxy(ca, cert, key string) string {
 	w.t.Helper()
 	pair, err := tls.LoadX509KeyPair(cert, key)

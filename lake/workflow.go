@@ -14,27 +14,29 @@ import (
 )
 
 const (
-	// maxRunChunks bounds the history of a run, of which a chunk has six events, if the
-	// server asks for no new run before.
+	// maxRunChunks bounds the history of a run, in which each chunk has six
+	// events, unless the server asks for a new run earlier.
 	maxRunChunks = 2000
 
-	// maxQueued is how many chunks are listed at once. Their keys are in the history.
+	// maxQueued is the number of chunks listed at once. Their keys are in the
+	// history.
 	maxQueued = 100
 
 	// maxMissing bounds the list of chunks without a file in a report.
 	maxMissing = 100
 
-	// recentTime is over how long the rate is.
+	// recentTime is the interval of the rate.
 	recentTime = time.Minute
 )
 
-// What a workflow is asked and told: it answers with a [Status], and takes a bool.
+// These are the query and the signal of a workflow: it answers the query with a
+// [Status], and the signal takes a bool.
 const (
 	StatusQuery = "status"
 	PauseSignal = "pause"
 )
 
-// Progress is what a run of the workflow hands to the next.
+// Progress is the state that a run of the workflow passes to the next.
 type Progress struct {
 	Started time.Time `json:"started"`
 	Paused  bool      `json:"paused,omitempty"`
@@ -42,17 +44,17 @@ type Progress struct {
 
 	Listed      int    `json:"listed"` // objects, so far
 	ListedBytes int64  `json:"listed_bytes"`
-	All         bool   `json:"all,omitempty"` // is listed
-	Next        Cursor `json:"next,omitzero"` // where the list goes on
+	All         bool   `json:"all,omitempty"` // everything is listed
+	Next        Cursor `json:"next,omitzero"` // where listing resumes
 
-	Queue  []Bounds `json:"queue,omitempty"`  // chunks that are not begun
-	Number int      `json:"number"`           // of the chunk that was begun last
-	Recent []moment `json:"recent,omitempty"` // of the last minute
+	Queue  []Bounds `json:"queue,omitempty"`  // chunks not started yet
+	Number int      `json:"number"`           // of the chunk started last
+	Recent []moment `json:"recent,omitempty"` // the last minute
 
-	Sum []byte `json:"sum,omitempty"` // of the digests of all chunks so far
+	Sum []byte `json:"sum,omitempty"` // over the digests of all chunks so far
 }
 
-// A moment is when so many objects were done.
+// A moment records how many objects were done at a time.
 type moment struct {
 	At   time.Time `json:"at"`
 	Done int       `json:"done"`
@@ -73,17 +75,17 @@ type run struct {
 
 	sum     hash.Hash
 	summed  int            // chunks
-	digests map[int]string // of chunks behind one that is under way
-	missing []int          // chunks up to there that have no file
+	digests map[int]string // of chunks after one in progress
+	missing []int          // earlier chunks without a file
 }
 
-// Rotate is the workflow that encrypts objects again.
+// Rotate is the workflow that re-encrypts objects.
 func Rotate(ctx workflow.Context, in Job) (*Report, error) {
 	in.Audit = false
 	return do(ctx, in)
 }
 
-// Audit is the workflow that looks at objects.
+// Audit is the workflow that audits objects.
 func Audit(ctx workflow.Context, in Job) (*Report, error) {
 	in.Audit = true
 	return do(ctx, in)
@@ -150,19 +152,19 @@ func (r *run) mayBegin(ctx workflow.Context) bool {
 	return !r.Paused && len(r.Queue) > 0 && r.running < r.in.Parallel && !r.full(ctx)
 }
 
-// mayList keeps as many chunks in the queue as can be begun at once.
+// mayList keeps as many chunks in the queue as can start at once.
 func (r *run) mayList(ctx workflow.Context) bool {
 	return !r.Paused && !r.All && !r.listing && len(r.Queue) < r.in.Parallel && !r.full(ctx)
 }
 
 func (r *run) finished() bool { return r.All && len(r.Queue) == 0 && r.running == 0 }
 
-// idle reports whether nothing is under way, and nothing will be begun.
+// idle reports whether nothing is running, and nothing will start.
 func (r *run) idle(ctx workflow.Context) bool {
 	return r.running == 0 && !r.listing && (r.finished() || r.full(ctx))
 }
 
-// begin has the next chunk done.
+// begin starts the next chunk.
 func (r *run) begin(ctx workflow.Context) {
 	next := r.Queue[0]
 	r.Queue = r.Queue[1:]
@@ -185,7 +187,7 @@ func (r *run) begin(ctx workflow.Context) {
 	})
 }
 
-// add counts what was done. Digests are summed in the order of chunks.
+// add counts finished objects. Digests are summed in the order of chunks.
 func (r *run) add(ctx workflow.Context, number int, result *ChunkResult) {
 	r.Counts.add(&result.Counts)
 	now := workflow.Now(ctx)
@@ -210,8 +212,8 @@ func (r *run) sumNext() {
 	delete(r.digests, r.summed)
 }
 
-// settle sums all chunks that have a file, once none is under way. It makes files of what
-// ended chunks have left in parts.
+// settle sums all chunks that have a file, once no chunk is running. It joins
+// the parts of ended chunks into files.
 func (r *run) settle(ctx workflow.Context) error {
 	var open []int
 	for number := r.summed + 1; number <= r.Number; number++ {
@@ -236,7 +238,7 @@ func (r *run) settle(ctx workflow.Context) error {
 	return err
 }
 
-// list has the next chunks listed.
+// list starts the listing of the next chunks.
 func (r *run) list(ctx workflow.Context) {
 	r.listing = true
 	future := workflow.ExecuteActivity(r.work, (*Activities).ListChunks, ListRequest{
@@ -280,9 +282,9 @@ func (r *run) status() (*Status, error) {
 	return s, nil
 }
 
-// continueAsNew goes on in a run with a new history.
+// continueAsNew continues in a run with a new history.
 func (r *run) continueAsNew(ctx workflow.Context) error {
-	for workflow.GetSignalChannel(ctx, PauseSignal).ReceiveAsync(&r.Paused) { // else they would be lost
+	for workflow.GetSignalChannel(ctx, PauseSignal).ReceiveAsync(&r.Paused) { // otherwise they would be lost
 	}
 	sum, err := r.sum.(encoding.BinaryMarshaler).MarshalBinary()
 	if err != nil {
@@ -297,7 +299,7 @@ func (r *run) continueAsNew(ctx workflow.Context) error {
 	return workflow.NewContinueAsNewError(ctx, Rotate, next)
 }
 
-// giveUp ends what is under way, and reports what was done.
+// giveUp ends running activities, and reports the finished work.
 func (r *run) giveUp(ctx workflow.Context) (*Report, error) {
 	r.stop()
 	detached, _ := workflow.NewDisconnectedContext(ctx)
@@ -330,15 +332,16 @@ func (r *run) report(ctx workflow.Context, end string) (*Report, error) {
 	return report, cmp.Or(err, unwritten)
 }
 
-// How often the activities at the end of a job are tried: for about an hour, or for four
-// minutes if the job did not come to its end, which often has the same cause. Attempts are
-// bounded and not time, of which a part may pass without a worker.
+// These bound the attempts of the activities at the end of a job: for about an
+// hour, or for four minutes if the job didn't complete, which often has the
+// same cause. The bound is on attempts instead of time, since part of the time
+// may pass without a worker.
 const (
 	endAttempts     = 70
 	givenUpAttempts = 10
 )
 
-// reporting is for activities at the end of a job.
+// reporting is the context of short activities at the end of a job.
 func (r *run) reporting(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Minute,
@@ -346,7 +349,7 @@ func (r *run) reporting(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// summing is for one that reads all results.
+// summing is the context of activities that read all results.
 func (r *run) summing(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 24 * time.Hour,

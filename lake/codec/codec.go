@@ -1,7 +1,7 @@
-// Package codec encrypts the payloads of a Temporal history with the AWS Encryption SDK:
-// inputs and results of workflows and activities, heartbeats, signals, queries and the texts
-// of failures. Names of workflows and activities, their times and their number stay to be
-// seen.
+// Package codec encrypts the payloads of a Temporal history with the AWS
+// Encryption SDK: inputs and results of workflows and activities, heartbeats,
+// signals, queries and the texts of failures. The names of workflows and
+// activities, their times and their number remain visible.
 package codec
 
 import (
@@ -19,11 +19,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// encoding marks payloads that are encrypted.
+// encoding marks encrypted payloads.
 const encoding = "binary/aws-encryption-sdk"
 
-// binding is the encryption context, so that a message of the same keys that was made for
-// something else is no payload.
+// binding is the encryption context. A message made for another purpose with
+// the same keys isn't a valid payload.
 var binding = esdk.EncryptionContext{"purpose": "temporal-payload"}
 
 // callTime is how long a key service may take for a payload.
@@ -31,17 +31,18 @@ const callTime = time.Minute
 
 type codec struct{ client *esdk.Client }
 
-// New returns a codec that encrypts with a client. It refuses a payload that is not
-// encrypted: anybody who can write to the server could have put it there.
+// New returns a codec that encrypts with a client. It rejects payloads that
+// aren't encrypted, since anyone who can write to the server could have put
+// them there.
 func New(c *esdk.Client) converter.PayloadCodec { return &codec{c} }
 
-// Apply has a Temporal client encrypt the whole of the history that it can.
+// Apply makes a Temporal client encrypt as much of the history as possible.
 func Apply(options *client.Options, c *esdk.Client) {
 	parent := options.DataConverter
 	if parent == nil {
 		parent = converter.GetDefaultDataConverter()
 	}
-	// A key service may take longer than workflow code may take to think.
+	// A key service may take longer than Temporal's limit for workflow code.
 	options.DataConverter = workflow.DataConverterWithoutDeadlockDetection(converter.NewCodecDataConverter(parent, New(c)))
 	options.FailureConverter = temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
 		DataConverter:          options.DataConverter,

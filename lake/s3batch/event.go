@@ -9,9 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 )
 
-// An event is what S3 Batch Operations calls a function with, of version 1.0 or 2.0 of its
-// schema. The types of aws-lambda-go are apart for the two, and have the same fields
-// otherwise.
+// An event is the input of a function of S3 Batch Operations, in version 1.0 or
+// 2.0 of its schema. aws-lambda-go has separate types for the two versions,
+// with otherwise equal fields.
 //
 // Specification: https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
 type event struct {
@@ -31,7 +31,7 @@ type task struct {
 	Bucket    string `json:"s3Bucket"`    // 2.0
 }
 
-// An object is what a task is for.
+// An object is the object of a task.
 type object struct{ bucket, key, version string }
 
 func (e *event) check() error {
@@ -48,7 +48,7 @@ func (t *task) object() (o object, err error) {
 	if o.bucket, err = t.bucket(); err != nil {
 		return o, err
 	}
-	// A space is a plus sign there, and a plus sign is %2B.
+	// In this encoding, a plus sign is a space, and %2B is a plus sign.
 	if o.key, err = url.QueryUnescape(t.Key); err != nil || o.key == "" {
 		return o, fmt.Errorf("the key %.100q is not encoded as in a URL", t.Key)
 	}
@@ -72,7 +72,7 @@ func (t *task) bucket() (string, error) {
 	return name, nil
 }
 
-// url is the object's name for the command.
+// url returns the object's URL for the command.
 func (o object) url() string {
 	return "s3://" + o.bucket + "/" + strings.NewReplacer("%", "%25", "?", "%3F", "#", "%23").Replace(o.key)
 }

@@ -27,7 +27,8 @@ const (
 	// maxText bounds the text of a result, which is a column of the job's report.
 	maxText = 400
 
-	// graceTime is what is left of the function's time to answer in.
+	// graceTime is the part of the function's time that is reserved for the
+	// answer.
 	graceTime = 3 * time.Second
 )
 
@@ -39,8 +40,8 @@ type handler struct {
 	current func(ctx context.Context, bucket, key string) (version string, err error)
 }
 
-// handle answers each task. An error is of the whole call, which S3 takes for a failure of
-// all its tasks.
+// handle answers each task. An error concerns the whole call, and S3 counts all
+// its tasks as failed.
 func (h *handler) handle(ctx context.Context, e event) (*events.S3BatchJobResponse, error) {
 	if err := e.check(); err != nil {
 		return nil, err
@@ -73,14 +74,15 @@ func (h *handler) do(ctx context.Context, t *task) (code, text string) {
 		result = r
 		return nil
 	})
-	if err != nil { // of the run, which ended before its result
+	if err != nil { // the run ended before its result
 		result = bulk.Result{Status: bulk.Failed, Kind: "interrupted", Error: explain(err), Retryable: true}
 	}
 	return answer(result)
 }
 
-// checkVersion rejects a version that isn't the current one: encrypting the current one
-// would leave the version of the task as it is, and say that it was done.
+// checkVersion rejects a version that isn't the current one. Otherwise, the
+// current version would be re-encrypted, and the version of the task reported
+// as done.
 func (h *handler) checkVersion(ctx context.Context, o object) (code, text string) {
 	current, err := h.current(ctx, o.bucket, o.key)
 	switch {
@@ -96,10 +98,11 @@ func (h *handler) checkVersion(ctx context.Context, o object) (code, text string
 	return "", ""
 }
 
-// null is the version of an object from before its bucket kept versions.
+// null is the version of an object older than its bucket's versioning.
 const null = "null"
 
-// explain names the end of the function's time, whose error says nothing.
+// explain describes the end of the function's time, since the error itself
+// doesn't.
 func explain(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "the function's time is over; the object is as it was"
@@ -107,8 +110,8 @@ func explain(err error) string {
 	return err.Error()
 }
 
-// answer has what S3 shall do: what failed since another was faster is done, or can be done,
-// by the next call.
+// answer returns the result code and text for S3. If the object was changed
+// concurrently, the next call finds it done, or can do it.
 func answer(r bulk.Result) (code, text string) {
 	switch {
 	case r.Status == bulk.OK:

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// A fake rotation has one answer, and keeps the names that it was asked for.
+// A fake rotation returns one result, and records the requested names.
 type fake struct {
 	result bulk.Result
 	err    error
@@ -45,8 +45,8 @@ func readEvent(t *testing.T, name string) (e event) {
 	return e
 }
 
-// TestNames holds that both versions of the schema name the object that is meant, and that
-// ours has the fields of aws-lambda-go.
+// TestNames verifies that both versions of the schema name the intended object,
+// and that our event has the fields of aws-lambda-go.
 func TestNames(t *testing.T) {
 	for file, want := range map[string]string{
 		"v1.json":         "s3://example-lake/lake/2026/a b+c%25%3F%23ü.encrypted",
@@ -80,7 +80,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestAnswers has S3 call again for what may go well later, and for nothing else.
+// TestAnswers: S3 calls again for failures that may succeed later, and for
+// nothing else.
 func TestAnswers(t *testing.T) {
 	failed := func(kind string, retryable bool) bulk.Result {
 		return bulk.Result{Status: bulk.Failed, Kind: kind, Error: "reason", Retryable: retryable}
@@ -107,7 +108,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestVersions has nothing done unless the version of the task is the current one.
+// TestVersions: nothing is done unless the version of the task is the current
+// one.
 func TestVersions(t *testing.T) {
 	for _, c := range []struct {
 		current string
@@ -136,8 +138,8 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// TestMalformed has events that S3 doesn't send fail, and names that say something else in
-// a URL be refused.
+// TestMalformed: events that S3 never sends fail, and names with another
+// meaning in a URL are rejected.
 func TestMalformed(t *testing.T) {
 	h := &handler{rotation: &fake{result: bulk.Result{Status: bulk.OK}}}
 	if got, err := h.handle(t.Context(), readEvent(t, "v2-arguments.json")); err == nil {
@@ -170,7 +172,7 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// TestDeadline has the work end before S3's time does.
+// TestDeadline: the work ends before S3's time does.
 func TestDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
@@ -203,8 +205,8 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-// TestArguments has only arrays of strings be arguments, and what the command refuses be
-// refused before any call.
+// TestArguments: only arrays of strings are accepted, and flags that the
+// command rejects are rejected before any call.
 func TestArguments(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	for text, want := range map[string]string{

@@ -1,6 +1,6 @@
-// Command s3batch is an AWS Lambda function for S3 Batch Operations: it encrypts each object
-// that it's called for again under another key, in its place, as "esdk reencrypt --in-place"
-// does.
+// Command s3batch is an AWS Lambda function for S3 Batch Operations. It
+// re-encrypts each object in place under another key, as "esdk reencrypt
+// --in-place" does.
 //
 // $ESDK_ARGS has the flags of "esdk reencrypt" as a JSON array, such as
 // ["--from-key", "arn:…", "-k", "arn:…"]. No flag is for a secret.
@@ -30,7 +30,7 @@ func main() {
 	lambda.Start(h.handle)
 }
 
-// open makes clients and keyrings once for all calls of a function's instance.
+// open makes clients and keyrings, once for all calls of a function's instance.
 func open(ctx context.Context, arguments string) (*handler, error) {
 	flags, err := parseArguments(arguments)
 	if err != nil {
@@ -47,7 +47,7 @@ func open(ctx context.Context, arguments string) (*handler, error) {
 	return &handler{rotation, versions{s3.NewFromConfig(settings)}.current}, nil
 }
 
-// parseArguments rejects anything but an array of strings: a shell isn't there to split
+// parseArguments accepts an array of strings only: there is no shell to split
 // words.
 func parseArguments(text string) ([]string, error) {
 	if text == "" {

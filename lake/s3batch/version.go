@@ -15,16 +15,17 @@ var (
 	errForbidden = errors.New("forbidden")
 )
 
-// versions asks S3 for them.
+// versions gets versions from S3.
 type versions struct{ *s3.Client }
 
-// current returns the current version of an object, or nothing if its bucket keeps none.
+// current returns the current version of an object, or "" if its bucket has no
+// versioning.
 func (v versions) current(ctx context.Context, bucket, key string) (string, error) {
 	head, err := v.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key})
 	if err == nil {
 		return aws.ToString(head.VersionId), nil
 	}
-	var response *awshttp.ResponseError // of HEAD, which has no body that says more
+	var response *awshttp.ResponseError // HEAD has no body with details
 	if errors.As(err, &response) {
 		switch response.HTTPStatusCode() {
 		case http.StatusNotFound, http.StatusMethodNotAllowed: // the current version is a delete marker

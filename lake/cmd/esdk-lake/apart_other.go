@@ -9,5 +9,5 @@ import (
 
 func apart() *syscall.SysProcAttr { return nil }
 
-// lock does nothing, since there is no such lock that a process hands on.
+// lock does nothing, since no lock here can be passed to another process.
 func lock(*os.File) error { return nil }

@@ -18,8 +18,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// A connection is how Temporal is reached: by its own configuration and environment, and
-// what flags say in place of that.
+// A connection describes how to reach Temporal: by its own configuration and
+// environment, overridden by flags.
 type connection struct {
 	address, namespace, queue string
 	configFile, profile       string
@@ -43,7 +43,7 @@ func (c *connection) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&c.verbose, "verbose", false, "print what Temporal's library says")
 }
 
-// open connects. What it returns closes client and keys.
+// open connects. The returned function closes the client and keys.
 func (c *connection) open(ctx context.Context) (client.Client, func(), error) {
 	options, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{ConfigFilePath: c.configFile, ConfigFileProfile: c.profile})
 	if err != nil {
@@ -89,7 +89,8 @@ func (c *connection) open(ctx context.Context) (client.Client, func(), error) {
 	return t, func() { t.Close(); closeKeys() }, nil
 }
 
-// encryptHistory caches data keys for an hour, since a chunk has a dozen of payloads.
+// encryptHistory caches data keys for an hour, since a chunk has a dozen
+// payloads.
 func (c *connection) encryptHistory(ctx context.Context, options *client.Options) (closeKeys func(), err error) {
 	flags := []string{"-k", c.encrypt, "--unsigned", "--cache", "max-age=1h,max-messages=10000"}
 	if c.config != "" {

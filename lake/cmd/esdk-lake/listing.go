@@ -65,8 +65,8 @@ func newListing(list func(context.Context, string) iter.Seq2[*lake.Line, error],
 	return cmd
 }
 
-// partOf is an error if the results are of a part of the objects, so that a script which goes
-// on with what is listed can tell.
+// partOf returns an error if the results cover only a part of the objects, so
+// that a script that uses the list can tell.
 func partOf(r *lake.Report) error {
 	switch {
 	case r == nil:

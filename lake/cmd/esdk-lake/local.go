@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A server is Temporal's own for one machine, on loopback.
+// A server is Temporal's own server for one machine, on loopback.
 type server struct {
 	address string
 	cmd     *exec.Cmd
@@ -24,8 +24,8 @@ type server struct {
 }
 
 const (
-	serverTime = 30 * time.Second // that it may take to answer
-	endTime    = 10 * time.Second // that it may take to end
+	serverTime = 30 * time.Second // until it answers
+	endTime    = 10 * time.Second // until it ends
 )
 
 // startServer starts the program "temporal" with its history in a directory.
@@ -59,9 +59,9 @@ func startServer(ctx context.Context, dir string) (*server, error) {
 	return s, nil
 }
 
-// start has the server end with this process, however that ends: two of them on one history
-// would spoil it. On Linux, that is bound to the thread that starts it; elsewhere, the log is
-// locked for as long as it runs.
+// start makes the server end with this process, however that ends: two servers
+// on one history would corrupt it. On Linux, this is bound to the thread that
+// starts the server; elsewhere, the log stays locked while it runs.
 func (s *server) start() error {
 	err := lock(s.log)
 	for tries := 0; err != nil && tries < 100; tries++ { // it may be about to end
@@ -86,7 +86,7 @@ func (s *server) start() error {
 	return <-started
 }
 
-// taken names who has the directory, if it has said so.
+// taken names the process that uses the directory, if known.
 func (s *server) taken() error {
 	dir, who := filepath.Dir(s.log.Name()), "another command"
 	if pid, err := os.ReadFile(s.pidFile()); err == nil {
@@ -97,7 +97,8 @@ func (s *server) taken() error {
 
 func (s *server) pidFile() string { return filepath.Join(filepath.Dir(s.log.Name()), "pid") }
 
-// writePID is for the message of the next command alone: an error of it harms nobody.
+// writePID is only for the error message of the next command, so its own errors
+// are harmless.
 func (s *server) writePID(pid int) {
 	os.WriteFile(s.pidFile(), fmt.Appendln(nil, pid), 0o600)
 }

@@ -1,4 +1,4 @@
-// Command esdk-lake encrypts all messages in a bucket again, or looks at all, on Temporal.
+// Command esdk-lake re-encrypts or audits all messages in a bucket on Temporal.
 // See docs/lake.md.
 package main
 
@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes are those of esdk, as far as there are such cases.
+// The exit codes agree with esdk, where it has such cases.
 const (
 	exitError      = 1
 	exitUsage      = 2
@@ -30,8 +30,8 @@ type statusError struct {
 
 func (e *statusError) Unwrap() error { return e.error }
 
-// interrupted returns what to do after a signal, if there was one, in place of an error that
-// came of it.
+// interrupted returns an error with the next step after a signal, if there was
+// one, instead of the error that the signal caused.
 func interrupted(ctx context.Context, err error, next string, args ...any) error {
 	if err == nil || ctx.Err() == nil {
 		return err

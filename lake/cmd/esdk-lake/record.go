@@ -11,14 +11,15 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// A record is what the history says of a job. No worker is asked for it.
+// A record is the description of a job in the history. Reading it needs no
+// worker.
 type record struct {
 	lake.Job
-	results string // the URL of the job's own folder
+	results string // the URL of the job's own directory
 	queue   string
 }
 
-// recordOf reads the first event of a run, "" for the latest.
+// recordOf reads the first event of a run; "" is the latest run.
 func (c *connection) recordOf(ctx context.Context, t client.Client, id, run string) (*record, error) {
 	events := t.GetWorkflowHistory(ctx, id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	if !events.HasNext() {
@@ -41,7 +42,7 @@ func (c *connection) recordOf(ctx context.Context, t client.Client, id, run stri
 	return r, nil
 }
 
-// String has no parameters of URLs, which may be secret.
+// String omits parameters of URLs, which may be secret.
 func (r *record) String() string {
 	return fmt.Sprintf("%s of %s with the flags %q and the results in %s", kindOf(&r.Task), sourceOf(&r.Task), strings.Join(r.Flags, " "), withoutQuery(r.Results))
 }
@@ -53,7 +54,7 @@ func kindOf(t *lake.Task) string {
 	return "a rotation"
 }
 
-// sourceOf is what a job takes its objects from.
+// sourceOf returns the source of a job's objects.
 func sourceOf(t *lake.Task) string { return withoutQuery(t.Folder + t.Inventory) }
 
 func withoutQuery(url string) string {
@@ -61,7 +62,8 @@ func withoutQuery(url string) string {
 	return name
 }
 
-// checkFailIf refuses --fail-if of a job without a filter, which would always pass, or never.
+// checkFailIf rejects --fail-if for a job without a filter, where it would
+// always pass, or never.
 func checkFailIf(t *lake.Task) error {
 	if !t.Audit {
 		return usage("--fail-if is of an audit: this is a rotation")

@@ -23,7 +23,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// A fakeServer has a job under each id.
+// A fakeServer has the same job under each id.
 type fakeServer struct {
 	client.Client
 	t    *testing.T
@@ -71,7 +71,8 @@ func testConnection() *connection {
 	return &connection{converter: converter.GetDefaultDataConverter(), failures: temporal.GetDefaultFailureConverter()}
 }
 
-// TestBeginJoins joins the job that runs under an id only if it is the same.
+// TestBeginJoins joins a running job with the same id only if it is the same
+// job.
 func TestBeginJoins(t *testing.T) {
 	job := lake.Job{
 		Task:    lake.Task{Source: lake.Source{Folder: "s3://lake/data/?region=SECRET"}, Flags: []string{"--from-key", "@old", "-k", "@new"}},
@@ -124,7 +125,8 @@ func (f *fakeServer) ListWorkflow(context.Context, *workflowservice.ListWorkflow
 	return out, nil
 }
 
-// TestLocalAlone works on no other job whose history is in the directory, and tells of it.
+// TestLocalAlone doesn't work on other jobs whose history is in the directory,
+// and lists them.
 func TestLocalAlone(t *testing.T) {
 	job := lake.Job{Results: "s3://audit/"}
 	c := testConnection()
@@ -149,7 +151,7 @@ func TestLocalAlone(t *testing.T) {
 	}
 }
 
-// TestTaken names the process that has a directory.
+// TestTaken names the process that uses a directory.
 func TestTaken(t *testing.T) {
 	log, err := os.Create(filepath.Join(t.TempDir(), "temporal.log"))
 	if err != nil {
@@ -166,7 +168,7 @@ func TestTaken(t *testing.T) {
 	}
 }
 
-// TestCheckFailIf refuses what would always pass, or never.
+// TestCheckFailIf rejects uses that would always pass, or never.
 func TestCheckFailIf(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	for _, c := range []struct {

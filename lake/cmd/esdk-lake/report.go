@@ -19,7 +19,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// printOptions say how a report is printed, and what it comes to.
+// printOptions control the output of a report and the exit code.
 type printOptions struct {
 	json   bool
 	failIf bool // something matches
@@ -75,7 +75,7 @@ func (o *printOptions) await(ctx context.Context, c *connection, t client.Client
 	return fmt.Errorf("%s: %w", id, err)
 }
 
-// partial prints the report that stands in the results of a job that did not come to its end.
+// partial prints the report in the results of a job that didn't complete.
 func (o *printOptions) partial(ctx context.Context, c *connection, t client.Client, ended client.WorkflowRun, reason string, out io.Writer) error {
 	id := ended.GetID()
 	job, err := c.recordOf(ctx, t, id, ended.GetRunID())
@@ -102,7 +102,7 @@ func (o *printOptions) write(out io.Writer, r *lake.Report) error {
 	return printReport(out, r)
 }
 
-// verdict returns an error of what failed and matches.
+// verdict returns an error about failed and matching objects.
 func (o *printOptions) verdict(r *lake.Report) error {
 	if r.Objects == 0 {
 		return fmt.Errorf("there is no object in %s", sourceOf(&r.Task))
@@ -140,7 +140,8 @@ func printReport(w io.Writer, r *lake.Report) error {
 	return err
 }
 
-// printMissing tells the chunks that were begun and have no file: the first ones of them.
+// printMissing prints the numbers of chunks that began but have no file, up to
+// a limit.
 func printMissing(out *bytes.Buffer, numbers []int) {
 	if len(numbers) > 0 {
 		fmt.Fprintf(out, "missing       chunks %s\n", strings.Trim(fmt.Sprint(numbers), "[]"))

@@ -17,7 +17,7 @@ import (
 	_ "gocloud.dev/blob/fileblob" // opens file://
 )
 
-// write writes files into the working directory of a test.
+// write writes files to the working directory of a test.
 func write(t *testing.T, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
@@ -39,7 +39,7 @@ func reportText(t *testing.T, r *lake.Report) string {
 	return string(text)
 }
 
-// TestListing lists what is in results, and says if they are of a part, or of nothing.
+// TestListing lists results, and reports whether they are partial, or missing.
 func TestListing(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Chdir(t.TempDir())
@@ -133,7 +133,7 @@ func TestPartial(t *testing.T) {
 	}
 }
 
-// TestNoneUnder tells keys of --under that may be misspelled.
+// TestNoneUnder reports keys of --under that may be misspelled.
 func TestNoneUnder(t *testing.T) {
 	r := &lake.Report{End: lake.Complete, SummaryResult: lake.SummaryResult{NoneUnder: []string{"lake/odl"}, Keys: "lake/old"}}
 	var out bytes.Buffer
@@ -142,12 +142,12 @@ func TestNoneUnder(t *testing.T) {
 	}
 }
 
-// full is a device that takes nothing more.
+// full is a full device.
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
 
-// TestFull fails if what is printed cannot be written.
+// TestFull fails if the output can't be written.
 func TestFull(t *testing.T) {
 	done := &ended{report: lake.Report{Objects: 1, End: lake.Complete}}
 	for _, asJSON := range []bool{false, true} {
@@ -160,7 +160,7 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// TestVerdict has an error tell of both what failed and what matches.
+// TestVerdict: one error reports both failed and matching objects.
 func TestVerdict(t *testing.T) {
 	r := &lake.Report{Objects: 9, Counts: lake.Counts{Failed: 2, Matches: 1}, Results: "s3://audit/a/"}
 	err := (&printOptions{failIf: true}).verdict(r)

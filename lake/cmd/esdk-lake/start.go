@@ -71,7 +71,7 @@ docs/lake.md. "esdk-lake matches" lists what matches the filters.`,
 	return cmd
 }
 
-// addTo adds what rotations and audits have in common.
+// addTo adds the flags that rotations and audits share.
 func (o *startOptions) addTo(c *connection, cmd *cobra.Command) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		at := cmd.ArgsLenAtDash()
@@ -112,7 +112,7 @@ func (o *startOptions) addTo(c *connection, cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// command is the one of esdk whose flags are taken.
+// command returns the command of esdk that defines the flags.
 func (o *startOptions) command() string {
 	if o.job.Audit {
 		return "audit"
@@ -177,7 +177,8 @@ func (o *startOptions) run(ctx context.Context, c *connection, out, notes io.Wri
 	return o.print.await(ctx, c, t, started, out, notes)
 }
 
-// begin starts the job. One that runs under its id is joined if it is the same.
+// begin starts the job, or joins a running job with its id if it is the same
+// job.
 func (o *startOptions) begin(ctx context.Context, c *connection, t client.Client) (client.WorkflowRun, error) {
 	started, err := t.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID:                       o.id,
@@ -203,8 +204,8 @@ func (o *startOptions) begin(ctx context.Context, c *connection, t client.Client
 	return t.GetWorkflow(ctx, o.id, running.RunId), nil
 }
 
-// queue is the task queue of the job. Here, each job has one of its own: the history may have
-// others, whose commands were ended, and which are not to go on with this one.
+// queue returns the task queue of the job. A local job has its own: the history
+// may contain unfinished jobs of other commands, which must not resume.
 func (o *startOptions) queue(c *connection) string {
 	if o.local != "" {
 		return c.queue + " " + o.id
@@ -212,8 +213,8 @@ func (o *startOptions) queue(c *connection) string {
 	return c.queue
 }
 
-// noteOthers tells of jobs in the history that have not ended. What cannot be listed is not
-// told.
+// noteOthers reports unfinished jobs in the history. It ignores errors of the
+// listing.
 func (o *startOptions) noteOthers(ctx context.Context, t client.Client, notes io.Writer) {
 	list, err := t.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: "ExecutionStatus = 'Running'"})
 	if err != nil {
@@ -233,8 +234,8 @@ func (o *startOptions) workflow() any {
 	return lake.Rotate
 }
 
-// refuseImplied refuses flags that say what each job does, or what this command says in
-// another way.
+// refuseImplied rejects flags that are always in effect, or that this command
+// expresses in another way.
 func (o *startOptions) refuseImplied(flag string) error {
 	name, _, _ := strings.Cut(flag, "=")
 	switch {
@@ -252,7 +253,7 @@ func (o *startOptions) refuseImplied(flag string) error {
 	return nil
 }
 
-// flagName returns a flag as it is given.
+// flagName returns a flag as given on the command line.
 func flagName(e *pflag.NotExistError) string {
 	if e.GetSpecifiedShortnames() != "" {
 		return "-" + e.GetSpecifiedName()
@@ -260,9 +261,9 @@ func flagName(e *pflag.NotExistError) string {
 	return "--" + e.GetSpecifiedName()
 }
 
-// usualID is the same for the same work.
+// usualID returns the same id for the same work.
 func usualID(j *lake.Job) string {
-	text, _ := json.Marshal([]any{j.Folder, j.Inventory, j.AllVersions, j.Flags}) // of texts cannot fail
+	text, _ := json.Marshal([]any{j.Folder, j.Inventory, j.AllVersions, j.Flags}) // can't fail for texts
 	sum, kind := sha256.Sum256(text), "rotation-"
 	if j.Audit {
 		kind = "audit-"

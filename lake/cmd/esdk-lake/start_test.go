@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// TestStartRefuses says what to type in place of flags that are not those of start.
+// TestStartRefuses suggests replacements for flags that start doesn't have.
 func TestStartRefuses(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	start := []string{"start", "--results", "s3://audit/", "s3://lake/data/"}
@@ -41,7 +41,8 @@ func TestStartRefuses(t *testing.T) {
 	}
 }
 
-// TestAuditRefuses does so for audits, whose results have what other flags would print.
+// TestAuditRefuses does the same for audits, whose results replace the output of
+// other flags.
 func TestAuditRefuses(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	for args, want := range map[string]string{
@@ -67,7 +68,7 @@ func TestAuditRefuses(t *testing.T) {
 	}
 }
 
-// ended is a rotation that has ended, or whose end is not waited for.
+// ended is a rotation that has ended, or that nobody waits for.
 type ended struct {
 	client.WorkflowRun
 	report lake.Report
@@ -84,7 +85,7 @@ func (e *ended) Get(_ context.Context, report any) error {
 	return e.err
 }
 
-// TestAwait tells of a signal, and of a source without objects.
+// TestAwait reports a signal, and a source without objects.
 func TestAwait(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	empty := &ended{report: lake.Report{Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data/?region=x"}}}}

@@ -17,29 +17,30 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// A state is what the server says of a job, and what the job says of itself.
+// A state is the status of a job, from the server and from the job itself.
 type state struct {
 	State        string `json:"state"`            // running, completed and so on
-	Reason       string `json:"reason,omitempty"` // why it did not come to its end
+	Reason       string `json:"reason,omitempty"` // why it didn't complete
 	*lake.Status        // nil if no worker answers
 
-	// UnderWay are objects that were done of chunks that are not, and Begun the chunks under
-	// way that a worker has begun. The others wait for one.
+	// UnderWay is the number of finished objects in running chunks. Begun is
+	// the number of running chunks that a worker has started; the others wait
+	// for a worker.
 	UnderWay int `json:"under_way"`
 	Begun    int `json:"begun"`
 
 	Waiting []waiting `json:"waiting,omitempty"`
 
-	// Unattended is the task queue, if no worker takes from it.
+	// Unattended is the task queue, if it has no workers.
 	Unattended string `json:"unattended,omitempty"`
 }
 
-// A waiting is work that has failed, and is tried again.
+// A waiting is an activity that failed and is retried.
 type waiting struct {
 	Activity string `json:"activity"`
-	Number   int    `json:"number"`   // of activities that wait for the same
-	Attempts int    `json:"attempts"` // that have failed, of the one with the most
-	Error    string `json:"error"`    // of the last one
+	Number   int    `json:"number"`   // of activities that wait for the same reason
+	Attempts int    `json:"attempts"` // failed ones, of the activity with the most
+	Error    string `json:"error"`    // the last one
 }
 
 func (w *waiting) String() string {
@@ -65,10 +66,11 @@ func newStatus(c *connection) *cobra.Command {
 	})
 }
 
-// queryTime is how long to wait for a worker to answer.
+// queryTime is how long to wait for a worker's answer.
 const queryTime = 15 * time.Second
 
-// status is without what the job says itself, and with an error, if no worker answers.
+// status returns the status of a job. If no worker answers, it returns only the
+// server's part, and an error.
 func (c *connection) status(ctx context.Context, t client.Client, id string) (*state, error) {
 	s, err := c.describe(ctx, t, id)
 	if err != nil {
@@ -95,7 +97,7 @@ func (c *connection) status(ctx context.Context, t client.Client, id string) (*s
 	return s, nil
 }
 
-// describe asks the server alone.
+// describe asks only the server.
 func (c *connection) describe(ctx context.Context, t client.Client, id string) (*state, error) {
 	described, err := t.DescribeWorkflow(ctx, id, "")
 	if err != nil {
@@ -136,10 +138,11 @@ func (c *connection) addPending(s *state, a *workflowpb.PendingActivityInfo) {
 	s.Waiting = append(s.Waiting, waiting{name, 1, attempts, text})
 }
 
-// noteTime is how often a command that waits looks for why.
+// noteTime is the interval at which a waiting command looks for a reason.
 const noteTime = 15 * time.Second
 
-// startNotes calls noteWaiting until stop is called, which awaits its end.
+// startNotes calls noteWaiting in a goroutine. stop ends it and waits for its
+// end.
 func (c *connection) startNotes(ctx context.Context, t client.Client, id string, notes io.Writer) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ticks := time.NewTicker(noteTime)
@@ -151,8 +154,8 @@ func (c *connection) startNotes(ctx context.Context, t client.Client, id string,
 	return func() { cancel(); ticks.Stop(); <-ended }
 }
 
-// noteWaiting tells what a job waits for, at each tick at which that is something else, until
-// ctx ends.
+// noteWaiting prints why a job waits, at each tick with a new reason, until ctx
+// ends.
 func (c *connection) noteWaiting(ctx context.Context, t client.Client, id string, ticks <-chan time.Time, notes io.Writer) {
 	told := make(map[string]bool)
 	for {
@@ -166,7 +169,7 @@ func (c *connection) noteWaiting(ctx context.Context, t client.Client, id string
 		}
 		s, err := c.describe(ctx, t, id)
 		if err != nil {
-			continue // of which the command that waits has an error, too
+			continue // the waiting command reports it, too
 		}
 		seen := make(map[string]bool)
 		tell := func(what, text string) {
@@ -178,7 +181,7 @@ func (c *connection) noteWaiting(ctx context.Context, t client.Client, id string
 			tell(s.Unattended, "no worker takes from the task queue "+s.Unattended)
 		}
 		for _, w := range s.Waiting {
-			if w.Attempts > 1 { // else it may be a worker that was stopped
+			if w.Attempts > 1 { // otherwise it may be a stopped worker
 				tell(w.Activity+w.Error, w.String())
 			}
 		}
@@ -249,7 +252,7 @@ func (s *state) printProgress(out *bytes.Buffer) {
 	fmt.Fprintf(out, "results       %s\n", s.Results)
 }
 
-// newPause pauses, or resumes.
+// newPause returns the command that pauses, or resumes.
 func newPause(c *connection, pause bool) *cobra.Command {
 	cmd := &cobra.Command{Use: "resume ID", Short: "Go on with what was paused"}
 	if pause {
@@ -263,7 +266,8 @@ func newPause(c *connection, pause bool) *cobra.Command {
 	})
 }
 
-// checkRuns is for what the server takes in silence of a job that has ended.
+// checkRuns rejects jobs that have ended, since the server silently accepts
+// signals for them.
 func (c *connection) checkRuns(ctx context.Context, t client.Client, id string) error {
 	s, err := c.describe(ctx, t, id)
 	if err == nil && s.State != "running" {
@@ -282,7 +286,7 @@ func newCancel(c *connection) *cobra.Command {
 	})
 }
 
-// onJob has a command do something to a rotation or an audit.
+// onJob makes a command run do with the job whose ID is its argument.
 func (c *connection) onJob(cmd *cobra.Command, do func(context.Context, client.Client, string) error) *cobra.Command {
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

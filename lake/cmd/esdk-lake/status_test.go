@@ -19,7 +19,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// A describedServer has a job with activities that are pending.
+// A describedServer has a job with pending activities.
 type describedServer struct {
 	client.Client
 	state   enumspb.WorkflowExecutionStatus
@@ -59,7 +59,8 @@ func (d *describedServer) Get(out any) error {
 	return nil
 }
 
-// pendingAfter is an activity after so many attempts, which failed with a text.
+// pendingAfter returns an activity after a number of failed attempts with the
+// given error.
 func pendingAfter(name string, state enumspb.PendingActivityState, attempts int32, text string) *workflowpb.PendingActivityInfo {
 	a := &workflowpb.PendingActivityInfo{ActivityType: &commonpb.ActivityType{Name: name}, State: state, Attempt: attempts + 1}
 	if text != "" {
@@ -70,7 +71,8 @@ func pendingAfter(name string, state enumspb.PendingActivityState, attempts int3
 
 var poller = []*taskqueuepb.PollerInfo{{}}
 
-// TestStatus says what a job waits for, and why it failed, and has no rate of one that has ended.
+// TestStatus reports why a job waits, and why it failed, and has no rate for an
+// ended job.
 func TestStatus(t *testing.T) {
 	const scheduled, started = enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, enumspb.PENDING_ACTIVITY_STATE_STARTED
 	answer := &lake.Status{Running: 3, Rate: 7, Remaining: time.Minute}
@@ -110,7 +112,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestNoteWaiting tells once what a job waits for, until that is something else.
+// TestNoteWaiting prints a reason once, until it changes.
 func TestNoteWaiting(t *testing.T) {
 	server := &describedServer{state: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING}
 	out := new(bytes.Buffer)
@@ -139,7 +141,7 @@ esdk-lake: id waits: WriteReport: 3 attempts failed, the last one with: no such 
 	}
 }
 
-// TestCheckRuns says that there is nothing to cancel.
+// TestCheckRuns reports that there is nothing to cancel.
 func TestCheckRuns(t *testing.T) {
 	server := &describedServer{state: enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED}
 	if err := testConnection().checkRuns(t.Context(), server, "nightly"); err == nil || err.Error() != "nightly has ended: it is cancelled" {

@@ -46,10 +46,10 @@ lease has run out.`,
 	return cmd
 }
 
-// stopTime is how long a worker may take to write down what it has done.
+// stopTime is how long a stopping worker may take to write its results.
 const stopTime = time.Minute
 
-// start has a worker work until stop is called.
+// start starts a worker, which runs until stop is called.
 func (o *workerOptions) start(_ context.Context, t client.Client, queue string) (stop func(), err error) {
 	if o.chunks < 1 {
 		return nil, usage("--chunks %d: want a number from 1", o.chunks)
