@@ -262,6 +262,7 @@ func formatNames() (names []string) {
 	return names
 }
 
+// IsAESLength reports whether n bytes are the length of an AES key.
 func IsAESLength(n int) bool { return n == 16 || n == 24 || n == 32 }
 
 // keyText returns the text of a key file without comments and white space, ""

@@ -71,6 +71,7 @@ var paddings = map[string]crypto.Hash{
 // paddingNames are the paddings in the order of the documentation.
 var paddingNames = []string{"pkcs1", "oaep-sha1", "oaep-sha256", "oaep-sha384", "oaep-sha512"}
 
+// DefaultPadding is the padding of RSA keys unless pad is given.
 const DefaultPadding = "oaep-sha256"
 
 func (ks *Keys) rsaKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {

@@ -45,8 +45,8 @@ type store interface {
 	// from the Go CDK's WriterOptions.BeforeWrite.
 	replace(version string, as func(any) bool)
 	// writing returns a function that gives the ID of the uploaded version
-	// after the upload. It returns nil if the store can't tell. As is the one
-	// passed to replace, after which it's not used again.
+	// after the upload. It returns nil if the store can't tell. As is the
+	// function passed to replace, and this is its last use.
 	writing(as func(any) bool) (versionID func() string)
 	// entry describes an object in a listing.
 	entry(e *blob.ListObject) *Entry
