@@ -102,7 +102,7 @@ type bucket struct {
 }
 
 // An Object is a key in a bucket. If the key is empty or ends in a slash, it's
-// a folder: a prefix of the keys of other objects.
+// a directory: a prefix of the keys of other objects.
 type Object struct {
 	bucket    *bucket
 	Key       string
@@ -387,8 +387,8 @@ func newEntry(e *blob.ListObject) *Entry {
 // Seen returns the same as Look would, from the listing.
 func (e *Entry) Seen() Seen { return Seen{true, e.ModTime, e.version} }
 
-// All yields the objects in a folder and in the folders below it, in the order
-// of their keys. It stops after an error.
+// All yields the objects in a directory and below it, in the order of their
+// keys. It stops after an error.
 func (o *Object) All(ctx context.Context) iter.Seq2[*Entry, error] {
 	return o.Between(ctx, "", "")
 }
@@ -480,8 +480,7 @@ func hintOnStore(err error) string {
 	return ""
 }
 
-// Folder returns the folder that is meant by a name without the slash at its
-// end.
+// Folder returns the directory meant by a name without the slash at its end.
 func (o *Object) Folder() *Object {
 	if o.IsFolder() {
 		return o
@@ -489,7 +488,7 @@ func (o *Object) Folder() *Object {
 	return o.With(o.Key + "/")
 }
 
-// IsBelow reports whether an object is in a folder.
+// IsBelow reports whether an object is in a directory or below it.
 func (o *Object) IsBelow(folder *Object) bool { return strings.HasPrefix(o.ID(), folder.ID()) }
 
 // NewInfo describes an object in a listing.

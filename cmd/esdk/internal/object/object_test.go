@@ -22,7 +22,7 @@ import (
 
 var background = context.Background()
 
-// newTestFolder returns the root folder of a bucket in memory.
+// newTestFolder returns the root directory of a bucket in memory.
 func newTestFolder(t *testing.T, keys ...string) *Object {
 	t.Helper()
 	b := NewBuckets()
@@ -69,7 +69,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// A folder lists its contents in the order of keys, and requests only as much
+// A directory lists its contents in the order of keys, and requests only as much
 // as is taken.
 func TestAll(t *testing.T) {
 	folder := newTestFolder(t, "b/2", "b/1", "b", "a", "b0", "b/", "b/c/d")
