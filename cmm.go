@@ -16,6 +16,11 @@ import (
 // any of its slices or maps. The materials belong to the caller, which clears
 // the data key, so a CMM that keeps materials returns copies.
 //
+// A CMM that allows only some suites checks the suite of the materials. The
+// suite of the request isn't enough: it's 0 for the default, which signs, and
+// the CMM beneath may choose another. To decrypt, the suite of the request is
+// the message's.
+//
 // Specification: framework/cmm-interface.md.
 type CMM interface {
 	// EncryptionMaterials returns the keys that encrypt one message. It may
@@ -34,8 +39,8 @@ type EncryptionRequest struct {
 	EncryptionContext EncryptionContext // never nil
 	CommitmentPolicy  CommitmentPolicy
 
-	// Suite is the algorithm suite to use. 0 leaves the choice to the CMM,
-	// within the policy.
+	// Suite is the suite of the [Config]. It's 0 if the Config has none: the
+	// CMM that makes the materials then chooses, within the policy.
 	Suite SuiteID
 
 	// RequiredContextKeys are the keys of the pairs that must not be stored.
@@ -48,7 +53,7 @@ type EncryptionRequest struct {
 
 // A DecryptionRequest asks a [CMM] for materials to decrypt with.
 type DecryptionRequest struct {
-	Suite             SuiteID
+	Suite             SuiteID // of the message, never 0
 	CommitmentPolicy  CommitmentPolicy
 	EncryptionContext EncryptionContext // as the message stores it; never nil
 	EncryptedDataKeys []EncryptedDataKey
