@@ -69,8 +69,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// A directory lists its contents in the order of keys, and requests only as much
-// as is taken.
+// A directory lists its contents in the order of keys, and requests only as
+// much as is taken.
 func TestAll(t *testing.T) {
 	folder := newTestFolder(t, "b/2", "b/1", "b", "a", "b0", "b/", "b/c/d")
 	list := func(o *Object, most int) (keys []string) {
