@@ -29,7 +29,6 @@ import (
 // even if the key is only misspelt. If the message then doesn't decrypt, the
 // error names the key and matches [ErrEncryptionContext], besides
 // [ErrNoDataKey], [ErrCommitment] or [ErrAuthentication].
-// [ErrCommitment] or [ErrAuthentication].
 //
 // Specification: client-apis/decrypt.md.
 func (c *Client) Decrypt(ctx context.Context, message []byte, ec EncryptionContext) ([]byte, *Header, error) {

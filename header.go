@@ -104,7 +104,7 @@ type Header struct {
 
 	EncryptedDataKeys []EncryptedDataKey
 
-	FrameLength uint32 // plaintext bytes of a frame; 0 if the body is not framed
+	FrameLength uint32 // plaintext bytes of a frame; 0 if the body is unframed
 	Length      int    // bytes of the whole header
 
 	Commitment []byte // to the data key: 32 bytes; nil in version 1

@@ -41,8 +41,8 @@ func (m *EncryptionMaterials) Check(policy CommitmentPolicy) error {
 	return err
 }
 
-// check rejects materials that the policy forbids, or that would make a message
-// that nobody or anybody can decrypt. The CMM may be the user's.
+// check rejects materials that the policy forbids, and materials for a message
+// that nobody could decrypt, or that anyone could. The CMM may be the user's.
 func (m *EncryptionMaterials) check(policy CommitmentPolicy) (*suite.Suite, error) {
 	s, err := m.Suite.lookup()
 	if err != nil {

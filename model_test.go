@@ -207,7 +207,7 @@ const (
 	modelEnd     = uint32(1<<32 - 1) // begins the final frame
 )
 
-// parse reads the frames of a message behind a header of known length and
+// parse reads the frames of a message after a header of known length and
 // checks their numbers, IVs and lengths. The message may be truncated; parse
 // also checks the existing part of its last frame.
 func (c modelConfig) parse(message []byte, header int) (*modelMessage, error) {

@@ -16,8 +16,8 @@ import (
 // Specification: framework/algorithm-suites.md.
 type SuiteID uint16
 
-// The suites. New messages should use a suite that commits, which is the
-// default.
+// These are the suites of the message format. New messages should use one that
+// commits, as the default does.
 const (
 	AES128GCM                          SuiteID = 0x0014
 	AES192GCM                          SuiteID = 0x0046
