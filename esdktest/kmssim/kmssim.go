@@ -46,8 +46,8 @@ const Account = "111122223333"
 
 const partition = "aws"
 
-// A Server is a simulated KMS. It is also an [http.Handler], for tests with
-// their own HTTP server. Its methods are safe for concurrent use.
+// A Server is a simulated KMS. It is also an [http.Handler], for programs
+// with their own HTTP server. Its methods are safe for concurrent use.
 type Server struct {
 	keys  store
 	log   requestLog

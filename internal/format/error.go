@@ -67,7 +67,7 @@ func NotEOF(err error) error {
 	return &notEOF{err}
 }
 
-// notEOF has no Unwrap, since errors.Is would find io.EOF behind it.
+// notEOF has no Unwrap, since errors.Is would find io.EOF in it.
 type notEOF struct{ err error }
 
 func (e *notEOF) Error() string { return e.err.Error() }

@@ -433,7 +433,7 @@ func (r *Reader) need(at, n int64, field string) error {
 }
 
 // receive reads until the window holds n bytes. The buffer grows only with the
-// bytes that have arrived: n may be false.
+// bytes that have arrived, since a claimed length may be false.
 func (r *Reader) receive(n int64) error {
 	for int64(len(r.window)) < n {
 		if r.src == nil {

@@ -20,7 +20,7 @@ import (
 //     No number is computed from a count of bytes.
 //   - Each run of frames is sealed at most once, over exactly the plaintext that
 //     it was numbered for.
-//   - No number is given out behind the final frame, behind 2^32-1, or after an
+//   - No number is given out after the final frame, after 2^32-1, or after an
 //     error: an error ends the message.
 //
 // Calls of number and final must not overlap. seal may run concurrently with
