@@ -5,39 +5,41 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"esdk"
 )
 
 // layers are the packages below the command, each with the packages that it may
-// import. The packages for test vectors also import the library's own, and
-// base64text imports the package that recognizes messages.
+// import. A path that begins with a slash is the library's own.
 var layers = map[string][]string{
 	"cli":        nil,
 	"calls":      nil,
 	"atomicfile": {"cli"},
 	"object":     {"cli", "atomicfile"},
 	"parquet":    nil,
-	"inventory":  {"cli", "parquet", "inventory", "inventory/inventorytest", "esdk/internal/fipstest"},
+	"inventory":  {"cli", "parquet", "inventory", "inventory/inventorytest", "/internal/fipstest"},
 	"place":      {"cli", "atomicfile", "object", "inventory", "inventory/inventorytest"},
-	"base64text": {"cli", "esdk/internal/inspect"},
+	"base64text": {"cli", "/internal/inspect"},
 	"batch":      {"calls", "cli", "atomicfile", "object", "place"},
 	"audit":      {"calls", "cli", "object", "batch", "place", "base64text", "settings"},
 	"awscli":     {"cli", "batch"},
 	"keyspec":    {"calls", "cli", "atomicfile"},
 	"settings":   {"calls", "cli", "keyspec"},
 	"reencrypt":  {"cli", "place", "batch", "base64text", "keyspec", "settings"},
-	"vectorgen": {"cli", "esdk/internal/format", "esdk/internal/kmsarn", "esdk/internal/stream", "esdk/internal/suite",
-		"esdk/internal/vectors", "esdk/internal/vectors/vectorstest"},
-	"vectorkeys": {"cli", "keyspec", "esdk/internal/vectors"},
+	"vectorgen": {"cli", "/internal/format", "/internal/kmsarn", "/internal/stream", "/internal/suite",
+		"/internal/vectors", "/internal/vectors/vectorstest"},
+	"vectorkeys": {"cli", "keyspec", "/internal/vectors"},
 }
 
 // TestImportsPointOneWay checks that packages below the command import only
 // packages below them.
 func TestImportsPointOneWay(t *testing.T) {
-	const internal = "esdk/cmd/esdk/internal/"
+	library := reflect.TypeFor[esdk.Config]().PkgPath()
 	dirs, err := os.ReadDir("internal")
 	if err != nil || len(dirs) != len(layers) {
 		t.Errorf("%d directories, %v; want %d", len(dirs), err, len(layers))
@@ -57,10 +59,11 @@ func TestImportsPointOneWay(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if name, ok := strings.CutPrefix(path, internal); ok && !slices.Contains(below, name) {
+				own, _ := strings.CutPrefix(path, library)
+				if name, ok := strings.CutPrefix(own, "/cmd/esdk/internal/"); ok && !slices.Contains(below, name) {
 					t.Errorf("%s imports %s", file, path)
 				}
-				if strings.HasPrefix(path, "esdk/internal/") && !slices.Contains(below, path) {
+				if strings.HasPrefix(own, "/internal/") && !slices.Contains(below, own) {
 					t.Errorf("%s imports %s, which is the library's own", file, path)
 				}
 			}
