@@ -25,6 +25,7 @@ package otelesdk
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -35,8 +36,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// scope names this package to exporters.
-const scope = "esdk/otel"
+// scope names this package to exporters, by its import path.
+var scope = reflect.TypeFor[Config]().PkgPath()
 
 // Config configures [New]. The zero value uses the global providers of the
 // program.

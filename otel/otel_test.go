@@ -60,6 +60,9 @@ func (w *watched) metrics() map[string]int64 {
 	}
 	values := make(map[string]int64)
 	for _, s := range all.ScopeMetrics {
+		if !strings.HasSuffix(s.Scope.Name, "/otel") {
+			w.t.Errorf("the scope is %q, not the import path", s.Scope.Name)
+		}
 		for _, m := range s.Metrics {
 			name := func(a attribute.Set) string { return m.Name + " " + a.Encoded(attribute.DefaultEncoder()) }
 			switch data := m.Data.(type) {
