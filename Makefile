@@ -70,23 +70,24 @@ voice:
 wrap:
 	cd interop && go run ./voice -wrap ..
 
-# "go mod tidy" for each module. It takes no notice of go.work, and the module paths
-# can't be looked up, so that it is told where the library and the command are.
-HERE = -replace esdk=$(CURDIR) -replace esdk/cmd/esdk=$(CURDIR)/cmd/esdk
+# "go mod tidy" for each module. It takes no notice of go.work, and would look the
+# library and the command up, so it's told where they are. In a published tree,
+# go.sum has hashes of the modules of the tree, too, which this doesn't need.
+MODULE := $(shell sed -n 's/^module //p' go.mod)
+HERE = -replace $(MODULE)=$(CURDIR) -replace $(MODULE)/cmd/esdk=$(CURDIR)/cmd/esdk
+COPY = cp go.mod tidied.mod; sed '\,^$(MODULE)[ /],d' go.sum >tidied.sum; go mod edit $(HERE) tidied.mod
 tidy:
 	@set -e; for module in $(MODULES); do \
-		cd $(CURDIR)/$$module; cp go.mod tidied.mod; cp go.sum tidied.sum; \
-		go mod edit $(HERE) tidied.mod; \
+		cd $(CURDIR)/$$module; $(COPY); \
 		GOWORK=off go mod tidy -modfile=tidied.mod; \
-		go mod edit -dropreplace esdk -dropreplace esdk/cmd/esdk tidied.mod; \
+		go mod edit -dropreplace $(MODULE) -dropreplace $(MODULE)/cmd/esdk tidied.mod; \
 		mv tidied.mod go.mod; mv tidied.sum go.sum; \
 	done
 
 # That "make tidy" would change nothing.
 tidied:
 	@set -e; for module in $(MODULES); do \
-		cd $(CURDIR)/$$module; cp go.mod tidied.mod; cp go.sum tidied.sum; \
-		go mod edit $(HERE) tidied.mod; \
+		cd $(CURDIR)/$$module; $(COPY); \
 		GOWORK=off go mod tidy -diff -modfile=tidied.mod || { echo "$$module: run \"make tidy\""; rm tidied.*; exit 1; }; \
 		rm tidied.mod tidied.sum; \
 	done

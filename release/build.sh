@@ -12,6 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-dist}
 platforms=${PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64}
 [ -z "$(git status --porcelain)" ] || { echo "build.sh: there are changes that are not committed" >&2; exit 1; }
+module=$(sed -n 's/^module //p' go.mod)
 version=$(git describe --tags --match 'v*' --always)
 tag=$(git describe --tags --match 'v*' --exact-match 2>/dev/null || true)
 epoch=$(git log -1 --format=%ct)
@@ -42,7 +43,7 @@ pack() {
   "$work/bin/cyclonedx-gomod" app -json -noserial -std=false -output "$work/sbom.json" cmd/esdk 2>"$work/log" ||
     { cat "$work/log" >&2; exit 1; }
   # The hash of this module is one of its whole folder, with what git keeps there.
-  sed -e '/"timestamp":/d' -e '/"name": "esdk",/,/"purl":/{/"hashes": \[/,/\],/d}' "$work/sbom.json" >"$work/out/$name.sbom.json"
+  sed -e '/"timestamp":/d' -e '\|"name": "'"$module"'",|,/"purl":/{/"hashes": \[/,/\],/d}' "$work/sbom.json" >"$work/out/$name.sbom.json"
   rm -r "${work:?}/$name"
   echo "$name: $size bytes"
 }

@@ -14,6 +14,7 @@ t=$(mktemp -d)
 trap 'rm -rf "$t"' EXIT
 platform=$(go env GOHOSTOS)/$(go env GOHOSTARCH)
 version=v98.76.54
+module=$(sed -n 's/^module //p' go.mod)
 export PLATFORMS=$platform LC_ALL=C
 
 one="$t/one" two="$t/a folder/with a longer name"
@@ -71,9 +72,9 @@ modules() {
   python3 -c '
 import json, sys
 parts = json.load(open(sys.argv[1]))["components"]
-print("\n".join(sorted(p["name"] if p["name"] == "esdk" else p["name"] + " " + p["version"] for p in parts)))
-' "$t/out/$1-$suffix.sbom.json" >"$t/$1.modules"
-  go version -m "$t/$1-$suffix/$1" | awk '$1 == "dep" { print $2 == "esdk" ? $2 : $2 " " $3 }' | sort |
+print("\n".join(sorted(p["name"] if p["name"] == sys.argv[2] else p["name"] + " " + p["version"] for p in parts)))
+' "$t/out/$1-$suffix.sbom.json" "$module" >"$t/$1.modules"
+  go version -m "$t/$1-$suffix/$1" | awk -v "module=$module" '$1 == "dep" { print $2 == module ? $2 : $2 " " $3 }' | sort |
     diff "$t/$1.modules" - || fail "the list of modules of $1 is wrong"
 }
 
