@@ -21,13 +21,13 @@ LAKE_KILLS = 10s
 LAKE_REFUSED = 1m
 
 # What go.work uses.
-MODULES = . cmd/esdk interop bench lake otel examples
+MODULES = . cmd/esdk interop bench lake otel examples release
 
 # The tag leaves a tracing page of gRPC out, which would have the linker keep all
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross cross-all vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test performance vectors pkcs11 softhsm vault scale spark lake lake-short examples voice wrap
+.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross cross-all vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test publish-test performance vectors pkcs11 softhsm vault scale spark lake lake-short examples voice wrap
 
 # Everything that must pass, in this order.
 CHECKS = format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof \
@@ -53,6 +53,7 @@ test: missing
 	cd lake && go test ./...
 	cd otel && go test ./...
 	cd examples && go test ./...
+	cd release && go test ./...
 
 # "go test" is silent about tests that are skipped.
 missing:
@@ -267,6 +268,10 @@ release:
 # That what "make release" makes is the same each time, and what it should be.
 release-test:
 	release/test.sh
+
+# The tree under a stand-in for its real module path, in two versions, through a module proxy.
+publish-test:
+	release/publish-test.sh
 
 # docs/performance.md, beside the official SDKs and others.
 performance:

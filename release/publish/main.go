@@ -1,0 +1,64 @@
+// Command publish makes a git repository with the tree of this one under the module path that
+// it is published by, and tags it with a version:
+//
+//	publish [-source DIR] [-after REPOSITORY] [-incompatible] [-vet=false] MODULE VERSION DIR
+//
+// MODULE is the address of the repository, as example.org/esdk. DIR must not exist, or be
+// empty. With -after, DIR gets the history of the versions before, and the exported API is
+// compared with the last of them.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+func main() {
+	var p publication
+	flag.StringVar(&p.source, "source", ".", "the `directory` of the repository to publish")
+	flag.StringVar(&p.after, "after", "", "the `repository` with the versions so far")
+	flag.BoolVar(&p.incompatible, "incompatible", false, "before 1.0, accept incompatible changes in a new minor version")
+	flag.BoolVar(&p.vet, "vet", true, "vet the tree under its new path")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: publish.sh [-after REPOSITORY] [-incompatible] MODULE VERSION [DIR]")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if flag.NArg() < 2 || flag.NArg() > 3 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	p.module, p.version, p.dir = flag.Arg(0), flag.Arg(1), flag.Arg(2)
+	if p.dir == "" {
+		p.dir = filepath.Join(p.source, "dist", "published-"+p.version)
+	}
+	if err := p.run(); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprint(os.Stderr, "publish: "+line)
+		}
+		fmt.Fprintln(os.Stderr)
+		os.Exit(1)
+	}
+}
+
+func (p *publication) run() error {
+	if err := errors.Join(checkPath(p.module), checkVersion(p.version)); err != nil {
+		return err
+	}
+	if err := p.checkSource(); err != nil {
+		return err
+	}
+	if err := p.begin(); err != nil {
+		return err
+	}
+	err := p.publish()
+	if err != nil {
+		// Only what was made here: the directory was empty, or not there.
+		err = errors.Join(err, empty(p.dir))
+	}
+	return err
+}

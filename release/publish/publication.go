@@ -1,0 +1,364 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"esdk/release/internal/modules"
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
+)
+
+const (
+	// maxZip and maxFile bound what users download: a zip file, and a file in one.
+	maxZip  = 8 << 20
+	maxFile = 1 << 20
+)
+
+// A publication is one version of the tree.
+type publication struct {
+	source, dir     string
+	module, version string
+	after           string // the repository with the versions so far, or ""
+	incompatible    bool
+	vet             bool
+
+	commit string // of the source
+	date   string // of the commit
+	last   string // the version before, or ""
+	parent string // the last commit of after, unless the source has it
+}
+
+// command runs a command in the published tree, and returns its output.
+func (p *publication) command(name string, args ...string) (string, error) {
+	return command(p.dir, nil, name, args...)
+}
+
+func command(dir string, env []string, name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, stdout.Bytes(), stderr.Bytes())
+	}
+	return strings.TrimSuffix(stdout.String(), "\n"), nil
+}
+
+// checkSource refuses a source with changes that aren't committed, or without a section of
+// the change log for the version.
+func (p *publication) checkSource() error {
+	var err error
+	if p.source, err = filepath.Abs(p.source); err != nil {
+		return err
+	}
+	changes, err := command(p.source, nil, "git", "status", "--porcelain")
+	if err != nil {
+		return err
+	}
+	if changes != "" {
+		return fmt.Errorf("%s has changes that aren't committed:\n%s", p.source, changes)
+	}
+	if p.commit, err = command(p.source, nil, "git", "rev-parse", "HEAD"); err != nil {
+		return err
+	}
+	if p.date, err = command(p.source, nil, "git", "log", "-1", "--format=%cI"); err != nil {
+		return err
+	}
+	changelog, err := os.ReadFile(filepath.Join(p.source, "CHANGELOG.md"))
+	if err != nil {
+		return err
+	}
+	if !hasSection(string(changelog), p.version) {
+		return fmt.Errorf("CHANGELOG.md has no section for %s", strings.TrimPrefix(p.version, "v"))
+	}
+	return nil
+}
+
+// begin makes the target, which must not exist or be empty.
+func (p *publication) begin() error {
+	var err error
+	if p.dir, err = filepath.Abs(p.dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.dir, 0o777); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("%s isn't empty: give a directory that is, or that doesn't exist", p.dir)
+	}
+	return nil
+}
+
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
+func (p *publication) publish() error {
+	if err := p.checkOut(); err != nil {
+		return err
+	}
+	if err := p.rewriteTree(); err != nil {
+		return err
+	}
+	if p.last != "" {
+		if err := p.compare(); err != nil {
+			return err
+		}
+	}
+	if p.vet {
+		if err := p.vetTree(); err != nil {
+			return err
+		}
+	}
+	return p.tag()
+}
+
+// checkOut takes the history of the versions so far and the tree of the source.
+func (p *publication) checkOut() error {
+	if _, err := p.command("git", "init", "-q", "-b", "main"); err != nil {
+		return err
+	}
+	for _, setting := range []string{"core.autocrlf=false", "core.hooksPath=/dev/null"} {
+		name, value, _ := strings.Cut(setting, "=")
+		if _, err := p.command("git", "config", name, value); err != nil {
+			return err
+		}
+	}
+	if _, err := p.command("git", "fetch", "-q", "--no-tags", p.source, p.commit); err != nil {
+		return err
+	}
+	if err := p.previous(); err != nil {
+		return err
+	}
+	_, err := p.command("git", "read-tree", "-u", "--reset", p.commit)
+	return err
+}
+
+// previous fetches the versions so far, and finds the last.
+func (p *publication) previous() error {
+	if p.after == "" {
+		return nil
+	}
+	after := p.after
+	if _, err := os.Stat(after); err == nil {
+		if after, err = filepath.Abs(after); err != nil {
+			return err
+		}
+	}
+	if _, err := p.command("git", "fetch", "-q", after, "HEAD", "refs/tags/*:refs/tags/*"); err != nil {
+		return err
+	}
+	head, err := p.command("git", "rev-parse", "FETCH_HEAD")
+	if err != nil {
+		return err
+	}
+	tags, err := p.command("git", "tag", "--list", "v*")
+	if err != nil {
+		return err
+	}
+	versions := strings.Fields(tags)
+	semver.Sort(versions)
+	if len(versions) == 0 || !semver.IsValid(versions[len(versions)-1]) {
+		return fmt.Errorf("%s has no version", p.after)
+	}
+	p.last = versions[len(versions)-1]
+	if err := checkNext(p.last, p.version); err != nil {
+		return err
+	}
+	mod, err := p.command("git", "show", p.last+":go.mod")
+	if err != nil {
+		return err
+	}
+	if path := modfile.ModulePath([]byte(mod)); path != p.module {
+		return fmt.Errorf("%s is of module %s", p.after, path)
+	}
+	if p.contains(p.commit, head) {
+		return nil // the source goes on from there
+	}
+	if !p.contains(p.last, head) {
+		return fmt.Errorf("%s has commits after %s that %s doesn't have", p.after, p.last, p.source)
+	}
+	p.parent = head
+	return nil
+}
+
+// contains reports whether a commit is another or comes after it.
+func (p *publication) contains(commit, other string) bool {
+	_, err := p.command("git", "merge-base", "--is-ancestor", other, commit)
+	return err == nil
+}
+
+// rewriteTree rewrites the tree, and checks that it's formatted.
+func (p *publication) rewriteTree() error {
+	mod, err := p.read("go.mod")
+	if err != nil {
+		return err
+	}
+	list, err := p.command("git", "ls-files", "-z")
+	if err != nil {
+		return err
+	}
+	files := strings.FieldsFunc(list, func(r rune) bool { return r == 0 })
+	r := newRewriter(p.dir, modfile.ModulePath(mod), p.module, p.version, files)
+	if err := r.rewrite(); err != nil {
+		return err
+	}
+	unformatted, err := p.command("gofmt", "-l", ".")
+	if err != nil {
+		return err
+	}
+	if unformatted != "" {
+		return fmt.Errorf("not formatted: %s", unformatted)
+	}
+	return p.addSums(r)
+}
+
+// vetTree builds all packages of the workspace and their tests, which name packages, too.
+func (p *publication) vetTree() error {
+	work, err := p.read("go.work")
+	if err != nil {
+		return err
+	}
+	workspace, err := modfile.ParseWork("go.work", work, nil)
+	if err != nil {
+		return err
+	}
+	env := []string{"GOWORK=" + filepath.Join(p.dir, "go.work")}
+	for _, use := range workspace.Use {
+		fmt.Fprintf(os.Stderr, "vetting %s\n", path.Join(p.module, use.Path))
+		if _, err := command(filepath.Join(p.dir, use.Path), env, "go", "vet", "-trimpath", "./..."); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *publication) read(name string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(p.dir, filepath.FromSlash(name)))
+}
+
+// addSums gives the go.sum of each module the hashes of those of the tree that it requires,
+// and tells the sizes of their zip files.
+func (p *publication) addSums(r *rewriter) error {
+	known := make(map[module.Version][]string)
+	for _, dir := range modules.Versioned {
+		if err := p.addSumsTo(r, dir, known); err != nil {
+			return err
+		}
+		tree, err := p.tree()
+		if err != nil {
+			return err
+		}
+		m := module.Version{Path: modules.Path(p.module, dir), Version: p.version}
+		zipped, err := modules.Zip(p.dir, tree, m, dir)
+		if err != nil {
+			return err
+		}
+		if err := tell(m, zipped); err != nil {
+			return err
+		}
+		mod, err := p.read(path.Join(dir, "go.mod"))
+		if err != nil {
+			return err
+		}
+		if known[m], err = modules.Sums(m, zipped, mod); err != nil {
+			return err
+		}
+	}
+	for _, name := range r.files {
+		if dir := path.Dir(name); path.Base(name) == "go.mod" && !slices.Contains(modules.Versioned, dir) {
+			if err := p.addSumsTo(r, dir, known); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *publication) addSumsTo(r *rewriter, dir string, known map[module.Version][]string) error {
+	name := path.Join(dir, "go.mod")
+	mod, err := p.read(name)
+	if err != nil {
+		return err
+	}
+	required, err := r.required(name, mod)
+	if err != nil {
+		return err
+	}
+	var add []string
+	for _, m := range required {
+		if known[m] == nil {
+			return fmt.Errorf("%s requires %s, which gets no version before it", name, m)
+		}
+		add = append(add, known[m]...)
+	}
+	name = path.Join(dir, "go.sum")
+	sum, err := p.read(name)
+	if err != nil && (len(add) > 0 || !errors.Is(err, fs.ErrNotExist)) {
+		return err
+	}
+	changed := r.sums(sum, add)
+	if bytes.Equal(changed, sum) {
+		return nil
+	}
+	return os.WriteFile(filepath.Join(p.dir, filepath.FromSlash(name)), changed, 0o666)
+}
+
+// tree returns the tree of what is in the directory.
+func (p *publication) tree() (string, error) {
+	if _, err := p.command("git", "add", "-A"); err != nil {
+		return "", err
+	}
+	return p.command("git", "write-tree")
+}
+
+// tag commits the tree and tags it for each module.
+func (p *publication) tag() error {
+	tree, err := p.tree()
+	if err != nil {
+		return err
+	}
+	args := []string{"commit-tree", tree, "-m", fmt.Sprintf("release: publish %s as %s\n\nMade from %s.", p.version, p.module, p.commit)}
+	if p.parent != "" {
+		args = append(args, "-p", p.parent)
+	}
+	args = append(args, "-p", p.commit)
+	// So that the same source makes the same commit.
+	dates := []string{"GIT_AUTHOR_DATE=" + p.date, "GIT_COMMITTER_DATE=" + p.date}
+	commit, err := command(p.dir, dates, "git", args...)
+	if err != nil {
+		return err
+	}
+	if _, err := p.command("git", "reset", "-q", "--hard", commit); err != nil {
+		return err
+	}
+	var tags []string
+	for _, dir := range modules.Versioned {
+		tag := modules.Tag(dir, p.version)
+		if _, err := p.command("git", "tag", tag, commit); err != nil {
+			return err
+		}
+		tags = append(tags, tag)
+	}
+	fmt.Printf("%s\nTo publish it, look at it and push it:\n\n    git -C %s push REPOSITORY main %s\n", p.dir, p.dir, strings.Join(tags, " "))
+	return nil
+}
