@@ -13,7 +13,7 @@ import (
 	"esdk/bench/internal/peer"
 )
 
-// TestPeers starts each peer in Go, and has it do a little of everything.
+// TestPeers starts each peer in Go, and tries a bit of everything.
 func TestPeers(t *testing.T) {
 	bin := t.TempDir()
 	build := exec.Command("go", "build", "-o", bin, "./peers/...")
@@ -48,10 +48,10 @@ func testCross(t *testing.T, bin string) {
 	}
 }
 
-// A peer that fails has its error in the results, and is started again.
+// If a peer fails, the results contain its error, and the peer is restarted.
 func TestRestart(t *testing.T) {
 	bin := t.TempDir()
-	// It answers once, and dies of the second request.
+	// It answers once, and dies on the second request.
 	script := "#!/bin/sh\nread line; echo '{\"version\":\"1\"}'; read line; kill -TERM $$\n"
 	if err := os.WriteFile(filepath.Join(bin, us), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func testPeer(t *testing.T, bin, name string) {
 	}
 }
 
-// made are results in which each peer takes a time that is made up.
+// made returns results with made-up times.
 func made(seconds func(c cell) float64) *results {
 	r := newResults(1)
 	r.Machine = machine{CPU: "a <machine>", Go: "go1.26", Cores: 2}
@@ -142,8 +142,8 @@ func made(seconds func(c cell) float64) *results {
 	return r
 }
 
-// TestCommandTargets is about ratios within rounds: of what fails in one, there is
-// none.
+// TestCommandTargets: ratios are taken within rounds. A command that failed in
+// a round has none.
 func TestCommandTargets(t *testing.T) {
 	c := &commands{FileSize: gib, Files: 10_000, Timed: []timed{
 		{Name: jobCopy, Seconds: []float64{1, 10, 1}},
@@ -177,8 +177,8 @@ func TestCommandTargets(t *testing.T) {
 	}
 }
 
-// TestRatio is about the median of the rounds, of whose ratios each has its own
-// best times.
+// TestRatio: the median over rounds counts, and each round's ratio is between
+// its own best times.
 func TestRatio(t *testing.T) {
 	r := newResults(3)
 	a, b := bulkLimit("encrypt", 2, true), bulkLimit("encrypt", 1, true)

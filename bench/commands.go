@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// A timed is what a command took, in each round.
+// A timed is the time of a command in each round.
 type timed struct {
 	Name    string
 	Seconds []float64
-	RSS     int64 // the most that was resident, of all rounds
+	RSS     int64 // the peak resident memory of all rounds
 	Note    string
 }
 
@@ -40,15 +40,15 @@ func (c *commands) find(name string) *timed {
 // measured reports whether a command was timed, and did not fail in any round.
 func (t *timed) measured() bool { return t != nil && t.Note == "" && len(t.Seconds) > 0 }
 
-// A job is one command that is timed.
+// A job is a timed command.
 type job struct {
 	name  string
-	reset string   // a file or folder that must not be there yet
+	reset string   // a file or directory that must not exist yet
 	needs []string // programs
 	run   func() (rss int64, err error)
 }
 
-// workshop is where commands are timed.
+// workshop is the place where commands are timed.
 type workshop struct {
 	dir, bin string
 	out      *commands
@@ -58,8 +58,8 @@ type workshop struct {
 func (w *workshop) path(name string) string    { return filepath.Join(w.dir, name) }
 func (w *workshop) program(name string) string { return filepath.Join(w.bin, name) }
 
-// measureCommands times the commands on a large file, on a tree of small ones, and
-// on nothing.
+// measureCommands times the commands on a large file, on a tree of small ones,
+// and on nothing.
 func measureCommands(dir, bin string, fileSize, files, rounds int, log io.Writer) (commands, error) {
 	began := time.Now()
 	out := commands{FileSize: fileSize, Files: files, FileSystem: fileSystem(dir)}
@@ -124,8 +124,8 @@ func writeFile(path string, block []byte, size int) (err error) {
 	return f.Sync()
 }
 
-// time does jobs once each. What was written before is on the disk by then, and
-// does not slow them.
+// time runs each job once. Earlier output is already on the disk, and doesn't
+// slow them.
 func (w *workshop) time(jobs []job) {
 	for _, j := range jobs {
 		t := w.out.find(j.name)
@@ -173,7 +173,7 @@ func (w *workshop) command(name, reset, program string, args ...string) job {
 	return job{name, reset, []string{program}, func() (int64, error) { return run(w.program(program), args...) }}
 }
 
-// The names of what targets look at.
+// The names of the jobs that have targets.
 const (
 	jobCopy     = "copy and sync"
 	jobEncrypt  = "esdk encrypt --unsigned"
@@ -203,8 +203,8 @@ func (w *workshop) fileJobs() []job {
 	}
 }
 
-// synced is age, which leaves its output to the system, with the sync that esdk
-// does.
+// synced adds to age, which leaves its output in the system's cache, the sync
+// that esdk does.
 func (w *workshop) synced(name, out string, args ...string) job {
 	return job{name, out, []string{"age-command"}, func() (int64, error) {
 		rss, err := run(w.program("age-command"), args...)
@@ -225,8 +225,8 @@ const (
 	officialCommand = "aws-encryption-cli"
 )
 
-// treeJobs write into folders of the round's own: after many files are removed,
-// some file systems are slow to make others.
+// treeJobs write to directories of the round's own: after the removal of many
+// files, some file systems create others slowly.
 func (w *workshop) treeJobs(round int) []job {
 	folder := func(name string) string { return w.path(fmt.Sprintf("%s.%d", name, round)) }
 	tree, key := w.path("tree"), w.path("key")
@@ -251,7 +251,7 @@ func (w *workshop) officialArgs(mode, in, out string, more ...string) []string {
 	return append(args, "--wrapping-keys", "provider=bench-raw-aes", "key=aes256", "file="+w.path("key"))
 }
 
-// copyTree is what the files themselves cost.
+// copyTree measures the cost of the files themselves.
 func copyTree(to, from string) error {
 	files, err := os.ReadDir(from)
 	if err != nil {
@@ -274,7 +274,7 @@ func copyTree(to, from string) error {
 	return errors.Join(errs...)
 }
 
-// into has the folder that a job writes into made before.
+// into creates the output directory of a job first.
 func (w *workshop) into(j job) job {
 	work := j.run
 	j.run = func() (int64, error) {
@@ -286,7 +286,7 @@ func (w *workshop) into(j job) job {
 	return j
 }
 
-// tree gives a command all files of a folder.
+// tree passes all files of a directory to a command.
 func (w *workshop) tree(name, out, in string, args ...string) job {
 	return w.into(job{name, out, []string{"esdk-command"}, func() (int64, error) {
 		files, err := filepath.Glob(filepath.Join(in, "*"))
@@ -297,7 +297,7 @@ func (w *workshop) tree(name, out, in string, args ...string) job {
 	}})
 }
 
-// run runs a program, and returns the most that it had resident.
+// run runs a program, and returns its peak resident memory.
 func run(program string, args ...string) (int64, error) {
 	cmd := exec.Command(program, args...)
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A machine is what the figures are of.
+// A machine describes the machine of the figures.
 type machine struct {
 	CPU, Kernel, Go, Date string
 	Cores                 int
@@ -34,7 +34,8 @@ func thisMachine() machine {
 	return m
 }
 
-// fileSystem is the kind that a folder is on, if it is a usual one.
+// fileSystem returns the kind of a directory's file system, if it is a common
+// one.
 func fileSystem(dir string) string {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {

@@ -38,7 +38,7 @@ type options struct {
 	quick                          bool
 }
 
-// setDefaults fills in what depends on other options.
+// setDefaults fills in options that depend on others.
 func (o *options) setDefaults() {
 	if o.quick {
 		o.rounds = 1
@@ -55,7 +55,8 @@ func (o *options) setDefaults() {
 	}
 }
 
-// kept is where results are, so that a change of the tables needs no other run.
+// kept returns the file of the results, so that a change of the tables needs no
+// new run.
 func (o *options) kept() string {
 	if o.quick {
 		return filepath.Join(o.cache, "quick.json")
@@ -122,8 +123,8 @@ func measureAll(o *options) (_ *results, err error) {
 	return r, err
 }
 
-// removeOnInterrupt keeps gigabytes from being left behind. The peers end with
-// their input.
+// removeOnInterrupt removes gigabytes of files on an interrupt. The peers end
+// with their input.
 func removeOnInterrupt(dir string) {
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
@@ -134,7 +135,7 @@ func removeOnInterrupt(dir string) {
 	}()
 }
 
-// measurePeers measures all but the commands.
+// measurePeers measures everything but the commands.
 func (b *bench) measurePeers(dir string) error {
 	for _, c := range contestants {
 		if !slices.Contains(b.names, c.name) {
@@ -165,8 +166,8 @@ func (b *bench) measurePeers(dir string) error {
 	return nil
 }
 
-// names are the peers to start: those that were asked for, and what all are
-// compared with.
+// names returns the peers to start: the requested ones, and the ones that all
+// are compared with.
 func names(asked string) []string {
 	all := []string{us, limits}
 	for _, c := range contestants {

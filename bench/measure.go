@@ -14,7 +14,7 @@ import (
 
 // A bench runs the peers.
 type bench struct {
-	bin     string // where their programs are
+	bin     string // the directory of their programs
 	names   []string
 	quick   bool
 	log     io.Writer
@@ -22,7 +22,7 @@ type bench struct {
 	running map[string]*process
 }
 
-// startAll starts what is installed, and asks for versions.
+// startAll starts the installed peers, and asks for their versions.
 func (b *bench) startAll() {
 	b.running = make(map[string]*process)
 	for _, name := range b.names {
@@ -49,8 +49,8 @@ func (b *bench) stopAll() {
 	clear(b.running)
 }
 
-// crossCheck has each official SDK decrypt our messages, and us theirs: only then
-// is it the same that all are measured at. Those that do not are left out.
+// crossCheck makes each official SDK decrypt our messages, and vice versa: only
+// then are all measured at the same work. SDKs that fail are left out.
 func (b *bench) crossCheck(path string) {
 	defer os.Remove(path)
 	for _, c := range contestants {
@@ -66,7 +66,7 @@ func (b *bench) crossCheck(path string) {
 	}
 }
 
-// passes has one peer decrypt what another encrypted.
+// passes makes one peer decrypt the message of another.
 func (b *bench) passes(from, to, path string) error {
 	for _, suite := range []string{"0478", "0578"} {
 		for _, step := range []struct{ name, op string }{{from, "save"}, {to, "load"}} {
@@ -79,7 +79,7 @@ func (b *bench) passes(from, to, path string) error {
 	return nil
 }
 
-// warmUp has what compiles at run time do so, and caches filled.
+// warmUp lets just-in-time compilers run, and fills caches.
 func (b *bench) warmUp() {
 	began := time.Now()
 	for _, c := range contestants {
@@ -115,8 +115,7 @@ func (b *bench) run(g group) {
 	fmt.Fprintf(b.log, "%-20s %6.1f s\n", g.name, time.Since(began).Seconds())
 }
 
-// measure measures a cell. A peer that fails at it is started again, for those
-// that come after.
+// measure measures a cell. A peer that fails is restarted for the next cells.
 func (b *bench) measure(c cell) {
 	r := c.Request
 	r.Millis = b.millis(c)
@@ -135,8 +134,8 @@ func (b *bench) measure(c cell) {
 	b.running[c.Peer] = p
 }
 
-// millis is how long a cell is measured, if one operation does not take longer.
-// What has targets gets more.
+// millis returns how long a cell is measured, unless one operation takes
+// longer. Cells with targets get more time.
 func (b *bench) millis(c cell) int {
 	switch {
 	case b.quick:
@@ -147,8 +146,8 @@ func (b *bench) millis(c cell) int {
 	return 250
 }
 
-// memory measures each way in a process of its own, which encrypts into a file and
-// decrypts that.
+// memory measures each way in a process of its own, which encrypts to a file
+// and decrypts it.
 func (b *bench) memory(dir string) {
 	began := time.Now()
 	size := 100 * mib
@@ -170,7 +169,7 @@ func (b *bench) memory(dir string) {
 	fmt.Fprintf(b.log, "%-20s %6.1f s\n", "memory", time.Since(began).Seconds())
 }
 
-// resident is what a peer has before it did anything.
+// resident returns the memory of a peer before it does anything.
 func (b *bench) resident(name string) int64 {
 	p, err := start(b.bin, name)
 	if err != nil {

@@ -34,14 +34,14 @@ var contestants = []contestant{
 	{"age", "age", false},
 }
 
-// A cell is what one figure is of. It can be the key of a map.
+// A cell identifies one figure. It can be the key of a map.
 type cell struct {
 	Peer    string
 	Request peer.Request
 }
 
-// A group is measured together: all of its cells in each round, so that what a
-// machine does at the time meets all of them.
+// A group is measured together: each round measures all of its cells, so that
+// other load on the machine affects all of them.
 type group struct {
 	name   string
 	rounds int
@@ -50,7 +50,7 @@ type group struct {
 
 func (g *group) add(name string, r peer.Request) { g.cells = append(g.cells, cell{name, r}) }
 
-// plan is all that is measured in processes that stay.
+// plan returns everything that is measured in long-running processes.
 func plan(rounds int) []group {
 	var groups []group
 	for _, suite := range []string{"0478", "0578"} {
@@ -66,7 +66,8 @@ func plan(rounds int) []group {
 	return append(groups, concurrency(rounds), scaling(rounds))
 }
 
-// comparison has a suite and a size: the limits, us in all ways, and the others.
+// comparison returns the cells of a suite and a size: the limits, this library
+// in all ways, and the others.
 func comparison(suite string, size, rounds int) group {
 	g := group{name: suite + " " + sizeText(size), rounds: rounds}
 	for _, op := range []string{"encrypt", "decrypt"} {
@@ -94,7 +95,7 @@ func comparison(suite string, size, rounds int) group {
 	return g
 }
 
-// limitsOf are the limits that an operation is held against.
+// limitsOf returns the limits that an operation is compared with.
 func limitsOf(suite string, size int, op string) []cell {
 	bulk, short, signature := "seal", "forced-encrypt", "sign"
 	if op == "decrypt" {
@@ -119,8 +120,8 @@ func limitsOf(suite string, size int, op string) []cell {
 	}
 }
 
-// The scenarios of the official suite for performance tests: these sizes, with
-// the default suite, and these numbers of threads.
+// These are the scenarios of the official suite for performance tests: sizes,
+// with the default suite, and numbers of threads.
 var (
 	scenarioSizes   = []int{kib, 5 * kib, 10 * kib, 100 * kib, 500 * kib, mib, 10 * mib, 50 * mib, 100 * mib}
 	scenarioThreads = []int{1, 2, 4, 8, 16}
@@ -154,10 +155,10 @@ func concurrency(rounds int) group {
 	return g
 }
 
-// scaling is of messages of 1 KiB, from one goroutine to two. In a heap of nothing,
-// garbage is collected every few hundred messages, by a core that one goroutine
-// leaves idle and two do not; so it is measured in a heap of some size too, as a
-// service has.
+// scaling compares one and two goroutines on messages of 1 KiB. In an almost
+// empty heap, the garbage collector runs every few hundred messages, on a core
+// that is idle with one goroutine and busy with two. So it is also measured
+// with a larger heap, as a service has.
 func scaling(rounds int) group {
 	g := group{name: "scaling", rounds: rounds}
 	for _, suite := range []string{"0478", "0578"} {

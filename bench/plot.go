@@ -26,13 +26,12 @@ type panel struct {
 	limits      []plotLimit
 }
 
-// A series has a style of its own, which must be told from others without color
-// too.
+// A series has a style of its own, distinguishable without color, too.
 type series struct{ name, color, shape string }
 
 type plotRow struct {
 	label  string
-	values []float64 // of each series; 0 is none
+	values []float64 // for each series; 0 means none
 }
 
 // A plotLimit is a line across all rows.
@@ -43,7 +42,7 @@ type plotLimit struct {
 
 var encryptDecrypt = []series{{"encrypt", "#2f7ed8", "circle"}, {"decrypt", "#d9822b", "diamond"}}
 
-// plot is all of performance.svg.
+// plot returns performance.svg.
 func plot(r *results) string {
 	panels := []panel{
 		throughputPanel(r, "Unsigned (0478), 100 MiB in memory", peer.Request{Suite: "0478", Size: 100 * mib}),
@@ -98,7 +97,7 @@ func messagePanel(r *results, title, suite string) panel {
 	return p
 }
 
-// fill adds the peers that have a figure.
+// fill adds a row for each peer with a figure.
 func (p *panel) fill(r *results, request peer.Request, value func(seconds float64) float64) {
 	for _, c := range contestants {
 		row := plotRow{label: c.label}
@@ -125,7 +124,7 @@ func (p *panel) addLimit(r *results, label string, c cell, amount float64) {
 
 func (p *panel) height() int { return panelGap + rowHeight*len(p.rows) }
 
-// decades are the powers of ten that the values lie between.
+// decades returns the powers of ten that enclose the values.
 func (p *panel) decades() (low, high int) {
 	least, most := math.Inf(1), 0.0
 	see := func(v float64) {
@@ -180,7 +179,7 @@ func (p *panel) draw(b *strings.Builder, top int) {
 		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end"%s>%s</text>`+"\n", labelWidth-12, y+4, class, html.EscapeString(row.label))
 		for j, v := range row.values {
 			if v > 0 {
-				// Apart, so that equal figures do not hide each other.
+				// Shifted, so that equal figures don't hide each other.
 				p.series[j].draw(b, x(v), float64(y)+float64(2*j-1)*3.5, row.label, v, p.unit)
 			}
 		}
@@ -207,7 +206,7 @@ func (s series) draw(b *strings.Builder, x, y float64, label string, v float64, 
 	fmt.Fprintf(b, `<path d="M%.1f %.1fl5 5 -5 5 -5 -5z" fill="%s">%s</path>`+"\n", x, y-5, s.color, title)
 }
 
-// axisText is a power of ten.
+// axisText formats a power of ten.
 func axisText(v float64) string {
 	switch {
 	case v >= 1e6:

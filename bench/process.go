@@ -14,14 +14,14 @@ import (
 	"esdk/bench/internal/peer"
 )
 
-// A process is a peer that runs.
+// A process is a running peer.
 type process struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	answers *bufio.Reader
 }
 
-// errNotInstalled is for peers that install.sh did not make, or not yet.
+// errNotInstalled is returned for peers that install.sh hasn't made.
 var errNotInstalled = errors.New("not installed")
 
 func start(bin, name string) (*process, error) {
@@ -45,7 +45,7 @@ func start(bin, name string) (*process, error) {
 	return &process{cmd, in, bufio.NewReader(out)}, nil
 }
 
-// patience is how long an answer may take.
+// patience bounds the time of an answer.
 const patience = 5 * time.Minute
 
 func (p *process) ask(r peer.Request) peer.Answer {
@@ -60,7 +60,7 @@ func (p *process) ask(r peer.Request) peer.Answer {
 	defer late.Stop()
 	line, err = p.answers.ReadBytes('\n')
 	if err != nil {
-		// Wait says what ended it, if it was not itself.
+		// Wait reports a signal that ended the process.
 		return failure(fmt.Errorf("no answer: %w", errors.Join(err, p.cmd.Wait())))
 	}
 	var a peer.Answer
@@ -72,7 +72,7 @@ func (p *process) ask(r peer.Request) peer.Answer {
 
 func failure(err error) peer.Answer { return peer.Answer{Error: err.Error()} }
 
-// stop ends a peer, which ends by itself with its input.
+// stop ends a peer, which ends by itself when its input ends.
 func (p *process) stop() {
 	p.in.Close()
 	late := time.AfterFunc(10*time.Second, func() { p.cmd.Process.Kill() })

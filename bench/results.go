@@ -8,7 +8,7 @@ import (
 	"esdk/bench/internal/peer"
 )
 
-// results is all that a run found out. It can be kept, and rendered again.
+// results are all results of a run. They can be stored, and rendered again.
 type results struct {
 	Machine  machine
 	Rounds   int
@@ -28,14 +28,14 @@ type measured struct {
 	Answers []peer.Answer
 }
 
-// A memory is the most that was resident. Without a suite it is that of a
-// process that did nothing yet.
+// A memory is a peak of resident memory. Without a suite, it belongs to an idle
+// process.
 type memory struct {
 	Peer   string
 	Suite  string
 	Size   int
 	Stream bool
-	Op     string // "" is both: save, then load
+	Op     string // "" means both: save, then load
 	RSS    int64
 	Note   string
 }
@@ -67,7 +67,7 @@ func (r *results) find(c cell) int {
 	return -1
 }
 
-// answers are those of a cell, or why there are none.
+// answers returns the answers of a cell, or why there are none.
 func (r *results) answers(c cell) ([]peer.Answer, string) {
 	if why, ok := r.Missing[c.Peer]; ok {
 		return nil, why
@@ -84,7 +84,8 @@ func (r *results) answers(c cell) ([]peer.Answer, string) {
 	return r.Cells[i].Answers, ""
 }
 
-// best is the shortest time of all rounds, and typical the median of the medians.
+// best returns the shortest time of all rounds. typical returns the median of
+// the medians.
 func (r *results) best(c cell) (seconds float64, why string) {
 	answers, why := r.answers(c)
 	for i, a := range answers {
@@ -104,7 +105,7 @@ func (r *results) typical(c cell) (seconds float64, why string) {
 	return median(all), why
 }
 
-// ratios are how many times as fast as b a is, in each round.
+// ratios returns how many times as fast as b a is, in each round.
 func (r *results) ratios(a, b cell) []float64 {
 	of, why1 := r.answers(a)
 	to, why2 := r.answers(b)

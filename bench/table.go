@@ -8,7 +8,7 @@ import (
 	"esdk/bench/internal/peer"
 )
 
-// tableRows are the rows of the side-by-side table.
+// tableRows returns the rows of the side-by-side table.
 func tableRows() []peer.Request {
 	var rows []peer.Request
 	for _, suite := range []string{"0478", "0578"} {
@@ -34,7 +34,7 @@ in each round, with the same sizes, the same wrapping key (raw AES-256), frames 
 
 `
 
-// page is all of performance.md.
+// page returns performance.md.
 func page(r *results) string {
 	var b strings.Builder
 	b.WriteString(introduction)
@@ -72,7 +72,8 @@ func table(b *strings.Builder, head []string, rows [][]string) {
 	}
 }
 
-// plain is text that does not break a table, as that of an error may.
+// plain removes characters that would break a table, for instance from the text
+// of an error.
 func plain(s string) string {
 	s = strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", "/")
 	if runes := []rune(s); len(runes) > 150 {
@@ -156,8 +157,8 @@ func limitText(r peer.Request) string {
 	return strings.Join(parts, ", ")
 }
 
-// operationText is a column of the side-by-side tables, and rowText says which
-// table too.
+// operationText returns the text for a column of the side-by-side tables.
+// rowText includes the table.
 func operationText(r peer.Request) string {
 	text := r.Op + " " + sizeText(r.Size)
 	if r.Stream {
@@ -168,8 +169,8 @@ func operationText(r peer.Request) string {
 
 func rowText(r peer.Request) string { return operationText(r) + ", " + suiteText(r.Suite) }
 
-// cellText is a figure of the side-by-side tables, with the best in brackets:
-// microseconds for short messages, else MiB a second.
+// cellText returns a figure of the side-by-side tables, with the best in
+// brackets: microseconds for short messages, otherwise MiB a second.
 func cellText(r *results, c cell) string {
 	typical, why := r.typical(c)
 	if why != "" {
@@ -222,7 +223,7 @@ none signs, minio/sio and Tink wrap no key for each message, and age has blocks 
 	}
 }
 
-// sdks are this library and the official ones.
+// sdks returns this library and the official SDKs.
 func sdks() []contestant {
 	return slices.DeleteFunc(slices.Clone(contestants), func(c contestant) bool { return !c.sdk && c.name != us })
 }
@@ -248,7 +249,7 @@ The default suite, 0578: a message encrypted and decrypted again, in messages a 
 	table(b, head, rows)
 }
 
-// cycleText is how many messages a second are encrypted and decrypted again.
+// cycleText returns how many messages a second are encrypted and decrypted.
 func cycleText(r *results, name string, request peer.Request) string {
 	sum := 0.0
 	for _, op := range operations {
@@ -303,7 +304,7 @@ both plaintext and message. The first column is a process that has done nothing 
 	table(b, head, rows)
 }
 
-// memorySize is that of the messages in the table.
+// memorySize returns the size of the messages in the memory table.
 func (r *results) memorySize() int {
 	for _, m := range r.Memory {
 		if m.Op == "" && m.Size > 0 {

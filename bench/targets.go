@@ -7,13 +7,13 @@ import (
 	"esdk/bench/internal/peer"
 )
 
-// A verdict is a target beside what was measured.
+// A verdict compares a target with its measurement.
 type verdict struct {
 	Topic, Target, Figure string
 	Measured, Met         bool
 }
 
-// judge holds all targets against the results.
+// judge compares the results with all targets.
 func judge(r *results) []verdict {
 	var all []verdict
 	all = append(all, oneCore(r)...)
@@ -27,7 +27,7 @@ func judge(r *results) []verdict {
 
 var operations = []string{"encrypt", "decrypt"}
 
-// bulkLimit is the loop of AES-GCM that an operation is held against.
+// bulkLimit returns the AES-GCM loop that an operation is compared with.
 func bulkLimit(op string, cores int, reuse bool) cell {
 	name := map[string]string{"encrypt": "seal", "decrypt": "open"}[op]
 	return cell{limits, peer.Request{Op: name, Size: 100 * mib, Cores: cores, Reuse: reuse}}
@@ -37,7 +37,8 @@ func ours(op, suite string, cores int, reuse, stream bool) cell {
 	return cell{us, peer.Request{Op: op, Suite: suite, Size: 100 * mib, Cores: cores, Reuse: reuse, Stream: stream}}
 }
 
-// copied is a stream whose source, unlike memory, has to copy what it has.
+// copied returns a stream from a source that, unlike memory, has to copy its
+// data.
 func copied(op, suite string, cores int) cell {
 	c := ours(op, suite, cores, false, true)
 	c.Request.Copied = true
@@ -85,7 +86,7 @@ func signed(r *results) []verdict {
 	return all
 }
 
-// short is about messages of 1 KiB.
+// short returns the targets for messages of 1 KiB.
 func short(r *results) []verdict {
 	var all []verdict
 	for _, op := range operations {
@@ -108,25 +109,26 @@ func short(r *results) []verdict {
 
 var signatureText = map[string]string{"encrypt": "a P-384 key and signature", "decrypt": "a P-384 verification"}
 
-// atLeast is a target for how fast a is, as a part of how fast b is.
+// atLeast returns a target for the speed of a, as a fraction of the speed of b.
 func (r *results) atLeast(topic string, target float64, of string, a, b cell) verdict {
 	ratios := r.ratios(a, b)
 	return verdict{topic, fmt.Sprintf("≥ %.2f %s", target, of), withBest(ratios, slices.Max), len(ratios) > 0, median(ratios) >= target}
 }
 
-// atMost is one for the time that a takes, as a multiple of what b takes.
+// atMost returns a target for the time of a, as a multiple of the time of b.
 func (r *results) atMost(topic string, target float64, of string, a, b cell) verdict {
 	ratios := r.ratios(b, a)
 	return verdict{topic, fmt.Sprintf("≤ %.2f × the time of %s", target, of), withBest(ratios, slices.Min), len(ratios) > 0, median(ratios) <= target}
 }
 
-// info is no target, but what a target has to be seen beside.
+// info returns a figure without a target, for comparison with a target's
+// figure.
 func (r *results) info(topic, of string, a, b cell) verdict {
 	ratios := r.ratios(a, b)
 	return verdict{topic, "– (" + of + ")", withBest(ratios, slices.Max), len(ratios) > 0, true}
 }
 
-// withBest is the median of the rounds and, in brackets, that of the best.
+// withBest returns the median of the rounds, with the best round in brackets.
 func withBest(ratios []float64, best func([]float64) float64) string {
 	if len(ratios) == 0 {
 		return ""
@@ -144,7 +146,8 @@ func (r *results) scaling(op, suite string, heap int) verdict {
 	return v
 }
 
-// allocations names those of the forced calls too, most of which are HKDF's.
+// allocations also reports the allocations of the forced calls, most of which
+// are HKDF's.
 func (r *results) allocations(topic string, c, forced cell) verdict {
 	v := verdict{Topic: topic, Target: "≤ 25 allocations"}
 	answers, why := r.answers(c)
@@ -177,7 +180,7 @@ func memoryTargets(r *results) []verdict {
 	return all
 }
 
-// others is about the other SDKs.
+// others returns the targets for the other SDKs.
 func others(r *results) []verdict {
 	all := []verdict{r.allRows("all rows, beside C", "C", "c", 1, allRows())}
 	for _, op := range operations {
@@ -187,7 +190,7 @@ func others(r *results) []verdict {
 	return all
 }
 
-// allRows are our cells of the side-by-side table.
+// allRows returns our cells of the side-by-side table.
 func allRows() []cell {
 	var rows []cell
 	for _, row := range tableRows() {
@@ -196,8 +199,8 @@ func allRows() []cell {
 	return rows
 }
 
-// allRows is a target for the least ratio to another peer, of the rows that both
-// have, and names the row.
+// allRows returns a target for the lowest ratio to another peer over their
+// common rows, and names the row.
 func (r *results) allRows(topic, label, other string, target float64, rows []cell) verdict {
 	v := verdict{Topic: topic, Target: fmt.Sprintf("≥ %.0f × as fast as %s", target, label)}
 	least, name := 0.0, ""
@@ -247,13 +250,14 @@ func (c *commands) atMost(topic string, target float64, of, a, b string) verdict
 	return v
 }
 
-// atLeast is for how many times as fast as another a command is.
+// atLeast returns a target for the speed of a command, as a multiple of
+// another's.
 func (c *commands) atLeast(topic string, target float64, of, a, b string) verdict {
 	ratios := c.ratios(b, a)
 	return verdict{topic, fmt.Sprintf("≥ %.0f × as fast as %s", target, of), withBest(ratios, slices.Max), len(ratios) > 0, median(ratios) >= target}
 }
 
-// ratios are how many times as long as b a takes, in each round.
+// ratios returns how many times as long as b a takes, in each round.
 func (c *commands) ratios(a, b string) []float64 {
 	mine, other := c.find(a), c.find(b)
 	if !mine.measured() || !other.measured() {

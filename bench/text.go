@@ -14,7 +14,7 @@ func sizeText(n int) string {
 
 func suiteText(suite string) string { return suiteWord(suite) + " (" + suite + ")" }
 
-// suiteWord is what the suite does about signatures.
+// suiteWord describes the suite's use of signatures.
 func suiteWord(suite string) string {
 	return map[string]string{"0478": "unsigned", "0578": "signed"}[suite]
 }
@@ -35,7 +35,7 @@ func countText(n float64) string { return digits(n) }
 
 func memoryText(bytes int64) string { return digits(float64(bytes)/mib) + " MiB" }
 
-// digits has three of them, or more of a large number.
+// digits formats x with three digits, or more if it is large.
 func digits(x float64) string {
 	switch {
 	case x < 10:

@@ -14,7 +14,7 @@ func Key() []byte {
 	return key
 }
 
-// period is how long the pattern is before it repeats.
+// period is the length of the repeating pattern.
 const period = 1 << 16
 
 // Pattern returns n bytes to encrypt.
@@ -28,7 +28,7 @@ func Pattern(n int) []byte {
 
 var onePeriod = Pattern(period)
 
-// A source is the pattern as a stream, in no memory of its own.
+// A source streams the pattern without memory of its own.
 type source struct{ at, left int }
 
 func (s *source) Read(p []byte) (int, error) {
@@ -41,12 +41,12 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A sink discards. [io.Discard] would offer some streams a shortcut.
+// A sink discards its input. [io.Discard] would give some streams a shortcut.
 type sink struct{}
 
 func (sink) Write(p []byte) (int, error) { return len(p), nil }
 
-// A counter counts what it discards.
+// A counter counts its input and discards it.
 type counter struct{ n *int }
 
 func (c counter) Write(p []byte) (int, error) {
@@ -54,7 +54,7 @@ func (c counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A checker compares what is written with what is wanted.
+// A checker compares its input with want.
 type checker struct {
 	want    []byte
 	differs bool
@@ -69,6 +69,6 @@ func (c *checker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readerOnly hides what else a reader can do: bytes.Reader can hand over all at
-// once, which most sources cannot.
+// readerOnly hides the other methods of a reader: bytes.Reader can pass on
+// everything at once, unlike most sources.
 func readerOnly(r io.Reader) io.Reader { return struct{ io.Reader }{r} }

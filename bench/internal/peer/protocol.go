@@ -1,5 +1,5 @@
-// Package peer is what the Go peers have in common: the protocol, and how time
-// is taken. ../../README.md describes both, for peers in other languages too.
+// Package peer contains the protocol and the timing that the Go peers share.
+// ../../README.md describes both, also for peers in other languages.
 package peer
 
 // A Request is one line of JSON on the standard input of a peer.
@@ -12,7 +12,7 @@ type Request struct {
 	Threads int    `json:"threads,omitempty"`
 	Cores   int    `json:"cores,omitempty"`
 	Reuse   bool   `json:"reuse,omitempty"`
-	Heap    int    `json:"heap,omitempty"` // bytes that are live meanwhile
+	Heap    int    `json:"heap,omitempty"` // bytes that stay live meanwhile
 	Millis  int    `json:"millis,omitempty"`
 	Path    string `json:"path,omitempty"`
 }
@@ -28,12 +28,13 @@ type Answer struct {
 	RSS     int64  `json:"rss,omitempty"`
 	Version string `json:"version,omitempty"`
 
-	// Unsupported says why there is no figure, Error what failed.
+	// Unsupported says why the peer has no figure, and Error describes a
+	// failure.
 	Unsupported string `json:"unsupported,omitempty"`
 	Error       string `json:"error,omitempty"`
 }
 
-// Unsupported is the error of an operation that a peer does not have.
+// Unsupported is the error of an operation that a peer lacks.
 type Unsupported string
 
 func (u Unsupported) Error() string { return string(u) }

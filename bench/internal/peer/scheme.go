@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// A Scheme is a way to encrypt, set up for one request. What it does not have is
-// nil.
+// A Scheme is a way to encrypt, set up for one request. Functions that it lacks
+// are nil.
 type Scheme struct {
 	// Encrypt and Decrypt append their output to dst.
 	Encrypt func(dst, plaintext []byte) ([]byte, error)
@@ -31,8 +31,8 @@ type opener struct {
 	sample *sample
 }
 
-// A sample serves all requests for its suite and size, so that a message is made,
-// and seen to come back, once.
+// A sample serves all requests for its suite and size, so that a message is
+// made and checked once.
 type sample struct {
 	suite              string
 	size               int
@@ -89,13 +89,13 @@ func operation(
 	}
 }
 
-// prepare makes the sample of a request, by each way that there is, and checks
-// that it comes back.
+// prepare makes the sample of a request in each available way, and checks that
+// it decrypts.
 func (o *opener) prepare(r *Request, s *Scheme) error {
 	if o.sample != nil && o.sample.suite == r.Suite && o.sample.size == r.Size {
 		return nil
 	}
-	o.sample = nil // lets go of it before the next is made
+	o.sample = nil // free it before the next is made
 	plaintext := Pattern(r.Size)
 	if s.EncryptStream != nil {
 		if err := s.checkStreams(plaintext); err != nil {
@@ -134,7 +134,7 @@ func (s *Scheme) checkStreams(plaintext []byte) error {
 
 var errRoundTrip = errors.New("the plaintext that came back is another one")
 
-// save encrypts into a file, for measures of memory.
+// save encrypts to a file, for measurements of memory.
 func (s *Scheme) save(r *Request) (err error) {
 	if !r.Stream {
 		message, err := s.Encrypt(nil, Pattern(r.Size))
@@ -148,7 +148,7 @@ func (s *Scheme) save(r *Request) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	// Some streams close what has a Close method.
+	// Some streams close a writer that has a Close method.
 	return s.EncryptStream(struct{ io.Writer }{f}, &source{left: r.Size})
 }
 
@@ -181,7 +181,8 @@ func (s *Scheme) load(r *Request) error {
 	return nil
 }
 
-// Streams is the scheme of a library that has only streams, with what makes one.
+// Streams returns the scheme of a library that has only streams, from its
+// constructors.
 func Streams(
 	encrypt func(dst io.Writer) (io.WriteCloser, error),
 	decrypt func(message io.Reader) (io.Reader, error),
@@ -210,8 +211,8 @@ func Streams(
 	return s
 }
 
-// addInMemory gives a scheme that only streams its one-shot calls, into memory
-// that is allocated once.
+// addInMemory adds one-shot calls to a scheme that only streams. They allocate
+// their memory once.
 func (s *Scheme) addInMemory() {
 	s.Encrypt = func(dst, plaintext []byte) ([]byte, error) {
 		// None of the formats adds more than this.

@@ -13,11 +13,11 @@ import (
 	"strconv"
 )
 
-// An Operation does once what is measured. Each thread gets its own.
+// An Operation performs the measured work once. Each thread gets its own.
 type Operation func() error
 
-// Main answers requests until the standard input ends. The version is that of a
-// module in the program.
+// Main answers requests until standard input ends. It reports the version of
+// the given module in the program.
 func Main(module string, open func(*Request) (Operation, error)) {
 	s := &server{version: moduleVersion(module), open: open}
 	if err := s.serve(os.Stdin, os.Stdout); err != nil {
@@ -67,7 +67,7 @@ func (s *server) try(r *Request) (*Answer, error) {
 		return &Answer{RSS: rss}, err
 	}
 	if r.Cores > 0 {
-		// One core is one core for the garbage collector too.
+		// One core means one core for the garbage collector, too.
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.Cores))
 	}
 	live := make([]byte, r.Heap)
@@ -80,7 +80,7 @@ func (s *server) try(r *Request) (*Answer, error) {
 		}
 	}
 	if r.Reuse {
-		// The first use of the memory is what reuse saves.
+		// Reuse saves the first use of the memory.
 		if err := ops[0](); err != nil {
 			return nil, err
 		}
@@ -94,8 +94,8 @@ func (s *server) try(r *Request) (*Answer, error) {
 	return timeOne(ops[0], r.limit())
 }
 
-// moduleVersion is the version of a module that the program was built with, and
-// of Go for what comes with Go or from the same tree.
+// moduleVersion returns the version of a module in the program, or of Go for
+// packages that come with Go or from this repository.
 func moduleVersion(module string) string {
 	info, ok := debug.ReadBuildInfo()
 	if ok {
@@ -108,7 +108,7 @@ func moduleVersion(module string) string {
 	return runtime.Version()
 }
 
-// peakRSS is the most memory that was ever resident, in bytes.
+// peakRSS returns the peak of resident memory, in bytes.
 func peakRSS() (int64, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

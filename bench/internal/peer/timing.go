@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// batchTime is the least time that is measured as one. It hides the clock's own
-// cost, and shares out the garbage collector's.
+// batchTime is the least time of one measurement. It hides the cost of the
+// clock, and spreads the cost of the garbage collector.
 const batchTime = 10 * time.Millisecond
 
 func (r *Request) limit() time.Duration { return time.Duration(r.Millis) * time.Millisecond }
 
-// timeOne repeats an operation in batches until the time is up, at least one.
+// timeOne repeats an operation in batches until the time is up, at least once.
 func timeOne(op Operation, limit time.Duration) (*Answer, error) {
 	a := &Answer{}
 	var batches []float64
@@ -37,8 +37,8 @@ func timeOne(op Operation, limit time.Duration) (*Answer, error) {
 	return a, nil
 }
 
-// timeThreads has all operations repeated at the same time. The figure is the
-// time for each result, of whatever thread.
+// timeThreads repeats all operations at the same time. The figure is the time
+// per result, over all threads.
 func timeThreads(ops []Operation, limit time.Duration) (*Answer, error) {
 	counts, errs := make([]int, len(ops)), make([]error, len(ops))
 	var all sync.WaitGroup

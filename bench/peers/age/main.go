@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	// The key is as long-lived as the process, as that of the other peers is.
+	// The key lives as long as the process, like the keys of the other peers.
 	identity, err := age.GenerateX25519Identity()
 	peer.Main("filippo.io/age", peer.Schemes(func(r *peer.Request) (*peer.Scheme, error) {
 		if err != nil {

@@ -12,7 +12,8 @@ import (
 const (
 	blockLength = 4096
 	tagLength   = 16
-	// aadLength is the message id, the text and the numbers that a frame is bound to.
+	// aadLength is the length of the message id, the text and the numbers that
+	// a frame is bound to.
 	aadLength = 32 + 28 + 12
 )
 
@@ -24,7 +25,7 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// seal encrypts all blocks, each into its place, with as many goroutines as cores.
+// seal encrypts all blocks in place, with as many goroutines as cores.
 func seal(r *peer.Request) (peer.Operation, error) {
 	gcm, err := newGCM(peer.Key())
 	if err != nil {
@@ -54,7 +55,7 @@ func seal(r *peer.Request) (peer.Operation, error) {
 	}, nil
 }
 
-// unseal decrypts them.
+// unseal decrypts all blocks.
 func unseal(r *peer.Request) (peer.Operation, error) {
 	gcm, err := newGCM(peer.Key())
 	if err != nil {
@@ -93,7 +94,7 @@ func sealed(gcm cipher.AEAD, size int) []byte {
 		return message
 	}
 	plaintext := data(size)
-	// Seal grows its output by no more than it needs, each time.
+	// Each call of Seal would grow its output by the minimum.
 	message := make([]byte, 0, size+(size/blockLength+1)*tagLength)
 	nonce, aad := make([]byte, 12), make([]byte, aadLength)
 	for i := 0; i*blockLength < size; i++ {
@@ -104,7 +105,7 @@ func sealed(gcm cipher.AEAD, size int) []byte {
 	return message
 }
 
-// share has each of the cores work on its part of n blocks.
+// share splits the work on n blocks between the cores.
 func share(n, cores int, work func(from, to int) error) error {
 	if cores <= 1 {
 		return work(0, n)

@@ -1,4 +1,4 @@
-// Limits is the peer that does only what cannot be left out: the primitives of the
+// Limits is the peer that does only the unavoidable work: the primitives of the
 // standard library, over the same bytes.
 package main
 
@@ -36,7 +36,7 @@ func open(r *peer.Request) (peer.Operation, error) {
 	return nil, peer.Unsupported("operation " + r.Op)
 }
 
-// samples are kept, so that a request for the same size does not make them again.
+// samples are kept for later requests of the same size.
 var samples = map[int][]byte{}
 
 func data(size int) []byte {

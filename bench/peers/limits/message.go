@@ -11,20 +11,21 @@ import (
 	"esdk/bench/internal/peer"
 )
 
-// contextLength is that of {"purpose":"bench"}, serialized.
+// contextLength is the length of {"purpose":"bench"}, serialized.
 const contextLength = 2 + 2 + 7 + 2 + 5
 
-// headerLength is what the header tag covers: version, suite, message id, context,
-// one data key, content type, frame length and commitment.
+// headerLength is the length of the part that the header tag covers: version,
+// suite, message id, context, one data key, content type, frame length and
+// commitment.
 const headerLength = 1 + 2 + 32 + 2 + contextLength + 2 + keyLength + 1 + 4 + 32
 
-// keyLength is that of a data key wrapped by a raw AES key: "bench", "aes256" with
-// the lengths of tag and IV, and the data key with its tag.
+// keyLength is the length of a data key wrapped by a raw AES key: "bench",
+// "aes256" with the lengths of tag and IV, and the data key with its tag.
 const keyLength = 2 + 5 + 2 + 6 + 4 + 4 + 12 + 2 + 32 + tagLength
 
-// forcedEncrypt does what the format makes everybody do for a short unsigned
-// message: random numbers, a wrapped data key, derived keys, the header tag, and
-// one frame. The cipher that wraps is no part of it: a keyring can keep it.
+// forcedEncrypt does the work that the format requires for a short unsigned
+// message: random numbers, a wrapped data key, derived keys, the header tag,
+// and one frame. It reuses the wrapping cipher, as a keyring can.
 func forcedEncrypt(size int) (peer.Operation, error) {
 	wrapping, err := newGCM(peer.Key())
 	if err != nil {
@@ -96,7 +97,7 @@ func forcedDecrypt(size int) (peer.Operation, error) {
 	}, nil
 }
 
-// derive makes the key of the content, and the commitment beside it.
+// derive returns the content key and the commitment.
 func derive(dataKey, messageID []byte) ([]byte, error) {
 	prk, err := hkdf.Extract(sha512.New, dataKey, messageID)
 	if err != nil {
@@ -110,7 +111,7 @@ func derive(dataKey, messageID []byte) ([]byte, error) {
 
 var digest = make([]byte, 48)
 
-// sign is what a signature costs each message: a key of its own, and the
+// sign does the work of a signature for one message: a new key, and the
 // signature.
 func sign() error {
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
@@ -121,7 +122,7 @@ func sign() error {
 	return err
 }
 
-// verify is what it costs to decrypt one.
+// verify does the work of verifying one.
 func verify() (peer.Operation, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
@@ -139,7 +140,7 @@ func verify() (peer.Operation, error) {
 	}, nil
 }
 
-// decompress is what comes before it: the format has the public key compressed.
+// decompress does the step before: the format has compressed public keys.
 func decompress() (peer.Operation, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {

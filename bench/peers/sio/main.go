@@ -1,5 +1,5 @@
-// Sio is the peer of minio/sio, which is given the content key as it is: it wraps
-// and derives none.
+// Sio is the peer of minio/sio. It gets the content key directly: it neither
+// wraps nor derives keys.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Tink is the peer of Tink's streaming AEAD, in segments of 4 KiB, which is given
-// a key of its own for all messages.
+// Tink is the peer of Tink's streaming AEAD, in segments of 4 KiB. It uses one
+// key of its own for all messages.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	// The key is as long-lived as the process, as that of the other peers is.
+	// The key lives as long as the process, like the keys of the other peers.
 	aead, err := newAEAD()
 	peer.Main("github.com/tink-crypto/tink-go/v2", peer.Schemes(func(r *peer.Request) (*peer.Scheme, error) {
 		if err != nil {
