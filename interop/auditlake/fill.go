@@ -19,10 +19,10 @@ import (
 	"esdk"
 )
 
-// uploads is how many objects are put at once.
+// uploads is the number of concurrent uploads.
 const uploads = 16
 
-// A truth is what an audit has to find.
+// A truth is the expected result of an audit.
 type truth struct {
 	mu           sync.Mutex
 	messages     tally
@@ -32,7 +32,7 @@ type truth struct {
 	dir string // of the key file
 }
 
-// keyArguments open all messages.
+// keyArguments returns the arguments that open all messages.
 func (t *truth) keyArguments() []string {
 	var args []string
 	for _, name := range keyNames {
@@ -45,7 +45,8 @@ var keyNames = []string{"2025", "2026"}
 
 var suites = []esdk.SuiteID{esdk.AES256GCMHKDFSHA512CommitECDSAP384, esdk.AES256GCMHKDFSHA512Commit, esdk.AES256GCMHKDFSHA256, esdk.AES256GCMHKDFSHA384ECDSAP384}
 
-// fill puts objects of 1 to 64 KiB into the bucket, of which one in 50 is no message.
+// fill puts objects of 1 to 64 KiB into the bucket, one in 50 of which isn't a
+// message.
 func fill(ctx context.Context, s *store, o *options) (*truth, error) {
 	dir, err := os.MkdirTemp("", "auditlake-")
 	if err != nil {
@@ -120,7 +121,8 @@ func newClients(key []byte) (clients []client, err error) {
 	return clients, nil
 }
 
-// put makes one object. Nine of ten lie in another folder than "0/", which is a sample.
+// put makes one object. Nine out of ten are outside the directory "0/", which
+// is a sample.
 func (t *truth) put(ctx context.Context, s *store, clients []client, seed uint64, n int) error {
 	random := rand.New(rand.NewPCG(seed, uint64(n)))
 	content := bytes.Repeat([]byte{byte(n), 7}, 1+int(math.Exp2(9+6*random.Float64())))
@@ -148,7 +150,7 @@ func (t *truth) put(ctx context.Context, s *store, clients []client, seed uint64
 
 func (t tally) plus(n int) tally { return tally{t.Messages + 1, t.Verified, t.Bytes + int64(n)} }
 
-// compare fails unless an audit found what there is.
+// compare fails unless the audit's result is right.
 func (t *truth) compare(s *summary, verified bool) error {
 	want := t.messages
 	if verified {
@@ -166,7 +168,7 @@ func (t *truth) compare(s *summary, verified bool) error {
 	return nil
 }
 
-// byName leaves out how many were verified.
+// byName returns tallies by name, without the numbers of verified messages.
 func byName(list []named) map[string]tally {
 	m := make(map[string]tally)
 	for _, n := range list {

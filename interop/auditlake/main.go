@@ -1,8 +1,9 @@
 //go:build linux
 
-// Command auditlake puts messages of known keys and suites into a bucket, has "esdk audit"
-// look at them, and compares what that says with what was put there. It prints what an audit
-// costs: requests and bytes an object, objects a second, memory.
+// Command auditlake puts messages of known keys and suites into a bucket, runs
+// "esdk audit" on them, and compares the result with the truth. It prints the
+// cost of an audit: requests and bytes per object, objects per second, and
+// memory.
 package main
 
 import (
@@ -88,7 +89,7 @@ func run(ctx context.Context, o *options) error {
 	return nil
 }
 
-// A summary is what of the last line of the output is compared.
+// A summary is the compared part of the last line of the output.
 type summary struct {
 	Type      string `json:"type"`
 	Inputs    int64  `json:"inputs"`

@@ -49,8 +49,8 @@ func (a *auditRun) run(ctx context.Context) error {
 	return err
 }
 
-// watch looks at how much memory the process had at most, until it has ended. What the system
-// tells after that has that of its parent in it.
+// watch polls the peak memory of the process until it ends. The figure that the
+// system reports afterwards includes its parent's memory.
 func (a *auditRun) watch(pid int, ended <-chan error) error {
 	for {
 		select {

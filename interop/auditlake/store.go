@@ -17,7 +17,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// The credentials of interop/backends/seaweedfs.sh.
+// These are the credentials of interop/backends/seaweedfs.sh.
 const accessKey, secretKey = "AKIDEXAMPLE", "secret"
 
 // A store is a new bucket of a server.
@@ -30,7 +30,7 @@ type store struct {
 func newStore(ctx context.Context, server string) (*store, error) {
 	s := &store{server: server, bucket: fmt.Sprintf("lake-%d", time.Now().UnixMilli()), signer: v4.NewSigner()}
 	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: uploads}, Timeout: time.Minute}
-	deadline := time.Now().Add(time.Minute) // it answers some seconds before it takes an object
+	deadline := time.Now().Add(time.Minute) // it answers some seconds before it accepts objects
 	for {
 		err := s.request(ctx, "", nil)
 		if err == nil {
@@ -112,7 +112,7 @@ func newCounter(server string) (*counter, error) {
 	return c, nil
 }
 
-// count adds an answer: its body, and its status and header as they are written.
+// count adds an answer: its body, and its status and header as written.
 func (c *counter) count(answer *http.Response) error {
 	c.requests.Add(1)
 	if answer.Request.URL.Query().Has("list-type") {

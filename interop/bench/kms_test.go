@@ -1,5 +1,4 @@
-// Package bench measures the official Go SDK and esdk beside each other, in one
-// process.
+// Package bench compares the official Go SDK and esdk in one process.
 package bench
 
 import (
@@ -45,9 +44,9 @@ func must[T any](b *testing.B) func(T, error) T {
 	}
 }
 
-// BenchmarkKMS encrypts and decrypts messages of 1 KiB, unsigned, with a KMS that
-// takes 5 ms to answer, and 8 goroutines. Each reports the calls that it made of
-// KMS. DynamoDB is at AWS_ENDPOINT_URL_DYNAMODB, as run.sh starts it.
+// BenchmarkKMS encrypts and decrypts unsigned messages of 1 KiB, in 8
+// goroutines, with a KMS that takes 5 ms to answer. Each benchmark reports its
+// calls of KMS. DynamoDB is at AWS_ENDPOINT_URL_DYNAMODB, started by run.sh.
 func BenchmarkKMS(b *testing.B) {
 	if os.Getenv("AWS_ENDPOINT_URL_DYNAMODB") == "" {
 		b.Fatal("AWS_ENDPOINT_URL_DYNAMODB is not set: run run.sh here")
@@ -88,7 +87,7 @@ func run(b *testing.B, sim *kmssim.Server, do func(context.Context, []byte) ([]b
 	b.ReportMetric(float64(calls)/float64(b.N), "KMS-calls/op")
 }
 
-// newStore makes a key store and a branch key for both.
+// newStore creates a key store and a branch key for both.
 func newStore(b *testing.B, arn string) (table, id string) {
 	table = "bench-" + time.Now().Format("150405.000000")
 	s := store(b, arn, table)

@@ -1,5 +1,5 @@
-// Package compat runs the front-end of this module's command beside the Python
-// program whose arguments it takes, on the same shell scripts.
+// Package compat runs this module's front-end and the Python program whose
+// arguments it takes on the same shell scripts.
 package compat
 
 import (
@@ -21,11 +21,11 @@ import (
 	"esdk/esdktest/kmssim"
 )
 
-// A program is either of the two, in a folder of its own, under the name that
-// scripts call it by.
+// A program is one of the two, in a directory of its own, under the name that
+// scripts use.
 type program struct{ name, folder string }
 
-// A bench is what all scripts run on.
+// A bench has the programs and the environment of all scripts.
 type bench struct {
 	ours, python program
 	env          []string
@@ -51,7 +51,8 @@ func newBench(t *testing.T) *bench {
 		if err := os.Symlink(target, filepath.Join(p.folder, "aws-encryption-cli")); err != nil {
 			t.Fatal(err)
 		}
-		// By its own name too, to make what only this one can.
+		// Scripts also use its own name, for input that the other program can't
+		// make.
 		if err := os.Symlink(esdk, filepath.Join(p.folder, "esdk")); err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +61,8 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// environment has the keys, and nothing of the user's own settings.
+// environment returns variables with the keys, and without the user's own
+// settings.
 func (b *bench) environment(t *testing.T) []string {
 	s := kmssim.New()
 	t.Cleanup(s.Close)
@@ -79,14 +81,14 @@ func (b *bench) environment(t *testing.T) []string {
 	return env
 }
 
-// An outcome is what a script did.
+// An outcome is the result of a script.
 type outcome struct {
 	status         int
 	stdout, stderr string
-	before, after  map[string]string // files, with their contents; folders, with none
+	before, after  map[string]string // files with their contents; directories with ""
 }
 
-// run runs a script of the shell in a folder.
+// run runs a shell script in a directory.
 func (b *bench) run(t *testing.T, p program, dir, script string) outcome {
 	t.Helper()
 	before := files(t, dir)
@@ -124,7 +126,8 @@ func files(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// changes tells the exit status, and what has come (+), gone (-) and changed (~).
+// changes describes the exit status, and new (+), removed (-) and changed (~)
+// files.
 func (o outcome) changes() string {
 	text := []string{fmt.Sprint(o.status)}
 	names := maps.Clone(o.before)
@@ -144,8 +147,8 @@ func (o outcome) changes() string {
 	return strings.Join(text, " ")
 }
 
-// newFolder makes a folder in which scripts find files. None of them is a multiple
-// of the frame length, which the Python program refuses to decrypt.
+// newFolder creates a directory with input files. No length is a multiple of
+// the frame length, since the Python program refuses to decrypt such messages.
 func newFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -176,8 +179,8 @@ func copyFolder(t *testing.T, dir string) string {
 	return to
 }
 
-// Each program encrypts, and both decrypt what either did: the same files come of
-// it, with the same metadata and the same exit status.
+// Each program encrypts, and both decrypt the results: with the same files, the
+// same metadata and the same exit status.
 func TestExamples(t *testing.T) {
 	b := newBench(t)
 	for _, e := range examples {
@@ -212,8 +215,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// text replaces the folder's name in metadata, and adds what was printed to the
-// files.
+// text replaces the directory's name in metadata, and adds the printed output
+// to the files.
 func (o outcome) text(dir string) map[string]string {
 	all := make(map[string]string)
 	for name, content := range o.after {
@@ -226,8 +229,8 @@ func (o outcome) text(dir string) map[string]string {
 	return all
 }
 
-// compareEncrypted expects files of the same names and lengths, and metadata that
-// differs only in what is random.
+// compareEncrypted expects files of the same names and lengths, and metadata
+// that differs only in random values.
 func compareEncrypted(t *testing.T, ours, python map[string]string) {
 	t.Helper()
 	compareNames(t, "encryption", ours, python)
@@ -241,7 +244,8 @@ func compareEncrypted(t *testing.T, ours, python map[string]string) {
 	}
 }
 
-// withNewline is a text of Base64 as ours ends it. What is binary may end so, too.
+// withNewline returns Base64 text with our line ending. Binary data may end the
+// same way.
 func withNewline(text string) string { return text + "\n" }
 
 func compareDecrypted(t *testing.T, from string, ours, python map[string]string) {
@@ -266,8 +270,8 @@ func compareNames(t *testing.T, what string, ours, python map[string]string) {
 
 func isMetadata(content string) bool { return strings.HasPrefix(content, `{"header":`) }
 
-// compareMetadata compares lines as values, in the order of the inputs, since the
-// Python program takes files in no order.
+// compareMetadata compares lines as values, ordered by input, since the Python
+// program processes files in no particular order.
 func compareMetadata(t *testing.T, name, ours, python string, masked bool) {
 	t.Helper()
 	mine, theirs := records(t, ours, masked), records(t, python, masked)
@@ -276,8 +280,8 @@ func compareMetadata(t *testing.T, name, ours, python string, masked bool) {
 	}
 }
 
-// records returns lines in a normal form. Masked, what is random in a message is
-// replaced by its length, and data keys have no order to tell.
+// records returns lines in a normal form. If masked, random values of a message
+// are replaced by their lengths, and the order of data keys is ignored.
 func records(t *testing.T, text string, masked bool) (lines []string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -316,8 +320,8 @@ func mask(value any) {
 	}
 }
 
-// The deliberate differences, as docs/cli.md lists them, and what does not differ
-// though it is refused.
+// TestDifferences covers the deliberate differences, as listed in docs/cli.md,
+// and refused input that both programs treat alike.
 func TestDifferences(t *testing.T) {
 	b := newBench(t)
 	for _, d := range differences {

@@ -1,8 +1,8 @@
 package compat
 
-// An example is a pair of scripts. They call the program by its name, as the
-// examples of its README, of its repository and of the AWS developer guide do, whose
-// cases these are in the same order.
+// An example is a pair of scripts. They call the program by its name, like the
+// examples of its README, of its repository and of the AWS developer guide. The
+// cases are from there, in the same order.
 type example struct{ name, encrypt, decrypt string }
 
 const cli = "aws-encryption-cli "
@@ -106,7 +106,7 @@ var examples = []example{
 		cli + `-e -i plain -o message -w key=$MRK -S`,
 		cli + `-d -i message -o result -w discovery=true region=eu-west-1 -S`},
 
-	// What is documented without an example.
+	// These features are documented without an example.
 	{"pattern", cli + `-e -i 'in/[!b]*' -o out -w key=$KEY --metadata-output meta.json`, cli + `-d -i 'out/?.*' -o back -w key=$KEY --metadata-output meta.json`},
 	{"suffixes", cli + `-e -i 'in/?.txt' -o out -w key=$KEY -S --suffix .x`, cli + `-d -i 'out/*' -o back -w key=$KEY -S --suffix`},
 	{"letters", cli + `-eSiplain -omessage -wkey=$KEY -vv`, cli + `-dqi message -o=result -w key=$KEY --metadata-output=meta.json`},
@@ -126,15 +126,15 @@ var examples = []example{
 		cli + `--decrypt-unsigned -i message -o result -w key=$KEY --metadata-output meta.json --commitment-policy forbid-encrypt-allow-decrypt`},
 }
 
-// A difference is a script with what comes of it: the exit status, and the files
-// that have come (+), gone (-) and changed (~). If python is empty, it is the same
-// there, though nothing good.
+// A difference is a script with its result: the exit status, and new (+),
+// removed (-) and changed (~) files. If python is empty, the Python program has
+// the same result, though not a good one.
 type difference struct{ name, setup, script, ours, python string }
 
 const (
 	encrypted = cli + `-e -i plain -o message -w key=$KEY -S -c a=b; `
 	unsigned  = cli + `-e -i plain -o unsigned -w key=$KEY -S --algorithm AES_256_GCM_HKDF_SHA512_COMMIT_KEY; `
-	// The last byte of a signed message is one of the signature.
+	// The last byte of a signed message belongs to the signature.
 	damaged = encrypted + `head -c -1 message >damaged; printf x >>damaged; `
 	old     = `echo old >old; `
 )

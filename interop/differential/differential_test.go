@@ -1,5 +1,5 @@
-// Package differential has this library and the official Go SDK decrypt and
-// encrypt the same, in one process: whatever bytes a fuzzer makes, both must
+// Package differential makes this library and the official Go SDK decrypt and
+// encrypt the same input in one process. For any bytes from a fuzzer, both must
 // come to the same verdict, plaintext and context.
 package differential
 
@@ -32,8 +32,8 @@ import (
 	"esdk/internal/suite"
 )
 
-// The wrapping keys are always the same: so do all processes of a fuzzer agree
-// on which messages are good.
+// The wrapping keys are constant, so that all processes of a fuzzer agree on
+// the valid messages.
 const (
 	aesNamespace = "differential-aes"
 	rsaNamespace = "differential-rsa"
@@ -95,8 +95,8 @@ func publicPEM(key any) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: must(x509.MarshalPKIXPublicKey(key))})
 }
 
-// A side is one of the two SDKs, set to read all suites, with the recovery of
-// messages that .NET 4.0.0 wrote or without.
+// A side is one of the two SDKs, configured to read all suites, with or without
+// the recovery of messages that .NET 4.0.0 wrote.
 type side struct {
 	name    string
 	decrypt func(message []byte, reproduced map[string]string) (plaintext []byte, ec map[string]string, err error)
@@ -120,7 +120,7 @@ func theirSide(net400 bool) side {
 	}
 	c := must(official.NewClient(officialtypes.AwsEncryptionSdkConfig{CommitmentPolicy: &policy, NetV4_0_0_RetryPolicy: &retry}))
 	return side{"official", func(message []byte, reproduced map[string]string) (plaintext []byte, ec map[string]string, err error) {
-		// It panics at some inputs.
+		// It panics on some inputs.
 		defer func() {
 			if p := recover(); p != nil {
 				err = fmt.Errorf("%w: %v", errPanic, p)
@@ -138,7 +138,7 @@ var errPanic = errors.New("panic")
 
 var sides = map[bool][2]side{false: {ourSide(false), theirSide(false)}, true: {ourSide(true), theirSide(true)}}
 
-// compare has both decrypt a message.
+// compare decrypts a message with both.
 func compare(t *testing.T, m *message, net400 bool) (ourErr error) {
 	t.Helper()
 	us, them := sides[net400][0], sides[net400][1]
@@ -177,8 +177,8 @@ func known(m *message, ourErr, theirErr error) bool {
 		strings.Contains(theirErr.Error(), "No Configured Keyring was able to decrypt") && hasMalformedAgreement(m.bytes)
 }
 
-// hasMalformedAgreement reports whether a data key of ECDH does not have a version
-// and two compressed points of one curve in its provider info.
+// hasMalformedAgreement reports whether the provider info of an ECDH data key
+// isn't a version and two compressed points of one curve.
 func hasMalformedAgreement(message []byte) bool {
 	h, err := esdk.ParseHeader(bytes.NewReader(message))
 	return err == nil && slices.ContainsFunc(h.EncryptedDataKeys, func(k esdk.EncryptedDataKey) bool {
@@ -188,8 +188,8 @@ func hasMalformedAgreement(message []byte) bool {
 	})
 }
 
-// FuzzForged has both read messages whose tags are right, and whose structure
-// may be anything.
+// FuzzForged decrypts, with both, messages with valid tags and arbitrary
+// structure.
 func FuzzForged(f *testing.F) {
 	for i := range len(suite.All) {
 		f.Add([]byte{byte(i)})
@@ -211,14 +211,14 @@ var (
 	seed   = flag.Uint64("seed", 1, "what TestForged starts from")
 )
 
-// TestForged is FuzzForged with random decisions.
+// TestForged runs FuzzForged with random decisions.
 func TestForged(t *testing.T) {
 	random := rand.NewChaCha8([32]byte(binary.LittleEndian.AppendUint64(make([]byte, 24), *seed)))
 	accepted := 0
 	for range *number {
 		decisions := make([]byte, 120)
 		random.Read(decisions)
-		// Not too much at once, or else one fault hides the others.
+		// Few at once, since one fault hides others.
 		for i := range decisions {
 			if decisions[i] >= 224 && random.Uint64()%8 != 0 {
 				decisions[i] -= 128
@@ -239,7 +239,7 @@ func TestForged(t *testing.T) {
 	}
 }
 
-// FuzzBytes has both read bytes.
+// FuzzBytes decrypts arbitrary bytes with both.
 func FuzzBytes(f *testing.F) {
 	for i := range len(suite.All) {
 		for _, rest := range [][]byte{nil, {0, 0, 0, 0, 0, 0, 3}, bytes.Repeat([]byte{0, 2}, 20)} {
@@ -256,7 +256,8 @@ func FuzzBytes(f *testing.F) {
 	})
 }
 
-// FuzzEncrypt has each read what the other writes, and both refuse the same.
+// FuzzEncrypt checks that each decrypts messages of the other, and that both
+// refuse the same input.
 func FuzzEncrypt(f *testing.F) {
 	f.Add([]byte(nil), uint32(0), uint8(10), "", "", "", "")
 	f.Add([]byte("plaintext"), uint32(4), uint8(0), "k", "v", "Z", "")
@@ -313,7 +314,7 @@ func encryptTheirs(s *suite.Suite, frame uint32, plaintext []byte, ec map[string
 		return nil, err
 	}
 	id := mpltypes.ESDKAlgorithmSuiteId(fmt.Sprintf("0x%04x", s.ID))
-	// It panics if there is no slice; TestOfficialPanics has that.
+	// It panics without a slice; TestOfficialPanics shows that.
 	in := officialtypes.EncryptInput{Plaintext: append([]byte{}, plaintext...), AlgorithmSuiteId: &id, EncryptionContext: ec, Keyring: theirs}
 	if frame != 0 {
 		length := int64(frame)
@@ -326,7 +327,7 @@ func encryptTheirs(s *suite.Suite, frame uint32, plaintext []byte, ec map[string
 	return out.Ciphertext, nil
 }
 
-// TestOfficialPanics shows what is known of the official Go SDK, version 0.4.0.
+// TestOfficialPanics shows known panics of the official Go SDK, version 0.4.0.
 func TestOfficialPanics(t *testing.T) {
 	c := must(official.NewClient(officialtypes.AwsEncryptionSdkConfig{}))
 	defer func() {

@@ -22,8 +22,8 @@ import (
 	"esdk/internal/suite"
 )
 
-// choices are the bytes that a fuzzer makes: each is one decision about a
-// message. A zero, and the end of the bytes, decides for what is usual.
+// choices are the fuzzer's bytes, each of which is one decision about a
+// message. Zeros, and missing bytes, choose the usual.
 type choices struct{ rest []byte }
 
 func (c *choices) next() int {
@@ -37,17 +37,17 @@ func (c *choices) next() int {
 
 func (c *choices) upTo(n int) int { return c.next() % n }
 
-// odd is true of one byte in eight.
+// odd is true for one byte in eight.
 func (c *choices) odd() bool { return c.next() >= 224 }
 
 func pick[T any](c *choices, all []T) T { return all[c.upTo(len(all))] }
 
-// A message is what a forger made: its tags are right for what it says, unless
-// something else was decided.
+// A message is a forged message. Its tags are valid for its content, unless the
+// choices say otherwise.
 type message struct {
 	bytes      []byte
 	reproduced map[string]string
-	strange    []string // what is unusual
+	strange    []string // unusual features
 }
 
 func (m *message) note(format string, args ...any) {
@@ -69,12 +69,12 @@ type forger struct {
 	framed    bool
 }
 
-// forge makes the message that some bytes decide.
+// forge makes the message that the decisions describe.
 func forge(decisions []byte) *message {
 	f := &forger{choices: &choices{decisions}}
 	f.suite = pick(f.choices, suite.All)
-	// All that is random depends on the decisions alone, but for keys and
-	// padding, so that a finding can be found again.
+	// All random data depends on the decisions alone, except for keys and
+	// padding, so that findings can be reproduced.
 	f.messageID = f.bytesOf("message id", f.suite.MessageIDLength())
 	f.dataKey = f.bytesOf("data key", f.suite.KeyLength)
 	f.choosePairs()
@@ -152,7 +152,7 @@ func (f *forger) publicKeyPair() []pair {
 	case 4:
 		return []pair{{publicKeyKey, encoded[:len(encoded)/2]}}
 	case 5:
-		compressed[1] = 0xff // no such x, or another point
+		compressed[1] = 0xff // an x off the curve, or another point
 		return []pair{{publicKeyKey, text(compressed)}}
 	default:
 		return []pair{{publicKeyKey, encoded[:4] + "\n" + encoded[4:]}}
@@ -209,7 +209,7 @@ func field[T string | []byte](b []byte, value T) []byte {
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(value))), value...)
 }
 
-// additionalData is the context as keyrings bind it: in the order of its keys.
+// additionalData returns the context as keyrings bind it: ordered by its keys.
 func (f *forger) additionalData() []byte {
 	sorted := slices.Clone(f.pairs)
 	slices.SortStableFunc(sorted, func(a, b pair) int { return strings.Compare(a.key, b.key) })
@@ -250,14 +250,14 @@ func (f *forger) goodDataKey() []byte {
 	return field(field(field(nil, aesNamespace), info), newGCM(wrappingKey).Seal(nil, iv, f.dataKey, f.additionalData()))
 }
 
-// agreedDataKey is one of ECDH, as our keyring makes it.
+// agreedDataKey returns an ECDH data key, made by our keyring.
 func (f *forger) agreedDataKey() []byte {
 	ec := esdk.EncryptionContext{}
 	for _, p := range f.pairs {
 		ec[p.key] = p.value
 	}
 	r, err := agreement.Wrap(context.Background(), &esdk.WrapRequest{Suite: esdk.SuiteID(f.suite.ID), EncryptionContext: ec, DataKey: f.dataKey})
-	if err != nil { // the context is none
+	if err != nil { // not a valid context
 		return field(field(field(nil, "raw-ecdh"), ""), "")
 	}
 	edk := r.EncryptedDataKeys[0]
@@ -269,7 +269,7 @@ func aesInfo(name string, tagBits, ivLength uint32, iv []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(info, ivLength), iv...)
 }
 
-// strangeDataKey is one that some keyring may take for its own.
+// strangeDataKey returns a data key that some keyring may mistake for its own.
 func (f *forger) strangeDataKey() []byte {
 	iv := f.bytesOf("strange IV", 12)
 	junk := f.bytesOf("junk", f.upTo(33))
@@ -539,7 +539,7 @@ func (f *forger) spoil() {
 	f.bytes[at] ^= change
 }
 
-// reproduce gives a context to decryption.
+// reproduce chooses a context for decryption.
 func (f *forger) reproduce() {
 	if !f.odd() {
 		return

@@ -28,7 +28,7 @@ import (
 	"esdk/interop/peer"
 )
 
-// NewClient returns a client with a policy.
+// NewClient returns a client with a commitment policy.
 func NewClient(policy mpltypes.ESDKCommitmentPolicy) (*official.Client, error) {
 	return official.NewClient(officialtypes.AwsEncryptionSdkConfig{CommitmentPolicy: &policy})
 }
@@ -50,8 +50,8 @@ func kmsOf(ctx context.Context, arn string) (*kms.Client, error) {
 	return KMS(ctx, parts[3])
 }
 
-// KeyStore returns the key store in a table of DynamoDB, which is also its
-// logical name. Instead of an ARN, it takes [peer.Discovery].
+// KeyStore returns the key store in a table of DynamoDB. The logical name is
+// the name of the table. The ARN may be [peer.Discovery].
 func KeyStore(ctx context.Context, table, arn string) (*keystore.Client, error) {
 	c, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
@@ -72,7 +72,7 @@ func KeyStore(ctx context.Context, table, arn string) (*keystore.Client, error) 
 	return keystore.NewClient(store)
 }
 
-// Entries are those of a keys manifest.
+// Entries are the entries of a keys manifest.
 type Entries map[string]struct {
 	Type               string
 	ID                 string `json:"key-id"`
@@ -88,8 +88,8 @@ type Keyrings struct {
 	keys Entries
 }
 
-// NewKeyrings returns what makes keyrings of the entries of a keys manifest,
-// of which there may be none.
+// NewKeyrings returns Keyrings with the entries of a keys manifest, or without
+// entries if manifest is empty.
 func NewKeyrings(manifest string) (*Keyrings, error) {
 	client, err := mpl.NewClient(mpltypes.MaterialProvidersConfig{})
 	if err != nil || manifest == "" {
@@ -104,7 +104,8 @@ func NewKeyrings(manifest string) (*Keyrings, error) {
 	return &Keyrings{client, m.Keys}, err
 }
 
-// pemOf has a text be as the SDK wants it: nothing behind it but one line feed.
+// pemOf returns PEM as the SDK requires it: with exactly one line feed at the
+// end.
 func pemOf(text string) []byte { return []byte(strings.TrimSpace(text) + "\n") }
 
 // Keyring returns the keyring that a description describes.
@@ -159,7 +160,7 @@ func (k *Keyrings) rawRSA(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, 
 		in.PublicKey = text
 		return k.CreateRawRsaKeyring(ctx, in)
 	}
-	// The SDK wants the public half apart from the private one.
+	// The SDK requires a separate public key.
 	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		return nil, err
@@ -172,7 +173,7 @@ func (k *Keyrings) rawRSA(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, 
 	return k.CreateRawRsaKeyring(ctx, in)
 }
 
-// curve turns ecc-256 into the SDK's name.
+// curve translates ecc-256 to the SDK's name.
 func curve(d *peer.Key) primitives.ECDHCurveSpec {
 	return primitives.ECDHCurveSpec("ECC_NIST_P" + strings.TrimPrefix(d.Curve, "ecc-"))
 }
@@ -246,7 +247,7 @@ func (k *Keyrings) Strict(ctx context.Context, arn string, multiRegion bool) (mp
 
 func (k *Keyrings) discovery(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, error) {
 	filter := &mpltypes.DiscoveryFilter{Partition: d.Filter.Partition, AccountIds: d.Filter.Accounts}
-	client, err := KMS(ctx, d.Region+d.MRKRegion) // it has one of both
+	client, err := KMS(ctx, d.Region+d.MRKRegion) // exactly one is set
 	if err != nil {
 		return nil, err
 	}

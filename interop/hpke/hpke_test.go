@@ -1,5 +1,5 @@
-// Package hpke has the official Go SDK open messages that have, among others, an
-// encrypted data key that it does not know.
+// Package hpke makes the official Go SDK decrypt messages with an unknown
+// encrypted data key, among others.
 package hpke
 
 import (
@@ -34,15 +34,16 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// A known key is one that both SDKs have a keyring for.
+// A known key is a key with keyrings in both SDKs.
 type known struct {
 	name   string
 	ours   esdk.Keyring
 	theirs mpltypes.IKeyring
 }
 
-// TestOfficialGo: whatever else is beside an encrypted data key of HPKE, before
-// or behind it, the official SDK opens the message by that, and we by either.
+// TestOfficialGo: with another encrypted data key before or after the HPKE one,
+// the official SDK decrypts the message with the other, and this library with
+// either.
 func TestOfficialGo(t *testing.T) {
 	key := must[esdk.Keyring](t)(newHPKE())
 	client := must[*official.Client](t)(gosdk.NewClient(mpltypes.ESDKCommitmentPolicyRequireEncryptRequireDecrypt))
@@ -71,7 +72,7 @@ func TestOfficialGo(t *testing.T) {
 				}
 			})
 		}
-		// With nothing beside it, it is an error.
+		// An HPKE data key alone is an error.
 		alone := must[[]byte](t)(esdk.Encrypt(t.Context(), key, plaintext, ec))
 		if _, err := client.Decrypt(t.Context(), officialtypes.DecryptInput{Ciphertext: alone, Keyring: k.theirs, EncryptionContext: ec}); err == nil {
 			t.Errorf("%s: opens a message to another key", k.name)

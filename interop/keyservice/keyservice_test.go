@@ -1,5 +1,5 @@
-// Package keyservice has the official Go SDK read messages with data keys of a keyring
-// that it does not know.
+// Package keyservice makes the official Go SDK read messages with data keys of
+// an unknown keyring.
 package keyservice
 
 import (
@@ -16,8 +16,9 @@ import (
 	"esdk/keyservice"
 )
 
-// TestIgnored: the official SDK passes over the service's data key, first or last, and
-// opens the message with a key of its own; with another key it finds none.
+// TestIgnored: the official SDK skips the service's data key, first or last,
+// and decrypts the message with a key of its own; with another key it finds
+// none.
 func TestIgnored(t *testing.T) {
 	vault, err := keyservice.NewKeyring(memory{newGCM(t)}, "orders")
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 	"strings"
 )
 
-// A command is our side as users of the command have it.
+// A command is our side through the command.
 type command struct {
 	program string
-	dir     string // where keys are, as files
+	dir     string // of the key files
 	keys    map[string]commandKey
 }
 
@@ -69,7 +69,7 @@ func (c *command) run(ctx context.Context, t *test, k *key, args []string) error
 	return nil
 }
 
-// names are how the command line names the keys of a description.
+// names returns the command line's names for the keys of a description.
 func (c *command) names(k *key) ([]string, error) {
 	entry := c.keys[k.Key]
 	switch k.Type {
@@ -139,7 +139,7 @@ func pemOf(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// file keeps a key in a file.
+// file writes a key to a file.
 func (c *command) file(name, text string) string {
 	path := filepath.Join(c.dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -30,7 +30,7 @@ var curves = map[string]ecdh.Curve{"ecc-256": ecdh.P256(), "ecc-384": ecdh.P384(
 
 var curveNames = slices.Sorted(maps.Keys(curves))
 
-// An entry is one of a keys manifest.
+// An entry is an entry of a keys manifest.
 type entry map[string]any
 
 func must[T any](v T, err error) T {
@@ -40,12 +40,12 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// storeKeys are the keys in AWS KMS that protect key stores: at first, and when
-// they are re-keyed.
+// storeKeys are the keys in AWS KMS that protect key stores, before and after
+// re-keying.
 type storeKeys struct{ first, second string }
 
-// writeKeys makes all keys of a run, and returns the path of their manifest and
-// those of key stores.
+// writeKeys makes all keys of a run. It returns the path of their manifest, and
+// the keys of key stores.
 func writeKeys(dir string, sim *kmssim.Server) (path string, stores storeKeys) {
 	keys := map[string]entry{}
 	addRawKeys(keys)
@@ -78,7 +78,7 @@ func addRawKeys(keys map[string]entry) {
 	for name, curve := range curves {
 		alice, bob := must(curve.GenerateKey(rand.Reader)), must(curve.GenerateKey(rand.Reader))
 		keys[name+"-private"] = ecdhEntry(name, "ecc-private", privatePEM(alice), privatePEM(bob), publicDER(alice.PublicKey()), publicDER(bob.PublicKey()))
-		// The recipient's side of the same agreement.
+		// This is the recipient's side of the same agreement.
 		keys[name+"-turned"] = ecdhEntry(name, "ecc-private", privatePEM(bob), privatePEM(alice), publicDER(bob.PublicKey()), publicDER(alice.PublicKey()))
 	}
 }
@@ -133,7 +133,8 @@ func pemText(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
-// A use is a key to encrypt with, and those that each decrypt alone.
+// A use is a key to encrypt with, and several keys each of which decrypts
+// alone.
 type use struct {
 	encrypt  *peer.Key
 	decrypts []*peer.Key
@@ -149,7 +150,7 @@ func rsaKey(padding string) use {
 	key := func(kind string) *peer.Key {
 		k := &peer.Key{Type: "raw", Key: "rsa-2048-" + kind, ProviderID: "interop-rsa", Algorithm: "rsa", Padding: "oaep-mgf1", Hash: padding}
 		if padding == "pkcs1" {
-			// The format wants a hash here too, where it means nothing.
+			// The format requires a hash here, too, without effect.
 			k.Padding, k.Hash = "pkcs1", "sha1"
 		}
 		return k
@@ -157,7 +158,7 @@ func rsaKey(padding string) use {
 	return use{key("public"), []*peer.Key{key("private")}}
 }
 
-// agreement describes a key agreement of an entry of a kind.
+// agreement describes a key agreement with the entry named name.
 func agreement(kind, name, curve, schema string) *peer.Key {
 	k := &peer.Key{
 		Type: kind, Schema: schema, Curve: curve, ProviderID: kind, Recipient: name, RecipientPublicKey: "recipient-material-public-key",
@@ -169,8 +170,8 @@ func agreement(kind, name, curve, schema string) *peer.Key {
 	return k
 }
 
-// static has the sender, the recipient, and whoever holds the recipient's key
-// decrypt.
+// static returns a use in which the sender, the recipient, and a discovery
+// keyring with the recipient's key decrypt.
 func static(kind, curve string) use {
 	name := map[string]string{"raw-ecdh": curve, "aws-kms-ecdh": "kms-" + curve}[kind]
 	entry := name
@@ -188,7 +189,7 @@ func ephemeral(curve string) use {
 	}
 }
 
-// multi has all members decrypt together, and each alone.
+// multi returns a use in which all members decrypt together, and each alone.
 func multi(members ...use) use {
 	u := use{encrypt: &peer.Key{Type: "multi-keyring", Generator: members[0].encrypt, Children: []*peer.Key{}}}
 	together := &peer.Key{Type: "multi-keyring", Children: []*peer.Key{}}
@@ -223,7 +224,7 @@ func kmsRSA(hash string) use {
 }
 
 func branchKey(table, arn, id string) use {
-	// Key names it for our side, whose descriptions have no other fields.
+	// Key identifies it for our side, whose descriptions have no other fields.
 	return both(&peer.Key{Type: "branch-key", Key: table + " " + arn + " " + id, Table: table, KMS: arn, ID: id})
 }
 

@@ -9,25 +9,25 @@ import (
 
 type key = peer.Key
 
-// A fault is a known one of official SDKs: tests that fail, since
-// docs/compatibility.md says so.
+// A fault is a known fault of official SDKs, documented in
+// docs/compatibility.md. Its tests are expected to fail.
 type fault struct {
 	title string
-	peers []string // that have it
+	peers []string // with the fault
 	shows func(*test, direction) bool
-	text  string // what the error has in it
+	text  string // part of the error
 
-	// Not all tests that show it fail.
+	// Some of its tests pass.
 	sometimes bool
 
-	says string // what it is, and our answer
+	says string // description, and our answer
 }
 
 func ofRow(row string) func(*test, direction) bool {
 	return func(t *test, _ direction) bool { return t.feature == row }
 }
 
-// The rows of tests that only show faults.
+// These are the rows of tests that only show faults.
 const (
 	faultMixed = "discovery with data keys of other providers in the message"
 	faultOrder = "the default order of the context in JavaScript"
@@ -63,7 +63,7 @@ var faults = []fault{
 	},
 }
 
-// faultOf returns the known fault that a test shows of a peer.
+// faultOf returns the known fault of a peer that a test shows.
 func faultOf(name string, t *test, d direction) *fault {
 	for i, f := range faults {
 		if slices.Contains(f.peers, name) && f.shows(t, d) {
@@ -73,13 +73,13 @@ func faultOf(name string, t *test, d direction) *fault {
 	return nil
 }
 
-// fullFrame has a test show the fault of full final frames.
+// fullFrame adds a test of the fault with full final frames.
 func (p *plan) fullFrame(t test) {
 	t.feature, t.full, t.onlyOurs, t.onlyTheirs = faultFull, true, true, false
 	p.tests = append(p.tests, &t)
 }
 
-// differences are the tests that show the faults, for all SDKs: those without a
+// differences adds the tests that show the faults, for all SDKs: SDKs without a
 // fault pass.
 func (p *plan) differences() {
 	for _, id := range []uint16{0x0578, 0x0478} {

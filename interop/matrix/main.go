@@ -1,5 +1,6 @@
 // Matrix passes messages both ways between this library and the official SDKs,
-// and writes docs/compatibility.md. run.sh installs and starts what it needs.
+// and writes docs/compatibility.md. run.sh installs and starts its
+// dependencies.
 package main
 
 import (
@@ -111,7 +112,7 @@ func runWith(ctx context.Context, name, manifest, dir string, stores storeKeys, 
 	return r.process.Close()
 }
 
-// chosen reports whether a test is of the share that is run.
+// chosen reports whether a test belongs to the share of this run.
 func chosen(t *test) bool {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d %s %s", *seed, t, t.api)

@@ -24,7 +24,7 @@ import (
 	"esdk/interop/peer"
 )
 
-// A library is our side in this process.
+// A library is our side, in this process.
 type library struct {
 	keys vectors.Keys
 	kms  awskms.Config
@@ -60,7 +60,8 @@ func (l *library) encrypt(ctx context.Context, t *test, plaintext []byte) ([]byt
 	return message.Bytes(), err
 }
 
-// decrypt returns the plaintext, and the context without what signing adds.
+// decrypt returns the plaintext, and the context without the pair of signing
+// suites.
 func (l *library) decrypt(ctx context.Context, t *test, k *key, message []byte) ([]byte, map[string]string, error) {
 	policy := esdk.RequireEncryptAllowDecrypt
 	if t.suite.Commits {
@@ -99,7 +100,7 @@ func (l *library) client(k *key, c esdk.Config) (*esdk.Client, error) {
 	return esdk.New(c)
 }
 
-// keyring makes those that package vectors does not have.
+// keyring makes the keyrings that package vectors lacks.
 func (l *library) keyring(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Keyring, error) {
 	ctx := context.Background()
 	switch d.Type {
@@ -149,7 +150,7 @@ func (l *library) keyring(d *vectors.KeyDescription, keys vectors.Keys) (esdk.Ke
 	return nil, vectors.ErrUnsupported
 }
 
-// store returns a key store with a KMS key, or with [peer.Discovery].
+// store returns a key store with the given KMS key, or with [peer.Discovery].
 func (l *library) store(table, arn string) (*branchkey.Store, error) {
 	storage, err := l.storage(table)
 	if err != nil {
@@ -166,7 +167,8 @@ func (l *library) storeOn(storage branchkey.Storage, k branchkey.KMSConfig) (*br
 }
 
 func (l *library) storage(table string) (branchkey.Storage, error) {
-	// DynamoDB Local has a wrong checksum in some answers, which the AWS SDK warns of.
+	// Some answers of DynamoDB Local have wrong checksums, and the AWS SDK
+	// warns about them.
 	c, err := config.LoadDefaultConfig(context.Background(), config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return nil, err
@@ -174,7 +176,7 @@ func (l *library) storage(table string) (branchkey.Storage, error) {
 	return branchkey.NewDynamoDBStorage(dynamodb.NewFromConfig(c), table)
 }
 
-// checkContext says what is wrong with the context of a message.
+// checkContext reports an error in the context of a message.
 func checkContext(t *test, got map[string]string) error {
 	got = maps.Clone(got)
 	delete(got, "aws-crypto-public-key")

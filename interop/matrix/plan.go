@@ -8,11 +8,11 @@ import (
 	"esdk/internal/suite"
 )
 
-// A test is a message that is written by one side and read by the other, by
-// each of its keys.
+// A test is a message that one side writes and the other side reads, with each
+// of its keys.
 type test struct {
 	feature string // the row of the table that it counts in
-	note    string // what is special
+	note    string // a special property
 	suite   *suite.Suite
 	use     use
 	frame   uint32
@@ -27,9 +27,9 @@ type test struct {
 	full     bool // the final frame is full
 
 	reproduced map[string]string // of the required context CMM
-	tamper     string            // one of tamperings: the message is to be refused
+	tamper     string            // one of tamperings; the message must be refused
 
-	// Which ways: bodies without frames are only read by us, say.
+	// The directions: for instance, only we read bodies without frames.
 	onlyOurs, onlyTheirs bool
 }
 
@@ -61,19 +61,19 @@ func manyPairs() map[string]string {
 	return pairs
 }
 
-// The Python SDK and the CLI encrypt only frame lengths that are multiples of
-// 128; all read any.
+// The Python SDK and the CLI encrypt only with frame lengths that are multiples
+// of 128; all SDKs read any.
 var shapes = []struct {
 	frame uint32
 	size  int
 }{{128, 441}, {128, 0}, {256, 600}, {4096, 1}, {128, 384}, {128, 128}, {4096, 1000}}
 
-// A plan is a list of tests for one SDK. Lengths and contexts are spread over its keys and
-// suites: no two of their numbers share a factor.
+// A plan is a list of tests for one SDK. Lengths and contexts are spread over
+// its keys and suites, since their numbers have no common factor.
 type plan struct {
 	tests    []*test
 	n        int
-	keyrings bool // the SDK has them, and not only master keys
+	keyrings bool // the SDK has keyrings, not only master keys
 }
 
 func (p *plan) add(t test) {
@@ -91,7 +91,7 @@ func (p *plan) add(t test) {
 	p.tests = append(p.tests, &t)
 }
 
-// isFull reports whether the final frame of a message of ours is full.
+// isFull reports whether our message ends with a full frame.
 func isFull(size int, frame uint32) bool { return size > 0 && frame > 0 && size%int(frame) == 0 }
 
 func (p *plan) eachSuite(feature, note string, u use, change ...func(*test)) {
@@ -107,7 +107,7 @@ func (p *plan) eachSuite(feature, note string, u use, change ...func(*test)) {
 func masterKeys(t *test) { t.api = "master-key" }
 func streams(t *test)    { t.stream = true }
 
-// The rows of the table, in order.
+// These are the rows of the table, in order.
 const (
 	everything  = "suites × lengths × contexts"
 	frames      = "other frame lengths"
@@ -147,8 +147,9 @@ var rows = slices.Concat(
 	[]string{kmsStrict, kmsMRK, kmsDisc, kmsMRKDisc, kmsRSARow, kmsECDH, hierarchy, rekeyed, multiKMS, multiHPKE, kmsMaster, tampered, withCommand, ownVectors},
 )
 
-// newPlan plans all tests but those of key stores and test vectors, for an SDK
-// that has keyrings or only master keys: it says itself what it does not have.
+// newPlan returns all tests except for key stores and test vectors, for an SDK
+// with keyrings or with only master keys: the SDK itself reports missing
+// features.
 func newPlan(keyrings bool) []*test {
 	p := &plan{keyrings: keyrings}
 	p.everything()
@@ -165,7 +166,7 @@ func newPlan(keyrings bool) []*test {
 
 const mebibyte = 1 << 20
 
-// api is how the SDK is used where both ways would do.
+// api returns the API to use where either works.
 func (p *plan) api() string { return map[bool]string{false: "master-key"}[p.keyrings] }
 
 func (p *plan) everything() {
@@ -219,7 +220,7 @@ func (p *plan) requiredContext() {
 		for j, c := range []struct {
 			context string
 			keys    []string
-			whole   bool // decryption is given the whole context, or the required keys only
+			whole   bool // decryption gets the whole context instead of the required keys only
 		}{
 			{"ASCII", []string{"tenant"}, false},
 			{"mixed case", []string{"Zone", "alpha"}, true},
@@ -246,7 +247,7 @@ func (p *plan) kmsKeys() {
 	p.eachSuite(kmsMRKDisc, "", use{mrk("kms-primary"), []*key{mrkDiscovery(foreign), mrkDiscovery(home)}})
 	for _, hash := range []string{"SHA_1", "SHA_256"} {
 		for _, s := range suite.All {
-			if !s.Signs() { // the keyring has none that do
+			if !s.Signs() { // the keyring accepts unsigned suites only
 				p.add(test{feature: kmsRSARow, note: hash, suite: s, use: kmsRSA(hash)})
 			}
 		}
@@ -276,8 +277,8 @@ func (p *plan) masterKeys() {
 	p.eachSuite(kmsMaster, "multi-Region discovery", use{mrk("kms-primary"), []*key{mrkDiscovery(foreign)}}, masterKeys)
 }
 
-// unknownKeys have them open, by a key that they know, what is also for one that
-// only we know.
+// unknownKeys tests messages with a key that only we know, which the SDKs
+// decrypt with another key.
 func (p *plan) unknownKeys() {
 	unknown, kms := both(&key{Type: "hpke"}), both(kmsKey("kms"))
 	for _, s := range suite.All {
@@ -291,7 +292,7 @@ func (p *plan) unknownKeys() {
 	}
 }
 
-// tampered has both sides refuse the other's messages that were changed.
+// tampered tests that both sides refuse tampered messages of the other.
 func (p *plan) tampered() {
 	for _, s := range suite.All {
 		for _, name := range tamperingNames {
@@ -300,7 +301,7 @@ func (p *plan) tampered() {
 	}
 }
 
-// commands has the command take the place of the library.
+// commands tests the command instead of the library.
 func (p *plan) commands() {
 	uses := map[string]use{
 		"AES": aes(256), "AES-128": aes(128), "RSA PKCS #1": rsaKey("pkcs1"), "RSA OAEP SHA-512": rsaKey("sha512"),

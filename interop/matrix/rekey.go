@@ -19,13 +19,13 @@ type rekeying struct {
 	table, id, owner string
 }
 
-// halfway is after how many items a run is ended: the active one, the beacon key
-// and one version of three.
+// halfway is the number of items after which a run is interrupted: the active
+// one, the beacon key and one of three versions.
 const halfway = 3
 
 var errHalfway = errors.New("halfway")
 
-// An endingStorage fails after some writes.
+// An endingStorage fails after a number of writes.
 type endingStorage struct {
 	branchkey.Storage
 	left int
@@ -45,8 +45,8 @@ func (r *rekeying) test(kms string) *test {
 	return &test{feature: rekeyed, note: "store " + r.owner + ", " + kms, suite: suite.Lookup(0x0578), context: "none", frame: 4096, size: 100, use: r.use(kms)}
 }
 
-// run has both sides write messages before and in the midst of it. They read them, each
-// other's and new ones, then and afterwards.
+// run makes both sides write messages before the run and in the middle of it.
+// Both sides read all messages, and new ones, at that point and afterwards.
 func (r *rekeying) run(ctx context.Context) {
 	at := r.test(r.kms.first)
 	kept := r.keep(ctx, at, "before")
@@ -97,7 +97,7 @@ func (r *rekeying) rekey(ctx context.Context, writes int) error {
 	return err
 }
 
-// checkKeys fails unless so many items are under the second key; -1 stands for all.
+// checkKeys fails unless want items are under the second key; -1 means all.
 func (r *rekeying) checkKeys(ctx context.Context, want int) error {
 	s, err := r.store(r.table, peer.Discovery)
 	if err != nil {
@@ -123,7 +123,7 @@ func (r *rekeying) checkKeys(ctx context.Context, want int) error {
 	return nil
 }
 
-// keep has each side write a message, for later.
+// keep makes each side write a message, for later.
 func (r *rekeying) keep(ctx context.Context, t *test, when string) (paths []string) {
 	ours, theirs := r.path(when+"-ours"), r.path(when+"-theirs")
 	message, err := r.encrypt(ctx, t, plaintext(t.size))
@@ -145,7 +145,7 @@ func (r *rekeying) keep(ctx context.Context, t *test, when string) (paths []stri
 	return paths
 }
 
-// read has each side read messages that were kept.
+// read makes each side read the kept messages.
 func (r *rekeying) read(ctx context.Context, t *test, paths []string) {
 	for _, path := range paths {
 		got, _, err := r.theyDecrypt(t, t.use.decrypts[0], path)
@@ -162,7 +162,7 @@ func samePlaintext(t *test, got []byte, err error) error {
 	return err
 }
 
-// sameActive compares which version each side takes for the active one.
+// sameActive compares the active versions that both sides see.
 func (r *rekeying) sameActive(ctx context.Context, t *test, kms string) {
 	ours, err := ourStores{r.library, kms}.active(ctx, r.table, r.id)
 	theirs, theirErr := theirStores{r.process, kms}.active(ctx, r.table, r.id)

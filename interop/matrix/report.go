@@ -13,7 +13,7 @@ import (
 	"esdk/interop/peer"
 )
 
-// A direction of messages.
+// A direction is a direction of messages.
 type direction int
 
 const (
@@ -24,17 +24,17 @@ const (
 // A cell counts the tests of a row and an SDK.
 type cell struct {
 	passed  [2]int
-	reasons []string // why some cannot be
+	reasons []string // why some are unsupported
 }
 
-// results are those of all peers. They are safe for concurrent use.
+// results are the results of all peers. They are safe for concurrent use.
 type results struct {
 	mu     sync.Mutex
 	peers  map[string]*peer.Answer
 	cells  map[[2]string]*cell // of a row and a peer
 	failed []string
 	passed int
-	shown  map[[2]string]int // tests that show a fault, by its title and the peer
+	shown  map[[2]string]int // tests that show a fault, by title and peer
 }
 
 func newResults() *results {
@@ -85,7 +85,7 @@ func (r *results) add(name string, t *test, d direction, err error) {
 	}
 }
 
-// summary prints the totals. It fails if a test did, or if there was none.
+// summary prints the totals. It fails if a test failed, or if there was none.
 func (r *results) summary(w io.Writer) error {
 	slices.Sort(r.failed)
 	for _, f := range r.failed {

@@ -25,7 +25,7 @@ type runner struct {
 	results *results
 }
 
-// plaintext is the same for the same length.
+// plaintext returns n bytes, always the same for the same n.
 func plaintext(n int) []byte {
 	b := make([]byte, n)
 	random := rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)})
@@ -50,7 +50,7 @@ func (r *runner) run(ctx context.Context, t *test) {
 	r.results.add(r.name, t, theirsToOurs, r.oursRefuses(ctx, t))
 }
 
-// theirsReads has them decrypt our message, with each of the keys.
+// theirsReads makes the peer decrypt our message, with each of the keys.
 func (r *runner) theirsReads(ctx context.Context, t *test) error {
 	in, message := r.path("plain"), r.path("message")
 	text := plaintext(t.size)
@@ -125,7 +125,7 @@ func (r *runner) theyEncrypt(t *test) (string, error) {
 	return out, err
 }
 
-// oursReads has us decrypt their message, with each of the keys.
+// oursReads decrypts the peer's message, with each of the keys.
 func (r *runner) oursReads(ctx context.Context, t *test) error {
 	message, err := r.theyEncrypt(t)
 	if err != nil {
@@ -136,7 +136,7 @@ func (r *runner) oursReads(ctx context.Context, t *test) error {
 		if err == nil && !bytes.Equal(got, plaintext(t.size)) {
 			err = errors.New("another plaintext")
 		}
-		if err == nil && !t.command { // which has checked it
+		if err == nil && !t.command { // the command has checked it
 			err = checkContext(t, ec)
 		}
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 	"esdk/interop/peer"
 )
 
-// A storeSide makes and reads key stores.
+// A storeSide creates and reads key stores.
 type storeSide interface {
 	create(ctx context.Context, table string) error
 	key(ctx context.Context, table string) (id string, err error)
@@ -96,9 +96,9 @@ func (s theirStores) active(_ context.Context, table, id string) (string, error)
 	return a.Version, nil
 }
 
-// stores has each side make a key store and a branch key, and each make a new
-// version of it: both see the same versions, and read each other's messages of
-// all of them.
+// stores makes each side create a key store and a branch key, and both create
+// new versions of it. Both see the same versions, and read each other's
+// messages of all versions.
 func (r *runner) stores(ctx context.Context, kms storeKeys) {
 	arn := kms.first
 	our, their := ourStores{r.library, arn}, theirStores{r.process, arn}
@@ -111,7 +111,7 @@ func (r *runner) stores(ctx context.Context, kms storeKeys) {
 		dir := map[string]direction{"ours": oursToTheirs, "theirs": theirsToOurs}[owner.name]
 		err := owner.create(ctx, table)
 		if owner.name == "theirs" && errors.As(err, new(peer.UnsupportedError)) {
-			// It may fill the table of another.
+			// It may still be able to fill an existing table.
 			err = our.create(ctx, table)
 		}
 		id := ""

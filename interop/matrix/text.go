@@ -1,6 +1,6 @@
 package main
 
-// The text of docs/compatibility.md around the table.
+// This is the text of docs/compatibility.md around the table.
 
 const header = `# Compatibility
 

@@ -16,7 +16,7 @@ import (
 	"esdk/interop/peer"
 )
 
-// generateVectors has the command write test vectors of its own.
+// generateVectors makes the command write its own test vectors.
 func generateVectors(ctx context.Context, dir string) error {
 	out, err := exec.CommandContext(ctx, filepath.Join(*bin, "esdk"), "vectors", "generate", "-o", dir).CombinedOutput()
 	if err != nil {
@@ -25,8 +25,8 @@ func generateVectors(ctx context.Context, dir string) error {
 	return nil
 }
 
-// vectors has the peer decrypt, or refuse, the test vectors in a folder, with
-// their keys.
+// vectors makes the peer decrypt, or refuse, the test vectors in a directory,
+// with their keys.
 func (r *runner) vectors(dir string) error {
 	process, err := peer.Start(filepath.Join(*bin, r.name), filepath.Join(dir, "keys.json"), r.log)
 	if err != nil {

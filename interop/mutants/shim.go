@@ -39,8 +39,8 @@ func asGo(args []string) int {
 	return testStatus(status, out.Bytes())
 }
 
-// asCoverage runs the tests of one package: of the root package, gremlins would
-// run those of the whole module.
+// asCoverage runs the tests of one package. For the root package, gremlins
+// would run the tests of the whole module.
 func asCoverage(args []string) int {
 	start := time.Now()
 	status := exitStatus(realGo(coverageArgs(args), os.Stdout))

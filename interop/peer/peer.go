@@ -1,5 +1,5 @@
-// Package peer runs the programs of the official SDKs, which ../README.md
-// describes.
+// Package peer runs the programs of the official SDKs described in
+// ../README.md.
 package peer
 
 import (
@@ -27,17 +27,18 @@ type Request struct {
 	In                string            `json:"in,omitempty"`
 	Out               string            `json:"out,omitempty"`
 
-	// Of a key store.
+	// For key stores.
 	Action string `json:"action,omitempty"`
 	Table  string `json:"table,omitempty"`
 	KMS    string `json:"kms,omitempty"`
 	ID     string `json:"id,omitempty"`
 }
 
-// Discovery stands for a KMS key, and for whatever key an item of a key store names.
+// Discovery replaces the ARN of a KMS key, and accepts any key that an item of
+// a key store names.
 const Discovery = "discovery"
 
-// An Answer is what a peer says.
+// An Answer is the answer of a peer.
 type Answer struct {
 	Error       string            `json:"error"`
 	Unsupported string            `json:"unsupported"`
@@ -71,24 +72,24 @@ type Key struct {
 	Underlying   *Key     `json:"underlying,omitempty"`
 	RequiredKeys []string `json:"requiredEncryptionContextKeys,omitempty"`
 
-	// Of branch-key.
+	// For branch-key.
 	Table string `json:"table,omitempty"`
 	KMS   string `json:"kms,omitempty"`
 	ID    string `json:"id,omitempty"`
 }
 
-// A Filter says whose keys of AWS KMS may decrypt.
+// A Filter restricts the keys of AWS KMS that may decrypt.
 type Filter struct {
 	Partition string   `json:"partition"`
 	Accounts  []string `json:"account-ids"`
 }
 
-// An UnsupportedError is of something that an SDK does not have.
+// An UnsupportedError means that an SDK lacks a feature.
 type UnsupportedError string
 
 func (e UnsupportedError) Error() string { return string(e) }
 
-// ErrEnded is of a program that no longer answers.
+// ErrEnded means that the program no longer answers.
 var ErrEnded = errors.New("the peer has ended")
 
 // A Process is a program of one SDK. It is not safe for concurrent use.
@@ -98,8 +99,8 @@ type Process struct {
 	out     *bufio.Reader
 }
 
-// Start starts a program with the path of a keys manifest. What it prints besides
-// answers goes to log.
+// Start starts a program with the path of a keys manifest. The program's
+// standard error goes to log.
 func Start(program, keys string, log *os.File) (*Process, error) {
 	p := &Process{command: exec.Command(program, keys)}
 	p.command.Stderr = log
@@ -115,8 +116,8 @@ func Start(program, keys string, log *os.File) (*Process, error) {
 	return p, p.command.Start()
 }
 
-// Ask returns the answer to a request. What the SDK does not have is an
-// [UnsupportedError].
+// Ask returns the answer to a request. If the SDK lacks a feature, the error is
+// an [UnsupportedError].
 func (p *Process) Ask(r *Request) (*Answer, error) {
 	line, err := json.Marshal(r)
 	if err != nil {
@@ -125,7 +126,7 @@ func (p *Process) Ask(r *Request) (*Answer, error) {
 	if _, err := p.in.Write(append(line, '\n')); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEnded, err)
 	}
-	// Node.js greets whoever lets it decrypt PKCS #1 v1.5.
+	// Node.js prints a warning if PKCS #1 v1.5 decryption is allowed.
 	for line = nil; !bytes.HasPrefix(line, []byte("{")); {
 		if line, err = p.out.ReadBytes('\n'); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrEnded, err)

@@ -24,8 +24,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// A bucket keeps versions, and is on the server of ESDK_S3_URL. Its objects are small
-// messages under the key old, until they are rotated to the key new.
+// A bucket has versioning, and is on the server of ESDK_S3_URL. Its objects are
+// small messages under the key old, until they are rotated to the key new.
 type bucket struct {
 	*s3.Client
 	name     string
@@ -65,7 +65,7 @@ func newBucket(t *testing.T, objects int) *bucket {
 	return b
 }
 
-// newKey has the command make a key, and reads its file.
+// newKey makes the command create a key, and reads its file.
 func newKey(t *testing.T, dir, name string) *esdk.Client {
 	t.Helper()
 	file := filepath.Join(dir, name+".key")
@@ -88,7 +88,7 @@ func newKey(t *testing.T, dir, name string) *esdk.Client {
 	return client
 }
 
-// readKey reads the last line of a file of "esdk keygen aes".
+// readKey reads the last line of a file written by "esdk keygen aes".
 func readKey(file string) ([]byte, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -98,7 +98,7 @@ func readKey(file string) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(lines[len(lines)-1])
 }
 
-// command is the command that test.sh has built.
+// command returns the command that test.sh built.
 func command(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("esdk")
@@ -108,7 +108,7 @@ func command(t *testing.T) string {
 	return path
 }
 
-// create waits for a server that answers before it can keep anything.
+// create retries, since the server answers before it can store anything.
 func (b *bucket) create(t *testing.T) {
 	t.Helper()
 	var err error
@@ -141,7 +141,7 @@ func (b *bucket) put(ctx context.Context, key string, body []byte) error {
 	return err
 }
 
-// fill writes messages of up to 4 KiB, with keys that a URL has to escape among them.
+// fill writes messages of up to 4 KiB. Some object keys need escaping in URLs.
 func (b *bucket) fill(t *testing.T, objects int) {
 	t.Helper()
 	for i := range objects {
@@ -186,7 +186,7 @@ func (b *bucket) each(t *testing.T, do func(ctx context.Context, key string) err
 	}
 }
 
-// url is the name of an object for the command.
+// url returns the URL of an object for the command.
 func (b *bucket) url(key string) string {
 	return "s3://" + b.name + "/" + strings.NewReplacer("%", "%25", "?", "%3F", "#", "%23").Replace(key)
 }
@@ -222,7 +222,7 @@ func (b *bucket) checkRotated(t *testing.T) {
 	}
 }
 
-// versions counts those of each object.
+// versions returns the number of versions of each object.
 func (b *bucket) versions(t *testing.T) map[string]int {
 	t.Helper()
 	count := make(map[string]int)

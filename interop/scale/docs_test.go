@@ -12,7 +12,7 @@ import (
 
 const docs = "../../docs"
 
-// TestDocs holds that the page shows the files as they are.
+// TestDocs verifies that the page shows the current files.
 func TestDocs(t *testing.T) {
 	page := read(t, "scale.md")
 	shown := regexp.MustCompile("(?s)\n\\[scale/([^]]+)\\]\\([^)]*\\):\n\n```[a-z]*\n(.*?)```\n").FindAllStringSubmatch(page, -1)
@@ -35,7 +35,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// TestScriptLength holds the script to what can be read in one go.
+// TestScriptLength limits the script to a length that can be read in one go.
 func TestScriptLength(t *testing.T) {
 	_, code, _ := strings.Cut(strings.TrimPrefix(read(t, "scale/rotate.py"), `"""`), `"""`)
 	lines := 0
@@ -58,7 +58,8 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// TestAWS gives the files for AWS to an emulator of it, as requests of the official SDK.
+// TestAWS sends the files for AWS to an emulator, as requests of the official
+// SDK.
 func TestAWS(t *testing.T) {
 	url, python := needs(t, "ESDK_MOTO_URL"), needs(t, "ESDK_MOTO_PYTHON")
 	if out, err := exec.Command(python, "aws.py", url).CombinedOutput(); err != nil {

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestKubernetes decodes the manifest with the types of Kubernetes, and no other fields,
-// and holds what one part of it says of another.
+// TestKubernetes decodes the manifest with the types of Kubernetes, allows no
+// other fields, and verifies references between its parts.
 func TestKubernetes(t *testing.T) {
 	var account corev1.ServiceAccount
 	var config corev1.ConfigMap

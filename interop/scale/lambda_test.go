@@ -17,7 +17,7 @@ import (
 
 const events = "../../lake/s3batch/testdata"
 
-// A function runs in the emulator of Lambda that AWS has in its images.
+// A function runs in the Lambda emulator of AWS's images.
 type function struct{ url string }
 
 func startFunction(t *testing.T, b *bucket, environment ...string) *function {
@@ -37,7 +37,7 @@ func startFunction(t *testing.T, b *bucket, environment ...string) *function {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = syscall.Kill(-daemon.Process.Pid, syscall.SIGKILL) // with the function, which it leaves behind
+		_ = syscall.Kill(-daemon.Process.Pid, syscall.SIGKILL) // including the function, which it would leave behind
 		_ = daemon.Wait()
 		if t.Failed() {
 			t.Log(log.String())
@@ -47,14 +47,14 @@ func startFunction(t *testing.T, b *bucket, environment ...string) *function {
 	return &function{"http://127.0.0.1:" + port + "/2015-03-31/functions/function/invocations"}
 }
 
-// An answer is what S3 gets.
+// An answer is the function's answer to S3.
 type answer struct {
 	InvocationID string
 	Results      []struct{ TaskID, ResultCode, ResultString string }
 	ErrorMessage string
 }
 
-// call sends an event for an object, after the one that was recorded.
+// call sends a recorded event, changed to name the object.
 func (f *function) call(t *testing.T, file, bucket, key, version string) (a answer) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(events, file))
@@ -78,7 +78,7 @@ func (f *function) call(t *testing.T, file, bucket, key, version string) (a answ
 	return a
 }
 
-// check calls the function and holds the result to what is wanted.
+// check calls the function and compares the result.
 func (f *function) check(t *testing.T, file, bucket, key, version, code, text string) {
 	t.Helper()
 	a := f.call(t, file, bucket, key, version)
@@ -87,7 +87,7 @@ func (f *function) check(t *testing.T, file, bucket, key, version, code, text st
 	}
 }
 
-// TestFunction has S3's events encrypt objects again, each once.
+// TestFunction: S3's events re-encrypt objects, each once.
 func TestFunction(t *testing.T) {
 	b := newBucket(t, 6)
 	b.moveTo(t, "lake/00000", "lake/2026/a b+c%?#ü.encrypted")
@@ -125,7 +125,7 @@ func TestFunction(t *testing.T) {
 	}
 }
 
-// TestFunctionUnavailable has S3 call again when the store doesn't answer.
+// TestFunctionUnavailable: S3 calls again if the store doesn't answer.
 func TestFunctionUnavailable(t *testing.T) {
 	b := newBucket(t, 1)
 	f := startFunction(t, b, "AWS_ENDPOINT_URL_S3=http://127.0.0.1:"+freePort(t))
@@ -133,7 +133,7 @@ func TestFunctionUnavailable(t *testing.T) {
 	f.check(t, "v1-version.json", b.name, "lake/00000", "1", "TemporaryFailure", "unavailable")
 }
 
-// version returns the current one of an object.
+// version returns the current version of an object.
 func (b *bucket) version(t *testing.T, key string) string {
 	t.Helper()
 	head, err := b.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
@@ -143,7 +143,7 @@ func (b *bucket) version(t *testing.T, key string) string {
 	return *head.VersionId
 }
 
-// moveTo gives an object another key, in one version.
+// moveTo renames an object, with a single version.
 func (b *bucket) moveTo(t *testing.T, from, to string) {
 	t.Helper()
 	object, err := b.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &b.name, Key: &from})

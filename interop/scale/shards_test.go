@@ -10,9 +10,10 @@ import (
 	"testing"
 )
 
-// TestShards has the pods of an Indexed Job, and the children of an array job, work on one
-// listing at once: each object is in one report, and is replaced once. What some of them
-// do again, as after they were killed, is skipped.
+// TestShards runs the pods of an Indexed Job, and the children of an array job,
+// on one listing at once: each object is in one report, and is replaced once.
+// Shards that run again, for instance after they were killed, skip finished
+// objects.
 func TestShards(t *testing.T) {
 	const shards = 5
 	for _, variable := range []string{"JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX"} {

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// TestSpark rotates the objects of a bucket on a standalone cluster, one of whose two
-// workers is killed on the way, and once more.
+// TestSpark rotates the objects of a bucket on a standalone cluster, one of
+// whose two workers is killed meanwhile. Then it rotates them again.
 func TestSpark(t *testing.T) {
 	home := needs(t, "ESDK_SPARK_HOME")
 	b := newBucket(t, 2000)
@@ -55,8 +55,8 @@ func TestSpark(t *testing.T) {
 	b.checkRotated(t)
 }
 
-// TestSparkFailures has failures be rows of the report, and the exit status 3; if the
-// keys are wrong on the command line, the run fails and says so.
+// TestSparkFailures: failures are rows of the report, and the exit status is 3.
+// With wrong keys on the command line, the run fails and reports the reason.
 func TestSparkFailures(t *testing.T) {
 	home := needs(t, "ESDK_SPARK_HOME")
 	b := newBucket(t, 6)
@@ -69,7 +69,8 @@ func TestSparkFailures(t *testing.T) {
 	names := filepath.Join(b.dir, "names.txt")
 	writeFile(t, names, list.String())
 	report := filepath.Join(b.dir, "report")
-	// A partition for each name: esdk has the exit status of the failure itself.
+	// With a partition per name, esdk's exit status is the status of the
+	// failure itself.
 	run := c.submit(t, "rotate.py", names, report, "16", "--from-key", filepath.Join(b.dir, "old.key"), "-k", filepath.Join(b.dir, "new.key"))
 	var exit *exec.ExitError
 	if err := run.wait(); !errors.As(err, &exit) || exit.ExitCode() != 3 {
@@ -98,7 +99,8 @@ func writeFile(t *testing.T, name, text string) {
 	}
 }
 
-// waitRotated waits until so many objects have a second version, and returns how many.
+// waitRotated waits until want objects have a second version, and returns their
+// number.
 func (b *bucket) waitRotated(t *testing.T, want int) int {
 	t.Helper()
 	for range 1200 {
@@ -117,8 +119,8 @@ func (b *bucket) waitRotated(t *testing.T, want int) int {
 	return 0
 }
 
-// inventory returns a program that writes one of the bucket, with rows that are to be
-// passed over.
+// inventory returns a program that writes an inventory of the bucket, including
+// rows that must be skipped.
 func (b *bucket) inventory(t *testing.T, dir string) string {
 	t.Helper()
 	var rows []string
@@ -146,8 +148,8 @@ spark.createDataFrame(json.load(open(%q)), columns).write.parquet(%q)
 	return program
 }
 
-// checkReport fails unless each name has one row, none of which is a failure. It counts
-// the rows by their result.
+// checkReport fails unless each name has one row, and no row is a failure. It
+// counts the rows by result.
 func (b *bucket) checkReport(t *testing.T, dir string) map[string]int {
 	t.Helper()
 	rows := readReport(t, dir)
@@ -240,8 +242,8 @@ func (c *cluster) start(t *testing.T, name string, arguments ...string) *exec.Cm
 	return daemon
 }
 
-// killWorker ends a worker and its executor as a machine ends that loses its power. What
-// those have started goes on, and has to find out.
+// killWorker kills a worker and its executor, as a power failure would. Their
+// child processes go on, and have to notice.
 func (c *cluster) killWorker(t *testing.T) {
 	t.Helper()
 	worker := c.workers[0].Process.Pid
@@ -279,7 +281,7 @@ type submitted struct {
 	output bytes.Buffer
 }
 
-// submit starts a program, one of docs/scale unless its path is absolute.
+// submit starts a program, from docs/scale unless its path is absolute.
 func (c *cluster) submit(t *testing.T, program string, arguments ...string) *submitted {
 	t.Helper()
 	if !filepath.IsAbs(program) {

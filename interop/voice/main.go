@@ -1,7 +1,8 @@
-// Command voice counts what makes this project's text hard to read, in Go comments and
-// in Markdown, for each package and document: headless clauses ("what was read"), "that
-// of" and "those of", the word folder, and lines that are too wide. With a limit, more
-// of them for each 1,000 lines of text is an error.
+// Command voice counts patterns that make this project's text hard to read, in
+// Go comments and in Markdown, for each package and document: headless clauses
+// ("what was read"), "that of" and "those of", the word "folder", and lines
+// that are too wide. With a limit, more of them for each 1,000 lines of text is
+// an error.
 //
 //	go run ./voice [-limit N] [-list] [-wrap] [DIRECTORY]
 package main
@@ -74,7 +75,7 @@ func run(out io.Writer, dir string, limit float64, list, wrap bool) error {
 	return report(out, counts, limit)
 }
 
-// A count is of one package or document.
+// A count is for one package or document.
 type count struct {
 	lines  int
 	broken map[string]int
@@ -82,8 +83,8 @@ type count struct {
 
 func newCount() *count { return &count{broken: make(map[string]int)} }
 
-// report prints a table of the groups that break a rule, and a sum. The limit is of the
-// sum: a small package may have a sentence that needs a word.
+// report prints a table of the groups that break a rule, and a sum. The limit
+// applies to the sum: a small package may have a sentence that needs a word.
 func report(out io.Writer, counts map[string]*count, limit float64) error {
 	sum := newCount()
 	for _, group := range slices.Sorted(maps.Keys(counts)) {

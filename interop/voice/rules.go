@@ -15,7 +15,7 @@ type line struct {
 	number int
 	text   string
 	width  int // in its file, in columns
-	most   int // that it may have; 0 if it can't be wrapped
+	most   int // the widest allowed; 0 if it can't be wrapped
 }
 
 // A rule says which lines break it.
@@ -25,9 +25,9 @@ type rule struct {
 }
 
 var (
-	// headless clauses begin with a pronoun that stands for nothing: "what was read".
-	// Questions and reported questions ("tells what failed") are few enough not to be
-	// told apart.
+	// headless matches clauses that begin with a bare pronoun: "what was read".
+	// Questions and reported questions ("tells what failed") are rare enough not
+	// to be distinguished.
 	headless = regexp.MustCompile(`(?i)\b(what|whatever|whoever)\b(?:[^?]*$|[^?]*[.;:])|(?:^|[.;:(] )who\b|\b(?:of|to|by|for|and|or|lest|but|as|if) who\b`)
 	thatOf   = regexp.MustCompile(`(?i)\b(that|those) of\b`)
 	folder   = regexp.MustCompile(`(?i)\bfolders?\b`)
@@ -95,7 +95,7 @@ func wrappable(text string) bool {
 	return ok && text != "" && !strings.HasPrefix(text, " ") && !strings.HasPrefix(text, "\t") && strings.Contains(text, " ")
 }
 
-// columns is how wide a line is, with tabs of four.
+// columns returns the width of a line, with tabs of four.
 func columns(text string) int {
 	return utf8.RuneCountInString(strings.ReplaceAll(text, "\t", "    "))
 }

@@ -35,7 +35,7 @@ func TestRules(t *testing.T) {
 				}
 			}
 			if name == "x.md" && c.want == "wide" {
-				continue // of 85 columns, where 100 may be
+				continue // of 85 columns, less than the 100 allowed
 			}
 			if got := strings.Join(broken, " "); got != c.want {
 				t.Errorf("%s %q breaks %q, want %q", name, c.text, got, c.want)
@@ -70,8 +70,9 @@ func TestTextLines(t *testing.T) {
 	}
 }
 
-// TestWrap wraps this module's own files at less than they are made for, and finds the
-// same words, the same code, and nothing more to wrap.
+// TestWrap wraps this module's own files to less than their usual width, and
+// checks that the words and the code stay the same, and that nothing is left to
+// wrap.
 func TestWrap(t *testing.T) {
 	files, err := textFiles("..")
 	if err != nil || len(files) < 20 {
@@ -108,7 +109,7 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// fixedInside lines begin as lists and examples do.
+// fixedInside reports whether a line begins like a list or an example.
 func fixedInside(l line) bool { return item.MatchString(l.text) || !prosaic(" "+l.text) }
 
 // widen joins lines of comments in pairs, so that there is something to wrap.

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// wrapFile returns a file whose paragraphs are wrapped anew where one of their lines is too
-// wide. Other paragraphs stay as they are.
+// wrapFile wraps the paragraphs of a file that have too wide a line. Other
+// paragraphs stay as they are.
 func wrapFile(name, data string) string {
 	if filepath.Ext(name) == ".md" {
 		return wrapMarkdown(data)
@@ -49,8 +49,8 @@ func wrapComments(name, data string) string {
 	return strings.Join(wrapAll(lines, paragraphs), "\n")
 }
 
-// commentRows says which rows of a file begin with a comment, which lines of a string
-// in it don't.
+// commentRows reports which rows of a file begin with a comment. Lines of a
+// string that look like comments don't count.
 func commentRows(name, data string) map[int]bool {
 	rows := make(map[int]bool)
 	set := token.NewFileSet()
@@ -66,7 +66,7 @@ func commentRows(name, data string) map[int]bool {
 	return rows
 }
 
-// prosaic reports whether the text of a comment is a part of a paragraph, and no
+// prosaic reports whether the text of a comment is part of a paragraph, not a
 // heading, list, example of output or code.
 func prosaic(body string) bool {
 	text, ok := strings.CutPrefix(body, " ")
@@ -127,8 +127,8 @@ func wrapAll(lines []string, paragraphs []paragraph) []string {
 	return lines
 }
 
-// splitWords keeps code and links in one piece, whose spaces must not become ends of
-// lines.
+// splitWords doesn't split code and links, since their spaces must not become
+// line breaks.
 func splitWords(text string) []string { return words.FindAllString(text, -1) }
 
 var words = regexp.MustCompile("(?:`[^`]*`|\\[[^\\]]*\\]\\([^)]*\\)|[^\\s`])+|`")

@@ -21,7 +21,7 @@ type gcmVector struct {
 	Key, IV, AAD, Msg, CT, Tag hexBytes
 }
 
-// sealed is the ciphertext with its tag, as everywhere in the format.
+// sealed returns the ciphertext followed by its tag, as in the format.
 func (v *gcmVector) sealed() []byte { return slices.Concat(v.CT, v.Tag) }
 
 // gcmVectors returns the vectors with an IV and a tag of the format's length.
@@ -35,10 +35,10 @@ func gcmVectors(t *testing.T) (vectors []gcmVector) {
 	return vectors
 }
 
-// TestAESGCMKeyring has the raw AES keyring decrypt each vector that has no AAD, as
-// its AAD is a serialized encryption context: no other AAD of a vector is one. A
-// plaintext that no suite has for a data key is refused for its length, which
-// says that it was decrypted.
+// TestAESGCMKeyring decrypts each vector without AAD with the raw AES keyring.
+// The keyring's AAD is a serialized encryption context, and no vector's AAD is
+// one. A plaintext that is no data key of any suite is refused for its length,
+// which shows that it was decrypted.
 func TestAESGCMKeyring(t *testing.T) {
 	got := make(tally)
 	for _, v := range gcmVectors(t) {
@@ -80,8 +80,8 @@ func unwrapAES(t *testing.T, v *gcmVector, id esdk.SuiteID) ([]byte, error) {
 	})
 }
 
-// gcm is the cipher of a vector. It puts the vector's AAD in the place of the
-// format's, which it checks.
+// gcm is the cipher of a vector. It replaces the format's AAD by the vector's,
+// and checks the former.
 type gcm struct {
 	cipher.AEAD
 	t    *testing.T
@@ -96,8 +96,8 @@ func (c *gcm) Open(dst, nonce, sealed, aad []byte) ([]byte, error) {
 	return c.AEAD.Open(dst, nonce, sealed, c.aad)
 }
 
-// TestAESGCMBody has each kind of frame opened, with the vector's IV, ciphertext and
-// tag, and with its AAD in place of the format's, both in memory and as a stream.
+// TestAESGCMBody opens each kind of frame, both in memory and as a stream. The
+// IV, ciphertext and tag are the vector's, and its AAD replaces the format's.
 func TestAESGCMBody(t *testing.T) {
 	got := make(tally)
 	for _, v := range gcmVectors(t) {
@@ -105,11 +105,11 @@ func TestAESGCMBody(t *testing.T) {
 			format.Single: slices.Concat(v.IV, binary.BigEndian.AppendUint64(nil, uint64(len(v.CT))), v.sealed()),
 			format.Final: slices.Concat([]byte{0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 1}, v.IV,
 				binary.BigEndian.AppendUint32(nil, uint32(len(v.CT))), v.sealed()),
-			// Cut short behind the frame that counts.
+			// Cut short after the tested frame.
 			format.Regular: slices.Concat([]byte{0, 0, 0, 1}, v.IV, v.sealed()),
 		}
 		if len(v.CT) == 0 {
-			delete(bodies, format.Regular) // is never empty
+			delete(bodies, format.Regular) // never empty
 		}
 		for kind, body := range bodies {
 			checkBody(t, &v, kind, body)

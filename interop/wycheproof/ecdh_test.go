@@ -24,12 +24,13 @@ var (
 	ecdhDataKey = bytes.Repeat([]byte{7}, 32)
 )
 
-// TestECDH has raw ECDH keyrings agree on each secret, with public keys as DER and
-// PEM, which esdk.ParsePEM reads, and as points. Of what is acceptable, keys with
-// more elements than they should have are read, and compressed points; curves by
-// their parameters are not, nor compressed points in SubjectPublicKeyInfo.
+// TestECDH verifies that raw ECDH keyrings agree on each secret, with public
+// keys as DER and PEM, which esdk.ParsePEM reads, and as points. Of the
+// acceptable vectors, keys with additional elements and compressed points are
+// accepted. Curves given by their parameters are refused, as are compressed
+// points in SubjectPublicKeyInfo.
 //
-// The vectors in JWK are the same ones in a form that nothing here reads.
+// The vectors in JWK are the same, in a form that nothing here reads.
 func TestECDH(t *testing.T) {
 	for _, test := range []struct {
 		name         string
@@ -85,7 +86,7 @@ func testPEM(t *testing.T, file string) tally {
 
 const agreed = "agreed"
 
-// add counts a vector with what became of it.
+// add counts a vector by its outcome.
 func (got tally) add(t *testing.T, v *vector, outcome string) {
 	t.Helper()
 	if v.valid() && outcome != agreed || v.Result == "invalid" && outcome == agreed || outcome == "" {
@@ -94,7 +95,7 @@ func (got tally) add(t *testing.T, v *vector, outcome string) {
 	got[v.Result+": "+outcome]++
 }
 
-// privateKey returns the key of a scalar, which has any number of leading zeros.
+// privateKey returns the key of a scalar with any number of leading zeros.
 func privateKey(t *testing.T, curve ecdh.Curve, scalar []byte) *ecdh.PrivateKey {
 	t.Helper()
 	length := map[ecdh.Curve]int{ecdh.P256(): 32, ecdh.P384(): 48, ecdh.P521(): 66}[curve]
@@ -102,7 +103,7 @@ func privateKey(t *testing.T, curve ecdh.Curve, scalar []byte) *ecdh.PrivateKey 
 	return must[*ecdh.PrivateKey](t)(curve.NewPrivateKey(fixed))
 }
 
-// parseAndAgree says how far a public key gets.
+// parseAndAgree describes how far a public key gets.
 func parseAndAgree(t *testing.T, private *ecdh.PrivateKey, public []byte, shared []byte) string {
 	t.Helper()
 	peer, err := esdk.ParsePEM[*ecdh.PublicKey](public)
@@ -135,8 +136,9 @@ func encrypts(t *testing.T, keyring esdk.Keyring, shared []byte) bool {
 	return false
 }
 
-// unwrapECDH has a discovery keyring decrypt a data key that is encrypted under the
-// shared secret, as if by the owner of a point, which stands in the message.
+// unwrapECDH decrypts a data key with a discovery keyring. The data key is
+// encrypted under the shared secret, as if by the owner of the sender's point,
+// which is part of the message.
 func unwrapECDH(t *testing.T, private *ecdh.PrivateKey, sender, shared []byte) error {
 	t.Helper()
 	info := &keyagreement.Info{
@@ -156,8 +158,8 @@ func unwrapECDH(t *testing.T, private *ecdh.PrivateKey, sender, shared []byte) e
 	return err
 }
 
-// testPoints puts points into provider info: valid ones compressed, as they must
-// be there, others as they are.
+// testPoints puts points into provider info: valid ones compressed, as the
+// format requires, others unchanged.
 func testPoints(t *testing.T, file string, curve ecdh.Curve) tally {
 	got := make(tally)
 	for _, g := range load[struct{}, ecdhVector[hexBytes]](t, file) {
@@ -176,7 +178,8 @@ func testPoints(t *testing.T, file string, curve ecdh.Curve) tally {
 	return got
 }
 
-// pointError says why a point is refused, or nothing if it was not for the point.
+// pointError returns why a point is refused, or "" if the reason isn't the
+// point.
 func pointError(err error) string {
 	switch text := err.Error(); {
 	case strings.Contains(text, "provider info does not hold two points"):
@@ -187,8 +190,8 @@ func pointError(err error) string {
 	return ""
 }
 
-// TestECDHOtherCurves has public keys that are valid, but on curves that the
-// format does not know, refused.
+// TestECDHOtherCurves: valid public keys on curves unknown to the format are
+// refused.
 func TestECDHOtherCurves(t *testing.T) {
 	for file, want := range map[string]int{
 		"ecdh_secp224r1_test.json":       439, // which crypto/x509 reads
@@ -199,7 +202,7 @@ func TestECDHOtherCurves(t *testing.T) {
 		for _, g := range load[struct{}, ecdhVector[hexBytes]](t, file) {
 			for _, v := range g.Tests {
 				if !v.valid() {
-					continue // some of these are good keys, but on curves that are known
+					continue // some are good keys, but on known curves
 				}
 				public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: v.Public})
 				if key, err := esdk.ParsePEM[*ecdh.PublicKey](public); err == nil {

@@ -17,9 +17,9 @@ type ecdsaVector struct {
 	Msg, Sig hexBytes
 }
 
-// TestECDSA verifies signatures as a message's is: with the compressed key that
-// the encryption context holds. Strict DER is the only form; no vector is merely
-// acceptable.
+// TestECDSA verifies signatures the way messages are verified: with the
+// compressed key from the encryption context. Strict DER is the only valid
+// form; no vector is merely acceptable.
 func TestECDSA(t *testing.T) {
 	p384 := tally{"valid": 194, "invalid": 310, "not DER": 280}
 	for _, test := range []struct {
@@ -41,7 +41,8 @@ func TestECDSA(t *testing.T) {
 				}
 				got[v.Result]++
 			})
-			// r and s side by side are no signature of the format, even if valid.
+			// r and s concatenated aren't a signature of the format, even if
+			// valid.
 			verify(t, s, test.files+"_p1363_test.json", func(v *ecdsaVector, verified bool) {
 				if verified {
 					t.Errorf("%d: verified without DER: %s", v.ID, v.Comment)

@@ -7,8 +7,8 @@ import (
 	"esdk/internal/suite"
 )
 
-// TestHKDF goes through the derivation of suites with each hash, below the salt
-// and the infos that the format fixes, which no vector has.
+// TestHKDF tests the derivation of suites with each hash, below the level of
+// salt and infos, which the format fixes and no vector has.
 func TestHKDF(t *testing.T) {
 	type hkdfVector struct {
 		vector

@@ -28,15 +28,15 @@ func (g *rsaGroup) key(t *testing.T) *rsa.PrivateKey {
 	return must[*rsa.PrivateKey](t)(esdk.ParsePEM[*rsa.PrivateKey]([]byte(g.PrivateKeyPEM)))
 }
 
-// oaepHashes are those of the format, each of which is that of MGF1 too.
+// oaepHashes are the hashes of the format. MGF1 always has the same hash.
 var oaepHashes = map[string]crypto.Hash{
 	"SHA-1": crypto.SHA1, "SHA-256": crypto.SHA256, "SHA-384": crypto.SHA384, "SHA-512": crypto.SHA512,
 }
 
-// TestRSAOAEP has the raw RSA keyring decrypt each vector with one hash of the
-// format's for all. A vector with a label is wrong for it, since its label is empty.
-// A plaintext that no suite has for a data key is refused for its length, which says
-// that it was decrypted.
+// TestRSAOAEP decrypts each vector that uses one hash of the format for
+// everything with the raw RSA keyring. A vector with a label fails, since the
+// keyring's label is empty. A plaintext that is no data key of any suite is
+// refused for its length, which shows that it was decrypted.
 func TestRSAOAEP(t *testing.T) {
 	got := make(tally)
 	for _, file := range []string{
@@ -95,10 +95,11 @@ func unwrapRSA(t *testing.T, k esdk.Keyring, id esdk.SuiteID, ciphertext []byte)
 	return unwrap(t, k, id, esdk.EncryptedDataKey{ProviderID: namespace, ProviderInfo: []byte(name), Ciphertext: ciphertext})
 }
 
-// TestRSAPKCS1 has the raw RSA keyring decrypt vectors of PKCS #1 v1.5. It must not tell
-// one that is no data key from one with a wrong padding: both give a random key, a
-// different one each time. Only a ciphertext that is no number below the modulus, which
-// says nothing of a padding, may fail.
+// TestRSAPKCS1 decrypts vectors of PKCS #1 v1.5 with the raw RSA keyring. It
+// must not distinguish a plaintext that is no data key from a wrong padding:
+// both give a random key, a different one each time. Only a ciphertext that
+// isn't a number below the modulus may fail, since this reveals nothing about
+// the padding.
 func TestRSAPKCS1(t *testing.T) {
 	got := make(tally)
 	for _, file := range []string{"rsa_pkcs1_2048", "rsa_pkcs1_3072", "rsa_pkcs1_4096"} {
@@ -124,7 +125,7 @@ func TestRSAPKCS1(t *testing.T) {
 	got.require(t, tally{"valid: decrypted": 4, "valid: random key": 120, "invalid: random key": 59, "invalid: refused": 18})
 }
 
-// What may become of a ciphertext of PKCS #1 v1.5.
+// These are the possible outcomes of a ciphertext of PKCS #1 v1.5.
 const (
 	decrypted = "decrypted"
 	random    = "random key"

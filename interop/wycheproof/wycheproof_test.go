@@ -22,7 +22,7 @@ import (
 	"esdk"
 )
 
-// hexBytes is in hexadecimal in the vectors.
+// hexBytes is hexadecimal in the vectors.
 type hexBytes []byte
 
 func (b *hexBytes) UnmarshalText(text []byte) (err error) {
@@ -30,7 +30,7 @@ func (b *hexBytes) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// A vector is what all have in common.
+// A vector has the fields that all vectors share.
 type vector struct {
 	ID      int `json:"tcId"`
 	Comment string
@@ -40,7 +40,7 @@ type vector struct {
 
 func (v *vector) valid() bool { return v.Result == "valid" }
 
-// A group has some fields in common, and vectors.
+// A group has vectors with some fields in common.
 type group[F, V any] struct {
 	fields F
 	Tests  []V
@@ -82,10 +82,10 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// A tally counts vectors by what became of them.
+// A tally counts vectors by outcome.
 type tally map[string]int
 
-// require has the test fail unless the vectors are those that it was written for.
+// require fails unless the vectors are the ones that the test was written for.
 func (got tally) require(t *testing.T, want tally) {
 	t.Helper()
 	for _, what := range slices.Sorted(maps.Keys(got)) {
@@ -101,7 +101,8 @@ const (
 	name      = "key"
 )
 
-// suiteFor is a suite whose data keys have the length, if there is one.
+// suiteFor returns a suite with data keys of the given length: 24, 32, or else 16
+// bytes.
 func suiteFor(length int) esdk.SuiteID {
 	switch length {
 	case 24:
@@ -112,7 +113,7 @@ func suiteFor(length int) esdk.SuiteID {
 	return 0x0114
 }
 
-// unwrap has a keyring decrypt one data key. Its error, if any, is that of this
+// unwrap decrypts one data key with a keyring. It returns the error of this
 // attempt.
 func unwrap(t *testing.T, k esdk.Keyring, id esdk.SuiteID, edk esdk.EncryptedDataKey) ([]byte, error) {
 	t.Helper()
@@ -127,8 +128,8 @@ func unwrap(t *testing.T, k esdk.Keyring, id esdk.SuiteID, edk esdk.EncryptedDat
 	return nil, none.Errors[0]
 }
 
-// isLengthError reports whether a data key was decrypted, but was not of the
-// suite's length.
+// isLengthError reports whether a data key was decrypted, but has the wrong
+// length for the suite.
 func isLengthError(err error, length int) bool {
 	return err != nil && strings.Contains(err.Error(), fmt.Sprintf("data key has %d bytes, suite", length))
 }

@@ -1,9 +1,9 @@
-// Command vault-transit serves the transit engine of HashiCorp Vault, in memory, for
-// tests. The engine is Vault's own package, at paths and in the JSON of Vault's HTTP
-// interface; what is around it in a Vault server is not here: storage, policies and
-// tokens but for a single one. It can be sealed and unsealed, without the keys that
-// Vault wants for that, and then answers as Vault does. It is for tests alone: Vault's
-// license is the Business Source License.
+// Command vault-transit serves the transit engine of HashiCorp Vault, in
+// memory, for tests. The engine is Vault's own package, with the paths and the
+// JSON of Vault's HTTP interface. The rest of a Vault server is missing:
+// storage, policies and all tokens but one. It can be sealed and unsealed,
+// without the keys that Vault requires, and then answers as Vault does. It is
+// for tests alone: Vault's license is the Business Source License.
 package main
 
 import (
@@ -92,7 +92,7 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *engine) handle(w http.ResponseWriter, ctx context.Context, req *logical.Request) {
-	// Vault turns an update of what does not exist into its creation.
+	// Vault turns an update of a missing object into its creation.
 	if check := e.HandleExistenceCheck; req.Operation == logical.UpdateOperation {
 		if known, exists, err := check(ctx, req); err == nil && known && !exists {
 			req.Operation = logical.CreateOperation

@@ -30,7 +30,7 @@ func main() {
 		os.Exit(1)
 	}
 	answers := json.NewEncoder(os.Stdout)
-	os.Stdout = os.Stderr // what libraries print is no answer
+	os.Stdout = os.Stderr // output of libraries isn't an answer
 	requests := bufio.NewReader(os.Stdin)
 	for {
 		line, err := requests.ReadBytes('\n')
@@ -87,7 +87,7 @@ func do(ctx context.Context, k *gosdk.Keyrings, r *peer.Request) (any, error) {
 	return nil, fmt.Errorf("no operation %q", r.Op)
 }
 
-// version returns that of a module of the SDK.
+// version returns the version of a module of the SDK.
 func version(name string) string {
 	info, _ := debug.ReadBuildInfo()
 	for _, m := range info.Deps {
@@ -100,7 +100,7 @@ func version(name string) string {
 
 func commits(suite string) bool { return suite == "0478" || suite == "0578" }
 
-// materials returns what a description describes: one of both.
+// materials returns the keyring or the CMM that a description describes.
 func materials(ctx context.Context, k *gosdk.Keyrings, d *peer.Key) (mpltypes.IKeyring, mpltypes.ICryptographicMaterialsManager, error) {
 	if d.Type == "required-encryption-context-cmm" {
 		cmm, err := k.RequiredContext(ctx, d)
