@@ -250,7 +250,7 @@ func testContextEnds(t *testing.T, storage Storage) {
 	}
 }
 
-// keyringCalls wrap and unwrap with keyrings that have nothing in their caches.
+// keyringCalls returns calls that wrap and unwrap with an empty cache.
 func keyringCalls(t *testing.T, s *Store) map[string]func(context.Context) error {
 	fresh := func() esdk.Keyring {
 		return ok[esdk.Keyring](t)(NewKeyring(KeyringConfig{Store: s, BranchKeyID: "key", TTL: time.Minute}))

@@ -128,7 +128,7 @@ func (s *Store) version(ctx context.Context, old *Item) error {
 		return err
 	}
 	attributes := old.Attributes
-	if key != s.configuredARN() { // it is a former one
+	if key != s.configuredARN() { // a former key
 		attributes[kmsARNAttribute] = s.configuredARN()
 	}
 	attributes[timeAttribute] = time.Now().UTC().Format(timeFormat)

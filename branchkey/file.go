@@ -315,7 +315,7 @@ func (f *fileStorage) with(ctx context.Context, readOnly bool, use func(*bbolt.D
 	return use(db)
 }
 
-// open waits for the lock of the file, which readers share.
+// open opens the file, and waits for its lock, which readers share.
 func (f *fileStorage) open(ctx context.Context, readOnly bool, openFile func(string, int, fs.FileMode) (*os.File, error)) (*bbolt.DB, error) {
 	giveUp := time.NewTimer(f.timeout)
 	defer giveUp.Stop()

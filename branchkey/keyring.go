@@ -21,7 +21,12 @@ type Source interface {
 	// LogicalName is the same for Sources with the same keys.
 	LogicalName() string
 
+	// ActiveBranchKey returns the version of a branch key that wraps new data
+	// keys.
 	ActiveBranchKey(ctx context.Context, id string) (*Key, error)
+
+	// BranchKeyVersion returns a version of a branch key by its UUID in lower
+	// case.
 	BranchKeyVersion(ctx context.Context, id, version string) (*Key, error)
 }
 
@@ -36,6 +41,7 @@ type Supplier func(ctx context.Context, ec esdk.EncryptionContext) (branchKeyID 
 
 // KeyringConfig configures [NewKeyring].
 type KeyringConfig struct {
+	// Store provides the branch keys. It must be set.
 	Store Source
 
 	// BranchKeyID or Supplier selects the branch key: exactly one of them is
@@ -149,7 +155,7 @@ func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	// An id that is not valid UTF-8 is not equal either.
+	// An id in invalid UTF-8 never matches.
 	matches := func(edk *esdk.EncryptedDataKey) bool { return ours(*edk) && string(edk.ProviderInfo) == id }
 	return req.Unwrap(ctx, matches, func(edk *esdk.EncryptedDataKey, ec []byte) ([]byte, error) {
 		return k.unwrap(ctx, id, edk.Ciphertext, ec, req.Suite)

@@ -145,7 +145,7 @@ type call struct {
 	pick    int    // chooses the version to read or the data key to unwrap
 	fault   fault
 	pause   time.Duration
-	version string // to read; or that wrapped
+	version string // to read, or that wrapped
 	to      string // the KMS key to re-key to
 
 	cancel  func()
