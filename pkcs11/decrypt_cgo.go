@@ -30,7 +30,7 @@ struct esdk_functions {
 
 typedef unsigned long (*esdk_get_functions)(struct esdk_functions **);
 
-// A library that is loaded once more is the same one.
+// Loading a library again returns the same one.
 static esdk_get_functions esdk_find_list(const char *path)
 {
 #ifdef _WIN32
