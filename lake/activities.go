@@ -402,7 +402,7 @@ type chunkWriter struct {
 	held    context.Context // ends with the lease
 	attempt int32
 	late    bool // a service has been unreachable for too long; reset by the next finished object
-	moved   bool // an object was done since the last flush
+	moved   bool // an object was finished since the last flush
 
 	mark    Mark // of the parts
 	counts  Counts
