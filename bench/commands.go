@@ -168,7 +168,7 @@ func (w *workshop) startUps() []job {
 	return []job{w.command("esdk version", "", "esdk-command", "version"), w.command("age --version", "", "age-command", "--version")}
 }
 
-// command is a job that runs a program.
+// command returns a job that runs a program.
 func (w *workshop) command(name, reset, program string, args ...string) job {
 	return job{name, reset, []string{program}, func() (int64, error) { return run(w.program(program), args...) }}
 }
@@ -215,7 +215,7 @@ func (w *workshop) synced(name, out string, args ...string) job {
 	}}
 }
 
-// treeJob names a job on the tree.
+// treeJob returns the name of a job on the tree.
 func treeJob(program, op, suite string) string {
 	return program + " " + op + ", tree, " + suiteText(suite)
 }
