@@ -108,7 +108,7 @@ func NewKeyrings(manifest string) (*Keyrings, error) {
 // end.
 func pemOf(text string) []byte { return []byte(strings.TrimSpace(text) + "\n") }
 
-// Keyring returns the keyring that a description describes.
+// Keyring returns the keyring for a description.
 func (k *Keyrings) Keyring(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, error) {
 	switch d.Type {
 	case "raw":
@@ -218,7 +218,7 @@ func (k *Keyrings) multi(ctx context.Context, d *peer.Key) (mpltypes.IKeyring, e
 	return k.CreateMultiKeyring(ctx, in)
 }
 
-// RequiredContext returns the CMM that a description describes.
+// RequiredContext returns the CMM for a description.
 func (k *Keyrings) RequiredContext(ctx context.Context, d *peer.Key) (mpltypes.ICryptographicMaterialsManager, error) {
 	kr, err := k.Keyring(ctx, d.Underlying)
 	if err != nil {

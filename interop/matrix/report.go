@@ -152,7 +152,7 @@ func (r *results) document() string {
 	return b.String()
 }
 
-// footnotes are reasons, each once.
+// footnotes are the distinct reasons.
 type footnotes []string
 
 func (f *footnotes) number(text string) int {

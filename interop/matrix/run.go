@@ -112,7 +112,7 @@ func (r *runner) theyDecrypt(t *test, k *key, message string) ([]byte, map[strin
 
 func suiteName(t *test) string { return fmt.Sprintf("%04x", t.suite.ID) }
 
-// theyEncrypt returns the path of their message.
+// theyEncrypt returns the path of the peer's message.
 func (r *runner) theyEncrypt(t *test) (string, error) {
 	in, out := r.path("plain"), r.path("message")
 	if err := os.WriteFile(in, plaintext(t.size), 0o600); err != nil {

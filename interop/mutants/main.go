@@ -18,7 +18,7 @@ import (
 	"slices"
 )
 
-// defaultPackages are the directories whose tests are held to the figures.
+// defaultPackages are the directories whose tests must reach the figures.
 var defaultPackages = []string{
 	"internal/ecpoint", "internal/datakey", "internal/kmsarn", "internal/kdf", "internal/keyagreement", "internal/suite", "internal/format",
 	"internal/stream", "caching", "hpke", "keyservice", "pkcs11", "awskms", "branchkey", ".",

@@ -86,7 +86,7 @@ func quiet(cmd *exec.Cmd) error {
 	return nil
 }
 
-// copyModule copies a module's files, but for those that no test needs.
+// copyModule copies a module's files, except for files that no test needs.
 func copyModule(to, from string) error {
 	return filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -39,7 +39,7 @@ func main() {
 	log.Fatal(http.ListenAndServe(*addr, e))
 }
 
-// engine is transit, mounted where Vault mounts it.
+// engine is the transit engine, mounted at its usual path.
 type engine struct {
 	logical.Backend
 	storage logical.Storage

@@ -1,4 +1,4 @@
-// Go is the official Go SDK behind the protocol of ../../README.md.
+// Go serves the official Go SDK by the protocol of ../../README.md.
 package main
 
 import (
@@ -100,7 +100,7 @@ func version(name string) string {
 
 func commits(suite string) bool { return suite == "0478" || suite == "0578" }
 
-// materials returns the keyring or the CMM that a description describes.
+// materials returns the keyring or the CMM for a description.
 func materials(ctx context.Context, k *gosdk.Keyrings, d *peer.Key) (mpltypes.IKeyring, mpltypes.ICryptographicMaterialsManager, error) {
 	if d.Type == "required-encryption-context-cmm" {
 		cmm, err := k.RequiredContext(ctx, d)
