@@ -109,7 +109,7 @@ func (j *Job) Check() error {
 	return j.checkFlags()
 }
 
-// Filtered reports whether an audit has a filter. Without one, every message
+// Filtered reports whether an audit has a filter. Without one, everything
 // matches.
 func (t *Task) Filtered() (bool, error) { return bulk.HasFilter(t.Flags) }
 
