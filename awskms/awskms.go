@@ -6,7 +6,7 @@
 //	kr, err := awskms.NewKeyring(awskms.Config{}, "arn:aws:kms:us-west-2:111122223333:key/…")
 //	message, err := esdk.Encrypt(ctx, kr, plaintext, nil)
 //
-// The other keyrings use other keys:
+// The other constructors differ in the keys that they use:
 //
 //   - [NewMRKKeyring] decrypts with any replica of its multi-Region keys.
 //   - [NewDiscoveryKeyring] and [NewMRKDiscoveryKeyring] only decrypt, with the
