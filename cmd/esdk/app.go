@@ -130,9 +130,9 @@ func (a *app) newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "esdk",
 		Short: "Encrypt and decrypt files in the message format of the AWS Encryption SDK",
-		Long: `esdk encrypts and decrypts files in the message format of the AWS Encryption
-SDK: each message has a data key of its own, which one or more wrapping keys
-encrypt, and any one of them decrypts it.`,
+		Long: `esdk encrypts and decrypts files in the message format of the AWS Encryption SDK.
+Each message is encrypted under a fresh data key, and the data key under one or
+more wrapping keys. Any one of them decrypts the message.`,
 		Example: `  esdk encrypt -k local backup.tar            writes backup.tar.encrypted
   esdk decrypt -k local backup.tar.encrypted  writes backup.tar
   tar c docs | esdk encrypt -k aes:corp/backup@backup.key -c kind=docs > docs.tar.encrypted

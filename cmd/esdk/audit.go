@@ -41,37 +41,37 @@ func (a *app) newAuditCommand() *cobra.Command {
 	o := new(auditOptions)
 	cmd := &cobra.Command{
 		Use:   "audit [flags] [FILE]...",
-		Short: "Tell which messages are under which keys, from their headers alone",
-		Long: `Tell which files of directories and buckets are messages, under which keys each
-message is, and with which suite. Only headers are read: of an object the first
-4 KiB, in one request.
+		Short: "Report which messages are under which keys, from their headers alone",
+		Long: `Report which files of directories and buckets are messages, and the keys and suite
+of each message. Only headers are read: of an object the first 4 KiB, in one
+request.
 
 Without -k, no key is needed and nothing is authenticated: anybody who can write
-there can have made up what a header says. With -k, each message is opened with one
-of the keys and its header is verified, which takes a request to a key service for
-each message. This also finds the messages that version 4.0.0 of the .NET SDK wrote
-wrongly; their headers alone don't show it. Bodies are not read: "esdk verify" finds
-what was changed or cut off there.
+to the files or objects can have made up their headers. With -k, each message is
+opened with one of the keys and its header is verified, which takes a request to a
+key service for each message. This also finds the messages that version 4.0.0 of
+the .NET SDK wrote incorrectly; their headers alone don't show it. Bodies are not
+read: to find modified or truncated ones, use "esdk verify".
 
 Without --all-versions of an --inventory, only the current versions of objects are
-looked at, and the summary says so: older versions, which a bucket may keep, and
-those behind delete markers are not, and the old key still opens them. To show that
-nothing is left under a key: rotate, remove older versions with a lifecycle rule
-(NoncurrentVersionExpiration), and audit a new inventory that includes all versions
-with --all-versions.
+audited, and the summary says so. Older versions, which a bucket may keep, and
+versions behind delete markers are not audited, and the old key still opens them.
+To show that nothing is left under a key: rotate, remove older versions with a
+lifecycle rule (NoncurrentVersionExpiration), and audit a new inventory that
+includes all versions with --all-versions.
 
-Filters select what is listed. Filters of headers apply together; --not-a-message
-adds everything that has no readable header. The KEY of --under and --not-under is
-the name that "esdk inspect" shows, such as corp/backup or the ARN of a KMS key, in
-which * stands for any characters; or a key as -k takes it, if that tells its name.
---under lists messages under one of its keys, --not-under messages under none of
-them. Both go by names only: -k NEW --unopened finds messages under older material
-of the same name. The summary counts all inputs.
+Filters select the inputs to list. A message must meet all filters of headers;
+--not-a-message adds the inputs without a readable header. The KEY of --under and
+--not-under is the name that "esdk inspect" shows, such as corp/backup or the ARN
+of a KMS key, in which * stands for any characters; or a key as for -k, if that
+contains its name. --under lists messages under one of its keys, --not-under
+messages under none of them. Both compare names only: to find messages under older
+material of the same name, use -k NEW --unopened. The summary counts all inputs.
 
---print0 prints a list for --files-from0. --fail-if exits with 3 if anything
-matches the filters, and else with 1 if there was no message to look at. It wants a
-FILE, or - for standard input. The exit status is also 3 if some inputs could not be
-read; those never match.`,
+--print0 prints a list for --files-from0. --fail-if exits with status 3 if
+anything matches the filters, and otherwise with 1 if there was no message to
+audit. It needs a FILE, or - for standard input. The exit status is also 3 if some
+inputs could not be read; those never match.`,
 		Annotations: map[string]string{noProfile: ""},
 		RunE:        func(cmd *cobra.Command, inputs []string) error { return a.audit(cmd.Context(), o, inputs) },
 	}
@@ -80,16 +80,16 @@ read; those never match.`,
 }
 
 func (o *auditOptions) addFlags(a *app, cmd *cobra.Command) {
-	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
+	addInputFlags(cmd, &o.InputOptions, "", "of the files in directories, take only the ones with this `SUFFIX`")
 	addVersionsFlag(cmd, &o.InputOptions)
 	flags := cmd.Flags()
 	o.pace.AddFlags(flags)
-	flags.Lookup("jobs").Usage = "look at this `NUMBER` of files side by side; 0, the default, is one for each core, and 32 for objects"
+	flags.Lookup("jobs").Usage = "audit this `NUMBER` of files concurrently; 0, the default, is one for each core, and 32 for objects"
 	o.look.AddFlags(flags)
-	flags.BoolVar(&o.summary, "summary", false, "print the summary alone")
-	flags.BoolVarP(&o.print0, "print0", "0", false, "print the names of what matches, each with a zero byte behind it, and nothing else")
-	flags.BoolVar(&o.failIf, "fail-if", false, "exit with 3 if something matches the filters")
-	flags.StringVar(&o.html, "html", "", "write a page about all that was looked at to a new `FILE`")
+	flags.BoolVar(&o.summary, "summary", false, "print only the summary")
+	flags.BoolVarP(&o.print0, "print0", "0", false, "print only the names of matching inputs, each followed by a zero byte")
+	flags.BoolVar(&o.failIf, "fail-if", false, "exit with status 3 if anything matches the filters")
+	flags.StringVar(&o.html, "html", "", "write a page about all audited inputs to a new `FILE`")
 	flags.BoolVar(&o.force, "force", false, "replace an existing FILE of --html")
 	cmd.RegisterFlagCompletionFunc("key", a.completeKey)
 	cmd.RegisterFlagCompletionFunc("under", a.completeKey)

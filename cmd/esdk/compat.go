@@ -35,8 +35,8 @@ func (a *app) newCompatCommand() *cobra.Command {
 		Use:   "compat ARGUMENT...",
 		Short: "Take the arguments of " + compatName,
 		Long: `Take the arguments of version 4.3.0 of ` + compatName + `, the command of the Python
-SDK, so that scripts go on as they are. A link of that name to this program does
-the same. "esdk compat --help" lists the arguments, and docs/cli.md the differences.`,
+SDK, so that scripts work unchanged. A link of that name to this program does the
+same. "esdk compat --help" lists the arguments, and docs/cli.md the differences.`,
 		Example:            `  esdk compat -e -i notes.txt -o notes.txt.encrypted -w key=arn:… -S`,
 		DisableFlagParsing: true,
 		RunE:               func(cmd *cobra.Command, args []string) error { return a.compat(cmd.Context(), args) },

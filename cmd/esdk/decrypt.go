@@ -48,24 +48,25 @@ func (a *app) newDecryptCommand() *cobra.Command {
 		Short: "Decrypt files or standard input",
 		Long: `Decrypt files or standard input.
 
-FILE.encrypted is written to FILE, another FILE to FILE.decrypted, and standard
-input to standard output, unless -o says otherwise. A file appears only when all
-of the message was verified. --release says when plaintext goes to standard
-output:
+FILE.encrypted is written to FILE, any other FILE to FILE.decrypted, and standard
+input to standard output, unless -o gives another output. A file appears only
+after all of the message has been verified. --release controls when plaintext goes
+to standard output:
 
-  verified  only when all of the message was verified. A file is read twice, and
+  verified  after all of the message has been verified. A file is read twice, and
             a pipe is kept in memory, up to 256 MiB
-  frames    frame by frame, as each is verified; the last one only when all of
-            the message was. The exit status tells whether to trust the whole
+  frames    frame by frame, as each is verified; the last one only after all of
+            the message has been. The exit status tells whether to trust the whole
   auto      verified for a file, frames for a pipe (the default)
 
-With -r, a FILE may be a folder: the tree is built again below -o FOLDER, or the
-results go beside the files, of which those without the suffix are left out. After
-an interrupted run, --no-clobber does what is left.
+With -r, a FILE can be a directory. Its tree is recreated below -o DIRECTORY.
+Without -o, each result is written next to its input, and files without the suffix
+are left out. To resume an interrupted run, repeat it with --no-clobber.
 
-With --range, a part of an unsigned message is written, to standard output unless
--o says otherwise. Only the end of the file and the frames that hold the part are
-read. A signed message needs --release verified, which reads all of it first.`,
+With --range, only a part of an unsigned message is written, to standard output
+unless -o gives another output. Only the end of the file and the frames that hold
+the part are read. A signed message needs --release verified, which reads all of
+it first.`,
 		Example: `  esdk decrypt -k local notes.txt.encrypted
   esdk decrypt -r -k local -o documents/ encrypted/
   esdk decrypt -k rsa:corp/backup@private.pem -c kind=db -o db.dump /backup/db.encrypted
@@ -76,11 +77,11 @@ read. A signed message needs --release verified, which reads all of it first.`,
 	}
 	o.addFlags(a, cmd)
 	addOutputFlags(cmd, &o.OutputOptions)
-	addInputFlags(cmd, &o.InputOptions, encryptedSuffix, "`SUFFIX` that names lose; what does not have it gets the suffix .decrypted")
+	addInputFlags(cmd, &o.InputOptions, encryptedSuffix, "`SUFFIX` to remove from names; other names get the suffix .decrypted")
 	flags := cmd.Flags()
-	flags.BoolVar(&o.sparse, "sparse", false, "have files not take room for blocks of zeros")
+	flags.BoolVar(&o.sparse, "sparse", false, "leave holes in files for blocks of zeros")
 	flags.BoolVar(&o.preserve, "preserve", false, "give files the mode and time that encrypt --preserve stored")
-	flags.StringVar(&o.rangeText, "range", "", "write only the part `OFFSET:LENGTH` of the plaintext, without reading the rest; OFFSET: is all from there on")
+	flags.StringVar(&o.rangeText, "range", "", "write only the part `OFFSET:LENGTH` of the plaintext, without reading the rest; OFFSET: reads to the end")
 	flags.StringVar(&o.release, "release", "auto", "`WHEN` to release plaintext to standard output: auto, verified or frames")
 	cmd.RegisterFlagCompletionFunc("release", cobra.FixedCompletions([]string{"auto", "verified", "frames"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -94,12 +95,12 @@ func (o *decryptOptions) addFlags(a *app, cmd *cobra.Command) {
 	o.pace.AddFlags(cmd.Flags())
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&o.Pairs, "context", "c", nil, "`KEY[=VALUE]` that the encryption context of the message must have; repeatable")
-	flags.StringArrayVar(&o.Required, "require-context", nil, "the message does not store the pair of this `KEY`, and -c gives it; repeatable")
-	flags.BoolVar(&o.unsignedOnly, "unsigned-only", false, "refuse signed messages, so that each frame is final when it is released")
-	flags.IntVar(&o.MaxKeys, "max-keys", settings.DefaultMaxKeys, "refuse messages of more than this `NUMBER` of encrypted data keys; 0 means no limit")
-	settings.BytesVar(flags, &o.MaxFrame, "max-frame", settings.DefaultMaxFrame, "refuse messages with frames of more than this many `BYTES`; 0 means no limit")
-	flags.BoolVar(&o.NET400, "recover-net-4.0.0", false, "also decrypt what version 4.0.0 of the .NET SDK wrote, against the specification")
-	flags.BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look so")
+	flags.StringArrayVar(&o.Required, "require-context", nil, "the message does not store the pair of this `KEY`, so take it from -c; repeatable")
+	flags.BoolVar(&o.unsignedOnly, "unsigned-only", false, "reject signed messages, so that each frame is final when it is released")
+	flags.IntVar(&o.MaxKeys, "max-keys", settings.DefaultMaxKeys, "reject messages with more than this `NUMBER` of encrypted data keys; 0 means no limit")
+	settings.BytesVar(flags, &o.MaxFrame, "max-frame", settings.DefaultMaxFrame, "reject messages with frames of more than this many `BYTES`; 0 means no limit")
+	flags.BoolVar(&o.NET400, "recover-net-4.0.0", false, "also decrypt messages that version 4.0.0 of the .NET SDK wrote against the specification")
+	flags.BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look like it")
 }
 
 // A decryption is the state that all jobs of a command share.

@@ -34,19 +34,19 @@ func (a *app) newEncryptCommand() *cobra.Command {
 		Short: "Encrypt files or standard input",
 		Long: `Encrypt files or standard input.
 
-A FILE is written to FILE.encrypted, standard input to standard output, unless
--o says otherwise. Either may be an object, such as s3://BUCKET/KEY (see "esdk help
-objects"). A result appears only when all of it is on the disk, and an
-existing file is not replaced without --force.
+Each FILE is written to FILE.encrypted, and standard input to standard output,
+unless -o gives another output. Inputs and outputs can be objects, such as
+s3://BUCKET/KEY (see "esdk help objects"). A result appears only after all of it
+is on the disk. An existing file is replaced only with --force.
 
-With -r, a FILE may be a folder: the tree is built again below -o FOLDER, or the
-results go beside the files. A file that fails does not stop the others. After an
-interrupted run, --no-clobber does what is left.
+With -r, a FILE can be a directory. Its tree is recreated below -o DIRECTORY.
+Without -o, each result is written next to its input. A file that fails doesn't
+stop the others. To resume an interrupted run, repeat it with --no-clobber.
 
-A pipe does not tell whether the program in front of it went well: what it wrote
-before it failed becomes a whole message. With --command, esdk runs the program,
-and there is no result if it fails. Else give "set -o pipefail" to the shell, and
-remove what was written if the pipeline fails.`,
+A pipe doesn't report whether the program before it failed: the output up to the
+failure becomes a complete message. With --command, esdk runs the program, and
+there is no result if it fails. Otherwise, use "set -o pipefail" in the shell, and
+remove the result if the pipeline fails.`,
 		Example: `  esdk encrypt -k local notes.txt
   esdk encrypt -r -k local -o encrypted/ documents/
   esdk encrypt -k rsa:corp/backup@public.pem -c kind=db -o /backup/db.encrypted db.dump
@@ -66,16 +66,16 @@ remove what was written if the pipeline fails.`,
 	addReportFlag(cmd, &o.report)
 	addCommitmentFlag(cmd, &o.Commitment)
 	flags := cmd.Flags()
-	flags.StringArrayVarP(&o.Pairs, "context", "c", nil, "pair `KEY=VALUE` of the encryption context, which is bound to the message and not secret; repeatable")
-	flags.StringArrayVar(&o.Required, "require-context", nil, "do not store the pair of this `KEY`: who decrypts must know it; repeatable")
-	flags.StringVar(&o.Suite, "suite", "", "algorithm `SUITE`: a name or an id such as 0x0578 (see \"esdk help suites\")")
+	flags.StringArrayVarP(&o.Pairs, "context", "c", nil, "pair `KEY=VALUE` of the encryption context, which is bound to the message but not secret; repeatable")
+	flags.StringArrayVar(&o.Required, "require-context", nil, "do not store the pair of this `KEY`, which decryption must then supply; repeatable")
+	flags.StringVar(&o.Suite, "suite", "", "algorithm `SUITE`: a name, or an ID such as 0x0578 (see \"esdk help suites\")")
 	flags.BoolVar(&o.Unsigned, "unsigned", false, "use a suite without a signature: faster, and each frame is final when decrypted as a stream")
-	settings.BytesVar(flags, &o.FrameLength, "frame-length", settings.DefaultFrameLength, "plaintext `BYTES` of a frame")
-	flags.IntVar(&o.MaxKeys, "max-keys", 0, "fail if there would be more than this `NUMBER` of encrypted data keys (default no limit)")
+	settings.BytesVar(flags, &o.FrameLength, "frame-length", settings.DefaultFrameLength, "plaintext `BYTES` per frame")
+	flags.IntVar(&o.MaxKeys, "max-keys", 0, "fail if a message would have more than this `NUMBER` of encrypted data keys (default no limit)")
 	flags.BoolVar(&o.base64, "base64", false, "write Base64 text")
-	flags.BoolVar(&o.preserve, "preserve", false, "store mode and time of each FILE in its encryption context, which is not secret")
-	flags.BoolVar(&o.Command, "command", false, "run what stands behind --, and encrypt what it writes, unless it fails")
-	flags.BoolVar(&o.failChanged, "fail-if-changed", false, "fail if a FILE changes while it is read (default to warn)")
+	flags.BoolVar(&o.preserve, "preserve", false, "store the mode and time of each FILE in its encryption context, which is not secret")
+	flags.BoolVar(&o.Command, "command", false, "run the program after --, and encrypt its output unless it fails")
+	flags.BoolVar(&o.failChanged, "fail-if-changed", false, "fail if a FILE changes while it is read (default: warn)")
 	addCacheFlag(cmd, &o.Cache)
 	o.pace.AddFlags(cmd.Flags())
 	cmd.RegisterFlagCompletionFunc("suite", suiteNames)

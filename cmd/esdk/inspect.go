@@ -31,22 +31,22 @@ func (a *app) newInspectCommand() *cobra.Command {
 	o := new(inspectOptions)
 	cmd := &cobra.Command{
 		Use:   "inspect [flags] [FILE]...",
-		Short: "Show what messages say of themselves, without a key",
-		Long: `Show what messages say of themselves: suite, encryption context, wrapping keys,
-frames and sizes. It needs no key, and nothing that it shows is authenticated:
-anybody can have written it. "esdk verify" tells whether it is true.
+		Short: "Show the headers and sizes of messages, without a key",
+		Long: `Show the suite, encryption context, wrapping keys, frames and sizes of messages.
+No key is needed, and nothing that is shown is authenticated: anybody can have
+written it. To check it, use "esdk verify".
 
-Of a file or object, the header and the end are read, which tell the sizes; with
---frames, or from a pipe, all of it. With -r, a FILE may be a folder.`,
+Only the header and the end of a file or object are read. With --frames, or from a
+pipe, everything is read. With -r, a FILE can be a directory.`,
 		Example: `  esdk inspect notes.txt.encrypted
   esdk inspect --json notes.txt.encrypted | jq .header.encryption_context
   esdk inspect -r --json s3://backups/ | jq -r '.header.encrypted_data_keys[].key_name'`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.inspect(cmd.Context(), o, inputs) },
 	}
-	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
+	addInputFlags(cmd, &o.InputOptions, "", "of the files in directories, take only the ones with this `SUFFIX`")
 	addVersionsFlag(cmd, &o.InputOptions)
-	cmd.Flags().BoolVar(&o.frames, "frames", false, "read all of the message, and list each frame")
-	cmd.Flags().BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look so")
+	cmd.Flags().BoolVar(&o.frames, "frames", false, "read the whole message, and list each frame")
+	cmd.Flags().BoolVar(&o.base64, "base64", false, "the input is Base64 text, even if it does not look like it")
 	return cmd
 }
 

@@ -25,9 +25,10 @@ func (a *app) newKeygenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keygen aes|rsa|ecdh|hpke -o FILE",
 		Short: "Make a wrapping key",
-		Long: `Make a wrapping key in a new FILE that only its owner can read. Of a key pair,
-the public key goes to standard output. With --passphrase, the private key is
-encrypted, for "openssl pkey" too; with that of HPKE, only esdk knows the format.`,
+		Long: `Make a wrapping key in a new FILE that only its owner can read. The public key of
+a key pair goes to standard output. With --passphrase, the private key is
+encrypted. "openssl pkey" can decrypt it too, except for HPKE keys, whose format
+only esdk knows.`,
 		Example: `  esdk keygen aes -o backup.key
   esdk keygen aes --name corp/backup -o backup.key
   esdk keygen rsa --bits 3072 -o private.pem > public.pem
@@ -90,7 +91,7 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 			return err
 		},
 	}
-	cmd.Flags().StringVarP(&file, "output", "o", "", "`FILE` to make, which must not exist; - for standard output")
+	cmd.Flags().StringVarP(&file, "output", "o", "", "`FILE` to create, which must not exist; - for standard output")
 	if kind != "aes" {
 		passphrase.add(cmd)
 	}
@@ -127,8 +128,8 @@ type passphraseFlags struct {
 }
 
 func (f *passphraseFlags) add(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.ask, "passphrase", false, "encrypt the private key under a passphrase, asked for twice on the terminal")
-	cmd.Flags().StringVar(&f.file, "passphrase-file", "", "encrypt the private key under the passphrase in a `FILE`, its one line")
+	cmd.Flags().BoolVar(&f.ask, "passphrase", false, "encrypt the private key under a passphrase, which is asked for twice on the terminal")
+	cmd.Flags().StringVar(&f.file, "passphrase-file", "", "encrypt the private key under the passphrase in a `FILE` of one line")
 }
 
 // protect returns a function that encrypts the private key under the

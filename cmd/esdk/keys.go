@@ -24,7 +24,7 @@ import (
 func (a *app) newKeysCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
-		Short: "How to name keys; list, show and test those of the configuration",
+		Short: "Explain the kinds of keys; list, show and test named keys",
 		Long:  keyspec.Help(),
 		Args:  onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
@@ -39,7 +39,7 @@ func (a *app) newKeysCommand() *cobra.Command {
 	}
 	show := &cobra.Command{
 		Use:   "show NAME",
-		Short: "Show what the configuration says of a key, with its paths resolved",
+		Short: "Show the configuration of a key, with its paths resolved",
 		Args:  cobra.ExactArgs(1),
 
 		ValidArgsFunction: a.completeNamedKey,
@@ -49,13 +49,13 @@ func (a *app) newKeysCommand() *cobra.Command {
 	test := &cobra.Command{
 		Use:   "test KEY...",
 		Short: "Encrypt a data key under each key, and decrypt it again",
-		Long: `Encrypt a new data key under each KEY, and decrypt it again. A KEY is a name of the
-configuration, or whatever stands behind -k. Of a key that only encrypts, only
-that is tested; one that only decrypts cannot be tested without a message.
+		Long: `Encrypt a new data key under each KEY, and decrypt it again. A KEY is a name of
+the configuration, or any value of -k. If a key only encrypts, only that is
+tested. A key that only decrypts can't be tested without a message.
 
-With --dry-run, AWS KMS is asked whether the credentials may encrypt and decrypt with
-each KEY, an ARN or an alias, and the key is not used. The exit status is 3 if they may
-do one of the two only.`,
+With --dry-run, AWS KMS is asked whether the credentials may encrypt and decrypt
+with each KEY, an ARN or an alias, and the key is not used. The exit status is 3
+if they may do only one of the two.`,
 		Example: `  esdk keys test backup
   esdk keys test arn:aws:kms:us-west-2:111122223333:key/…`,
 		Args: cobra.MinimumNArgs(1),
@@ -66,7 +66,7 @@ do one of the two only.`,
 			return a.testKeys(cmd.Context(), keys, a.testKey)
 		},
 	}
-	test.Flags().BoolVar(&dryRun, "dry-run", false, "ask AWS KMS for permission alone")
+	test.Flags().BoolVar(&dryRun, "dry-run", false, "only ask AWS KMS for permission")
 	cmd.AddCommand(list, show, test)
 	return cmd
 }

@@ -17,10 +17,10 @@ import (
 
 func addStoreFlags(cmd *cobra.Command, o *keyspec.StoreOptions) {
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&o.Table, "table", "", "the key store is a `TABLE` of DynamoDB")
-	flags.StringVar(&o.File, "file", "", "the key store is a `FILE` on this machine")
-	flags.StringVar(&o.LogicalName, "logical-name", "", "the logical `NAME` of the key store (default that of the table)")
-	flags.StringVar(&o.KMSKey, "kms-key", "", "the `ARN` of the KMS key of branch keys (default the one that each names, which cannot create them)")
+	flags.StringVar(&o.Table, "table", "", "the key store is this DynamoDB `TABLE`")
+	flags.StringVar(&o.File, "file", "", "the key store is this `FILE` on this machine")
+	flags.StringVar(&o.LogicalName, "logical-name", "", "the logical `NAME` of the key store (default: the name of the table)")
+	flags.StringVar(&o.KMSKey, "kms-key", "", "the `ARN` of the KMS key of branch keys; needed to create them (default: the one that each branch key names)")
 	flags.StringArrayVar(&o.FormerKeys, "former-kms-key", nil, "the `ARN` of a KMS key that branch keys may still be under; repeatable")
 }
 
@@ -30,8 +30,8 @@ func (a *app) newKeystoreCommand() *cobra.Command {
 		Use:   "keystore",
 		Short: "Manage key stores and the branch keys in them",
 		Long: `Manage key stores and the branch keys in them, for -k branch:TABLE/BRANCH-KEY-ID.
-A key store is a table of DynamoDB, which the official SDKs may use too, or a
-file. Keys never leave it in the clear, and none is printed.`,
+A key store is a DynamoDB table, which the official SDKs can use too, or a file.
+Keys never leave it in plaintext, and none is printed.`,
 		Example: `  esdk keystore create --table keys --kms-key arn:…
   esdk keystore key create --table keys --kms-key arn:… --id tenant-17 -c tenant=17
   esdk encrypt -k 'branch:keys/tenant-17?kms=arn:…' file
@@ -85,7 +85,7 @@ func explainStore(err error) error {
 }
 
 func (a *app) newKeystoreCreate(o *keyspec.StoreOptions) *cobra.Command {
-	return a.storeCommand(o, &cobra.Command{Use: "create", Short: "Make a key store, unless it exists", Args: noArguments},
+	return a.storeCommand(o, &cobra.Command{Use: "create", Short: "Create a key store, unless it exists", Args: noArguments},
 		func(ctx context.Context, s *branchkey.Store, _ []string) error {
 			name, err := s.CreateKeyStore(ctx)
 			if err != nil {
@@ -111,8 +111,8 @@ func (a *app) newKeystoreInfo(o *keyspec.StoreOptions) *cobra.Command {
 func (a *app) newKeyCreate(o *keyspec.StoreOptions) *cobra.Command {
 	var id string
 	var ec settings.Context
-	cmd := &cobra.Command{Use: "create", Short: "Make a branch key, and print its id", Args: noArguments}
-	cmd.Flags().StringVar(&id, "id", "", "`ID` of the branch key, which then needs a context (default a random one)")
+	cmd := &cobra.Command{Use: "create", Short: "Create a branch key, and print its ID", Args: noArguments}
+	cmd.Flags().StringVar(&id, "id", "", "`ID` of the branch key; needs a context (default: a random ID)")
 	cmd.Flags().StringArrayVarP(&ec.Pairs, "context", "c", nil, "pair `KEY=VALUE` that is bound to the branch key; repeatable")
 	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, _ []string) error {
 		pairs, bare, err := ec.Parse()
@@ -134,7 +134,7 @@ func (a *app) newKeyCreate(o *keyspec.StoreOptions) *cobra.Command {
 }
 
 func (a *app) newKeyVersion(o *keyspec.StoreOptions) *cobra.Command {
-	cmd := &cobra.Command{Use: "version ID", Short: "Make a new version of a branch key, for what is encrypted from now on", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "version ID", Short: "Create a new version of a branch key, for new messages", Args: cobra.ExactArgs(1)}
 	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
 		if err := s.VersionKey(ctx, args[0]); err != nil {
 			return err
@@ -149,8 +149,8 @@ func (a *app) newKeyVersion(o *keyspec.StoreOptions) *cobra.Command {
 
 func (a *app) newKeyGet(o *keyspec.StoreOptions) *cobra.Command {
 	var version string
-	cmd := &cobra.Command{Use: "get ID", Short: "Show a branch key, but for the key itself", Args: cobra.ExactArgs(1)}
-	cmd.Flags().StringVar(&version, "version", "", "`VERSION` to show (default the active one)")
+	cmd := &cobra.Command{Use: "get ID", Short: "Show a branch key, without the key itself", Args: cobra.ExactArgs(1)}
+	cmd.Flags().StringVar(&version, "version", "", "`VERSION` to show (default: the active one)")
 	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
 		var k *branchkey.Key
 		var err error

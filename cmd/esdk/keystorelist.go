@@ -76,13 +76,13 @@ func (l *listing) list(ctx context.Context, s *branchkey.Store, id string, wante
 
 func (a *app) newKeyList(o *keyspec.StoreOptions) *cobra.Command {
 	var kmsKey string
-	cmd := &cobra.Command{Use: "list", Short: "List branch keys, or all that is under a KMS key", Args: noArguments,
-		Long: `List branch keys, each with its active version, when that was made, and the KMS key
-that it is under. With --kms ARN, list all that is under that KMS key: active and
-other versions and beacon keys. When that is empty, the key store needs the KMS key
-no more. AWS KMS is not called, so that nothing is authenticated. A table of DynamoDB
-is read whole.`}
-	cmd.Flags().StringVar(&kmsKey, "kms", "", "list all that is under the KMS key of this `ARN`")
+	cmd := &cobra.Command{Use: "list", Short: "List branch keys, or all entries under a KMS key", Args: noArguments,
+		Long: `List branch keys, each with its active version, the creation time of that version,
+and the KMS key that it is under. With --kms ARN, list all entries under that KMS
+key: active and other versions, and beacon keys. Once that list is empty, the key
+store no longer needs the KMS key. AWS KMS is not called, so nothing is
+authenticated. A DynamoDB table is read completely.`}
+	cmd.Flags().StringVar(&kmsKey, "kms", "", "list all entries under the KMS key with this `ARN`")
 	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, _ []string) error {
 		l := &listing{app: a}
 		return l.list(ctx, s, "", func(e *branchkey.Entry) bool {
@@ -108,14 +108,16 @@ func (a *app) newKeyVersions(o *keyspec.StoreOptions) *cobra.Command {
 func (a *app) newKeyRekey(o *keyspec.StoreOptions) *cobra.Command {
 	var to string
 	var all bool
-	cmd := &cobra.Command{Use: "rekey {ID... | --all} --to ARN", Short: "Encrypt branch keys under another KMS key; no message changes",
-		Long: `Have AWS KMS encrypt branch keys under another KMS key: all versions and the beacon
-key of each. The branch keys themselves stay what they are, so that no message changes.
+	cmd := &cobra.Command{Use: "rekey {ID... | --all} --to ARN", Short: "Re-encrypt branch keys under another KMS key; no message changes",
+		Long: `Re-encrypt branch keys under another KMS key, with AWS KMS: all versions and the
+beacon key of each. The branch keys themselves don't change, so no message
+changes.
 
---kms-key is the KMS key that they are under. Each item is replaced only if it is as
-it was read, and a run that was interrupted is repeated. While it goes on, and until
-programs know only the new KMS key, they need both: -k branch:…?kms=NEW&former=OLD,
-or no kms= to decrypt. "esdk keystore key list --kms OLD" is empty at the end.`,
+--kms-key is the KMS key that they are under. Each item is replaced only if it is
+unchanged since it was read. To resume an interrupted run, repeat it. During the
+run, and until all programs know only the new KMS key, they need both: -k
+branch:…?kms=NEW&former=OLD, or no kms= to decrypt. At the end, "esdk keystore key
+list --kms OLD" is empty.`,
 		Example: `  esdk keystore key rekey tenant-17 --table keys --kms-key arn:…old --to arn:…new
   esdk keystore key rekey --all --table keys --kms-key arn:…old --to arn:…new
   esdk keystore key list --table keys --kms arn:…old`}

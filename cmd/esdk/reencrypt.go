@@ -22,26 +22,29 @@ func (a *app) newReencryptCommand() *cobra.Command {
 	o := new(reencryptOptions)
 	cmd := &cobra.Command{
 		Use:   "reencrypt -k KEY --from-key OLD-KEY [flags] [FILE]...",
-		Short: "Encrypt messages again, under other keys",
+		Short: "Re-encrypt messages under other keys",
 		Long: `Decrypt messages and encrypt them again in one stream: under other keys, with
-another suite or another encryption context. Plaintext is never on the disk.
+another suite or another encryption context. Plaintext is never written to the
+disk.
 
-A message keeps its encryption context, but for --set and --unset, and its frame
-length, but gets the default suite unless --suite or --unsigned say otherwise: so
-messages of older suites come to have a key commitment. To read those, give
---commitment require-encrypt-allow-decrypt.
+A message keeps its encryption context, except for --set and --unset, and its
+frame length. It gets the default suite unless --suite or --unsigned is given, so
+messages of older suites gain key commitment. To read those, use --commitment
+require-encrypt-allow-decrypt.
 
-Only replacing the encrypted data keys in the header would reuse a key and an IV,
-so there is no such command.
+There is no command that only replaces the encrypted data keys in the header: that
+would reuse a key and an IV.
 
-With --in-place, a new message takes the place of the old one, and has its owner,
-mode, access control list and extended attributes, once all of the old one was
-verified and the new one is on the disk. If they cannot be kept, that is an error,
-and the old one stays. A message that is as asked already, which a key of -k
-verifies by its header, is passed over: so a run that was interrupted is done again
-as it was. Else -o says where it goes; standard input goes to standard
-output. With -r, a FILE may be a folder, of which all files are messages, or those
-with the --suffix.`,
+With --in-place, a new message replaces the old one after all of the old one has
+been verified and the new one is on the disk. It keeps the owner, mode, access
+control list and extended attributes. If they can't be kept, that is an error, and
+the old message stays. A message that already is as requested, which a key of -k
+proves by verifying the header, is skipped. So to resume an interrupted run,
+repeat it.
+
+Without --in-place, -o gives the output, and standard input goes to standard
+output. With -r, a FILE can be a directory. All files in it are taken as messages,
+or, with --suffix, those with the suffix.`,
 		Example: `  esdk reencrypt --from-key aes:corp/backup@2025.key -k aes:corp/backup@2026.key --in-place backup/*.encrypted
   esdk reencrypt -r --from-key @old -k @new --in-place encrypted/
   esdk reencrypt --from-key local -k arn:aws:kms:us-west-2:111122223333:key/… -o shared/ notes.txt.encrypted
@@ -56,7 +59,7 @@ with the --suffix.`,
 	cmd.RegisterFlagCompletionFunc("suite", suiteNames)
 	cmd.RegisterFlagCompletionFunc("skip-done", cobra.FixedCompletions(reencrypt.Done(), cobra.ShellCompDirectiveNoFileComp))
 	addOutputFlags(cmd, &o.OutputOptions)
-	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
+	addInputFlags(cmd, &o.InputOptions, "", "of the files in directories, take only the ones with this `SUFFIX`")
 	addReportFlag(cmd, &o.report)
 	o.pace.AddFlags(flags)
 	flags.BoolVar(&o.OutputOptions.InPlace, "in-place", false, "replace each FILE")

@@ -37,26 +37,26 @@ func (a *app) newVectorsCommand() *cobra.Command {
 		Short: "Run the test vectors of manifests",
 		Long: `Run the test vectors of manifests in the formats of the AWS Crypto Tools test
 vector framework: awses-decrypt (versions 1 to 5), awses-mpl-decrypt (4) and the
-older ciphertext manifest. A MANIFEST that is not there is looked for below the
-folder $ESDK_VECTORS.
+older ciphertext manifest. A MANIFEST that does not exist is looked for below the
+directory $ESDK_VECTORS.
 
-Each message is decrypted in one shot and as a stream. Cases with a kind of key
-that is not supported are counted as such. The exit status is 3 if one failed.
+Each message is decrypted in one shot and as a stream. Cases with an unsupported
+kind of key are counted as such. The exit status is 3 if a case failed.
 
-Without --kms nothing but files is used, and keys of AWS KMS are not supported.
-With it, AWS KMS is asked several times for each message, with the credentials
-and the endpoint of the AWS SDK, to decrypt with the keys that the manifest
-names: those of the official manifests may be used by everybody.`,
+Without --kms, only files are used, and keys of AWS KMS are not supported. With
+--kms, AWS KMS is called several times for each message, with the credentials and
+the endpoint of the AWS SDK, to decrypt with the keys that the manifest names.
+Anybody may use the keys of the official manifests.`,
 		Example: `  esdk vectors run dafny-4.1.0-v5/decrypt-manifest.json
   esdk vectors run --filter '^0578-' --json net-4.0.1-v4/manifest.json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, manifests []string) error { return a.runVectors(cmd.Context(), o, manifests) },
 	}
 	flags := run.Flags()
-	flags.StringVar(&o.keys, "keys", "", "keys manifest `FILE`, in place of the one that the manifest names")
-	flags.StringVar(&o.filter, "filter", "", "run only the cases whose id or description matches the `REGEXP`")
-	flags.BoolVar(&o.net400, "recover-net-4.0.0", false, "also decrypt what version 4.0.0 of the .NET SDK wrote, against the specification")
-	flags.BoolVar(&o.kms, "kms", false, "ask AWS KMS, for cases with keys in it")
+	flags.StringVar(&o.keys, "keys", "", "keys manifest `FILE`, instead of the one that the manifest names")
+	flags.StringVar(&o.filter, "filter", "", "run only the cases whose ID or description matches the `REGEXP`")
+	flags.BoolVar(&o.net400, "recover-net-4.0.0", false, "also decrypt messages that version 4.0.0 of the .NET SDK wrote against the specification")
+	flags.BoolVar(&o.kms, "kms", false, "call AWS KMS for cases with its keys")
 	cmd.AddCommand(run, a.newVectorsGenerateCommand())
 	return cmd
 }

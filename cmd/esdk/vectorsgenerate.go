@@ -27,30 +27,31 @@ func (a *app) newVectorsGenerateCommand() *cobra.Command {
 	o := new(generateOptions)
 	cmd := &cobra.Command{
 		Use:   "generate [flags] [MANIFEST] -o DIR",
-		Short: "Write test vectors, for other SDKs to read",
-		Long: `Write test vectors in the formats of the AWS Crypto Tools test vector framework:
-a folder DIR with the messages and plaintexts, keys.json, and the manifests
+		Short: "Write test vectors for other SDKs",
+		Long: `Write test vectors in the formats of the AWS Crypto Tools test vector framework: a
+directory DIR with the messages and plaintexts, keys.json, and the manifests
 manifest.json of messages to decrypt and negative-manifest.json of messages to
-refuse. "esdk vectors run" runs them.
+reject. "esdk vectors run" runs them.
 
-A MANIFEST says what to encrypt: awses-encrypt (versions 1 to 5) or
-awses-decrypt-generate (1 to 4). It is looked for as by "esdk vectors run". What
-comes of it is awses-decrypt of version 5, or else of version 4. Messages without
-frames are not written, and counted as not supported.
+A MANIFEST lists the messages to encrypt: awses-encrypt (versions 1 to 5) or
+awses-decrypt-generate (1 to 4). It is looked for as by "esdk vectors run". The
+result is awses-decrypt: of version 5 for awses-encrypt of version 5, otherwise of
+version 4. Messages without frames are not written, and counted as unsupported.
 
-Without one, every algorithm suite is used with every kind of keyring, several
-frame lengths, plaintexts and encryption contexts, and messages are tampered with
-in several ways. The result is awses-decrypt of version 5, with what was encrypted in
-encrypt-manifest.json.
+Without a MANIFEST, every algorithm suite is used with every kind of keyring,
+several frame lengths, plaintexts and encryption contexts, and messages are
+tampered with in several ways. The result is awses-decrypt of version 5.
+encrypt-manifest.json lists the messages that were encrypted.
 
-The keys are new, unless --keys has some of their kinds. The private keys in
-keys.json are thrown away with the vectors: they are for everybody to read, and
-must protect nothing else. The files have the mode that the umask gives.
+The keys are new, unless --keys has some of their kinds. Anybody may read the
+private keys in keys.json, so use them for nothing else, and delete them with the
+vectors. The mode of the files follows the umask.
 
-Keys of AWS KMS need --kms. They are those that --keys has, symmetric, RSA and for
-key agreement, and symmetric ones of --kms-key.
+Keys of AWS KMS need --kms. They are the symmetric, RSA and key agreement keys in
+--keys, and the symmetric keys of --kms-key.
 
-DIR appears when all of it is written. --force replaces one with test vectors.`,
+DIR appears only after all of it has been written. --force replaces a directory of
+test vectors.`,
 		Example: `  esdk vectors generate -o vectors
   esdk vectors generate dafny-4.1.0-v5/encrypt-manifest.json -o vectors
   esdk vectors generate --kms-key arn:aws:kms:us-west-2:111122223333:key/… -o vectors
@@ -64,11 +65,11 @@ DIR appears when all of it is written. --force replaces one with test vectors.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&o.output, "output", "o", "", "`DIR` to make")
-	flags.StringVar(&o.keys, "keys", "", "keys manifest `FILE`, in place of the one that the manifest names, or of new keys")
-	flags.BoolVar(&o.kms, "kms", false, "ask AWS KMS, for keys in it")
-	flags.StringArrayVar(&o.kmsKeys, "kms-key", nil, "`ARN` of a symmetric key of AWS KMS to add, without a MANIFEST; implies --kms, may be repeated")
-	flags.BoolVar(&o.force, "force", false, "replace DIR, if it has test vectors")
+	flags.StringVarP(&o.output, "output", "o", "", "`DIR` to create")
+	flags.StringVar(&o.keys, "keys", "", "keys manifest `FILE`, instead of the one that the manifest names, or of new keys")
+	flags.BoolVar(&o.kms, "kms", false, "call AWS KMS for its keys")
+	flags.StringArrayVar(&o.kmsKeys, "kms-key", nil, "`ARN` of a symmetric key of AWS KMS to add, without a MANIFEST; implies --kms; repeatable")
+	flags.BoolVar(&o.force, "force", false, "replace DIR if it contains only test vectors")
 	return cmd
 }
 

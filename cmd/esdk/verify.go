@@ -17,16 +17,16 @@ func (a *app) newVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify -k KEY [flags] [FILE]...",
 		Short: "Decrypt files or standard input, and write nothing",
-		Long: `Decrypt files or standard input, and write nothing: the exit status says
-whether each message is authentic, complete and has the encryption context that
-was given. With -r, a FILE may be a folder, of which all files are messages, or
-those with the --suffix.`,
+		Long: `Decrypt files or standard input, and write nothing. The exit status tells whether
+each message is authentic, complete and has the given encryption context. With -r,
+a FILE can be a directory. All files in it are taken as messages, or, with
+--suffix, those with the suffix.`,
 		Example: `  esdk verify -k local *.encrypted
   esdk verify -r -k local encrypted/`,
 		RunE: func(cmd *cobra.Command, inputs []string) error { return a.verify(cmd.Context(), o, inputs) },
 	}
 	o.addFlags(a, cmd)
-	addInputFlags(cmd, &o.InputOptions, "", "of the files in folders, take only those with this `SUFFIX`")
+	addInputFlags(cmd, &o.InputOptions, "", "of the files in directories, take only the ones with this `SUFFIX`")
 	addVersionsFlag(cmd, &o.InputOptions)
 	return cmd
 }

@@ -33,17 +33,17 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	o.flags = flags
 	flags.StringArrayVarP(&o.Open.Keys, "key", "k", nil, "`KEY` to open messages with, and verify their headers; repeat it to try several (see \"esdk help keys\")")
 	flags.StringArrayVarP(&o.Open.Pairs, "context", "c", nil, "with -k, `KEY[=VALUE]` that the encryption context must have to open a message; repeatable")
-	flags.StringArrayVar(&o.Open.Required, "require-context", nil, "with -k, messages do not store the pair of this `KEY`, and -c gives it; repeatable")
-	flags.IntVar(&o.Open.MaxKeys, "max-keys", settings.DefaultMaxKeys, "with -k, do not open messages of more than this `NUMBER` of encrypted data keys; 0 means no limit")
-	flags.StringArrayVar(&o.Under, "under", nil, "list messages with a data key under this `KEY`, or one of several")
-	flags.StringArrayVar(&o.NotUnder, "not-under", nil, "list messages without a data key under this `KEY`, or any of several")
-	flags.StringArrayVar(&o.Suites, "suite", nil, "list messages of this algorithm `SUITE`, a name or an id such as 0x0578, or one of several")
+	flags.StringArrayVar(&o.Open.Required, "require-context", nil, "with -k, messages do not store the pair of this `KEY`, so take it from -c; repeatable")
+	flags.IntVar(&o.Open.MaxKeys, "max-keys", settings.DefaultMaxKeys, "with -k, do not open messages with more than this `NUMBER` of encrypted data keys; 0 means no limit")
+	flags.StringArrayVar(&o.Under, "under", nil, "list messages with a data key under this `KEY`; repeat it to match any of several")
+	flags.StringArrayVar(&o.NotUnder, "not-under", nil, "list messages without a data key under this `KEY`; repeat it to exclude several")
+	flags.StringArrayVar(&o.Suites, "suite", nil, "list messages of this algorithm `SUITE`, a name, or an ID such as 0x0578; repeat it to match any of several")
 	flags.BoolVar(&o.Filter.Uncommitted, "uncommitted", false, "list messages of suites without key commitment")
 	flags.BoolVar(&o.Filter.Unsigned, "unsigned", false, "list messages without a signature")
 	flags.BoolVar(&o.Filter.Unopened, "unopened", false, "list messages that no -k opens")
-	flags.BoolVar(&o.Filter.NET400, "net-4.0.0", false, "list messages that a -k opens only as those of version 4.0.0 of the .NET SDK")
-	flags.BoolVar(&o.Filter.NotAMessage, "not-a-message", false, "also list what is no message, or has a broken header; alone, nothing else")
-	flags.BoolVar(&o.Values, "context-values", false, "show the values of encryption contexts, and not only their keys")
+	flags.BoolVar(&o.Filter.NET400, "net-4.0.0", false, "list messages that a -k opens only as messages of version 4.0.0 of the .NET SDK")
+	flags.BoolVar(&o.Filter.NotAMessage, "not-a-message", false, "also list inputs that are not messages, or have a broken header; alone, list only those")
+	flags.BoolVar(&o.Values, "context-values", false, "show the values of encryption contexts, not only their keys")
 }
 
 func (o *Options) check() error {

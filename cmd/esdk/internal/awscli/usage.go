@@ -7,21 +7,21 @@ const Usage = `aws-encryption-cli --encrypt | --decrypt | --decrypt-unsigned
 Actions
   -e, --encrypt
   -d, --decrypt
-      --decrypt-unsigned           refuse signed messages
+      --decrypt-unsigned           reject signed messages
       --version
   -h, --help
 
 Input and output
   -i, --input INPUT                a file, a pattern such as '*.txt', or - for standard input
-  -o, --output OUTPUT              a file, an existing folder, or - for standard output
-  -r, -R, --recursive              take all files in folders
-      --suffix [SUFFIX]            of names in an output folder, in place of .encrypted or .decrypted
+  -o, --output OUTPUT              a file, an existing directory, or - for standard output
+  -r, -R, --recursive              take all files in directories
+      --suffix [SUFFIX]            of names in an output directory, instead of .encrypted or .decrypted
       --interactive                ask before a file is replaced
-      --no-overwrite               skip what exists already
-      --encode, --decode           of the output to, or of the input from, Base64 text
-  -b, --buffer                     release nothing before all of it is verified
+      --no-overwrite               skip existing files
+      --encode, --decode           encode the output as Base64 text, or decode the input
+  -b, --buffer                     release nothing until all of it is verified
 
-Keys: -w, --wrapping-keys, repeatable, and the first makes the data key
+Keys: -w, --wrapping-keys, repeatable; the first makes the data key
   [provider=aws-kms] key=KEY... [region=REGION] [profile=PROFILE]
   [provider=aws-kms] discovery=true [discovery-partition=PARTITION discovery-account=ACCOUNT...]
   provider=raw-aes namespace=NAMESPACE key=NAME file=FILE
@@ -39,11 +39,11 @@ Message
 Metadata
   -S, --suppress-metadata
       --metadata-output FILE       append a line of JSON for each input; - is standard output
-      --overwrite-metadata         replace what FILE has
+      --overwrite-metadata         replace the content of FILE
 
-  -v                               say what is done
+  -v                               report each file
   -q, --quiet                      print errors only
   @FILE                            take arguments from a file
 
-Options are not abbreviated. docs/cli.md tells how this differs from the Python program.
+Options are not abbreviated. docs/cli.md lists the differences to the Python program.
 `

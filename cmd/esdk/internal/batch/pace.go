@@ -32,10 +32,10 @@ const UsualPatience = 5 * time.Minute
 
 // AddFlags adds the flags for the pace.
 func (p *Pace) AddFlags(flags *pflag.FlagSet) {
-	flags.Var((*jobCount)(&p.Jobs), "jobs", "work on this `NUMBER` of files side by side; 0, the default, is one for each core, and 8 for objects")
-	flags.Var(&p.Rate, "rate", "work on no more objects, and read no more bytes, in a second than these `LIMITS`, such as objects=100,bytes=20M")
+	flags.Var((*jobCount)(&p.Jobs), "jobs", "process this `NUMBER` of files concurrently; 0, the default, is one for each core, and 8 for objects")
+	flags.Var(&p.Rate, "rate", "process no more objects, and read no more bytes, per second than these `LIMITS`, such as objects=100,bytes=20M")
 	p.RetryFor = UsualPatience
-	flags.Var((*patience)(&p.RetryFor), "retry-for", "how long to try an input again that a service throttles; 0 is not at all")
+	flags.Var((*patience)(&p.RetryFor), "retry-for", "how long to retry an input that a service throttles; 0 means not at all")
 }
 
 // A jobCount is a flag value for a number of jobs.

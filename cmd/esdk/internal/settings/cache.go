@@ -19,7 +19,7 @@ const defaultCapacity = 1000
 
 // AddCache adds --cache.
 func AddCache(flags *pflag.FlagSet, value *string) {
-	flags.StringVar(value, "cache", "", "use a data key for several files, within `LIMITS` such as max-age=60s,max-messages=100,max-bytes=1G")
+	flags.StringVar(value, "cache", "", "reuse a data key for several files, within `LIMITS` such as max-age=60s,max-messages=100,max-bytes=1G")
 }
 
 // parseCache parses --cache, such as max-age=60s,max-messages=100,max-bytes=1G.

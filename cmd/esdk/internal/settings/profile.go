@@ -50,7 +50,7 @@ func (p *Profile) blameContext(key string, err error) error {
 // AddFlags adds the flags for the configuration file and the profile.
 func (s *Settings) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&s.Keys.ConfigFile, "config", "", "configuration `FILE` with named keys (default $ESDK_CONFIG, or esdk/config.toml in the user's configuration directory)")
-	flags.String("profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile); an empty one is none")
+	flags.String("profile", "", "`NAME` of a profile of the configuration (default $ESDK_PROFILE, or its default-profile); empty for none")
 	AllowEmpty(flags, "profile")
 }
 

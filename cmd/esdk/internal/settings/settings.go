@@ -27,7 +27,7 @@ const KeyFlag = "-k"
 
 // The help texts of -k.
 const (
-	EncryptKeyUsage = "`KEY` to encrypt under; repeat it, and any one of them decrypts" + seeKeys
+	EncryptKeyUsage = "`KEY` to encrypt under; repeat it for several, any one of which decrypts" + seeKeys
 	DecryptKeyUsage = "`KEY` to decrypt with; repeat it to try several" + seeKeys
 
 	seeKeys = ` (see "esdk help keys")`
