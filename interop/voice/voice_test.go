@@ -70,6 +70,15 @@ func TestTextLines(t *testing.T) {
 	}
 }
 
+// TestWrapCode checks that code which continues on the next line stays as it is.
+func TestWrapCode(t *testing.T) {
+	words := strings.TrimSpace(strings.Repeat("word ", 19))
+	got := wrapFile("x.md", words+" `go test\n./bulk` ends, and more words follow\n")
+	if want := words + "\n`go test ./bulk` ends, and more words follow\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestWrap wraps this module's own files to less than their usual width, and
 // checks that the words and the code stay the same, and that nothing is left to
 // wrap.

@@ -114,14 +114,15 @@ func wrapAll(lines []string, paragraphs []paragraph) []string {
 		if !slices.ContainsFunc(part, func(text string) bool { return columns(text) > p.most }) {
 			continue
 		}
-		var words []string
+		var texts []string
 		for i, text := range part {
 			lead := p.hang
 			if i == 0 {
 				lead = p.lead
 			}
-			words = append(words, splitWords(strings.TrimPrefix(text, lead))...)
+			texts = append(texts, strings.TrimSpace(strings.TrimPrefix(text, lead)))
 		}
+		words := splitWords(strings.Join(texts, " ")) // of all lines, since code may go on in the next one
 		lines = slices.Replace(lines, p.first, p.last+1, wrapWords(words, p)...)
 	}
 	return lines
