@@ -245,7 +245,7 @@ func (p *publication) vetTree() error {
 	env := []string{"GOWORK=" + filepath.Join(p.dir, "go.work")}
 	for _, use := range workspace.Use {
 		fmt.Fprintf(os.Stderr, "vetting %s\n", path.Join(p.module, use.Path))
-		if _, err := command(filepath.Join(p.dir, use.Path), env, "go", "vet", "-trimpath", "./..."); err != nil {
+		if _, err := command(filepath.Join(p.dir, use.Path), env, "go", "vet", "./..."); err != nil {
 			return err
 		}
 	}
