@@ -27,7 +27,7 @@ MODULES = . cmd/esdk interop bench lake otel examples release
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross cross-all vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test publish-test performance vectors pkcs11 softhsm vault scale spark lake lake-short examples voice wrap
+.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross cross-all vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test publish-test oldest performance vectors pkcs11 softhsm vault scale spark lake lake-short examples voice wrap
 
 # Everything that must pass, in this order.
 CHECKS = format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof \
@@ -57,7 +57,7 @@ test: missing
 
 # "go test" is silent about tests that are skipped.
 missing:
-	@test -d "$${ESDK_VECTORS:-../shared/vectors}" || echo "NOT RUN: the official test vectors, since $${ESDK_VECTORS:-../shared/vectors} is missing; see README.md"
+	@test -d "$${ESDK_VECTORS:-../shared/vectors}" || echo "NOT RUN: the official test vectors, since $${ESDK_VECTORS:-../shared/vectors} is missing; see CONTRIBUTING.md"
 	@echo "NOT RUN here: rotations on Temporal; \"make lake\" does that"
 	@test -n "$$ESDK_PKCS11_MODULE" || echo "NOT RUN here: pkcs11 on real tokens, only on a simulated one; \"make pkcs11\" does that"
 
@@ -272,6 +272,10 @@ release-test:
 # The tree under a stand-in for its real module path, in two versions, through a module proxy.
 publish-test:
 	release/publish-test.sh
+
+# The modules that others use, with exactly the version of Go that go.mod demands.
+oldest:
+	release/oldest.sh
 
 # docs/performance.md, beside the official SDKs and others.
 performance:
