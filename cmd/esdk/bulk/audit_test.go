@@ -222,9 +222,21 @@ func TestCheckAudit(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
+	for text, bad := range map[string][]string{
+		"want a -k KEY": {"--unopened"}, "not known": {"--suite", "0x9999"}, "--max-keys": {"-k", "@new", "--max-keys=-1"},
+		"no -c tenant=VALUE": {"-k", "@new", "--require-context", "tenant"}, "contradict": {"--under", "corp/a", "--not-under", "corp/a"},
+	} {
+		if err := CheckAudit(bad); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%q: %v, want %s", bad, err, text)
+		}
+	}
 	for text, bad := range map[string][]string{"want a -k KEY": {"--unopened"}, "not known": {"--suite", "0x9999"}} {
 		if _, err := OpenAudit(background, bad); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%q: %v", bad, err)
 		}
+	}
+	elsewhere := []string{"--under", "@old", "--not-under", "aes:a/b@/elsewhere"}
+	if err := CheckAudit(elsewhere); err != nil {
+		t.Errorf("%q: %v", elsewhere, err)
 	}
 }

@@ -405,6 +405,45 @@ func TestCheckRotation(t *testing.T) {
 	}
 }
 
+// TestCheckRotationValues checks that wrong values are found without a key. A
+// profile on another machine may make some of them right.
+func TestCheckRotationValues(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_CONFIG_HOME", "")
+	t.Setenv("ESDK_CONFIG", "")
+	t.Setenv("ESDK_PROFILE", "")
+	const uncommitted = "--suite=0x0378"
+	for _, c := range []struct{ flag, want, elsewhere string }{
+		{"--suite=nosuch", "--suite nosuch", "--suite nosuch"},
+		{"--commitment=nosuch", "--commitment nosuch", "--commitment nosuch"},
+		{"--skip-done=nosuch", "--skip-done nosuch", "--skip-done nosuch"},
+		{"--cache=max-age=nosuch", "--cache max-age=nosuch", "--cache max-age=nosuch"},
+		{"--set=nosuch", "--set nosuch", "--set nosuch"},
+		{"--unset=aws-crypto-public-key", "is the library's", "is the library's"},
+		{"--frame-length=-1", "--frame-length -1", "--frame-length -1"},
+		{"--max-keys=-1", "--max-keys", "--max-keys"},
+		{"-c==nosuch", "-c =nosuch", "-c =nosuch"},
+		{uncommitted, "forbid-encrypt-allow-decrypt", ""},
+		{"--require-context=tenant", "no -c tenant=VALUE", ""},
+		{"--unsigned", "", ""},
+		{"--suite=0x0478", "", ""},
+	} {
+		for profile, want := range map[string]string{"": c.want, "there": c.elsewhere} {
+			flags := []string{"--from-key", "@old", "-k", "@new", c.flag}
+			if profile != "" {
+				flags = append(flags, "--profile", profile)
+			}
+			err := CheckRotation(flags)
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: %v, want %q", flags, err, want)
+			}
+		}
+	}
+	if err := CheckRotation([]string{"--from-key", "@old", "-k", "@new", uncommitted, "--commitment", "require-encrypt-require-decrypt", "--profile", "there"}); err == nil {
+		t.Error("the policy that was given is not that of a profile")
+	}
+}
+
 // TestCheckRotationKeys checks that a missing key is an error before a worker
 // looks for it.
 func TestCheckRotationKeys(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"slices"
 
 	"esdk"
 	"esdk/cmd/esdk/internal/audit"
@@ -17,9 +18,11 @@ import (
 // CheckRotation parses flags as [OpenRotation] does, without opening keys.
 // Flags without an error are fit to be passed to another machine, and others
 // may read the text of an error. Both keys must be given; a profile may give
-// -k.
+// -k. Values are checked too, except where they depend on a profile of the
+// other machine.
 func CheckRotation(args []string) error {
-	o := new(reencrypt.Options)
+	o := &reencrypt.Options{InPlace: true}
+	o.From.Keyring, o.To.Keyring = noKeyring{}, noKeyring{}
 	keysOf := func() map[string][]string {
 		return map[string][]string{settings.KeyFlag: o.To.Keys, "--from-key": o.From.Keys}
 	}
@@ -27,8 +30,13 @@ func CheckRotation(args []string) error {
 		if len(o.From.Keys) == 0 {
 			return errors.New("no key to decrypt with: give --from-key KEY")
 		}
-		if flags.Changed("profile") || flags.Changed("config") {
-			return nil // the file may be on another machine
+		if flags.Changed("profile") || flags.Changed("config") { // the file may be on another machine
+			o.From.Required = nil // the profile may have its pairs
+			_, err := reencrypt.New(context.Background(), s, o)
+			if errors.Is(err, esdk.ErrCommitmentPolicy) && !flags.Changed("commitment") {
+				return nil
+			}
+			return err
 		}
 		if err := s.ApplyProfile(flags); err != nil {
 			return err
@@ -36,16 +44,40 @@ func CheckRotation(args []string) error {
 		if len(o.To.Keys) == 0 {
 			return errors.New("no key to encrypt with: give -k KEY")
 		}
-		return nil
+		_, err := reencrypt.New(context.Background(), s, o)
+		return err
 	})
 }
 
-// CheckAudit is like [CheckRotation], for the flags of [OpenAudit].
+// CheckAudit is like [CheckRotation], for the flags of [OpenAudit]. Of --under
+// and --not-under it checks only names of keys: the configuration of the other
+// machine has the rest.
 func CheckAudit(args []string) error {
 	o := new(audit.Options)
+	o.Open.Keyring = noKeyring{}
 	return check("audit", args, o.AddFlags, func() map[string][]string {
 		return map[string][]string{settings.KeyFlag: o.Open.Keys}
-	}, nil)
+	}, func(s *settings.Settings, _ *pflag.FlagSet) error {
+		o.Under, o.NotUnder = slices.DeleteFunc(o.Under, keyspec.IsKey), slices.DeleteFunc(o.NotUnder, keyspec.IsKey)
+		if err := o.Parse(s); err != nil {
+			return err
+		}
+		_, err := audit.New(context.Background(), s, o)
+		return err
+	})
+}
+
+// noKeyring stands for a keyring that the worker makes.
+type noKeyring struct{}
+
+var errNoKeyring = errors.New("bulk: there is no keyring")
+
+func (noKeyring) Wrap(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
+	return nil, errNoKeyring
+}
+
+func (noKeyring) Unwrap(context.Context, *esdk.UnwrapRequest) ([]byte, error) {
+	return nil, errNoKeyring
 }
 
 // HasFilter reports whether flags for [CheckAudit] contain a filter. Without a

@@ -30,6 +30,9 @@ func TestStartRefuses(t *testing.T) {
 		"":                              "give --from-key KEY",
 		"-- -k @new":                    "give --from-key KEY",
 		"-- --from-key @old":            "give -k KEY",
+		"-- --from-key @old -k @new --suite nosuch":      "--suite nosuch",
+		"-- --from-key @old -k @new --commitment nosuch": "--commitment nosuch",
+		"-- --from-key @old -k @new --skip-done nosuch":  "--skip-done nosuch",
 	} {
 		root := newRoot(new(bool))
 		root.SetArgs(append(start, strings.Fields(args)...))
@@ -53,6 +56,8 @@ func TestAuditRefuses(t *testing.T) {
 		"s3://lake/data/ --fail-if --wait -- -k @old":      "wants a filter",
 		"s3://lake/data/ --fail-if --wait":                 "wants a filter",
 		"s3://lake/data/ -- --from-key @old":               "unknown flag: --from-key",
+		"s3://lake/data/ -- --suite nosuch":                "nosuch",
+		"s3://lake/data/ -- --unopened":                    "want a -k KEY",
 		"s3://lake/data/ --under @old":                     "flags of \"esdk audit\" stand behind --",
 		"s3://lake/data/ --all-versions":                   "all versions are for an audit of an inventory",
 		"s3://audit/ -- --under @old":                      "the results are in the folder",

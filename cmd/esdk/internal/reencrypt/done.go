@@ -41,11 +41,6 @@ type doneCheck struct {
 
 // newDoneCheck returns nil if no message may be skipped.
 func (re *Reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
-	switch re.SkipDone {
-	case doneByKey, doneByHeader, doneNever:
-	default:
-		return nil, cli.UsageError("--skip-done %s: want key, header or never", cli.Printable(re.SkipDone))
-	}
 	if !re.InPlace || re.SkipDone == doneNever || re.Base64 {
 		return nil, nil
 	}

@@ -72,6 +72,9 @@ func New(ctx context.Context, s *settings.Settings, o *Options) (*Reencryption, 
 	if o.To.FrameLength < 0 || o.To.FrameLength > math.MaxUint32 {
 		return nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.To.FrameLength)
 	}
+	if !slices.Contains(Done(), o.SkipDone) {
+		return nil, cli.UsageError("--skip-done %s: want key, header or never", cli.Printable(o.SkipDone))
+	}
 	re := &Reencryption{Settings: s, Options: o}
 	var err error
 	if re.set, err = o.parseSet(); err != nil {
