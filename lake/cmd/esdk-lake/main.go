@@ -4,10 +4,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -41,27 +44,47 @@ func interrupted(ctx context.Context, err error, next string, args ...any) error
 
 func usage(text string, args ...any) error { return &statusError{exitUsage, fmt.Errorf(text, args...)} }
 
-func main() { os.Exit(run()) }
-
-func run() int {
+func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	accepted := false
 	root := newRoot(&accepted)
-	root.SetOut(os.Stdout)
-	root.SetErr(os.Stderr)
-	err := root.ExecuteContext(ctx)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(os.Stderr, "esdk-lake: error: %v\n", err)
+	code := exitError
 	if status, ok := errors.AsType[*statusError](err); ok {
-		return status.code
+		code = status.code
+	} else if !accepted {
+		code = exitUsage
 	}
-	if !accepted {
-		return exitUsage
+	asJSON, flagErr := cmd.Flags().GetBool("json")
+	if asJSON || flagErr == nil && !accepted && slices.Contains(args, "--json") { // behind what is wrong
+		writeError(stderr, code, err)
+	} else {
+		fmt.Fprintf(stderr, "esdk-lake: error: %v\n", err)
 	}
-	return exitError
+	return code
+}
+
+// writeError writes an error as "esdk --json" does.
+func writeError(w io.Writer, code int, err error) {
+	type body struct {
+		Code    int    `json:"code"`
+		Kind    string `json:"kind"`
+		Message string `json:"message"`
+	}
+	kinds := map[int]string{exitError: "error", exitUsage: "usage", exitSomeFailed: "some-failed", exitInterrupted: "interrupted"}
+	json.NewEncoder(w).Encode(map[string]body{"error": {code, kinds[code], err.Error()}})
 }
 
 func newRoot(accepted *bool) *cobra.Command {
@@ -78,7 +101,8 @@ Temporal is found as its own tools find it: by TEMPORAL_ADDRESS, TEMPORAL_NAMESP
 TEMPORAL_API_KEY, TEMPORAL_TLS_… and temporal.toml.
 
 Exit codes: 0 done, 1 error, or a job that failed or was cancelled, 2 wrong usage,
-3 some objects failed or match, or a list is of a part of the objects, 130 interrupted.`,
+3 some objects failed or match, or a list is of a part of the objects, 130 interrupted.
+With --json, the last line of standard error is {"error":{"code":…,"kind":…,"message":…}}.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRun: func(*cobra.Command, []string) {

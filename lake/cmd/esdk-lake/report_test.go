@@ -171,3 +171,45 @@ func TestVerdict(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestJSONErrors prints errors as JSON where results are.
+func TestJSONErrors(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	t.Chdir(t.TempDir())
+	closed := httptest.NewServer(http.NotFoundHandler())
+	address := closed.Listener.Addr().String()
+	closed.Close()
+	for _, c := range []struct {
+		args string
+		code int
+		kind string // "" for text
+		says string
+	}{
+		{"failures --json nightly", exitUsage, "usage", "is no URL"},
+		{"failures nightly", exitUsage, "", "is no URL"},
+		{"failures --json file://./nowhere/", exitError, "error", "no results of a job"},
+		{"report --json --address " + address + " nightly", exitError, "error", "no connection to Temporal"},
+		{"report --json", exitUsage, "usage", "arg"},
+		{"report --nosuch --json nightly", exitUsage, "usage", "nosuch"},
+		{"report --nosuch nightly", exitUsage, "", "nosuch"},
+		{"cancel --json nightly", exitUsage, "", "unknown flag: --json"},
+		{"start --json s3://lake/data/ --results s3://audit/ -- --suite nosuch", exitUsage, "usage", "--from-key"},
+		{"start s3://lake/data/ --results s3://audit/ -- --json", exitUsage, "", "--json"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), strings.Fields(c.args), &stdout, &stderr)
+		var said struct {
+			Error struct {
+				Code          int
+				Kind, Message string
+			}
+		}
+		err := json.Unmarshal(stderr.Bytes(), &said)
+		if code != c.code || stdout.Len() > 0 || !strings.Contains(stderr.String(), c.says) || (err == nil) != (c.kind != "") {
+			t.Errorf("%s: exit code %d, %q and %q", c.args, code, &stdout, &stderr)
+		}
+		if e := said.Error; e.Kind != c.kind || err == nil && e.Code != code || strings.Count(stderr.String(), "\n") != 1 {
+			t.Errorf("%s: %q", c.args, &stderr)
+		}
+	}
+}
