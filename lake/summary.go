@@ -16,6 +16,13 @@ import (
 // chunks.
 func (r *results) summarize(ctx context.Context, w *work, in *SummaryRequest) (*SummaryResult, error) {
 	s := w.NewSummary(in.Started, in.AllVersions)
+	if in.Inventory != "" {
+		created, err := w.InventoryCreated(ctx, bulk.Part{Manifest: in.Inventory, AllVersions: in.AllVersions})
+		if isAway(err) {
+			return nil, err
+		}
+		s.InventoryCreated = created // zero if the manifest is gone by now
+	}
 	for number := 1; number <= in.Last; number++ {
 		content, err := r.read(ctx, chunkName(number))
 		switch {

@@ -2,7 +2,11 @@ package lake
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,5 +72,57 @@ func TestSummary(t *testing.T) {
 	in.Last = 4
 	if _, err := into.summarize(t.Context(), &work{Work: audit}, in); err == nil {
 		t.Error("a message without a header is counted")
+	}
+}
+
+// TestInventoryCreated has the summary and the page tell when the inventory was written. They
+// are made without it, too, once the inventory is removed.
+func TestInventoryCreated(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("AWS_REGION", "us-west-2")
+	audit, err := bulk.OpenAudit(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer audit.Close()
+	into := &results{memblob.OpenBucket(nil)}
+	defer into.Close()
+	const text = `{"sourceBucket":"lake","destinationBucket":"arn:aws:s3:::inventories","version":"2016-11-30","creationTimestamp":"1793926800000","fileFormat":"CSV","fileSchema":"Bucket, Key","files":[]}`
+	var status atomic.Int32
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch code := int(status.Load()); {
+		case code == http.StatusOK && strings.HasSuffix(r.URL.Path, "/manifest.json"):
+			io.WriteString(w, text)
+		case code == http.StatusServiceUnavailable:
+			w.WriteHeader(code)
+			io.WriteString(w, "<Error><Code>SlowDown</Code></Error>")
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, "<Error><Code>NoSuchKey</Code></Error>")
+		}
+	}))
+	defer store.Close()
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": store.URL, "AWS_MAX_ATTEMPTS": "1"} {
+		t.Setenv(name, value)
+	}
+	in := &SummaryRequest{Report: Report{Task: Task{Source: Source{Inventory: "s3://inv/all/manifest.json?use_path_style=true"}}, End: Complete}}
+	for _, there := range []bool{true, false} {
+		status.Store(http.StatusNotFound)
+		if there {
+			status.Store(http.StatusOK)
+		}
+		if _, err := into.summarize(t.Context(), &work{Work: audit}, in); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]string{"summary.json": `"inventory_created":"2026-11-06T01:00:00Z"`, "report.html": "The inventory was written on"} {
+			content, err := into.read(t.Context(), name)
+			if err != nil || strings.Contains(string(content), want) != there {
+				t.Errorf("%s: %v, want %q: %v\n%s", name, err, want, there, content)
+			}
+		}
+	}
+	status.Store(http.StatusServiceUnavailable)
+	if _, err := into.summarize(t.Context(), &work{Work: audit}, in); !isAway(err) {
+		t.Errorf("it is not tried again: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/place"
@@ -31,6 +32,16 @@ func (w *Work) openInventory(ctx context.Context, in Part) (*place.Inventory, er
 		return nil, w.unread(err)
 	}
 	return i, nil
+}
+
+// InventoryCreated returns when the inventory of a part was written, or a zero time if its
+// manifest doesn't say.
+func (w *Work) InventoryCreated(ctx context.Context, in Part) (time.Time, error) {
+	i, err := w.openInventory(ctx, in)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return i.Created, nil
 }
 
 func (w *Work) unread(err error) error {
