@@ -27,7 +27,7 @@ MODULES = . cmd/esdk interop bench lake otel examples release
 # methods of everything, and the command be twice as large.
 BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
 
-.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips cross cross-all vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test publish-test oldest performance vectors pkcs11 softhsm vault scale spark lake lake-short examples voice wrap
+.PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips fips-certified cross cross-all vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test publish-test oldest performance vectors pkcs11 softhsm vault scale spark lake lake-short examples voice wrap
 
 # Everything that must pass, in this order.
 CHECKS = format tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof \
@@ -127,6 +127,11 @@ machine32-all:
 fips:
 	GODEBUG=fips140=on go test -timeout 30m ./...
 	cd cmd/esdk && GODEBUG=fips140=on go test -timeout 30m ./...
+
+# And with the frozen module that esdk-fips of a release has.
+fips-certified:
+	GOFIPS140=certified go test -short -timeout 1h ./...
+	cd cmd/esdk && GOFIPS140=certified go test -short -timeout 1h ./...
 
 cross:
 	@for p in $(CROSS); do \

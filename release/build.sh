@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Builds the command for all platforms: build.sh [OUT]. OUT (default dist) gets, for each platform, an archive with the
-# command, its manual pages, completions and the license, and a list of what it is made of (SBOM, CycloneDX), both for
-# the default build and for the full one, which reaches other clouds, but has no cgo and so no tokens; and SHA256SUMS. The same commit and the same Go make the same bytes, wherever and whenever. Needs Go and GNU tar.
+# Builds the command for all platforms: build.sh [OUT]. OUT (default dist) gets SHA256SUMS, and for each platform an
+# archive with the command, its manual pages, completions and the license, and a list of its modules (SBOM, CycloneDX) of
+# - the default build, esdk,
+# - the full one, esdk-full, which reaches other clouds, but has no cgo and so no tokens,
+# - the default one with the certified version of Go's FIPS 140-3 module, esdk-fips, which runs in FIPS 140-3 mode.
+# The same commit and the same Go make the same bytes, wherever and whenever. Needs Go and GNU tar.
 # PLATFORMS="linux/amd64 …" builds for those alone.
 set -euo pipefail
 
@@ -19,7 +22,7 @@ epoch=$(git log -1 --format=%ct)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export CGO_ENABLED=0 GOFLAGS=-trimpath LC_ALL=C TZ=UTC
+export CGO_ENABLED=0 GOFLAGS=-trimpath GOFIPS140=off LC_ALL=C TZ=UTC
 umask 022
 
 go run -C cmd/esdk -tags man . man "$work/man"
@@ -28,13 +31,13 @@ mkdir "$work/completions" "$work/out"
 for shell in bash zsh fish powershell; do "$work/esdk" completion "$shell" >"$work/completions/esdk.$shell"; done
 GOBIN=$work/bin go install "$CYCLONEDX"
 
-# pack NAME PROGRAM TAGS: builds the command and puts it into an archive.
+# pack NAME PROGRAM TAGS [FIPS]: builds the command, with a version of the FIPS module, and puts it into an archive.
 pack() {
   local name=$1 program=$2
   export GOFLAGS="-trimpath -tags=$3"
   [ "$GOOS" != windows ] || program=$program.exe
   mkdir "$work/$name"
-  go build -C cmd/esdk -ldflags "-s -w -buildid= -X main.tag=$tag" -o "$work/$name/$program" .
+  GOFIPS140=${4:-off} go build -C cmd/esdk -ldflags "-s -w -buildid= -X main.tag=$tag" -o "$work/$name/$program" .
   size=$(wc -c <"$work/$name/$program")
   cp -r "$work/man" "$work/completions" "$work/$name"
   cp LICENSE README.md "$work/$name"
@@ -52,6 +55,7 @@ for platform in $platforms; do
   export GOOS=${platform%/*} GOARCH=${platform#*/}
   pack "esdk-$version-$GOOS-$GOARCH" esdk grpcnotrace
   [ "$size" -lt "$MAX_SIZE" ] || { echo "build.sh: that is more than $MAX_SIZE" >&2; exit 1; }
+  pack "esdk-fips-$version-$GOOS-$GOARCH" esdk-fips grpcnotrace certified
   pack "esdk-full-$version-$GOOS-$GOARCH" esdk-full grpcnotrace,full
 done
 (cd "$work/out" && sha256sum -- * >SHA256SUMS)

@@ -34,6 +34,8 @@ suffix=$version-${platform/\//-}
 (cd "$t/out" && sha256sum --quiet -c SHA256SUMS && ls) >"$t/list"
 diff - "$t/list" <<END || fail "that is not what is to be made"
 SHA256SUMS
+esdk-fips-$suffix.sbom.json
+esdk-fips-$suffix.tar.gz
 esdk-full-$suffix.sbom.json
 esdk-full-$suffix.tar.gz
 esdk-$suffix.sbom.json
@@ -85,31 +87,60 @@ has_not() { ! grep "^$2" "$t/$1.modules" || fail "$1 is not to have $2"; }
 export HOME=$t XDG_CONFIG_HOME=$t
 check esdk-full
 full=$run
+check esdk-fips
+fips=$run
 check esdk
 default=$run
 size=$(wc -c <"$default")
 [ "$size" -lt $MAX_SIZE ] || fail "$size bytes are more than $MAX_SIZE"
 modules esdk
 modules esdk-full
-for build in esdk esdk-full; do
+modules esdk-fips
+for build in esdk esdk-full esdk-fips; do
   for module in github.com/aws/aws-sdk-go-v2/service/kms github.com/spf13/cobra go.etcd.io/bbolt; do has $build "$module "; done
 done
 for module in github.com/Azure/ github.com/hashicorp/vault/api cloud.google.com/go/kms; do
   has esdk-full $module
   has_not esdk $module
+  has_not esdk-fips $module
 done
+
+for alias in certified inprocess; do
+  frozen=$(cat "$(go env GOROOT)/lib/fips140/$alias.txt")
+  grep -q "^| .$alias. | $frozen[, ]" docs/security.md || fail "docs/security.md has another version than $frozen for $alias"
+done
+
+# says PROGRAM TEXT: what "version" says.
+says() { [[ $("$1" version) == *"$2)" ]] || fail "the version is to end in $2: $("$1" version)"; }
+
+module=$(cat "$(go env GOROOT)/lib/fips140/certified.txt")
+for run in "$default" "$full"; do ! go version -m "$run" | grep GOFIPS140 || fail "$run has a frozen FIPS module"; done
+go version -m "$fips" | grep -q "^.build.GOFIPS140=$module\$" || fail "there is no module $module: $(go version -m "$fips")"
+go version -m "$fips" | grep -q "^.build.DefaultGODEBUG=.*fips140=on" || fail "FIPS 140-3 mode is not the default: $(go version -m "$fips")"
+says "$default" "${platform#*/}"
+says "$fips" ", FIPS 140-3 mode, module $module"
+GODEBUG=fips140=off says "$fips" ", FIPS 140-3 mode off, module $module"
+GODEBUG=fips140=on says "$default" ", FIPS 140-3 mode, module latest"
+"$fips" version --json | grep -q "\"fips140\":true,\"fips140_module\":\"$module\"" || fail "the version: $("$fips" version --json)"
 
 echo hello >"$t/f"
 "$default" keygen aes -q -o "$t/key"
-for run in "$default" "$full"; do
-  "$run" encrypt -q -k "aes:n/k@$t/key" -c a=b -o "$t/message" "$t/f"
-  for other in "$default" "$full"; do
-    "$other" decrypt -q -k "aes:n/k@$t/key" -c a=b -o "$t/back" "$t/message"
-    cmp "$t/f" "$t/back"
-    rm "$t/back"
+"$fips" keygen rsa -q -o "$t/rsa.pem" >"$t/rsa.pub"
+"$fips" keygen hpke -q -o "$t/hpke.pem" >"$t/hpke.pub"
+"$fips" keygen ecdh -q -o "$t/ecdh.pem" >"$t/ecdh.pub"
+for run in "$default" "$full" "$fips"; do
+  for keys in "aes:n/k@$t/key aes:n/k@$t/key" "rsa:n/k@$t/rsa.pub rsa:n/k@$t/rsa.pem" "hpke:k@$t/hpke.pub hpke:k@$t/hpke.pem" "ecdh:$t/ecdh.pub ecdh:@$t/ecdh.pem"; do
+    "$run" encrypt -q -k "${keys% *}" -c a=b -o "$t/message" "$t/f"
+    for other in "$default" "$full" "$fips"; do
+      "$other" decrypt -q -k "${keys#* }" -c a=b -o "$t/back" "$t/message"
+      cmp "$t/f" "$t/back"
+      rm "$t/back"
+    done
+    rm "$t/message"
   done
-  rm "$t/message"
 done
+! GODEBUG=fips140=only "$fips" encrypt -q -k "aes:n/k@$t/key" -o "$t/message" "$t/f" 2>"$t/only" || fail "fips140=only encrypts"
+grep -q "GCM" "$t/only" || fail "fips140=only refuses something else: $(cat "$t/only")"
 unset VAULT_SERVER_URL VAULT_SERVER_TOKEN VAULT_ADDR VAULT_TOKEN
 for run in "$default" "$full"; do "$run" encrypt -k hashivault://x "$t/f" 2>"$t/${run##*/}.says" && fail "without a server, $run encrypts"; done
 grep -q "does not have" "$t/esdk.says" || fail "the default build has Vault: $(cat "$t/esdk.says")"

@@ -20,11 +20,7 @@ func (a *app) newVersionCommand() *cobra.Command {
 
 func (a *app) version() error {
 	v := buildVersion()
-	fips := ""
-	if v.FIPS {
-		fips = ", FIPS 140-3 mode"
-	}
-	return a.Print(v, "esdk %s (%s, %s%s)\n", v.Version, v.Go, v.Platform, fips)
+	return a.Print(v, "esdk %s (%s, %s%s)\n", v.Version, v.Go, v.Platform, v.fips())
 }
 
 type versionRecord struct {
@@ -33,6 +29,21 @@ type versionRecord struct {
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 	FIPS     bool   `json:"fips140"`
+
+	// FIPSModule is the version of Go's FIPS 140-3 module that was built in: "latest"
+	// is the code of Go's own version.
+	FIPSModule string `json:"fips140_module"`
+}
+
+// fips is empty if nobody has asked for FIPS 140-3.
+func (v *versionRecord) fips() string {
+	switch {
+	case v.FIPS:
+		return ", FIPS 140-3 mode, module " + v.FIPSModule
+	case v.FIPSModule != "latest":
+		return ", FIPS 140-3 mode off, module " + v.FIPSModule
+	}
+	return ""
 }
 
 // tag is the tag of a release, set by release/build.sh. The go command can't
@@ -45,6 +56,8 @@ func buildVersion() versionRecord {
 		Go:       runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		FIPS:     fips140.Enabled(),
+
+		FIPSModule: fips140.Version(),
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -52,8 +65,11 @@ func buildVersion() versionRecord {
 	}
 	v.Version = cmp.Or(tag, info.Main.Version, v.Version)
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
+		switch s.Key {
+		case "vcs.revision":
 			v.Revision = s.Value
+		case "GOFIPS140": // which tells apart copies of one version
+			v.FIPSModule = s.Value
 		}
 	}
 	return v
