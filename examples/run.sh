@@ -14,11 +14,15 @@ trap 'for server in ${started:-}; do "$backends/$server.sh" stop >/dev/null 2>&1
 export ESDK_REQUIRE_SERVERS=1 # a test whose server is missing fails instead of being skipped
 cd "$here"
 
-# server NAME VARIABLE: installs and starts a script of interop/backends, and gives its address to the tests.
+# server NAME VARIABLE: installs and starts a script of interop/backends, and gives its address to the tests. One that
+# runs already, for another recipe or by the caller's variable, is used again.
 server() {
+  local address
+  [ -z "${!2:-}" ] || return 0
   "$backends/$1.sh" install
   started="${started:-} $1"
-  declare -gx "$2=$("$backends/$1.sh" start)"
+  address=$("$backends/$1.sh" start)
+  declare -gx "$2=$address"
 }
 
 recipe() {
