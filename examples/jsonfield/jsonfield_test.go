@@ -199,7 +199,7 @@ func keyring(t testing.TB, key byte) esdk.Keyring {
 func TestOtherType(t *testing.T) {
 	client := newClient(t, 1)
 	s := seal(t, client, place, []any{"partly", 123456})
-	got, err := Sealed[[]string]{s.message}.Open(t.Context(), client, place)
+	got, err := Sealed[[]string](s).Open(t.Context(), client, place)
 	if err == nil || strings.Contains(err.Error(), "123456") || strings.Contains(err.Error(), "partly") || got != nil {
 		t.Errorf("%v, %v", got, err)
 	}
