@@ -28,6 +28,7 @@ server() {
 recipe() {
   case $1 in
   sqlcolumn) server postgres ESDK_POSTGRES_URL ;;
+  kafkarecords) server kafka ESDK_KAFKA_ADDRESS ;;
   esac
   go test -count=1 -v -bench . -benchtime 10x "${@:2}" "./$1"
 }
