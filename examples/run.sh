@@ -29,6 +29,7 @@ recipe() {
   case $1 in
   sqlcolumn) server postgres ESDK_POSTGRES_URL ;;
   kafkarecords) server kafka ESDK_KAFKA_ADDRESS ;;
+  tenants) server dynamodb-local ESDK_DYNAMODB_URL ;;
   esac
   go test -count=1 -v -bench . -benchtime 10x "${@:2}" "./$1"
 }
