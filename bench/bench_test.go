@@ -269,6 +269,9 @@ func TestRendering(t *testing.T) {
 			t.Errorf("the page has no %q", want)
 		}
 	}
+	if short := overview(r); len(short) >= len(plot(r))/2 || !strings.HasSuffix(short, "</svg>\n") {
+		t.Errorf("the overview has %d bytes", len(short))
+	}
 	svg := xml.NewDecoder(strings.NewReader(plot(r)))
 	for {
 		if _, err := svg.Token(); err == io.EOF {

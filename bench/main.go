@@ -183,5 +183,8 @@ func write(dir string, r *results) error {
 	if err := os.WriteFile(filepath.Join(dir, "performance.md"), []byte(page(r)), 0o644); err != nil {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(dir, "overview.svg"), []byte(overview(r)), 0o644); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(dir, "performance.svg"), []byte(plot(r)), 0o644)
 }

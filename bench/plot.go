@@ -42,15 +42,23 @@ type plotLimit struct {
 
 var encryptDecrypt = []series{{"encrypt", "#2f7ed8", "circle"}, {"decrypt", "#d9822b", "diamond"}}
 
+// overview returns overview.svg, the first panel of the plot, for the README.
+func overview(r *results) string { return draw(r, panelsOf(r)[:1]) }
+
 // plot returns performance.svg.
-func plot(r *results) string {
-	panels := []panel{
+func plot(r *results) string { return draw(r, panelsOf(r)) }
+
+func panelsOf(r *results) []panel {
+	return []panel{
 		throughputPanel(r, "Unsigned (0478), 100 MiB in memory", peer.Request{Suite: "0478", Size: 100 * mib}),
 		throughputPanel(r, "Unsigned (0478), 100 MiB stream", peer.Request{Suite: "0478", Size: 100 * mib, Stream: true}),
 		throughputPanel(r, "Signed (0578), 100 MiB in memory", peer.Request{Suite: "0578", Size: 100 * mib}),
 		messagePanel(r, "Unsigned (0478), messages of 1 KiB", "0478"),
 		messagePanel(r, "Signed (0578), messages of 1 KiB", "0578"),
 	}
+}
+
+func draw(r *results, panels []panel) string {
 	height := 70
 	for _, p := range panels {
 		height += p.height()
