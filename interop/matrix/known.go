@@ -31,35 +31,37 @@ func ofRow(row string) func(*test, direction) bool {
 const (
 	faultMixed = "discovery with data keys of other providers in the message"
 	faultOrder = "the default order of the context in JavaScript"
-	faultFull  = "a final frame that is full"
+	faultFull  = "a full final frame"
 )
 
 var faults = []fault{
 	{
 		title: faultMixed, peers: []string{"go", "rust", "python", "java"}, shows: ofRow(faultMixed),
-		says: "The AWS KMS discovery keyrings of the material providers look at the provider information of each encrypted data key before they look " +
-			"at its provider id, and fail for a message that also has a data key of a raw key. Ours skip those, as the specification says. To have such " +
-			"messages read by discovery in those SDKs, use their multi-Region discovery keyring, which does not have the fault.",
+		says: "The AWS KMS discovery keyrings of the material providers look at an encrypted data key's provider info before its provider ID. " +
+			"They fail for a message that also has a data key of a raw key. Our keyrings skip such data keys, as the specification says. To read " +
+			"such messages by discovery in those SDKs, use their multi-Region discovery keyring, which doesn't have the fault.",
 	},
 	{
 		title: faultOrder, peers: []string{"javascript"}, shows: ofRow(faultOrder),
-		says: "The raw AES and the hierarchical keyring order the encryption context by locale unless they are made with `utf8Sorting: true`. For a " +
-			"context with capital or non-ASCII letters in its keys, and so for every signed message with a key that begins with a capital letter, " +
-			"no other SDK opens what they wrote, nor they what others wrote. We refuse such a message, as one whose data key does not open; nothing in it " +
-			"tells the order. The answer is to set `utf8Sorting: true`.",
+		says: "The raw AES and the hierarchical keyrings order the encryption context by locale unless they're made with `utf8Sorting: true`. " +
+			"This affects contexts with capital or non-ASCII letters in their keys, and so every signed message with a key that begins with a " +
+			"capital letter. No other SDK opens such messages of these keyrings, and the keyrings open no such messages of other SDKs. We refuse " +
+			"them with the same error as other data keys that don't open, since nothing in the message shows the order. Set `utf8Sorting: true` " +
+			"to avoid the fault.",
 	},
 	{
 		title: faultFull, peers: []string{"cli"}, shows: func(t *test, _ direction) bool { return t.full }, text: "Invalid final frame length",
-		says: "The Python SDK before version 4.0.0, and the command, which is built on 3.3.1, refuse a message whose plaintext is a multiple of the frame " +
-			"length if its final frame is full, as the SDKs for C, Java, .NET, Go and Rust and ours write it and the specification advises. An empty one in its place, as " +
-			"Python writes, would be read; but then all plaintext of a signed stream would be released before its signature is verified, so we " +
-			"do not. The answer is version 4 of the SDK, our command, or a frame length that the length is no multiple of (`--frame-length 4095`).",
+		says: "The Python SDK before version 4.0.0, and the command, which is built on 3.3.1, refuse a message whose plaintext is a multiple of the " +
+			"frame length if its final frame is full. The SDKs for C, Java, .NET, Go and Rust and this library write it so, as the specification " +
+			"advises. An empty final frame, as Python writes, would be read. But then a signed stream would release all of its plaintext before its " +
+			"signature is verified, so we don't write one. Use version 4 of the SDK, our command, or a frame length that doesn't divide the " +
+			"plaintext's length (`--frame-length 4095`).",
 	},
 	{
-		title: "bytes behind the end of a message", peers: []string{"python", "java", "javascript", "cli"}, text: "accepts", sometimes: true,
+		title: "bytes after the end of a message", peers: []string{"python", "java", "javascript", "cli"}, text: "accepts", sometimes: true,
 		shows: func(t *test, d direction) bool { return d == oursToTheirs && t.tamper == aByteMore },
-		says: "Python, the command, JavaScript (with suites that do not sign) and the streams of Java do not look whether anything follows a message. " +
-			"We refuse what has something behind it, as the specification says.",
+		says: "Python, the command, JavaScript (with suites that don't sign) and the streams of Java don't check for bytes after a message. " +
+			"We refuse a message with such bytes, as the specification says.",
 	},
 }
 

@@ -131,7 +131,7 @@ const (
 	kmsECDH     = "AWS KMS, ECDH"
 	hierarchy   = "hierarchical, key store"
 	rekeyed     = "hierarchical, before, while and after the key store is re-keyed"
-	tampered    = "refuses what was tampered with"
+	tampered    = "refuses tampered messages"
 	withCommand = "with the command `esdk`"
 	ownVectors  = "test vectors of `esdk vectors generate`"
 )

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"esdk/interop/peer"
 )
@@ -146,10 +147,33 @@ func (r *results) document() string {
 				who = append(who, titles[name])
 			}
 		}
-		fmt.Fprintf(b, "**%s** (%s). %s\n\n", strings.ToUpper(f.title[:1])+f.title[1:], strings.Join(who, ", "), f.says)
+		fmt.Fprintf(b, "%s\n", f.paragraph(who))
 	}
 	fmt.Fprint(b, differential)
 	return b.String()
+}
+
+// paragraph describes a fault in lines of at most 100 columns. The titles of the
+// SDKs with the fault are given.
+func (f *fault) paragraph(sdks []string) string {
+	text := fmt.Sprintf("**%s** (%s). %s", strings.ToUpper(f.title[:1])+f.title[1:], strings.Join(sdks, ", "), f.says)
+	b := new(strings.Builder)
+	width := 0
+	for _, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case width == 0:
+		case width+1+n > 100:
+			b.WriteByte('\n')
+			width = 0
+		default:
+			b.WriteByte(' ')
+			width++
+		}
+		b.WriteString(word)
+		width += n
+	}
+	return b.String() + "\n"
 }
 
 // footnotes are the distinct reasons.

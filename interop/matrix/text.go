@@ -1,41 +1,50 @@
 package main
 
-// This is the text of docs/compatibility.md around the table.
+// The text of docs/compatibility.md around the table.
 
 const header = `# Compatibility
 
-Messages pass both ways between this library and the official SDKs. This page is written by the run that shows it, ` + "`make interop`" + `, which
-installs the SDKs from their registries and runs each in a program of its own ([interop](../interop/README.md)).
+This library's messages are interchangeable with the official SDKs' messages. ` + "`make interop`" + `
+checks that and writes this page. It installs the SDKs from their registries and runs each in a
+program of its own ([interop](../interop/README.md)).
 
 | | version | with |
 |---|---|---|
 `
 
 const beforeTable = `
-C and .NET are not among them: C is in no registry, and .NET not on the machines that test this. Messages of both are in the published
-test vectors, which all pass.
+C and .NET aren't among them: C is in no registry, and the test machines don't have .NET. The
+published test vectors have messages of both, and all of them pass.
 
 ## What passes
 
-"330 / 330" says that they read 330 messages of ours, and we 330 of theirs: the same plaintext and encryption context came back. Each count
-is over all eleven algorithm suites, but for AWS KMS RSA, which takes none that signs. The first row has each suite with six lengths of plaintext (0, 1, one
-frame, three frames, 10,000 bytes, 10 MiB) and five encryption contexts (none, ASCII, mixed case, beyond ASCII and U+FFFF, 40 pairs); the
-other rows take lengths and contexts in turn. A message of several keys is read with each of them. We write no bodies without frames, which the
-specification forbids. A number behind a cell gives the reason for what an SDK
-cannot do.
+"330 / 330" means that the SDK read 330 of our messages, and we read 330 of its messages, each with
+the original plaintext and encryption context. Each count covers all eleven algorithm suites, except
+for AWS KMS RSA, which supports no suites that sign.
+
+The first row combines each suite with six lengths of plaintext (0, 1, one frame, three frames,
+10,000 bytes, 10 MiB) and five encryption contexts (none, ASCII, mixed case, beyond ASCII and
+U+FFFF, 40 pairs). The other rows use lengths and contexts in turn. A message with several keys is
+read with each of them. We write no bodies without frames, since the specification forbids it. A
+number after a count refers to a reason why the SDK can't do something.
 
 `
 
 const beforeFaults = `
 ## Known faults of the official SDKs
 
-Each is shown by tests of the run, which fail the day that the SDK no longer has the fault.
+Tests of the run show each fault, and fail once an SDK no longer has it.
 
 `
 
 const differential = "## Differences of verdict\n\n" +
-	"`interop/differential` has the official Go SDK and this library decrypt the same bytes, in one process, with the same keys: messages that a fuzzer\n" +
-	"makes, with tags that are right for a structure that need not be, and bytes that it changes. Both come to the same verdict, plaintext and context, but for\n\n" +
-	"- a message with an encrypted data key whose provider id is not UTF-8: the official SDK refuses the message, we skip that data key;\n" +
-	"- a message with a malformed data key of ECDH before a good one: the official ECDH keyring fails, ours goes on to the next, as the specification says.\n\n" +
-	"And on encryption, version 0.4.0 of the official Go SDK panics at a plaintext that is nil; ours is an empty message.\n"
+	"In `interop/differential`, the official Go SDK and this library decrypt the same bytes, in one\n" +
+	"process and with the same keys. A fuzzer makes the messages, with correct tags for structures that\n" +
+	"may be wrong, and changes their bytes. Both come to the same verdict, plaintext and context, with\n" +
+	"two exceptions:\n\n" +
+	"- If the provider ID of an encrypted data key isn't UTF-8, the official SDK refuses the message. We\n" +
+	"  skip that data key.\n" +
+	"- If a malformed ECDH data key comes before a good one, the official ECDH keyring fails. Ours goes\n" +
+	"  on to the next, as the specification says.\n\n" +
+	"On encryption, version 0.4.0 of the official Go SDK panics if the plaintext is nil. We write an\n" +
+	"empty message.\n"
