@@ -261,6 +261,35 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestPage checks that docs/performance.md has the text of this package, so that
+// another run changes only tables and the lines on the machine.
+func TestPage(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "docs", "performance.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := made(func(cell) float64 { return 0.01 })
+	r.Commands.FileSize, r.Commands.Files = gib, 10_000
+	if got, want := prose(string(data)), prose(page(r)); got != want {
+		t.Errorf("the page's text is\n%s\nwant\n%s", got, want)
+	}
+}
+
+// prose returns a page's lines outside of tables, without blank lines and the
+// lines on the machine.
+func prose(page string) string {
+	var b strings.Builder
+	for line := range strings.Lines(page) {
+		switch {
+		case line == "\n", strings.HasPrefix(line, "|"):
+		case strings.HasPrefix(line, "Date: "), strings.HasPrefix(line, "The file system is "):
+		default:
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
 func TestRendering(t *testing.T) {
 	r := made(func(cell) float64 { return 0.01 })
 	text := page(r)

@@ -26,9 +26,9 @@ func tableRows() []peer.Request {
 
 const introduction = `# Performance
 
-Made by [bench](../bench/README.md), in one run: this library, the limits of the machine and the other libraries take turns
-in each round, with the same sizes, the same wrapping key (raw AES-256), frames of 4 KiB and the encryption context
-{"purpose":"bench"}. To run it again:
+One run of [bench](../bench/README.md) made this page. In each round, this library, the limits of
+the machine and the other libraries take turns, with the same sizes, the same wrapping key (raw
+AES-256), frames of 4 KiB and the encryption context {"purpose":"bench"}. To repeat the run:
 
     bench/run.sh
 
@@ -41,8 +41,8 @@ func page(r *results) string {
 	if r.Quick {
 		b.WriteString("**This was a quick run, whose figures mean nothing.**\n\n")
 	}
-	fmt.Fprintf(&b, "Of %s: %d cores of %s, Linux %s, %s; rounds: %d. ", r.Machine.Date, r.Machine.Cores, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Rounds)
-	b.WriteString("Suite 0478 does not sign, 0578 does, with P-384.\n\n")
+	fmt.Fprintf(&b, "Date: %s. Machine: %d cores of %s, Linux %s, %s. Rounds: %d.\n", r.Machine.Date, r.Machine.Cores, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Rounds)
+	b.WriteString("Suite 0478 doesn't sign. Suite 0578 signs with P-384.\n\n")
 	b.WriteString("![Throughput of 100 MiB, and messages of 1 KiB a second](performance.svg)\n")
 	targetSection(&b, r)
 	limitSection(&b, r)
@@ -86,10 +86,12 @@ func targetSection(b *strings.Builder, r *results) {
 	b.WriteString(`
 ## Targets
 
-A ratio is the median of the rounds, each of which compares its own best times, and in brackets that of the best round. "Reused buffer" is AppendEncrypt and AppendDecrypt, "new
-output" is Encrypt and Decrypt, whose output the system has to provide anew each time; so has the limit that they are held
-against. A stream comes from memory and is discarded; "that is copied" means a source that has to copy what it has, as files and connections
-do, which alone takes a fifth of the time of the limit.
+A ratio is the median of the rounds, with the best round in brackets. Each round compares its own
+best times. "Reused buffer" means AppendEncrypt and AppendDecrypt. "New output" means Encrypt and
+Decrypt, for which the system must provide new memory each time. The limit that they're compared
+with has new output, too. A stream comes from memory and is discarded. "That is copied" means that
+the source must copy its data, as files and connections do. The copy alone takes a fifth of the
+limit's time.
 `)
 	var rows [][]string
 	for _, v := range judge(r) {
@@ -111,9 +113,13 @@ func limitSection(b *strings.Builder, r *results) {
 	b.WriteString(`
 ## Limits
 
-What no implementation in Go can do without, with the standard library: AES-GCM in a bare loop over 100 MiB, in blocks of 4 KiB
-with 72 bytes of additional data; SHA-384 over as much; P-384; and for a message of 1 KiB, what the format forces: random
-numbers, a data key wrapped, HKDF with SHA-512, the header tag and one frame.
+No implementation in Go with the standard library can avoid this work:
+
+- AES-GCM in a bare loop over 100 MiB, in blocks of 4 KiB with 72 bytes of additional data
+- SHA-384 over the same amount
+- P-384
+- for a message of 1 KiB, the calls that the format forces: random numbers, wrapping a data key,
+  HKDF with SHA-512, the header tag and one frame
 `)
 	var rows [][]string
 	for _, m := range r.Cells {
@@ -188,9 +194,10 @@ func sideBySide(b *strings.Builder, r *results) {
 	b.WriteString(`
 ## Side by side
 
-Medians, and in brackets the best, with all cores to use: microseconds for a message of 1 KiB, MiB of plaintext a second for
-longer ones. In memory, the output is allocated anew each time. The last three rows have formats of their own, which do less:
-none signs, minio/sio and Tink wrap no key for each message, and age has blocks of 64 KiB and ChaCha20-Poly1305.
+The figures are medians, with the best in brackets, on all cores: microseconds for a message of 1
+KiB, and MiB of plaintext a second for longer ones. In memory, the output is allocated anew each
+time. The last three rows have formats of their own, which do less: none of them signs, minio/sio
+and Tink wrap no key for each message, and age has blocks of 64 KiB and ChaCha20-Poly1305.
 `)
 	for _, suite := range []string{"0478", "0578"} {
 		fmt.Fprintf(b, "\n### %s\n", suiteText(suite))
@@ -232,7 +239,8 @@ func scenarioSection(b *strings.Builder, r *results) {
 	b.WriteString(`
 ## The sizes of the official performance suite
 
-The default suite, 0578: a message encrypted and decrypted again, in messages a second.
+The figures are messages a second with the default suite, 0578. Each message is encrypted and then
+decrypted.
 `)
 	head := []string{""}
 	for _, size := range scenarioSizes {
@@ -264,7 +272,7 @@ func cycleText(r *results, name string, request peer.Request) string {
 }
 
 func threadSection(b *strings.Builder, r *results) {
-	fmt.Fprintf(b, "\n## Threads\n\nThe same with messages of %s and several threads, or what the language has for them.\n", sizeText(threadsSize))
+	fmt.Fprintf(b, "\n## Threads\n\nThe same figures for messages of %s and several threads, or the language's equivalent.\n", sizeText(threadsSize))
 	head := []string{""}
 	for _, n := range scenarioThreads {
 		head = append(head, fmt.Sprint(n))
@@ -284,8 +292,9 @@ func memorySection(b *strings.Builder, r *results) {
 	fmt.Fprintf(b, `
 ## Memory
 
-The most that was resident in a process that does only this: encrypts %s into a file, and decrypts that. In memory, that holds
-both plaintext and message. The first column is a process that has done nothing yet.
+The table shows the peak of resident memory in a process that only encrypts %s into a file
+and decrypts that file. In memory, the process holds both plaintext and message. The first column is
+a process that hasn't done anything yet.
 `, sizeText(r.memorySize()))
 	head := []string{"", "idle"}
 	ways := []memory{{Suite: "0478"}, {Suite: "0478", Stream: true}, {Suite: "0578"}, {Suite: "0578", Stream: true}}
@@ -333,10 +342,11 @@ func commandSection(b *strings.Builder, c *commands) {
 	fmt.Fprintf(b, `
 ## The command
 
-A file of %s, and a tree of %d files of 4 KiB, signed where it is not said otherwise. "esdk" has its output on the disk when it ends; age and
-aws-encryption-cli leave that to the system, so age is also timed with a sync of its file after it. Medians, and in brackets the best of the
-rounds. For the tree, the copy shows what the files alone cost, and a signature or its verification for each file is work for the
-processor that no command can avoid.
+The commands process a file of %s and a tree of %d files of 4 KiB, signed unless the row says
+otherwise. The output of "esdk" is on the disk when it ends. age and aws-encryption-cli leave that
+to the system, so age is also timed with a sync of its file. Times are medians, with the best of the
+rounds in brackets. For the tree, the copy shows the cost of the files alone. A signature or its
+verification for each file is work for the processor that no command can avoid.
 `, sizeText(c.FileSize), c.Files)
 	if c.FileSystem != "" {
 		fmt.Fprintf(b, "\nThe file system is %s.\n", c.FileSystem)

@@ -95,7 +95,7 @@ func short(r *results) []verdict {
 		unsigned := cell{us, peer.Request{Op: op, Suite: "0478", Size: kib, Cores: 1}}
 		withSignature := cell{us, peer.Request{Op: op, Suite: "0578", Size: kib, Cores: 1}}
 		all = append(all,
-			r.atMost("1 KiB, unsigned: "+op, 1.5, "what the format forces", unsigned, forced),
+			r.atMost("1 KiB, unsigned: "+op, 1.5, "the forced calls", unsigned, forced),
 			r.atMost("1 KiB, signed: "+op, 1.15, signatureText[op], withSignature, cell{limits, peer.Request{Op: signature, Cores: 1}}),
 			r.allocations("1 KiB, unsigned: "+op, unsigned, forced))
 		for _, suite := range []string{"0478", "0578"} {
