@@ -29,11 +29,12 @@ func localKind() kind {
 			return ks.localKeyring(ctx, "", encrypt)
 		},
 		help: `  local
-      An AES-256 key in the user's configuration directory, made when it first
-      encrypts, which is always told. Keep a copy of it: without it, what it
-      encrypted is lost. It is never made below a home directory that is not there.
+      An AES-256 key in the user's configuration directory. It is created when
+      it first encrypts, and esdk always says so. Keep a copy of it: without it,
+      the messages under it are lost. It is never created below a home directory
+      that doesn't exist.
   local@FILE
-      A copy of a local key, such as that of another machine.`,
+      A copy of a local key, such as another machine's.`,
 	}
 }
 
@@ -49,17 +50,17 @@ func aesKind() kind {
 		help: `  aes:NAMESPACE/NAME@FILE[?format=FORMAT]
   aes:@FILE[?format=FORMAT]
   FILE
-      An AES key of 128, 192 or 256 bits. FILE holds what "esdk keygen aes" wrote,
-      the raw bytes, or them as hex or Base64 text, of which hex is tried first. A
-      file that can be raw as well as text is refused: FORMAT says which, raw, hex
-      or base64. A FILE of "esdk keygen aes --name NAMESPACE/NAME" says its name, and
-      is enough.`,
+      An AES key of 128, 192 or 256 bits. FILE is written by "esdk keygen aes",
+      or holds the key as raw bytes, hex or Base64 text. Hex is tried before
+      Base64. A file that can be both raw and text is rejected without a FORMAT:
+      raw, hex or base64. A FILE of "esdk keygen aes --name NAMESPACE/NAME"
+      contains its name, and is enough.`,
 		example: `  [keys.backup]
   type = "aes"
   namespace = "corp"
   name = "backup-2026"
-  file = "backup.key"        # if it says its name, namespace and name may be left out
-  format = "base64"          # or raw or hex; may be left out`,
+  file = "backup.key"        # if it contains its name, namespace and name are optional
+  format = "base64"          # or raw or hex; optional`,
 	}
 }
 
@@ -97,14 +98,14 @@ func ecdhKind() kind {
   ecdh:PEER-FILE
   ecdh:@OWN-FILE
       Elliptic-curve key agreement (P-256, P-384, P-521) between the peer's public
-      key and one's own private key, both in PEM: either side decrypts. Without
-      an own key it only encrypts, with a key made for each message; without a
-      peer it only decrypts, whoever encrypted.`,
+      key and your own private key, both in PEM. Either side decrypts. Without
+      OWN-FILE it only encrypts, with a fresh key for each message. Without
+      PEER-FILE it only decrypts, from any sender.`,
 		example: `  [keys.alice]
   type = "ecdh"
   peer = "alice-public.pem"
   own = "mine.pem"
-  passphrase-file = "mine.passphrase"    # if own is encrypted; else it is asked for`,
+  passphrase-file = "mine.passphrase"    # if own is encrypted; otherwise it is asked for`,
 	}
 }
 
@@ -119,9 +120,9 @@ func hpkeKind() kind {
 		},
 		help: `  hpke:NAME@FILE
       A key of ML-KEM-768 and X25519 together (HPKE), which also withstands a
-      quantum computer: FILE is of "esdk keygen hpke". The public key encrypts,
-      the private key does both. Other SDKs do not know it; with -k of another
-      kind beside it, they open the message by that.`,
+      quantum computer. "esdk keygen hpke" creates FILE. The public key encrypts,
+      the private key does both. Other SDKs don't support it: to let them decrypt
+      the message, add a -k of another kind.`,
 		example: `  [keys.vault]
   type = "hpke"
   name = "vault-2026"
@@ -140,12 +141,12 @@ func kmsKind() kind {
 		},
 		help: `  arn:…:key/ID
   alias/NAME
-      A symmetric key of AWS KMS. Messages name their key by ARN, so that an alias
-      encrypts but does not decrypt. Any replica of a multi-Region key decrypts.`,
+      A symmetric key of AWS KMS. Messages name their key by ARN, so an alias
+      encrypts but doesn't decrypt. Any replica of a multi-Region key decrypts.`,
 		example: `  [keys.app]
   type = "kms"
   key = "arn:aws:kms:eu-west-1:111122223333:key/…"   # or an alias, to encrypt
-  aws-profile = "payments"   # of the AWS SDK's configuration; for the other types of AWS, too`,
+  aws-profile = "payments"   # in the AWS SDK's configuration; also for the other AWS types`,
 	}
 }
 
@@ -159,14 +160,15 @@ func kmsDiscoveryKind() kind {
 			return newKMSDiscoveryKeyring(ks.KMS(k.AWSProfile), &awskms.Filter{Partition: k.Partition, Accounts: k.Accounts}, k.Region, encrypt)
 		},
 		help: `  kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION]
-      Decrypts with whatever key of AWS KMS the message names, if it is of the
-      accounts, such as kms-discovery:aws/111122223333: each in its own Region, or
-      with a REGION only those there, and the replicas of multi-Region keys.`,
+      Decrypts with the key of AWS KMS that the message names, if it belongs to one
+      of the accounts, such as kms-discovery:aws/111122223333. Each key is used in
+      its own Region. With a REGION, only keys there are used, and replicas
+      there of multi-Region keys.`,
 		example: `  [keys.anyone]
   type = "kms-discovery"
   partition = "aws"
   accounts = ["111122223333"]
-  region = "eu-west-1"       # may be left out`,
+  region = "eu-west-1"       # optional`,
 	}
 }
 
@@ -181,8 +183,8 @@ func kmsRSAKind() kind {
 		},
 		help: `  kms-rsa:ARN[@PUBLIC-FILE][?pad=PADDING]
       An RSA key of AWS KMS. The public key in FILE encrypts, without AWS; AWS KMS
-      decrypts. PADDING is oaep-sha256 (the default) or oaep-sha1. Suites that
-      sign are refused: encrypt with --unsigned.`,
+      decrypts. PADDING is oaep-sha256 (the default) or oaep-sha1. Suites with
+      signatures are rejected: encrypt with --unsigned.`,
 		example: `  [keys.partner]
   type = "kms-rsa"
   key = "arn:…"
@@ -201,11 +203,11 @@ func kmsECDHKind() kind {
 			return ks.newKMSECDHKeyring(ctx, ks.KMS(k.AWSProfile), k.Key, k.Peer, encrypt)
 		},
 		help: `  kms-ecdh:ARN[@PEER-FILE]
-      As ecdh:, with one's own private key in AWS KMS.`,
+      Like ecdh:, with your own private key in AWS KMS.`,
 		example: `  [keys.agreed]
   type = "kms-ecdh"
   key = "arn:…"
-  peer = "alice-public.pem"      # without it, decrypts what anybody sent to key`,
+  peer = "alice-public.pem"      # without it, decrypts messages from any sender`,
 	}
 }
 
@@ -220,16 +222,16 @@ func branchKind() kind {
 			return ks.newBranchKeyring(ctx, o, k.ID, encrypt)
 		},
 		help: `  branch:TABLE/BRANCH-KEY-ID[?kms=ARN]
-      A branch key in a key store, a table of DynamoDB, that "esdk keystore"
-      makes: AWS KMS is asked once in ten minutes, not for each message. Without
-      kms=ARN it only decrypts, with whatever KMS key the branch key names. With
+      A branch key in a key store, a DynamoDB table, created by "esdk keystore".
+      AWS KMS is called once in ten minutes, not for each message. Without kms=ARN
+      it only decrypts, with the KMS key that the branch key names. With
       former=ARN, it may also be under a KMS key that it is being re-keyed from.
       With file=FILE the key store is a file, and TABLE its logical name.`,
 		example: `  [keys.tenant]
   type = "branch"
   table = "keys"             # or file = "keys.db" and name = "keys"
   id = "tenant-17"
-  key = "arn:…"              # may be left out to decrypt
+  key = "arn:…"              # optional to decrypt
   former = ["arn:…"]         # only while branch keys are re-keyed from these`,
 	}
 }
@@ -247,11 +249,12 @@ func pkcs11Kind() kind {
   pkcs11:token=TOKEN;object=LABEL?module-path=FILE[&peer=PEER-FILE]
       A key in a hardware security module or another token of PKCS #11, as a URI of
       RFC 7512 (in quotes, for the shell): AES or RSA, with pad=PADDING as above,
-      and without namespace and name ECDH. It may be named by its id, too, and the
-      token by its serial, model, manufacturer or slot-id. If there is both, type is
-      secret-key for AES, private for RSA. FILE is the token's library. The PIN is
-      in a file, pin-source=file:/PATH, or asked for on the terminal. iv=token is
-      for tokens that make the IV. This needs the full build, with cgo.`,
+      and without namespace and name ECDH. The key may also be given by its id, and
+      the token by its serial, model, manufacturer or slot-id. If an AES key and an
+      RSA key match, set type to secret-key for AES, or private for RSA. FILE is
+      the token's library. The PIN is read from a file, pin-source=file:/PATH, or
+      asked for on the terminal. iv=token is for tokens that generate the IV. This
+      needs the full build, with cgo.`,
 		example: `  [keys.hsm]
   type = "pkcs11"
   uri = "pkcs11:token=corp;object=backup?module-path=/usr/lib/…"  # as on the command line
@@ -271,9 +274,9 @@ func serviceKind() kind {
   gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K
   azurekeyvault://VAULT.vault.azure.net/keys/KEY/VERSION
       A key of HashiCorp Vault's transit engine, of Google Cloud KMS or of Azure
-      Key Vault, in the full build. Vault's address and token are those in
-      VAULT_ADDR and VAULT_TOKEN. Messages name their key by this text, and
-      decryption needs the same one. Only esdk reads what was encrypted so.`,
+      Key Vault, in the full build. VAULT_ADDR and VAULT_TOKEN give the address and
+      token of Vault. Messages name their key by this text, and decryption needs
+      the same text. Only esdk can decrypt these messages.`,
 		example: `  [keys.orders]
   type = "keyservice"
   key = "hashivault://orders"    # or another service's, as on the command line`,
@@ -288,26 +291,26 @@ func namedKind() kind {
 	}
 }
 
-const helpIntro = `A key is given as -k KEY, and -k may be repeated: to encrypt, the first key makes
-the data key, and any one of the keys decrypts; to decrypt, they are tried in
-order.
+const helpIntro = `A key is given as -k KEY, and -k can be repeated. To encrypt, the first key
+generates the data key, and any one of the keys decrypts. To decrypt, the keys are
+tried in order.
 `
 
 const helpOutro = `
-NAMESPACE and NAME stand in the message, and decryption needs the same ones: the
-other SDKs call them key namespace (or provider id) and key name (or key id).
+NAMESPACE and NAME are stored in the message, and decryption needs the same ones.
+The other SDKs call them key namespace (or provider ID) and key name (or key ID).
 
-Credentials, Region and endpoint of AWS KMS are those of the AWS SDK: its
-environment variables, ~/.aws/config, roles. A key's ARN gives its Region.
+Credentials, Region and endpoint of AWS KMS come from the AWS SDK: its environment
+variables, ~/.aws/config, roles. A key's ARN gives its Region.
 
-A private key in a FILE may be encrypted (PKCS #8, as "esdk keygen --passphrase" and
-OpenSSL write it). The passphrase is asked for on the terminal, or it is the one
-line of the file that ?passphrase-file=FILE names, behind another option
+A private key in a FILE can be encrypted (PKCS #8, as "esdk keygen --passphrase" and
+OpenSSL write it). The passphrase is asked for on the terminal, or read from the
+only line of the file given by ?passphrase-file=FILE, or after another option by
 &passphrase-file=FILE.
 
-FILE may be - for standard input, or /dev/fd/N, and ~/ is the home directory. One
-with a question mark in its name needs the configuration. In the value of an option,
-%26 stands for & and %25 for %. Quote a KEY that has ?, ; or & for the shell.
-No secret is ever taken from the command line or the environment, but for what gives
-access to a key service.
+FILE can be - for standard input, or /dev/fd/N, and ~/ is the home directory. A file
+with a question mark in its name must be given in the configuration. In the value of
+an option, %26 stands for & and %25 for %. Quote a KEY that has ?, ; or & for the
+shell. No secret is ever taken from the command line or the environment, except for
+the credentials of key services.
 `
