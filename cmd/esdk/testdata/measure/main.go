@@ -1,8 +1,8 @@
 //go:build linux
 
-// Command measure runs a command and writes to file descriptor 3 how much
-// memory it had at most, in KiB. It is small, since that is not less than what
-// the parent of a process had.
+// Command measure runs a command and writes its peak memory, in KiB, to file
+// descriptor 3. The program is small, since the peak memory of a process is at
+// least the memory that its parent had.
 package main
 
 import (
