@@ -29,7 +29,8 @@ func TestSimulator(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	script := filepath.Join(dir, "simulator.txt")
-	text := "exec sh -eu block.sh\ncmp FILE COPY\n-- FILE --\na plaintext\n-- block.sh --\n" + block
+	text := "exec sh -eu block.sh\ncmp FILE COPY\n-- FILE --\na plaintext\n-- block.sh --\n" +
+		"trap 'kill ${KMSSIM_PID:-} 2>/dev/null || :' EXIT\n" + block // it holds standard error, which is awaited
 	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
