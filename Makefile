@@ -163,7 +163,7 @@ wycheproof:
 # A share of the matrix, which changes nothing: with the SDKs that are quick to install.
 matrix:
 	interop/matrix/run.sh -peers python,javascript,go -share 6 -seed 1
-	cd interop && go test ./differential ./hpke ./keyservice
+	cd interop && go test ./differential ./hpke ./keyservice ./migrating
 
 # Messages and key stores both ways with all official SDKs, from their registries;
 # writes docs/compatibility.md.
