@@ -1,5 +1,5 @@
-// Package headerrotation moves files from one wrapping key to another, and reads
-// only the headers of those that are done.
+// Package headerrotation moves files from one wrapping key to another, and
+// reads only the headers of those that are done.
 package headerrotation
 
 import (
@@ -17,8 +17,8 @@ import (
 	"esdk"
 )
 
-// A Key names a wrapping key as messages do: see esdk.EncryptedDataKey. For a raw
-// key, these are its namespace and name; for AWS KMS, aws-kms and the ARN.
+// A Key names a wrapping key as messages do: see esdk.EncryptedDataKey. For a
+// raw key, these are its namespace and name; for AWS KMS, aws-kms and the ARN.
 type Key struct{ ProviderID, Name string }
 
 // Done reports whether a header has data keys of this key, and of no other.
@@ -41,15 +41,16 @@ type Rotation struct {
 // Counts tell what a Rotation did with files.
 type Counts struct{ Done, Rotated, NotMessages int }
 
-// Run rotates all files of a directory and below it, and goes on after a file that
-// fails. It can be run again, after a failure or for files that have come since.
+// Run rotates all files of a directory and below it, and goes on after a file
+// that fails. It can be run again, after a failure or for files that have come
+// since.
 //
-// The header decides, and nothing of it is authenticated yet. Whoever can write a
-// file can keep it from being rotated: before you destroy the old key, open each
-// file with the new key alone. A header can't be exchanged without the body, so that
-// what isn't done is written anew, under a data key of its own. Its encryption
-// context stays. Pairs that were required without being stored aren't in a message:
-// it fails without them.
+// The header decides, and nothing of it is authenticated yet. Whoever can write
+// a file can keep it from being rotated: before you destroy the old key, open
+// each file with the new key alone. A header can't be exchanged without the
+// body, so that what isn't done is written anew, under a data key of its own.
+// Its encryption context stays. Pairs that were required without being stored
+// aren't in a message: it fails without them.
 func (r *Rotation) Run(ctx context.Context, dir *os.Root) (counts Counts, err error) {
 	var failed []error
 	err = fs.WalkDir(dir.FS(), ".", func(name string, d fs.DirEntry, err error) error {
@@ -114,12 +115,13 @@ func (r *Rotation) file(ctx context.Context, dir *os.Root, name string, counts *
 	return nil
 }
 
-// readHeader reads no more than a few KiB of a message: its header, and what is left
-// of the block of 4096 bytes that the header ends in.
+// readHeader reads no more than a few KiB of a message: its header, and what is
+// left of the block of 4096 bytes that the header ends in.
 func readHeader(src io.Reader) (*esdk.Header, error) { return esdk.ParseHeader(bufio.NewReader(src)) }
 
-// write encrypts a message again, into a file of another name. No plaintext is on
-// the disk, and what fails before its end leaves a file that doesn't decrypt.
+// write encrypts a message again, into a file of another name. No plaintext is
+// on the disk, and what fails before its end leaves a file that doesn't
+// decrypt.
 func (r *Rotation) write(ctx context.Context, dir *os.Root, name string, message io.Reader, mode fs.FileMode) error {
 	plaintext, err := r.From.NewReader(ctx, message, nil)
 	if err != nil {

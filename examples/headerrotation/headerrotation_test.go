@@ -96,7 +96,8 @@ func (tr *tree) read(t testing.TB, name string) []byte {
 	return must[[]byte](t)(os.ReadFile(filepath.Join(tr.path, name)))
 }
 
-// wantRotated checks that a file opens with the new key alone, and keeps its context.
+// wantRotated checks that a file opens with the new key alone, and keeps its
+// context.
 func (tr *tree) wantRotated(t *testing.T, name string, plaintext []byte) {
 	t.Helper()
 	got, err := esdk.Decrypt(t.Context(), tr.to, tr.read(t, name), esdk.EncryptionContext{"file": name})
@@ -218,7 +219,8 @@ func TestBadFiles(t *testing.T) {
 	tr.wantNoRest(t)
 }
 
-// A forged header keeps a file from being rotated. The new key alone doesn't open it.
+// A forged header keeps a file from being rotated. The new key alone doesn't
+// open it.
 func TestForgedHeader(t *testing.T) {
 	tr := newTree(t)
 	message := tr.message(t, "a", tr.From, []byte("secret"))

@@ -1,4 +1,5 @@
-// Package httpfiles keeps files that come and go over HTTP, encrypted on the disk.
+// Package httpfiles keeps files that come and go over HTTP, encrypted on the
+// disk.
 package httpfiles
 
 import (
@@ -17,13 +18,13 @@ import (
 	"esdk"
 )
 
-// Files serves PUT, GET and HEAD of /{name}. Plaintext is never on the disk. Each
-// file is bound to its name, so that a file that is renamed or put in another's
-// place isn't served.
+// Files serves PUT, GET and HEAD of /{name}. Plaintext is never on the disk.
+// Each file is bound to its name, so that a file that is renamed or put in
+// another's place isn't served.
 //
-// It protects from whoever can read or write the directory, who can still remove a
-// file or put back an older one of the same name. It doesn't know users: put it
-// behind a handler that does.
+// It protects from whoever can read or write the directory, who can still
+// remove a file or put back an older one of the same name. It doesn't know
+// users: put it behind a handler that does.
 type Files struct {
 	dir            *os.Root
 	client, whole  *esdk.Client
@@ -34,10 +35,10 @@ type Files struct {
 
 // New returns the files of a directory. A file has at most maxLength bytes.
 //
-// Files are written without a signature: this program reads what it wrote. A signed
-// message, which others may have put there, can't be read in parts. Up to 16 MiB, it
-// is read and verified from start to end before each answer; a longer one is an
-// error.
+// Files are written without a signature: this program reads what it wrote. A
+// signed message, which others may have put there, can't be read in parts. Up
+// to 16 MiB, it is read and verified from start to end before each answer; a
+// longer one is an error.
 func New(kr esdk.Keyring, dir *os.Root, maxLength int64, log *slog.Logger) (*Files, error) {
 	config := esdk.Config{
 		Keyring:              kr,
@@ -56,7 +57,8 @@ func New(kr esdk.Keyring, dir *os.Root, maxLength int64, log *slog.Logger) (*Fil
 	return &Files{dir, client, whole, maxLength, 16 << 20, log}, err
 }
 
-// Handler returns the handler, for the root of a host or behind http.StripPrefix.
+// Handler returns the handler, for the root of a host or behind
+// http.StripPrefix.
 func (f *Files) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /{name}", f.put)

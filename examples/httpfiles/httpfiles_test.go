@@ -52,7 +52,8 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
-// do sends a request and returns the answer with what could be read of its body.
+// do sends a request and returns the answer with what could be read of its
+// body.
 func (s *site) do(t testing.TB, method, path string, body io.Reader, header ...string) (*http.Response, []byte, error) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, body)
@@ -193,8 +194,8 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// An upload that stops half-way, or is too long, leaves nothing, and the old file
-// stays. While it lasts, no plaintext is on the disk.
+// An upload that stops half-way, or is too long, leaves nothing, and the old
+// file stays. While it lasts, no plaintext is on the disk.
 func TestAbortedUpload(t *testing.T) {
 	s := newSite(t)
 	old := pattern(10)
@@ -326,8 +327,8 @@ func TestBadFiles(t *testing.T) {
 		t.Errorf("a part without the fault: %v, %q, %v", answer, got, err)
 	}
 
-	// Content-Encoding keeps http.ServeContent from telling the length: the answer
-	// must not look complete then either.
+	// Content-Encoding keeps http.ServeContent from telling the length: the
+	// answer must not look complete then either.
 	encoded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "identity")
 		s.files.Handler().ServeHTTP(w, r)
@@ -364,7 +365,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// A signed message is verified as a whole before any part is served, up to a length.
+// A signed message is verified as a whole before any part is served, up to a
+// length.
 func TestSigned(t *testing.T) {
 	s := newSite(t)
 	signing, err := esdk.New(esdk.Config{Keyring: keyring(t, 1)})

@@ -10,12 +10,12 @@ import (
 	"esdk"
 )
 
-// ErrNull is returned for a field that is null or missing. Whoever can write the
-// document can make it so: an application must know whether that may be.
+// ErrNull is returned for a field that is null or missing. Whoever can write
+// the document can make it so: an application must know whether that may be.
 var ErrNull = errors.New("jsonfield: the field is null")
 
-// A Place is where a field belongs. Its ciphertext opens nowhere else: it can't be
-// moved to another field or document. It is stored in the message and isn't
+// A Place is where a field belongs. Its ciphertext opens nowhere else: it can't
+// be moved to another field or document. It is stored in the message and isn't
 // secret.
 type Place struct {
 	Document string // identifies it, such as patients/17
@@ -29,15 +29,15 @@ func (p Place) context() (esdk.EncryptionContext, error) {
 	return esdk.EncryptionContext{"document": p.Document, "field": p.Field}, nil
 }
 
-// A Sealed is a field of a document whose value, a T, is encrypted. In JSON it is a
-// string of Base64. It holds no plaintext, so that a document that is logged shows
-// none. The zero value is null.
+// A Sealed is a field of a document whose value, a T, is encrypted. In JSON it
+// is a string of Base64. It holds no plaintext, so that a document that is
+// logged shows none. The zero value is null.
 //
 // Sealing and opening are calls of their own, since package json passes no
 // context.Context: a key service that doesn't answer would hold json.Marshal.
 //
-// An older value of the same field opens, too: whoever can write the document can
-// put it back.
+// An older value of the same field opens, too: whoever can write the document
+// can put it back.
 type Sealed[T any] struct{ message []byte }
 
 // Seal encrypts the JSON of a value, for its place.

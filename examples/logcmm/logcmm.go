@@ -19,14 +19,15 @@ type cmm struct {
 	log  *slog.Logger
 }
 
-// New returns a CMM that logs each message: its suite, the keys of its encryption
-// context, how long the materials took and how it went. It never logs a value of
-// the context or a key. It goes outermost, as the CMM of the esdk.Config, so that
-// it sees messages whose materials come from a cache.
+// New returns a CMM that logs each message: its suite, the keys of its
+// encryption context, how long the materials took and how it went. It never
+// logs a value of the context or a key. It goes outermost, as the CMM of the
+// esdk.Config, so that it sees messages whose materials come from a cache.
 //
 // A CMM sees a message up to its header. A message whose body turns out to be
-// changed or cut short is logged as opened: log the errors of esdk.Client.Decrypt
-// and esdk.Reader.Read, too. Whoever sends a message chooses its context keys.
+// changed or cut short is logged as opened: log the errors of
+// esdk.Client.Decrypt and esdk.Reader.Read, too. Whoever sends a message
+// chooses its context keys.
 func New(next esdk.CMM, log *slog.Logger) esdk.CMM { return &cmm{next, log} }
 
 func (c *cmm) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
@@ -86,15 +87,15 @@ func keys(ec esdk.EncryptionContext) []string {
 
 func cut(text string, n int) string { return text[:min(len(text), n)] }
 
-// Publish shows what a cache did as a variable of package expvar, which has these
-// at /debug/vars of [net/http.DefaultServeMux], together with the command line:
-// don't serve that mux to strangers. It panics if the name is taken.
+// Publish shows what a cache did as a variable of package expvar, which has
+// these at /debug/vars of [net/http.DefaultServeMux], together with the command
+// line: don't serve that mux to strangers. It panics if the name is taken.
 func Publish(name string, cache caching.Cache) {
 	expvar.Publish(name, expvar.Func(func() any { return cache.Stats() }))
 }
 
-// LogStats logs what a cache did, again and again and once more when the context
-// ends.
+// LogStats logs what a cache did, again and again and once more when the
+// context ends.
 func LogStats(ctx context.Context, log *slog.Logger, every time.Duration, name string, cache caching.Cache) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()

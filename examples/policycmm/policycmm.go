@@ -13,8 +13,8 @@ import (
 // ErrSuite is returned for a message whose algorithm suite isn't allowed.
 var ErrSuite = errors.New("policycmm: algorithm suite is not allowed")
 
-// AES256 allows suites whose data keys have 256 bits. Whether they must commit to
-// them is for the CommitmentPolicy of the esdk.Config.
+// AES256 allows suites whose data keys have 256 bits. Whether they must commit
+// to them is for the CommitmentPolicy of the esdk.Config.
 func AES256(id esdk.SuiteID) bool { return id.DataKeyLength() == 32 }
 
 type cmm struct {
@@ -22,13 +22,13 @@ type cmm struct {
 	allowed func(esdk.SuiteID) bool
 }
 
-// New returns a CMM that encrypts and decrypts only with suites that are allowed:
-// esdk.SuiteID.Signed is such a function, and so is [AES256]. It goes outermost, as
-// the CMM of the esdk.Config.
+// New returns a CMM that encrypts and decrypts only with suites that are
+// allowed: esdk.SuiteID.Signed is such a function, and so is [AES256]. It goes
+// outermost, as the CMM of the esdk.Config.
 //
-// It protects from configuration: a program of several clients, or a library with
-// a Config of its own, can't fall back to another suite. It doesn't protect from a
-// sender who may choose any suite that is allowed.
+// It protects from configuration: a program of several clients, or a library
+// with a Config of its own, can't fall back to another suite. It doesn't
+// protect from a sender who may choose any suite that is allowed.
 func New(next esdk.CMM, allowed func(esdk.SuiteID) bool) (esdk.CMM, error) {
 	if next == nil || allowed == nil {
 		return nil, errors.New("policycmm: New needs a CMM and a function")
@@ -44,8 +44,8 @@ func (c *cmm) check(id esdk.SuiteID) error {
 }
 
 func (c *cmm) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
-	// 0 stands for the default of whichever CMM makes the materials. If the suite
-	// is known, its refusal needs no call to a key service.
+	// 0 stands for the default of whichever CMM makes the materials. If the
+	// suite is known, its refusal needs no call to a key service.
 	if req.Suite != 0 {
 		if err := c.check(req.Suite); err != nil {
 			return nil, err

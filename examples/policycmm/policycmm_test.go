@@ -94,8 +94,8 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
-// Of each suite, a message passes in both directions, or in none and without a call
-// to the key service.
+// Of each suite, a message passes in both directions, or in none and without a
+// call to the key service.
 func TestSuites(t *testing.T) {
 	for name, allowed := range map[string]func(esdk.SuiteID) bool{"signed": esdk.SuiteID.Signed, "AES-256": AES256} {
 		for _, id := range esdk.Suites() {
@@ -187,8 +187,8 @@ func TestOtherSuite(t *testing.T) {
 	}
 }
 
-// requestCMM is a CMM that looks at the suite of the request alone, as examples of
-// other SDKs do.
+// requestCMM is a CMM that looks at the suite of the request alone, as examples
+// of other SDKs do.
 type requestCMM struct{ esdk.CMM }
 
 func (c *requestCMM) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
@@ -198,8 +198,8 @@ func (c *requestCMM) EncryptionMaterials(ctx context.Context, req *esdk.Encrypti
 	return c.CMM.EncryptionMaterials(ctx, req)
 }
 
-// A port that checks the request refuses the default, and accepts another suite that
-// a CMM beneath chose.
+// A port that checks the request refuses the default, and accepts another suite
+// that a CMM beneath chose.
 func TestRequestIsNotEnough(t *testing.T) {
 	port := &requestCMM{defaultCMM(t, newKeyring(t))}
 	if _, _, err := newClient(t, esdk.Config{CMM: port}).Encrypt(t.Context(), nil, nil); !errors.Is(err, ErrSuite) {

@@ -12,13 +12,14 @@ import (
 )
 
 // A Column encrypts the cells of one column, which holds bytes: BYTEA, BLOB or
-// VARBINARY. Each cell is bound to table, column and row, so that it opens in no
-// other place. None of these is stored in it, and none can be forgotten: without
-// them no cell opens.
+// VARBINARY. Each cell is bound to table, column and row, so that it opens in
+// no other place. None of these is stored in it, and none can be forgotten:
+// without them no cell opens.
 //
 // It protects from whoever can read or write the database. It doesn't hide the
-// length of a value, nor NULL, and it can't tell an older value of the same cell,
-// or a NULL in its place, from the current one. The column can't be searched.
+// length of a value, nor NULL, and it can't tell an older value of the same
+// cell, or a NULL in its place, from the current one. The column can't be
+// searched.
 type Column struct {
 	client      *esdk.Client
 	table, name string
@@ -27,9 +28,9 @@ type Column struct {
 // MaxLength is the most bytes of a value.
 const MaxLength = 64 << 10
 
-// New returns the column of a table. Since each row has a context of its own, each
-// cell has a data key of its own, and a caching CMM spares no calls to a key
-// service; the hierarchical keyring of package branchkey does.
+// New returns the column of a table. Since each row has a context of its own,
+// each cell has a data key of its own, and a caching CMM spares no calls to a
+// key service; the hierarchical keyring of package branchkey does.
 func New(kr esdk.Keyring, table, name string) (*Column, error) {
 	if table == "" || name == "" {
 		return nil, errors.New("sqlcolumn: a column needs the names of its table and its own")
@@ -51,8 +52,8 @@ func New(kr esdk.Keyring, table, name string) (*Column, error) {
 	return &Column{client, table, name}, err
 }
 
-// A Cell is the value of a column in one row, for one call of package database/sql.
-// It is a [driver.Valuer] and a [sql.Scanner].
+// A Cell is the value of a column in one row, for one call of package
+// database/sql. It is a [driver.Valuer] and a [sql.Scanner].
 type Cell struct {
 	ctx    context.Context
 	column *Column
@@ -61,12 +62,14 @@ type Cell struct {
 }
 
 // Cell returns the cell of a row. As an argument of Exec or Query it is the
-// ciphertext of *value; as a destination of Scan it decrypts into *value, which is
-// not valid for NULL. The interfaces of database/sql pass no context.Context: so the
-// cell has the one of the call that it is made for. Don't keep it.
+// ciphertext of *value; as a destination of Scan it decrypts into *value, which
+// is not valid for NULL. The interfaces of database/sql pass no
+// context.Context: so the cell has the one of the call that it is made for.
+// Don't keep it.
 //
-// The row is the primary key as text, and must be known before INSERT, as a UUID is.
-// Scan sets its destinations in order: *row may be one that stands before the cell.
+// The row is the primary key as text, and must be known before INSERT, as a
+// UUID is. Scan sets its destinations in order: *row may be one that stands
+// before the cell.
 func (c *Column) Cell(ctx context.Context, row *string, value *sql.Null[string]) *Cell {
 	return &Cell{ctx, c, row, value}
 }

@@ -85,7 +85,8 @@ func TestColumn(t *testing.T) {
 	insert(t, db, "18", new(sql.Null[string]), text("P18"))
 	insert(t, db, "19", text("ünïcödé"), new(sql.Null[string]))
 
-	// Rows whose keys are not known before: in order, a cell knows the key that was just set.
+	// Rows whose keys are not known before: in order, a cell knows the key that
+	// was just set.
 	rows := must[*sql.Rows](t)(db.QueryContext(t.Context(), `SELECT id, phone, passport FROM people ORDER BY id`))
 	defer rows.Close()
 	var got []string
@@ -174,7 +175,8 @@ func TestBadInput(t *testing.T) {
 	if _, err := db.Exec(`UPDATE people SET phone = $1`, column(t, "phone").Cell(t.Context(), &id, text(strings.Repeat("x", MaxLength+1)))); !errors.Is(err, esdk.ErrLimit) {
 		t.Errorf("too long: %v", err)
 	}
-	// Without the key of the row, or with one that is set only afterwards, a cell does not open.
+	// Without the key of the row, or with one that is set only afterwards, a
+	// cell does not open.
 	var none string
 	var v sql.Null[string]
 	err = db.QueryRow(`SELECT phone, id FROM people WHERE id = '17'`).Scan(column(t, "phone").Cell(t.Context(), &none, &v), &none)
@@ -262,8 +264,8 @@ func TestConcurrent(t *testing.T) {
 	all.Wait()
 }
 
-// Ten cells are ten calls of KMS, with a caching CMM or without one, and with a branch
-// key fewer.
+// Ten cells are ten calls of KMS, with a caching CMM or without one, and with a
+// branch key fewer.
 func TestCallsOfKMS(t *testing.T) {
 	server := kmssim.New()
 	defer server.Close()
