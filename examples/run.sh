@@ -27,6 +27,7 @@ server() {
 
 recipe() {
   case $1 in
+  s3objects) server seaweedfs ESDK_S3_URL ;;
   sqlcolumn) server postgres ESDK_POSTGRES_URL ;;
   kafkarecords) server kafka ESDK_KAFKA_ADDRESS ;;
   tenants) server dynamodb-local ESDK_DYNAMODB_URL ;;
