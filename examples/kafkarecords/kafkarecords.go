@@ -107,8 +107,7 @@ func (c *Codec) Produce(ctx context.Context, client *kgo.Client, records ...*kgo
 	return client.ProduceSync(ctx, batch...).FirstErr()
 }
 
-// ConsumerOptions are what Consume needs of its client: offsets are committed by
-// Consume alone.
+// ConsumerOptions are for the client of Consume, which commits offsets itself.
 func ConsumerOptions(group string, topics ...string) []kgo.Opt {
 	return []kgo.Opt{kgo.ConsumerGroup(group), kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll()}
 }
