@@ -24,7 +24,8 @@ var (
 	// ErrRecord is returned for what is no record of an activity stream.
 	ErrRecord = errors.New("activitystream: not a record of an activity stream")
 
-	// ErrLength is returned for a record whose events are longer than MaxLength.
+	// ErrLength is returned for a record whose events are longer than
+	// MaxLength.
 	ErrLength = errors.New("activitystream: events are too long")
 )
 
@@ -35,15 +36,15 @@ type Config struct {
 		Decrypt(context.Context, *kms.DecryptInput, ...func(*kms.Options)) (*kms.DecryptOutput, error)
 	}
 
-	// KeyARN is the KMS key that the stream was started with. Without it, AWS KMS
-	// would take any key that the record names, also one of whoever forged it.
+	// KeyARN is the KMS key that the stream was started with. Without it, AWS
+	// KMS would take any key that the record names, and a forger's, too.
 	KeyARN string
 
 	// ResourceID is the cluster's, cluster-…, or the instance's, db-….
 	ResourceID string
 
-	// MaxLength is the most bytes of JSON in a record; 0 means 16 MiB. A record of
-	// 1 MiB may decompress to 1 GiB.
+	// MaxLength is the most bytes of JSON in a record; 0 means 16 MiB. A record
+	// of 1 MiB may decompress to 1 GiB.
 	MaxLength int64
 }
 
@@ -58,8 +59,8 @@ type Events struct {
 // A Decoder decrypts the records of one stream. It is safe for concurrent use.
 //
 // Records under the KMS key and the resource ID of the Config are from the
-// database. But nothing tells that one is missing, old or repeated, and the fields
-// type and version of a record aren't authenticated.
+// database. But nothing tells that one is missing, old or repeated, and the
+// fields type and version of a record aren't authenticated.
 type Decoder struct {
 	Config
 	context map[string]string

@@ -18,22 +18,24 @@ import (
 	"esdk/caching"
 )
 
-// ErrKey is returned for a value that was encrypted for another key of the topic.
+// ErrKey is returned for a value that was encrypted for another key of the
+// topic.
 var ErrKey = errors.New("kafkarecords: value of another record key")
 
-// A Codec encrypts and decrypts the values of records. It is safe for concurrent
-// use.
+// A Codec encrypts and decrypts the values of records. It is safe for
+// concurrent use.
 //
-// A value is bound to its topic and key. Keys, headers and timestamps stay as they
-// are, since brokers partition and compact by the key: they are readable, and only
-// the key is authenticated. A record may be repeated, reordered or left out, and a
-// tombstone, whose value is nil, may be from anybody who can write to the topic.
+// A value is bound to its topic and key. Keys, headers and timestamps stay as
+// they are, since brokers partition and compact by the key: they are readable,
+// and only the key is authenticated. A record may be repeated, reordered or
+// left out, and a tombstone, whose value is nil, may be from anybody who can
+// write to the topic.
 type Codec struct{ client *esdk.Client }
 
-// NewCodec returns a Codec over a keyring. A data key serves all values of a topic
-// for five minutes: the topic is in the encryption context, which messages under
-// one data key have in common. The record key isn't, or else each key would cost a
-// call to AWS KMS. It's encrypted with the value.
+// NewCodec returns a Codec over a keyring. A data key serves all values of a
+// topic for five minutes: the topic is in the encryption context, which
+// messages under one data key have in common. The record key isn't, or else
+// each key would cost a call to AWS KMS. It's encrypted with the value.
 func NewCodec(kr esdk.Keyring) (*Codec, error) {
 	cmm, err := caching.NewCMM(caching.Config{Keyring: kr, MaxAge: 5 * time.Minute, MaxMessages: 1 << 20})
 	if err != nil {
@@ -49,8 +51,8 @@ func NewCodec(kr esdk.Keyring) (*Codec, error) {
 	return &Codec{client}, err
 }
 
-// Seal returns a copy of a record whose value is encrypted. A nil value stays nil,
-// so that it still deletes its key when the topic is compacted.
+// Seal returns a copy of a record whose value is encrypted. A nil value stays
+// nil, so that it still deletes its key when the topic is compacted.
 func (c *Codec) Seal(ctx context.Context, r *kgo.Record) (*kgo.Record, error) {
 	sealed := *r
 	if r.Value == nil {
@@ -65,8 +67,8 @@ func (c *Codec) Seal(ctx context.Context, r *kgo.Record) (*kgo.Record, error) {
 	return &sealed, nil
 }
 
-// Open is the reverse of Seal. No value that wasn't encrypted passes, whatever the
-// headers say.
+// Open is the reverse of Seal. No value that wasn't encrypted passes, whatever
+// the headers say.
 func (c *Codec) Open(ctx context.Context, r *kgo.Record) (*kgo.Record, error) {
 	opened := *r
 	if r.Value == nil {
@@ -84,8 +86,8 @@ func (c *Codec) Open(ctx context.Context, r *kgo.Record) (*kgo.Record, error) {
 	return &opened, nil
 }
 
-// keyPrefix is the key behind its length and 1. 0 stands for no key, which isn't
-// the empty one. No prefix begins another one.
+// keyPrefix is the key behind its length and 1. 0 stands for no key, which
+// isn't the empty one. No prefix begins another one.
 func keyPrefix(key []byte) []byte {
 	if key == nil {
 		return []byte{0}
@@ -93,8 +95,8 @@ func keyPrefix(key []byte) []byte {
 	return append(binary.AppendUvarint(nil, uint64(len(key))+1), key...)
 }
 
-// Produce encrypts records and sends them as a batch. If one can't be encrypted,
-// none is sent.
+// Produce encrypts records and sends them as a batch. If one can't be
+// encrypted, none is sent.
 func (c *Codec) Produce(ctx context.Context, client *kgo.Client, records ...*kgo.Record) error {
 	batch := make([]*kgo.Record, len(records))
 	for i, r := range records {
@@ -112,8 +114,8 @@ func ConsumerOptions(group string, topics ...string) []kgo.Opt {
 	return []kgo.Opt{kgo.ConsumerGroup(group), kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll()}
 }
 
-// Consume passes decrypted records to handle, until an error, such as that of the
-// context.
+// Consume passes decrypted records to handle, until an error, such as that of
+// the context.
 //
 // A poisoned record, which will never open, goes to the topic deadLetters as it
 // is. Any other error ends Consume before the offset is committed, so that the
@@ -155,9 +157,10 @@ func (c *Codec) consume(ctx context.Context, client *kgo.Client, r *kgo.Record, 
 	return client.ProduceSync(ctx, letter).FirstErr()
 }
 
-// Poisoned reports whether an error is the record's, and would be the same at any
-// time. That no data key decrypts isn't: a key service may be out of reach, or the
-// consumer lack a permission. But AWS KMS says so if a data key isn't authentic.
+// Poisoned reports whether an error is the record's, and would be the same at
+// any time. That no data key decrypts isn't: a key service may be out of reach,
+// or the consumer lack a permission. But AWS KMS says so if a data key isn't
+// authentic.
 func Poisoned(err error) bool {
 	for _, target := range []error{ErrKey, esdk.ErrAuthentication, esdk.ErrCommitment, esdk.ErrCommitmentPolicy, esdk.ErrLimit} {
 		if errors.Is(err, target) {

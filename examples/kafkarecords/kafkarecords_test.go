@@ -155,8 +155,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestCalls counts the calls to AWS KMS for 1,000 records of 100 keys, which are
-// encrypted by one process and decrypted by another.
+// TestCalls counts the calls to AWS KMS for 1,000 records of 100 keys, which
+// are encrypted by one process and decrypted by another.
 func TestCalls(t *testing.T) {
 	const records, keys = 1000, 100
 	e := newEnvironment(t)
@@ -313,8 +313,8 @@ func (b *broker) consume(t *testing.T, codec *kafkarecords.Codec, group, topic, 
 	return c
 }
 
-// until waits until the offset is committed, stops the consumer and returns what
-// it has handled.
+// until waits until the offset is committed, stops the consumer and returns
+// what it has handled.
 func (c *consumer) until(t *testing.T, topic string, offset int64) (records []*kgo.Record) {
 	t.Helper()
 	for c.client.CommittedOffsets()[topic][0].Offset < offset {
@@ -426,8 +426,8 @@ func TestPoisonedRecords(t *testing.T) {
 	}
 }
 
-// While AWS KMS is out of reach, a consumer stops, and nothing is lost. Neither is
-// it if there is no topic for dead letters.
+// While AWS KMS is out of reach, a consumer stops, and nothing is lost. Neither
+// is it if there is no topic for dead letters.
 func TestConsumerStops(t *testing.T) {
 	b, e := newBroker(t), newEnvironment(t)
 	codec, producer := e.codec(t), b.client(t)

@@ -1,5 +1,5 @@
-// Package parquetparts keeps Parquet files encrypted, and reads single columns of
-// single row groups without the rest.
+// Package parquetparts keeps Parquet files encrypted, and reads single columns
+// of single row groups without the rest.
 package parquetparts
 
 import (
@@ -15,14 +15,14 @@ import (
 	"esdk"
 )
 
-// frameLength is the least that is read and decrypted at once, in bytes. It is a
-// page of the file, or a part of one.
+// frameLength is the least that is read and decrypted at once, in bytes. It is
+// a page of the file, or a part of one.
 const frameLength = 64 << 10
 
 // NewClient returns a client for the functions of this package.
 //
-// Its messages aren't signed, since a signature is over all of a message: whoever
-// can read a file can also write one.
+// Its messages aren't signed, since a signature is over all of a message:
+// whoever can read a file can also write one.
 func NewClient(kr esdk.Keyring) (*esdk.Client, error) {
 	return esdk.New(esdk.Config{
 		Keyring:              kr,
@@ -34,9 +34,9 @@ func NewClient(kr esdk.Keyring) (*esdk.Client, error) {
 	})
 }
 
-// Write writes rows as an encrypted Parquet file with so many rows in a group. The
-// file is bound to its name: under another one, it doesn't open. If Write fails,
-// what it has written doesn't open either.
+// Write writes rows as an encrypted Parquet file with so many rows in a group.
+// The file is bound to its name: under another one, it doesn't open. If Write
+// fails, what it has written doesn't open either.
 func Write[T any](ctx context.Context, client *esdk.Client, dst io.Writer, name string, perGroup int64, rows iter.Seq[T]) error {
 	message, err := client.NewWriter(ctx, dst, esdk.EncryptionContext{"file": name})
 	if err != nil {
@@ -56,12 +56,12 @@ func Write[T any](ctx context.Context, client *esdk.Client, dst io.Writer, name 
 	return message.Close()
 }
 
-// Open opens the file of a name, which src holds in its first size bytes. It reads
-// the header and the end of the message, and the directory of the file.
+// Open opens the file of a name, which src holds in its first size bytes. It
+// reads the header and the end of the message, and the directory of the file.
 //
-// All that the Parquet library sees is authentic, so that only whoever can write
-// files can have it parse a malicious one. But a part that nobody reads may be
-// damaged, and an older file of the same name is authentic, too.
+// All that the Parquet library sees is authentic, so that only whoever can
+// write files can have it parse a malicious one. But a part that nobody reads
+// may be damaged, and an older file of the same name is authentic, too.
 func Open(ctx context.Context, client *esdk.Client, src io.ReaderAt, size int64, name string) (*parquet.File, error) {
 	plaintext, err := client.NewReaderAt(ctx, src, size, esdk.EncryptionContext{"file": name})
 	if err != nil {
@@ -74,8 +74,8 @@ func Open(ctx context.Context, client *esdk.Client, src io.ReaderAt, size int64,
 	)
 }
 
-// Column returns the values of a column in a row group. It reads no other column,
-// and no other group.
+// Column returns the values of a column in a row group. It reads no other
+// column, and no other group.
 func Column(file *parquet.File, group int, path ...string) (values []parquet.Value, err error) {
 	leaf, found := file.Schema().Lookup(path...)
 	if !found || group < 0 || group >= len(file.RowGroups()) {

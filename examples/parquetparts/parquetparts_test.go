@@ -20,7 +20,8 @@ import (
 	"esdk/examples/parquetparts"
 )
 
-// A sale has a column that is short, one that is often NULL and one that is long.
+// A sale has a column that is short, one that is often NULL and one that is
+// long.
 type sale struct {
 	ID      int64   `parquet:"id"`
 	Amount  float64 `parquet:"amount"`

@@ -18,9 +18,9 @@ import (
 // ErrNoNote is returned by a Notes that has no such note.
 var ErrNoNote = errors.New("tenants: no such note")
 
-// Notes keeps messages, as a table or a bucket does. Whoever can write to it can
-// bring back an old note or remove one. A note that is put in another's place
-// doesn't decrypt.
+// Notes keeps messages, as a table or a bucket does. Whoever can write to it
+// can bring back an old note or remove one. A note that is put in another's
+// place doesn't decrypt.
 type Notes interface {
 	Put(ctx context.Context, tenant, id string, message []byte) error
 	Get(ctx context.Context, tenant, id string) ([]byte, error)
@@ -31,12 +31,12 @@ type Config struct {
 	Store *branchkey.Store
 	Notes Notes
 
-	// Tenant authenticates a request and returns whose it is, or an error. Nothing
-	// else of a request says so: no header, path or body.
+	// Tenant authenticates a request and returns whose it is, or an error.
+	// Nothing else of a request says so: no header, path or body.
 	Tenant func(*http.Request) (string, error)
 
-	// Tenants are those whose branch keys are fetched at the start, and MaxTenants
-	// is how many are kept in memory.
+	// Tenants are those whose branch keys are fetched at the start, and
+	// MaxTenants is how many are kept in memory.
 	Tenants    []string
 	MaxTenants int
 }
@@ -51,15 +51,16 @@ type service struct {
 // branchKeyID is the branch key of a tenant.
 func branchKeyID(tenant string) string { return "tenant-" + tenant }
 
-// AddTenant makes the branch key of a new tenant. Only this makes one, so that a
-// request of an unknown tenant fails. [branchkey.Store.VersionKey] rotates it.
+// AddTenant makes the branch key of a new tenant. Only this makes one, so that
+// a request of an unknown tenant fails. [branchkey.Store.VersionKey] rotates
+// it.
 func AddTenant(ctx context.Context, store *branchkey.Store, tenant string) error {
 	_, err := store.CreateKey(ctx, branchKeyID(tenant), esdk.EncryptionContext{"tenant": tenant})
 	return err
 }
 
-// New returns a service, with PUT and GET of /notes/ID. It fails if it can't fetch
-// the branch keys of the Tenants.
+// New returns a service, with PUT and GET of /notes/ID. It fails if it can't
+// fetch the branch keys of the Tenants.
 func New(ctx context.Context, c Config) (http.Handler, error) {
 	cache, err := caching.NewStormTracking(caching.StormTrackingConfig{Capacity: 4 * c.MaxTenants}) // active, and some versions
 	if err != nil {
@@ -67,8 +68,8 @@ func New(ctx context.Context, c Config) (http.Handler, error) {
 	}
 	kr, err := branchkey.NewKeyring(branchkey.KeyringConfig{
 		Store: c.Store,
-		// The context has the tenant who is authenticated: with each request, it is
-		// given to encrypt and to decrypt.
+		// The context has the tenant who is authenticated: with each request,
+		// it is given to encrypt and to decrypt.
 		Supplier: func(_ context.Context, ec esdk.EncryptionContext) (string, error) {
 			if ec["tenant"] == "" {
 				return "", errors.New("tenants: no tenant in the encryption context")

@@ -185,8 +185,8 @@ func testTenants(t *testing.T, storage branchkey.Storage) {
 		}
 	}
 
-	// A rotation: old notes stay readable, also by another process, which encrypts
-	// under the new version.
+	// A rotation: old notes stay readable, also by another process, which
+	// encrypts under the new version.
 	before, err := e.store.ActiveBranchKey(t.Context(), "tenant-ada")
 	if err != nil {
 		t.Fatal(err)
