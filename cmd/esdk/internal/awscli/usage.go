@@ -45,5 +45,5 @@ Metadata
   -q, --quiet                      print errors only
   @FILE                            take arguments from a file
 
-Options are not abbreviated. docs/cli.md lists the differences to the Python program.
+Options are not abbreviated. docs/cli.md lists the differences from the Python program.
 `

@@ -62,8 +62,8 @@ func (re *Reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
 	return c, nil
 }
 
-// wholeRead is the most length of inputs that are read whole to get the header,
-// in bytes. A request for a part of them would cost more than it saves.
+// wholeRead is the length, in bytes, up to which an input is read whole to get
+// its header. A request for a part of it would cost more than it saves.
 const wholeRead = 64 << 10
 
 // check reports whether a message already is as requested. It leaves the input
