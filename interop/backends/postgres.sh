@@ -21,7 +21,7 @@ install() {
   mkdir -p /etc/postgresql-common
   [ -e /etc/postgresql-common/createcluster.conf ] ||
     echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf # no server of the package's own
-  apt_install postgresql
+  DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 apt_install postgresql # keeps that file
 }
 
 as=() # PostgreSQL refuses to run as root
