@@ -54,7 +54,10 @@ func New(kr esdk.Keyring, dir *os.Root, maxLength int64, log *slog.Logger) (*Fil
 	}
 	config.Release = esdk.VerifyFirst
 	whole, err := esdk.New(config)
-	return &Files{dir, client, whole, maxLength, 16 << 20, log}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Files{dir, client, whole, maxLength, 16 << 20, log}, nil
 }
 
 // Handler returns the handler, for the root of a host or behind

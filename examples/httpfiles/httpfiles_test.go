@@ -347,6 +347,9 @@ func TestBadFiles(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	s := newSite(t)
+	if f, err := New(nil, s.files.dir, 0, s.files.log); err == nil || f != nil {
+		t.Error("New takes no keyring")
+	}
 	if err := os.WriteFile(filepath.Join(s.dir, ".hidden"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -38,10 +38,13 @@ func New(kr esdk.Keyring, store *s3.Client, name string) (*Bucket, error) {
 		MaxEncryptedDataKeys: 3,
 		MaxHeaderLength:      16 << 10,
 	})
+	if err != nil {
+		return nil, err
+	}
 	uploads := transfermanager.New(store, func(o *transfermanager.Options) {
 		o.FailTimeout = 30 * time.Second // removes the parts of an upload whose context has ended
 	})
-	return &Bucket{name, store, uploads, client, retry.NewStandard()}, err
+	return &Bucket{name, store, uploads, client, retry.NewStandard()}, nil
 }
 
 func (b *Bucket) bound(key string) esdk.EncryptionContext {

@@ -420,6 +420,9 @@ func TestBadObjects(t *testing.T) {
 	is := func(want error) func(error) bool { return func(err error) bool { return errors.Is(err, want) } }
 	changed := bytes.Clone(message)
 	changed[len(changed)-1] ^= 1
+	if b, err := New(nil, s.s3, s.name); err == nil || b != nil {
+		t.Error("New takes no keyring")
+	}
 	cases := map[string]struct {
 		key       string
 		object    []byte

@@ -49,7 +49,10 @@ func New(kr esdk.Keyring, table, name string) (*Column, error) {
 		MaxHeaderLength:      8 << 10,
 		MaxPlaintextLength:   MaxLength,
 	})
-	return &Column{client, table, name}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Column{client, table, name}, nil
 }
 
 // A Cell is the value of a column in one row, for one call of package
