@@ -21,8 +21,10 @@ type cmm struct {
 
 // New returns a CMM that logs each message: its suite, the keys of its
 // encryption context, how long the materials took and how it went. It never
-// logs a value of the context or a key. It goes outermost, as the CMM of the
-// esdk.Config, so that it sees messages whose materials come from a cache.
+// logs a value of the context or a key, but the text of an error as it is: a
+// keyring or CMM of your own must not put values in it. It goes outermost, as
+// the CMM of the esdk.Config, so that it sees messages whose materials come
+// from a cache.
 //
 // A CMM sees a message up to its header. A message whose body turns out to be
 // changed or cut short is logged as opened: log the errors of
