@@ -74,7 +74,7 @@ type Job struct {
 // contain secrets.
 func (j *Job) Check() error {
 	if (j.Folder == "") == (j.Inventory == "") {
-		return errors.New("want either a folder or an inventory")
+		return errors.New("want either a directory or an inventory")
 	}
 	if j.AllVersions && (!j.Audit || j.Inventory == "") {
 		return errors.New("all versions are for an audit of an inventory")
@@ -104,7 +104,7 @@ func (j *Job) Check() error {
 		return err
 	}
 	if folder.Scheme == results.Scheme && folder.Host == results.Host && strings.HasPrefix(results.Path, folder.Path) {
-		return errors.New("the results are in the folder, and would be taken for messages")
+		return errors.New("the results are in the directory, and would be taken for messages")
 	}
 	return j.checkFlags()
 }
@@ -162,7 +162,7 @@ func checkParameters(u url.URL, query url.Values) error {
 func parseFolder(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || u.Fragment != "" {
-		return nil, errors.New("want the URL of a folder, such as s3://BUCKET/KEY/")
+		return nil, errors.New("want the URL of a directory, such as s3://BUCKET/KEY/")
 	}
 	if !strings.HasSuffix(u.Path, "/") {
 		u.Path += "/"

@@ -132,9 +132,9 @@ func (a *app) compatInputs(c *awscli.Args) (inputs []string, err error) {
 		case err != nil:
 			return nil, err
 		case info.IsDir() && !cli.IsFolder(c.Output):
-			return nil, cli.UsageError("%s is a folder, and %s is none", cli.Printable(name), cli.Printable(c.Output))
+			return nil, cli.UsageError("%s is a directory, and %s is none", cli.Printable(name), cli.Printable(c.Output))
 		case info.IsDir() && !c.Recursive:
-			a.Note("skipped the folder %s, since there is no --recursive", cli.Printable(name))
+			a.Note("skipped the directory %s, since there is no --recursive", cli.Printable(name))
 		case !info.IsDir() && !info.Mode().IsRegular() && awscli.HasPattern(c.Input):
 			a.Note("skipped %s, which is not a regular file", cli.Printable(name))
 		default:

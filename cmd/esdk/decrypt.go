@@ -134,7 +134,7 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 		}
 		o.part = &part
 		if o.Recursive && o.Path == "" {
-			return cli.UsageError("parts of the files in a folder need a folder for -o")
+			return cli.UsageError("parts of the files in a directory need a directory for -o")
 		}
 		if !o.Recursive && !cli.IsFolder(o.Path) {
 			// A file named after the whole plaintext shouldn't hold a part of

@@ -98,7 +98,7 @@ func (o *startOptions) addTo(c *connection, cmd *cobra.Command) *cobra.Command {
 		return err
 	})
 	flags := cmd.Flags()
-	flags.StringVar(&o.job.Results, "results", "", "`URL` of a folder for the report and what has become of each object, outside of FOLDER")
+	flags.StringVar(&o.job.Results, "results", "", "`URL` of a directory for the report and what has become of each object, outside of FOLDER")
 	flags.StringVar(&o.job.Inventory, "inventory", "", "`URL` of the manifest.json of an S3 Inventory, in place of FOLDER")
 	flags.IntVar(&o.job.Objects, "objects", 0, "`NUMBER` of objects in a chunk (default 1000)")
 	flags.IntVar(&o.job.Parallel, "parallel", 0, "`NUMBER` of chunks that are worked on at once, on all workers (default 8)")
@@ -242,7 +242,7 @@ func (o *startOptions) refuseImplied(flag string) error {
 	case name == "-r" || name == "--recursive":
 		return usage("%s is not needed: all objects in FOLDER are taken", name)
 	case slices.Contains([]string{"--include", "--exclude", "--suffix"}, name):
-		return usage("%s is not taken: all objects in FOLDER are; give a folder that is further down, or an inventory", name)
+		return usage("%s is not taken: all objects in FOLDER are; give a directory that is further down, or an inventory", name)
 	case name == "--in-place" && !o.job.Audit:
 		return usage("--in-place is not needed: all objects are encrypted in place")
 	case o.job.Audit && slices.Contains([]string{"--html", "--json", "--summary", "--print0", "-0"}, name):

@@ -111,7 +111,7 @@ func (d *dir) openTemp(name string, mode fs.FileMode) (file *os.File, temp strin
 		}
 	}
 	if d.root == nil && errors.Is(err, fs.ErrNotExist) {
-		err = cli.UsageError("there is no folder %s", cli.Printable(d.path)).WithHint("make the folder first")
+		err = cli.UsageError("there is no directory %s", cli.Printable(d.path)).WithHint("make the directory first")
 	}
 	return file, temp, d.about(name, err)
 }

@@ -66,7 +66,7 @@ func (r *Replace) check(target string) error {
 	case err != nil:
 		return err
 	case !info.IsDir():
-		return cli.NewError(cli.ExitNotWritten, "%s: %w, and is not a folder", target, fs.ErrExist)
+		return cli.NewError(cli.ExitNotWritten, "%s: %w, and is not a directory", target, fs.ErrExist)
 	}
 	entries, err := os.ReadDir(target)
 	if err != nil {

@@ -54,7 +54,7 @@ func checkDirs(jobs []Job, outputs map[string]*Job) error {
 		for dir := filepath.Dir(target.ID()); len(dir) > len(target.tree.real) && !seen[dir]; dir = filepath.Dir(dir) {
 			seen[dir] = true
 			if other, ok := outputs[dir]; ok {
-				return cli.NewError(cli.ExitNotWritten, "%s would be written to %s, which %s needs for a folder", other.Source.Name(), other.Output(), j.Source.Name())
+				return cli.NewError(cli.ExitNotWritten, "%s would be written to %s, which %s needs for a directory", other.Source.Name(), other.Output(), j.Source.Name())
 			}
 		}
 	}

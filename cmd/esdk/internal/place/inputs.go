@@ -101,7 +101,7 @@ func (p *Planner) findNamed(ctx context.Context, name string, o *InputOptions, y
 		return yield(j, err)
 	}
 	if !o.Recursive {
-		j.fail(cli.NewError(cli.ExitError, "%s is a folder", path).WithHint("-r takes all files in it"))
+		j.fail(cli.NewError(cli.ExitError, "%s is a directory", path).WithHint("-r takes all files in it"))
 		return yield(j, nil)
 	}
 	t, err := openTree(path)
@@ -153,7 +153,7 @@ func (o *InputOptions) check() error {
 		return cli.UsageError("--all-versions is for the versions in an --inventory")
 	}
 	if strings.ContainsFunc(o.Suffix, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) }) {
-		return cli.UsageError("--suffix %s: a suffix is no folder", cli.Printable(o.Suffix))
+		return cli.UsageError("--suffix %s: it must not contain a path separator", cli.Printable(o.Suffix))
 	}
 	return nil
 }
@@ -317,7 +317,7 @@ func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions,
 		return yield(j, nil)
 	}
 	if named.IsFolder() && !o.Recursive {
-		j.fail(cli.NewError(cli.ExitError, "%s is a folder", named).WithHint("-r takes all objects in it"))
+		j.fail(cli.NewError(cli.ExitError, "%s is a directory", named).WithHint("-r takes all objects in it"))
 		return yield(j, nil)
 	}
 	if o.Unseen && !o.Recursive && !named.IsFolder() {
@@ -394,7 +394,7 @@ func newObjectFolder(o *object.Object, options *InputOptions) (*objectFolder, er
 	if options.object != nil {
 		f.results = options.object.Folder()
 		if f.results.ID() == o.ID() {
-			return nil, cli.UsageError("-o names the folder %s itself: without -o, results go beside the objects", o)
+			return nil, cli.UsageError("-o names the directory %s itself: without -o, results go beside the objects", o)
 		}
 	}
 	return f, nil

@@ -27,7 +27,7 @@ func (o *outputs) planObject(ctx context.Context, j *Job) error {
 		}
 		result = source.With(key)
 	case o.object.IsFolder() && j.Source.Name() == cli.Standard:
-		return cli.UsageError("standard input has no name for an object in folder %s", o.object)
+		return cli.UsageError("standard input has no name for an object in directory %s", o.object)
 	case o.object.IsFolder():
 		result = o.object.With(o.object.Key + o.Name(j.Source.keyName()))
 	default:

@@ -58,9 +58,9 @@ func (o *outputs) settle(ahead []Job) error {
 	if o.Shard != "" {
 		inputs = "shards" // a shard may have one input, or none
 	}
-	err := cli.UsageError("%s need a folder for -o, and %s is none", inputs, cli.Printable(o.Path))
+	err := cli.UsageError("%s need a directory for -o, and %s is none", inputs, cli.Printable(o.Path))
 	if o.results == nil && o.Path != cli.Standard && o.object == nil {
-		err = err.WithHint("make the folder first")
+		err = err.WithHint("make the directory first")
 	}
 	return err
 }
@@ -74,7 +74,7 @@ func (o *outputs) admitFolder(t *tree, id string) error {
 	}
 	if o.Path == "" {
 		if !o.beside.add(id) {
-			return cli.UsageError("%s: a folder that is named twice, or is in another that is, would get two results for one file", cli.Printable(id))
+			return cli.UsageError("%s: a directory that is named twice, or is in another that is, would get two results for one file", cli.Printable(id))
 		}
 		if o.Symlinks == "follow" {
 			return cli.UsageError("--symlinks follow needs -o FOLDER: a file with two names would get two results beside it")
@@ -82,11 +82,11 @@ func (o *outputs) admitFolder(t *tree, id string) error {
 		return nil
 	}
 	if o.Path == cli.Standard || o.results != nil && !o.results.IsDir() {
-		return cli.UsageError("the results of a folder need a folder for -o, and %s is none", cli.Printable(o.Path))
+		return cli.UsageError("the results of a directory need a directory for -o, and %s is none", cli.Printable(o.Path))
 	}
 	if t != nil {
 		if info, err := t.root.Stat("."); err == nil && o.results != nil && os.SameFile(info, o.results) {
-			return cli.UsageError("-o names the folder %s itself: without -o, results go beside the files", cli.Printable(t.path))
+			return cli.UsageError("-o names the directory %s itself: without -o, results go beside the files", cli.Printable(t.path))
 		}
 		if o.Symlinks == "follow" && (atomicfile.IsInside(t.path, o.Path) || atomicfile.IsInside(o.Path, t.path)) {
 			return cli.UsageError("--symlinks follow needs an -o FOLDER apart from %s", cli.Printable(t.path))
@@ -116,7 +116,7 @@ func (o *outputs) openResults() (*tree, error) {
 	in := filepath.Dir(filepath.Clean(o.Path)) // the path may end with a slash
 	switch _, err := os.Stat(in); {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, cli.UsageError("there is no folder %s", cli.Printable(in)).WithHint("make the folder first")
+		return nil, cli.UsageError("there is no directory %s", cli.Printable(in)).WithHint("make the directory first")
 	case err != nil:
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (o *outputs) planAny(ctx context.Context, j *Job) error {
 	case o.Path == cli.Standard:
 		return o.planStdout(j)
 	case o.folder && standard:
-		return cli.UsageError("standard input has no name for a file in folder %s", cli.Printable(o.Path))
+		return cli.UsageError("standard input has no name for a file in directory %s", cli.Printable(o.Path))
 	case o.folder:
 		name, err := j.Source.localName()
 		if err != nil {
@@ -252,7 +252,7 @@ func (o *outputs) planFile(j *Job, path string, named bool) error {
 	j.Target = target
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
-		return cli.NewError(cli.ExitNotWritten, "%s is a folder", path)
+		return cli.NewError(cli.ExitNotWritten, "%s is a directory", path)
 	}
 	if err == nil && !info.Mode().IsRegular() {
 		if !named {
@@ -270,7 +270,7 @@ func (o *outputs) planFile(j *Job, path string, named bool) error {
 		}
 	}
 	if isSystem(filepath.Dir(target.ID())) {
-		return cli.NewError(cli.ExitNotWritten, "%s: there is no place for a file in this folder", path).WithHint("-o - writes to standard output")
+		return cli.NewError(cli.ExitNotWritten, "%s: there is no place for a file in this directory", path).WithHint("-o - writes to standard output")
 	}
 	if info, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -189,8 +189,8 @@ const (
 	SkipSpecial   = "not a regular file"
 	SkipTemporary = "temporary file of an interrupted run"
 
-	skipResults = "folder of the results"
-	skipMarker  = "marker of a folder"
+	skipResults = "directory of the results"
+	skipMarker  = "marker of a directory"
 	skipPattern = "left out by --include or --exclude"
 	skipNewer   = "its result is not older" // with --update
 	SkipTwice   = "named before"

@@ -274,12 +274,12 @@ func TestPlanObjects(t *testing.T) {
 			inputs  []string
 			want    string
 		}{
-			"beside":         {OutputOptions{NoClobber: true}, []string{"s3://test/in/"}, "a:a.x b:" + SkipExists + " b.x:named *.x already c/:marker of a folder c/d:c/d.x out/keep:out/keep.x"},
-			"refused":        {OutputOptions{}, []string{"s3://test/in/"}, "a:a.x b:error b.x:named *.x already c/:marker of a folder c/d:c/d.x out/keep:out/keep.x"},
-			"updated":        {OutputOptions{Update: true}, []string{"s3://test/in/"}, "a:a.x b:" + skipNewer + " b.x:named *.x already c/:marker of a folder c/d:c/d.x out/keep:out/keep.x"},
-			"replaced":       {OutputOptions{Force: true}, []string{"s3://test/in"}, "a:a.x b:b.x b.x:named *.x already c/:marker of a folder c/d:c/d.x out/keep:out/keep.x"},
-			"elsewhere":      {OutputOptions{Path: "s3://test/new"}, []string{"s3://test/in/"}, "a:../new/a.x b:../new/b.x b.x:../new/b.x.x c/:marker of a folder c/d:../new/c/d.x out/keep:../new/out/keep.x"},
-			"in it":          {OutputOptions{Path: "s3://test/in/out"}, []string{"s3://test/in/"}, "a:out/a.x b:out/b.x b.x:out/b.x.x c/:marker of a folder c/d:out/c/d.x out/keep:folder of the results"},
+			"beside":         {OutputOptions{NoClobber: true}, []string{"s3://test/in/"}, "a:a.x b:" + SkipExists + " b.x:named *.x already c/:marker of a directory c/d:c/d.x out/keep:out/keep.x"},
+			"refused":        {OutputOptions{}, []string{"s3://test/in/"}, "a:a.x b:error b.x:named *.x already c/:marker of a directory c/d:c/d.x out/keep:out/keep.x"},
+			"updated":        {OutputOptions{Update: true}, []string{"s3://test/in/"}, "a:a.x b:" + skipNewer + " b.x:named *.x already c/:marker of a directory c/d:c/d.x out/keep:out/keep.x"},
+			"replaced":       {OutputOptions{Force: true}, []string{"s3://test/in"}, "a:a.x b:b.x b.x:named *.x already c/:marker of a directory c/d:c/d.x out/keep:out/keep.x"},
+			"elsewhere":      {OutputOptions{Path: "s3://test/new"}, []string{"s3://test/in/"}, "a:../new/a.x b:../new/b.x b.x:../new/b.x.x c/:marker of a directory c/d:../new/c/d.x out/keep:../new/out/keep.x"},
+			"in it":          {OutputOptions{Path: "s3://test/in/out"}, []string{"s3://test/in/"}, "a:out/a.x b:out/b.x b.x:out/b.x.x c/:marker of a directory c/d:out/c/d.x out/keep:directory of the results"},
 			"in place":       {OutputOptions{InPlace: true}, []string{"s3://test/in/c"}, "c/d:c/d"},
 			"two of a name":  {OutputOptions{Path: "s3://test/new/", Force: true}, []string{"s3://test/in/a", "s3://test/other/", "s3://test/one"}, "a:error ../other/a:error ../one:../new/one.x"},
 			"twice":          {OutputOptions{}, []string{"s3://test/other/", "s3://test/one", "s3://test/other"}, "../other/a:../other/a.x ../one:../one.x ../other:error"},

@@ -74,7 +74,7 @@ const lookedAt = 256
 func (w *walker) folder(name string, above []fs.FileInfo) bool {
 	info, all, err := w.list(name)
 	if err == nil && slices.ContainsFunc(above, func(other fs.FileInfo) bool { return os.SameFile(info, other) }) {
-		err = cli.NewError(cli.ExitError, "a folder that it is in: a loop of symbolic links")
+		err = cli.NewError(cli.ExitError, "a directory that it is in: a loop of symbolic links")
 	}
 	if err != nil {
 		return w.add(&treeEntry{tree: w.tree, name: name}, "", err)
