@@ -1,3 +1,3 @@
-// Package examples holds recipes: each directory is a package to copy from, with
-// its tests on the real server that it is for. README.md tells what each costs.
+// Package examples holds recipes. Each directory is a package to copy from, and
+// its tests run against a real server. README.md lists their costs.
 package examples

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the recipe NAME, or all: installs and starts the server that it is for, and runs its tests with their benchmarks.
-# Without -bench (arguments after the name are those of "go test"), benchmarks run for ten rounds.
+# Runs the recipe NAME, or all: installs and starts the server that the recipe
+# needs, and runs its tests and benchmarks. Arguments after NAME go to "go
+# test". Without -bench among them, benchmarks run for ten rounds.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 backends=$here/../interop/backends
@@ -8,14 +9,15 @@ backends=$here/../interop/backends
 [ $# -gt 0 ] || { echo "usage: $(basename "$0") NAME|all [ARGUMENT OF GO TEST]..." >&2; exit 2; }
 name=$1
 shift
-ESDK_RUN=$(mktemp -d) # servers of its own
+ESDK_RUN=$(mktemp -d) # for servers of its own
 export ESDK_RUN
 trap 'for server in ${started:-}; do "$backends/$server.sh" stop >/dev/null 2>&1 || true; done; rm -rf "$ESDK_RUN"' EXIT
 export ESDK_REQUIRE_SERVERS=1 # a test whose server is missing fails instead of being skipped
 cd "$here"
 
-# server NAME VARIABLE: installs and starts a script of interop/backends, and gives its address to the tests. One that
-# runs already, for another recipe or by the caller's variable, is used again.
+# server NAME VARIABLE: installs and starts a server with a script of
+# interop/backends, and sets VARIABLE to its address. A server that already
+# runs, for another recipe or because the caller set VARIABLE, is reused.
 server() {
   local address
   [ -z "${!2:-}" ] || return 0

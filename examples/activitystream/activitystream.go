@@ -21,35 +21,36 @@ import (
 )
 
 var (
-	// ErrRecord is returned for what is no record of an activity stream.
+	// ErrRecord is returned if the input isn't a record of an activity stream.
 	ErrRecord = errors.New("activitystream: not a record of an activity stream")
 
-	// ErrLength is returned for a record whose events are longer than
+	// ErrLength is returned if the events of a record are longer than
 	// MaxLength.
 	ErrLength = errors.New("activitystream: events are too long")
 )
 
 // A Config configures [New].
 type Config struct {
-	// KMS decrypts data keys. A *kms.Client does, in the stream's Region.
+	// KMS decrypts data keys. A *kms.Client for the stream's Region implements
+	// it.
 	KMS interface {
 		Decrypt(context.Context, *kms.DecryptInput, ...func(*kms.Options)) (*kms.DecryptOutput, error)
 	}
 
 	// KeyARN is the KMS key that the stream was started with. Without it, AWS
-	// KMS would take any key that the record names, and a forger's, too.
+	// KMS would accept any key that the record names, even a forger's.
 	KeyARN string
 
-	// ResourceID is the cluster's, cluster-…, or the instance's, db-….
+	// ResourceID is the ID of the cluster, cluster-…, or of the instance, db-….
 	ResourceID string
 
-	// MaxLength is the most bytes of JSON in a record; 0 means 16 MiB. A record
-	// of 1 MiB may decompress to 1 GiB.
+	// MaxLength is the maximum length of a record's JSON in bytes; 0 means 16
+	// MiB. A record of 1 MiB may decompress to 1 GiB.
 	MaxLength int64
 }
 
-// Events are the events of a record. They have the fields that the database's
-// version has, and some are heartbeats: look at their type.
+// Events holds the events of a record. Their fields depend on the version of
+// the database. Some events are heartbeats: check their type.
 type Events struct {
 	Type, ClusterID, InstanceID string
 
@@ -58,9 +59,9 @@ type Events struct {
 
 // A Decoder decrypts the records of one stream. It is safe for concurrent use.
 //
-// Records under the KMS key and the resource ID of the Config are from the
-// database. But nothing tells that one is missing, old or repeated, and the
-// fields type and version of a record aren't authenticated.
+// A record that decrypts with the KMS key and the resource ID of the Config is
+// from the database. The Decoder can't detect missing, old or repeated records,
+// and the fields type and version of a record aren't authenticated.
 type Decoder struct {
 	Config
 	context map[string]string
@@ -79,11 +80,11 @@ func New(c Config) (*Decoder, error) {
 	return &Decoder{c, map[string]string{name: c.ResourceID}, clients}, err
 }
 
-// Decode decrypts a record, which is the data of one record of Kinesis.
+// Decode decrypts the data of one Kinesis record.
 func (d *Decoder) Decode(ctx context.Context, record []byte) (*Events, error) {
 	var r struct {
 		Type    string
-		Key     []byte // of base64, as the next one
+		Key     []byte // JSON has it in base64, like the next one
 		Message []byte `json:"databaseActivityEvents"`
 	}
 	if err := json.Unmarshal(record, &r); err != nil {
@@ -103,7 +104,8 @@ func (d *Decoder) Decode(ctx context.Context, record []byte) (*Events, error) {
 	return d.parse(compressed)
 }
 
-// client returns a client for all messages under a data key.
+// client makes a client for all messages under a data key, to be cached for 10
+// minutes.
 func (d *Decoder) client(ctx context.Context, dataKey []byte) (*caching.Entry, error) {
 	created := time.Now()
 	out, err := d.KMS.Decrypt(ctx, &kms.DecryptInput{KeyId: &d.KeyARN, CiphertextBlob: dataKey, EncryptionContext: d.context})
@@ -125,7 +127,8 @@ func (d *Decoder) client(ctx context.Context, dataKey []byte) (*caching.Entry, e
 	return &caching.Entry{Value: client, Created: created, Expires: created.Add(10 * time.Minute)}, err
 }
 
-// parse doesn't return errors of JSON, which may quote the events.
+// parse decompresses and parses events. It doesn't return JSON errors, which
+// may quote the events.
 func (d *Decoder) parse(compressed []byte) (*Events, error) {
 	zip, err := gzip.NewReader(bytes.NewReader(compressed))
 	if err != nil {

@@ -34,8 +34,9 @@ const (
 	secret   = "SELECT card FROM customers WHERE name = 'Ada'"
 )
 
-// A database writes records as Aurora does: a data key of AWS KMS encrypts data
-// keys of messages, as the raw key "DataKey" in the namespace "BC".
+// A database writes records as Aurora does. AWS KMS encrypts its data key,
+// which in turn encrypts the data keys of messages, as the raw key "DataKey" in
+// the namespace "BC".
 type database struct {
 	suite   esdk.SuiteID
 	key     []byte // encrypted
@@ -117,7 +118,8 @@ func checkSample(t testing.TB, e *activitystream.Events, err error) {
 	}
 }
 
-// An environment is AWS KMS with the key of a stream, and a Decoder.
+// An environment is a simulated AWS KMS with the key of a stream, and a
+// Decoder.
 type environment struct {
 	*kmssim.Server
 	client  *kms.Client
@@ -141,7 +143,7 @@ func (e *environment) newDecoder(t testing.TB, resourceID string) *activitystrea
 	return d
 }
 
-// Streams of Aurora PostgreSQL and of Aurora MySQL have these suites.
+// TestDecode covers the suites of Aurora PostgreSQL and Aurora MySQL streams.
 func TestDecode(t *testing.T) {
 	e := newEnvironment(t)
 	for _, suite := range []esdk.SuiteID{esdk.AES256GCMHKDFSHA256, esdk.AES256GCMHKDFSHA384ECDSAP384} {
@@ -169,7 +171,7 @@ func TestConfig(t *testing.T) {
 
 var writeRecorded = flag.Bool("record", false, "write a new record of testdata")
 
-// fixedKMS has the data key of the record of testdata.
+// fixedKMS decrypts only the data key of the record in testdata.
 type fixedKMS struct{ key, dataKey, answered []byte }
 
 func (k *fixedKMS) Decrypt(_ context.Context, in *kms.DecryptInput, _ ...func(*kms.Options)) (*kms.DecryptOutput, error) {
@@ -285,7 +287,8 @@ func TestBadRecords(t *testing.T) {
 	checkSample(t, events, err)
 }
 
-// A record that decompresses to 256 MiB costs no such memory.
+// TestBomb checks that a record that decompresses to 256 MiB is rejected
+// without allocating as much memory.
 func TestBomb(t *testing.T) {
 	e := newEnvironment(t)
 	db, _ := newDatabase(t, e.client, e.arn, cluster, esdk.AES256GCMHKDFSHA256)
@@ -303,7 +306,8 @@ func TestBomb(t *testing.T) {
 	}
 }
 
-// AWS KMS decrypts a data key once, whoever asks first.
+// TestCalls checks that AWS KMS decrypts each data key once, even for
+// concurrent callers.
 func TestCalls(t *testing.T) {
 	e := newEnvironment(t)
 	var records [][]byte
@@ -329,7 +333,8 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// An error of AWS KMS isn't kept: the same record decrypts later.
+// TestOutage checks that errors of AWS KMS aren't cached: the same record
+// decrypts later.
 func TestOutage(t *testing.T) {
 	e := newEnvironment(t)
 	db, _ := newDatabase(t, e.client, e.arn, cluster, esdk.AES256GCMHKDFSHA256)

@@ -1,5 +1,5 @@
-// Package headerrotation moves files from one wrapping key to another, and
-// reads only the headers of those that are done.
+// Package headerrotation moves files from one wrapping key to another. It reads
+// only the headers of files that are done.
 package headerrotation
 
 import (
@@ -17,11 +17,12 @@ import (
 	"esdk"
 )
 
-// A Key names a wrapping key as messages do: see esdk.EncryptedDataKey. For a
-// raw key, these are its namespace and name; for AWS KMS, aws-kms and the ARN.
+// A Key identifies a wrapping key as messages do: see esdk.EncryptedDataKey.
+// For a raw key, the fields are its namespace and name; for AWS KMS, aws-kms
+// and the ARN.
 type Key struct{ ProviderID, Name string }
 
-// Done reports whether a header has data keys of this key, and of no other.
+// Done reports whether all data keys of a header are encrypted under k.
 func (k Key) Done(h *esdk.Header) bool {
 	for i := range h.EncryptedDataKeys {
 		edk := &h.EncryptedDataKeys[i]
@@ -32,25 +33,27 @@ func (k Key) Done(h *esdk.Header) bool {
 	return true
 }
 
-// A Rotation encrypts the messages of a directory again, under To.
+// A Rotation re-encrypts the messages of a directory under To.
 type Rotation struct {
 	From, To *esdk.Client // decrypts the old messages; encrypts under the new key
 	Key      Key          // of To
 }
 
-// Counts tell what a Rotation did with files.
+// Counts is the result of a Rotation, in files.
 type Counts struct{ Done, Rotated, NotMessages int }
 
-// Run rotates all files of a directory and below it, and goes on after a file
-// that fails. It can be run again, after a failure or for files that have come
-// since.
+// Run rotates all files in a directory and its subdirectories. If a file fails,
+// Run continues with the others and joins the errors. Run is idempotent: repeat
+// it after a failure or for new files.
 //
-// The header decides, and nothing of it is authenticated yet. Whoever can write
-// a file can keep it from being rotated: before you destroy the old key, open
-// each file with the new key alone. A header can't be exchanged without the
-// body, so that what isn't done is written anew, under a data key of its own.
-// Its encryption context stays. Pairs that were required without being stored
-// aren't in a message: it fails without them.
+// Run trusts the header, which isn't authenticated yet. An attacker with write
+// access to a file can keep it from being rotated: before you destroy the old
+// key, open each file with the new key alone.
+//
+// A header can't be exchanged without the body, so Run re-encrypts each file
+// that isn't done, under a fresh data key. The encryption context stays. Run
+// can't supply required pairs that aren't stored in a message, so it fails for
+// such messages.
 func (r *Rotation) Run(ctx context.Context, dir *os.Root) (counts Counts, err error) {
 	var failed []error
 	err = fs.WalkDir(dir.FS(), ".", func(name string, d fs.DirEntry, err error) error {
@@ -65,7 +68,7 @@ func (r *Rotation) Run(ctx context.Context, dir *os.Root) (counts Counts, err er
 	return counts, errors.Join(append(failed, err)...)
 }
 
-// prefix begins the names of files that aren't complete.
+// prefix begins the names of incomplete files.
 const prefix = ".rotating-"
 
 func (r *Rotation) file(ctx context.Context, dir *os.Root, name string, counts *Counts) error {
@@ -97,7 +100,7 @@ func (r *Rotation) file(ctx context.Context, dir *os.Root, name string, counts *
 		return err
 	}
 	temporary := path.Join(path.Dir(name), prefix+rand.Text())
-	defer dir.Remove(temporary) // unless it was renamed
+	defer dir.Remove(temporary) // no effect after Rename
 	if err := r.write(ctx, dir, temporary, f, before.Mode()); err != nil {
 		return err
 	}
@@ -115,13 +118,12 @@ func (r *Rotation) file(ctx context.Context, dir *os.Root, name string, counts *
 	return nil
 }
 
-// readHeader reads no more than a few KiB of a message: its header, and what is
-// left of the block of 4096 bytes that the header ends in.
+// readHeader parses the header of a message. It reads blocks of 4096 bytes, up
+// to the block in which the header ends.
 func readHeader(src io.Reader) (*esdk.Header, error) { return esdk.ParseHeader(bufio.NewReader(src)) }
 
-// write encrypts a message again, into a file of another name. No plaintext is
-// on the disk, and what fails before its end leaves a file that doesn't
-// decrypt.
+// write re-encrypts a message into a new file. No plaintext reaches the disk.
+// If write fails, the file is incomplete and doesn't decrypt.
 func (r *Rotation) write(ctx context.Context, dir *os.Root, name string, message io.Reader, mode fs.FileMode) error {
 	plaintext, err := r.From.NewReader(ctx, message, nil)
 	if err != nil {

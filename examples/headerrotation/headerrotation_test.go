@@ -14,7 +14,7 @@ import (
 	"esdk"
 )
 
-// A countingKeyring counts how often it is asked.
+// A countingKeyring counts its calls.
 type countingKeyring struct {
 	esdk.Keyring
 	wraps, unwraps int
@@ -96,7 +96,7 @@ func (tr *tree) read(t testing.TB, name string) []byte {
 	return must[[]byte](t)(os.ReadFile(filepath.Join(tr.path, name)))
 }
 
-// wantRotated checks that a file opens with the new key alone, and keeps its
+// wantRotated checks that a file opens with the new key alone and keeps its
 // context.
 func (tr *tree) wantRotated(t *testing.T, name string, plaintext []byte) {
 	t.Helper()
@@ -120,7 +120,7 @@ func TestRun(t *testing.T) {
 	both := newClient(t, must[esdk.Keyring](t)(esdk.NewMultiKeyring(tr.to, tr.from)))
 	tr.message(t, "a", tr.From, plaintext)
 	tr.message(t, "b/c/d", tr.From, nil)
-	tr.message(t, "b/both", both, plaintext) // the old key opens it, so that it isn't done
+	tr.message(t, "b/both", both, plaintext) // not done: the old key opens it, too
 	done := tr.message(t, "b/done", tr.To, plaintext)
 	tr.write(t, "notes.txt", []byte("no message"))
 	tr.write(t, "empty", nil)
@@ -158,7 +158,8 @@ func (tr *tree) wantNoRest(t *testing.T) {
 	}))
 }
 
-// Of a long message that is done, only the header is read.
+// TestBytesRead checks that only the header of a long, finished message is
+// read.
 func TestBytesRead(t *testing.T) {
 	message, header, err := newClient(t, newKeyring(t, "2025")).Encrypt(t.Context(), make([]byte, 10<<20), nil)
 	check(t, err)
@@ -179,7 +180,8 @@ func (r *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// What can't be rotated stays as it is, and the others are rotated.
+// TestBadFiles checks that a file that can't be rotated stays as it is, and
+// that the others are rotated.
 func TestBadFiles(t *testing.T) {
 	tr := newTree(t)
 	plaintext := bytes.Repeat([]byte("secret "), 50_000)
@@ -219,8 +221,8 @@ func TestBadFiles(t *testing.T) {
 	tr.wantNoRest(t)
 }
 
-// A forged header keeps a file from being rotated. The new key alone doesn't
-// open it.
+// TestForgedHeader checks that a forged header keeps a file from being rotated,
+// and that the new key alone doesn't open the file.
 func TestForgedHeader(t *testing.T) {
 	tr := newTree(t)
 	message := tr.message(t, "a", tr.From, []byte("secret"))
@@ -234,7 +236,8 @@ func TestForgedHeader(t *testing.T) {
 	}
 }
 
-// A file that is replaced while it is rotated isn't lost.
+// TestChangedMeanwhile checks that a file isn't lost if it's replaced during
+// its rotation.
 func TestChangedMeanwhile(t *testing.T) {
 	tr := newTree(t)
 	tr.message(t, "a", tr.From, []byte("old"))
@@ -271,7 +274,7 @@ func TestCancelled(t *testing.T) {
 	tr.message(t, "a", tr.From, []byte("secret"))
 	tr.message(t, "b", tr.From, []byte("secret"))
 	ctx, cancel := context.WithCancel(t.Context())
-	tr.from.onUnwrap = cancel // in the middle of the first
+	tr.from.onUnwrap = cancel // during the first file
 	if _, err := tr.Run(ctx, tr.root); !errors.Is(err, context.Canceled) || tr.from.unwraps != 1 || strings.Contains(err.Error(), "b: ") {
 		t.Errorf("%v, after %d files", err, tr.from.unwraps)
 	}

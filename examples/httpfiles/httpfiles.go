@@ -1,5 +1,5 @@
-// Package httpfiles keeps files that come and go over HTTP, encrypted on the
-// disk.
+// Package httpfiles takes and serves files over HTTP, and stores them
+// encrypted.
 package httpfiles
 
 import (
@@ -18,13 +18,13 @@ import (
 	"esdk"
 )
 
-// Files serves PUT, GET and HEAD of /{name}. Plaintext is never on the disk.
-// Each file is bound to its name, so that a file that is renamed or put in
-// another's place isn't served.
+// Files serves PUT, GET and HEAD of /{name}. Plaintext never reaches the disk.
+// Each file is bound to its name: Files doesn't serve a file that was renamed
+// or put in another's place.
 //
-// It protects from whoever can read or write the directory, who can still
-// remove a file or put back an older one of the same name. It doesn't know
-// users: put it behind a handler that does.
+// Files protects against attackers who can read or write the directory. They
+// can still remove a file, or restore an older one of the same name. Files
+// doesn't authenticate users: put it behind a handler that does.
 type Files struct {
 	dir            *os.Root
 	client, whole  *esdk.Client
@@ -33,12 +33,12 @@ type Files struct {
 	log            *slog.Logger
 }
 
-// New returns the files of a directory. A file has at most maxLength bytes.
+// New returns the files of a directory. A file may have up to maxLength bytes.
 //
-// Files are written without a signature: this program reads what it wrote. A
-// signed message, which others may have put there, can't be read in parts. Up
-// to 16 MiB, it is read and verified from start to end before each answer; a
-// longer one is an error.
+// Files are written unsigned, since this program reads its own messages. A
+// signed message, which another program may have put there, can't be read in
+// parts. Up to 16 MiB, it's read and verified from start to end before each
+// answer. A longer one is an error.
 func New(kr esdk.Keyring, dir *os.Root, maxLength int64, log *slog.Logger) (*Files, error) {
 	config := esdk.Config{
 		Keyring:              kr,
@@ -69,7 +69,8 @@ func (f *Files) Handler() http.Handler {
 	return mux
 }
 
-// name returns the name of a file. Temporary files begin with a dot.
+// name returns the name of the requested file, or answers with status 400.
+// Names of temporary files begin with a dot.
 func name(w http.ResponseWriter, r *http.Request) (string, bool) {
 	name := r.PathValue("name")
 	if name == "" || len(name) > 200 || name[0] == '.' || strings.ContainsAny(name, "/\\") || !filepath.IsLocal(name) {
@@ -98,15 +99,15 @@ func (f *Files) put(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// store encrypts a file as it arrives. It has no name until it is complete, and
-// leaves nothing if it fails.
+// store encrypts a file as it arrives. The file gets its name once it's
+// complete. If store fails, it leaves nothing.
 func (f *Files) store(ctx context.Context, name string, body io.Reader) error {
 	temporary := "." + rand.Text()
 	file, err := f.dir.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	defer f.dir.Remove(temporary) // unless it was renamed
+	defer f.dir.Remove(temporary) // no effect after Rename
 	defer file.Close()
 	message, err := f.client.NewWriter(ctx, file, bound(name))
 	if err != nil {
@@ -162,18 +163,18 @@ func (f *Files) serve(w http.ResponseWriter, r *http.Request, name string, file 
 	}
 	// The message id is new for each upload, which makes it a strong validator.
 	w.Header().Set("ETag", `"`+hex.EncodeToString(message.Header().MessageID)+`"`)
-	w.Header().Set("Content-Type", "application/octet-stream") // of strangers: not to be guessed
+	w.Header().Set("Content-Type", "application/octet-stream") // untrusted: browsers must not guess the type
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	content := &watched{ReadSeeker: io.NewSectionReader(message, 0, message.Size())}
 	http.ServeContent(w, r, "", info.ModTime(), content)
 	if content.err != nil {
 		f.log.ErrorContext(r.Context(), "download cut short", "name", name, "error", content.err)
-		panic(http.ErrAbortHandler) // the status is sent: the client must not take this for all of the file
+		panic(http.ErrAbortHandler) // the status is sent: abort, so that the client doesn't take this for the whole file
 	}
 	return nil
 }
 
-// watched remembers an error, which http.ServeContent doesn't tell.
+// watched records the read error, which http.ServeContent doesn't return.
 type watched struct {
 	io.ReadSeeker
 	err error

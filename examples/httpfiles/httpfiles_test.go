@@ -20,7 +20,7 @@ import (
 
 const maxLength = 4 << 20
 
-// A site is a server with the directory that it keeps files in.
+// A site is a server and the directory of its files.
 type site struct {
 	*httptest.Server
 	dir   string
@@ -52,8 +52,8 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
-// do sends a request and returns the answer with what could be read of its
-// body.
+// do sends a request and returns the response and its body. If the body is cut
+// short, do returns the part that arrived, with an error.
 func (s *site) do(t testing.TB, method, path string, body io.Reader, header ...string) (*http.Response, []byte, error) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, body)
@@ -79,7 +79,7 @@ func (s *site) put(t testing.TB, name string, content []byte) {
 	}
 }
 
-// names returns the names in the directory.
+// names lists the directory.
 func (s *site) names(t testing.TB) (names []string) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -91,7 +91,8 @@ func (s *site) names(t testing.TB) (names []string) {
 	return names
 }
 
-// pattern is text that is found again wherever it is.
+// pattern returns n bytes of text that contains its own offsets, so that its
+// parts are recognizable.
 func pattern(n int) []byte {
 	var b bytes.Buffer
 	for b.Len() < n {
@@ -194,8 +195,9 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// An upload that stops half-way, or is too long, leaves nothing, and the old
-// file stays. While it lasts, no plaintext is on the disk.
+// TestAbortedUpload checks that an upload that stops half-way or is too long
+// leaves nothing, and that the old file stays. During the upload, no plaintext
+// is on the disk.
 func TestAbortedUpload(t *testing.T) {
 	s := newSite(t)
 	old := pattern(10)
@@ -210,7 +212,7 @@ func TestAbortedUpload(t *testing.T) {
 	if _, err := write.Write(pattern(3 << 20)); err != nil {
 		t.Fatal(err)
 	}
-	for arrived := false; !arrived; { // a part of it has to be on the disk
+	for arrived := false; !arrived; { // wait until a part is on the disk
 		for _, name := range s.names(t) {
 			disk, err := os.ReadFile(filepath.Join(s.dir, name))
 			if err != nil || bytes.Contains(disk, []byte("plaintext")) {
@@ -228,7 +230,7 @@ func TestAbortedUpload(t *testing.T) {
 		"too long, by pieces": io.MultiReader(bytes.NewReader(pattern(maxLength)), strings.NewReader("x")),
 	} {
 		answer, _, err := s.do(t, "PUT", "/file", body)
-		if err == nil && answer.StatusCode != http.StatusRequestEntityTooLarge { // the server may hang up before
+		if err == nil && answer.StatusCode != http.StatusRequestEntityTooLarge { // the server may hang up first
 			t.Errorf("%s: %v", name, answer)
 		}
 	}
@@ -313,8 +315,8 @@ func TestBadFiles(t *testing.T) {
 		}
 	}
 
-	// A fault in the middle is found when the answer has begun. The client sees
-	// that it is cut short, and the parts without the fault are served.
+	// A fault in the middle is found after the answer has begun. The client
+	// sees that the answer is cut short. Parts without the fault are served.
 	if err := os.WriteFile(path, changed(len(message)/2), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -327,8 +329,8 @@ func TestBadFiles(t *testing.T) {
 		t.Errorf("a part without the fault: %v, %q, %v", answer, got, err)
 	}
 
-	// Content-Encoding keeps http.ServeContent from telling the length: the
-	// answer must not look complete then either.
+	// With Content-Encoding, http.ServeContent doesn't send the length. Even
+	// then, the answer must not look complete.
 	encoded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "identity")
 		s.files.Handler().ServeHTTP(w, r)
@@ -368,8 +370,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// A signed message is verified as a whole before any part is served, up to a
-// length.
+// TestSigned checks that a signed message up to the maximum length is verified
+// completely before any part is served.
 func TestSigned(t *testing.T) {
 	s := newSite(t)
 	signing, err := esdk.New(esdk.Config{Keyring: keyring(t, 1)})
@@ -392,7 +394,7 @@ func TestSigned(t *testing.T) {
 		t.Errorf("%v, %q, %v", answer, got, err)
 	}
 	changed := bytes.Clone(message)
-	changed[len(changed)/2] ^= 1 // far from the part
+	changed[len(changed)/2] ^= 1 // far from the requested part
 	write(changed)
 	if answer, _, err = s.do(t, "GET", "/file", nil, "Range", "bytes=0-9"); err != nil || answer.StatusCode != 500 {
 		t.Errorf("changed: %v, %v", answer, err)
@@ -404,7 +406,8 @@ func TestSigned(t *testing.T) {
 	}
 }
 
-// Whoever reads while others replace a file gets one of the versions, whole.
+// TestConcurrent reads a file while others replace it. Each read returns one
+// complete version.
 func TestConcurrent(t *testing.T) {
 	s := newSite(t)
 	versions := make(map[[32]byte]bool)

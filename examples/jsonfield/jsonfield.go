@@ -10,13 +10,14 @@ import (
 	"esdk"
 )
 
-// ErrNull is returned for a field that is null or missing. Whoever can write
-// the document can make it so: an application must know whether that may be.
+// ErrNull is returned if a field is null or missing. An attacker with write
+// access to the document can remove a field: the application must know whether
+// null is allowed.
 var ErrNull = errors.New("jsonfield: the field is null")
 
-// A Place is where a field belongs. Its ciphertext opens nowhere else: it can't
-// be moved to another field or document. It is stored in the message and isn't
-// secret.
+// A Place is the location of a field. A field is bound to its Place: it doesn't
+// open in another field or document. The Place is stored in the message and
+// isn't secret.
 type Place struct {
 	Document string // identifies it, such as patients/17
 	Field    string // its name, or the path of its names
@@ -29,18 +30,18 @@ func (p Place) context() (esdk.EncryptionContext, error) {
 	return esdk.EncryptionContext{"document": p.Document, "field": p.Field}, nil
 }
 
-// A Sealed is a field of a document whose value, a T, is encrypted. In JSON it
-// is a string of Base64. It holds no plaintext, so that a document that is
-// logged shows none. The zero value is null.
+// A Sealed is a field of a document whose value, a T, is encrypted. Its JSON is
+// a Base64 string. It holds no plaintext, so a logged document shows none. The
+// zero value is null.
 //
-// Sealing and opening are calls of their own, since package json passes no
-// context.Context: a key service that doesn't answer would hold json.Marshal.
+// Sealing and opening are separate calls, since package json passes no
+// context.Context: a key service that doesn't answer would block json.Marshal.
 //
-// An older value of the same field opens, too: whoever can write the document
-// can put it back.
+// An older value of the same field opens, too: an attacker with write access to
+// the document can restore one.
 type Sealed[T any] struct{ message []byte }
 
-// Seal encrypts the JSON of a value, for its place.
+// Seal encrypts the JSON of a value and binds it to a Place.
 func Seal[T any](ctx context.Context, client *esdk.Client, at Place, value T) (Sealed[T], error) {
 	ec, err := at.context()
 	if err != nil {
@@ -55,7 +56,7 @@ func Seal[T any](ctx context.Context, client *esdk.Client, at Place, value T) (S
 	return Sealed[T]{message}, err
 }
 
-// Open decrypts the value.
+// Open decrypts the value. It returns ErrNull if the field is null.
 func (s Sealed[T]) Open(ctx context.Context, client *esdk.Client, at Place) (value T, err error) {
 	ec, err := at.context()
 	if err != nil {
@@ -76,11 +77,12 @@ func (s Sealed[T]) Open(ctx context.Context, client *esdk.Client, at Place) (val
 	return opened, nil
 }
 
-// IsZero reports whether the field is null. Package json asks it for omitzero.
+// IsZero reports whether the field is null. Package json calls it for omitzero.
 func (s Sealed[T]) IsZero() bool { return s.message == nil }
 
 // MarshalJSON returns the message in Base64.
 func (s Sealed[T]) MarshalJSON() ([]byte, error) { return json.Marshal(s.message) }
 
-// UnmarshalJSON reads what MarshalJSON returns. It verifies nothing: Open does.
+// UnmarshalJSON reads the output of MarshalJSON. It verifies nothing: Open
+// does.
 func (s *Sealed[T]) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &s.message) }

@@ -19,7 +19,7 @@ type diagnosis struct {
 	Year int
 }
 
-// A patient is a document.
+// A patient is a document with sealed fields.
 type patient struct {
 	ID        string            `json:"id"`
 	Diagnosis Sealed[diagnosis] `json:"diagnosis"`
@@ -33,7 +33,7 @@ func newClient(t testing.TB, key byte) *esdk.Client {
 	}
 	client, err := esdk.New(esdk.Config{
 		Keyring:              kr,
-		Suite:                esdk.AES256GCMHKDFSHA512Commit, // whoever reads also writes
+		Suite:                esdk.AES256GCMHKDFSHA512Commit, // readers may also write
 		MaxEncryptedDataKeys: 3,
 		MaxHeaderLength:      16 << 10,
 		MaxPlaintextLength:   64 << 10,
@@ -52,7 +52,7 @@ func seal[T any](t testing.TB, client *esdk.Client, at Place, value T) Sealed[T]
 	return s
 }
 
-// sent returns a document as its reader gets it.
+// sent returns a document after a round trip through JSON.
 func sent[D any](t testing.TB, document D) (read D) {
 	text, err := json.Marshal(document)
 	if err != nil {
@@ -97,7 +97,8 @@ func must[T any](t testing.TB) func(T, error) T {
 	}
 }
 
-// Slices and maps make their elements anew, which a Sealed does not mind.
+// TestCollections checks Sealed values in maps and slices, which allocate new
+// elements.
 func TestCollections(t *testing.T) {
 	client := newClient(t, 1)
 	read := sent(t, map[string][]Sealed[int]{"a": {seal(t, client, place, 1), {}, seal(t, client, place, 3)}})
@@ -114,7 +115,8 @@ func TestCollections(t *testing.T) {
 	}
 }
 
-// A pointer or a nil value is JSON's null and isn't a field that is null.
+// TestNull checks null and missing fields. A sealed nil pointer or value is
+// JSON's null, and isn't a null field.
 func TestNull(t *testing.T) {
 	client := newClient(t, 1)
 	text := must[[]byte](t)(json.Marshal(patient{ID: "17"}))
@@ -195,7 +197,8 @@ func keyring(t testing.TB, key byte) esdk.Keyring {
 	return must[esdk.Keyring](t)(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "recipes", Name: "json", Key: bytes.Repeat([]byte{key}, 32)}))
 }
 
-// The reader may have another type than the writer.
+// TestOtherType checks that a value doesn't open as another type, and that the
+// error doesn't quote it.
 func TestOtherType(t *testing.T) {
 	client := newClient(t, 1)
 	s := seal(t, client, place, []any{"partly", 123456})

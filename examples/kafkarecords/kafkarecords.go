@@ -1,4 +1,4 @@
-// Package kafkarecords keeps the values of Kafka records encrypted.
+// Package kafkarecords encrypts the values of Kafka records.
 package kafkarecords
 
 import (
@@ -18,24 +18,22 @@ import (
 	"esdk/caching"
 )
 
-// ErrKey is returned for a value that was encrypted for another key of the
-// topic.
+// ErrKey is returned if a value was encrypted for another key of the topic.
 var ErrKey = errors.New("kafkarecords: value of another record key")
 
 // A Codec encrypts and decrypts the values of records. It is safe for
 // concurrent use.
 //
-// A value is bound to its topic and key. Keys, headers and timestamps stay as
-// they are, since brokers partition and compact by the key: they are readable,
-// and only the key is authenticated. A record may be repeated, reordered or
-// left out, and a tombstone, whose value is nil, may be from anybody who can
-// write to the topic.
+// A value is bound to its topic and key. Keys, headers and timestamps aren't
+// encrypted, since brokers partition and compact by the key. Only the key is
+// authenticated. Records may be repeated, reordered and left out. A tombstone,
+// whose value is nil, may be from anybody with write access to the topic.
 type Codec struct{ client *esdk.Client }
 
 // NewCodec returns a Codec over a keyring. A data key serves all values of a
-// topic for five minutes: the topic is in the encryption context, which
-// messages under one data key have in common. The record key isn't, or else
-// each key would cost a call to AWS KMS. It's encrypted with the value.
+// topic for five minutes: messages under one data key share an encryption
+// context, which holds the topic. The record key isn't in the context, since
+// each key would then cost a call to AWS KMS. It's encrypted with the value.
 func NewCodec(kr esdk.Keyring) (*Codec, error) {
 	cmm, err := caching.NewCMM(caching.Config{Keyring: kr, MaxAge: 5 * time.Minute, MaxMessages: 1 << 20})
 	if err != nil {
@@ -45,13 +43,13 @@ func NewCodec(kr esdk.Keyring) (*Codec, error) {
 		CMM:                  cmm,
 		Suite:                esdk.AES256GCMHKDFSHA512Commit, // a signature would cost a millisecond
 		MaxEncryptedDataKeys: 3,
-		MaxPlaintextLength:   1 << 20, // a broker takes no more by default
+		MaxPlaintextLength:   1 << 20, // the default limit of a broker
 		MaxHeaderLength:      16 << 10,
 	})
 	return &Codec{client}, err
 }
 
-// Seal returns a copy of a record whose value is encrypted. A nil value stays
+// Seal returns a copy of a record with an encrypted value. A nil value stays
 // nil, so that it still deletes its key when the topic is compacted.
 func (c *Codec) Seal(ctx context.Context, r *kgo.Record) (*kgo.Record, error) {
 	sealed := *r
@@ -67,8 +65,8 @@ func (c *Codec) Seal(ctx context.Context, r *kgo.Record) (*kgo.Record, error) {
 	return &sealed, nil
 }
 
-// Open is the reverse of Seal. No value that wasn't encrypted passes, whatever
-// the headers say.
+// Open reverses Seal. A nil value stays nil. Any other value must be encrypted,
+// regardless of the record's headers.
 func (c *Codec) Open(ctx context.Context, r *kgo.Record) (*kgo.Record, error) {
 	opened := *r
 	if r.Value == nil {
@@ -86,8 +84,9 @@ func (c *Codec) Open(ctx context.Context, r *kgo.Record) (*kgo.Record, error) {
 	return &opened, nil
 }
 
-// keyPrefix is the key behind its length and 1. 0 stands for no key, which
-// isn't the empty one. No prefix begins another one.
+// keyPrefix returns a record key, preceded by its length plus 1. 0 stands for
+// no key, which differs from an empty key. No result begins with another
+// result.
 func keyPrefix(key []byte) []byte {
 	if key == nil {
 		return []byte{0}
@@ -95,8 +94,8 @@ func keyPrefix(key []byte) []byte {
 	return append(binary.AppendUvarint(nil, uint64(len(key))+1), key...)
 }
 
-// Produce encrypts records and sends them as a batch. If one can't be
-// encrypted, none is sent.
+// Produce encrypts records and sends them as a batch. If encrypting one fails,
+// none is sent.
 func (c *Codec) Produce(ctx context.Context, client *kgo.Client, records ...*kgo.Record) error {
 	batch := make([]*kgo.Record, len(records))
 	for i, r := range records {
@@ -109,18 +108,19 @@ func (c *Codec) Produce(ctx context.Context, client *kgo.Client, records ...*kgo
 	return client.ProduceSync(ctx, batch...).FirstErr()
 }
 
-// ConsumerOptions are for the client of Consume, which commits offsets itself.
+// ConsumerOptions returns the options for a client of Consume, which commits
+// offsets itself.
 func ConsumerOptions(group string, topics ...string) []kgo.Opt {
 	return []kgo.Opt{kgo.ConsumerGroup(group), kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll()}
 }
 
-// Consume passes decrypted records to handle, until an error, such as that of
-// the context.
+// Consume decrypts records and passes them to handle. It returns at the first
+// error, such as the context's.
 //
-// A poisoned record, which will never open, goes to the topic deadLetters as it
-// is. Any other error ends Consume before the offset is committed, so that the
-// record comes again: an outage of a key service loses nothing. A record may be
-// handled twice, and be in deadLetters twice.
+// A poisoned record, which will never open, is sent unchanged to the topic
+// deadLetters. Any other error ends Consume before the offset is committed, so
+// the record is delivered again: an outage of a key service loses nothing. A
+// record may be handled twice, and may be in deadLetters twice.
 func (c *Codec) Consume(ctx context.Context, client *kgo.Client, deadLetters string, handle func(context.Context, *kgo.Record) error) error {
 	for {
 		fetches := client.PollRecords(ctx, 1000)
@@ -157,10 +157,10 @@ func (c *Codec) consume(ctx context.Context, client *kgo.Client, r *kgo.Record, 
 	return client.ProduceSync(ctx, letter).FirstErr()
 }
 
-// Poisoned reports whether an error is the record's, and would be the same at
-// any time. That no data key decrypts isn't: a key service may be out of reach,
-// or the consumer lack a permission. But AWS KMS says so if a data key isn't
-// authentic.
+// Poisoned reports whether an error is the record's fault and permanent. An
+// error because no data key decrypts isn't: a key service may be unreachable,
+// or the consumer may lack a permission. But it is if AWS KMS reports that a
+// data key isn't authentic.
 func Poisoned(err error) bool {
 	for _, target := range []error{ErrKey, esdk.ErrAuthentication, esdk.ErrCommitment, esdk.ErrCommitmentPolicy, esdk.ErrLimit} {
 		if errors.Is(err, target) {

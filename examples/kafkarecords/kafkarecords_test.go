@@ -35,7 +35,7 @@ const (
 	topic  = "payments"
 )
 
-// An environment is AWS KMS with a key.
+// An environment is a simulated AWS KMS with a key.
 type environment struct {
 	*kmssim.Server
 	arn     string
@@ -90,7 +90,7 @@ func TestSeal(t *testing.T) {
 	}
 }
 
-// poisons are values for the key "b" of a topic that nobody should get.
+// poisons returns values that must not open for the key "b" of a topic.
 func poisons(t testing.TB, codec *kafkarecords.Codec, topic string) map[string][]byte {
 	t.Helper()
 	seal := func(topic string, key []byte) []byte {
@@ -133,13 +133,13 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: Open returned %v, %v", name, opened, err)
 		}
 	}
-	// No key isn't an empty one.
+	// A missing key differs from an empty one.
 	empty := ok(codec.Seal(t.Context(), &kgo.Record{Topic: topic, Key: []byte{}, Value: []byte(secret)}))(t)
 	empty.Key = nil
 	if _, err := codec.Open(t.Context(), empty); !errors.Is(err, kafkarecords.ErrKey) {
 		t.Errorf("error %v, want ErrKey", err)
 	}
-	// These may be the consumer's fault, or of the moment.
+	// These errors may be the consumer's fault, or temporary.
 	r := ok(codec.Seal(t.Context(), &kgo.Record{Topic: topic, Key: []byte("b"), Value: []byte(secret)}))(t)
 	other := newEnvironment(t)
 	if _, err := other.codec(t).Open(t.Context(), r); !errors.Is(err, esdk.ErrNoDataKey) || kafkarecords.Poisoned(err) {
@@ -156,8 +156,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestCalls counts the calls to AWS KMS for 1,000 records of 100 keys, which
-// are encrypted by one process and decrypted by another.
+// TestCalls counts the calls to AWS KMS for 1,000 records of 100 keys,
+// encrypted by one process and decrypted by another.
 func TestCalls(t *testing.T) {
 	const records, keys = 1000, 100
 	e := newEnvironment(t)
@@ -192,7 +192,7 @@ func TestCalls(t *testing.T) {
 		}
 		wg.Wait()
 	})
-	// The same with both in the context.
+	// Count the calls with topic and key in the encryption context.
 	both := func(producer, consumer esdk.Config) func() {
 		producer.Suite = esdk.AES256GCMHKDFSHA512Commit
 		encrypt, decrypt := ok(esdk.New(producer))(t), ok(esdk.New(consumer))(t)
@@ -229,7 +229,7 @@ func TestCalls(t *testing.T) {
 	count("key in the context, hierarchical keyring", 0, 2, both(hierarchical(), hierarchical()))
 }
 
-// A broker is a real one.
+// A broker is a real Kafka broker.
 type broker struct {
 	address string
 	admin   *kgo.Client
@@ -257,7 +257,7 @@ func (b *broker) client(t testing.TB, options ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// newTopic makes a topic of one partition, so that records keep their order.
+// newTopic makes a topic with one partition, so that records keep their order.
 func (b *broker) newTopic(t *testing.T, prefix string, configs ...string) string {
 	t.Helper()
 	topic := kmsg.NewCreateTopicsRequestTopic()
@@ -277,7 +277,7 @@ func (b *broker) newTopic(t *testing.T, prefix string, configs ...string) string
 	return topic.Topic
 }
 
-// read returns the records of a topic as they are, up to an offset.
+// read returns the records of a topic up to an offset, still encrypted.
 func (b *broker) read(t *testing.T, topic string, end int64) (records []*kgo.Record) {
 	t.Helper()
 	client := ok(kgo.NewClient(kgo.SeedBrokers(b.address), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}})))(t)
@@ -292,7 +292,7 @@ func (b *broker) read(t *testing.T, topic string, end int64) (records []*kgo.Rec
 	return records
 }
 
-// A consumer runs Codec.Consume until it is stopped.
+// A consumer runs Codec.Consume in the background.
 type consumer struct {
 	client *kgo.Client
 	values chan *kgo.Record
@@ -314,8 +314,8 @@ func (b *broker) consume(t *testing.T, codec *kafkarecords.Codec, group, topic, 
 	return c
 }
 
-// until waits until the offset is committed, stops the consumer and returns
-// what it has handled.
+// until waits until the offset is committed, stops the consumer and returns the
+// handled records.
 func (c *consumer) until(t *testing.T, topic string, offset int64) (records []*kgo.Record) {
 	t.Helper()
 	for c.client.CommittedOffsets()[topic][0].Offset < offset {
@@ -377,7 +377,8 @@ func TestBroker(t *testing.T) {
 	}
 }
 
-// Poisoned records go to another topic as they are, and no other is lost.
+// TestPoisonedRecords checks that poisoned records are sent unchanged to the
+// dead-letter topic, and that no other record is lost.
 func TestPoisonedRecords(t *testing.T) {
 	b, e := newBroker(t), newEnvironment(t)
 	codec, producer := e.codec(t), b.client(t)
@@ -427,8 +428,8 @@ func TestPoisonedRecords(t *testing.T) {
 	}
 }
 
-// While AWS KMS is out of reach, a consumer stops, and nothing is lost. Neither
-// is it if there is no topic for dead letters.
+// TestConsumerStops checks that a consumer stops and loses nothing if AWS KMS
+// is unavailable or if the dead-letter topic doesn't exist.
 func TestConsumerStops(t *testing.T) {
 	b, e := newBroker(t), newEnvironment(t)
 	codec, producer := e.codec(t), b.client(t)
@@ -471,8 +472,8 @@ func TestConsumerStops(t *testing.T) {
 	}
 }
 
-// A compacted topic keeps the last value of a key, and loses a key with a
-// tombstone.
+// TestCompaction checks that a compacted topic keeps the last value of a key,
+// and that a tombstone deletes its key.
 func TestCompaction(t *testing.T) {
 	b, e := newBroker(t), newEnvironment(t)
 	codec, producer := e.codec(t), b.client(t)
@@ -485,7 +486,7 @@ func TestCompaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	for {
-		// The cleaner leaves the last segment, which this ends.
+		// The cleaner skips the last segment. This record ends it.
 		time.Sleep(200 * time.Millisecond)
 		last := ok(codec.Seal(t.Context(), record("last", []byte("x"))))(t)
 		if err := producer.ProduceSync(t.Context(), last).FirstErr(); err != nil {
@@ -493,7 +494,7 @@ func TestCompaction(t *testing.T) {
 		}
 		left := slices.DeleteFunc(b.read(t, topic, last.Offset+1), func(r *kgo.Record) bool { return string(r.Key) == "last" })
 		if len(left) > 1 {
-			continue // until the test's own time is over
+			continue // until the test times out
 		}
 		if len(left) != 1 || string(left[0].Key) != "stays" {
 			t.Fatalf("left %v", left)

@@ -20,15 +20,15 @@ type cmm struct {
 }
 
 // New returns a CMM that logs each message: its suite, the keys of its
-// encryption context, how long the materials took and how it went. It never
-// logs a value of the context or a key, but the text of an error as it is: a
-// keyring or CMM of your own must not put values in it. It goes outermost, as
-// the CMM of the esdk.Config, so that it sees messages whose materials come
-// from a cache.
+// encryption context, the duration of its materials, and the result. It never
+// logs a key, or a value of the context. It logs the text of an error as it is:
+// a keyring or CMM of your own must not put values in it. Make it the outermost
+// CMM, the CMM of the esdk.Config, so that it also sees messages whose
+// materials come from a cache.
 //
-// A CMM sees a message up to its header. A message whose body turns out to be
-// changed or cut short is logged as opened: log the errors of
-// esdk.Client.Decrypt and esdk.Reader.Read, too. Whoever sends a message
+// A CMM sees only the header of a message. If the body turns out to be changed
+// or cut short, the message is still logged as opened: log the errors of
+// esdk.Client.Decrypt and esdk.Reader.Read, too. The sender of a message
 // chooses its context keys.
 func New(next esdk.CMM, log *slog.Logger) esdk.CMM { return &cmm{next, log} }
 
@@ -51,7 +51,7 @@ func (c *cmm) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionReque
 		return nil, err
 	}
 	opened := m.Opened
-	m.Opened = func(ok bool) { // the header was verified with these materials
+	m.Opened = func(ok bool) { // called once the header was checked with these materials
 		if opened != nil {
 			opened(ok)
 		}
@@ -89,15 +89,16 @@ func keys(ec esdk.EncryptionContext) []string {
 
 func cut(text string, n int) string { return text[:min(len(text), n)] }
 
-// Publish shows what a cache did as a variable of package expvar, which has
-// these at /debug/vars of [net/http.DefaultServeMux], together with the command
-// line: don't serve that mux to strangers. It panics if the name is taken.
+// Publish publishes the statistics of a cache as a variable of package expvar.
+// The package serves its variables, and the command line, at /debug/vars of
+// [net/http.DefaultServeMux]: don't expose that mux to strangers. Publish
+// panics if the name is taken.
 func Publish(name string, cache caching.Cache) {
 	expvar.Publish(name, expvar.Func(func() any { return cache.Stats() }))
 }
 
-// LogStats logs what a cache did, again and again and once more when the
-// context ends.
+// LogStats logs the statistics of a cache at each interval, and once more when
+// the context ends. Then it returns.
 func LogStats(ctx context.Context, log *slog.Logger, every time.Duration, name string, cache caching.Cache) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()

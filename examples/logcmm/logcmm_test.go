@@ -29,7 +29,7 @@ func newKeyring(t testing.TB, name string) esdk.Keyring {
 	return kr
 }
 
-// A logged client writes records to a buffer.
+// A logged is a client that logs to a buffer.
 type logged struct {
 	*esdk.Client
 	mu  sync.Mutex
@@ -67,7 +67,7 @@ type record struct {
 	Took                     *int64
 }
 
-// records returns what was logged since the last call.
+// records returns the records since the last call.
 func (l *logged) records(t testing.TB) (all []record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,20 +120,20 @@ func TestMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed := bytes.Clone(message)
-	changed[header.Length-1] ^= 1 // of the header's tag
+	changed[header.Length-1] ^= 1 // the header's tag
 	if _, _, err := l.Decrypt(t.Context(), changed, nil); !errors.Is(err, esdk.ErrAuthentication) {
 		t.Error(err)
 	}
 	l.want(t, "changed header", record{"ERROR", "message not opened", signed, esdk.ErrAuthentication.Error(), keys, nil})
 
 	changed = bytes.Clone(message)
-	changed[len(changed)-1] ^= 1 // of the signature: the CMM doesn't see it
+	changed[len(changed)-1] ^= 1 // the signature, which the CMM doesn't see
 	if _, _, err := l.Decrypt(t.Context(), changed, nil); !errors.Is(err, esdk.ErrAuthentication) {
 		t.Error(err)
 	}
 	l.want(t, "changed body", record{"INFO", "message opened", signed, "", keys, nil})
 
-	for _, m := range [][]byte{nil, []byte("secret"), message[:header.Length-1]} { // no header, no materials
+	for _, m := range [][]byte{nil, []byte("secret"), message[:header.Length-1]} { // without a header, the CMM isn't called
 		if _, _, err := l.Decrypt(t.Context(), m, nil); err == nil {
 			t.Errorf("%q decrypts", m)
 		}
@@ -141,7 +141,8 @@ func TestMessages(t *testing.T) {
 	l.want(t, "no message")
 }
 
-// Errors are logged, and no value of a context is, nor a plaintext.
+// TestErrors checks that errors are logged, and that plaintexts and values of
+// contexts aren't.
 func TestErrors(t *testing.T) {
 	l := newLogged(t, defaultCMM(t, newKeyring(t, "one")), esdk.Config{})
 	message, _, err := l.Encrypt(t.Context(), []byte("plain-text"), ec)
@@ -171,7 +172,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%v: %v was logged", try.is, got)
 		}
 	}
-	bad := esdk.EncryptionContext{"aws-crypto-x": "value-1", "tenant": "value-17"} // refused before a CMM is asked
+	bad := esdk.EncryptionContext{"aws-crypto-x": "value-1", "tenant": "value-17"} // rejected before the CMM is called
 	if _, _, err := l.Encrypt(t.Context(), nil, bad); !errors.Is(err, esdk.ErrEncryptionContext) {
 		t.Error(err)
 	}
@@ -189,7 +190,8 @@ func (failingCMM) EncryptionMaterials(context.Context, *esdk.EncryptionRequest) 
 	return nil, errors.New(strings.Repeat("x", 5000))
 }
 
-// A stranger's message may have thousands of keys, and long ones.
+// TestManyKeys checks that logged context keys are limited in number and
+// length, since a stranger's message may have thousands.
 func TestManyKeys(t *testing.T) {
 	l := newLogged(t, defaultCMM(t, newKeyring(t, "one")), esdk.Config{})
 	many := esdk.EncryptionContext{strings.Repeat("a", 30000): "x"}
@@ -214,7 +216,8 @@ func TestManyKeys(t *testing.T) {
 	}
 }
 
-// A CMM beneath is still told whether its materials opened the header.
+// TestOpened checks that the next CMM still learns whether its materials opened
+// the header.
 func TestOpened(t *testing.T) {
 	next := &openedCMM{CMM: defaultCMM(t, newKeyring(t, "one"))}
 	l := newLogged(t, next, esdk.Config{})
@@ -267,7 +270,7 @@ func TestConformance(t *testing.T) {
 	esdktest.TestCMM(t, New(defaultCMM(t, newKeyring(t, "one")), slog.New(slog.DiscardHandler)))
 }
 
-// newCache returns a cache that had one miss and one hit.
+// newCache returns a cache with one miss and one hit.
 func newCache(t testing.TB) caching.Cache {
 	cache, err := caching.NewLRU(10)
 	if err != nil {
@@ -290,7 +293,7 @@ func newCache(t testing.TB) caching.Cache {
 }
 
 func TestPublish(t *testing.T) {
-	name := rand.Text() // for -count
+	name := rand.Text() // unique, for -count
 	Publish(name, newCache(t))
 	got := expvar.Get(name).String()
 	if want := `{"Hits":1,"Misses":1,"Evictions":0,"Entries":1,"InFlight":0}`; got != want {
@@ -308,7 +311,7 @@ func TestLogStats(t *testing.T) {
 			LogStats(ctx, slog.New(slog.NewTextHandler(&out, nil)), time.Minute, "data keys", cache)
 			close(done)
 		}()
-		time.Sleep(150 * time.Second) // of the bubble's clock
+		time.Sleep(150 * time.Second) // on the bubble's clock
 		cancel()
 		<-done
 		line := `msg=cache name="data keys" hits=1 misses=1 evictions=0 entries=1 inFlight=0`

@@ -1,5 +1,5 @@
-// Package parquetparts keeps Parquet files encrypted, and reads single columns
-// of single row groups without the rest.
+// Package parquetparts encrypts Parquet files, and reads single columns of
+// single row groups without the rest of the file.
 package parquetparts
 
 import (
@@ -15,14 +15,14 @@ import (
 	"esdk"
 )
 
-// frameLength is the least that is read and decrypted at once, in bytes. It is
-// a page of the file, or a part of one.
+// frameLength is the smallest amount that is read and decrypted at once, in
+// bytes. A long page of the file spans several frames.
 const frameLength = 64 << 10
 
 // NewClient returns a client for the functions of this package.
 //
-// Its messages aren't signed, since a signature is over all of a message:
-// whoever can read a file can also write one.
+// Its messages are unsigned, since a signature covers the whole message. So a
+// program that can read a file can also write one.
 func NewClient(kr esdk.Keyring) (*esdk.Client, error) {
 	return esdk.New(esdk.Config{
 		Keyring:              kr,
@@ -34,9 +34,9 @@ func NewClient(kr esdk.Keyring) (*esdk.Client, error) {
 	})
 }
 
-// Write writes rows as an encrypted Parquet file with so many rows in a group.
-// The file is bound to its name: under another one, it doesn't open. If Write
-// fails, what it has written doesn't open either.
+// Write writes rows as an encrypted Parquet file, with perGroup rows in each
+// row group. The file is bound to its name and doesn't open under another one.
+// If Write fails, the output is incomplete and doesn't open.
 func Write[T any](ctx context.Context, client *esdk.Client, dst io.Writer, name string, perGroup int64, rows iter.Seq[T]) error {
 	message, err := client.NewWriter(ctx, dst, esdk.EncryptionContext{"file": name})
 	if err != nil {
@@ -56,12 +56,13 @@ func Write[T any](ctx context.Context, client *esdk.Client, dst io.Writer, name 
 	return message.Close()
 }
 
-// Open opens the file of a name, which src holds in its first size bytes. It
-// reads the header and the end of the message, and the directory of the file.
+// Open opens the file with the given name, which src holds in its first size
+// bytes. It reads the header and the end of the message, and the footer of the
+// Parquet file.
 //
-// All that the Parquet library sees is authentic, so that only whoever can
-// write files can have it parse a malicious one. But a part that nobody reads
-// may be damaged, and an older file of the same name is authentic, too.
+// The Parquet library parses only authentic bytes: an attacker without write
+// access to files can't pass it a malicious one. Damage in a part is found only
+// when the part is read. An older file of the same name is authentic, too.
 func Open(ctx context.Context, client *esdk.Client, src io.ReaderAt, size int64, name string) (*parquet.File, error) {
 	plaintext, err := client.NewReaderAt(ctx, src, size, esdk.EncryptionContext{"file": name})
 	if err != nil {
@@ -69,13 +70,13 @@ func Open(ctx context.Context, client *esdk.Client, src io.ReaderAt, size int64,
 	}
 	return parquet.OpenFile(plaintext, plaintext.Size(),
 		parquet.ReadBufferSize(1<<20), // fewer reads for a long column
-		parquet.SkipMagicBytes(true),  // they would be another frame
+		parquet.SkipMagicBytes(true),  // they would cost another frame
 		parquet.SkipPageIndex(true),   // a column that asks for it reads it
 	)
 }
 
 // Column returns the values of a column in a row group. It reads no other
-// column, and no other group.
+// column and no other group.
 func Column(file *parquet.File, group int, path ...string) (values []parquet.Value, err error) {
 	leaf, found := file.Schema().Lookup(path...)
 	if !found || group < 0 || group >= len(file.RowGroups()) {
@@ -95,7 +96,7 @@ func Column(file *parquet.File, group int, path ...string) (values []parquet.Val
 			return nil, fmt.Errorf("parquetparts: %d of %d values: %w", n, len(part), err)
 		}
 		for _, value := range part {
-			values = append(values, value.Clone()) // the page's memory is used again
+			values = append(values, value.Clone()) // the page's memory is reused
 		}
 		parquet.Release(page)
 	}

@@ -20,8 +20,7 @@ import (
 	"esdk/examples/parquetparts"
 )
 
-// A sale has a column that is short, one that is often NULL and one that is
-// long.
+// A sale has a short column, one that is often NULL, and a long one.
 type sale struct {
 	ID      int64   `parquet:"id"`
 	Amount  float64 `parquet:"amount"`
@@ -35,7 +34,7 @@ const (
 	name     = "sales/2026-11.parquet"
 )
 
-// sales are the same each time.
+// sales returns the same rows on each call.
 func sales() iter.Seq[sale] {
 	return func(yield func(sale) bool) {
 		random := rand.NewChaCha8([32]byte{})
@@ -44,7 +43,7 @@ func sales() iter.Seq[sale] {
 			random.Read(s.Receipt)
 			switch id % 10 {
 			case 0:
-				s.Coupon = new(string) // empty, and not NULL
+				s.Coupon = new(string) // empty, not NULL
 			case 1:
 				coupon := fmt.Sprintf("coupon-%d", id)
 				s.Coupon = &coupon
@@ -75,7 +74,7 @@ func newClient(t testing.TB, key byte) *esdk.Client {
 	return client
 }
 
-// storage counts what is read of a file.
+// storage counts the bytes and calls of ReadAt.
 type storage struct {
 	*os.File
 	size int64
@@ -112,7 +111,7 @@ func openStorage(t testing.TB, path string) *storage {
 	return &storage{File: file, size: info.Size()}
 }
 
-// salesMessage is a file of sales, which is written once.
+// salesMessage is an encrypted file of sales, made once.
 var salesMessage = sync.OnceValues(func() ([]byte, error) {
 	client, err := parquetparts.NewClient(newKeyring(1))
 	if err != nil {
@@ -123,7 +122,7 @@ var salesMessage = sync.OnceValues(func() ([]byte, error) {
 	return b.Bytes(), err
 })
 
-// writeSales returns the path of a file of sales.
+// writeSales writes a file of sales and returns its path.
 func writeSales(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sales.parquet.encrypted")
@@ -161,7 +160,7 @@ func TestParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("opening reads %d of %d bytes in %d calls", s.bytes, s.size, s.calls)
-	// The header in 4 KiB, and the last frame.
+	// Open reads the header, within 4 KiB, and the last frame.
 	if s.bytes > 4<<10+64<<10+36 || s.calls > 2 {
 		t.Errorf("opening reads %d bytes in %d calls", s.bytes, s.calls)
 	}
@@ -201,7 +200,8 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// NULL, empty and other values are told apart, and rows can be read, too.
+// TestValues checks that NULL, empty and other values are distinct, and that
+// rows can be read, too.
 func TestValues(t *testing.T) {
 	client := newClient(t, 1)
 	s := openStorage(t, writeSales(t))
@@ -222,7 +222,7 @@ func TestValues(t *testing.T) {
 			t.Fatalf("coupon %d is %v", i, value)
 		}
 	}
-	// Values outlive the pages that they come from.
+	// Values remain valid after their pages are released.
 	for group := range groups {
 		if _, err := parquetparts.Column(file, group, "receipt"); err != nil {
 			t.Fatal(err)
@@ -269,7 +269,7 @@ func TestConcurrentReaders(t *testing.T) {
 	wg.Wait()
 }
 
-// Damage is an error of the reads that meet it, and of no others.
+// TestDamagedPart checks that damage fails only the reads that meet it.
 func TestDamagedPart(t *testing.T) {
 	client := newClient(t, 1)
 	path := writeSales(t)
@@ -284,7 +284,7 @@ func TestDamagedPart(t *testing.T) {
 	}
 	receipts := file.Metadata().RowGroups[3].Columns[3].MetaData
 	at := receipts.DataPageOffset + receipts.TotalCompressedSize/2
-	message[at+at/(64<<10)*32] ^= 1 // frames have some bytes more
+	message[at+at/(64<<10)*32] ^= 1 // each frame adds 32 bytes
 	damaged := bytes.NewReader(message)
 	file, err = parquetparts.Open(t.Context(), client, damaged, damaged.Size(), name)
 	if err != nil {
@@ -354,7 +354,7 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// A file that wasn't written to its end is no message.
+// TestUnfinished checks that a file doesn't open if writing it failed.
 func TestUnfinished(t *testing.T) {
 	client := newClient(t, 1)
 	var b bytes.Buffer
@@ -367,7 +367,7 @@ func TestUnfinished(t *testing.T) {
 	}
 }
 
-// Neither is a file whose rows end in a panic.
+// TestPanic checks that a file doesn't open if its rows panic.
 func TestPanic(t *testing.T) {
 	client := newClient(t, 1)
 	var b bytes.Buffer
@@ -403,7 +403,7 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 	return d.Buffer.Write(p)
 }
 
-// BenchmarkColumn reads a column of a group out of a file.
+// BenchmarkColumn opens a file and reads a column of one group.
 func BenchmarkColumn(b *testing.B) {
 	client := newClient(b, 1)
 	s := openStorage(b, writeSales(b))
@@ -420,7 +420,7 @@ func BenchmarkColumn(b *testing.B) {
 	b.ReportMetric(float64(s.size), "bytes-of-file")
 }
 
-// BenchmarkWrite tells what encryption adds to a file.
+// BenchmarkWrite reports the number of bytes that encryption adds to a file.
 func BenchmarkWrite(b *testing.B) {
 	client := newClient(b, 1)
 	var encrypted bytes.Buffer

@@ -1,5 +1,5 @@
-// Package policycmm is a CMM that lets only some algorithm suites pass, such as
-// only those that sign.
+// Package policycmm implements a CMM that allows only some algorithm suites,
+// such as those with signatures.
 package policycmm
 
 import (
@@ -10,11 +10,11 @@ import (
 	"esdk"
 )
 
-// ErrSuite is returned for a message whose algorithm suite isn't allowed.
+// ErrSuite is returned if the algorithm suite of a message isn't allowed.
 var ErrSuite = errors.New("policycmm: algorithm suite is not allowed")
 
-// AES256 allows suites whose data keys have 256 bits. Whether they must commit
-// to them is for the CommitmentPolicy of the esdk.Config.
+// AES256 allows suites with 256-bit data keys. The CommitmentPolicy of the
+// esdk.Config decides whether a suite must commit to its key.
 func AES256(id esdk.SuiteID) bool { return id.DataKeyLength() == 32 }
 
 type cmm struct {
@@ -22,13 +22,13 @@ type cmm struct {
 	allowed func(esdk.SuiteID) bool
 }
 
-// New returns a CMM that encrypts and decrypts only with suites that are
-// allowed: esdk.SuiteID.Signed is such a function, and so is [AES256]. It goes
-// outermost, as the CMM of the esdk.Config.
+// New returns a CMM that encrypts and decrypts only with suites for which
+// allowed returns true. [AES256] and esdk.SuiteID.Signed are such functions.
+// Make it the outermost CMM, the CMM of the esdk.Config.
 //
-// It protects from configuration: a program of several clients, or a library
-// with a Config of its own, can't fall back to another suite. It doesn't
-// protect from a sender who may choose any suite that is allowed.
+// The CMM protects against configuration: a program with several clients, or a
+// library with a Config of its own, can't fall back to another suite. It
+// doesn't protect against a sender, who may choose any allowed suite.
 func New(next esdk.CMM, allowed func(esdk.SuiteID) bool) (esdk.CMM, error) {
 	if next == nil || allowed == nil {
 		return nil, errors.New("policycmm: New needs a CMM and a function")
@@ -44,8 +44,8 @@ func (c *cmm) check(id esdk.SuiteID) error {
 }
 
 func (c *cmm) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
-	// 0 stands for the default of whichever CMM makes the materials. If the
-	// suite is known, its refusal needs no call to a key service.
+	// 0 stands for the default suite of the CMM that makes the materials. A
+	// known suite is rejected here, without a call to a key service.
 	if req.Suite != 0 {
 		if err := c.check(req.Suite); err != nil {
 			return nil, err
@@ -63,7 +63,7 @@ func (c *cmm) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionReque
 }
 
 func (c *cmm) DecryptionMaterials(ctx context.Context, req *esdk.DecryptionRequest) (*esdk.DecryptionMaterials, error) {
-	if err := c.check(req.Suite); err != nil { // the message's own, never 0
+	if err := c.check(req.Suite); err != nil { // of the message, never 0
 		return nil, err
 	}
 	return c.next.DecryptionMaterials(ctx, req)

@@ -13,7 +13,7 @@ import (
 	"esdk/esdktest"
 )
 
-// A countingKeyring counts how often it is asked for a data key.
+// A countingKeyring counts its calls.
 type countingKeyring struct {
 	esdk.Keyring
 	mu             sync.Mutex
@@ -76,7 +76,7 @@ func suites(allowed func(esdk.SuiteID) bool) (ids []esdk.SuiteID) {
 	return ids
 }
 
-// policyFor returns a policy that allows a suite to encrypt and to decrypt.
+// policyFor returns a policy that allows a suite for encrypting and decrypting.
 func policyFor(id esdk.SuiteID) esdk.CommitmentPolicy {
 	if id.Commits() {
 		return esdk.RequireEncryptRequireDecrypt
@@ -94,8 +94,8 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
-// Of each suite, a message passes in both directions, or in none and without a
-// call to the key service.
+// TestSuites checks that each suite is allowed in both directions, or rejected
+// in both without a call to the key service.
 func TestSuites(t *testing.T) {
 	for name, allowed := range map[string]func(esdk.SuiteID) bool{"signed": esdk.SuiteID.Signed, "AES-256": AES256} {
 		for _, id := range esdk.Suites() {
@@ -127,7 +127,8 @@ func TestSuites(t *testing.T) {
 	}
 }
 
-// The default suite is known only once there are materials.
+// TestDefaultSuite checks the default suite, which is known only after the
+// materials are made.
 func TestDefaultSuite(t *testing.T) {
 	kr := newKeyring(t)
 	signed := newClient(t, esdk.Config{CMM: newCMM(t, defaultCMM(t, kr), esdk.SuiteID.Signed)})
@@ -152,7 +153,7 @@ func TestDefaultSuite(t *testing.T) {
 	}
 }
 
-// A changedCMM does something to materials.
+// A changedCMM calls a function on encryption materials.
 type changedCMM struct {
 	esdk.CMM
 	change func(*esdk.EncryptionMaterials)
@@ -166,7 +167,7 @@ func (c *changedCMM) EncryptionMaterials(ctx context.Context, req *esdk.Encrypti
 	return m, err
 }
 
-// A choosingCMM takes a suite of its own.
+// A choosingCMM ignores the requested suite and uses its own.
 type choosingCMM struct {
 	esdk.CMM
 	suite esdk.SuiteID
@@ -178,7 +179,8 @@ func (c *choosingCMM) EncryptionMaterials(ctx context.Context, req *esdk.Encrypt
 	return c.CMM.EncryptionMaterials(ctx, &chosen)
 }
 
-// A CMM beneath may choose another suite than it was asked for.
+// TestOtherSuite checks the case that the next CMM uses another suite than the
+// requested one.
 func TestOtherSuite(t *testing.T) {
 	next := &choosingCMM{defaultCMM(t, newKeyring(t)), esdk.AES256GCMHKDFSHA512Commit}
 	client := newClient(t, esdk.Config{CMM: newCMM(t, next, esdk.SuiteID.Signed), Suite: esdk.AES256GCMHKDFSHA512CommitECDSAP384})
@@ -187,8 +189,8 @@ func TestOtherSuite(t *testing.T) {
 	}
 }
 
-// requestCMM is a CMM that looks at the suite of the request alone, as examples
-// of other SDKs do.
+// requestCMM checks only the suite of the request, as the examples of other
+// SDKs do.
 type requestCMM struct{ esdk.CMM }
 
 func (c *requestCMM) EncryptionMaterials(ctx context.Context, req *esdk.EncryptionRequest) (*esdk.EncryptionMaterials, error) {
@@ -198,8 +200,8 @@ func (c *requestCMM) EncryptionMaterials(ctx context.Context, req *esdk.Encrypti
 	return c.CMM.EncryptionMaterials(ctx, req)
 }
 
-// A port that checks the request refuses the default, and accepts another suite
-// that a CMM beneath chose.
+// TestRequestIsNotEnough shows that a CMM that checks only the request rejects
+// the default suite, and accepts a wrong suite chosen by the next CMM.
 func TestRequestIsNotEnough(t *testing.T) {
 	port := &requestCMM{defaultCMM(t, newKeyring(t))}
 	if _, _, err := newClient(t, esdk.Config{CMM: port}).Encrypt(t.Context(), nil, nil); !errors.Is(err, ErrSuite) {

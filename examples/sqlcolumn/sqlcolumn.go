@@ -1,4 +1,4 @@
-// Package sqlcolumn encrypts a column of a table of SQL.
+// Package sqlcolumn encrypts a column of an SQL table.
 package sqlcolumn
 
 import (
@@ -12,25 +12,25 @@ import (
 )
 
 // A Column encrypts the cells of one column, which holds bytes: BYTEA, BLOB or
-// VARBINARY. Each cell is bound to table, column and row, so that it opens in
-// no other place. None of these is stored in it, and none can be forgotten:
-// without them no cell opens.
+// VARBINARY. Each cell is bound to its table, column and row, so that it opens
+// in no other place. The cell doesn't store their names, and doesn't open
+// without them.
 //
-// It protects from whoever can read or write the database. It doesn't hide the
-// length of a value, nor NULL, and it can't tell an older value of the same
-// cell, or a NULL in its place, from the current one. The column can't be
+// A Column protects against attackers who can read or write the database. It
+// doesn't hide the length of a value, or NULL. It can't detect that a cell was
+// replaced by an older value of the same cell or by NULL. The column can't be
 // searched.
 type Column struct {
 	client      *esdk.Client
 	table, name string
 }
 
-// MaxLength is the most bytes of a value.
+// MaxLength is the maximum length of a value in bytes.
 const MaxLength = 64 << 10
 
-// New returns the column of a table. Since each row has a context of its own,
-// each cell has a data key of its own, and a caching CMM spares no calls to a
-// key service; the hierarchical keyring of package branchkey does.
+// New returns the column of a table. Each row has its own encryption context,
+// so each cell has a fresh data key. A caching CMM saves no calls to a key
+// service; the hierarchical keyring of package branchkey does.
 func New(kr esdk.Keyring, table, name string) (*Column, error) {
 	if table == "" || name == "" {
 		return nil, errors.New("sqlcolumn: a column needs the names of its table and its own")
@@ -44,7 +44,7 @@ func New(kr esdk.Keyring, table, name string) (*Column, error) {
 	}
 	client, err := esdk.New(esdk.Config{
 		CMM:                  cmm,
-		Suite:                esdk.AES256GCMHKDFSHA512Commit, // not signed: whoever reads also writes
+		Suite:                esdk.AES256GCMHKDFSHA512Commit, // unsigned: readers may also write
 		MaxEncryptedDataKeys: 3,
 		MaxHeaderLength:      8 << 10,
 		MaxPlaintextLength:   MaxLength,
@@ -56,7 +56,7 @@ func New(kr esdk.Keyring, table, name string) (*Column, error) {
 }
 
 // A Cell is the value of a column in one row, for one call of package
-// database/sql. It is a [driver.Valuer] and a [sql.Scanner].
+// database/sql. It implements [driver.Valuer] and [sql.Scanner].
 type Cell struct {
 	ctx    context.Context
 	column *Column
@@ -64,14 +64,13 @@ type Cell struct {
 	value  *sql.Null[string]
 }
 
-// Cell returns the cell of a row. As an argument of Exec or Query it is the
-// ciphertext of *value; as a destination of Scan it decrypts into *value, which
-// is not valid for NULL. The interfaces of database/sql pass no
-// context.Context: so the cell has the one of the call that it is made for.
-// Don't keep it.
+// Cell returns the cell of a row. As an argument of Exec or Query, it's the
+// ciphertext of *value. As a destination of Scan, it decrypts into *value; for
+// NULL, *value isn't valid. The interfaces of database/sql pass no
+// context.Context, so the cell holds the ctx of its one call. Don't keep it.
 //
-// The row is the primary key as text, and must be known before INSERT, as a
-// UUID is. Scan sets its destinations in order: *row may be one that stands
+// *row is the primary key as text. It must be known before INSERT, as a UUID
+// is. Scan sets its destinations in order, so row may point to a destination
 // before the cell.
 func (c *Column) Cell(ctx context.Context, row *string, value *sql.Null[string]) *Cell {
 	return &Cell{ctx, c, row, value}

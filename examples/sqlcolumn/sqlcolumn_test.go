@@ -23,7 +23,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 )
 
-// open returns a database with an empty table of people.
+// open returns a database with an empty table people.
 func open(t *testing.T) *sql.DB {
 	url := os.Getenv("ESDK_POSTGRES_URL")
 	if url == "" {
@@ -72,7 +72,7 @@ func insert(t testing.TB, db *sql.DB, id string, phone, passport *sql.Null[strin
 		column(t, "phone").Cell(t.Context(), &id, phone), column(t, "passport").Cell(t.Context(), &id, passport))
 }
 
-// get reads the phone of a row.
+// get reads the phone number of a row.
 func get(ctx context.Context, db *sql.DB, c *Column, id string) (value sql.Null[string], err error) {
 	value = sql.Null[string]{V: "before", Valid: true}
 	err = db.QueryRowContext(ctx, `SELECT phone FROM people WHERE id = $1`, id).Scan(c.Cell(ctx, &id, &value))
@@ -85,8 +85,8 @@ func TestColumn(t *testing.T) {
 	insert(t, db, "18", new(sql.Null[string]), text("P18"))
 	insert(t, db, "19", text("ünïcödé"), new(sql.Null[string]))
 
-	// Rows whose keys are not known before: in order, a cell knows the key that
-	// was just set.
+	// The keys of these rows aren't known before. Scan sets its destinations in
+	// order, so a cell sees the key that was just set.
 	rows := must[*sql.Rows](t)(db.QueryContext(t.Context(), `SELECT id, phone, passport FROM people ORDER BY id`))
 	defer rows.Close()
 	var got []string
@@ -108,7 +108,7 @@ func TestColumn(t *testing.T) {
 	if err := db.QueryRow(`SELECT count(*) FROM people WHERE phone IS NULL OR passport IS NULL`).Scan(&nulls); err != nil || nulls != 2 {
 		t.Errorf("%d NULLs, %v", nulls, err)
 	}
-	// In the table is the message, and neither plaintext nor context.
+	// The table holds the message, without plaintext or encryption context.
 	var raw []byte
 	if err := db.QueryRow(`SELECT phone FROM people WHERE id = '17'`).Scan(&raw); err != nil {
 		t.Fatal(err)
@@ -171,12 +171,12 @@ func TestBadInput(t *testing.T) {
 		t.Errorf("at the end: %v, %v", v, err)
 	}
 
-	// The value must not be longer than what can be read again.
+	// A value that is too long to be read again must not be written.
 	if _, err := db.Exec(`UPDATE people SET phone = $1`, column(t, "phone").Cell(t.Context(), &id, text(strings.Repeat("x", MaxLength+1)))); !errors.Is(err, esdk.ErrLimit) {
 		t.Errorf("too long: %v", err)
 	}
-	// Without the key of the row, or with one that is set only afterwards, a
-	// cell does not open.
+	// A cell doesn't open without the key of its row, or if the key is set
+	// after it.
 	var none string
 	var v sql.Null[string]
 	err = db.QueryRow(`SELECT phone, id FROM people WHERE id = '17'`).Scan(column(t, "phone").Cell(t.Context(), &none, &v), &none)
@@ -186,7 +186,7 @@ func TestBadInput(t *testing.T) {
 	if _, err := db.Exec(`UPDATE people SET phone = $1`, column(t, "phone").Cell(t.Context(), new(string), text("x"))); err == nil {
 		t.Error("a cell without a row was written")
 	}
-	// A column of text is the wrong one.
+	// A text column is rejected.
 	exec(t, db, `UPDATE people SET note = 'text' WHERE id = '17'`)
 	if err := db.QueryRow(`SELECT note FROM people WHERE id = '17'`).Scan(column(t, "note").Cell(t.Context(), &id, &v)); err == nil || v.Valid {
 		t.Errorf("a column of text: %v, %v", v, err)
@@ -201,7 +201,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// The context of the call reaches the key service.
+// TestContext checks that the context of the call reaches the key service.
 func TestContext(t *testing.T) {
 	db := open(t)
 	insert(t, db, "17", text("555-0117"), text("P17"))
@@ -218,7 +218,8 @@ func TestContext(t *testing.T) {
 	}
 }
 
-// A statement makes one call to the key service for each cell.
+// TestCallsOfStatement checks that a statement makes one call to the key
+// service per cell.
 func TestCallsOfStatement(t *testing.T) {
 	db := open(t)
 	kr := &countingKeyring{Keyring: keyring(t, 1)}
@@ -264,8 +265,9 @@ func TestConcurrent(t *testing.T) {
 	all.Wait()
 }
 
-// Ten cells are ten calls of KMS, with a caching CMM or without one, and with a
-// branch key fewer.
+// TestCallsOfKMS counts calls to AWS KMS for ten cells, written and read: one
+// per cell and direction, with or without a caching CMM, and fewer with a
+// branch key.
 func TestCallsOfKMS(t *testing.T) {
 	server := kmssim.New()
 	defer server.Close()
@@ -298,10 +300,10 @@ func TestCallsOfKMS(t *testing.T) {
 	if n := calls(kr); n != 20 {
 		t.Errorf("%d calls for 10 cells that were written and read", n)
 	}
-	if n := calls(hierarchical); n != 2 { // its active version to encrypt, and the same one to decrypt
+	if n := calls(hierarchical); n != 2 { // the active version to encrypt, and the same version to decrypt
 		t.Errorf("%d calls with a branch key", n)
 	}
-	// A caching CMM takes the place of the default one.
+	// Use a caching CMM instead of the default one.
 	phones := must[*Column](t)(New(kr, "people", "phone"))
 	cmm := must[esdk.CMM](t)(caching.NewCMM(caching.Config{Keyring: kr, MaxAge: time.Hour}))
 	cmm = must[esdk.CMM](t)(esdk.NewRequiredContextCMM(cmm, "table", "column", "row"))

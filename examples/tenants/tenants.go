@@ -1,5 +1,5 @@
-// Package tenants is an HTTP service that keeps the notes of many tenants, each
-// encrypted under the tenant's own branch key.
+// Package tenants implements an HTTP service that keeps the notes of many
+// tenants, each encrypted under the tenant's own branch key.
 package tenants
 
 import (
@@ -15,11 +15,11 @@ import (
 	"esdk/caching"
 )
 
-// ErrNoNote is returned by a Notes that has no such note.
+// ErrNoNote is returned by Notes if it has no such note.
 var ErrNoNote = errors.New("tenants: no such note")
 
-// Notes keeps messages, as a table or a bucket does. Whoever can write to it
-// can bring back an old note or remove one. A note that is put in another's
+// Notes stores messages, for example in a table or a bucket. An attacker with
+// write access can remove a note or restore an old one. A note in another's
 // place doesn't decrypt.
 type Notes interface {
 	Put(ctx context.Context, tenant, id string, message []byte) error
@@ -31,12 +31,12 @@ type Config struct {
 	Store *branchkey.Store
 	Notes Notes
 
-	// Tenant authenticates a request and returns whose it is, or an error.
-	// Nothing else of a request says so: no header, path or body.
+	// Tenant authenticates a request and returns its tenant, or an error. The
+	// service takes the tenant from nothing else: no header, path or body.
 	Tenant func(*http.Request) (string, error)
 
-	// Tenants are those whose branch keys are fetched at the start, and
-	// MaxTenants is how many are kept in memory.
+	// Tenants lists the tenants whose branch keys New fetches. MaxTenants is
+	// the number of tenants whose keys are kept in memory.
 	Tenants    []string
 	MaxTenants int
 }
@@ -48,35 +48,35 @@ type service struct {
 	client *esdk.Client
 }
 
-// branchKeyID is the branch key of a tenant.
+// branchKeyID returns the branch key ID of a tenant.
 func branchKeyID(tenant string) string { return "tenant-" + tenant }
 
-// AddTenant makes the branch key of a new tenant. Only this makes one, so that
-// a request of an unknown tenant fails. [branchkey.Store.VersionKey] rotates
-// it.
+// AddTenant creates the branch key of a new tenant. Nothing else creates one,
+// so requests of unknown tenants fail. [branchkey.Store.VersionKey] rotates the
+// key.
 func AddTenant(ctx context.Context, store *branchkey.Store, tenant string) error {
 	_, err := store.CreateKey(ctx, branchKeyID(tenant), esdk.EncryptionContext{"tenant": tenant})
 	return err
 }
 
-// New returns a service, with PUT and GET of /notes/ID. It fails if it can't
-// fetch the branch keys of the Tenants.
+// New returns a service with PUT and GET of /notes/ID. It fails if it can't
+// fetch the branch keys of c.Tenants.
 func New(ctx context.Context, c Config) (http.Handler, error) {
-	cache, err := caching.NewStormTracking(caching.StormTrackingConfig{Capacity: 4 * c.MaxTenants}) // active, and some versions
+	cache, err := caching.NewStormTracking(caching.StormTrackingConfig{Capacity: 4 * c.MaxTenants}) // the active version and some older ones
 	if err != nil {
 		return nil, err
 	}
 	kr, err := branchkey.NewKeyring(branchkey.KeyringConfig{
 		Store: c.Store,
-		// The context has the tenant who is authenticated: with each request,
-		// it is given to encrypt and to decrypt.
+		// The tenant in the context is authenticated: each request passes it to
+		// Encrypt and Decrypt.
 		Supplier: func(_ context.Context, ec esdk.EncryptionContext) (string, error) {
 			if ec["tenant"] == "" {
 				return "", errors.New("tenants: no tenant in the encryption context")
 			}
 			return branchKeyID(ec["tenant"]), nil
 		},
-		TTL:   10 * time.Minute, // a new version is used, and a lost permission is noticed, after it
+		TTL:   10 * time.Minute, // delay until a new version is used or a lost permission is noticed
 		Cache: cache,
 	})
 	if err != nil {
@@ -93,7 +93,7 @@ func New(ctx context.Context, c Config) (http.Handler, error) {
 	}
 	client, err := esdk.New(esdk.Config{
 		Keyring:              kr,
-		Suite:                esdk.AES256GCMHKDFSHA512Commit, // who writes notes also reads them
+		Suite:                esdk.AES256GCMHKDFSHA512Commit, // unsigned: readers also write notes
 		MaxEncryptedDataKeys: 1,
 		MaxPlaintextLength:   maxNote,
 		MaxHeaderLength:      16 << 10,
@@ -108,7 +108,7 @@ func New(ctx context.Context, c Config) (http.Handler, error) {
 	return mux, nil
 }
 
-// handler authenticates, and answers errors without their text.
+// handler authenticates requests, and answers errors without their text.
 func (s *service) handler(serve func(w http.ResponseWriter, r *http.Request, ec esdk.EncryptionContext) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		tenant, err := s.Tenant(r)
@@ -157,6 +157,6 @@ func (s *service) get(w http.ResponseWriter, r *http.Request, ec esdk.Encryption
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(plaintext) // the client has gone away, if this fails
+	_, _ = w.Write(plaintext) // fails only if the client has gone away
 	return nil
 }

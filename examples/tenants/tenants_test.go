@@ -30,7 +30,7 @@ const (
 	secret = "the door's code is 4711"
 )
 
-// notes is a Notes whose rows can be moved around.
+// notes is a Notes whose rows the tests can move.
 type notes struct {
 	mu   sync.Mutex
 	rows map[[2]string][]byte
@@ -53,8 +53,8 @@ func (n *notes) Get(_ context.Context, tenant, id string) ([]byte, error) {
 	return message, nil
 }
 
-// An environment is a service over a key store and a simulated AWS KMS. Tenants
-// are authenticated by a token, which is their name and a secret.
+// An environment is a service with a key store and a simulated AWS KMS. Tenants
+// authenticate with a token that holds their name and a secret.
 type environment struct {
 	*kmssim.Server
 	store   *branchkey.Store
@@ -93,7 +93,7 @@ func newEnvironment(t testing.TB, storage branchkey.Storage, names ...string) *e
 	return e
 }
 
-// newService is another process of the service.
+// newService returns another process of the service.
 func (e *environment) newService(t testing.TB, warm ...string) http.Handler {
 	t.Helper()
 	service, err := tenants.New(t.Context(), tenants.Config{
@@ -144,7 +144,7 @@ func fileStorage(t testing.TB) branchkey.Storage {
 	return storage
 }
 
-// dynamoDBStorage is a new table.
+// dynamoDBStorage returns a storage on a new table.
 func dynamoDBStorage(t *testing.T) branchkey.Storage {
 	t.Helper()
 	url := os.Getenv("ESDK_DYNAMODB_URL")
@@ -185,8 +185,8 @@ func testTenants(t *testing.T, storage branchkey.Storage) {
 		}
 	}
 
-	// A rotation: old notes stay readable, also by another process, which
-	// encrypts under the new version.
+	// After a rotation, old notes stay readable, also for another process,
+	// which encrypts under the new version.
 	before, err := e.store.ActiveBranchKey(t.Context(), "tenant-ada")
 	if err != nil {
 		t.Fatal(err)
@@ -265,8 +265,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A tenant's branch key that AWS KMS doesn't decrypt keeps the service from
-// starting, and later only this tenant from being served.
+// TestOutage checks a tenant whose branch key AWS KMS doesn't decrypt. New
+// fails for this tenant. A running service fails only this tenant's requests.
 func TestOutage(t *testing.T) {
 	e := newEnvironment(t, fileStorage(t), "ada", "bob")
 	e.put(t, "ada", "1", secret)
