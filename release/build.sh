@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
-# Builds the command for all platforms: build.sh [OUT]. OUT (default dist) gets SHA256SUMS, and for each platform an
-# archive with the command, its manual pages, completions and the license, and a list of its modules (SBOM, CycloneDX) of
-# - the default build, esdk,
-# - the full one, esdk-full, which reaches other clouds, but has no cgo and so no tokens,
-# - the default one with the certified version of Go's FIPS 140-3 module, esdk-fips, which runs in FIPS 140-3 mode.
-# The same commit and the same Go make the same bytes, wherever and whenever. Needs Go and GNU tar.
-# PLATFORMS="linux/amd64 …" builds for those alone.
+# Builds the command for all platforms: build.sh [OUT]. OUT (default dist) gets
+# SHA256SUMS, and for each build and platform an archive with the command, its
+# manual pages, its completions and the license, and a list of its modules
+# (SBOM, CycloneDX). The builds are:
+#
+# - esdk, the default build,
+# - esdk-full, which supports other clouds, but is built without cgo and so
+#   without PKCS #11 tokens,
+# - esdk-fips, the default build with the certified version of Go's FIPS 140-3
+#   module, which runs in FIPS 140-3 mode.
+#
+# The build is reproducible: the same commit and the same version of Go give the
+# same bytes. Needs Go and GNU tar. PLATFORMS="linux/amd64 …" limits the build
+# to those platforms.
 set -euo pipefail
 
 CYCLONEDX=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
@@ -31,7 +38,8 @@ mkdir "$work/completions" "$work/out"
 for shell in bash zsh fish powershell; do "$work/esdk" completion "$shell" >"$work/completions/esdk.$shell"; done
 GOBIN=$work/bin go install "$CYCLONEDX"
 
-# pack NAME PROGRAM TAGS [FIPS]: builds the command, with a version of the FIPS module, and puts it into an archive.
+# pack NAME PROGRAM TAGS [FIPS]: builds the command, with version FIPS of the
+# FIPS module, and puts it into an archive.
 pack() {
   local name=$1 program=$2
   export GOFLAGS="-trimpath -tags=$3"
@@ -45,7 +53,8 @@ pack() {
     gzip -9n >"$work/out/$name.tar.gz"
   "$work/bin/cyclonedx-gomod" app -json -noserial -std=false -output "$work/sbom.json" cmd/esdk 2>"$work/log" ||
     { cat "$work/log" >&2; exit 1; }
-  # The hash of this module is one of its whole folder, with what git keeps there.
+  # The hash of this module covers its whole directory, including .git, so it's
+  # left out.
   sed -e '/"timestamp":/d' -e '\|"name": "'"$module"'",|,/"purl":/{/"hashes": \[/,/\],/d}' "$work/sbom.json" >"$work/out/$name.sbom.json"
   rm -r "${work:?}/$name"
   echo "$name: $size bytes"

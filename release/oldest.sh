@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Builds and tests the modules that others use with exactly the version of Go that their go.mod files demand: oldest.sh
-# [ARGUMENT OF GO TEST]... (default -short). The go command takes that version from the module proxy. The workspace is one
-# of the script's own, since go.work has interop, too, which needs a later Go.
+# Builds and tests the published modules and the examples with exactly the
+# version of Go in their go.mod files: oldest.sh [ARGUMENT OF GO TEST]...
+# (default -short). The go command takes this version from the module proxy. The
+# script uses its own workspace, since go.work also has interop, which needs a
+# later version of Go.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD

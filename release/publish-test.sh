@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Publishes what is committed under a stand-in for its real module path, in several versions, and uses it as others do: with an
-# empty GOPATH, through a module proxy made of files, and from the repository by the go command alone. Changes that aren't
-# committed aren't tested. Needs the module proxy for all other modules, and git 2.31 or later.
+# Publishes several versions of the committed tree under a stand-in for the real
+# module path, and uses them as others do: with an empty GOPATH, through a
+# module proxy made of files, and from the repository by the go command alone.
+# Uncommitted changes aren't tested. Needs the module proxy for all other
+# modules, and git 2.31 or later.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 module=example.org/esdk
-versioned=". cmd/esdk lake otel" # in the order of release/internal/modules
+versioned=". cmd/esdk lake otel" # ordered as in release/internal/modules
 first=v0.1.0
 
 fail() { echo "publish-test.sh: $*" >&2; exit 1; }
@@ -19,10 +21,12 @@ export GIT_AUTHOR_NAME=test GIT_AUTHOR_EMAIL=test@example.org GIT_COMMITTER_NAME
 git clone -q . "$t/source"
 GOWORK=off go build -C "$t/source/release" -o "$t/bin/" ./publish ./modproxy
 
-# publish [OPTION]... MODULE VERSION DIR: publishes $t/source, without the checks by "go vet", which are done once, at the end.
+# publish [OPTION]... MODULE VERSION DIR: publishes $t/source without running
+# "go vet", which runs once, at the end.
 publish() { "$t/source/release/publish.sh" -vet=false "$@" >"$t/out" 2>"$t/says" || fail "publish $*: $(cat "$t/says")"; }
 
-# refused TEXT [OPTION]... MODULE VERSION: expects an error with TEXT, and nothing in the directory.
+# refused TEXT [OPTION]... MODULE VERSION: expects an error with TEXT, and no
+# files in $t/refused.
 refused() {
   local text=$1
   shift
@@ -31,7 +35,7 @@ refused() {
   [ -z "$(ls -A "$t/refused" 2>/dev/null)" ] || fail "publish $*: something is left"
 }
 
-# release VERSION...: adds sections to the change log, and commits everything.
+# release VERSION...: adds sections to the change log and commits all changes.
 release() {
   for version in "$@"; do printf '\n## %s\n\n- A rehearsal.\n' "${version#v}" >>"$t/source/CHANGELOG.md"; done
   git -C "$t/source" add -A
@@ -66,13 +70,14 @@ git -C "$t/one" merge-base --is-ancestor "$(git -C "$t/source" rev-parse HEAD)" 
 proxy=$(go env GOPROXY) downloaded=file://$(go env GOMODCACHE)/cache/download
 export GOPROXY=file://$t/proxy,$downloaded,$proxy GONOSUMDB=example.org GOWORK=off
 
-# fresh NAME: an empty GOPATH.
+# fresh NAME: makes an empty GOPATH.
 fresh() { mkdir "$t/$1"; export GOPATH=$t/$1 GOMODCACHE=$t/$1/pkg/mod GOBIN=; }
 
-# new NAME: an empty module, as the working directory.
+# new NAME: makes an empty module and enters its directory.
 new() { mkdir "$t/$1" && cd "$t/$1" && go mod init "example.org/$1" 2>/dev/null; }
 
-# required: what go.mod requires directly, and the modules whose packages are used.
+# required: prints the requirements in go.mod. used: prints the modules of the
+# used packages.
 required() { go mod edit -json | python3 -c 'import json, sys
 for r in json.load(sys.stdin).get("Require") or []: print(r["Path"], r["Version"], "indirect" if r.get("Indirect") else "direct")'; }
 used() { go list -deps -f '{{with .Module}}{{.Path}}{{end}}' ./... | sort -u | grep -v "^$(go list -m)\$" || true; }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds the archives for this machine's platform twice, from two clones of what is committed, and expects the same
-# bytes. Then looks at what is in them, and has the commands run. Takes some minutes, since the second build has a cache
-# of its own. Needs what build.sh needs, and python3.
+# Builds the archives for this machine's platform twice, from two clones of the
+# committed tree, and expects the same bytes. Then checks their contents and
+# runs the commands. Takes some minutes, since the second build has its own
+# cache. Needs the tools of build.sh, and python3.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -42,7 +43,7 @@ esdk-$suffix.sbom.json
 esdk-$suffix.tar.gz
 END
 
-# check PROGRAM: looks at the archive of a build.
+# check PROGRAM: checks the archive of a build.
 check() {
   local program=$1 folder=$t/$1-$suffix command
   tar -C "$t" -xzf "$t/out/$1-$suffix.tar.gz"
@@ -69,7 +70,8 @@ END
   "$run" version --json | grep -q "\"revision\":\"$(git rev-parse HEAD)\"" || fail "another revision: $("$run" version --json)"
 }
 
-# modules PROGRAM: what the list of a build says, which is to be what Go says.
+# modules PROGRAM: checks that the SBOM of a build lists the modules that Go
+# reports.
 modules() {
   python3 -c '
 import json, sys
@@ -80,7 +82,8 @@ print("\n".join(sorted(p["name"] if p["name"] == sys.argv[2] else p["name"] + " 
     diff "$t/$1.modules" - || fail "the list of modules of $1 is wrong"
 }
 
-# has PROGRAM MODULE, and has_not.
+# has PROGRAM MODULE: checks that a build contains a module. has_not checks the
+# opposite.
 has() { grep -q "^$2" "$t/$1.modules" || fail "$1 is to have $2"; }
 has_not() { ! grep "^$2" "$t/$1.modules" || fail "$1 is not to have $2"; }
 
@@ -110,7 +113,7 @@ for alias in certified inprocess; do
   grep -q "^| .$alias. | $frozen[, ]" docs/security.md || fail "docs/security.md has another version than $frozen for $alias"
 done
 
-# says PROGRAM TEXT: what "version" says.
+# says PROGRAM TEXT: checks that the output of "version" ends in TEXT.
 says() { [[ $("$1" version) == *"$2)" ]] || fail "the version is to end in $2: $("$1" version)"; }
 
 module=$(cat "$(go env GOROOT)/lib/fips140/certified.txt")

@@ -1,5 +1,5 @@
-// Command modproxy writes the versions that a git repository has tags for into a directory, as
-// a module proxy serves them:
+// Command modproxy writes the tagged versions of a git repository's modules to
+// a directory, in the layout of a module proxy:
 //
 //	modproxy REPOSITORY DIR
 package main
@@ -65,7 +65,8 @@ func serve(repository, out string) error {
 	return nil
 }
 
-// place returns the directory for the versions of a module, and its go.mod at a tag.
+// place returns the directory for the versions of a module, and the module's
+// go.mod at a tag.
 func place(repository, tag, dir, out string) (string, []byte, error) {
 	mod, err := git(repository, "show", tag+":"+path.Join(dir, "go.mod"))
 	if err != nil {

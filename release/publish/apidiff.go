@@ -9,11 +9,12 @@ import (
 	"esdk/release/internal/modules"
 )
 
-// apidiff compares the exported names of two versions of a module.
+// apidiff is the program that compares the exported names of two versions of a
+// module.
 const apidiff = "golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4"
 
-// compare compares the exported API of all modules with the last version, and refuses changes
-// that are incompatible where the version doesn't allow them.
+// compare compares the exported API of all modules with the last version. It
+// rejects incompatible changes that the new version number doesn't allow.
 func (p *publication) compare() (err error) {
 	temp, err := os.MkdirTemp("", "publish-")
 	if err != nil {
@@ -42,8 +43,8 @@ func (p *publication) compare() (err error) {
 		}
 		var files []string
 		for _, root := range []string{old, p.dir} {
-			// In the workspace, the pattern of the root would match the other modules,
-			// too. It depends on none of them.
+			// In the workspace, the root's pattern would match the other
+			// modules, too. The root depends on none of them.
 			env := []string{"GOWORK=off"}
 			if dir != "." {
 				env = []string{"GOWORK=" + filepath.Join(root, "go.work")}

@@ -1,11 +1,11 @@
-// Command publish makes a git repository with the tree of this one under the module path that
-// it is published by, and tags it with a version:
+// Command publish makes a git repository with this repository's committed tree
+// under the published module path, and tags it with a version:
 //
 //	publish [-source DIR] [-after REPOSITORY] [-incompatible] [-vet=false] MODULE VERSION DIR
 //
-// MODULE is the address of the repository, as example.org/esdk. DIR must not exist, or be
-// empty. With -after, DIR gets the history of the versions before, and the exported API is
-// compared with the last of them.
+// MODULE is the address of the repository, such as example.org/esdk. DIR must
+// be empty or not exist. With -after, DIR gets the history of the previous
+// versions, and the exported API is compared with the last one.
 package main
 
 import (
@@ -57,7 +57,8 @@ func (p *publication) run() error {
 	}
 	err := p.publish()
 	if err != nil {
-		// Only what was made here: the directory was empty, or not there.
+		// The directory was empty or didn't exist, so all its files were made
+		// here.
 		err = errors.Join(err, empty(p.dir))
 	}
 	return err

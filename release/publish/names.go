@@ -8,7 +8,8 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// checkPath checks the module path of the root, which is also the repository's address.
+// checkPath checks the module path of the root, which is also the repository's
+// address.
 func checkPath(path string) error {
 	if err := module.CheckPath(path); err != nil {
 		return err
@@ -19,8 +20,8 @@ func checkPath(path string) error {
 	return nil
 }
 
-// checkVersion checks a version. From 2 on, each of the module paths would have to end in the
-// major version, and so would all imports.
+// checkVersion checks a version. It rejects major version 2 and later: all
+// module paths and imports would have to end in the major version.
 func checkVersion(version string) error {
 	switch {
 	case !semver.IsValid(version):
@@ -35,7 +36,7 @@ func checkVersion(version string) error {
 	return nil
 }
 
-// checkNext checks that a version can follow the last one.
+// checkNext checks that a version is later than the last one.
 func checkNext(last, version string) error {
 	if semver.Compare(version, last) <= 0 {
 		return fmt.Errorf("version %s isn't later than %s", version, last)
@@ -43,7 +44,8 @@ func checkNext(last, version string) error {
 	return nil
 }
 
-// mayBreak reports why a version may not have incompatible changes since the last, or nil.
+// mayBreak returns an error if a version must not have incompatible changes
+// since the last one. Its message gives the reason.
 func mayBreak(last, version string, allowed bool) error {
 	switch {
 	case semver.Major(version) != semver.Major(last):

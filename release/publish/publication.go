@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// maxZip and maxFile bound what users download: a zip file, and a file in one.
+	// maxZip and maxFile limit the sizes of downloads in bytes: of a zip file,
+	// and of each file in it.
 	maxZip  = 8 << 20
 	maxFile = 1 << 20
 )
@@ -33,12 +34,12 @@ type publication struct {
 	vet             bool
 
 	commit string // of the source
-	date   string // of the commit
-	last   string // the version before, or ""
-	parent string // the last commit of after, unless the source has it
+	date   string // of commit
+	last   string // the previous version, or ""
+	parent string // the last commit of after, or "" if the source contains it
 }
 
-// command runs a command in the published tree, and returns its output.
+// command runs a command in the published tree and returns its output.
 func (p *publication) command(name string, args ...string) (string, error) {
 	return command(p.dir, nil, name, args...)
 }
@@ -55,8 +56,8 @@ func command(dir string, env []string, name string, args ...string) (string, err
 	return strings.TrimSuffix(stdout.String(), "\n"), nil
 }
 
-// checkSource refuses a source with changes that aren't committed, or without a section of
-// the change log for the version.
+// checkSource rejects a source with uncommitted changes, or with no section for
+// the version in its change log.
 func (p *publication) checkSource() error {
 	var err error
 	if p.source, err = filepath.Abs(p.source); err != nil {
@@ -85,7 +86,7 @@ func (p *publication) checkSource() error {
 	return nil
 }
 
-// begin makes the target, which must not exist or be empty.
+// begin creates the target directory, which must be empty or not exist.
 func (p *publication) begin() error {
 	var err error
 	if p.dir, err = filepath.Abs(p.dir); err != nil {
@@ -132,7 +133,8 @@ func (p *publication) publish() error {
 	return p.tag()
 }
 
-// checkOut takes the history of the versions so far and the tree of the source.
+// checkOut fetches the history of the versions so far and checks out the
+// source's tree.
 func (p *publication) checkOut() error {
 	if _, err := p.command("git", "init", "-q", "-b", "main"); err != nil {
 		return err
@@ -153,7 +155,7 @@ func (p *publication) checkOut() error {
 	return err
 }
 
-// previous fetches the versions so far, and finds the last.
+// previous fetches the versions so far and finds the last one.
 func (p *publication) previous() error {
 	if p.after == "" {
 		return nil
@@ -192,7 +194,7 @@ func (p *publication) previous() error {
 		return fmt.Errorf("%s is of module %s", p.after, path)
 	}
 	if p.contains(p.commit, head) {
-		return nil // the source goes on from there
+		return nil // the source continues from head
 	}
 	if !p.contains(p.last, head) {
 		return fmt.Errorf("%s has commits after %s that %s doesn't have", p.after, p.last, p.source)
@@ -201,13 +203,13 @@ func (p *publication) previous() error {
 	return nil
 }
 
-// contains reports whether a commit is another or comes after it.
+// contains reports whether other is commit or one of its ancestors.
 func (p *publication) contains(commit, other string) bool {
 	_, err := p.command("git", "merge-base", "--is-ancestor", other, commit)
 	return err == nil
 }
 
-// rewriteTree rewrites the tree, and checks that it's formatted.
+// rewriteTree rewrites the tree and checks that it's formatted.
 func (p *publication) rewriteTree() error {
 	mod, err := p.read("go.mod")
 	if err != nil {
@@ -232,7 +234,8 @@ func (p *publication) rewriteTree() error {
 	return p.addSums(r)
 }
 
-// vetTree builds all packages of the workspace and their tests, which name packages, too.
+// vetTree runs go vet on all packages of the workspace and their tests, which
+// also import packages of the tree.
 func (p *publication) vetTree() error {
 	work, err := p.read("go.work")
 	if err != nil {
@@ -256,8 +259,8 @@ func (p *publication) read(name string) ([]byte, error) {
 	return os.ReadFile(filepath.Join(p.dir, filepath.FromSlash(name)))
 }
 
-// addSums gives the go.sum of each module the hashes of those of the tree that it requires,
-// and tells the sizes of their zip files.
+// addSums adds the hashes of required modules of the tree to each module's
+// go.sum. It prints the sizes of the modules' zip files.
 func (p *publication) addSums(r *rewriter) error {
 	known := make(map[module.Version][]string)
 	for _, dir := range modules.Versioned {
@@ -323,7 +326,7 @@ func (p *publication) addSumsTo(r *rewriter, dir string, known map[module.Versio
 	return os.WriteFile(filepath.Join(p.dir, filepath.FromSlash(name)), changed, 0o666)
 }
 
-// tree returns the tree of what is in the directory.
+// tree writes the contents of the directory as a git tree and returns its hash.
 func (p *publication) tree() (string, error) {
 	if _, err := p.command("git", "add", "-A"); err != nil {
 		return "", err
@@ -331,7 +334,7 @@ func (p *publication) tree() (string, error) {
 	return p.command("git", "write-tree")
 }
 
-// tag commits the tree and tags it for each module.
+// tag commits the tree and tags the commit for each module.
 func (p *publication) tag() error {
 	tree, err := p.tree()
 	if err != nil {
@@ -342,7 +345,7 @@ func (p *publication) tag() error {
 		args = append(args, "-p", p.parent)
 	}
 	args = append(args, "-p", p.commit)
-	// So that the same source makes the same commit.
+	// Fixed dates make the commit reproducible.
 	dates := []string{"GIT_AUTHOR_DATE=" + p.date, "GIT_COMMITTER_DATE=" + p.date}
 	commit, err := command(p.dir, dates, "git", args...)
 	if err != nil {

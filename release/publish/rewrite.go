@@ -20,13 +20,13 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// A rewriter gives a tree another module path and version.
+// A rewriter changes the module path and version of a tree.
 type rewriter struct {
 	dir     string // the tree
 	from    string // the module path of its root
 	to      string
 	version string
-	files   []string // of the tree, with slashes
+	files   []string // paths in the tree, with slashes
 	dirs    map[string]bool
 }
 
@@ -40,7 +40,7 @@ func newRewriter(dir, from, to, version string, files []string) *rewriter {
 	return r
 }
 
-// rewrite rewrites all files that name the module path.
+// rewrite rewrites all files that may contain the module path.
 func (r *rewriter) rewrite() error {
 	var errs []error
 	for _, name := range r.files {
@@ -85,7 +85,8 @@ func (r *rewriter) file(name string, change func(name string, b []byte) ([]byte,
 	return os.WriteFile(file, b, info.Mode().Perm())
 }
 
-// moved returns a path of a package or module of the tree as it is to be.
+// moved returns the new path of a package or module of the tree. Its second
+// result is false, and the path unchanged, if the path isn't in the tree.
 func (r *rewriter) moved(path string) (string, bool) {
 	rest, ok := strings.CutPrefix(path, r.from)
 	if !ok || rest != "" && rest[0] != '/' {
@@ -100,8 +101,9 @@ type splice struct {
 	text    string
 }
 
-// goFile rewrites imports and links of doc comments. No other string is changed, since it may
-// be part of a format: one that names a package of the tree is an error.
+// goFile rewrites imports and doc links. A string literal may be part of a
+// format, so it stays: a string that is the path of a package of the tree is an
+// error.
 func (r *rewriter) goFile(name string, src []byte) ([]byte, error) {
 	set := token.NewFileSet()
 	f, err := parser.ParseFile(set, name, src, parser.ParseComments|parser.SkipObjectResolution)
@@ -159,14 +161,15 @@ func (r *rewriter) goFile(name string, src []byte) ([]byte, error) {
 	return format.Source(out) // sorts the imports
 }
 
-// names reports whether a string is the path of a directory of the tree, but for the root: the
-// name of the stand-in is a word as any other.
+// names reports whether a string is the path of a directory of the tree. The
+// root doesn't count, since its stand-in name is an ordinary word.
 func (r *rewriter) names(text string) bool {
 	rest, ok := strings.CutPrefix(text, r.from+"/")
 	return ok && r.dirs[strings.TrimSuffix(rest, "/")]
 }
 
-// goMod rewrites the path of a module, and the versions of those of the tree that it requires.
+// goMod rewrites the path of a module, and the paths and versions of the
+// modules of the tree that it requires.
 func (r *rewriter) goMod(name string, b []byte) ([]byte, error) {
 	f, err := modfile.Parse(name, b, nil)
 	if err != nil {
@@ -192,8 +195,8 @@ func (r *rewriter) goMod(name string, b []byte) ([]byte, error) {
 	return modfile.Format(f.Syntax), nil
 }
 
-// goWork rewrites the modules that the workspace replaces, since it is to build before their
-// version can be looked up.
+// goWork rewrites the workspace's replacements, so that the tree builds before
+// its version can be looked up.
 func (r *rewriter) goWork(name string, b []byte) ([]byte, error) {
 	f, err := modfile.ParseWork(name, b, nil)
 	if err != nil {
@@ -204,7 +207,7 @@ func (r *rewriter) goWork(name string, b []byte) ([]byte, error) {
 		if !ok {
 			continue
 		}
-		// path [version] => directory
+		// Tokens: path [version] => directory
 		tokens := replace.Syntax.Token
 		i := slices.Index(tokens, replace.Old.Path)
 		if i < 0 || replace.Old.Version == "" {
@@ -222,15 +225,16 @@ const (
 	endAfter   = "-->"
 )
 
-// importLine is an import in Go code of a document.
+// importLine matches an import in a document's Go code.
 var importLine = regexp.MustCompile(`^(\s*(?:import )?(?:[\w.]+ )?")([^"]+)("\s*)$`)
 
-// markdown rewrites imports in Go code, leaves out what holds only before publication, and
-// shows what holds only after it, with MODULE and VERSION filled in.
+// markdown rewrites imports in Go code. It removes the parts for before
+// publication, and shows the parts for after it, with MODULE and VERSION filled
+// in.
 func (r *rewriter) markdown(name string, b []byte) ([]byte, error) {
 	var out strings.Builder
 	fill := strings.NewReplacer("MODULE", r.to, "VERSION", r.version)
-	end := ""     // the line that ends the part that the current one is in
+	end := ""     // the line that ends the current part
 	inGo := false // in a block of Go code
 	for line := range strings.Lines(string(b)) {
 		bare := strings.TrimSpace(line)
@@ -265,7 +269,7 @@ func (r *rewriter) markdown(name string, b []byte) ([]byte, error) {
 	return []byte(out.String()), nil
 }
 
-// sums returns go.sum with the lines for modules of the tree in place of those that it had.
+// sums returns go.sum with its lines for modules of the tree replaced by add.
 func (r *rewriter) sums(b []byte, add []string) []byte {
 	var lines []string
 	for line := range strings.Lines(string(b)) {
@@ -290,7 +294,8 @@ func (r *rewriter) sums(b []byte, add []string) []byte {
 	return []byte(strings.Join(lines, ""))
 }
 
-// required returns the versions of modules of the tree that a go.mod file requires.
+// required returns the modules of the tree that a go.mod file requires, with
+// their versions.
 func (r *rewriter) required(name string, b []byte) ([]module.Version, error) {
 	f, err := modfile.Parse(name, b, nil)
 	if err != nil {

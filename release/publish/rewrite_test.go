@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// rewritten rewrites a tree of one file besides the packages a, a/b and x, and returns the file.
+// rewritten rewrites a tree with one file and the packages a, a/b and x, and
+// returns the file.
 func rewritten(t *testing.T, name, text string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()

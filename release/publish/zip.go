@@ -10,7 +10,8 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// tell tells the size of a zip file, and refuses one that is too large or has a file that is.
+// tell prints the size of a zip file. It rejects a zip file that is too large
+// or contains a file that is.
 func tell(m module.Version, zipped []byte) error {
 	r, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
 	if err != nil {

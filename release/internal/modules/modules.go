@@ -1,4 +1,5 @@
-// Package modules knows the modules of this repository, their tags and their zip files.
+// Package modules lists the modules of this repository, and makes their tags,
+// zip files and lines of go.sum.
 package modules
 
 import (
@@ -13,14 +14,16 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// Versioned lists the directories of the modules that others require, each behind those that
-// it depends on.
+// Versioned lists the directories of the published modules, each after its
+// dependencies.
 var Versioned = []string{".", "cmd/esdk", "lake", "otel"}
 
-// Path returns the path of the module in a directory.
+// Path returns the path of the module in a directory, where root is the path of
+// the root module.
 func Path(root, dir string) string { return path.Join(root, dir) }
 
-// Tag returns the tag by which the go command finds a version of the module in a directory.
+// Tag returns the tag under which the go command finds a version of the module
+// in a directory.
 func Tag(dir, version string) string {
 	if dir == "." {
 		return version
@@ -28,8 +31,8 @@ func Tag(dir, version string) string {
 	return dir + "/" + version
 }
 
-// Zip returns the zip file that the go command makes of a module in a revision or tree of a
-// git repository.
+// Zip returns the zip file of a module as the go command makes it, from a
+// revision or tree of a git repository.
 func Zip(repository, revision string, m module.Version, dir string) ([]byte, error) {
 	if dir == "." {
 		dir = ""
@@ -41,7 +44,8 @@ func Zip(repository, revision string, m module.Version, dir string) ([]byte, err
 	return b.Bytes(), nil
 }
 
-// Sums returns the lines of go.sum for a module: of its zip file and of its go.mod file.
+// Sums returns the two lines of go.sum for a module: the hashes of its zip file
+// and of its go.mod file.
 func Sums(m module.Version, zipped, mod []byte) ([]string, error) {
 	f, err := os.CreateTemp("", "module-")
 	if err != nil {
