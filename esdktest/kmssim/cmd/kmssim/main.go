@@ -1,13 +1,13 @@
 // Kmssim serves a simulated AWS KMS on a loopback address, for tests and for
 // development without AWS. It prints the variables that point the AWS SDKs at
-// it, and closes its standard output, so that a shell takes them so:
+// it, and closes its standard output. A shell can evaluate the output:
 //
 //	eval "$(kmssim -alias app &)"
 //	esdk encrypt -k alias/app FILE
 //	esdk decrypt -k "$KMSSIM_KEY_1" -o COPY FILE.encrypted
 //	kill $KMSSIM_PID
 //
-// The keys are in memory. Nothing decrypts what they protect once it has ended.
+// The keys are in memory. Data encrypted under them is lost when kmssim ends.
 package main
 
 import (
@@ -28,7 +28,7 @@ import (
 
 func main() {
 	signals := []os.Signal{syscall.SIGTERM}
-	if !signal.Ignored(os.Interrupt) { // as it is in the background of a script
+	if !signal.Ignored(os.Interrupt) { // scripts ignore it for background commands
 		signals = append(signals, os.Interrupt)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
@@ -53,7 +53,7 @@ when it ends. It prints the variables to set, with an ARN for each alias:
 
 `
 
-// run serves until ctx ends and returns the exit status.
+// run serves until ctx ends, and returns the exit status.
 func run(ctx context.Context, args []string, stdout io.WriteCloser, stderr io.Writer) int {
 	var o options
 	flags := flag.NewFlagSet("kmssim", flag.ContinueOnError)
@@ -96,14 +96,14 @@ func serve(ctx context.Context, o options, stdout io.WriteCloser) error {
 	if _, err := io.WriteString(stdout, variables(server.URL(), o.region, keys)); err != nil {
 		return fmt.Errorf("kmssim: %w", err)
 	}
-	if err := stdout.Close(); err != nil { // else $(kmssim &) doesn't return
+	if err := stdout.Close(); err != nil { // otherwise $(kmssim &) doesn't return
 		return fmt.Errorf("kmssim: %w", err)
 	}
 	<-ctx.Done()
 	return nil
 }
 
-// A key is one of -alias.
+// A key is the key for one alias of -alias.
 type key struct{ alias, arn string }
 
 func makeKeys(ctx context.Context, server *kmssim.Server, o options) (keys []key, err error) {
@@ -126,7 +126,8 @@ func makeKeys(ctx context.Context, server *kmssim.Server, o options) (keys []key
 	return keys, nil
 }
 
-// variables returns commands of a shell. Any credentials are right.
+// variables returns shell commands that export the variables. The simulator
+// accepts any credentials.
 func variables(url, region string, keys []key) string {
 	var text strings.Builder
 	export := func(name, value, comment string) {
@@ -135,7 +136,7 @@ func variables(url, region string, keys []key) string {
 	export("AWS_ENDPOINT_URL_KMS", url, "")
 	export("AWS_REGION", region, "")
 	export("AWS_ACCESS_KEY_ID", "kmssim", "")
-	export("AWS_SECRET_ACCESS_KEY", strings.Repeat("k", 40), "") // as long as a real one, which FIPS 140-3 wants
+	export("AWS_SECRET_ACCESS_KEY", strings.Repeat("k", 40), "") // as long as a real one, as FIPS 140-3 requires
 	for i, k := range keys {
 		export(fmt.Sprintf("KMSSIM_KEY_%d", i+1), k.arn, " # "+k.alias)
 	}

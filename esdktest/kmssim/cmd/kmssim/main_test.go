@@ -17,7 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 )
 
-// TestMain has the program of the tests be the command for [TestBackground].
+// TestMain runs the command instead of the tests if [TestBackground] starts the
+// test binary.
 func TestMain(m *testing.M) {
 	if os.Getenv("KMSSIM") != "" {
 		main()
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestServe reads all that is printed, which needs its end, and uses the keys.
+// TestServe reads the output up to its end, and uses the keys.
 func TestServe(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
@@ -63,7 +64,8 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// values has a shell take what is printed, and print the variables.
+// values evaluates text in a shell and returns the values of the named
+// variables.
 func values(t *testing.T, text string, names ...string) map[string]string {
 	t.Helper()
 	script := text
@@ -84,7 +86,8 @@ func values(t *testing.T, text string, names ...string) map[string]string {
 	return set
 }
 
-// TestQuoting has odd values be values.
+// TestQuoting checks that a shell evaluates values with special characters
+// unchanged.
 func TestQuoting(t *testing.T) {
 	const odd = "http://[::1]:1/*'; $(exit) `exit`"
 	text := variables(odd, "x y", []key{{"alias/a", "arn:1"}})
@@ -94,12 +97,12 @@ func TestQuoting(t *testing.T) {
 	}
 }
 
-// TestBackground has a shell start the command as its documentation does. A signal of the
-// terminal must not end what a script has in the background.
+// TestBackground starts the command in a shell as its documentation does. An
+// interrupt from the terminal must not end a script's background command.
 func TestBackground(t *testing.T) {
 	const script = `eval "$(KMSSIM=1 "$0" -alias app &)"; kill -INT $KMSSIM_PID; sleep 0.2; printf '%s ' $KMSSIM_PID ${AWS_ENDPOINT_URL_KMS#http://}`
 	sh := exec.Command("sh", "-eu", "-c", script, os.Args[0])
-	sh.Stderr = os.Stderr // and no pipe, which the command would keep open
+	sh.Stderr = os.Stderr // not a pipe, which the command would keep open
 	out, err := sh.Output()
 	var pid int
 	var address string
@@ -119,7 +122,7 @@ func TestBackground(t *testing.T) {
 	if err := process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	for ; err == nil; conn, err = net.Dial("tcp", address) { // it ends
+	for ; err == nil; conn, err = net.Dial("tcp", address) { // until it ends
 		conn.Close()
 	}
 }
@@ -154,7 +157,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// full is a device that takes nothing more.
+// full is a device without free space.
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
