@@ -10,7 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestSimulator runs what docs/keyrings.md says of the simulator as a command, with a FILE.
+// TestSimulator runs the simulator's commands from docs/keyrings.md with a
+// FILE.
 func TestSimulator(t *testing.T) {
 	page, err := os.ReadFile("../../docs/keyrings.md")
 	if err != nil {
