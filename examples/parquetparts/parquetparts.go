@@ -21,8 +21,8 @@ const frameLength = 64 << 10
 
 // NewClient returns a client for the functions of this package.
 //
-// Its messages are unsigned, since a signature covers the whole message. So a
-// program that can read a file can also write one.
+// Its messages are unsigned, since verifying a signature takes the whole
+// message. So a program that can read a file can also write one.
 func NewClient(kr esdk.Keyring) (*esdk.Client, error) {
 	return esdk.New(esdk.Config{
 		Keyring:              kr,
