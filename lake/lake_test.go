@@ -625,7 +625,7 @@ func TestMissingKey(t *testing.T) {
 func TestRefused(t *testing.T) {
 	for text, r := range map[string]lake.Job{
 		"want the URL":      {Task: lake.Task{Source: lake.Source{Folder: "data"}, Flags: flags}, Results: "s3://audit/"},
-		"in the folder":     {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: flags}, Results: "s3://lake/data/results/"},
+		"in the directory":  {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: flags}, Results: "s3://lake/data/results/"},
 		"the results":       {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: flags}},
 		"unknown flag":      {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: []string{"--in-place"}}, Results: "s3://audit/"},
 		"is no kind of key": {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: []string{"-k", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="}}, Results: "s3://audit/"},

@@ -173,12 +173,12 @@ publish $direct $first "$t/direct"
 for dir in $versioned; do names+=("$(sed -n 's/^module //p' "$t/direct/$dir/go.mod")@$first"); done
 cd "$t"
 fresh by-tags
-sums() { go mod download -json "${names[@]}" | grep -E '"(Path|Sum|GoModSum)":'; }
+sums() { go mod download -json "${names[@]}" | grep -E '"(Path|Sum|GoModSum)":' | tr -d ' ,\t'; }
 GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=url.file://$t/direct.insteadOf GIT_CONFIG_VALUE_0=https://example.org/esdk \
   GOPROXY=direct sums >"$t/by-tags.sums"
 fresh by-proxy
 GOPROXY=file://$t/direct-proxy sums | diff "$t/by-tags.sums" - || fail "the go command makes other zip files"
-grep -c '"Sum"' "$t/by-tags.sums"
+echo "the same hashes of $(grep -c '"Sum"' "$t/by-tags.sums") modules"
 
 say "the same again makes the same commit, and passes go vet"
 unset GOWORK GOPATH GOMODCACHE GOBIN

@@ -60,7 +60,7 @@ func TestAuditRefuses(t *testing.T) {
 		"s3://lake/data/ -- --unopened":                    "want a -k KEY",
 		"s3://lake/data/ --under @old":                     "flags of \"esdk audit\" stand behind --",
 		"s3://lake/data/ --all-versions":                   "all versions are for an audit of an inventory",
-		"s3://audit/ -- --under @old":                      "the results are in the folder",
+		"s3://audit/ -- --under @old":                      "the results are in the directory",
 		"s3://lake/data/ --inventory s3://i/manifest.json": "want one FOLDER or --inventory",
 	} {
 		root := newRoot(new(bool))

@@ -60,7 +60,7 @@ func TestPlanInventory(t *testing.T) {
 		i := inventorytest.Inventory{Bucket: "lake", Format: format, Versions: true, PerFile: 2}
 		p, _ := newLake(t, i, entries, "in/a b", "in/b", "in/c/d")
 		name := "s3://inv/" + i.ManifestKey()
-		skipped := " in/b?versionId=v%2B1:a version that is not the latest in/gone:marker of a deletion in/c/:marker of a folder"
+		skipped := " in/b?versionId=v%2B1:a version that is not the latest in/gone:marker of a deletion in/c/:marker of a directory"
 		for what, c := range map[string]struct {
 			options OutputOptions
 			inputs  []string
@@ -72,7 +72,7 @@ func TestPlanInventory(t *testing.T) {
 			"to a new":  {OutputOptions{Path: "new"}, []string{"one"}, "one:new/one.x in/a%20b:new/in/a b.x in/b:new/in/b.x" + skipped + " in/c/d:new/in/c/d.x in/none:new/in/none.x"},
 			"to itself": {OutputOptions{Path: "s3://lake/"}, nil, "refused"},
 			"to a file": {OutputOptions{Path: "one"}, nil, "refused"},
-			"a pattern": {OutputOptions{InPlace: true, InputOptions: InputOptions{Include: []string{"d"}}}, nil, "in/a%20b:" + skipPattern + " in/b:" + skipPattern + " in/b?versionId=v%2B1:a version that is not the latest in/gone:marker of a deletion in/c/:marker of a folder in/c/d:in/c/d in/none:" + skipPattern},
+			"a pattern": {OutputOptions{InPlace: true, InputOptions: InputOptions{Include: []string{"d"}}}, nil, "in/a%20b:" + skipPattern + " in/b:" + skipPattern + " in/b?versionId=v%2B1:a version that is not the latest in/gone:marker of a deletion in/c/:marker of a directory in/c/d:in/c/d in/none:" + skipPattern},
 			"twice":     {OutputOptions{Path: "out", InputOptions: InputOptions{Recursive: true}}, []string{"s3://lake/in/b"}, "in/b:out/b.x in/a%20b:out/in/a b.x in/b:out/in/b.x" + skipped + " in/c/d:out/in/c/d.x in/none:out/in/none.x"},
 			"above":     {OutputOptions{InputOptions: InputOptions{Recursive: true}}, []string{"s3://lake/in/"}, "refused"},
 		} {
@@ -149,9 +149,9 @@ func TestInventoryUnreachable(t *testing.T) {
 		i := inventorytest.Inventory{Bucket: "lake", Format: format, Versions: true}
 		p, _ := newLake(t, i, []inventory.Entry{entry("a/../b"), entry("a\nb"), entry("good"), marker, old, folder})
 		for exclude, want := range map[string]string{
-			"none": "error error  marker of a deletion a version that is not the latest marker of a folder",
-			"b":    skipPattern + " error  marker of a deletion a version that is not the latest marker of a folder",
-			"a*":   skipPattern + " " + skipPattern + "  marker of a deletion a version that is not the latest marker of a folder",
+			"none": "error error  marker of a deletion a version that is not the latest marker of a directory",
+			"b":    skipPattern + " error  marker of a deletion a version that is not the latest marker of a directory",
+			"a*":   skipPattern + " " + skipPattern + "  marker of a deletion a version that is not the latest marker of a directory",
 		} {
 			plan, err := p.Inputs(context.Background(), nil, &InputOptions{Inventory: "s3://inv/" + i.ManifestKey(), Exclude: []string{exclude}})
 			if err != nil {
