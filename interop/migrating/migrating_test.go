@@ -108,6 +108,9 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s is not FILE", same)
 		}
 	}
+	if out, err := run(t, dir, `ssh-keygen -q -t ed25519 -N "" -f ed25519; cp ed25519 private; ssh-keygen -q -p -m PKCS8 -N "" -f private; ! esdk decrypt -k rsa:ssh/me@private -o none for-ssh`); err != nil {
+		t.Errorf("a key of Ed25519 is taken: %v: %s", err, out)
+	}
 	testFailures(t, dir)
 	testFlags(t, dir)
 }
@@ -163,6 +166,28 @@ func testFlags(t *testing.T, dir string) {
 	}
 }
 
+func moduleDir(t *testing.T, module string) string {
+	t.Helper()
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(dir))
+}
+
+// TestOfficialLimits holds that the official Go SDK has no streams, and refuses more than a
+// GiB.
+func TestOfficialLimits(t *testing.T) {
+	at := moduleDir(t, "github.com/aws/aws-encryption-sdk/releases/go/encryption-sdk")
+	client := read(t, filepath.Join(at, "awscryptographyencryptionsdksmithygenerated", "api_client.go"))
+	if methods := regexp.MustCompile(`func \(client \*Client\) (\w+)`).FindAllStringSubmatch(client, -1); len(methods) != 2 || methods[0][1] != "Encrypt" || methods[1][1] != "Decrypt" {
+		t.Errorf("its methods: %q", methods)
+	}
+	if kinds := read(t, filepath.Join(at, "awscryptographyencryptionsdksmithygeneratedtypes", "types.go")); !strings.Contains(kinds, "if len(input.Plaintext) > 1_073_741_824 {") {
+		t.Error("its limit is another one")
+	}
+}
+
 // TestNames looks up functions and types of the tables: those of this library in its
 // documentation, those of the official SDK in its source.
 func TestNames(t *testing.T) {
@@ -185,12 +210,7 @@ func TestNames(t *testing.T) {
 		}
 		seen++
 	}
-	const mpl = "github.com/aws/aws-cryptographic-material-providers-library/releases/go/mpl"
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", mpl).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := strings.TrimSpace(string(dir))
+	at := moduleDir(t, "github.com/aws/aws-cryptographic-material-providers-library/releases/go/mpl")
 	source := read(t, filepath.Join(at, "awscryptographymaterialproviderssmithygenerated", "api_client.go")) +
 		read(t, filepath.Join(at, "awscryptographykeystoresmithygenerated", "api_client.go"))
 	var theirs []string
