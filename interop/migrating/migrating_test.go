@@ -37,7 +37,7 @@ func blocks(t *testing.T, language string, number int) (all []string) {
 	return all
 }
 
-// simulate has programs and keyrings find a simulator as AWS KMS.
+// simulate points programs and keyrings at a simulator of AWS KMS.
 func simulate(t *testing.T, server *kmssim.Server) {
 	for name, value := range map[string]string{
 		"AWS_ENDPOINT_URL_KMS": server.URL(), "AWS_REGION": "us-west-2", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
@@ -115,7 +115,7 @@ func TestCommands(t *testing.T) {
 	testFlags(t, dir)
 }
 
-// testFailures has age fail in the middle, with the commands of the page.
+// testFailures cuts the old file short, and runs the commands of the page on it.
 func testFailures(t *testing.T, dir string) {
 	all := strings.Join(blocks(t, "sh", 5), "\n")
 	command := regexp.MustCompile(`(?m)^esdk encrypt .* --command -- age .*$`).FindString(all)
@@ -138,7 +138,7 @@ func testFailures(t *testing.T, dir string) {
 	}
 }
 
-// testFlags has the flags of the table in both helps.
+// testFlags looks up the flags of the table in both helps.
 func testFlags(t *testing.T, dir string) {
 	theirs, err := run(t, dir, "esdk compat --help")
 	if err != nil {
