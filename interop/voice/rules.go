@@ -89,11 +89,15 @@ var directive = regexp.MustCompile(`^//[a-z0-9]+:[a-z0-9]|^//(line|export|extern
 func isDirective(text string) bool { return directive.MatchString(text) }
 
 // wrappable reports whether the text of a comment, with the space that it begins with,
-// is prose in which lines may break: it isn't indented, and has more than one word.
+// is prose in which lines may break: it isn't indented, has more than one word,
+// and doesn't define a link.
 func wrappable(text string) bool {
 	text, ok := strings.CutPrefix(text, " ")
-	return ok && text != "" && !strings.HasPrefix(text, " ") && !strings.HasPrefix(text, "\t") && strings.Contains(text, " ")
+	return ok && text != "" && !strings.HasPrefix(text, " ") && !strings.HasPrefix(text, "\t") && strings.Contains(text, " ") && !link.MatchString(text)
 }
+
+// link matches the definition of a link in a doc comment.
+var link = regexp.MustCompile(`^\[[^\]]+\]: [a-z]+:`)
 
 // columns returns the width of a line, with tabs of four.
 func columns(text string) int {
