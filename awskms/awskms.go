@@ -27,7 +27,9 @@
 // of the AWS SDK in them, such as *types.KMSInvalidStateException or
 // smithy.APIError. On decryption, an [*esdk.NoDataKeyError] contains them.
 //
-// Specification: framework/aws-kms.
+// Specification: [framework/aws-kms].
+//
+// [framework/aws-kms]: https://github.com/awslabs/aws-encryption-sdk-specification/tree/master/framework/aws-kms
 package awskms
 
 import (

@@ -58,8 +58,11 @@ type regionKeyring struct {
 // keys of other Regions fail there, and their errors are kept. Without Regions,
 // it tries the default Region. It needs the permission kms:Decrypt.
 //
-// Specification: framework/aws-kms/aws-kms-discovery-keyring.md and
-// aws-kms-multi-keyrings.md#aws-kms-discovery-multi-keyring.
+// Specification: [framework/aws-kms/aws-kms-discovery-keyring.md] and
+// [framework/aws-kms/aws-kms-multi-keyrings.md#aws-kms-discovery-multi-keyring].
+//
+// [framework/aws-kms/aws-kms-discovery-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-discovery-keyring.md
+// [framework/aws-kms/aws-kms-multi-keyrings.md#aws-kms-discovery-multi-keyring]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-multi-keyrings.md#aws-kms-discovery-multi-keyring
 func NewDiscoveryKeyring(c Config, filter *Filter, regions ...string) (esdk.Keyring, error) {
 	if len(regions) == 0 {
 		return newDiscoveryKeyring(c, filter, []string{""}, false)
@@ -75,8 +78,11 @@ func NewDiscoveryKeyring(c Config, filter *Filter, regions ...string) (esdk.Keyr
 // multi-Region keys, whichever replica the message names. It needs at least one
 // Region.
 //
-// Specification: framework/aws-kms/aws-kms-mrk-discovery-keyring.md and
-// aws-kms-mrk-multi-keyrings.md#aws-kms-mrk-discovery-multi-keyring.
+// Specification: [framework/aws-kms/aws-kms-mrk-discovery-keyring.md] and
+// [framework/aws-kms/aws-kms-mrk-multi-keyrings.md#aws-kms-mrk-discovery-multi-keyring].
+//
+// [framework/aws-kms/aws-kms-mrk-discovery-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-mrk-discovery-keyring.md
+// [framework/aws-kms/aws-kms-mrk-multi-keyrings.md#aws-kms-mrk-discovery-multi-keyring]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-mrk-multi-keyrings.md#aws-kms-mrk-discovery-multi-keyring
 func NewMRKDiscoveryKeyring(c Config, filter *Filter, regions ...string) (esdk.Keyring, error) {
 	if len(regions) == 0 || slices.Contains(regions, "") {
 		return nil, errors.New("awskms: MRK discovery keyring needs Regions, none of them empty")

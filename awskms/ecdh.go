@@ -45,8 +45,11 @@ type ECDHConfig struct {
 // Encryption and decryption need the permission kms:DeriveSharedSecret.
 // NewECDHKeyring uses ctx only for the request of the public key.
 //
-// Specification: framework/aws-kms/aws-kms-ecdh-keyring.md and
-// framework/key-agreement-schemas.md#kmsprivatekeytostaticpublickey.
+// Specification: [framework/aws-kms/aws-kms-ecdh-keyring.md] and
+// [framework/key-agreement-schemas.md#kmsprivatekeytostaticpublickey].
+//
+// [framework/aws-kms/aws-kms-ecdh-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-ecdh-keyring.md
+// [framework/key-agreement-schemas.md#kmsprivatekeytostaticpublickey]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/key-agreement-schemas.md#kmsprivatekeytostaticpublickey
 func NewECDHKeyring(ctx context.Context, c Config, e ECDHConfig) (esdk.Keyring, error) {
 	if e.Peer == nil {
 		return nil, errors.New("awskms: ECDH keyring needs the peer's public key")
@@ -66,8 +69,11 @@ func NewECDHKeyring(ctx context.Context, c Config, e ECDHConfig) (esdk.Keyring, 
 // anyone encrypted to its key pair in AWS KMS, with the public key in the
 // message. Otherwise it is like [NewECDHKeyring].
 //
-// Specification: framework/aws-kms/aws-kms-ecdh-keyring.md and
-// framework/key-agreement-schemas.md#kmspublickeydiscovery.
+// Specification: [framework/aws-kms/aws-kms-ecdh-keyring.md] and
+// [framework/key-agreement-schemas.md#kmspublickeydiscovery].
+//
+// [framework/aws-kms/aws-kms-ecdh-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-ecdh-keyring.md
+// [framework/key-agreement-schemas.md#kmspublickeydiscovery]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/key-agreement-schemas.md#kmspublickeydiscovery
 func NewECDHDiscoveryKeyring(ctx context.Context, c Config, e ECDHConfig) (esdk.Keyring, error) {
 	if e.Peer != nil {
 		return nil, errors.New("awskms: ECDH discovery keyring takes no peer")

@@ -55,7 +55,9 @@ type rsaKeyring struct {
 // [esdk.AES256GCMHKDFSHA512Commit]. Anyone may have the public key, so a
 // signature wouldn't show who encrypted. It needs the permission kms:Decrypt.
 //
-// Specification: framework/aws-kms/aws-kms-rsa-keyring.md.
+// Specification: [framework/aws-kms/aws-kms-rsa-keyring.md].
+//
+// [framework/aws-kms/aws-kms-rsa-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-rsa-keyring.md
 func NewRSAKeyring(c Config, r RSAConfig) (esdk.Keyring, error) {
 	c, err := c.checked()
 	if err != nil {

@@ -34,7 +34,11 @@ type symmetricKeyring struct {
 // kms:GenerateDataKey for the generator, kms:Encrypt for the others, and
 // kms:Decrypt.
 //
-// Specification: framework/aws-kms/aws-kms-keyring.md and aws-kms-multi-keyrings.md.
+// Specification: [framework/aws-kms/aws-kms-keyring.md] and
+// [framework/aws-kms/aws-kms-multi-keyrings.md].
+//
+// [framework/aws-kms/aws-kms-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-keyring.md
+// [framework/aws-kms/aws-kms-multi-keyrings.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-multi-keyrings.md
 func NewKeyring(c Config, generator string, keys ...string) (esdk.Keyring, error) {
 	return newStrictKeyring(c, generator, keys, func(configured, arn string) bool { return configured == arn })
 }
@@ -44,7 +48,11 @@ func NewKeyring(c Config, generator string, keys ...string) (esdk.Keyring, error
 // its own Region. NewMRKKeyring fails if two of the keys are replicas of the
 // same multi-Region key.
 //
-// Specification: framework/aws-kms/aws-kms-mrk-keyring.md and aws-kms-mrk-multi-keyrings.md.
+// Specification: [framework/aws-kms/aws-kms-mrk-keyring.md] and
+// [framework/aws-kms/aws-kms-mrk-multi-keyrings.md].
+//
+// [framework/aws-kms/aws-kms-mrk-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-mrk-keyring.md
+// [framework/aws-kms/aws-kms-mrk-multi-keyrings.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-mrk-multi-keyrings.md
 func NewMRKKeyring(c Config, generator string, keys ...string) (esdk.Keyring, error) {
 	all := slices.Clone(keys)
 	if generator != "" {
