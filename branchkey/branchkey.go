@@ -31,8 +31,11 @@
 // Branch key ids, logical names and partition ids are UTF-8 strings of 1 to
 // 2048 bytes without a NUL.
 //
-// Specification: framework/branch-key-store.md and
-// framework/aws-kms/aws-kms-hierarchical-keyring.md.
+// Specification: [framework/branch-key-store.md] and
+// [framework/aws-kms/aws-kms-hierarchical-keyring.md].
+//
+// [framework/branch-key-store.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/branch-key-store.md
+// [framework/aws-kms/aws-kms-hierarchical-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-hierarchical-keyring.md
 package branchkey
 
 import (
@@ -75,7 +78,9 @@ type Config struct {
 // A KMSConfig selects the keys of AWS KMS that encrypt the branch keys of a
 // [Store]. Exactly one field is set, not counting Former.
 //
-// Specification: framework/branch-key-store.md#aws-kms-configuration.
+// Specification: [framework/branch-key-store.md#aws-kms-configuration].
+//
+// [framework/branch-key-store.md#aws-kms-configuration]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/branch-key-store.md#aws-kms-configuration
 type KMSConfig struct {
 	// KeyARN is the only key. It may be a multi-Region key.
 	KeyARN string
@@ -112,7 +117,9 @@ type Info struct {
 
 // A Store manages branch keys. It is safe for concurrent use.
 //
-// Specification: framework/branch-key-store.md.
+// Specification: [framework/branch-key-store.md].
+//
+// [framework/branch-key-store.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/branch-key-store.md
 type Store struct {
 	config  Config
 	storage Storage
@@ -194,7 +201,9 @@ func (s *Store) LogicalName() string { return s.config.LogicalName }
 
 // Info returns the configuration.
 //
-// Specification: framework/branch-key-store.md#getkeystoreinfo.
+// Specification: [framework/branch-key-store.md#getkeystoreinfo].
+//
+// [framework/branch-key-store.md#getkeystoreinfo]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/branch-key-store.md#getkeystoreinfo
 func (s *Store) Info() Info {
 	i := Info{
 		ID:          s.config.ID,

@@ -15,7 +15,9 @@ import (
 // new table can be used. It fails with [ErrSchema] if the existing table or
 // file isn't a key store.
 //
-// Specification: framework/branch-key-store.md#createkeystore.
+// Specification: [framework/branch-key-store.md#createkeystore].
+//
+// [framework/branch-key-store.md#createkeystore]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/branch-key-store.md#createkeystore
 func (s *Store) CreateKeyStore(ctx context.Context) (string, error) {
 	name, err := s.storage.Create(ctx)
 	if err != nil {
@@ -33,7 +35,9 @@ func (s *Store) CreateKeyStore(ctx context.Context) (string, error) {
 // [ErrDiscovery], [ErrKMSKey], [esdk.ErrEncryptionContext], or an error of the
 // storage or AWS KMS.
 //
-// Specification: framework/branch-key-store.md#createkey.
+// Specification: [framework/branch-key-store.md#createkey].
+//
+// [framework/branch-key-store.md#createkey]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/branch-key-store.md#createkey
 func (s *Store) CreateKey(ctx context.Context, id string, ec esdk.EncryptionContext) (string, error) {
 	if s.config.KMS.discovers() {
 		return "", ErrDiscovery
@@ -89,7 +93,9 @@ func (s *Store) newVersion(ctx context.Context, id string, attributes map[string
 // a stale one would always lose. The other errors are the errors of
 // [Store.CreateKey] and [Store.ActiveBranchKey].
 //
-// Specification: framework/branch-key-store.md#versionkey.
+// Specification: [framework/branch-key-store.md#versionkey].
+//
+// [framework/branch-key-store.md#versionkey]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/branch-key-store.md#versionkey
 func (s *Store) VersionKey(ctx context.Context, id string) error {
 	if s.config.KMS.discovers() {
 		return ErrDiscovery

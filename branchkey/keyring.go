@@ -36,7 +36,10 @@ type Source interface {
 // reproduced, and the message must have been encrypted under the chosen branch
 // key. It must be safe for concurrent use.
 //
-// Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-supplier.
+// Specification:
+// [framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-supplier].
+//
+// [framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-supplier]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-supplier
 type Supplier func(ctx context.Context, ec esdk.EncryptionContext) (branchKeyID string, err error)
 
 // KeyringConfig configures [NewKeyring].
@@ -79,7 +82,9 @@ type keyring struct {
 // If a branch key can't be fetched, encryption returns the error of the Store;
 // decryption returns an [*esdk.NoDataKeyError] that contains it.
 //
-// Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md.
+// Specification: [framework/aws-kms/aws-kms-hierarchical-keyring.md].
+//
+// [framework/aws-kms/aws-kms-hierarchical-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/aws-kms/aws-kms-hierarchical-keyring.md
 func NewKeyring(c KeyringConfig) (esdk.Keyring, error) {
 	if isnil.Value(c.Store) {
 		return nil, errors.New("branchkey: KeyringConfig needs a Store")

@@ -13,7 +13,9 @@ import (
 // another type, where fmt can't call methods. Package encoding/json leaves the
 // secret out.
 //
-// Specification: framework/structures.md#branch-key-materials.
+// Specification: [framework/structures.md#branch-key-materials].
+//
+// [framework/structures.md#branch-key-materials]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/structures.md#branch-key-materials
 type Key struct {
 	ID      string // of the branch key
 	Version string // a UUID; empty for a beacon key
@@ -49,7 +51,9 @@ func (k Key) Format(f fmt.State, _ rune) {
 // It fails with [ErrNotFound], [ErrNoKeyStore], [ErrItem],
 // [ErrHierarchyVersion], [ErrKMSKey], or an error of the storage or AWS KMS.
 //
-// Specification: framework/branch-key-store.md#getactivebranchkey.
+// Specification: [framework/branch-key-store.md#getactivebranchkey].
+//
+// [framework/branch-key-store.md#getactivebranchkey]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/branch-key-store.md#getactivebranchkey
 func (s *Store) ActiveBranchKey(ctx context.Context, id string) (*Key, error) {
 	return s.read(ctx, id, activeType)
 }
@@ -62,7 +66,9 @@ func (s *Store) ActiveBranchKey(ctx context.Context, id string) (*Key, error) {
 //
 // It fails with the same errors as [Store.ActiveBranchKey].
 //
-// Specification: framework/branch-key-store.md#getbranchkeyversion.
+// Specification: [framework/branch-key-store.md#getbranchkeyversion].
+//
+// [framework/branch-key-store.md#getbranchkeyversion]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/branch-key-store.md#getbranchkeyversion
 func (s *Store) BranchKeyVersion(ctx context.Context, id, version string) (*Key, error) {
 	if _, err := parseUUID(version); err != nil {
 		return nil, fmt.Errorf("branchkey: version %q: %w", version, err)
@@ -75,7 +81,9 @@ func (s *Store) BranchKeyVersion(ctx context.Context, id, version string) (*Key,
 // [Store.BranchKeyVersion] does, and fails with the same errors as
 // [Store.ActiveBranchKey].
 //
-// Specification: framework/branch-key-store.md#getbeaconkey.
+// Specification: [framework/branch-key-store.md#getbeaconkey].
+//
+// [framework/branch-key-store.md#getbeaconkey]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/branch-key-store.md#getbeaconkey
 func (s *Store) BeaconKey(ctx context.Context, id string) (*Key, error) {
 	return s.read(ctx, id, beaconType)
 }

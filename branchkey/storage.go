@@ -42,7 +42,9 @@ type Storage interface {
 // An Item is a branch key, a version of it, or a beacon key, encrypted by AWS
 // KMS. ID and Type identify it.
 //
-// Specification: framework/branch-key-store.md#record-format.
+// Specification: [framework/branch-key-store.md#record-format].
+//
+// [framework/branch-key-store.md#record-format]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/branch-key-store.md#record-format
 type Item struct {
 	ID   string // the attribute branch-key-id
 	Type string // branch:ACTIVE, branch:version:UUID or beacon:ACTIVE
