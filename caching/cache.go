@@ -53,7 +53,9 @@ type Stats struct {
 // defaults, which are the same in all implementations. GraceInterval ≤
 // InFlightTTL ≤ GracePeriod must hold.
 //
-// Specification: framework/storm-tracking-cryptographic-materials-cache.md.
+// Specification: [framework/storm-tracking-cryptographic-materials-cache.md].
+//
+// [framework/storm-tracking-cryptographic-materials-cache.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/storm-tracking-cryptographic-materials-cache.md
 type StormTrackingConfig struct {
 	// Capacity is the maximum number of entries; 0 means 1000.
 	Capacity int
@@ -81,7 +83,10 @@ type StormTrackingConfig struct {
 // more entries than its capacity. With capacity 0 it stores nothing, and each
 // Load fetches.
 //
-// Specification: framework/synchronized-local-cryptographic-materials-cache.md.
+// Specification:
+// [framework/synchronized-local-cryptographic-materials-cache.md].
+//
+// [framework/synchronized-local-cryptographic-materials-cache.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/synchronized-local-cryptographic-materials-cache.md
 func NewLRU(capacity int) (Cache, error) {
 	if capacity < 0 {
 		return nil, errors.New("caching: negative capacity")
@@ -94,7 +99,9 @@ func NewLRU(capacity int) (Cache, error) {
 // fetched again by one caller, while others use the old one. The cache also
 // limits the number of concurrent fetches.
 //
-// Specification: framework/storm-tracking-cryptographic-materials-cache.md.
+// Specification: [framework/storm-tracking-cryptographic-materials-cache.md].
+//
+// [framework/storm-tracking-cryptographic-materials-cache.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/storm-tracking-cryptographic-materials-cache.md
 func NewStormTracking(c StormTrackingConfig) (Cache, error) {
 	if c.Capacity < 0 || c.FanOut < 0 || c.GracePeriod < 0 || c.GraceInterval < 0 || c.InFlightTTL < 0 {
 		return nil, errors.New("caching: storm tracking: negative value")

@@ -68,7 +68,9 @@ type cmm struct {
 // Messages that share a data key are signed with one key. All callers that get
 // these materials share it, so a CMM on top of this one must not change it.
 //
-// Specification: framework/caching-cmm.md.
+// Specification: [framework/caching-cmm.md].
+//
+// [framework/caching-cmm.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/caching-cmm.md
 func NewCMM(c Config) (esdk.CMM, error) {
 	if (c.Keyring == nil) == (c.CMM == nil) || isnil.Value(c.Keyring) && isnil.Value(c.CMM) {
 		return nil, errors.New("caching: Config needs either a Keyring or a CMM")
