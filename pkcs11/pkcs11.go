@@ -23,8 +23,12 @@
 //
 // All keyrings are safe for concurrent use.
 //
-// Specification: framework/raw-aes-keyring.md, raw-rsa-keyring.md and
-// raw-ecdh-keyring.md, for the encrypted data keys.
+// Specification: [framework/raw-aes-keyring.md], [framework/raw-rsa-keyring.md]
+// and [framework/raw-ecdh-keyring.md], for the encrypted data keys.
+//
+// [framework/raw-aes-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/raw-aes-keyring.md
+// [framework/raw-rsa-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/raw-rsa-keyring.md
+// [framework/raw-ecdh-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/raw-ecdh-keyring.md
 package pkcs11
 
 import (
