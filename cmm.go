@@ -21,7 +21,9 @@ import (
 // the CMM beneath may choose another. To decrypt, the suite of the request is
 // the message's.
 //
-// Specification: framework/cmm-interface.md.
+// Specification: [framework/cmm-interface.md].
+//
+// [framework/cmm-interface.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/cmm-interface.md
 type CMM interface {
 	// EncryptionMaterials returns the keys that encrypt one message. It may
 	// change the encryption context: the message gets the pairs in the
@@ -96,7 +98,9 @@ type defaultCMM struct{ keyring Keyring }
 // Each message has its own data key, made by the keyring, and its own signing
 // key pair if its suite signs. Use it as the base of another CMM.
 //
-// Specification: framework/default-cmm.md.
+// Specification: [framework/default-cmm.md].
+//
+// [framework/default-cmm.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/default-cmm.md
 func NewDefaultCMM(kr Keyring) (CMM, error) {
 	if isnil.Value(kr) {
 		return nil, errtext.Errorf("default CMM needs a keyring")

@@ -30,7 +30,9 @@ import (
 // error names the key and matches [ErrEncryptionContext], besides
 // [ErrNoDataKey], [ErrCommitment] or [ErrAuthentication].
 //
-// Specification: client-apis/decrypt.md.
+// Specification: [client-apis/decrypt.md].
+//
+// [client-apis/decrypt.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/client-apis/decrypt.md
 func (c *Client) Decrypt(ctx context.Context, message []byte, ec EncryptionContext) ([]byte, *Header, error) {
 	return c.AppendDecrypt(ctx, nil, message, ec)
 }

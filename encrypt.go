@@ -23,7 +23,9 @@ import (
 // keyring or CMM, [ErrEncryptionContext], [ErrCommitmentPolicy], [ErrLimit], or
 // the error of ctx if ctx ends first.
 //
-// Specification: client-apis/encrypt.md.
+// Specification: [client-apis/encrypt.md].
+//
+// [client-apis/encrypt.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/client-apis/encrypt.md
 func (c *Client) Encrypt(ctx context.Context, plaintext []byte, ec EncryptionContext) ([]byte, *Header, error) {
 	return c.AppendEncrypt(ctx, nil, plaintext, ec)
 }
@@ -77,7 +79,9 @@ func checkOverlap(dst, input []byte) error {
 // [Client.Encrypt] does. If ctx ends before the message is complete, the writer
 // fails with its error.
 //
-// Specification: client-apis/streaming.md.
+// Specification: [client-apis/streaming.md].
+//
+// [client-apis/streaming.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/client-apis/streaming.md
 func (c *Client) NewWriter(ctx context.Context, dst io.Writer, ec EncryptionContext) (*Writer, error) {
 	bound := int64(-1)
 	if c.config.MaxPlaintextLength > 0 {

@@ -76,7 +76,9 @@ func Decrypt(ctx context.Context, kr Keyring, message []byte, ec EncryptionConte
 // One-shot decryption releases nothing until the whole message has been
 // verified, under every policy.
 //
-// Specification: client-apis/decrypt.md#security-considerations.
+// Specification: [client-apis/decrypt.md#security-considerations].
+//
+// [client-apis/decrypt.md#security-considerations]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/client-apis/decrypt.md#security-considerations
 type ReleasePolicy int
 
 const (

@@ -26,7 +26,9 @@ type EncryptionContext map[string]string
 // an empty context. It implements [encoding.BinaryAppender] and fails with
 // [ErrEncryptionContext].
 //
-// Specification: framework/structures.md#serialization.
+// Specification: [framework/structures.md#serialization].
+//
+// [framework/structures.md#serialization]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/structures.md#serialization
 func (ec EncryptionContext) AppendBinary(b []byte) ([]byte, error) {
 	b, err := format.AppendContext(b, ec)
 	if err != nil {
@@ -88,7 +90,9 @@ func (k *EncryptedDataKey) KeyName() string { return datakey.Name(k.ProviderID, 
 
 // A Header is the header of a message.
 //
-// Specification: data-format/message-header.md.
+// Specification: [data-format/message-header.md].
+//
+// [data-format/message-header.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/data-format/message-header.md
 type Header struct {
 	Version   int // of the format: 1, or 2 for suites that commit
 	Suite     SuiteID

@@ -19,7 +19,9 @@ import (
 // keep any of its slices or maps. It must not put key material into errors. Its
 // provider ID must not start with "aws-kms", which is reserved for AWS.
 //
-// Specification: framework/keyring-interface.md.
+// Specification: [framework/keyring-interface.md].
+//
+// [framework/keyring-interface.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/keyring-interface.md
 type Keyring interface {
 	// Wrap encrypts the data key of the request, or a fresh one if the request
 	// has none, under each wrapping key. It fails if any of them fails.

@@ -11,7 +11,9 @@ import (
 
 // EncryptionMaterials hold the keys that encrypt one message.
 //
-// Specification: framework/structures.md#encryption-materials.
+// Specification: [framework/structures.md#encryption-materials].
+//
+// [framework/structures.md#encryption-materials]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/structures.md#encryption-materials
 type EncryptionMaterials struct {
 	Suite SuiteID
 
@@ -97,7 +99,9 @@ func (m *EncryptionMaterials) Clone() *EncryptionMaterials {
 
 // DecryptionMaterials hold the keys that decrypt one message.
 //
-// Specification: framework/structures.md#decryption-materials.
+// Specification: [framework/structures.md#decryption-materials].
+//
+// [framework/structures.md#decryption-materials]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/structures.md#decryption-materials
 type DecryptionMaterials struct {
 	// EncryptionContext holds the stored and the reproduced pairs.
 	EncryptionContext EncryptionContext

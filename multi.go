@@ -30,7 +30,9 @@ type multiKeyring struct {
 // fails if it returns no encrypted data key, or another data key than it was
 // given.
 //
-// Specification: framework/multi-keyring.md.
+// Specification: [framework/multi-keyring.md].
+//
+// [framework/multi-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/multi-keyring.md
 func NewMultiKeyring(generator Keyring, children ...Keyring) (Keyring, error) {
 	if generator == nil && len(children) == 0 {
 		return nil, errtext.Errorf("multi-keyring needs a generator or a child")

@@ -36,7 +36,9 @@ type rawAESKeyring struct {
 // Each wrap draws a random IV, so one key should not wrap more than 2^32 data
 // keys (NIST SP 800-38D).
 //
-// Specification: framework/raw-aes-keyring.md.
+// Specification: [framework/raw-aes-keyring.md].
+//
+// [framework/raw-aes-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/raw-aes-keyring.md
 func NewRawAESKeyring(c RawAESConfig) (Keyring, error) {
 	if err := checkName(c.Namespace, c.Name); err != nil {
 		return nil, err

@@ -36,7 +36,10 @@ type RawECDHConfig struct {
 // two parties agree on. Either party encrypts and decrypts, with its own private
 // key and the other party's public key.
 //
-// Specification: framework/raw-ecdh-keyring.md (RawPrivateKeyToStaticPublicKey).
+// Specification: [framework/raw-ecdh-keyring.md]
+// (RawPrivateKeyToStaticPublicKey).
+//
+// [framework/raw-ecdh-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/raw-ecdh-keyring.md
 func NewRawECDHKeyring(c RawECDHConfig) (Keyring, error) {
 	if c.PrivateKey == nil || c.Peer == nil {
 		return nil, errtext.Errorf("ECDH keyring needs a private key and the peer's public key")
@@ -52,8 +55,10 @@ func NewRawECDHKeyring(c RawECDHConfig) (Keyring, error) {
 // owner decrypts with [NewRawECDHDiscoveryKeyring]. The message doesn't name
 // its sender.
 //
-// Specification: framework/raw-ecdh-keyring.md
+// Specification: [framework/raw-ecdh-keyring.md]
 // (EphemeralPrivateKeyToStaticPublicKey).
+//
+// [framework/raw-ecdh-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/raw-ecdh-keyring.md
 func NewRawECDHEphemeralKeyring(recipient *ecdh.PublicKey) (Keyring, error) {
 	if recipient == nil {
 		return nil, errtext.Errorf("ECDH keyring needs the recipient's public key")
@@ -65,7 +70,9 @@ func NewRawECDHEphemeralKeyring(recipient *ecdh.PublicKey) (Keyring, error) {
 // every data key that was encrypted to its key, by anyone, with the public key
 // that the message names.
 //
-// Specification: framework/raw-ecdh-keyring.md (PublicKeyDiscovery).
+// Specification: [framework/raw-ecdh-keyring.md] (PublicKeyDiscovery).
+//
+// [framework/raw-ecdh-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/raw-ecdh-keyring.md
 func NewRawECDHDiscoveryKeyring(private *ecdh.PrivateKey) (Keyring, error) {
 	if private == nil {
 		return nil, errtext.Errorf("ECDH keyring needs a private key")

@@ -39,7 +39,9 @@ type rawRSAKeyring struct{ RawRSAConfig }
 // NewRawRSAKeyring returns a keyring that wraps data keys with RSA. RSA doesn't
 // bind the encryption context to the data key; the message does.
 //
-// Specification: framework/raw-rsa-keyring.md.
+// Specification: [framework/raw-rsa-keyring.md].
+//
+// [framework/raw-rsa-keyring.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/raw-rsa-keyring.md
 func NewRawRSAKeyring(c RawRSAConfig) (Keyring, error) {
 	if err := checkName(c.Namespace, c.Name); err != nil {
 		return nil, err

@@ -23,7 +23,9 @@ type requiredContextCMM struct {
 // The C and JavaScript SDKs, aws-encryption-cli, the Java SDK before version 3
 // and the Python SDK before version 4 can't read such messages.
 //
-// Specification: framework/required-encryption-context-cmm.md.
+// Specification: [framework/required-encryption-context-cmm.md].
+//
+// [framework/required-encryption-context-cmm.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/required-encryption-context-cmm.md
 func NewRequiredContextCMM(underlying CMM, keys ...string) (CMM, error) {
 	if isnil.Value(underlying) {
 		return nil, errtext.Errorf("required-context CMM needs an underlying CMM")

@@ -13,7 +13,9 @@ import (
 // derived from it for each message (HKDF), the message commits to the data key
 // (Commit), and the message is signed (ECDSA).
 //
-// Specification: framework/algorithm-suites.md.
+// Specification: [framework/algorithm-suites.md].
+//
+// [framework/algorithm-suites.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/algorithm-suites.md
 type SuiteID uint16
 
 // These are the suites of the message format. New messages should use one that
@@ -105,7 +107,9 @@ func (id SuiteID) lookup() (*suite.Suite, error) {
 // commit to the data key. Without commitment, it's possible to make one message
 // that decrypts to two plaintexts under two keys.
 //
-// Specification: framework/commitment-policy.md.
+// Specification: [framework/commitment-policy.md].
+//
+// [framework/commitment-policy.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/commitment-policy.md
 type CommitmentPolicy int
 
 const (
