@@ -55,6 +55,7 @@ type FormatError struct {
 	Err    error
 }
 
+// Error returns the field, the offset and the reason.
 func (e *FormatError) Error() string { return (*format.Error)(e).Error() }
 
 // WithoutPrefix returns the text of Error without "esdk: ", for programs that
@@ -62,6 +63,7 @@ func (e *FormatError) Error() string { return (*format.Error)(e).Error() }
 // this method too; [errors.As] finds it as an interface.
 func (e *FormatError) WithoutPrefix() string { return (*format.Error)(e).WithoutPrefix() }
 
+// Unwrap returns Err.
 func (e *FormatError) Unwrap() error { return e.Err }
 
 // A NoDataKeyError holds the reason why each keyring, or each attempt of one,
@@ -72,6 +74,7 @@ type NoDataKeyError struct {
 	Errors []error
 }
 
+// Error returns the texts of the errors, each one once.
 func (e *NoDataKeyError) Error() string { return e.text().Error() }
 
 // WithoutPrefix returns the text of Error without "esdk: ".

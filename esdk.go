@@ -1,4 +1,5 @@
-// Package esdk implements the AWS Encryption SDK. Its messages are
+// Package esdk implements the AWS Encryption SDK, which encrypts data on the
+// client before it goes to a store, a queue or a database. Its messages are
 // interchangeable with the messages of the C, Java, JavaScript, Python, .NET,
 // Go and Rust SDKs.
 //
@@ -17,6 +18,21 @@
 //	plaintext, err := esdk.Decrypt(ctx, kr, message, esdk.EncryptionContext{"tenant": "17"})
 //
 // A [Client] adds streams, other algorithm suites, limits and policies.
+//
+// # Keyrings
+//
+// The keyring depends on the place of the wrapping keys:
+//
+//   - AWS KMS: package [esdk/awskms]. With package [esdk/branchkey], most
+//     messages need no call to AWS KMS, and [esdk/caching] saves calls for any
+//     keyring.
+//   - A hardware security module: package [esdk/pkcs11].
+//   - HashiCorp Vault, Google Cloud KMS or Azure Key Vault: package
+//     [esdk/keyservice].
+//   - The program itself: [NewRawAESKeyring], [NewRawRSAKeyring],
+//     [NewRawECDHKeyring], or the post-quantum keys of package [esdk/hpke].
+//
+// [NewMultiKeyring] combines keyrings, so that any one of them decrypts.
 //
 // # Guarantees
 //

@@ -81,11 +81,15 @@ type EncryptedDataKey struct {
 }
 
 // KeyName returns the name of the wrapping key, as far as the message has it:
-// the ARN of an AWS KMS key, the ID of a branch key, the name of a raw key, a
-// token's key or a key service's key, or, for ECDH, the recipient's compressed
-// public key in hexadecimal. It needn't be text. A keyring recognizes its data
-// keys by this name and the provider ID. For an unknown provider, KeyName
-// returns the whole provider info.
+//
+//   - the ARN of an AWS KMS key;
+//   - the ID of a branch key;
+//   - the name of a raw key, a token's key or a key service's key;
+//   - for ECDH, the recipient's compressed public key in hexadecimal;
+//   - for an unknown provider, the whole provider info.
+//
+// It needn't be text. A keyring recognizes its data keys by this name and the
+// provider ID.
 func (k *EncryptedDataKey) KeyName() string { return datakey.Name(k.ProviderID, k.ProviderInfo) }
 
 // A Header is the header of a message.

@@ -9,9 +9,12 @@ import (
 )
 
 // A SuiteID names an algorithm suite. All suites encrypt with AES-GCM in
-// frames. They differ in the length of the data key, and in whether a key is
-// derived from it for each message (HKDF), the message commits to the data key
-// (Commit), and the message is signed (ECDSA).
+// frames. They differ in the length of the data key. The parts of a name say
+// what a suite adds:
+//
+//   - HKDF: a key is derived from the data key for each message.
+//   - Commit: the message commits to the data key.
+//   - ECDSA: the message is signed.
 //
 // Specification: [framework/algorithm-suites.md].
 //
