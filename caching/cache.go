@@ -1,6 +1,21 @@
-// Package caching reduces calls to a key service. A caching CMM reuses a data
-// key for several messages, within limits. A hierarchical keyring keeps branch
-// keys. Both store their results in a [Cache].
+// Package caching reduces calls to a key service. Without it, a keyring of AWS
+// KMS calls the service for each message.
+//
+// A caching CMM reuses a data key for several messages, within limits:
+//
+//	cmm, err := caching.NewCMM(caching.Config{
+//		Keyring:     kr,
+//		MaxAge:      10 * time.Minute,
+//		MaxMessages: 1000,
+//	})
+//	client, err := esdk.New(esdk.Config{CMM: cmm})
+//
+// The hierarchical keyring of package [esdk/branchkey] keeps branch keys
+// instead, and gives each message a data key of its own.
+//
+// Both store their results in a [Cache]. By default, each CMM and keyring has
+// one of its own. [NewLRU] and [NewStormTracking] make a Cache to share, or of
+// another size.
 package caching
 
 import (
