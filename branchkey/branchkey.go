@@ -3,9 +3,10 @@
 //
 // A branch key wraps data keys locally, and AWS KMS encrypts the branch key. So
 // the keyring calls AWS KMS when a branch key isn't in its cache, not for each
-// message. The active version, used to encrypt, and each version used to
-// decrypt take one call each. A [Store] keeps branch keys in DynamoDB or in a
-// file. Each has several versions, one of which is active:
+// message as package [esdk/awskms] does. A [Supplier] gives each tenant a branch
+// key of its own, all under one KMS key.
+//
+// A [Store] keeps branch keys in DynamoDB or in a file:
 //
 //	storage, err := branchkey.NewDynamoDBStorage(nil, "branch-keys")
 //	store, err := branchkey.NewStore(branchkey.Config{
@@ -18,12 +19,18 @@
 //		BranchKeyID: "tenant-17",
 //		TTL:         time.Hour,
 //	})
+//	message, err := esdk.Encrypt(ctx, kr, plaintext, nil)
 //
-// [Store.CreateKeyStore] and [Store.CreateKey] set it up. [Store.VersionKey]
-// rotates a branch key: once a year, or as often as your policy demands. Old
-// versions are kept, so old messages still decrypt. [Store.RekeyBranchKey]
-// moves a branch key to another KMS key without touching any message. [Warm]
-// fills the cache of a keyring before the first message.
+// A branch key has several versions, one of which is active. The active version,
+// used to encrypt, and each version used to decrypt take one call to AWS KMS
+// each. To manage branch keys:
+//
+//   - [Store.CreateKeyStore] and [Store.CreateKey] set up a key store.
+//   - [Store.VersionKey] rotates a branch key: once a year, or as often as your
+//     policy demands. Old versions are kept, so old messages still decrypt.
+//   - [Store.RekeyBranchKey] moves a branch key to another KMS key without
+//     touching any message.
+//   - [Warm] fills the cache of a keyring before the first message.
 //
 // Tables and messages are interchangeable with the official SDKs, which can use
 // the same table side by side with this package, under the same logical name.
