@@ -15,6 +15,7 @@
 //	kr, err := pkcs11.NewAESKeyring(ctx, token, pkcs11.AESConfig{
 //		Namespace: "corp", Name: "backup", Key: pkcs11.KeyRef{Label: "backup"},
 //	})
+//	message, err := esdk.Encrypt(ctx, kr, plaintext, nil)
 //
 // The library of a token is written in C. A build without cgo has this package,
 // but [Open] then fails with [ErrNoCgo]. This package has no control over that
@@ -75,6 +76,7 @@ type Error struct {
 	Name string // of the code, such as "CKR_DEVICE_REMOVED"; may be empty
 }
 
+// Error returns the call and the name of the code, or else its number.
 func (e *Error) Error() string {
 	if e.Name == "" {
 		return fmt.Sprintf("%s: CKR 0x%X", e.Call, e.Code)
