@@ -2,13 +2,14 @@
 // encryption context: HashiCorp Vault, Google Cloud KMS, Azure Key Vault, or
 // any other service that encrypts and decrypts a few bytes.
 //
-// The drivers of the Go CDK, gocloud.dev/secrets, connect to the services. Each
-// driver has its own import:
+// The drivers of the Go CDK connect to the services: see [gocloud.dev/secrets].
+// Each driver has its own import:
 //
 //	import _ "gocloud.dev/secrets/hashivault" // or gcpkms, azurekeyvault, localsecrets
 //
 //	k, err := secrets.OpenKeeper(ctx, "hashivault://orders")
 //	kr, err := keyservice.NewKeyring(k, "orders")
+//	message, err := esdk.Encrypt(ctx, kr, plaintext, nil)
 //
 // This package doesn't import the CDK, which depends on twenty modules: any
 // [Service] works.
