@@ -7,6 +7,7 @@
 //	defer server.Close()
 //	arn := server.CreateKey("us-west-2", types.KeySpecSymmetricDefault)
 //	client := server.Client("us-west-2")
+//	kr, err := awskms.NewKeyring(awskms.Config{Clients: awskms.FixedClient(client)}, arn)
 //
 // One server is KMS in all regions of the partition aws, for the account
 // [Account]. Like AWS, it takes the region of a request from the scope of its
