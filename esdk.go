@@ -21,7 +21,7 @@
 //
 // # Keyrings
 //
-// The keyring depends on the place of the wrapping keys:
+// The keyring to take depends on where the wrapping keys are:
 //
 //   - AWS KMS: package [esdk/awskms]. With package [esdk/branchkey], most
 //     messages need no call to AWS KMS, and [esdk/caching] saves calls for any
@@ -29,7 +29,7 @@
 //   - A hardware security module: package [esdk/pkcs11].
 //   - HashiCorp Vault, Google Cloud KMS or Azure Key Vault: package
 //     [esdk/keyservice].
-//   - The program itself: [NewRawAESKeyring], [NewRawRSAKeyring],
+//   - Memory of the program: [NewRawAESKeyring], [NewRawRSAKeyring],
 //     [NewRawECDHKeyring], or the post-quantum keys of package [esdk/hpke].
 //
 // [NewMultiKeyring] combines keyrings, so that any one of them decrypts.
