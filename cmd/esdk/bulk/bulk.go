@@ -1,9 +1,24 @@
 // Package bulk re-encrypts many messages in place, or audits them, in process,
-// as "esdk reencrypt --in-place" and "esdk audit" do. Keys have the same syntax
-// and come from the same configuration. The package is for programs that divide
-// the work of a run between machines. It ends no process, handles no signals,
-// asks for no passphrase, and writes nothing to standard output or standard
-// error.
+// as "esdk reencrypt --in-place" and "esdk audit" do. It is for programs that
+// divide the work of a run between machines.
+//
+// Flags name the keys in the syntax of the command, and the keys come from the
+// same configuration:
+//
+//	work, err := bulk.OpenRotation(ctx, []string{"--from-key", "@old", "-k", "@new"})
+//	defer work.Close()
+//	err = work.Do(ctx, slices.Values(names), func(r bulk.Result) error {
+//		fmt.Println(r.Name, r.Status, r.Error)
+//		return nil
+//	})
+//
+// [Work.Split] divides the objects under a prefix into ranges for
+// [Work.DoRange], and [Work.SplitInventory] divides an S3 Inventory into parts
+// for [Work.DoPart]. [OpenAudit] opens an audit instead, and a [Summary] sums up
+// its results. [OpenClient] makes a client for single messages.
+//
+// The package ends no process, handles no signals, asks for no passphrase, and
+// writes nothing to standard output or standard error.
 package bulk
 
 import (
@@ -25,6 +40,7 @@ import (
 // A Status is the outcome of an input.
 type Status string
 
+// These are the outcomes.
 const (
 	OK      Status = "ok"      // it was re-encrypted, or audited
 	Skipped Status = "skipped" // there was nothing to do

@@ -65,6 +65,7 @@ type ListError struct {
 	Retryable    bool
 }
 
+// Error returns the location and the reason.
 func (e *ListError) Error() string { return e.Folder + " cannot be listed: " + e.Text }
 
 // DoRange is like [Work.Do], for the objects in a range that exist when it
