@@ -1,6 +1,14 @@
 // Package codec encrypts the payloads of a Temporal history with the AWS
-// Encryption SDK: inputs and results of workflows and activities, heartbeats,
-// signals, queries and the texts of failures. The names of workflows and
+// Encryption SDK. It works for any Temporal application: give the options of
+// each client and worker to [Apply].
+//
+//	c, err := esdk.New(esdk.Config{Keyring: kr})
+//	options := client.Options{HostPort: "temporal.example.com:7233"}
+//	codec.Apply(&options, c)
+//	t, err := client.Dial(options)
+//
+// Inputs and results of workflows and activities, heartbeats, signals, queries
+// and the texts of failures are encrypted. The names of workflows and
 // activities, their times and their number remain visible.
 package codec
 
@@ -36,7 +44,9 @@ type codec struct{ client *esdk.Client }
 // them there.
 func New(c *esdk.Client) converter.PayloadCodec { return &codec{c} }
 
-// Apply makes a Temporal client encrypt as much of the history as possible.
+// Apply makes a Temporal client encrypt as much of the history as possible. It
+// sets the FailureConverter of the options, and wraps their DataConverter in the
+// codec of [New].
 func Apply(options *client.Options, c *esdk.Client) {
 	parent := options.DataConverter
 	if parent == nil {
