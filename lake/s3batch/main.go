@@ -2,8 +2,18 @@
 // re-encrypts each object in place under another key, as "esdk reencrypt
 // --in-place" does.
 //
-// $ESDK_ARGS has the flags of "esdk reencrypt" as a JSON array, such as
-// ["--from-key", "arn:…", "-k", "arn:…"]. No flag is for a secret.
+// To build it, in a clone of the repository:
+//
+//	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -C lake -trimpath -tags lambda.norpc -o bootstrap ./s3batch
+//	zip esdk-s3batch.zip lake/bootstrap
+//
+// The environment of the function has the flags of "esdk reencrypt" as a JSON
+// array. No flag is for a secret:
+//
+//	ESDK_ARGS='["--from-key", "arn:aws:kms:…", "-k", "arn:aws:kms:…"]'
+//
+// docs/scale.md has the requests that create the function and a job, and the
+// policies of their roles.
 package main
 
 import (
