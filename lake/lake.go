@@ -3,9 +3,31 @@
 // which any worker runs in its own process, just as "esdk reencrypt --in-place"
 // and "esdk audit" do.
 //
+// The command esdk-lake runs workers and starts jobs. A worker of your own
+// registers the workflows and activities:
+//
+//	a := lake.NewActivities(t) // t is a client of Temporal
+//	defer a.Close()
+//	w := worker.New(t, lake.TaskQueue, worker.Options{WorkerStopTimeout: time.Minute})
+//	lake.Register(w, a)
+//	err := w.Run(worker.InterruptCh())
+//
+// Another program starts the job:
+//
+//	job := lake.Job{
+//		Task: lake.Task{
+//			Source: lake.Source{Folder: "s3://lake/data/"},
+//			Flags:  []string{"--from-key", "@old", "-k", "@new"},
+//		},
+//		Results: "s3://audit/rotations/",
+//	}
+//	err := job.Check()
+//	run, err := t.ExecuteWorkflow(ctx, client.StartWorkflowOptions{TaskQueue: lake.TaskQueue}, lake.Rotate, job)
+//
 // The history contains keys of objects and the flags that name wrapping keys.
 // Workers make keyrings from these flags, with their own configuration and
-// credentials, so there are no secrets in the history.
+// credentials, so there are no secrets in the history. Package [esdk/lake/codec]
+// encrypts it nevertheless.
 package lake
 
 import (

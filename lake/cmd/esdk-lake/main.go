@@ -1,5 +1,11 @@
 // Command esdk-lake re-encrypts or audits all messages in a bucket on Temporal.
-// See docs/lake.md.
+// Any number of workers share the work:
+//
+//	esdk-lake worker
+//	esdk-lake start --results s3://audit/rotations/ s3://lake/data/ -- --from-key @old -k @new
+//	esdk-lake status ID
+//
+// "esdk-lake help" lists all commands. docs/lake.md describes them.
 package main
 
 import (
