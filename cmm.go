@@ -10,7 +10,7 @@ import (
 
 // A CMM (cryptographic materials manager) assembles the keys of a message. Most
 // users don't need their own: a [Client] with a [Keyring] uses the default CMM.
-// Package esdktest checks other implementations.
+// Package [esdk/esdktest] checks other implementations.
 //
 // A CMM must be safe for concurrent use. It must not change a request or keep
 // any of its slices or maps. The materials belong to the caller, which clears

@@ -71,7 +71,7 @@ func newZIP() []byte {
 }
 
 // Serve an encrypted file over HTTP, with ranges, as if it weren't encrypted.
-func ExampleReaderAt_http() {
+func ExampleReaderAt_serveContent() {
 	client, err := esdk.New(esdk.Config{Keyring: newKeyring(), Suite: esdk.AES256GCMHKDFSHA512Commit})
 	if err != nil {
 		log.Fatal(err)

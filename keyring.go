@@ -13,7 +13,8 @@ import (
 )
 
 // A Keyring protects data keys with wrapping keys. Most users need only the
-// keyrings of this module. Package esdktest checks other implementations.
+// keyrings of this module. Package [esdk/esdktest] checks other
+// implementations.
 //
 // A Keyring must be safe for concurrent use. It must not change a request or
 // keep any of its slices or maps. It must not put key material into errors. Its
