@@ -16,7 +16,8 @@ import (
 const cacheKey = attribute.Key("esdk.cache.name")
 
 // Cache returns a cache that is observed under the given name, for a caching
-// CMM or the hierarchical keyring. It records, each by esdk.cache.name,
+// CMM or the hierarchical keyring. It records these metrics, each by
+// esdk.cache.name:
 //
 //	esdk.cache.hits, esdk.cache.misses, esdk.cache.evictions  counters
 //	esdk.cache.entries, esdk.cache.in_flight                  up-down counters

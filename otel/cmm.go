@@ -18,15 +18,15 @@ const (
 )
 
 // CMM returns a CMM that counts messages, since a message asks for its
-// materials once. It records
+// materials once. It records these metrics:
 //
 //	esdk.messages            a counter, by esdk.operation, esdk.suite and error.type
 //	esdk.materials.duration  a histogram in seconds, by the same attributes
 //	esdk.plaintext.size      a histogram in bytes, of messages to encrypt with a length known
 //	                         in advance
 //
-// and spans named esdk.encrypt.materials and esdk.decrypt.materials. Wrap the
-// outermost CMM: inside a caching CMM, only cache misses are seen.
+// Its spans are named esdk.encrypt.materials and esdk.decrypt.materials. Wrap
+// the outermost CMM: inside a caching CMM, only cache misses are seen.
 func (i *Instrumentation) CMM(next esdk.CMM) esdk.CMM {
 	if isnil.Value(next) {
 		return next // its users reject it

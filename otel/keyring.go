@@ -9,12 +9,13 @@ import (
 )
 
 // Keyring returns a keyring that measures the durations of another one. Kind
-// distinguishes several keyrings, for instance aws-kms. It records
+// distinguishes several keyrings, for instance aws-kms. The keyring records this
+// metric:
 //
 //	esdk.keyring.duration  a histogram in seconds, by esdk.operation (wrap, unwrap),
 //	                       esdk.keyring and error.type
 //
-// and spans named esdk.keyring.wrap and esdk.keyring.unwrap.
+// Its spans are named esdk.keyring.wrap and esdk.keyring.unwrap.
 func (i *Instrumentation) Keyring(kind string, next esdk.Keyring) esdk.Keyring {
 	if isnil.Value(next) {
 		return next

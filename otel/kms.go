@@ -18,8 +18,8 @@ import (
 //	                          rpc.method (KMS/Decrypt and so on), cloud.region and
 //	                          error.type
 //
-// and spans of the kind client, named after the method. A call counts once,
-// including its retries.
+// Their spans are of the kind client, and named after the method. A call counts
+// once, including its retries.
 func (i *Instrumentation) Clients(next awskms.Clients) awskms.Clients {
 	if isnil.Value(next) {
 		return next
