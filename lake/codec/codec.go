@@ -1,6 +1,6 @@
 // Package codec encrypts the payloads of a Temporal history with the AWS
-// Encryption SDK. It works for any Temporal application: give the options of
-// each client and worker to [Apply].
+// Encryption SDK, for any Temporal application. Pass the options of each client
+// to [Apply], also where the client runs a worker:
 //
 //	c, err := esdk.New(esdk.Config{Keyring: kr})
 //	options := client.Options{HostPort: "temporal.example.com:7233"}
