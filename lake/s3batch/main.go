@@ -7,8 +7,8 @@
 //	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -C lake -trimpath -tags lambda.norpc -o bootstrap ./s3batch
 //	zip esdk-s3batch.zip lake/bootstrap
 //
-// The environment of the function has the flags of "esdk reencrypt" as a JSON
-// array. No flag is for a secret:
+// The variable ESDK_ARGS in the environment of the function has the flags of
+// "esdk reencrypt" as a JSON array. No flag is for a secret:
 //
 //	ESDK_ARGS='["--from-key", "arn:aws:kms:…", "-k", "arn:aws:kms:…"]'
 //
