@@ -97,6 +97,7 @@ func Decrypt(ctx context.Context, kr Keyring, message []byte, ec EncryptionConte
 // [client-apis/decrypt.md#security-considerations]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/client-apis/decrypt.md#security-considerations
 type ReleasePolicy int
 
+// These are the release policies. The first is the default.
 const (
 	// VerifyAtEOF releases each frame once it's authenticated, but the last
 	// frame only after the whole message and its signature have been verified.
