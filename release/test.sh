@@ -118,8 +118,9 @@ says() { [[ $("$1" version) == *"$2)" ]] || fail "the version is to end in $2: $
 
 module=$(cat "$(go env GOROOT)/lib/fips140/certified.txt")
 for run in "$default" "$full"; do ! go version -m "$run" | grep GOFIPS140 || fail "$run has a frozen FIPS module"; done
-go version -m "$fips" | grep -q "^.build.GOFIPS140=$module\$" || fail "there is no module $module: $(go version -m "$fips")"
-go version -m "$fips" | grep -q "^.build.DefaultGODEBUG=.*fips140=on" || fail "FIPS 140-3 mode is not the default: $(go version -m "$fips")"
+built=$(go version -m "$fips")
+[[ $built == *build$'\t'"GOFIPS140=$module"* ]] || fail "there is no module $module: $built"
+[[ $built == *build$'\t'DefaultGODEBUG=*fips140=on* ]] || fail "FIPS 140-3 mode is not the default: $built"
 says "$default" "${platform#*/}"
 says "$fips" ", FIPS 140-3 mode, module $module"
 GODEBUG=fips140=off says "$fips" ", FIPS 140-3 mode off, module $module"
