@@ -382,32 +382,42 @@ func TestFindingBounded(t *testing.T) {
 	}
 }
 
+// hostileFinding returns a finding with text from an attacker.
+func hostileFinding(t *testing.T, filter *Filter, withKeys bool) *Finding {
+	t.Helper()
+	name := randomText(10)
+	if random.IntN(5) == 0 {
+		name += "\xff\xfe"
+	}
+	f := NewFinding(name, name)
+	m := randomMessage(t)
+	h, err := esdk.ParseHeader(bytes.NewReader(m.message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch random.IntN(4) {
+	case 0:
+		f.SetError(&esdk.FormatError{Field: "version", Err: errors.New(randomText(10))})
+	case 1:
+		f.SetError(errors.New(randomText(10)))
+		f.ErrorKind += randomText(2)
+	default:
+		f.SetHeader(h, random.IntN(2) == 0)
+		if withKeys {
+			f.Verification = &Verification{Opened: random.IntN(2) == 0, Error: randomText(9), ErrorKind: randomText(3)}
+		}
+		f.Matches = filter.Match(h, f.Verification)
+	}
+	return f
+}
+
 // TestHostileText checks that lines and pages with text from an attacker are
 // valid. They contain no markup and no invisible character from the text.
 func TestHostileText(t *testing.T) {
 	s := NewSummary(true)
 	filter := &Filter{Under: []Pattern{"<b>*"}}
 	for range 400 {
-		name := randomText(10)
-		if random.IntN(5) == 0 {
-			name += "\xff\xfe"
-		}
-		f := NewFinding(name, name)
-		m := randomMessage(t)
-		h, err := esdk.ParseHeader(bytes.NewReader(m.message))
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch random.IntN(4) {
-		case 0:
-			f.SetError(&esdk.FormatError{Field: "version", Err: errors.New(randomText(10))})
-		case 1:
-			f.SetError(errors.New(randomText(10)))
-		default:
-			f.SetHeader(h, random.IntN(2) == 0)
-			f.Verification = &Verification{Opened: random.IntN(2) == 0, Error: randomText(9), ErrorKind: randomText(3)}
-			f.Matches = filter.Match(h, f.Verification)
-		}
+		f := hostileFinding(t, filter, true)
 		s.Add(f)
 		if line := f.Line(); strings.Count(line, "\n") != 1 || strings.ContainsFunc(strings.TrimSuffix(line, "\n"), hidden) {
 			t.Errorf("%q", line)
@@ -420,11 +430,16 @@ func TestHostileText(t *testing.T) {
 	if line, err := s.JSON(filter); err != nil || bytes.Count(line, []byte("\n")) != 1 || !json.Valid(line) {
 		t.Errorf("%.200s, %v", line, err)
 	}
-	var page bytes.Buffer
-	if err := (&Page{Summary: s, Filter: filter, Inputs: []string{randomText(100), "<script>"}, Version: "<v>"}).Write(&page); err != nil {
+	checkPage(t, pageOf(t, &Page{Summary: s, Filter: filter, Inputs: []string{randomText(100), "<script>"}, Version: "<v>"}))
+}
+
+func pageOf(t *testing.T, p *Page) string {
+	t.Helper()
+	var b strings.Builder
+	if err := p.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	checkPage(t, page.String())
+	return b.String()
 }
 
 // checkPage fails if a page has an unexpected element.

@@ -1,9 +1,7 @@
 package audit
 
 import (
-	_ "embed"
 	"fmt"
-	"html/template"
 	"io"
 	"maps"
 	"slices"
@@ -22,16 +20,10 @@ type Page struct {
 // mostRows is the largest number of rows in a table of the page.
 const mostRows = 50
 
-//go:embed page.html
-var pageText string
-
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"visible": Visible, "bytes": bytesText, "number": numberText, "percent": percentText, "time": timeText,
-	"bar": func(part, of int64) bar { return bar{Part: part, Of: of} },
-}).Parse(pageText))
-
 // Write writes the page.
-func (p *Page) Write(w io.Writer) error { return pageTemplate.Execute(w, p) }
+func (p *Page) Write(w io.Writer) error {
+	return writePage(w, text("Audit of encrypted messages, "+timeText(p.Summary.Started)), p.body()...)
+}
 
 // mostInputs is the largest number of inputs that the page names.
 const mostInputs = 20
