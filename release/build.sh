@@ -16,7 +16,7 @@
 set -euo pipefail
 
 CYCLONEDX=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
-MAX_SIZE=32000000 # bytes of the default build
+MAX_SIZE=22000000 # bytes of the default build
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-dist}

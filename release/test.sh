@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-MAX_SIZE=32000000 # bytes of the default build
+MAX_SIZE=22000000 # bytes of the default build
 
 fail() { echo "test.sh: $*" >&2; exit 1; }
 

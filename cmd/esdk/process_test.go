@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -33,20 +34,48 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	buildFolder = dir
-	for name, source := range map[string]string{"esdk": ".", "measure": "./testdata/measure"} {
-		if out, err := exec.Command("go", "build", "-tags", buildTags(), "-o", filepath.Join(dir, name), source).CombinedOutput(); err != nil {
-			return "", fmt.Errorf("%v: %s", err, out)
-		}
+	linked, err = exec.Command("go", "build", "-tags", buildTags(), "-ldflags=-dumpdep", "-o", filepath.Join(dir, "esdk"), ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%v: %s", err, linked[max(0, len(linked)-2000):])
+	}
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "measure"), "./testdata/measure").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%v: %s", err, out)
 	}
 	return filepath.Join(dir, "esdk"), nil
 })
 
-// buildTags returns the build tags of the test itself.
+// linked is the linker's list of what the built command needs, and why. A line
+// has two symbols: the first one refers to the second one.
+var linked []byte
+
+// TestNothingCallsMethodsByName checks that the linker may drop methods that
+// nothing calls. If a linked function, such as one of text/template, calls
+// methods by a name that isn't constant, the linker keeps all exported methods,
+// and the command is half as large again.
+func TestNothingCallsMethodsByName(t *testing.T) {
+	if _, err := build(); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(linked, []byte("\nmain.main -> ")) {
+		t.Fatalf("the linker lists nothing:\n%.500s", linked)
+	}
+	callers := make(map[string]bool)
+	for line := range bytes.Lines(linked) {
+		if caller, _, found := bytes.Cut(line, []byte(" <ReflectMethod> -> ")); found {
+			callers[string(caller)] = true
+		}
+	}
+	if len(callers) > 0 {
+		t.Errorf("these call methods by name: %q", slices.Sorted(maps.Keys(callers)))
+	}
+}
+
+// buildTags returns the build tags of the test itself, and the one of releases.
 func buildTags() string {
 	if slices.Contains(object.Schemes(), "gs") {
-		return "full"
+		return "grpcnotrace,full"
 	}
-	return "default"
+	return "grpcnotrace"
 }
 
 // measured runs a command under a program that measures it. After the command
