@@ -13,7 +13,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// The spans and metrics of this example go to standard output. With OTLP
+// The spans and metrics of this example go to standard error. With OTLP
 // exporters instead, they go to a collector.
 func Example() {
 	ctx := context.Background()
