@@ -24,8 +24,9 @@ LAKE_REFUSED = 1m
 MODULES = . cmd/esdk interop bench lake otel examples release
 
 # The tag leaves a tracing page of gRPC out, which would have the linker keep all
-# methods of everything, and the command be twice as large.
-BUILD = go build -C cmd/esdk -trimpath -tags grpcnotrace
+# methods of everything, and the command be twice as large. Symbols and debugging
+# tables are left out as well.
+BUILD = go build -C cmd/esdk -trimpath -ldflags '-s -w' -tags grpcnotrace
 
 .PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips fips-certified cross cross-all vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test publish-test oldest performance vectors pkcs11 softhsm vault scale spark lake lake-short examples voice wrap
 
