@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, stdout io.WriteCloser, stderr io.Wr
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:0", "loopback `address` to serve on; port 0 takes a free one")
 	flags.StringVar(&o.region, "region", "us-west-2", "`region` of the keys of -alias")
 	flags.StringVar(&o.aliases, "alias", "", "make a symmetric key for each of these `aliases`, separated by commas; app is alias/app")
-	flags.DurationVar(&o.latency, "latency", 0, "`time` to wait before each answer")
+	flags.DurationVar(&o.latency, "latency", 0, "`time` to wait before each answer, such as 50ms")
 	switch err := flags.Parse(args); {
 	case err == flag.ErrHelp:
 		return 0
