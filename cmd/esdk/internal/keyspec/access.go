@@ -58,7 +58,7 @@ func (ks *Keys) kmsKey(text string) (awskms.Config, string, error) {
 			return ks.KMS(k.AWSProfile), k.Key, nil
 		}
 	}
-	return awskms.Config{}, "", cli.UsageError("%s is no symmetric key of AWS KMS by its ARN or alias, of which alone a dry run can be asked for", cli.Printable(text))
+	return awskms.Config{}, "", cli.UsageError("--dry-run needs a symmetric key of AWS KMS, given by its ARN or alias")
 }
 
 // allowed returns nil for the error that a call would have succeeded. If the
