@@ -33,8 +33,10 @@ func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Stor
 	var storage branchkey.Storage
 	var err error
 	switch {
-	case (o.Table == "") == (o.File == ""):
-		return nil, cli.UsageError("which key store? Give a table or a file")
+	case o.Table == "" && o.File == "":
+		return nil, cli.UsageError("no key store given: name a table or a file")
+	case o.Table != "" && o.File != "":
+		return nil, cli.UsageError("two key stores given: name a table or a file, not both")
 	case o.Table != "":
 		storage, err = ks.openTable(ctx, o)
 	default:
