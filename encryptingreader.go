@@ -113,8 +113,8 @@ func (r *EncryptingReader) fill() {
 	r.err, r.rest = err, r.sink.kept
 }
 
-// WriteTo writes the rest of the message to w. It implements [io.WriterTo]. A nil
-// error means that the message is complete.
+// WriteTo writes the rest of the message to w. It implements [io.WriterTo]. A
+// nil error means that the message is complete.
 func (r *EncryptingReader) WriteTo(w io.Writer) (int64, error) {
 	r.sink.to, r.sink.n = w, 0
 	defer func() { r.sink.to = nil }()

@@ -3,10 +3,11 @@
 // interchangeable with the messages of the C, Java, JavaScript, Python, .NET,
 // Go and Rust SDKs.
 //
-// The SDK uses envelope encryption: each message is encrypted under a fresh data
-// key, and one or more wrapping keys encrypt the data key. The message carries the
-// ciphertext, the encrypted data keys and an [EncryptionContext], which is
-// authenticated but not secret. Any one of the wrapping keys decrypts it.
+// The SDK uses envelope encryption: each message is encrypted under a fresh
+// data key, and one or more wrapping keys encrypt the data key. The message
+// carries the ciphertext, the encrypted data keys and an [EncryptionContext],
+// which is authenticated but not secret. Any one of the wrapping keys decrypts
+// it.
 //
 // Start with a [Keyring], which holds the wrapping keys, and with [Encrypt] and
 // [Decrypt]:

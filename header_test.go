@@ -311,7 +311,8 @@ func TestHeaderParts(t *testing.T) {
 	}
 }
 
-// A data key tells the name of its wrapping key; package datakey tests all kinds.
+// A data key tells the name of its wrapping key; package datakey tests all
+// kinds.
 func TestKeyName(t *testing.T) {
 	m := encrypt(t, newClient(t, esdk.Config{}), nil, nil)
 	h := must[*esdk.Header](t)(esdk.ParseHeader(bytes.NewReader(m)))

@@ -84,7 +84,8 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 // slowReader hides all other methods of a reader.
 type slowReader struct{ io.Reader }
 
-// A Reader whose sink failed returns the error again, and releases nothing twice.
+// A Reader whose sink failed returns the error again, and releases nothing
+// twice.
 func TestReaderAfterFailedSink(t *testing.T) {
 	errFull := errors.New("disk is full")
 	message := encrypt(t, newClient(t, esdk.Config{FrameLength: 1000}), pattern(3000), nil)

@@ -157,7 +157,8 @@ func drawWriterOp(t *rapid.T, c modelConfig, left int, faults []fault) writerOp 
 			if op.hidden() && slices.Contains([]fault{idleFault, moreFault, lessFault}, op.fault) {
 				op.fault = failFault
 			}
-			// In front of a wrapper, the claim may fit into the Writer's memory.
+			// In front of a wrapper, the claim may fit into the Writer's
+			// memory.
 			if op.fault == moreFault {
 				op.source = "a reader"
 			}

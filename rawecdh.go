@@ -33,8 +33,8 @@ type RawECDHConfig struct {
 }
 
 // NewRawECDHKeyring returns a keyring that wraps data keys under a secret that
-// two parties agree on. Either party encrypts and decrypts, with its own private
-// key and the other party's public key.
+// two parties agree on. Either party encrypts and decrypts, with its own
+// private key and the other party's public key.
 //
 // Specification: [framework/raw-ecdh-keyring.md]
 // (RawPrivateKeyToStaticPublicKey).

@@ -115,7 +115,8 @@ func (id SuiteID) lookup() (*suite.Suite, error) {
 // [framework/commitment-policy.md]: https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/commitment-policy.md
 type CommitmentPolicy int
 
-// These are the commitment policies. The first is the default and the strictest.
+// These are the commitment policies. The first is the default and the
+// strictest.
 const (
 	// RequireEncryptRequireDecrypt allows only suites that commit.
 	RequireEncryptRequireDecrypt CommitmentPolicy = iota

@@ -18,7 +18,8 @@ func isKeyARN(id string) bool {
 // accepts: the ARN of a key or an alias, an alias, or a bare key id. It returns
 // the Region of an ARN.
 //
-// Specification: framework/aws-kms/aws-kms-key-arn.md#a-valid-aws-kms-identifier.
+// Specification:
+// framework/aws-kms/aws-kms-key-arn.md#a-valid-aws-kms-identifier.
 func checkIdentifier(id string) (region string, err error) {
 	alias, isAlias := strings.CutPrefix(id, "alias/")
 	switch {
@@ -40,7 +41,8 @@ func checkIdentifier(id string) (region string, err error) {
 // mrkOf returns the key id that all replicas of a multi-Region key share, from
 // an ARN or a bare id. It returns false for any other key, and for aliases.
 //
-// Specification: framework/aws-kms/aws-kms-key-arn.md#identifying-an-an-aws-kms-multi-region-identifier.
+// Specification:
+// framework/aws-kms/aws-kms-key-arn.md#identifying-an-an-aws-kms-multi-region-identifier.
 func mrkOf(id string) (keyID string, ok bool) {
 	if a, err := kmsarn.Parse(id); err == nil {
 		return a.ResourceID, a.IsMRK()

@@ -30,7 +30,8 @@ func derOf(t testing.TB, public *ecdh.PublicKey) string {
 	return base64Of(must[[]byte](t)(x509.MarshalPKIXPublicKey(public)))
 }
 
-// key-agreement-schemas.md#kmsprivatekeytostaticpublickey and #kmspublickeydiscovery.
+// key-agreement-schemas.md#kmsprivatekeytostaticpublickey and
+// #kmspublickeydiscovery.
 func TestNewECDHKeyring(t *testing.T) {
 	s := newSim(t)
 	arn := s.CreateKey(west, types.KeySpecEccNistP256)

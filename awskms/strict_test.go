@@ -18,7 +18,8 @@ import (
 	"esdk/esdktest/kmssim"
 )
 
-// aws-kms-keyring.md#initialization, aws-kms-multi-keyrings.md#aws-kms-multi-keyring.
+// aws-kms-keyring.md#initialization,
+// aws-kms-multi-keyrings.md#aws-kms-multi-keyring.
 func TestNewKeyring(t *testing.T) {
 	s := newSim(t)
 	arn := s.symmetric(west)

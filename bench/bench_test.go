@@ -261,8 +261,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestPage checks that docs/performance.md has the text of this package, so that
-// another run changes only tables and the lines on the machine.
+// TestPage checks that docs/performance.md has the text of this package, so
+// that another run changes only tables and the lines on the machine.
 func TestPage(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("..", "docs", "performance.md"))
 	if err != nil {

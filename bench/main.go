@@ -1,5 +1,6 @@
 // Bench measures this library, the machine's limits and other libraries side by
-// side, and writes a page with tables and a plot. README.md describes how to run it.
+// side, and writes a page with tables and a plot. README.md describes how to
+// run it.
 package main
 
 import (

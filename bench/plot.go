@@ -9,8 +9,8 @@ import (
 	"esdk/bench/internal/peer"
 )
 
-// The plot has a panel for each measure, and in it a row for each peer, with a dot
-// for each series on a logarithmic scale.
+// The plot has a panel for each measure, and in it a row for each peer, with a
+// dot for each series on a logarithmic scale.
 const (
 	plotWidth  = 860
 	labelWidth = 150

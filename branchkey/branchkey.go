@@ -3,8 +3,8 @@
 //
 // A branch key wraps data keys locally, and AWS KMS encrypts the branch key. So
 // the keyring calls AWS KMS when a branch key isn't in its cache, not for each
-// message as package [esdk/awskms] does. A [Supplier] gives each tenant a branch
-// key of its own, all under one KMS key.
+// message as package [esdk/awskms] does. A [Supplier] gives each tenant a
+// branch key of its own, all under one KMS key.
 //
 // A [Store] keeps branch keys in DynamoDB or in a file:
 //
@@ -21,9 +21,9 @@
 //	})
 //	message, err := esdk.Encrypt(ctx, kr, plaintext, nil)
 //
-// A branch key has several versions, one of which is active. The active version,
-// used to encrypt, and each version used to decrypt take one call to AWS KMS
-// each. To manage branch keys:
+// A branch key has several versions, one of which is active. The active
+// version, used to encrypt, and each version used to decrypt take one call to
+// AWS KMS each. To manage branch keys:
 //
 //   - [Store.CreateKeyStore] and [Store.CreateKey] set up a key store.
 //   - [Store.VersionKey] rotates a branch key: once a year, or as often as your

@@ -265,7 +265,8 @@ func (k *keyring) fetch(ctx context.Context, cacheID, id, version string) (*cach
 
 // cacheID joins fields without NULs. Only a random partition may contain some.
 //
-// Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#appendix-a-cache-entry-identifier-formulas.
+// Specification:
+// framework/aws-kms/aws-kms-hierarchical-keyring.md#appendix-a-cache-entry-identifier-formulas.
 func (k *keyring) cacheID(id, version string) string {
 	const resource, encrypt, decrypt = "\x02", "\x01", "\x02"
 	fields := []string{resource, encrypt, k.partition, k.Store.LogicalName(), id}

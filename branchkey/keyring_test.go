@@ -598,7 +598,8 @@ func (c *idCache) Load(ctx context.Context, id string, fetch func(context.Contex
 	return c.Cache.Load(ctx, id, fetch)
 }
 
-// Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#appendix-a-cache-entry-identifier-formulas.
+// Specification:
+// framework/aws-kms/aws-kms-hierarchical-keyring.md#appendix-a-cache-entry-identifier-formulas.
 func TestCacheIDs(t *testing.T) {
 	source := newSource()
 	source.name = "Näme"

@@ -55,8 +55,8 @@ func TestModelParallel(t *testing.T) {
 	})
 }
 
-// checkPrograms is [rapid.Check] with a default of its own for -rapid.checks. It
-// prints the seed, which -rapid.seed takes.
+// checkPrograms is [rapid.Check] with a default of its own for -rapid.checks.
+// It prints the seed, which -rapid.seed takes.
 func checkPrograms(t *testing.T, b modelBackend, checks int, property func(*rapid.T)) {
 	given := givenFlags()
 	set := func(name, value string) {

@@ -511,8 +511,8 @@ func (s *rekeyScene) run(want int) {
 	}
 }
 
-// All versions end up under the new key, and none is lost, even if others change
-// the branch key meanwhile.
+// All versions end up under the new key, and none is lost, even if others
+// change the branch key meanwhile.
 func TestRekeyMeanwhile(t *testing.T) {
 	t.Run("nothing", func(t *testing.T) {
 		s := newRekeyScene(t)

@@ -62,7 +62,8 @@ func newBranchKey(k *Key, id, version string) (*branchKey, error) {
 // wrap encrypts a data key under a key derived for it alone. ec is the
 // serialized encryption context.
 //
-// Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-wrapping.
+// Specification:
+// framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-wrapping.
 func (b *branchKey) wrap(dataKey, ec []byte) ([]byte, error) {
 	out := make([]byte, saltLength+ivLength, overhead+len(dataKey))
 	rand.Read(out)
@@ -78,7 +79,8 @@ func (b *branchKey) wrap(dataKey, ec []byte) ([]byte, error) {
 // unwrap is the inverse of wrap. The ciphertext must be longer than the
 // overhead.
 //
-// Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-unwrapping.
+// Specification:
+// framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-unwrapping.
 func (b *branchKey) unwrap(ciphertext, ec []byte) ([]byte, error) {
 	salt, rest := ciphertext[:saltLength], ciphertext[saltLength:]
 	aead, err := b.aead(salt)
@@ -99,7 +101,8 @@ func versionOf(ciphertext []byte) string {
 
 // aad returns the data that is authenticated along with a data key.
 //
-// Specification: framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-wrapping-and-unwrapping-aad.
+// Specification:
+// framework/aws-kms/aws-kms-hierarchical-keyring.md#branch-key-wrapping-and-unwrapping-aad.
 func (b *branchKey) aad(ec []byte) []byte {
 	aad := append([]byte(providerID), b.id...)
 	aad = append(aad, b.version[:]...)

@@ -26,8 +26,8 @@
 //
 // The history contains keys of objects and the flags that name wrapping keys.
 // Workers make keyrings from these flags, with their own configuration and
-// credentials, so there are no secrets in the history. Package [esdk/lake/codec]
-// encrypts it nevertheless.
+// credentials, so there are no secrets in the history. Package
+// [esdk/lake/codec] encrypts it nevertheless.
 package lake
 
 import (

@@ -135,7 +135,8 @@ func (w *world) disturb(id string, workers []*process) (killed int) {
 	return killed
 }
 
-// checkReport recomputes the digest and the counts from the files in the bucket.
+// checkReport recomputes the digest and the counts from the files in the
+// bucket.
 func (w *world) checkReport(report *lake.Report, all map[string]object) {
 	w.t.Helper()
 	skipped, foreign, noMessage := 0, 0, 0

@@ -75,8 +75,8 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// TestInventoryCreated has the summary and the page tell when the inventory was written. They
-// are made without it, too, once the inventory is removed.
+// TestInventoryCreated has the summary and the page tell when the inventory was
+// written. They are made without it, too, once the inventory is removed.
 func TestInventoryCreated(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("AWS_REGION", "us-west-2")

@@ -9,8 +9,8 @@ import (
 )
 
 // Keyring returns a keyring that measures the durations of another one. Kind
-// distinguishes several keyrings, for instance aws-kms. The keyring records this
-// metric:
+// distinguishes several keyrings, for instance aws-kms. The keyring records
+// this metric:
 //
 //	esdk.keyring.duration  a histogram in seconds, by esdk.operation (wrap, unwrap),
 //	                       esdk.keyring and error.type

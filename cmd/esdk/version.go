@@ -30,8 +30,8 @@ type versionRecord struct {
 	Platform string `json:"platform"`
 	FIPS     bool   `json:"fips140"`
 
-	// FIPSModule is the version of Go's FIPS 140-3 module that was built in: "latest"
-	// is the code of Go's own version.
+	// FIPSModule is the version of Go's FIPS 140-3 module that was built in:
+	// "latest" is the code of Go's own version.
 	FIPSModule string `json:"fips140_module"`
 }
 

@@ -55,7 +55,8 @@ func (s *Server) CreateAlias(region, name, keyARN string) string {
 	return arnOf(region, name)
 }
 
-// CreateGrant makes a grant for all encryption operations and returns its token.
+// CreateGrant makes a grant for all encryption operations and returns its
+// token.
 func (s *Server) CreateGrant(arn string) string {
 	out, err := s.createGrant(regionOf(arn), &kms.CreateGrantInput{
 		KeyId:            &arn,

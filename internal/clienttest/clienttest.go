@@ -99,7 +99,8 @@ func WantDecrypts(t testing.TB, c *esdk.Client, message []byte, ec esdk.Encrypti
 	}
 }
 
-// WantRefused checks that a message fails with an error, at once and as a stream.
+// WantRefused checks that a message fails with an error, at once and as a
+// stream.
 func WantRefused(t testing.TB, c *esdk.Client, message []byte, ec esdk.EncryptionContext, want error) {
 	t.Helper()
 	got, header, err := c.Decrypt(t.Context(), message, ec)

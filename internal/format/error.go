@@ -16,8 +16,8 @@ import (
 // ErrLimit is wrapped by every error about a message over a limit.
 var ErrLimit = errtext.Errorf("limit exceeded")
 
-// limitf returns an error that wraps ErrLimit but doesn't show its text. Callers
-// add the field or part that the error is about.
+// limitf returns an error that wraps ErrLimit but doesn't show its text.
+// Callers add the field or part that the error is about.
 func limitf(text string, args ...any) error { return &limitError{fmt.Sprintf(text, args...)} }
 
 type limitError struct{ text string }

@@ -165,8 +165,8 @@ func sameContext(ours, theirs, reproduced map[string]string) bool {
 	return maps.Equal(ours, theirs)
 }
 
-// known reports whether a difference is one that docs/compatibility.md explains:
-// the official SDK refuses a message that we read, since
+// known reports whether a difference is one that docs/compatibility.md
+// explains: the official SDK refuses a message that we read, since
 //   - a provider id is not UTF-8, where we skip that data key, or
 //   - a data key of ECDH is malformed, where we try the next one.
 func known(m *message, ourErr, theirErr error) bool {

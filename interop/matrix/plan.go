@@ -44,7 +44,8 @@ func (t *test) String() string {
 var contexts = map[string]map[string]string{
 	"none":  {},
 	"ASCII": {"purpose": "interop", "tenant": "42"},
-	// The capital letters sort before the key that signing suites add, in byte order only.
+	// The capital letters sort before the key that signing suites add, in byte
+	// order only.
 	"mixed case": {"Zone": "b", "alpha": "A", "Beta": "2", "beta": "3"},
 	// In UTF-16 order U+1F511 comes before U+FF5E, in UTF-8 order after it.
 	"beyond ASCII and U+FFFF": {"größe": "süß", "日本": "語", "\U0001f511": "\U0001d11e", "\uff5e": "wave"},

@@ -153,8 +153,8 @@ func (r *results) document() string {
 	return b.String()
 }
 
-// paragraph describes a fault in lines of at most 100 columns. The titles of the
-// SDKs with the fault are given.
+// paragraph describes a fault in lines of at most 100 columns. The titles of
+// the SDKs with the fault are given.
 func (f *fault) paragraph(sdks []string) string {
 	text := fmt.Sprintf("**%s** (%s). %s", strings.ToUpper(f.title[:1])+f.title[1:], strings.Join(sdks, ", "), f.says)
 	b := new(strings.Builder)

@@ -1,5 +1,5 @@
-// Package migrating holds docs/migrating.md: it compiles and runs its Go code, runs its
-// commands, and looks up the names in its tables.
+// Package migrating holds docs/migrating.md: it compiles and runs its Go code,
+// runs its commands, and looks up the names in its tables.
 package migrating
 
 import (
@@ -77,8 +77,8 @@ func build(t *testing.T, dir, bin string, args ...string) {
 
 const age = "filippo.io/age/cmd/...@v1.3.2"
 
-// TestCommands runs all commands in their order, in one directory. In place of sops is a
-// script that prints, since its module has all clouds below it.
+// TestCommands runs all commands in their order, in one directory. In place of
+// sops is a script that prints, since its module has all clouds below it.
 func TestCommands(t *testing.T) {
 	dir, bin := t.TempDir(), t.TempDir()
 	build(t, "../../cmd/esdk", "", "build", "-o", filepath.Join(bin, "esdk"), ".")
@@ -115,7 +115,8 @@ func TestCommands(t *testing.T) {
 	testFlags(t, dir)
 }
 
-// testFailures cuts the old file short, and runs the commands of the page on it.
+// testFailures cuts the old file short, and runs the commands of the page on
+// it.
 func testFailures(t *testing.T, dir string) {
 	all := strings.Join(blocks(t, "sh", 5), "\n")
 	command := regexp.MustCompile(`(?m)^esdk encrypt .* --command -- age .*$`).FindString(all)
@@ -175,8 +176,8 @@ func moduleDir(t *testing.T, module string) string {
 	return strings.TrimSpace(string(dir))
 }
 
-// TestOfficialLimits holds that the official Go SDK has no streams, and refuses more than a
-// GiB.
+// TestOfficialLimits holds that the official Go SDK has no streams, and refuses
+// more than a GiB.
 func TestOfficialLimits(t *testing.T) {
 	at := moduleDir(t, "github.com/aws/aws-encryption-sdk/releases/go/encryption-sdk")
 	client := read(t, filepath.Join(at, "awscryptographyencryptionsdksmithygenerated", "api_client.go"))
@@ -188,8 +189,8 @@ func TestOfficialLimits(t *testing.T) {
 	}
 }
 
-// TestNames looks up functions and types of the tables: those of this library in its
-// documentation, those of the official SDK in its source.
+// TestNames looks up functions and types of the tables: those of this library
+// in its documentation, those of the official SDK in its source.
 func TestNames(t *testing.T) {
 	page := read(t, "../../docs/migrating.md")
 	documents, seen := make(map[string]string), 0

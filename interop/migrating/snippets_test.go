@@ -151,7 +151,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestMove moves a message of Tink, and leaves no complete one if it is cut short.
+// TestMove moves a message of Tink, and leaves no complete one if it is cut
+// short.
 func TestMove(t *testing.T) {
 	handle, err := keyset.NewHandle(streamingaead.AES256GCMHKDF4KBKeyTemplate())
 	if err != nil {

@@ -39,8 +39,8 @@ func (f finding) String() string {
 }
 
 // parseList parses lines of the form "file | kind | text | reason". The text
-// may contain the separator, the reason may not. Empty lines and comments, which
-// start with #, are skipped.
+// may contain the separator, the reason may not. Empty lines and comments,
+// which start with #, are skipped.
 func parseList(text string) ([]entry, error) {
 	var entries []entry
 	for i, line := range strings.Split(text, "\n") {
@@ -111,8 +111,8 @@ type result struct {
 
 	Found []located
 
-	// Slow are mutants that timed out: one that is listed may survive on a machine
-	// that has less to do.
+	// Slow are mutants that timed out: one that is listed may survive on a
+	// machine that has less to do.
 	Slow []located
 }
 

@@ -191,8 +191,8 @@ func (b *bucket) url(key string) string {
 	return "s3://" + b.name + "/" + strings.NewReplacer("%", "%25", "?", "%3F", "#", "%23").Replace(key)
 }
 
-// checkRotated fails unless each object is under the new key, has its plaintext, and was
-// replaced once.
+// checkRotated fails unless each object is under the new key, has its
+// plaintext, and was replaced once.
 func (b *bucket) checkRotated(t *testing.T) {
 	t.Helper()
 	b.each(t, func(ctx context.Context, key string) error {

@@ -37,7 +37,8 @@ func TestShards(t *testing.T) {
 	}
 }
 
-// runShards runs some shards side by side, and returns the rows of their reports.
+// runShards runs some shards side by side, and returns the rows of their
+// reports.
 func (b *bucket) runShards(t *testing.T, variable string, shards int, indexes ...int) (rows []reportRow) {
 	t.Helper()
 	var running []*exec.Cmd

@@ -26,8 +26,8 @@ type rule struct {
 
 var (
 	// headless matches clauses that begin with a bare pronoun: "what was read".
-	// Questions and reported questions ("tells what failed") are rare enough not
-	// to be distinguished.
+	// Questions and reported questions ("tells what failed") are rare enough
+	// not to be distinguished.
 	headless = regexp.MustCompile(`(?i)\b(what|whatever|whoever)\b(?:[^?]*$|[^?]*[.;:])|(?:^|[.;:(] )who\b|\b(?:of|to|by|for|and|or|lest|but|as|if) who\b`)
 	thatOf   = regexp.MustCompile(`(?i)\b(that|those) of\b`)
 	folder   = regexp.MustCompile(`(?i)\bfolders?\b`)
@@ -88,9 +88,9 @@ var directive = regexp.MustCompile(`^//[a-z0-9]+:[a-z0-9]|^//(line|export|extern
 
 func isDirective(text string) bool { return directive.MatchString(text) }
 
-// wrappable reports whether the text of a comment, with the space that it begins with,
-// is prose in which lines may break: it isn't indented, has more than one word,
-// and doesn't define a link.
+// wrappable reports whether the text of a comment, with the space that it
+// begins with, is prose in which lines may break: it isn't indented, has more
+// than one word, and doesn't define a link.
 func wrappable(text string) bool {
 	text, ok := strings.CutPrefix(text, " ")
 	return ok && text != "" && !strings.HasPrefix(text, " ") && !strings.HasPrefix(text, "\t") && strings.Contains(text, " ") && !link.MatchString(text)

@@ -71,7 +71,8 @@ func TestTextLines(t *testing.T) {
 	}
 }
 
-// TestWrapCode checks that code which continues on the next line stays as it is.
+// TestWrapCode checks that code which continues on the next line stays as it
+// is.
 func TestWrapCode(t *testing.T) {
 	words := strings.TrimSpace(strings.Repeat("word ", 19))
 	got := wrapFile("x.md", words+" `go test\n./bulk` ends, and more words follow\n")

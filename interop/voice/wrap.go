@@ -19,7 +19,8 @@ func wrapFile(name, data string) string {
 	return wrapComments(name, data)
 }
 
-// A paragraph is a run of lines that begin with the same characters, such as "\t// ".
+// A paragraph is a run of lines that begin with the same characters, such as
+// "\t// ".
 type paragraph struct {
 	first, last int // lines, from 0
 	lead, hang  string

@@ -101,8 +101,8 @@ const (
 	name      = "key"
 )
 
-// suiteFor returns a suite with data keys of the given length: 24, 32, or else 16
-// bytes.
+// suiteFor returns a suite with data keys of the given length: 24, 32, or else
+// 16 bytes.
 func suiteFor(length int) esdk.SuiteID {
 	switch length {
 	case 24:

@@ -45,8 +45,8 @@ type codec struct{ client *esdk.Client }
 func New(c *esdk.Client) converter.PayloadCodec { return &codec{c} }
 
 // Apply makes a Temporal client encrypt as much of the history as possible. It
-// sets the FailureConverter of the options, and wraps their DataConverter in the
-// codec of [New].
+// sets the FailureConverter of the options, and wraps their DataConverter in
+// the codec of [New].
 func Apply(options *client.Options, c *esdk.Client) {
 	parent := options.DataConverter
 	if parent == nil {

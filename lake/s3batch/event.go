@@ -13,7 +13,8 @@ import (
 // 2.0 of its schema. aws-lambda-go has separate types for the two versions,
 // with otherwise equal fields.
 //
-// Specification: https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
+// Specification:
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
 type event struct {
 	Schema     string `json:"invocationSchemaVersion"`
 	Invocation string `json:"invocationId"`

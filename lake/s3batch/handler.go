@@ -24,7 +24,8 @@ const (
 )
 
 const (
-	// maxText bounds the text of a result, which is a column of the job's report.
+	// maxText bounds the text of a result, which is a column of the job's
+	// report.
 	maxText = 400
 
 	// graceTime is the part of the function's time that is reserved for the

@@ -14,8 +14,8 @@
 //
 // [Work.Split] divides the objects under a prefix into ranges for
 // [Work.DoRange], and [Work.SplitInventory] divides an S3 Inventory into parts
-// for [Work.DoPart]. [OpenAudit] opens an audit instead, and a [Summary] sums up
-// its results. [OpenClient] makes a client for single messages.
+// for [Work.DoPart]. [OpenAudit] opens an audit instead, and a [Summary] sums
+// up its results. [OpenClient] makes a client for single messages.
 //
 // The package ends no process, handles no signals, asks for no passphrase, and
 // writes nothing to standard output or standard error.

@@ -34,8 +34,8 @@ func (w *Work) openInventory(ctx context.Context, in Part) (*place.Inventory, er
 	return i, nil
 }
 
-// InventoryCreated returns when the inventory of a part was written, or a zero time if its
-// manifest doesn't say.
+// InventoryCreated returns when the inventory of a part was written, or a zero
+// time if its manifest doesn't say.
 func (w *Work) InventoryCreated(ctx context.Context, in Part) (time.Time, error) {
 	i, err := w.openInventory(ctx, in)
 	if err != nil {

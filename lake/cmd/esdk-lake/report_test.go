@@ -96,7 +96,8 @@ func TestListing(t *testing.T) {
 	}
 }
 
-// TestPartial prints the report of a job that was cancelled or failed, if there is one.
+// TestPartial prints the report of a job that was cancelled or failed, if there
+// is one.
 func TestPartial(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Chdir(t.TempDir())

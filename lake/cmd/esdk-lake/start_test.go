@@ -44,8 +44,8 @@ func TestStartRefuses(t *testing.T) {
 	}
 }
 
-// TestAuditRefuses does the same for audits, whose results replace the output of
-// other flags.
+// TestAuditRefuses does the same for audits, whose results replace the output
+// of other flags.
 func TestAuditRefuses(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	for args, want := range map[string]string{
