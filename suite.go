@@ -9,8 +9,8 @@ import (
 )
 
 // A SuiteID names an algorithm suite. All suites encrypt with AES-GCM in
-// frames. They differ in the length of the data key. The parts of a name say
-// what a suite adds:
+// frames. They differ in the length of the data key and in these parts of
+// their names:
 //
 //   - HKDF: a key is derived from the data key for each message.
 //   - Commit: the message commits to the data key.
