@@ -11,9 +11,9 @@
 // use and of slices that must not be kept find more. A keyring that calls a
 // service calls it a few hundred times.
 //
-// [KeyringTest] and [CMMTest] are for implementations with limits. For instance,
-// one keyring only encrypts and another only decrypts, or a keyring can't bind
-// a data key to its encryption context.
+// [KeyringTest] and [CMMTest] are for implementations with limits. For
+// instance, one keyring only encrypts and another only decrypts, or a keyring
+// can't bind a data key to its encryption context.
 //
 // Properties that can't be seen from outside aren't checked: that keys are
 // random, that they are cleared, and that comparisons take constant time.
