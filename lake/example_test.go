@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/worker"
 )
 
-// A worker runs until it's interrupted. It finishes the objects in progress,
-// and other workers take over its chunks.
+// A worker runs until it's interrupted. Other workers then take over its
+// chunks.
 func ExampleRegister() {
 	t, err := client.Dial(client.Options{})
 	if err != nil {
