@@ -85,7 +85,7 @@ func TestAuditNET400(t *testing.T) {
 	runCommand(t, dir, 4, "verify", "-k", "aes:n/k@key", "net")
 	runCommand(t, dir, 3, "audit", "-k", "aes:n/k@key", "--fail-if", "--net-4.0.0", "--html", "page", "right", "net", "forged")
 	page, err := os.ReadFile(filepath.Join(dir, "page"))
-	if err != nil || !strings.Contains(string(page), "Messages with the fault of .NET 4.0.0: 1") {
+	if err != nil || !strings.Contains(string(page), "Messages with the .NET 4.0.0 fault: 1") {
 		t.Errorf("the page says no word of it: %v", err)
 	}
 	for name, want := range map[string]string{
@@ -183,7 +183,7 @@ func TestAuditMemory(t *testing.T) {
 		c.Stdin = strings.NewReader(strings.Repeat("f\x00", inputs))
 		peak := measured(t, c)
 		out, err := c.Output()
-		if err != nil || !strings.Contains(string(out), fmt.Sprintf("%d looked at", inputs)) {
+		if err != nil || !strings.Contains(string(out), fmt.Sprintf("%d inputs audited", inputs)) {
 			t.Fatalf("%s, %v", out, err)
 		}
 		rss[i] = peak()

@@ -316,7 +316,7 @@ func TestSummaryTells(t *testing.T) {
 		if err := write(&b); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"All versions in the inventory were looked at", "The inventory was written on 30 October 2026, 17:04:05 UTC", "no message is under p/none; there are: p/some"} {
+		for _, want := range []string{"All versions in the inventory were audited", "The inventory was written on 30 October 2026, 17:04:05 UTC", "no message is under p/none; there are: p/some"} {
 			if !strings.Contains(b.String(), want) {
 				t.Errorf("%s: want %s in\n%s", what, want, b.String())
 			}
@@ -358,7 +358,7 @@ func TestSummaryBounded(t *testing.T) {
 		t.Errorf("a text of %d bytes, %v", text.Len(), err)
 	}
 	for _, out := range []string{page.String(), text.String()} {
-		if !strings.Contains(out, "too many to be told apart") {
+		if !strings.Contains(out, "too many to list") {
 			t.Error("nothing says that there are more keys")
 		}
 	}

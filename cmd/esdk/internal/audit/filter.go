@@ -95,11 +95,11 @@ func (f *Filter) String() string {
 	text := strings.Join(all, ", ")
 	switch {
 	case text == "" && f.NotAMessage:
-		return "what is not a message"
+		return "inputs that are not messages"
 	case text == "":
 		return ""
 	case f.NotAMessage:
-		return "messages " + text + "; and what is not a message"
+		return "messages " + text + "; and inputs that are not messages"
 	}
 	return "messages " + text
 }

@@ -28,27 +28,25 @@ func (p *Page) Write(w io.Writer) error {
 // mostInputs is the largest number of inputs that the page names.
 const mostInputs = 20
 
-// Named returns the first inputs.
-func (p *Page) Named() []string { return p.Inputs[:min(len(p.Inputs), mostInputs)] }
+// firstInputs returns the first inputs.
+func (p *Page) firstInputs() []string { return p.Inputs[:min(len(p.Inputs), mostInputs)] }
 
-// Unnamed returns the number of further inputs.
-func (p *Page) Unnamed() int { return len(p.Inputs) - len(p.Named()) }
+// furtherInputs returns the number of further inputs.
+func (p *Page) furtherInputs() int { return len(p.Inputs) - len(p.firstInputs()) }
 
 // A bar is a part of a whole.
 type bar struct{ Part, Of int64 }
 
-// Width is between 0 and 1000. The smallest part is still visible.
-func (b bar) Width() string { return fmt.Sprintf("%.1f", b.width()) }
-
-func (b bar) width() float64 {
+// width is between 0 and 1000. The smallest part is still visible.
+func (b bar) width() string {
 	if b.Part <= 0 || b.Of <= 0 {
-		return 0
+		return "0.0"
 	}
-	return max(4, 1000*float64(b.Part)/float64(b.Of))
+	return fmt.Sprintf("%.1f", max(4, 1000*float64(b.Part)/float64(b.Of)))
 }
 
-// Percent is the alternative text.
-func (b bar) Percent() string { return percentText(b.Part, b.Of) }
+// percent is the alternative text.
+func (b bar) percent() string { return percentText(b.Part, b.Of) }
 
 func percentText(part, of int64) string {
 	switch p := 100 * float64(part) / float64(max(1, of)); {
@@ -81,14 +79,14 @@ type part struct {
 	Start, Width string // in the chart, of 1000
 }
 
-// Parts returns the segments of the chart, one for each kind of input.
-func (p *Page) Parts() []part {
+// parts returns the segments of the chart, one for each kind of input.
+func (p *Page) parts() []part {
 	s := p.Summary
 	parts := []part{
-		{Class: "message", Name: "messages", About: "encrypted, as their headers say", Tally: s.Messages},
-		{Class: "other", Name: "not a message", About: "do not begin as a message does", Tally: s.NoMessages},
-		{Class: "broken", Name: "broken header", About: "begin as a message, and cannot be read on", Tally: s.Broken},
-		{Class: "failed", Name: "failed", About: "could not be looked at", Tally: s.Failed},
+		{Class: "message", Name: "messages", About: "encrypted, according to their headers", Tally: s.Messages},
+		{Class: "other", Name: "not a message", About: "do not begin like a message", Tally: s.NoMessages},
+		{Class: "broken", Name: "broken header", About: "begin like a message, but cannot be parsed", Tally: s.Broken},
+		{Class: "failed", Name: "failed", About: "could not be checked", Tally: s.Failed},
 	}
 	at := 0.0
 	for i := range parts {
@@ -99,37 +97,30 @@ func (p *Page) Parts() []part {
 	return parts
 }
 
-// Heading says how much of the page is authenticated.
-func (p *Page) Heading() string {
+// heading says how much of the page is authenticated.
+func (p *Page) heading() string {
 	s := p.Summary
 	switch {
 	case s.verified():
 		return "The headers of all messages were verified"
 	case s.anotherKey():
-		return "No message opened with the given keys: is it another key?"
+		return "The given keys opened no message; check -k"
 	case s.allVerified():
-		return fmt.Sprintf("The headers of %s messages were verified, and %s files or objects could not be read", numberText(s.Messages.Messages), numberText(s.unknown()))
+		return fmt.Sprintf("The headers of %s messages were verified, but %s files or objects are unknown", numberText(s.Messages.Messages), numberText(s.unknown()))
 	case s.WithKeys:
-		return "Only a part of this page is authenticated"
+		return "Only part of this page is authenticated"
 	}
 	return "Nothing on this page is authenticated"
 }
 
-// Unknown describes the inputs that may be messages. It returns "" if there are
+// unknown describes the inputs that may be messages. It returns "" if there are
 // none.
-func (p *Page) Unknown() string {
+func (p *Page) unknown() string {
 	if p.Summary.unknown() == 0 {
 		return ""
 	}
 	return p.Summary.unknownText()
 }
-
-// Unverified reports whether there are messages whose headers no key verified.
-func (p *Page) Unverified() bool { return !p.Summary.allVerified() }
-
-// Verified reports whether all information from headers on the page is
-// authenticated.
-func (p *Page) Verified() bool { return p.Summary.verified() }
 
 // A point is something to act on, or to know.
 type point struct {
@@ -139,29 +130,29 @@ type point struct {
 	Samples                 []string
 }
 
-// More returns the number of inputs besides the samples.
-func (p point) More() int64 { return p.Count - int64(len(p.Samples)) }
+// more returns the number of inputs besides the samples.
+func (p point) more() int64 { return p.Count - int64(len(p.Samples)) }
 
-// Points returns the points that apply, the urgent ones first.
-func (p *Page) Points() []point {
+// applying returns the points that apply, the urgent ones first.
+func (p *Page) applying() []point {
 	s := p.Summary
 	all := []point{
-		{ID: sampleNotAuthentic, Level: "act", Title: "Headers that are not authentic", Count: s.NotAuthentic, Flag: "--unopened",
-			About: "A key opened their data key, and the header does not agree with it: they were changed or made up after they were encrypted."},
+		{ID: sampleNotAuthentic, Level: "act", Title: "Headers that failed verification", Count: s.NotAuthentic, Flag: "--unopened",
+			About: "A key opened their data key, but the header does not match it. The header was modified or forged."},
 		{ID: sampleNoMessage, Level: "act", Title: "Files or objects that are not messages", Count: s.NoMessages.Messages, Flag: "--not-a-message",
-			About: "They do not begin as an encrypted message does. What is in them may be open to everybody who can read them."},
+			About: "They do not begin like an encrypted message. They may be plaintext to everybody who can read them."},
 		{ID: sampleBroken, Level: "act", Title: "Broken headers", Count: s.Broken.Messages, Flag: "--not-a-message",
-			About: "They begin as a message and are malformed or cut short behind that. Nobody can decrypt them as they are."},
-		{ID: sampleFailed, Level: "act", Title: "Could not be looked at", Count: s.Failed.Messages,
-			About: "This page says nothing of them. Look at them again once the reason is mended: " + kindsText(s.FailedBy) + "."},
-		{ID: sampleNotOpened, Level: "act", Title: "Messages that none of the keys opened", Count: s.NotOpened - s.NotAuthentic, Flag: "--unopened",
-			About: "They are under other keys, or a policy keeps them closed: " + kindsText(s.notOpenedOtherwise()) + "."},
+			About: "They begin like a message, but the header is malformed or cut short. Nobody can decrypt them as they are."},
+		{ID: sampleFailed, Level: "act", Title: "Files or objects that could not be checked", Count: s.Failed.Messages,
+			About: "The rest of this page does not cover them. Fix the cause and audit them again: " + kindsText(s.FailedBy) + "."},
+		{ID: sampleNotOpened, Level: "act", Title: "Messages that no key opened", Count: s.NotOpened - s.NotAuthentic, Flag: "--unopened",
+			About: "They are under other keys, or a policy rejects them: " + kindsText(s.notOpenedOtherwise()) + "."},
 		{ID: sampleUncommitted, Level: "act", Title: "Messages without key commitment", Count: s.Uncommitted.Messages, Flag: "--uncommitted",
-			About: "Their suites let somebody with several keys make one message that opens differently under each. Encrypt them again with the default suite."},
-		{ID: sampleNET400, Level: "look", Title: "Messages with the fault of .NET 4.0.0", Count: s.NET400, Flag: "--net-4.0.0",
-			About: "That version wrote messages that other versions do not read. Encrypt them again."},
+			About: "Under their suites, somebody with several keys can craft one message that decrypts differently under each. Encrypt them again with the default suite."},
+		{ID: sampleNET400, Level: "look", Title: "Messages with the .NET 4.0.0 fault", Count: s.NET400, Flag: "--net-4.0.0",
+			About: "Version 4.0.0 of the .NET SDK wrote messages that other versions do not read. Encrypt them again."},
 		{ID: sampleUnsigned, Level: "note", Title: "Messages without a signature", Count: s.Unsigned.Messages, Flag: "--unsigned",
-			About: "Everybody who can decrypt such a message could also have written it. That is a choice, and often the right one."},
+			About: "Everybody who can decrypt such a message can also have written it. This is a choice, and often the right one."},
 	}
 	points := slices.DeleteFunc(all, func(p point) bool { return p.Count == 0 })
 	for i := range points {
@@ -187,11 +178,11 @@ func kindsText(kinds map[string]int64) string {
 	return listOf(texts, 0)
 }
 
-// Matching returns samples of the inputs that match the filter.
-func (p *Page) Matching() []string { return p.Summary.samples[sampleMatches] }
+// matching returns samples of the inputs that match the filter.
+func (p *Page) matching() []string { return p.Summary.samples[sampleMatches] }
 
-// MoreMatching returns the number of further matches.
-func (p *Page) MoreMatching() int64 { return p.Summary.Matches - int64(len(p.Matching())) }
+// moreMatching returns the number of further matches.
+func (p *Page) moreMatching() int64 { return p.Summary.Matches - int64(len(p.matching())) }
 
 // A table groups messages by a property.
 type table struct {
@@ -203,15 +194,15 @@ type table struct {
 	WithKeys                 bool
 }
 
-// Tables returns the tables that have rows.
-func (p *Page) Tables() []table {
+// tables returns the tables that have rows.
+func (p *Page) tables() []table {
 	s := p.Summary
 	all := []table{
-		p.table("keys", "Wrapping keys", "A message under several keys counts for each: any one of them opens it.", "Wrapping key", s.Keys.tallies, s.Keys.others),
+		p.table("keys", "Wrapping keys", "A message under several keys counts under each. Any one of them opens it.", "Wrapping key", s.Keys.tallies, s.Keys.others),
 		p.table("suites", "Algorithm suites", "", "Suite", s.Suites, Tally{}),
-		p.table("versions", "Versions of the format", "Messages of version 2 commit to their key.", "Version", named(s.Versions, 0), Tally{}),
-		p.table("datakeys", "Data keys in a message", "Each data key is under one wrapping key.", "Data keys", named(s.DataKeys, manyDataKeys), Tally{}),
-		p.table("context", "Keys of encryption contexts", "The context is stored as plain text beside the message. Values are not on this page.", "Key", s.ContextKeys.tallies, s.ContextKeys.others),
+		p.table("versions", "Format versions", "Messages of version 2 commit to their key.", "Version", named(s.Versions, 0), Tally{}),
+		p.table("datakeys", "Data keys per message", "Each data key is encrypted under one wrapping key.", "Data keys", named(s.DataKeys, manyDataKeys), Tally{}),
+		p.table("context", "Encryption context keys", "The header stores the context in plaintext. This page omits the values.", "Key", s.ContextKeys.tallies, s.ContextKeys.others),
 	}
 	return slices.DeleteFunc(all, func(t table) bool { return len(t.Rows) == 0 && t.Others.Messages == 0 })
 }
@@ -235,8 +226,8 @@ func named(m map[int]*Tally, andMore int) map[string]*Tally {
 	return texts
 }
 
-// Took returns the duration of the audit.
-func (p *Page) Took() string {
+// took returns the duration of the audit.
+func (p *Page) took() string {
 	took := p.Summary.Ended.Sub(p.Summary.Started)
 	if took < time.Second {
 		return "less than a second"

@@ -1,9 +1,12 @@
 package audit
 
 import (
-	_ "embed"
+	"bytes"
 	"fmt"
+	"html"
 	"html/template"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,34 +14,85 @@ import (
 	"esdk"
 )
 
-//go:embed testdata/page.html
-var reference string
-
-// TestPageAsTemplate checks that a page is the same as one of html/template,
-// which escapes by context, for summaries of each kind with text from an
-// attacker. The one difference is a plus sign: html/template escapes it, which
-// means the same.
-func TestPageAsTemplate(t *testing.T) {
-	parsed := template.Must(template.New("page").Funcs(template.FuncMap{
-		"visible": Visible, "bytes": bytesText, "number": numberText, "percent": percentText, "time": timeText,
-		"bar": func(part, of int64) bar { return bar{Part: part, Of: of} },
-	}).Parse(reference))
-	for i := range 60 {
-		p := randomPage(t, i)
+// TestMarkup checks that text and values of attributes are escaped as
+// html/template does. The one difference is a plus sign: html/template escapes
+// it, which means the same.
+func TestMarkup(t *testing.T) {
+	reference := template.Must(template.New("").Parse(`<p class="{{.}}">{{.}}<b></b></p>`))
+	for range 2000 {
+		given := strings.ReplaceAll(randomText(10), "\x00", "+")
+		var got bytes.Buffer
+		el("p", attrs{{"class", given}}, text(given), el("b", nil)).write(&got)
 		var want strings.Builder
-		if err := parsed.Execute(&want, p); err != nil {
+		if err := reference.Execute(&want, given); err != nil {
 			t.Fatal(err)
 		}
-		got := pageOf(t, p)
-		checkPage(t, got)
-		if want := strings.ReplaceAll(want.String(), "&#43;", "+"); got != want {
-			at := 0
-			for at < min(len(got), len(want)) && got[at] == want[at] {
-				at++
-			}
-			from := max(0, at-200)
-			t.Fatalf("page %d differs at byte %d:\n%.400s\nwant\n%.400s", i, at, got[from:], want[from:])
+		if want := strings.ReplaceAll(want.String(), "&#43;", "+"); got.String() != want {
+			t.Fatalf("%q, want %q", got.String(), want)
 		}
+	}
+}
+
+// TestPage checks that pages with text from an attacker have only elements that
+// are closed, and the names of inputs and keys as text.
+func TestPage(t *testing.T) {
+	const title = `<th scope="row" role="rowheader" class="name">`
+	for i := range 60 {
+		p := randomPage(t, i)
+		page := pageOf(t, p)
+		checkPage(t, page)
+		checkBalance(t, page)
+		for _, given := range p.firstInputs() {
+			if want := `<li class="name">` + html.EscapeString(Visible(given)) + "</li>"; !strings.Contains(page, want) {
+				t.Errorf("page %d lacks %q", i, want)
+			}
+		}
+		for of, names := range p.Summary.samples {
+			if of == sampleMatches && p.Filter.Empty() { // no section has them
+				continue
+			}
+			for _, given := range names {
+				if want := `<li class="name">` + html.EscapeString(Visible(given)) + "</li>"; !strings.Contains(page, want) {
+					t.Errorf("page %d lacks %q", i, want)
+				}
+			}
+		}
+		for _, table := range p.tables() {
+			for _, row := range table.Rows {
+				if want := title + html.EscapeString(Visible(row.Name)) + "</th>"; !strings.Contains(page, want) {
+					t.Errorf("page %d lacks %q", i, want)
+				}
+			}
+		}
+	}
+}
+
+// checkBalance fails if an element of a page has no end, or has it in the wrong
+// place, or if a link on the page has no target.
+func checkBalance(t *testing.T, page string) {
+	t.Helper()
+	var open []string
+	for _, m := range regexp.MustCompile(`<(/?)([a-z][a-z0-9]*)[^>]*?(/?)>`).FindAllStringSubmatch(page, -1) {
+		switch tag := m[2]; {
+		case m[3] == "/" || tag == "meta" || tag == "link":
+		case m[1] == "":
+			open = append(open, tag)
+		case len(open) == 0 || open[len(open)-1] != tag:
+			t.Fatalf("%s ends within %q", tag, open)
+		default:
+			open = open[:len(open)-1]
+		}
+	}
+	if len(open) > 0 {
+		t.Errorf("%q have no end", open)
+	}
+	for _, m := range regexp.MustCompile(`(?:href="#|aria-labelledby=")([^"]*)"`).FindAllStringSubmatch(page, -1) {
+		if n := strings.Count(page, ` id="`+m[1]+`"`); n != 1 {
+			t.Errorf("%d elements have the ID %s", n, m[1])
+		}
+	}
+	if !slices.Equal(regexp.MustCompile(`Content-Security-Policy" content="([^;]*)`).FindStringSubmatch(page)[1:], []string{"default-src 'none'"}) {
+		t.Error("the policy doesn't forbid requests")
 	}
 }
 

@@ -5,7 +5,7 @@ import "fmt"
 // body returns the contents of the page.
 func (p *Page) body() nodes {
 	return nodes{
-		newline, el("a", attrs{{"class", "skip"}, {"href", "#main"}}, text("Go to the findings")),
+		newline, el("a", attrs{{"class", "skip"}, {"href", "#main"}}, text("Skip to content")),
 		newline, p.header(),
 		newline, el("main", attrs{{"id", "main"}, {"tabindex", "-1"}},
 			newline, p.trust(),
@@ -13,10 +13,10 @@ func (p *Page) body() nodes {
 			newline, p.kinds(),
 			newline, p.points(),
 			when(p.Filter.String() != "", newline, p.filtered()),
-			each(p.Tables(), func(t table) node { return nodes{newline, t.section()} }),
+			each(p.tables(), func(t table) node { return nodes{newline, t.section()} }),
 			newline),
 		newline, el("footer", nil,
-			newline, el("p", nil, text("Sizes are those of whole files and objects, encrypted. Characters that cannot be seen are shown by their number, such as ⟨U+202E⟩.")),
+			newline, el("p", nil, text("Sizes are of whole files and objects, as they are stored. Invisible characters are shown by their number, such as ⟨U+202E⟩.")),
 			newline),
 		newline,
 	}
@@ -30,14 +30,14 @@ func (p *Page) header() node {
 	return el("header", nil,
 		newline, el("h1", nil, text("Audit of encrypted messages")),
 		newline, el("dl", nil,
-			row("Looked at", el("ul", nil,
-				each(p.Named(), item),
-				when(p.Unnamed() > 0, el("li", nil, text(fmt.Sprintf("and %d more", p.Unnamed())))))),
-			row("When", text(timeText(s.Started)+"; it took "+p.Took())),
-			row("How much",
-				text(numberText(s.Inputs)+" files or objects, of which "+bytesText(s.BytesRead)+" were read"),
-				when(s.Skipped > 0, text("; "+numberText(s.Skipped)+" more were skipped"))),
-			row("By", text("esdk audit, version "+p.Version)),
+			row("Inputs", el("ul", nil,
+				each(p.firstInputs(), item),
+				when(p.furtherInputs() > 0, el("li", nil, text(fmt.Sprintf("and %d more", p.furtherInputs())))))),
+			row("Time", text(timeText(s.Started)+", took "+p.took())),
+			row("Amount",
+				text(numberText(s.Inputs)+" files or objects, "+bytesText(s.BytesRead)+" read"),
+				when(s.Skipped > 0, text("; "+numberText(s.Skipped)+" skipped"))),
+			row("Tool", text("esdk audit, version "+p.Version)),
 			newline),
 		newline)
 }
@@ -62,13 +62,13 @@ func (p *Page) trust() node {
 		class += " verified"
 	}
 	return el("section", attrs{{"class", class}, {"aria-labelledby", "trust"}},
-		newline, el("h2", attrs{{"id", "trust"}}, text(p.Heading())),
+		newline, el("h2", attrs{{"id", "trust"}}, text(p.heading())),
 		newline, p.trusted(),
 		when(s.VersionsText() != "", newline, el("p", nil,
-			strong(s.VersionsText()), text(" An inventory of all versions, with "), code("--all-versions"), text(", has them."))),
+			strong(s.VersionsText()), text(" To audit them, use "), code("--all-versions"), text(" with an inventory of all versions."))),
 		when(s.InventoryText() != "", newline, el("p", nil, text(s.InventoryText()))),
 		newline, el("p", nil,
-			text("Only the beginning of each file or object was read. Whether what is behind a header can be decrypted, is complete and was not changed, this page does not say; "),
+			text("Only the beginning of each file or object was read. This page does not show whether a body can be decrypted, is complete or was modified; "),
 			code("esdk verify"), text(" does.")),
 		newline)
 }
@@ -77,17 +77,17 @@ func (p *Page) trusted() node {
 	s := p.Summary
 	if !s.WithKeys {
 		return el("p", nil,
-			text("It says what the messages say of themselves. No key was used, so that "),
-			strong("anybody who can write to these places can have made up a header"),
-			text(", which then says another key or suite than was used, or that something is encrypted that is not. "),
+			text("This page reports what messages claim. No key was used, so "),
+			strong("anybody who can write to these places can have forged a header"),
+			text(". It may name a wrong key or suite, or claim that plaintext is encrypted. "),
 			code("esdk audit -k KEY"), text(" verifies headers."))
 	}
 	return el("p", nil,
-		text(fmt.Sprintf("Of %s messages, a key opened %s and verified their headers: what they say is what somebody wrote who may encrypt under that key.",
-			numberText(s.Messages.Messages), numberText(s.Messages.Verified))),
-		when(!s.allVerified(), text(" "), strong("What the others say is not verified"),
-			text(": anybody who can write to these places can have made it up.")),
-		when(p.Unknown() != "", text(" "), strong("Nothing is known of the rest"), text(": "+p.Unknown()+".")))
+		text(fmt.Sprintf("A key opened %s of %s messages and verified their headers: somebody wrote them who can encrypt or decrypt with that key.",
+			numberText(s.Messages.Verified), numberText(s.Messages.Messages))),
+		when(!s.allVerified(), text(" "), strong("The other headers are not verified"),
+			text(": anybody who can write to these places can have forged them.")),
+		when(p.unknown() != "", text(" "), strong(numberText(s.unknown())+" files or objects are unknown"), text(": "+p.unknown()+".")))
 }
 
 // contents returns the links to the sections.
@@ -96,29 +96,29 @@ func (p *Page) contents() node {
 		return el("li", nil, el("a", attrs{{"href", "#" + id}}, text(title)))
 	}
 	return el("nav", attrs{{"aria-label", "On this page"}}, el("ul", nil,
-		newline, link("what", "What there is"), link("points", "What to act on"),
-		when(p.Filter.String() != "", link("filter", "What was asked for")),
-		each(p.Tables(), func(t table) node { return link(t.ID, t.Title) }),
+		newline, link("overview", "Overview"), link("findings", "Findings"),
+		when(p.Filter.String() != "", link("filter", "Filter")),
+		each(p.tables(), func(t table) node { return link(t.ID, t.Title) }),
 		newline))
 }
 
 // kinds returns the section on all inputs.
 func (p *Page) kinds() node {
-	inputs, label, parts := p.Summary.Inputs, "", p.Parts()
+	inputs, label, parts := p.Summary.Inputs, "", p.parts()
 	for i, part := range parts {
 		if i > 0 {
 			label += ", "
 		}
 		label += part.Name + " " + percentText(part.Messages, inputs)
 	}
-	return titled("what", "What there is",
+	return titled("overview", "Overview",
 		newline, el("svg", attrs{{"class", "chart"}, {"viewBox", "0 0 1000 32"}, {"preserveAspectRatio", "none"}, {"role", "img"}, {"aria-label", label}},
 			each(parts, func(part part) node {
 				return when(part.Messages > 0, leaf("rect", attrs{
 					{"class", "fill-" + part.Class}, {"x", part.Start}, {"y", "0"}, {"width", part.Width}, {"height", "32"},
 				}))
 			})),
-		newline, tableOf("All "+numberText(inputs)+" files or objects by what they are",
+		newline, tableOf("All "+numberText(inputs)+" files and objects, by kind",
 			nodes{columnHead("Kind", ""), columnHead("Number", "n"), columnHead("Share", "n"), columnHead("Size", "n")},
 			each(parts, func(part part) node {
 				return row(
@@ -157,14 +157,14 @@ func cell(of, number string) node {
 	return el("td", attrs{{"role", "cell"}, {"class", "n"}, {"data-of", of}}, text(number))
 }
 
-// points returns the section on what to act on.
+// points returns the section on findings.
 func (p *Page) points() node {
-	points := p.Points()
-	nothing := "There was nothing to look at."
+	points := p.applying()
+	nothing := "No file or object was audited."
 	if p.Summary.Inputs > 0 {
-		nothing = "Nothing: all are messages that commit to their key and are signed, as far as their headers tell."
+		nothing = "None. All files and objects are messages that commit to their key and are signed, according to their headers."
 	}
-	return titled("points", "What to act on",
+	return titled("findings", "Findings",
 		each(points, func(of point) node { return nodes{newline, of.article()} }),
 		when(len(points) == 0, newline, el("p", nil, text(nothing))))
 }
@@ -174,8 +174,8 @@ func (p *point) article() node {
 	return el("article", attrs{{"class", "point " + p.Level}, {"aria-labelledby", id}},
 		newline, el("h3", attrs{{"id", id}}, el("span", attrs{{"class", "level"}}, text(p.Level)), text(" "+p.Title+": "+numberText(p.Count))),
 		newline, el("p", nil, text(p.About)),
-		when(len(p.Samples) > 0, newline, samples(p.Samples, p.More())),
-		when(p.Flag != "", el("p", attrs{{"class", "soft"}}, text("All of them: "), code("esdk audit "+p.Flag))),
+		when(len(p.Samples) > 0, newline, samples(p.Samples, p.more())),
+		when(p.Flag != "", el("p", attrs{{"class", "soft"}}, text("List all: "), code("esdk audit "+p.Flag))),
 		newline)
 }
 
@@ -183,7 +183,7 @@ func (p *point) article() node {
 func samples(names []string, more int64) node {
 	title := fmt.Sprintf("Names of %d", len(names))
 	if more != 0 {
-		title += ", and there are " + numberText(more) + " more"
+		title += "; " + numberText(more) + " more are not listed"
 	}
 	return el("details", nil,
 		el("summary", nil, text(title)),
@@ -193,16 +193,16 @@ func samples(names []string, more int64) node {
 // filtered returns the section on the inputs that match the filter.
 func (p *Page) filtered() node {
 	s := p.Summary
-	return titled("filter", "What was asked for",
+	return titled("filter", "Filter",
 		newline, el("p", nil, text(numberText(s.Matches)+" of "+numberText(s.Inputs)+" match: "+p.Filter.String()+".")),
 		each(s.UnderNone(), func(words string) node { return nodes{newline, el("p", nil, strong(words))} }),
-		when(len(p.Matching()) > 0, newline, samples(p.Matching(), p.MoreMatching())))
+		when(len(p.matching()) > 0, newline, samples(p.matching(), p.moreMatching())))
 }
 
 func (t *table) section() node {
 	caption := "Of " + numberText(t.Of) + " messages"
 	if t.More > 0 {
-		caption += fmt.Sprintf("; the first %d of %s, and %d more are in the output of --json", len(t.Rows), t.Title, t.More)
+		caption += fmt.Sprintf(". The first %d rows; --json lists %d more", len(t.Rows), t.More)
 	}
 	return titled(t.ID, t.Title,
 		when(t.About != "", el("p", nil, text(t.About))),
@@ -215,17 +215,17 @@ func (t *table) section() node {
 				return t.row(el("th", attrs{{"scope", "row"}, {"role", "rowheader"}, {"class", "name"}}, name(line.Name)), &line.Tally)
 			}),
 			when(t.Others.Messages > 0,
-				t.row(el("th", attrs{{"scope", "row"}, {"role", "rowheader"}}, text("messages with others, too many to be told apart")), &t.Others))))
+				t.row(el("th", attrs{{"scope", "row"}, {"role", "rowheader"}}, text("messages with other names, too many to list")), &t.Others))))
 }
 
 func (t *table) row(title node, of *Tally) node {
 	b := bar{of.Messages, t.Of}
 	return row(title,
 		cell("messages", numberText(of.Messages)),
-		cell("share", b.Percent()),
+		cell("share", b.percent()),
 		el("td", attrs{{"role", "cell"}, {"class", "b"}},
-			el("svg", attrs{{"class", "bar"}, {"viewBox", "0 0 1000 10"}, {"preserveAspectRatio", "none"}, {"role", "img"}, {"aria-label", b.Percent()}},
-				leaf("rect", attrs{{"width", b.Width()}, {"height", "10"}}))),
+			el("svg", attrs{{"class", "bar"}, {"viewBox", "0 0 1000 10"}, {"preserveAspectRatio", "none"}, {"role", "img"}, {"aria-label", b.percent()}},
+				leaf("rect", attrs{{"width", b.width()}, {"height", "10"}}))),
 		when(t.WithKeys, cell("verified", numberText(of.Verified))),
 		cell("size", bytesText(of.Bytes)))
 }

@@ -93,25 +93,25 @@ func (s *Summary) WriteText(w io.Writer, filter *Filter) error {
 		}
 	}
 	line("")
-	line("%d looked at, %s of them read, in %s", s.Inputs, bytesText(s.BytesRead), s.took())
+	line("%d inputs audited, %s read, in %s", s.Inputs, bytesText(s.BytesRead), s.took())
 	tally("messages", s.Messages)
 	tally("not a message", s.NoMessages)
 	tally("broken header", s.Broken)
 	tally("failed", s.Failed)
-	line("of the messages")
+	line("among the messages")
 	tally("without key commitment", s.Uncommitted)
 	tally("without a signature", s.Unsigned)
 	if s.WithKeys {
 		line("  %-32s %10d", "opened, header verified", s.Opened)
-		line("  %-32s %10d", "of them with .NET 4.0.0's fault", s.NET400)
-		line("  %-32s %10d  of them %d changed or made up", "not opened", s.NotOpened, s.NotAuthentic)
+		line("  %-32s %10d", "opened, fault of .NET 4.0.0", s.NET400)
+		line("  %-32s %10d  of them %d modified or forged", "not opened", s.NotOpened, s.NotAuthentic)
 		if text := s.Calls.String(); text != "" {
 			line("  %s", text)
 		}
 	}
-	writeTallies(b, "under the key", s.Keys.tallies, s.Keys.others)
-	writeTallies(b, "of the suite", s.Suites, Tally{})
-	writeTallies(b, "with the context key", s.ContextKeys.tallies, s.ContextKeys.others)
+	writeTallies(b, "messages by wrapping key", s.Keys.tallies, s.Keys.others)
+	writeTallies(b, "messages by suite", s.Suites, Tally{})
+	writeTallies(b, "messages by context key", s.ContextKeys.tallies, s.ContextKeys.others)
 	if text := filter.String(); text != "" {
 		line("%d match: %s", s.Matches, text)
 	}
@@ -132,10 +132,10 @@ func writeTallies(b *strings.Builder, title string, m map[string]*Tally, others 
 		fmt.Fprintf(b, "  %10d  %10s  %s\n", m[name].Messages, bytesText(m[name].Bytes), Visible(name))
 	}
 	if n := len(names) - mostLines; n > 0 {
-		fmt.Fprintf(b, "  and %d more, which --json tells\n", n)
+		fmt.Fprintf(b, "  and %d more; --json lists them\n", n)
 	}
 	if others.Messages > 0 {
-		fmt.Fprintf(b, "  %10d  %10s  messages with others, too many to be told apart\n", others.Messages, bytesText(others.Bytes))
+		fmt.Fprintf(b, "  %10d  %10s  messages with other names, too many to list\n", others.Messages, bytesText(others.Bytes))
 	}
 }
 
@@ -143,22 +143,22 @@ func writeTallies(b *strings.Builder, title string, m map[string]*Tally, others 
 func (s *Summary) Trust() string {
 	switch {
 	case !s.WithKeys:
-		return "NOT AUTHENTICATED: no key was used, and anybody who can write there can have made up what headers say."
+		return "NOT AUTHENTICATED: no key was used, so anybody who can write to these places can have forged a header."
 	case s.Messages.Messages == 0:
-		return "There was no message whose header could be verified."
+		return "No header was verified: no message was found."
 	case s.anotherKey():
-		return fmt.Sprintf("No message opened with the given keys: is it another key? What the %d headers say is NOT AUTHENTICATED: anybody who can write there can have made them up. Bodies were not read.", s.Messages.Messages)
+		return fmt.Sprintf("The given keys opened no message; check -k. The %d headers are NOT AUTHENTICATED: anybody who can write to these places can have forged them. Bodies were not read.", s.Messages.Messages)
 	case s.allVerified() && s.unknown() > 0:
-		return fmt.Sprintf("The headers of %d messages were verified with a key. NOT KNOWN is what else is there: %s. Bodies were not read.", s.Messages.Messages, s.unknownText())
+		return fmt.Sprintf("The headers of %d messages were verified with a key. %d inputs are UNKNOWN: %s. Bodies were not read.", s.Messages.Messages, s.unknown(), s.unknownText())
 	case !s.verified():
-		return fmt.Sprintf("%d of %d headers were verified with a key. The others are NOT AUTHENTICATED: anybody who can write there can have made them up. Bodies were not read.", s.Messages.Verified, s.Messages.Messages)
+		return fmt.Sprintf("%d of %d headers were verified with a key. The others are NOT AUTHENTICATED: anybody who can write to these places can have forged them. Bodies were not read.", s.Messages.Verified, s.Messages.Messages)
 	}
 	return "The headers of all messages were verified with a key. Bodies were not read."
 }
 
 // unknownText describes the inputs that may be messages.
 func (s *Summary) unknownText() string {
-	return fmt.Sprintf("%d could not be looked at, %d have a broken header", s.Failed.Messages, s.Broken.Messages)
+	return fmt.Sprintf("%d failed, %d with a broken header", s.Failed.Messages, s.Broken.Messages)
 }
 
 // VersionsText describes the versions that the summary doesn't cover. It
@@ -167,7 +167,7 @@ func (s *Summary) VersionsText() string {
 	if !s.CurrentOnly {
 		return ""
 	}
-	return "CURRENT VERSIONS ONLY: older versions, which a bucket may keep, and those behind delete markers were not looked at, and the old key still opens them."
+	return "CURRENT VERSIONS ONLY: older versions, which a bucket may keep, and versions behind delete markers were not audited. The old key still opens them."
 }
 
 // InventoryText describes the versions in an inventory and its date. It returns
@@ -175,10 +175,10 @@ func (s *Summary) VersionsText() string {
 func (s *Summary) InventoryText() string {
 	text := ""
 	if s.AllVersions {
-		text = "All versions in the inventory were looked at, also those behind delete markers. "
+		text = "All versions in the inventory were audited, including versions behind delete markers. "
 	}
 	if !s.InventoryCreated.IsZero() {
-		text += "The inventory was written on " + timeText(s.InventoryCreated) + ": what came since is not in it."
+		text += "The inventory was written on " + timeText(s.InventoryCreated) + ". Later changes are not in it."
 	}
 	return strings.TrimSpace(text)
 }
