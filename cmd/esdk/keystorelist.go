@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
+	"unicode"
 
 	"esdk/branchkey"
 	"esdk/cmd/esdk/internal/cli"
@@ -40,6 +43,53 @@ const listHead = "KIND     VERSION                               CREATED        
 type listing struct {
 	*app
 	count, malformed int
+
+	items int            // well-formed, wanted or not
+	under map[string]int // the number of items under each KMS key, for some KMS keys
+}
+
+// maxUnder limits the memory for KMS keys that an attacker may have made up.
+const maxUnder = 1000
+
+// add counts an item that is well formed.
+func (l *listing) add(e *branchkey.Entry) {
+	l.items++
+	if _, known := l.under[e.KMSKeyARN]; !known && len(l.under) >= maxUnder {
+		return
+	}
+	if l.under == nil {
+		l.under = make(map[string]int)
+	}
+	l.under[e.KMSKeyARN]++
+}
+
+// tellNone tells why nothing was listed, since an empty list means that the KMS
+// key isn't needed any more.
+func (l *listing) tellNone(kmsKey string) {
+	switch {
+	case l.items == 0 && l.malformed == 0:
+		l.Note("the key store is empty")
+	case kmsKey != "" && l.items > 0:
+		l.Note("no item is under %s; there are: %s", cli.Printable(kmsKey), l.others())
+	}
+}
+
+// others lists the KMS keys that most items are under.
+func (l *listing) others() string {
+	const most = 3
+	keys := slices.SortedFunc(maps.Keys(l.under), func(a, b string) int {
+		return cmp.Or(cmp.Compare(l.under[b], l.under[a]), cmp.Compare(a, b))
+	})
+	var texts []string
+	rest := l.items
+	for _, k := range keys[:min(len(keys), most)] {
+		rest -= l.under[k]
+		texts = append(texts, fmt.Sprintf("%d under %s", l.under[k], cli.Printable(k)))
+	}
+	if rest > 0 {
+		texts = append(texts, fmt.Sprintf("%d under others", rest))
+	}
+	return strings.Join(texts, ", ")
 }
 
 func (l *listing) print(e *branchkey.Entry) error {
@@ -62,7 +112,11 @@ func (l *listing) list(ctx context.Context, s *branchkey.Store, id string, wante
 		case err != nil:
 			l.malformed++
 			l.Report(e.ID, explainStore(err))
-		case wanted(e):
+		default:
+			l.add(e)
+			if !wanted(e) {
+				continue
+			}
 			if err := l.print(e); err != nil {
 				return err
 			}
@@ -80,14 +134,26 @@ func (a *app) newKeyList(o *keyspec.StoreOptions) *cobra.Command {
 		Long: `List branch keys, each with its active version, the creation time of that version,
 and the KMS key that it is under. With --kms ARN, list all entries under that KMS
 key: active and other versions, and beacon keys. Once that list is empty, the key
-store no longer needs the KMS key. AWS KMS is not called, so nothing is
-authenticated. A DynamoDB table is read completely.`}
+store no longer needs the KMS key. A note on standard error then names the KMS
+keys that items are under. AWS KMS is not called, so nothing is authenticated. A
+DynamoDB table is read completely.`}
 	cmd.Flags().StringVar(&kmsKey, "kms", "", "list all entries under the KMS key with this `ARN`")
 	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, _ []string) error {
+		if _, err := kmsarn.ParseKey(kmsKey); kmsKey != "" && (err != nil || strings.ContainsFunc(kmsKey, unicode.IsSpace)) {
+			return keyspec.NotKMSKeyARN("--kms", kmsKey)
+		}
 		l := &listing{app: a}
-		return l.list(ctx, s, "", func(e *branchkey.Entry) bool {
+		err := l.list(ctx, s, "", func(e *branchkey.Entry) bool {
 			return kmsKey == "" && e.Active || kmsKey != "" && e.KMSKeyARN == kmsKey
 		})
+		if l.count > 0 || err != nil && l.malformed == 0 {
+			return err
+		}
+		l.tellNone(kmsKey)
+		if kmsKey != "" && !keyspec.IsKMSKeyARN(kmsKey) {
+			return keyspec.NotKMSKeyARN("--kms", kmsKey)
+		}
+		return err
 	})
 }
 

@@ -39,6 +39,27 @@ var (
 	kmsKeyID      = regexp.MustCompile(`^(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 )
 
+var kmsKeyARN = regexp.MustCompile(`^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
+
+// IsKMSKeyARN reports whether a text has the form of the ARNs of AWS for KMS
+// keys. Emulators may use other IDs.
+func IsKMSKeyARN(text string) bool { return kmsKeyARN.MatchString(text) }
+
+// NotKMSKeyARN returns the error for the value of a flag that isn't the ARN of a
+// KMS key.
+func NotKMSKeyARN(flag, text string) error {
+	if err := checkSpace(text); err != nil {
+		return cli.Hinted(cli.UsageError("%s: %w", flag, err), "%s", cli.Hint(err))
+	}
+	hint := "give an ARN, arn:aws:kms:REGION:ACCOUNT:key/ID; \"esdk keystore key list\" shows them"
+	if kmsKeyID.MatchString(text) {
+		hint = unknownHint(text)
+	} else if strings.HasPrefix(text, "alias/") || strings.Contains(text, ":alias/") {
+		hint = "key stores hold no aliases: give the key's ARN, arn:aws:kms:REGION:ACCOUNT:key/ID"
+	}
+	return cli.UsageError("%s: %q is not the ARN of a KMS key", flag, cli.Printable(text)).WithHint("%s", hint)
+}
+
 // looksLikeKey reports whether a text may be an AES key rather than a word.
 func looksLikeKey(text string) bool {
 	if IsAESLength(len(readHex([]byte(text)))) {
