@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -81,7 +82,7 @@ func (s *Store) decrypt(ctx context.Context, item *Item) ([]byte, error) {
 		GrantTokens:       s.config.GrantTokens,
 	}, userAgent, limitKMS))
 	if err != nil {
-		return nil, kmsError("Decrypt", keyID, err)
+		return nil, s.kmsError("Decrypt", keyID, err)
 	}
 	err = checkAnswer(keyID, out.KeyId)
 	if err == nil && len(out.Plaintext) != keyLength {
@@ -89,7 +90,7 @@ func (s *Store) decrypt(ctx context.Context, item *Item) ([]byte, error) {
 	}
 	if err != nil {
 		clear(out.Plaintext)
-		return nil, kmsError("Decrypt", keyID, err)
+		return nil, s.kmsError("Decrypt", keyID, err)
 	}
 	return out.Plaintext, nil
 }
@@ -131,7 +132,7 @@ func (s *Store) generate(ctx context.Context, item *Item) error {
 		err = checkBlob(keyID, out.CiphertextBlob, out.KeyId)
 	}
 	if err != nil {
-		return kmsError("GenerateDataKeyWithoutPlaintext", keyID, err)
+		return s.kmsError("GenerateDataKeyWithoutPlaintext", keyID, err)
 	}
 	item.Enc = out.CiphertextBlob
 	return nil
@@ -160,7 +161,7 @@ func (s *Store) reEncrypt(ctx context.Context, from *Item, source string, to *It
 		err = fmt.Errorf("to %s: %w", destination, err)
 	}
 	if err != nil {
-		return nil, kmsError("ReEncrypt", source, err)
+		return nil, s.kmsError("ReEncrypt", source, err)
 	}
 	return out.CiphertextBlob, nil
 }
@@ -182,11 +183,18 @@ func checkAnswer(keyID string, answered *string) error {
 
 // kmsError adds the KMS key, and marks errors caused by the item with
 // [ErrItem].
-func kmsError(operation, keyID string, err error) error {
+func (s *Store) kmsError(operation, keyID string, err error) error {
 	var invalid *types.InvalidCiphertextException
 	var incorrect *types.IncorrectKeyException
 	if errors.As(err, &invalid) || errors.As(err, &incorrect) {
-		err = fmt.Errorf("%w: %w", ErrItem, err)
+		err = fmt.Errorf("%w under the logical name %q: %w", ErrItem, s.config.LogicalName, withoutTail{err})
 	}
 	return fmt.Errorf("KMS key %s: %s: %w", keyID, operation, err)
 }
+
+// withoutTail is an error whose text doesn't end with the colon before an empty
+// message: AWS KMS tells nothing about a ciphertext.
+type withoutTail struct{ error }
+
+func (e withoutTail) Error() string { return strings.TrimRight(e.error.Error(), ": ") }
+func (e withoutTail) Unwrap() error { return e.error }

@@ -218,6 +218,9 @@ func testOtherLogicalName(t *testing.T, b backend, k *kmsEnv) {
 	var invalid *types.InvalidCiphertextException
 	_, err := other.ActiveBranchKey(t.Context(), id)
 	wantError(t, err, ErrItem, &invalid)
+	if text := err.Error(); !strings.Contains(text, `not authentic under the logical name "other": `) || strings.HasSuffix(strings.TrimSpace(text), ":") {
+		t.Errorf("%q", text)
+	}
 	wantError(t, other.VersionKey(t.Context(), id), ErrItem, &invalid)
 }
 

@@ -76,6 +76,8 @@ func explainStore(err error) error {
 		return cli.Hinted(err, "\"esdk keystore create\" makes it")
 	case errors.Is(err, branchkey.ErrKMSKey):
 		return cli.Hinted(err, "--kms-key and --former-kms-key say which KMS keys branch keys are under; \"esdk keystore key list\" tells")
+	case keyspec.IsOtherName(err):
+		return cli.Hinted(err, "if it was made under another logical name, give that: --logical-name NAME; otherwise it was changed")
 	case errors.Is(err, branchkey.ErrConflict):
 		return cli.Hinted(err, "somebody else has made a new version; look at \"esdk keystore key get\" before you try again")
 	case errors.Is(err, branchkey.ErrDiscovery):
@@ -88,11 +90,37 @@ func (a *app) newKeystoreCreate(o *keyspec.StoreOptions) *cobra.Command {
 	return a.storeCommand(o, &cobra.Command{Use: "create", Short: "Create a key store, unless it exists", Args: noArguments},
 		func(ctx context.Context, s *branchkey.Store, _ []string) error {
 			name, err := s.CreateKeyStore(ctx)
+			if err == nil {
+				err = checkLogicalName(ctx, s)
+			}
 			if err != nil {
 				return err
 			}
 			return a.Print(map[string]string{"key_store": name}, "%s\n", name)
 		})
+}
+
+// checkLogicalName rejects another logical name than the one that the first
+// branch key was created under. Only a KMS key can tell, so it accepts the name
+// if that can't be used.
+func checkLogicalName(ctx context.Context, s *branchkey.Store) error {
+	for e, err := range s.List(ctx, "") {
+		if err != nil {
+			return nil // e is malformed, or the credentials don't allow lists
+		}
+		if !e.Active {
+			continue
+		}
+		k, err := s.ActiveBranchKey(ctx, e.ID)
+		if keyspec.IsOtherName(err) {
+			return fmt.Errorf("the key store exists, and has branch keys already: %w", err)
+		}
+		if err == nil {
+			clear(k.Secret)
+		}
+		break
+	}
+	return nil
 }
 
 func (a *app) newKeystoreInfo(o *keyspec.StoreOptions) *cobra.Command {

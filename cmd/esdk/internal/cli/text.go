@@ -14,9 +14,9 @@ import (
 )
 
 // Message returns an error's text without the library's name, on one line.
-// Texts from services may have several.
+// Texts from services may have several, or end with a colon and no more.
 func Message(err error) string {
-	return Printable(strings.Join(strings.Fields(textOf(err)), " "))
+	return Printable(strings.TrimRight(strings.Join(strings.Fields(textOf(err)), " "), ": "))
 }
 
 // messageAbout is [Message] for a line that begins with the name of an input.

@@ -15,6 +15,7 @@ func TestMessage(t *testing.T) {
 		{esdk.ErrAuthentication, "message authentication failed"},
 		{Errorf("-k x: %w", esdk.ErrLimit), "-k x: limit exceeded"},
 		{errors.New("table store-of-esdk: gone"), "table store-of-esdk: gone"},
+		{errors.New("KMS: InvalidCiphertextException: "), "KMS: InvalidCiphertextException"},
 		{errors.New("two\nlines \x1b[2J"), "two lines �[2J"},
 	} {
 		if got := Message(test.err); got != test.want {

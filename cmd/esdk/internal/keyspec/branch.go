@@ -2,6 +2,7 @@ package keyspec
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
 // StoreOptions select a key store and its keys.
@@ -75,6 +77,12 @@ func (ks *Keys) openTable(ctx context.Context, o *StoreOptions) (branchkey.Stora
 		return nil, err
 	}
 	return branchkey.NewDynamoDBStorage(dynamodb.NewFromConfig(c), o.Table)
+}
+
+// IsOtherName reports whether an item of a key store can't be authenticated. Most
+// often, it was created under another logical name.
+func IsOtherName(err error) bool {
+	return errors.Is(err, branchkey.ErrItem) && errors.As(err, new(*types.InvalidCiphertextException))
 }
 
 // BranchKeyTTL is longer than most runs of the command.

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func (c *contextCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decrypti
 		for _, k := range req.EncryptedDataKeys {
 			names = append(names, cli.DataKeyName(&k))
 		}
-		err = cli.Hinted(err, "the message names these keys: %s", joinSome(names))
+		err = cli.Hinted(err, "%s", cmp.Or(adviceOnBranchKey(err), "the message names these keys: "+joinSome(names)))
 	}
 	return m, err
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/cmd/esdk/internal/keyspec"
 )
 
 // Names are the names of the options in errors and hints. They depend on the
@@ -49,6 +50,9 @@ func (n *Names) Advice(err error) string {
 	case errors.Is(err, esdk.ErrSigned):
 		return n.acceptSigned
 	}
+	if advice := adviceOnBranchKey(err); advice != "" {
+		return advice
+	}
 	// These errors have no types.
 	for text, advice := range map[string]string{
 		"get credentials: ":            "which credentials of AWS? Name a profile with AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -59,6 +63,16 @@ func (n *Names) Advice(err error) string {
 		if strings.Contains(err.Error(), text) {
 			return advice
 		}
+	}
+	return ""
+}
+
+// adviceOnBranchKey returns a hint for an error about a branch key, or "" if
+// there is none.
+func adviceOnBranchKey(err error) string {
+	switch {
+	case keyspec.IsOtherName(err):
+		return "if the branch key was made under another logical name, write that: 'branch:NAME/ID?file=FILE', or name in the configuration; otherwise it was changed"
 	}
 	return ""
 }
