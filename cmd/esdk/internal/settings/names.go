@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"esdk"
+	"esdk/branchkey"
 	"esdk/cmd/esdk/internal/keyspec"
 )
 
@@ -71,6 +72,8 @@ func (n *Names) Advice(err error) string {
 // there is none.
 func adviceOnBranchKey(err error) string {
 	switch {
+	case errors.Is(err, branchkey.ErrKMSKey):
+		return "if the branch key was or is being re-keyed, name both KMS keys: -k 'branch:…?kms=NEW&former=OLD'"
 	case keyspec.IsOtherName(err):
 		return "if the branch key was made under another logical name, write that: 'branch:NAME/ID?file=FILE', or name in the configuration; otherwise it was changed"
 	}
