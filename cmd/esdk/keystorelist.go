@@ -256,7 +256,11 @@ func (r *rekeying) one(ctx context.Context, id string) error {
 		r.Report(id, explainStore(err))
 		return nil
 	}
-	return r.Print(map[string]any{"branch_key_id": id, "changed": changed}, "%s: %d items\n", cli.Printable(id), changed)
+	text := fmt.Sprintf("%d items", changed)
+	if changed == 0 {
+		text = "already under " + cli.Printable(r.to)
+	}
+	return r.Print(map[string]any{"branch_key_id": id, "changed": changed}, "%s: %s\n", cli.Printable(id), text)
 }
 
 func (r *rekeying) verdict() error {
