@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 
 	"esdk/branchkey"
@@ -200,6 +201,7 @@ list --kms OLD" is empty.`,
 			return cli.UsageError("which branch keys? Give their IDs, or --all")
 		}
 		r := &rekeying{app: a, store: s, to: to}
+		defer a.pending.Last(r.tellInterrupted)()
 		if all {
 			return r.all(ctx)
 		}
@@ -215,9 +217,33 @@ list --kms OLD" is empty.`,
 // A rekeying is a run over some branch keys.
 type rekeying struct {
 	*app
-	store         *branchkey.Store
-	to            string
-	count, failed int
+	store *branchkey.Store
+	to    string
+
+	mu                   sync.Mutex // guards the following, and the output
+	count, failed, items int
+	current              string // the branch key in progress; empty between two
+}
+
+// tellInterrupted prints the progress of an interrupted run.
+func (r *rekeying) tellInterrupted() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	text := "nothing was done yet"
+	if r.count > 0 {
+		text = fmt.Sprintf("branch keys so far: %d done, %d failed; items re-keyed: %d", r.count-r.failed, r.failed, r.items)
+	}
+	if r.current != "" {
+		text += "; in progress: " + cli.Printable(r.current)
+	}
+	r.Note("%s; the same command goes on with the rest", text)
+}
+
+// start records which branch key is in progress.
+func (r *rekeying) start(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.current = id
 }
 
 // all lists branch keys by their active items. A branch key whose active item
@@ -246,7 +272,12 @@ var ofBranchKey = []error{branchkey.ErrNotFound, branchkey.ErrItem, branchkey.Er
 // continues. Any other error would also hit the next branch key, and ends the
 // run.
 func (r *rekeying) one(ctx context.Context, id string) error {
+	r.start(id)
 	changed, err := r.store.RekeyBranchKey(ctx, id, r.to)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.current = ""
+	r.items += changed
 	if err != nil && !slices.ContainsFunc(ofBranchKey, func(of error) bool { return errors.Is(err, of) }) {
 		return err
 	}
