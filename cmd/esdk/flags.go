@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
@@ -41,10 +42,35 @@ func commandNames(cmd *cobra.Command) (names []string) {
 
 // onlyCommands is for commands that only have sub-commands.
 func onlyCommands(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), settings.Meant(args[0], commandNames(cmd)))
+	if len(args) == 0 {
+		return nil
 	}
-	return nil
+	meant := settings.Meant(args[0], commandNames(cmd))
+	if paths := commandsBelow(cmd, nil, args); len(paths) > 0 {
+		meant = fmt.Sprintf("; is it %s?", strings.Join(paths, " or "))
+	}
+	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), meant)
+}
+
+// commandsBelow returns the commands below cmd that arguments may be meant for:
+// "keystore key list" for "list", and "keys test" for "key test". The words lead
+// to cmd.
+func commandsBelow(cmd *cobra.Command, words, args []string) (paths []string) {
+	for _, c := range cmd.Commands() {
+		switch {
+		case !c.IsAvailableCommand():
+		case c.HasAvailableSubCommands():
+			paths = append(paths, commandsBelow(c, append(words, c.Name()), args)...)
+		case len(words) == 0:
+		case c.Name() == args[0], len(args) > 1 && c.Name() == args[1] && isLike(args[0], words[len(words)-1]):
+			paths = append(paths, fmt.Sprintf("%q", c.CommandPath()))
+		}
+	}
+	return paths
+}
+
+func isLike(wrong, word string) bool {
+	return wrong == word || cli.Closest(wrong, []string{word}) != ""
 }
 
 // noArguments is for commands that have flags only.
@@ -53,6 +79,31 @@ func noArguments(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("%q takes no argument, and has %q", cmd.CommandPath(), args[0])
 	}
 	return nil
+}
+
+// oneArgument is for commands with exactly one argument, named as in the usage.
+func oneArgument(name string) cobra.PositionalArgs {
+	return cobra.MatchAll(someArguments(name), optionalArgument(name))
+}
+
+// optionalArgument is for commands with at most one argument.
+func optionalArgument(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return fmt.Errorf("%q takes one %s, and has %q, too", cmd.CommandPath(), name, args[1])
+		}
+		return nil
+	}
+}
+
+// someArguments is for commands with at least one argument.
+func someArguments(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("no %s given: want \"%s %s\"", name, cmd.CommandPath(), name)
+		}
+		return nil
+	}
 }
 
 func addCommitmentFlag(cmd *cobra.Command, value *string) {

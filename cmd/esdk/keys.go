@@ -40,7 +40,7 @@ func (a *app) newKeysCommand() *cobra.Command {
 	show := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show the configuration of a key, with its paths resolved",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArgument("NAME"),
 
 		ValidArgsFunction: a.completeNamedKey,
 		RunE:              func(_ *cobra.Command, names []string) error { return a.showKey(strings.TrimPrefix(names[0], "@")) },
@@ -58,7 +58,7 @@ with each KEY, an ARN or an alias, and the key is not used. The exit status is 3
 if they may do only one of the two.`,
 		Example: `  esdk keys test backup
   esdk keys test arn:aws:kms:us-west-2:111122223333:key/…`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someArguments("KEY"),
 		RunE: func(cmd *cobra.Command, keys []string) error {
 			if dryRun {
 				return a.testKeys(cmd.Context(), keys, a.testAccess)

@@ -162,7 +162,7 @@ func (a *app) newKeyCreate(o *keyspec.StoreOptions) *cobra.Command {
 }
 
 func (a *app) newKeyVersion(o *keyspec.StoreOptions) *cobra.Command {
-	cmd := &cobra.Command{Use: "version ID", Short: "Create a new version of a branch key, for new messages", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "version ID", Short: "Create a new version of a branch key, for new messages", Args: oneArgument("ID")}
 	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
 		if err := s.VersionKey(ctx, args[0]); err != nil {
 			return err
@@ -177,7 +177,7 @@ func (a *app) newKeyVersion(o *keyspec.StoreOptions) *cobra.Command {
 
 func (a *app) newKeyGet(o *keyspec.StoreOptions) *cobra.Command {
 	var version string
-	cmd := &cobra.Command{Use: "get ID", Short: "Show a branch key, without the key itself", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "get ID", Short: "Show a branch key, without the key itself", Args: oneArgument("ID")}
 	cmd.Flags().StringVar(&version, "version", "", "`VERSION` to show (default: the active one)")
 	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
 		var k *branchkey.Key

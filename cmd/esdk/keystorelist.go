@@ -159,7 +159,7 @@ DynamoDB table is read completely.`}
 }
 
 func (a *app) newKeyVersions(o *keyspec.StoreOptions) *cobra.Command {
-	cmd := &cobra.Command{Use: "versions ID", Short: "List the versions of a branch key, and which is active", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "versions ID", Short: "List the versions of a branch key, and which is active", Args: oneArgument("ID")}
 	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
 		l := &listing{app: a}
 		if err := l.list(ctx, s, args[0], func(e *branchkey.Entry) bool { return !e.Beacon() }); err != nil {

@@ -18,7 +18,7 @@ func (a *app) extraCommands() []*cobra.Command {
 		Use:    "man DIR",
 		Short:  "Write the manual pages",
 		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Args:   oneArgument("DIR"),
 		RunE:   func(_ *cobra.Command, args []string) error { return writeManual(a, args[0]) },
 	}}
 }

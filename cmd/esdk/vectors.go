@@ -49,7 +49,7 @@ the endpoint of the AWS SDK, to decrypt with the keys that the manifest names.
 Anybody may use the keys of the official manifests.`,
 		Example: `  esdk vectors run dafny-4.1.0-v5/decrypt-manifest.json
   esdk vectors run --filter '^0578-' --json net-4.0.1-v4/manifest.json`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someArguments("MANIFEST"),
 		RunE: func(cmd *cobra.Command, manifests []string) error { return a.runVectors(cmd.Context(), o, manifests) },
 	}
 	flags := run.Flags()

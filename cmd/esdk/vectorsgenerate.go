@@ -56,7 +56,7 @@ test vectors.`,
   esdk vectors generate dafny-4.1.0-v5/encrypt-manifest.json -o vectors
   esdk vectors generate --kms-key arn:aws:kms:us-west-2:111122223333:key/… -o vectors
   esdk vectors run vectors/manifest.json vectors/negative-manifest.json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: optionalArgument("MANIFEST"),
 		RunE: func(cmd *cobra.Command, manifest []string) error {
 			if o.output == "" || o.output == cli.Standard {
 				return cli.UsageError("where to? Give -o DIR")

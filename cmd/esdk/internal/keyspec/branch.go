@@ -30,13 +30,15 @@ func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Stor
 		return nil, err
 	}
 	if o.KMSKey == "" && len(o.FormerKeys) > 0 {
-		return nil, cli.UsageError("a former KMS key needs the one that came after it")
+		return nil, cli.UsageError("a former KMS key needs the one that came after it").
+			WithHint("give --kms-key ARN, kms=ARN of -k branch:…, or key in the configuration")
 	}
 	var storage branchkey.Storage
 	var err error
 	switch {
 	case o.Table == "" && o.File == "":
-		return nil, cli.UsageError("no key store given: name a table or a file")
+		return nil, cli.UsageError("no key store given: name a table or a file").
+			WithHint("give --table TABLE or --file FILE, or table or file in the configuration")
 	case o.Table != "" && o.File != "":
 		return nil, cli.UsageError("two key stores given: name a table or a file, not both")
 	case o.Table != "":
@@ -61,7 +63,8 @@ func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Stor
 		c.LogicalName = o.Table
 	}
 	if c.LogicalName == "" {
-		return nil, cli.UsageError("a key store in a file needs a logical name")
+		return nil, cli.UsageError("a key store in a file needs a logical name").
+			WithHint("give --logical-name NAME, or name in the configuration")
 	}
 	return branchkey.NewStore(c)
 }
