@@ -86,7 +86,11 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 				return keyExists(file)
 			}
 			if err == nil && !a.JSON {
-				a.Note("wrote %s; use it as -k %s", cli.Printable(file), usage)
+				key, more, _ := strings.Cut(usage, fingerprintIs)
+				if more != "" {
+					more = fingerprintIs + more
+				}
+				a.Note("wrote %s; use it as -k %s%s", cli.Printable(file), cli.Quoted(key), more)
 			}
 			return err
 		},
@@ -99,6 +103,8 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 }
 
 // A madeKey describes a new key in JSON.
+const fingerprintIs = "; its fingerprint is "
+
 type madeKey struct {
 	Kind      string `json:"kind"`
 	File      string `json:"file"`
@@ -255,7 +261,7 @@ func (a *app) newKeygenHPKE() *cobra.Command {
 			return nil, nil, "", err
 		}
 		secret, err := hpke.MarshalPrivateKey(key)
-		return secret, public, fmt.Sprintf("hpke:NAME@%s; its fingerprint is %s", file, hpke.Fingerprint(key.PublicKey())), err
+		return secret, public, fmt.Sprintf("hpke:NAME@%s%s%s", file, fingerprintIs, hpke.Fingerprint(key.PublicKey())), err
 	})
 }
 

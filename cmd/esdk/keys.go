@@ -204,7 +204,7 @@ func (a *app) testKey(ctx context.Context, text string) error {
 	}
 	if wrapErr != nil {
 		return cli.NewError(cli.ExitNoKey, "%s only decrypts, and there is no message to try it on", cli.Printable(text)).
-			WithHint("esdk verify -k %s FILE tries it on one", cli.Printable(text))
+			WithHint("esdk verify -k %s FILE tries it on one", cli.Quoted(text))
 	}
 	t := keyTest{Key: text}
 	const suite = esdk.AES256GCMHKDFSHA512Commit // all kinds of keys support it

@@ -183,7 +183,7 @@ changes.
 --kms-key is the KMS key that they are under. Each item is replaced only if it is
 unchanged since it was read. To resume an interrupted run, repeat it. During the
 run, and until all programs know only the new KMS key, they need both: -k
-branch:…?kms=NEW&former=OLD, or no kms= to decrypt. At the end, "esdk keystore key
+'branch:…?kms=NEW&former=OLD', or no kms= to decrypt. At the end, "esdk keystore key
 list --kms OLD" is empty.`,
 		Example: `  esdk keystore key rekey tenant-17 --table keys --kms-key arn:…old --to arn:…new
   esdk keystore key rekey --all --table keys --kms-key arn:…old --to arn:…new

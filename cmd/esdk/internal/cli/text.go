@@ -40,6 +40,20 @@ func Printable(text string) string {
 	}, text)
 }
 
+// Quoted returns a word to type on a command line: printable, and in quotes if a
+// shell would change it otherwise.
+func Quoted(text string) string {
+	text = Printable(text)
+	if text != "" && !strings.ContainsFunc(text, changedByShell) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+func changedByShell(r rune) bool {
+	return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !strings.ContainsRune("@%+=:,./_-…", r)
+}
+
 // FirstColumns returns the longest start of a text that fits into a number of
 // terminal columns.
 func FirstColumns(text string, columns int) string {

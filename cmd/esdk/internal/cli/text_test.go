@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"os/exec"
 	"testing"
 
 	"esdk"
@@ -57,6 +58,29 @@ func TestFirstColumns(t *testing.T) {
 	} {
 		if got := FirstColumns(c.text, c.columns); got != c.want {
 			t.Errorf("%d columns of %q: %q, want %q", c.columns, c.text, got, c.want)
+		}
+	}
+}
+
+// TestQuoted asks a shell.
+func TestQuoted(t *testing.T) {
+	for text, want := range map[string]string{
+		"aes:n/k@a.key":           "aes:n/k@a.key",
+		"arn:aws:kms:r:1:key/2-3": "arn:aws:kms:r:1:key/2-3",
+		"Schlüssel":               "Schlüssel",
+		"branch:t/i?kms=a&file=b": "'branch:t/i?kms=a&file=b'",
+		"a key":                   "'a key'",
+		"it's $HOME `x` \\":       `'it'\''s $HOME ` + "`x` \\'",
+		"~/a.key":                 "'~/a.key'",
+		"":                        "''",
+	} {
+		got := Quoted(text)
+		if got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+		out, err := exec.Command("sh", "-c", "printf %s "+got).Output()
+		if err != nil || string(out) != text {
+			t.Errorf("%s: a shell passes %q, %v", got, out, err)
 		}
 	}
 }

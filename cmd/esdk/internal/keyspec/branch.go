@@ -117,7 +117,7 @@ func (ks *Keys) branchKeyring(ctx context.Context, text string, encrypt bool) (e
 func (ks *Keys) newBranchKeyring(ctx context.Context, o *StoreOptions, id string, encrypt bool) (esdk.Keyring, error) {
 	if encrypt && o.KMSKey == "" {
 		return nil, cli.UsageError("to encrypt, the key of AWS KMS is needed, which else the writer of the key store chooses").
-			WithHint("write branch:TABLE/BRANCH-KEY-ID?kms=ARN, or give the field key in the configuration")
+			WithHint("write 'branch:TABLE/BRANCH-KEY-ID?kms=ARN', or give the field key in the configuration")
 	}
 	store, err := ks.OpenStore(ctx, o)
 	if err != nil {

@@ -140,7 +140,7 @@ func SplitName(text string) (namespace, name string, err error) {
 func (k *aesKey) name(file string) (namespace, name string, err error) {
 	switch len(k.names) {
 	case 0:
-		return "", "", cli.Hinted(fileError(file, errors.New("the file does not say its name")), "write aes:NAMESPACE/NAME@%s", cli.Printable(file))
+		return "", "", cli.Hinted(fileError(file, errors.New("the file does not say its name")), "write %s", cli.Quoted("aes:NAMESPACE/NAME@"+file))
 	case 1:
 		if namespace, name, err = SplitName(k.names[0]); err != nil {
 			err = fileError(file, cli.Errorf("its name: %w", err))

@@ -109,7 +109,7 @@ func checkSpace(names ...string) error {
 }
 
 func spaceError(text string) error {
-	return cli.UsageError("there is white space in it").WithHint("write %s", cli.Printable(strings.Join(strings.Fields(text), "")))
+	return cli.UsageError("there is white space in it").WithHint("write %s", cli.Quoted(strings.Join(strings.Fields(text), "")))
 }
 
 // A foreign is a kind of key file that esdk can't read.
@@ -139,16 +139,16 @@ func foreignHint(file string, data []byte) string {
 	}
 	for _, f := range foreigns {
 		if f.begin.Match(data) {
-			return strings.ReplaceAll(f.hint, "%s", cli.Printable(file))
+			return strings.ReplaceAll(f.hint, "%s", cli.Quoted(file))
 		}
 	}
 	// A sequence, its length in two bytes, and version 3.
 	if len(data) > 7 && bytes.Equal(data[:2], []byte{0x30, 0x82}) && bytes.Equal(data[4:7], []byte{2, 1, 3}) {
-		return fmt.Sprintf(`it looks like PKCS #12: "openssl pkcs12 -in %s -nocerts -out FILE" makes PEM of its key`, cli.Printable(file))
+		return fmt.Sprintf(`it looks like PKCS #12: "openssl pkcs12 -in %s -nocerts -out FILE" makes PEM of its key`, cli.Quoted(file))
 	}
 	// The tag of a sequence, and a length of more than one byte.
 	if len(data) > 2 && data[0] == 0x30 && (data[1] == 0x81 || data[1] == 0x82) {
-		return fmt.Sprintf(`it looks like DER: "openssl pkey -inform DER -in %s" prints it as PEM, with -pubin a public key`, cli.Printable(file))
+		return fmt.Sprintf(`it looks like DER: "openssl pkey -inform DER -in %s" prints it as PEM, with -pubin a public key`, cli.Quoted(file))
 	}
 	return ""
 }

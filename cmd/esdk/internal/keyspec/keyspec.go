@@ -276,11 +276,11 @@ func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esd
 	err := cli.UsageError("%s %s: unknown kind of key", flag, cli.Printable(text))
 	if c, _, configErr := ks.LoadConfig(); configErr == nil {
 		if _, ok := c.Keys[text]; ok {
-			return nil, err.WithHint("%s @%s is the key of that name in the configuration", flag, cli.Printable(text))
+			return nil, err.WithHint("%s %s is the key of that name in the configuration", flag, cli.Quoted("@"+text))
 		}
 	}
 	if info, statErr := os.Stat(text); statErr == nil && info.Mode().IsRegular() {
-		return nil, err.WithHint("it is a file: say what is in it, such as aes:NAMESPACE/NAME@%s; see \"esdk help keys\"", cli.Printable(text))
+		return nil, err.WithHint("it is a file: say what is in it, such as %s; see \"esdk help keys\"", cli.Quoted("aes:NAMESPACE/NAME@"+text))
 	}
 	if looksLikeKey(text) { // so it isn't shown
 		return nil, cli.UsageError("%s …: this looks like a key itself", flag).

@@ -95,7 +95,7 @@ func (ks *Keys) decryptPEM(der []byte, kind, name, passphraseFile string) ([]byt
 	defer clear(plain)
 	switch {
 	case errors.Is(err, errOldPKCS8):
-		return nil, cli.Hinted(fileError(name, err), "\"openssl pkcs8 -topk8 -v2 aes256 -in %s -out FILE\" encrypts it in one that it does", cli.Printable(name))
+		return nil, cli.Hinted(fileError(name, err), "\"openssl pkcs8 -topk8 -v2 aes256 -in %s -out FILE\" encrypts it in one that it does", cli.Quoted(name))
 	case err != nil:
 		return nil, fileError(name, err)
 	}

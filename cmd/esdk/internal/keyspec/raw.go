@@ -48,7 +48,7 @@ func (ks *Keys) NewAESKeyring(namespace, name, file, format string, encrypt bool
 	}
 	key, err := ks.readAESKey(file, format)
 	if err != nil {
-		return nil, missingFile(err, encrypt, "\"esdk keygen aes -o %s\" makes a new key", cli.Printable(file))
+		return nil, missingFile(err, encrypt, "\"esdk keygen aes -o %s\" makes a new key", cli.Quoted(file))
 	}
 	defer clear(key.bytes)
 	if name == "" {
@@ -97,7 +97,7 @@ func (ks *Keys) NewRSAKeyring(namespace, name, file, padding, passphraseFile str
 	c := esdk.RawRSAConfig{Namespace: namespace, Name: name, Hash: hash, PKCS1v15: hash == 0}
 	data, err := ks.readPrivate(file, passphraseFile)
 	if err != nil {
-		return nil, missingFile(err, encrypt, "\"esdk keygen rsa -o %s\" makes a new key", cli.Printable(file))
+		return nil, missingFile(err, encrypt, "\"esdk keygen rsa -o %s\" makes a new key", cli.Quoted(file))
 	}
 	defer clear(data)
 	private, privateErr := onlyKey[*rsa.PrivateKey](data)
@@ -152,7 +152,7 @@ func (ks *Keys) newECDHKeyring(peerFile, ownFile, passphraseFile string, encrypt
 	if ownFile != "" {
 		data, err := ks.readPrivate(ownFile, passphraseFile)
 		if err != nil {
-			return nil, missingFile(err, encrypt, "\"esdk keygen ecdh -o %s\" makes a new key", cli.Printable(ownFile))
+			return nil, missingFile(err, encrypt, "\"esdk keygen ecdh -o %s\" makes a new key", cli.Quoted(ownFile))
 		}
 		ks.checkSecret(ownFile)
 		defer clear(data)
@@ -192,7 +192,7 @@ func (ks *Keys) hpkeKeyring(_ context.Context, text string, encrypt bool) (esdk.
 func (ks *Keys) newHPKEKeyring(name, file, passphraseFile string, encrypt bool) (esdk.Keyring, error) {
 	data, err := ks.readPrivate(file, passphraseFile)
 	if err != nil {
-		return nil, missingFile(err, encrypt, "\"esdk keygen hpke -o %s\" makes a new key", cli.Printable(file))
+		return nil, missingFile(err, encrypt, "\"esdk keygen hpke -o %s\" makes a new key", cli.Quoted(file))
 	}
 	defer clear(data)
 	c := hpke.Config{Name: name}
