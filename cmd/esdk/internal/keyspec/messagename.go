@@ -7,6 +7,7 @@ import (
 
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/hpke"
+	"esdk/internal/kmsarn"
 )
 
 // MessageName returns the name that messages have for a wrapping key given in
@@ -32,6 +33,9 @@ func (ks *Keys) MessageName(text string) (string, error) {
 	case isKey && k.messageName() != "":
 		return k.messageName(), nil
 	case !isKey && !isKeyFile(text):
+		if err := checkKMSName(text); err != nil {
+			return "", err
+		}
 		return text, nil
 	case !isKey:
 		hint += ", and behind a name that looks like a file, it has it taken as a name"
@@ -39,6 +43,25 @@ func (ks *Keys) MessageName(text string) (string, error) {
 		hint += "; or give the key a namespace and a name in the configuration"
 	}
 	return "", cli.UsageError("%s: what messages call this key cannot be told without opening it", cli.Printable(text)).WithHint("%s", hint)
+}
+
+// checkKMSName rejects a text that is meant for a KMS key but that no message
+// has, such as a bare key ID. Searching for it would wrongly find none.
+func checkKMSName(text string) error {
+	plain := strings.ToLower(strings.TrimSpace(text))
+	if kmsKeyID.MatchString(plain) {
+		return cli.UsageError("%s: messages name a KMS key by its ARN", cli.Printable(text)).WithHint("%s", unknownHint(plain))
+	}
+	if !strings.HasPrefix(plain, "arn:") {
+		return nil
+	}
+	if err := checkSpace(text); err != nil {
+		return cli.Hinted(cli.UsageError("%s: %w", cli.Printable(text), err), "%s", cli.Hint(err))
+	}
+	if _, err := kmsarn.ParseKey(text); err != nil && (text[:4] != "arn:" || !strings.Contains(text, "*")) {
+		return cli.UsageError("%w", err).WithHint("give an ARN, arn:aws:kms:REGION:ACCOUNT:key/ID; * stands for any characters")
+	}
+	return nil
 }
 
 // isKeyFile reports whether a text looks like a key file rather than a name. No
