@@ -219,7 +219,7 @@ func (a *app) testKey(ctx context.Context, text string) error {
 	if unwrapErr != nil {
 		unwrapper, unwrapErr = a.keys.Parse(ctx, text, false) // Wrap may have made the key
 	}
-	if unwrapErr == nil && !a.isAlias(text) {
+	if unwrapErr == nil && !a.keys.IsKMSAlias(text) {
 		start = time.Now()
 		dataKey, err := unwrapper.Unwrap(ctx, &esdk.UnwrapRequest{Suite: suite, EncryptionContext: ec, EncryptedDataKeys: r.EncryptedDataKeys})
 		if err == nil && !bytes.Equal(dataKey, r.DataKey) {
@@ -242,16 +242,6 @@ func (a *app) hasKey(name string) bool {
 	}
 	_, ok := c.Keys[name]
 	return ok
-}
-
-// isAlias reports whether the key is a KMS key given by something other than
-// its key ARN. Messages store the key ARN, so such a key only encrypts.
-func (a *app) isAlias(text string) bool {
-	if name, ok := strings.CutPrefix(text, "@"); ok {
-		c, _, err := a.keys.LoadConfig()
-		return err == nil && c.Keys[name].Type == "kms" && !strings.Contains(c.Keys[name].Key, ":key/")
-	}
-	return keyspec.IsKMSKey(text) && !strings.Contains(text, ":key/")
 }
 
 func since(start time.Time) *float64 {

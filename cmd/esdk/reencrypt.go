@@ -38,9 +38,12 @@ would reuse a key and an IV.
 With --in-place, a new message replaces the old one after all of the old one has
 been verified and the new one is on the disk. It keeps the owner, mode, access
 control list and extended attributes. If they can't be kept, that is an error, and
-the old message stays. A message that already is as requested, which a key of -k
-proves by verifying the header, is skipped. So to resume an interrupted run,
-repeat it.
+the old message stays. A message that already is as requested is skipped: the
+keys of -k prove it by verifying the header. So to resume an interrupted run,
+repeat it. This needs keys that decrypt, too. If a key only encrypts, such as a
+public key, a repeated run fails on finished messages or encrypts them again,
+unless --skip-done header is given. An alias of AWS KMS stands for the key that it
+refers to when the run begins, which needs kms:DescribeKey.
 
 Without --in-place, -o gives the output, and standard input goes to standard
 output. With -r, a FILE can be a directory. All files in it are taken as messages,
@@ -82,7 +85,7 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 		return err
 	}
 	a.batch.Tally, a.batch.Resume = true, o.Resume()
-	if o.SkipDone == "never" || o.Base64 { // finished messages are re-encrypted again, so there is no way to resume
+	if o.Options.InPlace && !re.Resumable() {
 		a.batch.Resume = ""
 	}
 	work := re.Work(a.batch)

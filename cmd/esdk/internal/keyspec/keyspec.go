@@ -128,6 +128,10 @@ type cannot struct{ error }
 
 func (c *cannot) Unwrap() error { return c.error }
 
+// IsCannot reports whether an error says that a valid key only encrypts or only
+// decrypts.
+func IsCannot(err error) bool { return errors.As(err, new(*cannot)) }
+
 // Keyring makes the keyring for the keys of a flag. The first key generates the
 // data key.
 //

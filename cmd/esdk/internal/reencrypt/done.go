@@ -3,6 +3,7 @@ package reencrypt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -45,21 +46,71 @@ func (re *Reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
 		return nil, nil
 	}
 	c := &doneCheck{Reencryption: re}
-	for _, k := range re.To.Keys {
-		from := re.From
-		from.Keys, from.KeyFlag = []string{k}, settings.KeyFlag
-		config, _, err := re.DecryptConfig(ctx, &from)
-		switch {
-		case err == nil:
-			c.verifiers = append(c.verifiers, config)
-		case re.SkipDone == doneByKey && !keyspec.IsKMSKey(k):
-			return nil, nil // it only encrypts, and other keys may have its name, except for keys of AWS KMS
-		}
+	if re.SkipDone == doneByHeader {
+		return c, nil
 	}
-	if len(c.verifiers) == 0 && re.SkipDone == doneByKey {
+	all := true
+	for _, k := range re.To.Keys {
+		config, err := re.verifier(ctx, k)
+		if err == nil {
+			c.verifiers = append(c.verifiers, config)
+			continue
+		}
+		all = false // other keys may have its name
+		switch {
+		case keyspec.IsCannot(err):
+			re.warn(k, "it only encrypts")
+		case re.Keys.IsKMSAlias(k):
+			re.warn(k, fmt.Sprintf("an alias only encrypts, and its key can't be looked up (%s)", cli.Message(err)))
+		} // otherwise it doesn't exist yet, as -k local, so no message is under it
+	}
+	if !all {
 		return nil, nil
 	}
 	return c, nil
+}
+
+// verifier returns a configuration that decrypts with a new key. An alias of an
+// AWS KMS key stands for the key that it refers to now, as it does for the
+// messages of this run.
+func (re *Reencryption) verifier(ctx context.Context, k string) (config esdk.Config, err error) {
+	from := re.From
+	from.Keys, from.KeyFlag = []string{k}, settings.KeyFlag
+	if re.Keys.IsKMSAlias(k) {
+		if from.Keyring, err = re.Keys.ResolveAlias(ctx, k); err != nil {
+			return config, err
+		}
+	}
+	config, _, err = re.DecryptConfig(ctx, &from)
+	return config, err
+}
+
+// warn notes that a new key keeps the run from recognizing finished messages.
+func (re *Reencryption) warn(k, why string) {
+	re.encryptOnly = append(re.encryptOnly, k)
+	re.UI.Note("%s %s: %s, so finished messages aren't recognized, and repeating this run fails on them or encrypts them again; %s",
+		settings.KeyFlag, cli.Printable(k), why, recognize)
+}
+
+// recognize says how to make finished messages recognizable.
+const recognize = "give the key's ARN or private key, or --skip-done header"
+
+// Resumable reports whether a repeated run in place recognizes the messages
+// that this one has finished.
+func (re *Reencryption) Resumable() bool {
+	return re.SkipDone != doneNever && !re.Base64 && len(re.encryptOnly) == 0
+}
+
+// explain adds a hint to the error for a message that may be finished already.
+func (re *Reencryption) explain(keyUsed string, err error) error {
+	if !errors.Is(err, esdk.ErrNoDataKey) || len(re.encryptOnly) == 0 {
+		return re.Explain(keyUsed, err)
+	}
+	hint := fmt.Sprintf("the message may be finished already: %s %s only encrypts; %s", settings.KeyFlag, cli.Printable(re.encryptOnly[0]), recognize)
+	if names := cli.Hint(err); names != "" {
+		hint = names + "; " + hint
+	}
+	return cli.Hinted(err, "%s", hint)
 }
 
 // wholeRead is the length, in bytes, up to which an input is read whole to get

@@ -62,6 +62,8 @@ type Reencryption struct {
 	done       *doneCheck
 	reproduced esdk.EncryptionContext // given with -c
 	set        esdk.EncryptionContext
+
+	encryptOnly []string // the new keys because of which done is nil
 }
 
 // New opens the keys.
@@ -175,7 +177,7 @@ func (re *Reencryption) stream(ctx context.Context, b *batch.Batch, in place.Inp
 	}
 	reader, err := decrypter.NewReader(ctx, src, re.reproduced)
 	if err != nil {
-		return re.Explain(r.KeyUsed, err)
+		return re.explain(r.KeyUsed, err)
 	}
 	if re.To.FrameLength == 0 {
 		// An unframed body has no frame length.
