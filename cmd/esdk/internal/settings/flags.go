@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/pflag"
@@ -35,6 +36,22 @@ func hasEmpty(v pflag.Value, empty string) bool {
 		return slices.Contains(list.GetSlice(), empty)
 	}
 	return v.String() == empty
+}
+
+// outputFiles are the flags whose value is a file that the command may create.
+var outputFiles = []string{"output", "report", "html", "file"}
+
+// CheckOutputs rejects names of output files that begin with a hyphen: the name
+// was left out, and the next flag would be taken for it.
+func CheckOutputs(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		name := f.Value.String()
+		if err == nil && slices.Contains(outputFiles, f.Name) && strings.HasPrefix(name, "-") && name != cli.Standard {
+			err = cli.UsageError("--%s %s: this looks like a flag, not a file", f.Name, cli.Printable(name)).
+				WithHint("for a file of that name, write ./%s", cli.Printable(name))
+		}
+	})
+	return err
 }
 
 // OnlyOnce makes flags reject a second value. Otherwise the last one would
