@@ -65,7 +65,7 @@ func testManyFilesInterrupted(t *testing.T, sig syscall.Signal) {
 		t.Fatal(err)
 	}
 	c.Wait()
-	told := regexp.MustCompile(`(?s)(\d+ inputs so far: \d+ ok|nothing was done yet); with --no-clobber, the same command goes on with the rest\n.*interrupted\n$`)
+	told := regexp.MustCompile(`(?s)(\d+ inputs? so far: \d+ ok|nothing was done yet); with --no-clobber, the same command goes on with the rest\n.*interrupted\n$`)
 	if c.ProcessState.ExitCode() == cli.ExitInterrupted && !told.MatchString(said.String()) {
 		t.Errorf("stderr %q", said.String())
 	}

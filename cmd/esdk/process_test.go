@@ -23,6 +23,8 @@ import (
 
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/object"
+	"esdk/esdktest/kmssim"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"golang.org/x/sys/unix"
 )
 
@@ -817,4 +819,54 @@ func openTerminal(t *testing.T) (master, terminal *os.File) {
 		t.Fatal(err)
 	}
 	return master, terminal
+}
+
+// TestInterruptedSummary checks that the summary of an interrupted run has all
+// figures.
+func TestInterruptedSummary(t *testing.T) {
+	s := kmssim.New()
+	defer s.Close()
+	key := s.CreateKey("us-west-2", types.KeySpecSymmetricDefault)
+	for _, test := range []struct {
+		name, want string
+		args       []string
+	}{
+		{"text", "esdk: 3 inputs so far: 2 ok, 1 skipped: named before (1); AWS KMS: 1 GenerateDataKey; cache: 1 hit, 1 miss; " +
+			"with --no-clobber, the same command goes on with the rest\n", nil},
+		{"JSON", `{"summary":{"inputs":3,"ok":2,"failed":0,"skipped":1,"skipped_reasons":{"named before":1},` +
+			`"kms_calls":{"GenerateDataKey":1},"cache":{"hits":1,"misses":1,"entries":1},` +
+			`"interrupted":true,"resume":"with --no-clobber, the same command goes on with the rest"}}` + "\n", []string{"--json"}},
+		{"quiet", "", []string{"-q"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, name := range []string{"a", "b"} {
+				writeFile(t, dir, name, []byte(name))
+			}
+			pipe := filepath.Join(dir, "pipe")
+			if err := unix.Mkfifo(pipe, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c := command(t, dir, append(test.args, "encrypt", "-k", key, "--unsigned", "--cache", "max-age=1h", "a", "a", "b", "pipe")...)
+			c.Env = append(os.Environ(), "HOME="+dir, "AWS_ENDPOINT_URL="+s.URL(), "AWS_REGION=us-west-2",
+				"AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret")
+			var said bytes.Buffer
+			c.Stderr = &said
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.OpenFile(pipe, os.O_WRONLY, 0) // opens when the command does
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			c.Process.Signal(syscall.SIGINT)
+			checkStatus(t, c, c.Wait(), cli.ExitInterrupted)
+			before, _, _ := strings.Cut(said.String(), "esdk: interrupted")
+			before, _, _ = strings.Cut(before, `{"error":`)
+			if before != test.want {
+				t.Errorf("stderr %q, want %q", said.String(), test.want)
+			}
+		})
+	}
 }

@@ -521,25 +521,35 @@ func (r *runner) tellSummary() {
 		}
 		return
 	}
-	var reasons []string
-	for _, reason := range slices.Sorted(maps.Keys(r.skipped)) {
-		reasons = append(reasons, fmt.Sprintf("%s (%d)", cli.Printable(reason), r.skipped[reason]))
+	if r.tallied() || len(r.skipped) > 0 {
+		r.UI.Note("%s", r.figures(""))
 	}
-	if len(reasons) == 0 && !r.tallied() {
-		return
-	}
+}
+
+// figures returns the summary as text. The words follow the number of inputs.
+func (r *runner) figures(words string) string {
 	inputs := "inputs"
 	if r.count == 1 {
 		inputs = "input"
 	}
-	text := fmt.Sprintf("%d %s: %s", r.count, inputs, r.counts())
+	text := fmt.Sprintf("%d %s%s: %s", r.count, inputs, words, r.counts())
+	var reasons []string
+	for _, reason := range slices.Sorted(maps.Keys(r.skipped)) {
+		reasons = append(reasons, fmt.Sprintf("%s (%d)", cli.Printable(reason), r.skipped[reason]))
+	}
 	if len(reasons) > 0 {
 		text += ": " + strings.Join(reasons, ", ")
 	}
+	return text + r.callFigures()
+}
+
+// callFigures returns the requests to AWS KMS and the uses of caches as the end
+// of a text, "" if there are none.
+func (r *runner) callFigures() string {
 	if calls := r.calls.Counts().String(); calls != "" {
-		text += "; " + calls
+		return "; " + calls
 	}
-	r.UI.Note("%s", text)
+	return ""
 }
 
 func (r *runner) tallied() bool { return r.Tally && r.plan.Several() && r.count > 0 }
@@ -550,13 +560,19 @@ type Summary struct {
 	OK      int            `json:"ok"`
 	Failed  int            `json:"failed"`
 	Skipped int            `json:"skipped"`
-	Reasons map[string]int `json:"skipped_reasons,omitempty"` // for inputs in directories
+	Reasons map[string]int `json:"skipped_reasons,omitempty"` // of inputs in directories, and of others if there are several
 
 	calls.Counts
+
+	Interrupted bool   `json:"interrupted,omitempty"`
+	Resume      string `json:"resume,omitempty"` // of an interrupted run; see Batch.Resume
 }
 
 func (r *runner) summary() Summary {
-	return Summary{r.count, r.taken - r.failed, r.failed, r.count - r.taken, r.skipped, r.calls.Counts()}
+	return Summary{
+		Inputs: r.count, OK: r.taken - r.failed, Failed: r.failed, Skipped: r.count - r.taken,
+		Reasons: r.skipped, Counts: r.calls.Counts(),
+	}
 }
 
 // tellInterrupted prints the progress of an interrupted run of several inputs.
@@ -566,9 +582,15 @@ func (r *runner) tellInterrupted() {
 	if !r.Tally || !r.plan.Several() {
 		return
 	}
-	text := "nothing was done yet"
+	if r.UI.JSON {
+		s := r.summary()
+		s.Interrupted, s.Resume = true, r.Resume
+		r.UI.NoteObject("summary", s)
+		return
+	}
+	text := "nothing was done yet" + r.callFigures()
 	if r.count > 0 {
-		text = fmt.Sprintf("%d inputs so far: %s", r.count, r.counts())
+		text = r.figures(" so far")
 	}
 	if r.Resume != "" {
 		text += "; " + r.Resume
