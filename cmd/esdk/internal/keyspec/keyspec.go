@@ -16,6 +16,7 @@ import (
 	"esdk/awskms"
 	"esdk/cmd/esdk/internal/atomicfile"
 	"esdk/cmd/esdk/internal/cli"
+	"github.com/aws/smithy-go"
 )
 
 // Keys holds the state shared by a command's keys. Only one goroutine may use
@@ -305,10 +306,13 @@ var pinValue = regexp.MustCompile(`(?i)(pin-value=)[^&;?]*`)
 // KeyError returns an error that names its key.
 func KeyError(text string, err error) error { return keyError("-k", text, err) }
 
+// keyError names the key of an error. The error is a mistake of the command
+// line, unless it comes from a request to AWS: a missing Region, credentials or
+// permissions aren't arguments.
 func keyError(flag, text string, err error) error {
 	text = pinValue.ReplaceAllString(text, "${1}…")
 	code := cli.ExitStatus(err)
-	if code == cli.ExitError {
+	if code == cli.ExitError && !errors.As(err, new(*smithy.OperationError)) && !errors.As(err, new(*noClient)) {
 		code = cli.ExitUsage
 	}
 	return cli.WithCode(code, cli.Errorf("%s %s: %w", flag, cli.Printable(text), err))

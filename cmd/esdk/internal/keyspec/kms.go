@@ -32,9 +32,25 @@ func (ks *Keys) KMSIn(profile, region string) awskms.Config {
 		if region != "" {
 			options = append(options, awsconfig.WithRegion(region))
 		}
-		ks.kmsClients[name] = awskms.DefaultClients(options...)
+		ks.kmsClients[name] = clients{awskms.DefaultClients(options...)}
 	}
 	return awskms.Config{Clients: ks.kmsClients[name]}
+}
+
+// clients marks the errors of making a client, such as a missing Region: they
+// are about the environment.
+type clients struct{ awskms.Clients }
+
+type noClient struct{ error }
+
+func (n *noClient) Unwrap() error { return n.error }
+
+func (c clients) Client(ctx context.Context, region string) (awskms.Client, error) {
+	client, err := c.Clients.Client(ctx, region)
+	if err != nil {
+		return nil, &noClient{err}
+	}
+	return client, nil
 }
 
 // KMSRequests returns the number of requests made to AWS KMS. Each attempt
