@@ -12,6 +12,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
 	"esdk/cmd/esdk/internal/settings"
+	"esdk/internal/kmsarn"
 	"github.com/spf13/cobra"
 )
 
@@ -60,6 +61,13 @@ Keys never leave it in plaintext, and none is printed.`,
 // storeCommand adds to a command a RunE that opens the key store.
 func (a *app) storeCommand(o *keyspec.StoreOptions, cmd *cobra.Command, run func(ctx context.Context, s *branchkey.Store, args []string) error) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		for flag, arns := range map[string][]string{"--kms-key": {o.KMSKey}, "--former-kms-key": o.FormerKeys} {
+			for _, arn := range arns {
+				if _, err := kmsarn.ParseKey(arn); err != nil && arn != "" {
+					return cli.UsageError("%s %s: %w", flag, cli.Printable(arn), err)
+				}
+			}
+		}
 		s, err := a.keys.OpenStore(cmd.Context(), o)
 		if err != nil {
 			return err
@@ -81,7 +89,7 @@ func explainStore(err error) error {
 	case errors.Is(err, branchkey.ErrConflict):
 		return cli.Hinted(err, "somebody else has made a new version; look at \"esdk keystore key get\" before you try again")
 	case errors.Is(err, branchkey.ErrDiscovery):
-		return cli.Hinted(err, "give --kms-key ARN")
+		return cli.Hinted(cli.WithCode(cli.ExitUsage, err), "give --kms-key ARN")
 	}
 	return err
 }
