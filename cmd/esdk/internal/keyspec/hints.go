@@ -202,6 +202,32 @@ func kindHint(data []byte) string {
 	return ""
 }
 
+// fileHint returns the hint for a file that was given as a key without its kind.
+func (ks *Keys) fileHint(file string) string {
+	data, err := ks.readKeyFile(file)
+	if err == nil {
+		defer clear(data)
+		if hint := foreignHint(file, data); hint != "" {
+			return hint
+		}
+	}
+	write := "such as " + cli.Quoted("aes:NAMESPACE/NAME@"+file)
+	rsaKey, ecdhKey := cli.Quoted("rsa:NAMESPACE/NAME@"+file), cli.Quoted("ecdh:PEER-FILE@"+file)
+	switch text := decodeText(data); {
+	case is[*rsa.PrivateKey](text), is[*rsa.PublicKey](text):
+		write = rsaKey
+	case is[*ecdh.PrivateKey](text):
+		write = ecdhKey + ", or " + cli.Quoted("ecdh:@"+file) + " to decrypt messages of any sender"
+	case is[*ecdh.PublicKey](text):
+		write = cli.Quoted("ecdh:" + file + "@OWN-FILE")
+	case bytes.Contains(text, []byte("-----BEGIN ESDK HPKE ")), bytes.Contains(text, []byte("-----BEGIN ENCRYPTED ESDK HPKE ")):
+		write = cli.Quoted("hpke:NAME@" + file)
+	case bytes.Contains(text, []byte("-----BEGIN ENCRYPTED PRIVATE KEY")):
+		write = rsaKey + ", or " + ecdhKey
+	}
+	return "it is a file: say what is in it, " + write + "; see \"esdk help keys\""
+}
+
 func is[K pemKey](data []byte) bool {
 	_, err := onlyKey[K](data)
 	return err == nil

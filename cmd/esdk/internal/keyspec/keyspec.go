@@ -285,7 +285,7 @@ func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esd
 		}
 	}
 	if info, statErr := os.Stat(text); statErr == nil && info.Mode().IsRegular() {
-		return nil, err.WithHint("it is a file: say what is in it, such as %s; see \"esdk help keys\"", cli.Quoted("aes:NAMESPACE/NAME@"+text))
+		return nil, err.WithHint("%s", ks.fileHint(text))
 	}
 	if looksLikeKey(text) { // so it isn't shown
 		return nil, cli.UsageError("%s …: this looks like a key itself", flag).
