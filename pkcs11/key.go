@@ -93,7 +93,7 @@ func findOne(s *session, class class, kind keyType, ref KeyRef) (object, error) 
 	case 1:
 		return found[0], nil
 	}
-	return 0, fmt.Errorf("which one? %w: %d %s %s keys", ErrAmbiguous, len(found), classNames[class], typeNames[kind])
+	return 0, fmt.Errorf("%w: %d %s %s keys; give the ID", ErrAmbiguous, len(found), classNames[class], typeNames[kind])
 }
 
 // public returns the public key of a private key. In the token, it is an object

@@ -66,7 +66,7 @@ func TestOpen(t *testing.T) {
 		"another token":         {Config{Token: "another", URI: withPIN}, 0, "another token"},
 		"no such token":         {Config{Module: path, Token: "none"}, 0, "no such token"},
 		"no URI":                {Config{URI: "pkcs12:"}, 0, "starts with"},
-		"no module":             {Config{Token: "simulated"}, 0, "which module"},
+		"no module":             {Config{Token: "simulated"}, 0, "no module given"},
 		"sessions":              {Config{URI: withPIN, Sessions: -1}, 0, "-1 sessions"},
 		"no library":            {Config{Module: path + "-"}, 0, ""},
 	} {
@@ -218,7 +218,7 @@ func TestKeyRef(t *testing.T) {
 		"private as secret":    {KeyRef{URI: "pkcs11:object=a;type=private"}, secretKey, "type private"},
 		"other token":          {KeyRef{URI: "pkcs11:token=b;object=a"}, secretKey, "another token"},
 		"no URI":               {KeyRef{URI: "a"}, secretKey, "starts with"},
-		"no key":               {KeyRef{URI: "pkcs11:token=simulated"}, secretKey, "which key"},
+		"no key":               {KeyRef{URI: "pkcs11:token=simulated"}, secretKey, "no key given"},
 	} {
 		got, err := test.ref.resolved(token, test.class)
 		if err == nil && (got.String() != test.want || got.URI != "") || err != nil && !strings.Contains(err.Error(), test.want) {

@@ -57,7 +57,7 @@ var (
 
 	// ErrAmbiguous is returned if several tokens or keys match. This package
 	// doesn't choose between them.
-	ErrAmbiguous = errors.New("there are several")
+	ErrAmbiguous = errors.New("several match")
 
 	// ErrClosed is returned after the [Token] was closed.
 	ErrClosed = errors.New("pkcs11: the token was closed")
@@ -193,7 +193,7 @@ func (r KeyRef) resolved(t *Token, class class) (KeyRef, error) {
 		r.URI = ""
 	}
 	if r.Label == "" && len(r.ID) == 0 {
-		return r, errors.New("pkcs11: which key? Its label or its id is needed")
+		return r, errors.New("pkcs11: no key given: its label or its id is needed")
 	}
 	return r, nil
 }

@@ -78,7 +78,7 @@ func Open(ctx context.Context, c Config) (*Token, error) {
 	}
 	switch {
 	case c.Module == "":
-		return nil, errors.New("pkcs11: which module? The file of the token's library is needed")
+		return nil, errors.New("pkcs11: no module given: the token's library is needed")
 	case c.Sessions < 0:
 		return nil, fmt.Errorf("pkcs11: %d sessions", c.Sessions)
 	}
@@ -285,7 +285,7 @@ func (t *Token) findToken() (tokenInfo, error) {
 	case 1:
 		return tokens[0], nil
 	}
-	return tokenInfo{}, fmt.Errorf("which token? %w: %d of %s", ErrAmbiguous, len(tokens), t.module.path)
+	return tokenInfo{}, fmt.Errorf("%w: %d tokens of %s; give the serial number", ErrAmbiguous, len(tokens), t.module.path)
 }
 
 // logIn returns the state of sessions while the login lasts.

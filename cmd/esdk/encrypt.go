@@ -55,7 +55,7 @@ remove the result if the pipeline fails.`,
   esdk encrypt -k @app -o s3://backups/2026/ db.dump`,
 		RunE: func(cmd *cobra.Command, inputs []string) error {
 			if o.Command && cmd.ArgsLenAtDash() != 0 {
-				return cli.UsageError("which program? Give it behind --command --, and no FILE")
+				return cli.UsageError("no program given: put it after --command --, and give no FILE")
 			}
 			return a.encrypt(cmd.Context(), o, inputs)
 		},

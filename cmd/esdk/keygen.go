@@ -37,7 +37,7 @@ only esdk knows.`,
   esdk keygen hpke -o archive.pem > archive-public.pem`,
 		Args: onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
-			return cli.UsageError("which kind of key: aes, rsa, ecdh or hpke?")
+			return cli.UsageError("no kind of key given: use aes, rsa, ecdh or hpke")
 		},
 	}
 	cmd.AddCommand(a.newKeygenAES(), a.newKeygenRSA(), a.newKeygenECDH(), a.newKeygenHPKE())
@@ -56,7 +56,7 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if file == "" {
-				return cli.UsageError("where to? Give -o FILE").WithHint("-o - writes the secret key to standard output")
+				return cli.UsageError("no output given: use -o FILE").WithHint("-o - writes the secret key to standard output")
 			}
 			if err := a.CheckStdout("where a key goes"); err != nil && (file == cli.Standard || kind != "aes") {
 				return err

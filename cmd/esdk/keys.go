@@ -28,7 +28,7 @@ func (a *app) newKeysCommand() *cobra.Command {
 		Long:  keyspec.Help(),
 		Args:  onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
-			return cli.UsageError("do what with the keys? list, show or test")
+			return cli.UsageError("no command given: use list, show or test")
 		},
 	}
 	list := &cobra.Command{

@@ -41,7 +41,7 @@ Keys never leave it in plaintext, and none is printed.`,
   esdk keystore key rekey --all --table keys --kms-key arn:…old --to arn:…new`,
 		Args: onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
-			return cli.UsageError("do what with the key store: create, info or key?")
+			return cli.UsageError("no command given: use create, info or key")
 		},
 	}
 	addStoreFlags(cmd, o)
@@ -50,7 +50,7 @@ Keys never leave it in plaintext, and none is printed.`,
 		Short: "Create, version, show, list and re-key branch keys",
 		Args:  onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
-			return cli.UsageError("do what with branch keys: create, version, get, versions, list or rekey?")
+			return cli.UsageError("no command given: use create, version, get, versions, list or rekey")
 		},
 	}
 	key.AddCommand(a.newKeyCreate(o), a.newKeyVersion(o), a.newKeyGet(o), a.newKeyVersions(o), a.newKeyList(o), a.newKeyRekey(o))

@@ -192,13 +192,13 @@ list --kms OLD" is empty.`,
 	cmd.Flags().BoolVar(&all, "all", false, "re-key all branch keys of the key store")
 	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, ids []string) error {
 		if to == "" {
-			return cli.UsageError("under which KMS key? Give --to ARN")
+			return cli.UsageError("no new KMS key given: use --to ARN")
 		}
 		if _, err := kmsarn.ParseKey(to); err != nil {
 			return cli.UsageError("--to: %w", err)
 		}
 		if all == (len(ids) > 0) {
-			return cli.UsageError("which branch keys? Give their IDs, or --all")
+			return cli.UsageError("want the IDs of branch keys, or --all")
 		}
 		r := &rekeying{app: a, store: s, to: to}
 		defer a.pending.Last(r.tellInterrupted)()

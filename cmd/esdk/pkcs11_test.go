@@ -164,8 +164,8 @@ func TestPKCS11Prompt(t *testing.T) {
 func TestPKCS11URIs(t *testing.T) {
 	const module = "?module-path=/none.so"
 	for text, want := range map[string]string{
-		"token=t;object=k":                                              "which module?",
-		"token=t" + module:                                              "which key?",
+		"token=t;object=k":                                              "no module given:",
+		"token=t" + module:                                              "no key given:",
 		"object=k" + module + "&namespace=n":                            "go together",
 		"object=k;type=public" + module:                                 "without the token",
 		"object=k" + module + "&namespace=n&name=m&pad=x":               "not one of pkcs1",

@@ -28,7 +28,7 @@ func (a *app) newVectorsCommand() *cobra.Command {
 		Short: "Run and write test vectors",
 		Args:  onlyCommands,
 		RunE: func(*cobra.Command, []string) error {
-			return cli.UsageError("do what with the vectors? There are \"run\" and \"generate\"")
+			return cli.UsageError("no command given: use run or generate")
 		},
 	}
 	o := new(vectorsOptions)

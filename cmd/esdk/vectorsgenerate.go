@@ -59,7 +59,7 @@ test vectors.`,
 		Args: optionalArgument("MANIFEST"),
 		RunE: func(cmd *cobra.Command, manifest []string) error {
 			if o.output == "" || o.output == cli.Standard {
-				return cli.UsageError("where to? Give -o DIR")
+				return cli.UsageError("no output given: use -o DIR")
 			}
 			return a.generateVectors(cmd.Context(), o, manifest)
 		},

@@ -122,7 +122,7 @@ func (o *startOptions) command() string {
 
 func (o *startOptions) run(ctx context.Context, c *connection, out, notes io.Writer) error {
 	if o.job.Results == "" {
-		return usage("where do results go? Give --results URL")
+		return usage("no place for results given: use --results URL")
 	}
 	if err := o.job.Check(); err != nil {
 		for _, flag := range o.job.Flags {

@@ -198,7 +198,7 @@ func hintOnFormat(err error) string {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "there is nothing in it"
 	case malformed.Field == "version":
-		return "it does not begin as an encrypted message does"
+		return "this isn't an encrypted message"
 	}
 	return ""
 }

@@ -142,7 +142,7 @@ func IsCannot(err error) bool { return errors.As(err, new(*cannot)) }
 // the message.
 func (ks *Keys) Keyring(ctx context.Context, flag string, keys []string, encrypt bool) (esdk.Keyring, error) {
 	if len(keys) == 0 {
-		return nil, cli.UsageError("which key? Give at least one -k KEY").
+		return nil, cli.UsageError("no key given: use -k KEY").
 			WithHint("-k local is a key of your own on this machine; \"esdk help keys\" lists the kinds of keys")
 	}
 	if encrypt && len(keys) > 1 && !slices.ContainsFunc(keys, func(k string) bool { return !IsKMSKey(k) }) {

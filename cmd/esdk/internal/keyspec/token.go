@@ -99,9 +99,9 @@ func (k *tokenKey) check(encrypt bool) error {
 	paddingErr := knownPadding(k.padding, paddingNames...)
 	switch {
 	case k.ModulePath == "":
-		return cli.UsageError("which module? The file of the token's library is needed").WithHint("add ?module-path=/usr/lib/…")
+		return cli.UsageError("no module given: the token's library is needed").WithHint("add ?module-path=/usr/lib/…")
 	case k.Object == "" && len(k.ID) == 0:
-		return cli.UsageError("which key? Its label or id is needed").WithHint("add object=LABEL or id=%%01")
+		return cli.UsageError("no key given: its label or id is needed").WithHint("add object=LABEL or id=%%01")
 	case (k.namespace == "") != (k.name == ""):
 		return cli.UsageError("namespace and name go together")
 	case k.Type == "public":

@@ -191,7 +191,7 @@ func (o *outputs) planAny(ctx context.Context, j *Job) error {
 var ErrNoPlace = errors.New("-o PATH")
 
 func noPlace(j *Job) error {
-	return cli.UsageError("where does the result of %s go? Give %w", cli.Printable(j.Source.Name()), ErrNoPlace)
+	return cli.UsageError("no output given for %s: use %w", cli.Printable(j.Source.Name()), ErrNoPlace)
 }
 
 // planInPlace replaces the file itself, not a link to it. The input becomes

@@ -150,7 +150,7 @@ func below(j Job) bool { return j.Source.Below() }
 func (p *Planner) found(ctx context.Context, inputs []string, o *InputOptions) (iter.Seq2[Job, error], error) {
 	if o.Command {
 		if len(inputs) == 0 {
-			return nil, cli.UsageError("which program? Give it behind --command --")
+			return nil, cli.UsageError("no program given: put it after --command --")
 		}
 		return p.findCommand(inputs), nil
 	}

@@ -69,7 +69,7 @@ type Reencryption struct {
 // New opens the keys.
 func New(ctx context.Context, s *settings.Settings, o *Options) (*Reencryption, error) {
 	if len(o.From.Keys) == 0 {
-		return nil, cli.UsageError("which key decrypts? Give at least one --from-key KEY")
+		return nil, cli.UsageError("no key given to decrypt: use --from-key KEY")
 	}
 	if o.To.FrameLength < 0 || o.To.FrameLength > math.MaxUint32 {
 		return nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.To.FrameLength)

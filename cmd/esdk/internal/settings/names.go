@@ -56,9 +56,9 @@ func (n *Names) Advice(err error) string {
 	}
 	// These errors have no types.
 	for text, advice := range map[string]string{
-		"get credentials: ":            "which credentials of AWS? Name a profile with AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-		"Invalid region: ":             "which Region? Set AWS_REGION, or name it in the profile",
-		"region must be set":           "which Region? Set AWS_REGION, or name it in the profile",
+		"get credentials: ":            "name a profile with AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+		"Invalid region: ":             "set AWS_REGION, or name a Region in the profile",
+		"region must be set":           "set AWS_REGION, or name a Region in the profile",
 		"only suites that do not sign": n.unsignedSuite,
 	} {
 		if strings.Contains(err.Error(), text) {
