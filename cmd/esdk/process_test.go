@@ -870,3 +870,31 @@ func TestInterruptedSummary(t *testing.T) {
 		})
 	}
 }
+
+// TestInterruptedInPlace checks that an interrupted run in place promises that
+// it can be repeated only if it recognizes its own messages.
+func TestInterruptedInPlace(t *testing.T) {
+	for key, want := range map[string]bool{"rsa:n/r@private": true, "rsa:n/r@public": false} {
+		dir := t.TempDir()
+		keygen := command(t, dir, "keygen", "rsa", "--bits", "2048", "-o", "private")
+		public, err := keygen.Output()
+		checkStatus(t, keygen, err, 0)
+		writeFile(t, dir, "public", public)
+		writeFile(t, dir, "a", nil)
+		writeFile(t, dir, "b", pattern(1<<20))
+		runCommand(t, dir, 0, "encrypt", "--unsigned", "-k", "aes:n/k@key", "a", "b")
+		c := command(t, dir, "reencrypt", "--unsigned", "--from-key", "aes:n/k@key", "-k", key, "--in-place",
+			"--rate", "bytes=10K", "--jobs", "1", "--report", "log", "a.encrypted", "b.encrypted")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for log := []byte(nil); len(log) == 0; log, _ = os.ReadFile(filepath.Join(dir, "log")) {
+			time.Sleep(time.Millisecond)
+		}
+		c.Process.Signal(syscall.SIGINT)
+		checkStatus(t, c, c.Wait(), cli.ExitInterrupted)
+		if said := fmt.Sprint(c.Stderr); strings.Contains(said, "; the same command goes on with the rest\n") != want {
+			t.Errorf("%s: stderr %q", key, said)
+		}
+	}
+}

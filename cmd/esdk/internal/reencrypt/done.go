@@ -62,7 +62,9 @@ func (re *Reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
 			re.warn(k, "it only encrypts")
 		case re.Keys.IsKMSAlias(k):
 			re.warn(k, fmt.Sprintf("an alias only encrypts, and its key can't be looked up (%s)", cli.Message(err)))
-		} // otherwise it doesn't exist yet, as -k local, so no message is under it
+		case cli.ExitStatus(err) != cli.ExitNoKey: // no message is under a key of -k local that doesn't exist yet
+			re.warn(k, fmt.Sprintf("it doesn't decrypt (%s)", cli.Message(err)))
+		}
 	}
 	if !all {
 		return nil, nil
