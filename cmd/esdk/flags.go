@@ -53,8 +53,8 @@ func onlyCommands(cmd *cobra.Command, args []string) error {
 }
 
 // commandsBelow returns the commands below cmd that arguments may be meant for:
-// "keystore key list" for "list", and "keys test" for "key test". The words lead
-// to cmd.
+// "keystore key list" for "list", and "keys test" for "key test". The words
+// lead to cmd.
 func commandsBelow(cmd *cobra.Command, words, args []string) (paths []string) {
 	for _, c := range cmd.Commands() {
 		switch {

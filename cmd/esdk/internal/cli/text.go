@@ -40,8 +40,8 @@ func Printable(text string) string {
 	}, text)
 }
 
-// Quoted returns a word to type on a command line: printable, and in quotes if a
-// shell would change it otherwise.
+// Quoted returns a word to type on a command line: printable, and in quotes if
+// a shell would change it otherwise.
 func Quoted(text string) string {
 	text = Printable(text)
 	if text != "" && !strings.ContainsFunc(text, changedByShell) {

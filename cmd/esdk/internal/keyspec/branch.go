@@ -82,8 +82,8 @@ func (ks *Keys) openTable(ctx context.Context, o *StoreOptions) (branchkey.Stora
 	return branchkey.NewDynamoDBStorage(dynamodb.NewFromConfig(c), o.Table)
 }
 
-// IsOtherName reports whether an item of a key store can't be authenticated. Most
-// often, it was created under another logical name.
+// IsOtherName reports whether an item of a key store can't be authenticated.
+// Most often, it was created under another logical name.
 func IsOtherName(err error) bool {
 	return errors.Is(err, branchkey.ErrItem) && errors.As(err, new(*types.InvalidCiphertextException))
 }

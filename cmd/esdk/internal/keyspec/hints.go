@@ -45,8 +45,8 @@ var kmsKeyARN = regexp.MustCompile(`^arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key
 // keys. Emulators may use other IDs.
 func IsKMSKeyARN(text string) bool { return kmsKeyARN.MatchString(text) }
 
-// NotKMSKeyARN returns the error for the value of a flag that isn't the ARN of a
-// KMS key.
+// NotKMSKeyARN returns the error for the value of a flag that isn't the ARN of
+// a KMS key.
 func NotKMSKeyARN(flag, text string) error {
 	if err := checkSpace(text); err != nil {
 		return cli.Hinted(cli.UsageError("%s: %w", flag, err), "%s", cli.Hint(err))
@@ -202,7 +202,8 @@ func kindHint(data []byte) string {
 	return ""
 }
 
-// fileHint returns the hint for a file that was given as a key without its kind.
+// fileHint returns the hint for a file that was given as a key without its
+// kind.
 func (ks *Keys) fileHint(file string) string {
 	data, err := ks.readKeyFile(file)
 	if err == nil {

@@ -84,17 +84,17 @@ func IsKMSKey(text string) bool {
 	return strings.HasPrefix(text, "arn:") || strings.HasPrefix(text, "alias/")
 }
 
-// IsKMSAlias reports whether a key, or a key of the configuration, is an AWS KMS
-// key given by something other than its key ARN. Messages store the key ARN, so
-// such a key only encrypts.
+// IsKMSAlias reports whether a key, or a key of the configuration, is an AWS
+// KMS key given by something other than its key ARN. Messages store the key
+// ARN, so such a key only encrypts.
 func (ks *Keys) IsKMSAlias(text string) bool {
 	_, key, err := ks.kmsKey(text)
 	return err == nil && !strings.Contains(key, ":key/")
 }
 
 // ResolveAlias returns a keyring that decrypts with the AWS KMS key that an
-// alias refers to now. It asks AWS KMS once, with DescribeKey. Keyring and Parse
-// never do that: anyone who may change the alias would decide which key
+// alias refers to now. It asks AWS KMS once, with DescribeKey. Keyring and
+// Parse never do that: anyone who may change the alias would decide which key
 // decrypts.
 func (ks *Keys) ResolveAlias(ctx context.Context, text string) (esdk.Keyring, error) {
 	config, key, err := ks.kmsKey(text)
