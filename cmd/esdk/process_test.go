@@ -831,25 +831,34 @@ func TestInterruptedSummary(t *testing.T) {
 		name, want string
 		args       []string
 	}{
-		{"text", "esdk: 3 inputs so far: 2 ok, 1 skipped: named before (1); AWS KMS: 1 GenerateDataKey; cache: 1 hit, 1 miss; " +
+		{"text", "esdk: 3 inputs so far: 2 ok, 1 skipped: named before (1); AWS KMS: 1 Decrypt; cache: 1 hit, 1 miss; " +
 			"with --no-clobber, the same command goes on with the rest\n", nil},
 		{"JSON", `{"summary":{"inputs":3,"ok":2,"failed":0,"skipped":1,"skipped_reasons":{"named before":1},` +
-			`"kms_calls":{"GenerateDataKey":1},"cache":{"hits":1,"misses":1,"entries":1},` +
+			`"kms_calls":{"Decrypt":1},"cache":{"hits":1,"misses":1,"entries":1},` +
 			`"interrupted":true,"resume":"with --no-clobber, the same command goes on with the rest"}}` + "\n", []string{"--json"}},
 		{"quiet", "", []string{"-q"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
-			for _, name := range []string{"a", "b"} {
-				writeFile(t, dir, name, []byte(name))
+			run := func(args ...string) *exec.Cmd {
+				c := command(t, dir, args...)
+				c.Env = append(os.Environ(), "HOME="+dir, "AWS_ENDPOINT_URL="+s.URL(), "AWS_REGION=us-west-2",
+					"AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret")
+				return c
 			}
+			writeFile(t, dir, "plain", []byte("plain"))
+			encrypt := run("encrypt", "-k", key, "--unsigned", "-o", "a", "plain")
+			checkStatus(t, encrypt, encrypt.Run(), 0)
+			message, err := os.ReadFile(filepath.Join(dir, "a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, dir, "b", message)
 			pipe := filepath.Join(dir, "pipe")
 			if err := unix.Mkfifo(pipe, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			c := command(t, dir, append(test.args, "encrypt", "-k", key, "--unsigned", "--cache", "max-age=1h", "a", "a", "b", "pipe")...)
-			c.Env = append(os.Environ(), "HOME="+dir, "AWS_ENDPOINT_URL="+s.URL(), "AWS_REGION=us-west-2",
-				"AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret")
+			c := run(append(test.args, "decrypt", "-k", key, "--cache", "max-age=1h", "a", "a", "b", "pipe")...)
 			var said bytes.Buffer
 			c.Stderr = &said
 			if err := c.Start(); err != nil {
