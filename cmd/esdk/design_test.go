@@ -28,7 +28,7 @@ var layers = map[string][]string{
 	"batch":      {"calls", "cli", "atomicfile", "object", "place"},
 	"audit":      {"calls", "cli", "object", "batch", "place", "base64text", "settings"},
 	"awscli":     {"cli", "batch"},
-	"keyspec":    {"calls", "cli", "atomicfile"},
+	"keyspec":    {"calls", "cli", "atomicfile", "/internal/kmsarn"},
 	"settings":   {"calls", "cli", "keyspec"},
 	"reencrypt":  {"cli", "place", "batch", "base64text", "keyspec", "settings"},
 	"vectorgen": {"cli", "/internal/format", "/internal/kmsarn", "/internal/stream", "/internal/suite",
