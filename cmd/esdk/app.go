@@ -72,7 +72,7 @@ func (a *app) useNames(n *settings.Names) { a.settings.Names, a.Advice = n, n.Ad
 
 // execute runs the command line and returns the exit status.
 func (a *app) execute(ctx context.Context, args []string) int {
-	ctx = new(calls.Counter).In(ctx)
+	ctx, _ = calls.New(ctx)
 	log.SetOutput(io.Discard) // libraries log errors there that they also return
 	root := a.newRootCommand()
 	root.SetArgs(args)

@@ -103,7 +103,7 @@ type runner struct {
 type task struct {
 	*place.Job
 	record Record
-	calls  calls.Counter
+	calls  *calls.Counter
 	start  time.Time
 	out    place.Output
 	err    error
@@ -135,8 +135,7 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *Report
 	defer b.Progress.stop()
 	counter := calls.Of(ctx)
 	if counter == nil {
-		counter = new(calls.Counter)
-		ctx = counter.In(ctx)
+		ctx, counter = calls.New(ctx)
 	}
 	r := &runner{
 		Batch: b, report: report, work: work, plan: plan, skipped: make(map[string]int),
@@ -331,7 +330,7 @@ func (r *runner) commitGroup(group []*task) {
 func (r *runner) begin(ctx context.Context, t *task) {
 	t.start = time.Now()
 	t.record = r.report.newRecord(t.Job)
-	ctx = t.calls.In(ctx)
+	ctx, t.calls = calls.New(ctx)
 	t.Look(ctx)
 	if t.err = cmp.Or(t.Job.Err, r.report.check(t.Job)); t.err != nil || t.Skip != "" {
 		return

@@ -36,20 +36,11 @@ func (c *cache) Load(ctx context.Context, id string, fetch func(context.Context)
 	})
 	switch missed := fetched.Load(); {
 	case missed:
-		count(ctx, 0, 1)
+		count(ctx, func(c *Counter) { c.misses++ })
 	case err == nil:
-		count(ctx, 1, 0)
+		count(ctx, func(c *Counter) { c.hits++ })
 	}
 	return e, err
-}
-
-func count(ctx context.Context, hits, misses int64) {
-	for c := Of(ctx); c != nil; c = c.parent {
-		c.mu.Lock()
-		c.hits += hits
-		c.misses += misses
-		c.mu.Unlock()
-	}
 }
 
 // graceful caches refetch an entry before it expires. The users of a cache

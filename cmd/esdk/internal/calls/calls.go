@@ -31,8 +31,8 @@ type CacheCounts struct {
 	Entries   int    `json:"entries,omitempty"`
 }
 
-// A Counter counts in the contexts that [Counter.In] makes. The zero value is
-// ready for use. It is safe for concurrent use.
+// A Counter counts the calls in its context; see [New]. It is safe for
+// concurrent use.
 type Counter struct {
 	parent *Counter
 
@@ -50,10 +50,20 @@ func Of(ctx context.Context) *Counter {
 	return c
 }
 
-// In returns a context whose calls count in c and in the Counter of ctx.
-func (c *Counter) In(ctx context.Context) context.Context {
-	c.parent = Of(ctx)
-	return context.WithValue(ctx, counterKey{}, c)
+// New returns a context whose calls count in a new Counter and in the Counter of
+// ctx.
+func New(ctx context.Context) (context.Context, *Counter) {
+	c := &Counter{parent: Of(ctx)}
+	return context.WithValue(ctx, counterKey{}, c), c
+}
+
+// count changes the Counters of a context.
+func count(ctx context.Context, change func(*Counter)) {
+	for c := Of(ctx); c != nil; c = c.parent {
+		c.mu.Lock()
+		change(c)
+		c.mu.Unlock()
+	}
 }
 
 // Counts returns the figures so far.
@@ -75,14 +85,12 @@ func (c *Counter) Counts() Counts {
 
 // KMS counts a request to AWS KMS.
 func KMS(ctx context.Context, operation string) {
-	for c := Of(ctx); c != nil; c = c.parent {
-		c.mu.Lock()
+	count(ctx, func(c *Counter) {
 		if c.kms == nil {
 			c.kms = make(map[string]int64)
 		}
 		c.kms[operation]++
-		c.mu.Unlock()
-	}
+	})
 }
 
 // String lists the figures. It returns "" if there are none.

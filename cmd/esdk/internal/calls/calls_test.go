@@ -14,8 +14,7 @@ import (
 // TestCounts checks that an input counts the calls made for it, and that the
 // run counts all calls.
 func TestCounts(t *testing.T) {
-	var run Counter
-	ctx := run.In(t.Context())
+	ctx, run := New(t.Context())
 	lru, err := caching.NewLRU(1)
 	if err != nil {
 		t.Fatal(err)
@@ -33,8 +32,9 @@ func TestCounts(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	var a, b, none Counter
-	inA, inB := a.In(ctx), b.In(ctx)
+	inA, a := New(ctx)
+	inB, b := New(ctx)
+	_, none := New(ctx)
 	load(inA, "x")
 	load(inA, "x")
 	load(inB, "x")
@@ -64,8 +64,7 @@ func TestCounts(t *testing.T) {
 // TestShared checks that a caller that gets the entry another one is fetching
 // counts a hit.
 func TestShared(t *testing.T) {
-	var run Counter
-	ctx := run.In(t.Context())
+	ctx, run := New(t.Context())
 	lru, err := caching.NewLRU(10)
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +76,8 @@ func TestShared(t *testing.T) {
 	for range callers {
 		done.Go(func() {
 			ready.Wait()
-			cache.Load(new(Counter).In(ctx), "x", func(context.Context) (*caching.Entry, error) {
+			own, _ := New(ctx)
+			cache.Load(own, "x", func(context.Context) (*caching.Entry, error) {
 				return &caching.Entry{Expires: time.Now().Add(time.Hour)}, nil
 			})
 		})
