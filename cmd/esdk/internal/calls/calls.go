@@ -50,8 +50,8 @@ func Of(ctx context.Context) *Counter {
 	return c
 }
 
-// New returns a context whose calls count in a new Counter and in the Counter of
-// ctx.
+// New returns a context whose calls count in a new Counter and in the Counter
+// of ctx.
 func New(ctx context.Context) (context.Context, *Counter) {
 	c := &Counter{parent: Of(ctx)}
 	return context.WithValue(ctx, counterKey{}, c), c
