@@ -13,12 +13,12 @@ SOAKTIME = 10m
 MODELTIME = 1h
 
 # Of the bucket that "make lake" rotates: how many objects, and the bytes of one more,
-# how many workers, how often it kills one, and how long the store refuses requests.
+# how many workers, how often it kills one, and how many requests the store refuses.
 LAKE_OBJECTS = 20000
 LAKE_BIG = 1073741824
 LAKE_WORKERS = 3
 LAKE_KILLS = 10s
-LAKE_REFUSED = 1m
+LAKE_REFUSED = 600
 
 # What go.work uses.
 MODULES = . cmd/esdk interop bench lake otel examples release

@@ -62,13 +62,16 @@ func TestRotation(t *testing.T) {
 	}
 	w.audit(all, workers, "before")
 	begun = time.Now()
+	w.door.counts()
+	trouble := w.door.expect(*count, *refused)
 	id := strings.TrimSpace(w.esdkLake(0, w.startArgs("data", "--objects", strconv.Itoa(*count/40), "--parallel", "6", "--run-chunks", "7")...))
-	killed := w.disturb(id, workers)
+	killed := w.disturb(id, workers, trouble)
 	var report lake.Report
 	w.check(json.Unmarshal([]byte(w.esdkLake(3, "report", "--json", id)), &report))
-	t.Logf("rotated in %s, with %d kills and %d of %d requests refused: %+v", time.Since(begun).Round(time.Second), killed, w.door.refused.Load(), w.door.passed.Load(), report.Counts)
-	if w.door.refused.Load() == 0 {
-		t.Error("no request was refused")
+	passed, denied := w.door.counts()
+	t.Logf("rotated in %s, with %d kills, %d requests passed and %d refused: %+v", time.Since(begun).Round(time.Second), killed, passed, denied, report.Counts)
+	if denied != *refused {
+		t.Errorf("%d requests were refused, not %d", denied, *refused)
 	}
 	if sum != nil {
 		w.checkBig(sum)
@@ -105,22 +108,22 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// disturb kills workers and restarts the server while a rotation runs.
-func (w *world) disturb(id string, workers []*process) (killed int) {
+// disturb kills workers when the store's trouble begins, and restarts the server
+// while a rotation runs.
+func (w *world) disturb(id string, workers []*process, trouble <-chan struct{}) (killed int) {
 	w.t.Helper()
-	part := func(n int) func(string, *lake.Status) bool {
-		return func(state string, s *lake.Status) bool { return state != "running" || s.Done() >= *count*n/10 }
-	}
 	kill := func() {
 		workers[0].end(syscall.SIGKILL)
 		workers[0] = w.worker()
 		killed++
 	}
-	w.await(id, part(2))
-	w.door.perMille.Store(50)
-	time.AfterFunc(*refused, func() { w.door.perMille.Store(0) })
+	select {
+	case <-trouble:
+	case <-time.After(5 * time.Minute):
+		w.t.Fatal("the workers ask the store for nothing")
+	}
 	kill()
-	w.await(id, part(5))
+	w.await(id, func(state string, s *lake.Status) bool { return state != "running" || s.Done() >= *count/2 })
 	_, port, err := net.SplitHostPort(w.temporal)
 	w.check(err)
 	w.script("temporal", "end")

@@ -61,9 +61,10 @@ func TestRates(t *testing.T) {
 			flags := slices.Concat([]string{"--from-key", under, "-k", to, "--skip-done", "header"}, kind.flags)
 			under = to
 			sim.Reset()
-			w.door.passed.Store(0)
+			w.door.counts()
 			r := w.rate(workers, fmt.Sprintf("%s %d", kind.name, workers), flags)
-			requests := []string{fmt.Sprint("S3 ", w.door.passed.Load())}
+			passed, _ := w.door.counts()
+			requests := []string{fmt.Sprint("S3 ", passed)}
 			counts := sim.Counts()
 			for _, operation := range slices.Sorted(maps.Keys(counts)) {
 				requests = append(requests, fmt.Sprint(operation, " ", counts[operation]))

@@ -38,7 +38,7 @@ var (
 	longest    = flag.Int("lake-longest", 16<<10, "most `BYTES` of one")
 	kills      = flag.Duration("lake-kills", 0, "`TIME` between two kills of a worker; 0 is one kill")
 	numWorkers = flag.Int("lake-workers", 2, "`NUMBER` of workers")
-	refused    = flag.Duration("lake-refused", 10*time.Second, "for how much `TIME` the store refuses one of 20 requests")
+	refused    = flag.Int("lake-refused", 40, "`NUMBER` of requests that the store refuses, one of 20")
 	bigSize    = flag.Int64("lake-big", 0, "`BYTES` of one more object; 0 is none")
 )
 

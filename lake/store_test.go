@@ -14,16 +14,55 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 )
 
 // A door is a proxy in front of a store, which answers some requests with 503.
+// Which ones depends on the number of requests alone: a fast machine has as
+// many as a slow one.
 type door struct {
 	*httptest.Server
-	perMille atomic.Int64 // of the requests
-	refused  atomic.Int64
-	passed   atomic.Int64
+	mu      sync.Mutex
+	passed  int
+	refused int
+	calm    int           // requests until trouble begins
+	trouble int           // requests that will be refused, one of 20
+	begun   chan struct{} // closed when trouble begins
+}
+
+// expect has the door refuse one of 20 requests, n in all, after calm more
+// requests. The channel is closed when that begins.
+func (d *door) expect(calm, n int) <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calm, d.trouble, d.begun = calm, n, make(chan struct{})
+	return d.begun
+}
+
+// refuses counts a request, and reports whether to refuse it.
+func (d *door) refuses() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calm--
+	if d.calm == 0 && d.begun != nil {
+		close(d.begun)
+	}
+	if d.trouble > 0 && d.calm <= 0 && d.calm%20 == 0 {
+		d.trouble--
+		d.refused++
+		return true
+	}
+	d.passed++
+	return false
+}
+
+// counts returns the numbers of passed and refused requests since the last call.
+func (d *door) counts() (passed, refused int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	passed, refused = d.passed, d.refused
+	d.passed, d.refused = 0, 0
+	return passed, refused
 }
 
 func newDoor(t *testing.T, store string) *door {
@@ -40,14 +79,12 @@ func newDoor(t *testing.T, store string) *door {
 	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) } // of a killed worker
 	proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 256}
 	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if mathrand.Int64N(1000) < d.perMille.Load() {
-			d.refused.Add(1)
+		if d.refuses() {
 			io.Copy(io.Discard, r.Body)
 			w.WriteHeader(http.StatusServiceUnavailable)
 			io.WriteString(w, "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>")
 			return
 		}
-		d.passed.Add(1)
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(d.Close)
