@@ -258,15 +258,15 @@ func (c *Client) openHeader(h *format.Header, m *DecryptionMaterials) (cipher.AE
 	if err != nil {
 		return nil, err
 	}
-	aead, err := verifyHeader(h, keys, aad)
+	aead, err := verifyHeader(h, keys.Content, aad)
 	if err == nil || !c.config.RecoverNET400 {
 		return aead, err
 	}
-	return verifyHeaderNET400(h, keys, m.DataKey, aad, len(required) == 0)
+	return verifyHeaderNET400(h, keys.Content, m.DataKey, aad, len(required) == 0)
 }
 
-func verifyHeader(h *format.Header, keys *suite.Keys, aad []byte) (cipher.AEAD, error) {
-	aead, err := newGCM(keys.Content)
+func verifyHeader(h *format.Header, contentKey, aad []byte) (cipher.AEAD, error) {
+	aead, err := newGCM(contentKey)
 	if err != nil {
 		return nil, err
 	}
@@ -280,18 +280,19 @@ func verifyHeader(h *format.Header, keys *suite.Keys, aad []byte) (cipher.AEAD, 
 // them. That version left the message ID out of the key derivation for suites
 // that don't commit, and serialized an empty set of required pairs as a count
 // of zero. See aws/aws-encryption-sdk issue 619.
-func verifyHeaderNET400(h *format.Header, keys *suite.Keys, dataKey, aad []byte, noneRequired bool) (cipher.AEAD, error) {
+func verifyHeaderNET400(h *format.Header, contentKey, dataKey, aad []byte, noneRequired bool) (cipher.AEAD, error) {
 	if h.Suite.Derives() && !h.Suite.Commits {
-		var err error
-		if keys, err = h.Suite.DeriveNET400(dataKey); err != nil {
+		keys, err := h.Suite.DeriveNET400(dataKey)
+		if err != nil {
 			return nil, errtext.Errorf("%w", err)
 		}
 		defer keys.Clear()
+		contentKey = keys.Content
 	}
 	if noneRequired {
 		aad = append(aad[:len(aad):len(aad)], 0, 0)
 	}
-	return verifyHeader(h, keys, aad)
+	return verifyHeader(h, contentKey, aad)
 }
 
 // source describes the body for one pass over it.

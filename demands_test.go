@@ -266,10 +266,10 @@ func (f *forger) likeNET400(t testing.TB, required esdk.EncryptionContext) *forg
 		Suite: esdk.SuiteID(h.Suite.ID), EncryptionContext: full,
 	}))
 	h.DataKeys = []format.DataKey{format.DataKey(wrapped.EncryptedDataKeys[0])}
-	keys := must[*suite.Keys](t)(h.Suite.Derive(wrapped.DataKey, h.MessageID))
+	keys := must[suite.Keys](t)(h.Suite.Derive(wrapped.DataKey, h.MessageID))
 	h.Commitment = keys.Commitment
 	if h.Suite.Derives() && !h.Suite.Commits {
-		keys = must[*suite.Keys](t)(h.Suite.DeriveNET400(wrapped.DataKey))
+		keys = must[suite.Keys](t)(h.Suite.DeriveNET400(wrapped.DataKey))
 	}
 	if err := h.Build(); err != nil {
 		t.Fatal(err)

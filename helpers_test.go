@@ -98,7 +98,7 @@ func newForger(t testing.TB, s *suite.Suite, frameLength uint32, ec esdk.Encrypt
 	for _, edk := range wrapped.EncryptedDataKeys {
 		f.header.DataKeys = append(f.header.DataKeys, format.DataKey(edk))
 	}
-	keys := must[*suite.Keys](t)(s.Derive(wrapped.DataKey, f.header.MessageID))
+	keys := must[suite.Keys](t)(s.Derive(wrapped.DataKey, f.header.MessageID))
 	f.header.Commitment = keys.Commitment
 	f.aead = must[cipher.AEAD](t)(cipher.NewGCM(must[cipher.Block](t)(aes.NewCipher(keys.Content))))
 	if err := f.header.Build(); err != nil {

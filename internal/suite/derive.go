@@ -25,12 +25,12 @@ func (k *Keys) Clear() { clear(k.Content) }
 //
 // Specification: framework/transitive-requirements.md#hkdf and
 // framework/algorithm-suites.md#algorithm-suites-encryption-key-derivation-settings.
-func (s *Suite) Derive(dataKey, messageID []byte) (*Keys, error) {
+func (s *Suite) Derive(dataKey, messageID []byte) (Keys, error) {
 	switch {
 	case len(dataKey) != s.KeyLength:
-		return nil, fmt.Errorf("data key has %d bytes, suite 0x%04x takes %d", len(dataKey), s.ID, s.KeyLength)
+		return Keys{}, fmt.Errorf("data key has %d bytes, suite 0x%04x takes %d", len(dataKey), s.ID, s.KeyLength)
 	case s.kdf == 0:
-		return &Keys{Content: append([]byte(nil), dataKey...)}, nil
+		return Keys{Content: append([]byte(nil), dataKey...)}, nil
 	case s.Commits:
 		// Unlike the key's info, the commitment's has no suite ID.
 		return s.HKDF(dataKey, messageID, s.KeyLength, s.info+"DERIVEKEY", "COMMITKEY")
@@ -41,7 +41,7 @@ func (s *Suite) Derive(dataKey, messageID []byte) (*Keys, error) {
 // DeriveNET400 derives the content key as version 4.0.0 of the .NET SDK did for
 // suites that don't commit: without the message ID. See aws/aws-encryption-sdk
 // issue 619.
-func (s *Suite) DeriveNET400(dataKey []byte) (*Keys, error) {
+func (s *Suite) DeriveNET400(dataKey []byte) (Keys, error) {
 	return s.HKDF(dataKey, nil, s.KeyLength, s.info, "")
 }
 
@@ -49,21 +49,20 @@ func (s *Suite) DeriveNET400(dataKey []byte) (*Keys, error) {
 // the given length from one info and, if the suite commits, a commitment from
 // another. It's exported for test vectors, which have other infos than the
 // format.
-func (s *Suite) HKDF(secret, salt []byte, length int, content, commitment string) (*Keys, error) {
+func (s *Suite) HKDF(secret, salt []byte, length int, content, commitment string) (keys Keys, err error) {
 	h := s.takeHashes()
 	defer s.giveHashes(h)
 	prk, err := hkdf.Extract(h.next, secret, salt)
 	if err != nil {
-		return nil, err
+		return Keys{}, err
 	}
 	defer clear(prk)
-	keys := new(Keys)
 	if keys.Content, err = hkdf.Expand(h.next, prk, content, length); err != nil {
-		return nil, err
+		return Keys{}, err
 	}
 	if s.Commits {
 		if keys.Commitment, err = hkdf.Expand(h.next, prk, commitment, CommitmentLength); err != nil {
-			return nil, err
+			return Keys{}, err
 		}
 	}
 	return keys, nil
