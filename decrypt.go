@@ -183,13 +183,7 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 		return nil, err
 	}
 	header := newHeader(h, newDataKeys(h.DataKeys))
-	m, err := decryptionMaterials(ctx, c.cmm, &DecryptionRequest{
-		Suite:             header.Suite,
-		CommitmentPolicy:  c.config.CommitmentPolicy,
-		EncryptionContext: cloneContext(h.Context),
-		EncryptedDataKeys: slices.Clone(header.EncryptedDataKeys), // the header's stay authentic
-		ReproducedContext: cloneContext(ec),
-	})
+	m, err := c.decryptionMaterials(ctx, header, ec)
 	if err != nil {
 		return nil, explainUnstored(err, h.Context, ec)
 	}
@@ -211,6 +205,25 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 		d.head = h.Append(nil)
 	}
 	return d, nil
+}
+
+// decryptionMaterials asks the CMM for materials. The CMM and its keyrings may
+// be the user's, and get copies, so that the header stays authentic. The default
+// CMM gives nothing but the encrypted data keys to a keyring.
+func (c *Client) decryptionMaterials(ctx context.Context, h *Header, ec EncryptionContext) (*DecryptionMaterials, error) {
+	req := DecryptionRequest{
+		Suite:             h.Suite,
+		CommitmentPolicy:  c.config.CommitmentPolicy,
+		EncryptionContext: h.EncryptionContext,
+		EncryptedDataKeys: slices.Clone(h.EncryptedDataKeys),
+		ReproducedContext: ec,
+	}
+	if own, ok := c.cmm.(*defaultCMM); ok {
+		return own.DecryptionMaterials(ctx, &req)
+	}
+	copied := req
+	copied.EncryptionContext, copied.ReproducedContext = cloneContext(h.EncryptionContext), cloneContext(ec)
+	return decryptionMaterials(ctx, c.cmm, &copied)
 }
 
 // open verifies the header with the materials, and returns the body's cipher.

@@ -233,12 +233,7 @@ func (c *Client) beginEncryption(ctx context.Context, ec EncryptionContext, leng
 	if err := ec.checkInput(); err != nil {
 		return nil, err
 	}
-	m, err := encryptionMaterials(ctx, c.cmm, &EncryptionRequest{
-		EncryptionContext: cloneContext(ec),
-		CommitmentPolicy:  c.config.CommitmentPolicy,
-		Suite:             c.config.Suite,
-		PlaintextLength:   length,
-	})
+	m, err := c.encryptionMaterials(ctx, ec, length)
 	if err != nil {
 		return nil, err
 	}
@@ -251,6 +246,23 @@ func (c *Client) beginEncryption(ctx context.Context, ec EncryptionContext, leng
 		return nil, err
 	}
 	return c.newEncryption(ctx, s, m)
+}
+
+// encryptionMaterials asks the CMM for materials. A user's CMM gets a copy of
+// the encryption context. The default CMM changes nothing, and makes its own.
+func (c *Client) encryptionMaterials(ctx context.Context, ec EncryptionContext, length int64) (*EncryptionMaterials, error) {
+	req := EncryptionRequest{
+		EncryptionContext: ec,
+		CommitmentPolicy:  c.config.CommitmentPolicy,
+		Suite:             c.config.Suite,
+		PlaintextLength:   length,
+	}
+	if own, ok := c.cmm.(*defaultCMM); ok {
+		return own.EncryptionMaterials(ctx, &req)
+	}
+	copied := req
+	copied.EncryptionContext = cloneContext(ec)
+	return encryptionMaterials(ctx, c.cmm, &copied)
 }
 
 func (c *Client) newEncryption(ctx context.Context, s *suite.Suite, m *EncryptionMaterials) (*encryption, error) {
