@@ -171,21 +171,21 @@ func lowerLimit(a, b int64) int64 {
 }
 
 // beginDecryption reads the header, gets materials and verifies the header.
-func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec EncryptionContext) (*decryption, error) {
+func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec EncryptionContext) (decryption, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return decryption{}, err
 	}
 	h, err := format.ReadHeader(r, format.Limits{DataKeys: c.config.MaxEncryptedDataKeys, Size: c.config.MaxHeaderLength})
 	if err != nil {
-		return nil, public(err)
+		return decryption{}, public(err)
 	}
 	if err := c.checkHeader(h); err != nil {
-		return nil, err
+		return decryption{}, err
 	}
 	header := newHeader(h, newDataKeys(h.DataKeys))
 	m, err := c.decryptionMaterials(ctx, header, ec)
 	if err != nil {
-		return nil, explainUnstored(err, h.Context, ec)
+		return decryption{}, explainUnstored(err, h.Context, ec)
 	}
 	defer clear(m.DataKey)
 	aead, err := c.open(h, m, ec)
@@ -193,14 +193,14 @@ func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec Encryption
 		m.Opened(err == nil)
 	}
 	if err != nil {
-		return nil, err
+		return decryption{}, err
 	}
 	header.complete(m.EncryptionContext, m.RequiredContextKeys)
 	params := c.bodyParams(ctx, h, aead)
 	if h.FrameLength == 0 { // an unframed body counts as one frame
 		params.MaxPlaintext = lowerLimit(params.MaxPlaintext, int64(c.config.MaxFrameLength))
 	}
-	d := &decryption{header: header, params: params, suite: h.Suite, verificationKey: m.VerificationKey}
+	d := decryption{header: header, params: params, suite: h.Suite, verificationKey: m.VerificationKey}
 	if h.Suite.Signs() {
 		d.head = h.Append(nil)
 	}
@@ -312,9 +312,10 @@ func verifyHeaderNET400(h *format.Header, contentKey, dataKey, aad []byte, noneR
 func (d *decryption) source() stream.Source {
 	s := stream.Source{Params: d.params, Offset: int64(d.header.Length)}
 	if digest := newDigest(d.suite, d.head); digest != nil {
+		suite, key := d.suite, d.verificationKey
 		s.Digest = digest
 		s.Verify = func(signature []byte) error {
-			if !d.suite.Verify(d.verificationKey, digest.Sum(nil), signature) {
+			if !suite.Verify(key, digest.Sum(nil), signature) {
 				return ErrAuthentication
 			}
 			return nil

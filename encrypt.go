@@ -42,13 +42,12 @@ func (c *Client) AppendEncrypt(ctx context.Context, dst, plaintext []byte, ec En
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err := c.beginEncryption(ctx, ec, int64(len(plaintext)))
+	e, err := c.beginEncryption(ctx, ec, int64(len(plaintext)), dst, bodySize)
 	if err != nil {
 		return nil, nil, err
 	}
-	message := slices.Grow(dst, len(e.head)+int(bodySize+e.header.footerSize()))
-	message = append(message, e.head...)
-	if message, err = stream.Seal(message, plaintext, &e.params); err != nil {
+	message, err := stream.Seal(e.message, plaintext, &e.params)
+	if err != nil {
 		return nil, nil, err
 	}
 	footer, err := e.footer()
@@ -108,14 +107,14 @@ func (c *Client) NewSizedWriter(ctx context.Context, dst io.Writer, length int64
 // newWriter makes a Writer. A length of -1 isn't known. The CMM gets bound, an
 // upper bound on the length.
 func (c *Client) newWriter(ctx context.Context, dst io.Writer, ec EncryptionContext, bound, length int64) (*Writer, error) {
-	e, err := c.beginEncryption(ctx, ec, bound)
+	e, err := c.beginEncryption(ctx, ec, bound, nil, 0)
 	if err != nil {
 		return nil, err
 	}
 	if length >= 0 {
 		e.params.MaxPlaintext = cmp.Or(length, stream.NoPlaintext)
 	}
-	return &Writer{encryption: e, body: stream.NewWriter(dst, e.head, &e.params), length: length}, nil
+	return &Writer{encryption: e, body: stream.NewWriter(dst, e.message, &e.params), length: length}, nil
 }
 
 // bodySize returns the length of the body for a plaintext of n bytes. It fails
@@ -140,7 +139,7 @@ func (c *Client) bodySize(n, most int64) (int64, error) {
 // the context panics or ends its goroutine, the Writer is broken and every
 // later call fails.
 type Writer struct {
-	encryption *encryption
+	encryption encryption
 	body       *stream.Writer
 	length     int64 // of the plaintext; -1: not declared
 	closed     bool
@@ -219,33 +218,34 @@ func (w *Writer) Abort() {
 // An encryption holds the keys and parameters that encrypt one message.
 type encryption struct {
 	header     *Header
-	head       []byte // the header as bytes
+	message    []byte // up to the end of the header
 	params     stream.Params
 	suite      *suite.Suite
 	signingKey *ecdsa.PrivateKey
 }
 
-// beginEncryption gets materials and makes the header.
-func (c *Client) beginEncryption(ctx context.Context, ec EncryptionContext, length int64) (*encryption, error) {
+// beginEncryption gets materials and appends the header to dst. It makes room
+// for a body of the given size.
+func (c *Client) beginEncryption(ctx context.Context, ec EncryptionContext, length int64, dst []byte, bodySize int64) (encryption, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return encryption{}, err
 	}
 	if err := ec.checkInput(); err != nil {
-		return nil, err
+		return encryption{}, err
 	}
 	m, err := c.encryptionMaterials(ctx, ec, length)
 	if err != nil {
-		return nil, err
+		return encryption{}, err
 	}
 	defer clear(m.DataKey)
 	s, err := m.check(c.config.CommitmentPolicy)
 	if err != nil {
-		return nil, err
+		return encryption{}, err
 	}
 	if err := c.checkDataKeys(len(m.EncryptedDataKeys)); err != nil {
-		return nil, err
+		return encryption{}, err
 	}
-	return c.newEncryption(ctx, s, m)
+	return c.newEncryption(ctx, s, m, dst, bodySize)
 }
 
 // encryptionMaterials asks the CMM for materials. A user's CMM gets a copy of
@@ -265,7 +265,7 @@ func (c *Client) encryptionMaterials(ctx context.Context, ec EncryptionContext, 
 	return encryptionMaterials(ctx, c.cmm, &copied)
 }
 
-func (c *Client) newEncryption(ctx context.Context, s *suite.Suite, m *EncryptionMaterials) (*encryption, error) {
+func (c *Client) newEncryption(ctx context.Context, s *suite.Suite, m *EncryptionMaterials, dst []byte, bodySize int64) (encryption, error) {
 	h := &format.Header{
 		Suite:       s,
 		MessageID:   make([]byte, s.MessageIDLength()),
@@ -277,30 +277,32 @@ func (c *Client) newEncryption(ctx context.Context, s *suite.Suite, m *Encryptio
 	rand.Read(h.MessageID)
 	keys, err := s.Derive(m.DataKey, h.MessageID)
 	if err != nil {
-		return nil, errtext.Errorf("%w", err)
+		return encryption{}, errtext.Errorf("%w", err)
 	}
 	defer keys.Clear()
 	h.Commitment = keys.Commitment
-	if err := h.Build(); err != nil {
+	message, err := h.BuildIn(dst, bodySize+footerSize(s))
+	if err != nil {
 		// The context may have become too long with the public key.
 		if _, err := stored.AppendBinary(nil); err != nil {
-			return nil, err
+			return encryption{}, err
 		}
-		return nil, errtext.Errorf("header: %w", err)
+		return encryption{}, errtext.Errorf("header: %w", err)
 	}
 	aead, err := newGCM(keys.Content)
 	if err != nil {
-		return nil, err
+		return encryption{}, err
 	}
 	aad, err := headerAAD(h, required)
 	if err != nil {
-		return nil, err
+		return encryption{}, err
 	}
-	e := &encryption{head: h.Seal(aead, aad), suite: s, signingKey: m.SigningKey}
+	message = h.Seal(message, aead, aad)
+	e := encryption{message: message, suite: s, signingKey: m.SigningKey}
 	e.header = newHeader(h, m.EncryptedDataKeys)
 	e.header.complete(m.EncryptionContext, m.RequiredContextKeys)
 	e.params = c.bodyParams(ctx, h, aead)
-	e.params.Digest = newDigest(s, e.head)
+	e.params.Digest = newDigest(s, message[len(dst):])
 	return e, nil
 }
 

@@ -167,7 +167,14 @@ func (h *Header) bodySize(plaintext int64) (int64, bool) {
 
 // footerSize returns the length of the footer that this package writes.
 func (h *Header) footerSize() int64 {
-	if s := suite.Lookup(uint16(h.Suite)); s != nil && s.Signs() {
+	if s := suite.Lookup(uint16(h.Suite)); s != nil {
+		return footerSize(s)
+	}
+	return 0
+}
+
+func footerSize(s *suite.Suite) int64 {
+	if s.Signs() {
 		return 2 + int64(s.SignatureLength)
 	}
 	return 0
@@ -190,8 +197,14 @@ func ParseHeader(r io.Reader) (*Header, error) {
 func newHeader(h *format.Header, dataKeys []EncryptedDataKey) *Header {
 	// IV and Tag are copied: all headers share a zero IV, and the tag is part
 	// of the bytes that are about to be written.
-	authentication, iv := slices.Concat(h.IV, h.Tag), len(h.IV)
-	return &Header{
+	memory := new(struct {
+		Header
+		iv  [format.IVLength]byte
+		tag [format.TagLength]byte
+	})
+	copy(memory.iv[:], h.IV)
+	copy(memory.tag[:], h.Tag)
+	memory.Header = Header{
 		Version:           int(h.Suite.Version()),
 		Suite:             SuiteID(h.Suite.ID),
 		MessageID:         h.MessageID,
@@ -200,9 +213,10 @@ func newHeader(h *format.Header, dataKeys []EncryptedDataKey) *Header {
 		FrameLength:       h.FrameLength,
 		Length:            h.Size(),
 		Commitment:        h.Commitment,
-		IV:                authentication[:iv:iv],
-		Tag:               authentication[iv:],
+		IV:                memory.iv[:],
+		Tag:               memory.tag[:],
 	}
+	return &memory.Header
 }
 
 // cloneContext returns a copy that is never nil, so that pairs can be added.

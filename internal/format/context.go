@@ -18,10 +18,14 @@ func AppendContext(dst []byte, ec map[string]string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if size == 0 {
-		return dst, nil
+	return appendPairs(slices.Grow(dst, size), ec), nil
+}
+
+// appendPairs appends a context that ContextSize accepts.
+func appendPairs(dst []byte, ec map[string]string) []byte {
+	if len(ec) == 0 {
+		return dst
 	}
-	dst = slices.Grow(dst, size)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(ec)))
 	var few [8]string // on the stack, for most contexts
 	keys := few[:0]
@@ -33,7 +37,7 @@ func AppendContext(dst []byte, ec map[string]string) ([]byte, error) {
 		dst = appendField(dst, k)
 		dst = appendField(dst, ec[k])
 	}
-	return dst, nil
+	return dst
 }
 
 // ContextSize returns the number of bytes that AppendContext appends, or its

@@ -65,17 +65,16 @@ func (h *Header) Size() int {
 // changed.
 var zeroIV [IVLength]byte
 
-// Seal adds IV and Tag to a built header, and returns the whole header. The tag
-// covers aad, which starts with Raw.
-func (h *Header) Seal(aead cipher.AEAD, aad []byte) []byte {
+// Seal sets IV and Tag of a built header, and appends what the message has of
+// them to dst, which ends with Raw. The tag covers aad, which starts with Raw.
+func (h *Header) Seal(dst []byte, aead cipher.AEAD, aad []byte) []byte {
 	h.IV = zeroIV[:]
-	b := h.Raw
 	if !h.Suite.Commits {
-		b = append(b, h.IV...)
+		dst = append(dst, h.IV...)
 	}
-	b = aead.Seal(b, h.IV, nil, aad)
-	h.Tag = b[len(b)-TagLength:]
-	return b
+	dst = aead.Seal(dst, h.IV, nil, aad)
+	h.Tag = dst[len(dst)-TagLength:]
+	return dst
 }
 
 // Append appends the whole header. Raw, IV and Tag must be set.
@@ -89,15 +88,28 @@ func (h *Header) Append(dst []byte) []byte {
 
 // Build sets Raw from the other fields.
 func (h *Header) Build() error {
+	_, err := h.BuildIn(nil, 0)
+	return err
+}
+
+// BuildIn is like Build, but appends the bytes to dst, of which Raw then is a
+// part. It makes room for the whole header, and for a number of bytes that
+// follow.
+func (h *Header) BuildIn(dst []byte, follow int64) ([]byte, error) {
 	contextSize, err := ContextSize(h.Context)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	size := h.buildSize() + int64(contextSize)
+	size := h.buildSize() + int64(contextSize) + follow
 	if size > math.MaxInt {
-		return limitf("header of about %d bytes is too long for this machine", size)
+		return nil, limitf("message of about %d bytes is too long for this machine", size)
 	}
-	b := make([]byte, 0, size)
+	b := dst
+	if dst == nil {
+		b = make([]byte, 0, size) // Grow would clear it, and new memory is clear
+	} else {
+		b = slices.Grow(dst, int(size))
+	}
 	if h.Suite.Commits {
 		b = append(b, 2)
 	} else {
@@ -106,19 +118,18 @@ func (h *Header) Build() error {
 	b = binary.BigEndian.AppendUint16(b, h.Suite.ID)
 	b = append(b, h.MessageID...)
 	b = binary.BigEndian.AppendUint16(b, uint16(contextSize))
-	if b, err = AppendContext(b, h.Context); err != nil {
-		return err
-	}
+	b = appendPairs(b, h.Context)
 	if b, err = appendDataKeys(b, h.DataKeys); err != nil {
-		return err
+		return nil, err
 	}
 	b = append(b, contentFramed)
 	if !h.Suite.Commits {
 		b = append(b, 0, 0, 0, 0, IVLength)
 	}
 	b = binary.BigEndian.AppendUint32(b, h.FrameLength)
-	h.Raw = append(b, h.Commitment...)
-	return nil
+	b = append(b, h.Commitment...)
+	h.Raw = b[len(dst):]
+	return b, nil
 }
 
 // buildSize returns an upper bound on the length of the whole header without

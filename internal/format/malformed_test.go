@@ -78,7 +78,7 @@ func TestHeaderSeal(t *testing.T) {
 	}
 	for _, s := range suite.All {
 		h := newHeader(t, s, map[string]string{"k": "v"})
-		b := h.Seal(aead, h.Raw)
+		b := h.Seal(h.Raw, aead, h.Raw)
 		got, err := ReadHeader(bytes.NewReader(b), Limits{})
 		if err != nil || len(b) != h.Size() || !bytes.Equal(got.Raw, h.Raw) || !bytes.Equal(got.Tag, h.Tag) || !bytes.Equal(got.IV, make([]byte, IVLength)) {
 			t.Fatalf("%04x: %x, %v", s.ID, b, err)

@@ -188,7 +188,7 @@ func (e *encryption) forge(m *esdk.EncryptionMaterials, change func(*format.Head
 	if err != nil {
 		return nil, err
 	}
-	message, err := stream.Seal(h.Seal(aead, h.Raw), e.data, &stream.Params{AEAD: aead, MessageID: h.MessageID, FrameLength: h.FrameLength})
+	message, err := stream.Seal(h.Seal(h.Raw, aead, h.Raw), e.data, &stream.Params{AEAD: aead, MessageID: h.MessageID, FrameLength: h.FrameLength})
 	if err != nil || m.SigningKey == nil {
 		return message, err
 	}
