@@ -46,7 +46,14 @@ func (c *Client) AppendDecrypt(ctx context.Context, dst, message []byte, ec Encr
 	if err := checkOverlap(dst, message); err != nil {
 		return nil, nil, err
 	}
-	d, err := c.beginDecryption(ctx, bytes.NewReader(message), ec)
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	var h format.Header
+	if err := h.Parse(message, c.headerLimits()); err != nil {
+		return nil, nil, public(err)
+	}
+	d, err := c.beginDecryption(ctx, &h, ec)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -70,7 +77,7 @@ func (c *Client) NewReader(ctx context.Context, src io.Reader, ec EncryptionCont
 		buffered = bufio.NewReader(format.Steady(src))
 	}
 	seeker, start := seekable(src)
-	d, err := c.beginDecryption(ctx, buffered, ec)
+	d, err := c.readDecryption(ctx, buffered, ec)
 	if err != nil {
 		return nil, err
 	}
@@ -170,15 +177,24 @@ func lowerLimit(a, b int64) int64 {
 	return min(a, b)
 }
 
-// beginDecryption reads the header, gets materials and verifies the header.
-func (c *Client) beginDecryption(ctx context.Context, r io.Reader, ec EncryptionContext) (decryption, error) {
+func (c *Client) headerLimits() format.Limits {
+	return format.Limits{DataKeys: c.config.MaxEncryptedDataKeys, Size: c.config.MaxHeaderLength}
+}
+
+// readDecryption reads the header and begins with it.
+func (c *Client) readDecryption(ctx context.Context, r io.Reader, ec EncryptionContext) (decryption, error) {
 	if err := ctx.Err(); err != nil {
 		return decryption{}, err
 	}
-	h, err := format.ReadHeader(r, format.Limits{DataKeys: c.config.MaxEncryptedDataKeys, Size: c.config.MaxHeaderLength})
+	h, err := format.ReadHeader(r, c.headerLimits())
 	if err != nil {
 		return decryption{}, public(err)
 	}
+	return c.beginDecryption(ctx, h, ec)
+}
+
+// beginDecryption gets materials and verifies the header.
+func (c *Client) beginDecryption(ctx context.Context, h *format.Header, ec EncryptionContext) (decryption, error) {
 	if err := c.checkHeader(h); err != nil {
 		return decryption{}, err
 	}

@@ -221,9 +221,10 @@ func newHeader(h *format.Header, dataKeys []EncryptedDataKey) *Header {
 
 // cloneContext returns a copy that is never nil, so that pairs can be added.
 func cloneContext(ec EncryptionContext) EncryptionContext {
-	c := make(EncryptionContext, len(ec)+1)
-	maps.Copy(c, ec)
-	return c
+	if ec == nil {
+		return EncryptionContext{}
+	}
+	return maps.Clone(ec)
 }
 
 func newDataKeys(keys []format.DataKey) []EncryptedDataKey {

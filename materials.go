@@ -181,6 +181,9 @@ func (m *DecryptionMaterials) checkContext(stored, reproduced EncryptionContext)
 			return contextError("the materials require key %q not to be stored, and the message stores it", k)
 		}
 	}
+	if len(m.EncryptionContext) == len(stored) {
+		return nil // no other pairs than the stored ones
+	}
 	for k := range m.EncryptionContext {
 		if _, ok := stored[k]; !ok && !slices.Contains(m.RequiredContextKeys, k) {
 			return contextError("the materials have key %q, which the message does not store, and do not require it", k)

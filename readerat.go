@@ -39,7 +39,7 @@ func (c *Client) NewReaderAt(ctx context.Context, src io.ReaderAt, size int64, e
 	if c.config.Release == VerifyAtEOF {
 		client.config.Release = RejectSigned
 	}
-	d, err := client.beginDecryption(ctx, bufio.NewReader(format.Steady(io.NewSectionReader(src, 0, size))), ec)
+	d, err := client.readDecryption(ctx, bufio.NewReader(format.Steady(io.NewSectionReader(src, 0, size))), ec)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -14,51 +15,60 @@ import (
 //
 // Specification: framework/structures.md#serialization.
 func AppendContext(dst []byte, ec map[string]string) ([]byte, error) {
-	size, err := ContextSize(ec)
+	var few fewPairs
+	pairs, size, err := sortPairs(&few, ec)
 	if err != nil {
 		return nil, err
 	}
-	return appendPairs(slices.Grow(dst, size), ec), nil
-}
-
-// appendPairs appends a context that ContextSize accepts.
-func appendPairs(dst []byte, ec map[string]string) []byte {
-	if len(ec) == 0 {
-		return dst
-	}
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(ec)))
-	var few [8]string // on the stack, for most contexts
-	keys := few[:0]
-	for k := range ec {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		dst = appendField(dst, k)
-		dst = appendField(dst, ec[k])
-	}
-	return dst
+	return appendPairs(slices.Grow(dst, size), pairs), nil
 }
 
 // ContextSize returns the number of bytes that AppendContext appends, or its
 // error.
 func ContextSize(ec map[string]string) (int, error) {
+	var few fewPairs
+	_, size, err := sortPairs(&few, ec)
+	return size, err
+}
+
+type pair struct{ key, value string }
+
+// fewPairs is memory on the stack, for most contexts.
+type fewPairs [8]pair
+
+// sortPairs returns the pairs of a context that can be serialized, sorted by
+// their keys' bytes, and the length of the serialization.
+func sortPairs(few *fewPairs, ec map[string]string) (pairs []pair, size int, err error) {
 	if len(ec) == 0 {
-		return 0, nil
+		return nil, 0, nil
 	}
-	size := 2
+	pairs, size = few[:0], 2
 	for k, v := range ec {
 		if !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return 0, fmt.Errorf("pair %q: %q is not valid UTF-8", k, v)
+			return nil, 0, fmt.Errorf("pair %q: %q is not valid UTF-8", k, v)
 		}
 		size += 4 + len(k) + len(v)
 		// Each length field, the count and the length of the whole have 16
 		// bits, so one check is enough.
 		if size > math.MaxUint16 {
-			return 0, limitf("encryption context takes more than 65,535 bytes")
+			return nil, 0, limitf("encryption context takes more than 65,535 bytes")
 		}
+		pairs = append(pairs, pair{k, v})
 	}
-	return size, nil
+	slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.key, b.key) })
+	return pairs, size, nil
+}
+
+func appendPairs(dst []byte, pairs []pair) []byte {
+	if len(pairs) == 0 {
+		return dst
+	}
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(pairs)))
+	for _, p := range pairs {
+		dst = appendField(dst, p.key)
+		dst = appendField(dst, p.value)
+	}
+	return dst
 }
 
 func appendField[T string | []byte](dst []byte, field T) []byte {
@@ -82,8 +92,9 @@ func parseContext(b []byte) (map[string]string, error) {
 		return nil, errors.New("pairs beyond a count of zero")
 	}
 	ec := make(map[string]string, min(count, len(b)/4))
+	text := string(b) // all keys and values are parts of it
 	for range count {
-		key, rest, ok := cutField(b)
+		key, rest, ok := cutField(text)
 		if !ok {
 			return nil, errors.New("key is longer than the context")
 		}
@@ -91,28 +102,28 @@ func parseContext(b []byte) (map[string]string, error) {
 		if !ok {
 			return nil, errors.New("value is longer than the context")
 		}
-		if !utf8.Valid(key) || !utf8.Valid(value) {
+		if !utf8.ValidString(key) || !utf8.ValidString(value) {
 			return nil, errors.New("pair is not valid UTF-8")
 		}
-		if _, dup := ec[string(key)]; dup {
+		if _, dup := ec[key]; dup {
 			return nil, fmt.Errorf("key %q twice", key)
 		}
-		ec[string(key)] = string(value)
-		b = rest
+		ec[key] = value
+		text = rest
 	}
-	if len(b) > 0 {
-		return nil, fmt.Errorf("%d bytes beyond the last pair", len(b))
+	if len(text) > 0 {
+		return nil, fmt.Errorf("%d bytes beyond the last pair", len(text))
 	}
 	return ec, nil
 }
 
-func cutField(b []byte) (field, rest []byte, ok bool) {
-	if len(b) < 2 {
-		return nil, nil, false
+func cutField(text string) (field, rest string, ok bool) {
+	if len(text) < 2 {
+		return "", "", false
 	}
-	n := int(binary.BigEndian.Uint16(b))
-	if len(b) < 2+n {
-		return nil, nil, false
+	n := int(text[0])<<8 | int(text[1])
+	if len(text) < 2+n {
+		return "", "", false
 	}
-	return b[2 : 2+n], b[2+n:], true
+	return text[2 : 2+n], text[2+n:], true
 }

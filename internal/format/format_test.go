@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -36,6 +37,20 @@ func newHeader(t testing.TB, s *suite.Suite, ec map[string]string, keys ...DataK
 	return h
 }
 
+// parse reads a header from a source and from memory, and checks that both give
+// the same result. The header shares no memory with the message.
+func parse(t testing.TB, b []byte, limits Limits) (*Header, error) {
+	t.Helper()
+	got, err := ReadHeader(bytes.NewReader(b), limits)
+	message, inMemory := bytes.Clone(b), new(Header)
+	memoryErr := inMemory.Parse(message, limits)
+	clear(message)
+	if fmt.Sprint(err) != fmt.Sprint(memoryErr) || err == nil && !reflect.DeepEqual(got, inMemory) {
+		t.Errorf("%x: from a source %+v, %v; in memory %+v, %v", b, got, err, inMemory, memoryErr)
+	}
+	return got, err
+}
+
 func TestHeaderRoundTrip(t *testing.T) {
 	for _, s := range suite.All {
 		for _, ec := range []map[string]string{nil, {"k": "v"}, {"b": "", "": "a", "\U0001F600": "\x00"}} {
@@ -43,6 +58,9 @@ func TestHeaderRoundTrip(t *testing.T) {
 			b := h.Append(nil)
 			if len(b) != h.Size() {
 				t.Errorf("%04x: %d bytes, Size is %d", s.ID, len(b), h.Size())
+			}
+			if got, err := parse(t, append(bytes.Clone(b), "body"...), Limits{}); err != nil || got.Size() != len(b) {
+				t.Errorf("%04x: %+v, %v", s.ID, got, err)
 			}
 			for how, r := range map[string]io.Reader{
 				"at once": bytes.NewReader(b), "byte by byte": iotest.OneByteReader(bytes.NewReader(b)), "with EOF": iotest.DataErrReader(bytes.NewReader(b)),
@@ -81,7 +99,7 @@ func TestTruncatedHeader(t *testing.T) {
 		b := newHeader(t, s, map[string]string{"k": "v"}).Append(nil)
 		last := int64(0)
 		for n := range b {
-			_, err := ReadHeader(bytes.NewReader(b[:n]), Limits{})
+			_, err := parse(t, b[:n], Limits{})
 			var malformed *Error
 			if !errors.As(err, &malformed) || !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Fatalf("%04x: %d bytes: %v", s.ID, n, err)
@@ -112,7 +130,7 @@ func TestLimits(t *testing.T) {
 		{Limits{Size: len(b) - 1}, false},
 		{Limits{Size: 1}, false},
 	} {
-		_, err := ReadHeader(bytes.NewReader(b), c.limits)
+		_, err := parse(t, b, c.limits)
 		if c.allowed != (err == nil) || !c.allowed && !errors.Is(err, ErrLimit) {
 			t.Errorf("%+v: %v", c.limits, err)
 		}
@@ -122,7 +140,7 @@ func TestLimits(t *testing.T) {
 	if got := binary.BigEndian.Uint16(b[at:]); got != 2 {
 		t.Fatalf("count of data keys is %d", got)
 	}
-	if _, err := ReadHeader(bytes.NewReader(b[:at+2]), Limits{DataKeys: 1}); !errors.Is(err, ErrLimit) {
+	if _, err := parse(t, b[:at+2], Limits{DataKeys: 1}); !errors.Is(err, ErrLimit) {
 		t.Errorf("with nothing behind the count: %v", err)
 	}
 }
@@ -343,13 +361,13 @@ func FuzzContext(f *testing.F) {
 // inOrder reports whether the keys of a valid context are sorted.
 func inOrder(b []byte) bool {
 	last := ""
-	for i, b := 0, b[min(2, len(b)):]; len(b) > 0; i++ {
-		key, rest, _ := cutField(b)
-		if i > 0 && string(key) <= last {
+	for i, text := 0, string(b[min(2, len(b)):]); len(text) > 0; i++ {
+		key, rest, _ := cutField(text)
+		if i > 0 && key <= last {
 			return false
 		}
-		last = string(key)
-		_, b, _ = cutField(rest)
+		last = key
+		_, text, _ = cutField(rest)
 	}
 	return true
 }

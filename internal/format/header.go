@@ -96,7 +96,8 @@ func (h *Header) Build() error {
 // part. It makes room for the whole header, and for a number of bytes that
 // follow.
 func (h *Header) BuildIn(dst []byte, follow int64) ([]byte, error) {
-	contextSize, err := ContextSize(h.Context)
+	var few fewPairs
+	pairs, contextSize, err := sortPairs(&few, h.Context)
 	if err != nil {
 		return nil, err
 	}
@@ -104,12 +105,7 @@ func (h *Header) BuildIn(dst []byte, follow int64) ([]byte, error) {
 	if size > math.MaxInt {
 		return nil, limitf("message of about %d bytes is too long for this machine", size)
 	}
-	b := dst
-	if dst == nil {
-		b = make([]byte, 0, size) // Grow would clear it, and new memory is clear
-	} else {
-		b = slices.Grow(dst, int(size))
-	}
+	b := slices.Grow(dst, int(size))
 	if h.Suite.Commits {
 		b = append(b, 2)
 	} else {
@@ -118,7 +114,7 @@ func (h *Header) BuildIn(dst []byte, follow int64) ([]byte, error) {
 	b = binary.BigEndian.AppendUint16(b, h.Suite.ID)
 	b = append(b, h.MessageID...)
 	b = binary.BigEndian.AppendUint16(b, uint16(contextSize))
-	b = appendPairs(b, h.Context)
+	b = appendPairs(b, pairs)
 	if b, err = appendDataKeys(b, h.DataKeys); err != nil {
 		return nil, err
 	}
@@ -175,18 +171,26 @@ type Limits struct {
 // ReadHeader reads a header and nothing beyond it. It allocates at most the
 // bytes that have arrived plus one field of at most 65,535 bytes.
 func ReadHeader(r io.Reader, limits Limits) (*Header, error) {
-	p := &headerParser{src: steady{r}, limits: limits}
-	h, err := p.parse()
-	if err != nil {
+	h := new(Header)
+	p := headerParser{src: Steady(r), limits: limits}
+	if err := p.parse(h); err != nil {
 		return nil, err
 	}
 	return h, nil
 }
 
+// Parse is like ReadHeader, for a message in memory. The header, which must be
+// empty, will share no memory with the message.
+func (h *Header) Parse(message []byte, limits Limits) error {
+	p := headerParser{rest: message, limits: limits}
+	return p.parse(h)
+}
+
 // headerParser reads a header into buf, field by field. Returned fields stay
 // valid when buf grows, since it only grows by copying.
 type headerParser struct {
-	src    steady
+	src    io.Reader // nil: rest is the source
+	rest   []byte
 	limits Limits
 	buf    []byte
 	start  int // of the current field in buf
@@ -202,10 +206,23 @@ func (p *headerParser) next(n int, field string) ([]byte, error) {
 		p.buf = append(make([]byte, 0, max(512, p.start+n+p.start/2)), p.buf...)
 	}
 	p.buf = p.buf[:p.start+n]
-	if _, err := io.ReadFull(&p.src, p.buf[p.start:]); err != nil {
+	if err := p.read(p.buf[p.start:]); err != nil {
 		return nil, Truncated(int64(p.start), field, err)
 	}
 	return p.buf[p.start:len(p.buf):len(p.buf)], nil
+}
+
+func (p *headerParser) read(b []byte) error {
+	if p.src != nil {
+		_, err := io.ReadFull(p.src, b)
+		return err
+	}
+	n := copy(b, p.rest)
+	p.rest = p.rest[n:]
+	if n < len(b) {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
 }
 
 // errorf returns an error about the last field read.
@@ -230,31 +247,30 @@ func (p *headerParser) field(name string) ([]byte, error) {
 	return p.next(n, name)
 }
 
-func (p *headerParser) parse() (*Header, error) {
-	h := new(Header)
+func (p *headerParser) parse(h *Header) error {
 	if err := p.parseVersion(h); err != nil {
-		return nil, err
+		return err
 	}
 	id, err := p.next(h.Suite.MessageIDLength(), "message id")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	h.MessageID = id
 	ec, err := p.field("encryption context")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if h.Context, err = parseContext(ec); err != nil {
-		return nil, p.errorf("encryption context", "%w", err)
+		return p.errorf("encryption context", "%w", err)
 	}
 	if err := p.parseDataKeys(h); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.parseContent(h); err != nil {
-		return nil, err
+		return err
 	}
 	h.Raw = p.buf[:len(p.buf):len(p.buf)]
-	return h, p.parseAuthentication(h)
+	return p.parseAuthentication(h)
 }
 
 // base64Starts are the first characters of messages in Base64: of version 1 (01
@@ -302,7 +318,7 @@ func (p *headerParser) badVersion(version byte) error {
 	// A short read leaves zeros, which match nothing.
 	start := make([]byte, 4)
 	start[0] = version
-	io.ReadFull(&p.src, start[1:])
+	p.read(start[1:])
 	if SeemsBase64(start) {
 		return p.errorf("version", "%w", errBase64)
 	}

@@ -44,7 +44,7 @@ func TestMalformedHeader(t *testing.T) {
 			at += len(b) - authentication
 		}
 		copy(b[at:], c.bytes)
-		_, err := ReadHeader(bytes.NewReader(b), Limits{})
+		_, err := parse(t, b, Limits{})
 		malformed, ok := errors.AsType[*Error](err)
 		if !ok || malformed.Field != c.field {
 			t.Errorf("%s: %v, want a malformed %s", c.name, err, c.field)
