@@ -64,7 +64,7 @@ func checkOverlap(dst, input []byte) error {
 	if len(spare) == 0 || len(input) == 0 {
 		return nil
 	}
-	start, end := reflect.ValueOf(spare).Pointer(), reflect.ValueOf(input).Pointer()
+	start, end := reflect.ValueOf(&spare[0]).Pointer(), reflect.ValueOf(&input[0]).Pointer()
 	if start < end+uintptr(len(input)) && end < start+uintptr(len(spare)) {
 		return errtext.Errorf("the memory to append to overlaps the input")
 	}
@@ -321,7 +321,7 @@ func (c *Client) bodyParams(ctx context.Context, h *format.Header, aead cipher.A
 		FrameLength:  h.FrameLength,
 		MaxPlaintext: c.config.MaxPlaintextLength,
 		Workers:      c.config.Concurrency,
-		Stopped:      ctx.Err,
+		Context:      ctx,
 	}
 }
 

@@ -163,7 +163,12 @@ func (req *WrapRequest) Wrap(encrypt func(dataKey, aad []byte) (EncryptedDataKey
 		clear(generated)
 		return nil, err
 	}
-	return &WrapResult{DataKey: generated, EncryptedDataKeys: []EncryptedDataKey{edk}}, nil
+	result := &struct {
+		WrapResult
+		only [1]EncryptedDataKey
+	}{only: [1]EncryptedDataKey{edk}}
+	result.DataKey, result.EncryptedDataKeys = generated, result.only[:]
+	return &result.WrapResult, nil
 }
 
 // Unwrap implements the part of [Keyring.Unwrap] that doesn't depend on how a

@@ -37,12 +37,19 @@ const (
 // It is not safe for concurrent use.
 type BodyAAD []byte
 
+// MaxBodyAAD is the maximum length of the additional data in bytes.
+const MaxBodyAAD = 32 + len(Single) + 12
+
 // NewBodyAAD returns the builder for a message and a kind of frame.
 func NewBodyAAD(messageID []byte, kind Kind) BodyAAD {
-	b := make([]byte, 0, len(messageID)+len(kind)+12)
-	b = append(b, messageID...)
+	return BodyAADIn(make([]byte, 0, len(messageID)+len(kind)+12), messageID, kind)
+}
+
+// BodyAADIn is like NewBodyAAD, but uses the given memory if it's long enough.
+func BodyAADIn(memory, messageID []byte, kind Kind) BodyAAD {
+	b := append(memory[:0], messageID...)
 	b = append(b, kind...)
-	return b[:cap(b)]
+	return append(b, make([]byte, 12)...)
 }
 
 // Frame returns the additional data of a frame, valid until the next call.

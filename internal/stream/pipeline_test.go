@@ -162,14 +162,14 @@ func testStopped(t *testing.T) {
 		for range n {
 			left <- struct{}{}
 		}
-		q.Stopped = func() error {
+		q.Context = errFunc(func() error {
 			select {
 			case <-left:
 			default:
 				cancel()
 			}
 			return ctx.Err()
-		}
+		})
 		return q
 	}
 	for n := range 100 {
@@ -300,7 +300,7 @@ func testInterruptedOpenClears(t *testing.T) {
 		for n := range 4 {
 			var calls atomic.Int64
 			s := Source{Params: p}
-			s.Stopped = func() error {
+			s.Context = errFunc(func() error {
 				if calls.Add(1) <= int64(n) {
 					return nil
 				}
@@ -311,7 +311,7 @@ func testInterruptedOpenClears(t *testing.T) {
 					runtime.Goexit()
 				}
 				return errors.New("ended")
-			}
+			})
 			dst := append(make([]byte, 0, 6+len(body)), "before"...)
 			got := outcome(func() error { _, err := Open(dst, body, s); return err })
 			if got != how && (how != "Goexit" || got != "error") && got != "success" {
@@ -439,10 +439,10 @@ func TestShortBodiesUseOneCore(t *testing.T) {
 		for _, digest := range []bool{false, true} {
 			p := testParams(frame)
 			most := 0
-			p.Stopped = func() error {
+			p.Context = errFunc(func() error {
 				most = max(most, runtime.NumGoroutine())
 				return nil
-			}
+			})
 			params := func() Params {
 				if digest {
 					p.Digest = sha256.New()

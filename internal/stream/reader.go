@@ -35,6 +35,7 @@ type Reader struct {
 	Source         // without the AEAD
 	opener         opener
 	regular, final format.BodyAAD
+	memory         finalMemory
 	pool           pool
 
 	src      io.Reader // nil: everything is in the window
@@ -64,7 +65,7 @@ func NewReader(src io.Reader, s Source) *Reader {
 
 func newReader(s Source) *Reader {
 	r := &Reader{Source: s, offset: s.Offset}
-	r.final = r.ownMessageID()
+	r.final = r.ownMessageID(&r.memory)
 	r.opener = newOpener(&r.Params)
 	return r
 }
@@ -80,10 +81,10 @@ func NewVerifiedReader(plaintext []byte) *Reader { return &Reader{plain: plainte
 func Open(dst, body []byte, s Source) ([]byte, error) {
 	r := newReader(s)
 	r.window = body
-	// A plaintext is shorter than its body, so no frame is opened in place, and
-	// the final frame leaves room for its own overhead.
+	// There's room for all of the plaintext, so no frame is opened in place. An
+	// empty plaintext isn't nil.
 	bound := r.plaintextBound()
-	dst = slices.Grow(dst, bound)
+	dst = slices.Grow(dst, max(1, bound))
 	r.out = dst[len(dst) : len(dst) : len(dst)+bound]
 	defer func() {
 		if r.err != io.EOF {
@@ -103,12 +104,12 @@ func Open(dst, body []byte, s Source) ([]byte, error) {
 // plaintextBound returns an upper bound for the plaintext in the window, from
 // the frames' actual or claimed lengths. It's at most the length of the window.
 func (r *Reader) plaintextBound() int {
-	body := len(r.window)
-	overhead := 0
-	if r.FrameLength > 0 {
-		overhead = int(int64(body) / r.frameSize() * format.FrameOverhead)
+	body := int64(len(r.window))
+	if r.FrameLength == 0 {
+		return int(max(0, body-format.NonFramedOverhead))
 	}
-	return max(0, body-overhead)
+	regular, rest := body/r.frameSize(), body%r.frameSize()
+	return int(regular*int64(r.FrameLength) + max(0, rest-format.FinalOverhead))
 }
 
 // begin starts a call. Until end, the reader is broken: if the source or sink

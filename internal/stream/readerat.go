@@ -46,7 +46,7 @@ type cachedFrame struct {
 // authenticates the final one. After that, nothing can be missing or added.
 func NewReaderAt(src io.ReaderAt, start, end int64, p Params) (*ReaderAt, error) {
 	r := &ReaderAt{Params: p, src: src, start: start, end: end}
-	r.ownMessageID()
+	r.ownMessageID(new(finalMemory))
 	r.opener = newOpener(&r.Params)
 	// All frames but the final one have the same size, so the length of the
 	// body gives their number.

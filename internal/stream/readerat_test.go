@@ -335,14 +335,14 @@ func TestReadAtErrors(t *testing.T) {
 		src := spanMessage(t, p, plaintext)
 		calls := 0
 		var mu sync.Mutex
-		p.Stopped = func() error {
+		p.Context = errFunc(func() error {
 			mu.Lock()
 			defer mu.Unlock()
 			if calls++; calls > 2 {
 				return errStopped
 			}
 			return nil
-		}
+		})
 		r := openAt(t, src, p)
 		src.take()
 		if n, err := r.ReadAt(make([]byte, 95), 0); n > 60 || n%30 != 0 || err != errStopped {

@@ -32,6 +32,7 @@ type sealer struct {
 	aead      cipher.AEAD
 	messageID []byte
 	finalAAD  format.BodyAAD
+	memory    finalMemory
 	frame     uint32 // plaintext bytes of a regular frame
 	numbered  uint32 // the last number that was given out
 	err       error  // why none is given out any more
@@ -55,7 +56,7 @@ var errComplete = errtext.Errorf("the message is complete")
 // init takes the AEAD out of the params, so that no other code has it.
 func (s *sealer) init(p *Params) {
 	s.aead, s.frame = p.AEAD, p.FrameLength
-	s.finalAAD = p.ownMessageID()
+	s.finalAAD = p.ownMessageID(&s.memory)
 	s.messageID = p.MessageID
 	p.AEAD = nil
 }

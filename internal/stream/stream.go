@@ -62,9 +62,8 @@ type Params struct {
 	// started. No goroutine outlives a call.
 	Workers int
 
-	// Stopped, if not nil, is called before each batch. Its error ends the
-	// body.
-	Stopped func() error
+	// Context, if not nil, is asked before each batch. Its error ends the body.
+	Context interface{ Err() error }
 }
 
 // NoPlaintext as a limit allows no plaintext.
@@ -74,10 +73,13 @@ const NoPlaintext = -1
 // this package lower it, so that short messages use the code for long ones.
 var batchBytes int64 = defaultBatch
 
+// finalMemory holds the additional data of the final frame.
+type finalMemory [format.MaxBodyAAD]byte
+
 // ownMessageID makes the params keep a copy of the message ID. It's a part of
 // the additional data of the final frame, which every body has.
-func (p *Params) ownMessageID() format.BodyAAD {
-	final := format.NewBodyAAD(p.MessageID, format.Final)
+func (p *Params) ownMessageID(m *finalMemory) format.BodyAAD {
+	final := format.BodyAADIn(m[:], p.MessageID, format.Final)
 	p.MessageID = final[:len(p.MessageID):len(p.MessageID)]
 	return final
 }
@@ -90,10 +92,10 @@ func (p *Params) checkPlaintext(n int64) error {
 }
 
 func (p *Params) stopped() error {
-	if p.Stopped == nil {
+	if p.Context == nil {
 		return nil
 	}
-	return notEOF(p.Stopped(), "context")
+	return notEOF(p.Context.Err(), "context")
 }
 
 // frameSize returns the length of a regular frame in the message.

@@ -63,6 +63,11 @@ func pattern(n int) []byte {
 	return b
 }
 
+// An errFunc is a context that only has an error.
+type errFunc func() error
+
+func (f errFunc) Err() error { return f() }
+
 // newWriter and sealBody leave the params to the caller, unlike the functions
 // that they call.
 func newWriter(dst io.Writer, head []byte, p Params) *Writer { return NewWriter(dst, head, &p) }
@@ -407,7 +412,7 @@ func testErrorsAreNotEOF(t *testing.T) {
 			continue // Open doesn't check before a single frame
 		}
 		stopped := p
-		stopped.Stopped = func() error { return gone }
+		stopped.Context = errFunc(func() error { return gone })
 		for name, read := range readers {
 			_, err := read(body, Source{Params: stopped})
 			check(name+" of a stopped body", 0, err)

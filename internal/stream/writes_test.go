@@ -294,7 +294,7 @@ func TestOddSinks(t *testing.T) {
 func TestStoppedByEOF(t *testing.T) {
 	p := testParams(10)
 	body := seal(t, p, pattern(35))
-	p.Stopped = func() error { return io.EOF }
+	p.Context = errFunc(func() error { return io.EOF })
 	for name, read := range readers {
 		if got, err := read(body, Source{Params: p}); err == nil || err == io.EOF || len(got) > 0 {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
