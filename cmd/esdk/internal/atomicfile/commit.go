@@ -7,9 +7,8 @@ import (
 )
 
 const (
-	// MaxGroup is the number of results that are synced together. As many again
-	// may wait for that, with their files open.
-	MaxGroup = 256
+	// maxGroup is the number of results that are synced together.
+	maxGroup = 512
 
 	// minGroup is the number of files from which syncing a whole file system is
 	// worthwhile.
@@ -23,6 +22,10 @@ const (
 	// spinning disk.
 	slowSync = 10 * time.Millisecond
 )
+
+// MaxGroup returns the largest number of results that are synced together. As
+// many again may wait for that, with their files open, while more are made.
+func (p *Pending) MaxGroup() int { return max(1, min(maxGroup, p.mostHeld/treeFiles/3)) }
 
 // CommitAll renames files to their final names after all of them are on the
 // disk, and syncs the names. It returns an error, or nil, for each file.

@@ -114,7 +114,7 @@ func (d *Directory) Create(name string, content []byte) error {
 	}
 	// It already has its mode.
 	d.files = append(d.files, &File{pending: d.pending, file: f, mode: TemporaryMode, number: len(d.files)})
-	if len(d.files) >= min(MaxGroup, d.pending.mostHeld) {
+	if len(d.files) >= min(maxGroup, d.pending.mostHeld) {
 		return d.sync()
 	}
 	return nil

@@ -26,7 +26,12 @@ import (
 const (
 	// maxAhead is the number of inputs that may be finished or in progress
 	// behind an unfinished one, since results are reported in order.
-	maxAhead = 1024
+	maxAhead = 2048
+
+	// gatherTime is how long a finished result waits for others to be synced
+	// with it. A sync of a few results takes nearly as long as one of hundreds,
+	// and holds up those that are being made.
+	gatherTime = 100 * time.Millisecond
 
 	// LongFile is the length from which a file may use several cores even while
 	// others are processed, in bytes.
@@ -237,7 +242,7 @@ func (r *runner) oneByOne(ctx context.Context) {
 // other jobs are synced.
 func (r *runner) sideBySide(ctx context.Context, workers int) {
 	tasks := make(chan *task, maxAhead)
-	begin, commit := make(chan *task), make(chan *task, atomicfile.MaxGroup)
+	begin, commit := make(chan *task), make(chan *task, r.Pending.MaxGroup())
 	go func() {
 		defer close(tasks)
 		defer close(begin)
@@ -261,7 +266,7 @@ func (r *runner) sideBySide(ctx context.Context, workers int) {
 	}()
 	go func() {
 		for t := range commit {
-			r.commitGroup(gather(t, commit))
+			r.commitGroup(gather(t, commit, r.Pending.MaxGroup()))
 		}
 	}()
 	for t := range tasks {
@@ -289,20 +294,30 @@ func (r *runner) feed(tasks, begin chan<- *task) {
 	}
 }
 
-// gather returns a task together with the tasks that wait by now. The next
-// group gathers while this one is synced: no group waits for further tasks.
-func gather(t *task, more <-chan *task) []*task {
-	group := []*task{t}
-	for len(group) < atomicfile.MaxGroup {
+// gather returns a task together with others that are done soon after it, at
+// most a given number. Tasks without a result to sync don't wait.
+func gather(t *task, more <-chan *task, most int) []*task {
+	group, wait := []*task{t}, t.grouped()
+	late := time.NewTimer(gatherTime)
+	defer late.Stop()
+	for len(group) < most {
+		var ok bool
 		select {
-		case t, ok := <-more:
-			if !ok {
+		case t, ok = <-more:
+		default:
+			if !wait {
 				return group
 			}
-			group = append(group, t)
-		default:
+			select {
+			case t, ok = <-more:
+			case <-late.C:
+				return group
+			}
+		}
+		if !ok {
 			return group
 		}
+		group, wait = append(group, t), wait || t.grouped()
 	}
 	return group
 }
