@@ -260,7 +260,7 @@ func TestHold(t *testing.T) { eachKind(t, testHold) }
 func testHold(t *testing.T) {
 	dir := t.TempDir()
 	p := NewPending()
-	p.mostHeld = 4
+	p.mostHeld = 2 * treeFiles
 	tree := p.NewTree(filepath.Join(dir, "tree"), nil)
 	mode := func(string) fs.FileMode { return 0o700 }
 	var held []*File

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"esdk/cmd/esdk/internal/cli"
@@ -23,6 +24,10 @@ type dir struct {
 	tree  *Tree
 	name  string // in the tree
 	users int    // files; guarded by Pending.mu
+
+	mu     sync.Mutex // guards the fields below
+	opened *os.File   // see at; nil until it's needed
+	links  bool       // see canLink; false means unknown
 }
 
 // dirOf returns the directory of a path, and the name in it.
@@ -30,9 +35,9 @@ func dirOf(path string) (*dir, string) {
 	return &dir{path: filepath.Dir(path)}, filepath.Base(path)
 }
 
-// A result has its own file open and, in a tree, its directory, since each
-// result may be in a different one.
-const pathFiles, treeFiles = 1, 2
+// A result has its own file open and, in a tree, its directory twice, as a root
+// and as a file, since each result may be in a different one.
+const pathFiles, treeFiles = 1, 3
 
 // files returns the number of files that a result in the directory has open.
 func (d *dir) files() int {
@@ -47,6 +52,9 @@ func (d *dir) release() {
 	if d.users--; d.root != nil && d.users == 0 {
 		delete(d.tree.open, d.name)
 		d.root.Close()
+		if d.opened != nil {
+			d.opened.Close()
+		}
 	}
 }
 

@@ -63,6 +63,23 @@ var linkable struct {
 // once on each file system, before there is any work to lose: /proc may be
 // missing, or a policy may forbid it.
 func (d *dir) canLink(fd int, target string) bool {
+	if d.root == nil {
+		return d.canLinkNew(fd, target)
+	}
+	d.mu.Lock()
+	known := d.links // it stays the same directory
+	d.mu.Unlock()
+	if known {
+		return true
+	}
+	can := d.canLinkNew(fd, target)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.links = can
+	return can
+}
+
+func (d *dir) canLinkNew(fd int, target string) bool {
 	var stat unix.Stat_t
 	var system unix.Statfs_t
 	if unix.Fstat(fd, &stat) != nil || unix.Fstatfs(fd, &system) != nil || !unnaming[int64(system.Type)] {
@@ -123,12 +140,25 @@ func (d *dir) at(f func(at int, path string) error) error {
 	if d.root == nil {
 		return f(unix.AT_FDCWD, d.path)
 	}
-	opened, err := d.root.Open(".")
+	opened, err := d.open()
 	if err != nil {
 		return err
 	}
-	defer opened.Close()
 	return f(int(opened.Fd()), ".")
+}
+
+// open opens the directory once for all of its files. It stays open until
+// release.
+func (d *dir) open() (opened *os.File, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.opened == nil {
+		if opened, err = d.root.Open("."); err != nil {
+			return nil, err
+		}
+		d.opened = opened
+	}
+	return d.opened, nil
 }
 
 // ignoringInterrupts retries a system call that was interrupted by a signal.
