@@ -70,17 +70,11 @@ func CheckAbsent(path string) error {
 // noUnnamed is set by tests to give all files names.
 var noUnnamed = false
 
-// createTemp creates a file that only its owner can access. If the system
-// supports it, the file is unnamed and has its final mode from the start, since
-// nobody else can open it. Otherwise createTemp returns the temporary name, and
-// the mode that a file created with this mode gets here. That mode depends on
-// the umask and on the directory's default access control list.
+// createTemp creates a file that only its owner can access. It returns the
+// temporary name, and the mode that a file created with this mode gets here.
+// That mode depends on the umask and on the directory's default access control
+// list.
 func (d *dir) createTemp(name string, mode fs.FileMode) (file *os.File, temp string, final fs.FileMode, err error) {
-	if !noUnnamed {
-		if file := d.openUnnamed(name, mode); file != nil {
-			return file, "", 0, nil
-		}
-	}
 	if file, temp, err = d.openTemp(name, mode); err != nil || mode == TemporaryMode {
 		return file, temp, mode, err
 	}

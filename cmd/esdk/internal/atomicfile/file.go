@@ -41,29 +41,32 @@ const writeAhead = 8 << 20
 // The file may only replace old, as seen earlier at the target. If old is nil,
 // it replaces nothing.
 func (p *Pending) Create(target string, mode fs.FileMode, old fs.FileInfo) (*File, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.hold(pathFiles)
 	d, name := dirOf(target)
-	f, err := p.create(d, name, mode, old)
-	if err != nil {
-		p.letGo(pathFiles)
-	}
-	return f, err
+	p.mu.Lock()
+	p.hold(pathFiles)
+	p.mu.Unlock()
+	return p.create(d, name, mode, old)
 }
 
-// create creates a file of a given name in a directory. The caller holds p.mu.
+// create creates a file of a given name in a directory. If it can't, it lets go
+// of the files that the caller holds for it, and of the directory.
 func (p *Pending) create(d *dir, target string, mode fs.FileMode, old fs.FileInfo) (*File, error) {
-	if _, err := p.checkOld(d, target, old); err != nil {
-		return nil, err
+	f := &File{pending: p, dir: d, target: target, mode: mode, old: old}
+	_, err := p.checkOld(d, target, old)
+	if err == nil && !noUnnamed {
+		f.file = d.openUnnamed(target, mode)
 	}
-	file, temp, mode, err := d.createTemp(target, mode)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil && f.file == nil { // an interrupt comes before the file has a name, or after it's known here
+		if f.file, f.temp, f.mode, err = d.createTemp(target, mode); err == nil {
+			p.remove[f] = func() { d.remove(f.temp) }
+		}
+	}
 	if err != nil {
+		p.letGo(d.files())
+		d.release()
 		return nil, err
-	}
-	f := &File{pending: p, file: file, dir: d, temp: temp, target: target, mode: mode, old: old}
-	if temp != "" {
-		p.remove[f] = func() { d.remove(temp) }
 	}
 	p.opened++
 	f.number = p.opened
@@ -163,12 +166,16 @@ func (f *File) finish() error {
 	} else if err := f.file.Close(); err != nil {
 		return f.about(err)
 	}
-	f.pending.mu.Lock()
-	defer f.pending.mu.Unlock()
+	f.pending.finishing.Lock()
+	defer f.pending.finishing.Unlock()
 	if err := f.publish(); err != nil {
 		return err
 	}
-	f.pending.results.add(f.dir.lstat(f.target))
+	f.pending.mu.Lock()
+	defer f.pending.mu.Unlock()
+	if f.pending.results != nil {
+		f.pending.results.add(f.dir.lstat(f.target))
+	}
 	f.done = true
 	delete(f.pending.remove, f)
 	return nil
@@ -246,7 +253,7 @@ func (p *Pending) checkOld(d *dir, name string, old fs.FileInfo) (there bool, er
 	case !Unchanged(old, info):
 		return false, cli.NewError(cli.ExitNotWritten, "it was replaced or changed meanwhile").OfKind(cli.KindChanged).Of(d.join(name))
 	}
-	return true, p.results.check(old, d.join(name))
+	return true, p.CheckResult(old, d.join(name))
 }
 
 // Unchanged reports whether two infos of a name describe the same file, without

@@ -11,7 +11,11 @@ import (
 // Pending holds the unfinished results, each with a function that removes it if
 // the command is interrupted. It is safe for concurrent use.
 type Pending struct {
-	mu      sync.Mutex
+	// finishing is held while a result gets its final name, so that each sees
+	// those before it. It is locked before mu.
+	finishing sync.Mutex
+
+	mu      sync.Mutex // guards the fields below
 	remove  map[any]func()
 	last    []func()
 	made    []madeDir
@@ -72,7 +76,8 @@ func (p *Pending) Last(f func()) (undo func()) {
 // Interrupt removes all pending results. After that, completing a result blocks
 // forever.
 func (p *Pending) Interrupt() {
-	p.mu.Lock() // and never unlock
+	p.finishing.Lock() // and never unlock both
+	p.mu.Lock()
 	var group sync.WaitGroup
 	for _, remove := range p.remove {
 		group.Go(remove) // concurrently, since a store may be slow

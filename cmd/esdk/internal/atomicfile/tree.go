@@ -32,32 +32,29 @@ func (p *Pending) NewTree(path string, root *Root) *Tree {
 // missing directories, with the modes that dirMode returns for their names in
 // the tree.
 func (t *Tree) Create(name string, mode fs.FileMode, dirMode func(name string) fs.FileMode, old fs.FileInfo) (*File, error) {
+	parent, base := filepath.Split(name)
+	d, err := t.hold(filepath.Clean(parent), dirMode)
+	if err != nil {
+		return nil, err
+	}
+	return t.pending.create(d, base, mode, old)
+}
+
+// hold returns the directory for a new file, when as many files as it needs may
+// be open.
+func (t *Tree) hold(name string, mode func(name string) fs.FileMode) (*dir, error) {
 	t.pending.mu.Lock()
 	defer t.pending.mu.Unlock()
 	t.pending.hold(treeFiles)
-	f, err := t.create(name, mode, dirMode, old)
+	d, err := t.use(name, mode)
 	if err != nil {
 		t.pending.letGo(treeFiles)
 	}
-	return f, err
-}
-
-func (t *Tree) create(name string, mode fs.FileMode, dirMode func(name string) fs.FileMode, old fs.FileInfo) (*File, error) {
-	parent, base := filepath.Split(name)
-	d, err := t.use(filepath.Clean(parent), dirMode)
-	if err != nil {
-		return nil, err
-	}
-	f, err := t.pending.create(d, base, mode, old)
-	if err != nil {
-		d.release()
-		return nil, err
-	}
-	return f, nil
+	return d, err
 }
 
 // use opens a directory of the tree, and creates it if it doesn't exist. All
-// files in the directory share it.
+// files in the directory share it. The caller holds Pending.mu.
 func (t *Tree) use(name string, mode func(name string) fs.FileMode) (*dir, error) {
 	if d := t.open[name]; d != nil {
 		d.users++

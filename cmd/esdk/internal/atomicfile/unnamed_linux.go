@@ -28,7 +28,8 @@ const descriptors = "/proc/self/fd/"
 // systems: since Linux 6.0.
 var respectsUmask = sync.OnceValue(func() bool { return kernelSince(6, 0) })
 
-// openUnnamed creates an unnamed file, with a mode as for open(2). It returns
+// openUnnamed creates an unnamed file, with a mode as for open(2). The file has
+// that mode from the start, since nobody else can open it. openUnnamed returns
 // nil if that isn't possible here.
 func (d *dir) openUnnamed(target string, mode fs.FileMode) *os.File {
 	if mode != TemporaryMode && !respectsUmask() {
