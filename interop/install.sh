@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the peers, and installs the official SDKs in them from the package registries: install.sh PEER...
-# of go, python, cli, javascript, java and rust. Each becomes a program in $cache/peers. Needs Go, Python 3,
+# of go, python, cli, javascript, java, rust and c. Each becomes a program in $cache/peers. Needs Go, Python 3,
 # Node.js with npm, a JDK of 17 with Maven, Rust, for the peers that are named; Rust takes ten minutes the first time.
+# The C SDK is in no registry: ESDK_C_PREFIX names the directory in which it and aws-c-common are installed.
 set -euo pipefail
 
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -65,6 +66,12 @@ install_java() {
 install_rust() {
   CARGO_TARGET_DIR=$cache/rust cargo build -q --release --locked --manifest-path "$peers/rust/Cargo.toml"
   wrap rust "$cache/rust/release/esdk-interop-peer"
+}
+
+install_c() {
+  : "${ESDK_C_PREFIX:?names the directory of the C SDK}"
+  gcc -O2 -Wall -Wextra -I"$ESDK_C_PREFIX/include" -o "$bin/c" "$peers/c/peer.c" -L"$ESDK_C_PREFIX/lib" \
+    -laws-encryption-sdk -laws-c-common -lcrypto -lpthread -lm -ldl
 }
 
 for what; do

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	peers   = flag.String("peers", "python,java,javascript,go,rust,cli", "the SDKs")
+	peers   = flag.String("peers", "python,java,javascript,go,rust,c,cli", "the SDKs")
 	bin     = flag.String("bin", "", "the `folder` of the peers' programs, and of esdk")
 	share   = flag.Uint64("share", 1, "run one of so many tests")
 	seed    = flag.Uint64("seed", 1, "which tests those are")

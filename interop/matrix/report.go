@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -111,14 +110,16 @@ func (r *results) summary(w io.Writer) error {
 
 // document returns docs/compatibility.md.
 func (r *results) document() string {
-	names := slices.SortedFunc(maps.Keys(r.peers), func(a, b string) int {
-		order := []string{"python", "java", "javascript", "go", "rust", "cli"}
-		return cmp.Compare(slices.Index(order, a), slices.Index(order, b))
-	})
+	var names []string // of the peers in this run
 	b := new(strings.Builder)
 	fmt.Fprint(b, header)
-	for _, name := range names {
+	for _, name := range order {
 		p := r.peers[name]
+		if p == nil {
+			fmt.Fprintf(b, "| %s | not run | |\n", titles[name])
+			continue
+		}
+		names = append(names, name)
 		fmt.Fprintf(b, "| %s | `%s` %s | %s |\n", titles[name], p.Name, p.Version, p.With)
 	}
 	fmt.Fprint(b, beforeTable)
@@ -203,6 +204,9 @@ func (r *results) cellText(row, name string, notes *footnotes) string {
 	return text
 }
 
+// order is the order of the SDKs on the page.
+var order = []string{"python", "java", "javascript", "go", "rust", "c", "cli"}
+
 var titles = map[string]string{
-	"python": "Python", "java": "Java", "javascript": "JavaScript", "go": "Go", "rust": "Rust", "cli": "CLI",
+	"python": "Python", "java": "Java", "javascript": "JavaScript", "go": "Go", "rust": "Rust", "c": "C", "cli": "CLI",
 }

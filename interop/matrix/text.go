@@ -5,16 +5,17 @@ package main
 const header = `# Compatibility
 
 This library's messages are interchangeable with the official SDKs' messages. ` + "`make interop`" + `
-checks that and writes this page. It installs the SDKs from their registries and runs each in a
-program of its own ([interop](../interop/README.md)).
+checks that and writes this page. It installs the SDKs from their registries, except for C, and runs
+each in a program of its own ([interop](../interop/README.md)).
 
 | | version | with |
 |---|---|---|
 `
 
 const beforeTable = `
-C and .NET aren't among them: C is in no registry, and the test machines don't have .NET. The
-published test vectors have messages of both, and all of them pass.
+C is in no registry. It's built from its sources, without its part in C++, which has the keyrings
+for AWS KMS. .NET isn't among the SDKs, since the test machines don't have it. The published test
+vectors have messages of both, and all of them pass.
 
 ## What passes
 
