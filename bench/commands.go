@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"esdk/bench/internal/p384"
 )
 
 // A timed is the time of a command in each round.
@@ -184,6 +186,8 @@ const (
 	jobAgeBackS = "age decrypt, then sync"
 	jobStart    = "esdk version"
 	jobTreeCopy = "copy, tree, two files at once, no sync"
+	jobSign     = "signatures of the tree, all cores"
+	jobVerify   = "verifications of the tree, all cores"
 )
 
 func (w *workshop) fileJobs() []job {
@@ -228,16 +232,20 @@ const (
 // treeJobs write to directories of the round's own: after the removal of many
 // files, some file systems create others slowly.
 func (w *workshop) treeJobs(round int) []job {
-	folder := func(name string) string { return w.path(fmt.Sprintf("%s.%d", name, round)) }
+	place := func(name string) string { return w.path(fmt.Sprintf("%s.%d", name, round)) }
 	tree, key := w.path("tree"), w.path("key")
-	jobs := []job{w.into(job{jobTreeCopy, folder("copy"), nil, func() (int64, error) { return 0, copyTree(folder("copy"), tree) }})}
+	jobs := []job{
+		w.into(job{jobTreeCopy, place("copy"), nil, func() (int64, error) { return 0, copyTree(place("copy"), tree) }}),
+		{jobSign, "", nil, func() (int64, error) { return 0, p384.Repeat(w.out.Files, p384.Sign) }},
+		{jobVerify, "", nil, w.verifyAll},
+	}
 	for _, suite := range []string{"0478", "0578"} {
-		sealed, back := folder("sealed-"+suite), folder("back-"+suite)
+		sealed, back := place("sealed-"+suite), place("back-"+suite)
 		args := []string{"-q", "-k", "aes:bench/aes256@" + key, "-o"}
 		jobs = append(jobs,
 			w.tree(treeJob(ourCommand, "encrypt", suite), sealed, tree, append([]string{"encrypt", "--suite", suite}, append(args, sealed)...)...),
 			w.tree(treeJob(ourCommand, "decrypt", suite), back, sealed, append([]string{"decrypt"}, append(args, back)...)...))
-		sealed, back = folder("cli-"+suite), folder("cliback-"+suite)
+		sealed, back = place("cli-"+suite), place("cliback-"+suite)
 		algorithm := map[string]string{"0478": "AES_256_GCM_HKDF_SHA512_COMMIT_KEY", "0578": "AES_256_GCM_HKDF_SHA512_COMMIT_KEY_ECDSA_P384"}[suite]
 		jobs = append(jobs,
 			w.into(w.command(treeJob(officialCommand, "encrypt", suite), sealed, officialCommand, w.officialArgs("--encrypt", tree, sealed, "--algorithm", algorithm)...)),
@@ -249,6 +257,15 @@ func (w *workshop) treeJobs(round int) []job {
 func (w *workshop) officialArgs(mode, in, out string, more ...string) []string {
 	args := append([]string{mode, "--recursive", "--suppress-metadata", "--input", in, "--output", out}, more...)
 	return append(args, "--wrapping-keys", "provider=bench-raw-aes", "key=aes256", "file="+w.path("key"))
+}
+
+// verifyAll verifies as many signatures as the tree has files.
+func (w *workshop) verifyAll() (int64, error) {
+	verify, err := p384.NewVerify()
+	if err != nil {
+		return 0, err
+	}
+	return 0, p384.Repeat(w.out.Files, verify)
 }
 
 // copyTree measures the cost of the files themselves.

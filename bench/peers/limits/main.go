@@ -5,6 +5,7 @@ package main
 import (
 	"crypto/sha512"
 
+	"esdk/bench/internal/p384"
 	"esdk/bench/internal/peer"
 )
 
@@ -27,9 +28,9 @@ func open(r *peer.Request) (peer.Operation, error) {
 	case "forced-decrypt":
 		return forcedDecrypt(r.Size)
 	case "sign":
-		return sign, nil
+		return p384.Sign, nil
 	case "verify":
-		return verify()
+		return p384.NewVerify()
 	case "decompress":
 		return decompress()
 	}

@@ -23,8 +23,7 @@ const headerLength = 1 + 2 + 32 + 2 + contextLength + 2 + keyLength + 1 + 4 + 32
 // "aes256" with the lengths of tag and IV, and the data key with its tag.
 const keyLength = 2 + 5 + 2 + 6 + 4 + 4 + 12 + 2 + 32 + tagLength
 
-// forcedEncrypt does the work that the format requires for a short unsigned
-// message: random numbers, a wrapped data key, derived keys, the header tag,
+// forcedEncrypt makes the forced calls of a short unsigned message: random numbers, a wrapped data key, derived keys, the header tag,
 // and one frame. It reuses the wrapping cipher, as a keyring can.
 func forcedEncrypt(size int) (peer.Operation, error) {
 	wrapping, err := newGCM(peer.Key())
@@ -109,38 +108,8 @@ func derive(dataKey, messageID []byte) ([]byte, error) {
 	return hkdf.Expand(sha512.New, prk, "\x04\x78DERIVEKEY", 32)
 }
 
-var digest = make([]byte, 48)
-
-// sign does the work of a signature for one message: a new key, and the
-// signature.
-func sign() error {
-	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	_, err = ecdsa.SignASN1(rand.Reader, key, digest)
-	return err
-}
-
-// verify does the work of verifying one.
-func verify() (peer.Operation, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	signature, err := ecdsa.SignASN1(rand.Reader, key, digest)
-	if err != nil {
-		return nil, err
-	}
-	return func() error {
-		if !ecdsa.VerifyASN1(&key.PublicKey, digest, signature) {
-			return errors.New("signature not valid")
-		}
-		return nil
-	}, nil
-}
-
-// decompress does the step before: the format has compressed public keys.
+// decompress does the step before a verification: the format has compressed
+// public keys.
 func decompress() (peer.Operation, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
