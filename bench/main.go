@@ -18,13 +18,14 @@ import (
 
 func main() {
 	var o options
-	flag.StringVar(&o.out, "o", "", "folder for performance.md and performance.svg (default ../docs, or that of install.sh if quick)")
-	flag.StringVar(&o.cache, "cache", cacheFolder(), "folder that install.sh filled")
-	flag.StringVar(&o.dir, "dir", "", "folder on a disk for 5 GiB of temporary files (default that of install.sh)")
-	flag.StringVar(&o.peers, "peers", "", "only these, with commas between (default all)")
+	flag.StringVar(&o.out, "o", "", "directory for performance.md and the plots (default ../docs, or the directory of install.sh if quick)")
+	flag.StringVar(&o.cache, "cache", cacheFolder(), "directory that install.sh filled")
+	flag.StringVar(&o.dir, "dir", "", "directory on a disk for 5 GiB of temporary files (default the directory of install.sh)")
+	flag.StringVar(&o.peers, "peers", "", "measure only these peers, separated by commas (default all)")
 	flag.StringVar(&o.render, "render", "", "measure nothing, and render the results in this file")
-	flag.IntVar(&o.rounds, "rounds", 3, "how often all is measured")
-	flag.BoolVar(&o.quick, "quick", false, "only see that all works; the figures mean nothing")
+	flag.IntVar(&o.rounds, "rounds", 3, "number of rounds")
+	flag.BoolVar(&o.quick, "quick", false, "only check that everything works; the figures mean nothing")
+	flag.StringVar(&o.before, "before", filepath.Join("..", "docs", "performance.md"), "earlier page, for the figures before this run")
 	flag.Parse()
 	o.setDefaults()
 	if err := perform(&o); err != nil {
@@ -34,9 +35,9 @@ func main() {
 }
 
 type options struct {
-	out, cache, dir, peers, render string
-	rounds                         int
-	quick                          bool
+	out, cache, dir, peers, render, before string
+	rounds                                 int
+	quick                                  bool
 }
 
 // setDefaults fills in options that depend on others.
@@ -107,6 +108,9 @@ func measureAll(o *options) (_ *results, err error) {
 	removeOnInterrupt(dir)
 	r := newResults(o.rounds)
 	r.Machine, r.Quick = thisMachine(), o.quick
+	if r.Before, err = readBefore(o.before); err != nil {
+		return nil, err
+	}
 	b := &bench{bin: filepath.Join(o.cache, "bin"), names: names(o.peers), quick: o.quick, log: os.Stderr, results: r}
 	defer b.stopAll()
 	if err := b.measurePeers(dir); err != nil {

@@ -19,6 +19,9 @@ type results struct {
 	Memory   []memory
 	Commands commands
 
+	// Before has the figures of the page that the run replaces, by [former].
+	Before map[string]string
+
 	index map[cell]int
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -91,22 +92,23 @@ best times. "Reused buffer" means AppendEncrypt and AppendDecrypt. "New output" 
 Decrypt, for which the system must provide new memory each time. The limit that they're compared
 with has new output, too. A stream comes from memory and is discarded. "That is copied" means that
 the source must copy its data, as files and connections do. The copy alone takes a fifth of the
-limit's time.
+limit's time. "Forced calls" are the calls that the format requires for a message of 1 KiB, listed
+below. "Before" is the figure of the page that this one replaces.
 `)
 	var rows [][]string
 	for _, v := range judge(r) {
-		row := []string{v.Topic, v.Target, v.Figure, "no"}
+		row := []string{v.Topic, v.Target, cmp.Or(r.Before[former(v.Topic, v.Target)], "–"), v.Figure, "no"}
 		switch {
 		case !v.Measured:
-			row[2], row[3] = "–", "not measured"
+			row[3], row[4] = "–", "not measured"
 		case strings.HasPrefix(v.Target, "–"):
-			row[3] = ""
+			row[4] = ""
 		case v.Met:
-			row[3] = "yes"
+			row[4] = "yes"
 		}
 		rows = append(rows, row)
 	}
-	table(b, []string{"", "target", "figure", "met"}, rows)
+	table(b, []string{"", "target", "before", "figure", "met"}, rows)
 }
 
 func limitSection(b *strings.Builder, r *results) {
@@ -118,8 +120,8 @@ No implementation in Go with the standard library can avoid this work:
 - AES-GCM in a bare loop over 100 MiB, in blocks of 4 KiB with 72 bytes of additional data
 - SHA-384 over the same amount
 - P-384
-- for a message of 1 KiB, the calls that the format forces: random numbers, wrapping a data key,
-  HKDF with SHA-512, the header tag and one frame
+- for a message of 1 KiB, the forced calls: random numbers, wrapping a data key, HKDF with SHA-512,
+  the header tag and one frame
 `)
 	var rows [][]string
 	for _, m := range r.Cells {
@@ -147,8 +149,8 @@ func limitText(r peer.Request) string {
 		"sign":           "P-384: new key, signature",
 		"verify":         "P-384: verification",
 		"decompress":     "P-384: public key, compressed",
-		"forced-encrypt": "forced by the format, encrypt",
-		"forced-decrypt": "forced by the format, decrypt",
+		"forced-encrypt": "the forced calls, encrypt",
+		"forced-decrypt": "the forced calls, decrypt",
 	}
 	parts := []string{names[r.Op]}
 	if r.Size > 0 {
@@ -324,18 +326,25 @@ func (r *results) memorySize() int {
 }
 
 func memoryOf(r *results, want memory) string {
-	if why, ok := r.Missing[want.Peer]; ok {
+	rss, why := r.resident(want)
+	if why != "" {
 		return why
+	}
+	return memoryText(rss)
+}
+
+// resident returns the memory of a process that saves and loads, or why it's
+// not known.
+func (r *results) resident(want memory) (rss int64, why string) {
+	if why, ok := r.Missing[want.Peer]; ok {
+		return 0, why
 	}
 	for _, m := range r.Memory {
 		if m.Peer == want.Peer && m.Suite == want.Suite && m.Stream == want.Stream && m.Op == "" {
-			if m.Note != "" {
-				return m.Note
-			}
-			return memoryText(m.RSS)
+			return m.RSS, m.Note
 		}
 	}
-	return "not measured"
+	return 0, "not measured"
 }
 
 func commandSection(b *strings.Builder, c *commands) {
@@ -345,8 +354,8 @@ func commandSection(b *strings.Builder, c *commands) {
 The commands process a file of %s and a tree of %d files of 4 KiB, signed unless the row says
 otherwise. The output of "esdk" is on the disk when it ends. age and aws-encryption-cli leave that
 to the system, so age is also timed with a sync of its file. Times are medians, with the best of the
-rounds in brackets. For the tree, the copy shows the cost of the files alone. A signature or its
-verification for each file is work for the processor that no command can avoid.
+rounds in brackets. For the tree, the copy shows the cost of the files alone. No command can avoid
+the signatures or their verifications, one for each file, which are timed alone, too.
 `, sizeText(c.FileSize), c.Files)
 	if c.FileSystem != "" {
 		fmt.Fprintf(b, "\nThe file system is %s.\n", c.FileSystem)

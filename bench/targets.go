@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"esdk/bench/internal/peer"
 )
 
-// A verdict compares a target with its measurement.
+// A verdict compares a target with its measurement. A topic may have several
+// targets.
 type verdict struct {
 	Topic, Target, Figure string
 	Measured, Met         bool
@@ -95,7 +97,7 @@ func short(r *results) []verdict {
 		unsigned := cell{us, peer.Request{Op: op, Suite: "0478", Size: kib, Cores: 1}}
 		withSignature := cell{us, peer.Request{Op: op, Suite: "0578", Size: kib, Cores: 1}}
 		all = append(all,
-			r.atMost("1 KiB, unsigned: "+op, 1.5, "the forced calls", unsigned, forced),
+			r.atMost("1 KiB, unsigned: "+op, 1.35, "the forced calls", unsigned, forced),
 			r.atMost("1 KiB, signed: "+op, 1.15, signatureText[op], withSignature, cell{limits, peer.Request{Op: signature, Cores: 1}}),
 			r.allocations("1 KiB, unsigned: "+op, unsigned, forced))
 		for _, suite := range []string{"0478", "0578"} {
@@ -141,24 +143,27 @@ func (r *results) scaling(op, suite string, heap int) verdict {
 	if heap > 0 {
 		topic += ", in a heap of " + sizeText(heap)
 	}
-	v := r.atLeast(topic, 1.8, "", scalingCell(op, suite, heap, 2), scalingCell(op, suite, heap, 1))
-	v.Target = "≥ 1.80 times as many with two goroutines"
-	return v
+	target := 1.8
+	if suite == "0478" && heap == 0 {
+		// Beside short work in a small heap, the garbage collector runs often.
+		target = 1.7
+	}
+	return r.atLeast(topic, target, "times as many with two goroutines", scalingCell(op, suite, heap, 2), scalingCell(op, suite, heap, 1))
 }
 
-// allocations also reports the allocations of the forced calls, most of which
-// are HKDF's.
+// moreAllocations is the target for allocations beyond those of the forced
+// calls, most of which are HKDF's.
+const moreAllocations = 8
+
 func (r *results) allocations(topic string, c, forced cell) verdict {
-	v := verdict{Topic: topic, Target: "≤ 25 allocations"}
-	answers, why := r.answers(c)
-	if why != "" {
+	v := verdict{Topic: topic, Target: fmt.Sprintf("≤ %d allocations more than the forced calls", moreAllocations)}
+	ours, why1 := r.answers(c)
+	theirs, why2 := r.answers(forced)
+	if why1+why2 != "" {
 		return v
 	}
-	n := answers[len(answers)-1].Allocs
-	v.Figure, v.Measured, v.Met = fmt.Sprintf("%.0f", n), true, n <= 25
-	if answers, why := r.answers(forced); why == "" {
-		v.Figure += fmt.Sprintf("; the forced calls alone: %.0f", answers[len(answers)-1].Allocs)
-	}
+	n, least := math.Round(ours[len(ours)-1].Allocs), math.Round(theirs[len(theirs)-1].Allocs)
+	v.Figure, v.Measured, v.Met = fmt.Sprintf("%.0f; %.0f in all", n-least, n), true, n-least <= moreAllocations
 	return v
 }
 
@@ -177,7 +182,26 @@ func memoryTargets(r *results) []verdict {
 			Met:      m.RSS < 16*mib,
 		})
 	}
+	for _, suite := range []string{"0478", "0578"} {
+		all = append(all, residentTarget(r, suite))
+	}
 	return all
+}
+
+// residentTarget compares our memory for a message in memory with C's.
+func residentTarget(r *results, suite string) verdict {
+	v := verdict{
+		Topic:  fmt.Sprintf("memory, %s in memory, %s", sizeText(r.memorySize()), suiteText(suite)),
+		Target: "≤ 1.30 × the resident memory of C",
+	}
+	ours, why1 := r.resident(memory{Peer: us, Suite: suite})
+	theirs, why2 := r.resident(memory{Peer: "c", Suite: suite})
+	if why1+why2 != "" {
+		return v
+	}
+	ratio := float64(ours) / float64(theirs)
+	v.Figure, v.Measured, v.Met = fmt.Sprintf("%.2f", ratio), true, ratio <= 1.3
+	return v
 }
 
 // others returns the targets for the other SDKs.
@@ -228,6 +252,15 @@ func commandTargets(c *commands) []verdict {
 		c.atMost(file+"decrypt", 1, "age", jobDecrypt, jobAgeBack),
 		c.atMost(file+"decrypt", 1, "age and a sync", jobDecrypt, jobAgeBackS),
 	}
+	for _, op := range operations {
+		signatures, work := jobSign, "the signatures on all cores and the copy"
+		if op == "decrypt" {
+			signatures, work = jobVerify, "the verifications on all cores and the copy"
+		}
+		all = append(all,
+			c.atMost(tree+op+", "+suiteText("0478"), 2.2, "the copy", treeJob(ourCommand, op, "0478"), jobTreeCopy),
+			c.atMost(tree+op+", "+suiteText("0578"), 1.4, work, treeJob(ourCommand, op, "0578"), signatures, jobTreeCopy))
+	}
 	for _, suite := range []string{"0478", "0578"} {
 		for _, op := range operations {
 			all = append(all, c.atLeast(tree+op+", "+suiteText(suite), 50, officialCommand,
@@ -242,10 +275,11 @@ func commandTargets(c *commands) []verdict {
 	return append(all, v)
 }
 
-// atMost compares the times of two commands, within each round.
-func (c *commands) atMost(topic string, target float64, of, a, b string) verdict {
+// atMost compares the time of a command with the time of others together,
+// within each round.
+func (c *commands) atMost(topic string, target float64, of, a string, b ...string) verdict {
 	v := verdict{Topic: topic, Target: fmt.Sprintf("≤ %.2f × the time of %s", target, of)}
-	ratios := c.ratios(a, b)
+	ratios := c.ratios(a, b...)
 	v.Figure, v.Measured, v.Met = withBest(ratios, slices.Min), len(ratios) > 0, median(ratios) <= target
 	return v
 }
@@ -257,15 +291,26 @@ func (c *commands) atLeast(topic string, target float64, of, a, b string) verdic
 	return verdict{topic, fmt.Sprintf("≥ %.0f × as fast as %s", target, of), withBest(ratios, slices.Max), len(ratios) > 0, median(ratios) >= target}
 }
 
-// ratios returns how many times as long as b a takes, in each round.
-func (c *commands) ratios(a, b string) []float64 {
-	mine, other := c.find(a), c.find(b)
-	if !mine.measured() || !other.measured() {
+// ratios returns how many times as long as all of b a takes, in each round.
+func (c *commands) ratios(a string, b ...string) []float64 {
+	mine := c.find(a)
+	if !mine.measured() {
 		return nil
 	}
+	sums := make([]float64, len(mine.Seconds))
+	for _, name := range b {
+		other := c.find(name)
+		if !other.measured() {
+			return nil
+		}
+		sums = sums[:min(len(sums), len(other.Seconds))]
+		for i := range sums {
+			sums[i] += other.Seconds[i]
+		}
+	}
 	var ratios []float64
-	for i := range min(len(mine.Seconds), len(other.Seconds)) {
-		ratios = append(ratios, mine.Seconds[i]/other.Seconds[i])
+	for i, sum := range sums {
+		ratios = append(ratios, mine.Seconds[i]/sum)
 	}
 	return ratios
 }
