@@ -143,7 +143,7 @@ more wrapping keys. Any one of them decrypts the message.`,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			a.usage = false
 			a.keys.ProtectOwn()
-			if err := cmp.Or(checkEmpty(cmd, args), settings.CheckOutputs(cmd.Flags()), a.keys.CheckNamed()); err != nil {
+			if err := cmp.Or(checkEmpty(cmd, args), settings.CheckValues(cmd.Flags()), a.keys.CheckNamed()); err != nil {
 				return err
 			}
 			if _, none := cmd.Annotations[noProfile]; none {

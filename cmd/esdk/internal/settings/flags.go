@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"esdk/cmd/esdk/internal/cli"
 	"github.com/spf13/pflag"
@@ -25,7 +26,7 @@ func AllowEmpty(flags *pflag.FlagSet, name string) {
 func CheckEmpty(flags *pflag.FlagSet) (err error) {
 	flags.Visit(func(f *pflag.Flag) {
 		if _, ok := f.Annotations[mayBeEmpty]; !ok && err == nil && (hasEmpty(f.Value, "") || f.Shorthand != "" && hasEmpty(f.Value, "=")) {
-			err = cli.UsageError("--%s has an empty value", f.Name)
+			err = cli.UsageError("%s has an empty value", flagName(f))
 		}
 	})
 	return err
@@ -38,20 +39,66 @@ func hasEmpty(v pflag.Value, empty string) bool {
 	return v.String() == empty
 }
 
-// outputFiles are the flags whose value is a file that the command may create.
-var outputFiles = []string{"output", "report", "html", "file"}
+// fileValues are the names of values, in the usage of their flags, that are
+// files.
+var fileValues = []string{"DIR", "FILE", "LIST", "PATH", "URL"}
 
-// CheckOutputs rejects names of output files that begin with a hyphen: the name
-// was left out, and the next flag would be taken for it.
-func CheckOutputs(flags *pflag.FlagSet) (err error) {
+// CheckValues rejects values that look like a flag: the value was left out, and
+// the next flag would be taken for it. The name of a file may not begin with a
+// hyphen at all, and other text may not be a flag of the command.
+func CheckValues(flags *pflag.FlagSet) (err error) {
 	flags.Visit(func(f *pflag.Flag) {
-		name := f.Value.String()
-		if err == nil && slices.Contains(outputFiles, f.Name) && strings.HasPrefix(name, "-") && name != cli.Standard {
-			err = cli.UsageError("--%s %s: this looks like a flag, not a file", f.Name, cli.Printable(name)).
-				WithHint("for a file of that name, write ./%s", cli.Printable(name))
+		for _, value := range textValues(f.Value) {
+			if err != nil || !strings.HasPrefix(value, "-") || value == cli.Standard {
+				continue
+			}
+			name, _ := pflag.UnquoteUsage(f)
+			if slices.Contains(fileValues, name) {
+				err = cli.UsageError("%s %s: this looks like a flag, not a file", flagName(f), cli.Printable(value)).
+					WithHint("for a file of that name, write ./%s", cli.Printable(value))
+			} else if isFlag(flags, value) {
+				err = cli.UsageError("%s %s: this looks like a flag, not a value", flagName(f), cli.Printable(value)).
+					WithHint("use %s %s", flagName(f), name)
+			}
 		}
 	})
 	return err
+}
+
+// textValues returns the values of a flag that takes any text.
+func textValues(v pflag.Value) []string {
+	if list, ok := v.(pflag.SliceValue); ok {
+		return list.GetSlice()
+	}
+	if v.Type() == "string" {
+		return []string{v.String()}
+	}
+	return nil
+}
+
+// isFlag reports whether an argument that begins with a hyphen is a flag, or
+// several short ones.
+func isFlag(flags *pflag.FlagSet, arg string) bool {
+	name, long := strings.CutPrefix(arg, "--")
+	if long {
+		name, _, _ = strings.Cut(name, "=")
+		return name == "" || flags.Lookup(name) != nil
+	}
+	for _, letter := range []byte(arg[1:]) {
+		if letter >= utf8.RuneSelf || flags.ShorthandLookup(string(letter)) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// flagName returns the name of a flag in errors: the short one, if there is
+// one.
+func flagName(f *pflag.Flag) string {
+	if f.Shorthand != "" {
+		return "-" + f.Shorthand
+	}
+	return "--" + f.Name
 }
 
 // OnlyOnce makes flags reject a second value. Otherwise the last one would
@@ -112,13 +159,13 @@ func FlagError(flags *pflag.FlagSet, err error) error {
 	var unknown *pflag.NotExistError
 	switch {
 	case errors.As(err, &value) && errors.Is(err, errTwice):
-		return fmt.Errorf("--%s is given twice", value.GetFlag().Name)
+		return fmt.Errorf("%s is given twice", flagName(value.GetFlag()))
 	case errors.As(err, &value) && (errors.Is(err, errBytes) || errors.As(err, new(*cli.Error))):
-		return fmt.Errorf("--%s %s: %w", value.GetFlag().Name, cli.Printable(value.GetValue()), value.Unwrap())
+		return fmt.Errorf("%s %s: %w", flagName(value.GetFlag()), cli.Printable(value.GetValue()), value.Unwrap())
 	case errors.As(err, &value) && value.GetFlag().Value.Type() == "bool":
-		return fmt.Errorf("--%s takes no value, and %s is one", value.GetFlag().Name, cli.Printable(value.GetValue()))
+		return fmt.Errorf("%s takes no value, but got %s", flagName(value.GetFlag()), cli.Printable(value.GetValue()))
 	case errors.As(err, &value) && errors.As(err, new(*strconv.NumError)):
-		return fmt.Errorf("--%s %s: want a number", value.GetFlag().Name, cli.Printable(value.GetValue()))
+		return fmt.Errorf("%s %s: want a number", flagName(value.GetFlag()), cli.Printable(value.GetValue()))
 	case errors.As(err, &unknown):
 		return fmt.Errorf("%w%s", err, Meant(unknown.GetSpecifiedName(), flagNames(flags)))
 	}
