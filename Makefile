@@ -75,6 +75,8 @@ wrap:
 # "go mod tidy" for each module. It takes no notice of go.work, and would look the
 # library and the command up, so it's told where they are. In a published tree,
 # go.sum has hashes of the modules of the tree, too, which this doesn't need.
+# "go list -m all", which "go doc" runs, adds to go.work.sum the hashes of the
+# whole module graph.
 MODULE := $(shell sed -n 's/^module //p' go.mod)
 HERE = -replace $(MODULE)=$(CURDIR) -replace $(MODULE)/cmd/esdk=$(CURDIR)/cmd/esdk
 COPY = cp go.mod tidied.mod; sed '\,^$(MODULE)[ /],d' go.sum >tidied.sum; go mod edit $(HERE) tidied.mod
@@ -85,6 +87,7 @@ tidy:
 		go mod edit -dropreplace $(MODULE) -dropreplace $(MODULE)/cmd/esdk tidied.mod; \
 		mv tidied.mod go.mod; mv tidied.sum go.sum; \
 	done
+	go list -m all >/dev/null
 
 # That "make tidy" would change nothing.
 tidied:
@@ -92,7 +95,10 @@ tidied:
 		cd $(CURDIR)/$$module; $(COPY); \
 		GOWORK=off go mod tidy -diff -modfile=tidied.mod || { echo "$$module: run \"make tidy\""; rm tidied.*; exit 1; }; \
 		rm tidied.mod tidied.sum; \
-	done
+	done; \
+	cd $(CURDIR); cp go.work.sum tidied.sum; go list -m all >/dev/null; \
+	cmp -s go.work.sum tidied.sum || { mv tidied.sum go.work.sum; echo 'go.work.sum: run "make tidy"'; exit 1; }; \
+	rm tidied.sum
 
 # Of all modules, and of the command with each of its build tags.
 vet:
