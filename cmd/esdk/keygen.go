@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode"
 
@@ -44,10 +45,17 @@ only esdk knows.`,
 	return cmd
 }
 
+// A generatedKey is a key with its uses.
+type generatedKey struct {
+	secret, public []byte // public is nil for a symmetric key
+	use            string // a value of -k that decrypts
+	more           string // a value of -k that encrypts, if use doesn't
+	fingerprint    string // if the kind has one
+}
+
 // newKeygen makes the sub-command for a kind of key. The function generate
-// makes the content of the file and the public key, if there is one. It also
-// returns how to use the file as -k.
-func (a *app) newKeygen(kind, short string, generate func(file string) (secret, public []byte, usage string, err error)) *cobra.Command {
+// makes the key for a file.
+func (a *app) newKeygen(kind, short string, generate func(file string) (*generatedKey, error)) *cobra.Command {
 	var file string
 	var passphrase passphraseFlags
 	cmd := &cobra.Command{
@@ -68,29 +76,26 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 			if err != nil {
 				return err
 			}
-			secret, public, usage, err := generate(file)
+			key, err := generate(file)
 			if err != nil {
 				return err
 			}
-			defer clear(secret)
-			if secret, err = protect(secret); err != nil {
+			defer clear(key.secret)
+			secret, err := protect(key.secret)
+			if err != nil {
 				return err
 			}
 			if file == cli.Standard {
 				_, err := a.Stdout.Write(secret)
 				return err
 			}
-			made := &madeKey{kind, file, usage, string(public)}
+			made := &madeKey{kind, file, key.use, key.fingerprint, string(key.public)}
 			err = a.keys.WriteSecret(file, secret, func() error { return a.printMade(made) })
 			if errors.Is(err, fs.ErrExist) {
 				return keyExists(file)
 			}
 			if err == nil && !a.JSON {
-				key, more, _ := strings.Cut(usage, fingerprintIs)
-				if more != "" {
-					more = fingerprintIs + more
-				}
-				a.Note("wrote %s; use it as -k %s%s", cli.Printable(file), cli.Quoted(key), more)
+				a.Note("wrote %s; %s", cli.Printable(file), key.usage())
 			}
 			return err
 		},
@@ -102,14 +107,25 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (secret, 
 	return cmd
 }
 
-// A madeKey describes a new key in JSON.
-const fingerprintIs = "; its fingerprint is "
+// usage returns how to use the key, for people.
+func (k *generatedKey) usage() string {
+	text := "use it as -k " + cli.Quoted(k.use)
+	if k.more != "" {
+		text = fmt.Sprintf("use it as -k %s to encrypt, or -k %s to decrypt", cli.Quoted(k.more), cli.Quoted(k.use))
+	}
+	if k.fingerprint != "" {
+		text += "; its fingerprint is " + k.fingerprint
+	}
+	return text
+}
 
+// A madeKey describes a new key in JSON.
 type madeKey struct {
-	Kind      string `json:"kind"`
-	File      string `json:"file"`
-	Use       string `json:"use"` // as -k
-	PublicKey string `json:"public_key,omitempty"`
+	Kind        string `json:"kind"`
+	File        string `json:"file"`
+	Use         string `json:"use"` // a value of -k that decrypts
+	Fingerprint string `json:"fingerprint,omitempty"`
+	PublicKey   string `json:"public_key,omitempty"`
 }
 
 func (a *app) printMade(k *madeKey) error {
@@ -165,12 +181,12 @@ func (f *passphraseFlags) protect(keys *keyspec.Keys, file string) (func(secret 
 func (a *app) newKeygenAES() *cobra.Command {
 	var bits int
 	var id string
-	cmd := a.newKeygen("aes", "Make an AES key", func(file string) ([]byte, []byte, string, error) {
+	cmd := a.newKeygen("aes", "Make an AES key", func(file string) (*generatedKey, error) {
 		if err := checkKeyName(id); err != nil {
-			return nil, nil, "", err
+			return nil, err
 		}
 		if !keyspec.IsAESLength(bits/8) || bits%8 != 0 {
-			return nil, nil, "", cli.UsageError("--bits %d: want 128, 192 or 256", bits)
+			return nil, cli.UsageError("--bits %d: want 128, 192 or 256", bits)
 		}
 		key := make([]byte, bits/8)
 		rand.Read(key)
@@ -182,7 +198,7 @@ func (a *app) newKeygenAES() *cobra.Command {
 				usage = "aes:@" + file
 			}
 		}
-		return keyspec.FormatAESKey(key, id), nil, usage, nil
+		return &generatedKey{secret: keyspec.FormatAESKey(key, id), use: usage}, nil
 	})
 	cmd.Flags().StringVar(&id, "name", "", "write the `NAMESPACE/NAME` of the key into the file, so that -k FILE is enough")
 	cmd.Flags().IntVar(&bits, "bits", 256, "`BITS` of the key: 128, 192 or 256")
@@ -214,16 +230,16 @@ func checkKeyName(text string) error {
 
 func (a *app) newKeygenRSA() *cobra.Command {
 	var bits int
-	cmd := a.newKeygen("rsa", "Make an RSA key pair", func(file string) ([]byte, []byte, string, error) {
+	cmd := a.newKeygen("rsa", "Make an RSA key pair", func(file string) (*generatedKey, error) {
 		if bits < 2048 || bits > 8192 {
-			return nil, nil, "", cli.UsageError("--bits %d: want 2048 to 8192", bits)
+			return nil, cli.UsageError("--bits %d: want 2048 to 8192", bits)
 		}
 		key, err := rsa.GenerateKey(rand.Reader, bits)
 		if err != nil {
-			return nil, nil, "", err
+			return nil, err
 		}
 		secret, public, err := pemPair(key, &key.PublicKey)
-		return secret, public, "rsa:NAMESPACE/NAME@" + file, err
+		return &generatedKey{secret: secret, public: public, use: "rsa:NAMESPACE/NAME@" + file}, err
 	})
 	cmd.Flags().IntVar(&bits, "bits", 4096, "`BITS` of the modulus, 2048 to 8192")
 	return cmd
@@ -234,35 +250,47 @@ var keygenCurves = map[string]ecdh.Curve{"p256": ecdh.P256(), "p384": ecdh.P384(
 
 func (a *app) newKeygenECDH() *cobra.Command {
 	var name string
-	cmd := a.newKeygen("ecdh", "Make a key pair for elliptic-curve key agreement", func(file string) ([]byte, []byte, string, error) {
+	cmd := a.newKeygen("ecdh", "Make a key pair for elliptic-curve key agreement", func(file string) (*generatedKey, error) {
 		curve, ok := keygenCurves[strings.ToLower(strings.ReplaceAll(name, "-", ""))]
 		if !ok {
-			return nil, nil, "", cli.UsageError("--curve %s: want p256, p384 or p521", cli.Printable(name))
+			return nil, cli.UsageError("--curve %s: want p256, p384 or p521", cli.Printable(name))
 		}
 		key, err := curve.GenerateKey(rand.Reader)
 		if err != nil {
-			return nil, nil, "", err
+			return nil, err
 		}
 		secret, public, err := pemPair(key, key.PublicKey())
-		return secret, public, fmt.Sprintf("ecdh:PEER-FILE@%s, or ecdh:@%s to decrypt", file, file), err
+		return &generatedKey{secret: secret, public: public, use: "ecdh:@" + file, more: "ecdh:PEER-FILE@" + file}, err
 	})
 	cmd.Flags().StringVar(&name, "curve", "p384", "`CURVE`: p256, p384 or p521")
 	return cmd
 }
 
 func (a *app) newKeygenHPKE() *cobra.Command {
-	return a.newKeygen("hpke", "Make a key pair for HPKE, safe against quantum computers", func(file string) ([]byte, []byte, string, error) {
+	return a.newKeygen("hpke", "Make a key pair for HPKE, safe against quantum computers", func(file string) (*generatedKey, error) {
 		key, err := hpke.GenerateKey()
 		if err != nil {
-			return nil, nil, "", err
+			return nil, err
 		}
 		public, err := hpke.MarshalPublicKey(key.PublicKey())
 		if err != nil {
-			return nil, nil, "", err
+			return nil, err
 		}
 		secret, err := hpke.MarshalPrivateKey(key)
-		return secret, public, fmt.Sprintf("hpke:NAME@%s%s%s", file, fingerprintIs, hpke.Fingerprint(key.PublicKey())), err
+		use := fmt.Sprintf("hpke:%s@%s", nameOf(file), file)
+		return &generatedKey{secret: secret, public: public, use: use, fingerprint: hpke.Fingerprint(key.PublicKey())}, err
 	})
+}
+
+// nameOf returns a name for the key in a file: the file's name without its
+// extension, or NAME if that can't stand before the @ of a key.
+func nameOf(file string) string {
+	base := filepath.Base(file)
+	name := strings.TrimSuffix(base, filepath.Ext(base))
+	if name == "" || strings.ContainsAny(name, "@?") || strings.ContainsFunc(name, unicode.IsSpace) || name != cli.Printable(name) {
+		return "NAME"
+	}
+	return name
 }
 
 // pemPair encodes a key pair as PKCS #8 and SubjectPublicKeyInfo.
