@@ -7,8 +7,18 @@
 # 1.0, -incompatible accepts incompatible changes in a new minor version. It
 # pushes nothing.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(CDPATH='' cd -- "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 t=$(mktemp -d)
 trap 'rm -rf "$t"' EXIT
+# Flags of the user, such as -mod=vendor, are for other builds. Without paths in
+# them, packages of an earlier publication are reused.
+export GOFLAGS='-buildvcs=false -trimpath'
 GOWORK=off go build -C "$root/release" -o "$t/publish" ./publish
-"$t/publish" -source "$root" "$@"
+# A signal to this script alone must end the program, too, which removes what it
+# has made.
+"$t/publish" -source "$root" "$@" &
+trap 'kill -TERM $! 2>/dev/null || true' HUP INT TERM
+status=0
+wait $! || status=$?
+wait $! 2>/dev/null || status=$?
+exit "$status"

@@ -14,18 +14,19 @@ import (
 const apidiff = "golang.org/x/exp/cmd/apidiff@v0.0.0-20261113113407-e3970619a1a4"
 
 // compare compares the exported API of all modules with the last version. It
-// rejects incompatible changes that the new version number doesn't allow.
+// rejects incompatible changes that the new version number doesn't allow. A
+// pre-release promises nothing to later versions, so it's left out.
 func (p *publication) compare() (err error) {
 	temp, err := os.MkdirTemp("", "publish-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	if _, err := command(temp, []string{"GOWORK=off", "GOBIN=" + temp}, "go", "install", apidiff); err != nil {
+	if _, err := command(p.ctx, temp, []string{"GOWORK=off", "GOBIN=" + temp}, "go", "install", apidiff); err != nil {
 		return err
 	}
 	old := filepath.Join(temp, "last")
-	if _, err := p.command("git", "worktree", "add", "-q", "--detach", old, p.last); err != nil {
+	if _, err := p.command("git", "worktree", "add", "-q", "--detach", old, p.base); err != nil {
 		return err
 	}
 	defer func() {
@@ -38,7 +39,7 @@ func (p *publication) compare() (err error) {
 	for i, dir := range modules.Versioned {
 		path := modules.Path(p.module, dir)
 		if _, err := os.Stat(filepath.Join(old, dir, "go.mod")); errors.Is(err, os.ErrNotExist) {
-			fmt.Fprintf(os.Stderr, "%s is new since %s\n", path, p.last)
+			fmt.Fprintf(os.Stderr, "%s is new since %s\n", path, p.base)
 			continue
 		}
 		var files []string
@@ -50,27 +51,27 @@ func (p *publication) compare() (err error) {
 				env = []string{"GOWORK=" + filepath.Join(root, "go.work")}
 			}
 			file := filepath.Join(temp, fmt.Sprintf("%d-%d", i, len(files)))
-			if _, err := command(filepath.Join(root, dir), env, program, "-m", "-w", file, path); err != nil {
+			if _, err := command(p.ctx, filepath.Join(root, dir), env, program, "-m", "-w", file, path); err != nil {
 				return err
 			}
 			files = append(files, file)
 		}
-		all, err := command(temp, nil, program, append([]string{"-m"}, files...)...)
+		all, err := command(p.ctx, temp, nil, program, append([]string{"-m"}, files...)...)
 		if err != nil {
 			return err
 		}
-		broken, err := command(temp, nil, program, append([]string{"-m", "-incompatible"}, files...)...)
+		broken, err := command(p.ctx, temp, nil, program, append([]string{"-m", "-incompatible"}, files...)...)
 		if err != nil {
 			return err
 		}
 		if all == "" {
 			all = "no changes"
 		}
-		fmt.Fprintf(os.Stderr, "exported API of %s since %s:\n%s\n", path, p.last, all)
+		fmt.Fprintf(os.Stderr, "exported API of %s since %s:\n%s\n", path, p.base, all)
 		breaks = breaks || broken != ""
 	}
 	if !breaks {
 		return nil
 	}
-	return mayBreak(p.last, p.version, p.incompatible)
+	return mayBreak(p.base, p.version, p.incompatible)
 }

@@ -9,12 +9,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 func main() {
@@ -36,7 +39,13 @@ func main() {
 	if p.dir == "" {
 		p.dir = filepath.Join(p.source, "dist", "published-"+p.version)
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
+	p.ctx = ctx
 	if err := p.run(); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
 		for line := range strings.Lines(err.Error()) {
 			fmt.Fprint(os.Stderr, "publish: "+line)
 		}
@@ -49,17 +58,18 @@ func (p *publication) run() error {
 	if err := errors.Join(checkPath(p.module), checkVersion(p.version)); err != nil {
 		return err
 	}
+	if err := forgetRepository(p.ctx); err != nil {
+		return err
+	}
 	if err := p.checkSource(); err != nil {
 		return err
 	}
-	if err := p.begin(); err != nil {
+	remove, err := p.begin()
+	if err != nil {
 		return err
 	}
-	err := p.publish()
-	if err != nil {
-		// The directory was empty or didn't exist, so all its files were made
-		// here.
-		err = errors.Join(err, empty(p.dir))
+	if err := p.publish(); err != nil {
+		return errors.Join(err, remove())
 	}
-	return err
+	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -60,12 +61,28 @@ func mayBreak(last, version string, allowed bool) error {
 	return nil
 }
 
-// hasSection reports whether a change log has a section for a version.
-func hasSection(changelog, version string) bool {
+// sections returns the versions that a change log has a section for.
+func sections(changelog string) (versions []string) {
 	for line := range strings.Lines(changelog) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "##" && fields[1] == strings.TrimPrefix(version, "v") {
-			return true
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "##" && semver.IsValid("v"+fields[1]) {
+			versions = append(versions, "v"+fields[1])
 		}
 	}
-	return false
+	return versions
+}
+
+// hasSection reports whether a change log has a section for a version.
+func hasSection(changelog, version string) bool {
+	return slices.Contains(sections(changelog), version)
+}
+
+// earlierSection returns a version that a change log has and that is earlier
+// than the given one, or "".
+func earlierSection(changelog, version string) string {
+	for _, v := range sections(changelog) {
+		if semver.Compare(v, version) < 0 {
+			return v
+		}
+	}
+	return ""
 }

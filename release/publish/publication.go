@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"esdk/release/internal/modules"
 	"golang.org/x/mod/modfile"
@@ -27,6 +29,8 @@ const (
 
 // A publication is one version of the tree.
 type publication struct {
+	ctx context.Context // ends at a signal
+
 	source, dir     string
 	module, version string
 	after           string // the repository with the versions so far, or ""
@@ -35,19 +39,27 @@ type publication struct {
 
 	commit string // of the source
 	date   string // of commit
+	author string // of the new commit, as NAME <EMAIL
 	last   string // the previous version, or ""
+	base   string // the last version that isn't a pre-release, or ""
 	parent string // the last commit of after, or "" if the source contains it
 }
 
 // command runs a command in the published tree and returns its output.
 func (p *publication) command(name string, args ...string) (string, error) {
-	return command(p.dir, nil, name, args...)
+	return command(p.ctx, p.dir, ownConfig, name, args...)
 }
 
-func command(dir string, env []string, name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...)
+// ownConfig keeps the configuration of the user and the machine away from git.
+var ownConfig = []string{"GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_ATTR_NOSYSTEM=1"}
+
+func command(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env...)
+	// An interrupted git ends its own children, and removes its files.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -56,53 +68,76 @@ func command(dir string, env []string, name string, args ...string) (string, err
 	return strings.TrimSuffix(stdout.String(), "\n"), nil
 }
 
+// forgetRepository removes variables that name a repository from the
+// environment. Hooks and aliases of git have them, and git would take that
+// repository for the published one.
+func forgetRepository(ctx context.Context) error {
+	names, err := command(ctx, "", nil, "git", "rev-parse", "--local-env-vars")
+	for _, name := range append(strings.Fields(names), "GIT_DEFAULT_HASH", "GIT_TEMPLATE_DIR") {
+		err = errors.Join(err, os.Unsetenv(name))
+	}
+	return err
+}
+
 // checkSource rejects a source with uncommitted changes, or with no section for
-// the version in its change log.
+// the version in its change log. It takes the author from the source's
+// configuration.
 func (p *publication) checkSource() error {
 	var err error
 	if p.source, err = filepath.Abs(p.source); err != nil {
 		return err
 	}
-	changes, err := command(p.source, nil, "git", "status", "--porcelain")
+	git := func(args ...string) (string, error) { return command(p.ctx, p.source, nil, "git", args...) }
+	changes, err := git("status", "--porcelain", "--untracked-files=normal")
 	if err != nil {
 		return err
 	}
 	if changes != "" {
 		return fmt.Errorf("%s has changes that aren't committed:\n%s", p.source, changes)
 	}
-	if p.commit, err = command(p.source, nil, "git", "rev-parse", "HEAD"); err != nil {
+	if p.commit, err = git("rev-parse", "HEAD"); err != nil {
 		return err
 	}
-	if p.date, err = command(p.source, nil, "git", "log", "-1", "--format=%cI"); err != nil {
+	if p.date, err = git("log", "-1", "--no-show-signature", "--format=%cI"); err != nil {
 		return err
 	}
-	changelog, err := os.ReadFile(filepath.Join(p.source, "CHANGELOG.md"))
+	// Without a configured name, git would make one of the user and the machine.
+	identity, err := git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT")
 	if err != nil {
 		return err
 	}
-	if !hasSection(string(changelog), p.version) {
+	p.author, _, _ = strings.Cut(identity, ">")
+	changelog, err := git("show", p.commit+":CHANGELOG.md")
+	if err != nil {
+		return err
+	}
+	if !hasSection(changelog, p.version) {
 		return fmt.Errorf("CHANGELOG.md has no section for %s", strings.TrimPrefix(p.version, "v"))
+	}
+	if earlier := earlierSection(changelog, p.version); p.after == "" && earlier != "" {
+		return fmt.Errorf("CHANGELOG.md has %s, which is earlier: give the repository with it, by -after", earlier)
 	}
 	return nil
 }
 
-// begin creates the target directory, which must be empty or not exist.
-func (p *publication) begin() error {
-	var err error
+// begin creates the target directory, which must be empty or not exist. The
+// function that it returns removes what was made.
+func (p *publication) begin() (remove func() error, err error) {
 	if p.dir, err = filepath.Abs(p.dir); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(p.dir, 0o777); err != nil {
-		return err
+		return nil, err
 	}
 	entries, err := os.ReadDir(p.dir)
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		remove = func() error { return os.RemoveAll(p.dir) }
+	case err != nil:
+		return nil, err
+	case len(entries) > 0:
+		return nil, fmt.Errorf("%s isn't empty: give a directory that is, or that doesn't exist", p.dir)
+	default:
+		remove = func() error { return empty(p.dir) }
 	}
-	if len(entries) > 0 {
-		return fmt.Errorf("%s isn't empty: give a directory that is, or that doesn't exist", p.dir)
-	}
-	return nil
+	return remove, os.MkdirAll(p.dir, 0o777)
 }
 
 func empty(dir string) error {
@@ -120,7 +155,7 @@ func (p *publication) publish() error {
 	if err := p.rewriteTree(); err != nil {
 		return err
 	}
-	if p.last != "" {
+	if p.base != "" {
 		if err := p.compare(); err != nil {
 			return err
 		}
@@ -139,19 +174,28 @@ func (p *publication) checkOut() error {
 	if _, err := p.command("git", "init", "-q", "-b", "main"); err != nil {
 		return err
 	}
-	for _, setting := range []string{"core.autocrlf=false", "core.hooksPath=/dev/null"} {
+	// These also hold for the user who looks at the directory later.
+	for _, setting := range []string{"core.autocrlf=false", "core.hooksPath=/dev/null", "core.attributesFile=/dev/null", "core.excludesFile=/dev/null"} {
 		name, value, _ := strings.Cut(setting, "=")
 		if _, err := p.command("git", "config", name, value); err != nil {
 			return err
 		}
 	}
-	if _, err := p.command("git", "fetch", "-q", "--no-tags", p.source, p.commit); err != nil {
+	if err := p.fetch("--no-tags", p.source, p.commit); err != nil {
 		return err
 	}
 	if err := p.previous(); err != nil {
 		return err
 	}
 	_, err := p.command("git", "read-tree", "-u", "--reset", p.commit)
+	return err
+}
+
+// fetch fetches with the user's configuration, which may be needed to reach the
+// repository.
+func (p *publication) fetch(args ...string) error {
+	args = append([]string{"-c", "gc.auto=0", "fetch", "-q"}, args...)
+	_, err := command(p.ctx, p.dir, nil, "git", args...)
 	return err
 }
 
@@ -166,7 +210,7 @@ func (p *publication) previous() error {
 			return err
 		}
 	}
-	if _, err := p.command("git", "fetch", "-q", after, "HEAD", "refs/tags/*:refs/tags/*"); err != nil {
+	if err := p.fetch(after, "HEAD", "refs/tags/*:refs/tags/*"); err != nil {
 		return err
 	}
 	head, err := p.command("git", "rev-parse", "FETCH_HEAD")
@@ -183,6 +227,11 @@ func (p *publication) previous() error {
 		return fmt.Errorf("%s has no version", p.after)
 	}
 	p.last = versions[len(versions)-1]
+	for _, v := range versions {
+		if semver.IsValid(v) && semver.Prerelease(v) == "" {
+			p.base = v
+		}
+	}
 	if err := checkNext(p.last, p.version); err != nil {
 		return err
 	}
@@ -248,7 +297,7 @@ func (p *publication) vetTree() error {
 	env := []string{"GOWORK=" + filepath.Join(p.dir, "go.work")}
 	for _, use := range workspace.Use {
 		fmt.Fprintf(os.Stderr, "vetting %s\n", path.Join(p.module, use.Path))
-		if _, err := command(filepath.Join(p.dir, use.Path), env, "go", "vet", "./..."); err != nil {
+		if _, err := command(p.ctx, filepath.Join(p.dir, use.Path), env, "go", "vet", "./..."); err != nil {
 			return err
 		}
 	}
@@ -316,7 +365,7 @@ func (p *publication) addSumsTo(r *rewriter, dir string, known map[module.Versio
 	}
 	name = path.Join(dir, "go.sum")
 	sum, err := p.read(name)
-	if err != nil && (len(add) > 0 || !errors.Is(err, fs.ErrNotExist)) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	changed := r.sums(sum, add)
@@ -346,8 +395,12 @@ func (p *publication) tag() error {
 	}
 	args = append(args, "-p", p.commit)
 	// Fixed dates make the commit reproducible.
-	dates := []string{"GIT_AUTHOR_DATE=" + p.date, "GIT_COMMITTER_DATE=" + p.date}
-	commit, err := command(p.dir, dates, "git", args...)
+	name, email, _ := strings.Cut(p.author, " <")
+	env := slices.Clone(ownConfig)
+	for _, who := range []string{"AUTHOR", "COMMITTER"} {
+		env = append(env, "GIT_"+who+"_NAME="+name, "GIT_"+who+"_EMAIL="+email, "GIT_"+who+"_DATE="+p.date)
+	}
+	commit, err := command(p.ctx, p.dir, env, "git", args...)
 	if err != nil {
 		return err
 	}
