@@ -3,16 +3,17 @@
 # module path, and uses them as others do: with an empty GOPATH, through a
 # module proxy made of files, and from the repository by the go command alone.
 # Uncommitted changes aren't tested. Needs the module proxy for all other
-# modules, and git 2.31 or later.
+# modules, and git 2.32 or later.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset $(git rev-parse --local-env-vars)
 
 module=example.org/esdk
 versioned=". cmd/esdk lake otel" # ordered as in release/internal/modules
 first=v0.1.0
 
 fail() { echo "publish-test.sh: $*" >&2; exit 1; }
-say() { echo "== $*"; }
+say() { echo "== $SECONDS s: $*"; }
 
 [ -z "$(git status --porcelain)" ] || echo "publish-test.sh: changes that are not committed are not tested" >&2
 t=$(mktemp -d)
@@ -30,6 +31,7 @@ publish() { "$t/source/release/publish.sh" -vet=false "$@" >"$t/out" 2>"$t/says"
 refused() {
   local text=$1
   shift
+  echo "$text"
   ! "$t/source/release/publish.sh" -vet=false "$@" "$t/refused" >"$t/out" 2>"$t/says" || fail "publish $*: it isn't refused"
   grep -qF -- "$text" "$t/says" || fail "publish $*: $(cat "$t/says")"
   [ -z "$(ls -A "$t/refused" 2>/dev/null)" ] || fail "publish $*: something is left"
@@ -59,16 +61,29 @@ touch "$t/full/kept"
 grep -q "isn't empty" "$t/says" || fail "$(cat "$t/says")"
 [ "$(ls -A "$t/full")" = kept ] || fail "the directory was changed"
 
+say "what is interrupted"
+"$t/source/release/publish.sh" $module $first "$t/ended" >"$t/out" 2>"$t/says" &
+until grep -q vetting "$t/says" || ! kill -0 $!; do sleep 1; done
+kill $!
+! wait $! || fail "an interrupted publication succeeds"
+[ "$(tail -n 1 "$t/says")" = "publish: interrupted" ] || fail "$(cat "$t/says")"
+[ ! -e "$t/ended" ] || fail "an interrupted publication leaves $t/ended"
+
 say "the first version"
 publish $module $first "$t/one"
 grep 'zip file' "$t/says"
 [ "$(git -C "$t/one" tag --list | tr '\n' ' ')" = "cmd/esdk/$first lake/$first otel/$first $first " ] || fail "tags: $(git -C "$t/one" tag --list)"
 [ -z "$(git -C "$t/one" status --porcelain --ignored)" ] || fail "the tree isn't clean: $(git -C "$t/one" status --porcelain --ignored)"
 git -C "$t/one" merge-base --is-ancestor "$(git -C "$t/source" rev-parse HEAD)" HEAD || fail "the history of the source is missing"
+[ "$(git -C "$t/one" show HEAD^:go.mod)" = "$(cat go.mod)" ] || fail "an earlier commit has other paths"
 
 "$t/bin/modproxy" "$t/one" "$t/proxy"
 proxy=$(go env GOPROXY) downloaded=file://$(go env GOMODCACHE)/cache/download
 export GOPROXY=file://$t/proxy,$downloaded,$proxy GONOSUMDB=example.org GOWORK=off
+
+# With these, packages of an earlier run are reused: otherwise their paths in
+# the module cache, which is new, are compiled into them.
+export GOFLAGS=-trimpath CGO_ENABLED=0
 
 # fresh NAME: makes an empty GOPATH.
 fresh() { mkdir "$t/$1"; export GOPATH=$t/$1 GOMODCACHE=$t/$1/pkg/mod GOBIN=; }
@@ -84,7 +99,7 @@ used() { go list -deps -f '{{with .Module}}{{.Path}}{{end}}' ./... | sort -u | g
 
 say "(a) the command, by go install"
 fresh install
-CGO_ENABLED=0 go install -trimpath -tags grpcnotrace $module/cmd/esdk@$first 2>"$t/says" || fail "$(cat "$t/says")"
+go install -tags grpcnotrace $module/cmd/esdk@$first 2>"$t/says" || fail "$(cat "$t/says")"
 esdk=$GOPATH/bin/esdk
 [[ "$("$esdk" version)" == "esdk $first (go"* ]] || fail "its version is $("$esdk" version)"
 echo "$("$esdk" version), $(wc -c <"$esdk") bytes"
@@ -130,7 +145,7 @@ echo "modules of the graph: $(wc -l <"$t/all")"
 say "the same, built with only the library in the module cache"
 rm go.sum
 fresh only
-GOFLAGS=-mod=mod GOPROXY=file://$t/proxy go build ./... 2>"$t/says" || fail "it needs another module: $(cat "$t/says")"
+GOFLAGS="-trimpath -mod=mod" GOPROXY=file://$t/proxy go build ./... 2>"$t/says" || fail "it needs another module: $(cat "$t/says")"
 zips=$(cd "$GOMODCACHE/cache/download" && find . -name '*.zip')
 [ "$(wc -l <<<"$zips")" = 1 ] || fail "it downloads $zips"
 echo "downloads: $zips; go.sum: $(wc -l <go.sum) lines"
@@ -181,7 +196,7 @@ GOPROXY=file://$t/direct-proxy sums | diff "$t/by-tags.sums" - || fail "the go c
 echo "the same hashes of $(grep -c '"Sum"' "$t/by-tags.sums") modules"
 
 say "the same again makes the same commit, and passes go vet"
-unset GOWORK GOPATH GOMODCACHE GOBIN
+unset GOWORK GOPATH GOMODCACHE GOBIN GOFLAGS CGO_ENABLED
 "$t/source/release/publish.sh" $module $first "$t/again" >"$t/out" 2>"$t/says" || fail "$(cat "$t/says")"
 [ "$(git -C "$t/one" rev-parse HEAD)" = "$(git -C "$t/again" rev-parse HEAD)" ] || fail "the same source makes another commit"
 
