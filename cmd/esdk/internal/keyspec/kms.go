@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/rsa"
+	"net/http/httptrace"
 	"strings"
+	"sync"
 
 	"esdk"
 	"esdk/awskms"
@@ -57,10 +59,18 @@ func (c clients) Client(ctx context.Context, region string) (awskms.Client, erro
 // counts.
 func (ks *Keys) KMSRequests() int64 { return ks.kmsRequests.Load() }
 
+// countRequests counts an attempt when it gets its connection, right before it
+// is sent. An attempt may end before that, since the service can't be reached
+// or another keyring has failed: AWS doesn't bill it.
 func (ks *Keys) countRequests(stack *middleware.Stack) error {
 	return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("CountRequests", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-		ks.kmsRequests.Add(1)
-		calls.KMS(ctx, awsmiddleware.GetOperationName(ctx))
+		var once sync.Once // the first connection may turn out to be closed
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+			once.Do(func() {
+				ks.kmsRequests.Add(1)
+				calls.KMS(ctx, awsmiddleware.GetOperationName(ctx))
+			})
+		}})
 		return next.HandleFinalize(ctx, in)
 	}), middleware.After)
 }
