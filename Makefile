@@ -66,6 +66,7 @@ format:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:" $$files; exit 1; fi
 
 # How the text reads, by rules that can be counted; CONTRIBUTING.md has all of them.
+# A link to no file or heading is an error.
 # "make wrap" wraps lines that are too wide.
 voice:
 	cd interop && go run ./voice -limit 2.5 ..

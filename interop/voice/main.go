@@ -2,13 +2,14 @@
 // Go comments and in Markdown, for each package and document: headless clauses
 // ("what was read"), "that of" and "those of", the word "folder", and lines
 // that are too wide. With a limit, more of them for each 1,000 lines of text is
-// an error.
+// an error. A link that leads to no file or heading is always one.
 //
 //	go run ./voice [-limit N] [-list] [-wrap] [DIRECTORY]
 package main
 
 import (
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -38,6 +39,7 @@ func run(out io.Writer, dir string, limit float64, list, wrap bool) error {
 		return err
 	}
 	counts := make(map[string]*count)
+	var broken []string
 	for _, name := range files {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
@@ -55,6 +57,11 @@ func run(out io.Writer, dir string, limit float64, list, wrap bool) error {
 		group := filepath.ToSlash(filepath.Dir(name))
 		if filepath.Ext(name) == ".md" {
 			group = filepath.ToSlash(name)
+			links, err := brokenLinks(dir, name)
+			if err != nil {
+				return err
+			}
+			broken = append(broken, links...)
 		}
 		if counts[group] == nil {
 			counts[group] = newCount()
@@ -72,7 +79,11 @@ func run(out io.Writer, dir string, limit float64, list, wrap bool) error {
 			}
 		}
 	}
-	return report(out, counts, limit)
+	err = report(out, counts, limit)
+	if len(broken) > 0 {
+		err = errors.Join(err, fmt.Errorf("broken links:\n%s", strings.Join(broken, "\n")))
+	}
+	return err
 }
 
 // A count is for one package or document.
