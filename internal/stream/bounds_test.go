@@ -128,12 +128,12 @@ func TestBufferGrowth(t *testing.T) {
 	for _, c := range []struct{ held, room, limit, want int }{
 		{0, 0, 1 << 30, minBuffer}, {0, 0, minBuffer - 1, minBuffer - 1}, {1, 1, 1 << 30, minBuffer},
 		{minBuffer, minBuffer, 1 << 30, 4 * minBuffer}, {minBuffer, minBuffer, 10_000, 10_000},
-		{long - 1, long - 1, 1 << 30, 4*long - 4}, {long, long, 1 << 30, 2 * long}, {long + 1, long + 1, 1 << 30, 2*long + 2},
+		{long - 1, long - 1, 1 << 30, 4*long - 4}, {long, long, 1 << 30, 2*long + readAhead}, {long + 1, long + 1, 1 << 30, 2*long + 2 + readAhead},
 		{minBuffer - 1, minBuffer, 1 << 30, minBuffer}, {100, 100, 100, 100}, {100, 200, 100, 200},
 	} {
 		held := make([]byte, c.held, c.room)
 		copy(held, pattern(c.held))
-		b := buffer{held: held, frame: int64(c.limit), frames: 1}
+		b := buffer{held: held, frame: int64(c.limit), limit: int64(c.limit)}
 		if err := b.grow(); err != nil || cap(b.held) != c.want || !bytes.Equal(b.held, pattern(c.held)) {
 			t.Errorf("%d of %d, up to %d: room for %d, %v; want %d", c.held, c.room, c.limit, cap(b.held), err, c.want)
 		}

@@ -8,24 +8,22 @@ import (
 )
 
 // A buffer holds plaintext until it's sealed. It never holds more than its
-// limit, a number of whole frames, even if its memory has room for more. Its
-// memory grows only as it fills: a frame may be long and never arrive.
+// limit, even if its memory has room for more. Its memory grows only as it
+// fills: a frame may be long and never arrive.
 type buffer struct {
-	held   []byte
-	frame  int64 // bytes of a frame
-	frames int64 // the limit
+	held  []byte
+	frame int64 // bytes of a frame
+	limit int64
 }
 
-func (b *buffer) limit() int64 { return b.frame * b.frames }
-
 // missing returns the number of bytes left to the limit.
-func (b *buffer) missing() int64 { return b.limit() - int64(len(b.held)) }
+func (b *buffer) missing() int64 { return b.limit - int64(len(b.held)) }
 
 func (b *buffer) full() bool { return b.missing() == 0 }
 
 // setLimit changes the limit, which must not be below the length held.
-func (b *buffer) setLimit(frame uint32, frames int64) {
-	b.frame, b.frames = int64(frame), frames
+func (b *buffer) setLimit(limit int64) {
+	b.limit = limit
 	if b.missing() < 0 {
 		panic("internal error: a buffer holds more than its limit")
 	}
@@ -55,7 +53,7 @@ func (b *buffer) readFrom(r io.Reader) (int, error) {
 	if err := b.grow(); err != nil {
 		return 0, err
 	}
-	end := min(int64(cap(b.held)), b.limit())
+	end := min(int64(cap(b.held)), b.limit)
 	n, err := format.ReadSome(r, b.held[len(b.held):end])
 	b.held = b.held[:len(b.held)+n]
 	return n, err
@@ -69,9 +67,9 @@ func (b *buffer) grow() error {
 	}
 	size := max(4*have, minBuffer)
 	if have >= defaultBatch {
-		size = 2 * have
+		size = 2*have + readAhead // enough for a frame of 2^n bytes, and more
 	}
-	if size = min(size, b.limit(), math.MaxInt); size <= have {
+	if size = min(size, b.limit, math.MaxInt); size <= have {
 		return frameTooLong(b.frame)
 	}
 	b.held = append(make([]byte, 0, size), b.held...)

@@ -11,8 +11,7 @@ import (
 // another buffer.
 func TestBufferLimit(t *testing.T) {
 	for _, room := range []int{0, 1, 35, 40, 41, 1000} {
-		b := buffer{held: make([]byte, 0, room)}
-		b.setLimit(10, 4)
+		b := buffer{held: make([]byte, 0, room), frame: 10, limit: 40}
 		n, err := io.Copy(io.Discard, readFunc(func(p []byte) (int, error) {
 			if b.full() {
 				return 0, io.EOF
@@ -39,8 +38,7 @@ func TestBufferLimit(t *testing.T) {
 
 func TestBufferCompletesFrames(t *testing.T) {
 	for held := range 40 {
-		var b buffer
-		b.setLimit(10, 4)
+		b := buffer{frame: 10, limit: 40}
 		b.add(pattern(held))
 		b.completeFrame(pattern(100))
 		if want := (held + 9) / 10 * 10; len(b.held) != want {
@@ -50,21 +48,19 @@ func TestBufferCompletesFrames(t *testing.T) {
 }
 
 func TestBufferRefusesLowerLimit(t *testing.T) {
-	var b buffer
-	b.setLimit(10, 4)
+	b := buffer{frame: 10, limit: 40}
 	b.add(pattern(31))
 	defer func() {
 		if recover() == nil {
 			t.Error("a limit of 30 bytes was taken with 31 held")
 		}
 	}()
-	b.setLimit(10, 3)
+	b.setLimit(30)
 }
 
 // Memory grows with the bytes that arrive, not with the limit.
 func TestBufferGrows(t *testing.T) {
-	var b buffer
-	b.setLimit(1<<30, 1)
+	b := buffer{frame: 1 << 30, limit: 1 << 30}
 	src := iotest.OneByteReader(bytes.NewReader(pattern(100_000)))
 	for range 100_000 {
 		if n, err := b.readFrom(src); n != 1 || err != nil {

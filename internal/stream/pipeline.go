@@ -22,8 +22,7 @@ type batch struct {
 	stage stage
 
 	// The batch's own memory, if it needs any.
-	plain         buffer
-	inBuf, outBuf []byte
+	plain, inBuf, outBuf []byte
 }
 
 // A stage is the progress of a batch.

@@ -40,6 +40,11 @@ const (
 	// times as long as everything else.
 	maxDigestWorkers = 3
 
+	// readAhead is the number of bytes that a Writer reads beyond a batch, to
+	// see whether more follows. They're copied in front of the next batch. They
+	// are whole cache lines, so that the next read is as well aligned.
+	readAhead = 4 << 10
+
 	// minBuffer is the initial buffer of a stream, since most messages are
 	// short.
 	minBuffer = 8 << 10
@@ -113,12 +118,13 @@ func (p *Params) batchFrames() int64 {
 // batchLength returns the length of a batch's plaintext in bytes.
 func (p *Params) batchLength() int64 { return p.batchFrames() * int64(p.FrameLength) }
 
-// gatherFrames returns the maximum number of frames that a stream collects.
-func (p *Params) gatherFrames() int64 {
-	if n := p.batchFrames(); p.Workers > 1 && n > 1 {
-		return gathered * n
+// gatherLength returns the maximum length in bytes of the plaintext that a
+// stream collects.
+func (p *Params) gatherLength() int64 {
+	if p.Workers > 1 && p.batchFrames() > 1 {
+		return gathered * p.batchLength()
 	}
-	return p.batchFrames()
+	return p.batchLength()
 }
 
 // limitWorkers is for streams, which hold the batches of their workers.

@@ -71,7 +71,7 @@ func TestWorkersFor(t *testing.T) {
 
 // Only several workers need more than one batch at once. Batches of one frame
 // are long enough to be started one by one.
-func TestGatherFrames(t *testing.T) {
+func TestGatherLength(t *testing.T) {
 	for _, c := range []struct {
 		workers int
 		frame   uint32
@@ -81,8 +81,8 @@ func TestGatherFrames(t *testing.T) {
 		{2, defaultBatch / 2, 8}, {2, defaultBatch, 1}, {1, defaultBatch, 1}, {8, 1<<32 - 1, 1},
 	} {
 		p := Params{FrameLength: c.frame, Workers: c.workers}
-		if got := p.gatherFrames(); got != c.want {
-			t.Errorf("frames of %d, %d workers: %d, want %d", c.frame, c.workers, got, c.want)
+		if got := p.gatherLength(); got != c.want*int64(c.frame) {
+			t.Errorf("frames of %d, %d workers: %d bytes, want %d frames", c.frame, c.workers, got, c.want)
 		}
 	}
 }

@@ -135,7 +135,7 @@ func NewWriter(dst io.Writer, head []byte, p *Params) *Writer {
 	p.limitWorkers()
 	w := &Writer{dst: dst, out: head}
 	w.init(p)
-	w.in.setLimit(w.FrameLength, w.gatherFrames())
+	w.in = buffer{frame: int64(w.FrameLength), limit: w.gatherLength()}
 	return w
 }
 
@@ -304,10 +304,12 @@ func (w *Writer) readFrom(src *plainSource) error {
 		}
 		w.in.drop(regular)
 	}
-	w.in.setLimit(w.FrameLength, w.batchFrames())
-	err := w.sealToSink(w.Workers, src.fill)
-	w.in.setLimit(w.FrameLength, w.gatherFrames())
-	return err
+	w.in.setLimit(w.batchLength() + readAhead)
+	if err := w.sealToSink(w.Workers, src.fill); err != nil {
+		return err
+	}
+	w.in.setLimit(w.gatherLength())
+	return nil
 }
 
 // A plainSink writes to the Writer during a call.
@@ -328,31 +330,29 @@ type plainSource struct {
 	err error // follows the bytes that were read
 }
 
-// fill gives the batch a batch of plaintext when more follows; otherwise its
-// last frame may be the final one.
+// fill gives the batch a batch of plaintext once more has arrived; otherwise
+// its last frame may be the final one.
 func (s *plainSource) fill(b *batch) error {
-	in := &s.w.in
-	for !in.full() {
-		if err := s.read(in, 0); err != nil {
+	in, length := &s.w.in, s.w.batchLength()
+	if cap(b.plain) > cap(in.held) {
+		// This memory was sealed just now, so it's in a cache.
+		b.plain, in.held = in.held, append(b.plain[:0], in.held...)
+	}
+	for int64(len(in.held)) <= length {
+		if err := s.read(); err != nil {
 			return err
 		}
 	}
-	b.plain.empty()
-	b.plain.setLimit(s.w.FrameLength, s.w.batchFrames())
-	if err := s.read(&b.plain, int64(len(in.held))); err != nil {
-		return err
-	}
-	b.plain, *in = *in, b.plain
-	return s.w.frames.number(&b.run, int(b.plain.frames), b.plain.held)
+	b.plain, in.held = in.held, append(b.plain[:0], in.held[length:]...)
+	return s.w.frames.number(&b.run, int(s.w.batchFrames()), b.plain[:length])
 }
 
-// read reads into a buffer. The limit on the plaintext also counts besides, the
-// number of bytes held elsewhere. It returns io.EOF only without a byte.
-func (s *plainSource) read(into *buffer, besides int64) error {
+// read reads into the writer's buffer. It returns io.EOF only without a byte.
+func (s *plainSource) read() error {
 	if s.err != nil {
 		return s.err
 	}
-	n, err := into.readFrom(s.r)
+	n, err := s.w.in.readFrom(s.r)
 	s.n += int64(n)
 	s.err = err
 	if n == 0 {
@@ -361,7 +361,7 @@ func (s *plainSource) read(into *buffer, besides int64) error {
 	if err != nil && err != io.EOF {
 		return err
 	}
-	return s.w.check(s.w.total() + besides + int64(len(into.held)))
+	return s.w.check(s.w.Plaintext())
 }
 
 // Finish seals the final frame and writes the rest, followed by the result of

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"reflect"
 	"slices"
 	"testing"
 	"testing/iotest"
@@ -110,6 +111,51 @@ func testReadFromBehindWrites(t *testing.T) {
 		}
 		if err := w.Finish(nil); err != nil || !bytes.Equal(out.Bytes(), want) {
 			t.Errorf("behind %d bytes: %d bytes, %v; want %d", before, out.Len(), err, len(want))
+		}
+	}
+}
+
+// Reads of a long plaintext by one worker go into the same memory, at the
+// plaintext's own alignment to cache lines.
+func TestReadFromMemory(t *testing.T) {
+	useVariant(t, 1, 0)
+	for _, frame := range []uint32{1024, 4096, 1 << 20} {
+		src := bytes.NewReader(pattern(5 << 20))
+		n, ends := 0, make(map[uintptr]bool)
+		w := newWriter(io.Discard, nil, testParams(frame))
+		_, err := w.ReadFrom(readFunc(func(p []byte) (int, error) {
+			start := reflect.ValueOf(p).Pointer()
+			if n >= 2<<20 && src.Len() > 0 {
+				ends[start+uintptr(cap(p))] = true
+				if len(p) < defaultBatch || start%64 != uintptr(n)%64 {
+					t.Errorf("frames of %d: a read of %d bytes to %x, behind %d", frame, len(p), start, n)
+				}
+			}
+			m, err := src.Read(p)
+			n += m
+			return m, err
+		}))
+		if err != nil || len(ends) != 1 {
+			t.Errorf("frames of %d: %d buffers, %v", frame, len(ends), err)
+		}
+	}
+}
+
+// The last frame is held back until more follows, also at the end of a batch.
+func TestReadFromLengths(t *testing.T) { eachVariant(t, testReadFromLengths) }
+
+func testReadFromLengths(t *testing.T) {
+	for size := range 310 {
+		want := seal(t, testParams(10), pattern(size))
+		for name, source := range plainSources {
+			var out bytes.Buffer
+			w := newWriter(&out, nil, testParams(10))
+			if n, err := w.ReadFrom(source(pattern(size))); n != int64(size) || err != nil {
+				t.Fatalf("%s, %d bytes: %d, %v", name, size, n, err)
+			}
+			if err := w.Finish(nil); err != nil || !bytes.Equal(out.Bytes(), want) {
+				t.Errorf("%s, %d bytes: %d bytes, %v; want %d", name, size, out.Len(), err, len(want))
+			}
 		}
 	}
 }
