@@ -122,6 +122,28 @@ func TestMakeRoom(t *testing.T) {
 	}
 }
 
+// In a buffer for long messages, the window is aligned as in the message, unless
+// the rest has no room for all that's needed.
+func TestMakeRoomAligns(t *testing.T) {
+	for _, c := range []struct {
+		buffer, window int
+		offset, need   int64
+		want           int
+	}{
+		{defaultBatch, 1000, 301, 4000, 45}, {defaultBatch, 1000, 64, 4000, 0}, {defaultBatch, 0, 63, 4000, 63},
+		{defaultBatch, 30, 301, defaultBatch - cacheLine, 45}, {defaultBatch, 30, 301, defaultBatch - cacheLine + 1, 0},
+		{defaultBatch, 30, 301, 2 * defaultBatch, 0}, {defaultBatch - 1, 1000, 301, 4000, 0},
+	} {
+		buf := pattern(c.buffer)
+		r := &Reader{buf: buf, window: buf[c.buffer-c.window:], offset: c.offset}
+		want := bytes.Clone(r.window)
+		r.makeRoom(c.need)
+		if at := cap(r.buf) - cap(r.window); at != c.want || !bytes.Equal(r.window, want) {
+			t.Errorf("%+v: the window is at %d", c, at)
+		}
+	}
+}
+
 // A buffer grows faster while it's short, and never beyond its limit.
 func TestBufferGrowth(t *testing.T) {
 	const long = defaultBatch

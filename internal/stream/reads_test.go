@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"reflect"
 	"sync/atomic"
 	"testing"
 
@@ -109,6 +110,39 @@ func testWriteToFromMemory(t *testing.T) {
 	for i, n := range sink.sizes[:len(sink.sizes)-2] {
 		if n != batch {
 			t.Errorf("write %d of %d bytes has %d, want %d", i, len(plaintext), n, batch)
+		}
+	}
+}
+
+// A long message is read at its own alignment to cache lines, wherever its body
+// begins.
+func TestReadsAreAligned(t *testing.T) {
+	plaintext := pattern(5 << 20)
+	body := seal(t, testParams(1000), plaintext)
+	for _, workers := range []int{1, 2} {
+		useVariant(t, workers, 0)
+		for _, offset := range []int{0, 63, 301} {
+			for _, name := range []string{"Read", "WriteTo"} {
+				n := 0
+				var r io.Reader = NewReader(readFunc(func(p []byte) (int, error) {
+					start := int(reflect.ValueOf(p).Pointer() % 64)
+					if n >= 2<<20 && start != (offset+n)%64 {
+						t.Errorf("%s, %d workers: a read of %d bytes to %d, behind %d", name, workers, len(p), start, offset+n)
+					}
+					m := copy(p, body[n:])
+					if n += m; m == 0 {
+						return 0, io.EOF
+					}
+					return m, nil
+				}), Source{Params: testParams(1000), Offset: int64(offset)})
+				if name == "Read" {
+					r = struct{ io.Reader }{r}
+				}
+				var got bytes.Buffer
+				if _, err := io.Copy(&got, r); err != nil || !bytes.Equal(got.Bytes(), plaintext) {
+					t.Errorf("%s, %d workers: %d bytes, %v", name, workers, got.Len(), err)
+				}
+			}
 		}
 	}
 }

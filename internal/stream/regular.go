@@ -206,11 +206,12 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p), nil }
 func (r *Reader) receiveBatch(b *batch) bool {
 	size := int(r.frameSize())
 	if b.inBuf == nil {
-		b.inBuf = make([]byte, int(r.batchFrames())*size)
+		b.inBuf = make([]byte, int(r.batchFrames())*size+cacheLine)
 	}
-	have := copy(b.inBuf, r.window)
-	m, err := r.read(b.inBuf[have:])
-	buf := b.inBuf[:have+m]
+	buf := b.inBuf[r.aligned():][:int(r.batchFrames())*size]
+	have := copy(buf, r.window)
+	m, err := r.read(buf[have:])
+	buf = buf[:have+m]
 	frames, most := 0, int(r.framesIn(len(buf)))
 	for frames < most && binary.BigEndian.Uint32(buf[frames*size:]) == r.sequence+1+uint32(frames) {
 		frames++

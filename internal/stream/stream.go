@@ -45,6 +45,9 @@ const (
 	// are whole cache lines, so that the next read is as well aligned.
 	readAhead = 4 << 10
 
+	// cacheLine is the alignment in bytes that makes copies fast.
+	cacheLine = 64
+
 	// minBuffer is the initial buffer of a stream, since most messages are
 	// short.
 	minBuffer = 8 << 10
