@@ -20,19 +20,35 @@ func TestPlaintextBound(t *testing.T) {
 		body, want int
 	}{
 		{0, 0, 0}, {0, 36, 0}, {0, 50, 14},
-		{10, 0, 0}, {10, 40, 0}, {10, 41, 1}, {10, 42, 10}, {10, 82, 10}, {10, 83, 11}, {10, 84, 20}, {10, 134, 30},
-		{1, 33, 1}, {1, 66, 2}, {1<<32 - 1, 30, 0}, {1<<32 - 1, 100, 60},
+		{10, 0, 0}, {10, 41, 0}, {10, 42, 10}, {10, 83, 10}, {10, 84, 20}, {10, 134, 30},
+		{1, 33, 1}, {1, 66, 2}, {1<<32 - 1, 100, 0},
 	} {
 		r := &Reader{Source: Source{Params: Params{FrameLength: c.frame}}, window: make([]byte, c.body)}
 		if got := r.plaintextBound(); got != c.want {
-			t.Errorf("frames of %d, %d bytes: %d, want %d", c.frame, c.body, got, c.want)
+			t.Errorf("frames of %d, %d bytes without a final frame: %d, want %d", c.frame, c.body, got, c.want)
 		}
 	}
 	for size := range 100 {
-		body := seal(t, testParams(10), pattern(size))
-		r := &Reader{Source: Source{Params: testParams(10)}, window: body}
-		if got := r.plaintextBound(); got < size || got > size+format.FinalOverhead-format.FrameOverhead {
-			t.Errorf("a plaintext of %d bytes: %d", size, got)
+		for _, footer := range []int{0, 1, 2, 41, 42, 43, 105, 1000} {
+			body := append(seal(t, testParams(10), pattern(size)), make([]byte, footer)...)
+			r := &Reader{Source: Source{Params: testParams(10)}, window: body}
+			if got := r.plaintextBound(); got != size {
+				t.Errorf("a plaintext of %d bytes, %d behind it: %d", size, footer, got)
+			}
+		}
+	}
+}
+
+// A claimed length counts only up to a frame and to the bytes that are there.
+func TestPlaintextBoundOfClaims(t *testing.T) {
+	for _, c := range []struct{ frame, rest, claimed, want uint32 }{
+		{100, 100, 100, 100}, {100, 100, 99, 99}, {100, 200, 101, 100}, {100, 99, 100, 99}, {100, 0, 1<<32 - 1, 0},
+		{1<<32 - 1, 7, 1<<32 - 1, 7},
+	} {
+		body := append(format.AppendFinal(nil, 1, c.claimed), make([]byte, c.rest+format.TagLength)...)
+		r := &Reader{Source: Source{Params: Params{FrameLength: c.frame}}, window: body}
+		if got := r.plaintextBound(); got != int(c.want) {
+			t.Errorf("%+v: %d", c, got)
 		}
 	}
 }

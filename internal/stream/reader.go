@@ -101,15 +101,24 @@ func Open(dst, body []byte, s Source) ([]byte, error) {
 	return dst[:len(dst)+len(r.out)], nil
 }
 
-// plaintextBound returns an upper bound for the plaintext in the window, from
-// the frames' actual or claimed lengths. It's at most the length of the window.
+// plaintextBound returns an upper bound for the plaintext in the window. It's
+// exact for framed bodies that are well-formed: the last place that has the
+// number of a final frame opens as nothing else, and nothing opens behind it.
 func (r *Reader) plaintextBound() int {
-	body := int64(len(r.window))
-	if r.FrameLength == 0 {
+	const fields = format.FinalOverhead - format.TagLength
+	body, frame := int64(len(r.window)), int64(r.FrameLength)
+	if frame == 0 {
 		return int(max(0, body-format.NonFramedOverhead))
 	}
-	regular, rest := body/r.frameSize(), body%r.frameSize()
-	return int(regular*int64(r.FrameLength) + max(0, rest-format.FinalOverhead))
+	room := body - format.FinalOverhead
+	for at := room / r.frameSize() * r.frameSize(); at >= 0 && at <= room; at -= r.frameSize() {
+		final := r.window[at:]
+		if binary.BigEndian.Uint32(final) == format.EndFrame {
+			claimed := int64(binary.BigEndian.Uint32(final[fields-4:]))
+			return int(at/r.frameSize()*frame + min(claimed, frame, room-at))
+		}
+	}
+	return int(body / r.frameSize() * frame)
 }
 
 // begin starts a call. Until end, the reader is broken: if the source or sink
