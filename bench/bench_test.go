@@ -108,6 +108,13 @@ func testPeer(t *testing.T, bin, name string) {
 			t.Errorf("%s: %+v", op, a)
 		}
 	}
+	for _, size := range []int{10_000, 9000, 11_000} {
+		for _, op := range []string{"save", "load"} {
+			if a := p.ask(peer.Request{Op: op, Suite: "0478", Size: size, Reuse: true, Path: path}); a.Error != "" {
+				t.Errorf("%s of %d bytes into reused memory: %+v", op, size, a)
+			}
+		}
+	}
 	if err := os.Truncate(path, 5000); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +146,9 @@ func made(seconds func(c cell) float64) *results {
 	for _, op := range []string{"save", "load"} {
 		r.Memory = append(r.Memory, memory{Peer: us, Suite: "0478", Size: 10 * gib, Stream: true, Op: op, RSS: 12 * mib})
 	}
-	r.Memory = append(r.Memory, memory{Peer: us, Suite: "0478", Size: 100 * mib, RSS: 200 * mib})
+	r.Memory = append(r.Memory,
+		memory{Peer: us, Suite: "0478", Size: 100 * mib, RSS: 200 * mib},
+		memory{Peer: us, Suite: "0478", Size: 100 * mib, Reuse: true, RSS: 100 * mib})
 	return r
 }
 
@@ -470,6 +479,11 @@ func prose(page string) string {
 func TestRendering(t *testing.T) {
 	r := made(func(cell) float64 { return 0.01 })
 	text := page(r)
+	for _, row := range []string{"| esdk (this) | not measured | 200 MiB |", "| esdk (this), reused buffers |  | 100 MiB |"} {
+		if !strings.Contains(text, row) {
+			t.Errorf("the page has no row %q", row)
+		}
+	}
 	for _, want := range []string{"a <machine>", "not installed", "JavaScript", "10 KiB", "encrypts 100 MiB into a file"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page has no %q", want)

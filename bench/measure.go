@@ -163,6 +163,10 @@ func (b *bench) memory(dir string) {
 			for _, stream := range []bool{false, true} {
 				r := peer.Request{Suite: suite, Size: size, Stream: stream, Path: filepath.Join(dir, "message")}
 				b.results.Memory = append(b.results.Memory, b.fileMemory(c.name, r))
+				if c.name == us && !stream {
+					r.Reuse = true
+					b.results.Memory = append(b.results.Memory, b.fileMemory(c.name, r))
+				}
 			}
 		}
 	}
@@ -180,7 +184,7 @@ func (b *bench) resident(name string) int64 {
 }
 
 func (b *bench) fileMemory(name string, r peer.Request) memory {
-	m := memory{Peer: name, Suite: r.Suite, Size: r.Size, Stream: r.Stream}
+	m := memory{Peer: name, Suite: r.Suite, Size: r.Size, Stream: r.Stream, Reuse: r.Reuse}
 	p, err := start(b.bin, name)
 	if err != nil {
 		m.Note = err.Error()

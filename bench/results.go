@@ -38,6 +38,7 @@ type memory struct {
 	Suite  string
 	Size   int
 	Stream bool
+	Reuse  bool   // of the buffers of save by load
 	Op     string // "" means both: save, then load
 	RSS    int64
 	Note   string

@@ -311,6 +311,17 @@ a process that hasn't done anything yet.
 			row = append(row, memoryOf(r, way))
 		}
 		rows = append(rows, row)
+		if c.name == us {
+			reused := []string{c.label + ", reused buffers", ""}
+			for _, way := range ways {
+				text := ""
+				if way.Peer, way.Reuse = us, true; !way.Stream {
+					text = memoryOf(r, way)
+				}
+				reused = append(reused, text)
+			}
+			rows = append(rows, reused)
+		}
 	}
 	table(b, head, rows)
 }
@@ -340,7 +351,7 @@ func (r *results) resident(want memory) (rss int64, why string) {
 		return 0, why
 	}
 	for _, m := range r.Memory {
-		if m.Peer == want.Peer && m.Suite == want.Suite && m.Stream == want.Stream && m.Op == "" {
+		if m.Peer == want.Peer && m.Suite == want.Suite && m.Stream == want.Stream && m.Reuse == want.Reuse && m.Op == "" {
 			return m.RSS, m.Note
 		}
 	}

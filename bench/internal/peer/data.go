@@ -3,6 +3,7 @@ package peer
 import (
 	"bytes"
 	"io"
+	"slices"
 )
 
 // Key is the wrapping key of all peers.
@@ -18,10 +19,12 @@ func Key() []byte {
 const period = 1 << 16
 
 // Pattern returns n bytes to encrypt.
-func Pattern(n int) []byte {
-	p := make([]byte, n)
-	for i := range p {
-		p[i] = byte(i) ^ byte(i>>8)
+func Pattern(n int) []byte { return appendPattern(nil, n) }
+
+func appendPattern(p []byte, n int) []byte {
+	p = slices.Grow(p, n)
+	for i := range n {
+		p = append(p, byte(i)^byte(i>>8))
 	}
 	return p
 }

@@ -79,16 +79,16 @@ func (s *server) try(r *Request) (*Answer, error) {
 			return nil, err
 		}
 	}
+	if r.Op == "save" || r.Op == "load" {
+		return &Answer{}, ops[0]()
+	}
 	if r.Reuse {
 		// Reuse saves the first use of the memory.
 		if err := ops[0](); err != nil {
 			return nil, err
 		}
 	}
-	switch {
-	case r.Op == "save" || r.Op == "load":
-		return &Answer{}, ops[0]()
-	case r.Threads > 0:
+	if r.Threads > 0 {
 		return timeThreads(ops, r.limit())
 	}
 	return timeOne(ops[0], r.limit())
