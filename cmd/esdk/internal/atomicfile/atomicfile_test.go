@@ -3,6 +3,7 @@ package atomicfile
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -366,6 +367,38 @@ func testTree(t *testing.T) {
 	wantNames(t, outside)
 }
 
+// TestTreeNames checks that the names of new directories are synced with the
+// results in them: of few directories each, of many together.
+func TestTreeNames(t *testing.T) {
+	for _, n := range []int{1, minGroup - 1, 3 * minGroup} {
+		p := NewPending()
+		tree := p.NewTree(filepath.Join(t.TempDir(), "tree"), nil)
+		mode := func(string) fs.FileMode { return 0o700 }
+		var files []*File
+		for i := range n {
+			f, err := tree.Create(filepath.Join("sub", strconv.Itoa(i), "f"), 0o600, mode, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, f)
+		}
+		if want := []string{".", "sub"}; !slices.Equal(slices.Sorted(maps.Keys(tree.fresh)), want) {
+			t.Errorf("%v have new names, want %v", tree.fresh, want)
+		}
+		for i, err := range CommitAll(files) {
+			if files[i].Abort(); err != nil {
+				t.Error(err)
+			}
+		}
+		if len(tree.fresh) != 0 {
+			t.Errorf("%d results: the names in %v aren't synced", n, tree.fresh)
+		}
+		if got := len(names(t, tree.path)); got != 1+2*n {
+			t.Errorf("%d names, want %d", got, 1+2*n)
+		}
+	}
+}
+
 func TestDirectory(t *testing.T) {
 	dir := t.TempDir()
 	target := filepath.Join(dir, "d")
@@ -509,6 +542,11 @@ func TestErrorNames(t *testing.T) {
 func TestRoots(t *testing.T) {
 	defer func(most func() int) { mostRoots = most }(mostRoots)
 	mostRoots = func() int { return 8 }
+	for _, r := range roots.open { // of other tests
+		r.root.Close()
+		r.root = nil
+	}
+	roots.open = nil
 	dir := t.TempDir()
 	var all []*Root
 	for i := range 3 * mostRoots() {

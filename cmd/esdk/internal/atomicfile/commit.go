@@ -23,9 +23,9 @@ const (
 	slowSync = 10 * time.Millisecond
 )
 
-// MaxGroup returns the largest number of results that are synced together. As
-// many again may wait for that, with their files open, while more are made.
-func (p *Pending) MaxGroup() int { return max(1, min(maxGroup, p.mostHeld/treeFiles/3)) }
+// MaxGroup returns the largest number of results that are synced together. It
+// leaves enough open files for several groups.
+func (p *Pending) MaxGroup() int { return max(1, min(maxGroup, p.mostHeld/treeFiles/4)) }
 
 // CommitAll renames files to their final names after all of them are on the
 // disk, and syncs the names. It returns an error, or nil, for each file.
@@ -40,17 +40,33 @@ func CommitAll(files []*File) []error {
 			dirs[f.dir.path] = f.dir
 		}
 	}
-	trees := make(map[*Tree]bool)
-	for _, d := range dirs {
-		d.sync()
-		trees[d.tree] = true
-	}
-	for t := range trees {
-		if t != nil {
-			t.syncMade()
-		}
+	if len(dirs) > 0 {
+		files[0].pending.syncNames(dirs)
 	}
 	return errs
+}
+
+// syncNames syncs new names in directories, and the names of directories that
+// were made for results. It waits if another call syncs some of the latter.
+func (p *Pending) syncNames(dirs map[string]*dir) {
+	p.naming.Lock()
+	defer p.naming.Unlock()
+	var opens []func() (*os.File, error)
+	trees := make(map[*Tree]bool)
+	for _, d := range dirs {
+		opens = append(opens, d.openNew)
+		if d.tree != nil && !trees[d.tree] {
+			trees[d.tree] = true
+			opens = append(opens, d.tree.takeFresh()...)
+		}
+	}
+	sync := func() bool { return syncFileSystemsOf(opens) }
+	if len(opens) >= minGroup && syncTogether(len(opens), sync) {
+		return
+	}
+	for _, open := range opens {
+		syncDir(open)
+	}
 }
 
 // syncFiles syncs files: many files through their file system, few files one by
@@ -66,7 +82,7 @@ func syncFiles(files []*File) []error {
 			left = append(left, i)
 		}
 	}
-	if len(left) >= minGroup && syncTogether(files) {
+	if len(left) >= minGroup && syncTogether(len(files), func() bool { return syncFileSystems(files) }) {
 		return errs
 	}
 	var group sync.WaitGroup
@@ -89,22 +105,23 @@ var others struct {
 	busy bool
 }
 
-// syncTogether reports whether everything written to the files is on the disk.
-func syncTogether(files []*File) bool {
+// syncTogether calls a function that syncs the file systems of some files or
+// directories. It reports whether all of them are on the disk.
+func syncTogether(number int, sync func() bool) bool {
 	others.Lock()
 	defer others.Unlock()
 	start := time.Now()
-	if others.busy || !syncFileSystems(files) {
+	if others.busy || !sync() {
 		return false
 	}
-	others.busy = time.Since(start) > time.Duration(len(files))*slowSync
+	others.busy = time.Since(start) > time.Duration(number)*slowSync
 	return true
 }
 
 // syncDir syncs new names in a directory. It ignores errors: not every system
 // supports it, and the data itself is already safe.
-func syncDir(path string) {
-	if d, err := os.Open(path); err == nil {
+func syncDir(open func() (*os.File, error)) {
+	if d, err := open(); err == nil {
 		d.Sync()
 		d.Close()
 	}

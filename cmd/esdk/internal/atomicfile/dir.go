@@ -204,15 +204,10 @@ func (d *dir) remove(name string) error {
 	return d.root.Remove(name)
 }
 
-// sync syncs new names in the directory. It ignores errors: not every system
-// supports it, and the data itself is already safe.
-func (d *dir) sync() {
+// openNew opens the directory once more.
+func (d *dir) openNew() (*os.File, error) {
 	if d.root == nil {
-		syncDir(d.path)
-		return
+		return os.Open(d.path)
 	}
-	if f, err := d.root.Open("."); err == nil {
-		f.Sync()
-		f.Close()
-	}
+	return d.root.Open(".")
 }

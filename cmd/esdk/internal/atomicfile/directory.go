@@ -162,10 +162,10 @@ func (d *Directory) Commit() error {
 	}
 	for _, e := range entries {
 		if e.IsDir() {
-			syncDir(filepath.Join(d.temp, e.Name()))
+			syncPath(filepath.Join(d.temp, e.Name()))
 		}
 	}
-	syncDir(d.temp)
+	syncPath(d.temp)
 	if err := os.Chmod(d.temp, d.mode()); err != nil && !refused(err) {
 		return err
 	}
@@ -174,7 +174,7 @@ func (d *Directory) Commit() error {
 	if err := d.publish(); err != nil {
 		return err
 	}
-	syncDir(filepath.Dir(d.target))
+	syncPath(filepath.Dir(d.target))
 	d.done = true
 	delete(d.pending.remove, d)
 	return nil
@@ -229,3 +229,5 @@ func (d *Directory) Abort() {
 	delete(d.pending.remove, d)
 	d.done = true
 }
+
+func syncPath(dir string) { syncDir(func() (*os.File, error) { return os.Open(dir) }) }

@@ -51,23 +51,50 @@ func syncFileSystems(files []*File) bool {
 	}
 	files = slices.Clone(files)
 	slices.SortFunc(files, func(a, b *File) int { return cmp.Compare(a.number, b.number) })
-	seen := make(map[uint64]bool)
-	for _, o := range files {
-		var stat syscall.Stat_t
-		fd := int(o.file.Fd())
-		if syscall.Fstat(fd, &stat) != nil {
-			return false
-		}
-		if seen[stat.Dev] {
-			continue
-		}
-		seen[stat.Dev] = true
-		var system unix.Statfs_t
-		if unix.Fstatfs(fd, &system) != nil || !syncable[int64(system.Type)] || unix.Syncfs(fd) != nil {
+	synced := make(map[uint64]bool)
+	for _, f := range files {
+		if !syncFileSystem(f.file, synced) {
 			return false
 		}
 	}
 	return true
+}
+
+// syncFileSystemsOf is like syncFileSystems for directories, which it opens one
+// after the other.
+func syncFileSystemsOf(dirs []func() (*os.File, error)) bool {
+	if !reportsErrors() {
+		return false
+	}
+	synced := make(map[uint64]bool)
+	for _, open := range dirs {
+		d, err := open()
+		if err != nil {
+			return false
+		}
+		ok := syncFileSystem(d, synced)
+		d.Close()
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// syncFileSystem syncs the file system of a file, unless it's one of those that
+// were synced, and adds it to them.
+func syncFileSystem(f *os.File, synced map[uint64]bool) bool {
+	var stat syscall.Stat_t
+	fd := int(f.Fd())
+	if syscall.Fstat(fd, &stat) != nil {
+		return false
+	}
+	if synced[stat.Dev] {
+		return true
+	}
+	synced[stat.Dev] = true
+	var system unix.Statfs_t
+	return unix.Fstatfs(fd, &system) == nil && syncable[int64(system.Type)] && unix.Syncfs(fd) == nil
 }
 
 // beginWriting starts writing a part of a file to the disk, without waiting. It

@@ -15,6 +15,8 @@ type Pending struct {
 	// those before it. It is locked before mu.
 	finishing sync.Mutex
 
+	naming sync.Mutex // held while new names are synced
+
 	mu      sync.Mutex // guards the fields below
 	remove  map[any]func()
 	last    []func()

@@ -123,16 +123,14 @@ type madeDir struct {
 	name string
 }
 
-// syncMade syncs the names of new directories.
-func (t *Tree) syncMade() {
+// takeFresh returns functions that open the directories with new
+// subdirectories, and forgets them.
+func (t *Tree) takeFresh() (opens []func() (*os.File, error)) {
 	t.pending.mu.Lock()
-	fresh := t.fresh
-	t.fresh = make(map[string]bool)
-	t.pending.mu.Unlock()
-	for name := range fresh {
-		if d, err := t.root.OpenFile(name, os.O_RDONLY, 0); err == nil {
-			d.Sync()
-			d.Close()
-		}
+	defer t.pending.mu.Unlock()
+	for name := range t.fresh {
+		opens = append(opens, func() (*os.File, error) { return t.root.OpenFile(name, os.O_RDONLY, 0) })
 	}
+	clear(t.fresh)
+	return opens
 }
