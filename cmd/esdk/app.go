@@ -60,7 +60,7 @@ func newApp() *app {
 		usage:     true,
 	}
 	a.places = &place.Planner{UI: a.UI, Buckets: a.buckets, Pending: a.pending, Protected: a.protected}
-	a.batch = &batch.Batch{UI: a.UI, Pending: a.pending, Protected: a.protected}
+	a.batch = &batch.Batch{UI: a.UI, Pending: a.pending, Protected: a.protected, OwnProcess: true}
 	a.keys = keyspec.New(a.UI, a.pending, a.protected)
 	a.settings = &settings.Settings{UI: a.UI, Keys: a.keys}
 	a.useNames(settings.Own)

@@ -84,7 +84,7 @@ func (o *auditOptions) addFlags(a *app, cmd *cobra.Command) {
 	addVersionsFlag(cmd, &o.InputOptions)
 	flags := cmd.Flags()
 	o.pace.AddFlags(flags)
-	flags.Lookup("jobs").Usage = "audit this `NUMBER` of files concurrently; 0, the default, is one for each core, and 32 for objects"
+	flags.Lookup("jobs").Usage = "audit this `NUMBER` of files concurrently; 0, the default, is four for each core, and 32 for objects"
 	o.look.AddFlags(flags)
 	flags.BoolVar(&o.summary, "summary", false, "print only the summary")
 	flags.BoolVarP(&o.print0, "print0", "0", false, "print only the names of matching inputs, each followed by a zero byte")

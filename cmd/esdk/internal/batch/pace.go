@@ -32,7 +32,7 @@ const UsualPatience = 5 * time.Minute
 
 // AddFlags adds the flags for the pace.
 func (p *Pace) AddFlags(flags *pflag.FlagSet) {
-	flags.Var((*jobCount)(&p.Jobs), "jobs", "process this `NUMBER` of files concurrently; 0, the default, is one for each core, and 8 for objects")
+	flags.Var((*jobCount)(&p.Jobs), "jobs", "process this `NUMBER` of files concurrently; 0, the default, is four for each core, and 8 for objects")
 	flags.Var(&p.Rate, "rate", "process no more objects, and read no more bytes, per second than these `LIMITS`, such as objects=100,bytes=20M")
 	p.RetryFor = UsualPatience
 	flags.Var((*patience)(&p.RetryFor), "retry-for", "how long to retry an input that a service throttles; 0 means not at all")

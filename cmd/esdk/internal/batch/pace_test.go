@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -101,6 +102,46 @@ func TestThrottled(t *testing.T) {
 				t.Errorf("capacity %d: %d done, %d refused", capacity, len(s.done), s.refused)
 			}
 		})
+	}
+}
+
+// TestJobs checks how many short and long files are in progress at once.
+func TestJobs(t *testing.T) {
+	cores := runtime.GOMAXPROCS(0)
+	b, plan := newTestBatch(t, 8*cores+8, 1)
+	b.OwnProcess = true
+	for i, j := range plan().Ahead() {
+		if i%2 == 0 {
+			if err := os.Truncate(j.Source.Name(), LongFile); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, c := range []struct{ jobs, all, long int }{{0, fileJobs * cores, max(2, cores)}, {3, 3, 3}} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			var all, long, mostAll, mostLong int
+			add := func(j *place.Job, n int) {
+				mu.Lock()
+				defer mu.Unlock()
+				if all += n; j.Size() >= LongFile {
+					long += n
+				}
+				mostAll, mostLong = max(mostAll, all), max(mostLong, long)
+			}
+			b.Run(t.Context(), plan(), &Pace{Jobs: c.jobs}, new(ReportOptions), "test", func(_ context.Context, j *place.Job, _ *Record) (place.Output, error) {
+				add(j, 1)
+				defer add(j, -1)
+				time.Sleep(time.Second)
+				return nil, nil
+			})
+			if mostAll > c.all || mostLong > c.long || c.jobs == 0 && mostAll <= c.long {
+				t.Errorf("--jobs %d: %d files at once, want at most %d; of these %d long ones, want at most %d", c.jobs, mostAll, c.all, mostLong, c.long)
+			}
+		})
+	}
+	if n := runtime.GOMAXPROCS(0); n != cores {
+		t.Errorf("a run left %d threads, from %d", n, cores)
 	}
 }
 

@@ -40,6 +40,16 @@ const (
 	// objectJobs is the number of objects processed concurrently, since each
 	// mostly waits for its store.
 	objectJobs = 8
+
+	// fileJobs is the number of files processed concurrently for each core:
+	// while the results of others are synced, a file that is opened, made or
+	// read may wait for the disk. Long files have one job for each core, and at
+	// least two.
+	fileJobs = 4
+
+	// threads is the number of threads for each core that run Go code. A thread
+	// that waits for the disk counts until the runtime notices.
+	threads = 2
 )
 
 // A Work does a job, except for committing its output. It returns the output if
@@ -63,6 +73,10 @@ type Batch struct {
 	// if there is no way.
 	Resume string
 
+	// OwnProcess lets a run of several files use more threads than cores. It
+	// must not be set in another program's process.
+	OwnProcess bool
+
 	// CountFiles makes the progress count files instead of bytes, for runs that
 	// read only a part of each.
 	CountFiles bool
@@ -70,6 +84,7 @@ type Batch struct {
 	// Set while the batch runs.
 	Progress   *Progress
 	SideBySide bool // several inputs are processed concurrently
+	cores      int
 }
 
 // A runner does the work of one run.
@@ -90,7 +105,8 @@ type runner struct {
 	pace    *Pace
 	objects *rate.Limiter // nil for no limit
 	brake   *brake
-	slowed  sync.Once // see try
+	long    chan struct{} // has an entry for each long file in progress
+	slowed  sync.Once     // see try
 
 	reporting sync.Mutex // held while writing to the report
 	// unreported is the error of writing the report. After it no more jobs
@@ -133,6 +149,10 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *Report
 	defer func() { err = cmp.Or(err, report.close()) }()
 	parallel := parallelJobs(plan, pace.Jobs)
 	b.SideBySide = parallel > 1
+	b.cores = runtime.GOMAXPROCS(0)
+	if b.SideBySide && b.OwnProcess {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads * b.cores))
+	}
 	b.Progress = newProgress(b.UI, plan.Ahead(), !plan.Complete(), b.CountFiles)
 	objects, bytes := pace.Rate.limiters()
 	b.Progress.ctx, b.Progress.bytes = ctx, bytes
@@ -145,6 +165,7 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *Report
 	r := &runner{
 		Batch: b, report: report, work: work, plan: plan, skipped: make(map[string]int),
 		pace: pace, objects: objects, brake: newBrake(parallel), calls: counter,
+		long: make(chan struct{}, cmp.Or(pace.Jobs, max(2, b.cores))),
 	}
 	defer b.Pending.Last(r.tellInterrupted)()
 	if b.SideBySide {
@@ -180,16 +201,16 @@ func (r *runner) ofSingle(t *task) error {
 
 // parallelJobs returns the number of concurrent jobs. Inputs that aren't
 // regular files need their order, and several names may lead to the same pipe,
-// so they are processed one by one. Even on one core, two jobs can wait for the
-// disk together. The number is limited by the number of files that may be open.
+// so they are processed one by one. The number is limited by the number of files
+// that may be open.
 func parallelJobs(plan *place.Plan, parallel int) int {
 	jobs := plan.Ahead()
 	if slices.ContainsFunc(jobs, alone) {
 		return 1
 	}
-	usual := max(2, runtime.GOMAXPROCS(0))
+	usual := fileJobs * runtime.GOMAXPROCS(0)
 	if slices.ContainsFunc(jobs, func(j place.Job) bool { return j.Remote() }) {
-		usual = max(usual, objectJobs)
+		usual = max(2, runtime.GOMAXPROCS(0), objectJobs)
 	}
 	parallel = cmp.Or(parallel, usual)
 	if plan.Complete() {
@@ -242,7 +263,7 @@ func (r *runner) oneByOne(ctx context.Context) {
 // other jobs are synced.
 func (r *runner) sideBySide(ctx context.Context, workers int) {
 	tasks := make(chan *task, maxAhead)
-	begin, commit := make(chan *task), make(chan *task, r.Pending.MaxGroup())
+	begin, commit := make(chan *task), make(chan *task, workers)
 	go func() {
 		defer close(tasks)
 		defer close(begin)
@@ -264,11 +285,20 @@ func (r *runner) sideBySide(ctx context.Context, workers int) {
 		working.Wait()
 		close(commit)
 	}()
+	groups := make(chan []*task)
 	go func() {
+		defer close(groups)
 		for t := range commit {
-			r.commitGroup(gather(t, commit, r.Pending.MaxGroup()))
+			groups <- gather(t, commit, r.Pending.MaxGroup())
 		}
 	}()
+	for range 2 { // while the results of one group get their names, the next is synced
+		go func() {
+			for group := range groups {
+				r.commitGroup(group)
+			}
+		}()
+	}
 	for t := range tasks {
 		<-t.done
 		r.tell(t)
@@ -360,6 +390,10 @@ func (r *runner) begin(ctx context.Context, t *task) {
 
 // try makes one attempt at a task when it's its turn.
 func (r *runner) try(ctx context.Context, t *task) {
+	if !t.Remote() && t.Size() >= LongFile {
+		r.long <- struct{}{}
+		defer func() { <-r.long }()
+	}
 	r.brake.enter()
 	if t.err = await(ctx, r.objects, 1); t.err == nil {
 		t.out, t.err = r.work(ctx, t.Job, &t.record)
@@ -627,10 +661,9 @@ func (r *runner) counts() string {
 }
 
 // Concurrency returns the number of cores that the library may use for a file.
-// Zero means all.
 func (b *Batch) Concurrency(f place.Input) int {
 	if info, err := f.Stat(); !b.SideBySide || err == nil && info.Mode().IsRegular() && info.Size() >= LongFile {
-		return 0
+		return b.cores
 	}
 	return 1
 }
