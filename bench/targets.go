@@ -151,8 +151,8 @@ func (r *results) scaling(op, suite string, heap int) verdict {
 	return r.atLeast(topic, target, "times as many with two goroutines", scalingCell(op, suite, heap, 2), scalingCell(op, suite, heap, 1))
 }
 
-// moreAllocations is the target for allocations beyond those of the forced
-// calls, most of which are HKDF's.
+// moreAllocations is the target for allocations that the forced calls don't
+// make. HKDF makes most of theirs.
 const moreAllocations = 8
 
 func (r *results) allocations(topic string, c, forced cell) verdict {

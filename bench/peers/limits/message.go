@@ -23,8 +23,9 @@ const headerLength = 1 + 2 + 32 + 2 + contextLength + 2 + keyLength + 1 + 4 + 32
 // "aes256" with the lengths of tag and IV, and the data key with its tag.
 const keyLength = 2 + 5 + 2 + 6 + 4 + 4 + 12 + 2 + 32 + tagLength
 
-// forcedEncrypt makes the forced calls of a short unsigned message: random numbers, a wrapped data key, derived keys, the header tag,
-// and one frame. It reuses the wrapping cipher, as a keyring can.
+// forcedEncrypt makes the forced calls of a short unsigned message: random
+// numbers, a wrapped data key, derived keys, the header tag, and one frame. It
+// reuses the wrapping cipher, as a keyring can.
 func forcedEncrypt(size int) (peer.Operation, error) {
 	wrapping, err := newGCM(peer.Key())
 	if err != nil {
