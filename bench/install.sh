@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds all peers, from the package registries, into a cache folder: install.sh [go|python|cli|js|java|rust|c]...
-# Needs Go, Python 3, Node.js, a JDK of 17 with Maven, Rust; for those that are missing, the tables say so. The C SDK is in no
-# registry: ESDK_C_PREFIX names a folder that it and aws-c-common 0.x are installed in; without it, it is left out.
+# Builds all peers, from the package registries, into a cache directory: install.sh [go|python|cli|js|java|rust|c]...
+# Needs Go, Python 3, Node.js, a JDK of 17 with Maven, Rust. If one is missing, the tables say so. The C SDK is in no registry:
+# ESDK_C_PREFIX names the directory in which it and aws-c-common are installed, see README.md. Without it, C is left out.
 set -uo pipefail
 
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -62,9 +62,7 @@ install_java() (
 install_rust() (
   set -e
   CARGO_TARGET_DIR=$cache/rust cargo build -q --release --locked --manifest-path "$bench/rust/Cargo.toml"
-  for program in "$cache"/rust/release/*; do
-    if [ -f "$program" ] && [ -x "$program" ]; then cp "$program" "$bin/rust"; fi
-  done
+  cp "$cache/rust/release/esdk-bench-peer" "$bin/rust"
 )
 
 install_c() (
