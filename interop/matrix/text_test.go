@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"esdk/interop/peer"
 )
 
 // TestPage checks that docs/compatibility.md has the text of this package, so
@@ -33,6 +35,18 @@ func TestPage(t *testing.T) {
 	for _, w := range want {
 		if !strings.Contains(page, w) {
 			t.Errorf("the page doesn't have %q", w)
+		}
+	}
+}
+
+// TestNotRun: the page names the SDKs that a run left out.
+func TestNotRun(t *testing.T) {
+	r := newResults()
+	r.setPeer("go", &peer.Answer{Name: "aws-encryption-sdk-go", Version: "1.2", With: "this"})
+	page := r.document()
+	for _, want := range []string{"| C | not run | |\n", "| Go | `aws-encryption-sdk-go` 1.2 | this |\n", "\n| | Go |\n|---|---|\n"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page doesn't have %q", want)
 		}
 	}
 }
