@@ -17,14 +17,25 @@ func former(topic, target string) string {
 
 var numbers = regexp.MustCompile(`[0-9]+(\.[0-9]+)?`)
 
-// readBefore returns the figures in the target table of an earlier page. If
-// there's no page, it has none.
-func readBefore(path string) (map[string]string, error) {
+// An earlier run has figures to compare with.
+type earlier struct {
+	Run     string            // the date and machine
+	Figures map[string]string // of its target table, by [former]
+}
+
+// readBefore reads an earlier page. It may be missing.
+func readBefore(path string) (earlier, error) {
 	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return earlier{}, err
 	}
-	return figures(string(data)), err
+	page := string(data)
+	_, run, _ := strings.Cut(page, "\n"+datePrefix)
+	run, _, _ = strings.Cut(run, "\n")
+	return earlier{run, figures(page)}, nil
 }
 
 // figures returns the figures in a page's target table.

@@ -351,11 +351,12 @@ func TestPlots(t *testing.T) {
 // target has changed, unlike the figures of other tables.
 func TestBefore(t *testing.T) {
 	r := newResults(1)
+	r.Machine = machine{Date: "2026-01-02", Cores: 3, CPU: "a machine", Kernel: "6", Go: "go1"}
 	a, b := bulkLimit("encrypt", 2, true), bulkLimit("encrypt", 1, true)
 	r.add(a, peer.Answer{Best: 1})
 	r.add(b, peer.Answer{Best: 1.98})
 	path := filepath.Join(t.TempDir(), "performance.md")
-	if got, err := readBefore(path); err != nil || len(got) > 0 {
+	if got, err := readBefore(path); err != nil || len(got.Figures) > 0 {
 		t.Errorf("without a page: %v, %v", got, err)
 	}
 	topic := "unsigned, 100 MiB, two cores: the limit itself, encrypt"
@@ -364,14 +365,17 @@ func TestBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		before, err := readBefore(path)
-		if err != nil || len(before) != 1 || before[former(topic, "– (of the one-core limit)")] != "1.98 (1.98)" {
+		if err != nil || len(before.Figures) != 1 || before.Figures[former(topic, "– (of the one-core limit)")] != "1.98 (1.98)" {
 			t.Fatalf("%v: %q", err, before)
 		}
 		r.Before = before
 	}
 	row := "| " + topic + " | – (of the one-core limit) | 1.98 (1.98) | 1.98 (1.98) |"
-	if text := page(r); !strings.Contains(text, row) {
-		t.Errorf("the page doesn't have %q", row)
+	run := "\nBefore: 2026-01-02. Machine: 3 cores of a machine, Linux 6, go1. Rounds: 1.\n"
+	for _, want := range []string{row, run} {
+		if text := page(r); !strings.Contains(text, want) {
+			t.Errorf("the page doesn't have %q", want)
+		}
 	}
 	if one, other := former("t", "≥ 1.80 times as many"), former("t", "≥ 1.7 times as many"); one != other {
 		t.Errorf("%q isn't %q", one, other)
@@ -468,7 +472,7 @@ func prose(page string) string {
 	for line := range strings.Lines(page) {
 		switch {
 		case line == "\n", strings.HasPrefix(line, "|"):
-		case strings.HasPrefix(line, "Date: "), strings.HasPrefix(line, "The file system is "):
+		case strings.HasPrefix(line, datePrefix), strings.HasPrefix(line, beforePrefix), strings.HasPrefix(line, "The file system is "):
 		default:
 			b.WriteString(line)
 		}

@@ -18,9 +18,7 @@ type results struct {
 	Cells    []measured
 	Memory   []memory
 	Commands commands
-
-	// Before has the figures of the page that the run replaces, by [former].
-	Before map[string]string
+	Before   earlier // the page that the run replaces
 
 	index map[cell]int
 }

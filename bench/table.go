@@ -35,6 +35,12 @@ AES-256), frames of 4 KiB and the encryption context {"purpose":"bench"}. To rep
 
 `
 
+// These begin the lines on this run and on the run before.
+const (
+	datePrefix   = "Date: "
+	beforePrefix = "Before: "
+)
+
 // page returns performance.md.
 func page(r *results) string {
 	var b strings.Builder
@@ -42,7 +48,10 @@ func page(r *results) string {
 	if r.Quick {
 		b.WriteString("**This was a quick run, whose figures mean nothing.**\n\n")
 	}
-	fmt.Fprintf(&b, "Date: %s. Machine: %d cores of %s, Linux %s, %s. Rounds: %d.\n", r.Machine.Date, r.Machine.Cores, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Rounds)
+	fmt.Fprintf(&b, datePrefix+"%s. Machine: %d cores of %s, Linux %s, %s. Rounds: %d.\n", r.Machine.Date, r.Machine.Cores, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Rounds)
+	if r.Before.Run != "" {
+		fmt.Fprintf(&b, beforePrefix+"%s\n", r.Before.Run)
+	}
 	b.WriteString("Suite 0478 doesn't sign. Suite 0578 signs with P-384.\n\n")
 	b.WriteString("![Throughput of 100 MiB, and messages of 1 KiB a second](performance.svg)\n")
 	targetSection(&b, r)
@@ -97,7 +106,7 @@ below. "Before" is the figure of the page that this one replaces.
 `)
 	var rows [][]string
 	for _, v := range judge(r) {
-		row := []string{v.Topic, v.Target, cmp.Or(r.Before[former(v.Topic, v.Target)], "–"), v.Figure, "no"}
+		row := []string{v.Topic, v.Target, cmp.Or(r.Before.Figures[former(v.Topic, v.Target)], "–"), v.Figure, "no"}
 		switch {
 		case !v.Measured:
 			row[3], row[4] = "–", "not measured"
