@@ -177,8 +177,8 @@ matrix:
 	interop/matrix/run.sh -peers python,javascript,go -share 6 -seed 1
 	cd interop && go test ./differential ./hpke ./keyservice ./migrating
 
-# Messages and key stores both ways with all official SDKs, from their registries;
-# writes docs/compatibility.md.
+# Messages and key stores both ways with all official SDKs, from their registries,
+# and with C if ESDK_C_PREFIX is set; writes docs/compatibility.md.
 interop:
 	interop/matrix/run.sh -write "$(CURDIR)/docs/compatibility.md"
 	cd interop && go test ./differential -forged 100000
