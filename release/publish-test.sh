@@ -238,6 +238,8 @@ say "its tests that know of packages, its own publication, and its go.mod files"
   go test -short -run 'Import|Checked|Conformance' .
   go test -C cmd/esdk -run 'TestImportsPointOneWay' .
   go test -C otel ./...
+  go test -C interop -run 'TestNames|TestGoBlocks' ./migrating
+  make -s voice
   make -s tidied
   release/publish.sh -vet=false $module $first "$t/same" >"$t/out" 2>"$t/says" || fail "$(cat "$t/says")"
   diff -r -x .git . "$t/same" || fail "published again, the tree isn't the same"

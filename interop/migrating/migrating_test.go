@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"esdk"
 	"esdk/esdktest/kmssim"
 )
 
@@ -193,11 +195,15 @@ func TestOfficialLimits(t *testing.T) {
 // in its documentation, those of the official SDK in its source.
 func TestNames(t *testing.T) {
 	page := read(t, "../../docs/migrating.md")
+	library := reflect.TypeFor[esdk.Config]().PkgPath()
 	documents, seen := make(map[string]string), 0
 	for _, found := range regexp.MustCompile("`(esdk|awskms|branchkey|caching|hpke|keyservice)\\.([A-Z]\\w*)`|`Client\\.(\\w+)`").FindAllStringSubmatch(page, -1) {
-		path, name := strings.Replace("esdk/"+found[1], "esdk/esdk", "esdk", 1), regexp.MustCompile(`(?m)^(func `+found[2]+`[[(]|type `+found[2]+`[ \n])`)
+		path, name := library, regexp.MustCompile(`(?m)^(func `+found[2]+`[[(]|type `+found[2]+`[ \n])`)
+		if found[1] != "" && found[1] != "esdk" {
+			path += "/" + found[1]
+		}
 		if found[3] != "" {
-			path, name = "esdk", regexp.MustCompile(`(?m)^func \(c \*Client\) `+found[3]+`\(`)
+			name = regexp.MustCompile(`(?m)^func \(c \*Client\) ` + found[3] + `\(`)
 		}
 		if documents[path] == "" {
 			out, err := exec.Command("go", "doc", "-all", path).CombinedOutput()
