@@ -134,6 +134,14 @@ func (r *rewriter) goFile(name string, src []byte) ([]byte, error) {
 		}
 	}
 	var errs []error
+	directive := regexp.MustCompile(`^//go:(linkname|generate)\s(?:.*\s)?` + regexp.QuoteMeta(r.from) + `[/.]`)
+	for _, group := range f.Comments {
+		for _, c := range group.List {
+			if r.from != r.to && directive.MatchString(c.Text) {
+				errs = append(errs, fmt.Errorf("%s: %s names a package, and isn't rewritten", set.Position(c.Pos()), c.Text))
+			}
+		}
+	}
 	ast.Inspect(f, func(n ast.Node) bool {
 		if s, ok := n.(*ast.BasicLit); ok && s.Kind == token.STRING && !imports[s] && r.from != r.to {
 			text, err := strconv.Unquote(s.Value)
@@ -168,8 +176,8 @@ func (r *rewriter) names(text string) bool {
 	return ok && r.dirs[strings.TrimSuffix(rest, "/")]
 }
 
-// goMod rewrites the path of a module, and the paths and versions of the
-// modules of the tree that it requires.
+// goMod rewrites the path of a module, the paths and versions of the modules of
+// the tree that it requires, and the paths of tools in the tree.
 func (r *rewriter) goMod(name string, b []byte) ([]byte, error) {
 	f, err := modfile.Parse(name, b, nil)
 	if err != nil {
@@ -189,6 +197,12 @@ func (r *rewriter) goMod(name string, b []byte) ([]byte, error) {
 		if path, ok := r.moved(req.Mod.Path); ok {
 			tokens := req.Syntax.Token
 			tokens[len(tokens)-2], tokens[len(tokens)-1] = path, r.version
+		}
+	}
+	for _, tool := range f.Tool {
+		if path, ok := r.moved(tool.Path); ok {
+			tokens := tool.Syntax.Token
+			tokens[len(tokens)-1] = path
 		}
 	}
 	f.SortBlocks()

@@ -80,6 +80,10 @@ require (
 )
 
 require esdk/b v0.0.0
+
+tool esdk/b/cmd/c
+
+tool example.com/z/esdk/d
 `, `module example.org/esdk/x
 
 go 1.26.0
@@ -91,6 +95,10 @@ require (
 )
 
 require example.org/esdk/b v0.1.0
+
+tool example.org/esdk/b/cmd/c
+
+tool example.com/z/esdk/d
 `},
 		{"go.work", "go.work", `go 1.26.0
 
@@ -160,6 +168,8 @@ func TestRewriteRefuses(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"f.go", "package m\n\nvar s = \"esdk/a\"\n", `f.go:3:9: the string "esdk/a" names a package`},
 		{"f_test.go", "package m\n\nvar s = `esdk/a/`\n", "names a package"},
+		{"f.go", "package m\n\nimport _ \"unsafe\"\n\n//go:linkname f esdk/a.f\nfunc f()\n", "f.go:5:1: //go:linkname f esdk/a.f names a package"},
+		{"f.go", "package m\n\n//go:generate go run esdk/a -x\n", "names a package"},
 		{"f.go", "package", "expected"},
 		{"go.mod", "module esdk\n\nreplace example.com/a => ./a\n", "replace"},
 		{"go.mod", "module other\n", "isn't below"},
