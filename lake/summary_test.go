@@ -36,7 +36,7 @@ func TestSummary(t *testing.T) {
 	}
 	other := json.RawMessage(`{"type":"object","input":"s3://lake/data/other?secret=SECRET","kind":"not-a-message","message_bytes":7}`)
 	failed := json.RawMessage(`{"type":"object","input":"s3://lake/data/away","kind":"failed","error":"503","error_kind":"throttled"}`)
-	write(1, &Line{Result: bulk.OK, Matches: true, Finding: other}, &Line{Result: bulk.Skipped, Reason: "marker of a directory"})
+	write(1, &Line{Result: bulk.OK, Matches: true, Finding: other}, &Line{Result: bulk.Skipped, Reason: "directory marker"})
 	write(3, &Line{Result: bulk.Failed, Finding: failed})
 	in := &SummaryRequest{Last: 3, Report: Report{
 		Task: Task{Source: Source{Folder: "s3://lake/data/?secret=SECRET"}}, End: "cancelled", Digest: "0123", Ended: time.Now(), Counts: Counts{BytesRead: 7},

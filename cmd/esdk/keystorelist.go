@@ -236,7 +236,7 @@ func (r *rekeying) tellInterrupted() {
 	if r.current != "" {
 		text += "; in progress: " + cli.Printable(r.current)
 	}
-	r.Note("%s; the same command goes on with the rest", text)
+	r.Note("%s; to resume, repeat the command", text)
 }
 
 // start records which branch key is in progress.

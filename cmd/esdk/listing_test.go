@@ -90,9 +90,9 @@ func TestListedMemory(t *testing.T) {
 		more []string
 		said string
 	}{
-		{[]string{"--skip-done", "header", "--files-from0", "list"}, fmt.Sprintf("%d inputs: %[1]d skipped: as asked already", *listed)},
-		{[]string{"--include", "*7.encrypted", folder}, fmt.Sprintf("%d inputs: %[1]d skipped: as asked already (%d), left out", *listed, *listed/10)},
-		{[]string{"--skip-done", "header", folder}, fmt.Sprintf("%d inputs: %[1]d skipped: as asked already", *listed)},
+		{[]string{"--skip-done", "header", "--files-from0", "list"}, fmt.Sprintf("%d inputs: %[1]d skipped: already as requested", *listed)},
+		{[]string{"--include", "*7.encrypted", folder}, fmt.Sprintf("%d inputs: %[1]d skipped: already as requested (%d), excluded", *listed, *listed/10)},
+		{[]string{"--skip-done", "header", folder}, fmt.Sprintf("%d inputs: %[1]d skipped: already as requested", *listed)},
 	} {
 		c := command(t, dir, append(again, run.more...)...)
 		c.Env = append(os.Environ(), "AWS_ENDPOINT_URL_S3="+server.URL, "AWS_ACCESS_KEY_ID=id", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=us-east-1", "AWS_CONFIG_FILE=", "AWS_SHARED_CREDENTIALS_FILE=")

@@ -65,7 +65,7 @@ func testManyFilesInterrupted(t *testing.T, sig syscall.Signal) {
 		t.Fatal(err)
 	}
 	c.Wait()
-	told := regexp.MustCompile(`(?s)(\d+ inputs? so far: \d+ ok|nothing was done yet); with --no-clobber, the same command goes on with the rest\n.*interrupted\n$`)
+	told := regexp.MustCompile(`(?s)(\d+ inputs? so far: \d+ ok|nothing was done yet); to resume, repeat the command with --no-clobber\n.*interrupted\n$`)
 	if c.ProcessState.ExitCode() == cli.ExitInterrupted && !told.MatchString(said.String()) {
 		t.Errorf("stderr %q", said.String())
 	}
@@ -202,7 +202,7 @@ func TestManyFilesOneResult(t *testing.T) {
 	for _, flag := range []string{"--force", "--no-clobber", "--update"} {
 		out := withMounts(t, dir, `mount --bind one two || exit 99
 rm -f one/first.encrypted; "$1" encrypt -q -k aes:n/k@key `+flag+` --files-from0 list 2>errors; echo "status $?"; grep two/first errors`)
-		if want := "status 3\nesdk: two/first: error: two/first.encrypted: it is the result of another input\n"; !strings.HasPrefix(out, want) {
+		if want := "status 3\nesdk: two/first: error: two/first.encrypted: the output is the result of another input\n"; !strings.HasPrefix(out, want) {
 			t.Errorf("%s: %s", flag, out)
 		}
 	}

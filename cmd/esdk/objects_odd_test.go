@@ -61,7 +61,7 @@ func TestObjectsOddKeys(t *testing.T) {
 		copyAnswer(w, answer)
 	})
 	report := filepath.Join(dir, "report")
-	if said := again(cli.ExitSomeFailed, "--report", report, s.url+"/in/"); !strings.Contains(said, "2 of 5 inputs failed") || strings.Count(said, "can't be reached by this command") != 2 {
+	if said := again(cli.ExitSomeFailed, "--report", report, s.url+"/in/"); !strings.Contains(said, "2 of 5 inputs failed") || strings.Count(said, "are not supported") != 2 {
 		t.Errorf("stderr %q", said)
 	}
 	s.runFailed(t, report, again)
@@ -130,7 +130,7 @@ func TestObjectsNoParts(t *testing.T) {
 		}
 		copyAnswer(w, answer)
 	})
-	if said := s.run(t, dir, cli.ExitError, "encrypt", "-k", "aes:n/k@key", "-o", "message", s.url+"/plain"); !strings.Contains(said, "gives no parts") {
+	if said := s.run(t, dir, cli.ExitError, "encrypt", "-k", "aes:n/k@key", "-o", "message", s.url+"/plain"); !strings.Contains(said, "does not support reading parts") {
 		t.Errorf("stderr %q", said)
 	}
 }

@@ -579,7 +579,7 @@ func TestObjectsReplaced(t *testing.T) {
 		}
 		replaced(always)
 		said := s.run(t, dir, cli.ExitError, "encrypt", "-k", "aes:n/k@key", "-o", "message", s.url+"/plain")
-		if !strings.Contains(said, "it was replaced while it was read") {
+		if !strings.Contains(said, "the object was replaced while it was read") {
 			t.Errorf("stderr %q", said)
 		}
 		s.wantObjects(t, "plain")
@@ -744,7 +744,7 @@ func TestObjectsDescribed(t *testing.T) {
 	// Without permission to read tags, re-encryption fails, since the tags
 	// would be lost.
 	s.gate.set(1<<30, http.StatusForbidden, func(r *http.Request) bool { return r.URL.Query().Has("tagging") })
-	if said := s.run(t, dir, cli.ExitError, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/x"); !strings.Contains(said, "its tags would be lost") || !strings.Contains(said, "?tags=") {
+	if said := s.run(t, dir, cli.ExitError, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/x"); !strings.Contains(said, "tags would be lost") || !strings.Contains(said, "?tags=") {
 		t.Errorf("stderr %q", said)
 	}
 	s.run(t, dir, cli.ExitOK, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "--in-place", "--skip-done", "never", s.url+"/x?tags=new%3D2")
@@ -840,7 +840,7 @@ func TestObjectsDone(t *testing.T) {
 			}
 			copyAnswer(w, answer)
 		})
-		if said := s.run(t, dir, cli.ExitOK, again...); !strings.Contains(said, "2 inputs: 2 skipped: as asked already (2)") {
+		if said := s.run(t, dir, cli.ExitOK, again...); !strings.Contains(said, "2 inputs: 2 skipped: already as requested (2)") {
 			t.Errorf("stderr %q", said)
 		}
 		if written.Load() != 0 || read.Load() > 32<<10 {

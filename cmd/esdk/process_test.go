@@ -831,11 +831,11 @@ func TestInterruptedSummary(t *testing.T) {
 		name, want string
 		args       []string
 	}{
-		{"text", "esdk: 3 inputs so far: 2 ok, 1 skipped: named before (1); AWS KMS: 1 Decrypt; cache: 1 hit, 1 miss; " +
-			"with --no-clobber, the same command goes on with the rest\n", nil},
-		{"JSON", `{"summary":{"inputs":3,"ok":2,"failed":0,"skipped":1,"skipped_reasons":{"named before":1},` +
+		{"text", "esdk: 3 inputs so far: 2 ok, 1 skipped: named twice (1); AWS KMS: 1 Decrypt; cache: 1 hit, 1 miss; " +
+			"to resume, repeat the command with --no-clobber\n", nil},
+		{"JSON", `{"summary":{"inputs":3,"ok":2,"failed":0,"skipped":1,"skipped_reasons":{"named twice":1},` +
 			`"kms_calls":{"Decrypt":1},"cache":{"hits":1,"misses":1,"entries":1},` +
-			`"interrupted":true,"resume":"with --no-clobber, the same command goes on with the rest"}}` + "\n", []string{"--json"}},
+			`"interrupted":true,"resume":"to resume, repeat the command with --no-clobber"}}` + "\n", []string{"--json"}},
 		{"quiet", "", []string{"-q"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -902,7 +902,7 @@ func TestInterruptedInPlace(t *testing.T) {
 		}
 		c.Process.Signal(syscall.SIGINT)
 		checkStatus(t, c, c.Wait(), cli.ExitInterrupted)
-		if said := fmt.Sprint(c.Stderr); strings.Contains(said, "; the same command goes on with the rest\n") != want {
+		if said := fmt.Sprint(c.Stderr); strings.Contains(said, "; to resume, repeat the command\n") != want {
 			t.Errorf("%s: stderr %q", key, said)
 		}
 	}

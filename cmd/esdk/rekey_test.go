@@ -45,9 +45,9 @@ func TestRekeyInterrupted(t *testing.T) {
 		flag  string
 		want  string
 	}{
-		{1, "", "esdk: nothing was done yet; in progress: a; the same command goes on with the rest\nesdk: interrupted\n"},
-		{5, "", "esdk: branch keys so far: 1 done, 0 failed; items re-keyed: 3; in progress: b; the same command goes on with the rest\nesdk: interrupted\n"},
-		{2, "--json", `{"note":"branch keys so far: 1 done, 0 failed; items re-keyed: 0; in progress: b; the same command goes on with the rest"}` + "\n"},
+		{1, "", "esdk: nothing was done yet; in progress: a; to resume, repeat the command\nesdk: interrupted\n"},
+		{5, "", "esdk: branch keys so far: 1 done, 0 failed; items re-keyed: 3; in progress: b; to resume, repeat the command\nesdk: interrupted\n"},
+		{2, "--json", `{"note":"branch keys so far: 1 done, 0 failed; items re-keyed: 0; in progress: b; to resume, repeat the command"}` + "\n"},
 	} {
 		calls.Store(0)
 		stall.Store(run.calls)

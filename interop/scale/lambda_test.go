@@ -94,7 +94,7 @@ func TestFunction(t *testing.T) {
 	b.moveTo(t, "lake/00001 ü", "lake/00001")
 	f := startFunction(t, b)
 	f.check(t, "v1.json", b.name, "", "", "Succeeded", "ok")
-	f.check(t, "v1.json", b.name, "", "", "Succeeded", "skipped: as asked already")
+	f.check(t, "v1.json", b.name, "", "", "Succeeded", "skipped: already as requested")
 	f.check(t, "v2.json", b.name, "lake/00001", "", "Succeeded", "ok")
 	f.check(t, "v2.json", b.name, "lake/00002%2541", "", "Succeeded", "ok")
 	f.check(t, "v2.json", b.name, "lake/00003%3Fx%3D1", "", "Succeeded", "ok")

@@ -92,7 +92,7 @@ func TestAnswers(t *testing.T) {
 		code, text string
 	}{
 		{bulk.Result{Status: bulk.OK}, nil, succeeded, "ok"},
-		{bulk.Result{Status: bulk.Skipped, Reason: "as asked already"}, nil, succeeded, "skipped: as asked already"},
+		{bulk.Result{Status: bulk.Skipped, Reason: "already as requested"}, nil, succeeded, "skipped: already as requested"},
 		{failed("throttled", true), nil, temporary, "throttled: reason"},
 		{failed("changed", false), nil, temporary, "changed: reason"},
 		{failed("no-key", false), nil, permanent, "no-key: reason"},

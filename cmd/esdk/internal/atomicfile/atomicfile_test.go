@@ -581,7 +581,7 @@ func TestRoots(t *testing.T) {
 	if err := os.Mkdir(all[0].path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := all[0].Stat("."); err == nil || !strings.HasSuffix(err.Error(), "it was replaced meanwhile") {
+	if _, err := all[0].Stat("."); err == nil || !strings.HasSuffix(err.Error(), "the directory was replaced in the meantime") {
 		t.Errorf("of another directory in its place: %v", err)
 	}
 	// A new directory may get the inode number of a deleted one.
@@ -698,7 +698,7 @@ func TestRestoreTime(t *testing.T) {
 		}
 		f.Restore(0o644, want)
 		if err := f.Commit(); err != nil {
-			if cli.ExitStatus(err) != cli.ExitNotWritten || !strings.Contains(err.Error(), "its time cannot be restored") {
+			if cli.ExitStatus(err) != cli.ExitNotWritten || !strings.Contains(err.Error(), "time cannot be restored") {
 				t.Errorf("%s: %v", text, err)
 			}
 			f.Abort()

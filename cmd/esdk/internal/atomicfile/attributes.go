@@ -55,7 +55,7 @@ func (a *attributes) apply(file *os.File) error {
 }
 
 func notKept(what string, err error) error {
-	return cli.NewError(cli.ExitNotWritten, "its %s cannot be kept: %w", what, pathless(err)).WithHint("-o writes a new file")
+	return cli.NewError(cli.ExitNotWritten, "the file's %s cannot be kept: %w", what, pathless(err)).WithHint("use -o to write a new file instead")
 }
 
 // pathless removes the name of a temporary file from an error, since the user

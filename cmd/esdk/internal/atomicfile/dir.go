@@ -113,7 +113,7 @@ func (d *dir) openTemp(name string, mode fs.FileMode) (file *os.File, temp strin
 		}
 	}
 	if d.root == nil && errors.Is(err, fs.ErrNotExist) {
-		err = cli.UsageError("there is no directory %s", cli.Printable(d.path)).WithHint("make the directory first")
+		err = cli.UsageError("directory %s does not exist", cli.Printable(d.path)).WithHint("create it first: mkdir -p %s", cli.Quoted(d.path))
 	}
 	return file, temp, d.about(name, err)
 }

@@ -41,7 +41,7 @@ func (p *Pending) CreateDirectory(target string, replace *Replace, inputs []stri
 	}
 	for _, input := range inputs {
 		if IsInside(input, target) {
-			return nil, cli.NewError(cli.ExitNotWritten, "%s: has the input %s, which is not to be replaced", target, input)
+			return nil, cli.NewError(cli.ExitNotWritten, "%s: contains the input %s, which must not be replaced", target, input)
 		}
 	}
 	p.mu.Lock()
@@ -77,7 +77,7 @@ func (r *Replace) check(target string) error {
 			return cli.NewError(cli.ExitNotWritten, "%s: %w, and is not empty", target, fs.ErrExist).WithHint("--force replaces it, if it has test vectors")
 		}
 		if !slices.Contains(r.Names, e.Name()) {
-			return cli.NewError(cli.ExitNotWritten, "%s: has %s, which is not of %s", target, cli.Printable(e.Name()), r.What)
+			return cli.NewError(cli.ExitNotWritten, "%s: contains %s, which is not part of %s", target, cli.Printable(e.Name()), r.What)
 		}
 	}
 	return nil

@@ -76,7 +76,7 @@ func (p *Pending) create(d *dir, target string, mode fs.FileMode, old fs.FileInf
 // Exists returns the error for a target that exists.
 func Exists(target string) error {
 	return cli.NewError(cli.ExitNotWritten, "%w", fs.ErrExist).Of(target).
-		WithHint("--force replaces it, --no-clobber skips it")
+		WithHint("use --force to replace it, or --no-clobber to skip it")
 }
 
 // Write starts writing to the disk while more data is produced. Otherwise
@@ -251,7 +251,7 @@ func (p *Pending) checkOld(d *dir, name string, old fs.FileInfo) (there bool, er
 	case err != nil:
 		return false, err
 	case !Unchanged(old, info):
-		return false, cli.NewError(cli.ExitNotWritten, "it was replaced or changed meanwhile").OfKind(cli.KindChanged).Of(d.join(name))
+		return false, cli.NewError(cli.ExitNotWritten, "the output was changed in the meantime").OfKind(cli.KindChanged).Of(d.join(name))
 	}
 	return true, p.CheckResult(old, d.join(name))
 }

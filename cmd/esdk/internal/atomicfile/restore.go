@@ -40,7 +40,7 @@ func (p *past) apply(f *File) error {
 		err = f.checkTime(p.modified)
 	}
 	if err != nil {
-		return cli.NewError(cli.ExitNotWritten, "its time cannot be restored: %w", f.about(err))
+		return cli.NewError(cli.ExitNotWritten, "the file's time cannot be restored: %w", f.about(err))
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func (f *File) checkTime(want time.Time) error {
 		return f.about(err)
 	}
 	if d := info.ModTime().Sub(want); d < -timeGrain || d > timeGrain {
-		return cli.Errorf("the file system made %s of %s", info.ModTime().UTC().Format(time.RFC3339), want.UTC().Format(time.RFC3339))
+		return cli.Errorf("the file system stored %s instead of %s", info.ModTime().UTC().Format(time.RFC3339), want.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

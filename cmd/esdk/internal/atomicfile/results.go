@@ -58,11 +58,11 @@ func (r *results) check(info fs.FileInfo, name string) error {
 		return nil
 	}
 	if _, ok := r.ids[idOf(info)]; ok {
-		return cli.NewError(cli.ExitNotWritten, "it is the result of another input").Of(name)
+		return cli.NewError(cli.ExitNotWritten, "the output is the result of another input").Of(name)
 	}
 	if r.full && !info.ModTime().Before(r.oldest) {
-		return cli.NewError(cli.ExitNotWritten, "it may be the result of another input, since it was written during this run").Of(name).
-			WithHint("take fewer inputs at a time")
+		return cli.NewError(cli.ExitNotWritten, "the output was written during this run, and may be the result of another input").Of(name).
+			WithHint("pass fewer inputs at a time")
 	}
 	return nil
 }

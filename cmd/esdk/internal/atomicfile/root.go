@@ -93,7 +93,7 @@ func (r *Root) acquire() error {
 		}
 		if !os.SameFile(id.info, r.info) || id.born != r.born {
 			root.Close()
-			return cli.NewError(cli.ExitError, "it was replaced meanwhile").OfKind(cli.KindChanged).Of(r.path)
+			return cli.NewError(cli.ExitError, "the directory was replaced in the meantime").OfKind(cli.KindChanged).Of(r.path)
 		}
 		r.root = root
 	}

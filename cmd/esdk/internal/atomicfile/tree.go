@@ -111,7 +111,7 @@ func (t *Tree) openMade() error {
 		return err
 	}
 	if info, err := os.Lstat(t.path); err != nil || !os.SameFile(info, root.info) {
-		return cli.NewError(cli.ExitNotWritten, "%s was made, and is something else now", t.path)
+		return cli.NewError(cli.ExitNotWritten, "%s was replaced in the meantime", t.path)
 	}
 	t.root = root
 	return nil

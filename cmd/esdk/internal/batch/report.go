@@ -143,7 +143,7 @@ func NewHeaderRecord(h *esdk.Header) *HeaderRecord {
 func (b *Batch) openReport(o *ReportOptions, mode string, jobs []place.Job) (*report, error) {
 	r := &report{mode: mode, ui: b.UI, options: o}
 	if object.IsURL(o.Path) {
-		return nil, cli.UsageError("the report cannot be an object, since lines are appended to it")
+		return nil, cli.UsageError("--report must be a file: lines cannot be appended to an object")
 	}
 	switch o.Path {
 	case "":
@@ -191,7 +191,7 @@ func openAppending(path string) (*os.File, error) {
 	}
 	f, err = os.OpenFile(path, flags|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		err = cli.NewError(cli.ExitNotWritten, "%s is a link to nothing", cli.Printable(path))
+		err = cli.NewError(cli.ExitNotWritten, "the report %s is a symbolic link to a missing file", cli.Printable(path))
 	}
 	return f, err
 }
@@ -224,7 +224,7 @@ func (o *ReportOptions) prepare(f *os.File) error {
 		return err
 	}
 	if string(start) != begin {
-		return cli.NewError(cli.ExitNotWritten, "%s exists, and is no report", cli.Printable(o.Path))
+		return cli.NewError(cli.ExitNotWritten, "%s exists and is not a report", cli.Printable(o.Path))
 	}
 	last, err := lastLine(old, info.Size())
 	switch {
@@ -316,7 +316,7 @@ func (r *report) check(j *place.Job) error {
 		if j.Skip != "" {
 			return nil
 		}
-		return cli.NewError(cli.ExitNotWritten, "it is the report")
+		return cli.NewError(cli.ExitNotWritten, "the input is the report")
 	}
 	return nil
 }

@@ -188,9 +188,9 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *Report
 		return r.explainUnreported(o.Path)
 	case r.taken > 0 || r.err != nil || plan.Part():
 	case mode == "verify":
-		return cli.NewError(cli.ExitError, "there is no message: nothing was verified")
+		return cli.NewError(cli.ExitError, "no messages found: nothing was verified")
 	case r.leftOut():
-		return cli.NewError(cli.ExitError, "nothing was taken: all was left out by name")
+		return cli.NewError(cli.ExitError, "no inputs left: all names were excluded")
 	}
 	if r.failed > 0 && plan.Several() {
 		return cli.NewError(cli.ExitSomeFailed, "%d of %d inputs failed", r.failed, r.count)
@@ -409,7 +409,7 @@ func (r *runner) try(ctx context.Context, t *task) {
 	throttled := t.err != nil && cli.Kind(t.err) == cli.KindThrottled
 	if r.brake.leave(throttled) {
 		r.slowed.Do(func() {
-			r.Progress.Aside(func() { r.UI.Note("a service asks for patience: the run slows down") })
+			r.Progress.Aside(func() { r.UI.Note("a service is throttling requests: the run slows down") })
 		})
 	}
 }
@@ -521,7 +521,7 @@ func (r *runner) tell(t *task) {
 		}
 		if t.untold && t.err == nil && t.Skip == "" {
 			r.UI.Announce("not_reported", map[string]string{"input": t.Source.Name(), "output": t.Output()},
-				cli.Printable(t.Source.Name())+": done, and not in the report")
+				cli.Printable(t.Source.Name())+": done, but not in the report")
 		}
 		r.tellEach(t)
 		if t.err == nil {
@@ -564,7 +564,7 @@ func (r *runner) explainUnreported(path string) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err
 	}
-	return cli.NewError(cli.ExitError, "the report %s cannot be written: %v; %d results are not in it, and nothing more was begun", cli.Printable(path), err, r.untold)
+	return cli.NewError(cli.ExitError, "cannot write the report %s: %v; %d results are missing from it, and no more inputs were started", cli.Printable(path), err, r.untold)
 }
 
 // tellSummary prints the number of inputs, and why inputs of trees were

@@ -33,7 +33,7 @@ func newCSV(schema, bucket string, scope Scope) (*csvFormat, error) {
 		c.at[fieldName(name)] = i
 	}
 	if !c.has(fieldKey) {
-		return nil, errors.New("its fileSchema has no Key")
+		return nil, errors.New("fileSchema has no Key")
 	}
 	return c, scope.check(c.has(fieldVersion), c.has(fieldLatest))
 }
@@ -66,7 +66,7 @@ func (c *csvFormat) entries(f *verified, yield func(Entry, error) bool) bool {
 		return true
 	}
 	if err != nil {
-		return yield(Entry{}, fmt.Errorf("no gzip: %w", err))
+		return yield(Entry{}, fmt.Errorf("not in gzip format: %w", err))
 	}
 	lines := bufio.NewScanner(z)
 	lines.Buffer(nil, maxLine)
@@ -84,14 +84,14 @@ func (c *csvFormat) entries(f *verified, yield func(Entry, error) bool) bool {
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return yield(Entry{}, fmt.Errorf("a line of more than %d bytes", maxLine))
+		return yield(Entry{}, fmt.Errorf("the line has more than %d bytes", maxLine))
 	} else if err != nil {
 		return yield(Entry{}, err)
 	}
 	return true
 }
 
-var errQuote = errors.New("a quotation mark that is not at the end of a field")
+var errQuote = errors.New("quotation mark inside a field")
 
 // splitLine appends the fields of a line. A field may be in quotation marks,
 // and two of them inside it stand for one.
@@ -137,7 +137,7 @@ func endOfQuoted(line string) int {
 // entry parses the fields of a line.
 func (c *csvFormat) entry(fields []string) (e Entry, err error) {
 	if len(fields) != c.count {
-		return e, fmt.Errorf("%d fields, and %d in the schema", len(fields), c.count)
+		return e, fmt.Errorf("%d fields, but the schema has %d", len(fields), c.count)
 	}
 	field := func(name string) string {
 		if i, ok := c.at[name]; ok {
@@ -164,18 +164,18 @@ func (c *csvFormat) entry(fields []string) (e Entry, err error) {
 	e.Size = -1
 	if text := field(fieldSize); text != "" {
 		if e.Size, err = strconv.ParseInt(text, 10, 64); err != nil {
-			return e, errors.New("a size that is no number")
+			return e, errors.New("the size is not a number")
 		}
 	}
 	if text := field(fieldModified); text != "" {
 		if e.Modified, err = time.Parse(time.RFC3339, text); err != nil {
-			return e, errors.New("a time that is none")
+			return e, errors.New("the time is malformed")
 		}
 	}
 	return e, e.check()
 }
 
-var errBucket = errors.New("an object of another bucket")
+var errBucket = errors.New("the object is in another bucket")
 
 // parseBool parses a field. An empty or missing field has the default value.
 func parseBool(text string, usual bool) (bool, error) {
@@ -187,16 +187,16 @@ func parseBool(text string, usual bool) (bool, error) {
 	case "false":
 		return false, nil
 	}
-	return false, errors.New("neither true nor false")
+	return false, errors.New("the field must be true or false")
 }
 
 // check returns an error for values that no object can have.
 func (e *Entry) check() error {
 	switch {
 	case e.Key == "":
-		return errors.New("an object without a key")
+		return errors.New("the object has no key")
 	case e.Size < -1:
-		return errors.New("an object of a negative size")
+		return errors.New("the object has a negative size")
 	}
 	return nil
 }

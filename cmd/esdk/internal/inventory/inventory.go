@@ -98,11 +98,11 @@ func (v *verified) copy(in io.Reader, f *dataFile) error {
 	case err != nil:
 		return err
 	case n < f.size:
-		return fmt.Errorf("it has %d bytes, and %d in the manifest", n, f.size)
+		return fmt.Errorf("the file has %d bytes, but %d in the manifest", n, f.size)
 	case n > f.size:
-		return fmt.Errorf("it has more than the %d bytes in the manifest", f.size)
+		return fmt.Errorf("the file has more than the %d bytes in the manifest", f.size)
 	case [md5.Size]byte(sum.Sum(nil)) != f.md5:
-		return errors.New("it is not as the manifest's checksum says: one of them was changed")
+		return errors.New("the file does not match its checksum in the manifest")
 	}
 	_, err = v.Seek(0, io.SeekStart)
 	return err

@@ -70,7 +70,7 @@ func (f *dataFile) UnmarshalJSON(text []byte) error {
 	}
 	f.key, f.size = fields.Key, fields.Size
 	if f.key == "" || f.size < 0 {
-		return errors.New("a data file without key or size")
+		return errors.New("a data file has no key or size")
 	}
 	return parseMD5(&f.md5, fields.MD5)
 }
@@ -78,7 +78,7 @@ func (f *dataFile) UnmarshalJSON(text []byte) error {
 func parseMD5(sum *[md5.Size]byte, text string) error {
 	b, err := hex.DecodeString(text)
 	if err != nil || len(b) != len(sum) {
-		return errors.New("an MD5 checksum that is none")
+		return errors.New("an MD5 checksum is malformed")
 	}
 	copy(sum[:], b)
 	return nil
@@ -98,11 +98,11 @@ const (
 func (s Scope) check(version, latest bool) error {
 	switch {
 	case s == AllVersions && !version:
-		return cli.UsageError("--all-versions needs an inventory of all versions, and this one has no VersionId").
-			WithHint("configure it to include all versions: one of current versions says nothing of others")
+		return cli.UsageError("--all-versions needs an inventory of all versions, but this one has no VersionId").
+			WithHint("configure the inventory to include all versions")
 	case s == Current && version && !latest:
-		return cli.UsageError("the inventory has VersionId and no IsLatest: nothing tells which versions are the latest").
-			WithHint("have S3 write IsLatest too; verify, inspect and audit take each version with --all-versions")
+		return cli.UsageError("the inventory has VersionId but no IsLatest, so the latest versions are unknown").
+			WithHint("add IsLatest to the inventory, or use --all-versions with verify, inspect or audit")
 	}
 	return nil
 }
@@ -111,7 +111,7 @@ func (s Scope) check(version, latest bool) error {
 // beside it.
 func Open(ctx context.Context, key string, scope Scope, files Files) (*Inventory, error) {
 	if fips140.Enforced() {
-		return nil, cli.NewError(cli.ExitPolicy, "the checksums of an inventory are MD5, which GODEBUG=fips140=only does not allow")
+		return nil, cli.NewError(cli.ExitPolicy, "inventory checksums are MD5, which GODEBUG=fips140=only forbids")
 	}
 	text, err := readSmall(ctx, files, key, maxManifest)
 	if err != nil {
@@ -133,7 +133,7 @@ func about(key string, err error) error {
 	if errors.As(err, new(*cli.Error)) {
 		return err
 	}
-	return cli.NewError(cli.ExitError, "the inventory's %s: %w", cli.Printable(path.Base(key)), err)
+	return cli.NewError(cli.ExitError, "inventory file %s: %w", cli.Printable(path.Base(key)), err)
 }
 
 func readSmall(ctx context.Context, files Files, key string, most int64) ([]byte, error) {
@@ -144,7 +144,7 @@ func readSmall(ctx context.Context, files Files, key string, most int64) ([]byte
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && int64(len(text)) > most {
-		err = about(key, fmt.Errorf("it has more than %d bytes", most))
+		err = about(key, fmt.Errorf("the file has more than %d bytes", most))
 	}
 	return text, err
 }
@@ -166,7 +166,7 @@ func checkManifest(ctx context.Context, files Files, key string, text []byte) er
 		return fmt.Errorf("%s has %w", checksumName, err)
 	}
 	if md5.Sum(text) != want {
-		return fmt.Errorf("it is not as %s says: one of them was changed", checksumName)
+		return fmt.Errorf("the file does not match %s", checksumName)
 	}
 	return nil
 }
@@ -182,10 +182,10 @@ func parse(text []byte, scope Scope) (*Inventory, error) {
 		Created string `json:"creationTimestamp"` // milliseconds
 	}
 	if err := json.Unmarshal(text, &m); err != nil {
-		return nil, fmt.Errorf("no manifest of S3 Inventory: %w", err)
+		return nil, fmt.Errorf("not a manifest of S3 Inventory: %w", err)
 	}
 	if !isBucket(m.Bucket) {
-		return nil, errors.New("no manifest of S3 Inventory: sourceBucket names no bucket")
+		return nil, errors.New("not a manifest of S3 Inventory: sourceBucket names no bucket")
 	}
 	i := &Inventory{Bucket: m.Bucket, data: m.Files}
 	if created, err := strconv.ParseInt(m.Created, 10, 64); err == nil {
@@ -198,9 +198,9 @@ func parse(text []byte, scope Scope) (*Inventory, error) {
 	case "parquet":
 		i.format = &parquetFormat{m.Bucket, scope}
 	case "orc":
-		return nil, cli.UsageError("an inventory in the format ORC isn't read").WithHint("have S3 write it as CSV or Parquet")
+		return nil, cli.UsageError("ORC inventories are not supported").WithHint("configure the inventory to be CSV or Parquet")
 	default:
-		err = fmt.Errorf("the unknown format %q", m.Format)
+		err = fmt.Errorf("unknown format %q", m.Format)
 	}
 	return i, err
 }

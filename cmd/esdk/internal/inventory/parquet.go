@@ -52,13 +52,13 @@ func (p *parquetFormat) entry(row []parquet.Value, versioned bool, unit time.Dur
 	}
 	if !size.Null {
 		if e.Size = size.Int; e.Size < 0 {
-			return e, errors.New("an object of a negative size")
+			return e, errors.New("the object has a negative size")
 		}
 	}
 	switch {
 	case modified.Null:
 	case unit == 0:
-		return e, errors.New("last_modified_date is no timestamp")
+		return e, errors.New("last_modified_date is not a timestamp")
 	default:
 		second := int64(time.Second / unit)
 		e.Modified = time.Unix(modified.Int/second, modified.Int%second*int64(unit)).UTC()

@@ -208,8 +208,8 @@ func (o *Object) Stored(raw string) *Object {
 func (o *Object) Unreachable() bool { return o.unreachable }
 
 // ErrUnreachable is the error for an object that can't be requested.
-var ErrUnreachable = cli.NewError(cli.ExitError, "a key with ../, a control character or __0x…__ can't be reached by this command").
-	OfKind(cli.KindUnreachable).WithHint("rename it with another program")
+var ErrUnreachable = cli.NewError(cli.ExitError, "keys with ../, a control character or __0x…__ are not supported").
+	OfKind(cli.KindUnreachable).WithHint("rename the object with another program")
 
 // Version returns a version of the object, which can be read but not written
 // to.
@@ -245,14 +245,14 @@ func (b *Buckets) ParseInput(ctx context.Context, text string) (*Object, error) 
 	name, _, _ := strings.Cut(cli.Printable(text), "?")
 	switch {
 	case err != nil:
-		return nil, cli.UsageError("%s is not a URL", name).WithHint("a percent sign is written as %%25")
+		return nil, cli.UsageError("%s is not a URL", name).WithHint("write a percent sign as %%25")
 	case u.Fragment != "" || strings.HasSuffix(text, "#"):
-		return nil, cli.UsageError("%s: a number sign is written as %%23", name)
+		return nil, cli.UsageError("%s: write a number sign as %%23", name)
 	case u.Host == "" || u.User != nil:
-		return nil, cli.UsageError("want %s://BUCKET/KEY, and no user", u.Scheme)
+		return nil, cli.UsageError("a URL must be %s://BUCKET/KEY, without a user", u.Scheme)
 	}
 	if _, ok := stores[u.Scheme]; !ok {
-		return nil, cli.UsageError("this build does not have the store %s://", u.Scheme).WithHint("%s", cli.FullBuild)
+		return nil, cli.UsageError("this build does not support %s://", u.Scheme).WithHint("%s", cli.FullBuild)
 	}
 	in, err := b.open(ctx, u)
 	if err != nil {
@@ -306,7 +306,7 @@ func (all *Buckets) open(ctx context.Context, u *url.URL) (*bucket, error) {
 	}
 	if text := query.Get("part-size"); text != "" {
 		if b.partSize, err = cli.ParseBytes(text); err != nil || b.partSize < minPart || b.partSize > maxPart {
-			return nil, cli.UsageError("part-size=%s: want a number of bytes from 5M to 4G", cli.Printable(text))
+			return nil, cli.UsageError("part-size=%s: must be a number of bytes from 5M to 4G", cli.Printable(text))
 		}
 		query.Del("part-size")
 	}
@@ -317,7 +317,7 @@ func (all *Buckets) open(ctx context.Context, u *url.URL) (*bucket, error) {
 	b.Bucket, err = b.store.open(ctx, b.url+rest)
 	if err != nil {
 		return nil, cli.UsageError("%s: %s", b.url, strings.ReplaceAll(err.Error(), rest, "")).
-			WithHint("what stands behind a question mark are parameters; in a key it is written as %%3F")
+			WithHint("parameters follow a question mark: write one in a key as %%3F")
 	}
 	all.byURL[whole] = b
 	return b, nil
@@ -447,7 +447,7 @@ func (o *Object) Explain(err error) error {
 	}
 	switch code {
 	case gcerrors.NotFound:
-		return cli.NewError(cli.ExitError, "no such object, or bucket").OfKind(cli.KindNotFound).Of(o.String()).WithHint("or these credentials may not read it")
+		return cli.NewError(cli.ExitError, "no such object or bucket").OfKind(cli.KindNotFound).Of(o.String()).WithHint("if it exists, the credentials may lack permission to read it")
 	case gcerrors.PermissionDenied:
 		return cli.NewError(cli.ExitError, "permission denied: %w", o.bucket.store.reason(err)).OfKind(cli.KindForbidden).Of(o.String())
 	}
@@ -471,11 +471,11 @@ func hintOnStore(err error) string {
 	var status interface{ HTTPStatusCode() int }
 	switch {
 	case errors.As(err, &noHost) && os.Getenv("AWS_ENDPOINT_URL")+os.Getenv("AWS_ENDPOINT_URL_S3") != "":
-		return "add ?use_path_style=true to the URL if the store has buckets in the path and not in the host's name"
+		return "if the store expects the bucket in the path, add ?use_path_style=true to the URL"
 	case errors.As(err, &code) && code.ErrorCode() == "NotImplemented", errors.As(err, &status) && status.HTTPStatusCode() == http.StatusNotImplemented:
-		return "add ?conditional-writes=false to the URL if the store does not know them; then only a look before tells whether there is an object"
+		return "if the store does not support conditional writes, add ?conditional-writes=false to the URL: an existing object is then only noticed before the upload"
 	case errors.As(err, &code) && slices.Contains([]string{"XAmzContentSHA256Mismatch", "InvalidChunkSizeError", "AuthorizationHeaderMalformed", "MissingContentLength", "InvalidDigest", "BadDigest"}, code.ErrorCode()):
-		return "add ?request_checksum_calculation=when_required to the URL if the store does not know checksums behind the content"
+		return "if the store does not support trailing checksums, add ?request_checksum_calculation=when_required to the URL"
 	}
 	return ""
 }

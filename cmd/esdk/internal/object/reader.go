@@ -255,12 +255,12 @@ func (o *Reader) take(offset, end int64) error {
 
 var (
 	// ErrStalled is the error for a store that stops sending.
-	ErrStalled = errors.New("the store does not go on")
+	ErrStalled = errors.New("the store stopped sending data")
 
-	errNoParts    = cli.NewError(cli.ExitError, "the store gives no parts of objects")
-	errNoVersions = cli.NewError(cli.ExitError, "the store does not tell versions of an object apart (no ETag), so that it can't be read on")
+	errNoParts    = cli.NewError(cli.ExitError, "the store does not support reading parts of objects")
+	errNoVersions = cli.NewError(cli.ExitError, "cannot resume reading: the store sends no ETag")
 
-	errChanged = cli.NewError(cli.ExitError, "it was replaced while it was read").OfKind(cli.KindChanged)
+	errChanged = cli.NewError(cli.ExitError, "the object was replaced while it was read").OfKind(cli.KindChanged)
 )
 
 // described returns the store's description of the version that is read. If

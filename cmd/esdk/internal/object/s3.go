@@ -209,7 +209,7 @@ func s3Tags(ctx context.Context, o *Object) (string, error) {
 	case errors.As(err, &response) && (response.HTTPStatusCode() == http.StatusNotImplemented || response.HTTPStatusCode() == http.StatusNotFound):
 		return "", nil // the store has no tags
 	case err != nil:
-		return "", cli.NewError(cli.ExitError, "its tags would be lost: %w", o.Explain(err)).Of(o.String()).WithHint("give these credentials s3:GetObjectTagging, or say the tags in the URL: ?tags=")
+		return "", cli.NewError(cli.ExitError, "the object's tags would be lost: %w", o.Explain(err)).Of(o.String()).WithHint("grant s3:GetObjectTagging, or set the tags in the URL: ?tags=")
 	}
 	tags := make(url.Values)
 	for _, t := range out.TagSet {
@@ -257,10 +257,10 @@ func (s3Store) listAfter(key string, as func(any) bool) {
 func (s3Store) parameters(query url.Values) (p parameters, err error) {
 	class, tags := query.Get("storageclass"), query.Get("tags")
 	if _, err := url.ParseQuery(tags); err != nil {
-		return p, cli.UsageError("tags=: want KEY%%3DVALUE, with %%26 between them")
+		return p, cli.UsageError("tags=: must be KEY%%3DVALUE, with %%26 between them")
 	}
 	if class != "" && !slices.Contains(s3types.StorageClass("").Values(), s3types.StorageClass(class)) {
-		return p, cli.UsageError("storageclass=%s: want one of %v", cli.Printable(class), s3types.StorageClass("").Values())
+		return p, cli.UsageError("storageclass=%s: must be one of %v", cli.Printable(class), s3types.StorageClass("").Values())
 	}
 	_, p.tagged = query["tags"]
 	if class != "" || tags != "" {
@@ -280,7 +280,7 @@ func (s3Store) parameters(query url.Values) (p parameters, err error) {
 	if text := query.Get("conditional-writes"); text != "" {
 		conditional, err := strconv.ParseBool(text)
 		if err != nil {
-			return p, cli.UsageError("conditional-writes=%s: want true or false", cli.Printable(text))
+			return p, cli.UsageError("conditional-writes=%s: must be true or false", cli.Printable(text))
 		}
 		p.plain = !conditional
 	}

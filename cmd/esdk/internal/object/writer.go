@@ -35,7 +35,7 @@ const (
 	CleanUpTime = 10 * time.Second
 )
 
-var errAborted = errors.New("the upload was given up")
+var errAborted = errors.New("the upload was aborted")
 
 // A Writer uploads an object, which appears once it's complete.
 type Writer struct {
@@ -63,8 +63,8 @@ type CreateOptions struct {
 // replaced, and the upload fails if there is another by then.
 func (o *Object) Create(ctx context.Context, p *atomicfile.Pending, c CreateOptions) (*Writer, error) {
 	if o.version() != "" {
-		return nil, cli.NewError(cli.ExitNotWritten, "a version cannot be written to").Of(o.String()).
-			WithHint("remove versions that are not the latest, or have a lifecycle rule do it (NoncurrentVersionExpiration)")
+		return nil, cli.NewError(cli.ExitNotWritten, "cannot write to a version of an object").Of(o.String()).
+			WithHint("remove older versions, or use a lifecycle rule (NoncurrentVersionExpiration)")
 	}
 	out := &Writer{pending: p, object: o, done: make(chan struct{})}
 	options := &blob.WriterOptions{ContentType: "application/octet-stream"}
@@ -125,7 +125,7 @@ func (o *Writer) claim(ctx context.Context, c *CreateOptions, options *blob.Writ
 	case c.Replace:
 		return sayNothing, nil
 	case c.Seen != nil:
-		o.lost = cli.NewError(cli.ExitNotWritten, "it was replaced or changed meanwhile").OfKind(cli.KindChanged).Of(o.object.String())
+		o.lost = cli.NewError(cli.ExitNotWritten, "the object was changed in the meantime").OfKind(cli.KindChanged).Of(o.object.String())
 		if c.Seen.Exists {
 			return o.object.replacing(c.Seen.version)
 		}
@@ -152,8 +152,8 @@ func (o *Object) replacing(version string) (func(as func(any) bool), error) {
 		return sayNothing, nil
 	}
 	if version == noVersion {
-		return nil, cli.NewError(cli.ExitError, "the store does not tell versions of an object apart (no ETag), so that another one might be replaced").Of(o.String()).
-			WithHint("add ?conditional-writes=false to the URL if nobody else writes to it")
+		return nil, cli.NewError(cli.ExitError, "cannot replace the object safely: the store sends no ETag").Of(o.String()).
+			WithHint("if nobody else writes to the object, add ?conditional-writes=false to the URL")
 	}
 	return func(as func(any) bool) { o.bucket.store.replace(version, as) }, nil
 }
@@ -237,10 +237,10 @@ func (o *Writer) explain(err error) error {
 		if changed {
 			return o.lost
 		}
-		return cli.NewError(cli.ExitUnavailable, "another request for it is under way: %w", err).OfKind(cli.KindThrottled).Of(o.object.String())
+		return cli.NewError(cli.ExitUnavailable, "another request for the object is in progress: %w", err).OfKind(cli.KindThrottled).Of(o.object.String())
 	}
 	if strings.Contains(err.Error(), "MaxUploadParts") {
-		return cli.NewError(cli.ExitError, "more than %d parts", maxParts).Of(o.object.String()).WithHint("add ?part-size=1G, or what is enough, to its URL")
+		return cli.NewError(cli.ExitError, "the object needs more than %d parts", maxParts).Of(o.object.String()).WithHint("use larger parts: add ?part-size=1G to the URL")
 	}
 	return o.object.Explain(err)
 }

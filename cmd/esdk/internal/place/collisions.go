@@ -36,7 +36,7 @@ func checkCollisions(jobs []Job, o *OutputOptions) error {
 			continue
 		}
 		if other, ok := outputs[j.Source.ID()]; ok && !other.Stream() && other.Skip == "" && !o.InPlace {
-			return cli.NewError(cli.ExitNotWritten, "%s is an input, and %s would be written to it", j.Source.Name(), other.Source.Name())
+			return cli.NewError(cli.ExitNotWritten, "%s is an input: the result of %s must not replace it", j.Source.Name(), other.Source.Name())
 		}
 	}
 	return checkDirs(jobs, outputs)
@@ -54,7 +54,7 @@ func checkDirs(jobs []Job, outputs map[string]*Job) error {
 		for dir := filepath.Dir(target.ID()); len(dir) > len(target.tree.real) && !seen[dir]; dir = filepath.Dir(dir) {
 			seen[dir] = true
 			if other, ok := outputs[dir]; ok {
-				return cli.NewError(cli.ExitNotWritten, "%s would be written to %s, which %s needs for a directory", other.Source.Name(), other.Output(), j.Source.Name())
+				return cli.NewError(cli.ExitNotWritten, "%s would be written to %s, but %s needs a directory there", other.Source.Name(), other.Output(), j.Source.Name())
 			}
 		}
 	}
@@ -114,11 +114,11 @@ func (o *outputs) take(j *Job) error {
 	case j.Skip != "" && !has(outID):
 		return nil // existed before the run
 	case has(outID):
-		return cli.NewError(cli.ExitNotWritten, "%s would be written to, and is the result of another input", j.Output())
+		return cli.NewError(cli.ExitNotWritten, "%s is already the result of another input", j.Output())
 	case has(o.taken.id(inputKind, out)):
-		return cli.NewError(cli.ExitNotWritten, "%s would be written to, and is an input", j.Output())
+		return cli.NewError(cli.ExitNotWritten, "%s is also an input", j.Output())
 	case has(other):
-		return cli.NewError(cli.ExitNotWritten, "the result of another input is written to it")
+		return cli.NewError(cli.ExitNotWritten, "the input is also the result of another input")
 	case o.InPlace && len(o.taken.ids) == maxTakenInPlace:
 	case len(o.taken.ids) < maxTaken:
 		o.taken.ids[outID] = inID
@@ -126,7 +126,7 @@ func (o *outputs) take(j *Job) error {
 			o.taken.ids[inID] = inID
 		}
 	case o.Force || o.Update:
-		return cli.NewError(cli.ExitNotWritten, "more results than can be told apart in one run that replaces some").WithHint("take fewer inputs at a time, or leave out --force and --update")
+		return cli.NewError(cli.ExitNotWritten, "too many results for one run that replaces files").WithHint("pass fewer inputs at a time, or leave out --force and --update")
 	}
 	return nil
 }

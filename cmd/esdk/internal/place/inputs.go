@@ -57,7 +57,7 @@ func (p *Planner) find(ctx context.Context, named iter.Seq2[named, error], o *In
 }
 
 // listHint is for a list of lines, which reads as one long name.
-const listHint = `each name in a list needs a zero byte behind it: find -print0 writes it, and tr '\n' '\0' makes it of line ends`
+const listHint = `each name in a list must end in a zero byte: use find -print0, or convert lines with tr '\n' '\0'`
 
 // A named is an input as the user named it. A list may have a million names and
 // come from a program, so a mistake in it fails only that input.
@@ -75,9 +75,9 @@ func (n *named) misnamed(j *Job) {
 	case !errors.Is(j.Err, fs.ErrNotExist) && !errors.Is(j.Err, syscall.ENAMETOOLONG):
 	case len(n.name) > most:
 		j.Source = &unopened{strings.ToValidUTF8(n.name[:most], "") + "…"}
-		j.Err = cli.NewError(cli.ExitError, "there is no file of this name of %d bytes", len(n.name)).OfKind(cli.Kind(j.Err))
+		j.Err = cli.NewError(cli.ExitError, "no such file: the name has %d bytes", len(n.name)).OfKind(cli.Kind(j.Err))
 	case !n.listed && strings.HasPrefix(n.name, "-"):
-		j.Err = cli.Hinted(j.Err, "behind --, all arguments are names: put flags in front of it")
+		j.Err = cli.Hinted(j.Err, "all arguments after -- are names: put flags before it")
 	}
 }
 
@@ -101,7 +101,7 @@ func (p *Planner) findNamed(ctx context.Context, name string, o *InputOptions, y
 		return yield(j, err)
 	}
 	if !o.Recursive {
-		j.fail(cli.NewError(cli.ExitError, "%s is a directory", path).WithHint("-r takes all files in it"))
+		j.fail(cli.NewError(cli.ExitError, "%s is a directory", path).WithHint("use -r to take all files in it"))
 		return yield(j, nil)
 	}
 	t, err := openTree(path)
@@ -136,24 +136,24 @@ func (o *InputOptions) check() error {
 	switch o.Symlinks {
 	case "", "skip", "follow", "error":
 	default:
-		return cli.UsageError("--symlinks %s: want skip, follow or error", cli.Printable(o.Symlinks))
+		return cli.UsageError("--symlinks %s: must be skip, follow or error", cli.Printable(o.Symlinks))
 	}
 	for _, p := range slices.Concat(o.Include, o.Exclude) {
 		if _, err := path.Match(p, ""); err != nil || strings.Contains(p, "**") || strings.ContainsAny(strings.ReplaceAll(p, `\{`, ""), "{") {
-			return cli.UsageError("%s: a pattern has *, ? and [a-z], and a backslash in front of these and of { if they are meant; one without a slash is of names at any depth", cli.Printable(p))
+			return cli.UsageError("pattern %s: only *, ? and [a-z] have a meaning", cli.Printable(p)).WithHint(`to match *, ?, [ or { itself, put a backslash before it`)
 		}
 	}
 	if o.Command && (o.Recursive || o.List != "" || o.Inventory != "" || o.Shard != "") {
-		return cli.UsageError("--command has what it runs write the input; -r, --files-from0, --inventory and --shard contradict it")
+		return cli.UsageError("--command cannot be used with -r, --files-from0, --inventory or --shard")
 	}
 	if o.Inventory != "" && object.IsURL(o.Inventory) && !strings.HasPrefix(o.Inventory, "s3://") {
-		return cli.UsageError("--inventory is the manifest of one of s3://, or a file")
+		return cli.UsageError("--inventory %s: must be an s3:// URL or a file", cli.Printable(o.Inventory))
 	}
 	if o.AllVersions && o.Inventory == "" {
-		return cli.UsageError("--all-versions is for the versions in an --inventory")
+		return cli.UsageError("--all-versions needs --inventory")
 	}
 	if strings.ContainsFunc(o.Suffix, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) }) {
-		return cli.UsageError("--suffix %s: it must not contain a path separator", cli.Printable(o.Suffix))
+		return cli.UsageError("--suffix %s: must not contain a path separator", cli.Printable(o.Suffix))
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func (o *InputOptions) checkNamed(inputs []string) error {
 
 // NotNamed is the error of a flag that needs a named input.
 func NotNamed(flag string) error {
-	return cli.UsageError("%s wants a FILE, --files-from0 or --inventory", flag).WithHint("without these, standard input is read: give - if you mean it")
+	return cli.UsageError("%s needs a FILE, --files-from0 or --inventory", flag).WithHint("to read standard input, give - as FILE")
 }
 
 // leftOut returns why a file in a directory is left out, "" if it isn't. Its
@@ -295,7 +295,7 @@ func readList(list io.Reader, path string, yield func(string, error) bool) {
 	}
 	switch err := s.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
-		yield("", cli.UsageError("--files-from0 %s: has a name of more than %d bytes", cli.Printable(path), maxName).WithHint(listHint))
+		yield("", cli.UsageError("--files-from0 %s: a name has more than %d bytes", cli.Printable(path), maxName).WithHint(listHint))
 	case err != nil:
 		yield("", cli.NamedFile("--files-from0", err)) // the list may be a directory
 	}
@@ -317,7 +317,7 @@ func (p *Planner) findObjects(ctx context.Context, text string, o *InputOptions,
 		return yield(j, nil)
 	}
 	if named.IsFolder() && !o.Recursive {
-		j.fail(cli.NewError(cli.ExitError, "%s is a directory", named).WithHint("-r takes all objects in it"))
+		j.fail(cli.NewError(cli.ExitError, "%s is a directory", named).WithHint("use -r to take all objects in it"))
 		return yield(j, nil)
 	}
 	if o.Unseen && !o.Recursive && !named.IsFolder() {
@@ -362,7 +362,7 @@ func walkObjects(ctx context.Context, o *object.Object, options *InputOptions, y
 		}
 	}
 	if empty {
-		return yield(Job{Source: &objectSource{o, "", nil}, search: true}, cli.NewError(cli.ExitError, "there is no object in it").Of(o.String()))
+		return yield(Job{Source: &objectSource{o, "", nil}, search: true}, cli.NewError(cli.ExitError, "no objects found").Of(o.String()))
 	}
 	return true
 }
@@ -394,7 +394,7 @@ func newObjectFolder(o *object.Object, options *InputOptions) (*objectFolder, er
 	if options.object != nil {
 		f.results = options.object.Folder()
 		if f.results.ID() == o.ID() {
-			return nil, cli.UsageError("-o names the directory %s itself: without -o, results go beside the objects", o)
+			return nil, cli.UsageError("-o names the input directory %s: leave out -o to write results beside the objects", o)
 		}
 	}
 	return f, nil
@@ -427,7 +427,7 @@ func parseFileURL(name string) (string, error) {
 	}
 	u, err := url.Parse(name)
 	if err != nil || u.Host != "" && u.Host != "localhost" || !strings.HasPrefix(u.Path, "/") || u.RawQuery != "" || u.Fragment != "" {
-		return "", cli.UsageError("%s: want file:///PATH, with %%25, %%3F and %%23 for a percent sign, question mark and number sign", cli.Printable(name))
+		return "", cli.UsageError("%s: must be file:///PATH, with %%25, %%3F and %%23 for a percent sign, question mark and number sign", cli.Printable(name))
 	}
 	return filePath(u.Path), nil
 }

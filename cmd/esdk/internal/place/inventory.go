@@ -60,7 +60,7 @@ type Inventory struct {
 // aren't the latest are skipped.
 func (p *Planner) OpenInventory(ctx context.Context, manifest string, allVersions bool) (*Inventory, error) {
 	if !strings.HasPrefix(manifest, "s3://") {
-		return nil, cli.UsageError("want the URL of a manifest, such as s3://BUCKET/…/manifest.json")
+		return nil, cli.UsageError("must be the URL of a manifest, such as s3://BUCKET/…/manifest.json")
 	}
 	o := &InputOptions{Inventory: manifest, AllVersions: allVersions}
 	i, bucket, err := p.openInventory(ctx, o)
@@ -167,11 +167,11 @@ func (p *Planner) openInventory(ctx context.Context, o *InputOptions) (*inventor
 
 // noManifest is the error for a directory, which may have several inventories.
 func noManifest(name string) error {
-	return cli.UsageError("--inventory %s: a directory is no inventory", cli.Printable(name)).
+	return cli.UsageError("--inventory %s: is a directory, not a manifest", cli.Printable(name)).
 		WithHint("%s", manifestHint)
 }
 
-const manifestHint = "name the manifest.json in it: S3 writes each inventory into a directory of its own, such as 2026-11-06T01-00Z/"
+const manifestHint = "name a manifest.json: S3 writes each inventory into its own directory, such as 2026-11-06T01-00Z/"
 
 // objectFiles opens keys in the manifest's bucket. The manifest itself may be
 // one of several versions.
@@ -225,5 +225,5 @@ func openNear(dir, key string) (io.ReadCloser, error) {
 			}
 		}
 	}
-	return nil, cli.NewError(cli.ExitError, "there is no part of %s near the manifest", cli.Printable(key)).OfKind(cli.KindNotFound)
+	return nil, cli.NewError(cli.ExitError, "data file %s not found near the manifest", cli.Printable(key)).OfKind(cli.KindNotFound)
 }

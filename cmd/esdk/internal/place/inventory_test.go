@@ -60,7 +60,7 @@ func TestPlanInventory(t *testing.T) {
 		i := inventorytest.Inventory{Bucket: "lake", Format: format, Versions: true, PerFile: 2}
 		p, _ := newLake(t, i, entries, "in/a b", "in/b", "in/c/d")
 		name := "s3://inv/" + i.ManifestKey()
-		skipped := " in/b?versionId=v%2B1:a version that is not the latest in/gone:marker of a deletion in/c/:marker of a directory"
+		skipped := " in/b?versionId=v%2B1:not the latest version in/gone:delete marker in/c/:directory marker"
 		for what, c := range map[string]struct {
 			options OutputOptions
 			inputs  []string
@@ -72,7 +72,7 @@ func TestPlanInventory(t *testing.T) {
 			"to a new":  {OutputOptions{Path: "new"}, []string{"one"}, "one:new/one.x in/a%20b:new/in/a b.x in/b:new/in/b.x" + skipped + " in/c/d:new/in/c/d.x in/none:new/in/none.x"},
 			"to itself": {OutputOptions{Path: "s3://lake/"}, nil, "refused"},
 			"to a file": {OutputOptions{Path: "one"}, nil, "refused"},
-			"a pattern": {OutputOptions{InPlace: true, InputOptions: InputOptions{Include: []string{"d"}}}, nil, "in/a%20b:" + skipPattern + " in/b:" + skipPattern + " in/b?versionId=v%2B1:a version that is not the latest in/gone:marker of a deletion in/c/:marker of a directory in/c/d:in/c/d in/none:" + skipPattern},
+			"a pattern": {OutputOptions{InPlace: true, InputOptions: InputOptions{Include: []string{"d"}}}, nil, "in/a%20b:" + skipPattern + " in/b:" + skipPattern + " in/b?versionId=v%2B1:not the latest version in/gone:delete marker in/c/:directory marker in/c/d:in/c/d in/none:" + skipPattern},
 			"twice":     {OutputOptions{Path: "out", InputOptions: InputOptions{Recursive: true}}, []string{"s3://lake/in/b"}, "in/b:out/b.x in/a%20b:out/in/a b.x in/b:out/in/b.x" + skipped + " in/c/d:out/in/c/d.x in/none:out/in/none.x"},
 			"above":     {OutputOptions{InputOptions: InputOptions{Recursive: true}}, []string{"s3://lake/in/"}, "refused"},
 		} {
@@ -149,9 +149,9 @@ func TestInventoryUnreachable(t *testing.T) {
 		i := inventorytest.Inventory{Bucket: "lake", Format: format, Versions: true}
 		p, _ := newLake(t, i, []inventory.Entry{entry("a/../b"), entry("a\nb"), entry("good"), marker, old, folder})
 		for exclude, want := range map[string]string{
-			"none": "error error  marker of a deletion a version that is not the latest marker of a directory",
-			"b":    skipPattern + " error  marker of a deletion a version that is not the latest marker of a directory",
-			"a*":   skipPattern + " " + skipPattern + "  marker of a deletion a version that is not the latest marker of a directory",
+			"none": "error error  delete marker not the latest version directory marker",
+			"b":    skipPattern + " error  delete marker not the latest version directory marker",
+			"a*":   skipPattern + " " + skipPattern + "  delete marker not the latest version directory marker",
 		} {
 			plan, err := p.Inputs(context.Background(), nil, &InputOptions{Inventory: "s3://inv/" + i.ManifestKey(), Exclude: []string{exclude}})
 			if err != nil {
@@ -291,12 +291,12 @@ func TestInventoryFaults(t *testing.T) {
 	}
 	o := options()
 	o.Inventory = strings.TrimSuffix(o.Inventory, "?SECRET")
-	if _, err := p.Plan(context.Background(), nil, o); err == nil || !strings.Contains(err.Error(), "the inventory's 1.csv.gz") {
+	if _, err := p.Plan(context.Background(), nil, o); err == nil || !strings.Contains(err.Error(), "inventory file 1.csv.gz") {
 		t.Errorf("%v", err)
 	}
 	p.LookAhead = 1
 	got, err := planInventory(p, o, nil)
-	if err != nil || !strings.HasPrefix(got, "a:a b:b s3://inv/"+i.ManifestKey()+":the inventory's 1.csv.gz: it has 7 bytes") {
+	if err != nil || !strings.HasPrefix(got, "a:a b:b s3://inv/"+i.ManifestKey()+":inventory file 1.csv.gz: the file has 7 bytes") {
 		t.Errorf("%s, %v", got, err)
 	}
 	for _, name := range []string{"s3://inv/", "s3://inv", "s3://inv/lake/all/", ".", "file:///"} {

@@ -27,7 +27,7 @@ func (o *outputs) planObject(ctx context.Context, j *Job) error {
 		}
 		result = source.With(key)
 	case o.object.IsFolder() && j.Source.Name() == cli.Standard:
-		return cli.UsageError("standard input has no name for an object in directory %s", o.object)
+		return cli.UsageError("standard input has no name to use in %s: give -o the URL of an object", o.object)
 	case o.object.IsFolder():
 		result = o.object.With(o.object.Key + o.Name(j.Source.keyName()))
 	default:
@@ -42,7 +42,7 @@ func (o *outputs) planObject(ctx context.Context, j *Job) error {
 		return nil
 	}
 	if !utf8.ValidString(result.Key) {
-		j.Err = cli.NewError(cli.ExitNotWritten, "%s: a key of an object must be UTF-8", j.Output())
+		j.Err = cli.NewError(cli.ExitNotWritten, "%s: the key of an object must be UTF-8", j.Output())
 		return nil
 	}
 	if source != nil && source.ID() == result.ID() {

@@ -58,9 +58,9 @@ func (o *outputs) settle(ahead []Job) error {
 	if o.Shard != "" {
 		inputs = "shards" // a shard may have one input, or none
 	}
-	err := cli.UsageError("%s need a directory for -o, and %s is none", inputs, cli.Printable(o.Path))
+	err := cli.UsageError("%s need a directory for -o, but %s is not one", inputs, cli.Printable(o.Path))
 	if o.results == nil && o.Path != cli.Standard && o.object == nil {
-		err = err.WithHint("make the directory first")
+		err = err.WithHint("create it first: mkdir -p %s", cli.Quoted(o.Path))
 	}
 	return err
 }
@@ -74,22 +74,22 @@ func (o *outputs) admitFolder(t *tree, id string) error {
 	}
 	if o.Path == "" {
 		if !o.beside.add(id) {
-			return cli.UsageError("%s: a directory that is named twice, or is in another that is, would get two results for one file", cli.Printable(id))
+			return cli.UsageError("%s: the directory is named twice or is inside another input, so each file would get two results", cli.Printable(id))
 		}
 		if o.Symlinks == "follow" {
-			return cli.UsageError("--symlinks follow needs -o FOLDER: a file with two names would get two results beside it")
+			return cli.UsageError("--symlinks follow needs -o DIRECTORY: a file with two names would get two results")
 		}
 		return nil
 	}
 	if o.Path == cli.Standard || o.results != nil && !o.results.IsDir() {
-		return cli.UsageError("the results of a directory need a directory for -o, and %s is none", cli.Printable(o.Path))
+		return cli.UsageError("a directory as input needs a directory for -o, but %s is not one", cli.Printable(o.Path))
 	}
 	if t != nil {
 		if info, err := t.root.Stat("."); err == nil && o.results != nil && os.SameFile(info, o.results) {
-			return cli.UsageError("-o names the directory %s itself: without -o, results go beside the files", cli.Printable(t.path))
+			return cli.UsageError("-o names the input directory %s: leave out -o to write results beside the files", cli.Printable(t.path))
 		}
 		if o.Symlinks == "follow" && (atomicfile.IsInside(t.path, o.Path) || atomicfile.IsInside(o.Path, t.path)) {
-			return cli.UsageError("--symlinks follow needs an -o FOLDER apart from %s", cli.Printable(t.path))
+			return cli.UsageError("--symlinks follow needs an -o DIRECTORY outside %s", cli.Printable(t.path))
 		}
 	}
 	if o.to != nil {
@@ -116,7 +116,7 @@ func (o *outputs) openResults() (*tree, error) {
 	in := filepath.Dir(filepath.Clean(o.Path)) // the path may end with a slash
 	switch _, err := os.Stat(in); {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, cli.UsageError("there is no directory %s", cli.Printable(in)).WithHint("make the directory first")
+		return nil, cli.UsageError("directory %s does not exist", cli.Printable(in)).WithHint("create it first: mkdir -p %s", cli.Quoted(in))
 	case err != nil:
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (o *outputs) planAny(ctx context.Context, j *Job) error {
 	case o.Path == cli.Standard:
 		return o.planStdout(j)
 	case o.folder && standard:
-		return cli.UsageError("standard input has no name for a file in directory %s", cli.Printable(o.Path))
+		return cli.UsageError("standard input has no name to use in directory %s: give -o a file", cli.Printable(o.Path))
 	case o.folder:
 		name, err := j.Source.localName()
 		if err != nil {
@@ -198,7 +198,7 @@ func noPlace(j *Job) error {
 // that file too, even if the link leads elsewhere later.
 func (o *outputs) planInPlace(j *Job) error {
 	if j.Special() {
-		return cli.UsageError("--in-place is for files, and %s is none", cli.Printable(j.Source.Name()))
+		return cli.UsageError("--in-place needs a file, but %s is not one", cli.Printable(j.Source.Name()))
 	}
 	path, err := filepath.EvalSymlinks(j.Source.Name())
 	if err != nil {
@@ -256,7 +256,7 @@ func (o *outputs) planFile(j *Job, path string, named bool) error {
 	}
 	if err == nil && !info.Mode().IsRegular() {
 		if !named {
-			return cli.NewError(cli.ExitNotWritten, "%s exists, and is not a file", path).WithHint("only what -o names itself may be a pipe or a device")
+			return cli.NewError(cli.ExitNotWritten, "%s exists and is not a regular file", path).WithHint("to write to a pipe or a device, name it with -o")
 		}
 		j.Target = &device{path, info, o.real}
 		return nil
@@ -270,7 +270,7 @@ func (o *outputs) planFile(j *Job, path string, named bool) error {
 		}
 	}
 	if isSystem(filepath.Dir(target.ID())) {
-		return cli.NewError(cli.ExitNotWritten, "%s: there is no place for a file in this directory", path).WithHint("-o - writes to standard output")
+		return cli.NewError(cli.ExitNotWritten, "%s: cannot create a file in this directory", path).WithHint("use -o - for standard output")
 	}
 	if info, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -355,7 +355,7 @@ func (o *outputs) planInTree(j *Job, target *treeTarget) error {
 		return cli.NewError(cli.ExitNotWritten, "%s is both input and output", j.Output())
 	}
 	if !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0 {
-		j.Err = cli.NewError(cli.ExitNotWritten, "%s exists, and is not a file", j.Output())
+		j.Err = cli.NewError(cli.ExitNotWritten, "%s exists and is not a regular file", j.Output())
 		return nil
 	}
 	target.old = info

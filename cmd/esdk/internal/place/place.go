@@ -183,20 +183,20 @@ func (j *Job) Remote() bool { return j.Source.Remote() || j.Target != nil && j.T
 
 // Reasons to skip an input.
 const (
-	SkipDone      = "as asked already"  // with --in-place
-	SkipExists    = "its result exists" // with --no-clobber
+	SkipDone      = "already as requested" // with --in-place
+	SkipExists    = "the result exists"    // with --no-clobber
 	SkipLink      = "symbolic link"
 	SkipSpecial   = "not a regular file"
 	SkipTemporary = "temporary file of an interrupted run"
 
 	skipResults = "directory of the results"
-	skipMarker  = "marker of a directory"
-	skipPattern = "left out by --include or --exclude"
-	skipNewer   = "its result is not older" // with --update
-	SkipTwice   = "named before"
+	skipMarker  = "directory marker"
+	skipPattern = "excluded by --include or --exclude"
+	skipNewer   = "the result is not older" // with --update
+	SkipTwice   = "named twice"
 	SkipReport  = "the report"
-	skipDeleted = "marker of a deletion"
-	skipOld     = "a version that is not the latest"
+	skipDeleted = "delete marker"
+	skipOld     = "not the latest version"
 
 	// Parts of such reasons: the first begins one, the second ends one.
 	notNamed     = "not named *"

@@ -178,27 +178,27 @@ func (p *Planner) found(ctx context.Context, inputs []string, o *InputOptions) (
 // check rejects options that contradict each other.
 func (o *OutputOptions) check() error {
 	if o.Force && o.NoClobber {
-		return cli.UsageError("--force and --no-clobber contradict each other")
+		return cli.UsageError("--force and --no-clobber cannot be used together")
 	}
 	if o.Update && (o.Force || o.NoClobber || o.InPlace) {
-		return cli.UsageError("--update says which results are replaced; --force, --no-clobber and --in-place contradict it")
+		return cli.UsageError("--update cannot be used with --force, --no-clobber or --in-place")
 	}
 	if o.InPlace && (o.Path != "" || o.Force || o.NoClobber) {
-		return cli.UsageError("--in-place says where results go; -o, --force and --no-clobber contradict it")
+		return cli.UsageError("--in-place cannot be used with -o, --force or --no-clobber")
 	}
 	return nil
 }
 
 // Resume says how to continue an interrupted run, "" if it has to start over.
 func (o *OutputOptions) Resume() string {
-	const again = "the same command goes on with the rest"
+	const again = "to resume, repeat the command"
 	switch {
 	case o.InPlace || o.NoClobber || o.Update:
 		return again
 	case o.Force:
 		return ""
 	}
-	return "with --no-clobber, " + again
+	return again + " with --no-clobber"
 }
 
 // Plan finds the inputs and plans an output for each. Before any work, it

@@ -219,11 +219,11 @@ func TestChanged(t *testing.T) {
 		"nothing":    {func() error { return nil }, ""},
 		"read":       {func() error { _, err := os.ReadFile("d/f"); return err }, ""},
 		"mode":       {func() error { return os.Chmod("d/f", 0o640) }, ""},
-		"grew":       {func() error { return os.WriteFile("d/f", []byte("longer than before"), 0o600) }, "it grew while it was read"},
-		"shrank":     {func() error { return os.Truncate("d/f", 1) }, "it shrank while it was read"},
-		"written to": {func() error { return os.Chtimes("d/f", testTime, testTime) }, "it was written to while it was read"},
-		"removed":    {func() error { return os.Remove("d/f") }, "it was removed while it was read"},
-		"replaced":   {func() error { return os.Rename("d/g", "d/f") }, "it was replaced while it was read"},
+		"grew":       {func() error { return os.WriteFile("d/f", []byte("longer than before"), 0o600) }, "the input grew while it was read"},
+		"shrank":     {func() error { return os.Truncate("d/f", 1) }, "the input shrank while it was read"},
+		"written to": {func() error { return os.Chtimes("d/f", testTime, testTime) }, "the input was modified while it was read"},
+		"removed":    {func() error { return os.Remove("d/f") }, "the input was removed while it was read"},
+		"replaced":   {func() error { return os.Rename("d/g", "d/f") }, "the input was replaced while it was read"},
 	} {
 		for _, input := range []string{"d", "d/f"} {
 			files(t, "d/f", "d/g")
@@ -274,12 +274,12 @@ func TestPlanObjects(t *testing.T) {
 			inputs  []string
 			want    string
 		}{
-			"beside":         {OutputOptions{NoClobber: true}, []string{"s3://test/in/"}, "a:a.x b:" + SkipExists + " b.x:named *.x already c/:marker of a directory c/d:c/d.x out/keep:out/keep.x"},
-			"refused":        {OutputOptions{}, []string{"s3://test/in/"}, "a:a.x b:error b.x:named *.x already c/:marker of a directory c/d:c/d.x out/keep:out/keep.x"},
-			"updated":        {OutputOptions{Update: true}, []string{"s3://test/in/"}, "a:a.x b:" + skipNewer + " b.x:named *.x already c/:marker of a directory c/d:c/d.x out/keep:out/keep.x"},
-			"replaced":       {OutputOptions{Force: true}, []string{"s3://test/in"}, "a:a.x b:b.x b.x:named *.x already c/:marker of a directory c/d:c/d.x out/keep:out/keep.x"},
-			"elsewhere":      {OutputOptions{Path: "s3://test/new"}, []string{"s3://test/in/"}, "a:../new/a.x b:../new/b.x b.x:../new/b.x.x c/:marker of a directory c/d:../new/c/d.x out/keep:../new/out/keep.x"},
-			"in it":          {OutputOptions{Path: "s3://test/in/out"}, []string{"s3://test/in/"}, "a:out/a.x b:out/b.x b.x:out/b.x.x c/:marker of a directory c/d:out/c/d.x out/keep:directory of the results"},
+			"beside":         {OutputOptions{NoClobber: true}, []string{"s3://test/in/"}, "a:a.x b:" + SkipExists + " b.x:named *.x already c/:directory marker c/d:c/d.x out/keep:out/keep.x"},
+			"refused":        {OutputOptions{}, []string{"s3://test/in/"}, "a:a.x b:error b.x:named *.x already c/:directory marker c/d:c/d.x out/keep:out/keep.x"},
+			"updated":        {OutputOptions{Update: true}, []string{"s3://test/in/"}, "a:a.x b:" + skipNewer + " b.x:named *.x already c/:directory marker c/d:c/d.x out/keep:out/keep.x"},
+			"replaced":       {OutputOptions{Force: true}, []string{"s3://test/in"}, "a:a.x b:b.x b.x:named *.x already c/:directory marker c/d:c/d.x out/keep:out/keep.x"},
+			"elsewhere":      {OutputOptions{Path: "s3://test/new"}, []string{"s3://test/in/"}, "a:../new/a.x b:../new/b.x b.x:../new/b.x.x c/:directory marker c/d:../new/c/d.x out/keep:../new/out/keep.x"},
+			"in it":          {OutputOptions{Path: "s3://test/in/out"}, []string{"s3://test/in/"}, "a:out/a.x b:out/b.x b.x:out/b.x.x c/:directory marker c/d:out/c/d.x out/keep:directory of the results"},
 			"in place":       {OutputOptions{InPlace: true}, []string{"s3://test/in/c"}, "c/d:c/d"},
 			"two of a name":  {OutputOptions{Path: "s3://test/new/", Force: true}, []string{"s3://test/in/a", "s3://test/other/", "s3://test/one"}, "a:error ../other/a:error ../one:../new/one.x"},
 			"twice":          {OutputOptions{}, []string{"s3://test/other/", "s3://test/one", "s3://test/other"}, "../other/a:../other/a.x ../one:../one.x ../other:error"},

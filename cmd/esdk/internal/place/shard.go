@@ -35,11 +35,11 @@ func parseShard(text string, environment func(string) string) (s shard, err erro
 	}
 	s.count, err = strconv.ParseUint(count, 10, 64)
 	if !ok || err != nil || s.count < 1 || s.count > maxShards {
-		return s, cli.UsageError("--shard %s: want I/N or env/N, with I from 0 to N-1", cli.Printable(text))
+		return s, cli.UsageError("--shard %s: must be I/N or env/N, with I from 0 to N-1", cli.Printable(text))
 	}
 	s.index, err = strconv.ParseUint(index, 10, 64)
 	if err != nil || s.index >= s.count {
-		return s, cli.UsageError("--shard %s: there is no shard %s of %d: the first is 0", cli.Printable(text), cli.Printable(index), s.count)
+		return s, cli.UsageError("--shard %s: shard %s of %d does not exist: the first is 0", cli.Printable(text), cli.Printable(index), s.count)
 	}
 	return s, nil
 }
@@ -48,14 +48,14 @@ func shardIndex(environment func(string) string) (index string, err error) {
 	for _, name := range indexVariables {
 		value := environment(name)
 		if value != "" && index != "" && value != index {
-			return "", cli.UsageError("--shard env: %s contradict each other", strings.Join(indexVariables, " and "))
+			return "", cli.UsageError("--shard env/N: %s have different values", strings.Join(indexVariables, " and "))
 		}
 		if value != "" {
 			index = value
 		}
 	}
 	if index == "" {
-		return "", cli.UsageError("--shard env: neither %s is set", strings.Join(indexVariables, " nor "))
+		return "", cli.UsageError("--shard env/N: neither %s is set", strings.Join(indexVariables, " nor "))
 	}
 	return index, nil
 }

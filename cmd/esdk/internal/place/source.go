@@ -127,9 +127,9 @@ func (o *opened) check(planned fs.FileInfo, same bool) (Input, error) {
 	switch {
 	case planned == nil:
 	case planned.Mode().IsRegular() && !o.info.Mode().IsRegular():
-		err = cli.NewError(cli.ExitError, "it was a regular file, and is none any more")
+		err = cli.NewError(cli.ExitError, "the input is no longer a regular file")
 	case same && !os.SameFile(planned, o.info):
-		err = cli.NewError(cli.ExitError, "it was replaced meanwhile").OfKind(cli.KindChanged)
+		err = cli.NewError(cli.ExitError, "the input was replaced in the meantime").OfKind(cli.KindChanged)
 	}
 	if err != nil {
 		o.Close()
@@ -147,18 +147,18 @@ func (o *opened) Changed() error {
 	}
 	switch {
 	case now.Size() > o.info.Size():
-		return errors.New("it grew while it was read")
+		return errors.New("the input grew while it was read")
 	case now.Size() < o.info.Size():
-		return errors.New("it shrank while it was read")
+		return errors.New("the input shrank while it was read")
 	case !now.ModTime().Equal(o.info.ModTime()):
-		return errors.New("it was written to while it was read")
+		return errors.New("the input was modified while it was read")
 	case o.again == nil:
 		return nil
 	}
 	if named, err := o.again(); errors.Is(err, fs.ErrNotExist) {
-		return errors.New("it was removed while it was read")
+		return errors.New("the input was removed while it was read")
 	} else if err == nil && !os.SameFile(named, o.info) {
-		return errors.New("it was replaced while it was read")
+		return errors.New("the input was replaced while it was read")
 	}
 	return nil
 }
@@ -208,7 +208,7 @@ func (o *objectSource) localName() (string, error) {
 	}
 	name, err := filepath.Localize(o.name)
 	if err != nil {
-		return "", cli.NewError(cli.ExitNotWritten, "there can be no file of this name")
+		return "", cli.NewError(cli.ExitNotWritten, "the key %s is not valid as a file name", cli.Printable(o.name))
 	}
 	return name, nil
 }

@@ -43,7 +43,7 @@ func (d *device) Create(context.Context, CreateOptions) (Output, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && (!os.SameFile(info, d.info) || info.Mode().Type() != d.info.Mode().Type()) {
-		err = cli.NewError(cli.ExitNotWritten, "it is something else than it was").Of(d.path)
+		err = cli.NewError(cli.ExitNotWritten, "the output was replaced in the meantime").Of(d.path)
 	}
 	if err != nil {
 		f.Close()

@@ -74,7 +74,7 @@ const lookedAt = 256
 func (w *walker) folder(name string, above []fs.FileInfo) bool {
 	info, all, err := w.list(name)
 	if err == nil && slices.ContainsFunc(above, func(other fs.FileInfo) bool { return os.SameFile(info, other) }) {
-		err = cli.NewError(cli.ExitError, "a directory that it is in: a loop of symbolic links")
+		err = cli.NewError(cli.ExitError, "the symbolic link leads to a directory above it, a loop")
 	}
 	if err != nil {
 		return w.add(&treeEntry{tree: w.tree, name: name}, "", err)
@@ -170,7 +170,7 @@ func (w *walker) entry(e found, above []fs.FileInfo) bool {
 	if e.err == nil && e.info.Mode()&fs.ModeSymlink != 0 {
 		switch w.options.Symlinks {
 		case "error":
-			e.err = cli.NewError(cli.ExitPolicy, "a symbolic link, and --symlinks error refuses it")
+			e.err = cli.NewError(cli.ExitPolicy, "the file is a symbolic link, which --symlinks error rejects")
 		case "follow":
 			e.info, e.err = w.tree.root.Stat(e.name)
 		default:
