@@ -64,9 +64,9 @@ func (a *app) newKeygen(kind, short string, generate func(file string) (*generat
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			if file == "" {
-				return cli.UsageError("no output given: use -o FILE").WithHint("-o - writes the secret key to standard output")
+				return cli.UsageError("no output given: use -o FILE").WithHint("to write the secret key to standard output, use -o -")
 			}
-			if err := a.CheckStdout("where a key goes"); err != nil && (file == cli.Standard || kind != "aes") {
+			if err := a.CheckStdout("the key"); err != nil && (file == cli.Standard || kind != "aes") {
 				return err
 			}
 			if _, err := os.Lstat(file); err == nil && file != cli.Standard {
@@ -161,7 +161,7 @@ func (f *passphraseFlags) protect(keys *keyspec.Keys, file string) (func(secret 
 	var err error
 	switch {
 	case f.ask && f.file != "":
-		return nil, cli.UsageError("--passphrase asks on the terminal, and --passphrase-file reads a file: give one of them")
+		return nil, cli.UsageError("--passphrase and --passphrase-file cannot be used together")
 	case f.ask:
 		passphrase, err = keys.NewPassphrase(file)
 	case f.file != "":
@@ -186,7 +186,7 @@ func (a *app) newKeygenAES() *cobra.Command {
 			return nil, err
 		}
 		if !keyspec.IsAESLength(bits/8) || bits%8 != 0 {
-			return nil, cli.UsageError("--bits %d: want 128, 192 or 256", bits)
+			return nil, cli.UsageError("--bits %d: must be 128, 192 or 256", bits)
 		}
 		key := make([]byte, bits/8)
 		rand.Read(key)
@@ -215,9 +215,9 @@ func checkKeyName(text string) error {
 	switch {
 	case err != nil:
 	case strings.ContainsFunc(text, unicode.IsSpace):
-		err = errors.New("a name with white space")
+		err = errors.New("must not contain white space")
 	case strings.ContainsAny(text, "@?") || text != cli.Printable(text):
-		err = errors.New("a name has no @, no ? and no control characters")
+		err = errors.New("must not contain @, ? or control characters")
 	default:
 		// The keyring checks the name. Any key will do.
 		_, err = esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: namespace, Name: name, Key: make([]byte, 32)})
@@ -232,7 +232,7 @@ func (a *app) newKeygenRSA() *cobra.Command {
 	var bits int
 	cmd := a.newKeygen("rsa", "Make an RSA key pair", func(file string) (*generatedKey, error) {
 		if bits < 2048 || bits > 8192 {
-			return nil, cli.UsageError("--bits %d: want 2048 to 8192", bits)
+			return nil, cli.UsageError("--bits %d: must be 2048 to 8192", bits)
 		}
 		key, err := rsa.GenerateKey(rand.Reader, bits)
 		if err != nil {
@@ -253,7 +253,7 @@ func (a *app) newKeygenECDH() *cobra.Command {
 	cmd := a.newKeygen("ecdh", "Make a key pair for elliptic-curve key agreement", func(file string) (*generatedKey, error) {
 		curve, ok := keygenCurves[strings.ToLower(strings.ReplaceAll(name, "-", ""))]
 		if !ok {
-			return nil, cli.UsageError("--curve %s: want p256, p384 or p521", cli.Printable(name))
+			return nil, cli.UsageError("--curve %s: must be p256, p384 or p521", cli.Printable(name))
 		}
 		key, err := curve.GenerateKey(rand.Reader)
 		if err != nil {

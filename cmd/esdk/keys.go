@@ -203,8 +203,8 @@ func (a *app) testKey(ctx context.Context, text string) error {
 		return unwrapErr
 	}
 	if wrapErr != nil {
-		return cli.NewError(cli.ExitNoKey, "%s only decrypts, and there is no message to try it on", cli.Printable(text)).
-			WithHint("esdk verify -k %s FILE tries it on one", cli.Quoted(text))
+		return cli.NewError(cli.ExitNoKey, "%s only decrypts, so testing it needs a message", cli.Printable(text)).
+			WithHint("use \"esdk verify -k %s FILE\" with a message", cli.Quoted(text))
 	}
 	t := keyTest{Key: text}
 	const suite = esdk.AES256GCMHKDFSHA512Commit // all kinds of keys support it
@@ -223,7 +223,7 @@ func (a *app) testKey(ctx context.Context, text string) error {
 		start = time.Now()
 		dataKey, err := unwrapper.Unwrap(ctx, &esdk.UnwrapRequest{Suite: suite, EncryptionContext: ec, EncryptedDataKeys: r.EncryptedDataKeys})
 		if err == nil && !bytes.Equal(dataKey, r.DataKey) {
-			err = errors.New("it decrypts to another data key")
+			err = errors.New("the key decrypted to another data key")
 		}
 		if err != nil {
 			return keyspec.KeyError(text, a.settings.Explain("", err))

@@ -196,7 +196,7 @@ func hintOnFormat(err error) string {
 	switch {
 	case !errors.As(err, &malformed) || malformed.Offset != 0:
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return "there is nothing in it"
+		return "the input is empty"
 	case malformed.Field == "version":
 		return "this isn't an encrypted message"
 	}

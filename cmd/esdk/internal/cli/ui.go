@@ -51,7 +51,7 @@ func (u *UI) ClaimStdin(what string) (io.Reader, error) {
 	}
 	u.stdinUsed = what
 	if Closed(u.Stdin) {
-		return nil, NewError(ExitError, "standard input is closed, and would be %s", what)
+		return nil, NewError(ExitError, "standard input is closed: cannot read %s", what)
 	}
 	return u.Stdin, nil
 }
@@ -60,7 +60,7 @@ func (u *UI) ClaimStdin(what string) (io.Reader, error) {
 // purpose, is closed.
 func (u *UI) CheckStdout(what string) error {
 	if u.stdoutClosed {
-		return NewError(ExitNotWritten, "standard output is closed, and would be %s", what)
+		return NewError(ExitNotWritten, "standard output is closed: cannot write %s", what)
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func allowed(err error) error {
 	case errors.As(err, &would):
 		return nil
 	case err == nil:
-		return errors.New("the service takes no notice of DryRun")
+		return errors.New("the service ignores DryRun")
 	}
 	return err
 }

@@ -30,17 +30,17 @@ func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Stor
 		return nil, err
 	}
 	if o.KMSKey == "" && len(o.FormerKeys) > 0 {
-		return nil, cli.UsageError("a former KMS key needs the one that came after it").
-			WithHint("give --kms-key ARN, kms=ARN of -k branch:…, or key in the configuration")
+		return nil, cli.UsageError("a former KMS key needs the current KMS key").
+			WithHint("use --kms-key ARN, -k 'branch:…?kms=ARN', or key in the configuration")
 	}
 	var storage branchkey.Storage
 	var err error
 	switch {
 	case o.Table == "" && o.File == "":
-		return nil, cli.UsageError("no key store given: name a table or a file").
-			WithHint("give --table TABLE or --file FILE, or table or file in the configuration")
+		return nil, cli.UsageError("no key store given: use a table or a file").
+			WithHint("use --table TABLE or --file FILE, or table or file in the configuration")
 	case o.Table != "" && o.File != "":
-		return nil, cli.UsageError("two key stores given: name a table or a file, not both")
+		return nil, cli.UsageError("two key stores given: use a table or a file, not both")
 	case o.Table != "":
 		storage, err = ks.openTable(ctx, o)
 	default:
@@ -64,7 +64,7 @@ func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Stor
 	}
 	if c.LogicalName == "" {
 		return nil, cli.UsageError("a key store in a file needs a logical name").
-			WithHint("give --logical-name NAME, or name in the configuration")
+			WithHint("use --logical-name NAME, or name in the configuration")
 	}
 	return branchkey.NewStore(c)
 }
@@ -100,7 +100,7 @@ func (ks *Keys) branchKeyring(ctx context.Context, text string, encrypt bool) (e
 	}
 	table, id, ok := strings.Cut(text, "/")
 	if !ok || table == "" || id == "" {
-		return nil, cli.UsageError("want branch:TABLE/BRANCH-KEY-ID[?kms=ARN]")
+		return nil, cli.UsageError("expected branch:TABLE/BRANCH-KEY-ID[?kms=ARN]")
 	}
 	o := &StoreOptions{Table: table, LogicalName: table, KMSKey: options["kms"]}
 	if former := options["former"]; former != "" {
@@ -116,8 +116,8 @@ func (ks *Keys) branchKeyring(ctx context.Context, text string, encrypt bool) (e
 // encryption, anyone who can write to the storage could choose the key.
 func (ks *Keys) newBranchKeyring(ctx context.Context, o *StoreOptions, id string, encrypt bool) (esdk.Keyring, error) {
 	if encrypt && o.KMSKey == "" {
-		return nil, cli.UsageError("to encrypt, the key of AWS KMS is needed, which else the writer of the key store chooses").
-			WithHint("write 'branch:TABLE/BRANCH-KEY-ID?kms=ARN', or give the field key in the configuration")
+		return nil, cli.UsageError("to encrypt, a branch key needs its KMS key: otherwise anybody who can write to the key store could choose it").
+			WithHint("use 'branch:TABLE/BRANCH-KEY-ID?kms=ARN', or key in the configuration")
 	}
 	store, err := ks.OpenStore(ctx, o)
 	if err != nil {

@@ -79,7 +79,7 @@ func (kind *kind) check(k *KeyConfig, fields []string) error {
 			return cli.UsageError("%s is empty", f)
 		}
 		if f != "type" && !slices.Contains(kind.needed, f) && !slices.Contains(kind.optional, f) {
-			return cli.UsageError("a key of type %s has no %s", kind.name, f)
+			return cli.UsageError("a key of type %s does not take %s", kind.name, f)
 		}
 	}
 	return nil
@@ -100,7 +100,7 @@ func (c *Config) Key(file, name string) (*KeyConfig, error) {
 	k, ok := c.Keys[name]
 	if !ok {
 		return nil, cli.UsageError("%s has no key %s", file, cli.Printable(name)).
-			WithHint("it has: %s", NamesOf(c.Keys))
+			WithHint("defined keys: %s", NamesOf(c.Keys))
 	}
 	// Paths are relative to the configuration, not to the working directory.
 	for _, path := range []*string{&k.File, &k.Peer, &k.Own, &k.PassphraseFile} {
@@ -203,7 +203,7 @@ func (ks *Keys) LoadConfig() (*Config, string, error) {
 	c := new(Config)
 	text, err := readFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "", cli.UsageError("there is no configuration file %s", file).WithHint("\"esdk help config\" shows one")
+		return nil, "", cli.UsageError("configuration file %s does not exist", file).WithHint("see \"esdk help config\"")
 	}
 	if err != nil {
 		return nil, "", cli.UsageError("%s: %w", file, err)
@@ -213,7 +213,7 @@ func (ks *Keys) LoadConfig() (*Config, string, error) {
 		return nil, "", cli.UsageError("%s: %v", file, err)
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, "", cli.UsageError("%s: unknown key %s", file, unknown[0])
+		return nil, "", cli.UsageError("%s: unknown field %s", file, unknown[0])
 	}
 	if err := c.checkNames(meta); err != nil {
 		return nil, "", cli.UsageError("%s: %w", file, err)

@@ -56,8 +56,8 @@ func (d *configDir) check() error {
 	if err == nil {
 		return nil
 	}
-	return cli.UsageError("no place for a local key: %w", err).
-		WithHint("set HOME, or make a key with \"esdk keygen aes\" and name its file")
+	return cli.UsageError("no directory for the local key: %w", err).
+		WithHint("set HOME, or use a key file of \"esdk keygen aes -o FILE\"")
 }
 
 // make makes the directory, accessible only to its owner, in an existing base.

@@ -60,7 +60,7 @@ func readFile(name string) ([]byte, error) {
 func readLimited(r io.Reader, name string) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxKeyFile+1))
 	if err == nil && len(data) > maxKeyFile {
-		err = fmt.Errorf("%s is too large for a file of keys", name)
+		err = fmt.Errorf("%s is too large for a key file", name)
 	}
 	return data, err
 }
@@ -131,7 +131,7 @@ func keyNames(data []byte) (names []string) {
 func SplitName(text string) (namespace, name string, err error) {
 	namespace, name, ok := strings.Cut(text, "/")
 	if !ok || namespace == "" || name == "" {
-		return "", "", cli.UsageError("want NAMESPACE/NAME")
+		return "", "", cli.UsageError("must be NAMESPACE/NAME")
 	}
 	return namespace, name, nil
 }
@@ -140,14 +140,14 @@ func SplitName(text string) (namespace, name string, err error) {
 func (k *aesKey) name(file string) (namespace, name string, err error) {
 	switch len(k.names) {
 	case 0:
-		return "", "", cli.Hinted(fileError(file, errors.New("the file does not say its name")), "write %s", cli.Quoted("aes:NAMESPACE/NAME@"+file))
+		return "", "", cli.Hinted(fileError(file, errors.New("the file does not contain the name of its key")), "use %s", cli.Quoted("aes:NAMESPACE/NAME@"+file))
 	case 1:
 		if namespace, name, err = SplitName(k.names[0]); err != nil {
-			err = fileError(file, cli.Errorf("its name: %w", err))
+			err = fileError(file, cli.Errorf("the name in the file: %w", err))
 		}
 		return namespace, name, err
 	}
-	return "", "", fileError(file, errors.New("it says two names"))
+	return "", "", fileError(file, errors.New("the file contains two names"))
 }
 
 // SaysName reports whether a path leads to a key file that contains its name.
@@ -201,10 +201,10 @@ func readBase64(data []byte) []byte {
 // of text could be meant either way.
 func parseAESKey(data []byte, format string) ([]byte, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, cli.UsageError("is empty, or has white space only")
+		return nil, cli.UsageError("is empty, or only white space")
 	}
 	if format != "raw" && keyLines(data) > 1 {
-		return nil, cli.UsageError("holds several lines that are a key each, or one key in several lines").WithHint("put the one to use into a file of its own, on one line")
+		return nil, cli.UsageError("contains several keys, or one key on several lines").WithHint("put one key into a file of its own, on one line")
 	}
 	var found []string
 	var key []byte
@@ -216,7 +216,7 @@ func parseAESKey(data []byte, format string) ([]byte, error) {
 		switch {
 		case format != "" && !IsAESLength(len(k)):
 			clear(k)
-			return nil, cli.UsageError("does not hold an AES key as %s: 16, 24 or 32 bytes", f.what)
+			return nil, cli.UsageError("does not contain an AES key as %s: 16, 24 or 32 bytes", f.what)
 		case !IsAESLength(len(k)) || f.name == "base64" && len(found) > 0 && found[len(found)-1] == "hex":
 			clear(k)
 		default:
@@ -232,11 +232,11 @@ func parseAESKey(data []byte, format string) ([]byte, error) {
 		if format != "" {
 			return nil, cli.UsageError("format %q is not one of %s", format, strings.Join(formatNames(), ", "))
 		}
-		return nil, cli.UsageError("does not hold an AES key: 16, 24 or 32 bytes, raw or as hex or Base64 text")
+		return nil, cli.UsageError("does not contain an AES key: 16, 24 or 32 bytes, raw or as hex or Base64 text")
 	}
 	clear(key)
 	return nil, cli.UsageError("can be read as %s, which are different keys", strings.Join(found, " or ")).
-		WithHint("add ?format=%s behind the file, or format to the configuration", strings.Join(found, " or ?format="))
+		WithHint("add ?format=%s after the file, or set format in the configuration", strings.Join(found, " or ?format="))
 }
 
 // keyLines counts the lines that are an AES key by themselves.

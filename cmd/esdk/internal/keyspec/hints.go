@@ -24,9 +24,9 @@ import (
 func unknownHint(text string) string {
 	switch {
 	case kmsCiphertext.MatchString(text):
-		return "it is a ciphertext of AWS KMS, not a key: name the key that decrypts it, arn:…:key/ID"
+		return "this is a ciphertext of AWS KMS, not a key: use the ARN of its key, arn:…:key/ID"
 	case kmsKeyID.MatchString(text):
-		return "it is the id of a key of AWS KMS: write its ARN, arn:aws:kms:REGION:ACCOUNT:key/" + text
+		return "this is the ID of a KMS key: use its ARN, arn:aws:kms:REGION:ACCOUNT:key/" + text
 	}
 	if usage := closestUsage(text); usage != "" {
 		return "did you mean " + usage + "?"
@@ -51,11 +51,11 @@ func NotKMSKeyARN(flag, text string) error {
 	if err := checkSpace(text); err != nil {
 		return cli.Hinted(cli.UsageError("%s: %w", flag, err), "%s", cli.Hint(err))
 	}
-	hint := "give an ARN, arn:aws:kms:REGION:ACCOUNT:key/ID; \"esdk keystore key list\" shows them"
+	hint := "use an ARN, arn:aws:kms:REGION:ACCOUNT:key/ID; \"esdk keystore key list\" shows them"
 	if kmsKeyID.MatchString(text) {
 		hint = unknownHint(text)
 	} else if strings.HasPrefix(text, "alias/") || strings.Contains(text, ":alias/") {
-		hint = "key stores hold no aliases: give the key's ARN, arn:aws:kms:REGION:ACCOUNT:key/ID"
+		hint = "key stores do not contain aliases: use the key's ARN, arn:aws:kms:REGION:ACCOUNT:key/ID"
 	}
 	return cli.UsageError("%s: %q is not the ARN of a KMS key", flag, cli.Printable(text)).WithHint("%s", hint)
 }
@@ -109,7 +109,7 @@ func checkSpace(names ...string) error {
 }
 
 func spaceError(text string) error {
-	return cli.UsageError("there is white space in it").WithHint("write %s", cli.Quoted(strings.Join(strings.Fields(text), "")))
+	return cli.UsageError("the key contains white space").WithHint("use %s", cli.Quoted(strings.Join(strings.Fields(text), "")))
 }
 
 // A foreign is a kind of key file that esdk can't read.
@@ -118,17 +118,17 @@ type foreign struct {
 	hint  string         // with %s for the file
 }
 
-const hintOnSignatures = "it is a key that only signs, and cannot encrypt: want RSA, or an elliptic curve P-256, P-384 or P-521"
+const hintOnSignatures = "this key only signs and cannot encrypt: use RSA, or an elliptic curve P-256, P-384 or P-521"
 
 var foreigns = []foreign{
 	{regexp.MustCompile(`^ssh-(ed25519|dss) `), hintOnSignatures},
-	{regexp.MustCompile(`(?m)^-----BEGIN OPENSSH PRIVATE KEY-----`), `it is a private key of OpenSSH: "ssh-keygen -p -m PKCS8 -f FILE" makes PEM of a copy`},
-	{regexp.MustCompile(`^(ssh-rsa|ecdsa-sha2-nistp\d+) |^---- BEGIN SSH2 PUBLIC KEY`), `it is a public key of OpenSSH: "ssh-keygen -e -m PKCS8 -f %s" prints it as PEM`},
-	{regexp.MustCompile(`(?m)^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----`), `it is a certificate, which esdk does not check: "openssl x509 -in %s -noout -pubkey" prints its public key`},
-	{regexp.MustCompile(`(?m)^Proc-Type: *4, *ENCRYPTED`), `it is encrypted in an old way: "openssl pkey -in %s -aes256 -out FILE" makes PKCS #8 of it`},
-	{regexp.MustCompile(`(?m)^-----BEGIN PGP `), `it is a key of OpenPGP, which esdk does not read`},
-	{regexp.MustCompile(`(?m)^AGE-SECRET-KEY-`), `it is a key of age, which esdk does not read`},
-	{regexp.MustCompile(`^\s*\{\s*"`), `it is JSON: want PEM`},
+	{regexp.MustCompile(`(?m)^-----BEGIN OPENSSH PRIVATE KEY-----`), `this is an OpenSSH private key: "ssh-keygen -p -m PKCS8 -f FILE" converts a copy to PEM`},
+	{regexp.MustCompile(`^(ssh-rsa|ecdsa-sha2-nistp\d+) |^---- BEGIN SSH2 PUBLIC KEY`), `this is an OpenSSH public key: "ssh-keygen -e -m PKCS8 -f %s" prints it as PEM`},
+	{regexp.MustCompile(`(?m)^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----`), `this is a certificate, which esdk does not check: "openssl x509 -in %s -noout -pubkey" prints its public key`},
+	{regexp.MustCompile(`(?m)^Proc-Type: *4, *ENCRYPTED`), `this key is encrypted in an old format: "openssl pkey -in %s -aes256 -out FILE" converts it to PKCS #8`},
+	{regexp.MustCompile(`(?m)^-----BEGIN PGP `), `this is an OpenPGP key, which esdk does not support`},
+	{regexp.MustCompile(`(?m)^AGE-SECRET-KEY-`), `this is a key of age, which esdk does not support`},
+	{regexp.MustCompile(`^\s*\{\s*"`), `this is JSON: use a key in PEM`},
 }
 
 // foreignHint returns the hint for a file that no kind of key can read, "" if
@@ -144,11 +144,11 @@ func foreignHint(file string, data []byte) string {
 	}
 	// A sequence, its length in two bytes, and version 3.
 	if len(data) > 7 && bytes.Equal(data[:2], []byte{0x30, 0x82}) && bytes.Equal(data[4:7], []byte{2, 1, 3}) {
-		return fmt.Sprintf(`it looks like PKCS #12: "openssl pkcs12 -in %s -nocerts -out FILE" makes PEM of its key`, cli.Quoted(file))
+		return fmt.Sprintf(`this looks like PKCS #12: "openssl pkcs12 -in %s -nocerts -out FILE" converts its key to PEM`, cli.Quoted(file))
 	}
 	// The tag of a sequence, and a length of more than one byte.
 	if len(data) > 2 && data[0] == 0x30 && (data[1] == 0x81 || data[1] == 0x82) {
-		return fmt.Sprintf(`it looks like DER: "openssl pkey -inform DER -in %s" prints it as PEM, with -pubin a public key`, cli.Quoted(file))
+		return fmt.Sprintf(`this looks like DER: "openssl pkey -inform DER -in %s" prints it as PEM; add -pubin for a public key`, cli.Quoted(file))
 	}
 	return ""
 }
@@ -180,23 +180,23 @@ func onlySigns(data []byte) bool {
 // none.
 func kindHint(data []byte) string {
 	if is[*rsa.PrivateKey](data) {
-		return "it is an RSA private key, for rsa:"
+		return "this is an RSA private key, for rsa:"
 	} else if is[*ecdh.PrivateKey](data) {
-		return "it is an elliptic-curve private key, for ecdh:"
+		return "this is an elliptic-curve private key, for ecdh:"
 	} else if is[*rsa.PublicKey](data) {
-		return "it is an RSA public key, for rsa:"
+		return "this is an RSA public key, for rsa:"
 	} else if is[*ecdh.PublicKey](data) {
-		return "it is an elliptic-curve public key, for ecdh:"
+		return "this is an elliptic-curve public key, for ecdh:"
 	}
 	_, privateErr := hpke.ParsePrivateKey(data)
 	_, publicErr := hpke.ParsePublicKey(data)
 	if privateErr == nil || publicErr == nil {
-		return "it is a key of \"esdk keygen hpke\", for hpke:"
+		return "this is a key of \"esdk keygen hpke\", for hpke:"
 	}
 	if block, _ := pem.Decode(data); block == nil && bytes.Contains(data, []byte("esdk")) {
 		if key, err := parseAESKey(data, ""); err == nil {
 			clear(key)
-			return "it is an AES key, for aes:"
+			return "this is an AES key, for aes:"
 		}
 	}
 	return ""
@@ -226,7 +226,7 @@ func (ks *Keys) fileHint(file string) string {
 	case bytes.Contains(text, []byte("-----BEGIN ENCRYPTED PRIVATE KEY")):
 		write = rsaKey + ", or " + ecdhKey
 	}
-	return "it is a file: say what is in it, " + write + "; see \"esdk help keys\""
+	return "this is a file: add the kind of its key, " + write + "; see \"esdk help keys\""
 }
 
 func is[K pemKey](data []byte) bool {
@@ -238,7 +238,7 @@ func is[K pemKey](data []byte) bool {
 // describes the content but shows nothing of it.
 func wrongFile(file string, data []byte, err error) error {
 	if hint := foreignHint(file, data); hint != "" {
-		return cli.Hinted(fileError(file, errors.New("it holds no key that esdk reads")), "%s", hint)
+		return cli.Hinted(fileError(file, errors.New("the file contains no key that esdk supports")), "%s", hint)
 	}
 	hint := cmp.Or(cli.Hint(err), kindHint(data))
 	err = fileError(file, err)

@@ -289,7 +289,7 @@ func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esd
 	}
 	if looksLikeKey(text) { // so it isn't shown
 		return nil, cli.UsageError("%s …: this looks like a key itself", flag).
-			WithHint("put it into a file of mode 600, and write aes:NAMESPACE/NAME@FILE")
+			WithHint("put the key into a file of mode 600, and use aes:NAMESPACE/NAME@FILE")
 	}
 	return nil, err.WithHint("%s", cli.Printable(unknownHint(text)))
 }

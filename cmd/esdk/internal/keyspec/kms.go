@@ -139,7 +139,7 @@ func (ks *Keys) kmsARNKeyring(_ context.Context, text string, _ bool) (esdk.Keyr
 
 func (ks *Keys) kmsAliasKeyring(_ context.Context, text string, _ bool) (esdk.Keyring, error) {
 	if text == "" {
-		return nil, cli.UsageError("want alias/NAME")
+		return nil, cli.UsageError("expected alias/NAME")
 	}
 	return ks.kmsKeyring([]string{"alias/" + text})
 }
@@ -149,7 +149,7 @@ func (ks *Keys) kmsDiscoveryKeyring(_ context.Context, text string, encrypt bool
 	text, region, hasRegion := strings.Cut(text, "@")
 	partition, accounts, _ := strings.Cut(text, "/")
 	if partition == "" || accounts == "" || hasRegion && region == "" {
-		return nil, cli.UsageError("want kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION], such as kms-discovery:aws/111122223333")
+		return nil, cli.UsageError("expected kms-discovery:PARTITION/ACCOUNT[,ACCOUNT]...[@REGION], such as kms-discovery:aws/111122223333")
 	}
 	return newKMSDiscoveryKeyring(ks.KMS(""), &awskms.Filter{Partition: partition, Accounts: strings.Split(accounts, ",")}, region, encrypt)
 }
@@ -162,7 +162,7 @@ func newKMSDiscoveryKeyring(c awskms.Config, filter *awskms.Filter, region strin
 	}
 	switch {
 	case encrypt:
-		return nil, &cannot{cli.UsageError("discovery only decrypts").WithHint("to encrypt, name the key: -k arn:…")}
+		return nil, &cannot{cli.UsageError("discovery only decrypts").WithHint("to encrypt, use -k arn:…")}
 	case region != "":
 		return awskms.NewMRKDiscoveryKeyring(c, filter, region)
 	}
@@ -191,7 +191,7 @@ func (ks *Keys) newKMSRSAKeyring(kms awskms.Config, arn, file, padding string, e
 		return nil, err
 	}
 	if file == "" && encrypt {
-		return nil, cli.UsageError("to encrypt, the key's public key is needed").WithHint("write kms-rsa:ARN@PUBLIC-FILE")
+		return nil, cli.UsageError("to encrypt, the key's public key is needed").WithHint("use kms-rsa:ARN@PUBLIC-FILE")
 	}
 	if file != "" {
 		data, err := ks.readPEM(file)
@@ -219,7 +219,7 @@ func (ks *Keys) newKMSECDHKeyring(ctx context.Context, kms awskms.Config, arn, f
 		return nil, err
 	}
 	if file == "" && encrypt {
-		return nil, cli.UsageError("to encrypt, the peer's public key is needed").WithHint("write kms-ecdh:ARN@PEER-FILE")
+		return nil, cli.UsageError("to encrypt, the peer's public key is needed").WithHint("use kms-ecdh:ARN@PEER-FILE")
 	}
 	if file == "" {
 		return awskms.NewECDHDiscoveryKeyring(ctx, kms, awskms.ECDHConfig{KeyID: arn})

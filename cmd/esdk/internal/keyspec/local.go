@@ -42,14 +42,14 @@ func (ks *Keys) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Ke
 			return ks.openLocalKey(file)
 		})}, nil
 	}
-	return nil, cli.NewError(cli.ExitNoKey, "there is no local key at %s", file).
-		WithHint("it is made when \"esdk encrypt -k local\" first runs; -k local@FILE reads a copy of another machine's or user's")
+	return nil, cli.NewError(cli.ExitNoKey, "no local key at %s", file).
+		WithHint("\"esdk encrypt -k local\" creates it on first use; to use a copy from elsewhere, give -k local@FILE")
 }
 
 // localCopyKeyring reads a copy of a local key. It never makes one.
 func (ks *Keys) localCopyKeyring(_ context.Context, file string, _ bool) (esdk.Keyring, error) {
 	if file == "" {
-		return nil, cli.UsageError("the file behind the @ is empty")
+		return nil, cli.UsageError("no file after the @")
 	}
 	return ks.openLocalKey(file)
 }
@@ -98,6 +98,6 @@ func (ks *Keys) makeLocalKey(dir *configDir, file string) error {
 		return err
 	}
 	ks.UI.Announce("local_key_made", map[string]string{"path": file},
-		"made a new local key: "+cli.Printable(file), "keep a copy of it in a safe place; without it, what it encrypted is lost")
+		"made a new local key: "+cli.Printable(file), "keep a copy of it in a safe place: without it, the messages under it are lost")
 	return nil
 }

@@ -28,7 +28,7 @@ func (ks *Keys) MessageName(text string) (string, error) {
 		}
 		isKey = true
 	}
-	hint := "give the name that \"esdk inspect\" shows of such a message; * stands for any characters"
+	hint := "use the name that \"esdk inspect\" shows; * matches any characters"
 	switch {
 	case isKey && k.messageName() != "":
 		return k.messageName(), nil
@@ -38,11 +38,11 @@ func (ks *Keys) MessageName(text string) (string, error) {
 		}
 		return text, nil
 	case !isKey:
-		hint += ", and behind a name that looks like a file, it has it taken as a name"
+		hint += "; a name that looks like a file is taken as a name if it contains *"
 	case strings.HasPrefix(text, "@") && slices.Contains([]string{"aes", "rsa"}, k.Type):
 		hint += "; or give the key a namespace and a name in the configuration"
 	}
-	return "", cli.UsageError("%s: what messages call this key cannot be told without opening it", cli.Printable(text)).WithHint("%s", hint)
+	return "", cli.UsageError("%s: the name of this key in messages is not known without opening the key", cli.Printable(text)).WithHint("%s", hint)
 }
 
 // checkKMSName rejects a text that is meant for a KMS key but that no message
@@ -59,7 +59,7 @@ func checkKMSName(text string) error {
 		return cli.Hinted(cli.UsageError("%s: %w", cli.Printable(text), err), "%s", cli.Hint(err))
 	}
 	if _, err := kmsarn.ParseKey(text); err != nil && (text[:4] != "arn:" || !strings.Contains(text, "*")) {
-		return cli.UsageError("%w", err).WithHint("give an ARN, arn:aws:kms:REGION:ACCOUNT:key/ID; * stands for any characters")
+		return cli.UsageError("%w", err).WithHint("use an ARN, arn:aws:kms:REGION:ACCOUNT:key/ID; * matches any characters")
 	}
 	return nil
 }

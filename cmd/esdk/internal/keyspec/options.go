@@ -40,9 +40,9 @@ func cutOptions(text string, known ...option) (rest string, values map[string]st
 		value, err := url.PathUnescape(value)
 		switch {
 		case !ok || err != nil:
-			return "", nil, cli.UsageError("want %s behind the key", want)
+			return "", nil, cli.UsageError("expected %s after the key", want)
 		case !slices.ContainsFunc(known, func(o option) bool { return o.name == name }):
-			return "", nil, cli.UsageError("want %s, not %s", want, cli.Printable(name))
+			return "", nil, cli.UsageError("expected %s, not %s", want, cli.Printable(name))
 		case value == "":
 			return "", nil, cli.UsageError("%s is empty", name)
 		case values[name] != "":
@@ -57,7 +57,7 @@ func cutOptions(text string, known ...option) (rest string, values map[string]st
 func cutFile(text string) (rest, file string, err error) {
 	rest, file, ok := strings.Cut(text, "@")
 	if ok && file == "" {
-		return "", "", cli.UsageError("the file behind the @ is empty")
+		return "", "", cli.UsageError("no file after the @")
 	}
 	return rest, file, nil
 }

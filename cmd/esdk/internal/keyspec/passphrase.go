@@ -38,7 +38,7 @@ var opens = map[string]func(der []byte) bool{
 func EncryptPEM(text, passphrase []byte) ([]byte, error) {
 	block, _ := pem.Decode(text)
 	if block == nil || opens[block.Type] == nil {
-		return nil, errors.New("keyspec: this is no private key in PEM")
+		return nil, errors.New("keyspec: not a private key in PEM")
 	}
 	defer clear(block.Bytes)
 	der, err := encryptPKCS8(block.Bytes, passphrase)
@@ -75,7 +75,7 @@ func (ks *Keys) readPrivate(name, passphraseFile string) ([]byte, error) {
 	}
 	if decrypted == nil && passphraseFile != "" && foreignHint(name, data) == "" {
 		clear(data)
-		return nil, cli.Hinted(fileError(name, errors.New("it is not encrypted, and has no passphrase")), "leave out passphrase-file")
+		return nil, cli.Hinted(fileError(name, errors.New("the key is not encrypted")), "leave out passphrase-file")
 	}
 	all := append(bytes.Clone(data), decrypted...)
 	clear(data)
@@ -95,7 +95,7 @@ func (ks *Keys) decryptPEM(der []byte, kind, name, passphraseFile string) ([]byt
 	defer clear(plain)
 	switch {
 	case errors.Is(err, errOldPKCS8):
-		return nil, cli.Hinted(fileError(name, err), "\"openssl pkcs8 -topk8 -v2 aes256 -in %s -out FILE\" encrypts it in one that it does", cli.Quoted(name))
+		return nil, cli.Hinted(fileError(name, err), "encrypt it again: openssl pkcs8 -topk8 -v2 aes256 -in %s -out FILE", cli.Quoted(name))
 	case err != nil:
 		return nil, fileError(name, err)
 	}
@@ -130,7 +130,7 @@ func (ks *Keys) passphraseOf(name, file string) ([]byte, error) {
 func (ks *Keys) ReadPassphrase(file string) ([]byte, error) {
 	data, err := ks.readSecret(file)
 	if err != nil {
-		return nil, cli.UsageError("the file of the passphrase: %v", err) // not a missing key file
+		return nil, cli.UsageError("passphrase file: %v", err) // not a missing key file
 	}
 	line, _ := bytes.CutSuffix(decodeText(data), []byte("\n"))
 	line, _ = bytes.CutSuffix(line, []byte("\r"))
@@ -138,7 +138,7 @@ func (ks *Keys) ReadPassphrase(file string) ([]byte, error) {
 	case len(line) == 0:
 		return nil, fileError(file, errors.New("the passphrase is empty"))
 	case bytes.ContainsAny(line, "\r\n"):
-		return nil, fileError(file, errors.New("a passphrase has one line"))
+		return nil, fileError(file, errors.New("the passphrase must be on one line"))
 	}
 	return line, nil
 }
@@ -153,7 +153,7 @@ func (ks *Keys) NewPassphrase(name string) ([]byte, error) {
 	second, err := ks.promptSecret("passphrase", "Again: ", hint)
 	defer clear(second)
 	if err == nil && !bytes.Equal(first, second) {
-		err = cli.UsageError("the two passphrases are not the same")
+		err = cli.UsageError("the two passphrases differ")
 	}
 	if err != nil {
 		clear(first)
@@ -166,7 +166,7 @@ func (ks *Keys) NewPassphrase(name string) ([]byte, error) {
 // tells how to give a file instead.
 func (ks *Keys) promptSecret(what, question, hint string) ([]byte, error) {
 	if ks.Unattended {
-		return nil, cli.UsageError("there is nobody to ask for the %s", what).WithHint("put the %s into a file of mode 600, and %s", what, hint)
+		return nil, cli.UsageError("nobody can be asked for the %s", what).WithHint("put the %s into a file of mode 600, and %s", what, hint)
 	}
 	name := "/dev/tty"
 	if runtime.GOOS == "windows" {
@@ -174,7 +174,7 @@ func (ks *Keys) promptSecret(what, question, hint string) ([]byte, error) {
 	}
 	tty, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
-		return nil, cli.UsageError("there is no terminal to ask for the %s", what).WithHint("put the %s into a file of mode 600, and %s", what, hint)
+		return nil, cli.UsageError("no terminal to ask for the %s", what).WithHint("put the %s into a file of mode 600, and %s", what, hint)
 	}
 	defer tty.Close()
 	// Echo is off before the question appears.

@@ -39,7 +39,7 @@ func onlyKey[K pemKey](data []byte) (none K, err error) {
 	case 1:
 		return keys[0], nil
 	}
-	return none, cli.UsageError("it holds %d different keys", len(keys)).WithHint("put the one to use into a file of its own")
+	return none, cli.UsageError("the file contains %d different keys", len(keys)).WithHint("put the right key into a file of its own")
 }
 
 func sameKey(a, b any) bool {
@@ -58,8 +58,8 @@ func checkPair(file string, own, beside any) error {
 	if sameKey(own, beside) {
 		return nil
 	}
-	return cli.UsageError("%s: it holds a private key and another one's public key", cli.Printable(file)).
-		WithHint("put the one to use into a file of its own")
+	return cli.UsageError("%s: the file contains a private key and the public key of another", cli.Printable(file)).
+		WithHint("put the right key into a file of its own")
 }
 
 // fileError returns an error that names its key file.

@@ -84,7 +84,7 @@ type scryptParams struct {
 
 var (
 	errPassphrase = errors.New("the passphrase is wrong, or the file is damaged")
-	errOldPKCS8   = errors.New("it is encrypted in a way that esdk does not read")
+	errOldPKCS8   = errors.New("the private key is encrypted in an unsupported way")
 	errPKCS8      = errors.New("the encrypted private key is malformed")
 )
 

@@ -19,7 +19,7 @@ func splitKey(text string) (namespace, name, file string, err error) {
 	id, file, ok := strings.Cut(text, "@")
 	namespace, name, slash := strings.Cut(id, "/")
 	if !ok || !slash || namespace == "" || name == "" || file == "" {
-		return "", "", "", cli.UsageError("want NAMESPACE/NAME@FILE")
+		return "", "", "", cli.UsageError("expected NAMESPACE/NAME@FILE")
 	}
 	return namespace, name, file, nil
 }
@@ -44,7 +44,7 @@ func (ks *Keys) aesKeyring(_ context.Context, text string, encrypt bool) (esdk.K
 // and may be empty.
 func (ks *Keys) NewAESKeyring(namespace, name, file, format string, encrypt bool) (esdk.Keyring, error) {
 	if (namespace == "") != (name == "") {
-		return nil, cli.UsageError("namespace and name go together")
+		return nil, cli.UsageError("namespace and name must be given together")
 	}
 	key, err := ks.readAESKey(file, format)
 	if err != nil {
@@ -114,7 +114,7 @@ func (ks *Keys) NewRSAKeyring(namespace, name, file, padding, passphraseFile str
 	case publicErr != nil:
 		return nil, wrongFile(file, data, privateErr)
 	case !encrypt:
-		return nil, &cannot{cli.UsageError("%s has only the public key, which cannot decrypt", cli.Printable(file))}
+		return nil, &cannot{cli.UsageError("%s contains only a public key, which cannot decrypt", cli.Printable(file))}
 	default:
 		c.PublicKey = public
 	}
@@ -162,17 +162,17 @@ func (ks *Keys) newECDHKeyring(peerFile, ownFile, passphraseFile string, encrypt
 	}
 	switch {
 	case peer == nil && own == nil:
-		return nil, cli.UsageError("want PEER-FILE@OWN-FILE, or one of them")
+		return nil, cli.UsageError("expected PEER-FILE@OWN-FILE, or one of them")
 	case peer != nil && own != nil:
 		return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{PrivateKey: own, Peer: peer})
 	case own != nil && !encrypt:
 		return esdk.NewRawECDHDiscoveryKeyring(own)
 	case own != nil:
-		return nil, cli.UsageError("to encrypt, the peer's public key is needed").WithHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:PEER-FILE")
+		return nil, cli.UsageError("to encrypt, the peer's public key is needed").WithHint("use ecdh:PEER-FILE@OWN-FILE, or ecdh:PEER-FILE")
 	case encrypt:
 		return esdk.NewRawECDHEphemeralKeyring(peer)
 	}
-	return nil, &cannot{cli.UsageError("to decrypt, your own private key is needed").WithHint("write ecdh:PEER-FILE@OWN-FILE, or ecdh:@OWN-FILE")}
+	return nil, &cannot{cli.UsageError("to decrypt, your own private key is needed").WithHint("use ecdh:PEER-FILE@OWN-FILE, or ecdh:@OWN-FILE")}
 }
 
 func (ks *Keys) hpkeKeyring(_ context.Context, text string, encrypt bool) (esdk.Keyring, error) {
@@ -182,7 +182,7 @@ func (ks *Keys) hpkeKeyring(_ context.Context, text string, encrypt bool) (esdk.
 	}
 	name, file, _ := strings.Cut(text, "@")
 	if name == "" || file == "" {
-		return nil, cli.UsageError("want NAME@FILE")
+		return nil, cli.UsageError("expected NAME@FILE")
 	}
 	return ks.newHPKEKeyring(name, file, options[passphraseOption.name], encrypt)
 }
@@ -208,7 +208,7 @@ func (ks *Keys) newHPKEKeyring(name, file, passphraseFile string, encrypt bool) 
 	case publicErr != nil:
 		return nil, wrongFile(file, data, privateErr)
 	case !encrypt:
-		return nil, &cannot{cli.UsageError("%s has only the public key, which cannot decrypt", cli.Printable(file))}
+		return nil, &cannot{cli.UsageError("%s contains only a public key, which cannot decrypt", cli.Printable(file))}
 	}
 	c.PublicKey = public
 	return hpke.NewKeyring(c)

@@ -31,11 +31,11 @@ func (ks *Keys) newServiceKeyring(ctx context.Context, text string) (esdk.Keyrin
 	scheme, key, ok := strings.Cut(text, "://")
 	u, err := url.Parse(text)
 	if !ok || key == "" || err != nil {
-		return nil, cli.UsageError("want SERVICE://KEY, such as hashivault://orders")
+		return nil, cli.UsageError("expected SERVICE://KEY, such as hashivault://orders")
 	}
 	mux := secrets.DefaultURLMux()
 	if !mux.ValidKeeperScheme(scheme) {
-		return nil, cli.UsageError("this build does not have the service %s", cli.Printable(scheme)).WithHint("%s", cli.FullBuild)
+		return nil, cli.UsageError("this build does not support %s", cli.Printable(scheme)).WithHint("%s", cli.FullBuild)
 	}
 	k, err := mux.OpenKeeperURL(ctx, u)
 	if err != nil {

@@ -103,9 +103,9 @@ func (k *tokenKey) check(encrypt bool) error {
 	case k.Object == "" && len(k.ID) == 0:
 		return cli.UsageError("no key given: its label or id is needed").WithHint("add object=LABEL or id=%%01")
 	case (k.namespace == "") != (k.name == ""):
-		return cli.UsageError("namespace and name go together")
+		return cli.UsageError("namespace and name must be given together")
 	case k.Type == "public":
-		return cli.UsageError("a public key encrypts without the token").WithHint("write rsa:NAMESPACE/NAME@FILE, or ecdh:FILE")
+		return cli.UsageError("a public key encrypts without the token").WithHint("to encrypt, use rsa:NAMESPACE/NAME@FILE or ecdh:FILE")
 	case k.padding != "" && paddingErr != nil:
 		return paddingErr
 	case k.padding != "" && (k.namespace == "" || k.Type == "secret-key" || k.tokenIV):

@@ -20,6 +20,6 @@ func (ks *Keys) pkcs11Keyring(ctx context.Context, text string, encrypt bool) (e
 }
 
 func (ks *Keys) newPKCS11Keyring(context.Context, string, string, bool) (esdk.Keyring, error) {
-	return nil, cli.UsageError("this build of esdk has no keys of PKCS #11").
+	return nil, cli.UsageError("this build does not support PKCS #11").
 		WithHint("%s; with cgo, which tokens need", cli.FullBuild)
 }
