@@ -102,11 +102,11 @@ func (o *auditOptions) addFlags(a *app, cmd *cobra.Command) {
 func (o *auditOptions) check(asJSON bool, inputs []string) error {
 	switch {
 	case o.failIf && o.look.Filter.Empty():
-		return cli.UsageError("--fail-if wants a filter, such as --uncommitted: without one, everything matches")
+		return cli.UsageError("--fail-if needs a filter, such as --uncommitted: without one, everything matches")
 	case asJSON && o.print0 || o.summary && o.print0:
-		return cli.UsageError("--print0 prints names alone; --json and --summary contradict it")
+		return cli.UsageError("--print0 cannot be used with --json or --summary")
 	case o.force && o.html == "":
-		return cli.UsageError("--force is of --html")
+		return cli.UsageError("--force needs --html")
 	case o.failIf && !o.Named(inputs):
 		return place.NotNamed("--fail-if")
 	case o.html != "" && !o.Named(inputs):
@@ -183,10 +183,10 @@ func (au *auditing) checkSeen(plan *place.Plan) error {
 	case !au.failIf || plan.Part() || au.summed.Matches > 0:
 		return nil
 	case au.summed.Inputs == 0:
-		return cli.NewError(cli.ExitError, "nothing was looked at").WithHint("--fail-if passes only if something was")
+		return cli.NewError(cli.ExitError, "no inputs were audited").WithHint("--fail-if passes only if an input was audited")
 	case au.summed.Messages.Messages == 0:
-		return cli.NewError(cli.ExitError, "no message was looked at: of %d inputs, none is one", au.summed.Inputs).
-			WithHint("--fail-if passes only if there is a message, or, with --not-a-message, no input")
+		return cli.NewError(cli.ExitError, "none of %d inputs is a message", au.summed.Inputs).
+			WithHint("--fail-if passes only if a message was found, or with --not-a-message if there was no input")
 	}
 	return nil
 }
@@ -225,7 +225,7 @@ func (au *auditing) explain(j *place.Job, err error) error {
 	if !j.Remote() || au.Recursive || cli.Kind(err) != cli.KindNotFound {
 		return err
 	}
-	return cli.Hinted(err, "-r takes all objects whose keys begin so; %s", cmp.Or(cli.Hint(err), "without it, the key of one object is wanted"))
+	return cli.Hinted(err, "use -r to take all objects with this prefix; %s", cmp.Or(cli.Hint(err), "without -r, give the key of one object"))
 }
 
 // each counts an input and lists it. It is called in the order of the inputs.
@@ -264,7 +264,7 @@ func (au *auditing) print(f *audit.Finding) error {
 	text := ""
 	switch {
 	case au.print0 && f.Input == cli.Standard:
-		return cli.UsageError("standard input has no name to be printed by --print0")
+		return cli.UsageError("--print0 cannot print standard input, which has no name")
 	case au.print0:
 		text = f.Input + "\x00"
 	case au.JSON:
@@ -321,7 +321,7 @@ func (a *app) newAuditPage(path string, force bool) (*auditPage, error) {
 		return nil, nil
 	}
 	if object.IsURL(path) || path == cli.Standard {
-		return nil, cli.UsageError("--html %s: want a file", cli.Printable(path))
+		return nil, cli.UsageError("--html %s: must be a file", cli.Printable(path))
 	}
 	old, err := os.Lstat(path)
 	switch {
@@ -330,14 +330,14 @@ func (a *app) newAuditPage(path string, force bool) (*auditPage, error) {
 	case err != nil:
 		return nil, err
 	case !force:
-		return nil, cli.NewError(cli.ExitNotWritten, "%w", fs.ErrExist).Of(path).WithHint("--force replaces it")
+		return nil, cli.NewError(cli.ExitNotWritten, "%w", fs.ErrExist).Of(path).WithHint("use --force to replace it")
 	case !old.Mode().IsRegular():
-		return nil, cli.NewError(cli.ExitNotWritten, "it is no regular file").Of(path)
+		return nil, cli.NewError(cli.ExitNotWritten, "not a regular file").Of(path)
 	case a.protected.Has(old):
-		return nil, cli.NewError(cli.ExitNotWritten, "it is a key or configuration file").Of(path)
+		return nil, cli.NewError(cli.ExitNotWritten, "the file is a key or configuration file").Of(path)
 	}
 	if a.protected.HasPath(atomicfile.RealPath(path)) {
-		return nil, cli.NewError(cli.ExitNotWritten, "it is a key or configuration file").Of(path)
+		return nil, cli.NewError(cli.ExitNotWritten, "the file is a key or configuration file").Of(path)
 	}
 	file, err := a.pending.Create(path, 0o600, old)
 	if err != nil {
@@ -355,7 +355,7 @@ func (p *auditPage) check(j *place.Job) error {
 		j.Skip = place.SkipReport
 		return nil
 	}
-	return cli.NewError(cli.ExitNotWritten, "it is both an input and the page").Of(p.path)
+	return cli.NewError(cli.ExitNotWritten, "the file is both an input and the page of --html").Of(p.path)
 }
 
 func (p *auditPage) abort() {

@@ -216,7 +216,7 @@ func TestArguments(t *testing.T) {
 		`{"-k": "@new"}`:                "no JSON array",
 		`[]`:                            "key",
 		`["--no-such-flag"]`:            "no-such-flag",
-		`["s3://bucket/key"]`:           "want flags only",
+		`["s3://bucket/key"]`:           "only flags are allowed",
 		`["-k","@new"]`:                 "key",
 		`["--from-key","@x","-k","@x"]`: "@x",
 	} {

@@ -61,7 +61,7 @@ func (s *Summary) AddFinding(finding []byte, matches bool) error {
 	f.Name, f.Matches = audit.Shown(f.Input), matches
 	kinds := []string{audit.IsMessage, audit.IsNoMessage, audit.IsBroken, audit.CouldNotLook}
 	if !slices.Contains(kinds, f.Kind) || f.Kind == audit.IsMessage && f.Header == nil {
-		return errors.New("this is no finding of an audit")
+		return errors.New("not a finding of an audit")
 	}
 	s.Add(f)
 	return nil

@@ -223,14 +223,14 @@ func TestCheckAudit(t *testing.T) {
 		}
 	}
 	for text, bad := range map[string][]string{
-		"want a -k KEY": {"--unopened"}, "not known": {"--suite", "0x9999"}, "--max-keys": {"-k", "@new", "--max-keys=-1"},
+		"need -k KEY": {"--unopened"}, "unknown suite": {"--suite", "0x9999"}, "--max-keys": {"-k", "@new", "--max-keys=-1"},
 		"no -c tenant=VALUE": {"-k", "@new", "--require-context", "tenant"}, "contradict": {"--under", "corp/a", "--not-under", "corp/a"},
 	} {
 		if err := CheckAudit(bad); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%q: %v, want %s", bad, err, text)
 		}
 	}
-	for text, bad := range map[string][]string{"want a -k KEY": {"--unopened"}, "not known": {"--suite", "0x9999"}} {
+	for text, bad := range map[string][]string{"need -k KEY": {"--unopened"}, "unknown suite": {"--suite", "0x9999"}} {
 		if _, err := OpenAudit(background, bad); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%q: %v", bad, err)
 		}

@@ -70,7 +70,7 @@ func CheckAudit(args []string) error {
 // noKeyring stands for a keyring that the worker makes.
 type noKeyring struct{}
 
-var errNoKeyring = errors.New("bulk: there is no keyring")
+var errNoKeyring = errors.New("bulk: no keyring")
 
 func (noKeyring) Wrap(context.Context, *esdk.WrapRequest) (*esdk.WrapResult, error) {
 	return nil, errNoKeyring
@@ -105,7 +105,7 @@ func check(mode string, args []string, add func(*pflag.FlagSet), keysOf func() m
 	for flag, keys := range keysOf() {
 		for _, key := range keys {
 			if !keyspec.IsKey(key) || secretInKey.MatchString(key) {
-				return errors.New(flag + " …: this is no kind of key, or has a secret in it; see \"esdk help keys\"")
+				return errors.New(flag + " …: unknown kind of key, or one that contains a secret; see \"esdk help keys\"")
 			}
 		}
 	}

@@ -51,7 +51,7 @@ func (w *Work) unread(err error) error {
 // lines yields the lines of a part.
 func (w *Work) lines(ctx context.Context, i *place.Inventory, part Part, yield func(place.Job) bool) error {
 	if part.File < 0 || part.File >= i.Files() {
-		return fmt.Errorf("the inventory has %d data files, and none with the number %d", i.Files(), part.File)
+		return fmt.Errorf("the inventory has %d data files, but none has the number %d", i.Files(), part.File)
 	}
 	line := 0
 	for j, err := range i.Jobs(ctx, part.File) {

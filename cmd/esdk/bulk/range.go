@@ -26,7 +26,7 @@ type Chunk struct {
 }
 
 // errOrder is returned for stores such as directory buckets of S3.
-var errOrder = errors.New("the store does not list in the order of keys, so that there are no ranges of them; give names, as of an inventory")
+var errOrder = errors.New("the store does not list keys in order, so it cannot be split into ranges: use an inventory")
 
 // list yields the objects in a range.
 func (w *Work) list(ctx context.Context, in Range, yield func(*object.Object, *object.Entry) bool) error {

@@ -48,7 +48,7 @@ func (s *session) parse(flags *pflag.FlagSet, args []string) error {
 		return cli.UsageError("%w", settings.FlagError(flags, err))
 	}
 	if flags.NArg() > 0 {
-		return cli.UsageError("%s: want flags only", cli.Printable(flags.Arg(0)))
+		return cli.UsageError("%s: only flags are allowed", cli.Printable(flags.Arg(0)))
 	}
 	return settings.CheckEmpty(flags)
 }

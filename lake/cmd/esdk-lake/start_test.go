@@ -57,7 +57,7 @@ func TestAuditRefuses(t *testing.T) {
 		"s3://lake/data/ --fail-if --wait":                 "wants a filter",
 		"s3://lake/data/ -- --from-key @old":               "unknown flag: --from-key",
 		"s3://lake/data/ -- --suite nosuch":                "nosuch",
-		"s3://lake/data/ -- --unopened":                    "want a -k KEY",
+		"s3://lake/data/ -- --unopened":                    "need -k KEY",
 		"s3://lake/data/ --under @old":                     "flags of \"esdk audit\" stand behind --",
 		"s3://lake/data/ --all-versions":                   "all versions are for an audit of an inventory",
 		"s3://audit/ -- --under @old":                      "the results are in the directory",

@@ -49,9 +49,9 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 func (o *Options) check() error {
 	switch {
 	case !o.WithKeys() && (o.Filter.Unopened || o.Filter.NET400):
-		return cli.UsageError("--unopened and --net-4.0.0 want a -k KEY: without one, no header tells")
+		return cli.UsageError("--unopened and --net-4.0.0 need -k KEY")
 	case !o.WithKeys() && (len(o.Open.Pairs)+len(o.Open.Required) > 0 || o.flags.Changed("max-keys")):
-		return cli.UsageError("-c, --require-context and --max-keys are of messages that are opened, with -k")
+		return cli.UsageError("-c, --require-context and --max-keys need -k KEY")
 	}
 	return o.Filter.Check()
 }
@@ -88,7 +88,7 @@ func (o *Options) Parse(s *settings.Settings) error {
 // for example because a variable isn't set.
 func checkName(name string) error {
 	if object.IsURL(name) {
-		return cli.UsageError("%s is an input, and no key", cli.Printable(Shown(name)))
+		return cli.UsageError("%s is an input, not a key", cli.Printable(Shown(name)))
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (f *Filter) ofHeaders() bool {
 func (f *Filter) Check() error {
 	for _, p := range f.Under {
 		if slices.Contains(f.NotUnder, p) {
-			return cli.UsageError("--under and --not-under contradict each other: %s", Visible(string(p)))
+			return cli.UsageError("--under and --not-under both name %s", Visible(string(p)))
 		}
 	}
 	some := func(is func(esdk.SuiteID) bool) bool { return len(f.Suites) == 0 || slices.ContainsFunc(f.Suites, is) }
