@@ -96,7 +96,7 @@ func (a *app) compatRun(ctx context.Context, c *awscli.Args) error {
 		"--frame-length": c.FrameLength, "--max-length": c.MaxLength, "--max-encrypted-data-keys": c.MaxEncryptedDataKeys,
 	} {
 		if n != nil && (*n < 1 || *n > 1<<32-1) {
-			return cli.UsageError("%s %d: want 1 to 4294967295", name, *n)
+			return cli.UsageError("%s %d: must be 1 to 4294967295", name, *n)
 		}
 	}
 	kr, err := a.compatKeyring(ctx, c)
@@ -124,7 +124,7 @@ func (a *app) compatInputs(c *awscli.Args) (inputs []string, err error) {
 		return nil, err
 	}
 	if len(names) == 0 {
-		return nil, cli.NewError(cli.ExitError, "%s: there is no such file", c.Input)
+		return nil, cli.NewError(cli.ExitError, "%s: no such file", c.Input)
 	}
 	for _, name := range names {
 		info, err := os.Stat(name)
@@ -132,9 +132,9 @@ func (a *app) compatInputs(c *awscli.Args) (inputs []string, err error) {
 		case err != nil:
 			return nil, err
 		case info.IsDir() && !cli.IsFolder(c.Output):
-			return nil, cli.UsageError("%s is a directory, and %s is none", cli.Printable(name), cli.Printable(c.Output))
+			return nil, cli.UsageError("%s is a directory, but the output %s is not", cli.Printable(name), cli.Printable(c.Output))
 		case info.IsDir() && !c.Recursive:
-			a.Note("skipped the directory %s, since there is no --recursive", cli.Printable(name))
+			a.Note("skipped the directory %s: use --recursive to include it", cli.Printable(name))
 		case !info.IsDir() && !info.Mode().IsRegular() && awscli.HasPattern(c.Input):
 			a.Note("skipped %s, which is not a regular file", cli.Printable(name))
 		default:
@@ -198,7 +198,7 @@ func (a *app) compatReplace(c *awscli.Args, j *place.Job) error {
 func (a *app) ask(question string) (bool, error) {
 	terminal, err := os.Open(terminalName)
 	if err != nil {
-		return false, cli.NewError(cli.ExitNotWritten, "there is no terminal to ask on: %w", err).
+		return false, cli.NewError(cli.ExitNotWritten, "no terminal to ask on: %w", err).
 			WithHint("without --interactive, existing files are replaced; --no-overwrite skips them")
 	}
 	defer terminal.Close()
@@ -345,8 +345,8 @@ func (a *app) compatKeys(ctx context.Context, w *awscli.WrappingKeys, first, enc
 	case "raw-aes", "raw-rsa":
 		return a.compatRaw(w, encrypt)
 	}
-	return nil, cli.NewError(cli.ExitError, "provider=%s is not known, and plugins of the Python program cannot be used", w.Provider).
-		WithHint("there are aws-kms, raw-aes and raw-rsa")
+	return nil, cli.NewError(cli.ExitError, "provider=%s is unknown: plugins of the Python program are not supported", w.Provider).
+		WithHint("use aws-kms, raw-aes or raw-rsa")
 }
 
 // compatRaw makes the keyring for a raw key. The Python program doesn't support
@@ -355,7 +355,7 @@ func (a *app) compatRaw(w *awscli.WrappingKeys, encrypt bool) (esdk.Keyring, err
 	given := make(map[string]string)
 	for name, values := range w.Attributes {
 		if len(values) > 1 || name != "namespace" && name != "file" && (name != "pad" || w.Provider != "raw-rsa") {
-			return nil, cli.UsageError("provider=%s has one namespace=, key= and file=, and not %s=%s", w.Provider, name, strings.Join(values, " "))
+			return nil, cli.UsageError("provider=%s takes one namespace=, key= and file=, not %s=%s", w.Provider, name, strings.Join(values, " "))
 		}
 		given[name] = values[0]
 	}

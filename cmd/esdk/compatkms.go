@@ -17,7 +17,7 @@ import (
 // of them makes the data key.
 func (a *app) compatKMS(ctx context.Context, w *awscli.WrappingKeys, first bool) (esdk.Keyring, error) {
 	if len(w.Attributes) > 0 {
-		return nil, cli.NewError(cli.ExitError, "keys of AWS KMS have no %s=", slices.Sorted(maps.Keys(w.Attributes))[0])
+		return nil, cli.NewError(cli.ExitError, "keys of AWS KMS do not take %s=", slices.Sorted(maps.Keys(w.Attributes))[0])
 	}
 	c := a.keys.KMSIn(w.Profile, w.Region)
 	switch {
@@ -42,7 +42,7 @@ func newCompatDiscovery(ctx context.Context, ks *keyspec.Keys, c awskms.Config, 
 			return nil, err
 		}
 		if d.Home = config.Region; d.Home == "" {
-			return nil, cli.UsageError("no default Region is configured").WithHint("give region=REGION, or set AWS_REGION")
+			return nil, cli.UsageError("no default Region is configured").WithHint("use region=REGION, or set AWS_REGION")
 		}
 	}
 	return keyspec.NewDiscovery(d)

@@ -81,15 +81,15 @@ func (a *app) storeCommand(o *keyspec.StoreOptions, cmd *cobra.Command, run func
 func explainStore(err error) error {
 	switch {
 	case errors.Is(err, branchkey.ErrNoKeyStore):
-		return cli.Hinted(err, "\"esdk keystore create\" makes it")
+		return cli.Hinted(err, "\"esdk keystore create\" creates it")
 	case errors.Is(err, branchkey.ErrKMSKey):
-		return cli.Hinted(err, "--kms-key and --former-kms-key say which KMS keys branch keys are under; \"esdk keystore key list\" tells")
+		return cli.Hinted(err, "check --kms-key and --former-kms-key; \"esdk keystore key list\" shows the KMS key of each branch key")
 	case keyspec.IsOtherName(err):
-		return cli.Hinted(err, "if it was made under another logical name, give that: --logical-name NAME; otherwise it was changed")
+		return cli.Hinted(err, "if the key store has another logical name, use --logical-name NAME; otherwise the item was modified")
 	case errors.Is(err, branchkey.ErrConflict):
-		return cli.Hinted(err, "somebody else has made a new version; look at \"esdk keystore key get\" before you try again")
+		return cli.Hinted(err, "another process created a new version; check \"esdk keystore key get\" before you retry")
 	case errors.Is(err, branchkey.ErrDiscovery):
-		return cli.Hinted(cli.WithCode(cli.ExitUsage, err), "give --kms-key ARN")
+		return cli.Hinted(cli.WithCode(cli.ExitUsage, err), "use --kms-key ARN")
 	}
 	return err
 }
@@ -121,7 +121,7 @@ func checkLogicalName(ctx context.Context, s *branchkey.Store) error {
 		}
 		k, err := s.ActiveBranchKey(ctx, e.ID)
 		if keyspec.IsOtherName(err) {
-			return fmt.Errorf("the key store exists, and has branch keys already: %w", err)
+			return fmt.Errorf("the key store exists and already has branch keys: %w", err)
 		}
 		if err == nil {
 			clear(k.Secret)
@@ -156,10 +156,10 @@ func (a *app) newKeyCreate(o *keyspec.StoreOptions) *cobra.Command {
 			return err
 		}
 		if len(bare) > 0 {
-			return cli.UsageError("-c %s: want KEY=VALUE", cli.Printable(bare[0]))
+			return cli.UsageError("-c %s: must be KEY=VALUE", cli.Printable(bare[0]))
 		}
 		if id != "" && len(pairs) == 0 {
-			return cli.UsageError("--id needs a context: -c KEY=VALUE")
+			return cli.UsageError("--id needs an encryption context: use -c KEY=VALUE")
 		}
 		created, err := s.CreateKey(ctx, id, pairs)
 		if err != nil {

@@ -198,7 +198,7 @@ list --kms OLD" is empty.`,
 			return cli.UsageError("--to: %w", err)
 		}
 		if all == (len(ids) > 0) {
-			return cli.UsageError("want the IDs of branch keys, or --all")
+			return cli.UsageError("no branch key given: use ID... or --all")
 		}
 		r := &rekeying{app: a, store: s, to: to}
 		defer a.pending.Last(r.tellInterrupted)()

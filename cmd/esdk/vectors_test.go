@@ -85,7 +85,7 @@ func TestOfficialVectors(t *testing.T) {
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			status, stdout, stderr := runHere(t, "vectors", "run", "--json", filepath.Join(dir, filepath.FromSlash(m.name)))
-			if want := `{"note":"cases that need --kms, which asks AWS KMS: ` + m.needKMS + "\"}\n"; status != cli.ExitOK || stderr != want {
+			if want := `{"note":"cases that need --kms, which calls AWS KMS: ` + m.needKMS + "\"}\n"; status != cli.ExitOK || stderr != want {
 				t.Errorf("status %d, %q, want 0 and %q", status, stderr, want)
 			}
 			passed, hierarchical, unsupported := 0, 0, map[string]int{}

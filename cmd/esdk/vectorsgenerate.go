@@ -82,7 +82,7 @@ func (a *app) generateVectors(ctx context.Context, o *generateOptions, manifest 
 	case len(manifest) == 0:
 		plan, err = vectorgen.NewPlan(options, o.kmsKeys...)
 	case len(o.kmsKeys) > 0:
-		return cli.UsageError("--kms-key goes without a MANIFEST, which names its keys")
+		return cli.UsageError("--kms-key cannot be used with a MANIFEST, which names its keys")
 	default:
 		path := findManifest(manifest[0])
 		inputs = append(inputs, path)
@@ -119,9 +119,9 @@ func checkGenerated(g *vectorgen.Generated) error {
 	if g.Positive+g.Negative > 0 {
 		return nil
 	}
-	err := cli.NewError(cli.ExitError, "nothing was made%s", countsByType(g.Unsupported))
+	err := cli.NewError(cli.ExitError, "no test vectors were written%s", countsByType(g.Unsupported))
 	if unaskedKMS(g.Unsupported) > 0 {
-		return err.WithHint("--kms asks AWS KMS")
+		return err.WithHint("use --kms to call AWS KMS")
 	}
 	return err
 }
@@ -137,7 +137,7 @@ func unaskedKMS(unsupported map[string]int) (n int) {
 
 func (a *app) noteNeedsKMS(n int) {
 	if n > 0 {
-		a.Note("cases that need --kms, which asks AWS KMS: %d", n)
+		a.Note("cases that need --kms, which calls AWS KMS: %d", n)
 	}
 }
 

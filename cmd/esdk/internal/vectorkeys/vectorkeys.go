@@ -35,7 +35,7 @@ func Keyring(ctx context.Context, ks *keyspec.Keys, askKMS bool) vectors.Keyring
 		case newKeyring == nil:
 			return nil, vectors.ErrUnsupported
 		case !askKMS:
-			return nil, cli.Errorf("%w without --kms, which asks AWS KMS", vectors.ErrUnsupported)
+			return nil, cli.Errorf("%w without --kms, which calls AWS KMS", vectors.ErrUnsupported)
 		}
 		return newKeyring(ctx, config, d, keys)
 	}
