@@ -116,7 +116,7 @@ func helpHint(cmd *cobra.Command) string {
 // checkTopic rejects unknown help topics.
 func checkTopic(cmd *cobra.Command, args []string) error {
 	if found, rest, err := cmd.Root().Find(args); err != nil || found == nil || len(rest) > 0 {
-		return fmt.Errorf("there is no help on %q", strings.Join(args, " "))
+		return fmt.Errorf("no help on %q", strings.Join(args, " "))
 	}
 	return nil
 }

@@ -121,10 +121,10 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 	case "auto", "frames":
 	case "verified":
 		if o.unsignedOnly {
-			return cli.UsageError("--unsigned-only releases frames, and --release verified does not")
+			return cli.UsageError("--unsigned-only and --release verified cannot be used together")
 		}
 	default:
-		return cli.UsageError("--release %s: want auto, verified or frames", cli.Printable(o.release))
+		return cli.UsageError("--release %s: must be auto, verified or frames", cli.Printable(o.release))
 	}
 	o.Name = func(input string) string { return decryptedName(input, o.Suffix) }
 	if o.rangeText != "" {
@@ -134,7 +134,7 @@ func (a *app) decrypt(ctx context.Context, o *decryptOptions, inputs []string) e
 		}
 		o.part = &part
 		if o.Recursive && o.Path == "" {
-			return cli.UsageError("parts of the files in a directory need a directory for -o")
+			return cli.UsageError("--range with a directory needs a directory for -o")
 		}
 		if !o.Recursive && !cli.IsFolder(o.Path) {
 			// A file named after the whole plaintext shouldn't hold a part of
@@ -222,7 +222,7 @@ func (d *decryption) toTerminal(ctx context.Context, in place.Input, r *batch.Re
 	if d.unsignedOnly {
 		c.Release = esdk.RejectSigned
 	}
-	advice := "-o FILE writes a file, and -o - writes to the terminal all the same"
+	advice := "use -o FILE, or -o - to write to the terminal anyway"
 	var plaintext bytes.Buffer
 	if err := d.stream(ctx, c, in, &plaintext, r); err != nil {
 		if errors.Is(err, esdk.ErrLimit) {
@@ -231,7 +231,7 @@ func (d *decryption) toTerminal(ctx context.Context, in place.Input, r *batch.Re
 		return err
 	}
 	if !isText(plaintext.Bytes()) {
-		return cli.NewError(cli.ExitNotWritten, "the plaintext is binary, and standard output a terminal").WithHint("%s", advice)
+		return cli.NewError(cli.ExitNotWritten, "the plaintext is binary, and standard output is a terminal").WithHint("%s", advice)
 	}
 	var err error
 	d.batch.Progress.Aside(func() { _, err = d.Stdout.Write(plaintext.Bytes()) })

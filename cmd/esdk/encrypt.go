@@ -110,7 +110,7 @@ type encryption struct {
 func (a *app) newEncryption(ctx context.Context, o *encryptOptions) (*encryption, error) {
 	isPast := func(pair string) bool { k, _, _ := strings.Cut(pair, "="); return k == pastKey }
 	if o.preserve && slices.ContainsFunc(o.Pairs, isPast) {
-		return nil, cli.UsageError("-c %s: --preserve says what that pair is", pastKey)
+		return nil, cli.UsageError("-c %s: --preserve sets this pair", pastKey)
 	}
 	config, ec, err := a.settings.EncryptConfig(ctx, &o.Encryption)
 	return &encryption{a, o, config, ec}, err
@@ -118,8 +118,8 @@ func (a *app) newEncryption(ctx context.Context, o *encryptOptions) (*encryption
 
 func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 	if j.Output() == cli.Standard && e.Path != cli.Standard && !e.base64 && cli.IsTerminal(e.Stdout) {
-		return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output a terminal").
-			WithHint("-o FILE writes a file, --base64 writes text, and -o - writes to the terminal all the same")
+		return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output is a terminal").
+			WithHint("use -o FILE, --base64 for text, or -o - to write to the terminal anyway")
 	}
 	in, err := j.Open(ctx)
 	if err != nil {

@@ -47,7 +47,7 @@ func onlyCommands(cmd *cobra.Command, args []string) error {
 	}
 	meant := settings.Meant(args[0], commandNames(cmd))
 	if paths := commandsBelow(cmd, nil, args); len(paths) > 0 {
-		meant = fmt.Sprintf("; is it %s?", strings.Join(paths, " or "))
+		meant = fmt.Sprintf("; did you mean %s?", strings.Join(paths, " or "))
 	}
 	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), meant)
 }
@@ -76,7 +76,7 @@ func isLike(wrong, word string) bool {
 // noArguments is for commands that have flags only.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%q takes no argument, and has %q", cmd.CommandPath(), args[0])
+		return fmt.Errorf("%q takes no arguments, but got %q", cmd.CommandPath(), args[0])
 	}
 	return nil
 }
@@ -90,7 +90,7 @@ func oneArgument(name string) cobra.PositionalArgs {
 func optionalArgument(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 {
-			return fmt.Errorf("%q takes one %s, and has %q, too", cmd.CommandPath(), name, args[1])
+			return fmt.Errorf("%q takes one %s, but also got %q", cmd.CommandPath(), name, args[1])
 		}
 		return nil
 	}
@@ -100,7 +100,7 @@ func optionalArgument(name string) cobra.PositionalArgs {
 func someArguments(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return fmt.Errorf("no %s given: want \"%s %s\"", name, cmd.CommandPath(), name)
+			return fmt.Errorf("no %s given: use \"%s %s\"", name, cmd.CommandPath(), name)
 		}
 		return nil
 	}

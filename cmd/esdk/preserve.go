@@ -29,7 +29,7 @@ func withPast(ec esdk.EncryptionContext, s place.Source, in place.Input) (esdk.E
 		return ec, nil
 	}
 	if year := info.ModTime().UTC().Year(); year < 0 || year > 9999 {
-		return nil, cli.NewError(cli.ExitError, "its time is of the year %d, which --preserve cannot store", year)
+		return nil, cli.NewError(cli.ExitError, "the file has a time in the year %d, which --preserve cannot store", year)
 	}
 	all := maps.Clone(ec)
 	if all == nil {
@@ -51,7 +51,7 @@ func restorePast(out place.Output, r *batch.Record) error {
 	}
 	fields := pastValue.FindStringSubmatch(value)
 	if fields == nil {
-		return cli.NewError(cli.ExitContext, "the pair %s of the encryption context is %s, which is no mode and time", pastKey, cli.Printable(value))
+		return cli.NewError(cli.ExitContext, "the pair %s of the encryption context is %s, not a mode and time", pastKey, cli.Printable(value))
 	}
 	mode, _ := strconv.ParseUint(fields[1], 8, 32) // pastValue has checked it
 	modified, err := time.Parse(time.RFC3339Nano, fields[2])

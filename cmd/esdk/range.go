@@ -24,7 +24,7 @@ const toEnd = math.MaxInt64
 
 // parseRange parses --range, such as 1000:500, 1M:64K or 1000: for the rest.
 func parseRange(text string) (byteRange, error) {
-	bad := cli.UsageError("--range %s: want OFFSET:LENGTH, such as 1M:64K, a LENGTH from 1 on, or OFFSET: for the rest", cli.Printable(text))
+	bad := cli.UsageError("--range %s: must be OFFSET:LENGTH, such as 1M:64K, or OFFSET: for the rest", cli.Printable(text))
 	offset, length, ok := strings.Cut(text, ":")
 	if !ok {
 		return byteRange{}, bad
@@ -54,7 +54,7 @@ func (d *decryption) decryptRange(ctx context.Context, c esdk.Config, in place.I
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return cli.NewError(cli.ExitError, "--range needs a file: of a pipe or device, no part can be read without the rest")
+		return cli.NewError(cli.ExitError, "--range needs a file, not a pipe or a device")
 	}
 	if _, ok := in.(*object.Reader); ok {
 		c.Concurrency = 1 // sequential reads take fewer requests
@@ -68,12 +68,12 @@ func (d *decryption) decryptRange(ctx context.Context, c esdk.Config, in place.I
 	reader, err := client.NewReaderAt(ctx, in, info.Size(), d.ec)
 	if err != nil {
 		if errors.Is(err, esdk.ErrSigned) && c.Release == esdk.VerifyAtEOF {
-			err = cli.Hinted(err, "the signature is over all of the message: --release verified reads and verifies all of it first")
+			err = cli.Hinted(err, "the signature covers the whole message: use --release verified to read and verify all of it first")
 		}
 		return err
 	}
 	if part.offset > reader.Size() {
-		return cli.NewError(cli.ExitError, "--range starts at byte %d, and the plaintext has %d", part.offset, reader.Size())
+		return cli.NewError(cli.ExitError, "--range starts at byte %d, but the plaintext has only %d", part.offset, reader.Size())
 	}
 	part.length = min(part.length, reader.Size()-part.offset)
 	if limit > 0 && part.length > limit {

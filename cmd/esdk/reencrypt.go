@@ -91,8 +91,8 @@ func (a *app) reencrypt(ctx context.Context, o *reencryptOptions, inputs []strin
 	work := re.Work(a.batch)
 	return a.run(ctx, plan, &o.pace, &o.report, "reencrypt", func(ctx context.Context, j *place.Job, r *batch.Record) (place.Output, error) {
 		if j.Output() == cli.Standard && o.Path != cli.Standard && cli.IsTerminal(a.Stdout) {
-			return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output a terminal").
-				WithHint("-o FILE writes a file, and -o - writes to the terminal all the same")
+			return nil, cli.NewError(cli.ExitNotWritten, "the message is binary, and standard output is a terminal").
+				WithHint("use -o FILE, or -o - to write to the terminal anyway")
 		}
 		return work(ctx, j, r)
 	})

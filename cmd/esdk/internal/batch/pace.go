@@ -49,7 +49,7 @@ func (*jobCount) Type() string { return "int" }
 func (j *jobCount) Set(text string) error {
 	n, err := strconv.ParseInt(text, 10, 32)
 	if err != nil || n < 0 {
-		return cli.UsageError("want a number from 1, or 0 for the usual")
+		return cli.UsageError("must be at least 1, or 0 for the default")
 	}
 	*j = jobCount(n)
 	return nil
@@ -66,7 +66,7 @@ func (*patience) Type() string { return "duration" }
 func (p *patience) Set(text string) error {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return cli.UsageError("want a duration such as 5m, or 0 to try once")
+		return cli.UsageError("must be a duration such as 5m, or 0 to try once")
 	}
 	*p = patience(d)
 	return nil
@@ -111,7 +111,7 @@ func (r *Rate) Set(text string) error {
 }
 
 // ErrRate is the error for a malformed rate.
-var ErrRate = cli.UsageError("want objects=NUMBER, bytes=BYTES or both with a comma between, each for a second")
+var ErrRate = cli.UsageError("must be objects=NUMBER, bytes=BYTES or both with a comma between, each per second")
 
 // Type returns the type shown in the help.
 func (*Rate) Type() string { return "rate" }

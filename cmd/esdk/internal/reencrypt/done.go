@@ -59,11 +59,11 @@ func (re *Reencryption) newDoneCheck(ctx context.Context) (*doneCheck, error) {
 		all = false // other keys may have its name
 		switch {
 		case keyspec.IsCannot(err):
-			re.warn(k, "it only encrypts")
+			re.warn(k, "the key only encrypts")
 		case re.Keys.IsKMSAlias(k):
 			re.warn(k, fmt.Sprintf("an alias only encrypts, and its key can't be looked up (%s)", cli.Message(err)))
 		case cli.ExitStatus(err) != cli.ExitNoKey: // no message is under a key of -k local that doesn't exist yet
-			re.warn(k, fmt.Sprintf("it doesn't decrypt (%s)", cli.Message(err)))
+			re.warn(k, fmt.Sprintf("the key doesn't decrypt (%s)", cli.Message(err)))
 		}
 	}
 	if !all {
@@ -95,7 +95,7 @@ func (re *Reencryption) warn(k, why string) {
 }
 
 // recognize says how to make finished messages recognizable.
-const recognize = "give the key's ARN or private key, or --skip-done header"
+const recognize = "use the key's ARN or private key, or --skip-done header"
 
 // Resumable reports whether a repeated run in place recognizes the messages
 // that this one has finished.
@@ -108,7 +108,7 @@ func (re *Reencryption) explain(keyUsed string, err error) error {
 	if !errors.Is(err, esdk.ErrNoDataKey) || len(re.encryptOnly) == 0 {
 		return re.Explain(keyUsed, err)
 	}
-	hint := fmt.Sprintf("the message may be finished already: %s %s only encrypts; %s", settings.KeyFlag, cli.Printable(re.encryptOnly[0]), recognize)
+	hint := fmt.Sprintf("the message may be finished: %s %s only encrypts; %s", settings.KeyFlag, cli.Printable(re.encryptOnly[0]), recognize)
 	if names := cli.Hint(err); names != "" {
 		hint = names + "; " + hint
 	}
@@ -212,7 +212,7 @@ func (c *doneCheck) like(ctx context.Context, ec esdk.EncryptionContext) (*esdk.
 	}
 	_, header, err := client.Encrypt(ctx, nil, ec)
 	if err != nil {
-		return nil, fmt.Errorf("what a message would become: %w", err)
+		return nil, fmt.Errorf("computing the new header: %w", err)
 	}
 	c.model = header
 	return header, nil

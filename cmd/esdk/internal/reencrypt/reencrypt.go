@@ -72,10 +72,10 @@ func New(ctx context.Context, s *settings.Settings, o *Options) (*Reencryption, 
 		return nil, cli.UsageError("no key given to decrypt: use --from-key KEY")
 	}
 	if o.To.FrameLength < 0 || o.To.FrameLength > math.MaxUint32 {
-		return nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.To.FrameLength)
+		return nil, cli.UsageError("--frame-length %d: must be 1 to 4294967295", o.To.FrameLength)
 	}
 	if !slices.Contains(Done(), o.SkipDone) {
-		return nil, cli.UsageError("--skip-done %s: want key, header or never", cli.Printable(o.SkipDone))
+		return nil, cli.UsageError("--skip-done %s: must be key, header or never", cli.Printable(o.SkipDone))
 	}
 	re := &Reencryption{Settings: s, Options: o}
 	var err error
@@ -106,21 +106,21 @@ func (o *Options) parseSet() (esdk.EncryptionContext, error) {
 	for _, pair := range o.Set {
 		k, v, ok := strings.Cut(pair, "=")
 		if _, twice := set[k]; !ok || k == "" || twice {
-			return nil, cli.UsageError("--set %s: want KEY=VALUE, and each key once", cli.Printable(pair))
+			return nil, cli.UsageError("--set %s: must be KEY=VALUE, with each key once", cli.Printable(pair))
 		}
 		set[k] = v
 	}
 	for _, k := range o.Unset {
 		if strings.HasPrefix(k, "aws-crypto-") {
-			return nil, cli.UsageError("--unset %s: that pair is the library's", cli.Printable(k))
+			return nil, cli.UsageError("--unset %s: the pair is reserved for the library", cli.Printable(k))
 		}
 		if _, both := set[k]; both {
-			return nil, cli.UsageError("--set and --unset contradict each other about %s", cli.Printable(k))
+			return nil, cli.UsageError("--set and --unset both name %s", cli.Printable(k))
 		}
 	}
 	for _, k := range o.From.Required {
 		if _, both := set[k]; both || slices.Contains(o.Unset, k) {
-			return nil, cli.UsageError("--require-context %s: neither --set nor --unset can change it", cli.Printable(k))
+			return nil, cli.UsageError("--require-context %s: --set and --unset cannot change this pair", cli.Printable(k))
 		}
 	}
 	return set, nil
@@ -157,7 +157,7 @@ func (re *Reencryption) job(ctx context.Context, b *batch.Batch, j *place.Job, r
 	}
 	err = re.stream(ctx, b, in, out, r)
 	if info, statErr := in.Stat(); re.InPlace && statErr == nil && place.HasOtherNames(info) {
-		r.Warn("it has other names, which keep the old message")
+		r.Warn("the file has other names (hard links), which keep the old message")
 	}
 	return out, err
 }
@@ -209,7 +209,7 @@ func (re *Reencryption) context(old *esdk.Header, r *batch.Record) esdk.Encrypti
 	maps.Copy(ec, old.UserContext())
 	for _, k := range re.Unset {
 		if _, ok := ec[k]; !ok {
-			r.Warn("the old message has no pair of the key " + k)
+			r.Warn("the old message has no pair with the key " + k)
 		}
 		delete(ec, k)
 	}

@@ -44,7 +44,7 @@ func (n *Names) parseCache(text string) (caching.Config, error) {
 			err = cli.UsageError("unknown limit")
 		}
 		if err != nil {
-			return c, cli.UsageError("%s %s: want max-age=DURATION[,max-messages=NUMBER][,max-bytes=BYTES][,capacity=NUMBER], such as max-age=60s,max-bytes=1G", n.cache, cli.Printable(part))
+			return c, cli.UsageError("%s %s: must be max-age=DURATION[,max-messages=NUMBER][,max-bytes=BYTES][,capacity=NUMBER], such as max-age=60s,max-bytes=1G", n.cache, cli.Printable(part))
 		}
 	}
 	if c.MaxAge <= 0 {

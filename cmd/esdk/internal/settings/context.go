@@ -26,10 +26,10 @@ func (f *Context) Parse() (ec esdk.EncryptionContext, present []string, err erro
 	for _, pair := range f.Pairs {
 		k, v, hasValue := strings.Cut(pair, "=")
 		if k == "" {
-			return nil, nil, cli.UsageError("-c %s: want KEY=VALUE", cli.Printable(pair))
+			return nil, nil, cli.UsageError("-c %s: must be KEY=VALUE", cli.Printable(pair))
 		}
 		if seen[k] {
-			return nil, nil, cli.UsageError("-c: key %s twice", cli.Printable(k))
+			return nil, nil, cli.UsageError("-c: key %s is given twice", cli.Printable(k))
 		}
 		seen[k] = true
 		if hasValue {
@@ -50,7 +50,7 @@ func (s *Settings) wrap(f *Context, kr esdk.Keyring, given esdk.EncryptionContex
 	if len(f.Required) > 0 {
 		for _, k := range f.Required {
 			if _, ok := given[k]; !ok {
-				return nil, cli.UsageError("--require-context %s: no -c %s=VALUE", cli.Printable(k), cli.Printable(k))
+				return nil, cli.UsageError("--require-context %s: needs -c %s=VALUE", cli.Printable(k), cli.Printable(k))
 			}
 		}
 		if cmm, err = esdk.NewRequiredContextCMM(cmm, f.Required...); err != nil {
@@ -96,7 +96,7 @@ func (c *contextCMM) DecryptionMaterials(ctx context.Context, req *esdk.Decrypti
 		for _, k := range req.EncryptedDataKeys {
 			names = append(names, cli.DataKeyName(&k))
 		}
-		err = cli.Hinted(err, "%s", cmp.Or(adviceOnBranchKey(err), "the message names these keys: "+joinSome(names)))
+		err = cli.Hinted(err, "%s", cmp.Or(adviceOnBranchKey(err), "the message has data keys under: "+joinSome(names)))
 	}
 	return m, err
 }

@@ -150,7 +150,7 @@ func (b *byteCount) Set(text string) error {
 	return nil
 }
 
-var errBytes = errors.New("want a number of bytes, such as 4096 or 64K")
+var errBytes = errors.New("must be a number of bytes, such as 4096 or 64K")
 
 // FlagError improves an error of pflag: it says which value is wanted, or which
 // flag may be meant.
@@ -165,9 +165,11 @@ func FlagError(flags *pflag.FlagSet, err error) error {
 	case errors.As(err, &value) && value.GetFlag().Value.Type() == "bool":
 		return fmt.Errorf("%s takes no value, but got %s", flagName(value.GetFlag()), cli.Printable(value.GetValue()))
 	case errors.As(err, &value) && errors.As(err, new(*strconv.NumError)):
-		return fmt.Errorf("%s %s: want a number", flagName(value.GetFlag()), cli.Printable(value.GetValue()))
+		return fmt.Errorf("%s %s: must be a number", flagName(value.GetFlag()), cli.Printable(value.GetValue()))
 	case errors.As(err, &unknown):
-		return fmt.Errorf("%w%s", err, Meant(unknown.GetSpecifiedName(), flagNames(flags)))
+		if name := cli.Closest(unknown.GetSpecifiedName(), flagNames(flags)); name != "" {
+			return fmt.Errorf("%w; did you mean --%s?", err, name)
+		}
 	}
 	return err
 }
@@ -176,7 +178,7 @@ func FlagError(flags *pflag.FlagSet, err error) error {
 // similar word, or is empty.
 func Meant(wrong string, words []string) string {
 	if word := cli.Closest(wrong, words); word != "" {
-		return fmt.Sprintf("; is it %s?", word)
+		return fmt.Sprintf("; did you mean %s?", word)
 	}
 	return ""
 }

@@ -28,18 +28,18 @@ type Names struct {
 var Own = &Names{
 	cache: "--cache", commitment: "--commitment", MaxFrame: "--max-frame", MaxKeys: "--max-keys", suite: "--suite",
 	acceptSigned:   "leave out --unsigned-only to accept signed messages",
-	unsignedSuite:  "--unsigned takes such a suite",
-	ToFile:         "-o FILE verifies without keeping the plaintext in memory; --release frames releases it as it is verified",
-	requireContext: "if it was encrypted with --require-context %s, give that here too",
+	unsignedSuite:  "use --unsigned",
+	ToFile:         "use -o FILE to verify without keeping the plaintext in memory, or --release frames to release each frame once it is verified",
+	requireContext: "if the message was encrypted with --require-context %s, give that here too",
 }
 
 // Compat are the option names of aws-encryption-cli.
 var Compat = &Names{
 	cache: "--caching", commitment: "--commitment-policy", MaxFrame: "--max-length", MaxKeys: "--max-encrypted-data-keys", suite: "--algorithm",
 	acceptSigned:   "use --decrypt to accept signed messages",
-	unsignedSuite:  "--algorithm AES_256_GCM_HKDF_SHA512_COMMIT_KEY is such a suite",
-	ToFile:         "-o FILE verifies without keeping the plaintext in memory",
-	requireContext: "if it was encrypted with esdk encrypt --require-context %s, esdk decrypt takes that too",
+	unsignedSuite:  "use --algorithm AES_256_GCM_HKDF_SHA512_COMMIT_KEY",
+	ToFile:         "use -o FILE to verify without keeping the plaintext in memory",
+	requireContext: "if the message was encrypted with \"esdk encrypt --require-context %s\", use \"esdk decrypt --require-context %[1]s\"",
 }
 
 // Advice returns a hint for an error of the library or of a service, or "" if
@@ -73,9 +73,9 @@ func (n *Names) Advice(err error) string {
 func adviceOnBranchKey(err error) string {
 	switch {
 	case errors.Is(err, branchkey.ErrKMSKey):
-		return "if the branch key was or is being re-keyed, name both KMS keys: -k 'branch:…?kms=NEW&former=OLD'"
+		return "if the branch key was or is being re-keyed, use both KMS keys: -k 'branch:…?kms=NEW&former=OLD'"
 	case keyspec.IsOtherName(err):
-		return "if the branch key was made under another logical name, write that: 'branch:NAME/ID?file=FILE', or name in the configuration; otherwise it was changed"
+		return "if the branch key has another logical name, use 'branch:NAME/ID?file=FILE', or name in the configuration; otherwise the item was modified"
 	}
 	return ""
 }
@@ -86,9 +86,9 @@ func adviceOnBranchKey(err error) string {
 func (n *Names) adviceOnCommitment(text string) string {
 	switch {
 	case !strings.Contains(text, "encrypting with"):
-		return "to read it, give " + n.commitment + " require-encrypt-allow-decrypt"
+		return "to read the message, use " + n.commitment + " require-encrypt-allow-decrypt"
 	case strings.Contains(text, "under "+esdk.ForbidEncryptAllowDecrypt.String()):
 		return "this policy encrypts only with suites that do not commit to the key; leave out " + n.commitment
 	}
-	return n.commitment + " forbid-encrypt-allow-decrypt encrypts with such a suite"
+	return "to encrypt with this suite, use " + n.commitment + " forbid-encrypt-allow-decrypt"
 }

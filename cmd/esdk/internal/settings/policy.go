@@ -25,7 +25,7 @@ func AddCommitment(flags *pflag.FlagSet, value *string) {
 
 func (n *Names) parsePolicy(name string) (p esdk.CommitmentPolicy, err error) {
 	if p.UnmarshalText([]byte(name)) != nil {
-		err = cli.UsageError("%s %s: want one of %s", n.commitment, cli.Printable(name), strings.Join(PolicyNames(), ", "))
+		err = cli.UsageError("%s %s: must be one of %s", n.commitment, cli.Printable(name), strings.Join(PolicyNames(), ", "))
 	}
 	return p, err
 }
@@ -37,7 +37,7 @@ func (n *Names) ParseSuite(name string) (esdk.SuiteID, error) { return n.parseSu
 func (n *Names) parseSuite(name string, unsigned bool, policy esdk.CommitmentPolicy) (esdk.SuiteID, error) {
 	switch {
 	case unsigned && name != "":
-		return 0, cli.UsageError("--unsigned chooses a suite, and so does %s", n.suite)
+		return 0, cli.UsageError("--unsigned and %s cannot be used together", n.suite)
 	case unsigned && policy == esdk.ForbidEncryptAllowDecrypt:
 		return esdk.AES256GCMHKDFSHA256, nil
 	case unsigned:
@@ -47,7 +47,7 @@ func (n *Names) parseSuite(name string, unsigned bool, policy esdk.CommitmentPol
 	}
 	var id esdk.SuiteID
 	if id.UnmarshalText([]byte(name)) != nil {
-		return 0, cli.UsageError("%s %s: not known", n.suite, cli.Printable(name)).WithHint("\"esdk help suites\" lists them")
+		return 0, cli.UsageError("%s %s: unknown suite", n.suite, cli.Printable(name)).WithHint("\"esdk help suites\" lists them")
 	}
 	return id, nil
 }

@@ -43,7 +43,7 @@ func (p *Profile) blameContext(key string, err error) error {
 	if p == nil || !slices.Contains(p.context, key) {
 		return err
 	}
-	hint := cmp.Or(cli.Hint(err), "--profile= leaves the profile out")
+	hint := cmp.Or(cli.Hint(err), "to use no profile, give --profile=")
 	return cli.Hinted(cli.WithCode(cli.ExitStatus(err), p.errorf("%w", err)), "%s", hint)
 }
 
@@ -91,7 +91,7 @@ func (s *Settings) chosenProfile(flag *pflag.Flag) (*Profile, error) {
 	p, ok := c.Profiles[name]
 	if !ok {
 		return nil, cli.UsageError("%s has no profile %s", file, cli.Printable(name)).
-			WithHint("it has: %s", keyspec.NamesOf(c.Profiles))
+			WithHint("defined profiles: %s", keyspec.NamesOf(c.Profiles))
 	}
 	return &Profile{Profile: p, name: name}, nil
 }
@@ -137,7 +137,7 @@ func (p *Profile) values() (map[string]string, error) {
 			continue
 		}
 		if *field.value < field.least || *field.value > field.max {
-			return nil, p.errorf("%s %d: want %d to %d", name, *field.value, field.least, field.max)
+			return nil, p.errorf("%s %d: must be %d to %d", name, *field.value, field.least, field.max)
 		}
 		values[name] = strconv.FormatInt(*field.value, 10)
 	}
@@ -193,7 +193,7 @@ func (p *Profile) applyLists(flags *pflag.FlagSet, keysGiven bool) error {
 		case k == "":
 			return p.errorf("context: a key is empty")
 		case strings.Contains(k, "="):
-			return p.errorf("context: key %q has an equals sign, which -c cannot give", k)
+			return p.errorf("context: key %q must not contain an equals sign", k)
 		case strings.HasPrefix(k, "aws-crypto-"):
 			return p.errorf("context: key %q is reserved", k)
 		}

@@ -67,16 +67,16 @@ func (s *Settings) EncryptConfig(ctx context.Context, o *Encryption) (config esd
 		return config, nil, err
 	}
 	if len(bare) > 0 {
-		return config, nil, cli.UsageError("-c %s: want KEY=VALUE; a value may be empty", cli.Printable(bare[0]))
+		return config, nil, cli.UsageError("-c %s: must be KEY=VALUE; a value may be empty", cli.Printable(bare[0]))
 	}
 	if o.FrameLength < 1 || o.FrameLength > math.MaxUint32 {
-		return config, nil, cli.UsageError("--frame-length %d: want 1 to 4294967295", o.FrameLength)
+		return config, nil, cli.UsageError("--frame-length %d: must be 1 to 4294967295", o.FrameLength)
 	}
 	if o.FrameLength > DefaultMaxFrame {
-		s.UI.Note("frames of more than %d MiB: who decrypts with esdk has to give %s", DefaultMaxFrame>>20, s.Names.MaxFrame)
+		s.UI.Note("frames have more than %d MiB: to decrypt them, esdk needs %s", DefaultMaxFrame>>20, s.Names.MaxFrame)
 	}
 	if o.MaxKeys < 0 {
-		return config, nil, cli.UsageError("%s %d: want a number from 1, or 0 for no limit", s.Names.MaxKeys, o.MaxKeys)
+		return config, nil, cli.UsageError("%s %d: must be at least 1, or 0 for no limit", s.Names.MaxKeys, o.MaxKeys)
 	}
 	policy, err := s.Names.parsePolicy(o.Commitment)
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *Settings) DecryptConfig(ctx context.Context, o *Decryption) (config esd
 		return config, nil, err
 	}
 	if o.MaxKeys < 0 || o.MaxFrame < 0 || o.MaxFrame > 1<<32-1 {
-		return config, nil, cli.UsageError("%s and %s want a number from 0, and a frame has less than 4 GiB", s.Names.MaxKeys, s.Names.MaxFrame)
+		return config, nil, cli.UsageError("%s and %s must not be negative, and a frame has less than 4 GiB", s.Names.MaxKeys, s.Names.MaxFrame)
 	}
 	policy, err := s.Names.parsePolicy(o.Commitment)
 	if err != nil {
@@ -169,10 +169,10 @@ func (s *Settings) cmm(ctx context.Context, f *Context, ec esdk.EncryptionContex
 // to a random data key, which fails like a modified message.
 func (s *Settings) Explain(keyUsed string, err error) error {
 	if (errors.Is(err, esdk.ErrCommitment) || errors.Is(err, esdk.ErrAuthentication)) && s.Keys.Guessed(keyUsed) {
-		return cli.Hinted(err, "or %s is not the key or not the padding: with PKCS #1 v1.5, nothing may tell", cli.Printable(keyUsed))
+		return cli.Hinted(err, "or %s is the wrong key or padding, which PKCS #1 v1.5 may not detect", cli.Printable(keyUsed))
 	}
 	if errors.Is(err, esdk.ErrLimit) && cli.Hint(err) == "" {
-		return cli.Hinted(err, "%s and %s raise the limits", s.Names.MaxKeys, s.Names.MaxFrame)
+		return cli.Hinted(err, "to raise the limits, use %s and %s", s.Names.MaxKeys, s.Names.MaxFrame)
 	}
 	return err
 }
