@@ -18,7 +18,7 @@ func TestCheck(t *testing.T) {
 		{"s3://b/f/", "s3://b/x/", ""},
 		{"s3://b/a/c/", "s3://b/a//c/", ""},
 		{"s3://b/a//c/", "s3://b/a/c/", ""},
-		{"s3://b/a//c/", "s3://b/a//c/x/", "in the directory"},
+		{"s3://b/a//c/", "s3://b/a//c/x/", "outside of the directory"},
 		{"s3://b/f/", "s3://b/x/../f/", `".."`},
 		{"s3://b/f/", "s3://b/x/%2e%2e/f/", `".."`},
 		{"s3://b/f/", "s3://b/./f/", `"."`},

@@ -96,16 +96,16 @@ type Job struct {
 // contain secrets.
 func (j *Job) Check() error {
 	if (j.Folder == "") == (j.Inventory == "") {
-		return errors.New("want either a directory or an inventory")
+		return errors.New("a job needs either a directory or an inventory")
 	}
 	if j.AllVersions && (!j.Audit || j.Inventory == "") {
-		return errors.New("all versions are for an audit of an inventory")
+		return errors.New("all versions need an audit of an inventory")
 	}
 	if j.Lease != 0 && j.Lease < minLease {
-		return fmt.Errorf("a lease of %s: want at least %s", j.Lease, minLease)
+		return fmt.Errorf("the lease of %s must be at least %s", j.Lease, minLease)
 	}
 	if j.Objects < 0 || j.Parallel < 0 || j.RunChunks < 0 {
-		return errors.New("a negative number: want a number from 1, or 0 for the usual")
+		return errors.New("a number must be at least 1, or 0 for the default")
 	}
 	results, err := parseFolder(j.Results)
 	if err == nil {
@@ -117,7 +117,7 @@ func (j *Job) Check() error {
 	if j.Inventory != "" {
 		u, err := url.Parse(j.Inventory)
 		if err != nil || u.Scheme != "s3" || u.Host == "" || u.Path == "" || strings.HasSuffix(u.Path, "/") {
-			return errors.New("want the URL of an inventory's manifest, such as s3://BUCKET/…/manifest.json")
+			return errors.New("an inventory must be the URL of its manifest, such as s3://BUCKET/…/manifest.json")
 		}
 		return j.checkFlags()
 	}
@@ -126,7 +126,7 @@ func (j *Job) Check() error {
 		return err
 	}
 	if folder.Scheme == results.Scheme && folder.Host == results.Host && strings.HasPrefix(results.Path, folder.Path) {
-		return errors.New("the results are in the directory, and would be taken for messages")
+		return errors.New("the results must be outside of the directory: they would be taken for messages")
 	}
 	return j.checkFlags()
 }
@@ -151,12 +151,12 @@ func checkResults(u *url.URL) error {
 	}
 	for _, name := range []string{"storageclass", "tags", "part-size", "conditional-writes", "versionId"} {
 		if query.Has(name) {
-			return fmt.Errorf("the parameter %s is not for results", name)
+			return fmt.Errorf("the parameter %s cannot be used for results", name)
 		}
 	}
 	for part := range strings.SplitSeq(u.Path, "/") {
 		if part == "." || part == ".." {
-			return fmt.Errorf("%q in a path", part)
+			return fmt.Errorf("a path must not contain %q", part)
 		}
 	}
 	return checkParameters(*u, query)
@@ -184,7 +184,7 @@ func checkParameters(u url.URL, query url.Values) error {
 func parseFolder(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || u.Fragment != "" {
-		return nil, errors.New("want the URL of a directory, such as s3://BUCKET/KEY/")
+		return nil, errors.New("a directory must be a URL, such as s3://BUCKET/KEY/")
 	}
 	if !strings.HasSuffix(u.Path, "/") {
 		u.Path += "/"

@@ -628,11 +628,11 @@ func TestMissingKey(t *testing.T) {
 // TestRefused covers jobs that start rejects, before anything is in a history.
 func TestRefused(t *testing.T) {
 	for text, r := range map[string]lake.Job{
-		"want the URL":        {Task: lake.Task{Source: lake.Source{Folder: "data"}, Flags: flags}, Results: "s3://audit/"},
-		"in the directory":    {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: flags}, Results: "s3://lake/data/results/"},
-		"the results":         {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: flags}},
-		"unknown flag":        {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: []string{"--in-place"}}, Results: "s3://audit/"},
-		"unknown kind of key": {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: []string{"-k", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="}}, Results: "s3://audit/"},
+		"must be a URL":            {Task: lake.Task{Source: lake.Source{Folder: "data"}, Flags: flags}, Results: "s3://audit/"},
+		"outside of the directory": {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: flags}, Results: "s3://lake/data/results/"},
+		"the results":              {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: flags}},
+		"unknown flag":             {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: []string{"--in-place"}}, Results: "s3://audit/"},
+		"unknown kind of key":      {Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data"}, Flags: []string{"-k", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="}}, Results: "s3://audit/"},
 	} {
 		if err := r.Check(); err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "c2VjcmV0") {
 			t.Errorf("%+v: %v", r, err)

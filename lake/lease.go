@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	errLeaseLost = errors.New("the lease was lost: another worker may have it by now")
+	errLeaseLost = errors.New("the lease was lost: another worker may hold it")
 	errCancelled = errors.New("the rotation was cancelled")
 	errStopping  = errors.New("the worker is stopped")
 )

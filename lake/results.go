@@ -372,14 +372,14 @@ func (r *results) checkBegun(ctx context.Context) error {
 		found, _, err := r.ListPage(ctx, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: prefix})
 		switch {
 		case gcerrors.Code(err) == gcerrors.NotFound:
-			return errors.New("there is no such bucket")
+			return errors.New("no such bucket")
 		case err != nil:
 			return err
 		case len(found) > 0:
 			return nil
 		}
 	}
-	return errors.New("there are no results of a job; \"esdk-lake status ID\" tells their URL")
+	return errors.New("no results of a job found: \"esdk-lake status ID\" shows their URL")
 }
 
 const reportName = "report.json"

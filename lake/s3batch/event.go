@@ -38,9 +38,9 @@ type object struct{ bucket, key, version string }
 func (e *event) check() error {
 	switch {
 	case e.Schema != "1.0" && e.Schema != "2.0":
-		return fmt.Errorf("the event has the schema version %.20q, want 1.0 or 2.0", e.Schema)
+		return fmt.Errorf("the event has the schema version %.20q, not 1.0 or 2.0", e.Schema)
 	case len(e.Job.Arguments) > 0:
-		return errors.New("the job has user arguments, and this function takes its options from ESDK_ARGS alone")
+		return errors.New("the job has user arguments, but this function takes options only from ESDK_ARGS")
 	}
 	return nil
 }
@@ -51,7 +51,7 @@ func (t *task) object() (o object, err error) {
 	}
 	// In this encoding, a plus sign is a space, and %2B is a plus sign.
 	if o.key, err = url.QueryUnescape(t.Key); err != nil || o.key == "" {
-		return o, fmt.Errorf("the key %.100q is not encoded as in a URL", t.Key)
+		return o, fmt.Errorf("the key %.100q is not URL-encoded", t.Key)
 	}
 	o.version = t.Version
 	return o, nil
@@ -63,12 +63,12 @@ func (t *task) bucket() (string, error) {
 	if name == "" {
 		a, err := arn.Parse(t.BucketARN)
 		if err != nil || a.Service != "s3" {
-			return "", fmt.Errorf("%.100q is no ARN of a bucket", t.BucketARN)
+			return "", fmt.Errorf("%.100q is not the ARN of a bucket", t.BucketARN)
 		}
 		name = a.Resource
 	}
 	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") != "" {
-		return "", fmt.Errorf("%.100q is no name of a bucket", name)
+		return "", fmt.Errorf("%.100q is not the name of a bucket", name)
 	}
 	return name, nil
 }

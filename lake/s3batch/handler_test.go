@@ -211,9 +211,9 @@ func TestArguments(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	for text, want := range map[string]string{
 		"":                              "not set",
-		"-k @new":                       "no JSON array",
-		`["-k", 1]`:                     "no JSON array",
-		`{"-k": "@new"}`:                "no JSON array",
+		"-k @new":                       "not a JSON array",
+		`["-k", 1]`:                     "not a JSON array",
+		`{"-k": "@new"}`:                "not a JSON array",
 		`[]`:                            "key",
 		`["--no-such-flag"]`:            "no-such-flag",
 		`["s3://bucket/key"]`:           "only flags are allowed",

@@ -65,7 +65,7 @@ func parseArguments(text string) ([]string, error) {
 	}
 	var flags []string
 	if err := json.Unmarshal([]byte(text), &flags); err != nil {
-		return nil, fmt.Errorf("ESDK_ARGS is no JSON array of strings: %w", err)
+		return nil, fmt.Errorf("ESDK_ARGS is not a JSON array of strings: %w", err)
 	}
 	return flags, nil
 }

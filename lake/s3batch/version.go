@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	errMissing   = errors.New("there is no such object")
+	errMissing   = errors.New("no such object")
 	errForbidden = errors.New("forbidden")
 )
 

@@ -47,7 +47,7 @@ func (c *connection) addFlags(flags *pflag.FlagSet) {
 func (c *connection) open(ctx context.Context) (client.Client, func(), error) {
 	options, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{ConfigFilePath: c.configFile, ConfigFileProfile: c.profile})
 	if err != nil {
-		return nil, nil, fmt.Errorf("the configuration of Temporal: %w", err)
+		return nil, nil, fmt.Errorf("configuration of Temporal: %w", err)
 	}
 	if c.address != "" {
 		options.HostPort = c.address
@@ -84,7 +84,7 @@ func (c *connection) open(ctx context.Context) (client.Client, func(), error) {
 	t, err := client.DialContext(ctx, options)
 	if err != nil {
 		closeKeys()
-		return nil, nil, fmt.Errorf("no connection to Temporal: %w", err)
+		return nil, nil, fmt.Errorf("connecting to Temporal: %w", err)
 	}
 	return t, func() { t.Close(); closeKeys() }, nil
 }

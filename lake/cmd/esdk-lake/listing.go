@@ -41,14 +41,14 @@ func newListing(list func(context.Context, string) iter.Seq2[*lake.Line, error],
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		folder := args[0]
 		if !strings.Contains(folder, "://") {
-			return usage("%s is no URL: give the one of the results, which \"esdk-lake status\" and \"report\" tell by an id", folder)
+			return usage("%s is not a URL: give the URL of the results, which \"esdk-lake status ID\" shows", folder)
 		}
 		report, err := lake.ReadReport(cmd.Context(), folder)
 		if err != nil {
 			return err
 		}
 		if report != nil && !report.Audit && cmd.Name() == "matches" {
-			return usage("%s is a rotation, which looks for no matches: see \"esdk-lake failures\"", report.Workflow)
+			return usage("%s is a rotation, which has no matches: use \"esdk-lake failures\"", report.Workflow)
 		}
 		for l, err := range list(cmd.Context(), folder) {
 			if err == nil {
@@ -70,9 +70,9 @@ func newListing(list func(context.Context, string) iter.Seq2[*lake.Line, error],
 func partOf(r *lake.Report) error {
 	switch {
 	case r == nil:
-		return &statusError{exitSomeFailed, errors.New("these are of a part of the objects: the job goes on, or was ended without a report")}
+		return &statusError{exitSomeFailed, errors.New("the list covers only part of the objects: the job is running, or ended without a report")}
 	case r.End != lake.Complete:
-		return &statusError{exitSomeFailed, fmt.Errorf("these are of a part of the objects: %s did not come to its end: %s", r.Workflow, r.End)}
+		return &statusError{exitSomeFailed, fmt.Errorf("the list covers only part of the objects: %s did not complete: %s", r.Workflow, r.End)}
 	}
 	return nil
 }

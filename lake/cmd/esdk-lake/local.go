@@ -32,7 +32,7 @@ const (
 func startServer(ctx context.Context, dir string) (*server, error) {
 	program, err := exec.LookPath("temporal")
 	if err != nil {
-		return nil, errors.New("the program \"temporal\" is not installed: see https://docs.temporal.io/cli, or name a server by --address")
+		return nil, errors.New("the program \"temporal\" is not installed: see https://docs.temporal.io/cli, or use --address")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func startServer(ctx context.Context, dir string) (*server, error) {
 	}
 	if err := s.await(ctx); err != nil {
 		s.stop()
-		return nil, fmt.Errorf("the server of Temporal: %w; see %s", err, s.log.Name())
+		return nil, fmt.Errorf("Temporal server: %w; see %s", err, s.log.Name())
 	}
 	return s, nil
 }
@@ -92,7 +92,7 @@ func (s *server) taken() error {
 	if pid, err := os.ReadFile(s.pidFile()); err == nil {
 		who = "the process " + strings.TrimSpace(string(pid))
 	}
-	return fmt.Errorf("%s runs with the history in %s: wait for its end, or give another DIRECTORY; if it was killed, end its server, \"temporal\"", who, dir)
+	return fmt.Errorf("%s already uses the history in %s: wait for its end, or use another DIRECTORY; if it was killed, stop its server, \"temporal\"", who, dir)
 }
 
 func (s *server) pidFile() string { return filepath.Join(filepath.Dir(s.log.Name()), "pid") }
@@ -122,7 +122,7 @@ func (s *server) await(ctx context.Context) error {
 		}
 		select {
 		case <-s.ended:
-			return errors.New("it ended")
+			return errors.New("the server ended")
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(100 * time.Millisecond):

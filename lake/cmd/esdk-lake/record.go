@@ -32,10 +32,10 @@ func (c *connection) recordOf(ctx context.Context, t client.Client, id, run stri
 	started := first.GetWorkflowExecutionStartedEventAttributes()
 	r, kind := &record{queue: started.GetTaskQueue().GetName()}, started.GetWorkflowType().GetName()
 	if kind != "Rotate" && kind != "Audit" {
-		return nil, fmt.Errorf("%s is no rotation and no audit, but a workflow of the type %q", id, kind)
+		return nil, fmt.Errorf("%s is neither a rotation nor an audit, but a workflow of the type %q", id, kind)
 	}
 	if err := c.converter.FromPayloads(started.GetInput(), &r.Job); err != nil {
-		return nil, fmt.Errorf("what %s does cannot be read: %w", id, err)
+		return nil, fmt.Errorf("the job of %s cannot be read: %w", id, err)
 	}
 	r.Audit = kind == "Audit"
 	r.results = r.OwnResults(id, started.GetFirstExecutionRunId())
@@ -66,11 +66,11 @@ func withoutQuery(url string) string {
 // always pass, or never.
 func checkFailIf(t *lake.Task) error {
 	if !t.Audit {
-		return usage("--fail-if is of an audit: this is a rotation")
+		return usage("--fail-if needs an audit, but this is a rotation")
 	}
 	filtered, err := t.Filtered()
 	if err == nil && !filtered {
-		err = errors.New("--fail-if wants a filter behind --, such as --uncommitted: without one, everything matches")
+		err = errors.New("--fail-if needs a filter after --, such as --uncommitted: without one, everything matches")
 	}
 	if err != nil {
 		return &statusError{exitUsage, err}

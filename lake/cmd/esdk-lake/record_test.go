@@ -176,8 +176,8 @@ func TestCheckFailIf(t *testing.T) {
 		want string
 	}{
 		{lake.Task{Flags: []string{"--from-key", "@old", "-k", "@new"}}, "this is a rotation"},
-		{lake.Task{Audit: true}, "wants a filter"},
-		{lake.Task{Audit: true, Flags: []string{"-k", "@old"}}, "wants a filter"},
+		{lake.Task{Audit: true}, "needs a filter"},
+		{lake.Task{Audit: true, Flags: []string{"-k", "@old"}}, "needs a filter"},
 		{lake.Task{Audit: true, Flags: []string{"--under", "@old"}}, ""},
 		{lake.Task{Audit: true, Flags: []string{"--not-under", "@old"}}, ""},
 		{lake.Task{Audit: true, Flags: []string{"--suite", "0x0578"}}, ""},

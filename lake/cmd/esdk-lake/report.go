@@ -80,19 +80,19 @@ func (o *printOptions) partial(ctx context.Context, c *connection, t client.Clie
 	id := ended.GetID()
 	job, err := c.recordOf(ctx, t, id, ended.GetRunID())
 	if err != nil {
-		return fmt.Errorf("%s did not come to its end: %s; its report cannot be found: %w", id, reason, err)
+		return fmt.Errorf("%s did not complete: %s; its report cannot be found: %w", id, reason, err)
 	}
 	report, err := lake.ReadReport(ctx, job.results)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s did not come to its end: %s; its report cannot be read: %w", id, reason, err)
+		return fmt.Errorf("%s did not complete: %s; its report cannot be read: %w", id, reason, err)
 	case report == nil:
-		return fmt.Errorf("%s did not come to its end: %s; there is no report of it in %s", id, reason, job.results)
+		return fmt.Errorf("%s did not complete: %s; no report found in %s", id, reason, job.results)
 	}
 	if err := o.write(out, report); err != nil {
 		return err
 	}
-	return fmt.Errorf("%s did not come to its end: %s; the report is of what was done", id, reason)
+	return fmt.Errorf("%s did not complete: %s; the report covers only the finished part", id, reason)
 }
 
 func (o *printOptions) write(out io.Writer, r *lake.Report) error {
@@ -105,7 +105,7 @@ func (o *printOptions) write(out io.Writer, r *lake.Report) error {
 // verdict returns an error about failed and matching objects.
 func (o *printOptions) verdict(r *lake.Report) error {
 	if r.Objects == 0 {
-		return fmt.Errorf("there is no object in %s", sourceOf(&r.Task))
+		return fmt.Errorf("no objects found in %s", sourceOf(&r.Task))
 	}
 	var all []string
 	if r.Failed > 0 {

@@ -72,12 +72,12 @@ func TestListing(t *testing.T) {
 		{"matches", "file://./done", 0, 1, ""},
 		{"failures", "file://./rotation/", 0, 1, ""},
 		{"matches", "file://./rotation/", exitUsage, 0, "nightly is a rotation"},
-		{"failures", "file://./cancelled/", exitSomeFailed, 1, "a part of the objects: nightly did not come to its end: cancelled"},
+		{"failures", "file://./cancelled/", exitSomeFailed, 1, "a part of the objects: nightly did not complete: cancelled"},
 		{"failures", "file://./running/", exitSomeFailed, 1, "the job goes on"},
 		{"failures", "file://./begun/", exitSomeFailed, 0, "the job goes on"},
-		{"failures", "file://./above/", exitError, 0, "there are no results of a job"},
-		{"matches", "file://./typo/", exitError, 0, "there are no results of a job"},
-		{"failures", "s3://gone/x/?use_path_style=true", exitError, 0, "s3://gone/x/: there is no such bucket"},
+		{"failures", "file://./above/", exitError, 0, "no results of a job found"},
+		{"matches", "file://./typo/", exitError, 0, "no results of a job found"},
+		{"failures", "s3://gone/x/?use_path_style=true", exitError, 0, "s3://gone/x/: no such bucket"},
 		{"failures", "rotation-8d20b2c1f3aa", exitUsage, 0, "is no URL"},
 	} {
 		root, out := newRoot(new(bool)), new(bytes.Buffer)
@@ -113,14 +113,14 @@ func TestPartial(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 	write(t, map[string]string{"r/id/first/chunks/1.jsonl": ""})
-	if out, err := await(new(printOptions)); err == nil || out != "" || !strings.Contains(err.Error(), "there is no report") {
+	if out, err := await(new(printOptions)); err == nil || out != "" || !strings.Contains(err.Error(), "no report found") {
 		t.Errorf("%q, %v", out, err)
 	}
 	report := &lake.Report{Workflow: "id", End: "access denied", Missing: []int{3, 4}, Counts: lake.Counts{OK: 7}}
 	write(t, map[string]string{"r/id/first/report.json": reportText(t, report)})
 	for _, asJSON := range []bool{false, true} {
 		out, err := await(&printOptions{json: asJSON})
-		if err == nil || errors.As(err, new(*statusError)) || !strings.Contains(err.Error(), "did not come to its end: access denied") {
+		if err == nil || errors.As(err, new(*statusError)) || !strings.Contains(err.Error(), "did not complete: access denied") {
 			t.Error(err)
 		}
 		for _, want := range []string{"7 objects", "end           access denied", "missing       chunks 3 4"} {
@@ -189,7 +189,7 @@ func TestJSONErrors(t *testing.T) {
 		{"failures --json nightly", exitUsage, "usage", "is no URL"},
 		{"failures nightly", exitUsage, "", "is no URL"},
 		{"failures --json file://./nowhere/", exitError, "error", "no results of a job"},
-		{"report --json --address " + address + " nightly", exitError, "error", "no connection to Temporal"},
+		{"report --json --address " + address + " nightly", exitError, "error", "connecting to Temporal"},
 		{"report --json", exitUsage, "usage", "arg"},
 		{"report --nosuch --json nightly", exitUsage, "usage", "nosuch"},
 		{"report --nosuch nightly", exitUsage, "", "nosuch"},

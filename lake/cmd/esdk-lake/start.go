@@ -82,7 +82,7 @@ func (o *startOptions) addTo(c *connection, cmd *cobra.Command) *cobra.Command {
 		case at == 1 && o.job.Inventory == "":
 			o.job.Folder = args[0]
 		case at > 0 || o.job.Inventory == "":
-			return usage("want one FOLDER or --inventory, and flags of esdk %s behind --", o.command())
+			return usage("use one FOLDER or --inventory, and flags of esdk %s after --", o.command())
 		}
 		o.job.Flags = args[at:]
 		err := o.run(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -93,7 +93,7 @@ func (o *startOptions) addTo(c *connection, cmd *cobra.Command) *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
-			return cmp.Or(o.refuseImplied(flagName(unknown)), usage("%w: flags of \"esdk %s\" stand behind --", err, o.command()))
+			return cmp.Or(o.refuseImplied(flagName(unknown)), usage("%w: put flags of \"esdk %s\" after --", err, o.command()))
 		}
 		return err
 	})
@@ -122,7 +122,7 @@ func (o *startOptions) command() string {
 
 func (o *startOptions) run(ctx context.Context, c *connection, out, notes io.Writer) error {
 	if o.job.Results == "" {
-		return usage("no place for results given: use --results URL")
+		return usage("no results given: use --results URL")
 	}
 	if err := o.job.Check(); err != nil {
 		for _, flag := range o.job.Flags {
@@ -132,7 +132,7 @@ func (o *startOptions) run(ctx context.Context, c *connection, out, notes io.Wri
 	}
 	if o.print.failIf {
 		if !o.wait && o.local == "" {
-			return usage("--fail-if wants --wait or --local; later, \"esdk-lake report --fail-if ID\" says the same")
+			return usage("--fail-if needs --wait or --local; later, use \"esdk-lake report --fail-if ID\"")
 		}
 		if err := checkFailIf(&o.job.Task); err != nil {
 			return err
@@ -193,13 +193,13 @@ func (o *startOptions) begin(ctx context.Context, c *connection, t client.Client
 	}
 	other, err := c.recordOf(ctx, t, o.id, running.RunId)
 	if err != nil {
-		return nil, fmt.Errorf("the id %s is in use; give another one with --id: %w", o.id, err)
+		return nil, fmt.Errorf("the ID %s is in use: %w; use another --id", o.id, err)
 	}
 	if differ := o.job.Differences(&other.Job); len(differ) > 0 {
-		return nil, fmt.Errorf("the id %s is in use by another job, %s, with other %s; wait for its end by \"esdk-lake report %[1]s\", or give another id with --id", o.id, other, strings.Join(differ, ", "))
+		return nil, fmt.Errorf("the ID %s is in use by another job, %s, with other %s; wait for its end with \"esdk-lake report %[1]s\", or use another --id", o.id, other, strings.Join(differ, ", "))
 	}
 	if o.local != "" && other.queue != o.queue(c) {
-		return nil, fmt.Errorf("%s was begun in %s with another --task-queue, or by another version: its task queue is %q", o.id, o.local, other.queue)
+		return nil, fmt.Errorf("%s was started in %s with another --task-queue, or by another version: its task queue is %q", o.id, o.local, other.queue)
 	}
 	return t.GetWorkflow(ctx, o.id, running.RunId), nil
 }
@@ -242,13 +242,13 @@ func (o *startOptions) refuseImplied(flag string) error {
 	case name == "-r" || name == "--recursive":
 		return usage("%s is not needed: all objects in FOLDER are taken", name)
 	case slices.Contains([]string{"--include", "--exclude", "--suffix"}, name):
-		return usage("%s is not taken: all objects in FOLDER are; give a directory that is further down, or an inventory", name)
+		return usage("%s cannot be used, since all objects in FOLDER are taken: use a subdirectory or an inventory", name)
 	case name == "--in-place" && !o.job.Audit:
 		return usage("--in-place is not needed: all objects are encrypted in place")
 	case o.job.Audit && slices.Contains([]string{"--html", "--json", "--summary", "--print0", "-0"}, name):
 		return usage("%s is not needed: the results have the page and a line for each object; \"esdk-lake matches --print0\" prints names", name)
 	case o.job.Audit && name == "--fail-if":
-		return usage("--fail-if is a flag of esdk-lake: give it in front of --")
+		return usage("--fail-if is a flag of esdk-lake: put it before --")
 	}
 	return nil
 }

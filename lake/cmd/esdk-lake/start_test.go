@@ -21,12 +21,12 @@ func TestStartRefuses(t *testing.T) {
 		"-- --from-key @old -r":         "-r is not needed",
 		"--in-place":                    "--in-place is not needed",
 		"-r":                            "-r is not needed",
-		"--from-key @old":               "stand behind --",
-		"-k @new":                       "stand behind --",
+		"--from-key @old":               "after --",
+		"-k @new":                       "after --",
 		"-- --nothere":                  "unknown flag: --nothere",
-		"--lease 1ns -- -k @new":        "want at least 3s",
-		"--include *.enc":               "--include is not taken",
-		"-- --exclude=*.tmp":            "--exclude is not taken",
+		"--lease 1ns -- -k @new":        "must be at least 3s",
+		"--include *.enc":               "--include cannot be used",
+		"-- --exclude=*.tmp":            "--exclude cannot be used",
 		"":                              "give --from-key KEY",
 		"-- -k @new":                    "give --from-key KEY",
 		"-- --from-key @old":            "give -k KEY",
@@ -51,17 +51,17 @@ func TestAuditRefuses(t *testing.T) {
 	for args, want := range map[string]string{
 		"s3://lake/data/ -- --html page":                   "--html is not needed",
 		"s3://lake/data/ -- --json":                        "--json is not needed",
-		"s3://lake/data/ -- --fail-if":                     "in front of --",
-		"s3://lake/data/ --fail-if -- --under @old":        "wants --wait or --local",
-		"s3://lake/data/ --fail-if --wait -- -k @old":      "wants a filter",
-		"s3://lake/data/ --fail-if --wait":                 "wants a filter",
+		"s3://lake/data/ -- --fail-if":                     "put it before --",
+		"s3://lake/data/ --fail-if -- --under @old":        "needs --wait or --local",
+		"s3://lake/data/ --fail-if --wait -- -k @old":      "needs a filter",
+		"s3://lake/data/ --fail-if --wait":                 "needs a filter",
 		"s3://lake/data/ -- --from-key @old":               "unknown flag: --from-key",
 		"s3://lake/data/ -- --suite nosuch":                "nosuch",
 		"s3://lake/data/ -- --unopened":                    "need -k KEY",
-		"s3://lake/data/ --under @old":                     "flags of \"esdk audit\" stand behind --",
-		"s3://lake/data/ --all-versions":                   "all versions are for an audit of an inventory",
-		"s3://audit/ -- --under @old":                      "the results are in the directory",
-		"s3://lake/data/ --inventory s3://i/manifest.json": "want one FOLDER or --inventory",
+		"s3://lake/data/ --under @old":                     "flags of \"esdk audit\" after --",
+		"s3://lake/data/ --all-versions":                   "all versions need an audit of an inventory",
+		"s3://audit/ -- --under @old":                      "the results must be outside of the directory",
+		"s3://lake/data/ --inventory s3://i/manifest.json": "use one FOLDER or --inventory",
 	} {
 		root := newRoot(new(bool))
 		root.SetArgs(append([]string{"audit", "--results", "s3://audit/"}, strings.Fields(args)...))
@@ -94,7 +94,7 @@ func (e *ended) Get(_ context.Context, report any) error {
 func TestAwait(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	empty := &ended{report: lake.Report{Task: lake.Task{Source: lake.Source{Folder: "s3://lake/data/?region=x"}}}}
-	if err := new(printOptions).await(ctx, testConnection(), nil, empty, new(bytes.Buffer), nil); err == nil || err.Error() != "there is no object in s3://lake/data/" {
+	if err := new(printOptions).await(ctx, testConnection(), nil, empty, new(bytes.Buffer), nil); err == nil || err.Error() != "no objects found in s3://lake/data/" {
 		t.Error(err)
 	}
 	matching := &ended{report: lake.Report{Objects: 2, Counts: lake.Counts{Matches: 1}}}

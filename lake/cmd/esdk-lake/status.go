@@ -85,7 +85,7 @@ func (c *connection) status(ctx context.Context, t client.Client, id string) (*s
 	defer cancel()
 	answer, err := t.QueryWorkflow(ctx, id, "", lake.StatusQuery)
 	if err != nil {
-		return s, fmt.Errorf("%s is %s, and no worker answers: %w", id, s.State, err)
+		return s, fmt.Errorf("%s is %s, but no worker answers: %w", id, s.State, err)
 	}
 	s.Status = new(lake.Status)
 	if err := answer.Get(s.Status); err != nil {

@@ -52,7 +52,7 @@ const stopTime = time.Minute
 // start starts a worker, which runs until stop is called.
 func (o *workerOptions) start(_ context.Context, t client.Client, queue string) (stop func(), err error) {
 	if o.chunks < 1 {
-		return nil, usage("--chunks %d: want a number from 1", o.chunks)
+		return nil, usage("--chunks %d: must be at least 1", o.chunks)
 	}
 	activities := lake.NewActivities(t)
 	w := worker.New(t, queue, worker.Options{MaxConcurrentActivityExecutionSize: o.chunks, WorkerStopTimeout: stopTime})
