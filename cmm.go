@@ -172,6 +172,14 @@ func isContextOf(have, asked EncryptionContext, encoded string) bool {
 }
 
 func (c *defaultCMM) DecryptionMaterials(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error) {
+	copied := *req
+	copied.EncryptionContext = cloneContext(req.EncryptionContext)
+	return c.takeDecryption(ctx, &copied)
+}
+
+// takeDecryption is like DecryptionMaterials, but the materials take the
+// encryption context of the request.
+func (c *defaultCMM) takeDecryption(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error) {
 	s, err := req.Suite.lookup()
 	if err != nil {
 		return nil, err
@@ -179,9 +187,8 @@ func (c *defaultCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 	if err := req.CommitmentPolicy.checkDecrypt(s); err != nil {
 		return nil, err
 	}
-	m := new(DecryptionMaterials)
-	m.EncryptionContext, m.RequiredContextKeys, err = reproduce(req.EncryptionContext, req.ReproducedContext)
-	if err != nil {
+	m := &DecryptionMaterials{EncryptionContext: req.EncryptionContext}
+	if m.RequiredContextKeys, err = m.EncryptionContext.reproduce(req.ReproducedContext); err != nil {
 		return nil, err
 	}
 	encoded, ok := m.EncryptionContext[publicKeyKey]
@@ -210,21 +217,20 @@ func (c *defaultCMM) DecryptionMaterials(ctx context.Context, req *DecryptionReq
 // reproduce adds the reproduced pairs to a stored context, and lists the keys
 // that weren't stored. A reproduced pair that is stored must have the same
 // value.
-func reproduce(stored, reproduced EncryptionContext) (full EncryptionContext, added []string, err error) {
-	full = cloneContext(stored)
+func (ec EncryptionContext) reproduce(reproduced EncryptionContext) (added []string, err error) {
 	for k, v := range reproduced {
-		have, ok := stored[k]
+		have, ok := ec[k]
 		switch {
 		case ok && have != v:
-			return nil, nil, contextError("the message has another value for key %q", k)
+			return nil, contextError("the message has another value for key %q", k)
 		case ok:
 		case k == publicKeyKey:
-			return nil, nil, contextError("the message has no %q", k)
+			return nil, contextError("the message has no %q", k)
 		default:
-			full[k] = v
+			ec[k] = v
 			added = append(added, k)
 		}
 	}
 	slices.Sort(added)
-	return full, added, nil
+	return added, nil
 }

@@ -198,10 +198,11 @@ func (c *Client) beginDecryption(ctx context.Context, h *format.Header, ec Encry
 	if err := c.checkHeader(h); err != nil {
 		return decryption{}, err
 	}
-	header := newHeader(h, newDataKeys(h.DataKeys))
-	m, err := c.decryptionMaterials(ctx, header, ec)
+	edks := newDataKeys(h.DataKeys)
+	header := newHeader(h, edks)
+	m, err := c.decryptionMaterials(ctx, h, slices.Clone(edks), ec)
 	if err != nil {
-		return decryption{}, explainUnstored(err, h.Context, ec)
+		return decryption{}, explainUnstored(err, h, ec)
 	}
 	defer clear(m.DataKey)
 	aead, err := c.open(h, m, ec)
@@ -223,22 +224,26 @@ func (c *Client) beginDecryption(ctx context.Context, h *format.Header, ec Encry
 	return d, nil
 }
 
-// decryptionMaterials asks the CMM for materials. The CMM and its keyrings may
-// be the user's, and get copies, so that the header stays authentic. The default
-// CMM gives nothing but the encrypted data keys to a keyring.
-func (c *Client) decryptionMaterials(ctx context.Context, h *Header, ec EncryptionContext) (*DecryptionMaterials, error) {
+// decryptionMaterials asks the CMM for materials, and gives it the header's
+// context and the encrypted data keys. The CMM and its keyrings may be the
+// user's: checkContext notices if they change the former. The default CMM
+// doesn't pass on the caller's context, so it needs no copy.
+func (c *Client) decryptionMaterials(ctx context.Context, h *format.Header, edks []EncryptedDataKey, ec EncryptionContext) (*DecryptionMaterials, error) {
 	req := DecryptionRequest{
-		Suite:             h.Suite,
+		Suite:             SuiteID(h.Suite.ID),
 		CommitmentPolicy:  c.config.CommitmentPolicy,
-		EncryptionContext: h.EncryptionContext,
-		EncryptedDataKeys: slices.Clone(h.EncryptedDataKeys),
+		EncryptionContext: h.Context,
+		EncryptedDataKeys: edks,
 		ReproducedContext: ec,
 	}
+	if h.Context == nil {
+		req.EncryptionContext = EncryptionContext{}
+	}
 	if own, ok := c.cmm.(*defaultCMM); ok {
-		return own.DecryptionMaterials(ctx, &req)
+		return own.takeDecryption(ctx, &req)
 	}
 	copied := req
-	copied.EncryptionContext, copied.ReproducedContext = cloneContext(h.EncryptionContext), cloneContext(ec)
+	copied.ReproducedContext = cloneContext(ec)
 	return decryptionMaterials(ctx, c.cmm, &copied)
 }
 
@@ -247,12 +252,12 @@ func (c *Client) open(h *format.Header, m *DecryptionMaterials, ec EncryptionCon
 	if err := m.check(h.Suite); err != nil {
 		return nil, err
 	}
-	if err := m.checkContext(h.Context, ec); err != nil {
+	if err := m.checkContext(h, ec); err != nil {
 		return nil, err
 	}
 	aead, err := c.openHeader(h, m)
 	if err != nil {
-		return nil, explainUnstored(err, h.Context, ec)
+		return nil, explainUnstored(err, h, ec)
 	}
 	return aead, nil
 }

@@ -3,6 +3,7 @@ package esdk
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -131,7 +132,8 @@ func public(err error) error {
 // misspelt, and neither a keyring nor a tag can tell the difference. The error
 // names only keys, which the caller knows, so it leaks none of the message's
 // secrets.
-func explainUnstored(err error, stored, reproduced EncryptionContext) error {
+func explainUnstored(err error, h *format.Header, reproduced EncryptionContext) error {
+	stored := maps.Collect(h.Pairs)
 	var keys []string
 	for k := range reproduced {
 		if _, ok := stored[k]; !ok {

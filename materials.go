@@ -2,10 +2,12 @@ package esdk
 
 import (
 	"crypto/ecdsa"
+	"maps"
 	"slices"
 
 	"esdk/internal/datakey"
 	"esdk/internal/errtext"
+	"esdk/internal/format"
 	"esdk/internal/suite"
 )
 
@@ -162,11 +164,13 @@ func (m *DecryptionMaterials) Clone() *DecryptionMaterials {
 	return &c
 }
 
-// checkContext rejects materials of a user's CMM whose context isn't exactly
-// the stored pairs plus the required ones, or that lack a reproduced pair.
-// Other pairs would not be authenticated.
-func (m *DecryptionMaterials) checkContext(stored, reproduced EncryptionContext) error {
-	for k, v := range stored {
+// checkContext rejects materials whose context isn't exactly the stored pairs
+// plus the required ones, or that lack a reproduced pair. Other pairs would not
+// be authenticated. The CMM and the keyring may be the user's.
+func (m *DecryptionMaterials) checkContext(h *format.Header, reproduced EncryptionContext) error {
+	pairs := 0
+	for k, v := range h.Pairs {
+		pairs++
 		if have, ok := m.EncryptionContext[k]; !ok || have != v {
 			return contextError("the materials lack the pair of key %q that the message stores", k)
 		}
@@ -176,13 +180,14 @@ func (m *DecryptionMaterials) checkContext(stored, reproduced EncryptionContext)
 			return contextError("the materials lack the reproduced pair of key %q", k)
 		}
 	}
+	if len(m.EncryptionContext) == pairs && len(m.RequiredContextKeys) == 0 {
+		return nil // as with most messages, the pairs are the stored ones
+	}
+	stored := maps.Collect(h.Pairs)
 	for _, k := range m.RequiredContextKeys {
 		if _, ok := stored[k]; ok {
 			return contextError("the materials require key %q not to be stored, and the message stores it", k)
 		}
-	}
-	if len(m.EncryptionContext) == len(stored) {
-		return nil // no other pairs than the stored ones
 	}
 	for k := range m.EncryptionContext {
 		if _, ok := stored[k]; !ok && !slices.Contains(m.RequiredContextKeys, k) {

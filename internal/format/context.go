@@ -15,6 +15,9 @@ import (
 //
 // Specification: framework/structures.md#serialization.
 func AppendContext(dst []byte, ec map[string]string) ([]byte, error) {
+	if len(ec) == 0 {
+		return dst, nil
+	}
 	var few fewPairs
 	pairs, size, err := sortPairs(&few, ec)
 	if err != nil {
@@ -79,20 +82,19 @@ func appendField[T string | []byte](dst []byte, field T) []byte {
 // parseContext is the inverse of AppendContext. It also accepts pairs in any
 // order, since the JavaScript SDK once sorted them by locale, and an empty
 // context with a count of zero, as some implementations wrote it.
-func parseContext(b []byte) (map[string]string, error) {
-	if len(b) == 0 {
+func parseContext(text string) (map[string]string, error) {
+	if len(text) == 0 {
 		return nil, nil
 	}
-	if len(b) < 2 {
+	if len(text) < 2 {
 		return nil, errors.New("no room for the count of pairs")
 	}
-	count := int(binary.BigEndian.Uint16(b))
-	b = b[2:]
-	if count == 0 && len(b) > 0 {
+	count := length(text)
+	text = text[2:]
+	if count == 0 && len(text) > 0 {
 		return nil, errors.New("pairs beyond a count of zero")
 	}
-	ec := make(map[string]string, min(count, len(b)/4))
-	text := string(b) // all keys and values are parts of it
+	ec := make(map[string]string, min(count, len(text)/4))
 	for range count {
 		key, rest, ok := cutField(text)
 		if !ok {
@@ -117,11 +119,27 @@ func parseContext(b []byte) (map[string]string, error) {
 	return ec, nil
 }
 
+// Pairs iterates over the pairs of a header that was read, in the message's
+// order. Unlike Context, which may be passed on, they can't change.
+func (h *Header) Pairs(yield func(key, value string) bool) {
+	for text := h.pairs; len(text) > 0; {
+		key, rest, _ := cutField(text)
+		value, rest, _ := cutField(rest)
+		if !yield(key, value) {
+			return
+		}
+		text = rest
+	}
+}
+
+// length reads a length of 16 bits.
+func length(text string) int { return int(text[0])<<8 | int(text[1]) }
+
 func cutField(text string) (field, rest string, ok bool) {
 	if len(text) < 2 {
 		return "", "", false
 	}
-	n := int(text[0])<<8 | int(text[1])
+	n := length(text)
 	if len(text) < 2+n {
 		return "", "", false
 	}

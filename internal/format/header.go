@@ -51,6 +51,8 @@ type Header struct {
 	Raw []byte
 
 	IV, Tag []byte // the header authentication
+
+	pairs string // of a context that was read, without their count
 }
 
 // Size returns the length of the whole header in bytes.
@@ -260,9 +262,11 @@ func (p *headerParser) parse(h *Header) error {
 	if err != nil {
 		return err
 	}
-	if h.Context, err = parseContext(ec); err != nil {
+	text := string(ec) // the keys and values are parts of it
+	if h.Context, err = parseContext(text); err != nil {
 		return p.errorf("encryption context", "%w", err)
 	}
+	h.pairs = text[min(2, len(text)):]
 	if err := p.parseDataKeys(h); err != nil {
 		return err
 	}
