@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha512"
 	"fmt"
@@ -251,13 +252,47 @@ func limitSmallDecrypt(tb testing.TB) func() {
 }
 
 func deriveKeys(tb testing.TB, dataKey, id []byte) cipher.AEAD {
+	content, _ := expand(tb, dataKey, id)
+	return newGCM(tb, content)
+}
+
+const contentInfo, commitmentInfo = "\x04\x78DERIVEKEY", "COMMITKEY"
+
+func expand(tb testing.TB, dataKey, id []byte) (content, commitment []byte) {
 	prk, err := hkdf.Extract(sha512.New, dataKey, id)
 	mustDo(tb, err)
-	key, err := hkdf.Expand(sha512.New, prk, "\x04\x78DERIVEKEY", 32)
+	content, err = hkdf.Expand(sha512.New, prk, contentInfo, 32)
 	mustDo(tb, err)
-	_, err = hkdf.Expand(sha512.New, prk, "COMMITKEY", 32)
+	commitment, err = hkdf.Expand(sha512.New, prk, commitmentInfo, 32)
 	mustDo(tb, err)
-	return newGCM(tb, key)
+	return content, commitment
+}
+
+// expandOneHMAC shows what HKDF costs if both expansions use one HMAC. The
+// library doesn't do that, since crypto/hkdf can't.
+func expandOneHMAC(dataKey, id []byte) (content, commitment []byte) {
+	extractor := hmac.New(sha512.New, id)
+	extractor.Write(dataKey)
+	expander := hmac.New(sha512.New, extractor.Sum(nil))
+	expander.Write([]byte(contentInfo + "\x01"))
+	content = expander.Sum(nil)[:32]
+	expander.Reset()
+	expander.Write([]byte(commitmentInfo + "\x01"))
+	return content, expander.Sum(nil)[:32]
+}
+
+func limitHKDF(tb testing.TB) func() {
+	dataKey, id := pattern(32), make([]byte, 32)
+	return func() { expand(tb, dataKey, id) }
+}
+
+func limitOneHMAC(tb testing.TB) func() {
+	dataKey, id := pattern(32), make([]byte, 32)
+	content, commitment := expand(tb, dataKey, id)
+	if c, k := expandOneHMAC(dataKey, id); !bytes.Equal(c, content) || !bytes.Equal(k, commitment) {
+		tb.Fatal("one HMAC derives other keys")
+	}
+	return func() { expandOneHMAC(dataKey, id) }
 }
 
 func limitSign(tb testing.TB) func() {
@@ -329,6 +364,7 @@ func BenchmarkLimit(b *testing.B) {
 	}{
 		{"AES-GCM", limitGCM, 100 * mib}, {"AES-GCM,new-output", limitGCMNew, 100 * mib}, {"SHA-384", limitSHA384, 100 * mib},
 		{"forced-calls-encrypt", limitSmallEncrypt, kib}, {"forced-calls-decrypt", limitSmallDecrypt, kib},
+		{"HKDF", limitHKDF, 0}, {"HKDF,one-HMAC", limitOneHMAC, 0},
 		{"P-384-generate-sign", limitSign, 0}, {"P-384-verify", limitVerify, 0},
 	} {
 		b.Run("limit="+l.name, func(b *testing.B) {
