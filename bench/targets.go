@@ -188,13 +188,14 @@ func memoryTargets(r *results) []verdict {
 	return all
 }
 
-// residentTarget compares our memory for a message in memory with C's.
+// residentTarget compares our memory for a message in memory with C's. Both use
+// the message's memory again.
 func residentTarget(r *results, suite string) verdict {
 	v := verdict{
 		Topic:  fmt.Sprintf("memory, %s in memory, %s", sizeText(r.memorySize()), suiteText(suite)),
 		Target: "≤ 1.30 × the resident memory of C",
 	}
-	ours, why1 := r.resident(memory{Peer: us, Suite: suite})
+	ours, why1 := r.resident(memory{Peer: us, Suite: suite, Reuse: true})
 	theirs, why2 := r.resident(memory{Peer: "c", Suite: suite})
 	if why1+why2 != "" {
 		return v

@@ -108,8 +108,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// disturb kills workers when the store's trouble begins, and restarts the server
-// while a rotation runs.
+// disturb kills workers when the store's trouble begins, and restarts the
+// server while a rotation runs.
 func (w *world) disturb(id string, workers []*process, trouble <-chan struct{}) (killed int) {
 	w.t.Helper()
 	kill := func() {

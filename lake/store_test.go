@@ -56,7 +56,8 @@ func (d *door) refuses() bool {
 	return false
 }
 
-// counts returns the numbers of passed and refused requests since the last call.
+// counts returns the numbers of passed and refused requests since the last
+// call.
 func (d *door) counts() (passed, refused int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -138,8 +138,8 @@ func TestMakeRoom(t *testing.T) {
 	}
 }
 
-// In a buffer for long messages, the window is aligned as in the message, unless
-// the rest has no room for all that's needed.
+// In a buffer for long messages, the window is aligned as in the message,
+// unless the rest has no room for all that's needed.
 func TestMakeRoomAligns(t *testing.T) {
 	for _, c := range []struct {
 		buffer, window int

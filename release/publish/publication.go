@@ -101,7 +101,8 @@ func (p *publication) checkSource() error {
 	if p.date, err = git("log", "-1", "--no-show-signature", "--format=%cI"); err != nil {
 		return err
 	}
-	// Without a configured name, git would make one of the user and the machine.
+	// Without a configured name, git would make one of the user and the
+	// machine.
 	identity, err := git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT")
 	if err != nil {
 		return err

@@ -48,9 +48,9 @@ const (
 	fileJobs = 4
 
 	// ballast is memory that is never touched, and so never resident, in bytes.
-	// The garbage collector runs when the heap has doubled, and a run's own heap
-	// is small: a fifth of the time of an unsigned run went into collecting 20
-	// KB for each file, twenty times.
+	// The garbage collector runs when the heap has doubled, and a run's own
+	// heap is small: a fifth of the time of an unsigned run went into
+	// collecting 20 KB for each file, twenty times.
 	ballast = 32 << 20
 
 	// threads is the number of threads for each core that run Go code. A thread
@@ -208,8 +208,8 @@ func (r *runner) ofSingle(t *task) error {
 
 // parallelJobs returns the number of concurrent jobs. Inputs that aren't
 // regular files need their order, and several names may lead to the same pipe,
-// so they are processed one by one. The number is limited by the number of files
-// that may be open.
+// so they are processed one by one. The number is limited by the number of
+// files that may be open.
 func parallelJobs(plan *place.Plan, parallel int) int {
 	jobs := plan.Ahead()
 	if slices.ContainsFunc(jobs, alone) {
