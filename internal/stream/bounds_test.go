@@ -43,7 +43,7 @@ func TestPlaintextBound(t *testing.T) {
 func TestPlaintextBoundOfClaims(t *testing.T) {
 	for _, c := range []struct{ frame, rest, claimed, want uint32 }{
 		{100, 100, 100, 100}, {100, 100, 99, 99}, {100, 200, 101, 100}, {100, 99, 100, 99}, {100, 0, 1<<32 - 1, 0},
-		{1<<32 - 1, 7, 1<<32 - 1, 7},
+		{1, 0, 1, 0}, {1<<32 - 1, 7, 1<<32 - 1, 7},
 	} {
 		body := append(format.AppendFinal(nil, 1, c.claimed), make([]byte, c.rest+format.TagLength)...)
 		r := &Reader{Source: Source{Params: Params{FrameLength: c.frame}}, window: body}
@@ -167,7 +167,7 @@ func TestBufferGrowth(t *testing.T) {
 		{0, 0, 1 << 30, minBuffer}, {0, 0, minBuffer - 1, minBuffer - 1}, {1, 1, 1 << 30, minBuffer},
 		{minBuffer, minBuffer, 1 << 30, 4 * minBuffer}, {minBuffer, minBuffer, 10_000, 10_000},
 		{long - 1, long - 1, 1 << 30, 4*long - 4}, {long, long, 1 << 30, 2*long + readAhead}, {long + 1, long + 1, 1 << 30, 2*long + 2 + readAhead},
-		{minBuffer - 1, minBuffer, 1 << 30, minBuffer}, {100, 100, 100, 100}, {100, 200, 100, 200},
+		{readAhead, readAhead, 1 << 30, minBuffer}, {minBuffer - 1, minBuffer, 1 << 30, minBuffer}, {100, 100, 100, 100}, {100, 200, 100, 200},
 	} {
 		held := make([]byte, c.held, c.room)
 		copy(held, pattern(c.held))

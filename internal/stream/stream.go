@@ -42,8 +42,9 @@ const (
 
 	// readAhead is the number of bytes that a Writer reads beyond a batch, to
 	// see whether more follows. They're copied in front of the next batch. They
-	// are whole cache lines, so that the next read is as well aligned.
-	readAhead = 4 << 10
+	// are whole cache lines, so that the next read is as well aligned, and few,
+	// so that a buffer that begins with them grows as an empty one does.
+	readAhead = 2 << 10
 
 	// cacheLine is the alignment in bytes that makes copies fast.
 	cacheLine = 64
