@@ -200,6 +200,9 @@ unset GOWORK GOPATH GOMODCACHE GOBIN GOFLAGS CGO_ENABLED
 "$t/source/release/publish.sh" $module $first "$t/again" >"$t/out" 2>"$t/says" || fail "$(cat "$t/says")"
 [ "$(git -C "$t/one" rev-parse HEAD)" = "$(git -C "$t/again" rev-parse HEAD)" ] || fail "the same source makes another commit"
 
+say "versions of a small tree"
+go test -C release -run '^TestCompatibility$' ./publish -apidiff
+
 say "a second version, with a new function"
 printf '\n// Rehearse is new.\nfunc Rehearse() {}\n' >>"$t/source/esdk.go"
 release v0.1.1 v0.1.2

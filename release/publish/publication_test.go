@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 )
+
+var withAPIDiff = flag.Bool("apidiff", false, "run TestCompatibility")
 
 // newSource makes a small repository with the modules of the real one, and a
 // change log with the given versions.
@@ -22,6 +25,7 @@ func newSource(t *testing.T, versions ...string) string {
 		"LICENSE": "free\n", "CHANGELOG.md": "# Changes\n", "go.mod": "module esdk\n\ngo 1.26.0\n",
 		"esdk.go": "package esdk\n", "crlf.txt": "a\r\nb\r\n", "binary": "esdk/\x00\xff",
 		"cmd/esdk/go.mod": "module esdk/cmd/esdk\n\ngo 1.26.0\n\nrequire esdk v0.0.0\n", "cmd/esdk/main.go": "package main\n\nimport _ \"esdk\"\n\nfunc main() {}\n",
+		"go.work":     "go 1.26.0\n\nuse (\n\t.\n\t./cmd/esdk\n\t./lake\n\t./otel\n)\n\nreplace esdk v0.0.0 => ./\n",
 		"lake/go.mod": "module esdk/lake\n\ngo 1.26.0\n", "lake/lake.go": "package lake\n",
 		"otel/go.mod": "module esdk/otel\n\ngo 1.26.0\n", "otel/otel.go": "package otel\n",
 	})
@@ -198,6 +202,58 @@ func TestPublicationRefuses(t *testing.T) {
 				t.Errorf("the directory is left: %v", err)
 			}
 		})
+	}
+}
+
+// TestCompatibility publishes one version after the other, and checks that
+// incompatible changes need a number that allows them. It needs the module
+// proxy for apidiff, so only -apidiff runs it.
+func TestCompatibility(t *testing.T) {
+	if !*withAPIDiff {
+		t.Skip("NOT RUN: comparisons with apidiff; \"make publish-test\" does that")
+	}
+	source, after := newSource(t, "0.1.0"), ""
+	publish := func(version string, incompatible bool) error {
+		t.Helper()
+		dir := filepath.Join(t.TempDir(), "published")
+		p := &publication{ctx: t.Context(), source: source, dir: dir, module: "example.org/esdk", version: version, after: after, incompatible: incompatible}
+		err := p.run()
+		if err == nil {
+			after = dir
+		} else if _, statErr := os.Stat(dir); !os.IsNotExist(statErr) {
+			t.Errorf("%s leaves a directory: %v", version, statErr)
+		}
+		return err
+	}
+	versions := []string{"0.1.0"}
+	for _, c := range []struct {
+		version, lake string // the code of the module lake
+		incompatible  bool
+		want          string // the error
+	}{
+		{"0.1.0", "func A() {}\n\nfunc B() {}\n", false, ""},
+		{"0.1.1-rc.1", "func A() {}\n\nfunc B() {}\n\nfunc C() {}\n", false, ""},
+		{"0.1.1", "func A() {}\n\nfunc B() {}\n", false, ""}, // what only a pre-release had may go
+		{"0.1.1", "func A() {}\n\nfunc B() {}\n", false, "isn't later than v0.1.1"},
+		{"0.1.2", "func A() {}\n", true, "need a new minor version"},
+		{"0.2.0", "func A() {}\n", false, "use -incompatible"},
+		{"0.2.0", "func A() {}\n", true, ""},
+		{"1.0.0", "func A(int) {}\n", false, ""},
+		{"1.1.0", "func A() {}\n", true, "need a new major version"},
+	} {
+		versions = append(versions, c.version)
+		writeFiles(t, source, map[string]string{
+			"lake/lake.go": "package lake\n\n" + c.lake,
+			"CHANGELOG.md": "## " + strings.Join(versions, "\n## ") + "\n",
+		})
+		commit(t, source)
+		err := publish("v"+c.version, c.incompatible)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Fatalf("%s: error %v", c.version, err)
+		}
+	}
+	for _, version := range []string{"v0.1.0", "lake/v0.1.1", "v0.2.0"} {
+		run(t, after, "git", "merge-base", "--is-ancestor", version, "v1.0.0")
 	}
 }
 
