@@ -158,7 +158,7 @@ func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
 	return n, err
 }
 
-var errNotRead = errtext.Errorf("the message that is encrypted again was not read to its end")
+var errNotRead = errtext.Errorf("the message to re-encrypt was not read to its end")
 
 // A decryption holds the keys and parameters that decrypt one message.
 type decryption struct {

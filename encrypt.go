@@ -151,7 +151,7 @@ func (w *Writer) Header() *Header { return w.encryption.header }
 
 var (
 	errClosed    = errtext.Errorf("write to a closed Writer")
-	errAborted   = errtext.Errorf("the message was given up")
+	errAborted   = errtext.Errorf("the message was aborted")
 	errNotClosed = errtext.Errorf("an earlier Close did not return, and the message is not complete")
 )
 

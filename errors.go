@@ -41,7 +41,7 @@ var (
 
 	// ErrSigned is returned if the message is signed, and [RejectSigned] or
 	// [Client.NewReaderAt] rejects it.
-	ErrSigned = errtext.Errorf("message is signed, and only unsigned ones are accepted")
+	ErrSigned = errtext.Errorf("message is signed, but only unsigned messages are accepted")
 
 	// ErrLimit is returned if a message exceeds a limit of the [Config] or of
 	// the format.
@@ -145,7 +145,7 @@ func explainUnstored(err error, h *format.Header, reproduced EncryptionContext) 
 		return err
 	}
 	slices.Sort(keys)
-	return errtext.Errorf("%w; %w", err, contextError("the message does not store keys %q, which were taken for required ones", keys))
+	return errtext.Errorf("%w; %w", err, contextError("the message does not store keys %q, which were treated as required", keys))
 }
 
 // contextError returns an error that wraps ErrEncryptionContext.

@@ -33,7 +33,7 @@ func ParsePEM[K *rsa.PublicKey | *rsa.PrivateKey | *ecdh.PublicKey | *ecdh.Priva
 			return key, nil
 		}
 	}
-	firstErr = cmp.Or(firstErr, errors.New("none there"))
+	firstErr = cmp.Or(firstErr, errors.New("none found"))
 	return want, errtext.Errorf("reading %s from PEM: %w", kindOf(want), firstErr)
 }
 

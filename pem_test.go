@@ -85,10 +85,10 @@ func TestParsePEMErrors(t *testing.T) {
 		data []byte
 		want string
 	}{
-		{"nothing", nil, "none there"},
-		{"no PEM", []byte("garbage"), "none there"},
-		{"DER", x509.MarshalPKCS1PrivateKey(key), "none there"},
-		{"other kind of block", pemBlock("CERTIFICATE", []byte("x")), "none there"},
+		{"nothing", nil, "none found"},
+		{"no PEM", []byte("garbage"), "none found"},
+		{"DER", x509.MarshalPKCS1PrivateKey(key), "none found"},
+		{"other kind of block", pemBlock("CERTIFICATE", []byte("x")), "none found"},
 		{"empty block", pemBlock("PRIVATE KEY", nil), "asn1"},
 		{"garbage in PKCS #8", pemBlock("PRIVATE KEY", []byte("garbage")), "asn1"},
 		{"garbage in PKCS #1", pemBlock("RSA PRIVATE KEY", []byte("garbage")), "asn1"},
@@ -96,8 +96,8 @@ func TestParsePEMErrors(t *testing.T) {
 		{"garbage in SubjectPublicKeyInfo", pemBlock("PUBLIC KEY", []byte("garbage")), "asn1"},
 		{"garbage in PKCS #1 public", pemBlock("RSA PUBLIC KEY", []byte("garbage")), "asn1"},
 		{"encrypted", pemBlock("ENCRYPTED PRIVATE KEY", []byte("x")), "decrypt it first"},
-		{"cut short", pkcs8(t, key)[:200], "none there"},
-		{"Ed25519", pkcs8(t, edwards), "none there"},
+		{"cut short", pkcs8(t, key)[:200], "none found"},
+		{"Ed25519", pkcs8(t, edwards), "none found"},
 		{"P-224", pkcs8(t, p224), "curve"},
 		{"P-224 public", pkix(t, &p224.PublicKey), "curve"},
 	} {

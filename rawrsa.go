@@ -56,7 +56,7 @@ func NewRawRSAKeyring(c RawRSAConfig) (Keyring, error) {
 		return nil, errtext.Errorf("RSA keyring: private key without a modulus or exponent")
 	}
 	if c.PublicKey != nil && c.PrivateKey != nil && !c.PublicKey.Equal(&c.PrivateKey.PublicKey) {
-		return nil, errtext.Errorf("RSA keyring: the public and the private key are no pair: it could not decrypt what it encrypts")
+		return nil, errtext.Errorf("RSA keyring: the public and the private key are not a pair")
 	}
 	switch c.Hash {
 	case 0:

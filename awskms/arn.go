@@ -69,7 +69,7 @@ func matchMRK(configured, other string) bool {
 // Specification: framework/aws-kms/aws-kms-mrk-are-unique.md.
 func checkMRKsUnique(ids []string) error {
 	if d := duplicateMRKs(ids); len(d) > 0 {
-		return fmt.Errorf("awskms: replicas of the same multi-Region key, of which a keyring takes one: %s", strings.Join(d, ", "))
+		return fmt.Errorf("awskms: a keyring takes only one replica of a multi-Region key: %s", strings.Join(d, ", "))
 	}
 	return nil
 }

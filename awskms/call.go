@@ -57,7 +57,7 @@ func call[In, Out any](
 			return nil, err
 		}
 		if isnil.Value(client) {
-			return nil, errors.New("there is no client for the Region")
+			return nil, errors.New("no client for the Region")
 		}
 		if region == "" {
 			region = regionOf(client)
@@ -129,7 +129,7 @@ func (k key) decrypt(ctx context.Context, in *kms.DecryptInput, length int) ([]b
 	out, err := call(ctx, k, Client.Decrypt, in, func(out *kms.DecryptOutput) error {
 		err := checkLength(out.Plaintext, length)
 		if got := aws.ToString(out.KeyId); got != k.id {
-			err = fmt.Errorf("the answer is of another key, %q", got)
+			err = fmt.Errorf("the answer is for another key, %q", got)
 		}
 		if err != nil {
 			clear(out.Plaintext)
@@ -193,7 +193,7 @@ func (k key) checkKeyID(keyID *string) error {
 		return fmt.Errorf("the answer does not name its key: %w", err)
 	}
 	if isKeyARN(k.id) && got != k.id {
-		return fmt.Errorf("the answer is of another key, %q", got)
+		return fmt.Errorf("the answer is for another key, %q", got)
 	}
 	return nil
 }

@@ -12,12 +12,12 @@ var (
 	ErrNotFound = errors.New("branchkey: branch key not found")
 
 	// ErrExists means that a branch key with this id exists already.
-	ErrExists = errors.New("branchkey: branch key exists already")
+	ErrExists = errors.New("branchkey: branch key already exists")
 
 	// ErrConflict means that somebody else changed the branch key meanwhile.
 	// The failed call changed nothing, unless it is [Store.RekeyBranchKey]. If
 	// you only need a new version, there may be one now.
-	ErrConflict = errors.New("branchkey: branch key was changed meanwhile")
+	ErrConflict = errors.New("branchkey: branch key was changed in the meantime")
 
 	// ErrNoKeyStore means that the table or the file does not exist:
 	// [Store.CreateKeyStore] creates it.

@@ -60,7 +60,7 @@ func (s *Store) keyFor(item *Item) (string, error) {
 	if i := slices.IndexFunc(s.former, reads); i >= 0 {
 		return s.former[i].String(), nil
 	}
-	return "", fmt.Errorf("%w: the item is of %s, the key store is configured with %s", ErrKMSKey, stored, s.configuredARN())
+	return "", fmt.Errorf("%w: the item is under %s, but the key store is configured with %s", ErrKMSKey, stored, s.configuredARN())
 }
 
 // decrypt returns the plaintext key of an item.
@@ -98,7 +98,7 @@ func (s *Store) decrypt(ctx context.Context, item *Item) ([]byte, error) {
 func (s *Store) client(ctx context.Context) (awskms.Client, error) {
 	client, err := s.config.Clients.Client(ctx, s.region)
 	if err == nil && isnil.Value(client) {
-		err = errors.New("branchkey: there is no KMS client")
+		err = errors.New("branchkey: no KMS client")
 	}
 	return client, err
 }
@@ -176,7 +176,7 @@ func checkBlob(keyID string, ciphertext []byte, answered *string) error {
 // checkAnswer fails unless AWS KMS used the requested key.
 func checkAnswer(keyID string, answered *string) error {
 	if got := aws.ToString(answered); got != keyID {
-		return fmt.Errorf("%w: the answer is of %q", ErrKMSKey, got)
+		return fmt.Errorf("%w: the answer is for %q", ErrKMSKey, got)
 	}
 	return nil
 }

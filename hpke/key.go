@@ -162,12 +162,12 @@ func onlyBlock(data []byte, kind string) ([]byte, error) {
 		if found != nil {
 			clear(block.Bytes)
 			clear(found.Bytes)
-			return nil, errors.New("there are several")
+			return nil, errors.New("several found")
 		}
 		found = block
 	}
 	if found == nil {
-		return nil, errors.New("none there")
+		return nil, errors.New("none found")
 	}
 	if len(found.Headers) > 0 { // such as an encrypted key's
 		clear(found.Bytes)

@@ -81,10 +81,10 @@ func TestKeyFileErrors(t *testing.T) {
 		private, public []byte
 		want            string
 	}{
-		{"nothing", nil, nil, "none there"},
-		{"no PEM", []byte(id + seed), []byte(id + public), "none there"},
-		{"other type", pemBlock("PRIVATE KEY", id, seed), pemBlock("PUBLIC KEY", id, public), "none there"},
-		{"end is missing", pemBlock(privateType, id, seed)[:60], pemBlock(publicType, id, public)[:900], "none there"},
+		{"nothing", nil, nil, "none found"},
+		{"no PEM", []byte(id + seed), []byte(id + public), "none found"},
+		{"other type", pemBlock("PRIVATE KEY", id, seed), pemBlock("PUBLIC KEY", id, public), "none found"},
+		{"end is missing", pemBlock(privateType, id, seed)[:60], pemBlock(publicType, id, public)[:900], "none found"},
 		{"empty", pemBlock(privateType), pemBlock(publicType), "too short"},
 		{"one byte", pemBlock(privateType, "\x64"), pemBlock(publicType, "\x64"), "too short"},
 		{"no key", pemBlock(privateType, id), pemBlock(publicType, id), "invalid"},

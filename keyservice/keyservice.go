@@ -172,7 +172,7 @@ func cut(ciphertext []byte, sealedLength int) (head, sealed []byte, err error) {
 	}
 	n := 2 + int(binary.BigEndian.Uint16(ciphertext))
 	if n == 2 || len(ciphertext) != n+sealedLength {
-		return nil, nil, fmt.Errorf("ciphertext has %d bytes, which are not those of its parts", len(ciphertext))
+		return nil, nil, fmt.Errorf("ciphertext has %d bytes, which does not match its parts", len(ciphertext))
 	}
 	return ciphertext[:n], ciphertext[n:], nil
 }

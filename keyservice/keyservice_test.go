@@ -256,7 +256,7 @@ func TestForeignAndMalformed(t *testing.T) {
 	if !ok || !strings.HasPrefix(none.Errors[0].Error(), "encrypted data key 5 (esdk-keeper)") {
 		t.Errorf("the first that is malformed is the fifth: %v", err)
 	}
-	wantErrors(t, err, "provider info is empty", "version 2", "cut short", "cut short", "not those of its parts", "not those of its parts", "not those of its parts", "message authentication failed")
+	wantErrors(t, err, "provider info is empty", "version 2", "cut short", "cut short", "does not match its parts", "does not match its parts", "does not match its parts", "message authentication failed")
 	if got, err := unwrap(t, kr, slices.Concat(foreign, malformed, []esdk.EncryptedDataKey{good})...); err != nil || !bytes.Equal(got, dataKey) {
 		t.Errorf("behind all of those: %v", err)
 	}

@@ -118,7 +118,7 @@ func (kr *ecdhKeyring) selfTest(ctx context.Context) error {
 	}
 	defer clear(got)
 	if subtle.ConstantTimeCompare(want, got) != 1 {
-		return errors.New("its public key is another one's, or the token does not return the bare secret")
+		return errors.New("the public key belongs to another key, or the token does not return the bare secret")
 	}
 	return nil
 }

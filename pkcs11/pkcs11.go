@@ -176,13 +176,13 @@ func (r KeyRef) resolved(t *Token, class class) (KeyRef, error) {
 			return r, err
 		}
 		if !uri.matches(&t.info) {
-			return r, fmt.Errorf("pkcs11: the key's URI is of another token than %q", t.info.label)
+			return r, fmt.Errorf("pkcs11: the key's URI names another token than %q", t.info.label)
 		}
 		if uri.Type != "" && (uri.Type == "secret-key") != (class == secretKey) {
 			return r, fmt.Errorf("pkcs11: the key's URI has the type %s", uri.Type)
 		}
 		if r.Label != "" && uri.Object != "" && r.Label != uri.Object || len(r.ID) > 0 && len(uri.ID) > 0 && string(r.ID) != string(uri.ID) {
-			return r, errors.New("pkcs11: the key's URI has another label or id than is given beside it")
+			return r, errors.New("pkcs11: the key's URI has another label or id than the configuration")
 		}
 		if uri.Object != "" {
 			r.Label = uri.Object

@@ -62,7 +62,7 @@ func Open(ctx context.Context, c Config) (*Token, error) {
 		}
 	}
 	if c.Token != "" && uri.Token != "" && c.Token != uri.Token {
-		return nil, errors.New("pkcs11: the URI is of another token than is given beside it")
+		return nil, errors.New("pkcs11: the URI names another token than the configuration")
 	}
 	if c.Token != "" {
 		uri.Token = c.Token

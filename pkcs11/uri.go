@@ -112,7 +112,7 @@ func eachAttribute(text, separator string, set func(name, value string) error) e
 			return fmt.Errorf("pkcs11: URI: %s is not percent-encoded", name)
 		}
 		if slices.Contains(seen, name) {
-			return fmt.Errorf("pkcs11: URI: %s is there twice", name)
+			return fmt.Errorf("pkcs11: URI: %s is given twice", name)
 		}
 		seen = append(seen, name)
 		if err := set(name, value); err != nil {
@@ -140,7 +140,7 @@ func (u *URI) setPath(name, value string) error {
 		}
 	case "type":
 		if value != "secret-key" && value != "private" && value != "public" {
-			return fmt.Errorf("pkcs11: URI: type %q is none of secret-key, private, public", value)
+			return fmt.Errorf("pkcs11: URI: type %q is not one of secret-key, private and public", value)
 		}
 		u.Type = value
 	case "slot-id":

@@ -88,7 +88,7 @@ func (r *ReaderAt) wrongEnd() error {
 	if rest.openNext(nil); rest.err != nil && rest.err != io.EOF {
 		return rest.err
 	}
-	return &format.Error{Offset: at, Field: "final frame", Err: errors.New("not where the length of the message demands it")}
+	return &format.Error{Offset: at, Field: "final frame", Err: errors.New("not where the length of the message requires it")}
 }
 
 // firstIrregular returns the index of a frame that isn't a whole regular one
@@ -217,7 +217,7 @@ func (r *ReaderAt) open(index, end int64) ([]byte, error) {
 	r.opener.open(b)
 	if b.err == errIrregular {
 		at := r.frameAt(index + int64(b.opened))
-		return nil, &format.Error{Offset: at, Field: "sequence number", Err: errors.New("not the one of the frame that should be here")}
+		return nil, &format.Error{Offset: at, Field: "sequence number", Err: errors.New("not the number of the expected frame")}
 	}
 	return b.out, b.err
 }
