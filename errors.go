@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"esdk/internal/datakey"
 	"esdk/internal/errtext"
 	"esdk/internal/format"
 	"esdk/internal/stream"
@@ -19,7 +20,8 @@ import (
 var (
 	// ErrAuthentication is returned if a tag or the signature isn't valid: the
 	// message was changed, or is being read with another key or context. By
-	// design, it doesn't say which.
+	// design, it doesn't say which. A [*NoDataKeyError] matches it if each data
+	// key that was tried isn't authentic.
 	ErrAuthentication = stream.ErrAuthentication
 
 	// ErrCommitment is returned if the message commits to another data key.
@@ -68,9 +70,20 @@ func (e *FormatError) WithoutPrefix() string { return (*format.Error)(e).Without
 func (e *FormatError) Unwrap() error { return e.Err }
 
 // A NoDataKeyError holds the reason why each keyring, or each attempt of one,
-// could not decrypt a data key. It has no errors if none of the encrypted data
-// keys was for the keyring. It matches [ErrNoDataKey], and [errors.Is] and
-// [errors.As] reach each of the errors.
+// could not decrypt a data key. It matches [ErrNoDataKey]. There are three
+// cases:
+//
+//   - It also matches [ErrAuthentication] if each data key that was tried isn't
+//     authentic: it was changed, is malformed, or belongs to another wrapping
+//     key of the same name or to another encryption context. The message is at
+//     fault, or the key, and a retry is in vain.
+//   - It has no errors if none of the encrypted data keys was for the keyring.
+//   - Otherwise [errors.Is] and [errors.As] reach the errors of the services,
+//     stores and tokens that were asked. A retry may help.
+//
+// The errors of data keys that aren't authentic match [ErrAuthentication]. If a
+// service failed for another data key, errors.Is and errors.As don't reach
+// them, so that an outage never seems to be the fault of a message.
 type NoDataKeyError struct {
 	Errors []error
 }
@@ -112,8 +125,24 @@ func (e *NoDataKeyError) stops(ctx context.Context) bool {
 	return err != nil
 }
 
-// Unwrap lets errors.Is and errors.As look into each error.
-func (e *NoDataKeyError) Unwrap() []error { return e.Errors }
+// Unwrap returns the errors for errors.Is and errors.As. If any of them is
+// about something else than an inauthentic data key, it leaves out those that
+// match [ErrAuthentication].
+func (e *NoDataKeyError) Unwrap() []error {
+	var others []error
+	failed := false
+	for _, err := range e.Errors {
+		if !errors.Is(err, ErrAuthentication) {
+			others = append(others, err)
+			_, encryptOnly := errors.AsType[datakey.CannotDecrypt](err)
+			failed = failed || !encryptOnly
+		}
+	}
+	if failed {
+		return others
+	}
+	return e.Errors
+}
 
 // Is reports whether the target is [ErrNoDataKey].
 func (e *NoDataKeyError) Is(target error) bool { return target == ErrNoDataKey }

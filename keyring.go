@@ -34,7 +34,9 @@ type Keyring interface {
 	// Unwrap decrypts one of the encrypted data keys. It skips data keys of
 	// other keyrings and tries each of its own until one decrypts. If none
 	// does, it fails with a [*NoDataKeyError] that holds the error of each
-	// attempt. The caller owns the data key and clears it.
+	// attempt. The error matches [ErrAuthentication] if the data key isn't
+	// authentic, and never if a service failed: it then wraps the service's
+	// error. The caller owns the data key and clears it.
 	// [UnwrapRequest.Unwrap] does everything but the decryption.
 	//
 	// Specification: framework/keyring-interface.md#ondecrypt.
@@ -178,9 +180,10 @@ func (req *WrapRequest) Wrap(encrypt func(dataKey, aad []byte) (EncryptedDataKey
 // Neither function may change or keep its arguments.
 //
 // Unwrap fails with a [*NoDataKeyError] that holds the error of each attempt,
-// with [ErrEncryptionContext], or if the suite isn't known. If a data key
-// doesn't have the suite's length, it's cleared and its attempt counts as
-// failed.
+// with [ErrEncryptionContext], or if the suite isn't known. If decrypt fails
+// because the data key isn't authentic, its error must match
+// [ErrAuthentication]. If a data key doesn't have the suite's length, it's
+// cleared and counts as not authentic.
 func (req *UnwrapRequest) Unwrap(ctx context.Context, match func(*EncryptedDataKey) bool, decrypt func(edk *EncryptedDataKey, aad []byte) ([]byte, error)) ([]byte, error) {
 	s, err := req.Suite.lookup()
 	if err != nil {
@@ -198,7 +201,7 @@ func (req *UnwrapRequest) Unwrap(ctx context.Context, match func(*EncryptedDataK
 		}
 		dataKey, err := decrypt(edk, aad)
 		if err == nil && len(dataKey) != s.KeyLength {
-			err = fmt.Errorf("data key has %d bytes, suite %v takes %d", len(dataKey), req.Suite, s.KeyLength)
+			err = errtext.Inauthentic(fmt.Errorf("data key has %d bytes, suite %v takes %d", len(dataKey), req.Suite, s.KeyLength))
 			clear(dataKey)
 		}
 		if err == nil {

@@ -91,7 +91,7 @@ func (k *rawAESKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte,
 		}
 		dataKey, err := k.aead.Open(nil, iv, edk.Ciphertext, aad)
 		if err != nil {
-			return nil, fmt.Errorf("AES key %q: wrong wrapping key or encryption context", k.name)
+			return nil, errtext.Inauthentic(fmt.Errorf("AES key %q: wrong wrapping key or encryption context", k.name))
 		}
 		return dataKey, nil
 	})

@@ -3,7 +3,6 @@ package esdk
 import (
 	"context"
 	"crypto/ecdh"
-	"errors"
 
 	"esdk/internal/datakey"
 	"esdk/internal/errtext"
@@ -124,7 +123,7 @@ func (k *rawECDHKeyring) seal(serialized, dataKey []byte) (info *keyagreement.In
 
 func (k *rawECDHKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte, error) {
 	if k.private == nil {
-		return nil, &NoDataKeyError{[]error{errors.New("ECDH keyring with an ephemeral key cannot decrypt")}}
+		return nil, &NoDataKeyError{[]error{datakey.CannotDecrypt("ECDH keyring with an ephemeral key cannot decrypt")}}
 	}
 	matches := func(edk *EncryptedDataKey) bool {
 		if edk.ProviderID != rawECDHProvider && edk.ProviderID != kmsECDHProvider {

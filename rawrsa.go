@@ -5,8 +5,10 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 
+	"esdk/internal/datakey"
 	"esdk/internal/errtext"
 )
 
@@ -96,13 +98,16 @@ func (k *rawRSAKeyring) encrypt(dataKey []byte) ([]byte, error) {
 
 func (k *rawRSAKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte, error) {
 	if k.PrivateKey == nil {
-		return nil, &NoDataKeyError{[]error{fmt.Errorf("RSA key %q has no private key, and cannot decrypt", k.Name)}}
+		return nil, &NoDataKeyError{[]error{datakey.CannotDecrypt(fmt.Sprintf("RSA key %q has no private key, and cannot decrypt", k.Name))}}
 	}
 	matches := func(edk *EncryptedDataKey) bool {
 		return edk.ProviderID == k.Namespace && string(edk.ProviderInfo) == k.Name
 	}
 	return req.Unwrap(ctx, matches, func(edk *EncryptedDataKey, _ []byte) ([]byte, error) {
 		dataKey, err := k.decrypt(edk.Ciphertext, req.Suite.DataKeyLength())
+		if errors.Is(err, rsa.ErrDecryption) {
+			err = errtext.Inauthentic(err)
+		}
 		if err != nil {
 			return nil, errtext.Errorf("RSA key %q: %w", k.Name, err)
 		}
@@ -110,6 +115,9 @@ func (k *rawRSAKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte,
 	})
 }
 
+// decrypt fails with [rsa.ErrDecryption] for a data key that isn't authentic:
+// with OAEP for each of the reasons, and with PKCS #1 v1.5 only for one that
+// everyone with the public key can see.
 func (k *rawRSAKeyring) decrypt(ciphertext []byte, length int) ([]byte, error) {
 	if !k.PKCS1v15 {
 		return rsa.DecryptOAEP(k.Hash.New(), nil, k.PrivateKey, ciphertext, nil)
@@ -117,7 +125,7 @@ func (k *rawRSAKeyring) decrypt(ciphertext []byte, length int) ([]byte, error) {
 	// crypto/rsa accepts a ciphertext of any length, which RFC 8017 doesn't
 	// allow.
 	if len(ciphertext) != k.PrivateKey.Size() {
-		return nil, fmt.Errorf("ciphertext has %d bytes, need %d", len(ciphertext), k.PrivateKey.Size())
+		return nil, errtext.Inauthentic(fmt.Errorf("ciphertext has %d bytes, need %d", len(ciphertext), k.PrivateKey.Size()))
 	}
 	// Reporting whether the padding is right would make us a decryption oracle
 	// (Bleichenbacher). Instead, wrong padding yields a random data key, in

@@ -13,6 +13,7 @@ import (
 
 	"esdk"
 	"esdk/internal/datakey"
+	"esdk/internal/errtext"
 	"esdk/internal/isnil"
 	"esdk/internal/kmsarn"
 )
@@ -122,9 +123,17 @@ func newEncryptedDataKey(keyID *string, ciphertext []byte) esdk.EncryptedDataKey
 	return esdk.EncryptedDataKey{ProviderID: kmsProvider, ProviderInfo: []byte(*keyID), Ciphertext: ciphertext}
 }
 
+// maxCiphertext is the longest ciphertext that AWS KMS decrypts, in bytes.
+const maxCiphertext = 6144
+
 // decrypt asks AWS KMS for a plaintext of the given length. The caller sets the
-// fields of the request that differ between keyrings.
+// fields of the request that differ between keyrings. The error matches
+// [esdk.ErrAuthentication] if AWS KMS reports that the ciphertext isn't
+// authentic or isn't one of the key, or if its length is wrong.
 func (k key) decrypt(ctx context.Context, in *kms.DecryptInput, length int) ([]byte, error) {
+	if n := len(in.CiphertextBlob); n == 0 || n > maxCiphertext {
+		return nil, errtext.Inauthentic(fmt.Errorf("KMS key %s: ciphertext has %d bytes, need 1 to %d", k.id, n, maxCiphertext))
+	}
 	in.KeyId, in.GrantTokens = &k.id, k.GrantTokens
 	out, err := call(ctx, k, Client.Decrypt, in, func(out *kms.DecryptOutput) error {
 		err := checkLength(out.Plaintext, length)
@@ -136,6 +145,11 @@ func (k key) decrypt(ctx context.Context, in *kms.DecryptInput, length int) ([]b
 		}
 		return err
 	})
+	_, invalid := errors.AsType[*types.InvalidCiphertextException](err)
+	_, incorrect := errors.AsType[*types.IncorrectKeyException](err)
+	if invalid || incorrect {
+		err = errtext.Inauthentic(err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"esdk"
+	"esdk/internal/errtext"
 	"esdk/internal/keyagreement"
 )
 
@@ -188,7 +189,7 @@ func (kr *ecdhKeyring) open(ctx context.Context, edk *esdk.EncryptedDataKey, ser
 	// A ciphertext of the wrong length can't be a data key of the suite, so
 	// spare the request.
 	if got, want := len(edk.Ciphertext), keyagreement.Overhead+id.DataKeyLength(); got != want {
-		return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", got, want, id)
+		return nil, errtext.Inauthentic(fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", got, want, id))
 	}
 	secret, err := kr.secretWith(ctx, info.OtherParty(kr.own, kr.peer))
 	if err != nil {

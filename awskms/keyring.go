@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"esdk"
+	"esdk/internal/errtext"
 	"esdk/internal/kmsarn"
 )
 
@@ -24,7 +25,8 @@ func unwrap(
 		}
 		arn, err := kmsarn.ParseKey(string(edk.ProviderInfo))
 		if err != nil {
-			return nil, &esdk.NoDataKeyError{Errors: []error{fmt.Errorf("encrypted data key %d (%s): %w", i+1, provider, err)}}
+			err = errtext.Inauthentic(fmt.Errorf("encrypted data key %d (%s): %w", i+1, provider, err))
+			return nil, &esdk.NoDataKeyError{Errors: []error{err}}
 		}
 		arns[edk] = arn
 	}

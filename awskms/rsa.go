@@ -149,7 +149,7 @@ func (kr *rsaKeyring) decrypt(ctx context.Context, ciphertext, serialized []byte
 	digest := sha512.Sum384(serialized)
 	if subtle.ConstantTimeCompare(digest[:], plaintext[:sha512.Size384]) != 1 {
 		clear(plaintext)
-		return nil, fmt.Errorf("KMS key %s: %w is not the one that the data key is bound to", kr.key.id, errtext.Bare(esdk.ErrEncryptionContext))
+		return nil, errtext.Inauthentic(fmt.Errorf("KMS key %s: %w is not the one that the data key is bound to", kr.key.id, errtext.Bare(esdk.ErrEncryptionContext)))
 	}
 	return plaintext[sha512.Size384:], nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"esdk"
 	"esdk/caching"
+	"esdk/internal/errtext"
 	"esdk/internal/isnil"
 )
 
@@ -169,7 +170,7 @@ func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, 
 
 func (k *keyring) unwrap(ctx context.Context, id string, ciphertext, ec []byte, suite esdk.SuiteID) ([]byte, error) {
 	if want := overhead + suite.DataKeyLength(); len(ciphertext) != want {
-		return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", len(ciphertext), want, suite)
+		return nil, errtext.Inauthentic(fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", len(ciphertext), want, suite))
 	}
 	version := versionOf(ciphertext)
 	key, err := k.load(ctx, id, version)

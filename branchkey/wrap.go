@@ -11,6 +11,7 @@ import (
 	"runtime"
 
 	"esdk/internal/datakey"
+	"esdk/internal/errtext"
 	"esdk/internal/kdf"
 )
 
@@ -89,7 +90,7 @@ func (b *branchKey) unwrap(ciphertext, ec []byte) ([]byte, error) {
 	}
 	dataKey, err := aead.Open(nil, rest[:ivLength], rest[ivLength+versionLength:], b.aad(ec))
 	if err != nil {
-		return nil, errors.New("wrong branch key or encryption context")
+		return nil, errtext.Inauthentic(errors.New("wrong branch key or encryption context"))
 	}
 	return dataKey, nil
 }

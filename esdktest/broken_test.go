@@ -485,6 +485,14 @@ func TestBrokenKeyrings(t *testing.T) {
 				return k.Keyring.Unwrap(ctx, req)
 			}
 		}},
+		{"blames the message for the cancellation", "cancelled context", func(k *keyring) {
+			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+				if err := ctx.Err(); err != nil {
+					return nil, &esdk.NoDataKeyError{Errors: []error{fmt.Errorf("%w: %w", esdk.ErrAuthentication, err)}}
+				}
+				return k.Keyring.Unwrap(ctx, req)
+			}
+		}},
 		{"one at a time", "concurrent use", func(k *keyring) {
 			busy := make(chan struct{}, 1)
 			k.wrap = func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {

@@ -244,7 +244,7 @@ func (c *CMMTest) commitmentPolicy(t testing.TB) {
 			}
 		}
 		m := c.mustEncrypt(t, c.request(id))
-		if commits(m.Suite) {
+		if m.Suite.Commits() {
 			continue
 		}
 		req := c.decryptionRequest(esdk.RequireEncryptRequireDecrypt, m)

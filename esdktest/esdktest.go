@@ -28,41 +28,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
 	"esdk"
 )
 
-// allSuites are the suites of the message format.
-var allSuites = []esdk.SuiteID{
-	esdk.AES256GCMHKDFSHA512CommitECDSAP384,
-	esdk.AES256GCMHKDFSHA512Commit,
-	esdk.AES256GCMHKDFSHA384ECDSAP384,
-	esdk.AES192GCMHKDFSHA384ECDSAP384,
-	esdk.AES128GCMHKDFSHA256ECDSAP256,
-	esdk.AES256GCMHKDFSHA256,
-	esdk.AES192GCMHKDFSHA256,
-	esdk.AES128GCMHKDFSHA256,
-	esdk.AES256GCM,
-	esdk.AES192GCM,
-	esdk.AES128GCM,
-}
-
-func commits(id esdk.SuiteID) bool {
-	return id == esdk.AES256GCMHKDFSHA512Commit || id == esdk.AES256GCMHKDFSHA512CommitECDSAP384
-}
+// allSuites are the suites of the message format. The latest come first.
+var allSuites = func() []esdk.SuiteID {
+	ids := esdk.Suites()
+	slices.Reverse(ids)
+	return ids
+}()
 
 // policyFor returns a policy under which a suite both encrypts and decrypts.
 func policyFor(id esdk.SuiteID) esdk.CommitmentPolicy {
-	if commits(id) {
+	if id.Commits() {
 		return esdk.RequireEncryptRequireDecrypt
 	}
 	return esdk.ForbidEncryptAllowDecrypt
 }
 
 func allows(p esdk.CommitmentPolicy, id esdk.SuiteID) bool {
-	return commits(id) != (p == esdk.ForbidEncryptAllowDecrypt)
+	return id.Commits() != (p == esdk.ForbidEncryptAllowDecrypt)
 }
 
 // sampleContext has keys whose order differs between bytes, UTF-16 and locales.
@@ -223,6 +212,9 @@ func checkCancelled(t testing.TB, what string, err error) {
 	t.Helper()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("%s with a cancelled context fails with %q, which does not match context.Canceled", what, err)
+	}
+	if errors.Is(err, esdk.ErrAuthentication) {
+		t.Errorf("%s with a cancelled context fails with %q, which blames the message (ErrAuthentication)", what, err)
 	}
 }
 

@@ -35,6 +35,7 @@ import (
 
 	"esdk"
 	"esdk/internal/datakey"
+	"esdk/internal/errtext"
 )
 
 // ProviderID is the provider ID of the keyring's encrypted data keys.
@@ -133,7 +134,7 @@ func (k *keyring) Wrap(_ context.Context, req *esdk.WrapRequest) (*esdk.WrapResu
 
 func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 	if k.PrivateKey == nil {
-		return nil, &esdk.NoDataKeyError{Errors: []error{fmt.Errorf("HPKE key %q has no private key, and cannot decrypt", k.Name)}}
+		return nil, &esdk.NoDataKeyError{Errors: []error{datakey.CannotDecrypt(fmt.Sprintf("HPKE key %q has no private key, and cannot decrypt", k.Name))}}
 	}
 	matches := func(edk *esdk.EncryptedDataKey) bool {
 		if edk.ProviderID != ProviderID {
@@ -150,13 +151,13 @@ func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, 
 func (k *keyring) unwrap(edk *esdk.EncryptedDataKey, suite esdk.SuiteID, aad []byte) ([]byte, error) {
 	info, err := datakey.ParseHPKE(edk.ProviderInfo)
 	if err != nil {
-		return nil, err
+		return nil, errtext.Inauthentic(err)
 	}
 	if info.Name != k.Name {
 		return nil, fmt.Errorf("the message has the key under another name than %q", k.Name)
 	}
 	if want := encLength + suite.DataKeyLength() + tagLength; len(edk.Ciphertext) != want {
-		return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", len(edk.Ciphertext), want, suite)
+		return nil, errtext.Inauthentic(fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", len(edk.Ciphertext), want, suite))
 	}
 	r, err := hpke.NewRecipient(edk.Ciphertext[:encLength], k.PrivateKey, kdf, aead, k.bound(suite, aad))
 	if err != nil {
@@ -164,7 +165,7 @@ func (k *keyring) unwrap(edk *esdk.EncryptedDataKey, suite esdk.SuiteID, aad []b
 	}
 	dataKey, err := r.Open(nil, edk.Ciphertext[encLength:])
 	if err != nil {
-		return nil, fmt.Errorf("HPKE key %q: wrong encryption context or suite, or a changed data key", k.Name)
+		return nil, errtext.Inauthentic(fmt.Errorf("HPKE key %q: wrong encryption context or suite, or a changed data key", k.Name))
 	}
 	return dataKey, nil
 }

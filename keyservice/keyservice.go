@@ -31,6 +31,7 @@ import (
 
 	"esdk"
 	"esdk/internal/datakey"
+	"esdk/internal/errtext"
 	"esdk/internal/isnil"
 )
 
@@ -38,6 +39,10 @@ import (
 // *secrets.Keeper of gocloud.dev/secrets is one. It must be safe for concurrent
 // use, and must not keep or change its arguments. It must not keep the
 // plaintext that it returns, which the keyring clears.
+//
+// An error of Decrypt that matches [esdk.ErrAuthentication] says that the
+// ciphertext isn't authentic. Any other error counts as a failure of the
+// service.
 type Service interface {
 	Encrypt(ctx context.Context, plaintext []byte) (ciphertext []byte, err error)
 	Decrypt(ctx context.Context, ciphertext []byte) (plaintext []byte, err error)
@@ -136,10 +141,10 @@ func (k *keyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, 
 // unwrap asks the service only if all lengths are right.
 func (k *keyring) unwrap(ctx context.Context, suite esdk.SuiteID, edk *esdk.EncryptedDataKey, ec []byte) ([]byte, error) {
 	if len(edk.ProviderInfo) == 0 {
-		return nil, errors.New("provider info is empty")
+		return nil, errtext.Inauthentic(errors.New("provider info is empty"))
 	}
 	if v := edk.ProviderInfo[0]; v != version {
-		return nil, fmt.Errorf("format has version %d, only %d is known", v, version)
+		return nil, errtext.Inauthentic(fmt.Errorf("format has version %d, only %d is known", v, version))
 	}
 	head, sealed, err := cut(edk.Ciphertext, suite.DataKeyLength()+tagLength)
 	if err != nil {
@@ -159,7 +164,7 @@ func (k *keyring) unwrap(ctx context.Context, suite esdk.SuiteID, edk *esdk.Encr
 	}
 	dataKey, err := aead.Open(nil, zeroIV[:], sealed, k.additionalData(head, suite, ec))
 	if err != nil {
-		return nil, errors.New("wrong key or encryption context")
+		return nil, errtext.Inauthentic(errors.New("wrong key or encryption context"))
 	}
 	return dataKey, nil
 }
@@ -168,11 +173,11 @@ func (k *keyring) unwrap(ctx context.Context, suite esdk.SuiteID, edk *esdk.Encr
 // the data key, which has a known length.
 func cut(ciphertext []byte, sealedLength int) (head, sealed []byte, err error) {
 	if len(ciphertext) < 2 {
-		return nil, nil, errors.New("ciphertext is cut short")
+		return nil, nil, errtext.Inauthentic(errors.New("ciphertext is cut short"))
 	}
 	n := 2 + int(binary.BigEndian.Uint16(ciphertext))
 	if n == 2 || len(ciphertext) != n+sealedLength {
-		return nil, nil, fmt.Errorf("ciphertext has %d bytes, which does not match its parts", len(ciphertext))
+		return nil, nil, errtext.Inauthentic(fmt.Errorf("ciphertext has %d bytes, which does not match its parts", len(ciphertext)))
 	}
 	return ciphertext[:n], ciphertext[n:], nil
 }

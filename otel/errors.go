@@ -30,8 +30,12 @@ var classes = []struct {
 }
 
 // errorType returns the class of an error: a code of AWS, one of the classes
-// above, or no_data_key if no key fits.
+// above, no_data_key if no key fits, or wrong_key if each data key that was
+// tried isn't authentic.
 func errorType(err error) attribute.KeyValue {
+	if errors.Is(err, esdk.ErrNoDataKey) && errors.Is(err, esdk.ErrAuthentication) {
+		return semconv.ErrorTypeKey.String("wrong_key")
+	}
 	for _, c := range classes {
 		if errors.Is(err, c.err) {
 			return semconv.ErrorTypeKey.String(c.name)

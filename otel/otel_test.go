@@ -316,6 +316,7 @@ func TestErrors(t *testing.T) {
 		"canceled":           fmt.Errorf("secret: %w", context.Canceled),
 		"authentication":     esdk.ErrAuthentication,
 		"no_data_key":        &esdk.NoDataKeyError{Errors: []error{errors.New("secret")}},
+		"wrong_key":          &esdk.NoDataKeyError{Errors: []error{fmt.Errorf("secret: %w", esdk.ErrAuthentication)}},
 		"encryption_context": esdk.ErrEncryptionContext,
 		"format":             &esdk.FormatError{Field: "secret", Err: errors.New("secret")},
 		"limit":              fmt.Errorf("secret: %w", esdk.ErrLimit),

@@ -9,6 +9,7 @@ import (
 
 	"esdk"
 	"esdk/internal/datakey"
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 )
 
@@ -102,7 +103,7 @@ func (kr *aesKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]by
 		// A ciphertext of the wrong length can't be a data key of the suite, so
 		// spare the token the call.
 		if got, want := len(edk.Ciphertext), req.Suite.DataKeyLength()+format.TagLength; got != want {
-			return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", got, want, req.Suite)
+			return nil, errtext.Inauthentic(fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", got, want, req.Suite))
 		}
 		return kr.decrypt(ctx, iv, aad, edk.Ciphertext)
 	})
@@ -116,7 +117,12 @@ func (kr *aesKeyring) decrypt(ctx context.Context, iv, aad, ciphertext []byte) (
 	})
 	if err != nil {
 		// Tokens report a wrong tag with various codes.
-		return nil, fmt.Errorf("AES key %q: wrong wrapping key or encryption context, or the token failed: %w", kr.name, err)
+		verdict := isVerdict(err)
+		err = fmt.Errorf("AES key %q: wrong wrapping key or encryption context, or the token failed: %w", kr.name, err)
+		if verdict {
+			err = errtext.Inauthentic(err)
+		}
+		return nil, err
 	}
 	return dataKey, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"esdk"
 	"esdk/internal/datakey"
+	"esdk/internal/errtext"
 	"esdk/internal/keyagreement"
 )
 
@@ -193,7 +194,7 @@ func (kr *ecdhKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]b
 		// A ciphertext of the wrong length can't be a data key of the suite, so
 		// spare the token the call.
 		if got, want := len(edk.Ciphertext), keyagreement.Overhead+req.Suite.DataKeyLength(); got != want {
-			return nil, fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", got, want, req.Suite)
+			return nil, errtext.Inauthentic(fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", got, want, req.Suite))
 		}
 		secret, err := kr.secretWithCompressed(ctx, info.OtherParty(kr.own, kr.peer))
 		if err != nil {

@@ -103,6 +103,48 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// TestCauses checks that errors tell a data key that isn't authentic from a
+// token that is out of reach. Any code of C_Decrypt that proves no loss counts
+// as an answer to the ciphertext.
+func TestCauses(t *testing.T) {
+	s, _, keyrings := simulated(t, Config{})
+	_, _, others := simulated(t, Config{})
+	for name, kr := range keyrings {
+		_, req := wrap(t, kr)
+		edk := &req.EncryptedDataKeys[0]
+		good := edk.Ciphertext
+		check := func(what string, inauthentic bool) {
+			t.Helper()
+			_, err := kr.Unwrap(t.Context(), req)
+			_, service := errors.AsType[*Error](err)
+			if !errors.Is(err, esdk.ErrNoDataKey) || errors.Is(err, esdk.ErrAuthentication) != inauthentic || !inauthentic && !service {
+				t.Errorf("%s, %s: %v", name, what, err)
+			}
+		}
+		edk.Ciphertext = good[1:]
+		check("too short", true)
+		if name != "PKCS1" {
+			edk.Ciphertext = bytes.Clone(good)
+			edk.Ciphertext[len(good)-1] ^= 1
+			check("changed", true)
+			if name == "ECDH" { // the keys differ, so that another one's data key doesn't match
+				other, _ := wrap(t, others[name])
+				edk.Ciphertext = other.EncryptedDataKeys[0].Ciphertext
+				check("of another key", true)
+			}
+		}
+		edk.Ciphertext = good
+		if name == "RSA" {
+			s.failDecrypt(ckrDeviceError, 1)
+			check("an answer of the token", true)
+		}
+		s.fault = func(call string) error { return ckr(call, ckrDeviceRemoved) }
+		check("removed", false)
+		s.fault = nil
+		works(t, name, kr)
+	}
+}
+
 // Every sign of a lost token leads to one new connection and one more attempt.
 func TestLost(t *testing.T) {
 	for _, code := range slices.Concat(proofsOfLoss, signsOfLoss) {

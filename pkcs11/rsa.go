@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"esdk"
+	"esdk/internal/errtext"
 )
 
 // RSAConfig configures [NewRSAKeyring].
@@ -130,7 +131,7 @@ func (kr *rsaKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]by
 
 func (kr *rsaKeyring) decrypt(ctx context.Context, ciphertext []byte, length int) (dataKey []byte, err error) {
 	if len(ciphertext) != kr.PublicKey.Size() {
-		return nil, fmt.Errorf("ciphertext has %d bytes, need %d", len(ciphertext), kr.PublicKey.Size())
+		return nil, errtext.Inauthentic(fmt.Errorf("ciphertext has %d bytes, need %d", len(ciphertext), kr.PublicKey.Size()))
 	}
 	err = kr.key.use(ctx, func(s *session, o object) error {
 		// After a wrong padding, a token may leave a session in a different
@@ -159,7 +160,7 @@ func (kr *rsaKeyring) decrypt(ctx context.Context, ciphertext []byte, length int
 }
 
 // errOAEP replaces every answer of a token to a ciphertext.
-var errOAEP = errors.New("wrong wrapping key, or a changed data key, or the token failed")
+var errOAEP = errtext.Inauthentic(errors.New("wrong wrapping key, or a changed data key, or the token failed"))
 
 // implicitlyRejected returns the plaintext, or random bytes if there is none or
 // its length is wrong. Revealing whether the padding is right would create an

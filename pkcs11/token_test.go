@@ -213,7 +213,7 @@ func TestTokenWrongContext(t *testing.T) {
 	for _, ec := range []esdk.EncryptionContext{nil, {"purpose": "test", "tenant": "18"}} {
 		_, err := kr.Unwrap(t.Context(), &esdk.UnwrapRequest{Suite: suite, EncryptionContext: ec, EncryptedDataKeys: r.EncryptedDataKeys})
 		code := new(pkcs11.Error)
-		if !errors.Is(err, esdk.ErrNoDataKey) || !errors.As(err, &code) || code.Call != "C_Decrypt" {
+		if !errors.Is(err, esdk.ErrNoDataKey) || !errors.Is(err, esdk.ErrAuthentication) || !errors.As(err, &code) || code.Call != "C_Decrypt" {
 			t.Errorf("with another encryption context: %v", err)
 		}
 	}

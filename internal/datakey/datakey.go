@@ -21,6 +21,12 @@ func IsZero(key []byte) bool {
 	return true
 }
 
+// CannotDecrypt is the error of a keyring without a key to decrypt with. It
+// says nothing about a message.
+type CannotDecrypt string
+
+func (e CannotDecrypt) Error() string { return string(e) }
+
 // maxName is the maximum length of a name in bytes: raw AES adds 20 bytes to it
 // in the provider info, whose length has 16 bits. RSA has the same limit as
 // AES, so that the two are alike.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"esdk/internal/errtext"
 )
 
 // This file has the provider infos that more than one package reads.
@@ -30,10 +32,11 @@ func IsAES(info []byte, name string) bool {
 	return len(info) == len(name)+len(aesLengths)+aesIVLength && string(info[:len(name)]) == name
 }
 
-// CutAES returns the IV in a provider info of the key with the name.
+// CutAES returns the IV in a provider info of the key with the name. Its error
+// matches ErrAuthentication.
 func CutAES(info []byte, name string) (iv []byte, err error) {
 	if !IsAES(info, name) || string(info[len(name):len(name)+len(aesLengths)]) != aesLengths {
-		return nil, errors.New("provider info has another length of tag or IV")
+		return nil, errtext.Inauthentic(errors.New("provider info has another length of tag or IV"))
 	}
 	return info[len(name)+len(aesLengths):], nil
 }

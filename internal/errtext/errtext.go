@@ -42,6 +42,20 @@ func Text(err error) string {
 // no prefix or another one.
 func Bare(err error) error { return bare{err} }
 
+// ErrAuthentication is esdk.ErrAuthentication, for packages that the root
+// package imports.
+var ErrAuthentication = Errorf("message authentication failed")
+
+// Inauthentic returns an error with the text of err that also matches
+// ErrAuthentication: an encrypted data key isn't authentic.
+func Inauthentic(err error) error { return inauthentic{err} }
+
+type inauthentic struct{ error }
+
+func (e inauthentic) Unwrap() error         { return e.error }
+func (e inauthentic) Is(target error) bool  { return target == ErrAuthentication }
+func (e inauthentic) WithoutPrefix() string { return Text(e.error) }
+
 // bare is an error within another error.
 type bare struct{ error }
 

@@ -21,6 +21,7 @@ import (
 	"fmt"
 
 	"esdk/internal/ecpoint"
+	"esdk/internal/errtext"
 	"esdk/internal/format"
 	"esdk/internal/kdf"
 )
@@ -54,11 +55,12 @@ func (c *Curve) GenerateKey() (*ecdh.PrivateKey, error) { return c.curve.Generat
 // Compress returns a public key in the form of a provider info.
 func Compress(key *ecdh.PublicKey) []byte { return ecpoint.Compress(key.Bytes()) }
 
-// Decompress is the inverse of Compress, for keys on the curve.
+// Decompress is the inverse of Compress, for keys on the curve. Its error
+// matches ErrAuthentication.
 func (c *Curve) Decompress(compressed []byte) (*ecdh.PublicKey, error) {
 	point, err := ecpoint.Decompress(c.elliptic, compressed)
 	if err != nil {
-		return nil, err
+		return nil, errtext.Inauthentic(err)
 	}
 	return c.curve.NewPublicKey(point)
 }
@@ -84,14 +86,15 @@ func (i *Info) Bytes() []byte {
 	return b
 }
 
-// ParseInfo is the inverse of Info.Bytes, for keys on the curve.
+// ParseInfo is the inverse of Info.Bytes, for keys on the curve. Its error
+// matches ErrAuthentication.
 func (c *Curve) ParseInfo(b []byte) (*Info, error) {
 	n := c.pointLength()
 	if len(b) == 0 || b[0] != version {
-		return nil, errors.New("provider info is not of version 1")
+		return nil, errtext.Inauthentic(errors.New("provider info is not of version 1"))
 	}
 	if b = b[1:]; len(b) != 2*(4+n) || binary.BigEndian.Uint32(b) != uint32(n) || binary.BigEndian.Uint32(b[4+n:]) != uint32(n) {
-		return nil, fmt.Errorf("provider info does not hold two points of %s", c.name)
+		return nil, errtext.Inauthentic(fmt.Errorf("provider info does not hold two points of %s", c.name))
 	}
 	return &Info{Curve: c, Recipient: b[4 : 4+n], Sender: b[8+n:]}, nil
 }
@@ -149,10 +152,11 @@ func (i *Info) Seal(secret, context, dataKey []byte) ([]byte, error) {
 	return aead.Seal(append(salt, commitment...), make([]byte, format.IVLength), dataKey, fixed), nil
 }
 
-// Open is the inverse of Seal.
+// Open is the inverse of Seal. Its error matches ErrAuthentication if the
+// encrypted data key isn't authentic.
 func (i *Info) Open(secret, context, ciphertext []byte) ([]byte, error) {
 	if len(ciphertext) < Overhead {
-		return nil, errors.New("encrypted data key is too short")
+		return nil, errtext.Inauthentic(errors.New("encrypted data key is too short"))
 	}
 	salt, rest := ciphertext[:saltLength], ciphertext[saltLength:]
 	fixed := i.fixedInfo(context)
@@ -161,9 +165,13 @@ func (i *Info) Open(secret, context, ciphertext []byte) ([]byte, error) {
 		return nil, err
 	}
 	if subtle.ConstantTimeCompare(commitment, rest[:commitmentLength]) != 1 {
-		return nil, errors.New("wrong key or encryption context")
+		return nil, errtext.Inauthentic(errors.New("wrong key or encryption context"))
 	}
-	return aead.Open(nil, make([]byte, format.IVLength), rest[commitmentLength:], fixed)
+	dataKey, err := aead.Open(nil, make([]byte, format.IVLength), rest[commitmentLength:], fixed)
+	if err != nil {
+		return nil, errtext.Inauthentic(err)
+	}
+	return dataKey, nil
 }
 
 const derivedLength = commitmentLength + 32 // and an AES-256 key

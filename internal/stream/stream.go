@@ -193,4 +193,4 @@ func WriteAll(w io.Writer, b []byte) (int, error) {
 
 // ErrAuthentication is the error for every failed tag or signature. It doesn't
 // say which one failed, since that would only help an attacker.
-var ErrAuthentication = errtext.Errorf("message authentication failed")
+var ErrAuthentication = errtext.ErrAuthentication

@@ -171,7 +171,7 @@ func (a *Audit) verify(ctx context.Context, m *Message, f *Finding, r *batch.Rec
 	}
 	header, err := a.openHeader(ctx, m, false)
 	v := &Verification{}
-	if errors.Is(err, esdk.ErrAuthentication) {
+	if errors.Is(err, esdk.ErrAuthentication) && !errors.Is(err, esdk.ErrNoDataKey) {
 		if again, againErr := a.openHeader(ctx, m, true); againErr == nil {
 			header, err, v.NET400 = again, nil, true
 		} else if cli.Unasked(againErr) != nil {

@@ -116,7 +116,7 @@ func randomPage(t *testing.T, number int) *Page {
 		case f.Verification != nil && onlyMessages:
 			f.Verification.Opened, f.Authenticated = true, true
 		case f.Verification != nil && coin():
-			f.Verification.ErrorKind = []string{notAuthentic, noKey}[random.IntN(2)]
+			f.Verification.ErrorKind = []string{notAuthentic, noKey, wrongKey}[random.IntN(3)]
 		}
 		if f.Verification != nil && f.Verification.Opened {
 			f.Authenticated, f.Verification.NET400 = true, coin()

@@ -169,10 +169,11 @@ func (s *Summary) addVerification(f *Finding) {
 }
 
 // Kinds of errors: of a modified or forged header, and of a message under other
-// keys.
+// keys, with other names or the same ones.
 const (
 	notAuthentic = "not-authentic"
 	noKey        = "no-key"
+	wrongKey     = cli.KindWrongKey
 )
 
 // manyDataKeys stands for itself and larger numbers.
@@ -350,7 +351,9 @@ func (s *Summary) unknown() int64 { return s.Failed.Messages + s.Broken.Messages
 
 // anotherKey reports whether no message was opened because they are under other
 // keys. That is more often a mistake in -k than a forgery.
-func (s *Summary) anotherKey() bool { return s.Opened == 0 && s.NotOpenedBy[noKey] > 0 }
+func (s *Summary) anotherKey() bool {
+	return s.Opened == 0 && s.NotOpenedBy[noKey]+s.NotOpenedBy[wrongKey] > 0
+}
 
 // JSON returns the summary as a line of JSON.
 func (s *Summary) JSON(filter *Filter) ([]byte, error) {

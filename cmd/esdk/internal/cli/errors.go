@@ -163,10 +163,10 @@ func status(err error) int {
 		return e.Code
 	case errors.Is(err, context.Canceled):
 		return ExitInterrupted
+	case errors.Is(err, esdk.ErrNoDataKey): // also if the data keys aren't authentic
+		return ExitNoKey
 	case errors.Is(err, esdk.ErrAuthentication), errors.Is(err, esdk.ErrCommitment), errors.As(err, &malformed):
 		return ExitNotAuthentic
-	case errors.Is(err, esdk.ErrNoDataKey):
-		return ExitNoKey
 	case errors.Is(err, esdk.ErrEncryptionContext):
 		return ExitContext
 	case errors.Is(err, esdk.ErrCommitmentPolicy), errors.Is(err, esdk.ErrSigned), errors.Is(err, esdk.ErrLimit):

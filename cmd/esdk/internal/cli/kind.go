@@ -17,6 +17,7 @@ const (
 	KindChanged     = "changed"       // somebody else changed it in the meantime
 	KindNotAMessage = "not-a-message" // it doesn't begin like a message
 	KindUnreachable = "unreachable"   // this command can't reach it because of its name
+	KindWrongKey    = "wrong-key"     // a key was tried, and its data key isn't authentic
 	KindUnavailable = "unavailable"   // a service didn't answer, or wasn't called for lack of credentials
 )
 
@@ -47,6 +48,9 @@ func Kind(err error) string {
 		return KindNotFound
 	case errors.Is(err, fs.ErrPermission):
 		return KindForbidden
+	}
+	if code == ExitNoKey && errors.Is(err, esdk.ErrAuthentication) {
+		return KindWrongKey
 	}
 	return kinds[code]
 }
