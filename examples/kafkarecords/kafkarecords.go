@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"esdk"
@@ -158,9 +157,9 @@ func (c *Codec) consume(ctx context.Context, client *kgo.Client, r *kgo.Record, 
 }
 
 // Poisoned reports whether an error is the record's fault and permanent. An
-// error because no data key decrypts isn't: a key service may be unreachable,
-// or the consumer may lack a permission. But it is if AWS KMS reports that a
-// data key isn't authentic.
+// error because no data key decrypts is only if each data key that was tried
+// isn't authentic. Otherwise, a key service may be unreachable, or the consumer
+// may lack a permission or the key.
 func Poisoned(err error) bool {
 	for _, target := range []error{ErrKey, esdk.ErrAuthentication, esdk.ErrCommitment, esdk.ErrCommitmentPolicy, esdk.ErrLimit} {
 		if errors.Is(err, target) {
@@ -168,7 +167,6 @@ func Poisoned(err error) bool {
 		}
 	}
 	_, malformed := errors.AsType[*esdk.FormatError](err)
-	_, forged := errors.AsType[*types.InvalidCiphertextException](err)
 	noKey := errors.Is(err, esdk.ErrNoDataKey)
-	return malformed || forged || errors.Is(err, esdk.ErrEncryptionContext) && !noKey
+	return malformed || errors.Is(err, esdk.ErrEncryptionContext) && !noKey
 }

@@ -126,11 +126,15 @@ func poisons(t testing.TB, codec *kafkarecords.Codec, topic string) map[string][
 func TestOpenRefuses(t *testing.T) {
 	e := newEnvironment(t)
 	codec := e.codec(t)
-	for name, value := range poisons(t, codec, topic) {
-		opened, err := codec.Open(t.Context(), &kgo.Record{Topic: topic, Key: []byte("b"), Value: value})
-		limited := errors.Is(err, esdk.ErrLimit) // before a key service is asked
-		if err == nil || opened != nil || !kafkarecords.Poisoned(err) || strings.Contains(err.Error(), secret) || limited != (name == "too many data keys") {
-			t.Errorf("%s: Open returned %v, %v", name, opened, err)
+	raw := ok(esdk.NewRawAESKeyring(esdk.RawAESConfig{Namespace: "example", Name: "kafka", Key: make([]byte, 32)}))(t)
+	both := ok(esdk.NewMultiKeyring(raw, e.keyring))(t)
+	for _, codec := range []*kafkarecords.Codec{codec, ok(kafkarecords.NewCodec(raw))(t)} {
+		for name, value := range poisons(t, codec, topic) {
+			opened, err := codec.Open(t.Context(), &kgo.Record{Topic: topic, Key: []byte("b"), Value: value})
+			limited := errors.Is(err, esdk.ErrLimit) // before a key service is asked
+			if err == nil || opened != nil || !kafkarecords.Poisoned(err) || strings.Contains(err.Error(), secret) || limited != (name == "too many data keys") {
+				t.Errorf("%s: Open returned %v, %v", name, opened, err)
+			}
 		}
 	}
 	// A missing key differs from an empty one.
@@ -145,9 +149,13 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err := other.codec(t).Open(t.Context(), r); !errors.Is(err, esdk.ErrNoDataKey) || kafkarecords.Poisoned(err) {
 		t.Errorf("with another KMS key: %v", err)
 	}
+	halfChanged := &kgo.Record{Topic: topic, Key: []byte("b"), Value: poisons(t, ok(kafkarecords.NewCodec(both))(t), topic)["changed data key"]}
 	e.Fault(func(*kmssim.Request) *kmssim.Fault { return &kmssim.Fault{Code: "ThrottlingException"} })
 	if _, err := e.codec(t).Open(t.Context(), r); !errors.Is(err, esdk.ErrNoDataKey) || kafkarecords.Poisoned(err) {
 		t.Errorf("while AWS KMS is busy: %v", err)
+	}
+	if _, err := ok(kafkarecords.NewCodec(both))(t).Open(t.Context(), halfChanged); !errors.Is(err, esdk.ErrNoDataKey) || kafkarecords.Poisoned(err) {
+		t.Errorf("while AWS KMS is busy, with another data key that was changed: %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
