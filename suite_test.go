@@ -3,6 +3,8 @@ package esdk_test
 import (
 	"encoding"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,9 +25,13 @@ func TestSuites(t *testing.T) {
 	if len(ids) != 11 || !slices.IsSorted(ids) {
 		t.Errorf("suites %v", ids)
 	}
+	documented := regexp.MustCompile(`(?m)^\| 0.*$`).FindAllString(string(must[[]byte](t)(os.ReadFile("docs/format.md"))), -1)
 	for _, id := range ids {
 		if id.Commits() {
 			commits = append(commits, id)
+		}
+		if !strings.Contains(strings.Join(documented, "\n"), fmt.Sprintf("%04x", uint16(id))) {
+			t.Errorf("docs/format.md lacks the suite %04x", uint16(id))
 		}
 		name, err := id.MarshalText()
 		if err != nil || string(name) != id.String() {

@@ -84,6 +84,9 @@ func (d *decryption) complete(ciphertext, plaintext, refusal string) any {
 }
 
 const (
+	// defaultFrameLength is for scenarios without a frame length. It's fixed
+	// here, so that the vectors of a manifest don't depend on the library's
+	// default.
 	defaultFrameLength = 4096
 
 	// maxPlaintexts limits the bytes of all plaintexts, which are in memory.
