@@ -183,8 +183,10 @@ func TestContextIsNotChanged(t *testing.T) {
 }
 
 // If a keyring's changes to the request's context took effect, the message
-// would have one context and its data keys would be bound to another.
+// would have one context and its data keys would be bound to another, or a
+// header would have pairs that aren't authentic.
 func TestKeyringChangesContext(t *testing.T) {
+	message := encrypt(t, newClient(t, esdk.Config{}), nil, esdk.EncryptionContext{"k": "v"})
 	for name, change := range map[string]func(ec esdk.EncryptionContext){
 		"adds":                  func(ec esdk.EncryptionContext) { ec["new"] = "" },
 		"replaces":              func(ec esdk.EncryptionContext) { ec["k"] = "w" },
@@ -208,6 +210,21 @@ func TestKeyringChangesContext(t *testing.T) {
 		if !bytes.Equal(dataKey, make([]byte, len(dataKey))) {
 			t.Errorf("%s: the data key was not cleared", name)
 		}
+		changing.OnUnwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+			dataKey, err := kr.Unwrap(ctx, req)
+			change(req.EncryptionContext)
+			return dataKey, err
+		}
+		wantRefused(t, newClient(t, esdk.Config{Keyring: changing}), message, nil, esdk.ErrEncryptionContext)
+	}
+}
+
+// An empty plaintext isn't nil, unlike none.
+func TestEmptyPlaintext(t *testing.T) {
+	c := newClient(t, esdk.Config{Suite: unsigned})
+	plaintext, _, err := c.Decrypt(t.Context(), encrypt(t, c, nil, nil), nil)
+	if err != nil || plaintext == nil || len(plaintext) != 0 {
+		t.Errorf("%v, %v", plaintext, err)
 	}
 }
 
