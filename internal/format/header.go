@@ -67,8 +67,9 @@ func (h *Header) Size() int {
 // changed.
 var zeroIV [IVLength]byte
 
-// Seal sets IV and Tag of a built header, and appends what the message has of
-// them to dst, which ends with Raw. The tag covers aad, which starts with Raw.
+// Seal sets IV and Tag of a built header. It appends the tag to dst, which ends
+// with Raw, after the IV if the message stores it. The tag covers aad, which
+// starts with Raw.
 func (h *Header) Seal(dst []byte, aead cipher.AEAD, aad []byte) []byte {
 	h.IV = zeroIV[:]
 	if !h.Suite.Commits {
