@@ -118,7 +118,7 @@ func TestKeyringConstructors(t *testing.T) {
 		}, "padding"},
 		{"RSA: no pair", func() (esdk.Keyring, error) {
 			return esdk.NewRawRSAKeyring(esdk.RawRSAConfig{Namespace: "n", Name: "k", PublicKey: public, PrivateKey: otherRSA})
-		}, "no pair"},
+		}, "not a pair"},
 		{"ECDH: no private key", func() (esdk.Keyring, error) {
 			return esdk.NewRawECDHKeyring(esdk.RawECDHConfig{Peer: private.PublicKey()})
 		}, "private key"},

@@ -82,7 +82,7 @@ var wireFaults = map[string]struct {
 	"no Base64":       {edited("Plaintext", "!!", "SharedSecret", "!!"), hasA[*smithy.DeserializationError]},
 	"nothing":         {faulttest.Status(200, ""), says("the answer")},
 	"an empty object": {faulttest.Status(200, "{}"), says("the answer")},
-	"another key":     {edited("KeyId", "arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000000"), says("of another key")},
+	"another key":     {edited("KeyId", "arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-000000000000"), says("for another key")},
 	"no ARN":          {edited("KeyId", "key/1"), says("key/1")},
 	"short secret":    {edited("Plaintext", make([]byte, 31), "SharedSecret", make([]byte, 31)), says("31 bytes")},
 	"long secret":     {edited("Plaintext", make([]byte, 81), "SharedSecret", make([]byte, 81)), says("81 bytes")},

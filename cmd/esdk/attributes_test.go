@@ -171,7 +171,7 @@ func TestInPlaceOwner(t *testing.T) {
 		path := filepath.Join(in, name)
 		before, content := describe(t, path), readFile(t, in, name)
 		checkStatus(t, c, c.Run(), cli.ExitNotWritten)
-		if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "its "+name+" cannot be kept: operation not permitted") {
+		if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "the file's "+name+" cannot be kept: operation not permitted") {
 			t.Errorf("stderr %q does not say why", text)
 		}
 		if after := describe(t, path); after != before || readFile(t, in, name) != content {

@@ -169,7 +169,7 @@ func TestRefusedAttributes(t *testing.T) {
 			now.Store(&refuse)
 			c := command(t, dir, "reencrypt", "--in-place", "--skip-done", "never", "--from-key", "aes:n/k@key", "-k", "aes:n/k@key", "mounted/message")
 			checkStatus(t, c, c.Run(), cli.ExitNotWritten)
-			if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "its "+what+" cannot be kept") {
+			if text := fmt.Sprint(c.Stderr); !strings.Contains(text, "the file's "+what+" cannot be kept") {
 				t.Errorf("stderr %q does not say why", text)
 			}
 			if after := describe(t, path); after != before || readFile(t, path) != content {

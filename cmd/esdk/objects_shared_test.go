@@ -427,7 +427,7 @@ func testObjectsUpdated(t *testing.T, s *testStore) {
 		for _, l := range lines {
 			kinds[l.Kind]++
 		}
-		if !strings.Contains(said, "changed meanwhile") || kinds[cli.KindChanged] != 1 || kinds[""] != len(lines)-1 {
+		if !strings.Contains(said, "changed in the meantime") || kinds[cli.KindChanged] != 1 || kinds[""] != len(lines)-1 {
 			t.Errorf("%s: kinds %v, stderr %q", test.key, kinds, said)
 		}
 		os.Remove(filepath.Join(dir, "log"))
@@ -446,7 +446,7 @@ func testObjectsUpdated(t *testing.T, s *testStore) {
 		}
 		return false
 	})
-	if said := update(cli.ExitNotWritten, "-o", s.given("new"), "in/a"); !strings.Contains(said, "changed meanwhile") {
+	if said := update(cli.ExitNotWritten, "-o", s.given("new"), "in/a"); !strings.Contains(said, "changed in the meantime") {
 		t.Errorf("stderr %q", said)
 	}
 }

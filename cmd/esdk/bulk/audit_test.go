@@ -224,7 +224,7 @@ func TestCheckAudit(t *testing.T) {
 	}
 	for text, bad := range map[string][]string{
 		"need -k KEY": {"--unopened"}, "unknown suite": {"--suite", "0x9999"}, "--max-keys": {"-k", "@new", "--max-keys=-1"},
-		"no -c tenant=VALUE": {"-k", "@new", "--require-context", "tenant"}, "contradict": {"--under", "corp/a", "--not-under", "corp/a"},
+		"needs -c tenant=VALUE": {"-k", "@new", "--require-context", "tenant"}, "both name corp/a": {"--under", "corp/a", "--not-under", "corp/a"},
 	} {
 		if err := CheckAudit(bad); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%q: %v, want %s", bad, err, text)

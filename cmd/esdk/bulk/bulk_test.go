@@ -361,16 +361,16 @@ func TestNamesAreTaken(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	k := newKeys(t)
 	for text, flags := range map[string][]string{
-		"--from-key":        {"-k", k.after},
-		"unknown flag":      k.flags("--in-place"),
-		"is it from-key":    k.flags("--from-kez", "x"),
-		"flags only":        k.flags("name"),
-		"empty value":       k.flags("--suite", ""),
-		"unknown suite":     k.flags("--suite", "0x9999"),
-		"no such file":      {"--from-key", "aes:a/b@/missing", "-k", k.after},
-		"--jobs -1":         k.flags("--jobs", "-1"),
-		"no configuration":  {"--from-key", "@old", "-k", k.after},
-		"--skip-done maybe": k.flags("--skip-done", "maybe"),
+		"--from-key":               {"-k", k.after},
+		"unknown flag":             k.flags("--in-place"),
+		"did you mean --from-key?": k.flags("--from-kez", "x"),
+		"only flags":               k.flags("name"),
+		"empty value":              k.flags("--suite", ""),
+		"unknown suite":            k.flags("--suite", "0x9999"),
+		"no such file":             {"--from-key", "aes:a/b@/missing", "-k", k.after},
+		"--jobs -1":                k.flags("--jobs", "-1"),
+		"does not exist":           {"--from-key", "@old", "-k", k.after},
+		"--skip-done maybe":        k.flags("--skip-done", "maybe"),
 	} {
 		if _, err := OpenRotation(background, flags); err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v, want %s", flags, err, text)
@@ -424,7 +424,7 @@ func TestCheckRotationValues(t *testing.T) {
 		{"--max-keys=-1", "--max-keys", "--max-keys"},
 		{"-c==nosuch", "-c =nosuch", "-c =nosuch"},
 		{uncommitted, "forbid-encrypt-allow-decrypt", ""},
-		{"--require-context=tenant", "no -c tenant=VALUE", ""},
+		{"--require-context=tenant", "needs -c tenant=VALUE", ""},
 		{"--unsigned", "", ""},
 		{"--suite=0x0478", "", ""},
 	} {

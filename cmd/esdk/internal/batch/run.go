@@ -47,7 +47,8 @@ const (
 	// least two.
 	fileJobs = 4
 
-	// ballast is memory that is never touched, and so never resident, in bytes.
+	// ballast is memory that is never touched, and so never resident, in bytes,
+	// for a run that leads to no bucket.
 	// The garbage collector runs when the heap has doubled, and a run's own
 	// heap is small: a fifth of the time of an unsigned run went into
 	// collecting 20 KB for each file, twenty times.
@@ -156,7 +157,7 @@ func (b *Batch) Run(ctx context.Context, plan *place.Plan, pace *Pace, o *Report
 	parallel := parallelJobs(plan, pace.Jobs)
 	b.SideBySide = parallel > 1
 	b.cores = runtime.GOMAXPROCS(0)
-	if b.SideBySide && b.OwnProcess {
+	if b.SideBySide && b.OwnProcess && !hasRemote(plan) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads * b.cores))
 		defer runtime.KeepAlive(make([]byte, ballast))
 	}
@@ -216,7 +217,7 @@ func parallelJobs(plan *place.Plan, parallel int) int {
 		return 1
 	}
 	usual := fileJobs * runtime.GOMAXPROCS(0)
-	if slices.ContainsFunc(jobs, func(j place.Job) bool { return j.Remote() }) {
+	if hasRemote(plan) {
 		usual = max(2, runtime.GOMAXPROCS(0), objectJobs)
 	}
 	parallel = cmp.Or(parallel, usual)
@@ -224,6 +225,11 @@ func parallelJobs(plan *place.Plan, parallel int) int {
 		parallel = min(parallel, len(jobs))
 	}
 	return min(parallel, atomicfile.MaxJobs())
+}
+
+// hasRemote reports whether a plan leads to a bucket, which then is the limit.
+func hasRemote(plan *place.Plan) bool {
+	return slices.ContainsFunc(plan.Ahead(), func(j place.Job) bool { return j.Remote() })
 }
 
 // leftOut reports whether all inputs were excluded by name, which may be a
