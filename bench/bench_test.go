@@ -208,8 +208,8 @@ func TestShort(t *testing.T) {
 		}
 	}
 	r.Memory = []memory{
-		{Peer: us, Suite: "0478", Size: 100 * mib, RSS: 130}, {Peer: "c", Suite: "0478", Size: 100 * mib, RSS: 100},
-		{Peer: us, Suite: "0578", Size: 100 * mib, RSS: 131}, {Peer: "c", Suite: "0578", Size: 100 * mib, RSS: 100},
+		{Peer: us, Suite: "0478", Size: 100 * mib, Reuse: true, RSS: 130}, {Peer: "c", Suite: "0478", Size: 100 * mib, RSS: 100},
+		{Peer: us, Suite: "0578", Size: 100 * mib, Reuse: true, RSS: 131}, {Peer: "c", Suite: "0578", Size: 100 * mib, RSS: 100},
 	}
 	got := make(map[string]string)
 	for _, v := range judge(r) {

@@ -53,7 +53,7 @@ func TestCheck(t *testing.T) {
 	for _, negative := range []Job{{Objects: -1}, {Parallel: -1}, {RunChunks: -1}} {
 		r := rotation("s3://b/f/", "s3://c/")
 		r.Objects, r.Parallel, r.RunChunks = negative.Objects, negative.Parallel, negative.RunChunks
-		if err := r.Check(); err == nil || !strings.Contains(err.Error(), "negative") {
+		if err := r.Check(); err == nil || !strings.Contains(err.Error(), "at least 1") {
 			t.Errorf("%+v: %v", negative, err)
 		}
 	}

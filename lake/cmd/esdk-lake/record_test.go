@@ -163,7 +163,7 @@ func TestTaken(t *testing.T) {
 		t.Error(err)
 	}
 	s.writePID(4711)
-	if err := s.taken(); !strings.Contains(err.Error(), "the process 4711 runs") {
+	if err := s.taken(); !strings.Contains(err.Error(), "the process 4711 already uses") {
 		t.Error(err)
 	}
 }

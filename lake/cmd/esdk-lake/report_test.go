@@ -72,13 +72,13 @@ func TestListing(t *testing.T) {
 		{"matches", "file://./done", 0, 1, ""},
 		{"failures", "file://./rotation/", 0, 1, ""},
 		{"matches", "file://./rotation/", exitUsage, 0, "nightly is a rotation"},
-		{"failures", "file://./cancelled/", exitSomeFailed, 1, "a part of the objects: nightly did not complete: cancelled"},
-		{"failures", "file://./running/", exitSomeFailed, 1, "the job goes on"},
-		{"failures", "file://./begun/", exitSomeFailed, 0, "the job goes on"},
+		{"failures", "file://./cancelled/", exitSomeFailed, 1, "part of the objects: nightly did not complete: cancelled"},
+		{"failures", "file://./running/", exitSomeFailed, 1, "the job is running"},
+		{"failures", "file://./begun/", exitSomeFailed, 0, "the job is running"},
 		{"failures", "file://./above/", exitError, 0, "no results of a job found"},
 		{"matches", "file://./typo/", exitError, 0, "no results of a job found"},
 		{"failures", "s3://gone/x/?use_path_style=true", exitError, 0, "s3://gone/x/: no such bucket"},
-		{"failures", "rotation-8d20b2c1f3aa", exitUsage, 0, "is no URL"},
+		{"failures", "rotation-8d20b2c1f3aa", exitUsage, 0, "is not a URL"},
 	} {
 		root, out := newRoot(new(bool)), new(bytes.Buffer)
 		root.SetArgs([]string{c.command, "--print0", c.folder})
@@ -186,8 +186,8 @@ func TestJSONErrors(t *testing.T) {
 		kind string // "" for text
 		says string
 	}{
-		{"failures --json nightly", exitUsage, "usage", "is no URL"},
-		{"failures nightly", exitUsage, "", "is no URL"},
+		{"failures --json nightly", exitUsage, "usage", "is not a URL"},
+		{"failures nightly", exitUsage, "", "is not a URL"},
 		{"failures --json file://./nowhere/", exitError, "error", "no results of a job"},
 		{"report --json --address " + address + " nightly", exitError, "error", "connecting to Temporal"},
 		{"report --json", exitUsage, "usage", "arg"},
