@@ -54,7 +54,7 @@ func startServer(ctx context.Context, dir string) (*server, error) {
 	}
 	if err := s.await(ctx); err != nil {
 		s.stop()
-		return nil, fmt.Errorf("Temporal server: %w; see %s", err, s.log.Name())
+		return nil, fmt.Errorf("server of Temporal: %w; see %s", err, s.log.Name())
 	}
 	return s, nil
 }
