@@ -166,7 +166,7 @@ func TestPKCS11URIs(t *testing.T) {
 	for text, want := range map[string]string{
 		"token=t;object=k":                                              "no module given:",
 		"token=t" + module:                                              "no key given:",
-		"object=k" + module + "&namespace=n":                            "go together",
+		"object=k" + module + "&namespace=n":                            "must be given together",
 		"object=k;type=public" + module:                                 "without the token",
 		"object=k" + module + "&namespace=n&name=m&pad=x":               "not one of pkcs1",
 		"object=k" + module + "&pad=pkcs1":                              "for RSA keys",

@@ -232,11 +232,20 @@ func parseAESKey(data []byte, format string) ([]byte, error) {
 		if format != "" {
 			return nil, cli.UsageError("format %q is not one of %s", format, strings.Join(formatNames(), ", "))
 		}
-		return nil, cli.UsageError("does not contain an AES key: 16, 24 or 32 bytes, raw or as hex or Base64 text")
+		return nil, notAESKey(data)
 	}
 	clear(key)
 	return nil, cli.UsageError("can be read as %s, which are different keys", strings.Join(found, " or ")).
 		WithHint("add ?format=%s after the file, or set format in the configuration", strings.Join(found, " or ?format="))
+}
+
+// notAESKey tells that a file has no key, and the length, which shows why.
+func notAESKey(data []byte) error {
+	err := cli.UsageError("does not contain an AES key: 16, 24 or 32 bytes, raw or as hex or Base64 text, not %d bytes", len(data))
+	if n := len(bytes.TrimRight(data, "\r\n")); n < len(data) && IsAESLength(n) {
+		return err.WithHint("the first %d bytes may be a key: remove the line end after them", n)
+	}
+	return err
 }
 
 // keyLines counts the lines that are an AES key by themselves.
