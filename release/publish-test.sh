@@ -201,7 +201,7 @@ unset GOWORK GOPATH GOMODCACHE GOBIN GOFLAGS CGO_ENABLED
 [ "$(git -C "$t/one" rev-parse HEAD)" = "$(git -C "$t/again" rev-parse HEAD)" ] || fail "the same source makes another commit"
 
 say "versions of a small tree"
-go test -C release -run '^TestCompatibility$' ./publish -apidiff
+go test -C "$t/source/release" -run '^TestCompatibility$' ./publish -apidiff
 
 say "a second version, with a new function"
 printf '\n// Rehearse is new.\nfunc Rehearse() {}\n' >>"$t/source/esdk.go"
