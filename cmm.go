@@ -68,8 +68,8 @@ type DecryptionRequest struct {
 var errNoMaterials = errtext.Errorf("the CMM returned neither materials nor an error")
 
 // encryptionMaterials asks a CMM, which may be the user's, and never returns
-// nil without an error. All calls to a user's CMM go through it
-// or decryptionMaterials.
+// nil without an error. All calls to a user's CMM go through it or
+// decryptionMaterials.
 func encryptionMaterials(ctx context.Context, cmm CMM, req *EncryptionRequest) (*EncryptionMaterials, error) {
 	m, err := cmm.EncryptionMaterials(ctx, req)
 	if err != nil {

@@ -231,8 +231,8 @@ func checkKeyName(text string) error {
 func (a *app) newKeygenRSA() *cobra.Command {
 	var bits int
 	cmd := a.newKeygen("rsa", "Make an RSA key pair", func(file string) (*generatedKey, error) {
-		if bits < 2048 || bits > 8192 {
-			return nil, cli.UsageError("--bits %d: must be 2048 to 8192", bits)
+		if bits < keyspec.SafeRSABits || bits > 8192 {
+			return nil, cli.UsageError("--bits %d: must be %d to 8192", bits, keyspec.SafeRSABits)
 		}
 		key, err := rsa.GenerateKey(rand.Reader, bits)
 		if err != nil {

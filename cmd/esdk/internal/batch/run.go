@@ -48,10 +48,9 @@ const (
 	fileJobs = 4
 
 	// ballast is memory that is never touched, and so never resident, in bytes,
-	// for a run that leads to no bucket.
-	// The garbage collector runs when the heap has doubled, and a run's own
-	// heap is small: a fifth of the time of an unsigned run went into
-	// collecting 20 KB for each file, twenty times.
+	// for a run that leads to no bucket. The garbage collector runs when the
+	// heap has doubled, and a run's own heap is small: a fifth of the time of
+	// an unsigned run went into collecting 20 KB for each file, twenty times.
 	ballast = 32 << 20
 
 	// threads is the number of threads for each core that run Go code. A thread

@@ -86,10 +86,10 @@ func (ks *Keys) rsaKeyring(_ context.Context, text string, encrypt bool) (esdk.K
 	return ks.NewRSAKeyring(namespace, name, file, cmp.Or(options["pad"], DefaultPadding), options[passphraseOption.name], encrypt)
 }
 
-// safeRSABits is the least length of an RSA key that "esdk keygen" makes and
+// SafeRSABits is the least length of an RSA key that "esdk keygen" makes and
 // that NIST allows (SP 800-57, part 1, section 5.6.1). Messages under shorter
 // ones exist, and the official SDKs write them.
-const safeRSABits = 2048
+const SafeRSABits = 2048
 
 // NewRSAKeyring takes the keys for both directions from one file. A keyring
 // doesn't derive the public key from the private one, but here the user gives
@@ -123,8 +123,8 @@ func (ks *Keys) NewRSAKeyring(namespace, name, file, padding, passphraseFile str
 	default:
 		c.PublicKey = public
 	}
-	if encrypt && c.PublicKey.N.BitLen() < safeRSABits {
-		ks.UI.Note("warning: the RSA key in %s has only %d bits; it should have %d or more", cli.Printable(file), c.PublicKey.N.BitLen(), safeRSABits)
+	if encrypt && c.PublicKey.N.BitLen() < SafeRSABits {
+		ks.UI.Note("warning: the RSA key in %s has only %d bits; it should have %d or more", cli.Printable(file), c.PublicKey.N.BitLen(), SafeRSABits)
 	}
 	kr, err := esdk.NewRawRSAKeyring(c)
 	return guessingIf(c.PKCS1v15, kr, err)
