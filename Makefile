@@ -31,7 +31,7 @@ BUILD = go build -C cmd/esdk -trimpath -ldflags '-s -w' -tags grpcnotrace
 .PHONY: check build build-full test missing format tidy tidied vet staticcheck race model-minute model machine32 machine32-all fips fips-certified cross cross-all vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test publish-test oldest performance vectors pkcs11 softhsm vault scale spark lake lake-short examples voice wrap
 
 # Everything that must pass, in this order.
-CHECKS = format voice tidied vet staticcheck race model-minute machine32 fips cross vulnerabilities benchtest wycheproof \
+CHECKS = format voice tidied vet cross staticcheck race model-minute machine32 fips vulnerabilities benchtest wycheproof \
 	matrix backends objects lake-short examples softhsm
 
 check:
