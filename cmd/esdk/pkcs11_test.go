@@ -104,27 +104,24 @@ func (h hardware) uri(kind, query string) string {
 }
 
 func TestPKCS11Scripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/pkcs11",
-		Setup: func(env *testscript.Env) error {
-			h := newHardware(t, env.WorkDir)
-			pin := "&pin-source=file:" + filepath.Join(env.WorkDir, "pin")
-			for name, value := range map[string]string{
-				"AES": h.uri("aes", pin+"&namespace=corp&name=backup"), "RSA": h.uri("rsa", pin+"&namespace=corp&name=archive&pad=oaep-sha1"),
-				"EC": h.uri("ec", pin), "TOKEN": h.token, "MODULE": h.module, "LABEL": h.label, "PIN": pin,
-				"NOPIN":         h.uri("aes", "&namespace=corp&name=backup"),
-				"WRONG":         h.uri("aes", "&namespace=corp&name=backup&pin-source="+filepath.Join(env.WorkDir, "wrong")),
-				"SOFTHSM2_CONF": os.Getenv("SOFTHSM2_CONF"), "KRYOPTIC_CONF": os.Getenv("KRYOPTIC_CONF"),
-			} {
-				env.Setenv(name, value)
-			}
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"pattern": cmdPattern, "status": cmdStatus, "expand": cmdExpand,
-		},
-		RequireUniqueNames: true,
-	})
+	params := scriptParams(t, "testdata/pkcs11")
+	params.Cmds["expand"] = cmdExpand
+	setup := params.Setup
+	params.Setup = func(env *testscript.Env) error {
+		h := newHardware(t, env.WorkDir)
+		pin := "&pin-source=file:" + filepath.Join(env.WorkDir, "pin")
+		for name, value := range map[string]string{
+			"AES": h.uri("aes", pin+"&namespace=corp&name=backup"), "RSA": h.uri("rsa", pin+"&namespace=corp&name=archive&pad=oaep-sha1"),
+			"EC": h.uri("ec", pin), "TOKEN": h.token, "MODULE": h.module, "LABEL": h.label, "PIN": pin,
+			"NOPIN":         h.uri("aes", "&namespace=corp&name=backup"),
+			"WRONG":         h.uri("aes", "&namespace=corp&name=backup&pin-source="+filepath.Join(env.WorkDir, "wrong")),
+			"SOFTHSM2_CONF": os.Getenv("SOFTHSM2_CONF"), "KRYOPTIC_CONF": os.Getenv("KRYOPTIC_CONF"),
+		} {
+			env.Setenv(name, value)
+		}
+		return setup(env)
+	}
+	testscript.Run(t, params)
 }
 
 // prompted runs the command with its own terminal, answers the prompt for the
