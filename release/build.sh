@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the command for all platforms: build.sh [OUT]. OUT (default dist) gets
 # SHA256SUMS, and for each build and platform an archive with the command, its
-# manual pages, its completions and the license, and a list of its modules
-# (SBOM, CycloneDX). The builds are:
+# manual pages, its completions, the license and the documentation, and a list of
+# its modules (SBOM, CycloneDX). The builds are:
 #
 # - esdk, the default build,
 # - esdk-full, which supports other clouds, but is built without cgo and so
@@ -11,8 +11,8 @@
 #   module, which runs in FIPS 140-3 mode.
 #
 # The build is reproducible: the same commit and the same version of Go give the
-# same bytes. Needs Go and GNU tar. PLATFORMS="linux/amd64 …" limits the build
-# to those platforms.
+# same bytes. Needs Go and GNU tar and sed. PLATFORMS="linux/amd64 …" limits
+# the build to those platforms.
 set -euo pipefail
 
 CYCLONEDX=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
@@ -34,9 +34,13 @@ umask 022
 
 go run -C cmd/esdk -tags man . man "$work/man"
 go build -C cmd/esdk -o "$work/esdk" .
-mkdir "$work/completions" "$work/out"
+mkdir "$work/completions" "$work/out" "$work/text"
 for shell in bash zsh fish powershell; do "$work/esdk" completion "$shell" >"$work/completions/esdk.$shell"; done
 GOBIN=$work/bin go install "$CYCLONEDX"
+cp -r LICENSE README.md CHANGELOG.md SECURITY.md docs "$work/text"
+# The archive has no sources, so links to them become their text.
+find "$work/text" -name '*.md' -exec sed -z -i -E \
+  's#\[([^][]*)\]\((\.\./)*(CONTRIBUTING\.md|examples|bench|interop|lake/)[^()]*\)#\1#g' {} +
 
 # pack NAME PROGRAM TAGS [FIPS]: builds the command, with version FIPS of the
 # FIPS module, and puts it into an archive.
@@ -47,8 +51,7 @@ pack() {
   mkdir "$work/$name"
   GOFIPS140=${4:-off} go build -C cmd/esdk -ldflags "-s -w -buildid= -X main.tag=$tag" -o "$work/$name/$program" .
   size=$(wc -c <"$work/$name/$program")
-  cp -r "$work/man" "$work/completions" "$work/$name"
-  cp LICENSE README.md "$work/$name"
+  cp -r "$work/man" "$work/completions" "$work/text/." "$work/$name"
   tar -C "$work" --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --mode='u+rw,go+r-w,a+X' -cf - "$name" |
     gzip -9n >"$work/out/$name.tar.gz"
   "$work/bin/cyclonedx-gomod" app -json -noserial -std=false -output "$work/sbom.json" cmd/esdk 2>"$work/log" ||

@@ -47,10 +47,12 @@ END
 check() {
   local program=$1 folder=$t/$1-$suffix command
   tar -C "$t" -xzf "$t/out/$1-$suffix.tar.gz"
-  (cd "$folder" && find . -type f ! -path './man/*' | sort) >"$t/list"
+  (cd "$folder" && find . -type f ! -path './man/*' ! -path './docs/*' | sort) >"$t/list"
   diff - "$t/list" <<END || fail "that is not what is to be in the archive of $program"
+./CHANGELOG.md
 ./LICENSE
 ./README.md
+./SECURITY.md
 ./completions/esdk.bash
 ./completions/esdk.fish
 ./completions/esdk.powershell
@@ -58,7 +60,8 @@ check() {
 ./$program
 END
   cmp LICENSE "$folder/LICENSE"
-  cmp README.md "$folder/README.md"
+  diff <(git ls-files docs) <(cd "$folder" && find docs -type f | sort) || fail "those are not the documents"
+  (cd interop && go run ./voice "$folder" >/dev/null) || fail "the documents of $program have dead links"
   run=$folder/$program
   for shell in bash fish powershell zsh; do "$run" completion $shell | cmp - "$folder/completions/esdk.$shell"; done
   "$run" __complete "" 2>/dev/null | sed -n 's/^\([a-z]*\)\t.*/\1/p' | grep -v '^help$' >"$t/commands"
