@@ -321,7 +321,8 @@ func limitVerify(tb testing.TB) func() {
 // BenchmarkScaling measures how much faster two goroutines make short messages
 // than one, all with one client. In an empty heap, garbage is collected every
 // few hundred messages, on a core that is idle with one goroutine but not with
-// two. So it's also measured in a larger heap, as a service has.
+// two. So it's also measured in a larger heap, as a service has, and with the
+// forced calls alone.
 func BenchmarkScaling(b *testing.B) {
 	for _, heap := range []int{0, 100} {
 		benchmarkScaling(b, heap)
@@ -334,25 +335,32 @@ func benchmarkScaling(b *testing.B, heap int) {
 	for _, op := range operations[:2] {
 		for _, id := range []esdk.SuiteID{unsigned, signed} {
 			b.Run(fmt.Sprintf("op=%s/suite=%04x/KiB=1/heapMiB=%d/goal=1.80", op.name, uint16(id), heap), func(b *testing.B) {
-				run := op.prepare(b, id, kib, 1)
-				const messages = 1000
-				many := func(goroutines int) func() {
-					return func() {
-						var group sync.WaitGroup
-						for range goroutines {
-							group.Go(func() {
-								for range messages / goroutines {
-									run()
-								}
-							})
-						}
-						group.Wait()
-					}
-				}
-				compare(b, many(1), many(2))
+				compareGoroutines(b, op.prepare(b, id, kib, 1))
 			})
 		}
 	}
+	for name, limit := range map[string]func(testing.TB) func(){"encrypt": limitSmallEncrypt, "decrypt": limitSmallDecrypt} {
+		b.Run(fmt.Sprintf("limit=forced-calls-%s/heapMiB=%d", name, heap), func(b *testing.B) { compareGoroutines(b, limit(b)) })
+	}
+}
+
+// compareGoroutines compares two goroutines with one.
+func compareGoroutines(b *testing.B, run func()) {
+	const messages = 1000
+	many := func(goroutines int) func() {
+		return func() {
+			var group sync.WaitGroup
+			for range goroutines {
+				group.Go(func() {
+					for range messages / goroutines {
+						run()
+					}
+				})
+			}
+			group.Wait()
+		}
+	}
+	compare(b, many(1), many(2))
 }
 
 // BenchmarkLimit measures the limits alone.

@@ -199,8 +199,10 @@ func TestCommandTargets(t *testing.T) {
 // TestShort: the targets of short messages and of memory.
 func TestShort(t *testing.T) {
 	r := newResults(1)
-	r.add(cell{us, peer.Request{Op: "encrypt", Suite: "0478", Size: kib, Cores: 1}}, peer.Answer{Best: 1, Allocs: 44.2})
-	r.add(cell{limits, peer.Request{Op: "forced-encrypt", Size: kib, Cores: 1}}, peer.Answer{Best: 1, Allocs: 35.9})
+	for _, reuse := range []bool{false, true} {
+		r.add(cell{us, peer.Request{Op: "encrypt", Suite: "0478", Size: kib, Cores: 1, Reuse: reuse}}, peer.Answer{Best: 1, Allocs: 44.2})
+		r.add(forcedCalls("encrypt", reuse), peer.Answer{Best: 1, Allocs: 35.9})
+	}
 	for _, suite := range []string{"0478", "0578"} {
 		for _, heap := range scalingHeaps {
 			r.add(scalingCell("encrypt", suite, heap, 1), peer.Answer{Best: 1.75})
@@ -219,14 +221,15 @@ func TestShort(t *testing.T) {
 	}
 	two := "times as many with two goroutines"
 	for key, want := range map[string]string{
-		"1 KiB, unsigned: encrypt: ≤ 8 allocations more than the forced calls":          "8; 44 in all true",
-		"1 KiB, unsigned: encrypt: ≤ 1.35 × the time of the forced calls":               "1.00 (1.00) true",
-		"1 KiB, unsigned: encrypt: ≥ 1.70 " + two:                                       "1.75 (1.75) true",
-		"1 KiB, unsigned: encrypt, in a heap of 100 MiB: ≥ 1.80 " + two:                 "1.75 (1.75) false",
-		"1 KiB, signed: encrypt: ≥ 1.80 " + two:                                         "1.75 (1.75) false",
-		"1 KiB, signed: encrypt, in a heap of 100 MiB: ≥ 1.80 " + two:                   "1.75 (1.75) false",
-		"memory, 100 MiB in memory, unsigned (0478): ≤ 1.30 × the resident memory of C": "1.30 true",
-		"memory, 100 MiB in memory, signed (0578): ≤ 1.30 × the resident memory of C":   "1.31 false",
+		"1 KiB, unsigned: encrypt, reused buffer: ≤ 8 allocations more than the forced calls":         "8; 44 in all true",
+		"1 KiB, unsigned: encrypt, reused buffer: ≤ 1.35 × the time of the forced calls":              "1.00 (1.00) true",
+		"1 KiB, unsigned: encrypt, new output: ≤ 1.35 × the time of the forced calls with new output": "1.00 (1.00) true",
+		"1 KiB, unsigned: encrypt: ≥ 1.70 " + two:                                                     "1.75 (1.75) true",
+		"1 KiB, unsigned: encrypt, in a heap of 100 MiB: ≥ 1.80 " + two:                               "1.75 (1.75) false",
+		"1 KiB, signed: encrypt: ≥ 1.80 " + two:                                                       "1.75 (1.75) false",
+		"1 KiB, signed: encrypt, in a heap of 100 MiB: ≥ 1.80 " + two:                                 "1.75 (1.75) false",
+		"memory, 100 MiB in memory, unsigned (0478): ≤ 1.30 × the resident memory of C":               "1.30 true",
+		"memory, 100 MiB in memory, signed (0578): ≤ 1.30 × the resident memory of C":                 "1.31 false",
 	} {
 		if got[key] != want {
 			t.Errorf("%s: %q, want %q", key, got[key], want)

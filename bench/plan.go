@@ -81,6 +81,9 @@ func comparison(suite string, size, rounds int) group {
 			}
 		} else {
 			g.add(us, peer.Request{Op: op, Suite: suite, Size: size, Cores: 1})
+			if size == kib {
+				g.add(us, peer.Request{Op: op, Suite: suite, Size: size, Cores: 1, Reuse: true})
+			}
 		}
 		for _, c := range contestants {
 			if suite == "0578" && !c.sdk && c.name != us {
@@ -97,13 +100,13 @@ func comparison(suite string, size, rounds int) group {
 
 // limitsOf returns the limits that an operation is compared with.
 func limitsOf(suite string, size int, op string) []cell {
-	bulk, short, signature := "seal", "forced-encrypt", "sign"
+	bulk, signature := "seal", "sign"
 	if op == "decrypt" {
-		bulk, short, signature = "open", "forced-decrypt", "verify"
+		bulk, signature = "open", "verify"
 	}
 	switch {
 	case suite == "0478" && size == kib:
-		return []cell{{limits, peer.Request{Op: short, Size: size, Cores: 1}}}
+		return []cell{forcedCalls(op, false), forcedCalls(op, true)}
 	case suite == "0578" && size == kib:
 		cells := []cell{{limits, peer.Request{Op: signature, Cores: 1}}}
 		if op == "decrypt" {
@@ -177,4 +180,9 @@ var scalingHeaps = []int{0, 100 * mib}
 
 func scalingCell(op, suite string, heap, threads int) cell {
 	return cell{us, peer.Request{Op: op, Suite: suite, Size: kib, Threads: threads, Heap: heap}}
+}
+
+// forcedCalls returns the limit of a short unsigned message.
+func forcedCalls(op string, reuse bool) cell {
+	return cell{limits, peer.Request{Op: "forced-" + op, Size: kib, Cores: 1, Reuse: reuse}}
 }

@@ -97,7 +97,7 @@ func throughputPanel(r *results, title string, request peer.Request) panel {
 func messagePanel(r *results, title, suite string) panel {
 	p := panel{title: title, unit: "messages/s", series: encryptDecrypt}
 	p.fill(r, peer.Request{Suite: suite, Size: kib}, func(seconds float64) float64 { return 1 / seconds })
-	limit, label := cell{limits, peer.Request{Op: "forced-encrypt", Size: kib, Cores: 1}}, "the forced calls, encrypt"
+	limit, label := forcedCalls("encrypt", false), "the forced calls, encrypt"
 	if suite == "0578" {
 		limit, label = cell{limits, peer.Request{Op: "sign", Cores: 1}}, "P-384 key and signature"
 	}

@@ -168,7 +168,7 @@ func limitText(r peer.Request) string {
 	if r.Cores > 1 {
 		parts = append(parts, fmt.Sprintf("%d cores", r.Cores))
 	}
-	if (r.Op == "seal" || r.Op == "open") && !r.Reuse {
+	if (r.Op == "seal" || r.Op == "open" || strings.HasPrefix(r.Op, "forced-")) && !r.Reuse {
 		parts = append(parts, "new output")
 	}
 	return strings.Join(parts, ", ")

@@ -92,14 +92,15 @@ func signed(r *results) []verdict {
 func short(r *results) []verdict {
 	var all []verdict
 	for _, op := range operations {
-		forced := cell{limits, peer.Request{Op: "forced-" + op, Size: kib, Cores: 1}}
 		signature := map[string]string{"encrypt": "sign", "decrypt": "verify"}[op]
 		unsigned := cell{us, peer.Request{Op: op, Suite: "0478", Size: kib, Cores: 1}}
+		reused := cell{us, peer.Request{Op: op, Suite: "0478", Size: kib, Cores: 1, Reuse: true}}
 		withSignature := cell{us, peer.Request{Op: op, Suite: "0578", Size: kib, Cores: 1}}
 		all = append(all,
-			r.atMost("1 KiB, unsigned: "+op, 1.35, "the forced calls", unsigned, forced),
+			r.atMost("1 KiB, unsigned: "+op+", reused buffer", 1.35, "the forced calls", reused, forcedCalls(op, true)),
+			r.atMost("1 KiB, unsigned: "+op+", new output", 1.35, "the forced calls with new output", unsigned, forcedCalls(op, false)),
 			r.atMost("1 KiB, signed: "+op, 1.15, signatureText[op], withSignature, cell{limits, peer.Request{Op: signature, Cores: 1}}),
-			r.allocations("1 KiB, unsigned: "+op, unsigned, forced))
+			r.allocations("1 KiB, unsigned: "+op+", reused buffer", reused, forcedCalls(op, true)))
 		for _, suite := range []string{"0478", "0578"} {
 			for _, heap := range scalingHeaps {
 				all = append(all, r.scaling(op, suite, heap))

@@ -24,9 +24,9 @@ func open(r *peer.Request) (peer.Operation, error) {
 			return nil
 		}, nil
 	case "forced-encrypt":
-		return forcedEncrypt(r.Size)
+		return forcedEncrypt(r.Size, r.Reuse)
 	case "forced-decrypt":
-		return forcedDecrypt(r.Size)
+		return forcedDecrypt(r.Size, r.Reuse)
 	case "sign":
 		return p384.Sign, nil
 	case "verify":

@@ -25,15 +25,15 @@ const keyLength = 2 + 5 + 2 + 6 + 4 + 4 + 12 + 2 + 32 + tagLength
 
 // forcedEncrypt makes the forced calls of a short unsigned message: random
 // numbers, a wrapped data key, derived keys, the header tag, and one frame. It
-// reuses the wrapping cipher, as a keyring can.
-func forcedEncrypt(size int) (peer.Operation, error) {
+// reuses the wrapping cipher, as a keyring can, and on demand the output.
+func forcedEncrypt(size int, reuse bool) (peer.Operation, error) {
 	wrapping, err := newGCM(peer.Key())
 	if err != nil {
 		return nil, err
 	}
 	plaintext, context := data(size), make([]byte, contextLength)
 	header, aad := make([]byte, headerLength), make([]byte, aadLength)
-	out := make([]byte, 0, size+tagLength)
+	out := output(size+tagLength, reuse)
 	return func() error {
 		random := make([]byte, 32+32+12) // data key, message id, IV
 		rand.Read(random)
@@ -50,13 +50,13 @@ func forcedEncrypt(size int) (peer.Operation, error) {
 		nonce := make([]byte, 12)
 		gcm.Seal(nil, nonce, nil, header)
 		nonce[11] = 1
-		gcm.Seal(out, nonce, plaintext, aad)
+		gcm.Seal(out(), nonce, plaintext, aad)
 		return nil
 	}, nil
 }
 
 // forcedDecrypt does the same for decryption.
-func forcedDecrypt(size int) (peer.Operation, error) {
+func forcedDecrypt(size int, reuse bool) (peer.Operation, error) {
 	wrapping, err := newGCM(peer.Key())
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func forcedDecrypt(size int) (peer.Operation, error) {
 	}
 	tag := gcm.Seal(nil, nonce, nil, header)
 	frame := gcm.Seal(nil, next, data(size), aad)
-	out := make([]byte, 0, size)
+	out := output(size, reuse)
 	return func() error {
 		dataKey, err := wrapping.Open(nil, iv, wrapped, context)
 		if err != nil {
@@ -92,9 +92,21 @@ func forcedDecrypt(size int) (peer.Operation, error) {
 		if _, err := gcm.Open(nil, nonce, tag, header); err != nil {
 			return err
 		}
-		_, err = gcm.Open(out, next, frame, aad)
+		_, err = gcm.Open(out(), next, frame, aad)
 		return err
 	}, nil
+}
+
+// output returns a function that returns memory for an output: always the same,
+// or new.
+func output(size int, reuse bool) func() []byte {
+	out := make([]byte, 0, size)
+	return func() []byte {
+		if reuse {
+			return out
+		}
+		return make([]byte, 0, size)
+	}
 }
 
 // derive returns the content key and the commitment.
