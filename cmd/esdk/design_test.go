@@ -18,7 +18,7 @@ import (
 // import. A path that begins with a slash is the library's own.
 var layers = map[string][]string{
 	"cli":        nil,
-	"calls":      nil,
+	"calls":      {"cli"},
 	"atomicfile": {"cli"},
 	"object":     {"cli", "atomicfile"},
 	"parquet":    nil,

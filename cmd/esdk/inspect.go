@@ -171,14 +171,14 @@ func inspectionText(i *inspection, h *esdk.Header) string {
 	if h.FrameLength > 0 {
 		row("frames", "%d", i.Body.Frames)
 	}
-	row("plaintext", "%d bytes", i.Body.Plaintext)
+	row("plaintext", "%s", cli.Count(i.Body.Plaintext, "byte", "bytes"))
 	row("message", "%d bytes: header %d, body %d, footer %d", i.Body.Message, h.Length, i.Body.Body, i.Body.Footer)
 	for _, f := range i.Body.List {
 		final := ""
 		if f.Final {
 			final = ", final"
 		}
-		row("frame", "%d: %d bytes%s", f.Sequence, f.Plaintext, final)
+		row("frame", "%d: %s%s", f.Sequence, cli.Count(f.Plaintext, "byte", "bytes"), final)
 	}
 	return b.String()
 }

@@ -124,7 +124,7 @@ func (l *listing) list(ctx context.Context, s *branchkey.Store, id string, wante
 		}
 	}
 	if l.malformed > 0 {
-		return cli.NewError(cli.ExitSomeFailed, "%d items of the key store are malformed", l.malformed)
+		return cli.NewError(cli.ExitSomeFailed, "%s malformed", cli.Count(l.malformed, "item of the key store is", "items of the key store are"))
 	}
 	return nil
 }
@@ -287,7 +287,7 @@ func (r *rekeying) one(ctx context.Context, id string) error {
 		r.Report(id, explainStore(err))
 		return nil
 	}
-	text := fmt.Sprintf("%d items", changed)
+	text := cli.Count(changed, "item", "items")
 	if changed == 0 {
 		text = "already under " + cli.Printable(r.to)
 	}

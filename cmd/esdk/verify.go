@@ -57,6 +57,6 @@ func (d *decryption) verifyJob(ctx context.Context, j *place.Job, r *batch.Recor
 	if err := d.stream(ctx, d.config, in, io.Discard, r); err != nil {
 		return nil, err
 	}
-	r.Note = fmt.Sprintf("%s: verified, %d bytes of plaintext", cli.Printable(j.Source.Name()), r.Plaintext)
+	r.Note = fmt.Sprintf("%s: verified, %s of plaintext", cli.Printable(j.Source.Name()), cli.Count(r.Plaintext, "byte", "bytes"))
 	return nil, nil
 }

@@ -72,6 +72,14 @@ func numberText(n int64) string {
 	return text
 }
 
+// countText returns a number with its noun in the singular or plural.
+func countText(n int64, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return numberText(n) + " " + many
+}
+
 // A part is a segment of the chart of all inputs.
 type part struct {
 	Class, Name, About string
@@ -106,7 +114,7 @@ func (p *Page) heading() string {
 	case s.anotherKey():
 		return "The given keys opened no message; check -k"
 	case s.allVerified():
-		return fmt.Sprintf("The headers of %s messages were verified, but %s files or objects are unknown", numberText(s.Messages.Messages), numberText(s.unknown()))
+		return "The headers of " + countText(s.Messages.Messages, "message", "messages") + " were verified, but " + countText(s.unknown(), "file or object is", "files or objects are") + " unknown"
 	case s.WithKeys:
 		return "Only part of this page is authenticated"
 	}

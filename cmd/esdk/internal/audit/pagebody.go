@@ -35,7 +35,7 @@ func (p *Page) header() node {
 				when(p.furtherInputs() > 0, el("li", nil, text(fmt.Sprintf("and %d more", p.furtherInputs())))))),
 			row("Time", text(timeText(s.Started)+", took "+p.took())),
 			row("Amount",
-				text(numberText(s.Inputs)+" files or objects, "+bytesText(s.BytesRead)+" read"),
+				text(countText(s.Inputs, "file or object", "files or objects")+", "+bytesText(s.BytesRead)+" read"),
 				when(s.Skipped > 0, text("; "+numberText(s.Skipped)+" skipped"))),
 			row("Tool", text("esdk audit, version "+p.Version)),
 			newline),
@@ -83,11 +83,11 @@ func (p *Page) trusted() node {
 			code("esdk audit -k KEY"), text(" verifies headers."))
 	}
 	return el("p", nil,
-		text(fmt.Sprintf("A key opened %s of %s messages and verified their headers: somebody wrote them who can encrypt or decrypt with that key.",
-			numberText(s.Messages.Verified), numberText(s.Messages.Messages))),
+		text(fmt.Sprintf("A key opened %s of %s and verified their headers: somebody wrote them who can encrypt or decrypt with that key.",
+			numberText(s.Messages.Verified), countText(s.Messages.Messages, "message", "messages"))),
 		when(!s.allVerified(), text(" "), strong("The other headers are not verified"),
 			text(": anybody who can write to these places can have forged them.")),
-		when(p.unknown() != "", text(" "), strong(numberText(s.unknown())+" files or objects are unknown"), text(": "+p.unknown()+".")))
+		when(p.unknown() != "", text(" "), strong(countText(s.unknown(), "file or object is", "files or objects are")+" unknown"), text(": "+p.unknown()+".")))
 }
 
 // contents returns the links to the sections.
@@ -118,7 +118,7 @@ func (p *Page) kinds() node {
 					{"class", "fill-" + part.Class}, {"x", part.Start}, {"y", "0"}, {"width", part.Width}, {"height", "32"},
 				}))
 			})),
-		newline, tableOf("All "+numberText(inputs)+" files and objects, by kind",
+		newline, tableOf("All files and objects, by kind",
 			nodes{columnHead("Kind", ""), columnHead("Number", "n"), columnHead("Share", "n"), columnHead("Size", "n")},
 			each(parts, func(part part) node {
 				return row(
@@ -200,7 +200,7 @@ func (p *Page) filtered() node {
 }
 
 func (t *table) section() node {
-	caption := "Of " + numberText(t.Of) + " messages"
+	caption := "Of " + countText(t.Of, "message", "messages")
 	if t.More > 0 {
 		caption += fmt.Sprintf(". The first %d rows; --json lists %d more", len(t.Rows), t.More)
 	}

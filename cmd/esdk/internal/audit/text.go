@@ -93,7 +93,7 @@ func (s *Summary) WriteText(w io.Writer, filter *Filter) error {
 		}
 	}
 	line("")
-	line("%d inputs audited, %s read, in %s", s.Inputs, bytesText(s.BytesRead), s.took())
+	line("%s audited, %s read, in %s", cli.Count(s.Inputs, "input", "inputs"), bytesText(s.BytesRead), s.took())
 	tally("messages", s.Messages)
 	tally("not a message", s.NoMessages)
 	tally("broken header", s.Broken)
@@ -147,9 +147,10 @@ func (s *Summary) Trust() string {
 	case s.Messages.Messages == 0:
 		return "No header was verified: no message was found."
 	case s.anotherKey():
-		return fmt.Sprintf("The given keys opened no message; check -k. The %d headers are NOT AUTHENTICATED: anybody who can write to these places can have forged them. Bodies were not read.", s.Messages.Messages)
+		return "The given keys opened no message; check -k. The headers are NOT AUTHENTICATED: anybody who can write to these places can have forged them. Bodies were not read."
 	case s.allVerified() && s.unknown() > 0:
-		return fmt.Sprintf("The headers of %d messages were verified with a key. %d inputs are UNKNOWN: %s. Bodies were not read.", s.Messages.Messages, s.unknown(), s.unknownText())
+		return fmt.Sprintf("The headers of %s were verified with a key. %s UNKNOWN: %s. Bodies were not read.",
+			cli.Count(s.Messages.Messages, "message", "messages"), cli.Count(s.unknown(), "input is", "inputs are"), s.unknownText())
 	case !s.verified():
 		return fmt.Sprintf("%d of %d headers were verified with a key. The others are NOT AUTHENTICATED: anybody who can write to these places can have forged them. Bodies were not read.", s.Messages.Verified, s.Messages.Messages)
 	}

@@ -151,7 +151,7 @@ func (p *Progress) draw(elapsed time.Duration) {
 	case p.files > 0:
 		name = fmt.Sprintf("%d/%d files", p.finished.Load(), p.files)
 	case name == "":
-		name = fmt.Sprintf("%d files", p.finished.Load())
+		name = cli.Count(p.finished.Load(), "file", "files")
 	}
 	line := progressLine(name, p.count.Load(), p.total, elapsed)
 	if p.ofFiles {

@@ -588,11 +588,7 @@ func (r *runner) tellSummary() {
 
 // figures returns the summary as text. The words follow the number of inputs.
 func (r *runner) figures(words string) string {
-	inputs := "inputs"
-	if r.count == 1 {
-		inputs = "input"
-	}
-	text := fmt.Sprintf("%d %s%s: %s", r.count, inputs, words, r.counts())
+	text := fmt.Sprintf("%s%s: %s", cli.Count(r.count, "input", "inputs"), words, r.counts())
 	var reasons []string
 	for _, reason := range slices.Sorted(maps.Keys(r.skipped)) {
 		reasons = append(reasons, fmt.Sprintf("%s (%d)", cli.Printable(reason), r.skipped[reason]))

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"esdk/caching"
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // Counts are the figures of a run or of an input.
@@ -109,12 +110,5 @@ func (n Counts) String() string {
 	if text != "" {
 		text += "; "
 	}
-	return fmt.Sprintf("%scache: %s, %s", text, number(n.Cache.Hits, "hit", "hits"), number(n.Cache.Misses, "miss", "misses"))
-}
-
-func number(n int64, one, many string) string {
-	if n == 1 {
-		many = one
-	}
-	return fmt.Sprintf("%d %s", n, many)
+	return fmt.Sprintf("%scache: %s, %s", text, cli.Count(n.Cache.Hits, "hit", "hits"), cli.Count(n.Cache.Misses, "miss", "misses"))
 }

@@ -119,6 +119,14 @@ func IsFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
+// Count returns a number with its noun in the singular or plural.
+func Count[N int | int64](n N, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // ByteSize formats a number of bytes for people.
 func ByteSize(n float64) string {
 	unit := 0
