@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"esdk"
@@ -186,6 +187,16 @@ func Hint(err error) string {
 			return e.Hint
 		}
 		err = e.Err
+	}
+	return ""
+}
+
+// hintOnName returns a hint for the name of a file that doesn't exist, if it
+// comes from a list of lines with Windows line ends.
+func hintOnName(err error) string {
+	var missing *fs.PathError
+	if errors.As(err, &missing) && errors.Is(missing, fs.ErrNotExist) && strings.HasSuffix(missing.Path, "\r") {
+		return `the name ends in a carriage return, as lines do on Windows: remove it with tr -d '\r'`
 	}
 	return ""
 }

@@ -110,7 +110,7 @@ func (u *UI) Print(result any, text string, args ...any) error {
 
 // Hint returns a hint for an error, or "" if there is none.
 func (u *UI) Hint(err error) string {
-	hint := cmp.Or(Hint(err), hintOnFormat(err))
+	hint := cmp.Or(hintOnName(err), Hint(err), hintOnFormat(err))
 	if hint == "" && u.Advice != nil {
 		hint = u.Advice(err)
 	}

@@ -98,6 +98,9 @@ func (c *Config) Key(file, name string) (*KeyConfig, error) {
 		return nil, errNoName
 	}
 	k, ok := c.Keys[name]
+	if trimmed := strings.TrimSpace(name); !ok && trimmed != name {
+		return nil, spaceError("@" + name)
+	}
 	if !ok {
 		return nil, cli.UsageError("%s has no key %s", file, cli.Printable(name)).
 			WithHint("defined keys: %s", NamesOf(c.Keys))

@@ -199,7 +199,7 @@ func matchAny(patterns []string, name string) bool {
 	for _, p := range patterns {
 		p, whole := strings.CutPrefix(p, "/")
 		whole = whole || strings.Contains(p, "/")
-		for at := name; at != ""; at = at[:max(0, strings.LastIndexByte(at, '/'))] { // as it is: a key may have // without cleaning: a key may have // or ..
+		for at := name; at != ""; at = at[:max(0, strings.LastIndexByte(at, '/'))] { // without cleaning: a key may have // or ..
 			of := at
 			if !whole {
 				of = path.Base(at)
