@@ -10,6 +10,8 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 )
 
+const hintOnLocalKey = "set HOME, or use a key file of \"esdk keygen aes -o FILE\""
+
 // A configDir is the user's configuration directory for this command. Only
 // directories below its base are ever made. A missing home directory is a
 // mistake, and in a container a new one would vanish together with its
@@ -57,7 +59,7 @@ func (d *configDir) check() error {
 		return nil
 	}
 	return cli.UsageError("no directory for the local key: %w", err).
-		WithHint("set HOME, or use a key file of \"esdk keygen aes -o FILE\"")
+		WithHint("%s", hintOnLocalKey)
 }
 
 // make makes the directory, accessible only to its owner, in an existing base.

@@ -21,7 +21,7 @@ const localNamespace = "esdk-local"
 func (ks *Keys) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Keyring, error) {
 	dir, err := newConfigDir()
 	if err != nil {
-		return nil, err
+		return nil, cli.Hinted(err, hintOnLocalKey)
 	}
 	if encrypt {
 		if err := dir.check(); err != nil {
@@ -37,7 +37,7 @@ func (ks *Keys) localKeyring(_ context.Context, _ string, encrypt bool) (esdk.Ke
 	if encrypt {
 		return &newLocalKey{sync.OnceValues(func() (esdk.Keyring, error) {
 			if err := ks.makeLocalKey(dir, file); err != nil {
-				return nil, err
+				return nil, cli.Hinted(cli.Errorf("making a local key: %w", err), hintOnLocalKey)
 			}
 			return ks.openLocalKey(file)
 		})}, nil
