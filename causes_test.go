@@ -316,6 +316,17 @@ func TestCauses(t *testing.T) {
 			}
 			check("changed", wrong, unwrap(t.Context(), row.kr, causeEC, changed))
 			check("too short", inauthentic, unwrap(t.Context(), row.kr, causeEC, short))
+			for i := range own.ProviderInfo {
+				if name == "awskms, discovery" {
+					break // it asks AWS KMS for the key that the message names
+				}
+				changed := own
+				changed.ProviderInfo = bytes.Clone(own.ProviderInfo)
+				changed.ProviderInfo[i] ^= 1
+				if got := causeOf(t, unwrap(t.Context(), row.kr, causeEC, changed)); got == failed {
+					t.Errorf("byte %d of the provider info changed: %v", i, got)
+				}
+			}
 			if row.other != nil {
 				theirs := wrap(row.other)
 				if row.identify {

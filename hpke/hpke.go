@@ -27,7 +27,9 @@ package hpke
 import (
 	"bytes"
 	"context"
+	"crypto/ecdh"
 	"crypto/hpke"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -51,8 +53,9 @@ var (
 )
 
 const (
-	encLength = 1088 + 32 // ciphertext of ML-KEM-768, public key of X25519
-	tagLength = 16
+	pointLength = 32                 // public key of X25519
+	encLength   = 1088 + pointLength // ciphertext of ML-KEM-768 before it
+	tagLength   = 16
 )
 
 // Config configures [NewKeyring].
@@ -154,20 +157,38 @@ func (k *keyring) unwrap(edk *esdk.EncryptedDataKey, suite esdk.SuiteID, aad []b
 		return nil, errtext.Inauthentic(err)
 	}
 	if info.Name != k.Name {
-		return nil, fmt.Errorf("the message has the key under another name than %q", k.Name)
+		return nil, errtext.Inauthentic(fmt.Errorf("the message has the key under another name than %q", k.Name))
 	}
 	if want := encLength + suite.DataKeyLength() + tagLength; len(edk.Ciphertext) != want {
 		return nil, errtext.Inauthentic(fmt.Errorf("ciphertext has %d bytes, need %d for suite %v", len(edk.Ciphertext), want, suite))
 	}
 	r, err := hpke.NewRecipient(edk.Ciphertext[:encLength], k.PrivateKey, kdf, aead, k.bound(suite, aad))
 	if err != nil {
-		return nil, fmt.Errorf("HPKE key %q: %w", k.Name, err)
+		err = fmt.Errorf("HPKE key %q: %w", k.Name, err)
+		if isLowOrder(edk.Ciphertext[encLength-pointLength : encLength]) {
+			err = errtext.Inauthentic(err)
+		}
+		return nil, err
 	}
 	dataKey, err := r.Open(nil, edk.Ciphertext[encLength:])
 	if err != nil {
 		return nil, errtext.Inauthentic(fmt.Errorf("HPKE key %q: wrong encryption context or suite, or a changed data key", k.Name))
 	}
 	return dataKey, nil
+}
+
+// isLowOrder reports whether a point of X25519 has no secret with any key.
+// Another error of a private key may be a failure of its hardware.
+func isLowOrder(point []byte) bool {
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		return false
+	}
+	public, err := ecdh.X25519().NewPublicKey(point)
+	if err == nil {
+		_, err = key.ECDH(public)
+	}
+	return err != nil
 }
 
 // label keeps data keys sealed here from being opened as anything else that is

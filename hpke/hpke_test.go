@@ -198,6 +198,9 @@ func TestMalformed(t *testing.T) {
 			if none, ok := errors.AsType[*esdk.NoDataKeyError](err); !ok || len(none.Errors) != 1 || !strings.Contains(err.Error(), "encrypted data key 1 (esdk-hpke): ") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want one error with %q", err, c.want)
 			}
+			if !errors.Is(err, esdk.ErrAuthentication) {
+				t.Errorf("%v doesn't match ErrAuthentication, but the data key is at fault", err)
+			}
 			if got, err := unwrap(t, kr, bad, good); err != nil || !bytes.Equal(got, dataKey) {
 				t.Errorf("the good one behind it: %v", err)
 			}
