@@ -2,6 +2,7 @@ package esdk_test
 
 import (
 	"go/ast"
+	"go/doc"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -165,6 +166,81 @@ func TestErrorsHaveOnePrefix(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestKeyringsHaveExamples holds the promise of docs/keyrings.md: an example
+// makes each keyring and cache, and tests run it unless it needs a token.
+func TestKeyringsHaveExamples(t *testing.T) {
+	const need = 20
+	made := 0
+	for _, dir := range packages(t) {
+		if strings.HasPrefix(dir, "internal/") {
+			continue
+		}
+		called := calledInExample(t, dir)
+		for _, path := range goFiles(t, dir) {
+			f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range f.Decls {
+				fn, ok := d.(*ast.FuncDecl)
+				if !ok || fn.Recv != nil || !strings.HasPrefix(fn.Name.Name, "New") || !makesKeyringOrCache(fn) {
+					continue
+				}
+				made++
+				if !called[fn.Name.Name] {
+					t.Errorf("%s: no example that tests run calls %s", dir, fn.Name.Name)
+				}
+			}
+		}
+	}
+	if made < need {
+		t.Errorf("found only %d functions", made)
+	}
+}
+
+func makesKeyringOrCache(fn *ast.FuncDecl) bool {
+	if fn.Type.Results == nil {
+		return false
+	}
+	result := fn.Type.Results.List[0].Type
+	if of, ok := result.(*ast.SelectorExpr); ok {
+		result = of.Sel
+	}
+	name, ok := result.(*ast.Ident)
+	return ok && (name.Name == "Keyring" || name.Name == "Cache")
+}
+
+// calledInExample returns the names of functions that the examples of a package
+// call. Examples of pkcs11 are only compiled.
+func calledInExample(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "example_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	called := make(map[string]bool)
+	for _, path := range paths {
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, example := range doc.Examples(f) {
+			if example.Output == "" && dir != "pkcs11" {
+				continue
+			}
+			ast.Inspect(example.Code, func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok {
+					if fn, ok := call.Fun.(*ast.SelectorExpr); ok {
+						called[fn.Sel.Name] = true
+					}
+				}
+				return true
+			})
+		}
+	}
+	return called
 }
 
 func importsOf(t *testing.T, dir string) map[string][]string {

@@ -388,9 +388,13 @@ func (k *hsmKeyring) Unwrap(ctx context.Context, req *esdk.UnwrapRequest) ([]byt
 	return req.Unwrap(ctx, ours, func(edk *esdk.EncryptedDataKey, aad []byte) ([]byte, error) {
 		n := k.aead.NonceSize()
 		if len(edk.Ciphertext) < n {
-			return nil, errors.New("ciphertext is too short")
+			return nil, fmt.Errorf("%w: ciphertext is too short", esdk.ErrAuthentication)
 		}
-		return k.aead.Open(nil, edk.Ciphertext[:n], edk.Ciphertext[n:], aad)
+		dataKey, err := k.aead.Open(nil, edk.Ciphertext[:n], edk.Ciphertext[n:], aad)
+		if err != nil { // of a module, only if it says that the ciphertext isn't authentic
+			return nil, fmt.Errorf("%w: %w", esdk.ErrAuthentication, err)
+		}
+		return dataKey, nil
 	})
 }
 
@@ -406,7 +410,7 @@ func ExampleKeyring() {
 		log.Fatal(err)
 	}
 	kr := &hsmKeyring{"slot-3", aead}
-	message, err := esdk.Encrypt(ctx, kr, []byte("my secret"), nil)
+	message, err := esdk.Encrypt(ctx, kr, []byte("my secret"), esdk.EncryptionContext{"tenant": "17"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -415,7 +419,22 @@ func ExampleKeyring() {
 		log.Fatal(err)
 	}
 	fmt.Println(string(plaintext))
-	// Output: my secret
+
+	// Callers tell a data key that isn't authentic from a failing module.
+	header, err := esdk.ParseHeader(bytes.NewReader(message))
+	if err != nil {
+		log.Fatal(err)
+	}
+	header.EncryptedDataKeys[0].Ciphertext[0] ^= 1
+	_, err = kr.Unwrap(ctx, &esdk.UnwrapRequest{
+		Suite:             header.Suite,
+		EncryptionContext: header.EncryptionContext,
+		EncryptedDataKeys: header.EncryptedDataKeys,
+	})
+	fmt.Println(errors.Is(err, esdk.ErrAuthentication))
+	// Output:
+	// my secret
+	// true
 }
 
 // A labelCMM writes the name of its service into each message, and rejects

@@ -82,6 +82,32 @@ func ExampleNewCMM_stream() {
 	// Output: 1 data key
 }
 
+// A cache for two data keys drops the one that was not used for the longest
+// time.
+func ExampleNewLRU() {
+	ctx := context.Background()
+	cache, err := caching.NewLRU(2)
+	if err != nil {
+		log.Fatal(err)
+	}
+	cmm, err := caching.NewCMM(caching.Config{Keyring: newKeyring(), Cache: cache, MaxAge: time.Minute})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := esdk.New(esdk.Config{CMM: cmm})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, tenant := range []string{"17", "18", "17", "19", "17"} {
+		if _, _, err := client.Encrypt(ctx, []byte("my secret"), esdk.EncryptionContext{"tenant": tenant}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	stats := cache.Stats()
+	fmt.Println(stats.Misses, "misses,", stats.Hits, "hits,", stats.Evictions, "eviction")
+	// Output: 3 misses, 2 hits, 1 eviction
+}
+
 // Caching CMMs of several tenants use one cache and share no entries. Stats
 // counts the operations.
 func ExampleNewStormTracking() {

@@ -3,8 +3,10 @@ package pkcs11_test
 import (
 	"context"
 	"crypto"
+	"crypto/ecdh"
 	"fmt"
 	"log"
+	"os"
 
 	"esdk"
 	"esdk/pkcs11"
@@ -54,4 +56,48 @@ func ExampleNewRSAKeyring() {
 		log.Fatal(err)
 	}
 	fmt.Println(client != nil)
+}
+
+// Either party decrypts, here the owner of the key in the token. A discovery
+// keyring decrypts what anyone encrypted to the key.
+func ExampleNewECDHKeyring() {
+	ctx := context.Background()
+	token, err := pkcs11.Open(ctx, pkcs11.Config{
+		Module: "/usr/lib/softhsm/libsofthsm2.so",
+		Token:  "payments",
+		PIN:    pkcs11.PINFile("/run/secrets/pin"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer token.Close()
+	peerPEM, err := os.ReadFile("peer.pem")
+	if err != nil {
+		log.Fatal(err)
+	}
+	peer, err := esdk.ParsePEM[*ecdh.PublicKey](peerPEM)
+	if err != nil {
+		log.Fatal(err)
+	}
+	kr, err := pkcs11.NewECDHKeyring(ctx, token, pkcs11.ECDHConfig{Key: pkcs11.KeyRef{Label: "agree"}, Peer: peer})
+	if err != nil {
+		log.Fatal(err)
+	}
+	message, err := esdk.Encrypt(ctx, kr, []byte("plaintext"), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	discovery, err := pkcs11.NewECDHDiscoveryKeyring(ctx, token, pkcs11.ECDHConfig{Key: pkcs11.KeyRef{Label: "agree"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	both, err := esdk.NewMultiKeyring(kr, discovery)
+	if err != nil {
+		log.Fatal(err)
+	}
+	plaintext, err := esdk.Decrypt(ctx, both, message, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(plaintext))
 }
