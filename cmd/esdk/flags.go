@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/settings"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // checkEmpty rejects empty arguments, as a script passes if its variable is not
@@ -23,10 +26,19 @@ func checkEmpty(cmd *cobra.Command, args []string) error {
 	return settings.CheckEmpty(cmd.Flags())
 }
 
+// commandFlags are flags of other programs for what is a command here.
+var commandFlags = map[string]string{"d": "decrypt", "e": "encrypt", "v": "version", "V": "version"}
+
 // flagError reports an unknown command before it reports errors of its flags.
 func flagError(cmd *cobra.Command, err error) error {
 	if cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
 		return onlyCommands(cmd, cmd.Flags().Args())
+	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && !cmd.HasParent() {
+		if name := cmp.Or(commandFlags[unknown.GetSpecifiedName()], unknown.GetSpecifiedName()); slices.Contains(commandNames(cmd), name) {
+			return fmt.Errorf("%w; did you mean \"esdk %s\"?", err, name)
+		}
 	}
 	return settings.FlagError(cmd.Flags(), err)
 }
@@ -75,6 +87,9 @@ func isLike(wrong, word string) bool {
 
 // noArguments is for commands that have flags only.
 func noArguments(cmd *cobra.Command, args []string) error {
+	if asks := cmd.Flags().Lookup(settings.Passphrase); len(args) > 0 && asks != nil && asks.Changed {
+		return settings.NoPassphrase()
+	}
 	if len(args) > 0 {
 		return fmt.Errorf("%q takes no arguments, but got %q", cmd.CommandPath(), args[0])
 	}

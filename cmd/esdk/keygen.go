@@ -18,6 +18,7 @@ import (
 	"esdk"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/cmd/esdk/internal/keyspec"
+	"esdk/cmd/esdk/internal/settings"
 	"esdk/hpke"
 	"github.com/spf13/cobra"
 )
@@ -150,7 +151,7 @@ type passphraseFlags struct {
 }
 
 func (f *passphraseFlags) add(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.ask, "passphrase", false, "encrypt the private key under a passphrase, which is asked for twice on the terminal")
+	cmd.Flags().BoolVar(&f.ask, settings.Passphrase, false, "encrypt the private key under a passphrase, which is asked for twice on the terminal")
 	cmd.Flags().StringVar(&f.file, "passphrase-file", "", "encrypt the private key under the passphrase in a `FILE` of one line")
 }
 

@@ -162,16 +162,66 @@ func FlagError(flags *pflag.FlagSet, err error) error {
 		return fmt.Errorf("%s is given twice", flagName(value.GetFlag()))
 	case errors.As(err, &value) && (errors.Is(err, errBytes) || errors.As(err, new(*cli.Error))):
 		return fmt.Errorf("%s %s: %w", flagName(value.GetFlag()), cli.Printable(value.GetValue()), value.Unwrap())
+	case errors.As(err, &value) && value.GetFlag().Name == Passphrase:
+		return NoPassphrase()
 	case errors.As(err, &value) && value.GetFlag().Value.Type() == "bool":
 		return fmt.Errorf("%s takes no value, but got %s", flagName(value.GetFlag()), cli.Printable(value.GetValue()))
 	case errors.As(err, &value) && errors.As(err, new(*strconv.NumError)):
 		return fmt.Errorf("%s %s: must be a number", flagName(value.GetFlag()), cli.Printable(value.GetValue()))
 	case errors.As(err, &unknown):
-		if name := cli.Closest(unknown.GetSpecifiedName(), flagNames(flags)); name != "" {
-			return fmt.Errorf("%w; did you mean --%s?", err, name)
+		return unknownFlag(flags, unknown)
+	}
+	return err
+}
+
+// Passphrase is the name of the flag that asks for a passphrase.
+const Passphrase = "passphrase"
+
+// NoPassphrase is the error for a passphrase on the command line. It isn't
+// shown again.
+func NoPassphrase() error {
+	return cli.UsageError("--%s takes no value: the passphrase is asked for", Passphrase).
+		WithHint("--passphrase-file FILE reads it from a file instead")
+}
+
+// unknownFlag adds to an error the flag that may be meant.
+func unknownFlag(flags *pflag.FlagSet, err *pflag.NotExistError) error {
+	name := err.GetSpecifiedName()
+	if f := flags.Lookup(otherFlags[name]); f != nil {
+		return fmt.Errorf("%w; did you mean %s?", err, flagName(f))
+	}
+	if name := cli.Closest(name, flagNames(flags)); name != "" {
+		return fmt.Errorf("%w; did you mean --%s?", err, name)
+	}
+	for _, o := range otherWays {
+		if slices.Contains(o.flags, name) && flags.Lookup("key") != nil {
+			return cli.UsageError("%w", err).WithHint("%s", o.hint)
 		}
 	}
 	return err
+}
+
+// otherFlags are flags of age, aws-encryption-cli, gpg and gzip, each with the
+// flag that does the same here.
+var otherFlags = map[string]string{
+	"a": "base64", "armor": "base64", "decode": "base64", "encode": "base64",
+	"algorithm": "suite", "buffer": "release", "caching": "cache", "commitment-policy": "commitment", "decrypt-unsigned": "unsigned-only",
+	"encryption-context": "context", "max-encrypted-data-keys": "max-keys", "max-length": "max-frame", "metadata-output": "report",
+	"no-overwrite": "no-clobber", "wrapping-keys": "key",
+	"f": "force", "overwrite": "force", "j": "jobs",
+}
+
+// otherWays are further flags of these programs and of openssl, which have no
+// equal here.
+var otherWays = []struct {
+	flags []string
+	hint  string
+}{
+	{[]string{"i", "identity", "input", "recipient", "recipients-file"}, "name inputs without a flag, and keys with -k"},
+	{
+		[]string{"p", "pass", "passphrase", "passphrase-file", "password", "symmetric"},
+		"a message is encrypted under keys, not under a passphrase; \"esdk help keys\" lists the kinds of keys, some of which have a passphrase",
+	},
 }
 
 // Meant returns the end of an error about an unknown word. It suggests a
