@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,6 +28,10 @@ func unknownHint(text string) string {
 		return "this is a ciphertext of AWS KMS, not a key: use the ARN of its key, arn:…:key/ID"
 	case kmsKeyID.MatchString(text):
 		return "this is the ID of a KMS key: use its ARN, arn:aws:kms:REGION:ACCOUNT:key/" + text
+	case strings.HasPrefix(text, "age1"):
+		return "this is a key of age, which esdk does not support: \"esdk keygen hpke\" makes a public key to encrypt to"
+	case publicText.MatchString(text):
+		return "this is a public key itself: put it into a file"
 	}
 	if usage := closestUsage(text); usage != "" {
 		return "did you mean " + usage + "?"
@@ -36,6 +41,7 @@ func unknownHint(text string) string {
 
 var (
 	kmsCiphertext = regexp.MustCompile(`^AQ[EI][CD][A-Za-z0-9+/]{40,}=*$`)
+	publicText    = regexp.MustCompile(`^(ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+) |^-----BEGIN .*PUBLIC KEY-----`)
 	kmsKeyID      = regexp.MustCompile(`^(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 )
 
@@ -67,6 +73,26 @@ func looksLikeKey(text string) bool {
 	}
 	mixed := strings.ContainsAny(text, "0123456789") && strings.ToLower(text) != text && strings.ToUpper(text) != text
 	return mixed && IsAESLength(len(readBase64([]byte(text))))
+}
+
+// holdsKey reports whether a text that should name the file of a key has the
+// key instead.
+func holdsKey(text string) bool {
+	if strings.Contains(text, "PRIVATE KEY-----") || strings.Contains(text, "AGE-SECRET-KEY-") {
+		return true
+	}
+	kind, file, _ := strings.Cut(text, "@")
+	file, _, _ = strings.Cut(file, "?")
+	if kind == "" || strings.HasPrefix(file, "/") || !looksLikeKey(file) {
+		return false // also @NAME of the configuration
+	}
+	_, err := os.Stat(file)
+	return err != nil
+}
+
+func keyItself(flag string) error {
+	return cli.UsageError("%s …: this looks like a key itself", flag).
+		WithHint("put the key into a file of mode 600, and use aes:NAMESPACE/NAME@FILE")
 }
 
 // otherNames are names of kinds of keys that people and other programs use.

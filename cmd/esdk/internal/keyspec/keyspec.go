@@ -257,6 +257,9 @@ func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esd
 	if text == "" {
 		return nil, cli.UsageError("%s is empty", flag)
 	}
+	if holdsKey(text) {
+		return nil, keyItself(flag)
+	}
 	for _, form := range forms() {
 		rest, ok := form.cut(text)
 		if !ok {
@@ -288,8 +291,7 @@ func (ks *Keys) parse(ctx context.Context, flag, text string, encrypt bool) (esd
 		return nil, err.WithHint("%s", ks.fileHint(text))
 	}
 	if looksLikeKey(text) { // so it isn't shown
-		return nil, cli.UsageError("%s …: this looks like a key itself", flag).
-			WithHint("put the key into a file of mode 600, and use aes:NAMESPACE/NAME@FILE")
+		return nil, keyItself(flag)
 	}
 	return nil, err.WithHint("%s", cli.Printable(unknownHint(text)))
 }
