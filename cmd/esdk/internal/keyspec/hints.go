@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/ecdh"
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
@@ -146,6 +147,8 @@ type foreign struct {
 
 const hintOnSignatures = "this key only signs and cannot encrypt: use RSA, or an elliptic curve P-256, P-384 or P-521"
 
+const hintOnCurves = "this key is on a curve that esdk does not support: use P-256, P-384 or P-521"
+
 var foreigns = []foreign{
 	{regexp.MustCompile(`^ssh-(ed25519|dss) `), hintOnSignatures},
 	{regexp.MustCompile(`(?m)^-----BEGIN OPENSSH PRIVATE KEY-----`), `this is an OpenSSH private key: "ssh-keygen -p -m PKCS8 -f FILE" converts a copy to PEM`},
@@ -160,8 +163,8 @@ var foreigns = []foreign{
 // foreignHint returns the hint for a file that no kind of key can read, "" if
 // it isn't such a file.
 func foreignHint(file string, data []byte) string {
-	if onlySigns(data) {
-		return hintOnSignatures
+	if hint := unsupported(data); hint != "" {
+		return hint
 	}
 	for _, f := range foreigns {
 		if f.begin.Match(data) {
@@ -179,27 +182,49 @@ func foreignHint(file string, data []byte) string {
 	return ""
 }
 
-// onlySigns reports whether the data is an Ed25519 key in PEM, from OpenSSL or
-// OpenSSH.
-func onlySigns(data []byte) bool {
-	block, _ := pem.Decode(data)
+// unsupported returns the hint for a key in PEM, from OpenSSL or OpenSSH, that
+// only signs or is on another curve. It returns "" for other data.
+func unsupported(data []byte) string {
+	block, rest := pem.Decode(data)
+	if block != nil && block.Type == "EC PARAMETERS" {
+		block, _ = pem.Decode(rest)
+	}
 	if block == nil {
-		return false
+		return ""
 	}
 	defer clear(block.Bytes)
+	var key any
+	var err error
 	switch block.Type {
 	case "OPENSSH PRIVATE KEY":
-		return bytes.Contains(block.Bytes, []byte("ssh-ed25519"))
+		if bytes.Contains(block.Bytes, []byte("ssh-ed25519")) {
+			return hintOnSignatures
+		}
 	case "PRIVATE KEY":
-		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-		_, ok := key.(ed25519.PrivateKey)
-		return err == nil && ok
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		var k *ecdsa.PrivateKey
+		if k, err = x509.ParseECPrivateKey(block.Bytes); err == nil {
+			key = k
+		}
 	case "PUBLIC KEY":
-		key, err := x509.ParsePKIXPublicKey(block.Bytes)
-		_, ok := key.(ed25519.PublicKey)
-		return err == nil && ok
+		key, err = x509.ParsePKIXPublicKey(block.Bytes)
 	}
-	return false
+	switch k := key.(type) {
+	case ed25519.PrivateKey, ed25519.PublicKey:
+		return hintOnSignatures
+	case *ecdh.PrivateKey, *ecdh.PublicKey: // other curves are of *ecdsa keys
+		return hintOnCurves
+	case *ecdsa.PrivateKey:
+		_, err = k.ECDH()
+	case *ecdsa.PublicKey:
+		_, err = k.ECDH()
+	}
+	// This error has no type.
+	if err != nil && strings.Contains(err.Error(), "curve") {
+		return hintOnCurves
+	}
+	return ""
 }
 
 // kindHint returns the hint for a file with a key of another kind, "" if it has
@@ -226,6 +251,30 @@ func kindHint(data []byte) string {
 		}
 	}
 	return ""
+}
+
+// noneOf returns the error for a file with neither key of a pair. The errors
+// are those of reading each.
+func noneOf(kind string, private, public error) error {
+	for _, err := range []error{private, public} {
+		if !strings.HasSuffix(err.Error(), "none found") {
+			return err
+		}
+	}
+	return fmt.Errorf("the file contains no %s key", kind)
+}
+
+// parsePeer returns the public key of a peer from the content of its file. The
+// text own ends the hint if the file has a private key.
+func parsePeer(file string, data []byte, own string) (*ecdh.PublicKey, error) {
+	peer, err := onlyKey[*ecdh.PublicKey](data)
+	if err == nil {
+		return peer, nil
+	}
+	if bytes.Contains(data, []byte("PRIVATE KEY-----")) {
+		err = cli.Hinted(err, "this is a private key, and the key of a peer is public%s", own)
+	}
+	return nil, wrongFile(file, data, err)
 }
 
 // fileHint returns the hint for a file that was given as a key without its

@@ -3,7 +3,6 @@ package keyspec
 import (
 	"cmp"
 	"context"
-	"crypto/ecdh"
 	"crypto/rsa"
 	"net/http/httptrace"
 	"strings"
@@ -228,9 +227,9 @@ func (ks *Keys) newKMSECDHKeyring(ctx context.Context, kms awskms.Config, arn, f
 	if err != nil {
 		return nil, err
 	}
-	peer, err := onlyKey[*ecdh.PublicKey](data)
+	peer, err := parsePeer(file, data, "")
 	if err != nil {
-		return nil, wrongFile(file, data, err)
+		return nil, err
 	}
 	return awskms.NewECDHKeyring(ctx, kms, awskms.ECDHConfig{KeyID: arn, Peer: peer})
 }

@@ -117,7 +117,7 @@ func (ks *Keys) NewRSAKeyring(namespace, name, file, padding, passphraseFile str
 		ks.checkSecret(file)
 		c.PrivateKey, c.PublicKey = private, &private.PublicKey
 	case publicErr != nil:
-		return nil, wrongFile(file, data, privateErr)
+		return nil, wrongFile(file, data, noneOf("RSA", privateErr, publicErr))
 	case !encrypt:
 		return nil, &cannot{cli.UsageError("%s contains only a public key, which cannot decrypt", cli.Printable(file))}
 	default:
@@ -153,8 +153,8 @@ func (ks *Keys) newECDHKeyring(peerFile, ownFile, passphraseFile string, encrypt
 		if err != nil {
 			return nil, missingFile(err, encrypt, "\"esdk keygen ecdh\" of the peer prints it")
 		}
-		if peer, err = onlyKey[*ecdh.PublicKey](data); err != nil {
-			return nil, wrongFile(peerFile, data, err)
+		if peer, err = parsePeer(peerFile, data, "; your own key stands after the @: "+cli.Quoted("ecdh:PEER-FILE@"+peerFile)); err != nil {
+			return nil, err
 		}
 	}
 	if ownFile != "" {
@@ -165,6 +165,9 @@ func (ks *Keys) newECDHKeyring(peerFile, ownFile, passphraseFile string, encrypt
 		ks.checkSecret(ownFile)
 		defer clear(data)
 		if own, err = onlyKey[*ecdh.PrivateKey](data); err != nil {
+			if is[*ecdh.PublicKey](data) {
+				err = cli.Hinted(err, "this is a public key, and your own key is private; the peer's key stands before the @: %s", cli.Quoted("ecdh:"+ownFile+"@OWN-FILE"))
+			}
 			return nil, wrongFile(ownFile, data, err)
 		}
 	}
@@ -214,7 +217,7 @@ func (ks *Keys) newHPKEKeyring(name, file, passphraseFile string, encrypt bool) 
 		c.PrivateKey, c.PublicKey = private, private.PublicKey()
 		return hpke.NewKeyring(c)
 	case publicErr != nil:
-		return nil, wrongFile(file, data, privateErr)
+		return nil, wrongFile(file, data, noneOf("HPKE", privateErr, publicErr))
 	case !encrypt:
 		return nil, &cannot{cli.UsageError("%s contains only a public key, which cannot decrypt", cli.Printable(file))}
 	}

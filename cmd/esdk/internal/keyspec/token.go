@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/ecdh"
 	"errors"
 
 	"esdk"
@@ -139,9 +138,9 @@ func (ks *Keys) tokenECDHKeyring(ctx context.Context, token *pkcs11.Token, ref p
 	if err != nil {
 		return nil, err
 	}
-	peer, err := onlyKey[*ecdh.PublicKey](data)
+	peer, err := parsePeer(peerFile, data, "")
 	if err != nil {
-		return nil, wrongFile(peerFile, data, err)
+		return nil, err
 	}
 	return pkcs11.NewECDHKeyring(ctx, token, pkcs11.ECDHConfig{Key: ref, Peer: peer})
 }
