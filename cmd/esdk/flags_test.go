@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,20 @@ func TestFlagAsValue(t *testing.T) {
 	walk(root)
 	if tried < 50 {
 		t.Errorf("tried %d flags", tried)
+	}
+}
+
+// TestCommandsAreListed: docs/cli.md begins with a list of all commands.
+func TestCommandsAreListed(t *testing.T) {
+	page, err := os.ReadFile("../../docs/cli.md")
+	list, _, ok := strings.Cut(string(page), "\n## ")
+	if err != nil || !ok {
+		t.Fatal(err)
+	}
+	for _, name := range append(commandNames(newApp().newRootCommand()), "help") {
+		if !strings.Contains(list, "\n    esdk "+name+" ") && !strings.Contains(list, "\n    esdk "+name+"\n") {
+			t.Errorf("docs/cli.md doesn't list esdk %s", name)
+		}
 	}
 }
 
