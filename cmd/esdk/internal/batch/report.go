@@ -190,7 +190,11 @@ func openAppending(path string) (*os.File, error) {
 		return f, err
 	}
 	f, err = os.OpenFile(path, flags|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
+	if !errors.Is(err, fs.ErrExist) {
+		return f, err
+	}
+	f, err = os.OpenFile(path, flags, 0) // another command may have made it since
+	if errors.Is(err, fs.ErrNotExist) {
 		err = cli.NewError(cli.ExitNotWritten, "the report %s is a symbolic link to a missing file", cli.Printable(path))
 	}
 	return f, err
