@@ -74,9 +74,13 @@ type taken struct {
 // maxTaken limits the hashes to some 30 MB. In place, an input that is named
 // again has already been converted by then, or is encrypted once more, so its
 // limit is lower.
+//
+// Skipped inputs, whose results existed before the run, have a limit of their
+// own: a resumed run may have millions.
 const (
 	maxTaken        = 1 << 20
 	maxTakenInPlace = 1 << 16
+	maxSkipped      = 1 << 19
 )
 
 const inputKind, outputKind = 'i', 'o'
@@ -110,11 +114,15 @@ func (o *outputs) take(j *Job) error {
 	in, out := j.Source.ID(), j.Target.ID()
 	inID, outID, other := o.taken.id(inputKind, in), o.taken.id(outputKind, out), o.taken.id(outputKind, in)
 	has := func(id uint64) bool { _, ok := o.taken.ids[id]; return ok }
+	skippedID := o.skipped.id(outputKind, out)
+	skipped, wasSkipped := o.skipped.ids[skippedID]
 	switch {
-	case j.Skip != "" && !has(outID):
-		return nil // existed before the run
-	case has(outID):
+	case has(outID), wasSkipped && skipped != inID:
 		return cli.NewError(cli.ExitNotWritten, "%s is already the result of another input", j.Output())
+	case j.Skip != "": // the result existed before the run
+		if len(o.skipped.ids) < maxSkipped {
+			o.skipped.ids[skippedID] = inID
+		}
 	case has(o.taken.id(inputKind, out)):
 		return cli.NewError(cli.ExitNotWritten, "%s is also an input", j.Output())
 	case has(other):

@@ -24,6 +24,7 @@ type outputs struct {
 	several bool  // more than one input was named
 	known   objectSet
 	taken   taken
+	skipped taken // results of skipped inputs
 	beside  folders
 }
 

@@ -181,6 +181,37 @@ func (t *trial) run(tt *testing.T, ahead int, work bool) (all map[string]string,
 	return all, ok, nil
 }
 
+// TestPlanSkippedResult checks that an existing result that one input keeps
+// isn't taken for the result of another one.
+func TestPlanSkippedResult(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"d/a", "e/a", "out/a.x"} {
+		if os.MkdirAll(filepath.Dir(name), 0o700) != nil || os.WriteFile(name, nil, 0o600) != nil {
+			t.Fatal("no files")
+		}
+	}
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes("e/a", later, later); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []OutputOptions{{NoClobber: true}, {Update: true}} {
+		p := newPlanner()
+		p.LookAhead = 1
+		o.Recursive, o.Path, o.Name, o.OneToOne = true, "out", encrypted, true
+		plan, err := p.Plan(t.Context(), []string{"d", "e"}, &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var failed []bool
+		for j := range plan.All() {
+			failed = append(failed, j.Err != nil)
+		}
+		if !slices.Equal(failed, []bool{false, true}) {
+			t.Errorf("%+v: failed %v", o, failed)
+		}
+	}
+}
+
 // The names in a directory are complete and sorted.
 func TestNames(t *testing.T) {
 	dir := t.TempDir()
