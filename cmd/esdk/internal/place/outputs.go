@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"esdk/cmd/esdk/internal/atomicfile"
@@ -38,8 +39,11 @@ func (o *outputs) open(ctx context.Context) (err error) {
 		return err
 	}
 	o.Path = standard(o.Path, standardOutput)
-	if info, err := os.Stat(o.Path); err == nil {
+	switch info, err := os.Stat(o.Path); {
+	case err == nil:
 		o.results = info
+	case errors.Is(err, syscall.ENOTDIR):
+		return cli.NamedFile("-o", err)
 	}
 	return nil
 }
