@@ -658,7 +658,7 @@ func TestObjectsReplacedAfterLook(t *testing.T) {
 func (s *testStore) wantTheirs(t *testing.T, dir string) {
 	t.Helper()
 	said := s.run(t, dir, cli.ExitNotAuthentic, "reencrypt", "--from-key", "aes:n/k@key", "-k", "aes:n/k2@key", "--in-place", s.url+"/x")
-	if !strings.Contains(said, "this isn't an encrypted message") {
+	if !strings.Contains(said, "this isn't a message of the AWS Encryption SDK") {
 		t.Errorf("stderr %q", said)
 	}
 	if got, err := s.ReadAll(t.Context(), "x"); err != nil || string(got) != "theirs" {

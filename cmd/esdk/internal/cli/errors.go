@@ -209,7 +209,7 @@ func hintOnFormat(err error) string {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "the input is empty"
 	case malformed.Field == "version":
-		return "this isn't an encrypted message"
+		return "this isn't a message of the AWS Encryption SDK"
 	}
 	return ""
 }
