@@ -108,10 +108,13 @@ func (o *Options) parseSet() (esdk.EncryptionContext, error) {
 		if _, twice := set[k]; !ok || k == "" || twice {
 			return nil, cli.UsageError("--set %s: must be KEY=VALUE, with each key once", cli.Printable(pair))
 		}
+		if settings.IsReserved(k) {
+			return nil, cli.UsageError("--set %s: the pair is reserved for the library", cli.Printable(k))
+		}
 		set[k] = v
 	}
 	for _, k := range o.Unset {
-		if strings.HasPrefix(k, "aws-crypto-") {
+		if settings.IsReserved(k) {
 			return nil, cli.UsageError("--unset %s: the pair is reserved for the library", cli.Printable(k))
 		}
 		if _, both := set[k]; both {

@@ -41,6 +41,10 @@ func (f *Context) Parse() (ec esdk.EncryptionContext, present []string, err erro
 	return ec, present, nil
 }
 
+// IsReserved reports whether a key of the encryption context is for the
+// library.
+func IsReserved(key string) bool { return strings.HasPrefix(key, "aws-crypto-") }
+
 // wrap adds the checks of the flags to a keyring.
 func (s *Settings) wrap(f *Context, kr esdk.Keyring, given esdk.EncryptionContext, present []string) (esdk.CMM, error) {
 	cmm, err := esdk.NewDefaultCMM(kr)

@@ -194,7 +194,7 @@ func (p *Profile) applyLists(flags *pflag.FlagSet, keysGiven bool) error {
 			return p.errorf("context: a key is empty")
 		case strings.Contains(k, "="):
 			return p.errorf("context: key %q must not contain an equals sign", k)
-		case strings.HasPrefix(k, "aws-crypto-"):
+		case IsReserved(k):
 			return p.errorf("context: key %q is reserved", k)
 		}
 		if slices.ContainsFunc(pairs, func(pair string) bool { name, _, _ := strings.Cut(pair, "="); return name == k }) {

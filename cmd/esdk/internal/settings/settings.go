@@ -69,6 +69,11 @@ func (s *Settings) EncryptConfig(ctx context.Context, o *Encryption) (config esd
 	if len(bare) > 0 {
 		return config, nil, cli.UsageError("-c %s: must be KEY=VALUE; a value may be empty", cli.Printable(bare[0]))
 	}
+	for k := range ec {
+		if IsReserved(k) {
+			return config, nil, cli.UsageError("-c: key %q is reserved", k)
+		}
+	}
 	if o.FrameLength < 1 || o.FrameLength > math.MaxUint32 {
 		return config, nil, cli.UsageError("--frame-length %d: must be 1 to 4294967295", o.FrameLength)
 	}
