@@ -80,7 +80,7 @@ type taken struct {
 const (
 	maxTaken        = 1 << 20
 	maxTakenInPlace = 1 << 16
-	maxSkipped      = 1 << 19
+	maxSkipped      = 1 << 18
 )
 
 const inputKind, outputKind = 'i', 'o'
