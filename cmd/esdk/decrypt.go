@@ -181,6 +181,7 @@ func (d *decryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 		}
 		return out, err
 	}
+	j.Changed(out) // the plaintext is all of an earlier message
 	if d.preserve {
 		return out, restorePast(out, r)
 	}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"esdk"
 	"esdk/cmd/esdk/internal/base64text"
@@ -152,14 +151,10 @@ func (e *encryption) job(ctx context.Context, j *place.Job, r *batch.Record) (pl
 	if err := e.stream(ctx, client, src, out, ec, r); err != nil {
 		return out, err
 	}
-	if changed := in.Changed(); changed != nil {
+	if changed := j.Changed(out); changed != nil {
 		r.Warn(changed.Error())
 		if e.failChanged {
 			return out, cli.NewError(cli.ExitError, "%w", changed).OfKind(cli.KindChanged)
-		}
-		// Make the result older than its source, so that --update replaces it.
-		if file, ok := out.(interface{ SetTime(time.Time) }); ok && j.Source.Info() != nil {
-			file.SetTime(j.Source.Info().ModTime())
 		}
 	}
 	return out, nil

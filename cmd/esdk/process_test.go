@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"esdk"
 	"esdk/cmd/esdk/internal/cli"
 	"esdk/esdktest/kmssim"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -240,6 +241,53 @@ func TestKilled(t *testing.T) {
 				t.Errorf("left behind: %v", entries)
 			}
 		})
+	}
+}
+
+// TestReplacedWhileRead checks that --update makes a result again if its input
+// was replaced while it was read.
+func TestReplacedWhileRead(t *testing.T) {
+	for _, args := range []string{"encrypt --unsigned", "decrypt", "reencrypt --unsigned --from-key aes:n/k@key"} {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "results"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		message := func(text string) []byte {
+			return encryptedAs(t, esdk.AES256GCMHKDFSHA512Commit, bytes.Repeat([]byte(text), 8<<20/len(text))) // several batches
+		}
+		before, after := message("before"), message("afterwards")
+		writeFile(t, dir, "in", before)
+		writeFile(t, dir, "next", after)
+		hourAgo := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(filepath.Join(dir, "in"), hourAgo, hourAgo); err != nil {
+			t.Fatal(err)
+		}
+		arguments := append(strings.Fields(args), "-k", "aes:n/k@key", "-o", "results/out", "in")
+		c := command(t, dir, append(arguments, "--rate", "bytes=4M")...)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		waitForData(t, c, filepath.Join(dir, "results"))
+		if err := os.Rename(filepath.Join(dir, "next"), filepath.Join(dir, "in")); err != nil {
+			t.Fatal(err)
+		}
+		checkStatus(t, c, c.Wait(), 0)
+		runCommand(t, dir, 0, append(arguments, "--update")...)
+		if !strings.HasPrefix(args, "decrypt") {
+			runCommand(t, dir, 0, "decrypt", "-k", "aes:n/k@key", "-o", "results/plain", "results/out")
+			if err := os.Rename(filepath.Join(dir, "results", "plain"), filepath.Join(dir, "results", "out")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(filepath.Join(dir, "results", "out"))
+		if strings.HasPrefix(args, "encrypt") {
+			err = errors.Join(err, equalTo(got, after))
+		} else if !bytes.HasPrefix(got, []byte("afterwards")) {
+			err = errors.Join(err, fmt.Errorf("the result is of the input before: %.10q", got))
+		}
+		if err != nil {
+			t.Errorf("%s: %v", args, err)
+		}
 	}
 }
 

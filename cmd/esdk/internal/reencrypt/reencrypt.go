@@ -158,7 +158,9 @@ func (re *Reencryption) job(ctx context.Context, b *batch.Batch, j *place.Job, r
 	if err != nil {
 		return nil, err
 	}
-	err = re.stream(ctx, b, in, out, r)
+	if err = re.stream(ctx, b, in, out, r); err == nil {
+		j.Changed(out) // the new message is all of an earlier one
+	}
 	if info, statErr := in.Stat(); re.InPlace && statErr == nil && place.HasOtherNames(info) {
 		r.Warn("the file has other names (hard links), which keep the old message")
 	}
