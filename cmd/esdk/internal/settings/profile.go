@@ -79,6 +79,9 @@ func (s *Settings) chosenProfile(flag *pflag.Flag) (*Profile, error) {
 		return nil, nil
 	}
 	c, file, err := s.Keys.LoadConfig()
+	if err != nil && name != "" && !s.Keys.HasConfig() {
+		return nil, cli.Hinted(err, "profile %s belongs in this file (see \"esdk help config\"); AWS_PROFILE chooses a profile of AWS", cli.Printable(name))
+	}
 	if err != nil {
 		return nil, err
 	}
