@@ -112,7 +112,7 @@ staticcheck:
 
 # Of the command's main package, the tests of runs over many inputs. The detector slows
 # the others most, which run one thing at a time; "make fips" runs all.
-RACED = KMSScripts/^(again|audit|calls|tree)$$|Scripts/^(audit|cache|command|inventory|jobs|list|reencrypt|report|shard|skipdone|tree)$$
+RACED = KMSScripts/^(again|audit|calls|tree)$$|Scripts/^(cache|command|inventory|jobs|list|reencrypt|report|shard|tree)$$
 
 race: missing
 	go test -race -timeout 30m ./...

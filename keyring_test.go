@@ -486,6 +486,26 @@ func TestRawRSAHalves(t *testing.T) {
 	}
 }
 
+// TestRawRSALeadingZero checks that a ciphertext must have its leading zeros:
+// one in 256 has such a byte, and without it is the same number.
+func TestRawRSALeadingZero(t *testing.T) {
+	key := rsaKey()
+	for _, pkcs1 := range []bool{false, true} {
+		kr := rsaKeyring(t, esdk.RawRSAConfig{PublicKey: &key.PublicKey, PrivateKey: key, PKCS1v15: pkcs1})
+		edk := wrap(t, kr, esdk.AES256GCM).EncryptedDataKeys[0]
+		for edk.Ciphertext[0] != 0 {
+			edk = wrap(t, kr, esdk.AES256GCM).EncryptedDataKeys[0]
+		}
+		if _, err := unwrap(t, kr, esdk.AES256GCM, edk); err != nil {
+			t.Errorf("PKCS #1 v1.5 %t: %v", pkcs1, err)
+		}
+		edk.Ciphertext = edk.Ciphertext[1:]
+		if _, err := unwrap(t, kr, esdk.AES256GCM, edk); !errors.Is(err, esdk.ErrAuthentication) {
+			t.Errorf("PKCS #1 v1.5 %t: a ciphertext without its first byte gives %v", pkcs1, err)
+		}
+	}
+}
+
 // Callers must not be able to tell whether PKCS #1 v1.5 padding is right: both
 // wrong padding and a wrong data key fail only when the message does.
 func TestPKCS1IsNoOracle(t *testing.T) {

@@ -119,13 +119,13 @@ func (k *rawRSAKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte,
 // with OAEP for each of the reasons, and with PKCS #1 v1.5 only for one that
 // everyone with the public key can see.
 func (k *rawRSAKeyring) decrypt(ciphertext []byte, length int) ([]byte, error) {
-	if !k.PKCS1v15 {
-		return rsa.DecryptOAEP(k.Hash.New(), nil, k.PrivateKey, ciphertext, nil)
-	}
-	// crypto/rsa accepts a ciphertext of any length, which RFC 8017 doesn't
-	// allow.
+	// crypto/rsa also accepts a ciphertext without its leading zeros, which RFC
+	// 8017 doesn't allow.
 	if len(ciphertext) != k.PrivateKey.Size() {
 		return nil, errtext.Inauthentic(fmt.Errorf("ciphertext has %d bytes, need %d", len(ciphertext), k.PrivateKey.Size()))
+	}
+	if !k.PKCS1v15 {
+		return rsa.DecryptOAEP(k.Hash.New(), nil, k.PrivateKey, ciphertext, nil)
 	}
 	// Reporting whether the padding is right would make us a decryption oracle
 	// (Bleichenbacher). Instead, wrong padding yields a random data key, in
