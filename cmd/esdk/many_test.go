@@ -108,7 +108,7 @@ func checkMany(t *testing.T, dir string, results []string) {
 // TestManyFilesFewDescriptors checks that a run stays within the limit on open
 // files for any number of inputs and of output directories.
 func TestManyFilesFewDescriptors(t *testing.T) {
-	const files = 3000
+	const files = 1000
 	dir := t.TempDir()
 	for i := range files {
 		folder := filepath.Join(dir, "in", fmt.Sprintf("d%04d", i))

@@ -153,7 +153,7 @@ func TestTree(t *testing.T) {
 	writeFile(t, makeRoot(t, filepath.Join(dir, "outside")).Name(), "secret", []byte("secret"))
 	before := readTree(t, filepath.Join(dir, "in"))
 
-	c := command(t, dir, "encrypt", "-r", "-k", "aes:n/k@key", "-o", "enc", "--report", "log", "in")
+	c := command(t, dir, "encrypt", "--unsigned", "-r", "-k", "aes:n/k@key", "-o", "enc", "--report", "log", "in")
 	checkStatus(t, c, c.Run(), cli.ExitSomeFailed)
 	stderr := fmt.Sprint(c.Stderr)
 	if n := strings.Count(stderr, "file name too long"); n != long {
