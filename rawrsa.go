@@ -115,9 +115,9 @@ func (k *rawRSAKeyring) Unwrap(ctx context.Context, req *UnwrapRequest) ([]byte,
 	})
 }
 
-// decrypt fails with [rsa.ErrDecryption] for a data key that isn't authentic:
-// with OAEP for each of the reasons, and with PKCS #1 v1.5 only for one that
-// everyone with the public key can see.
+// decrypt fails with [rsa.ErrDecryption] or [ErrAuthentication] for a data key
+// that isn't authentic: with OAEP for each of the reasons, and with PKCS #1
+// v1.5 only for one that everyone with the public key can see.
 func (k *rawRSAKeyring) decrypt(ciphertext []byte, length int) ([]byte, error) {
 	// crypto/rsa also accepts a ciphertext without its leading zeros, which RFC
 	// 8017 doesn't allow.

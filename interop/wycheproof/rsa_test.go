@@ -71,8 +71,8 @@ func checkOAEP(t *testing.T, file string, k esdk.Keyring, v *rsaVector) string {
 	dataKey, err := unwrapRSA(t, k, id, v.CT)
 	switch {
 	case len(v.Label) > 0 || !v.valid():
-		if !errors.Is(err, rsa.ErrDecryption) {
-			t.Errorf("%s: %d: %x, %v; want %v: %s", file, v.ID, dataKey, err, rsa.ErrDecryption, v.Comment)
+		if !errors.Is(err, esdk.ErrAuthentication) {
+			t.Errorf("%s: %d: %x, %v; want %v: %s", file, v.ID, dataKey, err, esdk.ErrAuthentication, v.Comment)
 		}
 		if len(v.Label) > 0 {
 			return " with label"
