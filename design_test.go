@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -110,39 +111,48 @@ func TestUserCodeIsChecked(t *testing.T) {
 func checkCallers(t *testing.T, dir string, callers map[string]string) {
 	t.Helper()
 	seen := make(map[string]bool)
-	for _, path := range goFiles(t, dir) {
-		f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range f.Decls {
-			fn, ok := d.(*ast.FuncDecl)
+	for path, fn := range functions(t, dir) {
+		ast.Inspect(fn, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
 			if !ok {
-				continue
-			}
-			ast.Inspect(fn, func(n ast.Node) bool {
-				call, ok := n.(*ast.CallExpr)
-				if !ok {
-					return true
-				}
-				method, ok := call.Fun.(*ast.SelectorExpr)
-				if !ok || callers[method.Sel.Name] == "" {
-					return true
-				}
-				// A request's own methods are ours.
-				if of, ok := method.X.(*ast.Ident); ok && of.Name == "req" {
-					return true
-				}
-				seen[method.Sel.Name] = true
-				if fn.Name.Name != callers[method.Sel.Name] {
-					t.Errorf("%s: %s calls %s without a check", path, fn.Name.Name, method.Sel.Name)
-				}
 				return true
-			})
-		}
+			}
+			method, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || callers[method.Sel.Name] == "" {
+				return true
+			}
+			// A request's own methods are ours.
+			if of, ok := method.X.(*ast.Ident); ok && of.Name == "req" {
+				return true
+			}
+			seen[method.Sel.Name] = true
+			if fn.Name.Name != callers[method.Sel.Name] {
+				t.Errorf("%s: %s calls %s without a check", path, fn.Name.Name, method.Sel.Name)
+			}
+			return true
+		})
 	}
 	if len(seen) != len(callers) {
 		t.Errorf("%s: only %v are called", dir, seen)
+	}
+}
+
+// functions iterates over the functions and methods of a package, each with the
+// path of its file.
+func functions(t *testing.T, dir string) iter.Seq2[string, *ast.FuncDecl] {
+	t.Helper()
+	return func(yield func(string, *ast.FuncDecl) bool) {
+		for _, path := range goFiles(t, dir) {
+			f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range f.Decls {
+				if fn, ok := d.(*ast.FuncDecl); ok && !yield(path, fn) {
+					return
+				}
+			}
+		}
 	}
 }
 
@@ -178,20 +188,13 @@ func TestKeyringsHaveExamples(t *testing.T) {
 			continue
 		}
 		called := calledInExample(t, dir)
-		for _, path := range goFiles(t, dir) {
-			f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-			if err != nil {
-				t.Fatal(err)
+		for _, fn := range functions(t, dir) {
+			if fn.Recv != nil || !strings.HasPrefix(fn.Name.Name, "New") || !makesKeyringOrCache(fn) {
+				continue
 			}
-			for _, d := range f.Decls {
-				fn, ok := d.(*ast.FuncDecl)
-				if !ok || fn.Recv != nil || !strings.HasPrefix(fn.Name.Name, "New") || !makesKeyringOrCache(fn) {
-					continue
-				}
-				made++
-				if !called[fn.Name.Name] {
-					t.Errorf("%s: no example that tests run calls %s", dir, fn.Name.Name)
-				}
+			made++
+			if !called[fn.Name.Name] {
+				t.Errorf("%s: no example that tests run calls %s", dir, fn.Name.Name)
 			}
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"esdk/cmd/esdk/internal/cli"
 )
 
 // A Page is a summary for auditors: a single HTML file that has no script and
@@ -74,10 +76,7 @@ func numberText(n int64) string {
 
 // countText returns a number with its noun in the singular or plural.
 func countText(n int64, one, many string) string {
-	if n == 1 {
-		many = one
-	}
-	return numberText(n) + " " + many
+	return numberText(n) + " " + cli.Noun(n, one, many)
 }
 
 // A part is a segment of the chart of all inputs.

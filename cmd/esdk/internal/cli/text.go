@@ -121,10 +121,15 @@ func IsFolder(path string) bool {
 
 // Count returns a number with its noun in the singular or plural.
 func Count[N int | int64](n N, one, many string) string {
+	return fmt.Sprintf("%d %s", n, Noun(n, one, many))
+}
+
+// Noun returns the noun for a number of things.
+func Noun[N int | int64](n N, one, many string) string {
 	if n == 1 {
-		many = one
+		return one
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return many
 }
 
 // ByteSize formats a number of bytes for people.
