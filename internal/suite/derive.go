@@ -1,7 +1,6 @@
 package suite
 
 import (
-	"crypto"
 	"crypto/hkdf"
 	"fmt"
 	"hash"
@@ -52,44 +51,41 @@ func (s *Suite) DeriveNET400(dataKey []byte) (Keys, error) {
 func (s *Suite) HKDF(secret, salt []byte, length int, content, commitment string) (keys Keys, err error) {
 	h := s.takeHashes()
 	defer s.giveHashes(h)
-	prk, err := hkdf.Extract(h.next, secret, salt)
+	prk, err := hkdf.Extract(h.get, secret, salt)
 	if err != nil {
 		return Keys{}, err
 	}
 	defer clear(prk)
-	if keys.Content, err = hkdf.Expand(h.next, prk, content, length); err != nil {
+	if keys.Content, err = hkdf.Expand(h.get, prk, content, length); err != nil {
 		return Keys{}, err
 	}
 	if s.Commits {
-		if keys.Commitment, err = hkdf.Expand(h.next, prk, commitment, CommitmentLength); err != nil {
+		if keys.Commitment, err = hkdf.Expand(h.get, prk, commitment, CommitmentLength); err != nil {
 			return Keys{}, err
 		}
 	}
 	return keys, nil
 }
 
-// hashes are the hash states that HKDF uses in one derivation and then drops.
-// They are a quarter of a short message's allocations, so they are kept for the
-// next one.
+// hashes are two hash states for one derivation. HKDF makes one HMAC after the
+// other, and an HMAC asks for two different states, so they alternate.
 type hashes struct {
-	kdf    crypto.Hash
-	states []hash.Hash
-	used   int
+	states [2]hash.Hash
+	next   int
 }
 
-func (h *hashes) next() hash.Hash {
-	if h.used == len(h.states) {
-		h.states = append(h.states, h.kdf.New())
-	}
-	h.used++
-	return h.states[h.used-1]
+func (h *hashes) get() hash.Hash {
+	state := h.states[h.next]
+	h.next ^= 1
+	state.Reset()
+	return state
 }
 
 func (s *Suite) takeHashes() *hashes {
 	if h, ok := s.hashes.Get().(*hashes); ok {
 		return h
 	}
-	return &hashes{kdf: s.kdf}
+	return &hashes{states: [2]hash.Hash{s.kdf.New(), s.kdf.New()}}
 }
 
 // zeros is as long as the longest block of the hashes. It must not be changed.
@@ -99,11 +95,10 @@ var zeros [128]byte
 // leaves the last block in a state's buffer, and that block holds the data key.
 // Writing one byte less than a block overwrites it without hashing.
 func (s *Suite) giveHashes(h *hashes) {
-	for _, state := range h.states[:h.used] {
+	for _, state := range h.states {
 		state.Reset()
 		state.Write(zeros[:state.BlockSize()-1])
 		state.Reset()
 	}
-	h.used = 0
 	s.hashes.Put(h)
 }
