@@ -187,7 +187,12 @@ func (c *defaultCMM) takeDecryption(ctx context.Context, req *DecryptionRequest)
 	if err := req.CommitmentPolicy.checkDecrypt(s); err != nil {
 		return nil, err
 	}
-	m := &DecryptionMaterials{EncryptionContext: req.EncryptionContext}
+	both := new(struct { // in one allocation
+		materials DecryptionMaterials
+		request   UnwrapRequest
+	})
+	m := &both.materials
+	m.EncryptionContext = req.EncryptionContext
 	if m.RequiredContextKeys, err = m.EncryptionContext.reproduce(req.ReproducedContext); err != nil {
 		return nil, err
 	}
@@ -200,11 +205,12 @@ func (c *defaultCMM) takeDecryption(ctx context.Context, req *DecryptionRequest)
 			return nil, contextError("%q: %v", publicKeyKey, err)
 		}
 	}
-	m.DataKey, err = unwrap(ctx, c.keyring, &UnwrapRequest{
+	both.request = UnwrapRequest{
 		Suite:             req.Suite,
 		EncryptionContext: m.EncryptionContext,
 		EncryptedDataKeys: req.EncryptedDataKeys,
-	})
+	}
+	m.DataKey, err = unwrap(ctx, c.keyring, &both.request)
 	if err != nil {
 		if none, ok := err.(*NoDataKeyError); ok {
 			return nil, none

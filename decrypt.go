@@ -8,7 +8,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/subtle"
 	"io"
-	"slices"
 
 	"esdk/internal/errtext"
 	"esdk/internal/format"
@@ -194,15 +193,15 @@ func (c *Client) readDecryption(ctx context.Context, r io.Reader, ec EncryptionC
 }
 
 // beginDecryption gets materials and verifies the header.
-func (c *Client) beginDecryption(ctx context.Context, h *format.Header, ec EncryptionContext) (decryption, error) {
+func (c *Client) beginDecryption(ctx context.Context, h *format.Header, ec EncryptionContext) (d decryption, err error) {
 	if err := c.checkHeader(h); err != nil {
-		return decryption{}, err
+		return d, err
 	}
-	edks := newDataKeys(h.DataKeys)
-	header := newHeader(h, edks)
-	m, err := c.decryptionMaterials(ctx, h, slices.Clone(edks), ec)
+	own, forCMM := newDataKeys(h.DataKeys)
+	header := newHeader(h, own)
+	m, err := c.decryptionMaterials(ctx, h, forCMM, ec)
 	if err != nil {
-		return decryption{}, explainUnstored(err, h, ec)
+		return d, explainUnstored(err, h, ec)
 	}
 	defer clear(m.DataKey)
 	aead, err := c.open(h, m, ec)
@@ -210,14 +209,14 @@ func (c *Client) beginDecryption(ctx context.Context, h *format.Header, ec Encry
 		m.Opened(err == nil)
 	}
 	if err != nil {
-		return decryption{}, err
+		return d, err
 	}
 	header.complete(m.EncryptionContext, m.RequiredContextKeys)
-	params := c.bodyParams(ctx, h, aead)
+	d.header, d.suite, d.verificationKey = header, h.Suite, m.VerificationKey
+	d.params = c.bodyParams(ctx, h, aead)
 	if h.FrameLength == 0 { // an unframed body counts as one frame
-		params.MaxPlaintext = lowerLimit(params.MaxPlaintext, int64(c.config.MaxFrameLength))
+		d.params.MaxPlaintext = lowerLimit(d.params.MaxPlaintext, int64(c.config.MaxFrameLength))
 	}
-	d := decryption{header: header, params: params, suite: h.Suite, verificationKey: m.VerificationKey}
 	if h.Suite.Signs() {
 		d.head = h.Append(nil)
 	}

@@ -189,7 +189,8 @@ func ParseHeader(r io.Reader) (*Header, error) {
 	if err != nil {
 		return nil, public(err)
 	}
-	return newHeader(h, newDataKeys(h.DataKeys)), nil
+	keys, _ := newDataKeys(h.DataKeys)
+	return newHeader(h, keys), nil
 }
 
 // newHeader returns a header that shares memory with h, which must not be used
@@ -227,12 +228,16 @@ func cloneContext(ec EncryptionContext) EncryptionContext {
 	return maps.Clone(ec)
 }
 
-func newDataKeys(keys []format.DataKey) []EncryptedDataKey {
-	edks := make([]EncryptedDataKey, len(keys))
+// newDataKeys returns the data keys twice, since a user's CMM may change them.
+func newDataKeys(keys []format.DataKey) (header, request []EncryptedDataKey) {
+	n := len(keys)
+	both := make([]EncryptedDataKey, 2*n)
+	header, request = both[:n:n], both[n:]
 	for i, k := range keys {
-		edks[i] = EncryptedDataKey(k)
+		header[i] = EncryptedDataKey(k)
 	}
-	return edks
+	copy(request, header)
+	return header, request
 }
 
 func cloneDataKeys(keys []EncryptedDataKey) []EncryptedDataKey {

@@ -38,15 +38,33 @@ func newHeader(t testing.TB, s *suite.Suite, ec map[string]string, keys ...DataK
 }
 
 // parse reads a header from a source and from memory, and checks that both give
-// the same result. The header shares no memory with the message.
+// the same result. The header shares no memory with the message, and no field
+// has spare capacity, so that appending to one doesn't change the next.
 func parse(t testing.TB, b []byte, limits Limits) (*Header, error) {
 	t.Helper()
 	got, err := ReadHeader(bytes.NewReader(b), limits)
-	message, inMemory := bytes.Clone(b), new(Header)
+	message, inMemory := append(make([]byte, 0, len(b)+100), b...), new(Header)
 	memoryErr := inMemory.Parse(message, limits)
 	clear(message)
 	if fmt.Sprint(err) != fmt.Sprint(memoryErr) || err == nil && !reflect.DeepEqual(got, inMemory) {
 		t.Errorf("%x: from a source %+v, %v; in memory %+v, %v", b, got, err, inMemory, memoryErr)
+	}
+	for name, h := range map[string]*Header{"from a source": got, "in memory": inMemory} {
+		if err != nil {
+			break
+		}
+		fields := [][]byte{h.Raw, h.MessageID, h.Commitment, h.Tag}
+		if !h.Suite.Commits {
+			fields = append(fields, h.IV)
+		}
+		for _, k := range h.DataKeys {
+			fields = append(fields, k.ProviderInfo, k.Ciphertext)
+		}
+		for i, field := range fields {
+			if len(field) != cap(field) {
+				t.Errorf("%s, field %d: %d bytes, capacity for %d", name, i, len(field), cap(field))
+			}
+		}
 	}
 	return got, err
 }

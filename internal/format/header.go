@@ -185,47 +185,78 @@ func ReadHeader(r io.Reader, limits Limits) (*Header, error) {
 // Parse is like ReadHeader, for a message in memory. The header, which must be
 // empty, will share no memory with the message.
 func (h *Header) Parse(message []byte, limits Limits) error {
-	p := headerParser{rest: message, limits: limits}
-	return p.parse(h)
+	p := headerParser{buf: message, limits: limits}
+	if err := p.parse(h); err != nil {
+		return err
+	}
+	h.moveFrom(message)
+	return nil
 }
 
-// headerParser reads a header into buf, field by field. Returned fields stay
-// valid when buf grows, since it only grows by copying.
+// moveFrom copies the header out of the message that its fields are parts of.
+func (h *Header) moveFrom(message []byte) {
+	own := bytes.Clone(message[:h.Size()])
+	move := func(field *[]byte) {
+		start := cap(message) - cap(*field) // each reaches to the end of the same memory
+		end := start + len(*field)
+		*field = own[start:end:end]
+	}
+	move(&h.Raw)
+	move(&h.MessageID)
+	for i := range h.DataKeys {
+		move(&h.DataKeys[i].ProviderInfo)
+		move(&h.DataKeys[i].Ciphertext)
+	}
+	if h.Suite.Commits {
+		move(&h.Commitment)
+	} else {
+		move(&h.IV)
+	}
+	move(&h.Tag)
+}
+
+// headerParser reads a header field by field.
 type headerParser struct {
-	src    io.Reader // nil: rest is the source
-	rest   []byte
-	limits Limits
-	buf    []byte
-	start  int // of the current field in buf
+	src        io.Reader // nil: buf is the whole message
+	buf        []byte    // what was read; it grows by copying, so fields stay valid
+	start, end int       // of the current field in buf
+	limits     Limits
 }
 
 // next reads a field of n bytes.
 func (p *headerParser) next(n int, field string) ([]byte, error) {
-	p.start = len(p.buf)
-	if p.limits.Size > 0 && n > p.limits.Size-p.start {
+	p.start, p.end = p.end, p.end+n
+	if p.limits.Size > 0 && p.end > p.limits.Size {
 		return nil, errtext.Errorf("%w: header is longer than %d bytes", ErrLimit, p.limits.Size)
 	}
-	if cap(p.buf)-p.start < n {
-		p.buf = append(make([]byte, 0, max(512, p.start+n+p.start/2)), p.buf...)
+	if p.src != nil || p.end > len(p.buf) {
+		if err := p.read(); err != nil {
+			return nil, Truncated(int64(p.start), field, err)
+		}
 	}
-	p.buf = p.buf[:p.start+n]
-	if err := p.read(p.buf[p.start:]); err != nil {
-		return nil, Truncated(int64(p.start), field, err)
-	}
-	return p.buf[p.start:len(p.buf):len(p.buf)], nil
+	return p.from(p.start), nil
 }
 
-func (p *headerParser) read(b []byte) error {
-	if p.src != nil {
-		_, err := io.ReadFull(p.src, b)
-		return err
+// from returns what was read from an offset on. A part of a message in memory
+// keeps its capacity, from which moveFrom computes its place.
+func (p *headerParser) from(start int) []byte {
+	if p.src == nil {
+		return p.buf[start:p.end]
 	}
-	n := copy(b, p.rest)
-	p.rest = p.rest[n:]
-	if n < len(b) {
+	return p.buf[start:p.end:p.end]
+}
+
+// read reads to the end of the current field.
+func (p *headerParser) read() error {
+	if p.src == nil {
 		return io.ErrUnexpectedEOF
 	}
-	return nil
+	if p.end > cap(p.buf) {
+		p.buf = append(make([]byte, 0, max(512, p.end+p.start/2)), p.buf...)
+	}
+	p.buf = p.buf[:p.end]
+	_, err := io.ReadFull(p.src, p.buf[p.start:])
+	return err
 }
 
 // errorf returns an error about the last field read.
@@ -274,7 +305,7 @@ func (p *headerParser) parse(h *Header) error {
 	if err := p.parseContent(h); err != nil {
 		return err
 	}
-	h.Raw = p.buf[:len(p.buf):len(p.buf)]
+	h.Raw = p.from(0)
 	return p.parseAuthentication(h)
 }
 
@@ -320,17 +351,15 @@ func (p *headerParser) badVersion(version byte) error {
 	if version != base64Starts[0][0] {
 		return bad
 	}
-	// A short read leaves zeros, which match nothing.
-	start := make([]byte, 4)
-	start[0] = version
-	p.read(start[1:])
-	if SeemsBase64(start) {
+	p.next(3, "version") // a short read leaves zeros, which match nothing
+	p.start = 0
+	if SeemsBase64(p.buf) {
 		return p.errorf("version", "%w", errBase64)
 	}
 	return bad
 }
 
-// SeemsBase64 reports whether the first four bytes match a message in Base64.
+// SeemsBase64 reports whether the first bytes match a message in Base64.
 func SeemsBase64(start []byte) bool {
 	return slices.ContainsFunc(base64Starts, func(s []byte) bool { return bytes.HasPrefix(start, s) })
 }
@@ -362,6 +391,9 @@ func (p *headerParser) parseDataKeys(h *Header) error {
 		}
 		// A provider ID that isn't UTF-8 belongs to no keyring of ours, but is
 		// no reason to reject the other keys.
+		if h.DataKeys == nil { // most messages have few, whatever the count says
+			h.DataKeys = make([]DataKey, 0, min(count, 4))
+		}
 		h.DataKeys = append(h.DataKeys, DataKey{ProviderID: string(provider), ProviderInfo: info, Ciphertext: ciphertext})
 	}
 	return nil
