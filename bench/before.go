@@ -19,7 +19,7 @@ var numbers = regexp.MustCompile(`[0-9]+(\.[0-9]+)?`)
 
 // An earlier run has figures to compare with.
 type earlier struct {
-	Run     string            // the date and machine
+	Run     string            // the rest of its row: date, machine and rounds
 	Figures map[string]string // of its target table, by [former]
 }
 
@@ -33,7 +33,7 @@ func readBefore(path string) (earlier, error) {
 		return earlier{}, err
 	}
 	page := string(data)
-	_, run, _ := strings.Cut(page, "\n"+datePrefix)
+	_, run, _ := strings.Cut(page, "\n"+runPrefix)
 	run, _, _ = strings.Cut(run, "\n")
 	return earlier{run, figures(page)}, nil
 }

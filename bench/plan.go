@@ -118,6 +118,7 @@ func limitsOf(suite string, size int, op string) []cell {
 	}
 	return []cell{
 		{limits, peer.Request{Op: bulk, Size: size, Cores: 1, Reuse: true}},
+		{limits, peer.Request{Op: bulk, Size: size, Cores: 1, Reuse: true, Copied: true}},
 		{limits, peer.Request{Op: bulk, Size: size, Cores: 1}},
 		{limits, peer.Request{Op: bulk, Size: size, Cores: 2, Reuse: true}},
 	}

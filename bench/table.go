@@ -35,10 +35,10 @@ AES-256), frames of 4 KiB and the encryption context {"purpose":"bench"}. To rep
 
 `
 
-// These begin the lines on this run and on the run before.
+// These begin the rows on this run and on the run before.
 const (
-	datePrefix   = "Date: "
-	beforePrefix = "Before: "
+	runPrefix    = "| this run | "
+	beforePrefix = "| before | "
 )
 
 // page returns performance.md.
@@ -48,11 +48,12 @@ func page(r *results) string {
 	if r.Quick {
 		b.WriteString("**This was a quick run, whose figures mean nothing.**\n\n")
 	}
-	fmt.Fprintf(&b, datePrefix+"%s. Machine: %d cores of %s, Linux %s, %s. Rounds: %d.\n", r.Machine.Date, r.Machine.Cores, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Rounds)
+	b.WriteString("|  | date | machine | rounds |\n|---|---|---|---|\n")
+	fmt.Fprintf(&b, runPrefix+"%s | %d cores of %s, Linux %s, %s | %d |\n", r.Machine.Date, r.Machine.Cores, plain(r.Machine.CPU), r.Machine.Kernel, r.Machine.Go, r.Rounds)
 	if r.Before.Run != "" {
 		fmt.Fprintf(&b, beforePrefix+"%s\n", r.Before.Run)
 	}
-	b.WriteString("Suite 0478 doesn't sign. Suite 0578 signs with P-384.\n\n")
+	b.WriteString("\nSuite 0478 doesn't sign. Suite 0578 signs with P-384.\n\n")
 	b.WriteString("![Throughput of 100 MiB, and messages of 1 KiB a second](performance.svg)\n")
 	targetSection(&b, r)
 	limitSection(&b, r)
@@ -100,8 +101,8 @@ A ratio is the median of the rounds, with the best round in brackets. Each round
 best times. "Reused buffer" means AppendEncrypt and AppendDecrypt. "New output" means Encrypt and
 Decrypt, for which the system must provide new memory each time. The limit that they're compared
 with has new output, too. A stream comes from memory and is discarded. "That is copied" means that
-the source must copy its data, as files and connections do. The copy alone takes a fifth of the
-limit's time. "Forced calls" are the calls that the format requires for a message of 1 KiB, listed
+the source must copy its data, as files and connections do. The "limit that copies, too" copies 256
+KiB at once. "Forced calls" are the calls that the format requires for a message of 1 KiB, listed
 below. "Before" is the figure of the page that this one replaces.
 `)
 	var rows [][]string

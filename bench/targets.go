@@ -40,9 +40,8 @@ func ours(op, suite string, cores int, reuse, stream bool) cell {
 }
 
 // copied returns a stream from a source that, unlike memory, has to copy its
-// data.
-func copied(op, suite string, cores int) cell {
-	c := ours(op, suite, cores, false, true)
+// data, or a limit that copies them, too.
+func copied(c cell) cell {
 	c.Request.Copied = true
 	return c
 }
@@ -55,7 +54,8 @@ func oneCore(r *results) []verdict {
 			r.atLeast(topic+", reused buffer", 0.92, "of the limit", ours(op, "0478", 1, true, false), bulkLimit(op, 1, true)),
 			r.atLeast(topic+", new output", 0.92, "of the limit with new output", ours(op, "0478", 1, false, false), bulkLimit(op, 1, false)),
 			r.atLeast(topic+", stream", 0.85, "of the limit", ours(op, "0478", 1, false, true), bulkLimit(op, 1, true)),
-			r.atLeast(topic+", stream that is copied", 0.85, "of the limit", copied(op, "0478", 1), bulkLimit(op, 1, true)))
+			r.atLeast(topic+", stream that is copied", 0.85, "of the limit", copied(ours(op, "0478", 1, false, true)), bulkLimit(op, 1, true)),
+			r.atLeast(topic+", stream that is copied", 0.92, "of the limit that copies, too", copied(ours(op, "0478", 1, false, true)), copied(bulkLimit(op, 1, true))))
 	}
 	return all
 }
@@ -69,7 +69,7 @@ func twoCores(r *results) []verdict {
 			r.atLeast(topic+op+", reused buffer", 1.65, "of the one-core limit", ours(op, "0478", 2, true, false), bulkLimit(op, 1, true)),
 			r.atLeast(topic+op+", new output", 1.65, "of the one-core limit with new output", ours(op, "0478", 2, false, false), bulkLimit(op, 1, false)),
 			r.atLeast(topic+op+", stream", 1.5, "of the one-core limit", ours(op, "0478", 2, false, true), bulkLimit(op, 1, true)),
-			r.atLeast(topic+op+", stream that is copied", 1.5, "of the one-core limit", copied(op, "0478", 2), bulkLimit(op, 1, true)))
+			r.atLeast(topic+op+", stream that is copied", 1.5, "of the one-core limit", copied(ours(op, "0478", 2, false, true)), bulkLimit(op, 1, true)))
 	}
 	return all
 }
@@ -83,7 +83,7 @@ func signed(r *results) []verdict {
 			r.atLeast(topic+", reused buffer", 0.95, "of SHA-384 on one core", ours(op, "0578", 2, true, false), hash),
 			r.atLeast(topic+", new output", 0.95, "of SHA-384 on one core", ours(op, "0578", 2, false, false), hash),
 			r.atLeast(topic+", stream", 0.95, "of SHA-384 on one core", ours(op, "0578", 2, false, true), hash),
-			r.atLeast(topic+", stream that is copied", 0.95, "of SHA-384 on one core", copied(op, "0578", 2), hash))
+			r.atLeast(topic+", stream that is copied", 0.95, "of SHA-384 on one core", copied(ours(op, "0578", 2, false, true)), hash))
 	}
 	return all
 }

@@ -436,6 +436,17 @@ func TestBrokenKeyrings(t *testing.T) {
 				return dataKey, err
 			}
 		}},
+		{"an error as of a failing service", "corrupted", func(k *keyring) {
+			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+				dataKey, err := k.Keyring.Unwrap(ctx, req)
+				if none := new(esdk.NoDataKeyError); errors.As(err, &none) {
+					for i := range none.Errors {
+						none.Errors[i] = errors.New("the key service answered 500")
+					}
+				}
+				return dataKey, err
+			}
+		}},
 		{"no integrity", "corrupted", func(k *keyring) {
 			k.unwrap = func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
 				dataKey, err := k.Keyring.Unwrap(ctx, req)

@@ -558,8 +558,11 @@ func (k *KeyringTest) corrupted(t testing.TB) {
 			continue
 		}
 		k.mustUnwrap(t, "data keys behind one that is "+c.name, id, slices.Concat(bad, edks), dataKey)
-		if none := k.mustFail(t, "a data key that is "+c.name, id, bad); len(none.Errors) < len(bad) {
+		none := k.mustFail(t, "a data key that is "+c.name, id, bad)
+		if len(none.Errors) < len(bad) {
 			t.Errorf("Unwrap of %d data keys that are %s reports %d errors, and should report each", len(bad), c.name, len(none.Errors))
+		} else if !errors.Is(none, esdk.ErrAuthentication) {
+			t.Errorf("Unwrap of a data key that is %s fails with %q, which doesn't match ErrAuthentication", c.name, none)
 		}
 	}
 }

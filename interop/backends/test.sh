@@ -19,7 +19,7 @@ echo "KMS: the simulator and moto, $ESDK_MOTO_URL"
 go test -count=1 ./esdktest/kmssim
 echo "KMS keyrings on moto"
 go test -count=1 -run Moto ./awskms
-for url in "$dynamodb" "$ESDK_MOTO_URL"; do
-  echo "key store on DynamoDB at $url"
-  ESDK_DYNAMODB_URL=$url go test -count=1 ./branchkey
-done
+echo "key store on DynamoDB Local, $dynamodb, and moto"
+ESDK_DYNAMODB_URL=$dynamodb go test -count=1 ./branchkey &
+ESDK_DYNAMODB_URL=$ESDK_MOTO_URL go test -count=1 ./branchkey
+wait $!

@@ -44,10 +44,11 @@ func seal(r *peer.Request) (peer.Operation, error) {
 		}
 		share(blocks, r.Cores, func(from, to int) error {
 			nonce, aad := make([]byte, 12), make([]byte, aadLength)
+			block := blocksOf(plaintext, blockLength, r.Copied)
 			for i := from; i < to; i++ {
 				binary.BigEndian.PutUint32(nonce[8:], uint32(i))
 				at := i * (blockLength + tagLength)
-				gcm.Seal(out[at:at], nonce, plaintext[i*blockLength:min((i+1)*blockLength, r.Size)], aad)
+				gcm.Seal(out[at:at], nonce, block(i), aad)
 			}
 			return nil
 		})
@@ -74,17 +75,36 @@ func unseal(r *peer.Request) (peer.Operation, error) {
 		}
 		return share(blocks, r.Cores, func(from, to int) error {
 			nonce, aad := make([]byte, 12), make([]byte, aadLength)
+			block := blocksOf(message, blockLength+tagLength, r.Copied)
 			for i := from; i < to; i++ {
 				binary.BigEndian.PutUint32(nonce[8:], uint32(i))
-				at := i * (blockLength + tagLength)
-				end := min(at+blockLength+tagLength, len(message))
-				if _, err := gcm.Open(out[i*blockLength:i*blockLength], nonce, message[at:end], aad); err != nil {
+				if _, err := gcm.Open(out[i*blockLength:i*blockLength], nonce, block(i), aad); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
 	}, nil
+}
+
+// blocksOf returns a function that returns a block of the input. If it's
+// copied, as from a file, so are 64 blocks at once, into memory that stays in a
+// cache.
+func blocksOf(in []byte, length int, copied bool) func(i int) []byte {
+	from := func(memory []byte, i int) []byte { return memory[i*length : min((i+1)*length, len(memory))] }
+	if !copied {
+		return func(i int) []byte { return from(in, i) }
+	}
+	const together = 64
+	memory, batch := make([]byte, together*length), -1
+	have := memory
+	return func(i int) []byte {
+		if i/together != batch {
+			batch = i / together
+			have = memory[:copy(memory, in[batch*together*length:])]
+		}
+		return from(have, i%together)
+	}
 }
 
 var sealedSamples = map[int][]byte{}

@@ -126,8 +126,8 @@ func (j *Job) Open(ctx context.Context) (in Input, err error) {
 	return in, err
 }
 
-// Changed returns an error if the open input has changed since it was opened. It
-// then makes the result older than the input, so that --update replaces it.
+// Changed returns an error if the open input has changed since it was opened.
+// It then makes the result older than the input, so that --update replaces it.
 func (j *Job) Changed(out Output) error {
 	changed := j.in.Changed()
 	if file, ok := out.(interface{ SetTime(time.Time) }); changed != nil && ok && j.Source.Info() != nil {
