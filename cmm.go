@@ -174,12 +174,13 @@ func isContextOf(have, asked EncryptionContext, encoded string) bool {
 func (c *defaultCMM) DecryptionMaterials(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error) {
 	copied := *req
 	copied.EncryptionContext = cloneContext(req.EncryptionContext)
-	return c.takeDecryption(ctx, &copied)
+	return c.takeDecryption(ctx, &copied, "")
 }
 
 // takeDecryption is like DecryptionMaterials, but the materials take the
-// encryption context of the request.
-func (c *defaultCMM) takeDecryption(ctx context.Context, req *DecryptionRequest) (*DecryptionMaterials, error) {
+// encryption context of the request. The bytes of the message's context may be
+// empty.
+func (c *defaultCMM) takeDecryption(ctx context.Context, req *DecryptionRequest, stored string) (*DecryptionMaterials, error) {
 	s, err := req.Suite.lookup()
 	if err != nil {
 		return nil, err
@@ -209,6 +210,7 @@ func (c *defaultCMM) takeDecryption(ctx context.Context, req *DecryptionRequest)
 		Suite:             req.Suite,
 		EncryptionContext: m.EncryptionContext,
 		EncryptedDataKeys: req.EncryptedDataKeys,
+		stored:            stored,
 	}
 	m.DataKey, err = unwrap(ctx, c.keyring, &both.request)
 	if err != nil {

@@ -239,7 +239,7 @@ func (c *Client) decryptionMaterials(ctx context.Context, h *format.Header, edks
 		req.EncryptionContext = EncryptionContext{}
 	}
 	if own, ok := c.cmm.(*defaultCMM); ok {
-		return own.takeDecryption(ctx, &req)
+		return own.takeDecryption(ctx, &req, h.Stored())
 	}
 	copied := req
 	copied.ReproducedContext = cloneContext(ec)

@@ -10,6 +10,7 @@ import (
 
 	"esdk/internal/datakey"
 	"esdk/internal/errtext"
+	"esdk/internal/format"
 )
 
 // A Keyring protects data keys with wrapping keys. Most users need only the
@@ -65,6 +66,8 @@ type UnwrapRequest struct {
 	Suite             SuiteID
 	EncryptionContext EncryptionContext  // to which the data key is bound
 	EncryptedDataKeys []EncryptedDataKey // all of the message's, in order
+
+	stored string // the bytes of the message's context, if they are known
 }
 
 var errNoResult = errtext.Errorf("the keyring returned neither a result nor an error")
@@ -189,9 +192,9 @@ func (req *UnwrapRequest) Unwrap(ctx context.Context, match func(*EncryptedDataK
 	if err != nil {
 		return nil, err
 	}
-	aad, err := req.EncryptionContext.AppendBinary(nil)
+	aad, err := format.AppendStored(nil, req.stored, req.EncryptionContext)
 	if err != nil {
-		return nil, err
+		return nil, contextError("%w", err)
 	}
 	var failed *NoDataKeyError // nil until something has failed
 	for i := range req.EncryptedDataKeys {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
 	"slices"
 	"strconv"
@@ -1035,5 +1036,38 @@ func TestECDHEphemeralKeys(t *testing.T) {
 	sender := len(one) - 33
 	if !bytes.Equal(one[:sender], two[:sender]) || bytes.Equal(one[sender:], two[sender:]) {
 		t.Errorf("%x and %x: want one recipient and two senders", one, two)
+	}
+}
+
+// A data key is bound to the context of the request, not of the message: a
+// keyring may give the one beneath it another context.
+func TestUnwrapTakesContextOfRequest(t *testing.T) {
+	base, stored := testKeyring(t), esdk.EncryptionContext{"a": "1", "b": "2"}
+	for name, change := range map[string]func(esdk.EncryptionContext) esdk.EncryptionContext{
+		"none":       func(esdk.EncryptionContext) esdk.EncryptionContext { return nil },
+		"one less":   func(esdk.EncryptionContext) esdk.EncryptionContext { return esdk.EncryptionContext{"a": "1"} },
+		"another":    func(esdk.EncryptionContext) esdk.EncryptionContext { return esdk.EncryptionContext{"a": "2", "b": "1"} },
+		"one more":   func(ec esdk.EncryptionContext) esdk.EncryptionContext { ec = maps.Clone(ec); ec["c"] = ""; return ec },
+		"the stored": func(ec esdk.EncryptionContext) esdk.EncryptionContext { return maps.Clone(ec) },
+	} {
+		changing := keyringFunc{
+			OnWrap: func(ctx context.Context, req *esdk.WrapRequest) (*esdk.WrapResult, error) {
+				changed := *req
+				changed.EncryptionContext = change(req.EncryptionContext)
+				return base.Wrap(ctx, &changed)
+			},
+			OnUnwrap: func(ctx context.Context, req *esdk.UnwrapRequest) ([]byte, error) {
+				changed := *req
+				changed.EncryptionContext = change(req.EncryptionContext)
+				return base.Unwrap(ctx, &changed)
+			},
+		}
+		message := must[[]byte](t)(esdk.Encrypt(t.Context(), changing, pattern(10), stored))
+		if got, err := esdk.Decrypt(t.Context(), changing, message, nil); err != nil || !bytes.Equal(got, pattern(10)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := esdk.Decrypt(t.Context(), base, message, nil); (err == nil) != (name == "the stored") {
+			t.Errorf("%s, without the change: %v", name, err)
+		}
 	}
 }

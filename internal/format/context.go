@@ -26,6 +26,38 @@ func AppendContext(dst []byte, ec map[string]string) ([]byte, error) {
 	return appendPairs(slices.Grow(dst, size), pairs), nil
 }
 
+// AppendStored is like AppendContext. If the stored bytes of a header are the
+// serialization, as they mostly are, it appends them.
+func AppendStored(dst []byte, stored string, ec map[string]string) ([]byte, error) {
+	if serializes(stored, ec) {
+		return append(dst, stored...), nil
+	}
+	return AppendContext(dst, ec)
+}
+
+// serializes reports whether the stored bytes of a header are the serialization
+// of a context with pairs.
+func serializes(stored string, ec map[string]string) bool {
+	if len(ec) == 0 || len(stored) < 2 || length(stored) != len(ec) {
+		return false
+	}
+	last, rest := "", stored[2:]
+	for i := range len(ec) {
+		key, value, ok := "", "", false
+		if key, rest, ok = cutField(rest); !ok || i > 0 && key <= last {
+			return false
+		}
+		if value, rest, ok = cutField(rest); !ok {
+			return false
+		}
+		if have, ok := ec[key]; !ok || have != value {
+			return false
+		}
+		last = key
+	}
+	return rest == ""
+}
+
 // ContextSize returns the number of bytes that AppendContext appends, or its
 // error.
 func ContextSize(ec map[string]string) (int, error) {
@@ -122,7 +154,7 @@ func parseContext(text string) (map[string]string, error) {
 // Pairs iterates over the pairs of a header that was read, in the message's
 // order. Unlike Context, which may be passed on, they can't change.
 func (h *Header) Pairs(yield func(key, value string) bool) {
-	for text := h.pairs; len(text) > 0; {
+	for text := h.stored[min(2, len(h.stored)):]; len(text) > 0; {
 		key, rest, _ := cutField(text)
 		value, rest, _ := cutField(rest)
 		if !yield(key, value) {
@@ -131,6 +163,9 @@ func (h *Header) Pairs(yield func(key, value string) bool) {
 		text = rest
 	}
 }
+
+// Stored returns the context's bytes of a header that was read.
+func (h *Header) Stored() string { return h.stored }
 
 // length reads a length of 16 bits.
 func length(text string) int { return int(text[0])<<8 | int(text[1]) }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"reflect"
 	"runtime"
 	"slices"
@@ -345,6 +346,58 @@ func TestBodySize(t *testing.T) {
 // FuzzContext checks that each parsed context serializes to the original bytes,
 // unless its pairs weren't sorted, and that each serialized context parses to
 // the original.
+// AppendStored appends what AppendContext does, whatever is stored: the same
+// pairs in any order, others, or bytes that are no context.
+func TestAppendStored(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	texts := []string{"", "a", "b", "ab", "\uffff", "\U00010000", "a\x00\x00"}
+	text := func() string { return texts[random.IntN(len(texts))] }
+	context := func() map[string]string {
+		ec := make(map[string]string)
+		for range random.IntN(4) {
+			ec[text()] = text()
+		}
+		return ec
+	}
+	same := 0
+	for range 20_000 {
+		ec, other := context(), context()
+		if random.IntN(4) > 0 { // mostly the same pairs, or almost
+			other = maps.Clone(ec)
+			switch random.IntN(4) {
+			case 0:
+				delete(other, text())
+			case 1:
+				other[text()] = text()
+			}
+		}
+		stored := binary.BigEndian.AppendUint16(nil, uint16(len(other)))
+		for k, v := range other { // in any order
+			stored = appendField(appendField(stored, k), v)
+		}
+		switch random.IntN(8) {
+		case 0:
+			stored = stored[:random.IntN(len(stored)+1)]
+		case 1:
+			stored = append(stored, text()...)
+		}
+		want, err := AppendContext([]byte("x"), ec)
+		got, gotErr := AppendStored([]byte("x"), string(stored), ec)
+		if err != nil || gotErr != nil || !bytes.Equal(got, want) {
+			t.Fatalf("%q with %x stored: %x, %v, want %x, %v", ec, stored, got, gotErr, want, err)
+		}
+		if len(ec) > 0 && bytes.Equal(got[1:], stored) {
+			same++
+			if !serializes(string(stored), ec) {
+				t.Fatalf("%q: the stored bytes %x aren't recognized", ec, stored)
+			}
+		}
+	}
+	if same < 1000 {
+		t.Errorf("the stored bytes were right only %d times", same)
+	}
+}
+
 func FuzzContext(f *testing.F) {
 	for _, seed := range []string{
 		"", "\x00\x00", "\x00\x01\x00\x01a\x00\x01b", "\x00\x02\x00\x01b\x00\x00\x00\x01a\x00\x00",

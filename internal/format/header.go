@@ -52,7 +52,7 @@ type Header struct {
 
 	IV, Tag []byte // the header authentication
 
-	pairs string // of a context that was read, without their count
+	stored string // the context's bytes, of a header that was read
 }
 
 // Size returns the length of the whole header in bytes.
@@ -294,11 +294,10 @@ func (p *headerParser) parse(h *Header) error {
 	if err != nil {
 		return err
 	}
-	text := string(ec) // the keys and values are parts of it
-	if h.Context, err = parseContext(text); err != nil {
+	h.stored = string(ec) // the keys and values are parts of it
+	if h.Context, err = parseContext(h.stored); err != nil {
 		return p.errorf("encryption context", "%w", err)
 	}
-	h.pairs = text[min(2, len(text)):]
 	if err := p.parseDataKeys(h); err != nil {
 		return err
 	}

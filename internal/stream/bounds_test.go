@@ -221,7 +221,7 @@ func TestSealedRunRefuses(t *testing.T) {
 // A frame that memory can't hold is rejected before its bytes are read.
 func TestNeedRefusesLongFrames(t *testing.T) {
 	for n, long := range map[int64]bool{100: false, math.MaxInt - defaultBatch: false, math.MaxInt - defaultBatch + 1: true, math.MaxInt: true} {
-		err := newReader(Source{Params: testParams(10)}).need(0, n, "frame")
+		err := newReader(&Source{Params: testParams(10)}).need(0, n, "frame")
 		if errors.Is(err, format.ErrLimit) != long || errors.Is(err, io.ErrUnexpectedEOF) == long {
 			t.Errorf("%d bytes: %v", n, err)
 		}
@@ -240,7 +240,7 @@ func TestOpenRefusesShortMemory(t *testing.T) {
 	} {
 		p := testParams(10)
 		body := seal(t, p, pattern(20))
-		r := newReader(Source{Params: p})
+		r := newReader(&Source{Params: p})
 		if c.stream {
 			r.src = bytes.NewReader(nil)
 		}

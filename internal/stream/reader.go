@@ -58,13 +58,13 @@ type Reader struct {
 // NewReader returns a reader of the body that src holds.
 func NewReader(src io.Reader, s Source) *Reader {
 	s.limitWorkers()
-	r := newReader(s)
+	r := newReader(&s)
 	r.src = src
 	return r
 }
 
-func newReader(s Source) *Reader {
-	r := &Reader{Source: s, offset: s.Offset}
+func newReader(s *Source) *Reader {
+	r := &Reader{Source: *s, offset: s.Offset}
 	r.final = r.ownMessageID(&r.memory)
 	r.opener = newOpener(&r.Params)
 	return r
@@ -79,7 +79,7 @@ func NewVerifiedReader(plaintext []byte) *Reader { return &Reader{plain: plainte
 // the whole body is authentic, Open returns nothing and leaves nothing in dst,
 // even if the context panics or ends the goroutine.
 func Open(dst, body []byte, s Source) ([]byte, error) {
-	r := newReader(s)
+	r := newReader(&s)
 	r.window = body
 	// There's room for all of the plaintext, so no frame is opened in place. An
 	// empty plaintext isn't nil.

@@ -81,7 +81,7 @@ func (r *ReaderAt) wrongEnd() error {
 		return err
 	}
 	at := r.frameAt(index)
-	rest := newReader(Source{Params: r.Params, Offset: at})
+	rest := newReader(&Source{Params: r.Params, Offset: at})
 	rest.opener = r.opener
 	rest.src = io.NewSectionReader(r.src, at, r.end-at)
 	rest.sequence, rest.total = uint32(index), index*int64(r.FrameLength)
