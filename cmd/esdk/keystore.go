@@ -77,6 +77,16 @@ func (a *app) storeCommand(o *keyspec.StoreOptions, cmd *cobra.Command, run func
 	return cmd
 }
 
+// keyCommand is like storeCommand, for a key store that exists.
+func (a *app) keyCommand(o *keyspec.StoreOptions, cmd *cobra.Command, run func(ctx context.Context, s *branchkey.Store, args []string) error) *cobra.Command {
+	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
+		if err := o.CheckFile(); err != nil {
+			return err
+		}
+		return run(ctx, s, args)
+	})
+}
+
 // explainStore adds hints to errors of key stores.
 func explainStore(err error) error {
 	switch {
@@ -150,7 +160,7 @@ func (a *app) newKeyCreate(o *keyspec.StoreOptions) *cobra.Command {
 	cmd := &cobra.Command{Use: "create", Short: "Create a branch key, and print its ID", Args: noArguments}
 	cmd.Flags().StringVar(&id, "id", "", "`ID` of the branch key; needs a context (default: a random ID)")
 	cmd.Flags().StringArrayVarP(&ec.Pairs, "context", "c", nil, "pair `KEY=VALUE` that is bound to the branch key; repeatable")
-	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, _ []string) error {
+	return a.keyCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, _ []string) error {
 		pairs, bare, err := ec.Parse()
 		if err != nil {
 			return err
@@ -171,7 +181,7 @@ func (a *app) newKeyCreate(o *keyspec.StoreOptions) *cobra.Command {
 
 func (a *app) newKeyVersion(o *keyspec.StoreOptions) *cobra.Command {
 	cmd := &cobra.Command{Use: "version ID", Short: "Create a new version of a branch key, for new messages", Args: oneArgument("ID")}
-	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
+	return a.keyCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
 		if err := s.VersionKey(ctx, args[0]); err != nil {
 			return err
 		}
@@ -187,7 +197,7 @@ func (a *app) newKeyGet(o *keyspec.StoreOptions) *cobra.Command {
 	var version string
 	cmd := &cobra.Command{Use: "get ID", Short: "Show a branch key, without the key itself", Args: oneArgument("ID")}
 	cmd.Flags().StringVar(&version, "version", "", "`VERSION` to show (default: the active one)")
-	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
+	return a.keyCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
 		var k *branchkey.Key
 		var err error
 		if version == "" {

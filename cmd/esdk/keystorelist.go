@@ -139,7 +139,7 @@ store no longer needs the KMS key. A note on standard error then names the KMS
 keys that items are under. AWS KMS is not called, so nothing is authenticated. A
 DynamoDB table is read completely.`}
 	cmd.Flags().StringVar(&kmsKey, "kms", "", "list all entries under the KMS key with this `ARN`")
-	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, _ []string) error {
+	return a.keyCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, _ []string) error {
 		if _, err := kmsarn.ParseKey(kmsKey); kmsKey != "" && (err != nil || strings.ContainsFunc(kmsKey, unicode.IsSpace)) {
 			return keyspec.NotKMSKeyARN("--kms", kmsKey)
 		}
@@ -160,7 +160,7 @@ DynamoDB table is read completely.`}
 
 func (a *app) newKeyVersions(o *keyspec.StoreOptions) *cobra.Command {
 	cmd := &cobra.Command{Use: "versions ID", Short: "List the versions of a branch key, and which is active", Args: oneArgument("ID")}
-	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
+	return a.keyCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, args []string) error {
 		l := &listing{app: a}
 		if err := l.list(ctx, s, args[0], func(e *branchkey.Entry) bool { return !e.Beacon() }); err != nil {
 			return err
@@ -190,7 +190,7 @@ list --kms OLD" is empty.`,
   esdk keystore key list --table keys --kms arn:…old`}
 	cmd.Flags().StringVar(&to, "to", "", "the `ARN` of the new KMS key, in the same Region")
 	cmd.Flags().BoolVar(&all, "all", false, "re-key all branch keys of the key store")
-	return a.storeCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, ids []string) error {
+	return a.keyCommand(o, cmd, func(ctx context.Context, s *branchkey.Store, ids []string) error {
 		if to == "" {
 			return cli.UsageError("no new KMS key given: use --to ARN")
 		}

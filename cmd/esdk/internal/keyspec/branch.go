@@ -3,6 +3,8 @@ package keyspec
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -69,6 +71,24 @@ func (ks *Keys) OpenStore(ctx context.Context, o *StoreOptions) (*branchkey.Stor
 	return branchkey.NewStore(c)
 }
 
+// CheckFile rejects a key store in a file that doesn't exist.
+func (o *StoreOptions) CheckFile() error {
+	if o.File == "" {
+		return nil
+	}
+	file, err := expandHome(o.File)
+	if err == nil {
+		_, err = os.Stat(file)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return cli.UsageError("key store file %s does not exist", cli.Printable(file)).WithHint("\"esdk keystore create\" creates it")
+	case err != nil:
+		return cli.UsageError("key store file: %w", err)
+	}
+	return nil
+}
+
 // openTable opens the table in the Region of the KMS key.
 func (ks *Keys) openTable(ctx context.Context, o *StoreOptions) (branchkey.Storage, error) {
 	options := ks.AWSOptions(o.AWSProfile)
@@ -120,6 +140,9 @@ func (ks *Keys) newBranchKeyring(ctx context.Context, o *StoreOptions, id string
 			WithHint("use 'branch:TABLE/BRANCH-KEY-ID?kms=ARN', or key in the configuration")
 	}
 	store, err := ks.OpenStore(ctx, o)
+	if err == nil {
+		err = o.CheckFile()
+	}
 	if err != nil {
 		return nil, err
 	}
