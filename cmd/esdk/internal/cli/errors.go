@@ -201,13 +201,15 @@ func hintOnName(err error) string {
 	return ""
 }
 
-// hintOnFormat returns a hint for an input that isn't a message.
+// hintOnFormat returns a hint for an input that isn't a whole message.
 func hintOnFormat(err error) string {
 	var malformed *esdk.FormatError
 	switch {
-	case !errors.As(err, &malformed) || malformed.Offset != 0:
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case !errors.As(err, &malformed):
+	case errors.Is(err, io.ErrUnexpectedEOF) && malformed.Offset == 0:
 		return "the input is empty"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "the input ends before the message does: copy all of it again"
 	case malformed.Field == "version":
 		return "this isn't a message of the AWS Encryption SDK"
 	}
