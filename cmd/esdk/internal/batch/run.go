@@ -569,7 +569,8 @@ func (r *runner) explainUnreported(path string) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err
 	}
-	return cli.NewError(cli.ExitError, "cannot write the report %s: %v; %d results are missing from it, and no more inputs were started", cli.Printable(path), err, r.untold)
+	return cli.NewError(cli.ExitError, "cannot write the report %s: %v; %s missing from it, and no more inputs were started",
+		cli.Printable(path), err, cli.Count(r.untold, "result is", "results are"))
 }
 
 // tellSummary prints the number of inputs, and why inputs of trees were
