@@ -58,7 +58,8 @@ const helpExitCodes = `  0    success
        or, with audit --fail-if, something matches
   4    the message is not authentic: modified, truncated or malformed
   5    none of the keys could decrypt a data key
-  6    the encryption context is not as given
+  6    the encryption context is not as given, or does not fit the suite in the
+       header, as after a change of either
   7    rejected by a policy or a limit: commitment, --unsigned-only, --max-keys,
        --max-frame
   8    refused to write: the output exists, is the input, or is a terminal
