@@ -15,6 +15,10 @@ import (
 
 // Each kind has help, and each example of a configuration is valid.
 func TestKinds(t *testing.T) {
+	page, err := os.ReadFile("../../../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var names, prefixes []string
 	for _, k := range kinds() {
 		if len(k.forms) == 0 || k.help == "" || (k.name == "") != (k.configured == nil) {
@@ -23,6 +27,9 @@ func TestKinds(t *testing.T) {
 		for _, f := range k.forms {
 			if !strings.HasPrefix(f.usage, f.prefix) || !strings.Contains(k.help, f.prefix) {
 				t.Errorf("the help of %s does not have its form %s", f.prefix, f.usage)
+			}
+			if !regexp.MustCompile("(?m)^\\| (`[^`]*`, )*`" + regexp.QuoteMeta(f.prefix)).Match(page) {
+				t.Errorf("no table of docs/cli.md has the form %s", f.usage)
 			}
 			prefixes = append(prefixes, f.prefix)
 		}
