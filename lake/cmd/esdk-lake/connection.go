@@ -38,9 +38,9 @@ func (c *connection) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.configFile, "temporal-config", "", "configuration `FILE` of Temporal (default $TEMPORAL_CONFIG_FILE, or its usual one)")
 	flags.StringVar(&c.profile, "temporal-profile", "", "`NAME` of a profile in it (default $TEMPORAL_PROFILE)")
 	flags.StringVar(&c.apiKeyFile, "api-key-file", "", "`FILE` with an API key for Temporal, such as Temporal Cloud's")
-	flags.StringVar(&c.encrypt, "encrypt-history", "", "encrypt all that stands in the history under this `KEY`, of \"esdk help keys\"; each command and worker needs it")
-	flags.StringVar(&c.config, "esdk-config", "", "configuration `FILE` of esdk for that key (default as esdk's)")
-	flags.BoolVar(&c.verbose, "verbose", false, "print what Temporal's library says")
+	flags.StringVar(&c.encrypt, "encrypt-history", "", "encrypt everything in the history under `KEY` (see \"esdk help keys\"); each command and worker needs it")
+	flags.StringVar(&c.config, "esdk-config", "", "configuration `FILE` of esdk for this key (default as esdk's)")
+	flags.BoolVar(&c.verbose, "verbose", false, "print the log of Temporal's library")
 }
 
 // open connects. The returned function closes the client and keys.

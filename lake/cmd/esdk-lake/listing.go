@@ -16,10 +16,10 @@ import (
 func newFailures() *cobra.Command {
 	return newListing(lake.Failures, &cobra.Command{
 		Use:   "failures [--print0] RESULTS",
-		Short: "List what failed of a rotation or an audit",
-		Long: `List what failed of a rotation or an audit, by the URL of its results, which status and
-the report tell. Temporal is not asked. The exit code is 3 if the results are of a part of
-the objects, as the job goes on, failed or was cancelled.`,
+		Short: "List the objects that failed in a rotation or an audit",
+		Long: `List the objects that failed in a rotation or an audit. RESULTS is the URL that status and
+the report print. Temporal is not asked. The exit code is 3 if the list is incomplete,
+because the job goes on, failed or was cancelled.`,
 		Example: `  esdk-lake failures --print0 s3://audit/rotation-…/…/ | esdk reencrypt --files-from0 - --in-place --from-key @old -k @new`,
 	})
 }
@@ -27,10 +27,10 @@ the objects, as the job goes on, failed or was cancelled.`,
 func newMatches() *cobra.Command {
 	return newListing(lake.Matches, &cobra.Command{
 		Use:   "matches [--print0] RESULTS",
-		Short: "List what matches the filters of an audit",
-		Long: `List what matches the filters of an audit, by the URL of its results, which status and
-the report tell. Temporal is not asked. The exit code is 3 if the results are of a part of
-the objects, as the job goes on, failed or was cancelled.`,
+		Short: "List the objects that match the filters of an audit",
+		Long: `List the objects that match the filters of an audit. RESULTS is the URL that status and the
+report print. Temporal is not asked. The exit code is 3 if the list is incomplete, because
+the job goes on, failed or was cancelled.`,
 		Example: `  esdk-lake matches --print0 s3://audit/audit-…/…/ | esdk reencrypt --files-from0 - --in-place --from-key @old -k @new`,
 	})
 }
@@ -60,7 +60,7 @@ func newListing(list func(context.Context, string) iter.Seq2[*lake.Line, error],
 		}
 		return partOf(report)
 	}
-	cmd.Flags().BoolVar(&print0, "print0", false, "print the names only, each with a zero byte behind it")
+	cmd.Flags().BoolVar(&print0, "print0", false, "print the names only, each followed by a zero byte")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a line of JSON for each")
 	return cmd
 }

@@ -97,17 +97,17 @@ func newRoot(accepted *bool) *cobra.Command {
 	c := new(connection)
 	root := &cobra.Command{
 		Use:   "esdk-lake",
-		Short: "Encrypt all messages in a bucket again, or look at all, on Temporal",
-		Long: `esdk-lake encrypts all messages in a bucket again, in their places, on Temporal:
-under other keys, with another suite or another encryption context. Or it looks at all,
-and tells which are under which keys. Any number of workers share the work, and take
-over from each other.
+		Short: "Re-encrypt or audit all messages in a bucket, on Temporal",
+		Long: `esdk-lake re-encrypts all messages in a bucket in place, on Temporal: under other
+wrapping keys, with another suite or another encryption context. It can also audit the
+bucket: which messages are under which keys. Any number of workers share the work and
+take over from each other.
 
-Temporal is found as its own tools find it: by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE,
-TEMPORAL_API_KEY, TEMPORAL_TLS_… and temporal.toml.
+esdk-lake finds Temporal as Temporal's own tools do: by TEMPORAL_ADDRESS,
+TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_… and temporal.toml.
 
-Exit codes: 0 done, 1 error, or a job that failed or was cancelled, 2 wrong usage,
-3 some objects failed or match, or a list is of a part of the objects, 130 interrupted.
+Exit codes: 0 success, 1 error, or a job that failed or was cancelled, 2 wrong usage,
+3 some objects failed or match, or a list is incomplete, 130 interrupted.
 With --json, the last line of standard error is {"error":{"code":…,"kind":…,"message":…}}.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,

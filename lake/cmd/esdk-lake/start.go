@@ -32,20 +32,20 @@ type startOptions struct {
 
 func newStart(c *connection) *cobra.Command {
 	return new(startOptions).addTo(c, &cobra.Command{
-		Use:   "start --results URL [flags] {FOLDER | --inventory MANIFEST} -- FLAG...",
+		Use:   "start --results URL [flags] {DIRECTORY | --inventory MANIFEST} -- FLAG...",
 		Short: "Start a rotation",
-		Long: `Start the rotation of all messages in a FOLDER of a bucket, or of those that an S3
-Inventory lists, by the URL of its manifest. Each FLAG behind -- is
-one of "esdk reencrypt": -k KEY, --from-key KEY, --suite, --set and so on. Keys are
-found by the workers, with their own configuration and credentials.
+		Long: `Start the rotation of all messages in a DIRECTORY of a bucket, such as s3://lake/data/,
+or of the messages that an S3 Inventory lists. MANIFEST is the URL of its manifest.
+Each FLAG after -- is a flag of "esdk reencrypt": -k KEY, --from-key KEY, --suite, --set
+and so on. The workers find the keys, with their own configuration and credentials.
 
-A rotation has an id, by default one of the folder and the flags. While it runs, the
-same command joins it; another source, other flags or results under its id are refused.
-Sizes and the lease stay those of the first command.
+By default, the ID of a rotation is derived from the directory and the flags. While the
+rotation runs, the same command joins it; sizes and lease stay as they are. Another
+source, other flags or other results under the same ID are refused.
 
-With --local, Temporal and a worker run on this machine until the rotation has ended;
-the program "temporal" must be installed. The same command goes on with what it has
-begun in DIRECTORY; other jobs whose history is there wait for their own commands.`,
+With --local, Temporal and a worker run on this machine until the rotation ends. The
+program "temporal" must be installed. To resume an interrupted rotation, repeat the
+command. Other jobs with their history in the same place wait for their own commands.`,
 		Example: `  esdk-lake start s3://lake/data/ --results s3://audit/ -- --from-key @old -k @new
   esdk-lake start --local ~/rotation s3://lake/data/ --results s3://audit/ -- --from-key @old -k @new`,
 	})
@@ -54,19 +54,19 @@ begun in DIRECTORY; other jobs whose history is there wait for their own command
 func newAudit(c *connection) *cobra.Command {
 	o := &startOptions{job: lake.Job{Task: lake.Task{Audit: true}}}
 	cmd := o.addTo(c, &cobra.Command{
-		Use:   "audit --results URL [flags] {FOLDER | --inventory MANIFEST} [-- FLAG...]",
+		Use:   "audit --results URL [flags] {DIRECTORY | --inventory MANIFEST} [-- FLAG...]",
 		Short: "Start an audit",
-		Long: `Start an audit of all objects in a FOLDER of a bucket, or of those that an S3 Inventory
-lists, by the URL of its manifest: which are messages, and under which keys. Each FLAG
-behind -- is one of "esdk audit": filters such as --under KEY or --uncommitted, and
--k KEY with which messages are opened.
+		Long: `Start an audit of all objects in a DIRECTORY of a bucket, such as s3://lake/data/, or of
+the objects that an S3 Inventory lists: which are messages, and under which keys.
+MANIFEST is the URL of its manifest. Each FLAG after -- is a flag of "esdk audit":
+filters such as --under KEY or --uncommitted, and -k KEY to open messages with.
 
 The results have a line for each object, a summary, and a page for auditors; see
 docs/lake.md. "esdk-lake matches" lists what matches the filters.`,
 		Example: `  esdk-lake audit s3://lake/data/ --results s3://audit/ -- --not-under @new --not-a-message
   esdk-lake audit --all-versions --inventory s3://inventories/…/manifest.json --results s3://audit/ -- --under @old`,
 	})
-	cmd.Flags().BoolVar(&o.job.AllVersions, "all-versions", false, "look at all versions that an inventory lists, and not only the latest")
+	cmd.Flags().BoolVar(&o.job.AllVersions, "all-versions", false, "audit all versions that an inventory lists, not only the latest")
 	o.print.addFailIf(cmd.Flags())
 	return cmd
 }
@@ -82,7 +82,7 @@ func (o *startOptions) addTo(c *connection, cmd *cobra.Command) *cobra.Command {
 		case at == 1 && o.job.Inventory == "":
 			o.job.Folder = args[0]
 		case at > 0 || o.job.Inventory == "":
-			return usage("use one FOLDER or --inventory, and flags of esdk %s after --", o.command())
+			return usage("use one DIRECTORY or --inventory, and flags of esdk %s after --", o.command())
 		}
 		o.job.Flags = args[at:]
 		err := o.run(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -98,15 +98,15 @@ func (o *startOptions) addTo(c *connection, cmd *cobra.Command) *cobra.Command {
 		return err
 	})
 	flags := cmd.Flags()
-	flags.StringVar(&o.job.Results, "results", "", "`URL` of a directory for the report and what has become of each object, outside of FOLDER")
-	flags.StringVar(&o.job.Inventory, "inventory", "", "`URL` of the manifest.json of an S3 Inventory, in place of FOLDER")
+	flags.StringVar(&o.job.Results, "results", "", "`URL` of a directory outside of DIRECTORY for the report and the result of each object")
+	flags.StringVar(&o.job.Inventory, "inventory", "", "`URL` of the manifest.json of an S3 Inventory, instead of DIRECTORY")
 	flags.IntVar(&o.job.Objects, "objects", 0, "`NUMBER` of objects in a chunk (default 1000)")
-	flags.IntVar(&o.job.Parallel, "parallel", 0, "`NUMBER` of chunks that are worked on at once, on all workers (default 8)")
-	flags.DurationVar(&o.job.Lease, "lease", 0, "how long a worker may give no sign of life before another one takes over its chunk (default 30s)")
-	flags.IntVar(&o.job.RunChunks, "run-chunks", 0, "`NUMBER` of chunks in a history before a new one is begun (default as the server asks, and at most 2000)")
-	flags.StringVar(&o.id, "id", "", "`ID` of what is started")
+	flags.IntVar(&o.job.Parallel, "parallel", 0, "`NUMBER` of chunks in work at once, on all workers together (default 8)")
+	flags.DurationVar(&o.job.Lease, "lease", 0, "how long a worker may be silent before another one takes over its chunk (default 30s)")
+	flags.IntVar(&o.job.RunChunks, "run-chunks", 0, "`NUMBER` of chunks in a history before the next one begins (default as the server asks, and at most 2000)")
+	flags.StringVar(&o.id, "id", "", "`ID` of the job")
 	flags.BoolVar(&o.wait, "wait", false, "wait for the end, and print the report")
-	flags.StringVar(&o.local, "local", "", "run Temporal and a worker here, with the history in a `DIRECTORY`, and wait")
+	flags.StringVar(&o.local, "local", "", "run Temporal and a worker here, with the history in `DIR`, and wait")
 	o.print.addFlags(flags)
 	o.worker.addFlags(flags)
 	return cmd
@@ -240,9 +240,9 @@ func (o *startOptions) refuseImplied(flag string) error {
 	name, _, _ := strings.Cut(flag, "=")
 	switch {
 	case name == "-r" || name == "--recursive":
-		return usage("%s is not needed: all objects in FOLDER are taken", name)
+		return usage("%s is not needed: all objects in DIRECTORY are taken", name)
 	case slices.Contains([]string{"--include", "--exclude", "--suffix"}, name):
-		return usage("%s cannot be used, since all objects in FOLDER are taken: use a subdirectory or an inventory", name)
+		return usage("%s cannot be used, since all objects in DIRECTORY are taken: use a subdirectory or an inventory", name)
 	case name == "--in-place" && !o.job.Audit:
 		return usage("--in-place is not needed: all objects are encrypted in place")
 	case o.job.Audit && slices.Contains([]string{"--html", "--json", "--summary", "--print0", "-0"}, name):

@@ -61,7 +61,7 @@ func TestAuditRefuses(t *testing.T) {
 		"s3://lake/data/ --under @old":                     "flags of \"esdk audit\" after --",
 		"s3://lake/data/ --all-versions":                   "all versions need an audit of an inventory",
 		"s3://audit/ -- --under @old":                      "the results must be outside of the directory",
-		"s3://lake/data/ --inventory s3://i/manifest.json": "use one FOLDER or --inventory",
+		"s3://lake/data/ --inventory s3://i/manifest.json": "use one DIRECTORY or --inventory",
 	} {
 		root := newRoot(new(bool))
 		root.SetArgs(append([]string{"audit", "--results", "s3://audit/"}, strings.Fields(args)...))

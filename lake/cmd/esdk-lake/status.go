@@ -51,7 +51,7 @@ func newStatus(c *connection) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status ID",
-		Short: "Show how far a rotation or an audit has come",
+		Short: "Show the progress of a rotation or an audit",
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error {
@@ -254,9 +254,9 @@ func (s *state) printProgress(out *bytes.Buffer) {
 
 // newPause returns the command that pauses, or resumes.
 func newPause(c *connection, pause bool) *cobra.Command {
-	cmd := &cobra.Command{Use: "resume ID", Short: "Go on with what was paused"}
+	cmd := &cobra.Command{Use: "resume ID", Short: "Resume a paused rotation or audit"}
 	if pause {
-		cmd.Use, cmd.Short = "pause ID", "Begin no more chunks; those under way end"
+		cmd.Use, cmd.Short = "pause ID", "Pause a rotation or an audit: chunks under way end, and no others begin"
 	}
 	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error {
 		if err := c.checkRuns(ctx, t, id); err != nil {
@@ -277,7 +277,7 @@ func (c *connection) checkRuns(ctx context.Context, t client.Client, id string) 
 }
 
 func newCancel(c *connection) *cobra.Command {
-	cmd := &cobra.Command{Use: "cancel ID", Short: "End a rotation or an audit: objects under way end, and the report says what was done"}
+	cmd := &cobra.Command{Use: "cancel ID", Short: "Cancel a rotation or an audit: objects under way end, and the report has the results so far"}
 	return c.onJob(cmd, func(ctx context.Context, t client.Client, id string) error {
 		if err := c.checkRuns(ctx, t, id); err != nil {
 			return err

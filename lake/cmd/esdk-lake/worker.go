@@ -21,11 +21,11 @@ func newWorker(c *connection) *cobra.Command {
 	o := new(workerOptions)
 	cmd := &cobra.Command{
 		Use:   "worker",
-		Short: "Work on rotations and audits until it is told to stop",
-		Long: `Work on rotations and audits until SIGTERM or SIGINT. Objects under way then end, and another worker
-goes on with their chunks. Start as many workers as there are machines, with the same
-configuration of keys on each. One that is killed has its chunks taken over after the
-lease has run out.`,
+		Short: "Work on rotations and audits until SIGTERM or SIGINT",
+		Long: `Work on rotations and audits until SIGTERM or SIGINT. The worker then finishes the objects
+under way, and other workers take over its chunks. Start one worker on each machine, with
+the same configuration of keys. If a worker is killed, others take over its chunks when
+its lease expires.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, closeAll, err := c.open(cmd.Context())
