@@ -30,7 +30,9 @@ BUILD = go build -C cmd/esdk -trimpath -ldflags '-s -w' -tags grpcnotrace
 
 .PHONY: check build build-full test missing format tidy tidied vet staticcheck race race-short race-whole model-minute model machine32 machine32-all fips fips-certified cross cross-all vulnerabilities benchtest wycheproof matrix interop compat backends objects audit-lake completions mutations mutants crash soak fuzz bench release release-test publish-test oldest performance vectors pkcs11 softhsm vault scale spark lake lake-short examples voice wrap
 
-# Everything that must pass, in this order.
+# Everything that must pass, in this order. The go command keeps the results of tests, and
+# doesn't notice if a test reads a document outside of its module. So tests of documents
+# run with -count=1.
 CHECKS = format voice tidied vet cross staticcheck race model-minute machine32 fips vulnerabilities benchtest wycheproof \
 	matrix backends objects lake-short examples softhsm
 
@@ -49,12 +51,7 @@ build-full:
 	CGO_ENABLED=1 $(BUILD),full -o ../../bin/esdk-full .
 
 test: missing
-	go test ./...
-	cd cmd/esdk && go test ./...
-	cd lake && go test ./...
-	cd otel && go test ./...
-	cd examples && go test ./...
-	cd release && go test ./...
+	go test -count=1 ./... ./cmd/esdk/... ./lake/... ./otel/... ./examples/... ./release/...
 
 # "go test" is silent about tests that are skipped.
 missing:
@@ -119,7 +116,7 @@ race: missing
 	@$(MAKE) --no-print-directory -j2 -O race-short race-whole
 
 race-short:
-	go test -race -short -timeout 30m $$(go list ./... ./cmd/esdk/bulk/... ./cmd/esdk/internal/... ./lake/... ./otel/... | \
+	go test -count=1 -race -short -timeout 30m $$(go list ./... ./cmd/esdk/bulk/... ./cmd/esdk/internal/... ./lake/... ./otel/... | \
 		grep -Ev '/internal/(stream|suite|vectors)$$')
 
 race-whole:
@@ -143,7 +140,7 @@ machine32-all:
 # The same tests with the FIPS 140-3 module of the standard library; TestFIPS140Only
 # has what fips140=only refuses.
 fips:
-	GODEBUG=fips140=on go test -p 3 -timeout 30m ./cmd/esdk/... ./...
+	GODEBUG=fips140=on go test -count=1 -p 3 -timeout 30m ./cmd/esdk/... ./...
 
 # And with the frozen module that esdk-fips of a release has.
 fips-certified:
@@ -280,8 +277,8 @@ bench:
 
 # That the programs which measure work; bench/run.sh and "make mutants" measure.
 benchtest:
-	cd bench && go test ./...
-	cd interop && go test ./mutants ./voice && go test -run 'Docs|Kubernetes|Length' ./scale
+	cd bench && go test -count=1 ./...
+	cd interop && go test -count=1 ./mutants ./voice && go test -count=1 -run 'Docs|Kubernetes|Length' ./scale
 
 # Archives for all platforms, with manual pages, completions and SBOMs, in dist.
 release:
