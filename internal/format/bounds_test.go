@@ -46,3 +46,24 @@ func TestBodySizeOfNothing(t *testing.T) {
 		t.Errorf("%d, %t", size, ok)
 	}
 }
+
+// BuildIn makes room for what follows Raw, so that no message is copied while
+// it is completed.
+func TestBuildMakesRoom(t *testing.T) {
+	for _, s := range suite.All {
+		for follow := range 300 {
+			h := newHeader(t, s, map[string]string{"key": "value"})
+			b, err := h.BuildIn(nil, int64(follow))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rest := TagLength
+			if !s.Commits {
+				rest += IVLength
+			}
+			if free := cap(b) - len(b); free < rest+follow {
+				t.Fatalf("%04x: room for %d bytes, need %d", s.ID, free, rest+follow)
+			}
+		}
+	}
+}

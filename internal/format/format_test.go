@@ -255,6 +255,9 @@ func TestContextRoundTrip(t *testing.T) {
 		if err != nil || !maps.Equal(got, ec) {
 			t.Errorf("%v became %x and %v, %v", ec, b, got, err)
 		}
+		if size, err := ContextSize(ec); err != nil || size != len(b) {
+			t.Errorf("%v: size %d, %v, want %d", ec, size, err, len(b))
+		}
 	}
 	if _, err := AppendContext(nil, map[string]string{"k": strings.Repeat("v", 65535-6)}); err == nil {
 		t.Error("65,536 bytes are accepted")
@@ -395,6 +398,29 @@ func TestAppendStored(t *testing.T) {
 	}
 	if same < 1000 {
 		t.Errorf("the stored bytes were right only %d times", same)
+	}
+	twice := "\x00\x02\x00\x01a\x00\x00\x00\x01a\x00\x00"
+	if serializes(twice, map[string]string{"a": "", "b": ""}) {
+		t.Error("a key that is stored twice counts as two keys")
+	}
+}
+
+// A header that was read has its pairs in the message's order, and their bytes.
+func TestStoredPairs(t *testing.T) {
+	s := suite.All[0]
+	h := newHeader(t, s, map[string]string{"a": "1", "b": "2"})
+	got, err := parse(t, h.Append(nil), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := AppendContext(nil, h.Context); err != nil || got.Stored() != string(want) {
+		t.Errorf("stored: %x, %v", got.Stored(), err)
+	}
+	for key := range got.Pairs {
+		if key != "a" {
+			t.Errorf("the first pair has the key %q", key)
+		}
+		break
 	}
 }
 
