@@ -116,8 +116,8 @@ race: missing
 	@$(MAKE) --no-print-directory -j2 -O race-short race-whole
 
 race-short:
-	go test -count=1 -race -short -timeout 30m $$(go list ./... ./cmd/esdk/bulk/... ./cmd/esdk/internal/... ./lake/... ./otel/... | \
-		grep -Ev '/internal/(stream|suite|vectors)$$')
+	packages=$$(go list ./... ./cmd/esdk/bulk/... ./cmd/esdk/internal/... ./lake/... ./otel/...) && \
+		go test -count=1 -race -short -timeout 30m $$(echo "$$packages" | grep -Ev '/internal/(stream|suite|vectors)$$')
 
 race-whole:
 	go test -race -timeout 30m ./internal/stream
@@ -129,7 +129,8 @@ race-whole:
 # race detector has none. Of the root package and the command, only what deals with
 # lengths: without assembly for 386, keys take minutes. machine32-all runs the rest.
 machine32:
-	GOARCH=386 CGO_ENABLED=0 go test -short -timeout 30m $$(go list ./internal/... | grep -v internal/vectors)
+	packages=$$(go list ./internal/...) && \
+		GOARCH=386 CGO_ENABLED=0 go test -short -timeout 30m $$(echo "$$packages" | grep -v internal/vectors)
 	GOARCH=386 CGO_ENABLED=0 go test -short -timeout 30m -run 'Length|Limit|Long|Malformed|ReaderAt|Overlap|Stalled|Claim|Counts|Parse' .
 	cd cmd/esdk && GOARCH=386 CGO_ENABLED=0 go test ./internal/cli
 
